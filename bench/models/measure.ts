@@ -31,7 +31,7 @@ export interface Written {
 }
 
 /** What tells families of one `model_type` apart, as they are declared. */
-type Telling = Pick<EncoderArchitecture, 'told' | 'ofClasses'>;
+type Telling = Pick<EncoderArchitecture, 'matchingFields' | 'headClasses'>;
 
 export interface Row extends Telling {
   readonly source: string;
@@ -108,11 +108,12 @@ async function familyOf({
   }
   const { architecture } = model.summary;
   const tower = family.kind === 'decoder' ? family.architecture.textType : undefined;
-  const { told, ofClasses }: Telling = family.kind === 'encoder' ? family.architecture : {};
+  const { matchingFields, headClasses }: Telling =
+    family.kind === 'encoder' ? family.architecture : {};
   return {
     ...{ family: tower ?? architecture, kind: model.kind },
-    ...(told === undefined ? {} : { told }),
-    ...(ofClasses === undefined ? {} : { ofClasses }),
+    ...(matchingFields === undefined ? {} : { matchingFields }),
+    ...(headClasses === undefined ? {} : { headClasses }),
   };
 }
 

@@ -117,7 +117,7 @@ async function made() {
  * @param {Row} row
  * @returns {ModelResult[]}
  */
-function resultOf({ source, kind, family, told, ofClasses, error, written = {} }) {
+function resultOf({ source, kind, family, matchingFields, headClasses, error, written = {} }) {
   if (kind === undefined || family === undefined || error === undefined) return [];
   const targets = Object.entries(written).map(([target, found]) => [
     target,
@@ -126,7 +126,14 @@ function resultOf({ source, kind, family, told, ofClasses, error, written = {} }
   return [
     {
       // What is undefined is left out as JSON is written.
-      ...{ model: nameOf(source), kind, family, told, ofClasses, error: rounded(error) },
+      ...{
+        model: nameOf(source),
+        kind,
+        family,
+        matchingFields,
+        headClasses,
+        error: rounded(error),
+      },
       written: Object.fromEntries(targets),
     },
   ];

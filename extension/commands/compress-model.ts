@@ -5,7 +5,7 @@ import { planFor } from '../core/plans/plan';
 import type { Plan } from '../core/plans/plan';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { ApplyResult } from '../core/operations/apply-plan';
-import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
+import type { LinearRole, EmbeddingOrHeadPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import { CompressionSession } from '../services/sessions/compression-session';
 import { isPlan, planPathOf } from '../services/documents/documents';
@@ -32,7 +32,7 @@ export interface CompressOptions extends OutputOptions {
   /** Roles of layers that stay as they are. */
   readonly skip?: readonly LinearRole[];
   /** Matrices outside the blocks that are compressed as well. */
-  readonly outer?: readonly OuterPlace[];
+  readonly outer?: readonly EmbeddingOrHeadPlace[];
 }
 
 /** Writes a new model whose linear layers are compressed: by a plan, or all by one method. */

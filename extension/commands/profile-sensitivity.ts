@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { OuterPlace } from '../core/models/matrix-encoding';
+import type { EmbeddingOrHeadPlace } from '../core/models/matrix-encoding';
 import { formatCompression } from '../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
 import { sensitivity } from '../core/operations/sensitivity';
@@ -20,7 +20,7 @@ export interface SensitivityOptions {
   readonly compressions?: readonly CompressionRequest[];
   readonly blocks?: readonly number[];
   /** Matrices outside the blocks that are measured as well. */
-  readonly outer?: readonly OuterPlace[];
+  readonly outer?: readonly EmbeddingOrHeadPlace[];
   /** Replace an existing table without asking. */
   readonly overwrite?: boolean;
 }

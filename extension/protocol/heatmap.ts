@@ -4,7 +4,7 @@ import type { Drift } from '../core/evaluate/drift';
 import type { Message } from '../core/message';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
+import type { WidthPrunedSublayer } from '../core/models/width-pruning/describe-width-pruned';
 import type {
   CandidateDistance,
   ProfileEvaluation,
@@ -18,7 +18,7 @@ import type { PanelJob } from './jobs';
 import type { ManualMarks } from './marks';
 import type { CallSchemas } from './panel';
 
-export type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
+export type { WidthPrunedSublayer } from '../core/models/width-pruning/describe-width-pruned';
 export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 
@@ -81,7 +81,7 @@ export interface HeatmapState {
   /** Patches by the sublayers in whose places they stand, or are to stand once those are removed. */
   readonly patches: Readonly<Record<string, ShownPatch>>;
   /** Sublayers that are narrowed and stay, by id. */
-  readonly narrowed: Readonly<Record<string, NarrowedSublayer>>;
+  readonly narrowed: Readonly<Record<string, WidthPrunedSublayer>>;
   /** What writing the selection would do to config.json, and how the result loads. */
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */

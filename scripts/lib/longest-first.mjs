@@ -19,7 +19,7 @@ const LONGEST = [
   ...['unit/operations/fit-model', 'unit/cli/cli', 'unit/reliability/memory-group'],
   ...['unit/export/newer-families-to-gguf', 'unit/pipelines/round-model', 'unit/docs/commands'],
   ...['unit/pipelines/repair-model', 'unit/pipelines/narrow', 'unit/export/compressed'],
-  ...['unit/models/families', 'unit/models/forms/models-with-forms', 'unit/export/encoders'],
+  ...['unit/models/families', 'unit/models/encodings/models-with-forms', 'unit/export/encoders'],
   ...['unit/pipelines/patch-families', 'unit/traces/traces'],
   // Behind the other tests of a GPU: Mesa has kept shaders that both need.
   'unit/runtime/devices',

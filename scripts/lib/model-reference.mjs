@@ -14,13 +14,13 @@ export function modelsReference(declarations, results, notWritten) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
   const { allGgufFamilies, namesInGguf, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
-  /** @param {{modelType: string, told?: Readonly<Record<string, unknown>>}} family */
+  /** @param {{modelType: string, matchingFields?: Readonly<Record<string, unknown>>}} family */
   const ggufOf = (family) => namesInGguf(family).map(code).join(', ');
   const ofT5 = new Set(t5Forms.map(({ modelType }) => modelType));
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
     architecture.slopes === undefined
-      ? architecture.rotary === 'none' && architecture.outer.positions === undefined
+      ? architecture.rotary === 'none' && architecture.embeddingAndHead.positions === undefined
         ? ''
         : positions[architecture.rotary]
       : architecture.rotary === 'none'
@@ -45,8 +45,8 @@ export function modelsReference(declarations, results, notWritten) {
       families.map((family) => {
         const { length } = families.filter(({ modelType }) => modelType === family.modelType);
         // A table fits a screen if names are no longer than they need be.
-        const [ofClass] = family.ofClasses ?? [];
-        const named = { ...family, ofClasses: ofClass === undefined ? [] : [ofClass] };
+        const [ofClass] = family.headClasses ?? [];
+        const named = { ...family, headClasses: ofClass === undefined ? [] : [ofClass] };
         const name = length > 1 ? nameOf(named) : code(family.modelType);
         return measuredRow(results, kind, family, name);
       }),
@@ -220,9 +220,9 @@ function measuredRow(results, kind, family, name) {
  * A family, and what tells it from another of its `model_type`.
  * @param {import('./model-results.mjs').Family} family
  */
-function nameOf({ modelType, told = {}, ofClasses = [] }) {
-  const fields = Object.entries(told).map(([field, value]) => `${field}: ${value}`);
-  return [modelType, ...fields, ...ofClasses].map(code).join(', ');
+function nameOf({ modelType, matchingFields = {}, headClasses = [] }) {
+  const fields = Object.entries(matchingFields).map(([field, value]) => `${field}: ${value}`);
+  return [modelType, ...fields, ...headClasses].map(code).join(', ');
 }
 
 /**

@@ -8,13 +8,13 @@ import { root } from './repository.mjs';
  *   model: string,
  *   kind: Kind,
  *   family: string,
- *   told?: Readonly<Record<string, unknown>> | undefined,
- *   ofClasses?: readonly string[] | undefined,
+ *   matchingFields?: Readonly<Record<string, unknown>> | undefined,
+ *   headClasses?: readonly string[] | undefined,
  *   error: number,
  *   written: Record<string, Written>,
  * }} ModelResult
  * model: below test/fixtures, or `tiny_models.py NAME`; family: its `model_type` as declared, or the architecture of a GGUF file;
- * told, ofClasses: what tells it from another declared with that `model_type`;
+ * matchingFields, headClasses: what tells it from another declared with that `model_type`;
  * error: max |a − b| / max |b| of its output against that of transformers; written: by format and layout.
  *
  * @typedef {'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph' | 'gguf'} Kind
@@ -28,7 +28,7 @@ export const resultsFile = join(root, 'bench', 'models', 'results.json');
 
 /**
  * A family as it is declared.
- * @typedef {{modelType: string} & Pick<ModelResult, 'told' | 'ofClasses'>} Family
+ * @typedef {{modelType: string} & Pick<ModelResult, 'matchingFields' | 'headClasses'>} Family
  *
  * Why folders of a family that has a name in GGUF were not written so: llama.cpp computes another value of a field.
  * @typedef {{kind: Kind, family: string, field: string, reason: string}} NotWritten
@@ -48,13 +48,13 @@ export async function modelResults() {
  * @param {ModelResult} result
  * @returns {Family}
  */
-export function familyOf({ family, told, ofClasses }) {
-  return { modelType: family, told, ofClasses };
+export function familyOf({ family, matchingFields, headClasses }) {
+  return { modelType: family, matchingFields, headClasses };
 }
 
 /** @param {Family} family */
-function keyOf({ modelType, told, ofClasses }) {
-  return JSON.stringify([modelType, told, ofClasses]);
+function keyOf({ modelType, matchingFields, headClasses }) {
+  return JSON.stringify([modelType, matchingFields, headClasses]);
 }
 
 /** From the most that a target can express to the least. */

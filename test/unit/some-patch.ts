@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { TensorData } from '../../extension/core/checkpoints/tensor-data';
-import { storeTensors } from '../../extension/core/models/forms/store-forms';
+import { storeTensors } from '../../extension/core/models/encodings/store-encodings';
 import { patchTensorShapes } from '../../extension/core/models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../extension/core/models/patch/symbolic-patch';
 

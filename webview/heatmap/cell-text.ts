@@ -2,7 +2,7 @@ import { distanceWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
 import type {
   CandidateStability,
-  NarrowedSublayer,
+  WidthPrunedSublayer,
   ShownPatch,
 } from '../../extension/protocol/heatmap';
 import { listed, named, tell } from '../translate';
@@ -56,7 +56,7 @@ export function cellLabel(cell: Cell): string {
 }
 
 /** How much of a narrowed sublayer is kept. */
-export function keptText({ of, kept, count }: NarrowedSublayer): string {
+export function keptText({ of, kept, count }: WidthPrunedSublayer): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
 

@@ -1,7 +1,7 @@
 import type {
   CandidateStability,
   HeatmapState,
-  NarrowedSublayer,
+  WidthPrunedSublayer,
   ShownPatch,
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
@@ -53,7 +53,7 @@ export interface Cell extends GridItem {
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
   /** How much of it is kept, where it stays and is narrowed. */
-  readonly narrowed: NarrowedSublayer | undefined;
+  readonly narrowed: WidthPrunedSublayer | undefined;
   /** What stands, or is to stand, in its place. */
   readonly patch: ShownPatch | undefined;
   /** How far states behind it have drifted from the original's, where that is known. */

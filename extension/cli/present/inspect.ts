@@ -1,8 +1,8 @@
 import { formatBytes, formatCount } from '../../core/format';
 import { counted } from '../counted';
 import { describeGrid } from '../../core/inspect/source-grid';
-import { countForms } from '../../core/models/forms/form-spec';
-import { refusalsOf } from '../../core/models/capabilities';
+import { countForms } from '../../core/models/encodings/encoding-spec';
+import { listRefusals } from '../../core/models/capabilities';
 import type { SublayerSummary } from '../../core/models/model-summary';
 import type { Inspection } from '../../core/operations/inspect';
 import { describeQuantization } from '../../core/models/quantized/quantization';
@@ -72,7 +72,7 @@ function refusalsIn({ capabilities }: Inspection): Message[] {
   if (capabilities === undefined) {
     return [];
   }
-  const { run, evaluate, compress, patch } = refusalsOf(capabilities);
+  const { run, evaluate, compress, patch } = listRefusals(capabilities);
   return [run, evaluate, compress, patch].filter((line) => line !== undefined);
 }
 

@@ -1,6 +1,6 @@
 import { glossary } from '../../core/glossary';
 import { formatPercent } from '../../core/format';
-import { parseRanges } from '../../core/models/narrow/number-ranges';
+import { parseRanges } from '../../core/models/width-pruning/number-ranges';
 import { formatAmount } from '../../core/tensornet/budget/budget-limits';
 import type { RefinedPlan } from '../../core/tensornet/budget/refine-plan';
 import { formatCompression } from '../../core/tensornet/compression-choice';

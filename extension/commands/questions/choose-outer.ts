@@ -1,12 +1,12 @@
 import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { OuterPlace } from '../../core/models/matrix-encoding';
+import type { EmbeddingOrHeadPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { embeddingMethods } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import { choose } from './ask';
 
-type Item = QuickPickItem & { readonly outer: readonly OuterPlace[] };
+type Item = QuickPickItem & { readonly outer: readonly EmbeddingOrHeadPlace[] };
 
 /**
  * Asks for embedding and head, which are rounded or stay as they are; images have no embedding
@@ -17,7 +17,7 @@ export async function chooseOuter(
   { tiedHead, vocabularySize }: ModelSummary,
   compressions: readonly CompressionRequest[],
   { unties }: { readonly unties: boolean },
-): Promise<readonly OuterPlace[] | undefined> {
+): Promise<readonly EmbeddingOrHeadPlace[] | undefined> {
   const isRounded = compressions.some(
     ({ method, then }) => embeddingMethods.some((name) => name === method) || then !== undefined,
   );

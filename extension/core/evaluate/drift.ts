@@ -3,7 +3,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
-import { inSource } from '../models/units';
+import { toSourceId } from '../models/units';
 import type { ModelInput } from '../models/model-input';
 import { blocksInSource } from '../pipelines/source-blocks';
 import type { DeviceChoice } from '../runtime/device';
@@ -151,7 +151,7 @@ export async function placesIn(
   const blocks = await blocksInSource(changed.path, original.summary.fingerprint);
   const own = changed.summary.sublayers.map(({ id }) => id);
   const ids = original.summary.sublayers.map(({ id }) => id);
-  const sources = blocks === undefined ? own : own.map((id) => inSource(id, blocks));
+  const sources = blocks === undefined ? own : own.map((id) => toSourceId(id, blocks));
   const places = ids.map((id) => {
     const place = sources.indexOf(id);
     return place < 0 ? undefined : place;

@@ -3,8 +3,8 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { hasOwnParts, requireAble } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
-import type { CompressedForms } from '../models/forms/form-spec';
-import { outerPlaces } from '../models/matrix-encoding';
+import type { CompressedEncodings } from '../models/encodings/encoding-spec';
+import { embeddingAndHeadPlaces } from '../models/matrix-encoding';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import { describePatch, patchTensorShapes, patchWidth } from '../models/patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
@@ -24,7 +24,7 @@ export interface Changes {
   /** Sublayer ids that the result's blocks lack, in its own numbering. */
   readonly absent: readonly string[];
   /** Which experts stay, for the source's mixtures that lose some. */
-  readonly keptExperts: ReadonlyMap<string, readonly number[]>;
+  readonly remainingExperts: ReadonlyMap<string, readonly number[]>;
   /** Number of experts by block of the result, for every mixture in it. */
   readonly expertCounts: ReadonlyMap<number, number>;
   /** Channels and key/value heads of the result's sublayers, where they are others than the model's. */
@@ -32,7 +32,7 @@ export interface Changes {
   /** Forms that linear layers of what stays take, by id. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** Every matrix of the result that is not dense, in its own numbering. */
-  readonly compressed: CompressedForms;
+  readonly compressed: CompressedEncodings;
   /** Whether embedding and head, one matrix in the source, become two. */
   readonly unties: boolean;
   /** What stands in the places of sublayers, by their ids in the source. */
@@ -113,7 +113,7 @@ export interface MatrixChanges {
   /** By id of the layer. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** The same by place, without those that are dense. */
-  readonly compressed: CompressedForms;
+  readonly compressed: CompressedEncodings;
   readonly unties: boolean;
 }
 
@@ -163,14 +163,14 @@ export function layOutChanges(
       .map((id) => id.replace(/^block\.\d+/, `block.${block}`))
       .sort(),
   );
-  const keptExperts = new Map<string, readonly number[]>();
+  const remainingExperts = new Map<string, readonly number[]>();
   const expertCounts = new Map<number, number>();
   for (const sublayer of kept.filter(({ experts }) => experts !== undefined)) {
     const ids = expertIds(sublayer);
     const staying = [...ids.keys()].filter((expert) => !asked.has(ids[expert] ?? ''));
     expertCounts.set(blocks.indexOf(sublayer.block), staying.length);
     if (staying.length < ids.length) {
-      keptExperts.set(sublayer.id, staying);
+      remainingExperts.set(sublayer.id, staying);
     }
   }
   const experts = kept.flatMap(expertIds).filter((id) => asked.has(id));
@@ -180,7 +180,7 @@ export function layOutChanges(
     kept,
     blocks,
     absent,
-    keptExperts,
+    remainingExperts,
     expertCounts,
     widths: renumber(summary.widths ?? {}, kept, blocks),
     matrices,
@@ -191,15 +191,15 @@ export function layOutChanges(
   };
 }
 
-function mergeForms(before: CompressedForms, added: CompressedForms): CompressedForms {
+function mergeForms(before: CompressedEncodings, added: CompressedEncodings): CompressedEncodings {
   const ids = [...new Set([...Object.keys(before), ...Object.keys(added)])];
   return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
 }
 
 /** What is said of embedding and head. */
-function outerForms(compressed: CompressedForms): CompressedForms {
+function outerForms(compressed: CompressedEncodings): CompressedEncodings {
   return Object.fromEntries(
-    outerPlaces.flatMap((place) => {
+    embeddingAndHeadPlaces.flatMap((place) => {
       const forms = compressed[place];
       return forms === undefined ? [] : [[place, forms]];
     }),

@@ -1,9 +1,9 @@
-import { describeForm } from '../models/forms/form-spec';
-import type { FormSpec } from '../models/forms/form-spec';
+import { describeEncoding } from '../models/encodings/encoding-spec';
+import type { EncodingSpec } from '../models/encodings/encoding-spec';
 import type { Refusal } from '../models/capability';
 import type { LayeredModel } from '../models/layered-model';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../models/matrix-encoding';
-import { isStorable } from '../models/forms/stored-forms';
+import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../models/matrix-encoding';
+import { isStorable } from '../models/encodings/stored-encodings';
 import type { Changes, MatrixChanges } from './changes';
 import { say } from '../message';
 
@@ -15,10 +15,10 @@ export function matrixChanges(
   model: LayeredModel,
   matrices: ReadonlyMap<string, MatrixEncoding>,
 ): MatrixChanges {
-  const compressed: Record<string, Record<string, FormSpec>> = {};
+  const compressed: Record<string, Record<string, EncodingSpec>> = {};
   const tell = (key: string, place: string, form: MatrixEncoding): void => {
     const name = place.replace(/\.weight$/, '');
-    compressed[key] = { ...compressed[key], [name]: describeForm(form) };
+    compressed[key] = { ...compressed[key], [name]: describeEncoding(form) };
   };
   const { prefix = '', places } = model.blockNames ?? {};
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
@@ -32,7 +32,7 @@ export function matrixChanges(
       }
     }
   }
-  const outer = model.outerMatrices;
+  const outer = model.embeddingAndHeadMatrices;
   for (const { id, place, form: before, tiedTo } of outer) {
     const form = matrices.get(id);
     const isEmbedding = place === 'head' && isOne(tiedTo, form, matrices);
@@ -56,9 +56,9 @@ function isOne(
 }
 
 /** All matrices of a model that can take another form. */
-export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
+export function matricesOf(model: LayeredModel): (LinearLayer | EmbeddingOrHead)[] {
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
-  return [...layers, ...model.outerMatrices];
+  return [...layers, ...model.embeddingAndHeadMatrices];
 }
 
 /**
@@ -66,7 +66,7 @@ export function matricesOf(model: LayeredModel): (LinearLayer | OuterMatrix)[] {
  * Embedding and head that are one matrix stay one unless `isOneChoice` says that they are compressed otherwise.
  */
 export function standIns(
-  matrices: readonly (LinearLayer | OuterMatrix)[],
+  matrices: readonly (LinearLayer | EmbeddingOrHead)[],
   isOneChoice: (head: string) => boolean = () => true,
 ): Map<string, MatrixEncoding> {
   const stands = new Map<string, MatrixEncoding>();

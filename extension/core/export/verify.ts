@@ -6,7 +6,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel, ModelOutput, RunnableGraph } from '../models/layered-model';
-import { eightBitError, roundsInputs } from '../models/forms/form-facts';
+import { eightBitError, roundsInputs } from '../models/encodings/encoding-facts';
 import { EncoderModel } from '../models/encoders/encoder-model';
 import { openModel } from '../models/open-model';
 import { vocabularyBounds } from '../models/example';
@@ -253,7 +253,7 @@ export function runningError(model: LayeredModel): number | undefined {
     return model.graph.roundingError;
   }
   // Looking up rows of an embedding rounds nothing.
-  const heads = model.outerMatrices.filter(({ place }) => place === 'head');
+  const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const isRounded = [...layers, ...heads].some(
     ({ form }) => form !== undefined && roundsInputs(form),

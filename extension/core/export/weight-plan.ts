@@ -1,14 +1,14 @@
 import { elementCount, rowsOfTensor, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
-import { formParameters } from '../models/forms/form-facts';
-import { storedTensors } from '../models/forms/stored-forms';
+import { encodingParameters } from '../models/encodings/encoding-facts';
+import { storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
 import { matricesOf } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
 import type { Changes } from './changes';
-import { placeOfShared } from '../models/shared-modules';
+import { sharedTensorName } from '../models/shared-modules';
 
 /** A tensor of the source under its name in the result. */
 export interface PlannedTensor {
@@ -64,7 +64,7 @@ export function planTensors(
     const isShared = shared.has(tensor.name);
     const own =
       sharedModules?.module === place.module
-        ? placeOfShared(sharedModules, place, changes.blocks)
+        ? sharedTensorName(sharedModules, place, changes.blocks)
         : place;
     const newPlace =
       own === undefined
@@ -135,7 +135,7 @@ function replacedTensors(
       names.forEach((one, i) => replaced.set(one, i === 0 ? [{ name, form }] : []));
     }
   }
-  for (const { id, weight, form: before, place, tiedTo } of model.outerMatrices) {
+  for (const { id, weight, form: before, place, tiedTo } of model.embeddingAndHeadMatrices) {
     // Where both have been one tensor, its other name is stored in the place of the first.
     const isSplit = unties && tiedTo !== undefined;
     const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
@@ -186,7 +186,7 @@ interface LessExperts {
 function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExperts> {
   const found = new Map<number, LessExperts>();
   for (const [index, { id, block }] of model.summary.sublayers.entries()) {
-    const kept = changes.keptExperts.get(id);
+    const kept = changes.remainingExperts.get(id);
     const tensors = model.sublayer(index).expertTensors;
     if (kept !== undefined && tensors !== undefined) {
       const stored = tensors.experts.flat().flatMap(storedParts);
@@ -354,8 +354,8 @@ function addedByForms(model: LayeredModel, { matrices, unties }: Changes): numbe
   return matricesOf(model).reduce((sum, matrix) => {
     const { id, out, in: input, form: before } = matrix;
     const form = matrices.get(id);
-    const weights = before === undefined ? out * input : formParameters(before);
-    const left = form === undefined ? weights : formParameters(form);
+    const weights = before === undefined ? out * input : encodingParameters(before);
+    const left = form === undefined ? weights : encodingParameters(form);
     const isTiedHead = 'place' in matrix && matrix.place === 'head' && matrix.tiedTo !== undefined;
     return sum + (isTiedHead ? (unties ? left : 0) : left - weights);
   }, 0);

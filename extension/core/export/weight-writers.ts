@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { JobContext } from '../jobs/job';
-import { inForm } from '../models/encoders/encoder-architecture';
+import { withVariant } from '../models/encoders/encoder-architecture';
 import type { EncoderModel } from '../models/encoders/encoder-model';
 import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
 import type { StagedModel } from '../models/stages/staged-model';
-import { idsOf } from '../models/example';
-import { describeForms } from '../models/forms/form-spec';
+import { inputIds } from '../models/example';
+import { describeForms } from '../models/encodings/encoding-spec';
 import { hasMixers } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import type { ModelEmitter } from '../models/model-emitter';
@@ -81,7 +81,7 @@ function modellingText({ model, family, configText }: CheckpointSource, changes:
     case 'stages':
       return stagedModellingFile(family.architecture, named, placesAfter(model, changes), changes);
     case 'encoder':
-      return encoderModellingFile(inForm(family.architecture, family.config), named, changes);
+      return encoderModellingFile(withVariant(family.architecture, family.config), named, changes);
     case 'decoder':
       return modellingFile(family.architecture, named, changes);
   }
@@ -135,8 +135,9 @@ export function onnxWriter(
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) =>
-      writtenOnnxLogits(folder, idsOf(input), emitter.vocabularySize, context),
-    reference: async (input) => graphLogits(graph, idsOf(input), emitter.vocabularySize, context),
+      writtenOnnxLogits(folder, inputIds(input), emitter.vocabularySize, context),
+    reference: async (input) =>
+      graphLogits(graph, inputIds(input), emitter.vocabularySize, context),
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
-import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
+import { pruneWidth, readWidthPruning } from '../models/width-pruning/prune-width';
+import type { PlannedWidthPruning } from '../models/width-pruning/planned-width-pruning';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { listCandidates, resolveIds } from '../prune/candidates';
@@ -24,7 +24,7 @@ export interface AskedChanges {
   /** Ids of sublayers, experts or blocks that go. */
   readonly remove: readonly string[];
   /** What sublayers that stay lose; nothing when absent. */
-  readonly narrow?: readonly PlannedNarrowing[];
+  readonly narrow?: readonly PlannedWidthPruning[];
   /** Names of the weights that are compressed, embedding and head included; none when absent. */
   readonly compress?: readonly string[];
   /** Ids of sublayers in whose places patches stand; none when absent. */
@@ -42,7 +42,7 @@ export async function listOutputs(
   const opened =
     narrow.length === 0
       ? original
-      : await narrowModel(original, readNarrowing(original, { narrow, remove }), undefined);
+      : await pruneWidth(original, readWidthPruning(original, { narrow, remove }), undefined);
   const { model, summary } = opened;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));

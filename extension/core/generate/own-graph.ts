@@ -4,7 +4,7 @@ import { say } from '../message';
 import type { Message } from '../message';
 import { switchedOff } from '../models/example';
 import type { Example } from '../models/model-input';
-import { cachePortOf } from '../models/onnx/stream/cache-ports';
+import { parseCachePort } from '../models/onnx/stream/cache-ports';
 import type { CachePort } from '../models/onnx/stream/cache-ports';
 import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
 import { CausalOnnxModel, stepInputs } from '../runtime/causal-onnx-model';
@@ -29,7 +29,7 @@ export async function openOwnGraph(
   options: Pick<DecoderOptions, 'device' | 'spin'>,
 ): Promise<OwnGraph | Message> {
   const { inputs, outputs } = model.source.summary;
-  if (changes.keptExperts.size > 0) {
+  if (changes.remainingExperts.size > 0) {
     // The remaining weights of an expert tensor are not contiguous, so a session can't map them.
     return say`single experts are left out.`;
   }
@@ -49,7 +49,7 @@ export async function openOwnGraph(
     if (isStep && /^I(?:32|64)$/.test(dtype) && shape?.length === 2) {
       continue;
     }
-    const cache = cachePortOf(port);
+    const cache = parseCachePort(port);
     const off = switchedOff(port);
     const open = cache?.sizes.filter((size) => size === 'positions').length ?? 0;
     if (cache !== undefined && given.has(cache.present) && open <= 1) {

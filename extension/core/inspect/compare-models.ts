@@ -1,7 +1,7 @@
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import { openModelFiles } from '../models/open-model';
-import { inSource } from '../models/units';
+import { toSourceId } from '../models/units';
 import type { BlockNumbers } from '../models/units';
 import { compareWeights } from './compare-weights';
 import type { TensorPair } from './compare-weights';
@@ -89,7 +89,7 @@ function renumbered(name: string, place: string, numbers: BlockNumbers): string 
 }
 
 function sublayerIds({ blocks }: ModelDescription, numbers: BlockNumbers = []): string[] {
-  return blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => inSource(id, numbers)));
+  return blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => toSourceId(id, numbers)));
 }
 
 /** What only one of two lists has. */

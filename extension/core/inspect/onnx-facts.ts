@@ -1,5 +1,5 @@
 import { intAttribute } from '../models/onnx/node-attributes';
-import type { OnnxModel } from '../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { ModelFacts } from './model-description';
 
 /**

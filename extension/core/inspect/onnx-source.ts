@@ -2,11 +2,11 @@ import { stat } from 'node:fs/promises';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import { dataTypeBits } from '../checkpoints/onnx-data-types';
-import { configBeside } from '../models/onnx/config-beside';
+import { siblingConfig } from '../models/onnx/sibling-config';
 import { operatorName } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
 import { openOnnxModel } from '../models/onnx/onnx-model';
-import type { OnnxModel } from '../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
@@ -30,7 +30,7 @@ export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Prom
     tensors: [...tensors.values()],
     sublayers,
     parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
-    config: (await configBeside(place.folder)).fields,
+    config: (await siblingConfig(place.folder)).fields,
     facts: factsOfGraph(model),
     graph: { opsets, operators, inputs, outputs },
     metadata: { ...producer(model), ...metadata },

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { UserError } from '../user-error';
-import { able, hasOwnParts, refusalOf, unable } from './capability';
+import { able, hasOwnParts, toRefusal, unable } from './capability';
 import type { Capability } from './capability';
 import { hears, textPort } from './example';
 import type { ReadingModel } from './example';
@@ -9,12 +9,12 @@ import type { ModelMatrix } from './matrix-encoding';
 import { mixesStreams } from './model-emitter';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
-import { ownWidth, whyNotNarrowable } from './narrow/why-not-narrow';
+import { ownWidth, explainNotWidthPrunable } from './width-pruning/explain-not-width-prunable';
 import { explainNoTokenizer } from './tokenizer-place';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 
-/** What can be asked of a model. */
+/** Actions that can be requested for a model. */
 export const capabilityNames = [
   'run',
   'readText',
@@ -34,14 +34,14 @@ export const capabilityNames = [
 export type CapabilityName = (typeof capabilityNames)[number];
 
 /**
- * What a model can do, decided once from its headers: whether it runs; reads text by its tokenizer;
- * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; what of it
- * can be removed; whether its matrices can be compressed and repaired, its sublayers narrowed and patched, and the
- * result written.
+ * Supported actions of a model, determined from its headers: running; reading text with its
+ * tokenizer; returning logits; evaluation by perplexity or tasks; generation; KV caching; removal
+ * of sublayers or experts; compression and repair of its linear layers; width pruning and patching
+ * of its sublayers; and export.
  */
 export type Capabilities = Readonly<Record<CapabilityName, Capability>>;
 
-export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capabilities {
+export function readCapabilities(model: LayeredModel, headers: ModelHeaders): Capabilities {
   const run = runs(model);
   const parts = hasOwnParts(model.summary);
   const readText = firstRefusal(readsText(model), () => hasTokenizer(model, headers));
@@ -92,7 +92,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
   };
 }
 
-/** The first of some conditions that does not hold; those behind it are not asked. */
+/** Returns the first unmet condition. Conditions after it are not evaluated. */
 function firstRefusal(first: Capability, ...others: readonly (() => Capability)[]): Capability {
   return others.reduce((found, next) => (found.able ? next() : found), first);
 }
@@ -115,7 +115,7 @@ function runs(model: LayeredModel): Capability {
 }
 
 /** Inputs of a model that reads the ids of a source and of a target. */
-const idsOfBoth = ['input_ids', 'decoder_input_ids'];
+const sourceAndTargetIds = ['input_ids', 'decoder_input_ids'];
 
 function readsText({
   summary,
@@ -124,7 +124,7 @@ function readsText({
   const { inputs } = model;
   if (
     textPort(model) === undefined &&
-    idsOfBoth.every((id) => inputs.some(({ name }) => name === id))
+    sourceAndTargetIds.every((id) => inputs.some(({ name }) => name === id))
   ) {
     return unable(
       'no-text-input',
@@ -154,7 +154,7 @@ function hasTokenizer({ summary }: LayeredModel, headers: ModelHeaders): Capabil
   return missing === undefined ? able : unable('no-tokenizer', missing.reason, missing.remedy);
 }
 
-/** Whether each row of the output predicts what comes next, so that perplexity is defined. */
+/** True if each row of the output predicts the next token, so that perplexity is defined. */
 export function predictsNextToken({
   output,
   summary,
@@ -168,7 +168,7 @@ export function predictsNextToken({
     : givesLogits({ output });
 }
 
-/** Whether the output holds logits of classes or tokens, as probabilities are compared by. */
+/** True if the output contains logits of classes or tokens, whose probabilities can be compared. */
 export function givesLogits({ output }: Pick<LayeredModel, 'output'>): Capability {
   return output.givesScores
     ? able
@@ -217,7 +217,7 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
     ? able
     : unable(
         'none-of-kind',
-        say`${name} has no mixture whose experts can be removed one by one.`,
+        say`${name} has no MoE layer whose experts can be removed individually.`,
         say`Choose the granularity sublayer or block.`,
       );
 }
@@ -225,7 +225,7 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
 /** Way out of GGUF, for all that its files cannot hold. */
 const convertedBack = say`Write the Hugging Face folder with the layout dense, and convert the result to GGUF, in a smaller type of llama.cpp if you like.`;
 
-/** Whether a file of this format can hold matrices in the encodings that Espalier compresses into. */
+/** True if a file of this format can store compressed encodings. */
 export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capability {
   return format === 'gguf'
     ? unable(
@@ -236,7 +236,7 @@ export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capabi
     : able;
 }
 
-/** Whether a file of this format can hold symbolic patches. */
+/** True if a file of this format can store symbolic patches. */
 export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capability {
   return format === 'gguf'
     ? unable(
@@ -247,7 +247,7 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
     : able;
 }
 
-/** What is patched lies in one tower so far. */
+/** Patches require a single decoder or encoder. */
 function hasOneTower({ kind, summary }: LayeredModel): Capability {
   return kind === 'encoder-decoder'
     ? unable(
@@ -258,7 +258,7 @@ function hasOneTower({ kind, summary }: LayeredModel): Capability {
     : able;
 }
 
-/** What is patched lies in blocks of one width so far. */
+/** Patches require blocks of equal width. */
 function hasOneWidth({ kind, summary }: LayeredModel): Capability {
   return kind === 'stages'
     ? unable(
@@ -269,7 +269,7 @@ function hasOneWidth({ kind, summary }: LayeredModel): Capability {
     : able;
 }
 
-/** What replaces a sublayer adds to one stream. */
+/** Replacement modules require a single residual stream. */
 function addsToOneStream({ emitter, summary }: LayeredModel): Capability {
   return mixesStreams(emitter)
     ? unable(
@@ -280,14 +280,14 @@ function addsToOneStream({ emitter, summary }: LayeredModel): Capability {
     : able;
 }
 
-/** What can be compressed or trained. */
-const matricesOf = (model: LayeredModel): readonly ModelMatrix[] => [
+/** Linear layers and matrices outside the blocks that can be compressed or trained. */
+const linearLayers = (model: LayeredModel): readonly ModelMatrix[] => [
   ...model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers),
-  ...model.outerMatrices,
+  ...model.embeddingAndHeadMatrices,
 ];
 
 function hasMatrices(model: LayeredModel): Capability {
-  return matricesOf(model).length > 0
+  return linearLayers(model).length > 0
     ? able
     : unable(
         'nothing-to-compress',
@@ -297,7 +297,7 @@ function hasMatrices(model: LayeredModel): Capability {
 }
 
 function hasDenseMatrices(model: LayeredModel): Capability {
-  return matricesOf(model).some(({ form }) => form === undefined)
+  return linearLayers(model).some(({ form }) => form === undefined)
     ? able
     : unable(
         'nothing-to-compress',
@@ -309,7 +309,7 @@ function hasDenseMatrices(model: LayeredModel): Capability {
 function hasWidths(model: LayeredModel): Capability {
   const { sublayers, name } = model.summary;
   const wide = sublayers.findIndex(({ kind }) => kind === 'feedforward' || kind === 'attention');
-  const { reason, remedy } = whyNotNarrowable(model, Math.max(wide, 0)) ?? {
+  const { reason, remedy } = explainNotWidthPrunable(model, Math.max(wide, 0)) ?? {
     reason: say`It has no sublayers.`,
     remedy: say`Choose a model with a residual stream.`,
   };
@@ -321,10 +321,10 @@ function hasWidths(model: LayeredModel): Capability {
 /** Reason and way out by what a model cannot do, in words for people. */
 export type Unable = Readonly<Partial<Record<CapabilityName, Message>>>;
 
-export function refusalsOf(capabilities: Capabilities): Unable {
+export function listRefusals(capabilities: Capabilities): Unable {
   return Object.fromEntries(
     capabilityNames.flatMap((name) => {
-      const refusal = refusalOf(capabilities[name]);
+      const refusal = toRefusal(capabilities[name]);
       return refusal === undefined ? [] : [[name, joined([refusal.reason, refusal.remedy])]];
     }),
   );

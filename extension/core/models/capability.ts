@@ -10,17 +10,17 @@ export interface Refusal {
   readonly code: RefusalCode;
   /** One sentence. */
   readonly reason: Message;
-  /** What to do instead, as one sentence. */
+  /** Suggested fix, as one sentence. */
   readonly remedy: Message;
-  /** The file at fault, where it is not the model as a whole, and the key or field in it. */
+  /** File at fault, if it isn't the model itself, and the key or field in it. */
   readonly file?: string;
   readonly field?: string;
 }
 
-/** Whether something can be done. */
+/** Result of a check: supported, or refused with a reason. */
 export type Capability = { readonly able: true } | ({ readonly able: false } & Refusal);
 
-/** What refusals are about. */
+/** Machine-readable reason for a refusal. */
 export type RefusalCode =
   // The model as a whole.
   | 'dtype-not-runnable'
@@ -35,7 +35,7 @@ export type RefusalCode =
   | 'nothing-to-patch'
   | 'no-widths'
   | 'keeps-own-packing'
-  // How it would be written.
+  // Export.
   | 'format-not-reachable'
   | 'not-in-gguf'
   | 'stays-deci'
@@ -67,7 +67,7 @@ export function unable(code: RefusalCode, reason: Message, remedy: Message): Cap
   return { able: false, code, reason, remedy };
 }
 
-/** Whether sublayers have weights of their own, so that one can be changed and not another. */
+/** True if sublayers have their own weights, so that each can be changed separately. */
 export function hasOwnParts({ fixed }: Pick<ModelSummary, 'fixed'>): Capability {
   return fixed === undefined
     ? able
@@ -75,7 +75,7 @@ export function hasOwnParts({ fixed }: Pick<ModelSummary, 'fixed'>): Capability 
 }
 
 /** `undefined` for what can be done. */
-export function refusalOf(capability: Capability): Refusal | undefined {
+export function toRefusal(capability: Capability): Refusal | undefined {
   return capability.able ? undefined : capability;
 }
 
@@ -96,7 +96,7 @@ class RefusedError extends UserError {
   }
 }
 
-/** The error that a refusal amounts to. */
+/** Error for a refusal. */
 export function refused(refusal: Refusal, file: string, field?: string): RefusedError {
   // The field given is one of the file given.
   const at = refusal.file === undefined ? (refusal.field ?? field) : refusal.field;

@@ -5,12 +5,12 @@ import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
 import { AnsweredIds } from './model-input';
 import type { Example, ExampleValue, ModelInput } from './model-input';
-import { cachePortOf } from './onnx/stream/cache-ports';
+import { parseCachePort } from './onnx/stream/cache-ports';
 import type { CachePort } from './onnx/stream/cache-ports';
 import { say } from '../message';
 
 /** The token ids of an input that is a text. */
-export function idsOf(input: ModelInput): Int32Array {
+export function inputIds(input: ModelInput): Int32Array {
   if (input instanceof Int32Array) {
     return input;
   }
@@ -27,14 +27,14 @@ export function idsPort(ports: readonly InputPort[]): InputPort | undefined {
 
 const targetIds = 'decoder_input_ids';
 
-/** What says how a model reads. */
+/** Inputs of a model. */
 export type ReadingModel = Pick<LayeredModel, 'inputs'>;
 
 /** First id of every target, if a text is read as source and target. */
 export const targetStartId = ({ inputs }: ReadingModel): number | undefined =>
   inputs.find(({ targetStart }) => targetStart !== undefined)?.targetStart;
 
-/** The input that takes token ids, unless beside it stands one that no text fills. */
+/** Input for token ids, or undefined if the model also needs an input that text can't fill. */
 export function textPort({ inputs }: ReadingModel): InputPort | undefined {
   const port = idsPort(inputs);
   return port === undefined ||
@@ -43,15 +43,18 @@ export function textPort({ inputs }: ReadingModel): InputPort | undefined {
     : undefined;
 }
 
-/** Where the target of an encoder–decoder model begins in a text: behind its first half, or at an answer. */
+/**
+ * Index of the first target token of an encoder–decoder model: the start of the answer, or half of
+ * the text.
+ */
 const targetFrom = (ids: Int32Array): number =>
   ids instanceof AnsweredIds ? ids.answerFrom : Math.ceil(ids.length / 2);
 
-/** Whether a model writes down what it hears: its examples are recordings with transcripts. */
+/** True for speech-to-text models, whose examples are recordings with transcripts. */
 export const hears = ({ inputs }: Pick<LayeredModel, 'inputs'>): boolean =>
   inputs.some(({ transcript }) => transcript !== undefined);
 
-/** Ids that an output's rows predict, from the first row on; behind its last row nothing is known. */
+/** Target ids of the output's rows, from the first row. The last row has no target. */
 export function predictedIds(model: ReadingModel, input: ModelInput): Int32Array {
   if (input instanceof Int32Array) {
     return input.subarray(targetStartId(model) === undefined ? 1 : targetFrom(input));
@@ -67,7 +70,7 @@ export function readIds(model: ReadingModel, ids: Int32Array, file: string): Exa
     : sourceAndTarget(model.inputs, start, ids, file);
 }
 
-/** The decoder is given the target behind what it always reads first. */
+/** Splits ids into source and target. The decoder's start token is prepended to the target. */
 function sourceAndTarget(
   inputs: readonly InputPort[],
   targetStart: number,
@@ -85,8 +88,8 @@ function sourceAndTarget(
 }
 
 /**
- * The inputs of a model that reads one text: the ids, and what goes with them as usual: everything
- * attended, positions counted from 0, one segment, an empty key/value cache.
+ * Inputs of a model that reads one text: the ids, and defaults for its other inputs: all tokens
+ * attended, positions from 0, one segment, an empty KV cache.
  * @throws UserError naming an input that cannot be filled.
  */
 export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file: string): Example {
@@ -119,7 +122,7 @@ function defaultValues({ name }: InputPort, length: number): number[] | undefine
   return /(?:^|_)token_type_ids$/.test(name) ? Array.from({ length }, () => 0) : undefined;
 }
 
-/** What a graph kept of no earlier position: no keys and values, states of zeros. */
+/** Initial cache value: empty keys and values, or a zero state. */
 export function emptyCache({ dtype, sizes }: CachePort, batch = 1): ExampleValue {
   const dims = sizes.map((size) => (size === 'batch' ? batch : size === 'positions' ? 0 : size));
   const count = elementCount(dims);
@@ -136,7 +139,7 @@ export function switchedOff({ name, dtype, shape }: InputPort): ExampleValue | u
     : undefined;
 }
 
-/** Whether the values of an input follow from those of the others. */
+/** True if the values of an input can be derived from other inputs. */
 export function follows(port: InputPort): boolean {
   return filled(port, 1, 1) !== undefined;
 }
@@ -157,7 +160,7 @@ export function filled(port: InputPort, batch: number, length: number): ExampleV
   if (off !== undefined) {
     return off;
   }
-  const cache = values === undefined ? cachePortOf(port) : undefined;
+  const cache = values === undefined ? parseCachePort(port) : undefined;
   return cache && emptyCache(cache);
 }
 
@@ -171,7 +174,7 @@ function numbers(
     : undefined;
 }
 
-/** What the whole numbers of inputs stay below, by the name of the input. */
+/** Exclusive upper bounds of integer inputs, by input name. */
 export function vocabularyBounds({
   inputs,
   summary,

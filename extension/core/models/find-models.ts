@@ -5,7 +5,7 @@ import { openModelFiles } from './open-model';
 import { UserError, checkAccess } from '../user-error';
 import { say } from '../message';
 
-/** How deep models lie in a folder of them: as in the cache of the Hugging Face hub. */
+/** Maximum depth of models below the folder. Covers the cache of the Hugging Face Hub. */
 const mostDepth = 4;
 
 /** Models of some folders. */
@@ -42,7 +42,7 @@ export async function findModels(folders: readonly string[]): Promise<FoundModel
   return { paths: found, unread };
 }
 
-/** What may be a model: folders with a config.json, .gguf and .onnx files. */
+/** Candidate models: folders with a config.json, .gguf files and .onnx files. */
 async function* placesIn(folder: string, depth: number): AsyncGenerator<string> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   if (entries.some(({ name }) => name === 'config.json')) {

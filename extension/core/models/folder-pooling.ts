@@ -10,17 +10,19 @@ import type { HeadForm, HeadStep } from './encoders/encoder-architecture';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** What is made of the last hidden states of a text: their mean, the first or the last. */
+/**
+ * Reduction of the last hidden states to one embedding per text: mean, first token or last token.
+ */
 export type Pooling = 'mean' | 'first' | 'last';
 
-/** Each as a head, whose class is the kind, with the linear layers behind it. */
+/** Heads for each kind of pooling, followed by `steps`. The class is the kind. */
 export const poolingsWith = (steps: readonly HeadStep[]): readonly HeadForm[] =>
   (['mean', 'first', 'last'] as const).map((reads) => ({
     ...{ class: reads, auto: '', reads, steps },
     pools: true,
   }));
 
-/** A linear layer behind a pooling. */
+/** A linear layer after pooling. */
 export const denseStep = (name: string, activation?: string): HeadStep => ({
   ...{ name, out: 'stored', optionalBias: true },
   ...(activation === undefined ? {} : { activation }),
@@ -35,7 +37,10 @@ export interface DenseModule {
   readonly path: string;
 }
 
-/** What a folder of sentence-transformers says: its pooling and what follows, or why that can't be computed. */
+/**
+ * Pooling and dense layers of a Sentence Transformers folder, or the reason why they are not
+ * supported.
+ */
 interface FolderPooling {
   readonly pooling?: Pooling;
   readonly dense?: readonly DenseModule[];
@@ -70,16 +75,16 @@ const denseActivations: Readonly<Record<string, string | undefined>> = {
   SiLU: 'silu',
 };
 
-const classOf = (type: string): string => type.slice(type.lastIndexOf('.') + 1);
+const className = (type: string): string => type.slice(type.lastIndexOf('.') + 1);
 
 /** Modules in the order that is computed; dropout is for training, and norms leave the direction of an embedding as it is. */
-const inOrder = ['Transformer', 'Pooling', 'Dense', 'Normalize'];
+const moduleOrder = ['Transformer', 'Pooling', 'Dense', 'Normalize'];
 
 /** Number of the first module that is not in that order; −1 where all are. */
 function otherModule(classes: readonly string[]): number {
   let at = 0;
   return classes.findIndex((name) => {
-    const found = inOrder.indexOf(name);
+    const found = moduleOrder.indexOf(name);
     const isOther = name !== 'Dropout' && (found < at || (name === 'Dense' && at === 0));
     at = Math.max(at, found);
     return isOther;
@@ -97,25 +102,25 @@ async function readModules(
   );
 }
 
-/** Folders of the modules behind the model, which have weights of their own. */
+/** Subfolders of modules after the model that have weights. */
 export async function furtherModules(folder: string): Promise<readonly string[]> {
   const modules = (await readModules(folder)) ?? [];
-  return modules.flatMap(({ type, path }) => (classOf(type) === 'Dense' ? [path] : []));
+  return modules.flatMap(({ type, path }) => (className(type) === 'Dense' ? [path] : []));
 }
 
 /**
- * The pooling module that modules.json of a folder names, and linear layers behind it; undefined where there is none.
+ * Pooling module in modules.json, and the linear layers after it; undefined if there is none.
  * @throws UserError for a damaged file.
  */
 export async function folderPooling(folder: string): Promise<FolderPooling | undefined> {
   const modulesFile = join(folder, 'modules.json');
   const modules = (await readModules(folder)) ?? [];
-  const other = otherModule(modules.map(({ type }) => classOf(type)));
+  const other = otherModule(modules.map(({ type }) => className(type)));
   const otherType = modules[other]?.type;
   if (otherType !== undefined) {
-    return { fault: notHeld(modulesFile, other, classOf(otherType)) };
+    return { fault: notHeld(modulesFile, other, className(otherType)) };
   }
-  const module = modules.find(({ type }) => classOf(type) === 'Pooling');
+  const module = modules.find(({ type }) => className(type) === 'Pooling');
   if (module === undefined) {
     return undefined;
   }
@@ -131,7 +136,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
   }
   const dense: DenseModule[] = [];
   for (const { type, path } of modules) {
-    const read = classOf(type) === 'Dense' ? await readDense(folder, path) : undefined;
+    const read = className(type) === 'Dense' ? await readDense(folder, path) : undefined;
     if (read instanceof UserError) {
       return { fault: read };
     }
@@ -168,7 +173,7 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
     });
   }
   const { activation_function: type, module_input_name: input = embedded } = config;
-  const activation = classOf(String(type));
+  const activation = className(String(type));
   if (input !== embedded || !Object.hasOwn(denseActivations, activation)) {
     const [field, value] =
       input === embedded ? ['activation_function', type] : ['module_input_name', input];
@@ -192,7 +197,7 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
 
 const pickled = 'pytorch_model.bin';
 
-/** What sentence-transformers calls the embedding of a text. */
+/** Name of a text's embedding in Sentence Transformers. */
 const embedded = 'sentence_embedding';
 
 /** The pooling that a module's config.json asks for, and where it does; undefined for another kind, or for several. */

@@ -3,7 +3,7 @@ import { hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { mostRounded, roundRows } from '../checkpoints/quantize/dequantize';
 import type { LayeredModel } from './layered-model';
-import type { Int8Form, LinearLayer, MatrixEncoding } from './matrix-encoding';
+import type { Int8Encoding, LinearLayer, MatrixEncoding } from './matrix-encoding';
 
 /** Smaller matrices are not faster in int8: quantizing their inputs takes as long as multiplying them. */
 const leastParameters = 1 << 14;
@@ -24,7 +24,7 @@ export function int8Copy(model: LayeredModel): LayeredModel | undefined {
   for (const layer of layers) {
     all += layer.out * layer.in;
     if (canRound(layer)) {
-      forms.set(layer.id, int8Form(layer));
+      forms.set(layer.id, int8Encoding(layer));
       rounded += layer.out * layer.in;
     }
   }
@@ -51,7 +51,7 @@ function canRound({
   );
 }
 
-function int8Form({ id, weight, out, in: columns }: LinearLayer): Int8Form {
+function int8Encoding({ id, weight, out, in: columns }: LinearLayer): Int8Encoding {
   let scales: Float32Array | undefined;
   const round = async (integers: Uint8Array): Promise<Float32Array> =>
     roundRows({ out, in: columns }, async (take) => readFloatRows(weight, take), integers);

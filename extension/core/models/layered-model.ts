@@ -1,12 +1,12 @@
 import type { SharedModules } from './shared-modules';
 import type { Message } from '../message';
-import type { Width } from './narrow/width';
+import type { Width } from './width-pruning/width';
 import type { Dimension, ExternalLocation, SessionGraph, WeightPlace } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './model-input';
 import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from './matrix-encoding';
+import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from './matrix-encoding';
 import type { SymbolicPatch } from './patch/symbolic-patch';
 import type { ExpertTensors } from './transformer/part-tensors';
 
@@ -19,7 +19,7 @@ export interface InputPort {
   readonly shape: readonly Dimension[] | undefined;
   /** Fewest samples that the convolutions over audio take. */
   readonly leastSamples?: number;
-  /** Where it takes the transcript of a recording. */
+  /** Input for the transcript of a recording. */
   readonly transcript?: Transcript;
   /** First id of every target, if a text is read as source and target. */
   readonly targetStart?: number | undefined;
@@ -27,7 +27,7 @@ export interface InputPort {
   readonly tableRows?: number;
 }
 
-/** What a transcript becomes for a model that writes down what it hears. */
+/** Target ids of a transcript, for speech-to-text models. */
 export interface Transcript {
   /** The id in front of it. */
   readonly start: number;
@@ -51,16 +51,16 @@ export interface GraphPart {
   readonly key: string;
   /** Bytes its weights take where it runs: as float32, or in the form that they have. */
   readonly bytes: number;
-  /** How many of them stay mapped from their file on the CPU, unless they are repacked. */
+  /** Bytes that stay memory-mapped on the CPU, unless weights are prepacked. */
   readonly mappedBytes?: number;
-  /** Whether its products are slow unless weights are repacked first, as those of few bits are. */
+  /** True if matmuls are slow without prepacking, as for encodings with few bits. */
   readonly needsPrepacking?: boolean;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly build: () => RunnableGraph;
 }
 
-/** An input of a part by which experts of a mixture are left out, see {@link ExpertSummary}. */
+/** An input of a part that disables experts of an MoE layer, see {@link ExpertSummary}. */
 export interface ExpertMask {
   /** float32 [batch, count]: −∞ for an expert that is not to be chosen, else 0. */
   readonly input: string;
@@ -69,13 +69,13 @@ export interface ExpertMask {
 
 /** A way from one boundary between sublayers to the next. */
 export interface Step {
-  /** What has to be computed, if anything. */
+  /** Graph to run, if any. */
   readonly part?: GraphPart;
-  /** Of a mixture whose single experts can be left out. */
+  /** Mask of an MoE layer whose experts can be disabled individually. */
   readonly mask?: ExpertMask;
   /**
-   * Where each value of the next state comes from: an output of the part, or else a value of the
-   * state before, or else a side value.
+   * Source of each value of the next state: an output of the part, a value of the previous state,
+   * or a side value.
    */
   readonly next: Readonly<Record<string, string>>;
 }
@@ -87,20 +87,23 @@ export type TappedStep = Step & {
   readonly taps: ReadonlyMap<string, string>;
 };
 
-/** What a model gives. */
+/** Output of a model. */
 export interface ModelOutput {
   readonly name: string;
-  /** Whether its last axis holds logits of classes or of a vocabulary. */
+  /** True if its last axis holds logits of classes or of a vocabulary. */
   readonly givesScores: boolean;
-  /** Whether its numbers are those of a sigmoid or softmax. */
+  /** True if its values are outputs of a sigmoid or softmax. */
   readonly givesProbabilities?: boolean;
-  /** What the model's own output applies to the last axis, where the epilogue leaves it out. */
+  /** Activation on the last axis of the model's own output that the epilogue omits. */
   readonly activation?: 'Softmax' | 'LogSoftmax';
-  /** Whether each row has seen the whole input, so that none predicts what comes next. */
+  /** True if attention is bidirectional, so that no row predicts the next token. */
   readonly seesWhole?: boolean;
 }
 
-/** What a model is laid out from: an architecture table of decoders, encoders, encoder–decoder models or models of stages, or a graph. */
+/**
+ * Source of a layered model: the architecture table of decoders, encoders, encoder–decoder or
+ * staged vision models, or graph analysis.
+ */
 export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph';
 
 /** The step in front of the first sublayer, which gives side values as well. */
@@ -197,10 +200,10 @@ export interface ExportedGraph {
 }
 
 /**
- * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
- * sublayer i: state → state, hᵢ₊₁ = hᵢ + f(hᵢ); epilogue(state) → output. The state is what must be
- * known at a boundary between sublayers: the stream alone in most models; the block's input beside
- * it where branches run in parallel; the encoder's result in a decoder.
+ * A model as a residual stream: prologue(inputs) → state before sublayer 0, and side values;
+ * sublayer i: state → state, hᵢ₊₁ = hᵢ + f(hᵢ); epilogue(state) → output. The state contains all
+ * values needed at a boundary between sublayers: in most models only the residual stream; also the
+ * block's input for parallel branches, and the encoder's output in a decoder.
  */
 export interface LayeredModel {
   readonly kind: ModelKind;
@@ -214,12 +217,12 @@ export interface LayeredModel {
   readonly epilogue: GraphPart;
   readonly output: ModelOutput;
   /** The matrices of embedding and head that can take another encoding. */
-  readonly outerMatrices: readonly OuterMatrix[];
+  readonly embeddingAndHeadMatrices: readonly EmbeddingOrHead[];
   /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
   withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**
-   * This model with patches in the places of sublayers, by their ids.
-   * @throws UserError where one cannot stand there.
+   * Returns this model with patches that replace sublayers, by sublayer id.
+   * @throws UserError for a patch that doesn't fit its sublayer.
    */
   withPatches(patches: ReadonlyMap<string, SymbolicPatch>): LayeredModel;
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */

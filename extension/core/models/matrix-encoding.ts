@@ -3,25 +3,24 @@ import { say } from '../message';
 import type { Message } from '../message';
 
 /**
- * A matrix [out, in] in one of the forms that it is stored and run in: what compression puts in the
- * place of a dense weight. `T` stands for its tensors: in files (the usual case), or in memory where
- * they have just been computed.
+ * A weight [out, in] in one of the encodings that compression produces. `T` is the type of its
+ * tensors: in files (default), or in memory after compression.
  */
 export type MatrixEncoding<T = LazyTensor> =
-  | DenseForm<T>
-  | LowRankForm<T>
-  | MpoForm<T>
-  | BlockQuantizedForm<T>
-  | Int8Form<T>;
+  | DenseEncoding<T>
+  | LowRankEncoding<T>
+  | MpoEncoding<T>
+  | BlockQuantizedEncoding<T>
+  | Int8Encoding<T>;
 
 /** float32, float16 or quantization blocks of a GGUF type [out, in]. */
-export interface DenseForm<T = LazyTensor> {
+export interface DenseEncoding<T = LazyTensor> {
   readonly kind: 'dense';
   readonly weight: T;
 }
 
 /** W = left · right with left [out, rank] and right [rank, in], each again in any form. */
-export interface LowRankForm<T = LazyTensor> {
+export interface LowRankEncoding<T = LazyTensor> {
   readonly kind: 'low-rank';
   readonly rank: number;
   readonly left: MatrixEncoding<T>;
@@ -29,21 +28,26 @@ export interface LowRankForm<T = LazyTensor> {
 }
 
 /** A matrix product operator (CompactifAI, arXiv 2401.14109, § 2), see core/tensornet/mpo.ts. */
-export interface MpoForm<T = LazyTensor> {
+export interface MpoEncoding<T = LazyTensor> {
   readonly kind: 'mpo';
   /** o₁ … o_N, i₁ … i_N and the bonds χ₁ … χ_{N−1} between the sites. */
   readonly sites: { readonly out: readonly number[]; readonly in: readonly number[] };
   readonly bonds: readonly number[];
   /** [left bond, out, in, right bond] of each site. */
   readonly cores: readonly T[];
-  /** Whether the cores are multiplied out when a session is made, or the input goes through them one by one. */
+  /**
+   * Contract the cores into a weight when a session is created, or apply them to the input one by
+   * one.
+   */
   readonly run: 'contracted' | 'chained';
-  /** [in]: factors on the input, where the matrix was scaled by activations before it was tensorized. */
+  /**
+   * [in]: factors on the input, if the weight was scaled by activations before its decomposition.
+   */
   readonly inputScale?: T;
 }
 
 /** Whole numbers of few bits with a scale, and a zero where asymmetric, for each run of `blockSize` inputs. */
-export interface BlockQuantizedForm<T = LazyTensor> {
+export interface BlockQuantizedEncoding<T = LazyTensor> {
   readonly kind: 'block-quantized';
   readonly bits: 4 | 8;
   readonly blockSize: number;
@@ -66,7 +70,7 @@ export interface BlockQuantizedForm<T = LazyTensor> {
  * int8 with a scale for each output: W[o, i] = scales[o]·quants[i, o]·inputScale[i]. Inputs, times `inputScale`,
  * are quantized row by row as they come.
  */
-export interface Int8Form<T = LazyTensor> {
+export interface Int8Encoding<T = LazyTensor> {
   readonly kind: 'int8';
   /** int8 [in, out] */
   readonly quants: T;
@@ -81,7 +85,7 @@ export interface Int8Form<T = LazyTensor> {
   readonly run?: 'basic' | 'symmetric';
 }
 
-/** What a linear layer is for in its sublayer. */
+/** Role of a linear layer in its sublayer. */
 export const linearRoles = [
   'query',
   'key',
@@ -108,7 +112,7 @@ export interface ModelMatrix {
   readonly transposed: boolean;
   /** Set where its rows are the positions of a map, as those of a convolution of kernel 1. */
   readonly overPositions?: boolean;
-  /** The form that it has already, where it is not stored dense; `weight` is then the name of no tensor. */
+  /** Current encoding, if it isn't dense. No tensor is then named `weight`. */
   readonly form?: MatrixEncoding;
 }
 
@@ -117,22 +121,22 @@ export interface LinearLayer extends ModelMatrix {
   /** Index of its sublayer in the model's summary. */
   readonly sublayer: number;
   readonly role: LinearRole;
-  /** Of a mixture: whose it is, and the share of the tokens that an expert sees in the mean. */
+  /** For experts: number of the expert, and the average share of tokens that it processes. */
   readonly expert?: { readonly index: number; readonly share: number };
 }
 
-/** Where matrices outside the sublayers stand. */
-export const outerPlaces = ['embedding', 'head'] as const;
-export type OuterPlace = (typeof outerPlaces)[number];
+/** Positions of linear layers outside the sublayers. */
+export const embeddingAndHeadPlaces = ['embedding', 'head'] as const;
+export type EmbeddingOrHeadPlace = (typeof embeddingAndHeadPlaces)[number];
 
-export const outerNames: Readonly<Record<OuterPlace, Message>> = {
+export const embeddingAndHeadNames: Readonly<Record<EmbeddingOrHeadPlace, Message>> = {
   embedding: say`embedding`,
   head: say`head`,
 };
 
 /** The table that tokens are looked up in, with a row for each, or a matrix of the head. */
-export interface OuterMatrix extends ModelMatrix {
-  readonly place: OuterPlace;
-  /** Of the other one, where embedding and head are one matrix that is stored once. */
+export interface EmbeddingOrHead extends ModelMatrix {
+  readonly place: EmbeddingOrHeadPlace;
+  /** Id of the other one, if embedding and head are tied. */
   readonly tiedTo?: string;
 }

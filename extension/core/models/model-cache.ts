@@ -8,7 +8,7 @@ export type OpenModel = (path: string) => Promise<OpenedModel>;
 
 interface Entry {
   readonly opened: Promise<OpenedModel>;
-  /** Of the files as they were read; undefined while they are. */
+  /** Fingerprint of the files when they were read; undefined while reading. */
   stamp?: string;
   files: readonly string[];
 }
@@ -30,7 +30,7 @@ export class ModelCache {
     this.#options = { capacity, open };
   }
 
-  /** How often the files of a model have been read. */
+  /** Number of times that the files of a model have been read. */
   public get reads(): number {
     return this.#reads;
   }
@@ -71,7 +71,7 @@ export class ModelCache {
     const before = await stampOfModel(place);
     const opened = await this.#options.open(place);
     const stamp = await stampOfModel(place, opened.files);
-    // What changed while it was read is read again by whoever asks next.
+    // Files that changed during reading are read again by the next request.
     const isSame = before === (await stampOfModel(place));
     tell({ files: opened.files, stamp: isSame ? stamp : '' });
     return opened;

@@ -20,20 +20,20 @@ export interface SideValue {
   readonly shape: readonly Dimension[];
 }
 
-/** Where a sublayer finds what it kept of earlier positions, and leaves what later ones need, by name; float32. */
+/** Names of a sublayer's cache inputs and outputs (keys and values or state), float32. */
 export interface SublayerCache {
   /** [batch, ...sizes], `positions` standing for the number of earlier ones. */
   past(name: string, sizes: readonly (number | 'positions')[]): Value;
   keep(name: string, value: Value): void;
 }
 
-/** What a sublayer may be emitted with. */
+/** Options for emitting a sublayer. */
 export interface EmitOptions {
   readonly cache?: SublayerCache;
-  /** float32 [batch, count], added to the scores of a mixture's experts. */
+  /** float32 [batch, count], added to the router scores. */
   readonly expertMask?: Value;
-  /** The experts of a mixture that the graph holds; all when absent. */
-  readonly keptExperts?: readonly number[] | undefined;
+  /** Experts in the graph. Defaults to all. */
+  readonly remainingExperts?: readonly number[] | undefined;
 }
 
 /** Emits outputs [rows, count] of the linear layer of a head for what it reads, [rows, in]. */
@@ -45,14 +45,14 @@ export const streamWidth = ({
   streamWidth: width = hiddenSize,
 }: Pick<ModelEmitter, 'hiddenSize' | 'streamWidth'>): number => width;
 
-/** Whether sublayers mix several streams, and do not only add to one. */
+/** True if sublayers mix several streams instead of adding to one. */
 export const mixesStreams = (emitter: ModelEmitter | undefined): boolean =>
   emitter !== undefined && streamWidth(emitter) > emitter.hiddenSize;
 
 /** Name of the residual stream in a state. */
 export const stream = 'hidden';
 
-/** What a graph that reads a text step by step is made of. */
+/** Parts of a model for a graph that decodes token by token. */
 export type StepEmitter = Pick<
   ModelEmitter,
   'emitPrologue' | 'emitSublayer' | 'emitSkipped' | 'emitEpilogue' | 'vocabularySize'
@@ -60,8 +60,8 @@ export type StepEmitter = Pick<
 
 /**
  * Emits the parts of a language model into a graph whose initializers point into the model's own
- * files. State values are float32 [batch, sequence, hidden], and the epilogue maps each position of
- * the stream by itself.
+ * files. State values are float32 [batch, sequence, hidden], and the epilogue maps each position
+ * independently.
  */
 export interface ModelEmitter {
   /** Every side value the prologue emits. */
@@ -78,7 +78,10 @@ export interface ModelEmitter {
     side: Values,
     options?: EmitOptions,
   ): Values;
-  /** The state behind sublayer `index` where it is left out: norms of its sum and the end of its block stay. */
+  /**
+   * State after sublayer `index` if it is removed: norms of its sum and block ends are still
+   * applied.
+   */
   emitSkipped(graph: GraphBuilder, index: number, state: Values, side: Values): Values;
   /** Logits [batch, sequence, vocabulary] of the stream. */
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
@@ -88,7 +91,10 @@ export interface ModelEmitter {
    * @param outputs computes some of the outputs of the head's linear layer, [rows, count]; all when absent
    */
   emitHead(graph: GraphBuilder, rows: Value, outputs?: HeadOutputs): Value;
-  /** Whether the head of a difference is the difference of the heads: no bias, no cap, no rounding. */
+  /**
+   * True if the head has no bias, soft cap or compressed encoding, so that head(a) − head(b) =
+   * head(a − b).
+   */
   readonly headIsLinear: boolean;
   /** Sizes of what sublayers and the head read, and of the logits. */
   readonly hiddenSize: number;

@@ -12,7 +12,7 @@ import type { StagedConfig } from './stages/staged-config';
 import { knownStaged } from './stages/staged-families';
 import type { StagedFamily } from './stages/staged-family';
 import type { Architecture } from './transformer/architecture';
-import { familyOfConfig } from './transformer/architectures';
+import { findDecoderFamily } from './transformer/architectures';
 import type { ConfigFields } from './transformer/config-layout';
 import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
 import type { ModelConfig } from './transformer/model-config';
@@ -58,7 +58,7 @@ export function findFamily(config: ConfigFields): NamedFamily | undefined {
   if (staged !== undefined) {
     return { kind: 'stages', architecture: staged };
   }
-  const architecture = familyOfConfig(config, modelType);
+  const architecture = findDecoderFamily(config, modelType);
   return architecture && { kind: 'decoder', architecture };
 }
 
@@ -129,7 +129,7 @@ export function parseDecoder(
 
 /** Why models of a type can't be computed, nor tried as a known family, as sentences. */
 const unknownShapes: Readonly<Record<string, Message>> = {
-  longcat_flash: say`Its blocks have two attentions and two feed-forwards each, and a mixture of experts beside them.`,
+  longcat_flash: say`Each of its blocks has two attention layers, two MLPs and an MoE layer.`,
   jetmoe: say`The queries of its attention come from experts.`,
 };
 

@@ -8,7 +8,7 @@ export const modelFormats = ['safetensors', 'onnx', 'gguf'] as const;
 
 export type ModelFormat = (typeof modelFormats)[number];
 
-/** What the headers of a model's files hold, by format. */
+/** Headers of a model's files, by format. */
 export type ModelHeaders =
   | {
       readonly format: 'safetensors';
@@ -21,7 +21,7 @@ export type ModelHeaders =
   | {
       readonly format: 'gguf';
       readonly header: GgufHeader;
-      /** How the conversion treats the family; undefined for T5. */
+      /** Conversion of the family to GGUF; undefined for T5. */
       readonly conversion: GgufFamily | undefined;
     }
   | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };

@@ -19,7 +19,7 @@ export interface ExampleValue {
 /** One example, a batch of one: the values of a model's inputs by name. */
 export type Example = Readonly<Record<string, ExampleValue>>;
 
-/** Token ids where only the last ones are asked for: an answer behind its question. */
+/** Token ids of which only the last ones, an answer after its question, are scored. */
 export class AnsweredIds extends Int32Array {
   /** Parts and copies are plain ids. */
   public static get [Symbol.species](): Int32ArrayConstructor {
@@ -35,7 +35,7 @@ export class AnsweredIds extends Int32Array {
   }
 }
 
-/** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
+/** Input of a model: token ids of one sequence, or the values of all inputs. */
 export type ModelInput = Int32Array | Example;
 
 /** Token ids of a text, or of an example that has them, such as a transcript. */

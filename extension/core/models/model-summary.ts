@@ -1,8 +1,8 @@
-import type { CompressedForms } from './forms/form-spec';
+import type { CompressedEncodings } from './encodings/encoding-spec';
 import type { PatchSpecs } from './patch/symbolic-patch';
 import type { Message } from '../message';
 
-/** What a removable unit of the residual stream computes. */
+/** Kind of a removable sublayer. */
 export const sublayerKinds = [
   'attention',
   'cross-attention',
@@ -16,17 +16,22 @@ export const sublayerKinds = [
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
 
-/** Whether a model carries states along the sequence that no key/value cache holds. */
+/**
+ * True if a model has SSM or linear-attention layers, which carry a state instead of a KV cache.
+ */
 export function hasMixers({ sublayers }: Pick<ModelSummary, 'sublayers'>): boolean {
   return sublayers.some(({ kind }) => kind === 'mixer');
 }
 
-/** The experts of a mixture, any of which can be removed by itself; sizes are the mean where they were compressed each in its way. */
+/**
+ * Experts of an MoE layer that can be removed individually. Sizes are averages if experts are
+ * compressed differently.
+ */
 export interface ExpertSummary {
   readonly count: number;
-  /** How many of them a token is sent to. */
+  /** Number of experts per token. */
   readonly perToken: number;
-  /** How many have to stay, where one is not enough. */
+  /** Minimum number of experts, if it is greater than one. */
   readonly least?: number | undefined;
   /** Number of groups of consecutive experts that the router chooses from; each keeps the same number of experts. */
   readonly groups?: number | undefined;
@@ -38,7 +43,10 @@ export interface ExpertSummary {
 
 /** One removable unit hᵢ₊₁ = hᵢ + f(hᵢ) of a model, with what it costs. */
 export interface SublayerSummary {
-  /** `block.N.KIND`, N counted from 0, such as `block.0.attention`; a patch keeps the id of what it stands for. */
+  /**
+   * `block.N.KIND`, N counted from 0, such as `block.0.attention`. A patch has the id of the
+   * sublayer that it replaces.
+   */
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
@@ -54,9 +62,12 @@ export interface SublayerSummary {
   readonly flopsPerToken: number;
   /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype; in half precision where it is quantized. */
   readonly kvBytesPerToken: number;
-  /** Whether parts behind it stay when it goes: LN(x + f(x)) becomes LN(x), and the end of its block is as it was. */
+  /**
+   * True if parts after it remain when it is removed: LN(x + f(x)) becomes LN(x), and the end of
+   * the block stays.
+   */
   readonly leavesParts?: boolean | undefined;
-  /** Of a mixture whose single experts can be removed. */
+  /** Set for an MoE layer whose experts can be removed individually. */
   readonly experts?: ExpertSummary | undefined;
 }
 
@@ -68,17 +79,19 @@ export function memoryAt(
   return sublayers.reduce((sum, { kvBytesPerToken }) => sum + tokens * kvBytesPerToken, bytes);
 }
 
-/** How the weights of a checkpoint are quantized, as its config.json says. */
+/** Quantization of a checkpoint's weights, from config.json. */
 export interface QuantizationSummary {
   /** `quant_method` */
   readonly method: string;
-  /** What the method itself calls the form of its tensors, such as `gptq_v2`, `gemm` or `nf4`. */
+  /** Tensor format in the method's own terms, such as `gptq_v2`, `gemm` or `nf4`. */
   readonly form?: string | undefined;
-  /** Bits of a weight, where all have as many. */
+  /** Bits per weight, if all layers use the same number. */
   readonly bits?: number | undefined;
   /** Number of weights that share a scale, where config.json says so. */
   readonly groupSize?: number | undefined;
-  /** Whether groups hold inputs of like activations (`desc_act`), which are no neighbours. */
+  /**
+   * True if groups contain inputs with similar activations (`desc_act`), which are not adjacent.
+   */
   readonly byActivation?: boolean | undefined;
   /** Sizes of the blocks of a matrix that share a scale, where config.json says so. */
   readonly block?: readonly [rows: number, columns: number] | undefined;
@@ -86,7 +99,7 @@ export interface QuantizationSummary {
   readonly refusal?: Message | undefined;
 }
 
-/** What `inspect` reports of a model, read from headers alone. */
+/** Summary printed by `inspect`, read from headers alone. */
 export interface ModelSummary {
   /** Name shown to people: the model folder's name. */
   readonly name: string;
@@ -102,7 +115,7 @@ export interface ModelSummary {
   /** Element types present in the checkpoint, with the bytes each takes. */
   readonly dtypes: Readonly<Record<string, number>>;
   readonly blocks: number;
-  /** Of an encoder–decoder model: how many of its blocks, the first ones, are the encoder's. */
+  /** Number of encoder blocks of an encoder–decoder model. They come first. */
   readonly encoderBlocks?: number | undefined;
   /** Sizes of a language model, as far as its files tell them. */
   readonly hiddenSize?: number;
@@ -110,18 +123,21 @@ export interface ModelSummary {
   readonly maxPositions?: number;
   readonly tiedHead?: boolean;
   readonly sublayers: readonly SublayerSummary[];
-  /** Why no sublayer can be removed or changed by itself. */
+  /** Why no sublayer can be removed or changed separately. */
   readonly fixed?: Message | undefined;
-  /** Whether a block stays in its place where nothing of it is left: config.json does not count blocks, or they compute by their number. */
+  /**
+   * True if a block keeps its number when all of its sublayers are removed, because config.json
+   * doesn't count blocks or they depend on their number.
+   */
   readonly keepsBlocks?: boolean | undefined;
-  /** Whether the first block does so: it has what the others read. */
+  /** True if this only applies to the first block, because other blocks read its values. */
   readonly keepsFirstBlock?: boolean | undefined;
   /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
   readonly absent?: readonly string[];
-  /** Channels of feed-forwards and key/value heads of attentions, by id, where they are others than the model's. */
+  /** MLP channels and key/value heads, by sublayer id, if they differ from the model's. */
   readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */
-  readonly compressed?: CompressedForms;
+  readonly compressed?: CompressedEncodings;
   /** Symbolic patches by the sublayers in whose places they stand. */
   readonly patches?: PatchSpecs;
   /** SHA-256 over config, headers and samples of the weights. */

@@ -25,10 +25,10 @@ import { openSeq2Seq } from './seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
 import { openStages, withHead } from './stages/open-stages';
 import { isT5, readT5Gguf } from './gguf/t5-gguf';
-import { hasTiedHead } from './transformer/outer-matrices';
+import { hasTiedHead } from './transformer/embedding-and-head';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
-import { layOutTransformer, outerOf } from './transformer/transformer-layout';
+import { layOutTransformer, getEmbeddingAndHead } from './transformer/transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
 import { TransformerModel } from './transformer/transformer-model';
 import { say } from '../message';
@@ -67,7 +67,7 @@ async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
 function refuseScales(unread: readonly string[], file: string): void {
   const scale = unread.find((name) => name.endsWith('.scale'));
   if (scale !== undefined) {
-    throw new UserError(say`Scale tensors beside weights are not supported.`, {
+    throw new UserError(say`Separate scale tensors for weights are not supported.`, {
       file,
       field: scale,
       remedy: say`Use the Hugging Face folder of the model.`,
@@ -75,21 +75,24 @@ function refuseScales(unread: readonly string[], file: string): void {
   }
 }
 
-/** How a model differs from the files it was made of. */
+/** Differences between a model and the files it was made from. */
 interface Narrowed {
   /** Channels and key/value heads by sublayer. */
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
 }
 
-/** The model of a GGUF header, whose tensors may be narrower than its keys say. */
+/**
+ * Reads the model of a GGUF header. Its tensors may have fewer channels or heads than the header
+ * says.
+ */
 export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
   narrowed?: Narrowed,
 ): Promise<
   GgufContents & {
-    /** How the conversion treats the family; undefined for T5. */
+    /** Conversion of the family to GGUF; undefined for T5. */
     readonly conversion: GgufFamily | undefined;
   }
 > {
@@ -233,7 +236,7 @@ async function layOut({
     config,
     checkpoint: joined,
     layout: { ...layout, keepsCache: true },
-    outer: outerOf(layout),
+    embeddingAndHead: getEmbeddingAndHead(layout),
     fingerprint,
     sizes: {
       vocabularySize: config.vocab_size,
@@ -241,7 +244,7 @@ async function layOut({
         config.max_position_embeddings,
         architecture.maxPositions?.(config) ?? Number.POSITIVE_INFINITY,
       ),
-      tiedHead: hasTiedHead(outerOf(layout)),
+      tiedHead: hasTiedHead(getEmbeddingAndHead(layout)),
       ...(architecture.dependsOnNumber === true ? { keepsBlocks: true } : {}),
     },
   });
@@ -259,7 +262,7 @@ async function layOut({
   return new TransformerModel(summary, checkpoint.files, layout);
 }
 
-/** What a check of a model as one of another family needs. */
+/** Warnings for a model that was opened as another family. */
 function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
   if (guess === undefined) {
     return [];

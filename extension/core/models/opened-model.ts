@@ -1,4 +1,4 @@
-import { capabilitiesOf } from './capabilities';
+import { readCapabilities } from './capabilities';
 import type { Capabilities } from './capabilities';
 import type { EncoderModel } from './encoders/encoder-model';
 import type { ModelFamily } from './model-family';
@@ -17,10 +17,10 @@ export type AnyModel =
   | StagedModel
   | OnnxLayeredModel;
 
-/** What a model has been before channels or groups were taken out of it. */
-export interface NarrowedFrom {
+/** A model before width pruning. */
+export interface WidthPrunedFrom {
   readonly original: OpenedModel;
-  /** How many of a sublayer are left, by its id. */
+  /** Remaining channels or head groups of each sublayer, by id. */
   readonly widths: Readonly<Record<string, number>>;
 }
 
@@ -36,7 +36,7 @@ export class OpenedModel {
     /** Architecture and parsed config. */
     public readonly family: ModelFamily,
     public readonly headers: ModelHeaders,
-    public readonly narrowed?: NarrowedFrom,
+    public readonly narrowed?: WidthPrunedFrom,
   ) {}
 
   public get summary(): ModelSummary {
@@ -59,6 +59,6 @@ export class OpenedModel {
   }
 
   public get capabilities(): Capabilities {
-    return (this.known ??= capabilitiesOf(this.model, this.headers));
+    return (this.known ??= readCapabilities(this.model, this.headers));
   }
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { readGgufHeader } from '../checkpoints/gguf';
 import { isProjector } from '../checkpoints/model-folder';
 
-/** A projector for images or audio beside a GGUF model, which llama.cpp loads as `--mmproj`. */
+/** A projector for images or audio next to a GGUF model, which llama.cpp loads with `--mmproj`. */
 export interface Projector {
   readonly name: string;
   readonly bytes: number;

@@ -12,15 +12,18 @@ export interface SharedModules {
 const usersLeft = ({ users }: SharedModules, blocks: readonly number[]): number[] =>
   blocks.filter((block) => users.includes(block));
 
-/** Whether every block that stays still uses the module that it did: which one is told by its number among the users. */
+/**
+ * True if every remaining block still uses the same shared module. The module follows from the
+ * block's index among its users.
+ */
 export function keepsTurns(shared: SharedModules, blocks: readonly number[]): boolean {
   return usersLeft(shared, blocks).every(
     (block, number) => (shared.users.indexOf(block) - number) % shared.turns === 0,
   );
 }
 
-/** Where a tensor of a shared module stands in the result; undefined where nothing uses it. */
-export function placeOfShared(
+/** Name of a shared module's tensor in the pruned model; undefined if no block uses it. */
+export function sharedTensorName(
   shared: SharedModules,
   { block, rest }: { readonly block: number; readonly rest: string },
   blocks: readonly number[],
@@ -45,6 +48,6 @@ export interface SharedNames {
   readonly modules: (config: ModelConfig) => SharedModules;
   /** Width of the adapters that each use has. */
   readonly rank: (config: ModelConfig) => number;
-  /** Whether queries, keys and values have adapters, as the feed-forward does. */
+  /** True if queries, keys and values have adapters, as the MLP does. */
   readonly adaptsHeads: (config: ModelConfig) => boolean;
 }

@@ -1,18 +1,18 @@
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { CompressedForms } from './forms/form-spec';
+import type { CompressedEncodings } from './encodings/encoding-spec';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
-import { outerLinears, outerTensors } from './transformer/outer-matrices';
-import type { OuterLinears } from './transformer/outer-matrices';
+import { embeddingAndHeadLinears, embeddingAndHeadTensors } from './transformer/embedding-and-head';
+import type { EmbeddingAndHead } from './transformer/embedding-and-head';
 import { weightCounter } from './modules/costs';
 import { cacheBytes } from './modules/sublayer';
 import type { Sublayer } from './modules/sublayer-list';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
-/** What has been found of a model in a checkpoint. */
+/** Parts of a model that were found in a checkpoint. */
 interface FoundModel {
   readonly folder: ModelFolder;
   readonly config: {
@@ -21,14 +21,14 @@ interface FoundModel {
     readonly hidden_size: number;
     readonly espalier?:
       | {
-          readonly compressed?: CompressedForms | undefined;
+          readonly compressed?: CompressedEncodings | undefined;
           readonly widths?: Readonly<Record<string, number>> | undefined;
         }
       | undefined;
   };
   readonly checkpoint: Checkpoint;
   readonly layout: FoundLayout;
-  readonly outer: OuterLinears;
+  readonly embeddingAndHead: EmbeddingAndHead;
   readonly fingerprint: string;
   /** Sizes that are the family's own. */
   readonly sizes: Pick<
@@ -37,10 +37,10 @@ interface FoundModel {
   >;
 }
 
-/** What the sublayers of a model are summarized from. */
+/** Parts of a layout that its summary depends on. */
 export interface SummarizedLayout {
   readonly sublayers: readonly Sublayer[];
-  /** Whether attention keeps keys and values for the tokens to come. */
+  /** True if attention caches keys and values. */
   readonly keepsCache: boolean;
 }
 
@@ -50,9 +50,9 @@ interface FoundLayout extends SummarizedLayout {
   readonly computed: readonly string[];
 }
 
-/** What `inspect` reports of it. */
+/** Summary printed by `inspect`. */
 export function summarizeModel(found: FoundModel): ModelSummary {
-  const { folder, config, checkpoint, layout, outer, fingerprint, sizes } = found;
+  const { folder, config, checkpoint, layout, embeddingAndHead, fingerprint, sizes } = found;
   const tensors = [...checkpoint.tensors.values()];
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
@@ -65,7 +65,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
       used,
       weightCounter([
         ...layout.sublayers.flatMap(({ linears }) => linears),
-        ...outerLinears(outer),
+        ...embeddingAndHeadLinears(embeddingAndHead),
       ]),
     ),
     bytes: sum(tensors, (tensor) => tensor.length),
@@ -83,7 +83,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
   };
 }
 
-/** What is said of tensors that a checkpoint has for nothing. */
+/** Warnings for tensors of a checkpoint that the model doesn't use. */
 export function unusedWarnings(unused: readonly string[]): Message[] {
   const [first] = unused;
   return first === undefined
@@ -145,7 +145,7 @@ function summarizeSublayer(
   };
 }
 
-/** What stands in the places of removed sublayers, if anything. */
+/** Patches that replace removed sublayers, if any. */
 export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSummary, 'patches'> {
   const patches: PatchSpecs = Object.fromEntries(
     sublayers.flatMap((sublayer) =>
@@ -155,11 +155,13 @@ export function summarizePatches(sublayers: readonly Sublayer[]): Pick<ModelSumm
   return Object.keys(patches).length === 0 ? {} : { patches };
 }
 
-/** What embedding and head cost, each tensor counted once. */
-export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'parameters' | 'bytes'> {
-  const tensors = outerTensors(outer);
+/** Parameters and bytes of embedding and head. Tied weights are counted once. */
+export function summarizeEmbeddingAndHead(
+  embeddingAndHead: EmbeddingAndHead,
+): Pick<SublayerSummary, 'parameters' | 'bytes'> {
+  const tensors = embeddingAndHeadTensors(embeddingAndHead);
   return {
-    parameters: sum(tensors, weightCounter(outerLinears(outer))),
+    parameters: sum(tensors, weightCounter(embeddingAndHeadLinears(embeddingAndHead))),
     bytes: sum(tensors, ({ length }) => length),
   };
 }

@@ -11,7 +11,7 @@ const otherFiles = [
   ...['vocab.json', 'merges.txt', 'vocab.txt'],
 ];
 
-/** Where a tokenizer is looked for. */
+/** Location of a tokenizer. */
 export interface TokenizerPlace {
   readonly folder: string;
   /** Path of tokenizer.json, there or not. */
@@ -19,8 +19,8 @@ export interface TokenizerPlace {
 }
 
 /**
- * Where the tokenizer of a folder or an .onnx file lies: beside it, or above a folder of graphs in a
- * repository.
+ * Location of the tokenizer of a folder or .onnx file: next to it, or in the parent of a folder of
+ * graphs in a repository.
  */
 export function tokenizerPlace(model: string): TokenizerPlace {
   const beside = isOnnx(model) ? dirname(model) : model;
@@ -47,7 +47,7 @@ export function explainNoTokenizer(
   return others.length === 0
     ? {
         file,
-        reason: say`The model has no tokenizer.json, so text cannot be turned into tokens.`,
+        reason: say`The model has no tokenizer.json, so text can't be tokenized.`,
         remedy: say`Copy the model's tokenizer.json into its folder.`,
       }
     : {

@@ -12,8 +12,8 @@ interface Unit {
 }
 
 /**
- * What can be removed of a model, by number: its sublayers in order, and behind them the single
- * experts of its mixtures. A set of such numbers says what a model lacks.
+ * Removable units of a model, by number: its sublayers in order, then the experts of its MoE
+ * layers. A set of these numbers describes what is removed.
  */
 export class RemovableUnits {
   private readonly units: readonly Unit[];
@@ -72,12 +72,12 @@ export class RemovableUnits {
     return this.experts.get(index) ?? [];
   }
 
-  /** Which experts of sublayer `index` are removed, counted from 0 among them. */
+  /** Removed experts of sublayer `index`, numbered from 0 within the layer. */
   public expertsGone(index: number, removed: ReadonlySet<number>): readonly number[] {
     return this.expertsOf(index).flatMap((unit, expert) => (removed.has(unit) ? [expert] : []));
   }
 
-  /** The first mixture that would stay with fewer experts than it needs. */
+  /** First MoE layer that would have fewer experts than its minimum. */
   public emptied(removed: ReadonlySet<number>): SublayerSummary | undefined {
     return this.model.sublayers.find(({ experts }, index) => {
       const staying = this.expertsOf(index).filter((unit) => !removed.has(unit)).length;
@@ -110,8 +110,8 @@ export class RemovableUnits {
 }
 
 /**
- * The sublayers and experts that an id stands for: `block.3.attention` and `block.3.expert.5` for
- * themselves, `block.3` for the sublayers of the block. None for an unknown id.
+ * Ids of sublayers and experts that an id refers to: `block.3.attention` and `block.3.expert.5`
+ * refer to themselves, `block.3` to the sublayers of the block. Empty for an unknown id.
  */
 export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublayers'>): string[] {
   const found = sublayers.filter((one) => one.id === id || `block.${one.block}` === id);
@@ -123,11 +123,11 @@ export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublay
   return experts !== undefined && Number(expert) < experts.count ? [id] : [];
 }
 
-/** Of each block its number in the model that it was made from. */
+/** Original number of each block. */
 export type BlockNumbers = readonly number[];
 
 /** An id in the numbers of the model that this one was made from: `block.3.attention` may be `block.5.attention` there. */
-export function inSource(id: string, blocks: BlockNumbers): string {
+export function toSourceId(id: string, blocks: BlockNumbers): string {
   return id.replace(
     /^block\.(\d+)(?=$|[./])/,
     (_, block: string) => `block.${blocks[Number(block)] ?? block}`,
@@ -138,12 +138,12 @@ export function inSource(id: string, blocks: BlockNumbers): string {
 export const explainUnevenGroups = ({ id, experts }: SublayerSummary): Message =>
   say`The router of ${id} chooses from ${experts?.groups ?? 1} equal groups of ${(experts?.count ?? 0) / (experts?.groups ?? 1)} experts, and they would keep different numbers.`;
 
-/** Whether two ids are of one unit, or of a mixture and one of its experts. */
+/** True if two ids refer to the same unit, or to an MoE layer and one of its experts. */
 export function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 }
 
-/** Ids of the single experts of a mixture, `block.N.expert.J`; none of other sublayers. */
+/** Ids of the experts of an MoE layer, `block.N.expert.J`. Empty for other sublayers. */
 export function expertIds({ id, experts }: Pick<SublayerSummary, 'id' | 'experts'>): string[] {
   return Array.from({ length: experts?.count ?? 0 }, (_, expert) => `${id}.${expert}`);
 }

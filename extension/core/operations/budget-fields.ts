@@ -30,7 +30,7 @@ import { UserError } from '../user-error';
 import { choice, document, flag, group, integer, leftOpen, list, number } from './fields';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
-import { outerOf } from './layer-fields';
+import { getEmbeddingAndHead } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import {
   measureSensitivity,
@@ -242,7 +242,7 @@ async function choicesOf(
 ): Promise<Choices> {
   const removable =
     request.profile === undefined ? [] : await readRemovable(request.profile, table);
-  return { table: withOuter(asWide(table, request), outerOf(request)), removable };
+  return { table: withOuter(asWide(table, request), getEmbeddingAndHead(request)), removable };
 }
 
 /** A table without its narrower sublayers, where those are not asked for. */

@@ -20,7 +20,7 @@ import {
 import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, group, leftOpen, list, text } from './fields';
 import type { RequestOf } from './fields';
-import { blocksOf, layerFields, layerNames, outerOf } from './layer-fields';
+import { blocksOf, layerFields, layerNames, getEmbeddingAndHead } from './layer-fields';
 import { methodsToTry, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { needs } from './rules';
@@ -160,7 +160,7 @@ function choicesByMethod(
     ...(roles === undefined ? {} : { roles }),
     ...(skip === undefined ? {} : { skip }),
     ...(blocks === undefined ? {} : { blocks }),
-    outer: outerOf(request),
+    outer: getEmbeddingAndHead(request),
   });
 }
 

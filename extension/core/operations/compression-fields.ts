@@ -66,7 +66,7 @@ export function choicesWork(
   ...settings: readonly boolean[]
 ): Work {
   const matrices = new Map(
-    [...layersOf(model), ...model.outerMatrices].map((matrix) => [matrix.id, matrix]),
+    [...layersOf(model), ...model.embeddingAndHeadMatrices].map((matrix) => [matrix.id, matrix]),
   );
   const methods = choices.map(({ method, variant, then }) => [method, variant, then].join());
   const amounts = choices.map(({ tensor }) => {

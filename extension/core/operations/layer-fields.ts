@@ -1,5 +1,5 @@
 import { linearRoles } from '../models/matrix-encoding';
-import type { OuterPlace } from '../models/matrix-encoding';
+import type { EmbeddingOrHeadPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { flag, group, list } from './fields';
 import type { RequestOf } from './fields';
@@ -28,7 +28,7 @@ export const layerNames = Object.keys(layerFields);
 type Layers = Partial<RequestOf<typeof layerFields>>;
 
 /** The places outside the blocks that are asked for. */
-export function outerOf({ embeddings, head }: Layers): OuterPlace[] {
+export function getEmbeddingAndHead({ embeddings, head }: Layers): EmbeddingOrHeadPlace[] {
   return [
     ...(embeddings === true ? ['embedding' as const] : []),
     ...(head === true ? ['head' as const] : []),

@@ -26,7 +26,7 @@ import { chosenWidths } from '../tensornet/sensitivity/width-sensitivity';
 import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
 import { operationJournal, ownFolder } from './journals';
-import { blocksOf, outerOf } from './layer-fields';
+import { blocksOf, getEmbeddingAndHead } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import type { OperationContext } from './operation';
 import { searchFields } from './search-fields';
@@ -115,7 +115,7 @@ function settingsOf(request: SensitivityRequest): SensitivitySettings {
   const keepsEncodings = widths.length > 0 && !request.model.capabilities.compress.able;
   const { methods = keepsEncodings ? [] : encodingNames } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
-  const outer = outerOf(request);
+  const outer = getEmbeddingAndHead(request);
   return {
     compressions: methods.map((text) => parseCompression(text, 'methods')),
     ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },

@@ -6,7 +6,7 @@ import { checkGuess } from '../evaluate/check-guess';
 import type { GuessCheck } from '../evaluate/check-guess';
 import { writeDocument } from '../jobs/write-document';
 import { requireAble } from '../models/capability';
-import { openGuesses } from '../models/open-guess';
+import { openGuesses } from '../models/try-family';
 import type { FamilyGuess } from '../models/transformer/guess-family';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';

@@ -4,7 +4,7 @@ import { checkChanges } from '../export/changes';
 import { chooseOutput } from '../export/output-options';
 import { writeSource } from '../export/write-source';
 import type { JobContext } from '../jobs/job';
-import type { LinearLayer, OuterMatrix } from '../models/matrix-encoding';
+import type { LinearLayer, EmbeddingOrHead } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
 import type { GgufFacts } from '../tensornet/sensitivity/sensitivity-profile';
 import { UserError } from '../user-error';
@@ -18,7 +18,7 @@ import type { Message } from '../message';
  */
 export async function ggufFacts(
   opened: OpenedModel,
-  matrices: readonly (LinearLayer | OuterMatrix)[],
+  matrices: readonly (LinearLayer | EmbeddingOrHead)[],
   memoryBytes: number,
   context: JobContext,
 ): Promise<GgufFacts> {
@@ -75,7 +75,7 @@ function refuse({ path }: OpenedModel, id: string, problem: Message): never {
  */
 function ownTensors(
   opened: OpenedModel,
-  matrices: readonly (LinearLayer | OuterMatrix)[],
+  matrices: readonly (LinearLayer | EmbeddingOrHead)[],
 ): Map<string, readonly string[]> {
   const placesOf = ggufPlacesOf(opened);
   const owners = new Map<string, string>();

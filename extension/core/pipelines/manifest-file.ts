@@ -2,8 +2,8 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { readModelText } from '../checkpoints/model-file';
 import { manifestName } from '../document-names';
-import { formSpec } from '../models/forms/form-spec';
-import type { FormSpec } from '../models/forms/form-spec';
+import { encodingSpec } from '../models/encodings/encoding-spec';
+import type { EncodingSpec } from '../models/encodings/encoding-spec';
 import { outputFormatNames } from '../export/output-formats';
 import type { OutputFormat } from '../export/output-formats';
 import { patchSpecs } from '../models/patch/symbolic-patch';
@@ -29,7 +29,7 @@ export interface Manifest {
   /** How many channels or key/value heads are left of sublayers that lost some, by their ids in the source. */
   readonly narrowed?: Readonly<Record<string, number>>;
   /** Forms that matrices have taken, by the names of their weights in the source. */
-  readonly compressed?: Readonly<Record<string, FormSpec>>;
+  readonly compressed?: Readonly<Record<string, EncodingSpec>>;
   /** Symbolic patches of the result, in its own numbering. */
   readonly patches?: PatchSpecs;
   readonly result: {
@@ -77,7 +77,7 @@ export const manifestSchema = v.object({
   }),
   removed: ids,
   narrowed: v.optional(v.record(v.string(), count)),
-  compressed: v.optional(v.record(v.string(), formSpec)),
+  compressed: v.optional(v.record(v.string(), encodingSpec)),
   patches: v.optional(patchSpecs),
   result: v.object({
     format: v.picklist(outputFormatNames),

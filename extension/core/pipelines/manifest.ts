@@ -1,6 +1,6 @@
 import { sep } from 'node:path';
 import { version } from '../../../package.json';
-import { describeForms } from '../models/forms/form-spec';
+import { describeForms } from '../models/encodings/encoding-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import { onnxRuntimeVersion } from '../runtime/version';
 import type { PruneResult } from './prune-result';
@@ -46,9 +46,9 @@ export async function describeResult(
       parameters: parametersAfter,
       sourceBlocks: changes.blocks,
       absent: changes.absent,
-      ...(changes.keptExperts.size === 0
+      ...(changes.remainingExperts.size === 0
         ? {}
-        : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
+        : { sourceExperts: Object.fromEntries(changes.remainingExperts) }),
       keyValueCaches: changes.kept.flatMap((sublayer) =>
         hasCache(sublayer, format, source) && !changes.patches.has(sublayer.id)
           ? [sublayer.id]

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { makeWorkFolder } from '../jobs/make-work-folder';
-import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
+import { pruneWidth, readWidthPruning } from '../models/width-pruning/prune-width';
 import type { OpenedModel } from '../models/opened-model';
 import type { Plan } from '../plans/plan';
 
@@ -18,14 +18,14 @@ export async function withNarrowed<T>(
   folder: string | undefined,
   use: (narrowed: OpenedModel) => Promise<T>,
 ): Promise<T> {
-  const narrowing = readNarrowing(model, plan);
+  const narrowing = readWidthPruning(model, plan);
   if (narrowing.size === 0) {
     return use(model);
   }
   const place = folder ?? join(tmpdir(), `espalier-narrow-${randomUUID()}`);
   await makeWorkFolder(place);
   try {
-    return await use(await narrowModel(model, narrowing, join(place, 'narrow.safetensors')));
+    return await use(await pruneWidth(model, narrowing, join(place, 'narrow.safetensors')));
   } finally {
     await rm(place, { recursive: true, force: true });
   }

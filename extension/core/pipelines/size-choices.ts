@@ -8,7 +8,7 @@ import type { JobContext } from '../jobs/job';
 import { formatBytes } from '../format';
 import { listed, say } from '../message';
 import type { Message } from '../message';
-import type { LinearLayer, OuterMatrix, OuterPlace } from '../models/matrix-encoding';
+import type { LinearLayer, EmbeddingOrHead, EmbeddingOrHeadPlace } from '../models/matrix-encoding';
 import { memoryAt } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
@@ -283,7 +283,10 @@ export async function targetBytes(
     return writer.bytes;
   }
   const matrices = new Map(
-    [...layersOf(opened.model), ...opened.model.outerMatrices].map((one) => [one.id, one]),
+    [...layersOf(opened.model), ...opened.model.embeddingAndHeadMatrices].map((one) => [
+      one.id,
+      one,
+    ]),
   );
   return encodingChoices(opened, target.encoding).reduce((sum, choice) => {
     const matrix = matrices.get(choice.tensor);
@@ -294,7 +297,7 @@ export async function targetBytes(
 /** Difference in bytes that an encoding makes, negative if it is smaller; 0 for a head that is the embedding. */
 function bytesSaved(
   { summary }: OpenedModel,
-  matrix: LinearLayer | OuterMatrix,
+  matrix: LinearLayer | EmbeddingOrHead,
   compression: Compression,
 ): number {
   if ('place' in matrix && matrix.place === 'head' && matrix.tiedTo !== undefined) {
@@ -305,9 +308,11 @@ function bytesSaved(
 }
 
 /** Places outside the blocks whose matrices are stored dense. */
-export const densePlaces = ({ model }: OpenedModel): OuterPlace[] =>
+export const densePlaces = ({ model }: OpenedModel): EmbeddingOrHeadPlace[] =>
   (['embedding', 'head'] as const).filter((place) =>
-    model.outerMatrices.some((matrix) => matrix.place === place && matrix.form === undefined),
+    model.embeddingAndHeadMatrices.some(
+      (matrix) => matrix.place === place && matrix.form === undefined,
+    ),
   );
 
 /**
@@ -318,7 +323,7 @@ export function encodingChoices(opened: OpenedModel, encoding: Encoding): Compre
   const { choices } = chooseForAll(opened.model, { method: encoding }, {});
   const places = densePlaces(opened);
   const all = chooseForAll(opened.model, { method: 'int8' }, { outer: places }).choices;
-  const outer = new Set(opened.model.outerMatrices.map(({ id }) => id));
+  const outer = new Set(opened.model.embeddingAndHeadMatrices.map(({ id }) => id));
   return [...choices, ...all.filter(({ tensor }) => outer.has(tensor))];
 }
 
@@ -331,7 +336,7 @@ const overheads: Readonly<Record<Runtime, number>> = {
 
 /** Bytes that a plan may count below a limit, so that the written files are below it too. */
 export const plannedLimit = ({ model }: OpenedModel, runtime: Runtime, limit: number): number =>
-  limit - overheads[runtime] * (layersOf(model).length + model.outerMatrices.length);
+  limit - overheads[runtime] * (layersOf(model).length + model.embeddingAndHeadMatrices.length);
 
 /** Methods that a mix chooses from. */
 export const mixMethods = (runtime: Runtime): string[] =>
@@ -349,7 +354,7 @@ export async function leastBytes(
 ): Promise<number | undefined> {
   const { model } = opened;
   const layers = layersOf(model);
-  const outer = model.outerMatrices.filter(({ form }) => form === undefined);
+  const outer = model.embeddingAndHeadMatrices.filter(({ form }) => form === undefined);
   const matrices = [...layers, ...outer.filter((one) => !isTiedHead(one))];
   const requests = (mixMethods(runtime) as (Encoding | 'gguf')[]).map((method) => ({ method }));
   if (runtime !== 'llama.cpp') {
@@ -381,5 +386,5 @@ export async function leastBytes(
   }, bytes);
 }
 
-const isTiedHead = ({ place, tiedTo }: OuterMatrix): boolean =>
+const isTiedHead = ({ place, tiedTo }: EmbeddingOrHead): boolean =>
   place === 'head' && tiedTo !== undefined;

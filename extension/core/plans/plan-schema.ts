@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { writableTypes } from '../checkpoints/ggml-types';
 import { parseDocument } from '../jobs/parse-document';
-import { numberRanges, parseRanges } from '../models/narrow/number-ranges';
+import { numberRanges, parseRanges } from '../models/width-pruning/number-ranges';
 import { sublayerKinds } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import { compressionChoiceSchema } from '../tensornet/compression-choice';

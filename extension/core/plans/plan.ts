@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import type { WritableType } from '../checkpoints/ggml-types';
-import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
+import type { PlannedWidthPruning } from '../models/width-pruning/planned-width-pruning';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 
@@ -27,7 +27,7 @@ export interface Plan {
   /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
   readonly remove: readonly string[];
   /** What sublayers that stay lose, each at most once. */
-  readonly narrow?: readonly PlannedNarrowing[];
+  readonly narrow?: readonly PlannedWidthPruning[];
   /** How linear layers of what stays are compressed, each at most once. */
   readonly compress?: readonly CompressionChoice[];
   /** What stands in the places of sublayers; those are removed, whether `remove` names them or not. */

@@ -3,7 +3,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { emptyCache } from '../models/example';
 import type { RunnableGraph } from '../models/layered-model';
 import type { Example } from '../models/model-input';
-import { cachePortOf } from '../models/onnx/stream/cache-ports';
+import { parseCachePort } from '../models/onnx/stream/cache-ports';
 import type { CachePort } from '../models/onnx/stream/cache-ports';
 import { createSession, maySpin, openAsItStands } from './session';
 import type { SessionOptions } from './session';
@@ -141,7 +141,7 @@ function cachePorts({ inputMetadata }: InferenceSession): CachePort[] {
     }
     const { name, type, shape } = port;
     const dtype = type === 'float32' ? 'F32' : type === 'float16' ? 'F16' : type;
-    return cachePortOf({ name, dtype, shape }) ?? [];
+    return parseCachePort({ name, dtype, shape }) ?? [];
   });
 }
 

@@ -3,7 +3,7 @@ import { readChosenRows } from '../checkpoints/float-rows';
 import { hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { roundRows } from '../checkpoints/quantize/dequantize';
-import { emitRounded } from '../models/forms/emit-quantized';
+import { emitRounded } from '../models/encodings/emit-quantized';
 import type { HeadOutputs } from '../models/model-emitter';
 import { emitOutputs } from '../models/parts/linear';
 import { emitWeight } from '../models/parts/weight';
@@ -30,7 +30,7 @@ export async function readHeadRows(
   { model, device, roundsHead }: LayeredExecutor,
   ids: Int32Array,
 ): Promise<HeadRows | undefined> {
-  const [head, ...others] = model.outerMatrices.filter(({ place }) => place === 'head');
+  const [head, ...others] = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
   if (device !== 'cpu' || head === undefined || others.length > 0 || head.form !== undefined) {
     return undefined;
   }
@@ -70,7 +70,7 @@ export async function readHeadRows(
  * factored one runs whole.
  */
 export function gathersLogits({ model }: Pick<LayeredExecutor, 'model'>): boolean {
-  const heads = model.outerMatrices.filter(({ place }) => place === 'head');
+  const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
   return heads.every(({ form }) => form === undefined || form.kind === 'dense');
 }
 

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import { formParameters } from '../models/forms/form-facts';
+import { encodingParameters } from '../models/encodings/encoding-facts';
 import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
 import type { CompressionContext } from './compression-context';
@@ -124,7 +124,7 @@ async function measured(
     ...(outputs === undefined || weighed === undefined
       ? {}
       : { outputError: ratio(weighed, outputs.squares) }),
-    parameters: formParameters(form),
+    parameters: encodingParameters(form),
     bytes: compressionMethods[method].bytes?.(sizes, level) ?? formBytes(form),
   };
 }

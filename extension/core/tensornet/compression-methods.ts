@@ -2,8 +2,8 @@ import type { TensorData } from '../checkpoints/tensor-data';
 import { ggmlTypeNumber } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
 import { fittingType } from '../checkpoints/quantize/quantizers';
-import { outerNames } from '../models/matrix-encoding';
-import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../models/matrix-encoding';
+import { embeddingAndHeadNames } from '../models/matrix-encoding';
+import type { MatrixEncoding, ModelMatrix, EmbeddingOrHead } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
 import { isLevel, levelWords, embeddingMethods, levelType } from './compression-choice';
@@ -192,7 +192,7 @@ export function resolveVariant(
  * @throws UserError that names the layer if the compression isn't possible
  */
 export function requireFit(
-  layer: ModelMatrix | OuterMatrix,
+  layer: ModelMatrix | EmbeddingOrHead,
   compression: Compression,
   isCalibrated: boolean,
 ): void {
@@ -209,7 +209,7 @@ export function requireFit(
   }
   if ('place' in layer && !embeddingMethods.some((name) => name === method)) {
     refuse(
-      say`The ${outerNames[layer.place]} cannot be compressed by ${method}.`,
+      say`The ${embeddingAndHeadNames[layer.place]} cannot be compressed by ${method}.`,
       say`Use one of ${embeddingMethods.join(', ')}.`,
     );
   }
@@ -228,7 +228,7 @@ export function requireFit(
   }
   if (needsCalibration(variant) && 'place' in layer) {
     refuse(
-      say`The ${outerNames[layer.place]} is rounded without calibration, which the variant "${variant}" needs.`,
+      say`The ${embeddingAndHeadNames[layer.place]} is rounded without calibration, which the variant "${variant}" needs.`,
       say`Use one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { LinearLayer, LowRankForm, MatrixEncoding } from '../models/matrix-encoding';
+import type { LinearLayer, LowRankEncoding, MatrixEncoding } from '../models/matrix-encoding';
 import type { QuantizerName } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { covarianceWeights, scaledWeights } from './statistics/input-weights';
@@ -61,7 +61,7 @@ export async function lowRankForm(
   found: LowRank,
   rank: number,
   then: QuantizerName | undefined,
-): Promise<LowRankForm<TensorData>> {
+): Promise<LowRankEncoding<TensorData>> {
   const count = Math.min(rank, found.left.count);
   const rightRows = firstRows(found.right, count);
   const leftRows = firstRows(found.left, count);

@@ -1,5 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { MatrixEncoding, MpoForm } from '../models/matrix-encoding';
+import type { MatrixEncoding, MpoEncoding } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { chooseMpoRun } from './costs/machine-costs';
@@ -27,7 +27,7 @@ export function prepareMpo(
     const at = known.get(key) ?? tensorize(products, name, scaled, sites, highest, seed);
     known.set(key, at);
     const { cores } = await (await at)(level);
-    const form: MpoForm<TensorData> = {
+    const form: MpoEncoding<TensorData> = {
       kind: 'mpo',
       sites,
       bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),

@@ -1,6 +1,6 @@
 import type { LayeredModel } from '../models/layered-model';
-import { outerNames } from '../models/matrix-encoding';
-import type { OuterMatrix, OuterPlace } from '../models/matrix-encoding';
+import { embeddingAndHeadNames } from '../models/matrix-encoding';
+import type { EmbeddingOrHead, EmbeddingOrHeadPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { embeddingMethods } from './compression-choice';
 import type { CompressionRequest } from './compression-choice';
@@ -11,14 +11,14 @@ import { say } from '../message';
  * Dense matrices of the embedding or the head.
  * @throws UserError if the model has none
  */
-export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[] {
-  const matrices = model.outerMatrices.filter((matrix) => matrix.place === place);
+export function denseOuter(model: LayeredModel, place: EmbeddingOrHeadPlace): EmbeddingOrHead[] {
+  const matrices = model.embeddingAndHeadMatrices.filter((matrix) => matrix.place === place);
   const dense = matrices.filter(({ form }) => form === undefined);
   if (dense.length === 0) {
     const problem =
       matrices.length === 0
-        ? say`The model has no ${outerNames[place]} that could be compressed.`
-        : say`The ${outerNames[place]} is compressed already.`;
+        ? say`The model has no ${embeddingAndHeadNames[place]} that could be compressed.`
+        : say`The ${embeddingAndHeadNames[place]} is compressed already.`;
     throw new UserError(problem, {
       file: model.summary.path,
       field: place,
@@ -52,8 +52,8 @@ export function embeddingRequest(request: CompressionRequest): CompressionReques
  */
 export function embeddingsToMeasure(
   model: LayeredModel,
-  places: readonly OuterPlace[],
-): OuterMatrix[] {
+  places: readonly EmbeddingOrHeadPlace[],
+): EmbeddingOrHead[] {
   const asked = places.flatMap((place) => denseOuter(model, place));
   const ids = new Set(asked.map(({ id }) => id));
   for (const { place, tiedTo } of asked) {
@@ -72,11 +72,11 @@ export function embeddingsToMeasure(
 }
 
 /** Id of the matrix, and of its tied head. */
-export function tiedIds({ id, tiedTo }: Pick<OuterMatrix, 'id' | 'tiedTo'>): string[] {
+export function tiedIds({ id, tiedTo }: Pick<EmbeddingOrHead, 'id' | 'tiedTo'>): string[] {
   return tiedTo === undefined ? [id] : [id, tiedTo];
 }
 
 /** True if the head is stored as the embedding. */
-export function isTiedHead({ place, tiedTo }: Pick<OuterMatrix, 'place' | 'tiedTo'>): boolean {
+export function isTiedHead({ place, tiedTo }: Pick<EmbeddingOrHead, 'place' | 'tiedTo'>): boolean {
   return place === 'head' && tiedTo !== undefined;
 }

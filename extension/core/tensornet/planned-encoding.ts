@@ -1,6 +1,6 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { TensorData } from '../checkpoints/tensor-data';
-import { formTensors } from '../models/forms/form-facts';
+import { encodingTensors } from '../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import type { Compression, QuantizerName } from './compression-choice';
 import type { CompressionContext } from './compression-context';
@@ -22,7 +22,7 @@ const elementBytes: Readonly<Record<TensorData['dtype'], number>> = {
 
 /** Stored bytes of all tensors of an encoding. */
 export function formBytes(form: MatrixEncoding<PlannedTensor>): number {
-  return formTensors<PlannedTensor>(form).reduce(
+  return encodingTensors<PlannedTensor>(form).reduce(
     (sum, { dtype, shape }) => sum + elementCount(shape) * elementBytes[dtype],
     0,
   );

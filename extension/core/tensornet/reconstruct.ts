@@ -1,9 +1,9 @@
 import type { TensorData } from '../checkpoints/tensor-data';
 import type {
-  BlockQuantizedForm,
-  Int8Form,
+  BlockQuantizedEncoding,
+  Int8Encoding,
   MatrixEncoding,
-  MpoForm,
+  MpoEncoding,
 } from '../models/matrix-encoding';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
@@ -36,7 +36,7 @@ export async function reconstruct(
 
 async function reconstructMpo(
   products: MatrixProducts,
-  { sites, cores, inputScale }: MpoForm<TensorData>,
+  { sites, cores, inputScale }: MpoEncoding<TensorData>,
 ): Promise<Rows> {
   const matrix = await contract(products, {
     sites,
@@ -49,7 +49,7 @@ async function reconstructMpo(
 }
 
 /** Computes (q − zero) · scale, block by block. */
-function dequantizeBlocks(form: BlockQuantizedForm<TensorData>): Rows {
+function dequantizeBlocks(form: BlockQuantizedEncoding<TensorData>): Rows {
   const { bits, blockSize, out, in: inputs, quants, zeros } = form;
   const scales = dataToFloats(form.scales);
   const blocks = Math.ceil(inputs / blockSize);
@@ -88,7 +88,7 @@ function unpack(bytes: Uint8Array, bits: 4 | 8, row: number, integers: Uint8Arra
   }
 }
 
-function dequantizeOutputs({ quants, scales, inputScale }: Int8Form<TensorData>): Rows {
+function dequantizeOutputs({ quants, scales, inputScale }: Int8Encoding<TensorData>): Rows {
   const [inputs = 1, out = 1] = quants.shape;
   const { buffer, byteOffset, byteLength } = quants.bytes;
   const numbers = new Float32Array(new Int8Array(buffer, byteOffset, byteLength));

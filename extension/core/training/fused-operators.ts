@@ -1,5 +1,5 @@
 import { activations } from '../models/parts/activations';
-import { operatorName, skipNormOf } from '../models/onnx/graph-index';
+import { operatorName, findSkipNorm } from '../models/onnx/graph-index';
 import type { SkipNorm } from '../models/onnx/graph-index';
 import { renameOutputs } from '../models/onnx/edits/node-edits';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
@@ -19,7 +19,7 @@ export function replaceFused(base: GraphBase): GraphBase {
   const builder = GraphBuilder.over('unfused', { ...base, nodes: [], reserved: namesIn(base) });
   const nodes = base.nodes.flatMap((node) => {
     const activate = activations[fusedActivations[operatorName(node)] ?? ''];
-    const skipNorm = skipNormOf(node);
+    const skipNorm = findSkipNorm(node);
     return activate !== undefined
       ? activationNodes(builder, node, activate)
       : skipNorm !== undefined

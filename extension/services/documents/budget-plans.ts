@@ -1,4 +1,4 @@
-import type { OuterPlace } from '../../core/models/matrix-encoding';
+import type { EmbeddingOrHeadPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { RequestOf } from '../../core/operations/fields';
 import { pareto } from '../../core/operations/pareto';
@@ -116,7 +116,7 @@ function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
 }
 
 /** Matrices outside the blocks that a session's profile has measured. */
-function placesOf({ table }: Subject): OuterPlace[] {
+function placesOf({ table }: Subject): EmbeddingOrHeadPlace[] {
   return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
     tiedTo === undefined ? [place] : ['embedding', 'head'],
   );

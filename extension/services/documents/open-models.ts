@@ -3,8 +3,8 @@ import type { AskedChanges } from '../../core/export/writable';
 import type { CapabilityName } from '../../core/models/capabilities';
 import { refused } from '../../core/models/capability';
 import type { ModelSummary } from '../../core/models/model-summary';
-import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
-import type { PlannedChanges } from '../../core/models/narrow/narrow-model';
+import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
+import type { PlannedChanges } from '../../core/models/width-pruning/prune-width';
 import type {
   ChooseLayersRequest,
   ChosenLayers,
@@ -51,7 +51,7 @@ export class OpenModels {
   public async narrowed(
     path: string,
     { narrow = [], remove = [], patch = [] }: PlannedChanges,
-  ): Promise<NarrowedModel> {
+  ): Promise<WidthPrunedModel> {
     return this.#inspector.request('narrowed', { model: path, narrow, remove, patch });
   }
 

@@ -5,7 +5,7 @@ import type { CompressResult } from '../../core/pipelines/compression/compress-m
 import { sublayerKinds } from '../../core/models/model-summary';
 import { expertIds } from '../../core/models/units';
 import type { ModelSummary } from '../../core/models/model-summary';
-import { countForms } from '../../core/models/forms/form-spec';
+import { countForms } from '../../core/models/encodings/encoding-spec';
 import { describeQuantization } from '../../core/models/quantized/quantization';
 import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
 import type { ApplyResult } from '../../core/operations/apply-plan';

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
-import { refusalsOf } from '../../core/models/capabilities';
+import { listRefusals } from '../../core/models/capabilities';
 import { describeMarks, isForbidding, lossWords } from '../../core/pipelines/size-choices';
 import type { OfferedType } from '../../protocol/compression';
 import type { ModelSummary } from '../../core/models/model-summary';
@@ -48,7 +48,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   /** The session of the model that a path points at, its table loaded. */
   public async open(path: string, file?: string): Promise<CompressionSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
-    const unable = refusalsOf(capabilities).compress;
+    const unable = listRefusals(capabilities).compress;
     return this.#openAs(
       summary,
       file ?? sensitivityPathOf(summary.path),

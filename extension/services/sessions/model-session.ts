@@ -1,6 +1,6 @@
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
-import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
-import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
+import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
+import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
 import type { Drift } from '../../core/evaluate/drift';
 import type { Unable } from '../../core/models/capabilities';
@@ -44,10 +44,12 @@ export interface SessionHost {
   /** What writing a choice does to config.json, and how the result loads. */
   readonly preview: (
     choice: Choice,
-    narrowed: NarrowedModel | undefined,
+    narrowed: WidthPrunedModel | undefined,
   ) => HeatmapState['configPreview'];
   /** What narrowing leaves of the model; fails where it cannot be narrowed so. */
-  readonly narrowed: (changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>) => Promise<NarrowedModel>;
+  readonly narrowed: (
+    changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
+  ) => Promise<WidthPrunedModel>;
   readonly showError: (error: unknown) => void;
   /** Why jobs may not run, if so. */
   readonly blocked: () => Refusal | undefined;
@@ -93,9 +95,9 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
-  #narrow: readonly PlannedNarrowing[];
+  #narrow: readonly PlannedWidthPruning[];
   /** What that leaves, without sublayers that are removed. */
-  #narrowed: NarrowedModel | undefined;
+  #narrowed: WidthPrunedModel | undefined;
   /** By the choice that was looked at. */
   readonly #drifts = new Map<string, Drift>();
   #measurements: HeatmapState['measurements'] = {};
@@ -142,7 +144,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   /** What sublayers lose that are not marked for removal. */
-  public get narrow(): readonly PlannedNarrowing[] {
+  public get narrow(): readonly PlannedWidthPruning[] {
     return this.#narrow.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
   }
 
@@ -281,7 +283,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   /** Finds out what the remembered narrowing leaves. */
-  public async restoreNarrowing(): Promise<void> {
+  public async restoreWidthPruning(): Promise<void> {
     const { narrow, removed } = this.choice;
     const narrowed =
       narrow.length === 0 ? undefined : await this.host.narrowed({ narrow, remove: removed });
@@ -382,11 +384,11 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   /** @param before what was narrowed; config.json depends on all of it */
-  #chosen(before: readonly PlannedNarrowing[]): void {
+  #chosen(before: readonly PlannedWidthPruning[]): void {
     this.#save();
     this.tell('selectedRounds', 'selectionEvaluation', 'drift');
     if (textOf(this.narrow) !== textOf(before)) {
-      this.restoreNarrowing().catch(this.host.showError);
+      this.restoreWidthPruning().catch(this.host.showError);
     }
   }
 
@@ -431,4 +433,4 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 }
 
-const textOf = (narrow: readonly PlannedNarrowing[]): string => JSON.stringify(narrow);
+const textOf = (narrow: readonly PlannedWidthPruning[]): string => JSON.stringify(narrow);

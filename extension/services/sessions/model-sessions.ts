@@ -4,10 +4,10 @@ import type { Disposable, LogOutputChannel } from 'vscode';
 import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
 import type * as Preview from '../../core/export/hugging-face/preview-config';
-import { refusalsOf } from '../../core/models/capabilities';
+import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
-import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
+import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
@@ -81,7 +81,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
    */
   public async open(path: string, profilePath?: string): Promise<ModelSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
-    const cannot = refusalsOf(capabilities);
+    const cannot = listRefusals(capabilities);
     return this.#openAs(summary, profilePath ?? profilePathOf(summary.path), { cannot });
   }
 
@@ -186,7 +186,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         () => undefined,
       );
       // Another version may refuse what this one remembers: the heatmap opens without it.
-      await session.restoreNarrowing().catch((error: unknown) => {
+      await session.restoreWidthPruning().catch((error: unknown) => {
         session.keepWidths();
         void reportError(error, this.#log);
       });
@@ -252,7 +252,7 @@ const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
 function previewOf(
   config: string | undefined,
   choice: Choice,
-  narrowed: NarrowedModel | undefined,
+  narrowed: WidthPrunedModel | undefined,
   model: ModelSummary,
   previewConfig: typeof Preview.previewPrunedConfig,
 ): HeatmapState['configPreview'] {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
+import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
 import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/change-size';
@@ -130,7 +130,7 @@ export function matchingRounds(
 export interface Choice {
   readonly removed: readonly string[];
   /** Of sublayers that stay. */
-  readonly narrow: readonly PlannedNarrowing[];
+  readonly narrow: readonly PlannedWidthPruning[];
   /** Of sublayers that are removed, their files by absolute path. */
   readonly patches: readonly PlannedPatch[];
 }

@@ -1,5 +1,5 @@
 import type { Memento } from 'vscode';
-import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
+import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Selection } from './selection';
@@ -16,7 +16,7 @@ export interface StoredSession {
   /** Patches planned for it, their files by absolute path. */
   readonly patches?: readonly PlannedPatch[];
   /** What sublayers lose that stay. */
-  readonly narrow?: readonly PlannedNarrowing[];
+  readonly narrow?: readonly PlannedWidthPruning[];
 }
 
 /** The workspace's memory of sessions, so that a panel survives a window reload. */

@@ -18,8 +18,8 @@ interface Written {
 
 /** What tells families of one `model_type` apart. */
 interface Telling {
-  readonly told?: Readonly<Record<string, unknown>>;
-  readonly ofClasses?: readonly string[];
+  readonly matchingFields?: Readonly<Record<string, unknown>>;
+  readonly headClasses?: readonly string[];
 }
 
 interface Result extends Telling {
@@ -38,8 +38,8 @@ const results = read('results.json') as readonly Result[];
 const notWritten = read('not-written-as-gguf.json') as readonly Pick<Result, 'kind' | 'family'>[];
 const writtenOf = ({ written }: Result): readonly Written[] => Object.values(written);
 const remedy = 'run node bench/models/run.mjs';
-const keyOf = (family: string, { told, ofClasses }: Telling): string =>
-  JSON.stringify([family, told, ofClasses]);
+const keyOf = (family: string, { matchingFields, headClasses }: Telling): string =>
+  JSON.stringify([family, matchingFields, headClasses]);
 
 const declared: readonly (readonly [
   kind: string,

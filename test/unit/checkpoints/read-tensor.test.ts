@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { floatsToHalves } from '../../../extension/core/checkpoints/half';
 import { floatsInFile } from '../../../extension/core/checkpoints/read-tensor';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
-import { storeTensors } from '../../../extension/core/models/forms/store-forms';
+import { storeTensors } from '../../../extension/core/models/encodings/store-encodings';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();

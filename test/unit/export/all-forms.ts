@@ -3,11 +3,11 @@ import type {
   LinearLayer,
   MatrixEncoding,
   ModelMatrix,
-  OuterMatrix,
-  OuterPlace,
+  EmbeddingOrHead,
+  EmbeddingOrHeadPlace,
 } from '../../../extension/core/models/matrix-encoding';
 import { factorize } from '../../../extension/core/tensornet/mpo';
-import { contracted, FormMaker } from '../models/forms/made-forms';
+import { contracted, FormMaker } from '../models/encodings/made-forms';
 
 type Maker = (maker: FormMaker, out: number, input: number) => MatrixEncoding<TensorData>;
 
@@ -55,11 +55,11 @@ export function formsInTurn(
 }
 
 /** Which form embedding and head take. */
-export type OuterForms = Readonly<Partial<Record<OuterPlace, FormName>>>;
+export type OuterForms = Readonly<Partial<Record<EmbeddingOrHeadPlace, FormName>>>;
 
 /** Forms of embedding and head, by id: one form where both are one matrix and take the same. */
 export function formsOutside(
-  matrices: readonly OuterMatrix[],
+  matrices: readonly EmbeddingOrHead[],
   names: OuterForms,
 ): Map<string, MatrixEncoding<TensorData>> {
   const forms = new Map<string, MatrixEncoding<TensorData>>();

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
-import { formTensors } from '../../../extension/core/models/forms/form-facts';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { encodingTensors } from '../../../extension/core/models/encodings/encoding-facts';
+import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -55,12 +55,12 @@ async function compressed(
 ): Promise<Written> {
   const model = await openModel(source);
   const layers = layersOf(model, removed);
-  const outside = model.outerMatrices;
+  const outside = model.embeddingAndHeadMatrices;
   const made = new Map([
     ...(forms.length === 0 ? [] : formsInTurn(layers, forms)),
     ...formsOutside(outside, outer),
   ]);
-  const matrices = await storeForms(
+  const matrices = await storeEncodings(
     `${fresh()}.safetensors`,
     dense ? denseValues(made, [...layers, ...outside]) : made,
   );
@@ -212,10 +212,10 @@ describe('a compressed Hugging Face folder', () => {
     const { path, matrices } = await compressed(source, [], { outer });
     const result = await prune(path, ['block.0.attention'], fresh(), { format: 'onnx' });
     const bytes = [...new Set(matrices.values())]
-      .flatMap((form) => formTensors(form))
+      .flatMap((form) => encodingTensors(form))
       .reduce((sum, { length }) => sum + length, 0);
     const { summary } = await openModel(source);
-    const { out = 0, in: width = 0 } = (await openModel(source)).outerMatrices[0] ?? {};
+    const { out = 0, in: width = 0 } = (await openModel(source)).embeddingAndHeadMatrices[0] ?? {};
     const dense = summary.bytes - 2 * out * width;
     const data = result.files.find(({ name }) => name.endsWith('.onnx_data'))?.bytes ?? 0;
     expect(data).toBeLessThan(dense + bytes);
@@ -234,14 +234,18 @@ describe('a compressed Hugging Face folder', () => {
       },
     );
     const tied = join(folder, 'model.onnx');
-    const { outerMatrices } = await openModel(tied);
-    expect(outerMatrices.map(({ place, tiedTo }) => [place, tiedTo !== undefined])).toEqual([
+    const { embeddingAndHeadMatrices } = await openModel(tied);
+    expect(
+      embeddingAndHeadMatrices.map(({ place, tiedTo }) => [place, tiedTo !== undefined]),
+    ).toEqual([
       ['embedding', true],
       ['head', true],
     ]);
     const apart = onnxFixture('llama-legacy');
-    const [table = '', head = ''] = outerMatrices.map(({ id }) => id);
-    const [other = '', second = ''] = (await openModel(apart)).outerMatrices.map(({ id }) => id);
+    const [table = '', head = ''] = embeddingAndHeadMatrices.map(({ id }) => id);
+    const [other = '', second = ''] = (await openModel(apart)).embeddingAndHeadMatrices.map(
+      ({ id }) => id,
+    );
     const cases: [string, OuterForms, string[]][] = [
       [tied, { embedding: 'int8', head: 'int8' }, []],
       [tied, { embedding: 'int4', head: 'int8' }, []],
@@ -253,13 +257,13 @@ describe('a compressed Hugging Face folder', () => {
     ];
     expect(head).toBe(`${table}:head`);
     for (const [source, outer, dense] of cases) {
-      const forms = formsOutside((await openModel(source)).outerMatrices, outer);
-      const matrices = await storeForms(`${fresh()}.safetensors`, forms);
+      const forms = formsOutside((await openModel(source)).embeddingAndHeadMatrices, outer);
+      const matrices = await storeEncodings(`${fresh()}.safetensors`, forms);
       const result = await prune(source, [], fresh(), { matrices, format: 'onnx' });
       const { initializers } = await openOnnx(join(result.path, 'model.onnx'));
       const again = await openModel(join(result.path, 'model.onnx'));
       expect(again.summary.sublayers).toEqual((await openModel(source)).summary.sublayers);
-      expect(again.outerMatrices.map(({ weight }) => weight.name)).toEqual(dense);
+      expect(again.embeddingAndHeadMatrices.map(({ weight }) => weight.name)).toEqual(dense);
       expect([table, other, second].filter((name) => initializers.has(name))).toEqual(dense);
       const quants = [...initializers.keys()].filter((name) => name.endsWith('.quants'));
       expect(quants).toHaveLength(new Set(forms.values()).size);
@@ -281,7 +285,7 @@ describe('a compressed Hugging Face folder', () => {
   it('becomes ONNX that is checked to the bit where whole numbers round what goes in', async () => {
     const source = fixture('qwen3-moe');
     const layers = layersOf(await openModel(source)).filter(({ id }) => id.includes('self_attn'));
-    const matrices = await storeForms(`${fresh()}.safetensors`, formsInTurn(layers));
+    const matrices = await storeEncodings(`${fresh()}.safetensors`, formsInTurn(layers));
     const result = await prune(source, [], fresh(), { format: 'onnx', matrices });
     expect(result.verification.tolerance).toBe(1e-4);
     expect(result.verification.relativeError).toBeLessThan(1e-6);
@@ -293,7 +297,7 @@ describe('a compressed Hugging Face folder', () => {
   });
 
   const spoil = async (
-    change: (compressedForms: Record<string, Record<string, unknown>>) => void,
+    change: (compressedEncodings: Record<string, Record<string, unknown>>) => void,
     files: (path: string) => void = () => undefined,
   ): Promise<string> => {
     const { path } = await compressed(fixture('qwen2'), ['low rank', 'mpo, chained', 'int4']);

@@ -8,7 +8,7 @@ import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/ggu
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { decoderIn } from '../config-source';
-import { outputsOf } from '../models/forms/layered';
+import { outputsOf } from '../models/encodings/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
 import { modelFeatures, sampled } from '../sample';

@@ -10,7 +10,7 @@ import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx/o
 import { layOutChanges } from '../../../extension/core/export/changes';
 import type { OnnxSource } from '../../../extension/core/export/onnx/onnx-writer';
 import { unattended } from '../../../extension/core/jobs/job';
-import { mapTensors } from '../../../extension/core/models/forms/form-facts';
+import { mapTensors } from '../../../extension/core/models/encodings/encoding-facts';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
@@ -25,9 +25,9 @@ import {
   layersOf,
   outputsOf,
   quantizedForms,
-  withForms,
-} from '../models/forms/layered';
-import { contracted } from '../models/forms/made-forms';
+  withEncodings,
+} from '../models/encodings/layered';
+import { contracted } from '../models/encodings/made-forms';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
 import { modelFeatures, paired, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
@@ -64,8 +64,8 @@ async function formed(
   });
   const file = (): string => join(freshFolder(), 'forms.safetensors');
   return {
-    model: await withForms(source, file(), forms),
-    plain: await withForms(source, file(), new Map(dense)),
+    model: await withEncodings(source, file(), forms),
+    plain: await withEncodings(source, file(), new Map(dense)),
   };
 }
 
@@ -192,7 +192,7 @@ describe('the forms of a written graph', () => {
     const layers = layersOf(opened);
     expect(layers.every(({ form }) => form !== undefined)).toBe(true);
     const forms = floatForms(layersOf(await openModel(onnxFixture(name))));
-    const again = await withForms(opened, join(freshFolder(), 'again.safetensors'), forms);
+    const again = await withEncodings(opened, join(freshFolder(), 'again.safetensors'), forms);
     const { model: expected } = await formed(onnxFixture(name), floatForms);
     const example = graphExample(name);
     const wanted = await outputsOf(expected, [example]);

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
-import type { OnnxModel } from '../../../extension/core/models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../../extension/core/models/onnx/stream/graph-stream';
 import { relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';

@@ -261,7 +261,7 @@ describe('single experts of an ONNX graph', () => {
       ['ReduceSum', ['apart', 'is0'], ['mixed'], { keepdims: 0 }],
     ];
     const cases: readonly [Form, RegExp][] = [
-      [spread ?? { mixture: [] }, /its scores go to Mul beside the choice/],
+      [spread ?? { mixture: [] }, /its scores go to Mul in addition to TopK/],
       [
         { mixture: fetched, initializers, outputs: { scores: ['n', count] } },
         /its scores are an output of the graph/,

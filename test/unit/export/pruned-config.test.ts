@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { seq2seqFamilies } from '../../../extension/core/models/seq2seq/seq2seq-families';
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
-import { classesOf } from '../../../extension/core/models/stages/staged-family';
+import { classNames } from '../../../extension/core/models/stages/staged-family';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modellingClasses } from '../../../extension/core/export/hugging-face/modelling-classes';
@@ -316,7 +316,7 @@ describe('the modelling file', () => {
     ({ otherModules, modelType }) => otherModules === undefined && !textTowers.includes(modelType),
   );
   it.each(stockEncoders)('names those of $modelType', (family) => {
-    const { modelType, classes, heads, told } = family;
+    const { modelType, classes, heads, matchingFields } = family;
     const { config, ...models } = transformersClasses[modelType] ?? {};
     expect(classes.config).toBe(config);
     expect(Object.values(models).flat()).toEqual(
@@ -327,7 +327,7 @@ describe('the modelling file', () => {
         // Where config.json tells an encoder from a decoder, this is the decoder's.
         [
           models.masked,
-          told === undefined ? models.causal : undefined,
+          matchingFields === undefined ? models.causal : undefined,
           [models.image].flat()[0],
         ].filter((name) => name !== undefined),
       ),
@@ -351,7 +351,7 @@ describe('the modelling file', () => {
   });
 
   it.each(stagedFamilies)('names the classes of $modelType', (family) => {
-    const classes = classesOf(family);
+    const classes = classNames(family);
     const { modelType } = family;
     const { config, image } = transformersClasses[modelType] ?? {};
     expect(classes).toMatchObject({ config, head: image });

@@ -9,7 +9,7 @@ import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-build
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { prune } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
-import { outputsOf } from '../models/forms/layered';
+import { outputsOf } from '../models/encodings/layered';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inEnglish, verbatim } from '../../../extension/core/message';
 import { listOutputs } from '../../../extension/core/export/writable';
-import { capabilityNames, refusalsOf } from '../../../extension/core/models/capabilities';
+import { capabilityNames, listRefusals } from '../../../extension/core/models/capabilities';
 import type { CapabilityName } from '../../../extension/core/models/capabilities';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { describeMetric } from '../../../extension/core/metrics/metrics';
@@ -96,12 +96,12 @@ describe('what a model cannot do', () => {
 
   it('is told with the reason and the way out', async () => {
     const { capabilities } = await openModelFiles(ggufFixture('llama.gguf'));
-    const { compress } = refusalsOf(capabilities);
+    const { compress } = listRefusals(capabilities);
     const told = inEnglish(compress ?? verbatim(''));
     expect(told).toMatch(/GGUF files can't hold what compression makes/);
     expect(told).toMatch(/Hugging Face folder.*layout dense.*convert the result to GGUF/);
     expect(
-      Object.values(refusalsOf((await openModelFiles(fixture('mixtral'))).capabilities))
+      Object.values(listRefusals((await openModelFiles(fixture('mixtral'))).capabilities))
         .map(inEnglish)
         .join(),
     ).not.toContain('experts');

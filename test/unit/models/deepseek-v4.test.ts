@@ -14,7 +14,7 @@ import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { namedSource } from '../config-source';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf, statesOf } from './forms/layered';
+import { outputsOf, statesOf } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('deepseek_v4');

@@ -6,7 +6,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { prune } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf, statesOf } from './forms/layered';
+import { outputsOf, statesOf } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('gemma3n_text');

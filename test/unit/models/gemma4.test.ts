@@ -10,7 +10,7 @@ import { floatsIn } from '../../../extension/core/runtime/tensors';
 import { prune } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf } from './forms/layered';
+import { outputsOf } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('gemma4_text');

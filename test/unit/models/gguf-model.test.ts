@@ -128,7 +128,7 @@ describe('a model in a GGUF file', () => {
     } as const;
     const error = await rejection(openModel(await withEntries('llama', [], [scale])));
     expect(error.message).toMatch(
-      /blk\.0\.attn_q\.scale: Scale tensors beside weights are not supported/,
+      /blk\.0\.attn_q\.scale: Separate scale tensors for weights are not supported/,
     );
   });
 
@@ -210,7 +210,7 @@ describe('a model in a GGUF file', () => {
         ['general.architecture', textValue('gemma')],
         ['gemma.expert_count', numberValue(8)],
       ],
-      /Mixtures of experts are not supported in gemma files/,
+      /MoE models are not supported in gemma files/,
     ],
     [
       'missing key',

@@ -1,8 +1,12 @@
 import { expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { asArchitecture } from '../../../extension/core/models/gguf/encoders/encoder-names';
-import { inGguf } from '../../../extension/core/models/gguf/gguf-names';
-import { blockRoles, outerRoles, roleName } from '../../../extension/core/models/gguf/gguf-roles';
+import { toGgufArchitecture } from '../../../extension/core/models/gguf/gguf-names';
+import {
+  blockRoles,
+  embeddingAndHeadRoles,
+  roleName,
+} from '../../../extension/core/models/gguf/gguf-roles';
 import { t5Towers } from '../../../extension/core/models/seq2seq/t5';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 
@@ -10,8 +14,8 @@ const known = [
   ...architectures,
   ...encoderArchitectures.flatMap((one) => asArchitecture(one) ?? []),
 ];
-const inFiles = known.map((one) => inGguf(one, { modelType: one.modelType }));
-const roles = { ...outerRoles, ...blockRoles };
+const inFiles = known.map((one) => toGgufArchitecture(one, { modelType: one.modelType }));
+const roles = { ...embeddingAndHeadRoles, ...blockRoles };
 
 it.each(Object.keys(roles))('%s is the role of a tensor that some architecture has', (role) => {
   const all = [...inFiles, t5Towers({}, false).decoder];

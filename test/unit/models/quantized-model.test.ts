@@ -228,7 +228,7 @@ describe('a quantized model', () => {
   });
 
   it.each([
-    ['q_proj.qzeros', 'q_proj.qzerox', /q_proj\.\w+: There is no qzeros beside it/],
+    ['q_proj.qzeros', 'q_proj.qzerox', /q_proj\.\w+: The layer has no qzeros/],
     ['q_proj.g_idx":{"dtype":"I32"', 'q_proj.g_idx":{"dtype":"F32"', /g_idx: It is F32 \[64\]/],
   ])('is refused when its tensors do not fit: %s', async (from, to, message) => {
     expect((await refusal(withHeader('gptq-4-act-order', from, to))).message).toMatch(message);

@@ -4,7 +4,7 @@ import { seededRandom } from '../../../extension/core/data/random';
 import { emitChunkedRecurrence } from '../../../extension/core/models/parts/mixers/chunked-recurrence';
 import type { MixerInput } from '../../../extension/core/models/parts/mixers/mixer-kind';
 import type { SublayerCache } from '../../../extension/core/models/model-emitter';
-import { emitSequence, emitRowsOf } from '../../../extension/core/models/parts/mixers/pieces';
+import { emitSequence, emitAsRows } from '../../../extension/core/models/parts/mixers/pieces';
 import { emitRecurrence } from '../../../extension/core/models/parts/mixers/recurrence';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { relativeError } from '../fixtures';
@@ -178,7 +178,7 @@ describe.each([[1], [32], [70], [33, 1, 36]].map((pieces) => ({ pieces })))(
             axis: 0,
           });
           const every = graph.op('Expand', [each, shape]);
-          return emitSequence(input, emitRowsOf(input, every, heads * keys), heads, 1, keys);
+          return emitSequence(input, emitAsRows(input, every, heads * keys), heads, 1, keys);
         };
         const result = emitRecurrence(input, size, {
           decay: emitSequence(input, logDecay, heads, 1, 1),
@@ -188,7 +188,7 @@ describe.each([[1], [32], [70], [33, 1, 36]].map((pieces) => ({ pieces })))(
           value: emitSequence(input, value, heads, 1, values),
           rate: emitSequence(input, rate, heads, 1, 1),
         });
-        return emitRowsOf(input, result, heads * values);
+        return emitAsRows(input, result, heads * values);
       });
       const reference = expected(numbers(sequence), sequence, true);
       expect(relativeError(actual, reference)).toBeLessThan(2e-6);

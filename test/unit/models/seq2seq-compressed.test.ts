@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
 import { chooseForAll } from '../../../extension/core/pipelines/compression/layer-choices';
@@ -42,11 +42,11 @@ describe('an encoder–decoder model that is compressed', () => {
         removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
       );
       const forms = formsInTurn(layers, names);
-      const matrices = await storeForms(`${fresh()}.safetensors`, forms);
+      const matrices = await storeEncodings(`${fresh()}.safetensors`, forms);
       const inMemory = model.withMatrices(matrices);
       const expected = await encoderOutput(inMemory, examples, removed);
       if (label === 'floats') {
-        const values = await storeForms(`${fresh()}.safetensors`, denseValues(forms, layers));
+        const values = await storeEncodings(`${fresh()}.safetensors`, denseValues(forms, layers));
         const dense = await encoderOutput(model.withMatrices(values), examples, removed);
         expect(relativeError(expected, dense)).toBeLessThan(1e-4);
       }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { denseValues, formNames, formsInTurn } from '../export/all-forms';
 import { prune, readConfig } from '../export/pruning';
@@ -41,11 +41,11 @@ describe('a model of stages that is compressed', () => {
       );
       expect(new Set(layers.map(({ id }) => id)).size).toBe(layers.length);
       const forms = formsInTurn(layers, names);
-      const matrices = await storeForms(`${fresh()}.safetensors`, forms);
+      const matrices = await storeEncodings(`${fresh()}.safetensors`, forms);
       const inMemory = model.withMatrices(matrices);
       const expected = await stagedLogits(inMemory, examples, removed);
       if (label === 'floats') {
-        const values = await storeForms(`${fresh()}.safetensors`, denseValues(forms, layers));
+        const values = await storeEncodings(`${fresh()}.safetensors`, denseValues(forms, layers));
         const dense = await stagedLogits(model.withMatrices(values), examples, removed);
         expect(relativeError(expected, dense)).toBeLessThan(1e-4);
         const original = await stagedLogits(model, examples, removed);

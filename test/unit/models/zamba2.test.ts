@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { keepsTurns, placeOfShared } from '../../../extension/core/models/shared-modules';
+import { keepsTurns, sharedTensorName } from '../../../extension/core/models/shared-modules';
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf } from './forms/layered';
+import { outputsOf } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('zamba2');
@@ -17,7 +17,7 @@ const shared = { module: 'shared_transformer', users: [0, 2, 3, 5], turns: 2 };
 
 it('a shared module goes on to the first of its users that stays', () => {
   const place = (block: number, rest: string, blocks: readonly number[]) =>
-    placeOfShared(shared, { block, rest }, blocks);
+    sharedTensorName(shared, { block, rest }, blocks);
   expect(keepsTurns(shared, [0, 1, 2, 3])).toBe(true);
   expect(keepsTurns(shared, [1, 2, 3, 5])).toBe(false);
   expect(keepsTurns(shared, [1, 3, 4, 5])).toBe(true);

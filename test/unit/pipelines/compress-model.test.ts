@@ -153,7 +153,7 @@ describe('compressing embedding and head', () => {
       });
       const { summary } = await openModel(result.path);
       expect(summary).toMatchObject({ tiedHead: true, parameters: result.parametersAfter });
-      const dense = [...layersOf(model), ...model.outerMatrices.slice(0, 1)];
+      const dense = [...layersOf(model), ...model.embeddingAndHeadMatrices.slice(0, 1)];
       const before = dense.reduce((sum, { weight }) => sum + weight.length, 0);
       const after = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
       expect(summary.bytes).toBe(model.summary.bytes - before + after);

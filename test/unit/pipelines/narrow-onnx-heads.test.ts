@@ -5,8 +5,8 @@ import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { inEnglish } from '../../../extension/core/message';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
-import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
 import { openModel } from '../../../extension/core/models/open-model';
 import { attribute } from '../../../extension/core/onnx/messages';
 import {
@@ -29,7 +29,7 @@ const ignoring = ignoringIn(root);
 /** The feeds without what caches [batch, heads, past, head size] of blocks hold of the heads that go. */
 function withoutHeads(
   feeds: Readonly<Record<string, Tensor>>,
-  plan: readonly PlannedNarrowing[],
+  plan: readonly PlannedWidthPruning[],
 ): Record<string, Tensor> {
   return Object.fromEntries(
     Object.entries(feeds).map(([name, tensor]) => {
@@ -56,7 +56,7 @@ function withoutHeads(
 async function errors(
   source: string,
   name: string,
-  plan: readonly PlannedNarrowing[],
+  plan: readonly PlannedWidthPruning[],
   out = name,
 ): Promise<{ readonly error: number; readonly change: number; readonly path: string }> {
   const { path, parametersBefore, parametersAfter } = await narrow(source, { narrow: plan }, out);

@@ -4,7 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
-import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { attribute, valueInfo } from '../../../extension/core/onnx/messages';
@@ -14,7 +14,7 @@ import {
   TensorProtoSchema,
 } from '../../../extension/core/onnx/proto/onnx_pb';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
-import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
 import { planFor } from '../../../extension/core/plans/plan';
 import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
@@ -164,7 +164,7 @@ describe('a narrowed ONNX file', () => {
     };
     await writeFile(join(folder, 'config.json'), JSON.stringify(config));
     const written = async (
-      narrowed: readonly PlannedNarrowing[],
+      narrowed: readonly PlannedWidthPruning[],
       out: string,
       remove: string[] = [],
     ) => {

@@ -2,10 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { elementCount } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { packedUnit } from '../../../extension/core/models/narrow/packed-cuts';
-import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
-import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
-import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { packedUnit } from '../../../extension/core/models/width-pruning/packed-cuts';
+import { describeWidthPruned } from '../../../extension/core/models/width-pruning/describe-width-pruned';
+import {
+  formatRanges,
+  parseRanges,
+} from '../../../extension/core/models/width-pruning/number-ranges';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { readConfig, rejection } from '../export/pruning';
 import { floatsOfWeight } from '../models/floats-of-weight';
@@ -16,7 +19,7 @@ import { narrowIn } from './narrowing';
 const narrow = narrowIn(temporaryFolder());
 
 /** The first channels or heads that can go of each sublayer that can lose some. */
-async function firstOf(name: string): Promise<PlannedNarrowing[]> {
+async function firstOf(name: string): Promise<PlannedWidthPruning[]> {
   const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
   return model.summary.sublayers.flatMap(({ id }, index) => {
     const { step } = model.sublayer(index).width ?? {};
@@ -53,7 +56,7 @@ describe('a narrowed quantized folder', () => {
     'of %s holds the same numbers, without those that go',
     async (name, plan) => {
       const source: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
-      const described = await describeNarrowed(await openModelFiles(quantizedFixture(name)), {
+      const described = await describeWidthPruned(await openModelFiles(quantizedFixture(name)), {
         narrow: plan,
       });
       const result = await narrow(quantizedFixture(name), { narrow: plan }, name);

@@ -5,12 +5,15 @@ import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { GgufArray } from '../../../extension/core/checkpoints/gguf-values';
-import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
 import { planFor } from '../../../extension/core/plans/plan';
 import { parsePlan } from '../../../extension/core/plans/plan-schema';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
-import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import {
+  formatRanges,
+  parseRanges,
+} from '../../../extension/core/models/width-pruning/number-ranges';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
@@ -173,7 +176,7 @@ const ggufModels = await Promise.all(
 /** By GGUF file, plans that take as many channels or heads out of each sublayer of a kind, where all can lose them. */
 const evenly = (
   kind: 'attention' | 'feedforward',
-): readonly [name: string, plan: PlannedNarrowing[]][] =>
+): readonly [name: string, plan: PlannedWidthPruning[]][] =>
   ggufModels.flatMap(({ name, model }) => {
     const found = model.summary.sublayers.flatMap((sublayer, index) =>
       sublayer.kind === kind ? [{ id: sublayer.id, width: model.sublayer(index).width }] : [],
@@ -200,7 +203,7 @@ describe('a narrowed GGUF file', () => {
   let count = 0;
   const changed = async (
     name: string,
-    plan: readonly PlannedNarrowing[],
+    plan: readonly PlannedWidthPruning[],
     more: Partial<PlanApplication> = {},
   ): Promise<string> => {
     const source = ggufFixture(`${name}.gguf`);

@@ -5,9 +5,9 @@ import type { Tensor } from 'onnxruntime-node';
 import type { PackedWeight } from '../../../extension/core/checkpoints/lazy-tensor';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
-import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
-import { elementsPerBlock } from '../../../extension/core/models/narrow/weight-cuts';
+import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
+import { elementsPerBlock } from '../../../extension/core/models/width-pruning/weight-cuts';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
@@ -58,7 +58,7 @@ export const ignoringIn =
   async (
     source: string,
     format: string,
-    narrowed: readonly PlannedNarrowing[],
+    narrowed: readonly PlannedWidthPruning[],
   ): Promise<string> => {
     const copy = join(root, `ignoring-for-${format}-${basename(source)}`);
     await cp(source, copy, { recursive: true });

@@ -14,7 +14,7 @@ import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { fixture, relativeError } from '../fixtures';
-import { layersOf, outputsOf } from '../models/forms/layered';
+import { layersOf, outputsOf } from '../models/encodings/layered';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';

@@ -37,7 +37,7 @@ describe('the usual calibration', () => {
     const of = (inputs: number, maxPositions: number): ReturnType<typeof calibrationFor> => {
       const wide: LayeredModel = {
         ...model,
-        outerMatrices: model.outerMatrices,
+        embeddingAndHeadMatrices: model.embeddingAndHeadMatrices,
         summary: { ...model.summary, maxPositions },
         requireRunnable: () => undefined,
         sublayer: (index) => {

@@ -36,7 +36,8 @@ describe('secondsOf', () => {
   it('times a factored head as a whole, whatever its vocabulary', async () => {
     const folder = await makeRandomModel({ seed: 5, blocks: 2, vocabulary: 20_000 });
     const model = await openModel(folder);
-    const head = model.outerMatrices.find(({ place }) => place === 'head') ?? expect.unreachable();
+    const head =
+      model.embeddingAndHeadMatrices.find(({ place }) => place === 'head') ?? expect.unreachable();
     const rank = 2;
     const { file, offset } = head.weight;
     const dense = (name: string, shape: readonly [number, number]): MatrixEncoding => ({

@@ -16,7 +16,7 @@ import type { ExplorerState } from '../../../extension/protocol/explorer';
 import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
-import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
+import { describeWidthPruned } from '../../../extension/core/models/width-pruning/describe-width-pruned';
 import { hasChatTemplate } from '../../../extension/core/data/has-chat-template';
 import { reportMarkdown } from '../../../extension/core/operations/report';
 import { offerSizes } from '../../../extension/core/operations/size-choices';
@@ -43,7 +43,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     documentReport: async ({ file }) => reportMarkdown(file),
     keepEvaluations: writeEvaluations,
     narrowed: async ({ model: path, ...changes }) =>
-      describeNarrowed(await openModelFiles(path), changes),
+      describeWidthPruned(await openModelFiles(path), changes),
     exportStructure: async (request) => writeStructure(request, openModelFiles),
     viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),
     describe: async (request) => describeModel(request.model),

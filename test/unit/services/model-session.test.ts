@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
-import type { NarrowedModel } from '../../../extension/core/models/narrow/describe-narrowed';
+import type { WidthPrunedModel } from '../../../extension/core/models/width-pruning/describe-width-pruned';
 import { planFor } from '../../../extension/core/plans/plan';
 import type { Plan } from '../../../extension/core/plans/plan';
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
@@ -70,7 +70,7 @@ describe('ModelSession', () => {
     ...{ of: 'channels' as const, kept: 3, count: 4 },
     ...{ parameters: 1, bytes: 2, flopsPerToken: 2, kvBytesPerToken: 0 },
   };
-  const narrowed = async ({ narrow = [] }: Pick<Plan, 'narrow'>): Promise<NarrowedModel> => {
+  const narrowed = async ({ narrow = [] }: Pick<Plan, 'narrow'>): Promise<WidthPrunedModel> => {
     if (narrow.some(({ remove }) => remove === '9')) throw new Error('no channel 9');
     const sublayers = Object.fromEntries(narrow.map(({ sublayer }) => [sublayer, left]));
     return Promise.resolve({ summary: model, sublayers });
@@ -128,7 +128,7 @@ describe('ModelSession', () => {
     const evaluation = { rounds: 1, text: 't', perplexity: 5, tokens: 1, tokensPerSecond: 1 };
     session.addEvaluation(session.choice, evaluation);
     const restored = open(saved);
-    await restored.restoreNarrowing();
+    await restored.restoreWidthPruning();
     restored.loadProfile(profile);
     expect(restored.snapshot()).toEqual(session.snapshot());
 

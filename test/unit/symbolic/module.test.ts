@@ -11,7 +11,7 @@ import {
   choiceIndices,
   fits,
   moduleModes,
-  placeOf,
+  slotPlace,
   slotCount,
 } from '../../../extension/core/models/patch/graph-slots';
 import { createNetwork } from '../../../extension/core/symbolic/module/network';
@@ -108,13 +108,13 @@ describe('Slots of a graph', () => {
   });
 
   it('have places by id and column, scrambled as the released code scrambles them', () => {
-    const compat = (id: number, column: number) => placeOf(id, column, 4, 'compat');
+    const compat = (id: number, column: number) => slotPlace(id, column, 4, 'compat');
     expect([compat(0, 0), compat(1, 0), compat(2, 1)]).toEqual([
       [0, 0],
       [3, 2],
       [3, 5],
     ]);
-    expect(placeOf(2, 1, 4, 'clean')).toEqual([2, 1]);
+    expect(slotPlace(2, 1, 4, 'clean')).toEqual([2, 1]);
   });
 });
 

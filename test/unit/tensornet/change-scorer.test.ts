@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import type { MetricName } from '../../../extension/core/metrics/metrics';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -74,7 +74,7 @@ describe('ChangeScorer', () => {
       const models = await Promise.all(
         layers.map(async (layer, i) => {
           const forms = new Map([[layer.id, changed(layer, 10 * index + i)]]);
-          const stored = await storeForms(join(folder, `${metric}.${index}.${i}`), forms);
+          const stored = await storeEncodings(join(folder, `${metric}.${index}.${i}`), forms);
           return model.withMatrices(stored);
         }),
       );
@@ -100,7 +100,9 @@ describe('ChangeScorer', () => {
     const steps = await Promise.all(
       model.sublayer(2).linearLayers.map(async (layer, i) => {
         const forms = new Map([[layer.id, changed(layer, i)]]);
-        return model.withMatrices(await storeForms(join(folder, `part.${i}`), forms)).sublayer(2);
+        return model
+          .withMatrices(await storeEncodings(join(folder, `part.${i}`), forms))
+          .sublayer(2);
       }),
     );
     const evaluations = async (precision = 0) => {

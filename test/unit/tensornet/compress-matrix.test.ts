@@ -5,7 +5,10 @@ import type { CompressedMatrix } from '../../../extension/core/tensornet/compres
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
-import { formParameters, mapTensors } from '../../../extension/core/models/forms/form-facts';
+import {
+  encodingParameters,
+  mapTensors,
+} from '../../../extension/core/models/encodings/encoding-facts';
 import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-encoding';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
@@ -160,7 +163,7 @@ describe('a compressed matrix', () => {
       const shapes = mapTensors(found.form, ({ dtype, shape }) => ({ dtype, shape: [...shape] }));
       expect(shapes).toEqual(planned);
       expect([found.parameters, found.bytes]).toEqual([
-        formParameters(planned),
+        encodingParameters(planned),
         formBytes(planned),
       ]);
     }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
-import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import type { OpenedModel } from '../../../extension/core/models/opened-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';

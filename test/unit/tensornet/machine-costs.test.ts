@@ -2,8 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formFlops } from '../../../extension/core/models/forms/form-facts';
-import type { MatrixEncoding, MpoForm } from '../../../extension/core/models/matrix-encoding';
+import { encodingFlops } from '../../../extension/core/models/encodings/encoding-facts';
+import type { MatrixEncoding, MpoEncoding } from '../../../extension/core/models/matrix-encoding';
 import { fitRates, predictTime } from '../../../extension/core/tensornet/costs/fit-rates';
 import { kernelNames, encodingWork } from '../../../extension/core/tensornet/costs/kernels';
 import {
@@ -23,7 +23,7 @@ const scratch = temporaryFolder();
 const tensor = (...shape: number[]): { shape: number[] } => ({ shape });
 type Form = MatrixEncoding<{ shape: readonly number[] }>;
 
-function mpo(bond: number, factors = [16, 16, 16]): MpoForm<{ shape: readonly number[] }> {
+function mpo(bond: number, factors = [16, 16, 16]): MpoEncoding<{ shape: readonly number[] }> {
   const bonds = [bond, bond];
   return {
     kind: 'mpo',
@@ -61,7 +61,7 @@ describe('the work of forms', () => {
   it('has the multiplications that the forms tell', () => {
     for (const form of forms) {
       const macs = encodingWork(form, 3).reduce((sum, work) => sum + work.macs, 0);
-      expect(2 * macs).toBe(3 * formFlops(form));
+      expect(2 * macs).toBe(3 * encodingFlops(form));
     }
   });
 

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type { LinearLayer } from '../../../extension/core/models/matrix-encoding';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
@@ -27,7 +27,7 @@ export async function withLayer<T>(
     const weight = transposed
       ? float32Data([inputs, out], transpose(matrix))
       : float32Data([out, inputs], matrix.numbers);
-    const forms = await storeForms(
+    const forms = await storeEncodings(
       join(folder, 'weights.safetensors'),
       new Map([['layer', { kind: 'dense', weight }]]),
     );

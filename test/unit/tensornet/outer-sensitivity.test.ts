@@ -4,7 +4,7 @@ import { compressModel } from '../../../extension/core/pipelines/compression/com
 import type { CompressResult } from '../../../extension/core/pipelines/compression/compress-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
-import type { OuterPlace } from '../../../extension/core/models/matrix-encoding';
+import type { EmbeddingOrHeadPlace } from '../../../extension/core/models/matrix-encoding';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
@@ -29,7 +29,7 @@ let count = 0;
 const fresh = (): string => join(folder, `${count++}`);
 const calibration = { file: 'random', sequences: 3, length: 12 };
 const bundledText = '';
-const both: readonly OuterPlace[] = ['embedding', 'head'];
+const both: readonly EmbeddingOrHeadPlace[] = ['embedding', 'head'];
 const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
 
 async function profile(

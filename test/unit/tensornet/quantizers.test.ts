@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
-import { emitForm } from '../../../extension/core/models/forms/emit-form';
-import { storeForms } from '../../../extension/core/models/forms/store-forms';
+import { emitEncoding } from '../../../extension/core/models/encodings/emit-encoding';
+import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type {
-  BlockQuantizedForm,
+  BlockQuantizedEncoding,
   MatrixEncoding,
 } from '../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
@@ -199,7 +199,7 @@ describe('quantized matrices in ONNX Runtime', () => {
     const context = { products, statistics: statisticsOf(randomRows(100, 72, 5)), run };
     const compress = bits === 4 ? compressInt4 : compressInt8;
     const form = await compress(context, matrix, 32, variant);
-    expect((form as BlockQuantizedForm<TensorData>).run).toBe(run);
+    expect((form as BlockQuantizedEncoding<TensorData>).run).toBe(run);
     const { numbers } = await dequantized(form);
     const result = await multiplied(form, inputs);
     const norm = Math.hypot(...result);
@@ -222,14 +222,17 @@ describe('quantized matrices in ONNX Runtime', () => {
 async function multiplied(form: MatrixEncoding<TensorData>, inputs: Rows): Promise<Float32Array> {
   const folder = await mkdtemp(join(tmpdir(), 'espalier-quantized-'));
   try {
-    const stored = await storeForms(join(folder, 'forms.safetensors'), new Map([['layer', form]]));
+    const stored = await storeEncodings(
+      join(folder, 'forms.safetensors'),
+      new Map([['layer', form]]),
+    );
     const graph = new GraphBuilder('product');
     const rows = graph.input('rows', DataType.FLOAT, ['count', inputs.length]);
     const [matrix] = stored.values();
     if (matrix === undefined) {
       throw new Error('the form has not been stored');
     }
-    graph.output('product', emitForm(graph, matrix, rows), DataType.FLOAT, ['count', 'out']);
+    graph.output('product', emitEncoding(graph, matrix, rows), DataType.FLOAT, ['count', 'out']);
     const session = await createSession(graph, { device: 'cpu', prepack: true });
     try {
       const feeds = { rows: floatTensor(inputs.numbers, [inputs.count, inputs.length]) };

@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
-import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
 import { memoryAt } from '../../../extension/core/models/model-summary';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import type { OpenedModel } from '../../../extension/core/models/opened-model';

@@ -13,7 +13,7 @@ import {
 } from '../../../extension/core/training/trainable-transformer';
 import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 import { fixture, readJson, relativeError } from '../fixtures';
-import { layersOf } from '../models/forms/layered';
+import { layersOf } from '../models/encodings/layered';
 import { gradientsOf } from './gradients-of';
 
 const name = 'llama-gqa-untied';
@@ -132,7 +132,7 @@ describe('adapters of matrices', () => {
 
   it('are left out where a matrix is read in another way too, which is then trained itself in steps of its size', async () => {
     const model = await openModel(fixture('llama-tied-f16'));
-    const [embedding] = model.outerMatrices;
+    const [embedding] = model.embeddingAndHeadMatrices;
     const { weight, id } = embedding ?? expect.fail('no embedding');
     const whole = await wholeModel(model, new Map([[id, { kind: 'dense', weight }]]), 1);
     expect(whole.model.parameters.map((parameter) => parameter.name)).toEqual([weight.name]);

@@ -45,7 +45,11 @@ export function layerOf(block: number, role: Role, entries: readonly Entry[], mo
   };
 }
 
-function outerOf(place: Outer['place'], distance: number, flopsPerToken: number): Outer {
+function getEmbeddingAndHead(
+  place: Outer['place'],
+  distance: number,
+  flopsPerToken: number,
+): Outer {
   const {
     out,
     in: width,
@@ -62,10 +66,13 @@ function outerOf(place: Outer['place'], distance: number, flopsPerToken: number)
 }
 
 export const outside = (): [Outer, Outer] => [
-  outerOf('embedding', 1e-3, 0),
-  outerOf('head', 1, 20),
+  getEmbeddingAndHead('embedding', 1e-3, 0),
+  getEmbeddingAndHead('head', 1, 20),
 ];
-export const tied = (): Outer => ({ ...outerOf('embedding', 1, 20), tiedTo: 'head.weight' });
+export const tied = (): Outer => ({
+  ...getEmbeddingAndHead('embedding', 1, 20),
+  tiedTo: 'head.weight',
+});
 
 /** Two blocks with a query and a down projection each; the model has 100 parameters in 200 bytes. */
 export function tableOf(changes: Partial<SensitivityProfile> = {}): SensitivityProfile {

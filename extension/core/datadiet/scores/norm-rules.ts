@@ -4,12 +4,12 @@ import {
   floatAttribute,
   intAttribute,
   intsAttribute,
-  outputOf,
+  outputName,
   stringAttribute,
 } from '../../models/onnx/node-attributes';
 import type { ValueShapes } from '../../models/onnx/values/value-shapes';
 import type { Shape } from '../../models/onnx/values/shape-query';
-import { kernelOf } from '../../models/onnx/values/window-shapes';
+import { convolutionKernel } from '../../models/onnx/values/window-shapes';
 import type { ShapedValue } from '../../training/losses';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -161,7 +161,7 @@ const convWeight: NormRule = (emitter, node, delta) => {
   const [x = '', weights = ''] = node.input;
   const shape = emitter.inferredShape(weights);
   const group = intAttribute(node, 'group', 1);
-  const kernel = kernelOf(node, shape) ?? [];
+  const kernel = convolutionKernel(node, shape) ?? [];
   const [filters, inner] = [fixedSize(shape?.[0], weights), fixedSize(shape?.[1], weights)];
   const size = kernel.reduce((product, length) => product * length, 1);
   const channels = inner * group;
@@ -228,7 +228,7 @@ const layerNormScale: NormRule = (emitter, node, delta) => {
   if (emitter.inferredShape(scale)?.length !== 1) {
     throw noVector(node);
   }
-  const [mean, inverse] = [outputOf(node, 1), outputOf(node, 2)];
+  const [mean, inverse] = [outputName(node, 1), outputName(node, 2)];
   const unit = (): Value => emitter.op('Mul', [emitter.op('Sub', [x, mean]), inverse]);
   return materialised(emitter, () =>
     emitter.sum(emitter.split(emitter.op('Mul', [delta, unit()]), -1, emitter.width(scale)), [1]),

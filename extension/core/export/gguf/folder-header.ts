@@ -1,13 +1,13 @@
 import {
   clampKey,
   ggufFields,
-  keysOfFields,
+  fieldKeys,
   valueLength,
   windowPattern,
 } from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
-import { configOfLayerType } from '../../models/parts/rotary';
-import { sparsityOf } from '../../models/parts/sparsity';
+import { layerTypeConfig } from '../../models/parts/rotary';
+import { sparsityThreshold } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
 import { deciArchitecture } from './gguf-deci';
 import { headDimOf, sizesOf } from './folder-model';
@@ -35,7 +35,7 @@ export function modelEntries(
   const { config, target } = model;
   const { blocks } = changes;
   const entries = new HeaderEntries(isDeci ? deciArchitecture : target.architecture);
-  const { rms_norm_eps: epsilonKey = ggufFields.rms_norm_eps } = keysOfFields(
+  const { rms_norm_eps: epsilonKey = ggufFields.rms_norm_eps } = fieldKeys(
     model.architecture,
     target.family,
   );
@@ -72,7 +72,7 @@ function ownEntries(
     const each = Array.from({ length: config.num_hidden_layers }, (_, block) => block);
     entries.floats(
       'activation_sparsity_scale',
-      each.map((block) => sparsityOf(sparsity(config, block)).openFrom ?? -Infinity),
+      each.map((block) => sparsityThreshold(sparsity(config, block)).openFrom ?? -Infinity),
     );
   }
   const fields: Readonly<Record<string, unknown>> = config;
@@ -117,11 +117,11 @@ function attentionEntries(
     Array.from({ length: config.num_hidden_layers }, (_, block) => sizeOf(block) ?? usual);
   const sizes = {
     ...{ heads, keyValueHeads, hasSameHeads: true },
-    keyValueHeadsOf: each(
+    blockKeyValueHeads: each(
       (block) => architecture.heads?.(config, block).numKeyValueHeads,
       keyValueHeads,
     ),
-    innerSizesOf: each(
+    blockInnerSizes: each(
       (block) => architecture.innerSize?.(config, block),
       config.intermediate_size,
     ),
@@ -175,7 +175,7 @@ function windowEntries(
   entries.integer(ggufFields.sliding_window, (config.sliding_window ?? 0) * (bothSides ? 2 : 1));
   entries.flags(windowPattern, windowed);
   if (windows.ownRotary === true) {
-    entries.float('rope.freq_base_swa', thetaOf(configOfLayerType(config, 'sliding_attention')));
+    entries.float('rope.freq_base_swa', thetaOf(layerTypeConfig(config, 'sliding_attention')));
   }
 }
 
@@ -189,7 +189,7 @@ function compressedEntries(
   if (compressed === undefined) {
     return;
   }
-  const theta = (type: string): number => thetaOf(configOfLayerType(config, type));
+  const theta = (type: string): number => thetaOf(layerTypeConfig(config, type));
   entries.integers(
     ratiosKey,
     blocks.map((block) => compressed(config, block).rate ?? 0),
@@ -202,7 +202,7 @@ function compressedEntries(
   entries.flag('expert_weights_norm', true);
   entries.integer(
     tableBlocks,
-    blocks.filter((block) => experts?.byToken?.isOf(config, block) === true).length,
+    blocks.filter((block) => experts?.byToken?.appliesTo(config, block) === true).length,
   );
   const { limit = 0 } = feedforward.clamped?.(config) ?? {};
   entries.floats(

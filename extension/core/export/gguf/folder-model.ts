@@ -21,7 +21,7 @@ export function asDecoder(
   }
   const { config } = family;
   const architecture = asArchitecture(family.architecture, config);
-  const { positions } = architecture?.outer ?? {};
+  const { positions } = architecture?.embeddingAndHead ?? {};
   // The file lacks the rows in front of that of position 0.
   const before = positions !== undefined && 'name' in positions ? positions.offset : 0;
   return (

@@ -351,7 +351,7 @@ export function missingKeys(
     };
   };
   return Array.from({ length: config.num_hidden_layers }, (_, block) => block)
-    .filter((block) => architecture.keysOf?.(config, block) !== undefined)
+    .filter((block) => architecture.sharedKeysBlock?.(config, block) !== undefined)
     .flatMap((block) => [
       zeros(`${ggufBlocks}.${block}.attn_k.weight`, matrix, 'F16'),
       zeros(`${ggufBlocks}.${block}.attn_v.weight`, matrix, 'F16'),

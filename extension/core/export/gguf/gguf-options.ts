@@ -3,7 +3,7 @@ import type { GgufHeader } from '../../checkpoints/gguf';
 import { nameWithType, withoutPart } from '../../checkpoints/gguf-part-names';
 import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
-import { refusalOf } from '../../models/capability';
+import { toRefusal } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
 import { ggufMixers, ggufSizes, ggufWindows } from '../../models/gguf/gguf-model';
 import { gatingKey, readGating } from '../../models/gguf/expert-gating';
@@ -106,9 +106,9 @@ export function ggufOptions(
 export function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined {
   const gguf = { format: 'gguf' } as const;
   return patches.size > 0
-    ? refusalOf(takesPatches(gguf))
+    ? toRefusal(takesPatches(gguf))
     : matrices.size > 0
-      ? refusalOf(takesEncodings(gguf))
+      ? toRefusal(takesEncodings(gguf))
       : undefined;
 }
 
@@ -135,9 +135,9 @@ function flagsEntry(keys: GgufKeys, field: string, flags: readonly boolean[] | u
 }
 
 /** Numbers of experts in the header, where they change. */
-function expertEntries(keys: GgufKeys, { expertCounts, keptExperts }: Changes): Entry[] {
+function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Changes): Entry[] {
   const [count] = expertCounts.values();
-  if (count === undefined || keptExperts.size === 0) {
+  if (count === undefined || remainingExperts.size === 0) {
     return [];
   }
   const used = keys.number(ggufFields.num_experts_per_tok);

@@ -9,7 +9,7 @@ import { say } from '../../message';
 /** Sizes of the source's blocks. */
 export type SourceSizes = Pick<
   GgufBlocks,
-  'heads' | 'keyValueHeads' | 'keyValueHeadsOf' | 'innerSizesOf'
+  'heads' | 'keyValueHeads' | 'blockKeyValueHeads' | 'blockInnerSizes'
 > & {
   /** Whether blocks with other numbers of key/value heads have as many heads nevertheless. */
   readonly hasSameHeads?: boolean;
@@ -25,7 +25,7 @@ const sizedKinds: readonly SizedKind[] = ['attention', 'feedforward'];
 
 /** Sizes of each block that stays, 0 where it lacks a sublayer, by the family's key. */
 export function sizesAfter(
-  { heads, keyValueHeads, keyValueHeadsOf, innerSizesOf, hasSameHeads = false }: SourceSizes,
+  { heads, keyValueHeads, blockKeyValueHeads, blockInnerSizes, hasSameHeads = false }: SourceSizes,
   { blocks, absent, widths }: Pick<Changes, 'blocks' | 'absent' | 'widths'>,
 ): ReadonlyMap<string, readonly number[]> {
   const list = (before: readonly number[], kind: SizedKind): number[] =>
@@ -33,17 +33,17 @@ export function sizesAfter(
       const id = `block.${block}.${kind}`;
       return absent.includes(id) ? 0 : (widths[id] ?? before[source] ?? 0);
     });
-  const groups = list(keyValueHeadsOf, 'attention');
+  const groups = list(blockKeyValueHeads, 'attention');
   return new Map([
     [
       ggufFields.num_attention_heads,
       groups.map((count, block) => {
-        const own = keyValueHeadsOf[blocks[block] ?? 0] ?? keyValueHeads;
+        const own = blockKeyValueHeads[blocks[block] ?? 0] ?? keyValueHeads;
         return (count * heads) / (hasSameHeads ? own : keyValueHeads);
       }),
     ],
     [ggufFields.num_key_value_heads, groups],
-    [ggufFields.intermediate_size, list(innerSizesOf, 'feedforward')],
+    [ggufFields.intermediate_size, list(blockInnerSizes, 'feedforward')],
   ]);
 }
 

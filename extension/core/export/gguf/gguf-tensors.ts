@@ -60,8 +60,8 @@ export function copied({ name, tensor, ranges = [tensor] }: PlannedTensor): Gguf
 export function converted(name: string, numbers: Numbers): GgufTensor {
   const { shape, rows, type, changed } = numbers;
   const isSame = rows.every(
-    ({ tensor, turned, order, columns }) =>
-      tensor.dtype === type && turned !== true && order === undefined && columns === undefined,
+    ({ tensor, transposed, order, columns }) =>
+      tensor.dtype === type && transposed !== true && order === undefined && columns === undefined,
   );
   return {
     ...{ name, shape, type },
@@ -121,7 +121,7 @@ export async function* convert(
 ): AsyncGenerator<Uint8Array> {
   const { shape, rows, type, importance, changed } = numbers;
   const [first] = rows;
-  const length = first?.tensor.shape[first.turned === true ? 0 : 1] ?? 1;
+  const length = first?.tensor.shape[first.transposed === true ? 0 : 1] ?? 1;
   const experts = shape.length > 2 ? (shape[0] ?? 1) : 1;
   const parts = (importance?.length ?? length) / length;
   if (parts !== 1 && parts !== experts) {
@@ -197,11 +197,11 @@ async function* floatsOfRows(
 }
 
 function rowsOfNumbers(
-  { count, turned = false, order = (row) => row }: Rows,
+  { count, transposed = false, order = (row) => row }: Rows,
   length: number,
   numbers: Float32Array,
 ): Float32Array {
-  const [rowStep, step] = turned ? [1, numbers.length / length] : [length, 1];
+  const [rowStep, step] = transposed ? [1, numbers.length / length] : [length, 1];
   const values = new Float32Array(count * length);
   for (let row = 0; row < count; row++) {
     const start = order(row) * rowStep;
@@ -214,13 +214,13 @@ function rowsOfNumbers(
 
 /** The same by ONNX Runtime, which reads every form, and of large tensors some rows at a time. */
 async function* gathered(
-  { tensor, count, turned = false, order = (row) => row }: Rows,
+  { tensor, count, transposed = false, order = (row) => row }: Rows,
   length: number,
   cancellation: Cancellation,
 ): AsyncGenerator<Float32Array> {
   const graph = new GraphBuilder(tensor.name);
   const ids = graph.input('ids', DataType.INT64, [1, 'rows']);
-  const chosen = turned
+  const chosen = transposed
     ? graph.op('Gather', [
         graph.op('Transpose', [emitWeight(graph, tensor)], { perm: [1, 0] }),
         ids,

@@ -29,11 +29,11 @@ export interface ImportanceSource {
 export function importanceOf(
   importance: Importance | undefined,
   { name, shape }: { readonly name: string; readonly shape: readonly number[] },
-  { keptExperts }: Pick<Changes, 'keptExperts'>,
+  { remainingExperts }: Pick<Changes, 'remainingExperts'>,
 ): Float32Array | undefined {
   const numbers = importance?.get(name);
   const [, block = ''] = /^blk\.(\d+)\./.exec(name) ?? [];
-  const kept = shape.length > 2 ? keptExperts.get(`block.${block}.expert`) : undefined;
+  const kept = shape.length > 2 ? remainingExperts.get(`block.${block}.expert`) : undefined;
   const length = shape.at(-1) ?? 1;
   if (numbers === undefined || kept === undefined || kept.length * length >= numbers.length) {
     return numbers;

@@ -7,7 +7,7 @@ import {
   valueLength,
 } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
-import { hasExperts } from '../../models/gguf/placing';
+import { hasExperts } from '../../models/gguf/tensor-placement';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
@@ -40,7 +40,7 @@ export function expertEntries(
     entries.integer(ggufFields.shared_expert_intermediate_size, shared.inner);
   }
   const { score, groups, normalized = true } = experts.routing?.(config) ?? {};
-  if (target.family.saysGating === true) {
+  if (target.family.storesGating === true) {
     entries.integer(gatingKey, softmax);
     entries.flag('expert_weights_norm', normalized);
   }
@@ -66,21 +66,21 @@ export function latentEntries(
   if (shape === undefined) {
     return;
   }
-  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = shape;
+  const { queryRank, keyValueRank, plainDim, rotaryDim, valueDim } = shape;
   if (queryRank !== undefined) {
     entries.integer(queryLatent, queryRank);
   }
   entries.integer('attention.kv_lora_rank', keyValueRank);
   if (target.family.joinsLatent === true) {
-    entries.integer(ggufFields.head_dim, plainDim + turnedDim);
+    entries.integer(ggufFields.head_dim, plainDim + rotaryDim);
     entries.integer(valueLength, valueDim);
   } else {
-    entries.integer(ggufFields.head_dim, keyValueRank + turnedDim);
+    entries.integer(ggufFields.head_dim, keyValueRank + rotaryDim);
     entries.integer(valueLength, keyValueRank);
-    entries.integer('attention.key_length_mla', plainDim + turnedDim);
+    entries.integer('attention.key_length_mla', plainDim + rotaryDim);
     entries.integer('attention.value_length_mla', valueDim);
   }
-  entries.integer('rope.dimension_count', turnedDim);
+  entries.integer('rope.dimension_count', rotaryDim);
 }
 
 /** Which blocks have a mixer, and its sizes. */

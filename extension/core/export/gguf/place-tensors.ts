@@ -98,7 +98,7 @@ function place(
   { architecture, target }: FolderModel,
   { model }: CheckpointSource,
   {
-    changes: { blocks, keptExperts },
+    changes: { blocks, remainingExperts },
     hasHead,
   }: { readonly changes: Changes; readonly hasHead: boolean },
 ): readonly PlacedPiece[] | undefined {
@@ -109,7 +109,7 @@ function place(
   const found = target.place(name, tensor, {
     blocks: blocks.length,
     block: source,
-    kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
+    kept: (block) => remainingExperts.get(`block.${source(block)}.expert`),
   });
   const isLeftOut = isOtherPart(name, architecture, model) || isOfHead(tensor, model);
   if (found === undefined && isLeftOut) {

@@ -1,6 +1,6 @@
 import { rotarySections } from '../../models/gguf/gguf-fields';
 import { frequencyFactors, lengthFactors } from '../../models/gguf/gguf-rotary';
-import { configOfLayerType, readRotary, yarnScale } from '../../models/parts/rotary';
+import { layerTypeConfig, readRotary, yarnScale } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
 import type { ModelConfig, RopeConfig } from '../../models/transformer/model-config';
 import { headDimOf } from './folder-model';
@@ -36,24 +36,24 @@ export function rotaryOf(
   { config, configFile, architecture }: LlamaCppFacts,
   layerType: string,
 ): Rotary {
-  const own = configOfLayerType(config, layerType);
+  const own = layerTypeConfig(config, layerType);
   const order = { interleaved: false, reversed: false };
   const headDim =
-    architecture.latent?.(config).turnedDim ?? headDimOf({ architecture, config }, layerType);
+    architecture.latent?.(config).rotaryDim ?? headDimOf({ architecture, config }, layerType);
   return readRotary(own, headDim, order, configFile);
 }
 
 const ropeOf = (config: ModelConfig): RopeConfig =>
   config.rope_parameters ?? config.rope_scaling ?? {};
 export const fullRope = (config: ModelConfig): RopeConfig =>
-  ropeOf(configOfLayerType(config, 'full_attention'));
+  ropeOf(layerTypeConfig(config, 'full_attention'));
 
 export const thetaOf = (config: ModelConfig): number =>
   ropeOf(config).rope_theta ?? config.rope_theta ?? 10_000;
 
 /** `rope_type` of blocks of a type. */
 export function scalingOf(config: ModelConfig, layerType = 'full_attention'): string {
-  const rope = ropeOf(configOfLayerType(config, layerType));
+  const rope = ropeOf(layerTypeConfig(config, layerType));
   return rope.rope_type ?? rope.type ?? 'default';
 }
 
@@ -76,7 +76,7 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
     const { dimensions } = rotaryOf(model, 'sliding_attention');
     entries.integer('rope.dimension_count_swa', dimensions);
   }
-  entries.float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention')));
+  entries.float('rope.freq_base', thetaOf(layerTypeConfig(config, 'full_attention')));
   const growth = architecture.queryGrowth?.(config);
   if (growth !== undefined) {
     entries.float('attention.temperature_scale', growth.scale);
@@ -138,7 +138,7 @@ export function frequencyTensors(model: FolderModel): GgufTensor[] {
     return [];
   }
   const { dimensions, frequencies } = rotaryOf(model, 'full_attention');
-  const theta = thetaOf(configOfLayerType(config, 'full_attention'));
+  const theta = thetaOf(layerTypeConfig(config, 'full_attention'));
   const table = (name: string, scaled: readonly number[]): GgufTensor => {
     const factors = Float32Array.from(
       scaled,

@@ -21,10 +21,10 @@ const blockBytes = 1 + codeBytes;
 export const areStoredBlocks = ({ rows, changed }: RowsOfTensor): boolean =>
   changed === undefined &&
   rows.every(
-    ({ tensor: { packed }, turned = false, columns }) =>
+    ({ tensor: { packed }, transposed = false, columns }) =>
       packed !== undefined &&
       packed.rows === undefined &&
-      packed.turned === turned &&
+      packed.turned === transposed &&
       columns === undefined &&
       isOfBlocks(packed.matrix),
   );

@@ -9,7 +9,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Seq2SeqModel } from '../../models/seq2seq/seq2seq-model';
 import { isGated, t5Forms } from '../../models/seq2seq/t5';
-import { usualLength } from '../../models/encoders/t5-encoder';
+import { defaultLength } from '../../models/encoders/t5-encoder';
 import {
   farthestInGguf,
   t5InGguf,
@@ -19,7 +19,7 @@ import {
   explainOtherTowers,
 } from '../../models/gguf/t5-gguf';
 import type { ConfigFields } from '../../models/transformer/config-layout';
-import { isTied } from '../../models/transformer/outer-matrices';
+import { isTied } from '../../models/transformer/embedding-and-head';
 import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
@@ -244,7 +244,7 @@ function headerOf(
       entries.integer(key, value);
     }
   }
-  const { max_position_embeddings: length = config['n_positions'] ?? usualLength } = config;
+  const { max_position_embeddings: length = config['n_positions'] ?? defaultLength } = config;
   entries.integer(ggufFields.max_position_embeddings, Number(length));
   entries.integer(valueLength, headDim);
   entries.float(layerNormEpsilon, Number(epsilon));

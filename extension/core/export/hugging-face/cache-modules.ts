@@ -63,7 +63,7 @@ export function cacheParts(family: Architecture, mixer: string): CacheParts {
   const number = [`layer.${attention}.layer_idx = caches`];
   const copied = ['return Caches(self, blocks)'];
   const plain = { imports: '', method: '', without: (lines: readonly string[]) => lines };
-  if (family.keysOf !== undefined) {
+  if (family.sharedKeysBlock !== undefined) {
     return { ...sharedParts(family, attention), config: copied, number };
   }
   if (family.mixer === undefined) {

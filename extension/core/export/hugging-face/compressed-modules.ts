@@ -2,7 +2,7 @@ import type { Changes } from '../changes';
 
 /**
  * Python classes of modeling_espalier.py that run matrices in other forms than dense. Names of their
- * parameters and buffers are those of core/models/forms/stored-forms. Whole numbers become floats as
+ * parameters and buffers are those of core/models/encodings/stored-encodings. Whole numbers become floats as
  * they are used; inputs stay as they are.
  */
 const compressedModules = `def linear(spec, out_features, in_features, bias=False):

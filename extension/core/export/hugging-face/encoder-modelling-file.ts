@@ -1,7 +1,7 @@
-import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import { patchModuleNames } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
-import { standInClasses, takesModule } from '../../models/stand-ins';
-import type { StandIns } from '../../models/stand-ins';
+import { replacementClasses, takesModule } from '../../models/branch-replacements';
+import type { BranchReplacements } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
@@ -13,7 +13,7 @@ import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
 /** A line that lets a stand-in replace a module of a block, which may be one of a list. */
-function withStandIn(name: string, stand: StandIns[string]): string {
+function withStandIn(name: string, stand: BranchReplacements[string]): string {
   if (/\.\d+$/.test(name)) {
     const given = takesModule(stand) ? `layer.get_submodule("${name}")` : '';
     return `layer.set_submodule("${name}", ${stand}(${given}))`;
@@ -35,7 +35,7 @@ export function encoderModellingFile(
     named,
   );
   const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
-  const withoutBranch = (standIns: StandIns): string =>
+  const withoutBranch = (standIns: BranchReplacements): string =>
     pythonLines(
       Object.entries(standIns).flatMap(([name, stand]) => [
         // PyTorch takes no module for a name that is a parameter's.
@@ -48,11 +48,11 @@ export function encoderModellingFile(
     ...Object.values(modules.attention),
     ...Object.values(modules.feedforward),
   ]);
-  const stands = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
+  const stands = [...used].map((name) => replacementClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
   const widths = widthParts(family, needs, { ...modules, nested: family.config.nested });
-  const outer = outerParts(needs, stockModel);
-  const patchedModules = patchModulesOf(family);
+  const embeddingAndHead = outerParts(needs, stockModel);
+  const patchedModules = patchModuleNames(family);
   const patches = patchParts(
     needs,
     (['attention', 'feedforward'] as const).map((kind) => {
@@ -76,16 +76,16 @@ ${lacksMethod}
 ${widths.method}${forms.method}${patches.method}
 
 ${stands.join('\n\n')}
-${widths.classes}${forms.classes}${patches.classes}${outer.classes}
+${widths.classes}${forms.classes}${patches.classes}${embeddingAndHead.classes}
 ${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
     config_class = ${config}
-    config: ${config}${outer.attribute}
+    config: ${config}${embeddingAndHead.attribute}
 
     def __init__(self, config, **keywords):
-        super().__init__(config, **keywords)${outer.call}
+        super().__init__(config, **keywords)${embeddingAndHead.call}
         try:
             layers = ${layers}
         except AttributeError:

@@ -1,5 +1,5 @@
 import type { Refusal } from '../../models/capability';
-import { formTensors } from '../../models/forms/form-facts';
+import { encodingTensors } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';
@@ -130,7 +130,7 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
 function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
   const dense = new Map<MatrixEncoding, MatrixEncoding>();
   for (const form of matrices.values()) {
-    const [weight] = formTensors(form);
+    const [weight] = encodingTensors(form);
     dense.set(form, weight === undefined ? form : { kind: 'dense', weight });
   }
   const values = [...matrices].map(([id, form]) => [id, dense.get(form) ?? form] as const);
@@ -213,7 +213,7 @@ function whyNoLayerTypes({ family }: CheckpointSource, { blocks }: Changes): Ref
 
 function whyNotZeroed(
   { model }: CheckpointSource,
-  { keptExperts, expertCounts, matrices, compressed, patched, widths }: Changes,
+  { remainingExperts, expertCounts, matrices, compressed, patched, widths }: Changes,
 ): Refusal | undefined {
   const { summary } = model;
   if (Object.keys(widths).length > 0) {
@@ -251,7 +251,7 @@ function whyNotZeroed(
       remedy: say`Choose auto-map, or write ONNX.`,
     };
   }
-  if (keptExperts.size > 0) {
+  if (remainingExperts.size > 0) {
     return {
       code: 'zeros-not-expressible',
       reason: say`The router would still choose an expert with zeroed weights.`,

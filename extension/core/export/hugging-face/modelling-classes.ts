@@ -1,7 +1,7 @@
 import { prunedClassPrefix } from '../../models/encoders/encoder-architecture';
 import { headForm } from '../../models/encoders/encoder-layout';
 import type { NamedFamily } from '../../models/model-family';
-import { classesOf } from '../../models/stages/staged-family';
+import { classNames } from '../../models/stages/staged-family';
 import type { Architecture } from '../../models/transformer/architecture';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
@@ -50,7 +50,7 @@ export function modellingClasses(
       return head?.gives === undefined ? classes : { ...classes, isUnlisted: true };
     }
     case 'stages': {
-      const classes = classesOf(architecture);
+      const classes = classNames(architecture);
       return names.some((name) => name.endsWith(classes.head))
         ? own(classes.config, classes.head, ['AutoModelForImageClassification'])
         : own(classes.config, classes.model, ['AutoModel']);

@@ -129,7 +129,7 @@ interface WholeParts {
 }
 
 function wholeParts(
-  { modelType, textType, classes, outer: { prefixes, blocks } }: Architecture,
+  { modelType, textType, classes, embeddingAndHead: { prefixes, blocks } }: Architecture,
   { stockConfig, stockModel, config }: ModellingClasses,
 ): WholeParts {
   const named = `model_type = "espalier-${modelType}"`;
@@ -230,7 +230,7 @@ export function modellingFile(
 `;
   const widths = widthParts(family, needs);
   const forms = compressedParts(needs);
-  const outer = outerParts(needs, stockModel);
+  const embeddingAndHead = outerParts(needs, stockModel);
   const behind = whole.decoder.map((line) => `\n        ${line}`).join('');
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
   const [mixerModule = ''] = mixer?.parts ?? [];
@@ -307,17 +307,17 @@ class NoAttention(nn.Module):
 ${caches.classes}${connections === undefined ? '' : keptStreams}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}${family.experts?.byToken === undefined ? '' : ', **kwargs'}):
         return ${nothing(inside('feedforward'))}
-${widths.classes}${forms.classes}${outer.classes}${patches.classes}
+${widths.classes}${forms.classes}${embeddingAndHead.classes}${patches.classes}
 
 ${whole.classes}${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
     config_class = ${config}
-    config: ${config}${outer.attribute}
+    config: ${config}${embeddingAndHead.attribute}
 
     def __init__(self, config):
-        super().__init__(config)${behind}${needed}${outer.call}
+        super().__init__(config)${behind}${needed}${embeddingAndHead.call}
         caches = 0
         for block, layer in enumerate(${whole.layers}):
             if config.lacks(block, "attention"):

@@ -1,4 +1,4 @@
-import { outerPlaces } from '../../models/matrix-encoding';
+import { embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import type { ModuleNeeds } from './compressed-modules';
 import { raiseTooOld } from './python-errors';
 
@@ -74,7 +74,7 @@ export function outerParts(
   /** A statement behind the construction of the stock model. */
   readonly call: string;
 } {
-  const has = outerPlaces.some((place) => compressed[place] !== undefined);
+  const has = embeddingAndHeadPlaces.some((place) => compressed[place] !== undefined);
   return has
     ? {
         classes: `\n\n${outerModules}\n`,

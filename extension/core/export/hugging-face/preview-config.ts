@@ -2,7 +2,7 @@ import { applyEdits, format } from 'jsonc-parser';
 import type { Message } from '../../message';
 import { requireFamily } from '../../models/model-family';
 import type { ModelSummary } from '../../models/model-summary';
-import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
+import type { WidthPrunedModel } from '../../models/width-pruning/describe-width-pruned';
 import { layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
 import { describeLoading, rewriteConfig } from './pruned-config';
@@ -22,7 +22,7 @@ export function previewPrunedConfig(
   removed: readonly string[],
   summary: ModelSummary,
   patches: Patches = new Map(),
-  narrowed?: NarrowedModel,
+  narrowed?: WidthPrunedModel,
 ): ConfigPreview {
   const { configText: changedText = configText } = narrowed ?? {};
   const changes = layOutChanges(narrowed?.summary ?? summary, removed, undefined, patches);

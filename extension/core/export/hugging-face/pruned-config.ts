@@ -3,7 +3,7 @@ import type { Refusal } from '../../models/capability';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';
 import type { NamedFamily } from '../../models/model-family';
-import type { CompressedForms } from '../../models/forms/form-spec';
+import type { CompressedEncodings } from '../../models/encodings/encoding-spec';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import {
   baseModelType,
@@ -33,7 +33,7 @@ export interface BlockSelection {
   /** Channels and key/value heads, in the new numbering, where they are others than the model's. */
   readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, in the new numbering. */
-  readonly compressed?: CompressedForms;
+  readonly compressed?: CompressedEncodings;
   /** Whether the head is stored by itself, where it has been the embedding. */
   readonly unties?: boolean;
   /** Patches of absent sublayers, in the new numbering. */
@@ -221,7 +221,7 @@ export function whyNotRewritable(
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
-  const { pruned, whyNotPruned } = layoutOf(family);
+  const { pruned, pruningProblem } = layoutOf(family);
   const isLost = pruned !== undefined && pruned(config, blocks) === undefined;
   if (kind === 'stages' && isLost) {
     return {
@@ -246,10 +246,10 @@ export function whyNotRewritable(
     return {
       code: 'config-not-rewritable',
       reason:
-        whyNotPruned ??
+        pruningProblem ??
         say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
       remedy:
-        whyNotPruned === undefined
+        pruningProblem === undefined
           ? say`Remove single sublayers, the last blocks, or a whole period of blocks.`
           : say`Choose zeroed, or remove other blocks.`,
     };

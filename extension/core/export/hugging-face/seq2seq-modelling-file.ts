@@ -1,7 +1,7 @@
 import type { ParsedFamily } from '../../models/model-family';
 import type { TowerNames } from '../../models/seq2seq/seq2seq-family';
-import { standInClasses, takesModule } from '../../models/stand-ins';
-import type { StandIns } from '../../models/stand-ins';
+import { replacementClasses, takesModule } from '../../models/branch-replacements';
+import type { BranchReplacements } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
@@ -27,10 +27,10 @@ export function seq2seqModellingFile(
     `self.get_submodule("${before}${tower.prefix}${tower.blocks}")`;
   const used = new Set(
     [encoder, decoder].flatMap(({ modules }) =>
-      Object.values(modules).flatMap((stands: StandIns) => Object.values(stands)),
+      Object.values(modules).flatMap((stands: BranchReplacements) => Object.values(stands)),
     ),
   );
-  const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
+  const classes = [...used].map((name) => replacementClasses[name]).filter((text) => text !== '');
   const counted = [
     ['attention', decoder.attention],
     ['cross-attention', decoder.crossAttention],
@@ -85,7 +85,7 @@ class ${model}(${stockModel}):
 
 /** Lines that remove the sublayers of a block that the configuration lacks. */
 function removals({ modules }: TowerNames): string[] {
-  return Object.entries(modules).map(([kind, stands]: [string, StandIns]) => {
+  return Object.entries(modules).map(([kind, stands]: [string, BranchReplacements]) => {
     const lines = Object.entries(stands).map(
       ([name, stand]) =>
         `layer.set_submodule("${name}", ${stand}(${takesModule(stand) ? `layer.get_submodule("${name}")` : ''}))`,

@@ -1,4 +1,4 @@
-import { standInClasses } from '../../models/stand-ins';
+import { replacementClasses } from '../../models/branch-replacements';
 import type { StagedFamily } from '../../models/stages/staged-family';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
@@ -20,7 +20,7 @@ export function stagedModellingFile(
   const { modelType, modules, linears = {}, modulePlace = (place) => place } = family;
   const kinds = Object.entries(modules);
   const used = new Set(kinds.flatMap(([, stands]) => Object.values(stands)));
-  const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
+  const classes = [...used].map((name) => replacementClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, linears);
   const removals = kinds.map(
     ([kind, stands]) => `if config.lacks(block, "${kind}"):

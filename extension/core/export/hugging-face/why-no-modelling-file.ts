@@ -1,5 +1,5 @@
 import type { Refusal } from '../../models/capability';
-import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import { patchModuleNames } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
 import type { Architecture } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
@@ -124,12 +124,12 @@ function whyNoWhole(
 
 /** Why an attention whose keys and values a later one reads can't be what the changes make of it. */
 function whyKeysAreLent(
-  { keysOf }: Architecture,
+  { sharedKeysBlock }: Architecture,
   config: ModelConfig,
   { kept, removed, patched }: Changes,
 ): Refusal | undefined {
   const readers = kept.filter(({ id }) => id.endsWith('.attention') && !(id in patched));
-  const lenders = readers.flatMap(({ block }) => keysOf?.(config, block) ?? []);
+  const lenders = readers.flatMap(({ block }) => sharedKeysBlock?.(config, block) ?? []);
   const idOf = (block: number): string => `block.${block}.attention`;
   const replaced = lenders.find((block) => idOf(block) in patched);
   if (replaced !== undefined) {
@@ -168,7 +168,7 @@ function whyNoEncoderFile(
       remedy: say`Leave it out, choose dense, or write ONNX.`,
     };
   }
-  const standing = patchModulesOf({ modules });
+  const standing = patchModuleNames({ modules });
   const isPatchable = (['attention', 'feedforward'] as const).every((kind) =>
     takesPatches(modules[kind][standing[kind]] ?? ''),
   );

@@ -1,8 +1,8 @@
 import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
-import { configBeside, configName } from '../../models/onnx/config-beside';
-import type { NarrowedFrom } from '../../models/opened-model';
+import { siblingConfig, configName } from '../../models/onnx/sibling-config';
+import type { WidthPrunedFrom } from '../../models/opened-model';
 import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { isPast } from '../../models/onnx/stream/cache-ports';
 import { runWholeGraph } from '../../runtime/whole-graph';
@@ -27,19 +27,19 @@ export async function changedGraph(
   const { sublayers } = model.summary;
   const gone = new Set(changes.removed);
   const branches = sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
-  const keptExperts = sublayers.flatMap(({ id }, index) => {
-    const kept = changes.keptExperts.get(id);
+  const remainingExperts = sublayers.flatMap(({ id }, index) => {
+    const kept = changes.remainingExperts.get(id);
     return kept === undefined ? [] : [[index, kept] as const];
   });
   const { source } = withChanges(model, changes);
-  return removeFromGraph(source, new Set(branches), new Map(keptExperts));
+  return removeFromGraph(source, new Set(branches), new Map(remainingExperts));
 }
 
 /** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
 export async function graphWriter(
   model: OnnxLayeredModel,
   changes: Changes,
-  narrowed: NarrowedFrom | undefined,
+  narrowed: WidthPrunedFrom | undefined,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
@@ -56,7 +56,7 @@ export async function graphWriter(
   if (found !== undefined && 'problem' in found) {
     context.warn(found.problem);
   }
-  const { text: configText } = await configBeside(dirname(source.file.path));
+  const { text: configText } = await siblingConfig(dirname(source.file.path));
   const removed = new Set(changes.removed);
   const shorter = configText && shorterConfig(configText, summary, removed);
   const config: NarrowerConfig | undefined =

@@ -6,7 +6,7 @@ import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import type { ConstantByExpert } from '../../models/onnx/mixtures/constants-by-expert';
 import type { Mixture } from '../../models/onnx/mixtures/mixture';
 import { withoutExperts } from '../../models/onnx/mixtures/separate-experts';
-import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import type { RemovedBranch } from '../../models/onnx/edits/removal-nodes';
 import type { StoredWeight } from '../../models/onnx/edits/stored-graph';
 import { sliceInitializer } from './slice-initializer';

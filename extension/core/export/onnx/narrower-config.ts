@@ -2,7 +2,7 @@ import { listed, say } from '../../message';
 import type { Message } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary, SublayerKind } from '../../models/model-summary';
-import type { NarrowedFrom } from '../../models/opened-model';
+import type { WidthPrunedFrom } from '../../models/opened-model';
 import { setField } from '../../set-json-field';
 
 /** Names of the number of blocks in families. */
@@ -54,7 +54,7 @@ export function shorterConfig(
  */
 export function narrowerConfig(
   text: string,
-  { original: { model }, widths }: NarrowedFrom,
+  { original: { model }, widths }: WidthPrunedFrom,
   removed: ReadonlySet<string>,
 ): NarrowerConfig {
   const fields = JSON.parse(text) as Fields;
@@ -88,7 +88,7 @@ function fieldsOf(
   kind: SublayerKind | undefined,
   fields: Fields,
   model: LayeredModel,
-  widths: NarrowedFrom['widths'],
+  widths: WidthPrunedFrom['widths'],
   removed: ReadonlySet<string>,
 ): readonly (readonly [string, number])[] | undefined {
   const all = model.summary.sublayers.flatMap(({ id, kind: own }, index) => {

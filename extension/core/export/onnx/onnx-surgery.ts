@@ -1,5 +1,5 @@
 import { restoreNestedTensors } from '../../models/onnx/edits/node-edits';
-import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import { removeBranches } from '../../models/onnx/edits/removal-nodes';
 import { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { copyWith } from '../../onnx/messages';
@@ -15,17 +15,17 @@ import { removeFromWrapped } from './wrapped-surgery';
 
 /**
  * The graph of a model without some of its branches and experts: nodes, weights, inputs and outputs
- * that only they needed are gone, everything else is as it was. `keptExperts` lists the experts that
+ * that only they needed are gone, everything else is as it was. `remainingExperts` lists the experts that
  * stay, ascending, by branch of the mixtures that lose some.
  * @throws UserError when a part of the graph cannot be copied.
  */
 export async function removeFromGraph(
   model: OnnxModel,
   removed: ReadonlySet<number>,
-  keptExperts: ReadonlyMap<number, readonly number[]> = new Map(),
+  remainingExperts: ReadonlyMap<number, readonly number[]> = new Map(),
 ): Promise<StoredGraph> {
   const { file } = model;
-  const experts = new LessExperts(model, keptExperts);
+  const experts = new LessExperts(model, remainingExperts);
   const graph =
     model.place === undefined
       ? removeFromMain(model, removed, experts)

@@ -71,7 +71,7 @@ export function buildOnnxGraph(
     const cache = new PortedCache(graph, caches);
     state = emitter.emitSublayer(graph, index, state, prologue.side, {
       cache,
-      keptExperts: changes.keptExperts.get(id),
+      remainingExperts: changes.remainingExperts.get(id),
     });
     presents.push(...cache.presents);
     caches += cache.presents.length > 0 ? 1 : 0;

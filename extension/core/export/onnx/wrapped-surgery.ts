@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
-import { presentOf } from '../../models/onnx/stream/cache-ports';
-import type { OnnxMode } from '../../models/onnx/stream/stream-of-graph';
-import { outputsBeside, removeBranches } from '../../models/onnx/edits/removal-nodes';
+import { presentName } from '../../models/onnx/stream/cache-ports';
+import type { OnnxMode } from '../../models/onnx/stream/graph-stream';
+import { ignoredOutputs, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { RemainingGraph } from '../../models/onnx/edits/removal-nodes';
 import type { Scope } from '../../models/onnx/edits/wrapped-graph';
 import { copyWith } from '../../onnx/messages';
@@ -31,15 +31,15 @@ export function removeFromWrapped(
     other === undefined ? [first] : [first, other],
     removed,
   );
-  const { outer, node } = first.place.wrapping;
-  const decides = makersOf(node.input, outer);
-  const around = outer.node.map((one, place) => {
+  const { parentGraph, node } = first.place.wrapping;
+  const decides = makersOf(node.input, parentGraph);
+  const around = parentGraph.node.map((one, place) => {
     const left = modes.map((mode) => mode.left.get(place)).find((nodes) => nodes !== undefined);
     return one === node ? [] : (left ?? (decides.has(one) ? [one] : []));
   });
   requireApart(first, around.flat());
   const wanted = new Set([
-    ...outer.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
+    ...parentGraph.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
     ...around.flat().flatMap(({ input }) => input),
   ]);
   const kept = node.output.map((name) => wanted.has(name));
@@ -50,14 +50,14 @@ export function removeFromWrapped(
       return mode === undefined ? attribute : copyWith(attribute, { g: branchOf(mode, kept) });
     }),
   });
-  const nodes = outer.node.flatMap((one, place) =>
+  const nodes = parentGraph.node.flatMap((one, place) =>
     one === node ? [choice] : (around[place] ?? []),
   );
   const made = new Set(node.output);
   const [mode] = modes;
   const resolve = (name: string): string =>
     made.has(name) ? name : (mode?.remaining.resolve(name) ?? name);
-  return keepPorts(outer, nodes, { droppedOutputs, resolve });
+  return keepPorts(parentGraph, nodes, { droppedOutputs, resolve });
 }
 
 /** The nodes that some values are made of, such as the condition of the If, which no branch reads. */
@@ -82,10 +82,10 @@ function rewrite(
   const gone = ({ branches }: OnnxMode) => branches.filter((_, i) => removed.has(i));
   const without = (unwanted: ReadonlySet<string>): RemainingGraph[] =>
     modes.map((mode) => removeBranches(mode.index, gone(mode), unwanted));
-  const beside = new Set(modes.flatMap((mode) => [...outputsBeside(mode.index, gone(mode))]));
+  const beside = new Set(modes.flatMap((mode) => [...ignoredOutputs(mode.index, gone(mode))]));
   const orphans = new Set(
     inputsUnread(modes, without(beside))
-      .map(presentOf)
+      .map(presentName)
       .filter((name) => modes[0]?.index.outputs.has(name)),
   );
   const unwanted = new Set([...beside, ...orphans]);

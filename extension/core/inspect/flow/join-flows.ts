@@ -1,6 +1,6 @@
 import { blockLabel, everyItem, isGroup } from './flow-document';
 import type { Flow, FlowDifference, FlowEdge, FlowGroup, FlowItem } from './flow-document';
-import { inSource } from '../../models/units';
+import { toSourceId } from '../../models/units';
 import type { BlockNumbers } from '../../models/units';
 import type { Numbering } from '../model-comparison';
 import { foldItems } from './fold-blocks';
@@ -29,7 +29,7 @@ export function joinFlows(one: Flow, other: Flow, numbers: Numbering = {}): Flow
 /** A flow whose blocks stand one by one, in the numbers of the model that it was made from. */
 function renumbered(flow: Flow, numbers: BlockNumbers = []): Flow {
   const rename = (item: FlowItem): FlowItem => {
-    const id = inSource(item.id, numbers);
+    const id = toSourceId(item.id, numbers);
     if (!isGroup(item)) {
       return { ...item, id };
     }
@@ -42,8 +42,8 @@ function renumbered(flow: Flow, numbers: BlockNumbers = []): Flow {
     items: unfolded(flow.items).map(rename),
     edges: flow.edges.map((edge) => ({
       ...edge,
-      from: inSource(edge.from, numbers),
-      to: inSource(edge.to, numbers),
+      from: toSourceId(edge.from, numbers),
+      to: toSourceId(edge.to, numbers),
     })),
   };
 }

@@ -1,6 +1,6 @@
 import { isShape, operatorName } from '../../models/onnx/graph-index';
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
-import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import { ValueShapes } from '../../models/onnx/values/value-shapes';
 import { blockLabel } from './flow-document';
 import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './flow-document';

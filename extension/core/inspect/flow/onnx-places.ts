@@ -1,6 +1,6 @@
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import { GraphStages } from '../../models/onnx/graph-stages';
-import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import { nodesGone, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { ResidualBranch } from '../../models/onnx/stream/residual-stream';
 

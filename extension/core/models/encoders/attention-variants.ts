@@ -20,8 +20,8 @@ interface VariantContext {
 
 /** Tensors of a variant of attention. */
 interface FoundVariant {
-  /** Those of the block whose tensors begin with `place`. */
-  readonly ofBlock?: (place: string) => Partial<AttentionWeights>;
+  /** Additional weights of the block whose tensor names start with `place`. */
+  readonly blockWeights?: (place: string) => Partial<AttentionWeights>;
   /** Bias by distance that all blocks share. */
   readonly distanceBias?: DistanceBias;
   /** The same, scaled by a gate in each block. */
@@ -54,7 +54,7 @@ interface RelativeNames {
   readonly keyBias: boolean;
   readonly shape: (config: EncoderConfig) => RelativeShape | undefined;
   readonly hasNorm: (config: EncoderConfig) => boolean;
-  /** Whether positions are projected as the content is. */
+  /** True if positions share the projections of the content. */
   readonly isShared: (config: EncoderConfig) => boolean;
 }
 
@@ -71,7 +71,7 @@ export const relativePositions = (names: RelativeNames): AttentionVariant => ({
       : undefined;
     const own = (name: string, bias: boolean): Linear =>
       tensors.linear(name, numHeads * headDim, hiddenSize, bias);
-    const ofBlock = (place: string): Partial<AttentionWeights> => ({
+    const blockWeights = (place: string): Partial<AttentionWeights> => ({
       relative: {
         table,
         norm,
@@ -82,7 +82,7 @@ export const relativePositions = (names: RelativeNames): AttentionVariant => ({
       },
     });
     return {
-      ofBlock: names.isShared(config) ? () => ({ relative: { table, norm } }) : ofBlock,
+      blockWeights: names.isShared(config) ? () => ({ relative: { table, norm } }) : blockWeights,
     };
   },
 });
@@ -112,7 +112,7 @@ export const distanceBias = (
     const biasAt = (place: string): DistanceBias =>
       findDistanceBias(tensors, config, `${place}${table}`, shape.numHeads, false);
     if (of === 'each-block') {
-      return { ofBlock: (place) => ({ distanceBias: biasAt(place) }) };
+      return { blockWeights: (place) => ({ distanceBias: biasAt(place) }) };
     }
     const shared = biasAt(of === 'model' ? prefix : `${blocksPrefix}0.`);
     return {
@@ -137,7 +137,7 @@ interface GatedBiasNames {
 /** Biases by distance, scaled by a gate of each attention (WavLM, arXiv 2110.13900). */
 export const gatedBias = (names: GatedBiasNames): AttentionVariant => ({
   find: ({ config, tensors, blocksPrefix, shape: { numHeads, headDim } }) => ({
-    ofBlock: (place) => ({
+    blockWeights: (place) => ({
       biasGate: {
         linear: tensors.linear(`${place}${names.gate}`, 8, headDim, true),
         factor: tensors.take(`${place}${names.factor}`, [1, numHeads, 1, 1]),
@@ -162,7 +162,9 @@ export const gridBias = (name: string): AttentionVariant => ({
     }
     const size = [gridBiasRows(grid), numHeads];
     return {
-      ofBlock: (place) => ({ gridBias: { table: tensors.take(`${place}${name}`, size), grid } }),
+      blockWeights: (place) => ({
+        gridBias: { table: tensors.take(`${place}${name}`, size), grid },
+      }),
     };
   },
 });
@@ -173,7 +175,7 @@ export const valueConvolution = (
   width: (config: EncoderConfig) => number,
 ): AttentionVariant => ({
   find: ({ config, tensors, shape: { numHeads } }) => ({
-    ofBlock: (place) => ({
+    blockWeights: (place) => ({
       valueConvolution: tensors.take(`${place}${name}.weight`, [numHeads, 1, width(config), 1]),
     }),
   }),

@@ -18,7 +18,7 @@ import { say } from '../../message';
 /** Names of the tensors that make a sequence of the samples of a sound (wav2vec 2.0, arXiv 2006.11477). */
 export interface AudioNames {
   readonly kind: 'audio';
-  /** Convolutions over time are `<convolutions>.<number>.conv`, each with its norm beside it. */
+  /** Convolutions over time are `<convolutions>.<number>.conv`, each followed by its norm. */
   readonly convolutions: string;
   /** From their channels to the width of the stream, and the norm in front. */
   readonly projection: string;
@@ -29,7 +29,7 @@ export interface AudioNames {
    */
   readonly positions: string;
   readonly positionsAre: 'one' | 'numbered';
-  /** Of the sum. */
+  /** Norm of the sum. */
   readonly norm?: string;
 }
 
@@ -40,23 +40,23 @@ interface SoundConvolution {
   readonly norm: Norm | undefined;
 }
 
-/** What turns samples into the first hidden states, with its weights found. */
+/** Layers that turn audio samples into the first hidden states, with their weights. */
 export interface AudioEmbedding {
   readonly kind: 'audio';
   readonly convolutions: readonly SoundConvolution[];
-  /** Whether norms are over time for each channel by itself, instead of over the channels. */
+  /** True if norms are computed over time for each channel, instead of over the channels. */
   readonly normsTime: boolean;
   readonly projection: { readonly norm: Norm | undefined; readonly linear: Linear };
   readonly positions: readonly {
     readonly weight: LazyTensor;
-    /** [1, 1, width of the window], where the weight is a direction. */
+    /** [1, 1, width of the window], if the weight is normalized (weight norm). */
     readonly lengths: LazyTensor | undefined;
     readonly bias: LazyTensor;
   }[];
   readonly activation: string;
 }
 
-/** Of the norms between convolutions, whatever config.json says of the others. */
+/** Epsilon of the norms between convolutions. config.json only sets that of the other norms. */
 const convolutionEpsilon = 1e-5;
 
 const schema = v.looseObject({
@@ -72,7 +72,7 @@ const schema = v.looseObject({
   conv_pos_kernel_size: v.optional(size),
 });
 
-/** What config.json says where it is silent. */
+/** Defaults of fields missing from config.json. */
 export const audioDefaults = {
   conv_dim: [512, 512, 512, 512, 512, 512, 512],
   conv_kernel: [10, 3, 3, 3, 3, 2, 2],
@@ -162,10 +162,13 @@ function findPositions(
   hidden: number,
 ): AudioEmbedding['positions'] {
   const { num_conv_pos_embeddings: count, num_conv_pos_embedding_groups: groups } = fields;
-  const shapeOf = (kernel: number): number[] => [hidden, hidden / groups, kernel];
+  const kernelShape = (kernel: number): number[] => [hidden, hidden / groups, kernel];
   if (positionsAre === 'numbered') {
     return Array.from({ length: count }, (_, i) => ({
-      weight: tensors.take(`${place}.${i}.conv.weight`, shapeOf(fields.conv_pos_kernel_size ?? 19)),
+      weight: tensors.take(
+        `${place}.${i}.conv.weight`,
+        kernelShape(fields.conv_pos_kernel_size ?? 19),
+      ),
       lengths: undefined,
       bias: tensors.take(`${place}.${i}.conv.bias`, [hidden]),
     }));
@@ -176,7 +179,7 @@ function findPositions(
     : ['parametrizations.weight.original0', 'parametrizations.weight.original1'];
   return [
     {
-      weight: tensors.take(`${place}.conv.${directions}`, shapeOf(count)),
+      weight: tensors.take(`${place}.conv.${directions}`, kernelShape(count)),
       lengths: tensors.take(`${place}.conv.${lengths}`, [1, 1, count]),
       bias: tensors.take(`${place}.conv.bias`, [hidden]),
     },
@@ -236,7 +239,7 @@ export function emitAudioEmbedding(
   return graph.op('Add', [projected, turn(places)]);
 }
 
-/** Norms each channel of [batch, channels, time] by itself over time. */
+/** Normalizes each channel of [batch, channels, time] over time. */
 function emitTimeNorm(graph: GraphBuilder, x: Value, { weight, bias }: Norm): Value {
   const tensors = [weight, bias].filter((tensor) => tensor !== undefined);
   return graph.op(

@@ -27,7 +27,7 @@ const feedforward = {
   down: 'feed_forward.output_dense',
 } as const;
 
-/** Norms behind each sum, and one of the embedding. */
+/** Post-norm blocks, and a norm of the embedding. */
 const wav2vecBlocks = {
   embedding: { ...embedding, norm: 'encoder.layer_norm' },
   attention: { ...attention, wiring: postNorm('layer_norm') },
@@ -52,7 +52,7 @@ const stable = {
   },
 } as const;
 
-const headsOf = (family: string): HeadForm[] => [
+const audioHeads = (family: string): HeadForm[] => [
   {
     class: `${family}ForCTC`,
     auto: 'AutoModelForCTC',
@@ -62,7 +62,7 @@ const headsOf = (family: string): HeadForm[] => [
   {
     class: `${family}ForSequenceClassification`,
     auto: 'AutoModelForAudioClassification',
-    // Of the projections, which is the projection of the mean.
+    // Mean of the projections, which equals the projection of the mean.
     reads: 'mean',
     steps: [{ name: 'projector', out: 'stored' }, classifier],
   },
@@ -101,7 +101,7 @@ function wav2vec2Like({ modelType, family }: Named): EncoderArchitecture {
     biases: () => allBiases,
     unread: ['masked_spec_embed'],
     form: (config) => (config['do_stable_layer_norm'] === true ? stable : {}),
-    heads: headsOf(family),
+    heads: audioHeads(family),
   };
 }
 

@@ -187,7 +187,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     config: {
       ...layout,
       defaults: () => textDefaults,
-      // Whatever the file says: the embedding does not read it.
+      // Overrides the file, because the embedding ignores it.
       computed: () => ({ pad_token_id: 1, relative_attention_max_distance: 128 }),
       only: () => ({ relative_attention_num_buckets: 32 }),
     },

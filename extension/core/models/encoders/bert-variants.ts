@@ -23,7 +23,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     }),
     config: {
       ...layout,
-      // Whatever the file says: the layers do not read it.
+      // Overrides the file, because the layers ignore it.
       computed: () => ({ rms_norm_eps: 1e-12 }),
     },
     blocks: 'encoder.layers',
@@ -92,7 +92,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, hidden_act: 'gelu_new', rms_norm_eps: 1e-5 }),
-      // Landmarks that are as many as the tokens they stand for: attention is what it is elsewhere.
+      // With one landmark per token, Nyström attention equals standard attention.
       only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },

@@ -7,7 +7,7 @@ import type {
 } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
-import type { StandIns } from '../stand-ins';
+import type { BranchReplacements } from '../branch-replacements';
 import type { Message } from '../../message';
 import type { AttentionVariant } from './attention-variants';
 import type { AudioNames } from './audio-embedding';
@@ -25,27 +25,30 @@ interface TextEmbedding {
   readonly positionOffset?: number;
   /** Tables of what a text alone does not have, such as boxes on a page: their first rows are added. */
   readonly firstRows?: readonly string[];
-  /** Of the sum of them. */
+  /** Norm of their sum. */
   readonly norm?: string;
   /** Linear layer from the width of the embedding to that of the stream, in families where these differ. */
   readonly projection?: EmbeddingProjection;
-  /** Tables of what a text alone does not have, whose first rows stand behind its words; all are then projected. */
+  /**
+   * Segment and position tables for visual tokens. The first rows are appended to the words, and
+   * all are then projected.
+   */
   readonly joined?: {
     readonly tables: (config: EncoderConfig) => readonly string[];
     readonly projection: string;
   };
   /** Id of a token that words are hidden by: it counts 0, and the others more (ESM-2, doi 10.1126/science.ade2574). */
   readonly hiddenBy?: (config: EncoderConfig) => number | undefined;
-  /** Whether positions count from the padding's id + 1 and pass over padding, instead of from 0. */
+  /** True if positions start at the padding id + 1 and skip padding, instead of starting at 0. */
   readonly positionsSkipPadding?: boolean;
 }
 
-/** A linear layer behind the norm of the embedding, or (`beforeNorm`) in front of it. */
+/** A linear layer after the norm of the embedding, or before it (`beforeNorm`). */
 interface EmbeddingProjection {
   readonly name: string;
   readonly bias: boolean;
   readonly beforeNorm?: boolean;
-  /** Whether it is there even where the widths are alike. */
+  /** True if it exists even if both widths are equal. */
   readonly always?: boolean;
 }
 
@@ -55,25 +58,28 @@ interface ImageEmbedding {
   /** The projection of patches, a convolution, and whether it adds a bias; it does when absent. */
   readonly patches: string;
   readonly patchBias?: boolean;
-  /** Of the tokens in front of the patches, the class token first. */
+  /** Tokens before the patches, starting with the class token. */
   readonly tokens: readonly string[];
   /** Of tokens and patches; families without have scores that depend on the grid. */
   readonly positions?: string;
-  /** Whether these have no axis for the batch: tokens [hidden], positions [count, hidden]. */
+  /** True if these have no batch axis: tokens [hidden], positions [count, hidden]. */
   readonly isFlat?: boolean;
   /** Tokens without positions, between the others and the patches (arXiv 2309.16588). */
   readonly registers?: string;
   readonly norm?: string;
-  /** How far apart patches begin where they overlap, in rows and columns; as far as they are large when absent. */
+  /** Stride of overlapping patches, in rows and columns. Defaults to the patch size. */
   readonly strides?: (config: EncoderConfig) => readonly [height: number, width: number];
-  /** Whether images are sounds: [time, frequency], read with a row for each frequency. */
+  /**
+   * True if the input is a spectrogram [time, frequency], which is transposed to one row per
+   * frequency.
+   */
   readonly isSpectrogram?: boolean;
 }
 
 /**
- * What a head reads of the last hidden states: all, those of the first token, the mean of the patches (of all where
- * nothing stands in front of them), the last token, the first and that mean side by side, the mean of the first two, or
- * the first token that ends a text.
+ * Part of the last hidden states that a head reads: all; the first token; the mean of the patches
+ * (of all tokens if no tokens precede the patches); the last token; the concatenation of the first
+ * and that mean; the mean of the first two; or the first end-of-text token.
  */
 export type HeadReads =
   | 'all'
@@ -87,110 +93,119 @@ export type HeadReads =
 /** A linear layer of a head, and what follows it. */
 export interface HeadStep {
   readonly name: string;
-  /** Name of the bias where it is not beside the weight. */
+  /** Name of the bias, if it isn't `<name>.bias`. */
   readonly bias?: string;
-  /** Whether some models have none. */
+  /** True if some models have no bias. */
   readonly optionalBias?: boolean;
   /** Number of rows: the width of the stream or the embedding, or what the checkpoint has. */
   readonly out: 'hidden' | 'embedding' | 'vocabulary' | 'stored';
   /** The weight is the embedding of words where config.json ties them. */
   readonly tied?: boolean;
-  /** `hidden_act` stands for the activation of the feed-forwards. */
+  /** `hidden_act` means the activation of the MLPs. */
   readonly activation?: string;
   readonly norm?: string;
 }
 
-/** What is computed of the last hidden states, by the class that config.json names. */
+/** Output head for one of the classes that config.json can name. */
 export interface HeadForm {
   readonly class: string;
   /** Class of transformers that finds it. */
   readonly auto: string;
   readonly reads: HeadReads;
-  /** Where it reads the end of a text: the id of it that stands for the largest id instead. */
+  /** For heads that read the end-of-text token: the id that means the largest id instead. */
   readonly largestAt?: number;
   /** Of what is read; its whole name. */
   readonly norm?: string;
   readonly steps: readonly HeadStep[];
-  /** Whether it makes one embedding of a text, behind what the model's class gives. */
+  /** True if it pools the hidden states of the base model into one embedding per text. */
   readonly pools?: boolean;
   /** Name of the embedding that the class itself gives, instead of scores. */
   readonly gives?: string;
 }
 
-/** How a family of encoders differs from the others. */
+/** Architecture of a family of encoders. */
 export interface EncoderArchitecture {
   /** `model_type` of config.json. */
   readonly modelType: string;
   /** Fields of config.json that tell it from decoders of that type. */
-  readonly told?: ConfigFields;
+  readonly matchingFields?: ConfigFields;
   /** Classes in `architectures` that tell it from other parts of models of that type. */
-  readonly ofClasses?: readonly string[];
-  /** Whether its classes come with code from the hub, not with transformers. */
+  readonly headClasses?: readonly string[];
+  /** True if its code is on the Hugging Face Hub, not in transformers. */
   readonly isFromHub?: boolean;
   /** Why it can have no modelling file, as a sentence. */
   readonly otherModules?: Message;
   /** Names in transformers: of the classes of configuration and of the model without a head. */
   readonly classes: { readonly config: string; readonly model: string };
   readonly config: ConfigLayout;
-  /** What stands before every name but the head's where there is a head. */
+  /** Prefix of every name except the head's, if there is a head. */
   readonly prefix: string;
   readonly embedding: TextEmbedding | ImageEmbedding | AudioNames;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
-  /** What stands for the number of a block where several share their weights; nothing of them can then be removed. */
+  /**
+   * Replaces the block's number in tensor names if several blocks share weights. Nothing can then
+   * be removed.
+   */
   readonly sharedBlocks?: (config: EncoderConfig, block: number) => string;
   readonly attention: Architecture['attention'];
   readonly feedforward: Architecture['feedforward'];
-  /** Mixtures of experts in place of feed-forwards, with the same norms. */
+  /** MoE layers that replace MLPs, with the same norms. */
   readonly experts?: ExpertNames;
   readonly biases: (config: EncoderConfig) => Biases;
   /** `layer` when absent. */
   readonly norm?: NormKind;
   /** Weights are stored as [in, out]. */
   readonly transposed?: boolean;
-  /** Parts of names, and what stands in their places in some checkpoints. */
+  /** Parts of names, and their spellings in other checkpoints. */
   readonly aliases?: Architecture['aliases'];
   /** Names in block 0, which then no other block can become. */
   readonly firstAttention?: Architecture['attention'];
   /** One rotary embedding, or one for each type of layer; none when absent. */
   readonly rotary?: 'shared' | 'by-layer-type';
-  /** Whether queries and keys are turned by where patches are in the image. */
+  /** True if queries and keys are rotated by the position of their patch in the image. */
   readonly gridRotary?: boolean;
-  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
+  /** True if dimension 2i is rotated with 2i + 1, instead of i with i + half. */
   readonly interleavedRotary?: boolean;
-  /** How far to both sides a block's attention sees, or everywhere. */
+  /** Window of a block's attention in each direction, or undefined for all tokens. */
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
-  /** What its attention has besides projections. */
+  /** Additional parts of its attention. */
   readonly variant?: AttentionVariant;
   /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
   readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
-  /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
+  /**
+   * ALiBi slope of each head: decrease of its attention scores per position of distance (arXiv
+   * 2108.12409).
+   */
   readonly slopes?: (config: EncoderConfig) => readonly number[];
   /** Width of feed-forwards, where config.json says another number. */
   readonly innerSize?: (config: EncoderConfig) => number;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
   /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
   readonly sizedByBlocks?: readonly string[];
-  /** What training or other heads read, by the start of names below the prefix: it stays in the files, unused. */
+  /**
+   * Prefixes of tensor names used only in training or by other heads. They stay in the files,
+   * unused.
+   */
   readonly unread?: readonly string[];
-  /** Whether a token sees those before it alone, whatever config.json says. */
+  /** True if attention is always causal, even if config.json says otherwise. */
   readonly causal?: boolean;
-  /** Longest text, where it is no matter of positions. */
+  /** Maximum sequence length, if it isn't `max_position_embeddings`. */
   readonly maxPositions?: (config: EncoderConfig) => number | undefined;
   readonly finalNorm?: string;
-  /** What depends on the config besides. */
+  /** Parts that depend on the config. */
   readonly form?: (config: EncoderConfig) => Partial<EncoderArchitecture>;
   readonly heads: readonly HeadForm[];
-  /** Where transformers has the layers, and what of them goes. */
+  /** Path of the layers in transformers, and the removable modules in each. */
   readonly modules: {
     readonly layers: string;
-    readonly attention: StandIns;
-    readonly feedforward: StandIns;
-    /** What stands before `layers` where a model has a head, if it is not the prefix. */
+    readonly attention: BranchReplacements;
+    readonly feedforward: BranchReplacements;
+    /** Prefix of `layers` in models with a head, if it isn't the default prefix. */
     readonly prefix?: string;
     /** Matrices that transformers splits, by their names in files: their parts cannot take other forms. */
     readonly splits?: readonly string[];
-    /** Where transformers has linear layers that are named otherwise in files, by those names. */
+    /** Names of linear layers in transformers that differ from those in files, by name in files. */
     readonly linears?: Readonly<Record<string, string>>;
   };
 }
@@ -202,13 +217,13 @@ export const prunedClassPrefix = 'Espalier';
 export const stockClass = (name: unknown): string => String(name).replace(prunedClassPrefix, '');
 
 /** A family as a config says that it is. */
-export const inForm = (
+export const withVariant = (
   family: EncoderArchitecture,
   config: EncoderConfig,
 ): EncoderArchitecture => ({ ...family, ...family.form?.(config) });
 
 /** The blocks of an encoder with this config. */
-export function blocksOf(
+export function blockNames(
   { firstAttention, experts, ...architecture }: EncoderArchitecture,
   config: EncoderConfig,
 ): BlockArchitecture {
@@ -225,19 +240,19 @@ export function blocksOf(
 }
 
 /** Modules of a block that patches replace: the last that computes a branch. */
-export function patchModulesOf({
+export function patchModuleNames({
   modules: { attention, feedforward },
 }: Pick<EncoderArchitecture, 'modules'>): Readonly<
   Record<'attention' | 'feedforward' | 'expert', string>
 > {
-  const last = (standIns: StandIns): string =>
+  const last = (standIns: BranchReplacements): string =>
     Object.keys(standIns).findLast((name) => standIns[name] !== 'nn.Identity') ?? '';
   const second = last(feedforward);
   return { attention: last(attention), feedforward: second, expert: second };
 }
 
-/** Id of the token that ends a text, where a head reads its states. */
-export const endOf = (
+/** Id of the end-of-text token, if a head reads its hidden state. */
+export const endTokenId = (
   { reads, largestAt }: HeadForm,
   { eos_token_id: end }: ConfigFields,
 ): number | 'largest' | undefined =>

@@ -11,7 +11,7 @@ import { jinaBert } from './on-hub/jina-bert';
 import { neoBert } from './on-hub/neobert';
 import { nomicOnHub } from './on-hub/nomic';
 import { textEncoders } from './text-encoders';
-import { turnedEncoders } from './turned-encoders';
+import { rotaryEncoders } from './rotary-encoders';
 import type { ConfigFields } from '../transformer/config-layout';
 import { baseModelType } from '../transformer/model-config';
 
@@ -24,7 +24,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   albert,
   ...bertRelatives,
   ...bertVariants,
-  ...turnedEncoders,
+  ...rotaryEncoders,
   neoBert,
   ...debertas,
   ...t5Encoders,
@@ -37,9 +37,9 @@ export function knownEncoder(config: ConfigFields): EncoderArchitecture | undefi
   const modelType = baseModelType(String(config['model_type']));
   const [named] = [config['architectures']].flat();
   return encoderArchitectures.find(
-    ({ modelType: known, told = {}, ofClasses }) =>
+    ({ modelType: known, matchingFields = {}, headClasses }) =>
       known === modelType &&
-      ofClasses?.includes(stockClass(named)) !== false &&
-      Object.entries(told).every(([field, value]) => config[field] === value),
+      headClasses?.includes(stockClass(named)) !== false &&
+      Object.entries(matchingFields).every(([field, value]) => config[field] === value),
   );
 }

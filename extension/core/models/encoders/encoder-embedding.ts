@@ -15,8 +15,8 @@ const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', segment
   (name) => ({ name, dtype: 'I64', shape: ['batch', 'sequence'] }),
 );
 
-/** What an encoder takes. */
-export function inputsOf(embedding: EncoderEmbedding): readonly InputPort[] {
+/** Inputs of an encoder. */
+export function encoderInputs(embedding: EncoderEmbedding): readonly InputPort[] {
   switch (embedding.kind) {
     case 'text':
       return textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined);
@@ -51,7 +51,7 @@ export function emitEmbedding(
     case 'text':
       return emitTextEmbedding(graph, embedding, style, segmentIds);
     case 'image':
-      return emitPatches(graph, embedding, inputsOf(embedding)[0]?.name ?? '');
+      return emitPatches(graph, embedding, encoderInputs(embedding)[0]?.name ?? '');
     case 'audio':
       return emitAudioEmbedding(graph, embedding, style, samples);
   }

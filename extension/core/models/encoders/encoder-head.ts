@@ -10,8 +10,8 @@ import { endName } from './encoder-sides';
 import { tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
 
-/** What the model gives: scores, an embedding, or all of its last hidden states. */
-export function outputOf({ head }: Pick<EncoderLayout, 'head'>): ModelOutput {
+/** Output of the model: scores, an embedding, or all last hidden states. */
+export function encoderOutput({ head }: Pick<EncoderLayout, 'head'>): ModelOutput {
   const embedding = head?.gives ?? (head?.pools === true ? 'sentence_embedding' : undefined);
   return {
     name: embedding ?? (head === undefined ? 'last_hidden_state' : 'logits'),

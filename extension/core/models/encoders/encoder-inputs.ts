@@ -85,7 +85,10 @@ function emitWords(
 /** Share of words that were hidden in training. */
 const hiddenShare = 0.15 * 0.8;
 
-/** Emits words without those that the token `id` stands for, as large as if the share of training were hidden. */
+/**
+ * Emits word embeddings with those of token `id` set to zero, scaled as if the training share were
+ * masked (ESM).
+ */
 function emitHidden(graph: GraphBuilder, words: Value, id: number): Value {
   const isHidden = graph.op('Equal', ['input_ids', graph.ints([id], [])]);
   const count = (ids: Value): Value =>

@@ -10,11 +10,17 @@ import type { Linear } from '../parts/linear';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Rotary } from '../parts/rotary';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { PartKind } from '../transformer/architecture';
-import { describedForms, TensorFinder } from '../transformer/tensor-finder';
+import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import type { ModelConfig } from '../transformer/model-config';
-import { blocksOf, endOf, inForm, patchModulesOf, stockClass } from './encoder-architecture';
+import {
+  blockNames,
+  endTokenId,
+  withVariant,
+  patchModuleNames,
+  stockClass,
+} from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -22,7 +28,7 @@ import type { EncoderConfig } from './encoder-config';
 
 /** A linear layer of the head with its weights found. */
 export interface EncoderHeadStep {
-  /** Name of its weight, also where the embedding stands for it. */
+  /** Name of its weight, even if it is tied to the embedding. */
   readonly id: string;
   readonly linear: Linear;
   readonly activation: string | undefined;
@@ -37,7 +43,7 @@ export interface EncoderLayout {
   readonly embedding: EncoderEmbedding;
   /** Norms in front of the first sublayer: the embedding's, and those of removed sublayers. */
   readonly startNorms: readonly Norm[];
-  /** Whether a token sees those before it alone. */
+  /** True if attention is causal. */
   readonly causal: boolean;
   /** Tensors outside the blocks whose size depends on their number. */
   readonly sizedByBlocks: readonly string[];
@@ -46,18 +52,18 @@ export interface EncoderLayout {
   /** Of images whose patches turn queries and keys. */
   readonly gridRotary: GridRotary | undefined;
   readonly distanceBias: DistanceBias | undefined;
-  /** What a score loses per position of distance, by head. */
+  /** ALiBi slope of each head. */
   readonly slopes: readonly number[] | undefined;
   /** Tensors in the first block that all blocks use. */
   readonly sharedByBlocks: readonly string[];
-  /** What scores gain as far as the gates of attentions let it. */
+  /** Relative position bias, multiplied by a gate of each attention. */
   readonly gatedBias: DistanceBias | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
     | {
         readonly reads: HeadReads;
-        /** Whether it makes one embedding of a text, behind what the class gives. */
+        /** True if it pools the hidden states of the base model into one embedding per text. */
         readonly pools: boolean;
         /** Name of the embedding that the class gives, instead of scores. */
         readonly gives: string | undefined;
@@ -67,7 +73,7 @@ export interface EncoderLayout {
         readonly steps: readonly EncoderHeadStep[];
       }
     | undefined;
-  /** Whether the family ties this head to the embedding, if config.json does not say otherwise. */
+  /** True if the family ties this head to the embedding by default. */
   readonly canTie: boolean;
   /** Most positions of a text. */
   readonly maxPositions: number | undefined;
@@ -99,7 +105,7 @@ export function layOutEncoder(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): EncoderLayout {
-  const architecture = inForm(family, config);
+  const architecture = withVariant(family, config);
   const { norm: normKind = 'layer' } = architecture;
   const { attention, feedforward } = readShapes(
     { ...architecture, norm: normKind },
@@ -113,7 +119,7 @@ export function layOutEncoder(
     name.startsWith(architecture.prefix),
   );
   const prefix = hasPrefix ? architecture.prefix : '';
-  const blocksPrefix = blocksPrefixOf(architecture, checkpoint, prefix);
+  const blocksPrefix = findBlocksPrefix(architecture, checkpoint, prefix);
   const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
@@ -122,7 +128,7 @@ export function layOutEncoder(
       transposed: architecture.transposed ?? false,
       aliases: architecture.aliases ?? {},
     },
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => `${blocksPrefix}${block}.`,
       folder.config,
@@ -130,30 +136,30 @@ export function layOutEncoder(
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
-  const patchModules = patchModulesOf(architecture);
+  const patchModules = patchModuleNames(architecture);
   const variant =
     architecture.variant?.find?.({
       ...{ config, tensors, prefix, blocksPrefix },
       grid: embedding.kind === 'image' ? embedding.grid : undefined,
       shape: attention,
     }) ?? {};
-  const { list, rotaries } = layOutBlocks(blocksOf(architecture, config), {
+  const { list, rotaries } = layOutBlocks(blockNames(architecture, config), {
     ...{ folder, tensors, attention, feedforward, patchModules, startNorms },
     // It has the fields of blocks.
     config: config as ModelConfig,
     placeOf: (block) => `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`,
-    variantOf: variant.ofBlock,
+    variantOf: variant.blockWeights,
   });
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
     pools: form.pools ?? false,
     gives: form.gives,
-    end: endOf(form, config),
+    end: endTokenId(form, config),
     norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   const { finalNorm, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
@@ -193,13 +199,13 @@ export function layOutEncoder(
 }
 
 /** The matrices outside the sublayers. */
-export function outerOf({
+export function getEmbeddingAndHead({
   embedding,
   head,
-}: Pick<EncoderLayout, 'embedding' | 'head'>): OuterLinears {
+}: Pick<EncoderLayout, 'embedding' | 'head'>): EmbeddingAndHead {
   return {
     embedding: embedding.kind === 'text' ? embedding.words : undefined,
-    // Linear layers behind a pooling are in files of their own, and stay as they are.
+    // Linear layers after pooling are stored in separate files and don't change.
     heads: head?.pools === false ? head.steps : [],
   };
 }
@@ -230,7 +236,7 @@ function findSteps(
     const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
     const matrix =
       tied === undefined || tensors.hasMatrix(name)
-        ? tensors.outer('head', name, out, input)
+        ? tensors.embeddingAndHead('head', name, out, input)
         : tied;
     input = out;
     const added =
@@ -245,7 +251,7 @@ function findSteps(
 }
 
 /** Some checkpoints have the blocks outside the module that the other names begin with. */
-function blocksPrefixOf(
+function findBlocksPrefix(
   { blocks }: EncoderArchitecture,
   checkpoint: Checkpoint,
   prefix: string,

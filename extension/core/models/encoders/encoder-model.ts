@@ -5,16 +5,16 @@ import { stream } from '../model-emitter';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
-import { costsOf } from '../modules/costs';
+import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { emitNorms } from '../parts/norm';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
-import { embeddingTensors, emitEmbedding, inputsOf } from './encoder-embedding';
-import { emitHead, outputOf } from './encoder-head';
-import { outerOf } from './encoder-layout';
+import { embeddingTensors, emitEmbedding, encoderInputs } from './encoder-embedding';
+import { emitHead, encoderOutput } from './encoder-head';
+import { getEmbeddingAndHead } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 import {
   emitEncoderSides,
@@ -27,8 +27,8 @@ import {
 /** An encoder of text, images or sounds laid out from a checkpoint, as a residual stream. */
 export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
   public readonly kind = 'encoder';
-  public readonly inputs: readonly InputPort[] = inputsOf(this.layout.embedding);
-  public readonly output: ModelOutput = outputOf(this.layout);
+  public readonly inputs: readonly InputPort[] = encoderInputs(this.layout.embedding);
+  public readonly output: ModelOutput = encoderOutput(this.layout);
   public readonly sideValues: readonly SideValue[] = encoderSideValues(this.layout);
   public readonly joinsExamples = true;
   protected readonly keepsCache = false;
@@ -42,8 +42,8 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     return this.layout.sublayers;
   }
 
-  public get outer(): OuterLinears {
-    return outerOf(this.layout);
+  public get embeddingAndHead(): EmbeddingAndHead {
+    return getEmbeddingAndHead(this.layout);
   }
 
   public get hidden(): number {
@@ -51,13 +51,13 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
   }
 
   protected get prologueCosts(): RunningCosts {
-    const { embedding } = this.outer;
-    return costsOf(this.prologueTensors, embedding === undefined ? [] : [embedding]);
+    const { embedding } = this.embeddingAndHead;
+    return runningCosts(this.prologueTensors, embedding === undefined ? [] : [embedding]);
   }
 
   protected get epilogueCosts(): RunningCosts {
     const linears = this.layout.head?.steps.map(({ linear }) => linear) ?? [];
-    return costsOf(this.epilogueTensors, linears);
+    return runningCosts(this.epilogueTensors, linears);
   }
 
   protected override get epilogueSides(): readonly string[] {
@@ -90,12 +90,12 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     );
   }
 
-  /** Whether its output is one embedding for each text. */
+  /** True if the output is one embedding per text. */
   public get pools(): boolean {
     return this.layout.head?.pools === true;
   }
 
-  /** The same with all hidden states as its output, where it pools them. */
+  /** The same model with all hidden states as output, if it pools them. */
   public get unpooled(): EncoderModel {
     const layout = { ...this.layout, head: undefined };
     return this.pools ? new EncoderModel(this.summary, this.files, layout) : this;
@@ -138,7 +138,7 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     return readsAll ? ['batch', 'sequence', width] : ['batch', width];
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     return [...this.prologueTensors, ...this.epilogueTensors];
   }
 
@@ -157,7 +157,7 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
 
   public layoutWith(
     sublayers: readonly Sublayer[],
-    { embedding: words, heads }: OuterLinears,
+    { embedding: words, heads }: EmbeddingAndHead,
   ): EncoderLayout {
     const { embedding, head } = this.layout;
     const isText = embedding.kind === 'text' && words !== undefined;

@@ -6,19 +6,19 @@ import type { SideInputs } from '../modules/sublayer';
 import type { Sublayer } from '../modules/sublayer-list';
 import { emitDistanceBias } from '../parts/distance-bias';
 import { emitGridRotation } from '../parts/grid-rotary';
-import { emitSides, sideInputs, sideNamesOf, sideValuesOf } from '../transformer/side-values';
+import { emitSides, sideInputs, sideNames, listSideValues } from '../transformer/side-values';
 import type { Sided } from '../transformer/side-values';
 import { emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
 
-/** What scores gain by distance, as far as the gate of each attention lets it. */
+/** Relative position bias, multiplied by the gate of each attention. */
 const biasName = 'bias';
 
 /** 1 for the token that a text ends with, 0 for others. */
 export const endName = 'end';
 
-/** What the side values of an encoder of texts depend on. */
-const sidedOf = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
+/** Parts of a text encoder that its side values depend on. */
+const sideLayout = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
 
 /** Every side value of an encoder. */
 export function encoderSideValues(layout: EncoderLayout): SideValue[] {
@@ -29,15 +29,15 @@ export function encoderSideValues(layout: EncoderLayout): SideValue[] {
       ? []
       : [{ name: biasName, shape: ['side_batch', heads, 'sequence', 'sequence'] }];
   }
-  const ofBlocks = sideValuesOf(sidedOf(layout)).map(({ name, shape }) => ({
+  const blockSides = listSideValues(sideLayout(layout)).map(({ name, shape }) => ({
     name,
     shape: shape.map((size) => (size === 'total' ? 'sequence' : size)),
   }));
-  const ofHead = headSideNames(layout).map((name) => ({
+  const headSides = headSideNames(layout).map((name) => ({
     name,
     shape: ['side_batch', 'sequence', 1],
   }));
-  return [...ofBlocks, ...ofHead];
+  return [...blockSides, ...headSides];
 }
 
 /** Names of those that the head needs. */
@@ -48,7 +48,7 @@ export function headSideNames({ head }: Pick<EncoderLayout, 'head'>): string[] {
 /** Names of those that a sublayer needs. */
 export function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): string[] {
   if (layout.embedding.kind === 'text') {
-    return sideNamesOf(sidedOf(layout), sublayer);
+    return sideNames(sideLayout(layout), sublayer);
   }
   return layout.gatedBias !== undefined && sublayer.kind === 'attention' ? [biasName] : [];
 }
@@ -72,7 +72,7 @@ export function emitEncoderSides(
     rotaries.size === 0
       ? ''
       : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
-  const sides = emitSides(graph, sidedOf(layout), { inputIds, attentionMask, positionIds });
+  const sides = emitSides(graph, sideLayout(layout), { inputIds, attentionMask, positionIds });
   const { end } = layout.head ?? {};
   return end === undefined ? sides : { ...sides, [endName]: emitEnd(graph, inputIds, end) };
 }
@@ -99,7 +99,7 @@ export function encoderSideInputs(
 ): SideInputs {
   const { embedding, gatedBias, gridRotary } = layout;
   if (embedding.kind === 'text') {
-    return sideInputs(sidedOf(layout), sublayer, side);
+    return sideInputs(sideLayout(layout), sublayer, side);
   }
   if (sublayer.kind !== 'attention') {
     return {};
@@ -111,7 +111,7 @@ export function encoderSideInputs(
   };
 }
 
-/** How far each position is ahead of each: int64 [sequence, sequence]. */
+/** Difference of positions for each pair: int64 [sequence, sequence]. */
 function emitAhead(graph: GraphBuilder, hidden: Value): Value {
   const size = emitLength(graph, hidden, 1);
   const places = graph.op('Range', [

@@ -11,7 +11,7 @@ import { sides } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
 import { say } from '../../message';
 
-/** What turns the inputs into the first hidden states, with its weights found. */
+/** Layers that turn the inputs into the first hidden states, with their weights. */
 export type EncoderEmbedding =
   | AudioEmbedding
   | {
@@ -19,15 +19,15 @@ export type EncoderEmbedding =
       readonly words: Linear;
       /** Factor on the words. */
       readonly scale: number;
-      /** What words are joined with, and the projection of both. */
+      /** Visual embeddings appended to the words, and the projection of both. */
       readonly joined:
         | { readonly tables: readonly LazyTensor[]; readonly projection: Linear }
         | undefined;
       readonly hiddenBy: number | undefined;
-      /** Undefined where queries and keys are turned. */
+      /** Undefined for rotary embeddings. */
       readonly positions: LazyTensor | undefined;
       readonly positionOffset: number;
-      /** Of segments, where the family has them. */
+      /** Segment embeddings, if the family has them. */
       readonly types: LazyTensor | undefined;
       /** Of what a text alone does not have. */
       readonly firstRows: readonly LazyTensor[];
@@ -44,17 +44,17 @@ export type EncoderEmbedding =
       readonly positions: LazyTensor | undefined;
       /** [1, count, hidden] */
       readonly registers: LazyTensor | undefined;
-      /** How far apart patches begin, in rows and columns. */
+      /** Stride of patches, in rows and columns. */
       readonly strides: readonly [height: number, width: number];
       /** Rows and columns of patches. */
       readonly grid: readonly [height: number, width: number];
       /** [channels, height, width] */
       readonly image: readonly [number, number, number];
-      /** Whether the input has an axis of time in front of that of frequencies, and none of channels. */
+      /** True if the input has a time axis before the frequency axis, and no channel axis. */
       readonly isSpectrogram: boolean;
     };
 
-/** What is found of an embedding: its norm is the first that the stream goes through. */
+/** An embedding, and its norm, which is the first of the residual stream. */
 interface FoundEmbedding {
   readonly embedding: EncoderEmbedding;
   readonly startNorms: Norm[];
@@ -138,7 +138,7 @@ function findTextEmbedding(
   const vocabulary = required(config.vocab_size, 'vocab_size', folder);
   const embedding: EncoderEmbedding = {
     kind: 'text',
-    words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    words: tensors.embeddingAndHead('embedding', at(names.words), vocabulary, width),
     scale: names.scale,
     joined: findJoined(names, config, tensors, at, hidden),
     hiddenBy: names.hiddenBy?.(config),
@@ -189,7 +189,7 @@ function required(value: number | undefined, field: string, folder: ModelFolder)
   return value;
 }
 
-/** How many tokens stand in front of the patches. */
+/** Number of tokens before the patches. */
 export function tokensBeforePatches({
   tokens,
   registers,

@@ -134,7 +134,7 @@ const imageGpt: EncoderArchitecture = {
   },
 };
 
-/** Encoders of images, and of the texts beside them. */
+/** Image encoders, and the text encoders published with them. */
 export const imageEncoders: readonly EncoderArchitecture[] = [
   vitLike({ modelType: 'vit', family: 'ViT' }, [classToken]),
   // arXiv 2012.12877

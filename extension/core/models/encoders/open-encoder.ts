@@ -4,12 +4,12 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
 import type { ModelSummary } from '../model-summary';
-import { hasTiedHead } from '../transformer/outer-matrices';
+import { hasTiedHead } from '../transformer/embedding-and-head';
 import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
-import { headForm, layOutEncoder, outerOf } from './encoder-layout';
+import { headForm, layOutEncoder, getEmbeddingAndHead } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 import { folderPooling, poolingsWith } from '../folder-pooling';
 import type { UserError } from '../../user-error';
@@ -67,20 +67,20 @@ export async function readEncoder(
   const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const { layout, files, warnings } = await layOutPooled(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
-  const outer = outerOf(layout);
+  const embeddingAndHead = getEmbeddingAndHead(layout);
   const described = summarizeModel({
     folder,
     config,
     checkpoint,
     layout: { ...layout, keepsCache: false },
-    outer,
+    embeddingAndHead,
     fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
       ...(embedding.kind === 'text'
         ? { vocabularySize: embedding.words.weight.shape[0] ?? 0 }
         : {}),
       ...(maxPositions === undefined ? {} : { maxPositions }),
-      ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
+      ...(canTie ? { tiedHead: hasTiedHead(embeddingAndHead) } : {}),
     },
   });
   const found = { ...described, warnings: [...warnings, ...described.warnings] };
@@ -101,7 +101,10 @@ const notPooled = ({ problem, subject: { file = '' } }: UserError): Message =>
     say`${file}: ${problem}`,
   ]);
 
-/** Without a head, a model gives the pooled embedding that its folder is for, of the linear layers behind it too. */
+/**
+ * Pooled embedding of a folder for Sentence Transformers, including its dense layers. Used if the
+ * model has no head.
+ */
 async function layOutPooled(
   architecture: EncoderArchitecture,
   config: EncoderConfig,
@@ -126,13 +129,13 @@ async function layOutPooled(
       warnings: fault === undefined ? [] : [notPooled(fault)],
     };
   }
-  const inModules = dense.flatMap(({ tensors }) => [...tensors]);
+  const denseTensors = dense.flatMap(({ tensors }) => [...tensors]);
   const layout = layOutEncoder(
     { ...architecture, heads: poolingsWith(dense.map(({ step }) => step)) },
     { ...config, architectures: [pooling] },
     folder,
-    { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...inModules]) },
+    { ...checkpoint, tensors: new Map([...checkpoint.tensors, ...denseTensors]) },
   );
-  const files = [...checkpoint.files, ...inModules.map(([, { file }]) => file)];
+  const files = [...checkpoint.files, ...denseTensors.map(([, { file }]) => file)];
   return { layout, files: [...new Set(files)], warnings: [] };
 }

@@ -1,6 +1,6 @@
 import { distanceBias } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
-import { activationOf, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
+import { readActivation, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
 import type { TowerNames } from '../seq2seq/seq2seq-family';
 
@@ -24,7 +24,7 @@ export const encoderNames = ({
 });
 
 /** Longest text where config.json is silent, as the models were trained. */
-export const usualLength = 512;
+export const defaultLength = 512;
 
 /** The encoder of T5 alone, as text-to-image models read their texts with it. */
 function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): EncoderArchitecture {
@@ -45,11 +45,11 @@ function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): En
       },
       defaults: () => ({
         feed_forward_proj: projection,
-        max_position_embeddings: usualLength,
+        max_position_embeddings: defaultLength,
         pad_token_id: 0,
       }),
       computed: ({ feed_forward_proj: given = projection }) => ({
-        hidden_act: activationOf(given),
+        hidden_act: readActivation(given),
         is_decoder: false,
       }),
       // Older files say it twice.

@@ -54,12 +54,12 @@ export const layout: ConfigLayout = {
   }),
 };
 
-/** What families of one shape differ in: `model_type`, the name of their classes, that of their module. */
+/** Names of a family: `model_type`, prefix of its classes, name of its base module. */
 interface Named {
   readonly modelType: string;
   readonly family: string;
   readonly prefix: string;
-  /** Class that predicts the next token, where it is named otherwise, or `none`. */
+  /** Class of the causal language model, if its name doesn't follow the pattern, or `none`. */
   readonly causal?: string;
 }
 

@@ -3,10 +3,10 @@ import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, commonDefaults, epsilonName } from './text-encoders';
 import { preNorm } from '../modules/wiring-names';
 
-/** What families of one shape differ in. */
+/** Names of a family. */
 export interface Named {
   readonly modelType: string;
-  /** What the names of its classes begin with. */
+  /** Prefix of its class names. */
   readonly family: string;
 }
 
@@ -72,9 +72,9 @@ export function vitLike(
   };
 }
 
-/** Stages of a backbone, each behind a block, by the blocks that stay. */
+/** Stages of a backbone, one per remaining block. */
 export function renumberedStages(config: ConfigFields, blocks: readonly number[]): ConfigFields {
-  const nameOf = (stage: number): string => (stage === 0 ? 'stem' : `stage${stage}`);
+  const stageName = (stage: number): string => (stage === 0 ? 'stem' : `stage${stage}`);
   const stageIn = (stage: number): number => blocks.filter((block) => block < stage).length;
   const mapped = (value: unknown, map: (one: unknown) => unknown): unknown =>
     Array.isArray(value) ? [...new Set(value.map((one) => map(one)))] : value;
@@ -83,10 +83,10 @@ export function renumberedStages(config: ConfigFields, blocks: readonly number[]
       typeof one === 'number' && one >= 0 ? stageIn(one) : one,
     ),
     out_features: mapped(config['out_features'], (one) =>
-      nameOf(stageIn(Number(/^stage(\d+)$/.exec(String(one))?.[1] ?? 0))),
+      stageName(stageIn(Number(/^stage(\d+)$/.exec(String(one))?.[1] ?? 0))),
     ),
     stage_names: Array.isArray(config['stage_names'])
-      ? [0, ...blocks.map((_, block) => block + 1)].map(nameOf)
+      ? [0, ...blocks.map((_, block) => block + 1)].map(stageName)
       : undefined,
   };
 }

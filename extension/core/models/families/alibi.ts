@@ -1,7 +1,7 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { falconBranches } from './parallel';
-import { alibiSlopes, allBiases, base, fourTimesHidden } from './pieces';
+import { alibiSlopes, allBiases, base, fourTimesHidden } from './shared-parts';
 import { preNorm } from '../modules/wiring-names';
 
 /** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */
@@ -24,7 +24,7 @@ export const alibiFamilies: readonly Architecture[] = [
       }),
       only: () => ({ apply_residual_connection_post_layernorm: false }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'word_embeddings',
       embeddingNorm: 'word_embeddings_layernorm',
@@ -64,7 +64,12 @@ export const alibiFamilies: readonly Architecture[] = [
         no_bias: true,
       }),
     },
-    outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'norm_f', blocks: 'blocks' },
+    embeddingAndHead: {
+      prefixes: ['transformer.'],
+      embedding: 'wte',
+      finalNorm: 'norm_f',
+      blocks: 'blocks',
+    },
     norm: 'layer-without-bias',
     attention: {
       wiring: preNorm('norm_1'),

@@ -1,7 +1,7 @@
 import { bartLikes } from '../seq2seq/bart-like';
 import type { BartFamily } from '../seq2seq/bart-like';
 import type { Architecture } from '../transformer/architecture';
-import { base } from './pieces';
+import { base } from './shared-parts';
 
 /** Decoder of a model whose encoder is not in the file, so cross-attention has nothing to read. */
 function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily): Architecture {
@@ -30,7 +30,7 @@ function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily
       ...(config.computed === undefined ? {} : { computed: config.computed }),
       only: (given) => ({ ...config.only?.(given), is_encoder_decoder: false }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['model.decoder.', 'decoder.'],
       embedding: 'embed_tokens',
       blocks: decoder.blocks,

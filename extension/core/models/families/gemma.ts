@@ -10,7 +10,7 @@ import {
   feedforward,
   queryKeyNorms,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 
 /** Norms before and after each branch, as in Gemma 2 (arXiv 2408.00118). */
 export const gemmaSandwich = {

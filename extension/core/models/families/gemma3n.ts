@@ -3,22 +3,22 @@ import type { ConfigFields } from '../transformer/config-layout';
 import { gemmaDefaults, gemmaSandwich } from './gemma';
 import {
   hasLenders,
-  keysOf,
+  sharedKeysBlock,
   normedAttention,
   perLayer,
   perLayerEnd,
   unscaledAttention,
 } from './gemma4';
-import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './pieces';
+import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './shared-parts';
 
-/** By default the first of more than so many blocks have sparse feed-forwards, and as many of them. */
+/** Default number of leading blocks with sparse MLPs, in models with more blocks than this. */
 const sparseBlocks = 10;
 
 const sparsityList = ({ num_hidden_layers: blocks }: ConfigFields, block: number): number =>
   Number(blocks) > sparseBlocks && block < sparseBlocks ? 0.95 : 0;
 
 /** Entry `block` of a field that may be one number for all blocks. */
-function entryOf(field: unknown, block: number): number {
+function listEntry(field: unknown, block: number): number {
   const value: unknown = Array.isArray(field) ? field[block] : field;
   return typeof value === 'number' ? value : 0;
 }
@@ -56,7 +56,7 @@ export const gemma3n: Architecture = {
       ...(hasLenders(config) ? {} : { num_kv_shared_layers: 0 }),
     }),
   },
-  outer: { ...base.outer, perLayer },
+  embeddingAndHead: { ...base.embeddingAndHead, perLayer },
   attention: normedAttention,
   altUp: {
     count: (config) => numberIn(config, 'altup_num_inputs', 4),
@@ -78,9 +78,9 @@ export const gemma3n: Architecture = {
     scale: (config) =>
       config['altup_correct_scale'] === false ? undefined : 'altup.correct_output_scale',
   },
-  innerSize: (config, block) => entryOf(config['inner_sizes'] ?? config.intermediate_size, block),
-  sparsity: (config, block) => entryOf(config['activation_sparsity_pattern'], block),
-  keysOf,
+  innerSize: (config, block) => listEntry(config['inner_sizes'] ?? config.intermediate_size, block),
+  sparsity: (config, block) => listEntry(config['activation_sparsity_pattern'], block),
+  sharedKeysBlock,
   biases: attentionBiases,
   rotary: 'by-layer-type',
   slidingWindow: windowedByType,

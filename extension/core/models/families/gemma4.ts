@@ -9,7 +9,7 @@ import {
   numberIn,
   queryKeyNorms,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 import { gemmaDefaults, gemmaSandwich } from './gemma';
 
 /** Of Gemma 3n and 4. */
@@ -19,8 +19,11 @@ export const normedAttention = {
   normsValues: true,
 } as const;
 
-/** Blocks that see all positions may have wider heads, and fewer keys; `per_layer_config` of newer files says so by itself. */
-function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
+/**
+ * Full-attention blocks may have wider heads and fewer key/value heads. Newer files list this in
+ * `per_layer_config`.
+ */
+function blockHeads(config: ModelConfig, block: number): Partial<OwnHeads> {
   const { per_layer_config: byBlock, layer_types: types } = config;
   const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
   const isFull = types?.[block] === 'full_attention';
@@ -41,13 +44,13 @@ const globalHeads = (config: ConfigFields): ConfigFields => ({
 });
 
 /** The last blocks read keys and values of the last block of their type in front of them. */
-export function keysOf(config: ModelConfig, block: number): number | undefined {
+export function sharedKeysBlock(config: ModelConfig, block: number): number | undefined {
   const types = config.layer_types ?? [];
   const first = config.num_hidden_layers - numberIn(config, 'num_kv_shared_layers', 0);
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
 }
 
-/** Whether each kind of block that reads others' keys has one in front that makes them. */
+/** True if each kind of block that shares keys has an earlier block that computes them. */
 export function hasLenders({
   layer_types: types,
   num_kv_shared_layers: shared = 0,
@@ -64,7 +67,7 @@ export const unscaledAttention: NonNullable<Architecture['scales']> = (config) =
   logitSoftCap: config.final_logit_softcapping ?? undefined,
 });
 
-/** What tokens bring to every block of Gemma 3n and 4. */
+/** Per-layer embeddings of Gemma 3n and 4. */
 export const perLayer = {
   table: 'embed_tokens_per_layer',
   projection: 'per_layer_model_projection',
@@ -113,8 +116,8 @@ export const gemma4: Architecture = {
       ...(hasLenders(config) ? {} : { num_kv_shared_layers: 0 }),
     }),
   },
-  outer: {
-    ...base.outer,
+  embeddingAndHead: {
+    ...base.embeddingAndHead,
     perLayer,
   },
   attention: normedAttention,
@@ -149,10 +152,10 @@ export const gemma4: Architecture = {
       flag: 'enable_moe_block',
     },
   },
-  heads: headsOf,
-  keysOf,
+  heads: blockHeads,
+  sharedKeysBlock,
   innerSize: (config, block) =>
-    config['use_double_wide_mlp'] === true && keysOf(config, block) !== undefined
+    config['use_double_wide_mlp'] === true && sharedKeysBlock(config, block) !== undefined
       ? 2 * config.intermediate_size
       : config.intermediate_size,
   biases: attentionBiases,
@@ -179,6 +182,6 @@ export const gemma4Unified: Architecture = {
     only: (fields) => ({ ...config?.only?.(fields), enable_moe_block: false }),
   },
   readsEmbedding: false,
-  outer: base.outer,
+  embeddingAndHead: base.embeddingAndHead,
   end: { factor: 'layer_scalar' },
 };

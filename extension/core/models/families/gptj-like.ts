@@ -1,6 +1,6 @@
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
-import { base, fourTimesHidden, gptNames, noBiases } from './pieces';
+import { base, fourTimesHidden, gptNames, noBiases } from './shared-parts';
 import { parallelBranch, preNorm } from '../modules/wiring-names';
 
 /** GPT-J and CodeGen: one norm for both branches. */
@@ -15,7 +15,7 @@ const gptjLike = {
       rotary_dim: 64,
     }),
   },
-  outer: {
+  embeddingAndHead: {
     prefixes: ['transformer.', ''],
     embedding: 'wte',
     finalNorm: 'ln_f',

@@ -1,7 +1,14 @@
 import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { allBiases, attention, base, gptNames, fourTimesHidden, withoutEncoder } from './pieces';
+import {
+  allBiases,
+  attention,
+  base,
+  gptNames,
+  fourTimesHidden,
+  withoutEncoder,
+} from './shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
 
 const gpt2Names = { ...gptNames, max_position_embeddings: 'n_positions' } as const;
@@ -17,7 +24,7 @@ const gpt2Defaults = (config: ConfigFields): ConfigFields => ({
 const gpt2Scales = ({ scale_attn_weights: isScaled }: ModelConfig): Partial<Scales> =>
   isScaled === true ? {} : { attention: 1 };
 
-/** Where scores are divided by the number of the block too, from 1. */
+/** If set, scores are also divided by the block's number, counted from 1. */
 const gpt2Form = ({
   scale_attn_by_inverse_layer_idx: isDivided,
 }: ModelConfig): Partial<Architecture> =>
@@ -30,7 +37,7 @@ const gpt2Form = ({
         },
       }
     : {};
-const gpt2Outer = {
+const gpt2EmbeddingAndHead = {
   prefixes: ['transformer.', ''],
   embedding: 'wte',
   positions: { name: 'wpe', offset: 0 },
@@ -57,7 +64,7 @@ const optBranches = {
   },
 } as const;
 
-const optOuter = {
+const optEmbeddingAndHead = {
   prefixes: ['model.decoder.', 'decoder.'],
   embedding: 'embed_tokens',
   // Rows 0 and 1 belong to padding.
@@ -71,10 +78,10 @@ function optForm(config: ModelConfig): Partial<Architecture> {
   const isPreNorm = config['do_layer_norm_before'] !== false;
   const { attention: first, feedforward: second } = optBranches;
   return {
-    outer:
+    embeddingAndHead:
       isPreNorm && config['_remove_final_layer_norm'] !== true
-        ? { ...optOuter, finalNorm: 'final_layer_norm' }
-        : optOuter,
+        ? { ...optEmbeddingAndHead, finalNorm: 'final_layer_norm' }
+        : optEmbeddingAndHead,
     ...(isPreNorm
       ? {}
       : {
@@ -96,7 +103,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       defaults: gpt2Defaults,
       only: () => ({ add_cross_attention: false }),
     },
-    outer: gpt2Outer,
+    embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     transposed: true,
     attention: {
@@ -119,7 +126,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       defaults: () => ({ hidden_act: 'relu', rms_norm_eps: 1e-5, tie_word_embeddings: true }),
       only: () => ({ layer_norm_elementwise_affine: true }),
     },
-    outer: optOuter,
+    embeddingAndHead: optEmbeddingAndHead,
     norm: 'layer',
     ...optBranches,
     biases: (config) => allBiases(config.enable_bias),
@@ -136,10 +143,10 @@ export const learnedPositionFamilies: readonly Architecture[] = [
         max_position_embeddings: 1024,
         tie_word_embeddings: true,
       }),
-      // Whatever the file says: the layers do not read it.
+      // Overrides the file, because the layers ignore it.
       computed: () => ({ rms_norm_eps: 1e-5 }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['biogpt.'],
       embedding: 'embed_tokens',
       positions: { name: 'embed_positions', offset: 2 },
@@ -172,7 +179,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       }),
       only: () => ({ add_cross_attention: false }),
     },
-    outer: gpt2Outer,
+    embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     attention: {
       wiring: preNorm('ln_1'),
@@ -203,7 +210,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       }),
       lists: { attention_layers: gptNeoLayer },
     },
-    outer: gpt2Outer,
+    embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     attention: {
       wiring: preNorm('ln_1'),

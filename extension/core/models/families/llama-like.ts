@@ -14,7 +14,7 @@ import {
   turnsByList,
   windowedByType,
   windowedLayers,
-} from './pieces';
+} from './shared-parts';
 import { parallelBranch } from '../modules/wiring-names';
 
 export const qwen2 = {

@@ -1,5 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
-import { base, configuredBiases } from './pieces';
+import { base, configuredBiases } from './shared-parts';
 
 /** Feed-forwards are rounded up to a multiple of this. */
 const sizeStep = 256;
@@ -22,17 +22,17 @@ export const nemotronNas: Architecture = {
       const sizes = blocks.map(({ ffn }) =>
         typeof ffn?.ffn_mult === 'number' ? intermediateSize(ffn.ffn_mult, hidden) : undefined,
       );
-      const usual = sizes.find((size) => size !== undefined) ?? intermediateSize(1, hidden);
+      const defaultSize = sizes.find((size) => size !== undefined) ?? intermediateSize(1, hidden);
       const widths = Object.fromEntries(
         sizes.flatMap((size, block) =>
-          size === undefined || size === usual ? [] : [[`block.${block}.feedforward`, size]],
+          size === undefined || size === defaultSize ? [] : [[`block.${block}.feedforward`, size]],
         ),
       );
       return {
         num_key_value_heads: Number(config['num_attention_heads']) / (groups[0] ?? 1),
-        intermediate_size: usual,
+        intermediate_size: defaultSize,
         espalier: {
-          removed: absentOf(blocks),
+          removed: absentSublayers(blocks),
           ...(Object.keys(widths).length === 0 ? {} : { widths }),
         },
         'block_configs with groups of one size': new Set(groups).size < 2,
@@ -47,7 +47,7 @@ function intermediateSize(ffnMult: number, hiddenSize: number): number {
   return Math.ceil(Math.trunc((2 * ffnMult * hiddenSize) / 3) / sizeStep) * sizeStep;
 }
 
-function absentOf(blocks: readonly BlockConfig[]): string[] {
+function absentSublayers(blocks: readonly BlockConfig[]): string[] {
   return blocks.flatMap(({ attention, ffn }, block) => [
     ...(attention?.no_op === true ? [`block.${block}.attention`] : []),
     ...(ffn?.no_op === true ? [`block.${block}.feedforward`] : []),

@@ -1,5 +1,12 @@
 import type { Architecture } from '../transformer/architecture';
-import { allBiases, attention, base, fourTimesHidden, gptNames, withoutEncoder } from './pieces';
+import {
+  allBiases,
+  attention,
+  base,
+  fourTimesHidden,
+  gptNames,
+  withoutEncoder,
+} from './shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** The first GPT, and families whose positions are sines. */
@@ -22,7 +29,7 @@ export const olderGpts: readonly Architecture[] = [
         intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }),
       }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'tokens_embed',
       positions: { name: 'positions_embed', offset: 0 },
@@ -57,7 +64,7 @@ export const olderGpts: readonly Architecture[] = [
       }),
       computed: () => ({ hidden_act: 'relu' }),
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'w',
       positions: { offset: 0, divisor: (half) => half },
@@ -101,8 +108,8 @@ export const olderGpts: readonly Architecture[] = [
       computed: () => ({ rms_norm_eps: 1e-5 }),
       only: () => ({ add_cross_attention: false }),
     },
-    outer: {
-      ...base.outer,
+    embeddingAndHead: {
+      ...base.embeddingAndHead,
       positions: { offset: 2, divisor: (half) => half - 1 },
       finalNorm: 'layer_norm',
     },

@@ -11,7 +11,7 @@ import {
   feedforward,
   queryKeyLayernorms,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 import { isWindowedIfAny } from './post-norm';
 import { parallelBranch, preNorm } from '../modules/wiring-names';
 
@@ -20,7 +20,7 @@ const fusedByGroup = (name: string) => ({ fused: name, order: 'by-group' }) as c
 
 const neox = {
   ...base,
-  outer: {
+  embeddingAndHead: {
     prefixes: ['gpt_neox.', ''],
     embedding: 'embed_in',
     finalNorm: 'final_layer_norm',
@@ -57,7 +57,7 @@ const cohere = {
   scales: ({ logit_scale: scale }: ModelConfig) => ({ logits: scale }),
 } as const;
 
-/** Of Command R7B and later; positions are turned in windowed blocks only. */
+/** Command R7B and later. Only windowed blocks have rotary embeddings. */
 export const cohere2 = {
   ...cohere,
   turns: isWindowedIfAny,
@@ -148,8 +148,8 @@ export const parallelFamilies: readonly Architecture[] = [
         intermediate_size: Math.trunc(Number(hidden) * Number(times)),
       }),
     },
-    outer: { ...neox.outer, prefixes: ['gpt_neox_japanese.', ''] },
-    // Of the last block alone.
+    embeddingAndHead: { ...neox.embeddingAndHead, prefixes: ['gpt_neox_japanese.', ''] },
+    // In the last block only.
     attention: { ...neox.attention, outputBias: 'attention.dense_bias' },
   },
   {
@@ -163,7 +163,7 @@ export const parallelFamilies: readonly Architecture[] = [
         partial_rotary_factor: 0.5,
       }),
     },
-    outer: { ...base.outer, finalNorm: 'final_layernorm', headBias: true },
+    embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm', headBias: true },
     norm: 'layer',
     attention: phiAttention,
     feedforward: {
@@ -201,7 +201,7 @@ export const parallelFamilies: readonly Architecture[] = [
       only: ({ new_decoder_architecture: isNew }) =>
         isNew === true ? { parallel_attn: true } : {},
     },
-    outer: {
+    embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'word_embeddings',
       finalNorm: 'ln_f',
@@ -256,7 +256,7 @@ export const parallelFamilies: readonly Architecture[] = [
         qk_layernorm: true,
       }),
     },
-    outer: { ...base.outer, finalNorm: 'final_layernorm' },
+    embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
     norm: 'layer',
     attention: {
       wiring: attention.wiring,

@@ -11,7 +11,7 @@ import {
   queryKeyNorms,
   queryKeyValueBiases,
   windowedByType,
-} from './pieces';
+} from './shared-parts';
 
 /** Norms of what branches give, and none of what they read. */
 const postNorms = {
@@ -38,7 +38,7 @@ export const olmo2 = {
 
 const olmoTheta = 500_000;
 
-/** OLMo 2 (arXiv 2501.00656) and families with norms behind their branches. */
+/** OLMo 2 (arXiv 2501.00656) and other families that normalize the output of each branch. */
 export const postNormFamilies: readonly Architecture[] = [
   olmo2,
   {
@@ -104,7 +104,7 @@ export const postNormFamilies: readonly Architecture[] = [
   },
 ];
 
-/** Of a model with windows, only blocks that have one turn queries and keys. */
+/** In models with sliding windows, only windowed blocks have rotary embeddings. */
 export function isWindowedIfAny(config: ModelConfig, block: number): boolean {
   return (
     typeof config.sliding_window !== 'number' || config.layer_types?.[block] === 'sliding_attention'

@@ -1,5 +1,5 @@
 import { say } from '../../message';
-import { mixtureType, rates, typeOfRate } from '../families/mixtures/deepseek-v4';
+import { mixtureType, rates, rateType } from '../families/mixtures/deepseek-v4';
 import type { ConfigFields } from '../transformer/config-layout';
 import { readBlockCount } from './gguf-blocks';
 import { gatingKey } from './expert-gating';
@@ -18,31 +18,36 @@ export const boundKey = 'swiglu_clamp_exp';
 const sharedBoundKey = 'swiglu_clamp_shexp';
 /** Rotary base of blocks that have runs. */
 export const compressedTheta = 'attention.compress_rope_freq_base';
-/** What turns scores of experts into weights: the root of their softplus. */
+/** Value of `expert_gating_func` for the square root of the softplus of the router scores. */
 export const rootSoftplus = 4;
 
 const useFolder = say`Use the Hugging Face folder of the model.`;
 
-/** Entries of a list for the blocks of the model, which others may follow. */
-async function ofBlocks(keys: GgufKeys, key: string): Promise<readonly number[]> {
+/**
+ * Entries of a list for the model's blocks. Entries for further-token blocks after them are
+ * ignored.
+ */
+async function readBlockList(keys: GgufKeys, key: string): Promise<readonly number[]> {
   const [list, count] = [await keys.list(key), readBlockCount(keys)];
   return list.length >= count
     ? list.slice(0, count)
     : keys.fault(keys.name(key), say`It has ${list.length} entries for ${count} blocks.`);
 }
 
-/** The bound that all blocks have. */
-async function boundOf(keys: GgufKeys, key: string): Promise<number> {
-  const [first = 0, ...others] = keys.isList(key) ? await ofBlocks(keys, key) : [keys.number(key)];
+/** Clamp limit shared by all blocks. */
+async function readBound(keys: GgufKeys, key: string): Promise<number> {
+  const [first = 0, ...others] = keys.isList(key)
+    ? await readBlockList(keys, key)
+    : [keys.number(key)];
   return others.every((other) => other === first)
     ? first
     : keys.fault(keys.name(key), say`Blocks with different bounds are not supported.`, useFolder);
 }
 
-/** The bound that all experts have. */
-async function clampOf(keys: GgufKeys): Promise<number> {
-  const bound = await boundOf(keys, boundKey);
-  const shared = keys.has(sharedBoundKey) ? await boundOf(keys, sharedBoundKey) : bound;
+/** Clamp limit shared by all experts. */
+async function readClamp(keys: GgufKeys): Promise<number> {
+  const bound = await readBound(keys, boundKey);
+  const shared = keys.has(sharedBoundKey) ? await readBound(keys, sharedBoundKey) : bound;
   return shared === bound
     ? bound
     : keys.fault(
@@ -65,9 +70,9 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
       );
     }
   }
-  const types = (await ofBlocks(keys, ratiosKey)).map(
+  const types = (await readBlockList(keys, ratiosKey)).map(
     (ratio, block) =>
-      typeOfRate(ratio) ??
+      rateType(ratio) ??
       keys.fault(
         keys.name(ratiosKey),
         say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(rates).join(' or ')}`}.`,
@@ -79,11 +84,11 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
     layer_types: types,
     mlp_layer_types: types.map((_, block) => mixtureType(tables, block)),
     rope_theta: keys.number('rope.freq_base'),
-    swiglu_limit: await clampOf(keys),
+    swiglu_limit: await readClamp(keys),
   };
 }
 
-const turnedAtOnce = 64;
+const rotationGroupSize = 64;
 
 /** DeepSeek-V4 (src/models/deepseek4.cpp). */
 export const deepseek4: GgufFamily = {
@@ -110,7 +115,7 @@ export const deepseek4: GgufFamily = {
     hc_mult: 4,
     tie_word_embeddings: false,
     scoring_func: 'sqrtsoftplus',
-    // llama.cpp turns what tokens choose by, so many dimensions at a time.
-    index_head_dim: turnedAtOnce * Math.ceil(Number(size) / turnedAtOnce),
+    // llama.cpp rotates the indexer's keys in groups of this many dimensions.
+    index_head_dim: rotationGroupSize * Math.ceil(Number(size) / rotationGroupSize),
   }),
 };

@@ -9,25 +9,25 @@ export interface GgufBlocks {
   readonly innerSize: number;
   /** Ids of sublayers that the blocks lack. */
   readonly absent: readonly string[];
-  /** Channels and key/value heads by sublayer, where they are others than the model's. */
+  /** Number of channels and key/value heads by sublayer, if they differ from the model's. */
   readonly widths: Readonly<Record<string, number>>;
-  /** Of each block; 0 without attention. */
-  readonly keyValueHeadsOf: readonly number[];
-  /** Of each block; 0 without a feed-forward. */
-  readonly innerSizesOf: readonly number[];
+  /** By block; 0 without attention. */
+  readonly blockKeyValueHeads: readonly number[];
+  /** By block; 0 without an MLP. */
+  readonly blockInnerSizes: readonly number[];
 }
 
 const useFolder = say`Use the Hugging Face folder of the model.`;
 const headCount = 'attention.head_count';
 export const keyValueHeadCount = 'attention.head_count_kv';
 const innerSize = 'feed_forward_length';
-/** Number of blocks behind the model's that predict further tokens. */
+/** Number of multi-token prediction blocks after the model's own blocks. */
 export const furtherBlocks = 'nextn_predict_layers';
 
 /** Published files count a block they don't hold; llama.cpp looks for its tensors instead. */
 const mayLackFurther = 'deepseek4';
 
-export function furtherBlocksOf(keys: GgufKeys): number {
+export function countFurtherBlocks(keys: GgufKeys): number {
   const said = keys.has(furtherBlocks) ? keys.blockCount(furtherBlocks) : 0;
   return said > 0 &&
     keys.architecture === mayLackFurther &&
@@ -36,9 +36,9 @@ export function furtherBlocksOf(keys: GgufKeys): number {
     : said;
 }
 
-/** Blocks of the model, without those that predict further tokens, which stand behind them. */
+/** Number of transformer blocks, not counting multi-token prediction blocks. */
 export function readBlockCount(keys: GgufKeys): number {
-  return keys.blockCount() - furtherBlocksOf(keys);
+  return keys.blockCount() - countFurtherBlocks(keys);
 }
 
 /**
@@ -70,29 +70,29 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
       (other, common) => say`Blocks with ${other} and with ${common} heads are not supported.`,
     ) || 1;
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const keyValueHeadsOf = (await list(keyValueHeadCount)) ?? each(heads);
-  const innerSizesOf =
+  const blockKeyValueHeads = (await list(keyValueHeadCount)) ?? each(heads);
+  const blockInnerSizes =
     (await list(innerSize)) ?? (hasExperts ? each(1) : keys.missing(keys.name(innerSize)));
   return {
     heads,
     keyValueHeads:
       commonSize(
-        keyValueHeadsOf,
+        blockKeyValueHeads,
         keyValueHeadCount,
         (other, common) =>
           say`Blocks with ${other} and with ${common} key/value heads are not supported.`,
       ) || heads,
-    keyValueHeadsOf,
+    blockKeyValueHeads,
     innerSize:
       commonSize(
-        innerSizesOf,
+        blockInnerSizes,
         innerSize,
         (other, common) =>
           say`Feed-forwards with ${other} and with ${common} channels are not supported.`,
       ) || 1,
-    innerSizesOf,
+    blockInnerSizes,
     absent: [],
-    widths: mayDiffer ? othersThan('feedforward', innerSizesOf) : {},
+    widths: mayDiffer ? othersThan('feedforward', blockInnerSizes) : {},
   };
 }
 
@@ -107,10 +107,10 @@ function othersThan(kind: string, sizes: readonly number[]): Record<string, numb
 }
 
 /**
- * Sizes of a `deci` model, whose lists have 0 for what a block lacks. Read as llama.cpp computes them
- * (src/models/deci.cpp): the size of a head comes from block 0, and a block without feed-forward passes
- * its input on, whatever its attention gives.
- * @throws UserError for what is not known here, or computed otherwise than the lists say.
+ * Sizes of a `deci` model, whose lists have 0 for sublayers that a block lacks. Read as llama.cpp
+ * computes them (src/models/deci.cpp): block 0 sets the head size, and a block without an MLP
+ * returns its input unchanged, even if it has attention.
+ * @throws UserError for unknown sizes, and for lists that llama.cpp computes differently.
  */
 export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<GgufBlocks> {
   const read = async (key: string): Promise<readonly number[] | undefined> =>
@@ -126,11 +126,11 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
       say`Choose another model.`,
     );
   }
-  const torn = heads.findIndex((size, block) => size > 0 && inner[block] === 0);
-  if (torn >= 0) {
+  const incomplete = heads.findIndex((size, block) => size > 0 && inner[block] === 0);
+  if (incomplete >= 0) {
     keys.fault(
       keys.name(innerSize),
-      say`Block ${torn} has attention but no feed-forward: llama.cpp then leaves the attention out as well.`,
+      say`Block ${incomplete} has attention but no MLP, so llama.cpp would skip its attention too.`,
       useFolder,
     );
   }
@@ -160,8 +160,8 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
     );
   return {
     ...sizes,
-    keyValueHeadsOf: keyValueHeads,
-    innerSizesOf: inner,
+    blockKeyValueHeads: keyValueHeads,
+    blockInnerSizes: inner,
     absent: heads.flatMap((size, block) => [
       ...(size === 0 ? [`block.${block}.attention`] : []),
       ...(inner[block] === 0 ? [`block.${block}.feedforward`] : []),

@@ -15,23 +15,23 @@ export interface GgufConfig extends Readonly<Record<string, unknown>> {
   readonly head_dim: number;
 }
 
-/** What is not as the header and the family tell. */
+/** Facts that only the tensors show. */
 interface DescribedOtherwise {
   /** Keys of the family by field. */
-  readonly keyOf: Readonly<Record<string, string>>;
-  /** Channels and key/value heads by sublayer, where the tensors have fewer. */
+  readonly fieldKey: Readonly<Record<string, string>>;
+  /** Number of channels and key/value heads by sublayer, if the tensors have fewer. */
   readonly widths: GgufBlocks['widths'];
 }
 
 /**
- * What a header says, in the fields of config.json.
- * @throws UserError naming the key at fault.
+ * Fields of config.json for a GGUF header.
+ * @throws UserError naming the invalid key.
  */
 export async function describeGguf(
   keys: GgufKeys,
   header: GgufHeader,
   traits: GgufTraits,
-  { keyOf, widths: narrower }: DescribedOtherwise,
+  { fieldKey, widths: narrower }: DescribedOtherwise,
 ): Promise<GgufConfig> {
   const { windows, mayLackSublayers = false, sizesDiffer = false, fields = {} } = traits;
   const { ownValueSize = false } = traits;
@@ -73,11 +73,11 @@ export async function describeGguf(
     head_dim: headDim,
     intermediate_size: innerSize,
     max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
-    rms_norm_eps: keys.number(keyOf['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
+    rms_norm_eps: keys.number(fieldKey['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
     final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
     tie_word_embeddings: !tensors.has('output.weight'),
-    gguf_biases: biasesOf(tensors),
+    gguf_biases: readBiases(tensors),
     ...describeOwn(keys, fields),
     ...(ownValueSize ? { v_head_dim: valueDim } : {}),
     ...latent,
@@ -99,7 +99,10 @@ export async function describeGguf(
   };
 }
 
-/** Sizes of latent attention; older files say those of whole heads under the usual keys. */
+/**
+ * Sizes of multi-head latent attention. Older files store the sizes of expanded heads under the
+ * default keys.
+ */
 function describeLatent(
   keys: GgufKeys,
   share: number,
@@ -111,12 +114,12 @@ function describeLatent(
     keys.numberIfPresent(`attention.${key}`) ??
     usual ??
     keys.missing(keys.name(`attention.${key}`));
-  const turned = keys.number('rope.dimension_count');
+  const rotaryDimensions = keys.number('rope.dimension_count');
   return {
     q_lora_rank: keys.numberIfPresent(queryLatent) ?? null,
     kv_lora_rank: keys.number('attention.kv_lora_rank'),
-    qk_rope_head_dim: turned,
-    qk_nope_head_dim: size('key_length') - turned,
+    qk_rope_head_dim: rotaryDimensions,
+    qk_nope_head_dim: size('key_length') - rotaryDimensions,
     v_head_dim: size('value_length', share),
   };
 }
@@ -133,8 +136,8 @@ function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): voi
   }
 }
 
-/** Which linear layers have a bias: those of all blocks are alike. */
-function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
+/** Linear layers that have a bias, read from block 0. */
+function readBiases(tensors: ReadonlyMap<string, LazyTensor>): Biases {
   const parts = new Set(
     [...tensors.keys()].map((name) => /^blk\.\d+\.(.+)\.bias$/.exec(name)?.[1]),
   );
@@ -146,7 +149,7 @@ function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
   };
 }
 
-/** Fields that the family alone has. A window of 0 stands for none. */
+/** Fields specific to this family. A window of 0 means no window. */
 function describeOwn(
   keys: GgufKeys,
   fields: Readonly<Record<string, string>>,
@@ -157,7 +160,7 @@ function describeOwn(
   ) as Record<string, unknown>;
 }
 
-/** Sizes and rules of a mixture, or that there is none. */
+/** Sizes and routing of MoE layers, or null values for a dense model. */
 function describeExperts(
   keys: GgufKeys,
   { normsExpertWeights = false }: GgufTraits,
@@ -168,10 +171,10 @@ function describeExperts(
     return { num_local_experts: 0 };
   }
   const dense = keys.numberIfPresent(denseBlocks) ?? 0;
-  const shapeOf = (part: string): readonly number[] =>
+  const tensorShape = (part: string): readonly number[] =>
     [...tensors].find(([name]) => name.endsWith(`.${part}.weight`))?.[1].shape ?? [];
   // Stacks of experts are [experts, out, in].
-  const inner = shapeOf('ffn_down_exps').at(-1);
+  const inner = tensorShape('ffn_down_exps').at(-1);
   return {
     num_experts: count,
     num_experts_per_tok: keys.number(ggufFields.num_experts_per_tok),
@@ -180,7 +183,7 @@ function describeExperts(
     mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, i) =>
       i < dense ? 'dense' : 'sparse',
     ),
-    shared_expert_intermediate_size: shapeOf('ffn_up_shexp')[0],
+    shared_expert_intermediate_size: tensorShape('ffn_up_shexp')[0],
     n_group: keys.numberIfPresent(expertGroups) ?? null,
     topk_group: keys.numberIfPresent('expert_group_used_count') ?? 1,
     norm_topk_prob: keys.flagIfPresent('expert_weights_norm') ?? normsExpertWeights,

@@ -16,7 +16,7 @@ const floatType = 6;
 const bytesEach = 4;
 
 /**
- * The weights of xIELU of each block as tensors that lie in the header, by name.
+ * xIELU weights of each block, as tensors by name. Their values are stored in the header.
  * @throws UserError naming a list that lacks blocks.
  */
 export function curveTensors(keys: GgufKeys, header: GgufHeader): Map<string, LazyTensor> {

@@ -1,7 +1,7 @@
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { encoderFamilies } from './encoders/encoder-families';
-import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
+import { gemma4Demands, describeGemma4 } from './gguf-gemma4';
 import { layerNormFamilies } from './gguf-layer-norm-families';
 import {
   asGatedDelta,
@@ -18,9 +18,9 @@ import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, layerNormEpsilon } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { newerGgufFamilies } from './gguf-newer-families';
-import { deepseekExperts, granite, latentOfDeepseek } from './gguf-traits';
+import { deepseekExperts, granite, deepseekLatent } from './gguf-traits';
 import type { GgufFamily, GgufSource } from './gguf-traits';
-import { everyNthFull } from '../families/pieces';
+import { everyNthFull } from '../families/shared-parts';
 
 /** llama.cpp takes the keys of these to be as wide as the queries. */
 const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({
@@ -30,7 +30,7 @@ const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_atten
 const lfm2 = {
   mixed: 'conv',
   fields: { conv_L_cache: 'shortconv.l_cache' },
-  names: { 'outer.finalNorm': 'token_embd_norm' },
+  names: { 'embeddingAndHead.finalNorm': 'token_embd_norm' },
   mixer: { module: 'shortconv' },
   demands: () => ({ conv_bias: false, routed_scaling_factor: 1 }),
 } as const;
@@ -52,11 +52,11 @@ const qwen35 = {
   demands: ({ linear_key_head_dim: size = 128 }: ConfigFields) => ({ linear_value_head_dim: size }),
 } as const;
 
-/** What llama.cpp takes for the switch of Granite 4's rotary embedding. */
+/** Key that llama.cpp reads as the switch for Granite 4's rotary embedding. */
 const rotaryFlag = 'rope.scaling.finetuned';
 
 /** Factor on products of queries and keys where a file of Granite is silent. */
-const usualScale = (keys: GgufKeys, { heads }: GgufBlocks): number =>
+const defaultScale = (keys: GgufKeys, { heads }: GgufBlocks): number =>
   (keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads) **
   -0.5;
 
@@ -123,14 +123,14 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     demands: () => ({ mamba_proj_bias: false, mlp_bias: false }),
     header: (_, { rotary }) => ({ [rotaryFlag]: rotary !== 'none' }),
     describe: ({ keys, sizes }) => ({
-      attention_multiplier: keys.numberIfPresent('attention.scale') ?? usualScale(keys, sizes),
+      attention_multiplier: keys.numberIfPresent('attention.scale') ?? defaultScale(keys, sizes),
       position_embedding_type: keys.flagIfPresent(rotaryFlag) === false ? 'nope' : 'rope',
       shared_intermediate_size:
         keys.numberIfPresent('expert_shared_feed_forward_length') ?? sizes.innerSize,
     }),
   },
   nemotron_h: nemotron,
-  nemotron_h_moe: { ...nemotron, ofExperts: true },
+  nemotron_h_moe: { ...nemotron, prefersExperts: true },
   'falcon-h1': {
     modelType: 'falcon_h1',
     aliases: { 'ffn_norm.weight': 'ffn_norm' },
@@ -217,7 +217,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
       altup_active_idx: 'altup.active_idx',
     },
     describe: describeGemma3n,
-    demands: demandsOfGemma3n,
+    demands: gemma3nDemands,
     writesEnds: true,
     wantsAllKeys: true,
   },
@@ -228,11 +228,11 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     sizesDiffer: true,
     fields: perLayerFields,
     describe: describeGemma4,
-    demands: demandsOfGemma4,
+    demands: gemma4Demands,
     writesEnds: true,
     hasOwnWindowHeads: true,
     tokenizer: 'gemma4',
-    // 0 stands for no cap.
+    // 0 means no cap.
     header: ({ final_logit_softcapping: cap }) => ({ final_logit_softcapping: cap ?? 0 }),
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unrotatedEvery: 4 },
@@ -292,7 +292,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'deepseek_v2',
     withSigmoid: 'deepseek_v3',
     alsoFrom: ['glm4_moe_lite', 'youtu'],
-    ...latentOfDeepseek,
+    ...deepseekLatent,
     demands: ({ topk_method: method, n_group: groups }: ConfigFields) => ({
       rope_interleave: true,
       // llama.cpp judges a group by its two best experts, DeepSeek-V2 by one.
@@ -336,40 +336,40 @@ export const allGgufFamilies: readonly (readonly [architecture: string, family: 
 /** Architectures of the files that folders of a family as it is declared may become; those of T5 have their own. */
 export function namesInGguf({
   modelType,
-  told: asked = {},
-}: Pick<GgufFamily, 'modelType' | 'told'>): readonly string[] {
+  matchingFields: asked = {},
+}: Pick<GgufFamily, 'modelType' | 'matchingFields'>): readonly string[] {
   const found = allGgufFamilies.filter(
-    ([, { modelType: plain, told = {}, alsoFrom = [], withExperts, withSigmoid }]) =>
-      Object.entries(told).every(([field, value]) => asked[field] === value) &&
+    ([, { modelType: plain, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid }]) =>
+      Object.entries(matchingFields).every(([field, value]) => asked[field] === value) &&
       [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
   );
-  const named = found.filter(([, { told }]) => told !== undefined);
+  const named = found.filter(([, { matchingFields }]) => matchingFields !== undefined);
   return (named.length > 0 ? named : found).map(([name]) => name);
 }
 
 /** The family of a file; undefined where it is not known. */
-export function ggufFamilyOf(keys: GgufKeys): GgufFamily | undefined {
+export function findGgufFamily(keys: GgufKeys): GgufFamily | undefined {
   const family = Object.hasOwn(ggufFamilies, keys.architecture)
     ? ggufFamilies[keys.architecture]
     : undefined;
-  return family?.others?.find(({ isOf }) => isOf(keys)) ?? family;
+  return family?.others?.find(({ matches }) => matches(keys)) ?? family;
 }
 
 /** Constants of llama.cpp (src/models/gemma3n.cpp): blocks with sparse gates, and blocks with their own keys. */
 const [sparseBlocks, sparsity, ownKeys] = [10, 0.95, 20] as const;
 
-const sparsityOf = (block: number): number => (block < sparseBlocks ? sparsity : 0);
+const blockSparsity = (block: number): number => (block < sparseBlocks ? sparsity : 0);
 
 /** Fields of Gemma 3n that follow from its tensors and from llama.cpp, regardless of the header. */
 function describeGemma3n({ tensors, types }: GgufSource): Readonly<Record<string, unknown>> {
   return {
-    activation_sparsity_pattern: types.map((_, block) => sparsityOf(block)),
+    activation_sparsity_pattern: types.map((_, block) => blockSparsity(block)),
     laurel_rank: tensors.get('blk.0.laurel_l.weight')?.shape[0],
   };
 }
 
 /** Fields of config.json with the values that llama.cpp computes; lists are those of the config where they are the same. */
-function demandsOfGemma3n(config: ModelConfig): Readonly<Record<string, unknown>> {
+function gemma3nDemands(config: ModelConfig): Readonly<Record<string, unknown>> {
   const { num_hidden_layers: blocks } = config;
   const same = (field: string, known: (block: number) => unknown): unknown => {
     const list: unknown = config[field];
@@ -383,7 +383,7 @@ function demandsOfGemma3n(config: ModelConfig): Readonly<Record<string, unknown>
     altup_correct_scale: true,
     num_kv_shared_layers: Math.max(0, blocks - ownKeys),
     layer_types: same('layer_types', (block) => everyNthFull(5, block)),
-    activation_sparsity_pattern: same('activation_sparsity_pattern', sparsityOf),
+    activation_sparsity_pattern: same('activation_sparsity_pattern', blockSparsity),
     inner_sizes: same('inner_sizes', () => config.intermediate_size),
   };
 }

@@ -27,12 +27,12 @@ export const windowPattern = 'attention.sliding_window_pattern';
 
 export const layerNormEpsilon = 'attention.layer_norm_epsilon';
 
-/** Whether norms divide by the root mean square, in families that may have layer norms. */
+/** True if norms are RMS norms, in families that may use either kind. */
 export const hasRms = (keys: GgufKeys): boolean =>
   (keys.numberIfPresent(ggufFields.rms_norm_eps) ?? 0) > 0;
 
 /** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
-export function keysOfFields(
+export function fieldKeys(
   { norm }: Architecture,
   { fields = {} }: GgufTraits,
 ): Readonly<Record<string, string>> {

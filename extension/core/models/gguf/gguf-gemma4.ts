@@ -1,4 +1,4 @@
-import { keysOf } from '../families/gemma4';
+import { sharedKeysBlock } from '../families/gemma4';
 import type { ModelConfig } from '../transformer/model-config';
 import { ggufFields } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
@@ -7,13 +7,14 @@ import type { GgufSource } from './gguf-traits';
 const defaultLogitCap = 30;
 
 /**
- * Gemma 4: experts may stand beside the feed-forward; blocks that see all positions have heads of another size, and may have other numbers of
- * them; their keys may be their values too (conversion/gemma.py).
+ * Config fields of Gemma 4 (conversion/gemma.py). Blocks may have experts in addition to the MLP.
+ * Full-attention blocks have another head size, may have another number of heads, and may use their
+ * keys as values.
  */
 export function describeGemma4({
   keys,
   tensors,
-  sizes: { keyValueHeadsOf, innerSize },
+  sizes: { blockKeyValueHeads, innerSize },
   types,
 }: GgufSource): Readonly<Record<string, unknown>> {
   const headDim = keys.number('attention.key_length_swa');
@@ -33,7 +34,7 @@ export function describeGemma4({
         String(block),
         {
           head_dim: isFull(block) ? fullDim : headDim,
-          num_key_value_heads: keyValueHeadsOf[block],
+          num_key_value_heads: blockKeyValueHeads[block],
         },
       ]),
     ),
@@ -47,9 +48,9 @@ export function describeGemma4({
  * Fields of config.json with the values that llama.cpp computes: the last block with keys of its own lends them to blocks that see all
  * positions, the one in front of it to those with windows (src/llama-kv-cache-iswa.cpp).
  */
-export function demandsOfGemma4(config: ModelConfig): Readonly<Record<string, unknown>> {
+export function gemma4Demands(config: ModelConfig): Readonly<Record<string, unknown>> {
   const { num_hidden_layers: blocks, layer_types: types } = config;
-  const lenders = Array.from({ length: blocks }, (_, block) => keysOf(config, block));
+  const lenders = Array.from({ length: blocks }, (_, block) => sharedKeysBlock(config, block));
   const first = lenders.findIndex((lender) => lender !== undefined);
   const areLast = lenders.every(
     (lender, block) =>

@@ -85,8 +85,8 @@ export class GgufKeys {
   }
 
   /**
-   * A list with one flag for each block, or a number that stands for one.
-   * @param further blocks behind them that the list may have flags of
+   * Reads a list with one flag per block, or a single number.
+   * @param further number of multi-token prediction blocks that the list may also cover
    */
   public async flags(
     key: string,

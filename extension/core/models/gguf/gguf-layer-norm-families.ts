@@ -4,7 +4,10 @@ import { clampKey } from './gguf-fields';
 
 const activationKey = 'hidden_activation';
 
-/** What llama.cpp computes by tanh, and looks up in a table, whichever of them a model was trained with. */
+/**
+ * Activations that llama.cpp computes as tanh GELU from a lookup table, regardless of the variant
+ * used in training.
+ */
 export const gelus = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
 
 /** The file says which of them. */
@@ -24,7 +27,7 @@ const fullWidth = ({ hidden_size: hidden, num_attention_heads: heads }: ModelCon
   head_dim: hidden / heads,
 });
 
-/** Whether a file has a tensor, by its name in the first block. */
+/** True if block 0 has the tensor `name`. */
 const has = ({ tensors }: GgufSource, name: string): boolean => tensors.has(`blk.0.${name}`);
 
 /** Of MPT's attention, as its config.json nests them. */
@@ -60,7 +63,7 @@ export const layerNormFamilies: Readonly<Record<string, GgufFamily>> = {
   falcon: {
     modelType: 'falcon',
     ...gelu,
-    // The norm of attention, where that has one of its own (src/models/falcon.cpp).
+    // Attention's own norm, if it has one (src/models/falcon.cpp).
     names: { 'attention.wiring.norm': 'attn_norm_2', 'feedforward.wiring.norm': 'attn_norm' },
     readsFactors: false,
     demands: () => ({ alibi: false, bias: false, parallel_attn: true }),

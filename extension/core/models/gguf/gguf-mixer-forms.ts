@@ -1,5 +1,5 @@
-import { periodOf } from '../families/mixtures/mixer-pieces';
-import { numberIn } from '../families/pieces';
+import { findPeriod } from '../families/mixtures/mixer-pieces';
+import { numberIn } from '../families/shared-parts';
 import type { Period } from '../families/mixtures/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -33,10 +33,13 @@ export function asGatedDelta(known: MixerForm): MixerForm {
     : known;
 }
 
-/** Of a field that {@link describeGroupedDelta} fills. */
+/** Field set by {@link describeGroupedDelta}. */
 const joinsInputs = 'gguf_joins_inputs';
 
-/** Whether a Qwen3-Next file has query, key, value and gate in one matrix, as the first conversions wrote it. */
+/**
+ * Sets the field if a Qwen3-Next file has query, key, value and gate in one tensor, as the first
+ * conversions wrote it.
+ */
 export const describeGroupedDelta = ({
   tensors,
 }: {
@@ -89,7 +92,7 @@ export function asKimiDelta(known: MixerForm): MixerForm {
     : known;
 }
 
-/** Keys of the sizes of Mamba and Mamba-2, by fields that stand for them here. */
+/** Keys of the sizes of Mamba and Mamba-2, by config field. */
 export const scanFields = {
   ssm_width: 'ssm.inner_size',
   ssm_rank: 'ssm.time_step_rank',
@@ -113,8 +116,9 @@ const stateSpaceNames: StateSpaceNames = {
 };
 
 /**
- * Mamba-2 as llama.cpp stores and computes it (conversion/mamba.py, src/models/mamba-base.cpp): steps without
- * bounds, the norm behind the gate, and what other factors a family has in its weights.
+ * Mamba-2 as llama.cpp stores and computes it (conversion/mamba.py, src/models/mamba-base.cpp): no
+ * clamp on the step size, the norm after the gate, and the family's other factors multiplied into
+ * its weights.
  */
 export function asStateSpace(known: MixerForm, config: ModelConfig): MixerForm {
   if (known.kind !== 'state-space') {
@@ -167,8 +171,8 @@ export function describePeriods({
   tensors,
   types,
 }: GgufSource): Readonly<Record<string, number>> {
-  const periodOfBlocks = (is: (block: number) => boolean): Period =>
-    periodOf(
+  const blockPeriod = (is: (block: number) => boolean): Period =>
+    findPeriod(
       types.map((_, block) => is(block)),
       { period: 1, offset: 1 },
     ) ??
@@ -177,8 +181,8 @@ export function describePeriods({
       say`Its blocks with attention or experts follow no period.`,
       say`Use the Hugging Face folder of the model.`,
     );
-  const full = periodOfBlocks((block) => types[block] === 'full_attention');
-  const sparse = periodOfBlocks((block) => tensors.has(`blk.${block}.ffn_gate_inp.weight`));
+  const full = blockPeriod((block) => types[block] === 'full_attention');
+  const sparse = blockPeriod((block) => tensors.has(`blk.${block}.ffn_gate_inp.weight`));
   return {
     attn_layer_period: full.period,
     attn_layer_offset: full.offset,

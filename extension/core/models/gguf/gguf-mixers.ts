@@ -8,7 +8,7 @@ export const mixerFlags = 'attention.recurrent_layers';
 export const attentionInterval = 'full_attention_interval';
 const defaultInterval = 4;
 
-/** What `layer_types` calls blocks with attention, with a feed-forward alone and with experts alone. */
+/** Values of `layer_types` for blocks with attention, with an MLP only and with experts only. */
 const attends = 'full_attention';
 const dense = 'mlp';
 const sparse = 'moe';
@@ -20,22 +20,22 @@ const sparse = 'moe';
 export async function readMixed(
   keys: GgufKeys,
   { mixed, hasSingles = false }: GgufTraits,
-  { keyValueHeadsOf, innerSizesOf }: GgufBlocks,
+  { blockKeyValueHeads, blockInnerSizes }: GgufBlocks,
 ): Promise<readonly string[] | undefined> {
   if (mixed === undefined) {
     return undefined;
   }
   if (hasSingles) {
     const second = (keys.numberIfPresent('expert_count') ?? 0) > 0 ? sparse : dense;
-    return keyValueHeadsOf.map((heads, block) =>
-      innerSizesOf[block] !== 0 ? second : heads === 0 ? mixed : attends,
+    return blockKeyValueHeads.map((heads, block) =>
+      blockInnerSizes[block] !== 0 ? second : heads === 0 ? mixed : attends,
     );
   }
   if (keys.isList(keyValueHeadCount)) {
-    return keyValueHeadsOf.map((heads) => (heads === 0 ? mixed : attends));
+    return blockKeyValueHeads.map((heads) => (heads === 0 ? mixed : attends));
   }
   const flags = await keys.flags(mixerFlags, keys.blockCount());
-  return keyValueHeadsOf.map((_, block) =>
+  return blockKeyValueHeads.map((_, block) =>
     (typeof flags === 'object' ? flags[block] === true : isMixedAt(keys, block)) ? mixed : attends,
   );
 }
@@ -46,11 +46,12 @@ function isMixedAt(keys: GgufKeys, block: number): boolean {
 }
 
 /**
- * Whether each block that stays has a mixer; undefined where the file says so already, or its interval still does.
- * @param types of each block of the source
- * @param kept source block of each block that stays
+ * Flag of each remaining block: true if it has an SSM or linear-attention layer. Returns undefined
+ * if the source already stores a list or its interval is still correct.
+ * @param types `layer_types` of the source
+ * @param kept source block of each remaining block
  */
-export function keptMixed(
+export function remainingMixerFlags(
   keys: GgufKeys,
   types: readonly string[],
   kept: readonly number[],

@@ -2,22 +2,22 @@ import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
-import { encoderInGguf, encoderOfFolders, knownInGguf } from './encoders/encoder-names';
+import { encoderInGguf, folderEncoder, knownInGguf } from './encoders/encoder-names';
 import type { Architecture } from '../transformer/architecture';
 import { parseModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
 import { readGating, sigmoid } from './expert-gating';
 import { curveTensors } from './gguf-curves';
-import { ggufFamilyOf } from './gguf-families';
+import { findGgufFamily } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { ggufFields, keysOfFields } from './gguf-fields';
+import { ggufFields, fieldKeys } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
-import { keptMixed, readMixed } from './gguf-mixers';
-import { ggufBlocks, inGguf, partNames, readingGateUp } from './gguf-names';
-import { rotaryTables, turnsPartOf } from './gguf-rotary';
-import { keptWindows } from './gguf-windows';
+import { remainingMixerFlags, readMixed } from './gguf-mixers';
+import { ggufBlocks, toGgufArchitecture, partNames, readingGateUp } from './gguf-names';
+import { rotaryTables, rotatesAdjacentRows } from './gguf-rotary';
+import { remainingWindowFlags } from './gguf-windows';
 import { isT5, t5Blocks } from './t5-gguf';
 import { say } from '../../message';
 
@@ -30,15 +30,18 @@ export interface HeadGroups {
 /** A tensor of a file as a folder has it. */
 interface NameInFolder {
   readonly name: string;
-  /** What has been added to every number. */
+  /** Constant added to every value. */
   readonly offset: number;
-  /** Where all queries, all keys and all values lie one after the other here, and group by group there. */
+  /**
+   * Set if the file stores all queries, then all keys, then all values, and the folder interleaves
+   * them by group.
+   */
   readonly groups?: HeadGroups;
 }
 
 /** A GGUF file as what a Hugging Face folder would hold. */
 export interface GgufModel {
-  /** Text of the config.json that the header amounts to, under the keys of the header. */
+  /** Text of an equivalent config.json, with the header's keys as field names. */
   readonly configText: string;
   /** Names, keys and norms as the file has them. */
   readonly architecture: Architecture;
@@ -49,10 +52,10 @@ export interface GgufModel {
 }
 
 /**
- * Describes a GGUF file of a known family. Besides the header, only the table of rotary frequencies is read,
- * where there is one.
- * @param widths of sublayers that are narrower in the tensors than the keys say
- * @throws UserError naming the key or tensor at fault.
+ * Describes a GGUF file of a known family. Reads the header and the table of rotary frequencies, if
+ * there is one.
+ * @param widths sizes of sublayers that have fewer channels or heads than the header says
+ * @throws UserError naming the invalid key or tensor.
  */
 export async function openGguf(
   header: GgufHeader,
@@ -60,10 +63,11 @@ export async function openGguf(
   widths: GgufBlocks['widths'] = {},
 ): Promise<GgufModel> {
   const keys = new GgufKeys(header, path);
-  const family = ggufFamilyOf(keys);
+  const family = findGgufFamily(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const ofFolders = family === undefined ? undefined : knownOf(family, keys);
-  if (family === undefined || ofFolders === undefined) {
+  const folderArchitecture =
+    family === undefined ? undefined : findFolderArchitecture(family, keys);
+  if (family === undefined || folderArchitecture === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
       field: 'general.architecture',
@@ -71,45 +75,48 @@ export async function openGguf(
     });
   }
   const known: Architecture = {
-    ...withSplit(withJoined(ofFolders, family, header), header),
+    ...withSplit(withJoined(folderArchitecture, family, header), header),
     ...family.adapt?.(keys),
   };
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
-      say`Mixtures of experts are not supported in ${keys.architecture} files.`,
+      say`MoE models are not supported in ${keys.architecture} files.`,
       say`Use the Hugging Face folder of the model.`,
     );
   }
-  const keyOf = keysOfFields(known, family);
-  const config = await describeGguf(keys, header, family, { keyOf, widths });
+  const fieldKey = fieldKeys(known, family);
+  const config = await describeGguf(keys, header, family, { fieldKey, widths });
   const names = Object.fromEntries(
-    Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
+    Object.entries(fieldKey).map(([field, key]) => [field, keys.name(key)]),
   );
-  // What is null would otherwise give way to the family's default.
+  // Nulls would be replaced by the family's defaults.
   const fields = Object.entries(config).map(([field, value]) => [
     value === null ? field : (names[field] ?? field),
     value,
   ]);
-  const turnsPart = turnsPartOf(family, keys, config.head_dim);
-  const inFile = { ...inGguf(known, family), ...(turnsPart ? { interleavedRotary: true } : {}) };
-  const encoder = encoderOfFolders({ ...family, modelType: known.modelType });
+  const turnsPart = rotatesAdjacentRows(family, keys, config.head_dim);
+  const fileArchitecture = {
+    ...toGgufArchitecture(known, family),
+    ...(turnsPart ? { interleavedRotary: true } : {}),
+  };
+  const encoder = folderEncoder({ ...family, modelType: known.modelType });
   const layout = { ...known.config, names };
   return {
     configText: JSON.stringify({
-      ...{ model_type: known.modelType, ...family.told },
+      ...{ model_type: known.modelType, ...family.matchingFields },
       ...Object.fromEntries(fields),
     }),
     architecture: {
-      ...inFile,
-      ...readingGateUp(inFile),
+      ...fileArchitecture,
+      ...readingGateUp(fileArchitecture),
       config: layout,
     },
     family,
     ...(encoder === undefined
       ? {}
-      : { encoder: encoderInGguf({ ...encoder, config: layout }, inFile, header) }),
-    checkpoint: checkpointOf(
+      : { encoder: encoderInGguf({ ...encoder, config: layout }, fileArchitecture, header) }),
+    checkpoint: toCheckpoint(
       header,
       path,
       family.interleaved === true && !turnsPart ? config.head_dim : undefined,
@@ -118,7 +125,10 @@ export async function openGguf(
   };
 }
 
-/** The family with queries, keys and values in one matrix, where the file has them so and folders don't. */
+/**
+ * Architecture with queries, keys and values in one tensor, if the file stores them joined and
+ * folders don't.
+ */
 function withJoined(
   known: Architecture,
   { interleaved = false }: GgufFamily,
@@ -130,7 +140,10 @@ function withJoined(
     : known;
 }
 
-/** The family with gate and up by themselves, where the file has them so and folders don't (older files of Jina's v2). */
+/**
+ * Architecture with separate gate and up, if the file stores them split and folders don't (older
+ * files of Jina's v2).
+ */
 function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
   const { feedforward } = known;
   // The parts of a file have names of their own: only how many there are is read of these.
@@ -142,7 +155,7 @@ function withSplit(known: Architecture, { tensors }: GgufHeader): Architecture {
 const splitGate = `${ggufBlocks}.0.ffn_gate.weight`;
 const joinedMatrix = `${ggufBlocks}.0.attn_qkv.weight`;
 
-function knownOf(
+function findFolderArchitecture(
   { modelType, withExperts = modelType, withSigmoid = withExperts, ...family }: GgufFamily,
   keys: GgufKeys,
 ): Architecture | undefined {
@@ -152,34 +165,36 @@ function knownOf(
 }
 
 /**
- * Whether each block that stays is windowed, where the file has to say so.
- * @param kept source block of each block that stays
+ * Flag of each remaining block, true if its attention has a window. Returns undefined if the file
+ * needs no flags.
+ * @param kept source block of each remaining block
  */
 export async function ggufWindows(
   header: GgufHeader,
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const windows = ggufFamilyOf(keys)?.windows;
-  return windows === undefined ? undefined : keptWindows(keys, windows, kept);
+  const windows = findGgufFamily(keys)?.windows;
+  return windows === undefined ? undefined : remainingWindowFlags(keys, windows, kept);
 }
 
 /**
- * Whether each block that stays has a mixer, where the file has to say so.
- * @param kept source block of each block that stays
+ * Flag of each remaining block, true if it has an SSM or linear-attention layer. Returns undefined
+ * if the file needs no flags.
+ * @param kept source block of each remaining block
  */
 export async function ggufMixers(
   header: GgufHeader,
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const types = await typesOf(keys);
-  return types && keptMixed(keys, types, kept);
+  const types = await readTypes(keys);
+  return types && remainingMixerFlags(keys, types, kept);
 }
 
 /** `layer_types` of a family with mixers. */
-async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
-  const family = ggufFamilyOf(keys);
+async function readTypes(keys: GgufKeys): Promise<readonly string[] | undefined> {
+  const family = findGgufFamily(keys);
   return family?.mixed === undefined
     ? undefined
     : readMixed(keys, family, await readSameBlocks(keys));
@@ -191,7 +206,7 @@ async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
  */
 export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   const keys = new GgufKeys(header, header.file);
-  const { mayLackSublayers = false, sizesDiffer = false } = ggufFamilyOf(keys) ?? {};
+  const { mayLackSublayers = false, sizesDiffer = false } = findGgufFamily(keys) ?? {};
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
     : isT5(keys)
@@ -207,49 +222,52 @@ function sameInBoth(
   const each = (size: number): number[] => Array.from({ length: encoder + decoder }, () => size);
   return {
     ...sizes,
-    keyValueHeadsOf: each(sizes.keyValueHeads),
-    innerSizesOf: each(sizes.innerSize),
+    blockKeyValueHeads: each(sizes.keyValueHeads),
+    blockInnerSizes: each(sizes.innerSize),
   };
 }
 
 /**
- * What each tensor of a GGUF file is called in the Hugging Face folder of the model; empty for a
- * family that is not known. Norms that scale by 1 + weight hold the sum here. Matrices that folders
- * store transposed are left out.
+ * Name of each tensor in the model's Hugging Face folder. Empty for an unknown family. Norms that
+ * scale by 1 + weight store the sum in GGUF. Linear layers that folders store transposed are left
+ * out.
  */
 export async function namesInFolder(
   header: GgufHeader,
 ): Promise<ReadonlyMap<string, NameInFolder>> {
   const isKnown = header.metadata.has('general.architecture');
-  const family = isKnown ? ggufFamilyOf(new GgufKeys(header, header.file)) : undefined;
+  const family = isKnown ? findGgufFamily(new GgufKeys(header, header.file)) : undefined;
   const plain = family === undefined ? undefined : knownInGguf(family);
   if (family === undefined || plain === undefined) {
     return new Map();
   }
-  const known = { ...plain, ...(await formOf(plain, header)) };
-  const parts = partNames(known, inGguf(known, family));
-  const { outer } = known;
-  const [prefix = ''] = outer.prefixes;
-  const offsetOf = (part: string, kind: string): number =>
+  const known = { ...plain, ...(await configParts(plain, header)) };
+  const parts = partNames(known, toGgufArchitecture(known, family));
+  const { embeddingAndHead } = known;
+  const [prefix = ''] = embeddingAndHead.prefixes;
+  const normOffset = (part: string, kind: string): number =>
     known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
-  const groups = groupsOf(known, new GgufKeys(header, header.file));
+  const groups = readHeadGroups(known, new GgufKeys(header, header.file));
   return new Map(
     header.tensors.flatMap(({ name, shape }): [string, NameInFolder][] => {
       const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?([\w.]+)\.(\w+)$/.exec(name) ?? [];
-      const usual = parts.get(part);
+      const folderName = parts.get(part);
       const isTurned = known.transposed === true && block !== undefined && shape.length === 2;
-      if (usual === undefined || isTurned) {
+      if (folderName === undefined || isTurned) {
         return [];
       }
-      const place = block === undefined ? '' : `${prefix}${outer.blocks}.${block}.`;
-      const own = { name: `${place}${usual}.${kind}`, offset: offsetOf(part, kind) };
+      const place = block === undefined ? '' : `${prefix}${embeddingAndHead.blocks}.${block}.`;
+      const own = { name: `${place}${folderName}.${kind}`, offset: normOffset(part, kind) };
       return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),
   );
 }
 
-/** What depends on the config of a file besides; nothing where that can't be read. */
-async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<Architecture>> {
+/** Parts of the architecture that depend on the config. Empty if the config is invalid. */
+async function configParts(
+  known: Architecture,
+  header: GgufHeader,
+): Promise<Partial<Architecture>> {
   if (known.form === undefined) {
     return {};
   }
@@ -264,8 +282,8 @@ async function formOf(known: Architecture, header: GgufHeader): Promise<Partial<
   }
 }
 
-/** Heads of files whose folders have queries, keys and values group by group. */
-function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
+/** Numbers of heads, if the folder interleaves queries, keys and values by group. */
+function readHeadGroups({ attention }: Architecture, keys: GgufKeys): HeadGroups | undefined {
   const { queryKeyValue } = attention;
   if (!('fused' in queryKeyValue) || queryKeyValue.order !== 'by-group') {
     return undefined;
@@ -276,7 +294,7 @@ function groupsOf({ attention }: Architecture, keys: GgufKeys): HeadGroups | und
 }
 
 /** @param interleavedDim size of heads whose rows of queries and keys are put back in order */
-function checkpointOf(
+function toCheckpoint(
   header: GgufHeader,
   path: string,
   interleavedDim: number | undefined,

@@ -3,13 +3,13 @@ import type {
   Biases,
   ExpertNames,
   MixerNames,
-  OuterNames,
+  EmbeddingAndHeadNames,
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
 import type { NormKind } from '../parts/norm';
-import { blockRoles, outerRoles, renamed, roleName } from './gguf-roles';
+import { blockRoles, embeddingAndHeadRoles, renamed, roleName } from './gguf-roles';
 import type { RoleNames, Roles } from './gguf-roles';
 import type { GgufFamily } from './gguf-traits';
 
@@ -20,15 +20,15 @@ export const ggufBlocks = 'blk';
  * A family under the names of llama.cpp (gguf-py/gguf/tensor_mapping.py). The conversion has added
  * the offset to norms that have one.
  */
-export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { altUp, blockForm, connections, end, experts, form, mixer, outer } = known;
+export function toGgufArchitecture(known: Architecture, family: GgufFamily): Architecture {
+  const { altUp, blockForm, connections, end, experts, form, mixer, embeddingAndHead } = known;
   return renamed(
     {
       ...known,
       ...branchesInGguf(known, family),
       norm: withOffsetAdded(known.norm),
       transposed: false,
-      outer: outerInGguf(outer),
+      embeddingAndHead: embeddingAndHeadInGguf(embeddingAndHead),
       ...(end === undefined ? {} : { end: endInGguf(end) }),
       ...(altUp === undefined
         ? {}
@@ -54,7 +54,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
             },
           }),
     },
-    { ...outerRoles, ...blockRoles },
+    { ...embeddingAndHeadRoles, ...blockRoles },
     branchNames(known, family),
   );
 }
@@ -64,9 +64,12 @@ function withOffsetAdded(norm: NormKind): NormKind {
   return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
 }
 
-function outerInGguf({ positions, ...outer }: OuterNames): OuterNames {
+function embeddingAndHeadInGguf({
+  positions,
+  ...embeddingAndHead
+}: EmbeddingAndHeadNames): EmbeddingAndHeadNames {
   return {
-    ...outer,
+    ...embeddingAndHead,
     prefixes: [''],
     heads: ['output'],
     blocks: ggufBlocks,
@@ -145,7 +148,7 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
 const expertTable = 'ffn_gate_tid2eid.weight';
 
 /** Router and experts have no module of their own. */
-const inBlock = { modules: [''], router: 'ffn_gate_inp' } as const;
+const joinedExpertNames = { modules: [''], router: 'ffn_gate_inp' } as const;
 
 const gateAndUp = 'ffn_gate_up_exps.weight';
 const gateUpApart = ['ffn_gate_exps.weight', 'ffn_up_exps.weight'] as const;
@@ -162,11 +165,11 @@ export function readingGateUp({ experts }: Architecture): Partial<Architecture> 
       };
 }
 
-/** Experts beside a feed-forward, gates and ups in one tensor (src/models/gemma4.cpp). */
+/** Experts in addition to the MLP, with gate and up in one tensor (src/models/gemma4.cpp). */
 function apartInGguf(known: ExpertNames): ExpertNames {
   return {
     ...known,
-    ...inBlock,
+    ...joinedExpertNames,
     shareFactors: 'ffn_down_exps.scale',
     joined: { gateUp: gateAndUp, apart: gateUpApart, down: 'ffn_down_exps.weight' },
     shared: ({ intermediate_size: inner }) => ({
@@ -177,7 +180,7 @@ function apartInGguf(known: ExpertNames): ExpertNames {
   };
 }
 
-/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
+/** One tensor for the gates of all experts, one for the ups and one for the downs. */
 function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
   const { shared, choiceBias, byToken, gateUp, apart } = known;
   if (apart !== undefined) {
@@ -185,7 +188,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
   }
   return {
     ...known,
-    ...inBlock,
+    ...joinedExpertNames,
     // llama.cpp has no place for it.
     sumBias: undefined,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
@@ -216,7 +219,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
   };
 }
 
-/** Which parts have biases in the file; see `describeGguf`. */
+/** Linear layers that have a bias in the file; see `describeGguf`. */
 function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
   return biases ?? { queryKeyValue: false, attentionOutput: false, feedforward: false };
 }
@@ -237,10 +240,10 @@ export const namePairs = (
 
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
 export function partNames(known: Architecture, own: Architecture): Map<string, string> {
-  const { heads: [head = 'lm_head'] = [], prefixes } = known.outer;
+  const { heads: [head = 'lm_head'] = [], prefixes } = known.embeddingAndHead;
   return new Map([
     ...namePairs(known, own, blockRoles).toReversed(),
-    ...namePairs(known, own, outerRoles, prefixes[0]),
+    ...namePairs(known, own, embeddingAndHeadRoles, prefixes[0]),
     ['output', head],
   ]);
 }

@@ -1,21 +1,21 @@
 import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
-import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
+import { countFurtherBlocks, readBlockCount } from './gguf-blocks';
 import { deepseek4 } from './deepseek4';
 import { readGating, sigmoid } from './expert-gating';
 import { denseBlocks, ggufFields, hasRms, layerNormEpsilon, rotarySections } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { ggufBlocks } from './gguf-names';
 import { say } from '../../message';
-import { deepseekExperts, granite, latentOfDeepseek, sharedExpertFields } from './gguf-traits';
+import { deepseekExperts, granite, deepseekLatent, sharedExpertFields } from './gguf-traits';
 
-const says =
+const isPositive =
   (key: string) =>
   (keys: GgufKeys): boolean =>
     (keys.numberIfPresent(key) ?? 0) > 0;
 
-/** Which blocks have experts, where their tensors tell. */
+/** `mlp_layer_types`, derived from the blocks that have a router. */
 const describeSparse = ({ keys, tensors, sizes }: GgufSource): ConfigFields => ({
   intermediate_size: sizes.innerSize,
   mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, block) =>
@@ -55,7 +55,7 @@ export const hasIndexer = (config: ConfigFields, block: number): boolean => {
 /** If the list is absent, tensors tell: llama.cpp would assume one by block number (src/models/glm-dsa.cpp). */
 const describeIndexers: NonNullable<GgufTraits['describe']> = async ({ keys, tensors }) => {
   const blocks = readBlockCount(keys);
-  const flags = await keys.flags(indexerTypes, blocks, furtherBlocksOf(keys));
+  const flags = await keys.flags(indexerTypes, blocks, countFurtherBlocks(keys));
   return {
     indexer_types: Array.from({ length: blocks }, (_, block) =>
       (
@@ -69,10 +69,10 @@ const describeIndexers: NonNullable<GgufTraits['describe']> = async ({ keys, ten
   };
 };
 
-/** Which blocks have a rotary embedding. */
+/** Key of the blocks that have a rotary embedding. */
 const rotaryFlags = 'attention.rope_pattern';
 
-const sharedOfGranite = (keys: GgufKeys): ConfigFields => ({
+const graniteSharedExperts = (keys: GgufKeys): ConfigFields => ({
   shared_intermediate_size: keys.numberIfPresent(ggufFields.shared_expert_intermediate_size) ?? 0,
 });
 
@@ -84,18 +84,21 @@ const graniteSwa: GgufTraits = {
     const flags = await keys.flags(rotaryFlags, readBlockCount(keys));
     const theta = keys.number('rope.freq_base');
     return typeof flags === 'object'
-      ? { layer_rope_theta: flags.map((turns) => (turns ? theta : 0)), ...sharedOfGranite(keys) }
-      : sharedOfGranite(keys);
+      ? {
+          layer_rope_theta: flags.map((turns) => (turns ? theta : 0)),
+          ...graniteSharedExperts(keys),
+        }
+      : graniteSharedExperts(keys);
   },
 };
 
-/** What llama.cpp computes MiniCPM3 with (src/models/minicpm3.cpp). */
+/** Constants that llama.cpp uses for MiniCPM3 (src/models/minicpm3.cpp). */
 const minicpmScales = { scale_emb: 12, scale_depth: 1.4, dim_model_base: 256 } as const;
 
 /** Windowed blocks have twice the key/value heads of others. */
 const describeMimo: NonNullable<GgufTraits['describe']> = (source) => {
   const { keys, sizes, types } = source;
-  const base = sizes.keyValueHeadsOf.map((heads, block) =>
+  const base = sizes.blockKeyValueHeads.map((heads, block) =>
     types[block] === 'sliding_attention' ? heads / 2 : heads,
   );
   const [heads = 1, ...others] = new Set(base);
@@ -121,7 +124,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
       {
         modelType: 'olmo3',
         ...headAlone,
-        isOf: says(ggufFields.sliding_window),
+        matches: isPositive(ggufFields.sliding_window),
         windows: { period: 4, ownRotary: 'unscaled' },
       },
     ],
@@ -132,10 +135,10 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     others: [
       {
         modelType: 'granitemoeshared',
-        isOf: says(ggufFields.shared_expert_intermediate_size),
+        matches: isPositive(ggufFields.shared_expert_intermediate_size),
         ...granite,
         splitsGateUp: true,
-        describe: ({ keys }) => sharedOfGranite(keys),
+        describe: ({ keys }) => graniteSharedExperts(keys),
       },
     ],
   },
@@ -145,7 +148,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
     others: [
       {
         modelType: 'glm4v_text',
-        isOf: (keys) => keys.isList(rotarySections),
+        matches: (keys) => keys.isList(rotarySections),
         takesFewerHeads: true,
         halved: true,
         hasSections: true,
@@ -168,14 +171,14 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
       num_shared_experts: 'expert_shared_count',
       first_k_dense_replace: denseBlocks,
     },
-    saysGating: true,
+    storesGating: true,
     describe: ({ keys, sizes }) => ({
       intermediate_size: keys.number(ggufFields.moe_intermediate_size),
       ...(hasRms(keys)
         ? {}
         : { rms_norm_eps: null, layer_norm_eps: keys.number(layerNormEpsilon) }),
       expert_selection_fn: (readGating(keys) ?? sigmoid) === sigmoid ? 'sigmoid' : 'softmax',
-      mlp_layer_types: sizes.innerSizesOf.map((_, block) =>
+      mlp_layer_types: sizes.blockInnerSizes.map((_, block) =>
         block < keys.number(denseBlocks) ? 'dense' : 'sparse',
       ),
     }),
@@ -188,7 +191,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   mistral4: {
     modelType: 'mistral4',
-    ...latentOfDeepseek,
+    ...deepseekLatent,
     demands: () => ({ rope_interleave: true }),
   },
   afmoe: {
@@ -266,7 +269,7 @@ export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   laguna: {
     modelType: 'laguna',
     readsFactors: false,
-    saysGating: true,
+    storesGating: true,
     windows: { period: 4, fullFirst: true, ownRotary: true, ownShare: true, mayLack: true },
     fields: {
       first_k_dense_replace: denseBlocks,

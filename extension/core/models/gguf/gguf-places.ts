@@ -1,19 +1,19 @@
 import { elementCount, partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { projectionNames } from '../transformer/architecture';
-import type { ExpertNames, OuterNames, Projection } from '../transformer/architecture';
+import type { ExpertNames, EmbeddingAndHeadNames, Projection } from '../transformer/architecture';
 import { readRotary } from '../parts/rotary';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
-import { allRows, asMatrix, columnsOf } from './gguf-rows';
+import { allRows, asMatrix, columnsAsRows } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { blockRoles, outerRoles, roleName } from './gguf-roles';
+import { blockRoles, embeddingAndHeadRoles, roleName } from './gguf-roles';
 import type { RoleKind, Roles } from './gguf-roles';
 import { placeMixer } from './mixer-places';
-import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
-import type { BothNames, Piece, Place, Places } from './placing';
+import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './tensor-placement';
+import type { BothNames, Piece, Place, Places } from './tensor-placement';
 
-/** Where the tensors of a block lie in the file. */
+/** Location in the file of each tensor of a block. */
 export function placesInBlock(names: BothNames): Places {
   const places: Places = new Map();
   placeRoles(places, names, blockRoles);
@@ -32,14 +32,14 @@ export function placesInBlock(names: BothNames): Places {
   return places;
 }
 
-/** Where those outside the blocks lie. */
+/** Location in the file of each tensor outside the blocks. */
 export function placesOutside(names: BothNames, prefix: string): Places {
   const places: Places = new Map();
   const { known, own } = names;
-  placeRoles(places, names, outerRoles, prefix);
-  placePositions(places, known.outer, own.outer, prefix);
-  for (const head of known.outer.heads ?? ['lm_head']) {
-    placeModule(places, head, own.outer.heads?.[0]);
+  placeRoles(places, names, embeddingAndHeadRoles, prefix);
+  placePositions(places, known.embeddingAndHead, own.embeddingAndHead, prefix);
+  for (const head of known.embeddingAndHead.heads ?? ['lm_head']) {
+    placeModule(places, head, own.embeddingAndHead.heads?.[0]);
   }
   placePerLayerTable(places, names, prefix);
   placeStreams(places, names, prefix);
@@ -79,8 +79,8 @@ const placers: Readonly<
 /** Rows in front of that of position 0 are left out. */
 function placePositions(
   places: Places,
-  { positions }: OuterNames,
-  { positions: inFile }: OuterNames,
+  { positions }: EmbeddingAndHeadNames,
+  { positions: inFile }: EmbeddingAndHeadNames,
   prefix: string,
 ): void {
   if (positions === undefined || !('name' in positions) || positions.offset === 0) {
@@ -98,7 +98,7 @@ function placePerLayerTable(
   { known, own, config }: BothNames,
   prefix: string,
 ): void {
-  const [from, to] = [known.outer.perLayer, own.outer.perLayer];
+  const [from, to] = [known.embeddingAndHead.perLayer, own.embeddingAndHead.perLayer];
   if (from !== undefined) {
     placeModule(places, `${prefix}${from.table}`, to?.table, (tensor) => {
       const [rows = 0, ...width] = tensor.shape;
@@ -116,17 +116,22 @@ function placeStreams(
   prefix: string,
 ): void {
   for (const part of ['enter', 'leave'] as const) {
-    const inFile = own.altUp?.[part];
-    const count = altUp === undefined || inFile === undefined ? 0 : altUp.count(config) - 1;
+    const fileName = own.altUp?.[part];
+    const count = altUp === undefined || fileName === undefined ? 0 : altUp.count(config) - 1;
     for (let i = 0; i < count; i++) {
       places.set(`${prefix}${altUp?.[part]}.${i}.weight`, (tensor) => [
-        { part: inFile ?? '', kind: 'weight', expert: i, ...allRows(tensor, [1, ...tensor.shape]) },
+        {
+          part: fileName ?? '',
+          kind: 'weight',
+          expert: i,
+          ...allRows(tensor, [1, ...tensor.shape]),
+        },
       ]);
     }
   }
 }
 
-const inPairs = { interleaved: true, reversed: false } as const;
+const interleavedPairs = { interleaved: true, reversed: false } as const;
 
 /** Adds a linear layer, as [out, in] whichever way the folder stores it. */
 function placeLinear(
@@ -136,13 +141,13 @@ function placeLinear(
   part: string | undefined,
 ): void {
   placeModule(places, name, part, (tensor) =>
-    known.transposed === true && tensor.shape.length === 2 ? turned(tensor) : {},
+    known.transposed === true && tensor.shape.length === 2 ? transposed(tensor) : {},
   );
 }
 
-const turned = (tensor: LazyTensor): RowsOfTensor => ({
+const transposed = (tensor: LazyTensor): RowsOfTensor => ({
   shape: tensor.shape.toReversed(),
-  rows: [columnsOf(tensor)],
+  rows: [columnsAsRows(tensor)],
 });
 
 /** Adds queries, keys and values whose rows have another order in the file. */
@@ -162,13 +167,13 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
   }
 }
 
-const headDimOf = (config: ModelConfig): number =>
+const headSize = (config: ModelConfig): number =>
   config.head_dim ?? config.hidden_size / config.num_attention_heads;
 
 /** [heads, 2, half] → [heads, half, 2] of the rows that turn, as LlamaModel.permute of the conversion where all do. */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = headDimOf(config);
-  const half = readRotary(config, size, inPairs, '').dimensions / 2;
+  const size = headSize(config);
+  const half = readRotary(config, size, interleavedPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
     return within < 2 * half ? row - within + (within % 2) * half + Math.floor(within / 2) : row;
@@ -178,8 +183,8 @@ function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 
 /** [heads, half, 2] → [heads, 2, half] of the rows that turn, as Glm4Model.normal_to_neox of the conversion. */
 function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = headDimOf(config);
-  const half = readRotary(config, size, inPairs, '').dimensions / 2;
+  const size = headSize(config);
+  const half = readRotary(config, size, interleavedPairs, '').dimensions / 2;
   const order = (row: number): number => {
     const within = row % size;
     return within < 2 * half ? row - within + 2 * (within % half) + Math.floor(within / half) : row;
@@ -189,7 +194,7 @@ function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
 
 /** [groups, queries + key + value] → all queries, all keys, all values (conversion/falcon.py). */
 function kindByKind(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
-  const size = headDimOf(config);
+  const size = headSize(config);
   const { num_attention_heads: heads, num_key_value_heads: all } = config;
   const perGroup = heads / (all ?? heads);
   const groups = (tensor.shape[0] ?? 0) / size / (perGroup + 2);
@@ -228,7 +233,7 @@ function placeLatent(places: Places, { known, own, family, config }: BothNames):
     return [
       {
         ...{ part: keyUp, kind: 'weight', shape: [heads, rank, keys] },
-        rows: perHead.map((start) => columnsOf(slice(start, keys))),
+        rows: perHead.map((start) => columnsAsRows(slice(start, keys))),
       },
       {
         ...{ part: valueUp, kind: 'weight', shape: [heads, values, rank] },
@@ -285,10 +290,10 @@ function placeExperts(places: Places, names: BothNames): void {
     const place = (
       name: string,
       targets: readonly string[],
-      turned = joined.transposed === true,
+      transposed = joined.transposed === true,
     ): void => {
       const count = joined.flat === true ? config.num_experts : undefined;
-      const more = { turned, turns: known.feedforward.takesTurns, count };
+      const more = { transposed, turns: known.feedforward.takesTurns, count };
       placeStack(places, inside(name), targets, more);
     };
     const stacks = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;
@@ -355,13 +360,13 @@ function placeStack(
   name: string,
   targets: readonly string[],
   {
-    turned,
+    transposed,
     turns = false,
     count: flat,
   }: {
-    readonly turned: boolean;
+    readonly transposed: boolean;
     readonly turns?: boolean | undefined;
-    /** Of experts, where their axis is not by itself. */
+    /** Number of experts, if the tensor has no separate axis for them. */
     readonly count: number | undefined;
   },
 ): void {
@@ -374,7 +379,7 @@ function placeStack(
     const [part, kind] = partAndKind(isVector ? target.replace(/weight$/, 'bias') : target);
     const [first] = parts;
     const [out = 0, input = 1] =
-      turned && !isVector ? (first?.shape.toReversed() ?? []) : (first?.shape ?? []);
+      transposed && !isVector ? (first?.shape.toReversed() ?? []) : (first?.shape ?? []);
     const count = out / targets.length;
     const order = turns
       ? (row: number): number => row * targets.length + i
@@ -384,7 +389,7 @@ function placeStack(
       rows: parts.map((tensor) => ({
         tensor: isVector ? asMatrix(tensor) : tensor,
         count,
-        ...(turned && !isVector ? { turned } : {}),
+        ...(transposed && !isVector ? { transposed } : {}),
         ...(targets.length === 1 ? {} : { order }),
       })),
     };

@@ -12,15 +12,15 @@ const compressor = (role: string, part: string): Roles => ({
  * Tensors by role, the path of their name in an `Architecture`: kind, and name in GGUF files
  * (gguf-py/gguf/tensor_mapping.py). Outside the blocks.
  */
-export const outerRoles: Roles = {
-  'outer.embedding': ['module', 'token_embd'],
-  'outer.finalNorm': ['norm', 'output_norm'],
-  'outer.embeddingNorm': ['norm', 'token_embd_norm'],
-  'outer.positions.name': ['module', 'position_embd'],
-  'outer.types': ['module', 'token_types'],
-  'outer.perLayer.table': ['module', 'per_layer_token_embd'],
-  'outer.perLayer.projection': ['module', 'per_layer_model_proj'],
-  'outer.perLayer.norm': ['module', 'per_layer_proj_norm'],
+export const embeddingAndHeadRoles: Roles = {
+  'embeddingAndHead.embedding': ['module', 'token_embd'],
+  'embeddingAndHead.finalNorm': ['norm', 'output_norm'],
+  'embeddingAndHead.embeddingNorm': ['norm', 'token_embd_norm'],
+  'embeddingAndHead.positions.name': ['module', 'position_embd'],
+  'embeddingAndHead.types': ['module', 'token_types'],
+  'embeddingAndHead.perLayer.table': ['module', 'per_layer_token_embd'],
+  'embeddingAndHead.perLayer.projection': ['module', 'per_layer_model_proj'],
+  'embeddingAndHead.perLayer.norm': ['module', 'per_layer_proj_norm'],
   'connections.head': ['connection', 'output_hc_'],
 };
 
@@ -101,7 +101,7 @@ export const blockRoles: Roles = {
 
 export type Roles = Readonly<Record<string, readonly [kind: RoleKind, name: string]>>;
 
-/** GGUF names of a family that differ from those of {@link blockRoles} and {@link outerRoles}, by role. */
+/** GGUF names of a family that differ from those of {@link blockRoles} and {@link embeddingAndHeadRoles}, by role. */
 export type RoleNames = Readonly<Record<string, string>>;
 
 /** Name of a role; undefined if the architecture lacks it. */

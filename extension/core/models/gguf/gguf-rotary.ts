@@ -12,7 +12,7 @@ export const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.we
 export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
 const maxFrequencies = 1 << 15;
 const defaultBase = 10_000;
-/** What yarn's scale grows by with the logarithm of the factor. */
+/** Growth of YaRN's attention scale with the logarithm of the factor. */
 const defaultLogarithm = 0.1;
 
 /** `rope_parameters` of config.json. */
@@ -74,7 +74,10 @@ function windowedShare(
     : { partial_rotary_factor: dimensions / (headDim ?? usual) };
 }
 
-/** With this key yarn does not scale what is turned, but products of queries and keys that come from latents (conversion/deepseek.py). */
+/**
+ * With this key, YaRN does not scale the rotated dimensions, but the attention scores of latent
+ * attention (conversion/deepseek.py).
+ */
 function describeYarnScale(keys: GgufKeys, isLatent: boolean): Record<string, number | undefined> {
   const logarithm = keys.numberIfPresent('rope.scaling.yarn_log_multiplier');
   return logarithm === undefined
@@ -141,8 +144,11 @@ async function describeScaling(
   }
 }
 
-/** Whether the rows that turn together lie side by side in a file, and in front of others: they stay where they are. */
-export const turnsPartOf = (
+/**
+ * True if rotary pairs are adjacent rows at the start of each head in the file. The writer then
+ * leaves them in place.
+ */
+export const rotatesAdjacentRows = (
   { interleaved }: GgufFamily,
   keys: GgufKeys,
   headDim: number,

@@ -1,31 +1,31 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 
-/** Rows of a folder's tensor that follow one another in a GGUF file. */
+/** Consecutive rows of a GGUF tensor, taken from one tensor of a folder. */
 export interface Rows {
   /** [rows, columns]. */
   readonly tensor: LazyTensor;
   /** Number of rows in the file. */
   readonly count: number;
-  /** Whether the rows are columns of the tensor. */
-  readonly turned?: boolean;
-  /** The tensor's row for each in the file; the same when absent. */
+  /** True to read columns of `tensor` instead of rows. */
+  readonly transposed?: boolean;
+  /** Row of `tensor` for each row in the file; the same if absent. */
   readonly order?: (row: number) => number;
-  /** The same of columns. */
+  /** Column of `tensor` for each column in the file; the same if absent. */
   readonly columns?: (column: number) => number;
 }
 
-/** What a number becomes, by the row of the file that it lies in. */
+/** Function from a value and its row in the file to the value to write. */
 export type Change = (value: number, row: number) => number;
 
-/** The numbers of a tensor of a GGUF file. */
+/** Contents of a GGUF tensor. */
 export interface RowsOfTensor {
-  /** As of numpy, the outermost size first. */
+  /** In numpy order, outermost dimension first. */
   readonly shape: readonly number[];
   readonly rows: readonly Rows[];
   readonly changed?: Change;
 }
 
-/** A tensor of any number of sizes as rows; each number of a vector is one. */
+/** Reshapes a tensor to [rows, columns]. Each value of a vector becomes a row. */
 export function asMatrix(tensor: LazyTensor): LazyTensor {
   const { shape } = tensor;
   const columns = shape.length < 2 ? 1 : (shape.at(-1) ?? 1);
@@ -39,8 +39,8 @@ export function allRows(tensor: LazyTensor, shape = tensor.shape): RowsOfTensor 
   return { shape, rows: [{ tensor: matrix, count: matrix.shape[0] ?? 0 }] };
 }
 
-/** Columns of a tensor as rows. */
-export const columnsOf = (tensor: LazyTensor): Rows => ({
-  ...{ tensor, turned: true },
+/** Columns of a tensor as rows of a GGUF tensor. */
+export const columnsAsRows = (tensor: LazyTensor): Rows => ({
+  ...{ tensor, transposed: true },
   count: tensor.shape[1] ?? 0,
 });

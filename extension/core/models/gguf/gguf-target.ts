@@ -4,26 +4,28 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
-import { ggufBlocks, inGguf } from './gguf-names';
+import { ggufBlocks, toGgufArchitecture } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
-import { hasExperts } from './placing';
-import type { BothNames, Piece, Place, Places } from './placing';
+import { hasExperts } from './tensor-placement';
+import type { BothNames, Piece, Place, Places } from './tensor-placement';
 
-/** What a tensor of a folder becomes: numbers under their names in the file. */
+/** Part of a GGUF tensor that a tensor of a folder is written to. */
 export interface PlacedPiece extends Piece {
   /** Full name. */
   readonly name: string;
 }
 
-/** A family of folders as a GGUF file of it. */
+/** GGUF architecture that a folder is written as. */
 export interface GgufTarget {
   /** `general.architecture` */
   readonly architecture: string;
   readonly family: GgufFamily;
   /**
-   * Pieces of a tensor; undefined where it has no place.
-   * @param name with the number that its block has in the file
-   * @param changes number of blocks in the file; by the block there, that of the folder, and experts that stay where it loses some
+   * Returns the parts of GGUF tensors that a tensor is written to, or undefined if it has no
+   * counterpart.
+   * @param name contains the number of the block in the file
+   * @param changes number of blocks in the file; source block and remaining experts of each block
+   * in the file
    */
   readonly place: (
     name: string,
@@ -36,21 +38,27 @@ export interface GgufTarget {
   ) => readonly PlacedPiece[] | undefined;
 }
 
-/** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
+/**
+ * Returns the GGUF architecture for a folder, or undefined if llama.cpp or Espalier doesn't support
+ * it.
+ */
 export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
   const fields: ConfigFields = config;
   const found = allGgufFamilies.filter(
-    ([, { modelType, told = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
+    ([
+      ,
+      { modelType, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers },
+    ]) =>
       mayLackSublayers !== true &&
-      Object.entries(told).every(([field, value]) => fields[field] === value) &&
+      Object.entries(matchingFields).every(([field, value]) => fields[field] === value) &&
       [modelType, ...alsoFrom, withExperts, withSigmoid].includes(
         known.textType ?? known.modelType,
       ),
   );
-  const ofMixtures = hasExperts(known, config)
-    ? found.find(([, { ofExperts }]) => ofExperts === true)
+  const moeFamily = hasExperts(known, config)
+    ? found.find(([, { prefersExperts }]) => prefersExperts === true)
     : undefined;
-  const [architecture, family] = ofMixtures ?? found[0] ?? [];
+  const [architecture, family] = moeFamily ?? found[0] ?? [];
   if (
     architecture === undefined ||
     family === undefined ||
@@ -58,11 +66,11 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   ) {
     return undefined;
   }
-  const names: BothNames = { known, own: inGguf(known, family), family, config };
-  const inBlocks = new Map<number, Places>();
-  const placesOf = (block: number): Places => {
-    const places = inBlocks.get(block) ?? placesInBlock(ofBlock(names, block));
-    inBlocks.set(block, places);
+  const names: BothNames = { known, own: toGgufArchitecture(known, family), family, config };
+  const placesByBlock = new Map<number, Places>();
+  const blockPlaces = (block: number): Places => {
+    const places = placesByBlock.get(block) ?? placesInBlock(withBlock(names, block));
+    placesByBlock.set(block, places);
     return places;
   };
   const unchanged = {
@@ -72,16 +80,16 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   };
   const place: GgufTarget['place'] = (name, tensor, { blocks, block, kept } = unchanged) => {
     const factors = family.factors?.(config, blocks) ?? {};
-    for (const prefix of known.outer.prefixes) {
+    for (const prefix of known.embeddingAndHead.prefixes) {
       const outside = placesOutside(names, prefix);
-      const ofName = spellings(name, known).flatMap((one) => outside.get(one) ?? [])[0];
-      if (ofName !== undefined) {
-        return named(ofName(tensor, undefined), '', family, factors);
+      const place = spellings(name, known).flatMap((one) => outside.get(one) ?? [])[0];
+      if (place !== undefined) {
+        return named(place(tensor, undefined), '', family, factors);
       }
-      const [, number, rest] = blockOf(name, `${prefix}${known.outer.blocks}.`);
+      const [, number, rest] = splitBlockName(name, `${prefix}${known.embeddingAndHead.blocks}.`);
       const inFile = Number(number);
       const inside =
-        rest === undefined ? undefined : placeBelow(placesOf(block(inFile)), rest, known);
+        rest === undefined ? undefined : placeBelow(blockPlaces(block(inFile)), rest, known);
       if (inside !== undefined) {
         const pieces = inside.place(tensor, kept(inFile));
         return named(pieces, `${ggufBlocks}.${inFile}.`, family, factors).map((piece) => ({
@@ -95,7 +103,7 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   return { architecture, family, place };
 }
 
-function ofBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {
+function withBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {
   return {
     ...{ ...names, config },
     known: { ...known, ...known.blockForm?.(config, block) },
@@ -103,16 +111,16 @@ function ofBlock({ known, own, config, ...names }: BothNames, block: number): Bo
   };
 }
 
-const blockOf = (name: string, start: string): readonly string[] =>
+const splitBlockName = (name: string, start: string): readonly string[] =>
   name.startsWith(start) ? (/^(\d+)\.(.+)$/.exec(name.slice(start.length)) ?? []) : [];
 
-/** A name as a checkpoint has it, and as others would. */
+/** A name in the checkpoint's spelling, and in the spellings of other published checkpoints. */
 const spellings = (name: string, { aliases = {} }: Architecture): readonly string[] => [
   name,
   ...Object.entries(aliases).map(([part, other]) => `.${name}`.replace(other, part).slice(1)),
 ];
 
-/** The place of a name below a block, and the expert that it tells. */
+/** Location of a tensor below a block, and the number of its expert. */
 function placeBelow(
   places: Places,
   name: string,
@@ -121,18 +129,18 @@ function placeBelow(
   for (const one of spellings(name, known)) {
     const place = places.get(one);
     const [, expert] = /\bexperts\.(\d+)\./.exec(one) ?? [];
-    const ofAll = places.get(one.replace(/\bexperts\.\d+\./, 'experts.*.'));
+    const sharedPlace = places.get(one.replace(/\bexperts\.\d+\./, 'experts.*.'));
     if (place !== undefined) {
       return { place };
     }
-    if (ofAll !== undefined) {
-      return { place: ofAll, expert: Number(expert) };
+    if (sharedPlace !== undefined) {
+      return { place: sharedPlace, expert: Number(expert) };
     }
   }
   return undefined;
 }
 
-/** Pieces under their full names, multiplied with their factors; the conversion leaves the kind of some out. */
+/** Adds full names and conversion factors. The conversion omits the kind of some names. */
 function named(
   pieces: readonly Piece[],
   before: string,

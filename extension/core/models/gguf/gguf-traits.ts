@@ -7,77 +7,91 @@ import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import type { RoleNames } from './gguf-roles';
 
-/** What a file says of its blocks. */
+/** Header, tensors and sizes of a GGUF file. */
 export interface GgufSource {
   readonly keys: GgufKeys;
   readonly tensors: ReadonlyMap<string, LazyTensor>;
   readonly sizes: GgufBlocks;
-  /** `layer_types` of config.json, where the file tells. */
+  /** `layer_types` of config.json, or empty if the file doesn't describe them. */
   readonly types: readonly string[];
 }
 
-/** What llama.cpp takes for granted of a family whose blocks take turns. */
+/** Defaults of llama.cpp for a family that alternates sliding-window and full attention. */
 export interface GgufWindows {
-  /** Of so many blocks the last is not windowed, unless the file says otherwise. */
+  /** Number of blocks per period, unless the file says otherwise. The last has full attention. */
   readonly period: number;
-  /** Whether the file counts positions on both sides, and config.json those on one. */
+  /** True if the file stores the window on both sides, and config.json on one side. */
   readonly bothSides?: boolean;
-  /** Whether the first of so many is not windowed instead. */
+  /** True if the first block of a period has full attention instead. */
   readonly fullFirst?: boolean;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
   /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise; or that of others, never scaled. */
   readonly ownRotary: boolean | 'unscaled';
-  /** Whether windowed blocks may turn another share of their heads. */
+  /** True if windowed blocks may rotate a different share of their heads. */
   readonly ownShare?: boolean;
-  /** Whether a model may have none. */
+  /** True if a model may have no windows. */
   readonly mayLack?: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
   readonly scaledByWidthAt?: number;
-  /** Whether llama.cpp ends where all blocks have a window. */
+  /** True if llama.cpp aborts when all blocks have a window. */
   readonly needsFull?: boolean;
   /** Number of blocks of the one size that has windows at all. */
   readonly onlyAt?: number;
 }
 
-/** How a family differs in what its header says. */
+/** Properties of a GGUF architecture's header that differ between families. */
 export interface GgufTraits {
-  /** What `layer_types` calls blocks with a mixer instead of attention. */
+  /**
+   * Value of `layer_types` for blocks with an SSM or linear-attention layer instead of attention.
+   */
   readonly mixed?: string;
-  /** Whether keys and values come from a latent, so that heads are told by other keys. */
+  /** True for multi-head latent attention (MLA), whose head sizes have other keys. */
   readonly isLatent?: boolean;
-  /** Whether such keys and values stay in one matrix, as if each head had its own. */
+  /**
+   * True if the latent's expansion to keys and values stays in one tensor, stored as plain
+   * multi-head attention.
+   */
   readonly joinsLatent?: boolean;
-  /** Whether the values of heads are of a size of their own. */
+  /** True if value heads have their own size. */
   readonly ownValueSize?: boolean;
-  /** Numbers of blocks by which llama.cpp tells that queries have no latent. */
+  /** Numbers of blocks for which llama.cpp assumes that queries have no latent. */
   readonly plainQueriesAt?: readonly number[];
-  /** Fields of config.json that the conversion has settled. */
+  /** Fields of config.json that are constant after the conversion. */
   readonly settled?: Readonly<Record<string, unknown>>;
-  /** Fields of config.json that follow from several keys, or from which tensors there are. */
+  /** Fields of config.json that depend on several keys, or on which tensors exist. */
   readonly describe?: (
     source: GgufSource,
   ) => Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
   /** Lists with a flag for each block, by key. */
   readonly blockFlags?: Readonly<Record<string, (config: ModelConfig, block: number) => boolean>>;
   readonly windows?: GgufWindows;
-  /** Whether llama.cpp takes the embedding as the head, and reads no other. */
+  /** True if llama.cpp always uses the token embedding as LM head. */
   readonly tiesHead?: boolean;
-  /** Whether llama.cpp takes fewer heads than fill the stream; it loads no other families so. */
+  /**
+   * True if llama.cpp accepts heads whose total size is smaller than the hidden size. It rejects
+   * other such families.
+   */
   readonly takesFewerHeads?: boolean;
-  /** Whether key/value heads and channels differ from block to block. */
+  /** True if key/value heads and channels differ between blocks. */
   readonly sizesDiffer?: boolean;
-  /** Whether llama.cpp loads blocks of one size alone, though files list their sizes. */
+  /** True if llama.cpp only loads blocks of one size, although files list a size per block. */
   readonly needsOneSize?: boolean;
-  /** Whether the file says which blocks attend as every n-th, or by flags, and not by their key/value heads. */
+  /**
+   * True if the file marks attention blocks by an interval or by flags, rather than by their
+   * key/value heads.
+   */
   readonly byInterval?: boolean;
-  /** Whether any blocks may have experts, which their tensors tell. */
+  /** True if any block may have experts, recognized by its tensors. */
   readonly sparseByTensors?: boolean;
-  /** Whether the file has shares of the rotary dimensions for places in images, which texts don't need. */
+  /**
+   * True if the file lists the shares of rotary dimensions for image positions, which text doesn't
+   * need.
+   */
   readonly hasSections?: boolean;
-  /** Whether a block has one sublayer: a mixer, attention or a feed-forward. */
+  /** True if a block has a single sublayer: an SSM layer, attention or an MLP. */
   readonly hasSingles?: boolean;
-  /** Sizes are lists with 0 for what a block lacks. */
+  /** True if sizes are lists with 0 for sublayers that a block lacks. */
   readonly mayLackSublayers?: boolean;
   /** Further fields of config.json that are keys of the header. */
   readonly fields?: Readonly<Record<string, string>>;
@@ -85,45 +99,54 @@ export interface GgufTraits {
   readonly unrotatedEvery?: number;
   /** Key of a number n: every n-th block has experts. */
   readonly sparseEvery?: string;
-  /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
+  /** True if the weights of chosen experts are normalized when the file doesn't say. */
   readonly normsExpertWeights?: boolean;
-  /** Whether the file says what turns scores of experts into weights, and whether these are divided by their sum. */
-  readonly saysGating?: boolean;
-  /** Whether llama.cpp reads rotary tables for short texts and for long ones. */
+  /**
+   * True if the file stores the activation of router scores, and whether expert weights are
+   * normalized.
+   */
+  readonly storesGating?: boolean;
+  /** True if llama.cpp reads rotary factors for short and for long texts. */
   readonly readsLengthFactors?: boolean;
-  /** Whether what stands around sublayers can be written. */
+  /** True if block ends, such as Gemma 3n's AltUp, can be written. */
   readonly writesEnds?: boolean;
-  /** Whether llama.cpp wants keys and values also of blocks that read others'. */
+  /** True if llama.cpp requires keys and values in blocks that share those of others. */
   readonly wantsAllKeys?: boolean;
-  /** Whether blocks with windows have heads of a size of their own, and others turn a share of theirs. */
+  /**
+   * True if windowed blocks have their own head size, and other blocks rotate only a share of
+   * theirs.
+   */
   readonly hasOwnWindowHeads?: boolean;
-  /** Whether llama.cpp reads two linear layers behind the pooling. */
+  /** True if llama.cpp reads two linear layers after pooling. */
   readonly hasDense?: boolean;
-  /** Kind of tokenizer, where that is not told by the folder's. */
+  /** Kind of tokenizer, if the folder's tokenizer doesn't determine it. */
   readonly tokenizer?: 'gemma4';
-  /** Activations that llama.cpp computes alike; that of the family's configuration class alone when absent. */
+  /**
+   * Activations that llama.cpp computes identically. Defaults to the one of the family's
+   * configuration class.
+   */
   readonly activations?: readonly string[];
-  /** Parts of the architecture that the keys of a file decide. */
+  /** Parts of the architecture that depend on the file's keys. */
   readonly adapt?: (keys: GgufKeys) => Partial<Architecture>;
   /** Further floats and flags of the header, by key. */
   readonly header?: (
     config: ModelConfig,
     architecture: Architecture,
   ) => Readonly<Record<string, number | boolean>>;
-  /** Whether llama.cpp takes a table of divisors of the rotary frequencies; yes when absent. */
+  /** True (default) if llama.cpp reads a table of divisors of the rotary frequencies. */
   readonly readsFactors?: boolean;
-  /** Whether the bounds of yarn's ramp are integers; yes when absent. */
+  /** True (default) if the bounds of YaRN's ramp are integers. */
   readonly roundsYarn?: boolean;
 }
 
-/** Experts chosen by σ(scores) and a bias, beside shared ones. */
+/** Fields of experts chosen by sigmoid scores plus a bias, with shared experts. */
 export const sharedExpertFields = {
   n_shared_experts: 'expert_shared_count',
   routed_scaling_factor: 'expert_weights_scale',
   norm_topk_prob: 'expert_weights_norm',
 } as const;
 
-/** The same behind dense blocks. */
+/** Fields of MoE layers after leading dense blocks. */
 export const deepseekExperts = {
   fields: { first_k_dense_replace: 'leading_dense_block_count', ...sharedExpertFields },
 } as const;
@@ -137,7 +160,7 @@ function readQueryGrowth(keys: GgufKeys): QueryGrowth | undefined {
 }
 
 /** Of DeepSeek's latent attention (src/models/deepseek2.cpp). */
-export const latentOfDeepseek = {
+export const deepseekLatent = {
   isLatent: true,
   plainQueriesAt: [26, 27],
   adapt: (keys: GgufKeys) => ({ queryGrowth: () => readQueryGrowth(keys) }),
@@ -156,24 +179,27 @@ export const granite = {
   interleaved: true,
 } as const;
 
-/** How the conversion to GGUF treats a family. */
+/** Conversion of a Hugging Face family to GGUF. */
 export interface GgufFamily extends GgufTraits {
   readonly modelType: string;
-  /** Fields of config.json that tell such folders from others of that type. */
-  readonly told?: ConfigFields;
-  /** Families that files of the same architecture may be of, which their headers tell. */
-  readonly others?: readonly (GgufFamily & { readonly isOf: (keys: GgufKeys) => boolean })[];
-  /** Other families of folders that become this one. */
+  /** Fields of config.json that distinguish these folders from others of the same type. */
+  readonly matchingFields?: ConfigFields;
+  /** Other families with the same GGUF architecture, distinguished by the header. */
+  readonly others?: readonly (GgufFamily & { readonly matches: (keys: GgufKeys) => boolean })[];
+  /** Other `model_type`s that convert to this architecture. */
   readonly alsoFrom?: readonly string[];
-  /** The family where the file has experts. */
+  /** `model_type` if the file has experts. */
   readonly withExperts?: string;
-  /** Whether folders with experts become this one, of two that are alike. */
-  readonly ofExperts?: boolean;
+  /** True to prefer this architecture for folders with experts, if two architectures match. */
+  readonly prefersExperts?: boolean;
   /** Fields of config.json, each with the one value that llama.cpp computes. */
   readonly demands?: (config: ModelConfig) => Readonly<Record<string, unknown>>;
-  /** What the conversion multiplies weights with, by part, where so many blocks are left. */
+  /**
+   * Factors that the conversion multiplies weights with, by tensor, for the given number of
+   * remaining blocks.
+   */
   readonly factors?: (config: ModelConfig, blocks: number) => Readonly<Record<string, number>>;
-  /** The family where experts are chosen by σ(scores). */
+  /** `model_type` if experts are chosen by sigmoid scores. */
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
@@ -181,11 +207,13 @@ export interface GgufFamily extends GgufTraits {
   readonly halved?: boolean;
   /** Names of roles that differ from those of other families. */
   readonly names?: RoleNames;
-  /** Whether gate and up are apart, where folders have them in one matrix. */
+  /** True if the file stores gate and up separately, and folders in one tensor. */
   readonly splitsGateUp?: boolean;
-  /** Parts of names that are spelled otherwise than their kind tells. */
+  /** Tensor names that deviate from the pattern of their kind. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
+  /**
+   * Prefix of the names of SSM tensors, and the change that the conversion makes to their layout.
+   */
   readonly mixer?: {
     readonly module?: string;
     readonly form?: (known: MixerForm, config: ModelConfig) => MixerForm;

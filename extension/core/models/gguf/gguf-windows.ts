@@ -1,9 +1,9 @@
-import { furtherBlocksOf, readBlockCount } from './gguf-blocks';
+import { countFurtherBlocks, readBlockCount } from './gguf-blocks';
 import { ggufFields, windowPattern } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufWindows } from './gguf-traits';
 
-/** Size of the windows, where there are any, and `layer_types` of config.json. */
+/** Size of the sliding window, if any, and `layer_types` of config.json. */
 export async function describeWindows(
   keys: GgufKeys,
   windows: GgufWindows,
@@ -14,7 +14,7 @@ export async function describeWindows(
 }> {
   const pattern = await readPattern(keys, windows, blocks);
   return {
-    sliding_window: hasWindows(windows, blocks) ? windowOf(keys, windows) : null,
+    sliding_window: hasWindows(windows, blocks) ? readWindow(keys, windows) : null,
     layer_types: Array.from({ length: blocks }, (_, block) =>
       isWindowed(pattern, block) ? 'sliding_attention' : 'full_attention',
     ),
@@ -25,19 +25,19 @@ export async function describeWindows(
 type Pattern = readonly boolean[] | number;
 const nowhere: Pattern = 1;
 
-function windowOf(keys: GgufKeys, { size = 0, bothSides = false }: GgufWindows): number {
+function readWindow(keys: GgufKeys, { size = 0, bothSides = false }: GgufWindows): number {
   const positions = keys.numberIfPresent(ggufFields.sliding_window) ?? size;
   return bothSides ? Math.trunc(positions / 2) : positions;
 }
 
-/** Whether llama.cpp has windows in a model of so many blocks. */
+/** True if llama.cpp uses windows in a model with this number of blocks. */
 export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
   onlyAt === undefined || blocks === onlyAt;
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
   const pattern =
-    (await keys.flags(windowPattern, blocks, furtherBlocksOf(keys))) ?? windows.period;
-  if (windowOf(keys, windows) === 0 || !hasWindows(windows, blocks)) {
+    (await keys.flags(windowPattern, blocks, countFurtherBlocks(keys))) ?? windows.period;
+  if (readWindow(keys, windows) === 0 || !hasWindows(windows, blocks)) {
     return nowhere;
   }
   return windows.fullFirst === true && typeof pattern === 'number'
@@ -52,10 +52,11 @@ function isWindowed(pattern: Pattern, block: number): boolean {
 }
 
 /**
- * Whether each block that stays is windowed; undefined where the period of the source still tells.
- * @param kept source block of each block that stays
+ * Flag of each remaining block, true if its attention has a window. Returns undefined if the
+ * source's period still describes them.
+ * @param kept source block of each remaining block
  */
-export async function keptWindows(
+export async function remainingWindowFlags(
   keys: GgufKeys,
   windows: GgufWindows,
   kept: readonly number[],

@@ -6,19 +6,22 @@ import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { MixerNames } from '../transformer/architecture';
 import { allRows } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { partAndKind, placeModule, placeTensor } from './placing';
-import type { BothNames, Place, Places } from './placing';
+import { partAndKind, placeModule, placeTensor } from './tensor-placement';
+import type { BothNames, Place, Places } from './tensor-placement';
 
-/** Where the tensors of a block's mixer lie in the file, each list of its parts in the same order on both sides. */
+/**
+ * Adds the locations of the tensors of a block's SSM or linear-attention layer. Both sides list
+ * them in the same order.
+ */
 export function placeMixer(places: Places, names: BothNames): void {
   const [from, to] = [names.known.mixer, names.own.mixer];
   if (from === undefined || to === undefined) {
     return;
   }
   const [form, formInFile] = [from.form(names.config), to.form(names.config)];
-  const [parts, inFile] = [namesOfParts(from, form), namesOfParts(to, formInFile)];
+  const [parts, inFile] = [partNames(from, form), partNames(to, formInFile)];
   placeLinears(places, form, formInFile, parts.linears, inFile.linears);
-  const turned = turnedHeads(form, formInFile);
+  const headOrder = valueHeadOrder(form, formInFile);
   for (const [i, name] of parts.convolutions.entries()) {
     const part = inFile.convolutions[i];
     placeModule(places, name, part, (tensor) => {
@@ -31,7 +34,7 @@ export function placeMixer(places: Places, names: BothNames): void {
             : parts.convolutions.length > 1
               ? [1, channels, 1, rest.at(-1) ?? 1]
               : [channels, rest.at(-1) ?? 1],
-        rows: ordered(tensor, turned?.mixed),
+        rows: ordered(tensor, headOrder?.mixed),
       };
     });
   }
@@ -51,17 +54,20 @@ export function placeMixer(places: Places, names: BothNames): void {
         ...(isColumn ? { shape: [...tensor.shape, 1] } : {}),
         ...(isFactors ? { changed: (value: number) => -Math.exp(value) } : {}),
         ...(form.kind === 'delta-rule' && tensor.shape.length === 1
-          ? { rows: ordered(tensor, turned?.single) }
+          ? { rows: ordered(tensor, headOrder?.single) }
           : {}),
       })),
     );
   }
 }
 
-/** Full names below the block, by the lists of a mixer's parts; of tensors with what is behind the dot. */
+/**
+ * Names below the block for each list of tensors. Names of single tensors include the part after
+ * the dot.
+ */
 type PartNames = Readonly<Record<keyof MixerParts, readonly string[]>>;
 
-function namesOfParts({ module }: MixerNames, form: MixerForm): PartNames {
+function partNames({ module }: MixerNames, form: MixerForm): PartNames {
   const named = (name: string): LazyTensor => ({
     ...{ name: module === '' ? name : `${module}.${name}`, dtype: 'F32', shape: [] },
     ...{ file: '', offset: 0, length: 0 },
@@ -101,21 +107,21 @@ function placeLinears(
     }
     return;
   }
-  const turned = turnedHeads(form, formInFile);
-  const orders = [turned?.mixed, turned?.wide, turned?.single, turned?.single];
+  const headOrder = valueHeadOrder(form, formInFile);
+  const orders = [headOrder?.mixed, headOrder?.wide, headOrder?.single, headOrder?.single];
   for (const [i, name] of names.entries()) {
     const isOutput = i === names.length - 1;
     placeModule(places, name, inFile[i], (tensor) => ({
       rows:
-        isOutput && turned !== undefined
-          ? allRows(tensor).rows.map((rows) => ({ ...rows, columns: turned.wide }))
+        isOutput && headOrder !== undefined
+          ? allRows(tensor).rows.map((rows) => ({ ...rows, columns: headOrder.wide }))
           : ordered(tensor, isOutput ? undefined : orders[i]),
       ...scaled(form, i),
     }));
   }
 }
 
-/** Factors that a family has beside the weights of its mixers, and the file in them. */
+/** Factors that the conversion multiplies into the weights of SSM layers. */
 function scaled(form: MixerForm, linear: number): Partial<RowsOfTensor> {
   if (form.kind !== 'state-space' || form.scales === undefined) {
     return {};
@@ -142,13 +148,17 @@ function splitHeads(
 ): ReturnType<Place> {
   const wide = (valueHeads / keyHeads) * valueDim;
   const perHead = 2 * keyDim + 2 * wide;
-  const rowsOf = (start: number, size: number): number[] =>
+  const rowRange = (start: number, size: number): number[] =>
     Array.from(
       { length: keyHeads * size },
       (_, row) => Math.floor(row / size) * perHead + start + (row % size),
     );
-  const mixed = [...rowsOf(0, keyDim), ...rowsOf(keyDim, keyDim), ...rowsOf(2 * keyDim, wide)];
-  return [[queryKeyValue, mixed] as const, [gate, rowsOf(2 * keyDim + wide, wide)] as const].map(
+  const mixed = [
+    ...rowRange(0, keyDim),
+    ...rowRange(keyDim, keyDim),
+    ...rowRange(2 * keyDim, wide),
+  ];
+  return [[queryKeyValue, mixed] as const, [gate, rowRange(2 * keyDim + wide, wide)] as const].map(
     ([name, source]) => {
       const [part] = partAndKind(`${name}.weight`);
       return {
@@ -161,8 +171,8 @@ function splitHeads(
 
 type Order = (row: number) => number;
 
-/** Where value heads take turns over the key heads in the file, and not in the folder. */
-function turnedHeads(
+/** Order of value heads if the file interleaves them over the key heads, and the folder doesn't. */
+function valueHeadOrder(
   form: MixerForm,
   inFile: MixerForm,
 ): { readonly single: Order; readonly wide: Order; readonly mixed: Order } | undefined {

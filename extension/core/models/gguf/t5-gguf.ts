@@ -13,7 +13,7 @@ import type { ParsedFamily } from '../model-family';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
-import { activationOf, t5Towers, t5Words } from '../seq2seq/t5';
+import { readActivation, t5Towers, t5Words } from '../seq2seq/t5';
 import type { Towers } from '../seq2seq/t5';
 import { branchNames, namePairs } from './gguf-names';
 import { blockRoles, renamed } from './gguf-roles';
@@ -66,11 +66,11 @@ const towerRoles: Roles = {
 
 /** The towers under the names of GGUF files. */
 function towersInGguf({ encoder, decoder }: Towers): Towers {
-  const inGguf = <Tower extends Towers['encoder']>(tower: Tower, prefix: string): Tower => ({
+  const renameTower = <Tower extends Towers['encoder']>(tower: Tower, prefix: string): Tower => ({
     ...renamed(tower, towerRoles, branchNames(tower, { names: { 'attention.output': 'attn_o' } })),
     ...{ prefix, blocks: 'blk' },
   });
-  return { encoder: inGguf(encoder, 'enc.'), decoder: inGguf(decoder, 'dec.') };
+  return { encoder: renameTower(encoder, 'enc.'), decoder: renameTower(decoder, 'dec.') };
 }
 
 const [words, head] = ['token_embd', 'output'] as const;
@@ -78,13 +78,13 @@ const [words, head] = ['token_embd', 'output'] as const;
 /** Returns the name in a GGUF file of a folder's tensor; undefined if it has none. */
 export function t5PlaceInGguf(config: ConfigFields): (name: string) => string | undefined {
   const towers = t5Towers(config, false);
-  const inFile = towersInGguf(towers);
+  const fileTowers = towersInGguf(towers);
   const outside = new Map<string, string>([
     ...t5Words.map((name) => [name, words] as const),
     ['lm_head', head],
   ]);
   const pairs = (['encoder', 'decoder'] as const).map((side) => {
-    const [known, own] = [towers[side], inFile[side]];
+    const [known, own] = [towers[side], fileTowers[side]];
     outside.set(`${known.prefix}${known.finalNorm}`, `${own.prefix}${own.finalNorm}`);
     const parts = new Map(
       namePairs(known, own, towerRoles).map(([part, below]) => [below, part] as const),
@@ -203,7 +203,7 @@ export async function readT5Gguf(
   const text = JSON.stringify({
     ...named,
     architectures: describePooling(keys),
-    hidden_act: activationOf(projection),
+    hidden_act: readActivation(projection),
     relative_attention_max_distance: farthestInGguf,
     pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
     // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.

@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SublayerKind } from '../model-summary';
-import { prunableWidth, isPlain, inputCuts, outputCuts } from '../narrow/width';
-import type { Places, Width } from '../narrow/width';
+import { prunableWidth, isPlain, inputCuts, outputCuts } from '../width-pruning/width';
+import type { Places, Width } from '../width-pruning/width';
 import { biasGateTensors } from '../parts/gated-bias';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';

@@ -2,7 +2,7 @@ import type { Dimension } from '../../onnx/graph-builder';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { withPatches } from '../patch/patched-layout';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
-import { withFormFiles, withForms } from '../transformer/linear-layers';
+import { withEncodingFiles, withEncodings } from '../transformer/linear-layers';
 import { ComposedModel } from './composed-model';
 import type { Sublayer } from './sublayer-list';
 
@@ -26,10 +26,10 @@ export abstract class BlockModel<
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Self {
     const { keepsCache } = this;
-    const all = { sublayers: this.sublayers, outer: this.outer, keepsCache };
-    const { summary, sublayers, outer } = withForms(this.summary, all, forms);
-    const files = withFormFiles(this.files, forms);
-    return this.remade(summary, files, this.layoutWith(sublayers, outer));
+    const all = { sublayers: this.sublayers, embeddingAndHead: this.embeddingAndHead, keepsCache };
+    const { summary, sublayers, embeddingAndHead } = withEncodings(this.summary, all, forms);
+    const files = withEncodingFiles(this.files, forms);
+    return this.remade(summary, files, this.layoutWith(sublayers, embeddingAndHead));
   }
 
   /** @throws UserError if there is no such sublayer. */
@@ -37,6 +37,6 @@ export abstract class BlockModel<
     const { keepsCache, summary: before } = this;
     const all = { summary: before, files: this.files, sublayers: this.sublayers, keepsCache };
     const { summary, files, sublayers } = withPatches(all, patches);
-    return this.remade(summary, files, this.layoutWith(sublayers, this.outer));
+    return this.remade(summary, files, this.layoutWith(sublayers, this.embeddingAndHead));
   }
 }

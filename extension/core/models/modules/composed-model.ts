@@ -14,22 +14,22 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
+import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
 import { stream } from '../model-emitter';
 import type { EmitOptions, ModelEmitter, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { endLinears, endSides } from '../parts/block-end';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { ExpertTensors } from '../transformer/part-tensors';
 import type { RoutedRows, SublayerModule } from './sublayer';
 import { outputName } from '../transformer/carried-streams';
-import { outerMatricesOf } from '../transformer/outer-matrices';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import { describeEmbeddingAndHead } from '../transformer/embedding-and-head';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { requireRunnableTensors } from '../transformer/runnable';
 import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
-import { costsOf } from './costs';
+import { runningCosts } from './costs';
 
 /** Output of a sublayer: an input and an output of a graph cannot share a name. */
 const nextStream = 'next';
@@ -91,7 +91,7 @@ export abstract class ComposedModel<
   /** Every side value of the prologue. */
   public abstract get sideValues(): readonly SideValue[];
   public abstract get sublayers(): readonly Module[];
-  public abstract get outer(): OuterLinears;
+  public abstract get embeddingAndHead(): EmbeddingAndHead;
   /** True if attention caches keys and values for later tokens. */
   protected abstract get keepsCache(): boolean;
   /** True if the attention of sublayer `index` caches keys and values for later tokens. */
@@ -101,7 +101,7 @@ export abstract class ComposedModel<
   protected abstract get prologueCosts(): RunningCosts;
   protected abstract get epilogueCosts(): RunningCosts;
   /** Stored tensors outside the sublayers. */
-  protected abstract get outerTensors(): readonly LazyTensor[];
+  protected abstract get embeddingAndHeadTensors(): readonly LazyTensor[];
   protected abstract get outputShape(): readonly Dimension[] | undefined;
   /** Emits the state and side values in front of the first sublayer, from the declared inputs. */
   public abstract emitInputs(graph: GraphBuilder): { state: Values; side: Values };
@@ -121,7 +121,10 @@ export abstract class ComposedModel<
   public abstract emitEpilogue(graph: GraphBuilder, hidden: Value, side: Values): Value;
   /** Names of the side values that sublayer `index` reads. */
   public abstract sidesOf(index: number): readonly string[];
-  public abstract layoutWith(sublayers: readonly Module[], outer: OuterLinears): Layout;
+  public abstract layoutWith(
+    sublayers: readonly Module[],
+    embeddingAndHead: EmbeddingAndHead,
+  ): Layout;
   public abstract remade(summary: ModelSummary, files: readonly string[], layout: Layout): Self;
 
   /** Names of the values of the state that sublayer `index` reads. */
@@ -159,7 +162,7 @@ export abstract class ComposedModel<
   /** Tensors and linear layers of a part that runs even if sublayer `index` is skipped. */
   public skippedCosts(index: number): RunningCosts | undefined {
     const { stayingTensors, ends } = this.at(index);
-    return stayingTensors.length === 0 ? undefined : costsOf(stayingTensors, endLinears(ends));
+    return stayingTensors.length === 0 ? undefined : runningCosts(stayingTensors, endLinears(ends));
   }
 
   public sublayerCosts(index: number): RunningCosts {
@@ -250,8 +253,8 @@ export abstract class ComposedModel<
     return stream;
   }
 
-  public get outerMatrices(): readonly OuterMatrix[] {
-    return outerMatricesOf(this.outer);
+  public get embeddingAndHeadMatrices(): readonly EmbeddingOrHead[] {
+    return describeEmbeddingAndHead(this.embeddingAndHead);
   }
 
   public abstract withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Self;
@@ -259,7 +262,7 @@ export abstract class ComposedModel<
 
   public requireRunnable(): void {
     requireRunnableTensors([
-      ...this.outerTensors,
+      ...this.embeddingAndHeadTensors,
       ...this.sublayers.flatMap(({ floatTensors }) => floatTensors),
     ]);
   }
@@ -379,7 +382,10 @@ export class ComposedSublayer implements LayeredSublayer {
   public get summed(): Step & { readonly part: BuilderPart } {
     const { model, index } = this;
     const { summary, files, sublayers } = model;
-    const layout = model.layoutWith(sublayers.with(index, this.module.upToSum), model.outer);
+    const layout = model.layoutWith(
+      sublayers.with(index, this.module.upToSum),
+      model.embeddingAndHead,
+    );
     const { part, next, mask } = model.remade(summary, files, layout).sublayer(index);
     return {
       part: { ...part, key: `${part.key}.summed` },

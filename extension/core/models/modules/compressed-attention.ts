@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { maskedScore } from '../parts/causal-mask';
 import { emitCompressed, emitEnded } from '../parts/compressed/compressor';
 import type { Compressing } from '../parts/compressed/compressor';
@@ -11,7 +11,7 @@ import type {
   Compressor,
 } from '../parts/compressed/compressed-parts';
 import { emitChoice } from '../parts/compressed/indexer';
-import { emitTurnedBack, emitTurnedEnd } from '../parts/compressed/turned-end';
+import { emitTurnedBack, emitTurnedEnd } from '../parts/compressed/rotary-end';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';

@@ -1,12 +1,20 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formFlops, formMemory, formWeights, needsRepacking } from '../forms/form-facts';
+import {
+  encodingFlops,
+  encodingMemory,
+  encodingWeights,
+  needsRepacking,
+} from '../encodings/encoding-facts';
 import type { Linear } from '../parts/linear';
 import { storedTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
 
 /** Costs of a session over tensors that are stored as floats, which are widened to float32, and over encoded linear layers. */
-export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[]): RunningCosts {
+export function runningCosts(
+  stored: readonly LazyTensor[],
+  linears: readonly Linear[],
+): RunningCosts {
   const floatBytes = (tensors: readonly LazyTensor[]): number =>
     tensors.reduce(
       (sum, { shape }) => sum + elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
@@ -14,7 +22,7 @@ export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[
     );
   const forms = linears.flatMap(({ form }) => form ?? []);
   return {
-    bytes: forms.reduce((sum, form) => sum + formMemory(form), floatBytes(stored)),
+    bytes: forms.reduce((sum, form) => sum + encodingMemory(form), floatBytes(stored)),
     mappedBytes: floatBytes(stored.filter(isMapped)),
     needsPrepacking: forms.some(needsRepacking),
   };
@@ -22,7 +30,7 @@ export function costsOf(stored: readonly LazyTensor[], linears: readonly Linear[
 
 /** Costs of a table whose rows are read from the mapped file, unless it has to be unpacked first. */
 export function lookupCosts(table: Linear): RunningCosts {
-  const costs = costsOf(storedTensors(table), [table]);
+  const costs = runningCosts(storedTensors(table), [table]);
   return table.form === undefined && table.weight.packed !== undefined
     ? costs
     : { ...costs, mappedBytes: costs.bytes };
@@ -36,7 +44,7 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 /** Returns the number of weights that a tensor of these layers represents. */
 export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
   const encodedCounts = new Map(
-    linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]),
+    linears.flatMap(({ form }) => [...((form && encodingWeights(form)) ?? [])]),
   );
   return (tensor) => encodedCounts.get(tensor) ?? elementCount(tensor.shape);
 }
@@ -45,6 +53,6 @@ export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) 
 export const linearFlops = (linears: readonly Linear[]): number =>
   linears.reduce(
     (sum, { weight, form }) =>
-      sum + (form === undefined ? 2 * elementCount(weight.shape) : formFlops(form)),
+      sum + (form === undefined ? 2 * elementCount(weight.shape) : encodingFlops(form)),
     0,
   );

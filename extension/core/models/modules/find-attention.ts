@@ -73,7 +73,7 @@ function findAttention(
   tensors: TensorFinder,
   prefix: string,
   shape: AttentionShape,
-  keysOf?: { readonly block: number; readonly prefix: string },
+  sharedKeys?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
   const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
   const { outputBias, normsValues, difference } = names;
@@ -91,7 +91,7 @@ function findAttention(
   };
   return {
     ...findWiring(names.wiring, tensors, prefix, hiddenSize),
-    ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
+    ...findQueryKeyValue(names, biases, tensors, prefix, shape, sharedKeys),
     ...(normsValues === true ? { normsValues } : {}),
     output: withBias(
       tensors.linear(`${prefix}${output}`, hiddenSize, numHeads * valueDim, biases.attentionOutput),
@@ -107,7 +107,7 @@ function findAttention(
               ? { query: {}, key: {} }
               : {
                   query: queryKeyNorm(queryKeyNorms.query, numHeads),
-                  ...(keysOf === undefined
+                  ...(sharedKeys === undefined
                     ? { key: queryKeyNorm(queryKeyNorms.key, numKeyValueHeads) }
                     : {}),
                 },
@@ -150,28 +150,28 @@ function findQueryKeyValue(
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize, numHeads, numKeyValueHeads, headDim, ...shape }: AttentionShape,
-  keysOf: { readonly block: number; readonly prefix: string } | undefined,
+  sharedKeys: { readonly block: number; readonly prefix: string } | undefined,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms' | 'othersKeys'> {
   const { valueDim: ofValues, latent: sizes, gatesInQuery } = shape;
   if (latent === undefined || sizes === undefined) {
     const queries = gatesInQuery ? 2 * numHeads : numHeads;
     const widths = [queries * headDim, numKeyValueHeads * headDim, numKeyValueHeads * ofValues];
     const biases = [bias, key, bias];
-    if (keysOf !== undefined && !('fused' in queryKeyValue)) {
+    if (sharedKeys !== undefined && !('fused' in queryKeyValue)) {
       const [query = '', ...keyValue] = queryKeyValue;
       const projections = (from: string, names: readonly string[], first: number): Linear[] =>
         tensors.projections(from, names, widths.slice(first), hiddenSize, biases.slice(first));
       return {
         queryKeyValue: projections(prefix, [query], 0),
         othersKeys: {
-          block: keysOf.block,
-          keyValue: projections(keysOf.prefix, keyValue, 1),
+          block: sharedKeys.block,
+          keyValue: projections(sharedKeys.prefix, keyValue, 1),
           ...(norm === undefined
             ? {}
-            : { norm: tensors.norm(`${keysOf.prefix}${norm}`, hiddenSize) }),
+            : { norm: tensors.norm(`${sharedKeys.prefix}${norm}`, hiddenSize) }),
           ...(queryKeyNorms === undefined
             ? {}
-            : { keyNorm: tensors.norm(`${keysOf.prefix}${queryKeyNorms.key}`, headDim) }),
+            : { keyNorm: tensors.norm(`${sharedKeys.prefix}${queryKeyNorms.key}`, headDim) }),
         },
       };
     }
@@ -179,7 +179,7 @@ function findQueryKeyValue(
       queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),
     };
   }
-  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;
+  const { queryRank, keyValueRank, plainDim, rotaryDim, valueDim } = sizes;
   const linear = (name: string, out: number, input: number, hasBias = false): Linear =>
     tensors.linear(`${prefix}${name}`, out, input, hasBias);
   const queries =
@@ -204,7 +204,7 @@ function findQueryKeyValue(
   return {
     queryKeyValue: [
       ...queries,
-      linear(latent.keyValueDown, keyValueRank + turnedDim, hiddenSize, bias),
+      linear(latent.keyValueDown, keyValueRank + rotaryDim, hiddenSize, bias),
       ...keysAndValues(),
     ],
     latentNorms: {

@@ -1,11 +1,11 @@
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
-import { configOfLayerType, readRotary } from '../parts/rotary';
+import { layerTypeConfig, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
-import { sparsityOf } from '../parts/sparsity';
+import { sparsityThreshold } from '../parts/sparsity';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
-import { lacking, partsOf, partWiring } from '../transformer/block-parts';
+import { lacking, blockParts, partWiring } from '../transformer/block-parts';
 import type { FoundEnds } from '../transformer/find-ends';
 import { expertShape, findExperts, withCount } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
@@ -75,17 +75,17 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
       widths[`block.${block}.attention`],
     );
     if (rotary !== undefined && !rotaries.has(rotary)) {
-      const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
+      const seen = architecture.rotary === 'shared' ? config : layerTypeConfig(config, layerType);
       const pairing = {
         interleaved: architecture.interleavedRotary ?? false,
         reversed: architecture.reversedRotary ?? false,
       };
-      const rotaryDim = latent?.turnedDim ?? shape.headDim;
+      const rotaryDim = latent?.rotaryDim ?? shape.headDim;
       rotaries.set(rotary, readRotary(seen, rotaryDim, pairing, folder.config));
     }
     const find: Record<PartKind, () => Sublayer> = {
       attention: () => {
-        const keysBlock = architecture.keysOf?.(config, block);
+        const keysBlock = architecture.sharedKeysBlock?.(config, block);
         const slidingWindow = architecture.slidingWindow(config, block);
         const at = { block, placeOf, keysBlock, turns, slidingWindow, rotary };
         const found = findAnyAttention(own, config, tensors, at, shape);
@@ -109,7 +109,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         const sizes = { hidden: hiddenSize, inner };
         return new Mlp(block, feedforward, {
           ...findFeedforward(own.feedforward, biases, tensors, prefix, sizes),
-          ...sparsityOf(architecture.sparsity?.(config, block)),
+          ...sparsityThreshold(architecture.sparsity?.(config, block)),
         });
       },
     };
@@ -120,7 +120,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
       ends?.before({ block, prefix }),
     );
     starts.push(list.length);
-    const parts = partsOf(architecture, config, block);
+    const parts = blockParts(architecture, config, block);
     for (const [i, place] of parts.entries()) {
       list.add({
         block,

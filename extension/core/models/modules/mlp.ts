@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearRole } from '../matrix-encoding';
-import { prunableWidth, isPlain, linearSizes, inputCuts, outputCuts } from '../narrow/width';
-import type { Places, Width } from '../narrow/width';
+import { prunableWidth, isPlain, linearSizes, inputCuts, outputCuts } from '../width-pruning/width';
+import type { Places, Width } from '../width-pruning/width';
 import { emitActivation, sigmoidGelu } from '../parts/activations';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';

@@ -195,9 +195,11 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     normed: Value,
     { x, side, options }: BranchInput,
   ): Value {
-    const { expertMask, keptExperts } = options;
+    const { expertMask, remainingExperts } = options;
     const { shape, weights } =
-      keptExperts === undefined ? this : keepExperts(this.shape, this.weights, keptExperts);
+      remainingExperts === undefined
+        ? this
+        : keepExperts(this.shape, this.weights, remainingExperts);
     return emitMoe(
       graph,
       shape,
@@ -342,9 +344,9 @@ function keepExperts(
       runs.push({ start: expert, end: expert + 1 });
     }
   }
-  const keptRows = ([whole, ...others]: readonly LazyTensor[]): LazyTensor[] => {
+  const remainingRows = ([whole, ...others]: readonly LazyTensor[]): LazyTensor[] => {
     if (others.length > 0) {
-      throw new Error('a mixture that lacks experts is not divided again');
+      throw new Error('experts were already removed from this MoE layer');
     }
     return whole === undefined ? [] : runs.map(({ start, end }) => rowsOfTensor(whole, start, end));
   };
@@ -352,10 +354,10 @@ function keepExperts(
     shape: { ...shape, count: kept.length, perToken: Math.min(shape.perToken, kept.length) },
     weights: {
       ...weights,
-      router: keptRows(weights.router),
-      routerBias: keptRows(weights.routerBias),
-      choiceBias: keptRows(weights.choiceBias),
-      shareFactors: keptRows(weights.shareFactors),
+      router: remainingRows(weights.router),
+      routerBias: remainingRows(weights.routerBias),
+      choiceBias: remainingRows(weights.choiceBias),
+      shareFactors: remainingRows(weights.shareFactors),
       experts: weights.experts.filter((_, expert) => kept.includes(expert)),
     },
   };

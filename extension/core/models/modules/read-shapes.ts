@@ -49,7 +49,7 @@ export function readShapes(
     );
   }
   const { hiddenSize, headDim } = shape;
-  const queryDim = latent === undefined ? headDim : latent.plainDim + latent.turnedDim;
+  const queryDim = latent === undefined ? headDim : latent.plainDim + latent.rotaryDim;
   const norm = { kind: architecture.norm, epsilon: config.rms_norm_eps };
   const attention: AttentionShape = {
     ...shape,
@@ -96,7 +96,7 @@ interface OwnShapes {
 function latentSizes(latent: LatentShape | undefined): Partial<AttentionShape> {
   return latent === undefined
     ? {}
-    : { latent, headDim: latent.plainDim + latent.turnedDim, valueDim: latent.valueDim };
+    : { latent, headDim: latent.plainDim + latent.rotaryDim, valueDim: latent.valueDim };
 }
 
 function readHeads(

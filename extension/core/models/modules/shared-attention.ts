@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { emitActivation } from '../parts/activations';
 import { emitAdapted, sharedPartLinears } from '../parts/adapted';
 import type { Adapter, SharedParts } from '../parts/adapted';

@@ -4,7 +4,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearLayer, LinearRole } from '../matrix-encoding';
 import type { EmitOptions } from '../model-emitter';
 import type { ExpertSummary, SublayerKind } from '../model-summary';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { endTensors } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
 import type { Linear } from '../parts/linear';
@@ -17,7 +17,7 @@ import type { PartKind } from '../transformer/architecture';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { ExpertTensors } from '../transformer/part-tensors';
 import type { RunningCosts } from '../transformer/tapped-part';
-import { costsOf, linearFlops } from './costs';
+import { runningCosts, linearFlops } from './costs';
 import { emitWired } from './wiring';
 import type { BranchShape, Wiring } from './wiring';
 
@@ -200,7 +200,7 @@ export abstract class SublayerModule<
   }
 
   public get runningCosts(): RunningCosts {
-    return costsOf(this.tensors(storedTensors), this.linears);
+    return runningCosts(this.tensors(storedTensors), this.linears);
   }
 
   public emit(graph: GraphBuilder, given: SublayerInput): Value {

@@ -6,7 +6,7 @@ import type { ModelSummary } from '../model-summary';
 import type { ConfigFields } from '../transformer/config-layout';
 import { isPast } from './stream/cache-ports';
 import { rotatedPositions } from './stream/group-attention';
-import type { OnnxModel } from './stream/stream-of-graph';
+import type { OnnxModel } from './stream/graph-stream';
 
 /** Returns the model summary, including language model facts from the config files of the folder. */
 export function describe(model: OnnxModel, output: string, config: ConfigFields): ModelSummary {
@@ -39,7 +39,7 @@ export function readsCaches({ index }: OnnxModel): boolean {
 }
 
 /** Input that selects the If branch of this model. */
-export function settingsOf({ place, summary }: OnnxModel): Example {
+export function graphSettings({ place, summary }: OnnxModel): Example {
   const condition = place?.wrapping.condition;
   const port = summary.inputs.find(({ name }) => name === condition?.input);
   if (condition === undefined || port === undefined || !isArrayDType(port.dtype)) {

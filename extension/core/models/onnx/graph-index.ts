@@ -35,7 +35,7 @@ export interface SkipNorm {
   readonly sum: string;
 }
 
-export function skipNormOf(proto: NodeProto): SkipNorm | undefined {
+export function findSkipNorm(proto: NodeProto): SkipNorm | undefined {
   const norm = skipNorms[operatorName(proto)];
   if (norm === undefined) {
     return undefined;
@@ -112,7 +112,7 @@ export class GraphIndex {
     outer: Iterable<string> = [],
   ) {
     const unordered = graph.node.flatMap(split);
-    this.nodes = sort(unordered, file);
+    this.nodes = sortNodes(unordered, file);
     const given = new Set([...graph.input, ...graph.initializer].map(({ name }) => name));
     for (const node of this.nodes) {
       for (const output of node.outputs) {
@@ -278,7 +278,7 @@ export function isShape({ op }: GraphNode): boolean {
 function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
   const op = operatorName(proto);
   const outputs = proto.output.filter((name) => name !== '');
-  const skipNorm = skipNormOf(proto);
+  const skipNorm = findSkipNorm(proto);
   if (op === quantizedSum) {
     const present = (from: number, to: number): string[] =>
       proto.input.slice(from, to).filter((name) => name !== '');
@@ -336,7 +336,7 @@ function captures(proto: NodeProto): string[] {
 }
 
 /** Sorts nodes topologically (Kahn's algorithm). Already sorted nodes keep their order. */
-function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNode[] {
+function sortNodes(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNode[] {
   const makers = new Map<string, number>();
   for (const [index, { outputs }] of nodes.entries()) {
     for (const output of outputs) {

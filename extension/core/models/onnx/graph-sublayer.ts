@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Message } from '../../message';
 import type { ExpertMask, GraphPart, LayeredSublayer, Step, TappedStep } from '../layered-model';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import type { CutGraph } from './graph-stages';
 import type { GraphWidths } from './heads/graph-widths';
 import { lazyTensor } from './matrices/graph-linears';
@@ -10,7 +10,7 @@ import type { MaskedMixture } from './mixtures/mask-scores';
 import { portName } from './onnx-parts';
 import type { OnnxParts, Tap } from './onnx-parts';
 import type { ResidualBranch } from './stream/residual-stream';
-import type { OnnxModel } from './stream/stream-of-graph';
+import type { OnnxModel } from './stream/graph-stream';
 import type { Shape } from './values/shape-query';
 
 /** A cut graph, and what is found in it when it is asked for. */

@@ -28,7 +28,7 @@ export function tensorAttribute(node: NodeProto, name: string): TensorProto | un
 }
 
 /** Returns the name of an output, and adds it to the node if it is missing. */
-export function outputOf({ output }: NodeProto, place: number): string {
+export function outputName({ output }: NodeProto, place: number): string {
   while (output.length <= place) {
     output.push('');
   }

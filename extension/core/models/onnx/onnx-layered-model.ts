@@ -2,8 +2,8 @@ import { dirname } from 'node:path';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ConfigFields } from '../transformer/config-layout';
-import { configBeside } from './config-beside';
-import { describe, readsCaches, settingsOf } from './describe-graph';
+import { siblingConfig } from './sibling-config';
+import { describe, readsCaches, graphSettings } from './describe-graph';
 import type { Example } from '../model-input';
 import type {
   ExportedGraph,
@@ -14,7 +14,7 @@ import type {
   ModelOutput,
   Prologue,
 } from '../layered-model';
-import { fingerprintForms, requireLayers } from '../transformer/linear-layers';
+import { fingerprintEncodings, requireLayers } from '../transformer/linear-layers';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import { requirePlaces } from '../patch/patched-layout';
@@ -22,8 +22,8 @@ import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
 import { findGraphLinears } from './matrices/graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './matrices/graph-linears';
-import { findGraphOuter } from './matrices/graph-outer';
-import type { GraphOuter } from './matrices/graph-outer';
+import { findGraphEmbeddingAndHead } from './matrices/graph-embedding-and-head';
+import type { GraphEmbeddingOrHead } from './matrices/graph-embedding-and-head';
 import { cutGraph } from './graph-stages';
 import { GraphSublayer } from './graph-sublayer';
 import type { SublayerContext } from './graph-sublayer';
@@ -35,14 +35,14 @@ import type { MainOutput } from './stream/main-output';
 import { restoreNestedTensors } from './edits/node-edits';
 import { editMatrices } from './matrices/matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
-import type { OnnxModel } from './stream/stream-of-graph';
+import type { OnnxModel } from './stream/graph-stream';
 import { OnnxParts, portName } from './onnx-parts';
 import { patchBranches } from './edits/patch-branches';
 import { ValueShapes } from './values/value-shapes';
 import type { Shape } from './values/shape-query';
 import { say } from '../../message';
 import type { OnnxFile } from '../../checkpoints/onnx-file';
-import { eightBitError } from '../forms/form-facts';
+import { eightBitError } from '../encodings/encoding-facts';
 import { DataType } from '../../onnx/graph-builder';
 import { operatorName } from './graph-index';
 
@@ -66,7 +66,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   public readonly isCached: boolean;
   private readonly sublayers: readonly GraphSublayer[];
   private linears: GraphLinears | undefined;
-  private outer: readonly GraphOuter[] | undefined;
+  private matricesOutsideBlocks: readonly GraphEmbeddingOrHead[] | undefined;
   private shapes: ValueShapes | undefined;
   private readonly widths: GraphWidths;
 
@@ -100,7 +100,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
       streamShape: (index) => this.streamShape(index),
     };
     this.sublayers = source.branches.map((branch, i) => new GraphSublayer(context, branch, i));
-    this.settings = settingsOf(source);
+    this.settings = graphSettings(source);
     const rows = tableRows(source);
     this.inputs = source.summary.inputs
       .filter(({ name }) => this.settings[name] === undefined)
@@ -123,7 +123,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
         file,
       );
     }
-    const { fields } = await configBeside(dirname(source.summary.path));
+    const { fields } = await siblingConfig(dirname(source.summary.path));
     return OnnxLayeredModel.cutAll(source, fields);
   }
 
@@ -168,9 +168,9 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     return this.findLinears().layers.filter(({ sublayer }) => sublayer === index);
   }
 
-  public get outerMatrices(): readonly GraphOuter[] {
-    this.outer ??= findGraphOuter(this.source, this.cut);
-    return this.outer;
+  public get embeddingAndHeadMatrices(): readonly GraphEmbeddingOrHead[] {
+    this.matricesOutsideBlocks ??= findGraphEmbeddingAndHead(this.source, this.cut);
+    return this.matricesOutsideBlocks;
   }
 
   /** Matrices of sublayers that cannot take another form. */
@@ -180,7 +180,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
 
   /**
    * Returns this model with resized tensors.
-   * @param narrowing indices that each pruned sublayer keeps, by id
+   * @param widths indices that each pruned sublayer keeps, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,
@@ -193,16 +193,16 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): OnnxLayeredModel {
     const { file, place } = this.source;
-    const layers = [...this.findLinears().layers, ...this.outerMatrices];
+    const layers = [...this.findLinears().layers, ...this.embeddingAndHeadMatrices];
     requireLayers(layers, forms, file.path);
     const { file: edited, memory } = editMatrices(
       file,
-      place?.wrapping.outer ?? file.graph,
+      place?.wrapping.parentGraph ?? file.graph,
       layers,
       forms,
       this.valueShapes,
     );
-    const found = findLayers(edited, fingerprintForms(this.summary.fingerprint, forms));
+    const found = findLayers(edited, fingerprintEncodings(this.summary.fingerprint, forms));
     const { patches } = this.summary;
     const source = patches === undefined ? found : this.keepNames(found, patches);
     const all = new Map([...(this.source.memory ?? []), ...memory]);
@@ -274,7 +274,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
   private keepNames(found: OnnxModel, patches: PatchSpecs): OnnxModel {
     const { sublayers } = this.summary;
     if (found.branches.length !== sublayers.length) {
-      throw new Error(`other sublayers are found in ${found.file.path} beside patches`);
+      throw new Error(`patching changed the sublayers of ${found.file.path}`);
     }
     const named = found.summary.sublayers.map((one, i) => {
       const { id, block, kind } = sublayers[i] ?? one;

@@ -12,7 +12,7 @@ import { copyWith } from '../../onnx/messages';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
-import { presentOf } from './stream/cache-ports';
+import { presentName } from './stream/cache-ports';
 import { fillCacheWidths } from './stream/group-attention';
 import { classifyBranch } from './stream/classify';
 import { GraphIndex, operatorName } from './graph-index';
@@ -31,7 +31,7 @@ import { findResidualBranches } from './stream/residual-stream';
 import type { ResidualBranch } from './stream/residual-stream';
 import { flatten } from './edits/wrapped-graph';
 import type { FlatGraph } from './edits/wrapped-graph';
-import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream/stream-of-graph';
+import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream/graph-stream';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -168,7 +168,7 @@ function summarize(
   const { mixtures, warnings } = findMixtures(measured, modes);
   const sublayers = measured.map((sublayer, i) => {
     const mixture = mixtures.get(i);
-    const flops = sublayer.flopsPerToken + (mixture?.flopsBeside ?? 0);
+    const flops = sublayer.flopsPerToken + (mixture?.sharedFlops ?? 0);
     return mixture === undefined
       ? sublayer
       : { ...sublayer, flopsPerToken: flops, experts: mixture.summary };
@@ -216,7 +216,7 @@ function measureAll(
           lostParts(branches[i] ?? own, mode, inputs, live, unwanted, names),
         );
       const lost = parts([]);
-      const presents = lost.flatMap(({ caches }) => caches.map(({ name }) => presentOf(name)));
+      const presents = lost.flatMap(({ caches }) => caches.map(({ name }) => presentName(name)));
       const paired = graphs.length > 1 && presents.length > 0;
       const { nodes: names, ...costs } = measure(paired ? parts(presents) : lost);
       const nodes = names.filter((name) => graphs.length === 1 || !listed.has(name));

@@ -23,7 +23,7 @@ import type { PositionMap } from './matrices/linear-weights';
 import { maskPort, maskScores } from './mixtures/mask-scores';
 import type { MaskedMixture } from './mixtures/mask-scores';
 import { renameInputs } from './edits/node-edits';
-import type { OnnxModel } from './stream/stream-of-graph';
+import type { OnnxModel } from './stream/graph-stream';
 import { StoredGraph } from './edits/stored-graph';
 import { ValueTypes } from './values/value-types';
 

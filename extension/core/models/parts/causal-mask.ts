@@ -9,10 +9,10 @@ import type { DistanceBias } from './distance-bias';
 export const maskedScore = -3.4028234663852886e38;
 
 /**
- * Emits the additive mask [batch, 1, sequence, total]: 0 where a token may look, the lowest float32
- * elsewhere; with ALiBi's slopes or a bias by distance [batch, heads, sequence, total], and the bias
- * where it may look. Token i of the sequence stands at position past + i; with a window it sees the
- * last `window` positions, itself included.
+ * Emits the additive mask [batch, 1, sequence, total]: 0 for visible tokens, the lowest float32 for
+ * others. With ALiBi slopes or a relative position bias, its shape is [batch, heads, sequence,
+ * total], and visible tokens have the bias. Token i of the sequence is at position past + i; with a
+ * window it sees the last `window` positions, including itself.
  */
 export function emitCausalMask(
   graph: GraphBuilder,

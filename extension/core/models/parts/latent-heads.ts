@@ -19,7 +19,7 @@ export interface LatentShape {
   /** Query and key dimensions without rotary embedding, which come first. */
   readonly plainDim: number;
   /** Query and key dimensions with rotary embedding. */
-  readonly turnedDim: number;
+  readonly rotaryDim: number;
   readonly valueDim: number;
 }
 
@@ -74,7 +74,7 @@ export function emitLatentHeads(
   rows: Value,
   { numHeads, normed, rotate, toHeads }: HeadSteps,
 ): Heads {
-  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = shape;
+  const { queryRank, keyValueRank, plainDim, rotaryDim, valueDim } = shape;
   const { queryKeyValue, latentNorms } = weights;
   const [down, up, compress, expand, valueUp] =
     queryRank === undefined ? [undefined, ...queryKeyValue] : queryKeyValue;
@@ -85,11 +85,11 @@ export function emitLatentHeads(
 
   const queries = applied(up, normed(applied(down, rows), latentNorms?.query));
   const [plain = '', rotaryPart = ''] = split(
-    toHeads(queries, numHeads, plainDim + turnedDim),
+    toHeads(queries, numHeads, plainDim + rotaryDim),
     plainDim,
-    turnedDim,
+    rotaryDim,
   );
-  const [latent = '', sharedKey = ''] = split(applied(compress, rows), keyValueRank, turnedDim);
+  const [latent = '', sharedKey = ''] = split(applied(compress, rows), keyValueRank, rotaryDim);
   const narrow = normed(latent, latentNorms?.keyValue);
   const [plainKey = '', value = ''] =
     expand === undefined || valueUp === undefined
@@ -98,7 +98,7 @@ export function emitLatentHeads(
           toHeads(emitTurned(graph, expand, narrow), numHeads, plainDim),
           toHeads(emitLinear(graph, valueUp, narrow), numHeads, valueDim),
         ];
-  const rotatedKey = rotate(toHeads(sharedKey, 1, turnedDim), turnedDim);
+  const rotatedKey = rotate(toHeads(sharedKey, 1, rotaryDim), rotaryDim);
   const everyKey = graph.op(
     'Concat',
     Array.from({ length: numHeads }, () => rotatedKey),
@@ -107,7 +107,7 @@ export function emitLatentHeads(
     },
   );
   return {
-    query: graph.op('Concat', [plain, rotate(rotaryPart, turnedDim)], { axis: -1 }),
+    query: graph.op('Concat', [plain, rotate(rotaryPart, rotaryDim)], { axis: -1 }),
     key: graph.op('Concat', [plainKey, everyKey], { axis: -1 }),
     value,
   };

@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitForm } from '../forms/emit-form';
-import { emitLookup } from '../forms/emit-lookup';
-import { emitOverLast } from '../forms/emit-pointwise';
+import { emitEncoding } from '../encodings/emit-encoding';
+import { emitLookup } from '../encodings/emit-lookup';
+import { emitOverLast } from '../encodings/emit-pointwise';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { emitRows, emitWeight } from './weight';
 
@@ -27,7 +27,7 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
     graph.mark(weight.name, rows);
     const bias = linear.bias === undefined ? [] : [emitWeight(graph, linear.bias)];
     if (form !== undefined) {
-      return emitForm(graph, form, rows, bias[0]);
+      return emitEncoding(graph, form, rows, bias[0]);
     }
     if (linear.groups !== undefined) {
       return emitGrouped(graph, weight, linear.groups, rows, bias);

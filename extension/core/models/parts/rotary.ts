@@ -246,7 +246,7 @@ export function readRotary(
  * The config as a type of layer sees it: `rope_parameters` by type (transformers ≥ 5); before, windowed
  * layers had `rope_local_base_freq` and no scaling.
  */
-export function configOfLayerType<T extends RotaryConfig>(config: T, layerType: string): T {
+export function layerTypeConfig<T extends RotaryConfig>(config: T, layerType: string): T {
   const { rope_parameters: ropes, rope_local_base_freq: localTheta = 10_000 } = config;
   if (layerType === 'sliding_attention') {
     const own = ropes?.sliding_attention;

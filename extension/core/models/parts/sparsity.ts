@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 
 /** Gate threshold that sets this share of an MLP's gates to 0, assuming a normal distribution. */
-export function sparsityOf(share = 0): { readonly openFrom?: number } {
+export function sparsityThreshold(share = 0): { readonly openFrom?: number } {
   return share > 0 ? { openFrom: deviationsAbove(share) } : {};
 }
 

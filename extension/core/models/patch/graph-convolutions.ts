@@ -1,16 +1,16 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { choiceIndices, messageFactor, placeOf, slotCount } from './graph-slots';
+import { choiceIndices, messageFactor, slotPlace, slotCount } from './graph-slots';
 import type { ModuleMode } from './graph-slots';
 import { sinCosPositions } from './positions';
 import type { SymbolicGraph } from './symbolic-graph';
 
-/** What stands around the graph: sizes, and what each convolution has of its own. */
+/** Sizes of the graph, and the weights of each convolution. */
 export interface ConvolutionParts {
   readonly mode: ModuleMode;
   /** d, a multiple of 4 with a number for each slot of the graph. */
   readonly width: number;
   readonly layers: number;
-  /** What features of nodes or edges [rows, ids, d] go through before they are sent. */
+  /** Applied to features of nodes or edges [rows, ids, d] before they are sent (dropout). */
   readonly drop: (features: Value, ids: number) => Value;
   /** W·h + b of convolution `layer`: [rows, nodes, d] → the same. */
   readonly mix: (layer: number, features: Value) => Value;
@@ -44,7 +44,7 @@ export function emitGraphConvolutions(
   const slots = slotCount(graph, mode);
   /** Choice features and positions of nodes or edges: [rows, ids, d]. */
   const starts = (ids: readonly number[], columns: readonly number[]): Value => {
-    const places = ids.map((id, i) => placeOf(id, columns[i] ?? 0, slots, mode));
+    const places = ids.map((id, i) => slotPlace(id, columns[i] ?? 0, slots, mode));
     const indices = builder.ints(choiceIndices(ids, slots, width).flat(), [ids.length, width]);
     const choices = builder.op('Gather', [x, indices], { axis: 1 });
     const positions = builder.floats(sinCosPositions(places, width), [ids.length, width]);

@@ -4,8 +4,9 @@ import type { Place } from './positions';
 import { say } from '../../message';
 
 /**
- * How a graph reads its input. `compat` is what the released code of arXiv 2303.03340 does: a slot more for
- * each edge, which nothing uses, messages counted twice, and positions scrambled by a reshape.
+ * Assignment of input values to the graph. `compat` reproduces the released code of arXiv
+ * 2303.03340: an additional unused slot per edge, doubled messages, and positions scrambled by a
+ * reshape.
  */
 export type ModuleMode = 'clean' | 'compat';
 export const moduleModes: readonly ModuleMode[] = ['clean', 'compat'];
@@ -21,7 +22,7 @@ export function slotCount({ nodes, edges }: SymbolicGraph, mode: ModuleMode): nu
   return nodes.length + messageFactor[mode] * edges.length;
 }
 
-/** Whether an input of `width` numbers has one for each slot. */
+/** True if an input with `width` values has one for each slot. */
 export const fits = (graph: SymbolicGraph, mode: ModuleMode, width: number): boolean =>
   slotCount(graph, mode) <= width;
 
@@ -44,8 +45,8 @@ export function choiceIndices(ids: readonly number[], slots: number, width: numb
   });
 }
 
-/** Where the position of `id` lies in column 0 for a node, port + 1 for an edge. */
-export function placeOf(id: number, column: number, slots: number, mode: ModuleMode): Place {
+/** Location of the position of `id`: column 0 for a node, port + 1 for an edge. */
+export function slotPlace(id: number, column: number, slots: number, mode: ModuleMode): Place {
   const cell = id * columns + column;
   return mode === 'clean' ? [id, column] : [cell % slots, Math.floor(cell / slots)];
 }

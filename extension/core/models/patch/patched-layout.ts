@@ -11,7 +11,7 @@ import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
 import { say } from '../../message';
 
-/** What of a model patches change. */
+/** Parts of a model that patches change. */
 interface PatchedModel extends SummarizedLayout {
   readonly summary: ModelSummary;
   readonly files: readonly string[];
@@ -38,13 +38,18 @@ export function withPatches(
   const after = summarizeSublayers({ sublayers, keepsCache });
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce((sum, one) => sum + one[cost] - (before.get(one.id)?.[cost] ?? 0), 0);
-  const tensorsOf = (all: readonly Sublayer[]): LazyTensor[] => all.flatMap((one) => one.tensors());
+  const sublayerTensors = (all: readonly Sublayer[]): LazyTensor[] =>
+    all.flatMap((one) => one.tensors());
   return {
     summary: {
       ...summary,
       parameters: summary.parameters + grown('parameters'),
       bytes: summary.bytes + grown('bytes'),
-      dtypes: dtypesWith(summary.dtypes, tensorsOf(model.sublayers), tensorsOf(sublayers)),
+      dtypes: dtypesWith(
+        summary.dtypes,
+        sublayerTensors(model.sublayers),
+        sublayerTensors(sublayers),
+      ),
       sublayers: after.map((one) => (patches.has(one.id) ? one : (before.get(one.id) ?? one))),
       ...summarizePatches(sublayers),
       fingerprint: fingerprintPatches(summary.fingerprint, patches),
@@ -71,7 +76,7 @@ export function requirePlaces(
   }
 }
 
-/** Tensors are told apart by their names in a graph. */
+/** Adds the sublayer's id to tensor names, so that they are unique in a graph. */
 function named(patch: SymbolicPatch, id: string): SymbolicPatch {
   const tensors = Object.entries(patch.tensors).map(([name, tensor]) => [
     name,

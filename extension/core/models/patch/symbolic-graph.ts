@@ -7,7 +7,7 @@ export interface SymbolicEdge {
   readonly ends: readonly [number, number];
 }
 
-/** What a program builds: an undirected multigraph with ports, which becomes a neural module. */
+/** An undirected multigraph with ports, built by a program and run as a neural module. */
 export interface SymbolicGraph {
   /** Ids, ascending. */
   readonly nodes: readonly number[];

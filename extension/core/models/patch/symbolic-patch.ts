@@ -13,7 +13,7 @@ import type { SymbolicGraph } from './symbolic-graph';
 export const patchWidth = 64;
 /** Its graph convolutions. */
 export const patchLayers = 3;
-/** How its graph reads the input. */
+/** Assignment of input values to the graph. */
 export const patchMode: ModuleMode = 'clean';
 /** Ports of a node are numbered below this. */
 const ports = 10;
@@ -41,15 +41,15 @@ const graphSpec = v.pipe(
   ),
 );
 
-/** What config.json says of patches, by the ids of the sublayers in whose places they stand. */
+/** Patches in config.json, by the id of the sublayer that each replaces. */
 export const patchSpecs = v.record(v.string(), graphSpec);
 export type PatchSpec = v.InferOutput<typeof graphSpec>;
 export type PatchSpecs = Readonly<Record<string, PatchSpec>>;
 
 /**
- * What stands in the place of a removed sublayer: x + U·G(D·x), D from the stream's size k to 64, G the
- * module of a graph (arXiv 2303.03340, § 3.2) from 64 to 64, U from 64 to k, each with a bias. `T` stands
- * for its tensors: in files, or in memory where they have just been fitted.
+ * A module that replaces a removed sublayer: x + U·G(D·x), with D from the hidden size k to 64, the
+ * graph module G (arXiv 2303.03340, § 3.2) from 64 to 64, and U from 64 to k, each with a bias. `T`
+ * is the type of its tensors: in files, or in memory after fitting.
  */
 export interface SymbolicPatch<T = LazyTensor> {
   /** The program that builds the graph. */
@@ -75,7 +75,7 @@ export function patchTensorShapes(hiddenSize: number): Readonly<Record<string, r
   ]);
 }
 
-/** Whether a patch can have this graph: it has a part of the input for each node and edge. */
+/** True if a patch can use this graph: its input has a part for each node and edge. */
 export const fitsPatch = (graph: SymbolicGraph): boolean =>
   fits(graph, patchMode, patchWidth) && graph.nextId === graph.nodes.length + graph.edges.length;
 

@@ -112,7 +112,7 @@ export class Blocks {
     return graph.reduce('ReduceSum', graph.op('Mul', [groups, weights]), [2], 0);
   }
 
-  /** Of each word the fields of `bits` bits at `shifts`: float32 [blocks, …shape]. */
+  /** Fields of `bits` bits at `shifts` of each word: float32 [blocks, …shape]. */
   public wordFields(
     words: Value,
     shifts: readonly number[],
@@ -127,7 +127,7 @@ export class Blocks {
     return this.shaped(this.toFloat(graph.op('Mod', [moved, graph.ints([2 ** bits])])), shape);
   }
 
-  /** Of each group of `width` bytes those from `from` to `to` (exclusive), uint8 [blocks, …]. */
+  /** Bytes `from` to `to` (exclusive) of each group of `width` bytes, uint8 [blocks, …]. */
   public within(bytes: Value, width: number, from: number, to: number): Value {
     const { graph } = this;
     const groups = graph.op('Reshape', [bytes, graph.ints([0, -1, width])]);

@@ -102,7 +102,7 @@ export function emitDequantizedRows(
   const [, row = 0] = tensor.shape;
   const blocks = new Blocks(graph, (type) => {
     const rows = graph.op('Gather', [emitView(graph, tensor, type, [row / elements, bytes]), ids]);
-    return graph.op('Reshape', [rows, graph.ints([-1, bytes / sizeOf(type)])]);
+    return graph.op('Reshape', [rows, graph.ints([-1, bytes / elementSize(type)])]);
   });
   const size = graph.op('Concat', [graph.op('Shape', [ids]), graph.ints([row])], { axis: 0 });
   return graph.op('Reshape', [formats[dtype](blocks), size]);
@@ -120,13 +120,13 @@ function emitView(
   return graph.weight({
     name: `${name}:${DataType[type].toLowerCase()}${inner.length}`,
     dataType: type,
-    shape: [length / innerBytes, ...inner.slice(0, -1), (inner.at(-1) ?? 0) / sizeOf(type)],
+    shape: [length / innerBytes, ...inner.slice(0, -1), (inner.at(-1) ?? 0) / elementSize(type)],
     file,
     offset,
     length,
   });
 }
 
-function sizeOf(type: DataType): number {
+function elementSize(type: DataType): number {
   return type === DataType.FLOAT16 ? 2 : 1;
 }

@@ -28,13 +28,13 @@ export async function joinBitsAndBytes(parts: Parts): Promise<Matrix> {
     throw fault(numbers, say`It has ${numbers.length * 2} numbers, expected ${count}.`);
   }
   const block = [1, blocksize] as const;
-  const times = { matrix: largestOf(parts, Math.ceil(count / blocksize), sizes), block };
+  const times = { matrix: largestValue(parts, Math.ceil(count / blocksize), sizes), block };
   const codes = { bits: 4, order: 'high-first', values: take(parts, 'weight.quant_map') } as const;
   return { numbers, shape, packed: { shape: [1, count], tensor: numbers, codes, times } };
 }
 
 /** The largest number of each block, which may itself be quantized. */
-function largestOf(
+function largestValue(
   parts: Parts,
   count: number,
   { nested_blocksize: nested, nested_offset: offset }: v.InferOutput<typeof stateSchema>,

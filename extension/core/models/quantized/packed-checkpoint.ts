@@ -8,9 +8,9 @@ import { joinBlocks, joinCompressed, joinExponents, joinStored } from './packed-
 import { joinAwq, joinGptq } from './packed-words';
 
 /**
- * The checkpoint with one tensor `<layer>.weight` in place of those that a quantization method
- * keeps for a layer, its shape the logical one.
- * @throws UserError naming a tensor that is missing or does not fit.
+ * Checkpoint with one tensor `<layer>.weight` that replaces the tensors a quantization method
+ * stores for a layer. Its shape is that of the unpacked weight.
+ * @throws UserError naming a tensor that is missing or has the wrong shape.
  */
 export async function joinPacked(
   checkpoint: Checkpoint,

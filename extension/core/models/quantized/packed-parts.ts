@@ -13,9 +13,9 @@ export type Matrix =
       readonly numbers: LazyTensor;
       readonly shape: readonly number[];
       readonly packed?: PackedMatrix;
-      /** Whether the packed matrix is [in, out]. */
+      /** True if the packed weight is [in, out]. */
       readonly turned?: boolean;
-      /** A tensor that tells the shape. */
+      /** Tensor that stores the shape. */
       readonly sizes?: LazyTensor | undefined;
     }
   | undefined;
@@ -29,7 +29,7 @@ export function take(parts: Parts, part: string): LazyTensor {
   const found = parts.get(part);
   if (found === undefined) {
     const { file = '', name = part } = [...parts.values()][0] ?? {};
-    throw fault({ file, name }, say`There is no ${part} beside it.`);
+    throw fault({ file, name }, say`The layer has no ${part}.`);
   }
   return found;
 }
@@ -72,7 +72,7 @@ export function gridShape({ shape, ...tensor }: LazyTensor): readonly [number, n
   return [rows, columns];
 }
 
-/** What bytes of a dtype stand for. */
+/** Values of the bytes of a data type. */
 const byteValues: Readonly<Record<string, CodeValues>> = {
   F8_E4M3: 'E4M3',
   F8_E5M2: 'E5M2',

@@ -28,19 +28,24 @@ export async function joinCompressed(
     const scales = take(parts, 'weight_scale');
     return joinFourBit(numbers, scales, parts.get('weight_global_scale'));
   }
-  const shape = await shapeOf(parts);
-  const bits = quantization.bits ?? (shape === undefined ? 4 : bitsOf(columns, shape[1]));
-  const kept = (columns * 32) / bits;
-  const sizes = shape ?? ([out, kept] as const);
-  // Older versions start each word anew, and so have more of them where bits do not divide one.
+  const shape = await readShape(parts);
+  const bits = quantization.bits ?? (shape === undefined ? 4 : findBits(columns, shape[1]));
+  const storedWords = (columns * 32) / bits;
+  const sizes = shape ?? ([out, storedWords] as const);
+  // Older versions start a new word per row, so they use more words if `bits` doesn't divide 32.
   const isOneStream = columns === Math.ceil((sizes[1] * bits) / 32);
-  if (numbers.dtype !== 'I32' || !Number.isInteger(kept) || sizes[0] !== out || !isOneStream) {
+  if (
+    numbers.dtype !== 'I32' ||
+    !Number.isInteger(storedWords) ||
+    sizes[0] !== out ||
+    !isOneStream
+  ) {
     return { numbers, shape: sizes };
   }
   const codes = { bits, order: 'columns', values: 'unsigned' } as const;
   const scales = floats(take(parts, 'weight_scale'));
   const zeros = parts.get('weight_zero_point');
-  const minus = zeros === undefined ? 2 ** (bits - 1) : zerosOf(zeros, scales.shape, bits);
+  const minus = zeros === undefined ? 2 ** (bits - 1) : packZeros(zeros, scales.shape, bits);
   return {
     numbers,
     shape: sizes,
@@ -49,7 +54,7 @@ export async function joinCompressed(
       shape: sizes,
       tensor: numbers,
       codes,
-      stored: kept,
+      stored: storedWords,
       minus: typeof minus === 'number' ? minus : spreadBy(minus, parts),
       times: spreadBy(scales, parts),
     },
@@ -57,7 +62,11 @@ export async function joinCompressed(
 }
 
 /** Zeros [out, groups]; a word holds those of several rows, one below the other. */
-function zerosOf(tensor: LazyTensor, shape: readonly [number, number], bits: number): PackedMatrix {
+function packZeros(
+  tensor: LazyTensor,
+  shape: readonly [number, number],
+  bits: number,
+): PackedMatrix {
   const [out, groups] = shape;
   expect(tensor, ['I32'], [Math.ceil((out * bits) / 32), groups]);
   return { shape, tensor, codes: { bits, order: 'rows', values: 'unsigned' } };
@@ -69,7 +78,7 @@ function spreadBy(matrix: PackedMatrix, parts: Parts): Grid {
   return groups === undefined ? { matrix } : { matrix, groups: { tensor: groups, axis: 1 } };
 }
 
-async function shapeOf(parts: Parts): Promise<readonly [number, number] | undefined> {
+async function readShape(parts: Parts): Promise<readonly [number, number] | undefined> {
   const shape = parts.get('weight_shape');
   if (shape === undefined) {
     return undefined;
@@ -81,8 +90,8 @@ async function shapeOf(parts: Parts): Promise<readonly [number, number] | undefi
   return [Number(sizes.readBigInt64LE(0)), Number(sizes.readBigInt64LE(8))];
 }
 
-/** The most bits with which `columns` numbers fit into so many words. */
-function bitsOf(words: number, columns: number): number {
+/** Largest number of bits so that `columns` values fit into `words` words. */
+function findBits(words: number, columns: number): number {
   return Math.min(8, Math.floor((words * 32) / columns));
 }
 
@@ -96,7 +105,7 @@ function joinFourBit(
   const [out, bytes] = matrixShape(numbers);
   const shape = [out, bytes * 2] as const;
   const matrix = {
-    ...scalesOf(scales),
+    ...packScales(scales),
     ...(over === undefined ? {} : { over: { matrix: floats(over) } }),
     ...(times === undefined ? {} : { times: { matrix: floats(times) } }),
   };
@@ -105,7 +114,7 @@ function joinFourBit(
 }
 
 /** Scales, which may be floats of eight bits, or exponents. */
-function scalesOf(tensor: LazyTensor): PackedMatrix {
+function packScales(tensor: LazyTensor): PackedMatrix {
   const types: Readonly<Record<string, CodeValues>> = {
     F8_E4M3: 'E4M3',
     F8_E8M0: 'E8M0',
@@ -117,12 +126,15 @@ function scalesOf(tensor: LazyTensor): PackedMatrix {
     : { shape: gridShape(tensor), tensor, codes: { bits: 8, order: 'columns', values: type } };
 }
 
-/** Whether a tensor holds the scales of a layer as DeepSeek-V4 is published. */
+/** True if a tensor holds the scales of a layer of published DeepSeek-V4 checkpoints. */
 function isExponents({ name, dtype }: LazyTensor): boolean {
   return name.endsWith('.scale') && dtype === 'F8_E8M0';
 }
 
-/** As {@link joinStored}, or numbers of eight bits, and of four in bytes of I8, beside exponents. */
+/**
+ * Like {@link joinStored}, for 8-bit values, or 4-bit values stored as I8, with exponents as
+ * scales.
+ */
 export function joinExponents(parts: Parts, quantization: QuantizationSummary): Matrix {
   const [numbers, scale] = [parts.get('weight'), parts.get('scale')];
   if (scale === undefined) {
@@ -134,10 +146,10 @@ export function joinExponents(parts: Parts, quantization: QuantizationSummary): 
   const { block } = quantization;
   return numbers.dtype === 'I8'
     ? joinFourBit(numbers, scale)
-    : bytesTimes(numbers, { times: { matrix: scalesOf(scale), ...(block && { block }) } });
+    : bytesTimes(numbers, { times: { matrix: packScales(scale), ...(block && { block }) } });
 }
 
-/** Numbers of eight bits or two in a byte beside their scales; floats may lie there too. */
+/** 8-bit values, or two 4-bit values per byte, with their scales. Floats are also supported. */
 export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix {
   const numbers = parts.get('weight');
   if (numbers === undefined || parts.size === 1) {
@@ -150,7 +162,7 @@ export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix
   if (numbers.dtype === 'U8') {
     return joinFourBit(numbers, scales, undefined, parts.get('weight_scale_2'));
   }
-  const matrix = scalesOf(scales);
+  const matrix = packScales(scales);
   const isBlocks = block !== undefined && elementCount(scales.shape) > 1;
   const zeros = parts.get('weight_zero_point');
   return bytesTimes(numbers, {
@@ -159,7 +171,10 @@ export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix
   });
 }
 
-/** Experts in blocks of 32 floats of four bits, [experts, out, blocks, 16 bytes], in place of [experts, in, out]. */
+/**
+ * Experts as MXFP4 blocks of 32 4-bit floats, [experts, out, blocks, 16 bytes], instead of
+ * [experts, in, out].
+ */
 export function joinBlocks(parts: Parts): Matrix {
   const numbers = take(parts, '_blocks');
   const scales = take(parts, '_scales');

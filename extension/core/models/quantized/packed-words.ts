@@ -37,11 +37,14 @@ export function joinAwq(parts: Parts, quantization: QuantizationSummary): Matrix
   }
 }
 
-/** How words are filled, and what zeros are less by. */
+/** Layout of values in words, and the offset of stored zero points. */
 interface WordForm {
   readonly zeroOffset: number;
   readonly order: 'rows' | 'even-first';
-  /** Whether groups are runs of inputs though each input names its own. */
+  /**
+   * True if groups are consecutive inputs, even though the checkpoint stores a group index per
+   * input.
+   */
   readonly areRuns?: boolean;
 }
 

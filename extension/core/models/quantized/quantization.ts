@@ -5,13 +5,13 @@ import type { Message } from '../../message';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** How a method of quantization describes itself in config.json. */
+/** Parser for one quantization method's config.json fields. */
 interface Method {
   /** Bits, group size and form as config.json names them. */
   readonly describe: (fields: Fields) => Omit<QuantizationSummary, 'method' | 'refusal'>;
-  /** What can be run. */
+  /** Supported bit widths and formats. */
   readonly runs: { readonly bits: readonly number[]; readonly forms: readonly string[] };
-  /** Why a checkpoint can't be run, whatever its form and bits. */
+  /** Returns why a checkpoint can't run, even if its format and bit width are supported. */
   readonly refuses?: (fields: Fields) => Message | undefined;
 }
 
@@ -44,11 +44,11 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
   },
   'compressed-tensors': {
     describe: (fields) => {
-      const weights = groupsOf(fields);
+      const weights = layerGroups(fields);
       return {
         form: text(fields['format']),
         ...sizes(only(weights, 'num_bits'), only(weights, 'group_size')),
-        ...blockOf(only(weights, 'block_structure')),
+        ...readBlock(only(weights, 'block_structure')),
       };
     },
     runs: {
@@ -80,7 +80,7 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
     describe: (fields) => ({
       form: text(fields['fmt']) ?? 'e4m3',
       ...sizes(8, undefined),
-      ...blockOf(fields['weight_block_size']),
+      ...readBlock(fields['weight_block_size']),
     }),
     runs: { bits: [8], forms: ['e4m3', 'e5m2'] },
   },
@@ -94,7 +94,7 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
   },
   modelopt: {
     describe: (fields) => {
-      const weights = groupsOf(fields);
+      const weights = layerGroups(fields);
       return {
         form: text(fields['quant_algo']),
         ...sizes(only(weights, 'num_bits'), only(weights, 'group_size')),
@@ -104,16 +104,16 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
   },
 };
 
-/** What config.json says of the weights of each group of layers. */
-function groupsOf(fields: Fields): Fields[] {
+/** Weight quantization of each group of layers. */
+function layerGroups(fields: Fields): Fields[] {
   return Object.values(record(fields['config_groups'])).map((group) =>
     record(record(group)['weights']),
   );
 }
 
 /**
- * What `quantization_config` says of the weights.
- * @throws UserError when the method is not known.
+ * Weight quantization described by `quantization_config`.
+ * @throws UserError if the method is unknown.
  */
 export function readQuantization(fields: Fields, file: string): QuantizationSummary {
   const name = text(fields['quant_method']);
@@ -134,13 +134,13 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
     );
   }
   const described = { method: name, ...method.describe(fields) };
-  const refusal = method.refuses?.(fields) ?? refusalOf(described, method);
+  const refusal = method.refuses?.(fields) ?? explainUnsupported(described, method);
   return refusal === undefined ? described : { ...described, refusal };
 }
 
 const original = say`Use the original weights in float32, float16 or bfloat16.`;
 
-function refusalOf(described: QuantizationSummary, { runs }: Method): Message | undefined {
+function explainUnsupported(described: QuantizationSummary, { runs }: Method): Message | undefined {
   const { method, form, bits } = described;
   if (form !== undefined && !runs.forms.includes(form)) {
     return say`Weights quantized by ${method} in the format ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
@@ -182,7 +182,7 @@ function sizes(bits: unknown, groupSize: unknown): { bits?: number; groupSize?: 
 }
 
 /** Sizes of the blocks that share a scale. */
-function blockOf(value: unknown): { block?: readonly [rows: number, columns: number] } {
+function readBlock(value: unknown): { block?: readonly [rows: number, columns: number] } {
   const [rows, columns] = Array.isArray(value) ? (value as unknown[]) : [];
   return isSize(rows) && isSize(columns) ? { block: [rows, columns] } : {};
 }

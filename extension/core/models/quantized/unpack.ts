@@ -15,8 +15,8 @@ const right = { direction: 'RIGHT' };
 const wordBits = 32;
 
 /**
- * How the bytes of a tensor are put in order: each element seen as `bytes` (all of it where absent),
- * transposed by `order`; then the codes of one byte belong `stride` places apart.
+ * Order of a tensor's bytes: each element is viewed as `bytes` (or not split if absent) and
+ * transposed by `order`. The values of one byte are then `stride` positions apart.
  */
 interface Packing {
   readonly bytes?: readonly number[];
@@ -37,8 +37,8 @@ const packings: Readonly<Record<CodeOrder, Packing>> = {
 };
 
 /**
- * Emits a packed weight of `shape` as float32, transposed where it is `turned`. Its tensors stay in their files;
- * ONNX Runtime folds the rest when the session is made.
+ * Emits a packed weight of `shape` as float32, optionally transposed. Its tensors stay in their
+ * files; ONNX Runtime folds the rest when the session is created.
  */
 export function emitUnpacked(
   graph: GraphBuilder,
@@ -69,7 +69,7 @@ function emitMatrix(graph: GraphBuilder, matrix: PackedMatrix): Value {
   return combined('Add', combined('Div', scaled, over), plus);
 }
 
-/** What is stored, as float32. */
+/** Emits stored values as float32. */
 function emitNumbers(
   graph: GraphBuilder,
   { tensor, codes, shape: [rows, columns], stored = columns }: PackedMatrix,
@@ -138,17 +138,17 @@ function emitBits(
     offset,
     length,
   });
-  const inOrder = order === undefined ? seen : graph.op('Transpose', [seen], { perm: order });
+  const ordered = order === undefined ? seen : graph.op('Transpose', [seen], { perm: order });
   if (bits === 8) {
-    return inOrder;
+    return ordered;
   }
   const apart = packing.stride(tensor.shape.at(-1) ?? 1);
-  // What does not divide a byte is put together from single bits.
+  // Widths that don't divide 8 are assembled from single bits.
   const width = 8 % bits === 0 ? bits : 1;
   const shifts = Array.from({ length: 8 / width }, (_, i) => i * width);
   const fields = emitFields(
     graph,
-    reshaped(graph, inOrder, [-1, 1, apart]),
+    reshaped(graph, ordered, [-1, 1, apart]),
     packing.highFirst === true ? shifts.toReversed() : shifts,
     width,
   );

@@ -1,4 +1,4 @@
-import { allBiases } from '../families/pieces';
+import { allBiases } from '../families/shared-parts';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { fullAttentionLength } from '../encoders/sparse-attention';
@@ -17,13 +17,13 @@ export interface BartFamily extends Seq2SeqFamily {
   }) => { readonly embedding: number };
 }
 
-/** How a family differs from BART. */
+/** Differences of a family from BART. */
 interface Form {
   readonly modelType: string;
   readonly family: string;
-  /** Class of the model with a head, where it is named otherwise. */
+  /** Class of the model with a head, if its name doesn't follow the pattern. */
   readonly head?: string;
-  /** Whether norms stand in front of the branches, and one behind all. */
+  /** True for pre-norm blocks with a final norm. */
   readonly normsFirst: boolean;
   readonly tower: Common;
   readonly decoder?: OfDecoder;
@@ -41,13 +41,13 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
   };
 }
 
-/** What all towers of a family have in common. */
+/** Names that encoder and decoder share. */
 type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
-/** What the decoder has otherwise. */
+/** Names that only the decoder has. */
 type OfDecoder = Pick<TowerNames, 'normsWordsAlone'>;
 
 /** Encoder and decoder, with their parts as BART names them. */
-function towersOf(
+function bartTowers(
   normsFirst: boolean,
   common: Common,
   ofDecoder: OfDecoder = {},
@@ -89,7 +89,7 @@ function towersOf(
 function bartLike(form: Form): BartFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
   const common = { ...(normsFirst ? { finalNorm: 'layer_norm' } : {}), ...form.tower };
-  const towers = towersOf(normsFirst, common, form.decoder);
+  const towers = bartTowers(normsFirst, common, form.decoder);
   return {
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model`, head },

@@ -16,22 +16,22 @@ const targetMask = 'mask';
 const crossMask = 'mask.cross';
 
 /** Every mask: of the encoder's attentions, the decoder's, and those between; a spectrogram is seen whole. */
-export function masksOf({ encoder, decoder, convolutions }: Seq2SeqLayout): SideValue[] {
-  const headsOf = ({ distanceBias }: Tower): number => distanceBias?.table.shape[1] ?? 1;
+export function seq2SeqMasks({ encoder, decoder, convolutions }: Seq2SeqLayout): SideValue[] {
+  const headCount = ({ distanceBias }: Tower): number => distanceBias?.table.shape[1] ?? 1;
   const rows = encoder.distanceBias === undefined ? 1 : 'sequence';
   return [
     ...(convolutions === undefined
       ? [
-          { name: sourceMask, shape: ['side_batch', headsOf(encoder), rows, 'sequence'] },
+          { name: sourceMask, shape: ['side_batch', headCount(encoder), rows, 'sequence'] },
           { name: crossMask, shape: ['side_batch', 1, 1, 'source'] },
         ]
       : []),
-    { name: targetMask, shape: ['side_batch', headsOf(decoder), 'sequence', 'sequence'] },
+    { name: targetMask, shape: ['side_batch', headCount(decoder), 'sequence', 'sequence'] },
   ];
 }
 
 /** The mask that a sublayer reads, if any. */
-export function maskOf(
+export function findMask(
   layout: Seq2SeqLayout,
   tower: Tower,
   sublayer: Sublayer,
@@ -40,7 +40,7 @@ export function maskOf(
     return undefined;
   }
   const name = tower === layout.encoder ? sourceMask : sublayer.isCross ? crossMask : targetMask;
-  return masksOf(layout).find((mask) => mask.name === name);
+  return seq2SeqMasks(layout).find((mask) => mask.name === name);
 }
 
 /** Emits all of them, by name. */

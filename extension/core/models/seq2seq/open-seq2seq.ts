@@ -4,10 +4,10 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
 import type { ModelSummary } from '../model-summary';
 import { summarizeModel } from '../summarize';
-import { hasTiedHead } from '../transformer/outer-matrices';
+import { hasTiedHead } from '../transformer/embedding-and-head';
 import { parseSeq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily } from './seq2seq-family';
-import { asOneList, layOutSeq2Seq, outerOf } from './seq2seq-layout';
+import { asOneList, layOutSeq2Seq, getEmbeddingAndHead } from './seq2seq-layout';
 import { Seq2SeqModel } from './seq2seq-model';
 
 /**
@@ -34,7 +34,7 @@ export async function readSeq2Seq(
   const config = parseSeq2SeqConfig(configText, folder.config, family.config);
   const layout = layOutSeq2Seq(family, config, folder, checkpoint);
   const { head } = layout;
-  const outer = outerOf(layout);
+  const embeddingAndHead = getEmbeddingAndHead(layout);
   const { max_position_embeddings: positions } = config;
   const maxPositions = Math.min(positions ?? Infinity, family.maxPositions?.(config) ?? Infinity);
   const found = summarizeModel({
@@ -47,18 +47,18 @@ export async function readSeq2Seq(
     },
     checkpoint,
     layout: { ...layout, ...asOneList(layout) },
-    outer,
+    embeddingAndHead,
     fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
       vocabularySize: layout.targetWords.weight.shape[0] ?? config.vocab_size,
       ...(maxPositions < Infinity ? { maxPositions } : {}),
-      ...(head === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+      ...(head === undefined ? {} : { tiedHead: hasTiedHead(embeddingAndHead) }),
     },
   });
   const summary: ModelSummary = {
     ...found,
     encoderBlocks: config.encoder_layers,
-    // An encoder reads its text once: nothing of it is kept for each token that the decoder adds.
+    // The encoder runs once per source text, so it adds no cache per generated token.
     sublayers: found.sublayers.map((sublayer) =>
       sublayer.block < config.encoder_layers ? { ...sublayer, kvBytesPerToken: 0 } : sublayer,
     ),

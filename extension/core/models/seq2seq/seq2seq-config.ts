@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { compressedForms } from '../forms/form-spec';
+import { compressedEncodings } from '../encodings/encoding-spec';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
 import type { ConfigLayout } from '../transformer/config-layout';
 
@@ -11,7 +11,7 @@ const seq2seqSchema = v.looseObject({
   model_type: v.string(),
   architectures: v.nullish(v.array(v.string())),
   vocab_size: size,
-  /** Of the target, where that has a vocabulary of its own. */
+  /** Size of the target vocabulary, if it differs from the source's. */
   decoder_vocab_size: v.nullish(size),
   share_encoder_decoder_embeddings: v.optional(v.boolean(), true),
   hidden_size: size,
@@ -24,7 +24,7 @@ const seq2seqSchema = v.looseObject({
   decoder_ffn_dim: size,
   hidden_act: configEntries.hidden_act,
   rms_norm_eps: configEntries.rms_norm_eps,
-  /** Of the source and of the target; unlimited where scores depend on distances. */
+  /** Maximum number of source and target tokens. Unlimited with relative position biases. */
   max_position_embeddings: v.nullish(size),
   max_source_positions: v.nullish(size),
   num_mel_bins: v.optional(size, 80),
@@ -35,13 +35,13 @@ const seq2seqSchema = v.looseObject({
   scale_embedding: v.optional(v.boolean(), false),
   scale_decoder_outputs: v.nullish(v.boolean()),
   tie_word_embeddings: v.optional(v.boolean(), true),
-  /** What a decoder reads in front of its text. */
+  /** First token of the decoder's input. */
   decoder_start_token_id: id,
   pad_token_id: id,
   espalier: v.optional(
     v.looseObject({
       removed: v.array(v.string()),
-      compressed: v.optional(compressedForms),
+      compressed: v.optional(compressedEncodings),
       widths: v.optional(v.record(v.string(), count)),
     }),
   ),

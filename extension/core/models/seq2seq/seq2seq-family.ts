@@ -1,15 +1,15 @@
 import type { NormKind } from '../parts/norm';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
-import type { StandIns } from '../stand-ins';
+import type { BranchReplacements } from '../branch-replacements';
 import type { Seq2SeqConfig } from './seq2seq-config';
 
-/** What a sublayer of an encoder or a decoder computes. */
+/** Kind of a sublayer of an encoder or decoder. */
 export type Seq2SeqKind = 'attention' | 'cross-attention' | 'feedforward';
 
 /** Names of the tensors of an encoder or a decoder, below its prefix. */
 export interface TowerNames {
-  /** What stands before every name, below the prefix of the model. */
+  /** Prefix of every name, below the model's prefix. */
   readonly prefix: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
@@ -17,18 +17,18 @@ export interface TowerNames {
   readonly feedforward: Architecture['feedforward'];
   /** A table of positions; where `sines` and it is not stored, sines and then cosines. */
   readonly positions?: { readonly name: string; readonly offset: number; readonly sines?: boolean };
-  /** Norm of the embedding, and whether it stands in front of the positions. */
+  /** Norm of the embedding, and whether it is applied before positions are added. */
   readonly embeddingNorm?: string;
   readonly normsWordsAlone?: boolean;
   readonly finalNorm?: string;
-  /** What scores gain by distance: below the first block, for all blocks, or below each. */
+  /** Relative position bias: below the first block, for all blocks, or below each. */
   readonly distanceBias?: string;
   readonly biasIsByBlock?: boolean;
-  /** Modules of a block in transformers, and what stands in for each. */
-  readonly modules: Readonly<Partial<Record<Seq2SeqKind, StandIns>>>;
+  /** Modules of a block in transformers, and their replacements when removed. */
+  readonly modules: Readonly<Partial<Record<Seq2SeqKind, BranchReplacements>>>;
 }
 
-/** How a family of encoder–decoder models differs from the others. */
+/** Architecture of a family of encoder–decoder models. */
 export interface Seq2SeqFamily {
   /** `model_type` of config.json. */
   readonly modelType: string;
@@ -45,7 +45,7 @@ export interface Seq2SeqFamily {
   /** Class of transformers that finds that with a head. */
   readonly auto: string;
   readonly config: ConfigLayout;
-  /** What stands before every name but the head's where there is a head. */
+  /** Prefix of every name except the head's, if there is a head. */
   readonly prefix: string;
   readonly norm: NormKind;
   readonly biases: (config: Seq2SeqConfig) => Biases;
@@ -62,9 +62,11 @@ export interface Seq2SeqFamily {
       readonly crossAttention: Architecture['attention'];
     };
   };
-  /** Most tokens of a text that are read as transformers does, where that depends on other fields than those. */
+  /**
+   * Maximum sequence length for which results match transformers, if it depends on other fields.
+   */
   readonly maxPositions?: (config: Seq2SeqConfig) => number | undefined;
-  /** What the encoder reads: ids of a text, or a spectrogram through two convolutions, by name. */
+  /** Input of the encoder: token ids, or a spectrogram followed by two named convolutions. */
   readonly source: 'text' | { readonly convolutions: readonly [string, string] };
   /** Factors on the embedding, on scores (headDim^−½ when absent), and on what the head reads. */
   readonly scales: (config: Seq2SeqConfig) => {
@@ -89,15 +91,15 @@ export function countedBlocks({
     isUnnumbered: true,
     pruned: (config, blocks) => {
       const { [encoder]: count, num_hidden_layers: repeated } = config;
-      const ofEncoder = blocks.filter((block) => block < Number(count)).length;
-      const ofDecoder = blocks.length - ofEncoder;
+      const encoderBlocks = blocks.filter((block) => block < Number(count)).length;
+      const decoderBlocks = blocks.length - encoderBlocks;
       const fields: ConfigFields = {
-        [encoder]: ofEncoder,
-        [decoder]: ofDecoder,
+        [encoder]: encoderBlocks,
+        [decoder]: decoderBlocks,
         // Older files say it twice.
-        ...(repeated === undefined ? {} : { num_hidden_layers: ofEncoder }),
+        ...(repeated === undefined ? {} : { num_hidden_layers: encoderBlocks }),
       };
-      return ofEncoder === 0 || ofDecoder === 0 ? undefined : fields;
+      return encoderBlocks === 0 || decoderBlocks === 0 ? undefined : fields;
     },
   };
 }

@@ -14,21 +14,21 @@ import type { Norm, NormStyle } from '../parts/norm';
 import type { Architecture, SinePositions } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { ModelConfig } from '../transformer/model-config';
-import type { OuterLinears } from '../transformer/outer-matrices';
-import { describedForms, TensorFinder } from '../transformer/tensor-finder';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
+import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { say } from '../../message';
 
-/** What makes the first hidden states of a tower of what it reads, but for the words. */
+/** Input layers of an encoder or decoder, other than word embeddings. */
 export interface TowerStart {
   readonly positions:
     | { readonly weight: LazyTensor; readonly offset: number }
     | SinePositions
     | undefined;
-  /** Of the words in front of positions. */
+  /** Norm of word embeddings before positions are added. */
   readonly wordNorm: Norm | undefined;
-  /** Of the embedding, and of removed sublayers. */
+  /** Norms of the embedding and of removed sublayers. */
   readonly norms: readonly Norm[];
 }
 
@@ -46,11 +46,11 @@ export interface Tower {
 export interface Seq2SeqLayout {
   readonly norm: NormStyle;
   readonly words: Linear;
-  /** What the decoder looks up: the same, unless the target has a vocabulary of its own. */
+  /** Embedding of the decoder: the encoder's, unless the target has its own vocabulary. */
   readonly targetWords: Linear;
   /** Factors on what is looked up in the embedding, and on what the head reads. */
   readonly scales: { readonly embedding: number; readonly head: number };
-  /** Of a spectrogram: two convolutions of width 3, the second at half the rate. */
+  /** For spectrograms: two convolutions of width 3, the second with stride 2. */
   readonly convolutions: readonly Linear[] | undefined;
   /** Sizes of a spectrogram: channels, frames. */
   readonly spectrogram: readonly [channels: number, frames: number];
@@ -58,7 +58,7 @@ export interface Seq2SeqLayout {
   readonly decoder: Tower;
   /** The head and its name, or undefined where the output is the decoder's last hidden states. */
   readonly head: { readonly id: string; readonly linear: Linear } | undefined;
-  /** What the names of each block's tensors begin with. */
+  /** Prefix of the tensor names of each block. */
   readonly blockPlaces: readonly string[];
   /** Tensors in the first block of a tower that all of its blocks use. */
   readonly sharedByBlocks: readonly string[];
@@ -89,13 +89,13 @@ export function layOutSeq2Seq(
   const prefix = names.some((name) => name.startsWith(family.prefix)) ? family.prefix : '';
   const { encoder, decoder } = family.towers(config);
   const blockPlaces = [
-    ...placesOf(`${prefix}${encoder.prefix}`, encoder, config.encoder_layers),
-    ...placesOf(`${prefix}${decoder.prefix}`, decoder, config.decoder_layers),
+    ...blockPrefixes(`${prefix}${encoder.prefix}`, encoder, config.encoder_layers),
+    ...blockPrefixes(`${prefix}${decoder.prefix}`, decoder, config.decoder_layers),
   ];
   const tensors = new TensorFinder(
     checkpoint,
     { norm: family.norm, transposed: false },
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => blockPlaces[Number(block)] ?? block,
       folder.config,
@@ -104,11 +104,16 @@ export function layOutSeq2Seq(
   const [first = ''] = family.words;
   const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? first;
   const own = family.ownWords?.(config);
-  const words = tensors.outer('embedding', `${prefix}${own?.source ?? stored}`, vocabulary, hidden);
+  const words = tensors.embeddingAndHead(
+    'embedding',
+    `${prefix}${own?.source ?? stored}`,
+    vocabulary,
+    hidden,
+  );
   const targetWords =
     own === undefined
       ? words
-      : tensors.outer(
+      : tensors.embeddingAndHead(
           'embedding',
           `${prefix}${own.target}`,
           config.decoder_vocab_size ?? vocabulary,
@@ -134,7 +139,7 @@ export function layOutSeq2Seq(
     ),
     absent: find.absent,
   };
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   const left = tensors.unused();
   return {
     ...layout,
@@ -143,16 +148,16 @@ export function layOutSeq2Seq(
   };
 }
 
-/** What the names of a tower's blocks begin with. */
-function placesOf(prefix: string, { blocks }: TowerNames, count: number): string[] {
+/** Prefixes of the tensor names of a tower's blocks. */
+function blockPrefixes(prefix: string, { blocks }: TowerNames, count: number): string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
 }
 
 /** The matrices outside the sublayers: the embedding that the head may be, and the head. */
-export function outerOf({
+export function getEmbeddingAndHead({
   targetWords,
   head,
-}: Pick<Seq2SeqLayout, 'targetWords' | 'head'>): OuterLinears {
+}: Pick<Seq2SeqLayout, 'targetWords' | 'head'>): EmbeddingAndHead {
   return { embedding: targetWords, heads: head === undefined ? [] : [head] };
 }
 
@@ -164,7 +169,10 @@ export function asOneList({
   return { sublayers: [...encoder.sublayers, ...decoder.sublayers], keepsCache: true };
 }
 
-/** Whether config.json names the class with the head. @throws UserError for any other but that without one. */
+/**
+ * True if config.json names the class with the head. @throws UserError for classes other than it
+ * and the base model.
+ */
 function requireClass(
   { classes }: Seq2SeqFamily,
   { architectures }: Seq2SeqConfig,
@@ -188,7 +196,9 @@ function findHead(
   words: Linear,
 ): NonNullable<Seq2SeqLayout['head']> {
   const [rows = 0, width = 0] = words.weight.shape;
-  const matrix = tensors.hasMatrix(name) ? tensors.outer('head', name, rows, width) : words;
+  const matrix = tensors.hasMatrix(name)
+    ? tensors.embeddingAndHead('head', name, rows, width)
+    : words;
   const added = bias === undefined ? undefined : tensors.takeIfPresent(bias, [1, rows]);
   return {
     id: `${name}.weight`,

@@ -3,16 +3,16 @@ import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
-import type { OuterMatrix } from '../matrix-encoding';
+import type { EmbeddingOrHead } from '../matrix-encoding';
 import { stream } from '../model-emitter';
 import type { EmitOptions, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
-import { costsOf } from '../modules/costs';
+import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { outputName } from '../transformer/carried-streams';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import { declareInputs } from '../transformer/tapped-part';
 import type { RunningCosts } from '../transformer/tapped-part';
@@ -23,10 +23,10 @@ import {
   emitSource,
   emitSourceMask,
   emitTarget,
-  maskOf,
-  masksOf,
+  findMask,
+  seq2SeqMasks,
 } from './emit-seq2seq';
-import { outerOf } from './seq2seq-layout';
+import { getEmbeddingAndHead } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
 import type { Linear } from '../parts/linear';
@@ -52,7 +52,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   protected readonly keepsCache = true;
   public readonly sublayers: readonly Sublayer[];
 
-  /** @param start id in front of a text that the decoder reads, where one tokenizer knows its words */
+  /** @param start first token of the decoder's input, if the tokenizer has one for it */
   public constructor(
     summary: ModelSummary,
     files: readonly string[],
@@ -64,7 +64,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     const { source, target: port } = seq2seqInputs(layout, summary, start);
     this.inputs = [...source, port];
     this.sourceInputs = source;
-    this.sideValues = masksOf(layout);
+    this.sideValues = seq2SeqMasks(layout);
     this.sublayers = [...encoder.sublayers, ...decoder.sublayers];
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
@@ -78,12 +78,12 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   /** transformers ties the embedding of both towers and the head, so they stay as they are. */
-  public override get outerMatrices(): readonly OuterMatrix[] {
+  public override get embeddingAndHeadMatrices(): readonly EmbeddingOrHead[] {
     return [];
   }
 
-  public get outer(): OuterLinears {
-    return outerOf(this.layout);
+  public get embeddingAndHead(): EmbeddingAndHead {
+    return getEmbeddingAndHead(this.layout);
   }
 
   public get hidden(): number {
@@ -91,12 +91,12 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   protected get prologueCosts(): RunningCosts {
-    return costsOf(this.prologueTensors, [this.layout.words, this.layout.targetWords]);
+    return runningCosts(this.prologueTensors, [this.layout.words, this.layout.targetWords]);
   }
 
   protected get epilogueCosts(): RunningCosts {
     const { head } = this.layout;
-    return costsOf(this.epilogueTensors, head === undefined ? [] : [head.linear]);
+    return runningCosts(this.epilogueTensors, head === undefined ? [] : [head.linear]);
   }
 
   protected get outputShape(): readonly Dimension[] {
@@ -118,7 +118,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   public sidesOf(index: number): readonly string[] {
-    const mask = maskOf(this.layout, this.towerAt(index), this.at(index));
+    const mask = findMask(this.layout, this.towerAt(index), this.at(index));
     return mask === undefined ? [] : [mask.name];
   }
 
@@ -202,7 +202,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   public override skippedCosts(index: number): RunningCosts | undefined {
     const costs = super.skippedCosts(index);
     const isNormed = this.isLastOfEncoder(index) && this.layout.encoder.finalNorm !== undefined;
-    return isNormed ? this.withFinalNorm(costs ?? costsOf([], []), index) : costs;
+    return isNormed ? this.withFinalNorm(costs ?? runningCosts([], []), index) : costs;
   }
 
   /** @throws UserError: no writer can say it. */
@@ -233,7 +233,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
 
   private withFinalNorm(costs: RunningCosts, index: number): RunningCosts {
     const { finalNorm } = this.layout.encoder;
-    const norm = costsOf(partTensors(this.isLastOfEncoder(index) ? finalNorm : undefined), []);
+    const norm = runningCosts(partTensors(this.isLastOfEncoder(index) ? finalNorm : undefined), []);
     return {
       ...costs,
       bytes: costs.bytes + norm.bytes,
@@ -258,7 +258,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return this.isInEncoder(index) ? this.layout.encoder : this.layout.decoder;
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     return [...this.prologueTensors, ...this.epilogueTensors];
   }
 

@@ -4,7 +4,7 @@ import { stream } from '../model-emitter';
 import type { EmitOptions, ModelInputs, StepEmitter, Values } from '../model-emitter';
 import type { SublayerSummary } from '../model-summary';
 import type { Sublayer } from '../modules/sublayer-list';
-import { emitHead, emitTarget, emitTargetMasks, maskOf } from './emit-seq2seq';
+import { emitHead, emitTarget, emitTargetMasks, findMask } from './emit-seq2seq';
 import type { Seq2SeqLayout } from './seq2seq-layout';
 import { encoded } from './seq2seq-model';
 import type { Seq2SeqModel } from './seq2seq-model';
@@ -56,7 +56,7 @@ export class StepDecoder implements StepEmitter {
   ): Values {
     const { decoder } = this.layout;
     const sublayer = this.at(index);
-    const mask = maskOf(this.layout, decoder, sublayer);
+    const mask = findMask(this.layout, decoder, sublayer);
     const own = mask && side[mask.name];
     const next = sublayer.emit(graph, {
       hidden: state[stream] ?? '',

@@ -12,7 +12,7 @@ export const isGated = ({ feed_forward_proj: projection }: ConfigFields): boolea
   String(projection).startsWith('gated-');
 
 /** The activation that `feed_forward_proj` names. */
-export function activationOf(projection: unknown): string {
+export function readActivation(projection: unknown): string {
   const name = String(projection).split('-').at(-1) ?? '';
   return projection === 'gated-gelu' ? 'gelu_new' : name;
 }
@@ -65,7 +65,7 @@ export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
   };
 }
 
-/** How a family differs from the others. */
+/** Properties that differ between T5 families. */
 export interface T5Form {
   readonly modelType: string;
   readonly family: string;
@@ -111,7 +111,7 @@ function t5Like({
         pad_token_id: 0,
       }),
       computed: ({ feed_forward_proj: given = projection }) => ({
-        hidden_act: activationOf(given),
+        hidden_act: readActivation(given),
       }),
       only: () => ({ is_encoder_decoder: true }),
       ...countedBlocks({ encoder: 'num_layers', decoder: 'num_decoder_layers' }),

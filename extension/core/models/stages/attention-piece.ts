@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearRole } from '../matrix-encoding';
-import { linearsOf } from './piece';
+import { pieceLinears } from './piece';
 import type { Piece, PieceLinear } from './piece';
 import { say } from '../../message';
 
@@ -26,7 +26,7 @@ export interface StagedAttention {
 }
 
 const linearsInRole = (role: LinearRole, piece: Piece): readonly PieceLinear[] =>
-  linearsOf([piece]).map(({ linear }) => ({ role, linear }));
+  pieceLinears([piece]).map(({ linear }) => ({ role, linear }));
 
 /** Attention over a stream [batch, ..., width]. All axes between the first and last are positions. */
 export function attention(form: StagedAttention): Piece {

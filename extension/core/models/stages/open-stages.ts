@@ -9,7 +9,7 @@ import type { ModelSummary } from '../model-summary';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { inFile } from '../../user-error';
 import { parseStagedConfig } from './staged-config';
-import { classesOf } from './staged-family';
+import { classNames } from './staged-family';
 import type { StagedFamily } from './staged-family';
 import { layOutStages } from './staged-layout';
 import type { StagedLayout } from './staged-layout';
@@ -41,7 +41,7 @@ export async function openStages(
     ...summarize(folder, family.modelType, checkpoint, layout, fingerprint),
     ...(compressed === undefined ? {} : { compressed }),
   };
-  const headClass = layout.head === undefined ? undefined : classesOf(family).head;
+  const headClass = layout.head === undefined ? undefined : classNames(family).head;
   const model = new StagedModel(summary, checkpoint.files, layout, { layOut, headClass });
   return { model, checkpoint };
 }

@@ -49,7 +49,7 @@ export const toFirst = plain(say`Channels first`, (graph, x) =>
 );
 
 /** [batch, channels, height, width] → [batch, channels] */
-export const meanOfPixels = plain(say`Mean of pixels`, (graph, x) =>
+export const pixelMean = plain(say`Mean of pixels`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 0 }),
 );
 

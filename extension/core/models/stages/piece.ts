@@ -30,7 +30,7 @@ export function chain(label: Message, ...all: readonly (Piece | undefined)[]): P
   return {
     label,
     tensors: pieces.flatMap(({ tensors }) => tensors),
-    linears: linearsOf(pieces),
+    linears: pieceLinears(pieces),
     outputs: pieces.findLast(({ outputs = [] }) => outputs.length > 0)?.outputs ?? [],
     pieces,
     emit: (graph, x) => pieces.reduce((value, piece) => emitPiece(graph, piece, value), x),
@@ -44,7 +44,7 @@ export const emitPiece = (graph: GraphBuilder, piece: Piece, x: Value): Value =>
     : piece.emit(graph, x);
 
 /** The linear layers of several pieces. */
-export const linearsOf = (pieces: readonly Piece[]): readonly PieceLinear[] =>
+export const pieceLinears = (pieces: readonly Piece[]): readonly PieceLinear[] =>
   pieces.flatMap(({ linears = [] }) => linears);
 
 /** A piece without weights. */
@@ -57,7 +57,7 @@ export function added(label: Message, shortcut: Piece | undefined, branch: Piece
   return {
     label,
     tensors: [...(shortcut?.tensors ?? []), ...branch.tensors],
-    linears: linearsOf(shortcut === undefined ? [branch] : [shortcut, branch]),
+    linears: pieceLinears(shortcut === undefined ? [branch] : [shortcut, branch]),
     emit: (graph, x) => graph.op('Add', [shortcut?.emit(graph, x) ?? x, branch.emit(graph, x)]),
   };
 }

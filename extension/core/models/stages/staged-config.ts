@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { UserError } from '../../user-error';
-import { compressedForms } from '../forms/form-spec';
+import { compressedEncodings } from '../encodings/encoding-spec';
 import { activations } from '../parts/activations';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import { parseConfig, size } from '../transformer/model-config';
@@ -17,7 +17,7 @@ const stagedSchema = v.looseObject({
   image_size: v.optional(side),
   hidden_act: v.optional(v.string(), 'gelu'),
   espalier: v.optional(
-    v.looseObject({ removed: v.array(v.string()), compressed: v.optional(compressedForms) }),
+    v.looseObject({ removed: v.array(v.string()), compressed: v.optional(compressedEncodings) }),
   ),
 });
 
@@ -63,7 +63,7 @@ export function sidesAt(config: ConfigFields, field: string): readonly number[] 
 }
 
 /** Checks a size computed from `field`. @throws UserError if it isn't a valid size. */
-export function sizeOf(value: number, field: string): number {
+export function readSize(value: number, field: string): number {
   return isSize(value) ? value : refuse(field);
 }
 

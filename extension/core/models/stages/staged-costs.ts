@@ -1,9 +1,9 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { formFlops, formTensors } from '../forms/form-facts';
+import { encodingFlops, encodingTensors } from '../encodings/encoding-facts';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary, SublayerSummary } from '../model-summary';
-import { dtypesWith, fingerprintForms } from '../transformer/linear-layers';
-import { costsOf, weightCounter } from '../modules/costs';
+import { dtypesWith, fingerprintEncodings } from '../transformer/linear-layers';
+import { runningCosts, weightCounter } from '../modules/costs';
 import type { RunningCosts } from '../transformer/tapped-part';
 import type { Piece, PieceLinear } from './piece';
 import type { StagedKind } from './staged-family';
@@ -39,7 +39,7 @@ export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSu
       bytes: bytesIn(tensors),
       // A token is a pixel of the stream, which uses each weight of a matrix or kernel once.
       flopsPerToken:
-        2 * weightsIn(others, []) + formed.reduce((sum, form) => sum + formFlops(form), 0),
+        2 * weightsIn(others, []) + formed.reduce((sum, form) => sum + encodingFlops(form), 0),
       kvBytesPerToken: 0,
     };
   });
@@ -48,20 +48,20 @@ export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSu
 /** Tensors of a piece that aren't part of an encoding. */
 export function plainTensors({ tensors, linears = [] }: Piece): readonly LazyTensor[] {
   const encodedTensors = new Set(
-    linears.flatMap(({ linear: { form } }) => (form === undefined ? [] : formTensors(form))),
+    linears.flatMap(({ linear: { form } }) => (form === undefined ? [] : encodingTensors(form))),
   );
   return tensors.filter((tensor) => !encodedTensors.has(tensor));
 }
 
 /** Costs of a session that runs a piece. */
-export const costsOfPiece = (piece: Piece): RunningCosts =>
-  costsOf(
+export const pieceCosts = (piece: Piece): RunningCosts =>
+  runningCosts(
     plainTensors(piece),
     (piece.linears ?? []).map(({ linear }) => linear),
   );
 
 /** Returns `summary` updated for linear layers with these encodings. */
-export function withFormCosts(
+export function withEncodingCosts(
   summary: ModelSummary,
   before: StagedParts,
   after: StagedParts,
@@ -79,6 +79,6 @@ export function withFormCosts(
     bytes: summary.bytes + difference('bytes'),
     dtypes: dtypesWith(summary.dtypes, old, formed),
     sublayers,
-    fingerprint: fingerprintForms(summary.fingerprint, forms),
+    fingerprint: fingerprintEncodings(summary.fingerprint, forms),
   };
 }

@@ -1,4 +1,4 @@
-import type { StandIns } from '../stand-ins';
+import type { BranchReplacements } from '../branch-replacements';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { Piece } from './piece';
 import type { PieceFinder } from './piece-finder';
@@ -48,7 +48,7 @@ export interface StagedFamily {
   /** Period of block variants in a group. Remaining blocks must keep their number modulo this period. */
   readonly period?: number;
   /** Modules of a block in transformers, and the replacement of each when a branch is removed. */
-  readonly modules: Readonly<Partial<Record<StagedKind, StandIns>>>;
+  readonly modules: Readonly<Partial<Record<StagedKind, BranchReplacements>>>;
   /** Names of linear layers in transformers by their names in checkpoints, if they differ. */
   readonly linears?: Readonly<Record<string, string>>;
   /** Returns the module path in transformers of the block with tensor prefix `place`, if the two differ. */
@@ -64,7 +64,7 @@ export const newerAttention = {
 } as const;
 
 /** Class names in transformers of the configuration, the base model and the model with a head. */
-export const classesOf = ({
+export const classNames = ({
   name,
 }: StagedFamily): { readonly config: string; readonly model: string; readonly head: string } => ({
   config: `${name}Config`,
@@ -88,7 +88,7 @@ export interface BlockBranch {
 }
 
 /** Returns the steps of all stages in order, with blocks numbered across stages. */
-export function stepsOf(stages: readonly StageForm[]): StagedStep[] {
+export function stageSteps(stages: readonly StageForm[]): StagedStep[] {
   let block = 0;
   return stages.flatMap(({ before = [], first = 0, depth, block: stepsIn, behind = [] }) => [
     ...before.filter((piece) => piece !== undefined),
@@ -101,7 +101,7 @@ export function stepsOf(stages: readonly StageForm[]): StagedStep[] {
 }
 
 /** Returns the group of each block and the number of the block in it. */
-export function placesOf(
+export function stagePlaces(
   groups: readonly BlockGroup[],
 ): readonly { readonly group: number; readonly place: string; readonly number: number }[] {
   return groups.flatMap(({ place, first, count }, group) =>
@@ -136,22 +136,22 @@ export function depthsLayout(
     pruned: (config, blocks) => {
       const fields = { ...defaults, ...config };
       const all = groups(fields);
-      const places = placesOf(all);
-      const keptNumbers = all.map((_, group) =>
+      const places = stagePlaces(all);
+      const remainingNumbers = all.map((_, group) =>
         blocks.flatMap((block) => {
           const found = places[block];
           return found?.group === group ? [found.number] : [];
         }),
       );
       const isExpressible = all.every(({ first }, group) => {
-        const numbers = keptNumbers[group] ?? [];
+        const numbers = remainingNumbers[group] ?? [];
         return (
           (canEmpty || first + numbers.length > 0) &&
           numbers.every((number, i) => (number - first - i) % period === 0)
         );
       });
       return isExpressible
-        ? { depths: all.map(({ first }, group) => first + (keptNumbers[group]?.length ?? 0)) }
+        ? { depths: all.map(({ first }, group) => first + (remainingNumbers[group]?.length ?? 0)) }
         : undefined;
     },
   };

@@ -1,14 +1,14 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { describedForms, TensorFinder } from '../transformer/tensor-finder';
+import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import { UserError } from '../../user-error';
 import { chain } from './piece';
 import type { Piece } from './piece';
 import { PieceFinder } from './piece-finder';
 import { sidesAt } from './staged-config';
 import type { StagedConfig } from './staged-config';
-import { classesOf, placesOf } from './staged-family';
+import { classNames, stagePlaces } from './staged-family';
 import { StagedSublayer } from './staged-sublayer';
 import type { BlockGroup, StagedFamily, StagedKind } from './staged-family';
 import { say } from '../../message';
@@ -61,7 +61,7 @@ export function layOutStages(
   const tensors = new TensorFinder(
     checkpoint,
     { norm: 'layer', transposed: false },
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => blockPrefix(groups, Number(block), prefix) ?? block,
       folder.config,
@@ -89,7 +89,7 @@ export function layOutStages(
       sublayers.push({ block, kind, branch: branch(), behind: [] });
     }
   }
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   const head = hasHead ? family.head(config, new PieceFinder(tensors, '')) : undefined;
   return {
     channels: config.num_channels,
@@ -97,10 +97,10 @@ export function layOutStages(
     start: chain(say`Stem`, ...start),
     sublayers: sublayers.map(
       ({ block, kind, branch, behind }) =>
-        new StagedSublayer(block, kind, branch, chain(say`Behind the sum`, ...behind)),
+        new StagedSublayer(block, kind, branch, chain(say`After the sum`, ...behind)),
     ),
     head,
-    blockPlaces: placesOf(groups).map(({ place, number }) => `${prefix}${place}${number}.`),
+    blockPlaces: stagePlaces(groups).map(({ place, number }) => `${prefix}${place}${number}.`),
     keepsBlocks: family.config.pruned === undefined,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
@@ -111,7 +111,7 @@ export function layOutStages(
 /** @throws UserError if the head of the model isn't an image classifier. */
 function requireClasses(family: StagedFamily, { architectures }: StagedConfig): void {
   const [name] = architectures ?? [];
-  const { head, model } = classesOf(family);
+  const { head, model } = classNames(family);
   if (name?.endsWith(head) === false) {
     throw new UserError(say`${name} is not supported, only ${head} and ${model}.`, {
       field: 'architectures',

@@ -8,12 +8,12 @@ import { stream } from '../model-emitter';
 import type { Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { ComposedModel } from '../modules/composed-model';
-import { costsOf } from '../modules/costs';
-import { requireLayers, withFormFiles } from '../transformer/linear-layers';
-import type { OuterLinears } from '../transformer/outer-matrices';
+import { runningCosts } from '../modules/costs';
+import { requireLayers, withEncodingFiles } from '../transformer/linear-layers';
+import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { emitPiece } from './piece';
-import { costsOfPiece, plainTensors, withFormCosts } from './staged-costs';
+import { pieceCosts, plainTensors, withEncodingCosts } from './staged-costs';
 import type { StagedLayout } from './staged-layout';
 import type { StagedSublayer } from './staged-sublayer';
 
@@ -35,7 +35,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
   public readonly output: ModelOutput;
   public readonly joinsExamples = true;
   public readonly sideValues = [];
-  public readonly outer: OuterLinears = { embedding: undefined, heads: [] };
+  public readonly embeddingAndHead: EmbeddingAndHead = { embedding: undefined, heads: [] };
   public readonly patchWidth = undefined;
   protected readonly keepsCache = false;
   protected readonly outputShape = undefined;
@@ -68,15 +68,15 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
   }
 
   protected get prologueCosts(): RunningCosts {
-    return costsOfPiece(this.layout.start);
+    return pieceCosts(this.layout.start);
   }
 
   protected get epilogueCosts(): RunningCosts {
     const { head } = this.layout;
-    return head === undefined ? costsOf([], []) : costsOfPiece(head);
+    return head === undefined ? runningCosts([], []) : pieceCosts(head);
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     const { start, head } = this.layout;
     return [start, ...(head === undefined ? [] : [head])].flatMap(plainTensors);
   }
@@ -92,7 +92,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
 
   public override skippedCosts(index: number): RunningCosts | undefined {
     const { behind } = this.at(index);
-    return behind.pieces?.length === 0 ? undefined : costsOfPiece(behind);
+    return behind.pieces?.length === 0 ? undefined : pieceCosts(behind);
   }
 
   public emitInputs(graph: GraphBuilder): { state: Values; side: Values } {
@@ -128,8 +128,8 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
     ]);
     const formed = origin.layOut(all);
     return this.remade(
-      withFormCosts(summary, layout, formed, forms),
-      withFormFiles(files, forms),
+      withEncodingCosts(summary, layout, formed, forms),
+      withEncodingFiles(files, forms),
       formed,
     );
   }

@@ -6,7 +6,7 @@ import type { ComposedModule } from '../modules/composed-model';
 import type { RunningCosts } from '../transformer/tapped-part';
 import { added, chain, emitPiece } from './piece';
 import type { Piece } from './piece';
-import { costsOfPiece, plainTensors } from './staged-costs';
+import { pieceCosts, plainTensors } from './staged-costs';
 import type { StagedKind } from './staged-family';
 
 /** A branch x + f(x), and the pieces that follow it whether it is there or not. */
@@ -47,11 +47,11 @@ export class StagedSublayer implements ComposedModule {
   }
 
   public get runningCosts(): RunningCosts {
-    return costsOfPiece(chain(say`Sum`, added(say`Sum`, undefined, this.branch), this.behind));
+    return pieceCosts(chain(say`Sum`, added(say`Sum`, undefined, this.branch), this.behind));
   }
 
   public get upToSum(): StagedSublayer {
-    return new StagedSublayer(this.block, this.kind, this.branch, chain(say`Behind the sum`));
+    return new StagedSublayer(this.block, this.kind, this.branch, chain(say`After the sum`));
   }
 
   public linearLayers(index: number): LinearLayer[] {

@@ -18,7 +18,7 @@ export interface Windows {
 const padded = (size: number, window: number): number => Math.ceil(size / window) * window;
 
 /** Applies `inside` to [batch · windows, positions, channels], the windows of a stream [batch, height, width, channels]. */
-export function inWindows(windows: Windows, inside: Piece): Piece {
+export function windowed(windows: Windows, inside: Piece): Piece {
   const { height, width, size, shift, channels } = windows;
   const [tall, wide] = [padded(height, size), padded(width, size)];
   const grid = [tall / size, wide / size] as const;

@@ -23,7 +23,7 @@ import type { Message } from '../../message';
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
-/** What is applied to the gate of what heads give. */
+/** Activation of the gate on the heads' outputs. */
 export type GateActivation = 'sigmoid' | 'softplus';
 
 /** Names of linear layers, or of one matrix that holds several. */
@@ -35,14 +35,14 @@ export type Projection =
 export const projectionNames = (projection: Projection): readonly string[] =>
   'fused' in projection ? [projection.fused] : projection;
 
-/** Which linear layers have a bias. */
+/** Linear layers that have a bias. */
 export interface Biases {
   readonly queryKeyValue: boolean;
-  /** Of keys, where that differs. */
+  /** Bias of keys, if it differs from `queryKeyValue`. */
   readonly key?: boolean;
   readonly attentionOutput: boolean;
   readonly feedforward: boolean;
-  /** Of its last layer, where that differs. */
+  /** Bias of the down projection, if it differs from `feedforward`. */
   readonly feedforwardOutput?: boolean;
 }
 
@@ -59,19 +59,25 @@ export interface SinePositions {
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
-export interface OuterNames {
-  /** What stands before every name but the head's; the first under which the embedding is found. */
+export interface EmbeddingAndHeadNames {
+  /**
+   * Prefixes of every name except the head's. The first one under which the embedding exists is
+   * used.
+   */
   readonly prefixes: readonly string[];
   readonly embedding: string;
-  /** What is added to the embedding: row position + offset of a table, or sines of the same number. */
+  /** Added to the embedding: row position + offset of a table, or sines of position + offset. */
   readonly positions?: LearnedPositions | SinePositions;
   /** Table of segments, in encoders. */
   readonly types?: string;
   /** Norm of the embedding. */
   readonly embeddingNorm?: string;
-  /** Whether that is of the words alone, and positions are added to what it gives. */
+  /** True if the norm is applied to token embeddings alone, before positions are added. */
   readonly normsWordsAlone?: boolean;
-  /** Linear layers, without biases, between the widths of the embedding and of the stream where these differ. */
+  /**
+   * Linear layers, without biases, between the embedding's width and the hidden size if these
+   * differ.
+   */
   readonly projections?: { readonly in: string; readonly out: string };
   readonly finalNorm?: string;
   readonly perLayer?: PerLayerNames;
@@ -92,7 +98,7 @@ export interface Scales {
   readonly feedforwardBranch: number;
   /** On what the activation of a feed-forward is applied to. */
   readonly gate: number;
-  /** On the products of queries and keys; the usual one is headDim^−½. */
+  /** Factor on attention scores. Defaults to headDim^−½. */
   readonly attention: number | undefined;
   readonly attentionSoftCap: number | undefined;
   readonly logits: number;
@@ -102,8 +108,8 @@ export interface Scales {
 }
 
 /**
- * What a norm of queries or keys goes over: each head, with weights for all or (`each-head`) of its
- * own; or all heads at once.
+ * Values that a norm of queries or keys is computed over: each head, with shared weights or
+ * (`each-head`) its own; or all heads together.
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
 
@@ -117,8 +123,8 @@ export interface ClampedGate {
 }
 
 /**
- * Mixtures of experts. Each expert has tensors of its own, `<module>.experts.<number>.<name>.weight`,
- * or all share two, whose names are `joined`.
+ * Tensor names of an MoE layer. Each expert has its own tensors,
+ * `<module>.experts.<number>.<name>.weight`, or all experts share two, named in `joined`.
  */
 export interface ExpertNames {
   /** Modules that hold router and experts; a checkpoint has one of them. Empty: the block itself. */
@@ -127,7 +133,7 @@ export interface ExpertNames {
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
   readonly choiceBias?: string | undefined;
-  /** Whether that is a name below the block, and not the module. */
+  /** True if `choiceBias` is a name below the block instead of the module. */
   readonly choiceBiasIsOfBlock?: boolean;
   /** Gate and up; up alone where nothing gates it. */
   readonly gateUp: readonly string[];
@@ -135,38 +141,47 @@ export interface ExpertNames {
   readonly joined?: JoinedExperts;
   readonly count?: (config: ModelConfig) => number;
   readonly inner: (config: ModelConfig) => number;
-  /** How tokens are sent to experts; as in Mixtral when absent. */
+  /** Routing of tokens to experts. Defaults to Mixtral's. */
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
   /** Wiring, if it differs from that of the MLPs of other blocks. */
   readonly wiring?: WiringNames;
   /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
   readonly byToken?: {
     readonly name: string;
-    readonly isOf: (config: ConfigFields, block: number) => boolean;
+    readonly appliesTo: (config: ConfigFields, block: number) => boolean;
   };
-  /** Whether a mixture's module in transformers is made with the number of its block. */
+  /** True if the MoE module in transformers is constructed with the block's number. */
   readonly isMadeByNumber?: boolean;
   /** Tensor of the module with a factor on the weight of each expert. */
   readonly shareFactors?: string;
   /** Tensor of the module that is added once to what the experts give. */
   readonly sumBias?: string | undefined;
-  /** Whether experts are removed all together or not at all. */
+  /** True if single experts cannot be removed. */
   readonly staysWhole?: boolean;
-  /** What experts and router have by themselves, below the block; the norms of the feed-forward are then the shared one's. */
+  /**
+   * Tensors of experts and router, below the block, in blocks that also have an MLP. The norms of
+   * `feedforward` then apply to that MLP.
+   */
   readonly apart?: {
     readonly norm: string;
     readonly routerScale: string;
     readonly postNorm: string;
     readonly sharedPostNorm: string;
-    /** In transformers, which modules are made anew for fewer experts, and what says whether a block has them. */
+    /**
+     * Modules in transformers that are rebuilt for fewer experts, and the flag that says whether a
+     * block has experts.
+     */
     readonly modules: readonly string[];
     readonly flag: string;
   };
-  /** A feed-forward that every token is sent to, beside the experts; its names are below the block's. */
+  /**
+   * Shared expert, an MLP applied to every token in addition to the chosen experts. Its names are
+   * below the block's.
+   */
   readonly shared?: (config: ModelConfig) => SharedExpertNames | undefined;
-  /** Whether a block has experts, and not a feed-forward. */
+  /** True if a block has experts instead of an MLP. */
   readonly isSparse: (config: ConfigFields, block: number) => boolean;
-  /** The fields of config.json that say which blocks have experts, where it has no list of all. */
+  /** Fields of config.json that select the blocks with experts, if it has no list per block. */
   readonly sparseFields?: (sparse: readonly boolean[]) => ConfigFields;
 }
 
@@ -181,95 +196,100 @@ export interface SharedExpertNames {
 /** Names below the module: [experts, 2 · inner, hidden], or gate and up by themselves, and [experts, hidden, inner]. */
 interface JoinedExperts {
   readonly gateUp: string | readonly [gate: string, up: string];
-  /** Names of gate and up in files that have them by themselves, though others don't. */
+  /** Names of gate and up in checkpoints that store them separately, though others join them. */
   readonly apart?: readonly [gate: string, up: string];
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]; `down`: the latter alone. */
   readonly transposed?: boolean | 'down';
-  /** Whether the first two axes are one. */
+  /** True if the first two axes are flattened into one. */
   readonly flat?: boolean;
   /** Each has a bias: `<name>_bias`, or `.bias` where the name ends in `.weight`. */
   readonly biases?: boolean;
 }
 
-/** What a removable part of a block is; it has at most one of each kind. */
+/** Kind of a removable part of a block. A block has at most one of each kind. */
 export type PartKind = 'attention' | 'mixer' | 'feedforward' | 'expert';
 
-/** Sublayers that carry a state along the sequence, where attention looks back. */
+/** Tensor names of SSM and linear-attention layers, which carry a state along the sequence. */
 export interface MixerNames {
   readonly wiring: WiringNames;
-  /** What stands in front of the names of its tensors. */
+  /** Prefix of the tensor names. */
   readonly module: string;
   readonly form: (config: ModelConfig) => MixerForm;
-  /** Whether its module in transformers gives a pair, as attention does. */
+  /** True if the module in transformers returns a pair, as attention does. */
   readonly givesPair?: boolean;
-  /** Factor on what it adds. */
+  /** Factor on the branch's output. */
   readonly branchScale?: (config: ModelConfig) => number;
 }
 
-/** Number and width of an attention's heads, and how they weigh what they look at. */
+/** Number, size and score scale of a block's attention heads. */
 export interface OwnHeads {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
   /** Size of a head's value. */
   readonly valueDim: number;
-  /** Factor on the products of queries and keys. */
+  /** Factor on attention scores. */
   readonly scale: number;
 }
 
-/** Temperature tuning of Llama 4: scales, positions. */
+/** Temperature tuning of Llama 4 queries: scale and positions. */
 export interface QueryGrowth {
   readonly scale: number;
   readonly period: number;
   readonly offset: number;
-  /** Whether that is of blocks whose queries are not turned. */
-  readonly isOfUnturned?: boolean;
+  /** True if it only applies to blocks without rotary embedding. */
+  readonly onlyUnrotated?: boolean;
 }
 
-/** How the blocks of a family of models differ from those of others. Names are below the block's prefix. */
+/** Architecture of a block. Names are below the block's prefix. */
 export interface BlockArchitecture {
-  /** Norm of the stream in front of each block, which stays when its sublayers go. */
+  /**
+   * Norm of the residual stream before each block. It remains if the block's sublayers are removed.
+   */
   readonly startNorm?: string;
-  /** What the stream is multiplied by where a part is added to it; 1 when absent. */
+  /** Factor on the residual stream when a branch is added to it. Defaults to 1. */
   readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
   readonly attention: {
     readonly wiring: WiringNames;
-    /** Query, key and value; query and key where keys are the values too. */
+    /** Query, key and value; query and key if keys are also the values. */
     readonly queryKeyValue: Projection;
-    /** What they come from where they are expanded from latents. */
+    /** Latent projections of multi-head latent attention (MLA). */
     readonly latent?: LatentNames;
-    /** What such attention has instead that reads compressed runs of tokens. */
+    /** Tensors of attention to compressed runs of tokens (DeepSeek-V4). */
     readonly compressed?: CompressedNames;
     readonly output: string;
-    /** Tensor added to what `output` gives, in blocks that have it. */
+    /** Tensor added to the output of `output`, in blocks that have it. */
     readonly outputBias?: string;
-    /** Tensors added to queries and values, where one matrix without a bias holds all. */
+    /**
+     * Biases added to queries and values, if one projection without bias computes queries, keys and
+     * values.
+     */
     readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
       readonly key: string;
       readonly over: QueryKeyNormExtent;
-      /** Whether they come behind the rotary embedding. */
+      /** True if the norms are applied after the rotary embedding. */
       readonly afterRotary?: boolean;
-      /** Whether they have no weights. */
+      /** True if the norms have no weights. */
       readonly plain?: boolean;
-      /** Whether they are of blocks alone whose queries are turned. */
-      readonly ofTurned?: boolean;
+      /** True if only blocks with rotary embedding have these norms. */
+      readonly onlyRotated?: boolean;
     };
-    /** Whether each head's values are normed, without weights. */
+    /** True if each head's values are normalized, without weights. */
     readonly normsValues?: boolean;
-    /** Norm of what all heads give. */
+    /** Norm of the concatenated heads. */
     readonly innerNorm?: string;
-    /** Tensor of a score for each head, to which it may attend instead of a token. */
+    /** Tensor with the attention-sink score of each head. */
     readonly sinks?: string;
-    /** Linear layer whose sigmoid, or another activation, is a factor on what the heads give. */
+    /** Linear layer that computes the gate on the heads' outputs. */
     readonly gate?: string;
-    /** Whether such gates stand behind the queries, head by head. */
+    /** True if the gate's rows follow each head's query rows in one projection. */
     readonly gatesInQuery?: boolean;
     readonly gateActivation?: GateActivation;
-    /** Whether that is one factor for each head. */
+    /** True if the gate is one factor per head. */
     readonly gateIsByHead?: boolean;
     /** Tensors of the factors of differential attention: query and key of the first, and of the second. */
     readonly difference?: {
@@ -290,102 +310,127 @@ export interface BlockArchitecture {
     readonly curve?: string;
     /** Gate and up of gpt-oss. */
     readonly clamped?: (config: ModelConfig) => ClampedGate | undefined;
-    /** Whether rows of gate and up take turns where one matrix holds both. */
+    /** True if rows of gate and up alternate in a fused projection. */
     readonly takesTurns?: boolean;
-    /** Whether up stands before gate there. */
+    /** True if up precedes gate in a fused projection. */
     readonly upFirst?: boolean;
   };
-  /** Mixtures of experts in place of feed-forwards, with the same norms. */
+  /** MoE layers that replace MLPs, with the same norms. */
   readonly experts?: ExpertNames;
   readonly mixer?: MixerNames;
-  /** Names of what stands for attention where blocks share a transformer. */
+  /**
+   * Tensor names of modules that several blocks share, in blocks where one takes the role of
+   * attention.
+   */
   readonly shared?: SharedNames;
-  /** Sizes of a block's attention where it reads compressed runs of tokens. */
+  /** Sizes of a block's attention to compressed runs of tokens. */
   readonly compressed?: (config: ModelConfig, block: number) => CompressedShape;
-  /** Names of what connects sublayers with several streams. */
+  /** Tensor names of hyper-connections, which connect sublayers with several streams. */
   readonly connections?: ConnectionNames;
-  /** What a block consists of, in order; attention, then a feed-forward or experts, when absent. */
+  /** Parts of a block, in order. Defaults to attention followed by an MLP or experts. */
   readonly parts?: (config: ModelConfig, block: number) => readonly PartKind[];
   readonly biases: (config: ModelConfig) => Biases;
   /** One rotary embedding, one for each type of layer, or none. */
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
-  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
+  /** True if dimension 2i is rotated with 2i + 1, instead of i with i + half. */
   readonly interleavedRotary?: boolean;
-  /** Whether queries and keys are turned the other way round. */
+  /** True if queries and keys are rotated in the opposite direction. */
   readonly reversedRotary?: boolean;
-  /** Heads of a block where they are others than the model's. */
+  /** Heads of a block, if they differ from the model's. */
   readonly heads?: (config: ModelConfig, block: number) => Partial<OwnHeads>;
-  /** Width of a block's feed-forward where it is another than the model's. */
+  /** Number of MLP channels of a block, if it differs from the model's. */
   readonly innerSize?: (config: ModelConfig, block: number) => number;
-  /** Share of a feed-forward's gates that a normal distribution would close; none when absent. */
+  /** Target share of MLP gates that are zero, assuming a normal distribution. Defaults to 0. */
   readonly sparsity?: (config: ModelConfig, block: number) => number;
-  /** The earlier block whose keys and values a block's attention reads; its own when undefined. */
-  readonly keysOf?: (config: ModelConfig, block: number) => number | undefined;
-  /** Whether a block's queries and keys are turned; yes when absent. */
+  /**
+   * Earlier block whose keys and values this block's attention uses, or undefined to use its own.
+   */
+  readonly sharedKeysBlock?: (config: ModelConfig, block: number) => number | undefined;
+  /** True (default) if a block's queries and keys are rotated. */
   readonly turns?: (config: ModelConfig, block: number) => boolean;
-  /** Number of past positions that a block's attention sees (itself included), or all. */
+  /**
+   * Number of past positions in a block's attention window, including the current one, or undefined
+   * for all.
+   */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
-  /** What depends on the kind of a block besides. */
+  /** Parts that depend on the block. */
   readonly blockForm?: (
     config: ModelConfig,
     block: number,
   ) => Partial<Pick<Architecture, 'attention' | 'mixer' | 'feedforward'>>;
 }
 
-/**
- * How a family of models differs from the others. All are decoder-only: token embedding, blocks, final norm, head.
- */
+/** Architecture of a decoder-only model: token embedding, blocks, final norm, LM head. */
 export interface Architecture extends BlockArchitecture {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** `model_type` of the text tower, where that alone of a model of several parts is run. */
+  /** `model_type` of the text model, if only that part of a multimodal model is run. */
   readonly textType?: string;
-  /** `model_type` of a model of several parts whose config.json may have the fields of this text tower among its own. */
+  /**
+   * `model_type` of a multimodal model whose config.json may have the text model's fields at the
+   * top level.
+   */
   readonly flatType?: string;
-  /** Whether transformers reads rows of the embedding's matrix where it puts images among the words. */
+  /** True if transformers reads rows of the embedding's weight to merge images into the text. */
   readonly readsEmbedding?: boolean;
-  /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
+  /**
+   * Classes in transformers, if their names don't follow from the type. For multimodal models,
+   * those of the text model.
+   */
   readonly classes?: {
     readonly config: string;
     readonly model: string;
-    /** What finds the model, where AutoModelForCausalLM does not. */
+    /** Auto class that loads the model, if AutoModelForCausalLM does not. */
     readonly auto?: string;
   };
-  /** Names of a block's modules in transformers, by those that its tensors have, where these differ. */
+  /**
+   * Names of a block's modules in transformers, by module name in the checkpoint, if these differ.
+   */
   readonly moduleNames?: Readonly<Record<string, string>>;
-  /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
+  /**
+   * Why modules in transformers don't match the tensor names, as a sentence; undefined if they
+   * match.
+   */
   readonly otherModules?: Message;
-  /** Whether its class in transformers refuses a `layer_types` that lacks one of the types. */
+  /** True if the class in transformers rejects a `layer_types` that lacks one of the types. */
   readonly needsEachLayerType?: true;
-  /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
+  /**
+   * Branches whose modules in transformers take the residual as second argument and add it
+   * themselves.
+   */
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
-  /** What attention gives in transformers, where others give a pair. */
+  /** Return type of attention in transformers, if it isn't a pair. */
   readonly attentionGives?: 'list' | 'triple';
-  /** For docs, as sentences: how far its models are run, or why some of them aren't. */
+  /** For docs, as sentences: limits of running its models. */
   readonly limits?: string;
   readonly config?: ConfigLayout;
-  readonly outer: OuterNames;
+  readonly embeddingAndHead: EmbeddingAndHeadNames;
   readonly norm: NormKind;
-  /** Whether norms have no weights. */
+  /** True if norms have no weights. */
   readonly plainNorms?: boolean;
-  /** Whether what a block computes depends on its number, which it then keeps. */
+  /**
+   * True if a block's computation depends on its number, which it keeps when others are removed.
+   */
   readonly dependsOnNumber?: boolean;
   /** Weights are stored as [in, out]. */
   readonly transposed?: boolean;
   readonly altUp?: AltUpNames;
   readonly laurel?: LaurelNames;
   readonly end?: BlockEndNames;
-  /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
+  /**
+   * ALiBi slope of each head: decrease of its attention scores per position of distance (arXiv
+   * 2108.12409).
+   */
   readonly slopes?: (config: ModelConfig) => readonly number[] | undefined;
-  /** Longest text, where it is not that of the positions. */
+  /** Maximum sequence length, if it isn't `max_position_embeddings`. */
   readonly maxPositions?: (config: ModelConfig) => number;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
-  /** Sizes of latents, where queries, keys and values come from them. */
+  /** Sizes of the latents of multi-head latent attention. */
   readonly latent?: (config: ModelConfig) => LatentShape;
   /** Queries grow with their position p: × (1 + scale · ln(1 + ⌊(p + offset) / period⌋)). */
   readonly queryGrowth?: (config: ModelConfig) => QueryGrowth | undefined;
-  /** Parts of tensors' names that checkpoints may spell otherwise, and how. */
+  /** Alternative spellings of parts of tensor names in checkpoints. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** What depends on the config besides. */
+  /** Parts that depend on the config. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

@@ -8,14 +8,14 @@ import { gemma4, gemma4Unified } from '../families/gemma4';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
-import { llamaRelatives } from '../families/llama-relatives';
-import { noKnownClass } from '../families/pieces';
+import { llamaRelatives } from '../families/llama-variants';
+import { noKnownClass } from '../families/shared-parts';
 import { mixturesAndMixers } from '../families/mixtures/mixtures-and-mixers';
 import { nemotronNas } from '../families/nemotron-nas';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
-import { seeingTowers } from '../families/seeing-towers';
+import { seeingTowers } from '../families/multimodal-text-models';
 
 /** Every family that a Hugging Face folder can be opened as. */
 export const architectures: readonly Architecture[] = [
@@ -41,7 +41,10 @@ export const architectures: readonly Architecture[] = [
  * The family that a config.json names: that of its `model_type`, or else that of the text tower of a
  * model of several parts, whose fields may stand among the others, or else the known one that it was tried as.
  */
-export function familyOfConfig(config: ConfigFields, modelType: string): Architecture | undefined {
+export function findDecoderFamily(
+  config: ConfigFields,
+  modelType: string,
+): Architecture | undefined {
   const { text_config: text } = config;
   const towerType =
     typeof text === 'object' && text !== null ? (text as ConfigFields)['model_type'] : undefined;
@@ -85,8 +88,8 @@ function asTextTower(
     modelType,
     textType: family.modelType,
     config: { ...family.config, ...place },
-    outer: {
-      ...family.outer,
+    embeddingAndHead: {
+      ...family.embeddingAndHead,
       prefixes: [
         'model.language_model.',
         'language_model.model.',

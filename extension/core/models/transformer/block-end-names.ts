@@ -1,15 +1,18 @@
 import type { ModelConfig } from './model-config';
 
-/** What each token brings to every block besides the stream: rows of a table, and a projection of its embedding (Gemma 3n). */
+/**
+ * Per-layer embeddings (Gemma 3n): for each token, rows of a table and a projection of its
+ * embedding, read by every block.
+ */
 export interface PerLayerNames {
   readonly table: string;
   readonly projection: string;
   readonly norm: string;
-  /** Numbers a token brings to a block; undefined where a model has none. */
+  /** Width of a token's embedding per block, or undefined if a model has none. */
   readonly width: (config: ModelConfig) => number | undefined;
 }
 
-/** What stands behind a block's sublayers, and stays when they go. */
+/** Operations at the end of a block. They remain if the block's sublayers are removed. */
 export interface BlockEndNames {
   /** x + norm(projection(activation(gate(x)) · what the token brings)). */
   readonly perLayer?: { readonly gate: string; readonly projection: string; readonly norm: string };
@@ -27,12 +30,15 @@ export interface AltUpNames {
   readonly leave: string;
   readonly norm: string;
   readonly router: string;
-  /** Coefficients in front of a block's sublayers, and behind them. */
+  /**
+   * Prediction coefficients, applied before a block's sublayers, and correction coefficients,
+   * applied after them.
+   */
   readonly predict: string;
   readonly correct: string;
 }
 
-/** A residual of low rank beside attention (LAuReL, arXiv 2411.07501). */
+/** Low-rank residual branch in parallel to attention (LAuReL, arXiv 2411.07501). */
 export interface LaurelNames {
   readonly rank: (config: ModelConfig) => number;
   readonly left: string;
@@ -47,12 +53,12 @@ export interface ConnectionNames {
   readonly rounds: (config: ModelConfig) => number;
   /** Added to factors, and to sums that are divided by. */
   readonly epsilon: (config: ModelConfig) => number;
-  /** What the names of the three tensors begin with, below a block's prefix, by branch. */
+  /** Prefix of the three tensor names, below the block's prefix. */
   readonly attention: string;
   readonly feedforward: string;
-  /** The same outside the blocks, behind the last. */
+  /** Prefix outside the blocks, after the last one. */
   readonly head: string;
-  /** What they end with, behind what they hold. */
+  /** Suffix of the names. */
   readonly ending?: string;
   /** Modules of a block in transformers. */
   readonly modules: Readonly<Record<'attention' | 'feedforward', string>>;

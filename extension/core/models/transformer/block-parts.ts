@@ -2,8 +2,8 @@ import type { Architecture, BlockArchitecture, PartKind } from './architecture';
 import type { WiringNames } from '../modules/wiring-names';
 import type { ModelConfig } from './model-config';
 
-/** What a block of a family consists of, in order. */
-export function partsOf(
+/** Parts of a block, in order. */
+export function blockParts(
   family: BlockArchitecture,
   config: ModelConfig,
   block: number,
@@ -32,7 +32,7 @@ export function attentionNames(
   turns: boolean,
 ): Architecture['attention'] {
   const { queryKeyNorms, ...others } = attention;
-  return queryKeyNorms?.ofTurned === true && !turns ? others : attention;
+  return queryKeyNorms?.onlyRotated === true && !turns ? others : attention;
 }
 
 /** Of families that are described wrongly here. */

@@ -3,7 +3,10 @@ import type { BlockEnd } from '../parts/block-end';
 import type { AltUp } from '../parts/streams/altup';
 import type { Sublayer } from '../modules/sublayer-list';
 
-/** A stream that is part of the state beside the residual one, for attentions that make keys and values of it. */
+/**
+ * A hidden state that is carried along with the residual stream, for later attention layers that
+ * compute keys and values from it.
+ */
 export interface CarriedStream {
   readonly name: string;
   /** The block whose attention it is in front of. */
@@ -11,7 +14,10 @@ export interface CarriedStream {
   /** First and last boundary at which it is part of the state; boundary i is in front of sublayer i. */
   readonly from: number;
   readonly until: number;
-  /** Whether it is the stream in front of the block's end, which the sublayer before `from` has taken over, and not that at `from`. */
+  /**
+   * True if it is the stream before the end of its block, which is part of the sublayer before
+   * `from`; false if it is the stream at `from`.
+   */
   readonly isWithin: boolean;
 }
 
@@ -22,9 +28,9 @@ const carriedName = (block: number): string => `stream.${block}`;
 export const outputName = (name: string): string => `next.${name}`;
 
 /**
- * Streams that attentions read besides their own.
- * @param places number of sublayers in front of each block
- * @param startEnds of blocks that are gone, in front of the first sublayer
+ * Hidden states that attention layers read in addition to the residual stream.
+ * @param places number of sublayers before each block
+ * @param startEnds block ends before the first remaining sublayer
  */
 export function carriedStreams(
   sublayers: readonly Sublayer[],
@@ -48,7 +54,7 @@ export function carriedStreams(
 /** Name of a stream of several as it was expected in front of the block. */
 const expectedName = (index: number): string => `expected.${index}`;
 
-/** What of a layout the state at its boundaries depends on. */
+/** Parts of a layout that determine the state at its boundaries. */
 interface Stated {
   readonly altUp: AltUp | undefined;
   readonly carried: readonly CarriedStream[];
@@ -73,11 +79,11 @@ export const expectedBefore = (layout: Stated, boundary: number): string[] =>
     (_, index) => expectedName(index),
   );
 
-/** Where the values of the state besides the residual stream come from. */
+/** Values of the state other than the residual stream. */
 interface Sources {
   /** The residual stream there. */
   readonly current: string;
-  /** What was there before. */
+  /** Value at the previous boundary. */
   readonly before: (name: string) => string;
   /** The stream in front of the end of a block. */
   readonly within: (stream: CarriedStream) => string;
@@ -103,7 +109,7 @@ export function besideStream(
   return Object.fromEntries([...carried, ...streams]);
 }
 
-/** Whether the part in front of a boundary gives the streams of several. */
+/** True if the part before a boundary outputs several streams. */
 const givesStreams = (layout: Stated, boundary: number): boolean =>
   boundary === 0 || changesStreams(endsBefore(layout, boundary));
 

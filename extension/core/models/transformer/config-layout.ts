@@ -3,7 +3,9 @@ import type { Message } from '../../message';
 /** Fields of a config.json by name. */
 export type ConfigFields = Readonly<Record<string, unknown>>;
 
-/** Fields that stand outside whatever `nested` names. */
+/**
+ * Fields that are always at the top level, even if `nested` names an object that holds the others.
+ */
 export const outsideNested: readonly string[] = [
   'model_type',
   'architectures',
@@ -12,57 +14,57 @@ export const outsideNested: readonly string[] = [
   'espalier',
 ];
 
-/** The fields with those of `nested` in the place of others of their names. */
+/** Merges the fields of `nested` into the top level. On conflicts, `nested` wins. */
 export function flattened(config: ConfigFields, nested: string | undefined): ConfigFields {
   const inner = nested === undefined ? undefined : config[nested];
   if (typeof inner !== 'object' || inner === null) {
     return config;
   }
-  const kept = outsideNested.map((field) => [field, config[field]] as const);
+  const topLevelFields = outsideNested.map((field) => [field, config[field]] as const);
   return {
     ...config,
     ...inner,
-    ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+    ...Object.fromEntries(topLevelFields.filter(([, value]) => value !== undefined)),
     // A head that is not stored is tied, whichever part says so.
     ...(config['tie_word_embeddings'] === true ? { tie_word_embeddings: true } : {}),
   };
 }
 
-/** What is wrong with a field, and what can be done. */
+/** An invalid field, and how to fix it. */
 export interface ConfigFault {
   readonly field: string;
   readonly problem: Message;
   readonly remedy: Message;
 }
 
-/** How a family's config.json differs from the usual one. */
+/** Deviations of a family's config.json from the default layout. */
 export interface ConfigLayout {
   /** Field that holds all others, but for `model_type` and what Espalier or a quantization adds. */
   readonly nested?: string;
-  /** The family's own names of the usual fields. */
+  /** The family's names of default fields. */
   readonly names?: Readonly<Record<string, string>>;
-  /** Values that the family's configuration class takes where config.json is silent. */
+  /** Defaults of the family's configuration class. */
   readonly defaults?: (config: ConfigFields) => ConfigFields;
-  /** Lists with an entry per block where config.json is silent. */
+  /** Defaults of lists with an entry per block. */
   readonly lists?: Readonly<Record<string, (config: ConfigFields, block: number) => unknown>>;
   /** Lists with an entry per block that are not named after layers. */
   readonly perBlock?: readonly string[];
   /** Fields that change with the number of blocks. */
   readonly byBlockCount?: (config: ConfigFields, blocks: number) => ConfigFields;
-  /** Fields that follow from others, whatever the file says of them. */
+  /** Fields computed from others, which override the file. */
   readonly computed?: (config: ConfigFields) => ConfigFields;
-  /** What a value stands for where it is not what it says, by field. */
+  /** Meaning of values that are misleading, by field. */
   readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /**
    * Fields that speak of blocks by their numbers, for the blocks that stay; undefined where they cannot say
    * which.
    */
   readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
-  /** Why they can't, as a sentence, where they name kinds of blocks by more than periods. */
-  readonly whyNotPruned?: Message;
-  /** Whether no field counts all blocks: `pruned` says how many are left. */
+  /** Why `pruned` can fail, as a sentence, if block kinds are described by more than periods. */
+  readonly pruningProblem?: Message;
+  /** True if no field counts all blocks and `pruned` sets the number of remaining blocks. */
   readonly isUnnumbered?: boolean;
-  /** The field with a value that has no meaning, where there is one. */
+  /** Returns an invalid field, if any. */
   readonly fault?: (config: ConfigFields) => ConfigFault | undefined;
   /** Fields that have one known value each, or a list of them; a config.json with another is refused. */
   readonly only?: (config: ConfigFields) => ConfigFields;

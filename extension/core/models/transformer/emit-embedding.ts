@@ -39,7 +39,10 @@ function emitEmbedding(
     : normed(graph.op('Add', [words, places]));
 }
 
-/** Emits side values, and the streams in front of the first sublayer; `seen` is told what is in front of the ends of blocks that are gone. */
+/**
+ * Emits side values, and the streams before the first sublayer. Stores in `seen` the stream before
+ * the ends of removed blocks.
+ */
 export function emitStart(
   graph: GraphBuilder,
   layout: TransformerLayout,

@@ -12,26 +12,26 @@ interface BlockPlace {
   readonly prefix: string;
 }
 
-/** What stands around sublayers, and stays when they go. */
+/** Operations between blocks. They remain if the blocks' sublayers are removed. */
 export interface FoundEnds {
   readonly perLayer: PerLayer | undefined;
   readonly altUp: AltUp | undefined;
   /** In front of a block's first sublayer. */
   readonly before: (place: BlockPlace) => readonly BlockEnd[];
-  /** Behind one of its sublayers. */
+  /** After one of its sublayers. */
   readonly behind: (place: BlockPlace, kind: PartKind, isLast: boolean) => readonly BlockEnd[];
-  /** Behind the last block. */
+  /** After the last block. */
   readonly last: readonly BlockEnd[];
 }
 
 /** @param prefix of tensors outside the blocks */
 export function findEnds(
-  { altUp: names, laurel, end, outer, attention }: Architecture,
+  { altUp: names, laurel, end, embeddingAndHead, attention }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
   prefix: string,
 ): FoundEnds {
-  const perLayer = findPerLayer(outer.perLayer, config, tensors, prefix);
+  const perLayer = findPerLayer(embeddingAndHead.perLayer, config, tensors, prefix);
   const { hidden_size: hidden, num_hidden_layers: blocks } = config;
   const found = names === undefined ? undefined : findAltUp(names, config, tensors, prefix);
   const mixing = (kind: 'predict' | 'correct', place: BlockPlace): Partial<BlockEnd> =>
@@ -69,7 +69,7 @@ export function findEnds(
   };
 }
 
-/** What a block does to the stream that is not of several. */
+/** End of a block in a model with a single stream. */
 function ownEnd(
   { perLayer, scale, factor }: NonNullable<Architecture['end']>,
   width: number | undefined,

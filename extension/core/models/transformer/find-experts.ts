@@ -19,8 +19,8 @@ import type { TensorFinder } from './tensor-finder';
 import { say } from '../../message';
 
 /**
- * What the mixtures of a model have in common; undefined for a family without any.
- * @throws UserError for more experts a token than there are.
+ * Sizes and routing that all MoE layers of a model share; undefined for dense models.
+ * @throws UserError if more experts per token are requested than exist.
  */
 export function expertShape(
   { experts }: Pick<Architecture, 'experts'>,
@@ -57,12 +57,12 @@ export function expertShape(
   };
 }
 
-/** A mixture of another number of experts. */
+/** The same MoE layer with another number of experts. */
 export function withCount(shape: ExpertShape, count = shape.count): ExpertShape {
   return { ...shape, count, perToken: Math.min(shape.perToken, count) };
 }
 
-/** The mixture of the block whose tensors begin with `prefix`. */
+/** MoE layer of the block whose tensor names start with `prefix`. */
 export function findExperts(
   { experts: names, feedforward }: Pick<Architecture, 'experts' | 'feedforward'>,
   shape: ExpertShape,
@@ -75,7 +75,7 @@ export function findExperts(
   }
   const { hiddenSize: hidden, count } = shape;
   const { modules, router, routerBias = false } = names;
-  const byToken = names.byToken?.isOf(config, block) === true ? names.byToken.name : undefined;
+  const byToken = names.byToken?.appliesTo(config, block) === true ? names.byToken.name : undefined;
   const choiceBias = byToken === undefined ? names.choiceBias : undefined;
   const [usual = ''] = modules;
   const inside = (module: string): string => (module === '' ? prefix : `${prefix}${module}.`);
@@ -127,7 +127,7 @@ function findTable(name: string, shape: readonly number[], tensors: TensorFinder
 }
 
 function findEach(
-  { gateUp, down, joined = usualJoined }: ExpertNames,
+  { gateUp, down, joined = defaultJoined }: ExpertNames,
   { hiddenSize: hidden, inner, count, gated }: ExpertShape,
   tensors: TensorFinder,
   module: string,
@@ -151,8 +151,8 @@ function findEach(
   ): Linear[] => {
     const [rows, columns] = transposed ? [input, out] : [out, input];
     const weights = tensors.slices(`${module}${name}`, [count, rows, columns], flat);
-    const added = biases ? tensors.slices(`${module}${biasOf(name)}`, [count, out]) : [];
-    return weights.map((weight, j) => sliceOf(weight, added[j], transposed));
+    const added = biases ? tensors.slices(`${module}${biasName(name)}`, [count, out]) : [];
+    return weights.map((weight, j) => sliceLinear(weight, added[j], transposed));
   };
   const width = gateUpNames.length === 1 && gated ? 2 * inner : inner;
   const first = gateUpNames.map((name) => linears(name, width, hidden));
@@ -162,18 +162,22 @@ function findEach(
   }));
 }
 
-const biasOf = (name: string): string =>
+const biasName = (name: string): string =>
   name.endsWith('.weight') ? name.replace(/weight$/, 'bias') : `${name}_bias`;
 
 const asList = (names: string | readonly string[]): readonly string[] =>
   typeof names === 'string' ? [names] : names;
 
-const usualJoined: NonNullable<ExpertNames['joined']> = {
+const defaultJoined: NonNullable<ExpertNames['joined']> = {
   gateUp: 'experts.gate_up_proj',
   down: 'experts.down_proj',
 };
 
-function sliceOf(weight: LazyTensor, bias: LazyTensor | undefined, transposed: boolean): Linear {
+function sliceLinear(
+  weight: LazyTensor,
+  bias: LazyTensor | undefined,
+  transposed: boolean,
+): Linear {
   return {
     weight,
     ...(bias === undefined ? {} : { bias }),

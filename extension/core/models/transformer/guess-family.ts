@@ -17,7 +17,7 @@ export interface FamilyGuess {
   readonly family: string;
   /** config.json with sizes that it lacks, and the guess. */
   readonly configText: string;
-  /** What was added to it. */
+  /** Fields added to it. */
   readonly fields: ConfigFields;
 }
 
@@ -107,7 +107,7 @@ function attempt(
       family,
       unread: unread.length + layout.unused.length,
       ...(reason === undefined
-        ? { guess: { family, configText: text, fields }, computes: textOf(layout) }
+        ? { guess: { family, configText: text, fields }, computes: layoutText(layout) }
         : { reason }),
     };
   } catch (error) {
@@ -121,7 +121,7 @@ function attempt(
   }
 }
 
-function textOf(layout: TransformerLayout): string {
+function layoutText(layout: TransformerLayout): string {
   return JSON.stringify(layout, (_, value: unknown) => (value instanceof Map ? [...value] : value));
 }
 
@@ -171,7 +171,7 @@ function otherWindows(
   return isOther ? 'layer_types' : undefined;
 }
 
-/** Whether a value stands for doing nothing. */
+/** True if a value disables its option. */
 function isNeutral(value: unknown): boolean {
   return (
     [null, false, 0, 1, ''].some((one) => one === value) ||
@@ -185,10 +185,13 @@ function missingSizes(
   config: ConfigFields,
   checkpoint: Checkpoint,
 ): ConfigFields {
-  const { outer, attention, feedforward } = known;
+  const { embeddingAndHead, attention, feedforward } = known;
   const { tensors } = checkpoint;
-  const prefix = outer.prefixes.find((one) => tensors.has(`${one}${outer.embedding}.weight`)) ?? '';
-  const block = `${prefix}${outer.blocks}.`;
+  const prefix =
+    embeddingAndHead.prefixes.find((one) =>
+      tensors.has(`${one}${embeddingAndHead.embedding}.weight`),
+    ) ?? '';
+  const block = `${prefix}${embeddingAndHead.blocks}.`;
   const rowsAndColumns = (name: string | undefined): readonly number[] => {
     const { shape = [] } = tensors.get(`${name ?? ''}.weight`) ?? {};
     return known.transposed === true ? shape.toReversed() : shape;
@@ -196,7 +199,8 @@ function missingSizes(
   const numbers = [...tensors.keys()].flatMap((name) =>
     name.startsWith(block) ? [Number.parseInt(name.slice(block.length), 10)] : [],
   );
-  const [vocabulary, hidden] = tensors.get(`${prefix}${outer.embedding}.weight`)?.shape ?? [];
+  const [vocabulary, hidden] =
+    tensors.get(`${prefix}${embeddingAndHead.embedding}.weight`)?.shape ?? [];
   const [, inner] = rowsAndColumns(`${block}0.${feedforward.down}`);
   const queryKeyValue = attention.queryKeyValue;
   const names = 'fused' in queryKeyValue ? [] : queryKeyValue;
@@ -212,7 +216,9 @@ function missingSizes(
     rows === undefined || headWidth === undefined ? undefined : rows / headWidth;
   const hasBias = (name: string | undefined): boolean | undefined =>
     tensors.has(`${block}0.${name ?? ''}.bias`) || undefined;
-  const hasHead = (outer.heads ?? ['lm_head']).some((name) => tensors.has(`${name}.weight`));
+  const hasHead = (embeddingAndHead.heads ?? ['lm_head']).some((name) =>
+    tensors.has(`${name}.weight`),
+  );
   const found: ConfigFields = {
     vocab_size: vocabulary,
     hidden_size: hidden,

@@ -2,58 +2,66 @@ import { createHash } from 'node:crypto';
 import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { checkForm } from '../forms/check-form';
-import { formTensors, mapTensors } from '../forms/form-facts';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
+import { checkEncoding } from '../encodings/check-encoding';
+import { encodingTensors, mapTensors } from '../encodings/encoding-facts';
+import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import {
-  checkOuterForm,
+  checkEmbeddingOrHeadEncoding,
   hasTiedHead,
-  outerMatricesOf,
-  outerTensors,
-  withOuterForms,
-} from './outer-matrices';
-import type { OuterLinears } from './outer-matrices';
-import { summarizeOuter, summarizeSublayers } from '../summarize';
+  describeEmbeddingAndHead,
+  embeddingAndHeadTensors,
+  withEmbeddingAndHeadEncodings,
+} from './embedding-and-head';
+import type { EmbeddingAndHead } from './embedding-and-head';
+import { summarizeEmbeddingAndHead, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
 import type { Sublayer } from '../modules/sublayer-list';
 import { say } from '../../message';
 
-/** A layout, some of whose matrices are to take another form. */
-type Layout = SummarizedLayout & { readonly outer: OuterLinears };
+/** A layout whose linear layers can change their encoding. */
+type Layout = SummarizedLayout & { readonly embeddingAndHead: EmbeddingAndHead };
 
-/** A layout with other forms, and what it amounts to. */
+/** A layout after its encodings were changed, with updated costs. */
 interface FormedLayout {
   readonly summary: ModelSummary;
   readonly sublayers: readonly Sublayer[];
-  readonly outer: OuterLinears;
+  readonly embeddingAndHead: EmbeddingAndHead;
 }
 
 /**
  * The sublayers, embedding and head with these forms of their matrices, by id.
  * @throws UserError where a form does not fit, or there is no such matrix.
  */
-export function withForms(
+export function withEncodings(
   summary: ModelSummary,
   layout: Layout,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): FormedLayout {
   const { sublayers } = layout;
   const layers = sublayers.flatMap((sublayer, index) => sublayer.linearLayers(index));
-  requireLayers([...layers, ...outerMatricesOf(layout.outer)], forms, summary.path);
-  const outer = withOuterForms(layout.outer, forms);
+  requireLayers(
+    [...layers, ...describeEmbeddingAndHead(layout.embeddingAndHead)],
+    forms,
+    summary.path,
+  );
+  const embeddingAndHead = withEmbeddingAndHeadEncodings(layout.embeddingAndHead, forms);
   const changed = sublayers.map((sublayer) =>
     sublayer.mapLinears((linear) => {
       const form = forms.get(linear.weight.name);
       return form === undefined ? linear : { ...linear, form };
     }),
   );
-  return { sublayers: changed, outer, summary: withCosts(summary, layout, changed, outer, forms) };
+  return {
+    sublayers: changed,
+    embeddingAndHead,
+    summary: withCosts(summary, layout, changed, embeddingAndHead, forms),
+  };
 }
 
 /** @throws UserError for forms of layers that there are not, or that do not fit. */
 export function requireLayers(
-  layers: readonly (LinearLayer | OuterMatrix)[],
+  layers: readonly (LinearLayer | EmbeddingOrHead)[],
   forms: ReadonlyMap<string, MatrixEncoding>,
   file: string,
 ): void {
@@ -68,58 +76,63 @@ export function requireLayers(
       });
     }
     if ('place' in layer) {
-      checkOuterForm(form, layer);
+      checkEmbeddingOrHeadEncoding(form, layer);
     } else {
-      checkForm(form, layer);
+      checkEncoding(form, layer);
     }
   }
 }
 
 /** The files of a model and of its forms. */
-export function withFormFiles(
+export function withEncodingFiles(
   files: readonly string[],
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): readonly string[] {
-  const added = [...forms.values()].flatMap((form) => formTensors(form).map(({ file }) => file));
+  const added = [...forms.values()].flatMap((form) =>
+    encodingTensors(form).map(({ file }) => file),
+  );
   return [...new Set([...files, ...added])];
 }
 
-/** What the model costs with other sublayers, embedding and head; caches stay as they are. */
+/** Model summary with the parameters and bytes of changed layers. KV caches don't change. */
 function withCosts(
   summary: ModelSummary,
   layout: Layout,
   changed: readonly Sublayer[],
-  outer: OuterLinears,
+  embeddingAndHead: EmbeddingAndHead,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelSummary {
   const before = summarizeSublayers(layout);
   const after = summarizeSublayers({ ...layout, sublayers: changed });
-  const [outerBefore, outerAfter] = [summarizeOuter(layout.outer), summarizeOuter(outer)];
+  const [embeddingAndHeadBefore, embeddingAndHeadAfter] = [
+    summarizeEmbeddingAndHead(layout.embeddingAndHead),
+    summarizeEmbeddingAndHead(embeddingAndHead),
+  ];
   const grown = (cost: 'parameters' | 'bytes'): number =>
     after.reduce(
       (sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0),
-      outerAfter[cost] - outerBefore[cost],
+      embeddingAndHeadAfter[cost] - embeddingAndHeadBefore[cost],
     );
-  const tensorsOf = (sublayers: readonly Sublayer[], outside: OuterLinears) => [
+  const modelTensors = (sublayers: readonly Sublayer[], outside: EmbeddingAndHead) => [
     ...sublayers.flatMap((one) => one.tensors()),
-    ...outerTensors(outside),
+    ...embeddingAndHeadTensors(outside),
   ];
   return {
     ...summary,
     parameters: summary.parameters + grown('parameters'),
     bytes: summary.bytes + grown('bytes'),
-    ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+    ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(embeddingAndHead) }),
     dtypes: dtypesWith(
       summary.dtypes,
-      tensorsOf(layout.sublayers, layout.outer),
-      tensorsOf(changed, outer),
+      modelTensors(layout.sublayers, layout.embeddingAndHead),
+      modelTensors(changed, embeddingAndHead),
     ),
     sublayers: summary.sublayers.map((sublayer, i) => ({
       ...sublayer,
       ...after[i],
       kvBytesPerToken: sublayer.kvBytesPerToken,
     })),
-    fingerprint: fingerprintForms(summary.fingerprint, forms),
+    fingerprint: fingerprintEncodings(summary.fingerprint, forms),
   };
 }
 
@@ -141,7 +154,7 @@ export function dtypesWith(
 }
 
 /** Tells models apart by which layers have which forms, not by the numbers in them. */
-export function fingerprintForms(
+export function fingerprintEncodings(
   fingerprint: string,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): string {

@@ -3,7 +3,7 @@ import { parseJson, parseJsonText } from '../../parse-json';
 import { UserError } from '../../user-error';
 import { flattened } from './config-layout';
 import type { ConfigLayout, ConfigFields } from './config-layout';
-import { compressedForms } from '../forms/form-spec';
+import { compressedEncodings } from '../encodings/encoding-spec';
 import { patchSpecs } from '../patch/symbolic-patch';
 import { say } from '../../message';
 
@@ -112,7 +112,7 @@ export const configEntries = {
   decoder_sparse_step: v.optional(size, 1),
   mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
-  /** Of a GGUF file: which of its linear layers have a bias. */
+  /** For GGUF files: linear layers that have a bias. */
   gguf_biases: v.optional(
     v.object({
       queryKeyValue: v.boolean(),
@@ -140,7 +140,7 @@ export const configEntries = {
       removed: v.array(v.string()),
       experts: v.optional(v.record(v.string(), size)),
       widths: v.optional(v.record(v.string(), size)),
-      compressed: v.optional(compressedForms),
+      compressed: v.optional(compressedEncodings),
       patches: v.optional(patchSpecs),
     }),
   ),

@@ -2,7 +2,7 @@ import { runnableDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
-import { costsOf, lookupCosts } from '../modules/costs';
+import { runningCosts, lookupCosts } from '../modules/costs';
 import { endTensors } from '../parts/block-end';
 import { connectionTensors } from '../parts/streams/connection';
 import { partTensors, storedTensors } from './part-tensors';
@@ -51,7 +51,7 @@ export function outsideTensors(layout: TransformerLayout): LazyTensor[] {
   ];
 }
 
-/** Those costs with those of what tokens bring to the ends of blocks, and of other streams. */
+/** Adds the costs of per-layer embeddings and additional streams. */
 export function withPerLayer(
   costs: RunningCosts,
   { perLayer, startEnds, altUp }: Pick<TransformerLayout, 'perLayer' | 'startEnds' | 'altUp'>,
@@ -61,7 +61,7 @@ export function withPerLayer(
       ? []
       : [
           lookupCosts(perLayer.table),
-          costsOf(
+          runningCosts(
             [...storedTensors(perLayer.projection), ...partTensors(perLayer.norm)],
             [perLayer.projection],
           ),
@@ -70,11 +70,11 @@ export function withPerLayer(
   const all = [
     costs,
     ...others,
-    costsOf(
+    runningCosts(
       enter.flatMap((linear) => storedTensors(linear)),
       enter,
     ),
-    costsOf(endTensors(startEnds, storedTensors), []),
+    runningCosts(endTensors(startEnds, storedTensors), []),
   ];
   return {
     ...costs,

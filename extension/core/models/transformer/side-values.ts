@@ -13,36 +13,36 @@ import type { QueryGrowth } from './architecture';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
 
-/** What a layout's side values depend on. */
+/** Parts of a layout that determine its side values. */
 export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
     Partial<
       Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer' | 'attention'>
     > {
-  /** Whether tokens see those behind them too. */
+  /** True if attention is bidirectional. */
   readonly seesWhole?: boolean;
   readonly distanceBias?: DistanceBias | undefined;
 }
 
-/** Factor by which queries grow. */
+/** Name of the factor on queries that grows with their position. */
 const growthName = 'growth';
 
 const readsSide = ({ sublayers }: Sided, side: SpecialSide): boolean =>
   sublayers.some(({ specialSides }) => specialSides.includes(side));
 
-/** Whether the output of the embedding is a side value. */
+/** True if the embedding's output is a side value. */
 export const givesEmbedded = (layout: Sided): boolean => readsSide(layout, 'embedded');
 
-/** Whether side values depend on the tokens. */
+/** True if side values depend on the tokens. */
 export const sidesDependOnTokens = (layout: Sided): boolean =>
   layout.perLayer !== undefined || givesEmbedded(layout) || readsSide(layout, 'ids');
 
 const allMixerSides = ({ mixer }: Sided): SpecialSide[] =>
   mixer === undefined ? [] : mixerSides(mixer);
 
-/** Every side value of a model: tables of rotary embeddings, growth of queries, masks, what tokens bring to ends of blocks. */
-export function sideValuesOf(layout: Sided): SideValue[] {
+/** All side values of a model: rotary tables, query growth, masks, per-layer embeddings. */
+export function listSideValues(layout: Sided): SideValue[] {
   const tables = [...layout.rotaries].flatMap(([key, { dimensions }]) =>
     tableNames(key).map((name) => ({
       name,
@@ -53,7 +53,7 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     layout.queryGrowth === undefined
       ? []
       : [{ name: growthName, shape: ['side_batch', 1, 'sequence', 1] }];
-  const masks = [...windowsOf(layout)].map((window) => ({
+  const masks = [...attentionWindows(layout)].map((window) => ({
     name: maskName(window),
     shape: maskShape(layout, window),
   }));
@@ -74,8 +74,8 @@ export function sideValuesOf(layout: Sided): SideValue[] {
   return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded, ...numbers];
 }
 
-/** Names of those that a sublayer needs. */
-export function sideNamesOf(layout: Sided, sublayer: Sublayer): string[] {
+/** Names of the side values that a sublayer reads. */
+export function sideNames(layout: Sided, sublayer: Sublayer): string[] {
   const own = [...sublayer.specialSides, ...endSides(sublayer.ends)];
   if (sublayer.kind !== 'attention') {
     return own;
@@ -101,7 +101,7 @@ export function emitSides(
   if (layout.queryGrowth !== undefined) {
     side[growthName] = emitQueryGrowth(graph, layout.queryGrowth, inputs.positionIds);
   }
-  for (const window of windowsOf(layout)) {
+  for (const window of attentionWindows(layout)) {
     side[maskName(window)] =
       layout.seesWhole === true
         ? emitWholeMask(graph, inputs.attentionMask, window, layout.distanceBias, layout.slopes)
@@ -131,15 +131,15 @@ const emitColumn = (graph: GraphBuilder, numbers: Value): Value =>
 
 /** The attention mask of this sequence alone, without the positions in front of it: [batch, sequence]. */
 function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInputs): Value {
-  const lengthOf = (x: Value): Value => emitLength(graph, x, 1);
-  const total = lengthOf(attentionMask);
-  const past = graph.op('Sub', [total, lengthOf(inputIds)]);
+  const sequenceLength = (x: Value): Value => emitLength(graph, x, 1);
+  const total = sequenceLength(attentionMask);
+  const past = graph.op('Sub', [total, sequenceLength(inputIds)]);
   return graph.op('Slice', [attentionMask, past, total, graph.ints([1])]);
 }
 
-/** Whether the queries of a sublayer grow with their position. */
+/** True if the queries of a sublayer are scaled by their position. */
 function grows({ queryGrowth }: Sided, { rotary }: Pick<Attention, 'rotary'>): boolean {
-  return queryGrowth !== undefined && (queryGrowth.isOfUnturned !== true || rotary === undefined);
+  return queryGrowth !== undefined && (queryGrowth.onlyUnrotated !== true || rotary === undefined);
 }
 
 /** Returns the side values that a sublayer reads. */
@@ -173,7 +173,7 @@ function maskShape({ seesWhole, slopes, distanceBias }: Sided, window?: number):
     : ['side_batch', heads, 'sequence', 'sequence'];
 }
 
-function windowsOf({ sublayers }: Sided): Set<number | undefined> {
+function attentionWindows({ sublayers }: Sided): Set<number | undefined> {
   return new Set(
     sublayers.flatMap((sublayer) =>
       sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],

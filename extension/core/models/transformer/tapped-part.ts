@@ -5,7 +5,7 @@ import type { LinearLayer } from '../matrix-encoding';
 /** A part that is emitted rather than cut out of a file. */
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };
 
-/** What a part asks of a session. */
+/** Memory needs of a session. */
 export type RunningCosts = Pick<GraphPart, 'bytes' | 'mappedBytes' | 'needsPrepacking'>;
 
 /** A part that `emit` writes. */

@@ -2,53 +2,57 @@ import { elementCount, partOfTensor } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture, Projection } from './architecture';
-import { checkForm } from '../forms/check-form';
-import { formTensors } from '../forms/form-facts';
-import type { CompressedForms, FormSpec } from '../forms/form-spec';
-import { findForm } from '../forms/stored-forms';
+import { checkEncoding } from '../encodings/check-encoding';
+import { encodingTensors } from '../encodings/encoding-facts';
+import type { CompressedEncodings, EncodingSpec } from '../encodings/encoding-spec';
+import { findEncoding } from '../encodings/stored-encodings';
 import type { Linear } from '../parts/linear';
-import { outerPlaces } from '../matrix-encoding';
-import type { MatrixEncoding, OuterPlace } from '../matrix-encoding';
+import { embeddingAndHeadPlaces } from '../matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHeadPlace } from '../matrix-encoding';
 import type { Norm } from '../parts/norm';
-import { checkOuterForm } from './outer-matrices';
+import { checkEmbeddingOrHeadEncoding } from './embedding-and-head';
 import { say } from '../../message';
 
 const mismatch = say`The weights don't match the configuration: download the model again.`;
 
-/** What a configuration says of matrices that are not stored dense. */
-export interface DescribedForms {
+/** Encodings of compressed linear layers, as described in config.json. */
+export interface DescribedEncodings {
   /** The configuration, for errors. */
   readonly file: string;
   /** By the names that their weights would have. */
-  readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: FormSpec }>;
+  readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: EncodingSpec }>;
 }
 
-const noForms: DescribedForms = { file: '', byWeight: new Map() };
+const noEncodings: DescribedEncodings = { file: '', byWeight: new Map() };
 
-/** The forms of `espalier.compressed`, where the names of tensors of block N begin with `placeOf(N)`. */
-export function describedForms(
-  compressed: CompressedForms = {},
+/**
+ * Encodings listed in `espalier.compressed`. The tensor names of block N start with `placeOf(N)`.
+ */
+export function describedEncodings(
+  compressed: CompressedEncodings = {},
   placeOf: (block: string) => string,
   file: string,
-): DescribedForms {
+): DescribedEncodings {
   const entries = Object.entries(compressed).flatMap(([sublayer, forms]) =>
     Object.entries(forms).map(([place, spec]) => {
       const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
       const field = `espalier.compressed.${sublayer}.${place}`;
-      const prefix = isOuterPlace(sublayer) ? '' : placeOf(block);
+      const prefix = isEmbeddingOrHead(sublayer) ? '' : placeOf(block);
       return [`${prefix}${place}.weight`, { field, spec }] as const;
     }),
   );
   return { file, byWeight: new Map(entries) };
 }
 
-/** Whether a key of `espalier.compressed` stands for matrices outside the sublayers, which are named in full. */
-function isOuterPlace(key: string): boolean {
-  return outerPlaces.some((place) => place === key);
+/**
+ * True if a key of `espalier.compressed` refers to the embedding or head, whose names are complete.
+ */
+function isEmbeddingOrHead(key: string): boolean {
+  return embeddingAndHeadPlaces.some((place) => place === key);
 }
 
-/** A name, and others that checkpoints may have for it. */
-export const spellingsOf = (
+/** Returns a name and its alternative spellings in checkpoints. */
+export const nameSpellings = (
   { aliases = {} }: Pick<Architecture, 'aliases'>,
   name: string,
 ): string[] => [name, ...Object.entries(aliases).map(([part, other]) => name.replace(part, other))];
@@ -56,7 +60,7 @@ export const spellingsOf = (
 /** Looks tensors up, checks them, and remembers which were never asked for. */
 export class TensorFinder {
   private readonly left: Set<string>;
-  private readonly formsLeft: Set<string>;
+  private readonly unusedEncodings: Set<string>;
 
   public constructor(
     private readonly checkpoint: Checkpoint,
@@ -64,19 +68,19 @@ export class TensorFinder {
       Architecture,
       'norm' | 'plainNorms' | 'transposed' | 'aliases'
     >,
-    private readonly forms: DescribedForms = noForms,
+    private readonly forms: DescribedEncodings = noEncodings,
     /** In how many groups a convolution of width 1 that is a linear layer divides its channels. */
     private readonly groupsOf: (name: string) => number | undefined = () => undefined,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
-    this.formsLeft = new Set(forms.byWeight.keys());
+    this.unusedEncodings = new Set(forms.byWeight.keys());
   }
 
   public has(name: string): boolean {
     return this.checkpoint.tensors.has(this.storedName(name));
   }
 
-  /** Whether there is a matrix of this name, in whatever form. */
+  /** True if the checkpoint has a linear layer of this name, in any encoding. */
   public hasMatrix(name: string): boolean {
     return this.has(`${name}.weight`) || this.forms.byWeight.has(this.storedName(`${name}.weight`));
   }
@@ -125,7 +129,7 @@ export class TensorFinder {
     return { ...this.take(name, isSame ? stored.shape : shape), shape };
   }
 
-  /** A table [rows, width] of whatever size. */
+  /** A table [rows, width] with any number of rows and columns. */
   public table(name: string): LazyTensor {
     const { shape } = this.checkpoint.tensors.get(`${name}.weight`) ?? this.lacks(`${name}.weight`);
     return this.take(`${name}.weight`, shape);
@@ -141,12 +145,17 @@ export class TensorFinder {
     return Array.from({ length: count }, (_, i) => partOfTensor(whole, i));
   }
 
-  /** A matrix [out, in] outside the sublayers. */
-  public outer(place: OuterPlace, name: string, out: number, input: number): Linear {
+  /** A weight [out, in] of the embedding or head. */
+  public embeddingAndHead(
+    place: EmbeddingOrHeadPlace,
+    name: string,
+    out: number,
+    input: number,
+  ): Linear {
     const id = this.storedName(`${name}.weight`);
     const sizes = { out, input, shape: [out, input] };
     const compressed = this.compressed(id, sizes, (form, field, file) => {
-      checkOuterForm(form, { id: field, place, out, in: input }, file);
+      checkEmbeddingOrHeadEncoding(form, { id: field, place, out, in: input }, file);
     });
     return compressed ?? { weight: this.take(id, [out, input]) };
   }
@@ -164,7 +173,7 @@ export class TensorFinder {
     const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
     const id = this.storedName(`${name}.weight`);
     const compressed = this.compressed(id, sizes, (form, field, file) => {
-      checkForm(form, { id: field, out, in: input }, file);
+      checkEncoding(form, { id: field, out, in: input }, file);
     });
     const weight =
       compressed?.weight ??
@@ -222,7 +231,7 @@ export class TensorFinder {
   private storedName(name: string): string {
     const isStored = (one: string): boolean =>
       this.checkpoint.tensors.has(one) || this.forms.byWeight.has(one);
-    return spellingsOf(this.architecture, name).find(isStored) ?? name;
+    return nameSpellings(this.architecture, name).find(isStored) ?? name;
   }
 
   public unused(): string[] {
@@ -230,8 +239,8 @@ export class TensorFinder {
   }
 
   /** @throws UserError where a form is described of a layer that nobody asked for. */
-  public requireAllForms(): void {
-    const [weight] = this.formsLeft;
+  public requireAllEncodings(): void {
+    const [weight] = this.unusedEncodings;
     if (weight !== undefined) {
       throw new UserError(say`The model has no linear layer here.`, {
         file: this.forms.file,
@@ -241,7 +250,7 @@ export class TensorFinder {
     }
   }
 
-  /** What stands for the matrix `name` of this shape, which is then the name of no tensor. */
+  /** Encoding of the weight `name` if it is compressed. No tensor then has this name. */
   private compressed(
     name: string,
     { out, input, shape }: { out: number; input: number; shape: readonly number[] },
@@ -252,14 +261,14 @@ export class TensorFinder {
       return undefined;
     }
     const { field, spec } = described;
-    this.formsLeft.delete(name);
-    const form = findForm(name, spec, { out, in: input }, (part) => {
+    this.unusedEncodings.delete(name);
+    const form = findEncoding(name, spec, { out, in: input }, (part) => {
       const tensor = this.checkpoint.tensors.get(part) ?? this.lacks(part);
       this.left.delete(part);
       return tensor;
     });
     check(form, field, this.forms.file);
-    const file = formTensors(form)[0]?.file ?? this.checkpoint.entry;
+    const file = encodingTensors(form)[0]?.file ?? this.checkpoint.entry;
     return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, form };
   }
 

@@ -19,18 +19,18 @@ import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
-import type { OuterLinears } from './outer-matrices';
+import type { EmbeddingAndHead } from './embedding-and-head';
 import type { Rotary } from '../parts/rotary';
-import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
+import { describedEncodings, nameSpellings, TensorFinder } from './tensor-finder';
 
-/** Names within a block of the modules whose places patches take. */
-function patchModulesOf(family: Architecture): Record<PartKind, string> {
+/** Names within a block of the modules that patches replace. */
+function patchModuleNames(family: Architecture): Record<PartKind, string> {
   const { attention, mixer, feedforward } = family;
-  const moduleOf = (name: string): string => name.split('.')[0] ?? name;
-  const second = moduleOf(feedforward.down);
+  const moduleName = (name: string): string => name.split('.')[0] ?? name;
+  const second = moduleName(feedforward.down);
   return {
-    attention: moduleOf(attention.output),
-    mixer: moduleOf(mixer?.module ?? attention.output),
+    attention: moduleName(attention.output),
+    mixer: moduleName(mixer?.module ?? attention.output),
     feedforward: second,
     expert: second,
   };
@@ -44,45 +44,45 @@ export interface TransformerLayout {
   readonly mixer: MixerShape | undefined;
   readonly vocabularySize: number;
   readonly scales: Scales;
-  /** What a score loses per position of distance, by head. */
+  /** ALiBi slope of each head. */
   readonly slopes: readonly number[] | undefined;
-  /** What queries grow by with their position. */
+  /** Growth of queries with their position. */
   readonly queryGrowth: QueryGrowth | undefined;
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
-  /** What is added to the embedding: row position + offset of a table, or sines. */
+  /** Added to the embedding: row position + offset of a table, or sines. */
   readonly positions:
     | { readonly weight: LazyTensor; readonly offset: number }
     | SinePositions
     | undefined;
   readonly embeddingNorm: Norm | undefined;
-  /** Of sublayers that are gone, in front of the first. */
+  /** Norms of removed sublayers before the first remaining one. */
   readonly startNorms: readonly Norm[];
   readonly startEnds: readonly BlockEnd[];
-  /** What tokens bring to the ends of blocks, if anything. */
+  /** Per-layer embeddings, if any. */
   readonly perLayer: PerLayer | undefined;
-  /** Streams beside the one that sublayers read. */
+  /** Additional streams of AltUp. */
   readonly altUp: AltUp | undefined;
   /** Streams that every sublayer reads and changes all of, which are one as wide as all here. */
   readonly streams: ConnectedStreams | undefined;
-  /** Streams that attentions of later blocks make keys and values of. */
+  /** Hidden states that later attention layers compute keys and values from. */
   readonly carried: readonly CarriedStream[];
-  /** Whether that is of the words alone. */
+  /** True if `embeddingNorm` is applied to token embeddings alone, before positions are added. */
   readonly normsWordsAlone: boolean;
-  /** From the width of the embedding to that of the stream, and back in front of the head. */
+  /** Projections from the embedding's width to the hidden size, and back before the head. */
   readonly projections: { readonly in: Linear; readonly out: Linear } | undefined;
   readonly finalNorm: Norm | undefined;
-  /** The embedding's weight where it is tied to it. */
+  /** The embedding's weight if tied. */
   readonly head: Linear;
-  /** Name of the head's weight, also where the embedding stands for it. */
+  /** Name of the head's weight, even if it is tied and not stored. */
   readonly headId: string;
   readonly sublayers: readonly Sublayer[];
-  /** What stands before the block's number in the names of its tensors. */
+  /** Prefix of the tensor names of blocks, before the block's number. */
   readonly blocksPrefix: string;
-  /** Modules of a block whose places patches take. */
+  /** Modules of a block that patches replace. */
   readonly patchModules: Readonly<Record<PartKind, string>>;
-  /** Ids of sublayers that an earlier pruning took out. */
+  /** Ids of sublayers that were already removed. */
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
@@ -118,43 +118,45 @@ export function layOutTransformer(
     ...attention,
     residualScale: scales.residual,
   });
-  const { outer } = architecture;
+  const { embeddingAndHead } = architecture;
   const prefix =
-    outer.prefixes.find((one) =>
+    embeddingAndHead.prefixes.find((one) =>
       ['weight', 'quants'].some((part) =>
-        spellingsOf(architecture, `${one}${outer.embedding}.${part}`).some((name) =>
+        nameSpellings(architecture, `${one}${embeddingAndHead.embedding}.${part}`).some((name) =>
           checkpoint.tensors.has(name),
         ),
       ),
     ) ??
-    outer.prefixes[0] ??
+    embeddingAndHead.prefixes[0] ??
     '';
-  const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const blocksPrefix = `${prefix}${embeddingAndHead.blocks}.`;
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
-    describedForms(
+    describedEncodings(
       config.espalier?.compressed,
       (block) => `${blocksPrefix}${block}.`,
       folder.config,
     ),
   );
   const width =
-    outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
-  const embedding = tensors.outer(
+    embeddingAndHead.projections === undefined
+      ? hiddenSize
+      : (config.word_embed_proj_dim ?? hiddenSize);
+  const embedding = tensors.embeddingAndHead(
     'embedding',
-    `${prefix}${outer.embedding}`,
+    `${prefix}${embeddingAndHead.embedding}`,
     config.vocab_size,
     width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
-  const patchModules = patchModulesOf(architecture);
+  const patchModules = patchModuleNames(architecture);
   const ends = findEnds(architecture, config, tensors, prefix);
   const { list, rotaries, starts } = layOutBlocks(architecture, {
     ...{ config, folder, tensors, attention, feedforward, mixer, patchModules, ends },
     placeOf: (block) => `${blocksPrefix}${block}.`,
   });
-  tensors.requireAllForms();
+  tensors.requireAllEncodings();
   return {
     attention,
     feedforward,
@@ -167,27 +169,37 @@ export function layOutTransformer(
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
     embeddingNorm:
-      outer.embeddingNorm === undefined
+      embeddingAndHead.embeddingNorm === undefined
         ? undefined
-        : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
+        : tensors.norm(`${prefix}${embeddingAndHead.embeddingNorm}`, hiddenSize),
     startNorms: list.startNorms,
     startEnds: list.startEnds,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
     streams: findStreams(architecture.connections, config, tensors, prefix),
     carried: carriedStreams(list.sublayers, starts, list.startEnds),
-    normsWordsAlone: outer.normsWordsAlone ?? false,
+    normsWordsAlone: embeddingAndHead.normsWordsAlone ?? false,
     projections:
-      outer.projections === undefined || width === hiddenSize
+      embeddingAndHead.projections === undefined || width === hiddenSize
         ? undefined
         : {
-            in: tensors.linear(`${prefix}${outer.projections.in}`, hiddenSize, width, false),
-            out: tensors.linear(`${prefix}${outer.projections.out}`, width, hiddenSize, false),
+            in: tensors.linear(
+              `${prefix}${embeddingAndHead.projections.in}`,
+              hiddenSize,
+              width,
+              false,
+            ),
+            out: tensors.linear(
+              `${prefix}${embeddingAndHead.projections.out}`,
+              width,
+              hiddenSize,
+              false,
+            ),
           },
     finalNorm:
-      outer.finalNorm === undefined
+      embeddingAndHead.finalNorm === undefined
         ? undefined
-        : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
+        : tensors.norm(`${prefix}${embeddingAndHead.finalNorm}`, hiddenSize),
     head,
     headId,
     sublayers: list.sublayers,
@@ -200,12 +212,12 @@ export function layOutTransformer(
   };
 }
 
-/** The matrices outside the sublayers. */
-export function outerOf({
+/** Embedding and LM head. */
+export function getEmbeddingAndHead({
   embedding,
   head,
   headId,
-}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): OuterLinears & {
+}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): EmbeddingAndHead & {
   readonly embedding: Linear;
 } {
   return { embedding, heads: [{ id: headId, linear: head }] };
@@ -226,7 +238,7 @@ const plainScales: Scales = {
 
 /** The head under any of its names, or the embedding where it is tied to it. */
 function findHead(
-  { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
+  { embeddingAndHead: { heads = ['lm_head'], headBias = false } }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
   embedding: Linear,
@@ -235,13 +247,13 @@ function findHead(
   const name = heads.find((one) => tensors.hasMatrix(one)) ?? usual;
   const [rows = 0, width = 0] = embedding.weight.shape;
   const isStored = !config.tie_word_embeddings || tensors.hasMatrix(name);
-  const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
+  const matrix = isStored ? tensors.embeddingAndHead('head', name, rows, width) : embedding;
   const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
   return { head, headId: `${name}.weight` };
 }
 
 function findPositions(
-  { outer: { positions } }: Architecture,
+  { embeddingAndHead: { positions } }: Architecture,
   config: ModelConfig,
   tensors: TensorFinder,
   prefix: string,

@@ -12,10 +12,10 @@ import type {
 } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
-import { costsOf, lookupCosts } from '../modules/costs';
+import { runningCosts, lookupCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Wiring } from '../modules/wiring';
-import type { Width } from '../narrow/width';
+import type { Width } from '../width-pruning/width';
 import { emitEnds } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
 import { emitLinear, emitLinearOver } from '../parts/linear';
@@ -24,12 +24,12 @@ import { emitJoined } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
 import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
 import { emitStart } from './emit-embedding';
-import type { OuterLinears } from './outer-matrices';
+import type { EmbeddingAndHead } from './embedding-and-head';
 import { storedTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
-import { sideInputs, sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
+import { sideInputs, sideNames, sidesDependOnTokens, listSideValues } from './side-values';
 import type { RunningCosts } from './tapped-part';
-import { outerOf } from './transformer-layout';
+import { getEmbeddingAndHead } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Inputs of a language model: token ids, which of them count, and their positions. */
@@ -78,11 +78,11 @@ export class TransformerModel
     return this.layout.sublayers;
   }
 
-  public get outer(): OuterLinears {
-    return outerOf(this.layout);
+  public get embeddingAndHead(): EmbeddingAndHead {
+    return getEmbeddingAndHead(this.layout);
   }
 
-  protected get outerTensors(): readonly LazyTensor[] {
+  protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
     return outsideTensors(this.layout);
   }
 
@@ -92,7 +92,7 @@ export class TransformerModel
 
   protected get epilogueCosts(): RunningCosts {
     const { head } = this.layout;
-    return costsOf(storedTensors(head), [head]);
+    return runningCosts(storedTensors(head), [head]);
   }
 
   protected get outputShape(): readonly Dimension[] {
@@ -147,7 +147,7 @@ export class TransformerModel
   }
 
   public get sideValues(): readonly SideValue[] {
-    return sideValuesOf(this.layout);
+    return listSideValues(this.layout);
   }
 
   public get blockNames(): BlockNames {
@@ -169,7 +169,7 @@ export class TransformerModel
   }
 
   public sidesOf(index: number): readonly string[] {
-    return sideNamesOf(this.layout, this.at(index));
+    return sideNames(this.layout, this.at(index));
   }
 
   public emitSublayer(
@@ -197,7 +197,10 @@ export class TransformerModel
     return this.emitBehind(graph, index, state, side, normed);
   }
 
-  /** The state behind sublayer `index`, in front of whose ends of blocks the stream is `hidden`. */
+  /**
+   * Emits the block ends after sublayer `index` and returns the state. `hidden` is the stream
+   * before them.
+   */
   private emitBehind(
     graph: GraphBuilder,
     index: number,
@@ -256,7 +259,7 @@ export class TransformerModel
     );
   }
 
-  /** What the head reads, of what the final norm gives. */
+  /** Projects the output of the final norm to the input of the head. */
   private narrowed(graph: GraphBuilder, normed: Value): Value {
     const { projections } = this.layout;
     return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
@@ -277,8 +280,11 @@ export class TransformerModel
       : sublayer.width;
   }
 
-  public layoutWith(sublayers: readonly Sublayer[], outer: OuterLinears): TransformerLayout {
-    const { embedding = this.layout.embedding, heads } = outer;
+  public layoutWith(
+    sublayers: readonly Sublayer[],
+    embeddingAndHead: EmbeddingAndHead,
+  ): TransformerLayout {
+    const { embedding = this.layout.embedding, heads } = embeddingAndHead;
     const head = heads[0]?.linear ?? this.layout.head;
     return { ...this.layout, sublayers, embedding, head };
   }
@@ -305,7 +311,7 @@ export class TransformerModel
     return this.sublayers[index]?.weights.parallel;
   }
 
-  /** What sublayer `index` is added to. */
+  /** Name of the value that the output of sublayer `index` is added to. */
   private sumInput(index: number): string {
     return this.parallel(index) === 'sum' ? blockInput : stream;
   }

@@ -1,6 +1,6 @@
 import { chooseForAll } from '../../pipelines/compression/layer-choices';
 import type { OpenedModel } from '../../models/opened-model';
-import type { LinearRole, OuterPlace } from '../../models/matrix-encoding';
+import type { LinearRole, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
 import type { CompressionChoice, CompressionRequest } from '../../tensornet/compression-choice';
 
 /** A compression, and the layers that it leaves as they are. */
@@ -10,7 +10,7 @@ export interface ChooseLayersRequest {
   /** Roles of layers that stay as they are. */
   readonly skip: readonly LinearRole[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
-  readonly outer?: readonly OuterPlace[];
+  readonly outer?: readonly EmbeddingOrHeadPlace[];
 }
 
 export interface ChosenLayers {

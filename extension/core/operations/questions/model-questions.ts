@@ -7,8 +7,8 @@ import type { TensorStatistics } from '../../inspect/tensor-statistics';
 import { verbatim } from '../../message';
 import type { Capabilities } from '../../models/capabilities';
 import type { ModelSummary } from '../../models/model-summary';
-import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
-import type { PlannedChanges } from '../../models/narrow/narrow-model';
+import type { WidthPrunedModel } from '../../models/width-pruning/describe-width-pruned';
+import type { PlannedChanges } from '../../models/width-pruning/prune-width';
 import type { OutputAnswer } from '../../export/output-options';
 import type { AskedChanges } from '../../export/writable';
 import type { Runtime } from '../../pipelines/runtimes';
@@ -123,8 +123,8 @@ export const narrowed = defineQuestion({
   run: async (
     { model, ...changes }: ModelRequest & PlannedChanges,
     { open },
-  ): Promise<NarrowedModel> =>
-    (await import('../../models/narrow/describe-narrowed')).describeNarrowed(
+  ): Promise<WidthPrunedModel> =>
+    (await import('../../models/width-pruning/describe-width-pruned')).describeWidthPruned(
       await open(model),
       changes,
     ),

@@ -5,9 +5,9 @@ import type { TensorData } from '../../checkpoints/tensor-data';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
-import { formParameters, formTensors } from '../../models/forms/form-facts';
+import { encodingParameters, encodingTensors } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { compressMatrix } from '../../tensornet/compress-matrix';
@@ -203,7 +203,7 @@ function sharedHead(chosen: Chosen): ChosenOuter | undefined {
 }
 
 /** The form of the embedding once more, for the head that it is. */
-function withHead(embedding: CompressedLayer, { id, tiedTo }: OuterMatrix): CompressedLayer[] {
+function withHead(embedding: CompressedLayer, { id, tiedTo }: EmbeddingOrHead): CompressedLayer[] {
   const { record, form } = embedding;
   return tiedTo === record.tensor
     ? [{ record: { ...record, tensor: id, tiedTo, parameters: 0, bytes: 0 }, form }]
@@ -276,7 +276,7 @@ async function compressLayers(
       await compress(one);
     }
     const { patches } = request;
-    const outside = await storedForms(outer, store);
+    const outside = await storedEncodings(outer, store);
     const embedded = withChanges(model, { matrices: outside, patches });
     const { calibration, memoryBytes } = request;
     if (open.length > 0 && calibration !== undefined) {
@@ -291,7 +291,7 @@ async function compressLayers(
         await compress(one, needsInputs(one.choice) ? statistics?.get(one.layer.id) : undefined);
       }
       if (index < last && here.length > 0) {
-        const matrices = new Map([...outside, ...(await storedForms(here, store))]);
+        const matrices = new Map([...outside, ...(await storedEncodings(here, store))]);
         const changed = withChanges(model, { matrices, patches });
         await pass?.replace(index, changed.sublayer(index));
       }
@@ -333,8 +333,8 @@ function describe(
     level,
     variant,
     ...(then === undefined ? {} : { then }),
-    parameters: formParameters(form),
-    bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
+    parameters: encodingParameters(form),
+    bytes: encodingTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
     error,
     ...(outputError === undefined ? {} : { outputError }),
     ...(mpoRun === undefined ? {} : { mpoRun }),
@@ -342,7 +342,7 @@ function describe(
 }
 
 /** Forms that are in the store, which layers behind are calibrated on. */
-async function storedForms(
+async function storedEncodings(
   chosen: readonly ChosenMatrix[],
   store: FormStore,
 ): Promise<Map<string, MatrixEncoding>> {

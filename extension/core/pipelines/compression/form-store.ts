@@ -6,9 +6,9 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { makeWorkFolder } from '../../jobs/make-work-folder';
 import { Journal } from '../../jobs/journal';
-import { describeForm, formSpec } from '../../models/forms/form-spec';
-import { storeForms } from '../../models/forms/store-forms';
-import { findForm } from '../../models/forms/stored-forms';
+import { describeEncoding, encodingSpec } from '../../models/encodings/encoding-spec';
+import { storeEncodings } from '../../models/encodings/store-encodings';
+import { findEncoding } from '../../models/encodings/stored-encodings';
 import type { MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
 import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
 import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
@@ -50,7 +50,7 @@ const entrySchema = v.object({
   error: v.number(),
   outputError: v.optional(v.number()),
   mpoRun: v.optional(mpoRunChoiceSchema),
-  spec: formSpec,
+  spec: encodingSpec,
   file: v.pipe(v.string(), v.regex(/^\d+\.safetensors$/)),
 });
 type Entry = v.InferOutput<typeof entrySchema>;
@@ -91,8 +91,8 @@ export class FormStore {
 
   public async add(record: LayerRecord, form: MatrixEncoding<TensorData>): Promise<void> {
     const file = `${this.entries.size}.safetensors`;
-    await storeForms(join(this.folder, file), new Map([[record.tensor, form]]));
-    const entry = { ...record, spec: describeForm(form), file };
+    await storeEncodings(join(this.folder, file), new Map([[record.tensor, form]]));
+    const entry = { ...record, spec: describeEncoding(form), file };
     await this.journal.append([entry]);
     this.entries.set(record.tensor, entry);
   }
@@ -105,7 +105,7 @@ export class FormStore {
     }
     const { spec, file, ...record } = entry;
     const { tensors } = await openSafetensors(join(this.folder, file));
-    const form = findForm(`${layer.id}.weight`, spec, layer, (name) => {
+    const form = findEncoding(`${layer.id}.weight`, spec, layer, (name) => {
       const tensor = tensors.get(name);
       if (tensor === undefined) {
         throw new Error(`${file} lacks ${name}, which the journal says it holds`);

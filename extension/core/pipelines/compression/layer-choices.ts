@@ -1,11 +1,11 @@
 import { closestNames } from '../../closest-names';
 import type { LayeredModel } from '../../models/layered-model';
-import { outerNames } from '../../models/matrix-encoding';
+import { embeddingAndHeadNames } from '../../models/matrix-encoding';
 import type {
   LinearLayer,
   LinearRole,
-  OuterMatrix,
-  OuterPlace,
+  EmbeddingOrHead,
+  EmbeddingOrHeadPlace,
 } from '../../models/matrix-encoding';
 import type {
   Compression,
@@ -30,12 +30,12 @@ export interface LayerSelection {
   /** Numbers of blocks, from 0. */
   readonly blocks?: readonly number[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
-  readonly outer?: readonly OuterPlace[];
+  readonly outer?: readonly EmbeddingOrHeadPlace[];
 }
 
 /** A matrix and what is done to it. */
 export interface ChosenMatrix {
-  readonly layer: LinearLayer | OuterMatrix;
+  readonly layer: LinearLayer | EmbeddingOrHead;
   readonly choice: CompressionChoice;
 }
 
@@ -46,7 +46,7 @@ export interface ChosenLayer extends ChosenMatrix {
 
 /** An embedding or a head and what is done to it. */
 export interface ChosenOuter extends ChosenMatrix {
-  readonly layer: OuterMatrix;
+  readonly layer: EmbeddingOrHead;
 }
 
 export function isInSublayer(chosen: ChosenMatrix): chosen is ChosenLayer {
@@ -118,14 +118,14 @@ export function chooseForAll(
 function chooseOuter(
   model: LayeredModel,
   request: CompressionRequest,
-  places: readonly OuterPlace[],
+  places: readonly EmbeddingOrHeadPlace[],
 ): CompressionChoice[] {
   return places.flatMap((place) => {
     const dense = denseOuter(model, place);
     const own = embeddingRequest(request);
     if (own === undefined) {
       throw new UserError(
-        say`The ${outerNames[place]} cannot be compressed by ${request.method}.`,
+        say`The ${embeddingAndHeadNames[place]} cannot be compressed by ${request.method}.`,
         {
           file: model.summary.path,
           field: place,
@@ -239,9 +239,9 @@ export function choiceProblems(
 function finder(
   model: LayeredModel,
   removed: readonly string[],
-): (tensor: string, index: number) => LinearLayer | OuterMatrix {
-  const outer = model.outerMatrices;
-  const all = new Map<string, LinearLayer | OuterMatrix>(
+): (tensor: string, index: number) => LinearLayer | EmbeddingOrHead {
+  const outer = model.embeddingAndHeadMatrices;
+  const all = new Map<string, LinearLayer | EmbeddingOrHead>(
     [...layersOf(model), ...outer].map((layer) => [layer.id, layer]),
   );
   const staying = new Set([...layersOf(model, removed), ...outer].map(({ id }) => id));

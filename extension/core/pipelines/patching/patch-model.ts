@@ -15,7 +15,7 @@ import { Journal } from '../../jobs/journal';
 import { workFolder } from '../../jobs/work-folder';
 import { writeDocument } from '../../jobs/write-document';
 import type { ModelSummary } from '../../models/model-summary';
-import { storeTensors } from '../../models/forms/store-forms';
+import { storeTensors } from '../../models/encodings/store-encodings';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import { patchTensorShapes } from '../../models/patch/symbolic-patch';
 import type { DeviceChoice } from '../../runtime/device';

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { describeVerification } from '../../export/verification';
 import { formatChange, formatCount } from '../../format';
 import { inEnglish } from '../../message';
-import type { FormSpec } from '../../models/forms/form-spec';
+import type { EncodingSpec } from '../../models/encodings/encoding-spec';
 import type { Manifest } from '../../pipelines/manifest-file';
 import { listed } from '../report';
 import type { Report } from '../report';
@@ -52,7 +52,7 @@ export function modelReport(manifest: Manifest, path: string): Report {
 }
 
 /** Rows with the number of layers per encoding. */
-function encodingRows(compressed: Readonly<Record<string, FormSpec>>): string[][] {
+function encodingRows(compressed: Readonly<Record<string, EncodingSpec>>): string[][] {
   const counts = new Map<string, number>();
   for (const { kind } of Object.values(compressed)) {
     counts.set(kind, (counts.get(kind) ?? 0) + 1);

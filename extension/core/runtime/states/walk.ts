@@ -5,7 +5,7 @@ import { openSafetensors } from '../../checkpoints/safetensors';
 import { CancelledError, checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { SavedPart, SavedParts } from '../../jobs/saved-parts';
-import { storeTensors } from '../../models/forms/store-forms';
+import { storeTensors } from '../../models/encodings/store-encodings';
 import type { ModelInput } from '../../models/model-input';
 import type { Message } from '../../message';
 import type { LayeredExecutor } from '../layered-executor';

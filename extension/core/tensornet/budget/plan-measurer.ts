@@ -3,12 +3,12 @@ import { checkpoint } from '../../jobs/job';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
-import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
-import { narrowModel, readNarrowing } from '../../models/narrow/narrow-model';
-import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
+import { pruneWidth, readWidthPruning } from '../../models/width-pruning/prune-width';
+import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
 import type { OpenedModel } from '../../models/opened-model';
 import { overlap } from '../../models/units';
 import type { DeviceName } from '../../runtime/device';
@@ -46,7 +46,7 @@ export interface MeasuredPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
-  readonly narrow: readonly PlannedNarrowing[];
+  readonly narrow: readonly PlannedWidthPruning[];
 }
 
 /** Measured effect of a plan on the output. */
@@ -67,7 +67,7 @@ export class PlanMeasurer {
   /** Base models for encodings, by width pruning: the original, or one with width-pruned sublayers. */
   private readonly bases = new Map<string, LayeredModel>();
   /** Embedding and head by id; a tied pair has one entry. */
-  private readonly outer: ReadonlyMap<string, OuterMatrix>;
+  private readonly outer: ReadonlyMap<string, EmbeddingOrHead>;
   private readonly products: MatrixProducts;
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
@@ -87,7 +87,7 @@ export class PlanMeasurer {
       ),
     );
     this.outer = new Map(
-      model.outerMatrices
+      model.embeddingAndHeadMatrices
         .filter((matrix) => !isTiedHead(matrix))
         .map((matrix) => [matrix.id, matrix]),
     );
@@ -160,7 +160,7 @@ export class PlanMeasurer {
   }
 
   /** Width-pruned model, with its tensors in the folder. */
-  private async baseModel(narrow: readonly PlannedNarrowing[]): Promise<LayeredModel> {
+  private async baseModel(narrow: readonly PlannedWidthPruning[]): Promise<LayeredModel> {
     const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
     const known = this.bases.get(key);
     if (known !== undefined) {
@@ -168,7 +168,7 @@ export class PlanMeasurer {
     }
     const { model: opened, folder } = this.setup;
     const file = join(folder, `narrow-${this.bases.size}.safetensors`);
-    const { model } = await narrowModel(opened, readNarrowing(opened, { narrow }), file);
+    const { model } = await pruneWidth(opened, readWidthPruning(opened, { narrow }), file);
     this.bases.set(key, model);
     return model;
   }
@@ -178,7 +178,7 @@ export class PlanMeasurer {
     scorer: ChangeScorer,
     model: LayeredModel,
     forms: ReadonlyMap<string, MatrixEncoding>,
-    matrix: OuterMatrix,
+    matrix: EmbeddingOrHead,
   ): Promise<number> {
     const rest = omit(forms, tiedIds(matrix));
     const executor = this.createExecutor(model.withMatrices(rest));
@@ -283,7 +283,7 @@ export class PlanMeasurer {
     forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   ): Promise<void> {
     const path = join(this.setup.folder, `${this.forms.size}.safetensors`);
-    for (const [tensor, form] of await storeForms(path, forms)) {
+    for (const [tensor, form] of await storeEncodings(path, forms)) {
       this.forms.set(this.encodingKey({ ...choice, tensor }, plan), form);
     }
   }

@@ -1,7 +1,7 @@
 import { memoryContext } from '../../change-size';
 import type { WritableType } from '../../checkpoints/ggml-types';
-import { parseRanges } from '../../models/narrow/number-ranges';
-import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
+import { parseRanges } from '../../models/width-pruning/number-ranges';
+import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
 import { UserError } from '../../user-error';
 import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';
@@ -63,7 +63,7 @@ export interface CompressionPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
-  readonly narrow: readonly PlannedNarrowing[];
+  readonly narrow: readonly PlannedWidthPruning[];
   /** Types of the tensors of a GGUF file, if `compress` selects such types. */
   readonly types?: Readonly<Record<string, WritableType>>;
   /** True if a type was measured with an importance matrix. */

@@ -1,6 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { formSizes } from '../../models/forms/form-facts';
-import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
+import { encodingSizes } from '../../models/encodings/encoding-facts';
+import type { MatrixEncoding, MpoEncoding } from '../../models/matrix-encoding';
 
 /** Kernels of ONNX Runtime by encoding; `chain` is the matmuls and transposes of an MPO's sites. */
 export const kernelNames = ['dense', 'int8', 'blocks-8', 'blocks-4', 'chain'] as const;
@@ -47,7 +47,7 @@ function matrixWork(
   form: MatrixEncoding<Shaped>,
   rows: number,
 ): Work {
-  const { out, in: inputs } = formSizes(form);
+  const { out, in: inputs } = encodingSizes(form);
   const weights = out * inputs;
   return {
     kernel,
@@ -62,7 +62,10 @@ function matrixWork(
  * Work of the chain: site k multiplies [rows · o₁ … o_{k−1} · i_{k+1} … i_N, χ_{k−1}·i_k] by [χ_{k−1}·i_k, o_k·χ_k],
  * and a transpose moves the result once more.
  */
-function chainWork({ sites, bonds }: Pick<MpoForm<Shaped>, 'sites' | 'bonds'>, rows: number): Work {
+function chainWork(
+  { sites, bonds }: Pick<MpoEncoding<Shaped>, 'sites' | 'bonds'>,
+  rows: number,
+): Work {
   let [bytes, macs, moved] = [0, 0, 0];
   sites.out.forEach((out, k) => {
     const inner = (bonds[k - 1] ?? 1) * (sites.in[k] ?? 1);

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
-import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
+import type { MatrixEncoding, MpoEncoding } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { deviceNames } from '../../runtime/device';
 import { machineName } from '../../runtime/speed/machine-name';
@@ -122,10 +122,10 @@ export type MpoRunChoice = v.InferOutput<typeof mpoRunChoiceSchema>;
 /** Faster execution of an MPO for `rows` rows: contracted to a matrix, or site by site. */
 export function chooseMpoRun(
   costs: MachineCosts,
-  form: MpoForm<Shaped>,
+  form: MpoEncoding<Shaped>,
   rows: number,
 ): MpoRunChoice {
-  const predict = (run: MpoForm['run']): number =>
+  const predict = (run: MpoEncoding['run']): number =>
     predictMilliseconds(costs, { ...form, run }, rows);
   const milliseconds = { contracted: predict('contracted'), chained: predict('chained') };
   const run = milliseconds.chained < milliseconds.contracted ? 'chained' : 'contracted';

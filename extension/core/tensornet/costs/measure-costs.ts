@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { seededRandom, standardNormal } from '../../data/random';
 import type { Random } from '../../data/random';
-import { emitForm } from '../../models/forms/emit-form';
-import { storeForms } from '../../models/forms/store-forms';
+import { emitEncoding } from '../../models/encodings/emit-encoding';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
@@ -58,7 +58,7 @@ export async function measureCosts(
       const most = Math.max(...rowCounts.map((count) => copyCount(form, count)));
       const copies = Array.from({ length: most }, (_, copy) => unlikeCopy(form, copy));
       const named = new Map(copies.map((copy, place) => [`matrix.${place}`, copy]));
-      const stored = await storeForms(join(folder, `${i}.safetensors`), named);
+      const stored = await storeEncodings(join(folder, `${i}.safetensors`), named);
       samples.push(...(await timeForm(device, width, [...stored.values()], rowCounts)));
       await afterGraph?.(i + 1, forms.length);
     }
@@ -113,7 +113,7 @@ async function timeRows(
 ): Promise<number> {
   const graph = new GraphBuilder('costs');
   const rows = graph.input('rows', DataType.FLOAT, [count, width]);
-  const last = forms.reduce((inputs, form) => emitForm(graph, form, inputs), rows);
+  const last = forms.reduce((inputs, form) => emitEncoding(graph, form, inputs), rows);
   graph.output('result', last, DataType.FLOAT, [count, width]);
   const session = await createSession(graph, { device, prepack: true });
   try {

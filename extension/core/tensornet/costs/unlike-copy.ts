@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import { mapTensors } from '../../models/forms/form-facts';
+import { mapTensors } from '../../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 
 /** Bytes by which each copy is rotated: a multiple of the size of every type. */

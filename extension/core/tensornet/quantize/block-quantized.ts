@@ -1,7 +1,7 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { Rows } from '../../linear-algebra/matrix-source';
-import type { BlockQuantizedForm } from '../../models/matrix-encoding';
+import type { BlockQuantizedEncoding } from '../../models/matrix-encoding';
 import { float32Data, transpose, uint8Data } from '../tensor-values';
 import { BlockScales } from './block-grid';
 import type { BlockGrid } from './block-grid';
@@ -13,8 +13,8 @@ import type { BlockGrid } from './block-grid';
 export function blockForm(
   found: BlockScales,
   numbers: Uint8Array,
-  run: BlockQuantizedForm['run'],
-): BlockQuantizedForm<TensorData> {
+  run: BlockQuantizedEncoding['run'],
+): BlockQuantizedEncoding<TensorData> {
   const { grid, out, inputs, blocks, scales, zeros } = found;
   const { bits, blockSize, isAsymmetric } = grid;
   const blockBytes = (blockSize * bits) / 8;
@@ -75,8 +75,8 @@ function packed(numbers: Uint8Array, out: number, bits: 4 | 8): Uint8Array {
 export function roundToNearest(
   matrix: Rows,
   grid: BlockGrid,
-  run: BlockQuantizedForm['run'],
-): BlockQuantizedForm<TensorData> {
+  run: BlockQuantizedEncoding['run'],
+): BlockQuantizedEncoding<TensorData> {
   const { count: out, length: inputs } = matrix;
   const blocks = new BlockScales(grid, out, inputs);
   const numbers = new Uint8Array(inputs * out);

@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { BlockQuantizedForm } from '../../models/matrix-encoding';
+import type { BlockQuantizedEncoding } from '../../models/matrix-encoding';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
@@ -78,8 +78,8 @@ export async function quantizeCompensating(
   matrix: Rows,
   grid: BlockGrid,
   factor: HessianFactor,
-  run: BlockQuantizedForm['run'],
-): Promise<BlockQuantizedForm<TensorData>> {
+  run: BlockQuantizedEncoding['run'],
+): Promise<BlockQuantizedEncoding<TensorData>> {
   const { order, diagonal } = factor;
   const { count: out, length: inputs } = matrix;
   const { blockSize } = grid;

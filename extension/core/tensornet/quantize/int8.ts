@@ -1,5 +1,5 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { Int8Form } from '../../models/matrix-encoding';
+import type { Int8Encoding } from '../../models/matrix-encoding';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
@@ -14,7 +14,7 @@ const range = [-most, most] as const;
 const smallest = 1e-3;
 
 /** Rounds each weight to the nearest of 255 values that span its output row; the error is at most half a scale. */
-export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
+export function quantizePerOutput(matrix: Rows): Int8Encoding<TensorData> {
   const { count, length } = matrix;
   const scales = outputScales(matrix);
   const zeros = new Float32Array(count);
@@ -28,7 +28,7 @@ export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
       ...{ scales, zeros, range, numbers },
     });
   }
-  return int8Form(matrix, integers, scales);
+  return int8Encoding(matrix, integers, scales);
 }
 
 /**
@@ -39,7 +39,7 @@ export async function quantizeSmoothed(
   products: MatrixProducts,
   matrix: Rows,
   { gram }: Pick<InputStatistics, 'gram'>,
-): Promise<Int8Form<TensorData>> {
+): Promise<Int8Encoding<TensorData>> {
   const { count, length } = matrix;
   const inputScale = smoothingScale(matrix, { gram });
   const scaled = scaleColumns(
@@ -60,7 +60,7 @@ export async function quantizeSmoothed(
     range,
     scalesOf: () => ({ scales, zeros }),
   });
-  const form = int8Form(scaled, integers, scales);
+  const form = int8Encoding(scaled, integers, scales);
   return { ...form, inputScale: float32Data([length], inputScale) };
 }
 
@@ -76,11 +76,11 @@ function outputScales({ count, length, numbers }: Rows): Float32Array {
 }
 
 /** Encodes integers [in, out] as bytes, with one scale per output. */
-function int8Form(
+function int8Encoding(
   { count, length }: Rows,
   numbers: Uint8Array,
   scales: Float32Array,
-): Int8Form<TensorData> {
+): Int8Encoding<TensorData> {
   return {
     kind: 'int8',
     quants: int8Data([length, count], new Int8Array(numbers.buffer)),

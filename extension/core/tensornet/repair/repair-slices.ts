@@ -9,7 +9,7 @@ import type { RepairStore, SliceRecord } from './repair-store';
 import { shareSlices } from './share-slices';
 import type { SliceSharing } from './share-slices';
 import type { SlicePair } from './slice';
-import { sublayerForms } from './trained-forms';
+import { sublayerEncodings } from './trained-forms';
 import { Walk } from './walk';
 import type { RepairSetup } from './walk';
 import { say } from '../../message';
@@ -52,7 +52,7 @@ export async function repairSlices(
     for (const [index, { id }] of sublayers.entries()) {
       report(say`Repairing ${id}`, index);
       const slice = await walk.slice(index);
-      const own = sublayerForms(student, index, forms);
+      const own = sublayerEncodings(student, index, forms);
       const record =
         own.size === 0
           ? undefined
@@ -87,7 +87,7 @@ export async function repairSlicesApart(
   const lossBefore = await measureBefore(setup, context);
   const parts = student.summary.sublayers
     .map(({ id, parameters }, index) => {
-      return { id, index, parameters, own: sublayerForms(student, index, setup.forms) };
+      return { id, index, parameters, own: sublayerEncodings(student, index, setup.forms) };
     })
     .filter(({ own }) => own.size > 0);
   const open = parts.filter(({ id }) => store.recordOf(id) === undefined);

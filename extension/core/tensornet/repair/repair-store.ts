@@ -5,7 +5,7 @@ import * as v from 'valibot';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { makeWorkFolder } from '../../jobs/make-work-folder';
 import { Journal } from '../../jobs/journal';
-import { mapTensors } from '../../models/forms/form-facts';
+import { mapTensors } from '../../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { storeRepaired } from './trainable-encoding';
 import type { NumbersByName } from './trainable-encoding';

@@ -13,7 +13,7 @@ import { deviceNames } from '../../runtime/device';
 import { UserError } from '../../user-error';
 import { resultBytes, sliceRequestSchema, sliceResultSchema, SliceWork } from './slice-work';
 import type { SliceRequest, SliceResult } from './slice-work';
-import { sublayerForms, formsToTrain, trainedLayers } from './trained-forms';
+import { sublayerEncodings, formsToTrain, trainedLayers } from './trained-forms';
 import type { TrainedLayers } from './trained-forms';
 import type { RepairSetup } from './walk';
 
@@ -76,7 +76,7 @@ export async function shareSlices(
     await withWorkers(engine, shared, createTaskRunner(work), context, async (pieces) =>
       action(async (sublayer) => {
         const { id = '', parameters = 1 } = setup.student.summary.sublayers[sublayer] ?? {};
-        const forms = sublayerForms(setup.student, sublayer, setup.forms);
+        const forms = sublayerEncodings(setup.student, sublayer, setup.forms);
         const bytes = resultBytes(forms);
         if (bytes > mostResultBytes) {
           throw new UserError(

@@ -8,7 +8,7 @@ import { kernelProbe } from '../../runtime/kernel-probe';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
 import { repairSlice } from './repair-slice';
-import { sublayerForms } from './trained-forms';
+import { sublayerEncodings } from './trained-forms';
 import { trainedTensors } from './trainable-encoding';
 import { embedAll, splitPair, nextTeacherIndex, TeacherWalk } from './walk';
 import type { Pause, RepairSetup } from './walk';
@@ -80,7 +80,7 @@ export class SliceWork {
   public async do({ sublayer }: SliceRequest, { cancellation }: TaskJob): Promise<SliceResult> {
     const { setup, threads } = this;
     const { student, settings } = setup;
-    const forms = sublayerForms(student, sublayer, setup.forms);
+    const forms = sublayerEncodings(student, sublayer, setup.forms);
     if (forms.size === 0) {
       throw new Error(`nothing of sublayer ${sublayer} is trained`);
     }

@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
-import { formTensors } from '../../models/forms/form-facts';
-import { storeComputedForms } from '../../models/forms/store-forms';
-import type { ComputedTensor } from '../../models/forms/store-forms';
+import { encodingTensors } from '../../models/encodings/encoding-facts';
+import { storeComputedEncodings } from '../../models/encodings/store-encodings';
+import type { ComputedTensor } from '../../models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatData } from '../tensor-values';
 
@@ -26,14 +26,14 @@ export function differentiable(form: MatrixEncoding): MatrixEncoding {
 /** Trainable tensors of an encoding: factors, cores, matrices and scales; integers are frozen. */
 export function trainedTensors(form: MatrixEncoding): LazyTensor[] {
   const scale = 'inputScale' in form ? form.inputScale : undefined;
-  return formTensors<LazyTensor>(form).filter(
+  return encodingTensors<LazyTensor>(form).filter(
     (tensor) => floats.includes(tensor.dtype) && tensor !== scale,
   );
 }
 
 /** True if the encoding has frozen integers, so that only scales can change. */
 export function hasWholeNumbers(form: MatrixEncoding): boolean {
-  return formTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
+  return encodingTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
 }
 
 /** Computes the values of trained tensors by name, on request; undefined for other tensors. */
@@ -45,7 +45,7 @@ export const storeRepaired = async (
   forms: ReadonlyMap<string, MatrixEncoding>,
   numbersOf: NumbersByName,
 ): Promise<Map<string, MatrixEncoding>> =>
-  storeComputedForms(path, forms, (tensor) => withNumbers(tensor, numbersOf));
+  storeComputedEncodings(path, forms, (tensor) => withNumbers(tensor, numbersOf));
 
 /**
  * Tensor of an encoding with new values, in float32 or 16 bits as before; without new values, as stored in its file.

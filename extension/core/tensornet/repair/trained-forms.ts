@@ -43,7 +43,7 @@ export function formsToTrain(
 }
 
 /** Encodings of one sublayer. */
-export function sublayerForms(
+export function sublayerEncodings(
   model: LayeredModel,
   index: number,
   forms: ReadonlyMap<string, MatrixEncoding>,

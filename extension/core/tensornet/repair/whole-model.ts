@@ -1,5 +1,5 @@
 import { rootMeanSquare } from '../../linear-algebra/squares';
-import { formParameters, formSizes } from '../../models/forms/form-facts';
+import { encodingParameters, encodingSizes } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatsIn } from '../../runtime/tensors';
@@ -23,8 +23,8 @@ const adapterRank = 16;
 export function trainedNumbers(forms: ReadonlyMap<string, MatrixEncoding>): number {
   return [...forms.values()]
     .map((form) => {
-      const { out, in: width } = formSizes(form);
-      return form.kind === 'dense' ? adapterRank * (out + width) : formParameters(form);
+      const { out, in: width } = encodingSizes(form);
+      return form.kind === 'dense' ? adapterRank * (out + width) : encodingParameters(form);
     })
     .reduce((sum, count) => sum + count, 0);
 }

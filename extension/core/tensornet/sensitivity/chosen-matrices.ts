@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, OuterMatrix } from '../../models/matrix-encoding';
+import type { LinearLayer, EmbeddingOrHead } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import { embeddingMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
@@ -53,7 +53,7 @@ function noLayers({ summary }: LayeredModel): never {
 export function chosenOuter(
   model: LayeredModel,
   { outer = [], compressions }: SensitivitySettings,
-): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
+): { readonly matrix: EmbeddingOrHead; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => embeddingRequest(request) ?? []);
   if (outer.length > 0 && requests.length === 0) {
     throw new UserError(say`None of the methods can compress the embedding and the head.`, {

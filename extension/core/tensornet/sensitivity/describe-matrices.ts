@@ -1,5 +1,5 @@
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
+import type { LinearLayer, ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { Compression } from '../compression-choice';
 import { compressionKey } from './compressions-of';
 import type {
@@ -29,7 +29,7 @@ export function describeLayer(
 
 /** Describes an embedding or head with its measured compressions. */
 export function describeOuter(
-  matrix: OuterMatrix,
+  matrix: EmbeddingOrHead,
   compressions: readonly Compression[],
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,

@@ -1,6 +1,6 @@
 import { firstRows } from '../../metrics/slices';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
+import type { LinearLayer, ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
 import { expandCompressions } from './compressions-of';
@@ -70,7 +70,10 @@ export function widthCosts(
 /** Approximate cost of measuring embedding and head, by id; an embedding runs through the whole model. */
 export function embeddingCosts(
   { summary: { sublayers } }: LayeredModel,
-  outer: readonly { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[],
+  outer: readonly {
+    readonly matrix: EmbeddingOrHead;
+    readonly compressions: readonly Compression[];
+  }[],
   tokens: number,
 ): ReadonlyMap<string, number> {
   const behind = sublayers.reduce((sum, one) => sum + one.parameters, 0);

@@ -6,7 +6,7 @@ import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { EstimatedDistance } from '../../metrics/term-sample';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LinearLayer } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import type { OpenedModel } from '../../models/opened-model';
@@ -293,7 +293,7 @@ export class LayerWork {
     path: string,
   ): Promise<Change> {
     const { model, timing } = this.setup;
-    const stored = await storeForms(path, new Map([[layer.id, form]]));
+    const stored = await storeEncodings(path, new Map([[layer.id, form]]));
     return {
       step: model.model.withMatrices(stored).sublayer(layer.sublayer),
       costs: {

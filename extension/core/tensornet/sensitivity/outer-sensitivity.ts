@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
-import type { OuterMatrix } from '../../models/matrix-encoding';
+import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
@@ -34,7 +34,7 @@ interface OuterSetup {
 /** Measures an embedding or a head with each compression: a head alone, an embedding through the whole model. */
 export async function measureOuter(
   setup: OuterSetup,
-  matrix: OuterMatrix,
+  matrix: EmbeddingOrHead,
   compressions: readonly Compression[],
 ): Promise<SensitivityEntry[]> {
   const { model, scorer, device, memoryBytes, threads, folder } = setup;
@@ -47,7 +47,7 @@ export async function measureOuter(
   for (const [i, compression] of compressions.entries()) {
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
-    const stored = await storeForms(path, new Map(tiedIds(matrix).map((id) => [id, form])));
+    const stored = await storeEncodings(path, new Map(tiedIds(matrix).map((id) => [id, form])));
     const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, { threads });
     try {
       const distance = await scorer.distanceWithHead(other, {

@@ -1,6 +1,6 @@
 import type { LayeredModel } from '../../models/layered-model';
 import type { SublayerKind } from '../../models/model-summary';
-import type { Width } from '../../models/narrow/width';
+import type { Width } from '../../models/width-pruning/width';
 import type { Compression } from '../compression-choice';
 
 /** Change that is applied to all parts of a model that support it. */

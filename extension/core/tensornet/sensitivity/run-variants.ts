@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
-import { storeForms } from '../../models/forms/store-forms';
+import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
-import { narrowModel } from '../../models/narrow/narrow-model';
+import { pruneWidth } from '../../models/width-pruning/prune-width';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
 import { compressMatrix } from '../compress-matrix';
@@ -59,7 +59,7 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
               [sublayer, lastIndices(count, Math.min(...kept))] as const,
           );
         const file = join(folder, `timed-${of}.safetensors`);
-        return (await narrowModel(opened, new Map(narrowing), file)).model;
+        return (await pruneWidth(opened, new Map(narrowing), file)).model;
       },
     })),
     ...[...ways].map((as): RunVariant => ({
@@ -102,7 +102,7 @@ async function compressed(
   } finally {
     await products.dispose();
   }
-  const stored = await storeForms(
+  const stored = await storeEncodings(
     join(folder, `timed-${as.replaceAll(':', '-')}.safetensors`),
     forms,
   );

@@ -4,7 +4,7 @@ import { calibrationSchema } from '../../data/calibration-schema';
 import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
 import { metricNames } from '../../metrics/metrics';
-import { linearRoles, outerPlaces } from '../../models/matrix-encoding';
+import { linearRoles, embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import { sublayerKinds } from '../../models/model-summary';
 import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
@@ -75,7 +75,7 @@ const layer = v.object({
 
 const outer = v.object({
   ...matrix,
-  place: v.picklist(outerPlaces),
+  place: v.picklist(embeddingAndHeadPlaces),
   tiedTo: v.optional(v.string()),
 });
 
@@ -84,7 +84,7 @@ export const settingsSchema = v.object({
   metric: v.picklist(metricNames),
   roles: v.array(v.picklist(linearRoles)),
   blocks: v.array(count),
-  outer: v.optional(v.array(v.picklist(outerPlaces))),
+  outer: v.optional(v.array(v.picklist(embeddingAndHeadPlaces))),
   widths: v.optional(v.array(v.number())),
   precision: v.number(),
   seed: v.number(),

@@ -3,8 +3,8 @@ import type { CalibrationRequest, CalibrationSummary } from '../../data/calibrat
 import { randomInputs } from '../../data/calibration-defaults';
 import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
-import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
-import type { Width } from '../../models/narrow/width';
+import type { LinearRole, MpoEncoding, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
+import type { Width } from '../../models/width-pruning/width';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
@@ -19,7 +19,7 @@ export interface SensitivitySettings {
   readonly roles: readonly LinearRole[];
   readonly blocks: readonly number[];
   /** Embedding and head to measure too, with the methods for integers. */
-  readonly outer?: readonly OuterPlace[];
+  readonly outer?: readonly EmbeddingOrHeadPlace[];
   /** Shares of their channels, key/value heads or experts that sublayers are narrowed to. */
   readonly widths?: readonly number[];
   /**
@@ -65,7 +65,7 @@ export interface SensitivityEntry extends Compression, TokenTimes {
   /** Type name, for gguf. */
   readonly type?: WritableType;
   /** Faster execution of a matrix product operator on this machine, which work and time refer to. */
-  readonly mpoRun?: MpoForm['run'];
+  readonly mpoRun?: MpoEncoding['run'];
 }
 
 /** Matrix of the original, with the effects of compressing it alone. */
@@ -94,7 +94,7 @@ export interface LayerSensitivity extends MatrixSensitivity {
 
 /** Embedding (a lookup without matmul) or head; quantized without calibration. */
 export interface OuterSensitivity extends MatrixSensitivity {
-  readonly place: OuterPlace;
+  readonly place: EmbeddingOrHeadPlace;
   /** Id of the head, for tied embeddings; the head has the same encoding and is stored with the embedding. */
   readonly tiedTo?: string;
 }

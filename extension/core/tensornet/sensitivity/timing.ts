@@ -1,9 +1,9 @@
-import { formFlops } from '../../models/forms/form-facts';
+import { encodingFlops } from '../../models/encodings/encoding-facts';
 import type {
   LinearLayer,
   MatrixEncoding,
   ModelMatrix,
-  OuterMatrix,
+  EmbeddingOrHead,
 } from '../../models/matrix-encoding';
 import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
 import type { MachineCosts } from '../costs/machine-costs';
@@ -11,7 +11,7 @@ import type { SensitivityEntry, TokenTimes } from './sensitivity-profile';
 
 /** Properties of a matrix that determine the matmuls of a token. */
 type TimedMatrix = Pick<ModelMatrix, 'overPositions'> &
-  Partial<Pick<OuterMatrix, 'place' | 'tiedTo'>> &
+  Partial<Pick<EmbeddingOrHead, 'place' | 'tiedTo'>> &
   Pick<LinearLayer, 'expert'>;
 
 /** Prompt length for measuring the prefill time of a token. */
@@ -39,17 +39,17 @@ export function createTiming(machine: MachineCosts | undefined): Timing {
       return { flopsPerToken: 0, ...untimed };
     }
     if (machine === undefined || overPositions) {
-      return { flopsPerToken: share * formFlops(form), ...untimed };
+      return { flopsPerToken: share * encodingFlops(form), ...untimed };
     }
     const times = (run: typeof form): TokenTimes => ({
       decodeMsPerToken: share * predictMilliseconds(machine, run, 1),
       prefillMsPerToken: predictMilliseconds(machine, run, share * promptTokens) / promptTokens,
     });
     if (form.kind !== 'mpo') {
-      return { flopsPerToken: share * formFlops(form), ...times(form) };
+      return { flopsPerToken: share * encodingFlops(form), ...times(form) };
     }
     const { run } = chooseMpoRun(machine, form, 1);
     const faster = { ...form, run };
-    return { flopsPerToken: share * formFlops(faster), ...times(faster), mpoRun: run };
+    return { flopsPerToken: share * encodingFlops(faster), ...times(faster), mpoRun: run };
   };
 }

@@ -1,5 +1,5 @@
-import { outerNames } from '../../models/matrix-encoding';
-import type { OuterPlace } from '../../models/matrix-encoding';
+import { embeddingAndHeadNames } from '../../models/matrix-encoding';
+import type { EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import type { Compression } from '../compression-choice';
 import type { MatrixSensitivity, SensitivityProfile } from './sensitivity-profile';
@@ -38,17 +38,20 @@ export function withWays(table: SensitivityProfile, ways: readonly Way[]): Sensi
  */
 export function withOuter(
   { outer = [], ...table }: SensitivityProfile,
-  places: readonly OuterPlace[],
+  places: readonly EmbeddingOrHeadPlace[],
 ): SensitivityProfile {
-  const tiedPlaces = ({ place, tiedTo }: (typeof outer)[number]): readonly OuterPlace[] =>
+  const tiedPlaces = ({ place, tiedTo }: (typeof outer)[number]): readonly EmbeddingOrHeadPlace[] =>
     tiedTo === undefined ? [place] : ['embedding', 'head'];
   for (const place of places) {
     const found = outer.find((one) => tiedPlaces(one).includes(place));
     if (found === undefined) {
-      throw new UserError(say`The sensitivity profile does not include the ${outerNames[place]}.`, {
-        field: 'outer',
-        remedy: say`Profile the sensitivity again, with the ${outerNames[place]}.`,
-      });
+      throw new UserError(
+        say`The sensitivity profile does not include the ${embeddingAndHeadNames[place]}.`,
+        {
+          field: 'outer',
+          remedy: say`Profile the sensitivity again, with the ${embeddingAndHeadNames[place]}.`,
+        },
+      );
     }
     if (tiedPlaces(found).some((one) => !places.includes(one))) {
       throw new UserError(say`Embedding and head are one matrix in this model.`, {

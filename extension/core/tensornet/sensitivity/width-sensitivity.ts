@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
-import { narrowModel } from '../../models/narrow/narrow-model';
-import { formatRanges } from '../../models/narrow/number-ranges';
-import { ownWidth } from '../../models/narrow/why-not-narrow';
-import type { Width } from '../../models/narrow/width';
+import { pruneWidth } from '../../models/width-pruning/prune-width';
+import { formatRanges } from '../../models/width-pruning/number-ranges';
+import { ownWidth } from '../../models/width-pruning/explain-not-width-prunable';
+import type { Width } from '../../models/width-pruning/width';
 import type { LayeredModel } from '../../models/layered-model';
 import type { SublayerSummary } from '../../models/model-summary';
 import type { OpenedModel } from '../../models/opened-model';
@@ -154,7 +154,7 @@ export async function measureWidth(
     }
     const staying = all.filter((place) => !gone.includes(place));
     const file = join(folder, `width-${level}.safetensors`);
-    const narrowed = await narrowModel(model, new Map([[sublayer, staying]]), file);
+    const narrowed = await pruneWidth(model, new Map([[sublayer, staying]]), file);
     steps.push(narrowed.model.sublayer(index));
   }
   const distances = await (precision === 0

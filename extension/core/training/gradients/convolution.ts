@@ -1,6 +1,6 @@
 import type { Value } from '../../onnx/graph-builder';
 import { intAttribute } from '../../models/onnx/node-attributes';
-import { kernelOf, windowOf } from '../../models/onnx/values/window-shapes';
+import { convolutionKernel, slidingWindow } from '../../models/onnx/values/window-shapes';
 import type { Window } from '../../models/onnx/values/window-shapes';
 import { weightGradient } from './convolution-weights';
 import type { NodeGradient, Rule } from './node-gradient';
@@ -11,9 +11,9 @@ const conv: Rule = (n) => {
   const group = intAttribute(n.node, 'group', 1);
   const spatial = Array.from({ length: rank - 2 }, (_, i) => i + 2);
   const window = (): Window => {
-    const kernel = kernelOf(n.node, n.shapeOf(weights));
+    const kernel = convolutionKernel(n.node, n.shapeOf(weights));
     const found =
-      kernel === undefined ? undefined : windowOf(n.node, kernel, n.shapeOf(x)?.slice(2));
+      kernel === undefined ? undefined : slidingWindow(n.node, kernel, n.shapeOf(x)?.slice(2));
     return found ?? n.fail('The size of its window does not follow from the graph.');
   };
   return [

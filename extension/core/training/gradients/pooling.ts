@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
 import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
-import { windowOf } from '../../models/onnx/values/window-shapes';
+import { slidingWindow } from '../../models/onnx/values/window-shapes';
 import { spreadBack } from './convolution';
 import type { NodeGradient, Rule } from './node-gradient';
 
@@ -17,7 +17,7 @@ const maxPool: Rule = (n) => [
 /** True if the pooling windows don't overlap and cover the images. */
 function dividesImage(n: NodeGradient, kernel: readonly number[]): boolean {
   const image = n.shapeOf(n.x)?.slice(2);
-  const window = windowOf(n.node, kernel, image);
+  const window = slidingWindow(n.node, kernel, image);
   if (window === undefined || n.typeOf(n.x) !== float32 || kernel.length !== 2) {
     return false;
   }
@@ -62,7 +62,7 @@ function addAtMaxima(n: NodeGradient): Value {
 const averagePool: Rule = (n) => [
   () => {
     const kernel = intsAttribute(n.node, 'kernel_shape') ?? [];
-    const window = windowOf(n.node, kernel, n.shapeOf(n.x)?.slice(2));
+    const window = slidingWindow(n.node, kernel, n.shapeOf(n.x)?.slice(2));
     if (window === undefined || intAttribute(n.node, 'ceil_mode', 0) === 1) {
       return n.fail('Windows that reach beyond the input (ceil_mode) cannot be trained through.');
     }

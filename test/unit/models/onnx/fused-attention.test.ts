@@ -8,7 +8,7 @@ import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import { intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
 import { temporaryFolder } from '../../temporary-folder';
-import { denseForms, floatForms, layersOf, outputsOf, withForms } from '../forms/layered';
+import { denseForms, floatForms, layersOf, outputsOf, withEncodings } from '../encodings/layered';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -131,12 +131,12 @@ describe('a fused attention', () => {
     ]);
     const input = example(variant);
     const expected = await outputsOf(model, [input]);
-    const copied = await withForms(model, scratch(), await denseForms(layers));
+    const copied = await withEncodings(model, scratch(), await denseForms(layers));
     expect(copied.summary.sublayers.map(({ id }) => id)).toEqual(['block.0.attention']);
     const [attention] = model.summary.sublayers;
     expect(attention?.kvBytesPerToken).toBe(variant.cached === true ? 2 * 2 * (width / 2) * 4 : 0);
     expect(relativeError(await outputsOf(copied, [input]), expected)).toBeLessThan(1e-6);
-    const formed = await withForms(model, scratch(), floatForms(layers));
+    const formed = await withEncodings(model, scratch(), floatForms(layers));
     expect(relativeError(await outputsOf(formed, [input]), expected)).toBeGreaterThan(1e-3);
   });
 

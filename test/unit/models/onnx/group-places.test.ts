@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { placeIn, placesOf, sum } from '../../../../extension/core/models/onnx/heads/group-places';
+import {
+  placeIn,
+  groupIndices,
+  sum,
+} from '../../../../extension/core/models/onnx/heads/group-places';
 import type { GroupPlace } from '../../../../extension/core/models/onnx/heads/group-places';
 import { randomRuns } from '../../sample';
 
@@ -9,7 +13,7 @@ const product = (sizes: readonly number[]): number => sizes.reduce((all, size) =
 /** Numbers of a shape, by their places in memory, that a group has along an axis. */
 function ownOf(shape: readonly number[], { axis, parts }: GroupPlace, group: number): number[] {
   const own = shape.length + axis;
-  const places = new Set(placesOf((shape[own] ?? 0) / sum(parts), parts)([group]));
+  const places = new Set(groupIndices((shape[own] ?? 0) / sum(parts), parts)([group]));
   const behind = product(shape.slice(own + 1));
   return Array.from({ length: product(shape) }, (_, i) => i).filter((i) =>
     places.has(Math.floor(i / behind) % (shape[own] ?? 1)),

@@ -5,7 +5,7 @@ import { expect } from 'vitest';
 import { removeFromGraph } from '../../../../extension/core/export/onnx/onnx-surgery';
 import { inEnglish } from '../../../../extension/core/message';
 import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
-import type { OnnxModel } from '../../../../extension/core/models/onnx/stream/stream-of-graph';
+import type { OnnxModel } from '../../../../extension/core/models/onnx/stream/graph-stream';
 import type { GraphProto, TensorProto } from '../../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../../extension/core/runtime/session';
 import { relativeError } from '../../fixtures';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GraphIndex } from '../../../../extension/core/models/onnx/graph-index';
 import {
-  chainOf,
+  findChain,
   separateTerms,
 } from '../../../../extension/core/models/onnx/stream/parallel-terms';
 import { removeBranches } from '../../../../extension/core/models/onnx/edits/removal-nodes';
@@ -87,7 +87,7 @@ describe('parallel branches of a graph, added as', () => {
     expect(both).toMatchObject({ start: 'x', end: 'h', source: 'x' });
     expect(both?.terms).toHaveLength(2);
     expect(others).toEqual([]);
-    expect(findCandidates(index).map((candidate) => chainOf(candidate, index))).toEqual([
+    expect(findCandidates(index).map((candidate) => findChain(candidate, index))).toEqual([
       undefined,
     ]);
   });

@@ -41,7 +41,7 @@ export const blockRules: readonly LlamaCppRule[] = [
     applies: ({ architecture }) => architecture.experts?.byToken !== undefined,
     check: ({ architecture, config, target }, { blocks }) => {
       const hasTable = blocks.map(
-        (block) => architecture.experts?.byToken?.isOf(config, block) === true,
+        (block) => architecture.experts?.byToken?.appliesTo(config, block) === true,
       );
       const first = hasTable.indexOf(false);
       const other = first < 0 ? -1 : hasTable.indexOf(true, first);

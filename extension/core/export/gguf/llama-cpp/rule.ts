@@ -1,5 +1,5 @@
 import type { GgufTarget } from '../../../models/gguf/gguf-target';
-import { hasExperts } from '../../../models/gguf/placing';
+import { hasExperts } from '../../../models/gguf/tensor-placement';
 import type { Message } from '../../../message';
 import type { Architecture } from '../../../models/transformer/architecture';
 import type { ModelConfig } from '../../../models/transformer/model-config';

@@ -1,6 +1,6 @@
 import { rates } from '../../../models/families/mixtures/deepseek-v4';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
-import { configOfLayerType } from '../../../models/parts/rotary';
+import { layerTypeConfig } from '../../../models/parts/rotary';
 import type { MixerForm } from '../../../models/parts/mixers/mixer-form';
 import { fullRope, rotaryOf, scalingOf, thetaOf, writtenScalings } from '../rotary-header';
 import { hasMixture, hasWindow, isArchitecture } from './rule';
@@ -106,7 +106,7 @@ export const valueRules: readonly LlamaCppRule[] = [
     applies: (facts) =>
       hasMixture(facts) &&
       facts.target.family.fields?.['norm_topk_prob'] === undefined &&
-      facts.target.family.saysGating !== true,
+      facts.target.family.storesGating !== true,
     check: ({ architecture, config, target }) => {
       const { normsExpertWeights = false } = target.family;
       const isNormalized = (is: boolean): boolean | undefined =>
@@ -165,7 +165,7 @@ export const valueRules: readonly LlamaCppRule[] = [
     applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
     check: (facts, kept) => {
       const [theta, windowed] = ['full_attention', 'sliding_attention'].map((type) =>
-        thetaOf(configOfLayerType(facts.config, type)),
+        thetaOf(layerTypeConfig(facts.config, type)),
       );
       return theta === windowed || !windowsApply(facts, kept)
         ? undefined

@@ -1,7 +1,7 @@
-import { noKnownClass } from '../../families/pieces';
+import { noKnownClass } from '../../families/shared-parts';
 import type { EncoderArchitecture } from '../encoder-architecture';
 
-/** What families have in common whose code stands on the hub, not in transformers. */
+/** Properties of families whose code is on the Hugging Face Hub, not in transformers. */
 export const fromHub = (
   name: string,
 ): Pick<EncoderArchitecture, 'isFromHub' | 'otherModules' | 'modules'> => ({

@@ -1,4 +1,4 @@
-import { alibiSlopes } from '../../families/pieces';
+import { alibiSlopes } from '../../families/shared-parts';
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { epsilonName, bertBlocks, textDefaults, textEmbedding } from '../text-encoders';
 import { fromHub } from './from-hub';
@@ -8,12 +8,12 @@ import { postNorm } from '../../modules/wiring-names';
 export const jinaBert: EncoderArchitecture = {
   ...fromHub('JinaBERT'),
   modelType: 'bert',
-  told: { position_embedding_type: 'alibi' },
+  matchingFields: { position_embedding_type: 'alibi' },
   classes: { config: 'JinaBertConfig', model: 'JinaBertModel' },
   config: {
     names: epsilonName,
     defaults: () => textDefaults,
-    // Whatever hidden_act says: feed_forward_type does.
+    // feed_forward_type overrides hidden_act.
     computed: () => ({ hidden_act: 'gelu' }),
     only: () => ({ feed_forward_type: 'geglu' }),
   },

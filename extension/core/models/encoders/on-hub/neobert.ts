@@ -1,9 +1,9 @@
-import { noBiases } from '../../families/pieces';
+import { noBiases } from '../../families/shared-parts';
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { fromHub } from './from-hub';
 import { preNorm } from '../../modules/wiring-names';
 
-/** Channels of feed-forwards come in groups of so many. */
+/** Size of the groups that MLP channels are removed in. */
 const innerGroup = 8;
 
 /** NeoBERT (arXiv 2502.19587). */

@@ -1,6 +1,6 @@
 import type { EncoderArchitecture } from '../encoder-architecture';
 import { allBiases, textDefaults, textEmbedding } from '../text-encoders';
-import { noBiases } from '../../families/pieces';
+import { noBiases } from '../../families/shared-parts';
 import type { ConfigFields, ConfigLayout } from '../../transformer/config-layout';
 import { fromHub } from './from-hub';
 import { postNorm } from '../../modules/wiring-names';
@@ -57,7 +57,7 @@ const shape = {
 const gated: EncoderArchitecture = {
   ...fromHub('Nomic Embed'),
   ...shape,
-  told: { activation_function: 'swiglu' },
+  matchingFields: { activation_function: 'swiglu' },
   config: configWith('silu', false),
   feedforward: {
     gateUp: ['mlp.fc12', 'mlp.fc11'],
@@ -67,11 +67,11 @@ const gated: EncoderArchitecture = {
   biases: noBiases,
 };
 
-/** Nomic Embed v2 (arXiv 2502.07972): mixtures of experts in every second block. */
+/** Nomic Embed v2 (arXiv 2502.07972): MoE layers in every second block. */
 const mixtures: EncoderArchitecture = {
   ...fromHub('Nomic Embed v2'),
   ...shape,
-  told: { moe_every_n_layers: 2 },
+  matchingFields: { moe_every_n_layers: 2 },
   config: configWith('gelu', true, {
     num_shared_experts: 0,
     expert_choice_router: false,

@@ -66,7 +66,10 @@ function clipVision(
   };
 }
 
-/** What transformers gives of the text that a model of CLIP reads; the projection is that to the space of both towers. */
+/**
+ * Outputs of CLIP's text model in transformers. The projection maps to the space shared with
+ * images.
+ */
 const clipTexts = (family: string, form: Pick<HeadForm, 'largestAt'> = {}): TextForm[] => [
   { ...form, class: `${family}TextModel`, reads: 'end', gives: 'pooler_output', steps: [] },
   {
@@ -88,7 +91,7 @@ interface TextTower extends Named {
   readonly aliases?: EncoderArchitecture['aliases'];
 }
 
-/** The tower for texts, in a folder of its own and beside that for images. */
+/** The text model, alone or as part of a checkpoint that also contains the image model. */
 function textTowers({
   modelType,
   family,
@@ -122,7 +125,7 @@ function textTowers({
     {
       ...alone,
       modelType,
-      ofClasses: forms.map((form) => form.class),
+      headClasses: forms.map((form) => form.class),
       otherModules: say`transformers makes the text tower of a ${modelType} model of its text_config alone, which holds no modeling file.`,
       config: { ...alone.config, nested: 'text_config' },
     },

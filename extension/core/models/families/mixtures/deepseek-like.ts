@@ -14,7 +14,7 @@ import {
   growthInRope,
   queryKeyNorms,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { isWindowedIfAny } from '../post-norm';
 import { sandwich } from '../../modules/wiring-names';
 
@@ -28,7 +28,7 @@ const softmaxExperts: ExpertNames = {
   routing: (config) => ({
     normalized: config.norm_topk_prob,
     shareScale: config.routed_scaling_factor,
-    groups: config['topk_method'] === 'group_limited_greedy' ? groupsOf(config, 1) : undefined,
+    groups: config['topk_method'] === 'group_limited_greedy' ? expertGroups(config, 1) : undefined,
   }),
   shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
     typeof count === 'number' && count > 0
@@ -46,7 +46,7 @@ export const experts: ExpertNames = {
     score: 'sigmoid',
     normalized: config.norm_topk_prob,
     shareScale: config.routed_scaling_factor,
-    groups: groupsOf(config, 2),
+    groups: expertGroups(config, 2),
   }),
 };
 
@@ -58,7 +58,7 @@ function behindFirst(
   return Array.isArray(types) ? types[block] === 'sparse' : block >= Number(first ?? 0);
 }
 
-function groupsOf(config: ModelConfig, best: number): Routing['groups'] {
+function expertGroups(config: ModelConfig, best: number): Routing['groups'] {
   const { n_group: count, topk_group: chosen } = config;
   return count !== undefined && count !== null && count > 1
     ? { count, chosen: chosen ?? 1, best }
@@ -91,14 +91,14 @@ export const latentAttention = {
     queryRank: config.q_lora_rank ?? undefined,
     keyValueRank: config.kv_lora_rank ?? 512,
     plainDim: config.qk_nope_head_dim ?? 128,
-    turnedDim: config.qk_rope_head_dim ?? 64,
+    rotaryDim: config.qk_rope_head_dim ?? 64,
     valueDim: config.v_head_dim ?? 128,
   }),
   biases: attentionBiases,
   scales: (config: ModelConfig) => ({ attention: latentScale(config) }),
 } as const;
 
-/** (plain + turned)^−½, times the square of YaRN's scale where the config has one. */
+/** (unrotated + rotated dimensions)^−½, times the square of YaRN's scale if the config sets one. */
 function latentScale(config: ModelConfig): number {
   const { qk_nope_head_dim: plain, qk_rope_head_dim: turned } = config;
   const rope = config.rope_parameters ?? config.rope_scaling ?? {};
@@ -107,7 +107,7 @@ function latentScale(config: ModelConfig): number {
   return ((plain ?? 128) + (turned ?? 64)) ** -0.5 * scale * scale;
 }
 
-/** Every head has a key and a value of its own, whatever the file says. */
+/** Every head has its own key and value, even if the file says otherwise. */
 export const ownKeys = ({
   num_attention_heads: heads,
   qk_rope_head_dim: turned,
@@ -120,7 +120,7 @@ const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architect
   interleavedRotary: turns !== false,
 });
 
-/** What Mistral 4 turns by where config.json says nothing. */
+/** Default rotary parameters of Mistral 4. */
 const mistralRope = {
   ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 128, original_max_position_embeddings: 8192 },
   ...{ mscale: 1, mscale_all_dim: 1, llama_4_scaling_beta: 0.1 },
@@ -129,7 +129,7 @@ const mistralRope = {
 /** Latents and experts as DeepSeek-V3 has them. */
 export const deepseek = { ...base, ...latentAttention, experts, form: interleaves } as const;
 
-/** How its config.json differs from the usual. */
+/** Deviations of its config.json from the default layout. */
 export const deepseekLayout = { names: routed, computed: ownKeys } as const;
 
 /** Families in the manner of DeepSeek: latents, dense first blocks, experts chosen with a bias. */
@@ -190,7 +190,7 @@ export const deepseekFamilies: readonly Architecture[] = [
         qk_nope_head_dim: 64,
         max_position_embeddings: 1_048_576,
       }),
-      // The share of a head that is turned is that of the latents.
+      // The rotated share applies to the latent's rotary dimensions.
       computed: (config) => ({
         ...ownKeys(config),
         rope_parameters: {
@@ -204,7 +204,7 @@ export const deepseekFamilies: readonly Architecture[] = [
       routing: (config) => ({
         normalized: config.norm_topk_prob,
         shareScale: config.routed_scaling_factor,
-        groups: groupsOf(config, 2),
+        groups: expertGroups(config, 2),
       }),
     },
     queryGrowth: growthInRope,

@@ -2,13 +2,13 @@ import type { CompressedNames } from '../../parts/compressed/compressed-parts';
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFault, ConfigFields } from '../../transformer/config-layout';
 import { say } from '../../../message';
-import { base, everywhere, gatedExpert, numberIn } from '../pieces';
+import { base, everywhere, gatedExpert, numberIn } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
 const near = 'sliding_attention';
 export const chosen = 'compressed_sparse_attention';
-/** Mixtures whose experts a table chooses by token. */
+/** MoE layers that choose experts from a table indexed by token. */
 const byTable = 'hash_moe';
 export const rates: Readonly<Record<string, number>> = {
   [chosen]: 4,
@@ -24,7 +24,7 @@ const rateFields: Readonly<Record<string, string>> = {
 const isRecord = (value: unknown): value is ConfigFields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** What the configuration class takes where the file is silent. */
+/** Defaults of the configuration class. */
 const sizes = {
   ...{ o_groups: 8, o_lora_rank: 1024, n_shared_experts: 1 },
   ...{ index_n_heads: 64, index_head_dim: 128, index_topk: 512 },
@@ -34,19 +34,19 @@ const sizes = {
 const sizeIn = (config: ConfigFields, field: keyof typeof sizes): number =>
   numberIn(config, field, sizes[field]);
 
-/** Entry of `layer_types` by the tokens of a run; undefined where no attention compresses so many. */
-export const typeOfRate = (rate: unknown): string | undefined =>
+/** Entry of `layer_types` for a compression rate; undefined for unsupported rates. */
+export const rateType = (rate: unknown): string | undefined =>
   rate === 0 ? near : Object.keys(rates).find((type) => rates[type] === rate);
 
 /** Entry of `layer_types` by the rate that older configurations list, or by the block's number. */
 function layerType({ compress_ratios: ratios }: ConfigFields, block: number): string {
   if (Array.isArray(ratios)) {
-    return typeOfRate(ratios[block]) ?? near;
+    return rateType(ratios[block]) ?? near;
   }
   return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
 }
 
-/** A rate that stands for no kind of attention, where kinds are told by rates alone. */
+/** Reports a rate that matches no attention kind, in configs that select kinds by rate. */
 function unknownRatio(config: ConfigFields): ConfigFault | undefined {
   const { compress_ratios: ratios, layer_types: types } = config;
   if (!Array.isArray(ratios) || Array.isArray(types)) {
@@ -68,12 +68,16 @@ function unknownRatio(config: ConfigFields): ConfigFault | undefined {
 }
 
 /** The older fields win, as in transformers. */
-const rateOf = (config: ConfigFields, type: string): number | undefined => {
+const readRate = (config: ConfigFields, type: string): number | undefined => {
   const { compress_rates: given } = config;
-  const usual = rates[type];
-  return usual === undefined
+  const defaultRate = rates[type];
+  return defaultRate === undefined
     ? undefined
-    : numberIn(config, rateFields[type] ?? '', numberIn(isRecord(given) ? given : {}, type, usual));
+    : numberIn(
+        config,
+        rateFields[type] ?? '',
+        numberIn(isRecord(given) ? given : {}, type, defaultRate),
+      );
 };
 
 /** Entry of `mlp_layer_types` by the number of blocks whose experts a table chooses. */
@@ -90,7 +94,7 @@ function prunedFields(config: ConfigFields, blocks: readonly number[]): ConfigFi
   return {
     ...(Array.isArray(ratios)
       ? {
-          // Behind those of the blocks are those of what predicts further tokens.
+          // Rates of multi-token prediction blocks follow those of the model's blocks.
           compress_ratios: [
             ...blocks.map((block): unknown => ratios[block]),
             ...(ratios.slice(numberIn(config, 'num_hidden_layers', ratios.length)) as unknown[]),
@@ -171,7 +175,7 @@ export const deepseekV4: Architecture = {
     computed: (config) => ({ num_key_value_heads: 1, rope_parameters: ropes(config) }),
     only: () => ({ mlp_bias: false, scoring_func: ['sqrtsoftplus', 'sigmoid'] }),
   },
-  outer: { ...base.outer, heads: ['head', 'lm_head'] },
+  embeddingAndHead: { ...base.embeddingAndHead, heads: ['head', 'lm_head'] },
   // As published.
   aliases: {
     'embed_tokens.weight': 'embed.weight',
@@ -210,7 +214,8 @@ export const deepseekV4: Architecture = {
     choiceBias: 'gate.bias',
     byToken: {
       name: 'gate.tid2eid',
-      isOf: ({ mlp_layer_types: types }, block) => Array.isArray(types) && types[block] === byTable,
+      appliesTo: ({ mlp_layer_types: types }, block) =>
+        Array.isArray(types) && types[block] === byTable,
     },
     isMadeByNumber: true,
     gateUp: ['w1', 'w3'],
@@ -234,7 +239,7 @@ export const deepseekV4: Architecture = {
       queryRank: config.q_lora_rank ?? 1024,
       groups: sizeIn(config, 'o_groups'),
       groupRank: sizeIn(config, 'o_lora_rank'),
-      rate: rateOf(config, type),
+      rate: readRate(config, type),
       indexer:
         type === chosen
           ? {

@@ -6,7 +6,14 @@ import { say } from '../../../message';
 import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
-import { numberIn, attention, attentionBiases, base, feedforward, queryKeyNorms } from '../pieces';
+import {
+  numberIn,
+  attention,
+  attentionBiases,
+  base,
+  feedforward,
+  queryKeyNorms,
+} from '../shared-parts';
 import { outputNorm } from '../../modules/wiring-names';
 
 const byHead: DeltaNames = {
@@ -118,7 +125,7 @@ function kimiForm(config: ModelConfig): DeltaRule {
   };
 }
 
-/** What published folders of Kimi Linear say of their mixers; blocks count from 1. */
+/** Linear-attention settings in published folders of Kimi Linear. Blocks are numbered from 1. */
 interface KimiMixers {
   readonly full_attn_layers?: readonly number[];
   readonly kda_layers?: readonly number[];
@@ -154,11 +161,15 @@ function kimiPruned(config: ConfigFields, blocks: readonly number[]): ConfigFiel
   if (mixers === undefined || mixers === null) {
     return {};
   }
-  const kept = (list: readonly number[] = []): number[] =>
+  const renumbered = (list: readonly number[] = []): number[] =>
     blocks.flatMap((source, block) => (list.includes(source + 1) ? [block + 1] : []));
   const { full_attn_layers: full, kda_layers: mixed } = kimiMixers(config);
   return {
-    linear_attn_config: { ...mixers, full_attn_layers: kept(full), kda_layers: kept(mixed) },
+    linear_attn_config: {
+      ...mixers,
+      full_attn_layers: renumbered(full),
+      kda_layers: renumbered(mixed),
+    },
   };
 }
 

@@ -11,7 +11,7 @@ import {
   queryKeyNorms,
   sparseByType,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { olmo2 } from '../post-norm';
 
 /** Gate, up and down of an expert as most families name them. */
@@ -33,7 +33,7 @@ export const mixtralExperts: ExpertNames = {
   isSparse: () => true,
 };
 
-/** Of Qwen's mixtures: blocks without experts by their numbers. */
+/** MoE layers of Qwen. The config lists blocks without experts by number. */
 const qwenExperts: ExpertNames = {
   ...experts,
   inner: ({ moe_intermediate_size: inner }) => inner,
@@ -93,7 +93,7 @@ export const graniteShared = {
 } as const;
 
 /** Absent where `shared_intermediate_size` is. */
-export const sharedOfGranite: NonNullable<ExpertNames['shared']> = ({
+export const graniteSharedExpert: NonNullable<ExpertNames['shared']> = ({
   shared_intermediate_size: inner,
 }) =>
   inner === undefined || inner === null || inner === 0 ? undefined : { ...graniteShared, inner };
@@ -105,7 +105,7 @@ export const graniteWithShared = {
   down: 'block_sparse_moe.output_linear',
 } as const;
 
-/** Families with mixtures of experts instead of feed-forwards. */
+/** Families with MoE layers instead of MLPs. */
 export const expertFamilies: readonly Architecture[] = [
   {
     ...base,
@@ -220,7 +220,7 @@ export const expertFamilies: readonly Architecture[] = [
     modelType: 'granitemoeshared',
     classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
     feedforward: graniteWithShared,
-    experts: { ...graniteExperts, shared: sharedOfGranite },
+    experts: { ...graniteExperts, shared: graniteSharedExpert },
   },
   {
     ...base,

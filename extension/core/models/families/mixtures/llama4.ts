@@ -7,11 +7,11 @@ import {
   gatedExpert,
   queryKeyNorms,
   turnsByList,
-} from '../pieces';
+} from '../shared-parts';
 import { say } from '../../../message';
 import { preNorm } from '../../modules/wiring-names';
 
-/** Whether a block has experts: by `moe_layers`, or every so many. */
+/** True if a block has experts, according to `moe_layers` or the interval. */
 function isSparse(
   { moe_layers: sparse, interleave_moe_layer_step: step = 1 }: ConfigFields,
   block: number,
@@ -54,7 +54,7 @@ export const llama4: Architecture = {
       ? {
           attention: {
             ...attention,
-            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true, ofTurned: true },
+            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true, onlyRotated: true },
           },
         }
       : {},
@@ -91,7 +91,7 @@ export const llama4: Architecture = {
     floor_scale: period = 8192,
   }) =>
     isTuned === true
-      ? { scale: Number(scale), period: Number(period), offset: 1, isOfUnturned: true }
+      ? { scale: Number(scale), period: Number(period), offset: 1, onlyUnrotated: true }
       : undefined,
   // Attention in chunks is full attention up to this length.
   maxPositions: ({ attention_chunk_size: chunk = 8192 }) =>

@@ -1,6 +1,6 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import { attention, base, everywhere, numberIn } from '../pieces';
+import { attention, base, everywhere, numberIn } from '../shared-parts';
 import { mixtralExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
 import { postNorm } from '../../modules/wiring-names';
@@ -13,7 +13,7 @@ const factorNames: Readonly<Record<PartKind, string>> = {
   feedforward: 'mlp',
 };
 
-const factorOf = (config: ConfigFields, part: PartKind, of: 'alpha' | 'beta'): number =>
+const readFactor = (config: ConfigFields, part: PartKind, of: 'alpha' | 'beta'): number =>
   numberIn(config, `${factorNames[part]}_${of}_factor`, 1);
 
 const wiring = postNorm('post_attention_layernorm');
@@ -48,15 +48,15 @@ export const minimax: Architecture = {
       epsilon: 1e-6,
     }),
     givesPair: true,
-    branchScale: (config) => factorOf(config, 'mixer', 'beta'),
+    branchScale: (config) => readFactor(config, 'mixer', 'beta'),
   },
   feedforward: { ...base.feedforward, wiring: {} },
   experts: mixtralExperts,
   parts: mixedByType(mixtralExperts),
   scales: (config) => ({
-    attentionBranch: factorOf(config, 'attention', 'beta'),
-    feedforwardBranch: factorOf(config, 'expert', 'beta'),
+    attentionBranch: readFactor(config, 'attention', 'beta'),
+    feedforwardBranch: readFactor(config, 'expert', 'beta'),
   }),
   slidingWindow: everywhere,
-  streamFactor: (config, part) => factorOf(config, part, 'alpha'),
+  streamFactor: (config, part) => readFactor(config, part, 'alpha'),
 };

@@ -25,14 +25,14 @@ export function renumberedList(value: unknown, blocks: readonly number[]): numbe
   return blocks.flatMap((source, block) => (listed.includes(source) ? [block] : []));
 }
 
-/** Which numbers i mod period = offset are, as config.json has it. */
+/** Selects blocks i with i mod period = offset, as in config.json. */
 export interface Period {
   readonly period: number;
   readonly offset: number;
 }
 
 /** The period and offset, near those given, that say which blocks of a list are meant. */
-export function periodOf(meant: readonly boolean[], given: Period): Period | undefined {
+export function findPeriod(meant: readonly boolean[], given: Period): Period | undefined {
   const fits = ({ period, offset }: Period): boolean =>
     meant.every((is, block) => is === (block % period === offset));
   if (fits(given)) {

@@ -5,7 +5,7 @@ import { deltaRuleFamilies } from './delta-rules';
 import { expertFamilies } from './experts';
 import { llama4 } from './llama4';
 import { minimax } from './minimax';
-import { newerExperts } from './newer-experts';
+import { newerExperts } from './combined-experts';
 import { recurrentGemma } from './recurrent-gemma';
 import { selectiveScanFamilies } from './selective-scans';
 import { shortConvolutionFamilies } from './short-convolutions';

@@ -1,13 +1,13 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import { attentionBiases, base, everywhere, numberIn } from '../pieces';
+import { attentionBiases, base, everywhere, numberIn } from '../shared-parts';
 import { gemmaDefaults } from '../gemma';
 import { preNorm } from '../../modules/wiring-names';
 
 const isRecurrent = (type: unknown): boolean => type === 'recurrent';
 
-/** The kind of block `block`: the list begins anew at its end. */
-function kindOf({ block_types: types }: ConfigFields, block: number): unknown {
+/** Kind of a block. The list is repeated. */
+function blockKind({ block_types: types }: ConfigFields, block: number): unknown {
   const pattern: readonly unknown[] = Array.isArray(types)
     ? types
     : ['recurrent', 'recurrent', 'attention'];
@@ -15,10 +15,10 @@ function kindOf({ block_types: types }: ConfigFields, block: number): unknown {
 }
 
 const firstPart = (config: ConfigFields, block: number): PartKind =>
-  isRecurrent(kindOf(config, block)) ? 'mixer' : 'attention';
+  isRecurrent(blockKind(config, block)) ? 'mixer' : 'attention';
 
 /** The nearest number with 8 bits of precision, as transformers keeps the factor on embeddings. */
-function inBfloat16(x: number): number {
+function roundToBfloat16(x: number): number {
   const bits = new Uint32Array(Float32Array.of(x).buffer);
   const [whole = 0] = bits;
   bits[0] = (whole + 0x7f_ff + ((whole >>> 16) & 1)) & 0xff_ff_00_00;
@@ -48,11 +48,11 @@ export const recurrentGemma: Architecture = {
       intermediate_size: typeof both === 'number' ? Math.floor(both / 2) : both,
     }),
     pruned: (config, blocks) =>
-      blocks.every((source, block) => kindOf(config, source) === kindOf(config, block))
+      blocks.every((source, block) => blockKind(config, source) === blockKind(config, block))
         ? {}
-        : { block_types: blocks.map((source) => kindOf(config, source)) },
+        : { block_types: blocks.map((source) => blockKind(config, source)) },
   },
-  outer: { ...base.outer, finalNorm: 'final_norm' },
+  embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_norm' },
   norm: 'rms-offset',
   attention: {
     wiring: preNorm('temporal_pre_norm'),
@@ -80,7 +80,7 @@ export const recurrentGemma: Architecture = {
   biases: (config) => ({ ...attentionBiases(config), attentionOutput: true, feedforward: true }),
   slidingWindow: everywhere,
   scales: (config) => ({
-    embedding: inBfloat16(Math.sqrt(config.hidden_size)),
+    embedding: roundToBfloat16(Math.sqrt(config.hidden_size)),
     logitSoftCap: config.final_logit_softcapping ?? undefined,
   }),
 };

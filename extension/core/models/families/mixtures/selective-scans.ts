@@ -2,9 +2,9 @@ import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
-import { mixedByType, periodOf } from './mixer-pieces';
+import { mixedByType, findPeriod } from './mixer-pieces';
 import type { Period } from './mixer-pieces';
-import { numberIn, attention, base } from '../pieces';
+import { numberIn, attention, base } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';
 
 /** "auto" is a sixteenth of the hidden size. */
@@ -27,7 +27,7 @@ function mambaForm(config: ModelConfig): SelectiveScan {
 
 const mamba = {
   ...base,
-  outer: {
+  embeddingAndHead: {
     prefixes: ['backbone.'],
     embedding: 'embeddings',
     finalNorm: 'norm_f',
@@ -72,13 +72,13 @@ const jambaExperts: ExpertNames = {
 };
 
 function jambaPeriods(config: ConfigFields, blocks: readonly number[]): ConfigFields | undefined {
-  const kept = (given: Period): Period | undefined =>
-    periodOf(
+  const remainingPeriod = (given: Period): Period | undefined =>
+    findPeriod(
       blocks.map((block) => isMeant(given, block)),
       given,
     );
-  const full = kept(attends(config));
-  const sparse = kept(mixes(config));
+  const full = remainingPeriod(attends(config));
+  const sparse = remainingPeriod(mixes(config));
   return full === undefined || sparse === undefined
     ? undefined
     : {
@@ -121,7 +121,7 @@ export const selectiveScanFamilies: readonly Architecture[] = [
       }),
       pruned: jambaPeriods,
     },
-    outer: { ...base.outer, finalNorm: 'final_layernorm' },
+    embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
     feedforward: {
       wiring: preNorm('pre_ff_layernorm'),
       gateUp: ['feed_forward.gate_proj', 'feed_forward.up_proj'],

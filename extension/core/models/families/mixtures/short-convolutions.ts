@@ -8,7 +8,7 @@ import {
   queryKeyNorms,
   queryKeyLayernorms,
   windowedByType,
-} from '../pieces';
+} from '../shared-parts';
 import { mixedByType } from './mixer-pieces';
 import { preNorm, sandwich } from '../../modules/wiring-names';
 
@@ -20,7 +20,7 @@ const lfmFeedforward = {
 
 const lfm = {
   ...base,
-  outer: { ...base.outer, finalNorm: 'embedding_norm' },
+  embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'embedding_norm' },
   attention: {
     ...base.attention,
     wiring: preNorm('operator_norm'),
@@ -63,12 +63,12 @@ const experts: ExpertNames = {
   sparseFields: (sparse) => ({ num_dense_layers: sparse.filter((is) => !is).length }),
 };
 
-/** Which blocks of LFM2 have attention, where config.json lists their numbers instead of types. */
+/** Attention blocks of LFM2, if config.json lists their numbers instead of types. */
 function lfmLayerType({ full_attn_idxs: full }: ConfigFields, block: number): string {
   return !Array.isArray(full) || full.includes(block) ? 'full_attention' : 'conv';
 }
 
-/** LFM2 makes its feed-forwards narrower than it says, unless it says that it does not. */
+/** LFM2 reduces the MLP width below the configured one, unless config.json disables that. */
 function lfmWidth(config: ConfigFields): ConfigFields {
   const wide = config['block_ff_dim'] ?? config['intermediate_size'] ?? 12_288;
   if (config['block_auto_adjust_ff_dim'] === false) {

@@ -9,8 +9,8 @@ import {
   gatedExpert,
   graniteScales,
   windowedByType,
-} from '../pieces';
-import { sharedOfGranite } from './experts';
+} from '../shared-parts';
+import { graniteSharedExpert } from './experts';
 import { cohere2, cohere2Lists } from '../parallel';
 
 /** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
@@ -27,10 +27,12 @@ export const graniteSwaLayout = {
       block % 4 === 0 ? 'full_attention' : 'sliding_attention',
   },
   computed: ({ layer_rope_theta: thetas, rope_parameters: rope }: ConfigFields): ConfigFields => {
-    const turning = new Set((Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0));
-    const [theta] = turning;
+    const usedThetas = new Set(
+      (Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0),
+    );
+    const [theta] = usedThetas;
     return {
-      'layer_rope_theta of one value': turning.size < 2,
+      'layer_rope_theta of one value': usedThetas.size < 2,
       ...(typeof theta === 'number'
         ? { rope_parameters: { ...(rope as object), rope_theta: theta } }
         : {}),
@@ -49,7 +51,7 @@ const softmaxRouted = {
   isSparse: () => true,
 } as const satisfies ExpertNames;
 
-/** Mixtures of experts that are chosen by softmax, in blocks of other families. */
+/** MoE layers with softmax routing, in blocks of other families. */
 export const softmaxExperts: readonly Architecture[] = [
   {
     ...base,
@@ -136,7 +138,7 @@ export const softmaxExperts: readonly Architecture[] = [
       ...softmaxRouted,
       modules: ['block_sparse_moe'],
       router: 'router',
-      shared: sharedOfGranite,
+      shared: graniteSharedExpert,
     },
   },
   {
@@ -169,6 +171,8 @@ export const softmaxExperts: readonly Architecture[] = [
       routing: ({ router_jitter_noise: noise }) => ({ mixesSparsely: Number(noise) }),
     },
     form: (config) =>
-      config['lm_head_bias'] === true ? { outer: { ...base.outer, headBias: true } } : {},
+      config['lm_head_bias'] === true
+        ? { embeddingAndHead: { ...base.embeddingAndHead, headBias: true } }
+        : {},
   },
 ];

@@ -20,7 +20,7 @@ import {
   configuredBiases,
   feedforward,
   graniteScales,
-} from '../pieces';
+} from '../shared-parts';
 
 /** Names of the sizes of Mamba-2 in config.json. */
 interface SizeNames {
@@ -43,10 +43,10 @@ const mambaSizes: SizeNames = {
   convolutionBias: 'mamba_conv_bias',
 };
 
-/** What the configuration classes take, in the order heads, headDim, stateSize, groups. */
+/** Defaults of the configuration classes: heads, headDim, stateSize, groups. */
 type Usual = readonly [number, number, number, number];
 
-export function stateSpaceOf(config: ModelConfig, names: SizeNames, usual: Usual): StateSpace {
+export function readStateSpace(config: ModelConfig, names: SizeNames, usual: Usual): StateSpace {
   const heads = numberIn(config, names.heads, usual[0]);
   const groups = numberIn(config, names.groups, usual[3]);
   const headDim = numberIn(config, names.headDim, usual[1]);
@@ -78,7 +78,7 @@ function limitsIn(value: unknown): readonly [number, number] {
 function hybridForm(config: ModelConfig): StateSpace {
   const heads = numberIn(config, 'mamba_n_heads', 128);
   const width = numberIn(config, 'mamba_expand', 2) * config.hidden_size;
-  return stateSpaceOf(config, mambaSizes, [128, width / heads, 256, 1]);
+  return readStateSpace(config, mambaSizes, [128, width / heads, 256, 1]);
 }
 
 const mamba: MixerNames = { wiring: attention.wiring, module: 'mamba', form: hybridForm };
@@ -89,7 +89,7 @@ const mambaFeedforward = {
   down: 'feed_forward.down_proj',
 } as const;
 
-const mambaOuter = { ...base.outer, finalNorm: 'final_layernorm' };
+const mambaEmbeddingAndHead = { ...base.embeddingAndHead, finalNorm: 'final_layernorm' };
 
 /** Granite 4 without experts has the shared one alone. */
 const hasExperts = ({ num_local_experts: count = 8 }: ConfigFields): boolean => count !== 0;
@@ -122,7 +122,7 @@ function falconForm(config: ModelConfig): StateSpace {
   const heads = numberIn(config, 'mamba_n_heads', 128);
   const expanded = numberIn(config, 'mamba_expand', 2) * config.hidden_size;
   const width = config['mamba_d_ssm'] === null ? expanded : numberIn(config, 'mamba_d_ssm', 1024);
-  const form = stateSpaceOf(config, mambaSizes, [128, width / heads, 256, 1]);
+  const form = readStateSpace(config, mambaSizes, [128, width / heads, 256, 1]);
   return {
     ...form,
     outputBias: config['projectors_bias'] === true,
@@ -139,7 +139,7 @@ function numbersIn(config: ConfigFields, field: string): number[] {
   return Array.isArray(value) ? value.filter((one) => typeof one === 'number') : [];
 }
 
-const nemotronKinds: Readonly<Record<string, PartKind>> = {
+const partKinds: Readonly<Record<string, PartKind>> = {
   linear_attention: 'mixer',
   mamba: 'mixer',
   moe: 'expert',
@@ -179,10 +179,10 @@ function stateSpaceNames(heads: string, headDim: string, stateSize: string): Siz
   };
 }
 
-/** Names below `mixer`, whatever a block's sublayer is. */
+/** Names below `mixer`, for every kind of sublayer. */
 const nemotron = {
   ...base,
-  outer: {
+  embeddingAndHead: {
     prefixes: ['model.', 'backbone.'],
     embedding: 'embeddings',
     finalNorm: 'norm_f',
@@ -225,7 +225,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       pruned: ({ attn_layer_indices: full }, blocks) =>
         Array.isArray(full) ? { attn_layer_indices: renumberedList(full, blocks) } : {},
     },
-    outer: mambaOuter,
+    embeddingAndHead: mambaEmbeddingAndHead,
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     mixer: mamba,
@@ -274,7 +274,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       // Factors on what goes into attention do not pass by a bias.
       only: () => ({ attention_bias: false }),
     },
-    outer: mambaOuter,
+    embeddingAndHead: mambaEmbeddingAndHead,
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     scales: falconScales,
@@ -319,7 +319,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       wiring: preNorm('norm'),
       module: 'mixer',
       form: (config) => ({
-        ...stateSpaceOf(config, nemotronMixer, [128, 64, 128, 8]),
+        ...readStateSpace(config, nemotronMixer, [128, 64, 128, 8]),
         activation: wordIn(config, 'mamba_hidden_act', 'silu'),
         stepLimits: [numberIn(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
       }),
@@ -345,14 +345,14 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         down: 'mixer.shared_experts.down_proj',
         inner: numberIn(config, 'moe_shared_expert_intermediate_size', 7688),
       }),
-      isSparse: (config, block) => nemotronKindsOf(config)[block] === 'expert',
+      isSparse: (config, block) => nemotronKinds(config)[block] === 'expert',
     },
-    parts: (config, block) => [nemotronKindsOf(config)[block] ?? 'mixer'],
+    parts: (config, block) => [nemotronKinds(config)[block] ?? 'mixer'],
   },
   {
     ...nemotron,
     modelType: 'mamba2',
-    outer: { ...nemotron.outer, prefixes: ['backbone.', 'model.'] },
+    embeddingAndHead: { ...nemotron.embeddingAndHead, prefixes: ['backbone.', 'model.'] },
     config: {
       names: { rms_norm_eps: 'layer_norm_epsilon' },
       defaults: () => ({ rms_norm_eps: 1e-5, use_bias: false }),
@@ -363,7 +363,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       wiring: preNorm('norm'),
       module: 'mixer',
       form: (config) =>
-        stateSpaceOf(
+        readStateSpace(
           config,
           stateSpaceNames('num_heads', 'head_dim', 'state_size'),
           [128, 64, 128, 8],
@@ -373,7 +373,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
   },
 ];
 
-function nemotronKindsOf(config: ConfigFields): (PartKind | undefined)[] {
+function nemotronKinds(config: ConfigFields): (PartKind | undefined)[] {
   const { layer_types: types = nemotronBlocks(config)['layer_types'] } = config;
-  return (Array.isArray(types) ? types : []).map((type) => nemotronKinds[String(type)]);
+  return (Array.isArray(types) ? types : []).map((type) => partKinds[String(type)]);
 }

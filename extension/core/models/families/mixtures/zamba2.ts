@@ -4,11 +4,11 @@ import type { ModelConfig } from '../../transformer/model-config';
 import { keepsTurns } from '../../shared-modules';
 import type { SharedModules } from '../../shared-modules';
 import { say } from '../../../message';
-import { attention, base, numberIn } from '../pieces';
+import { attention, base, numberIn } from '../shared-parts';
 import { renumberedList } from './mixer-pieces';
-import { stateSpaceOf } from './state-spaces';
+import { readStateSpace } from './state-spaces';
 
-/** A block whose mixer reads what a shared transformer gives beside the stream. */
+/** A block whose SSM layer also reads the output of a shared transformer. */
 const sharing = 'hybrid';
 
 /** Every sixth of 54 blocks, and two more. */
@@ -18,8 +18,8 @@ const defaultTypes: readonly string[] = Array.from({ length: 54 }, (_, block) =>
     : 'linear_attention',
 );
 
-/** The first blocks that share hold the transformers that those behind them use. */
-const modulesOf = (config: ConfigFields, types: unknown): SharedModules => ({
+/** The first blocks that use shared transformers store their weights; later blocks reuse them. */
+const sharedModules = (config: ConfigFields, types: unknown): SharedModules => ({
   module: 'shared_transformer',
   users: Array.isArray(types)
     ? types.flatMap((type, block) => (type === sharing ? [block] : []))
@@ -31,7 +31,7 @@ const mixer: MixerNames = {
   wiring: { ...attention.wiring, parallel: 'sum' },
   module: 'mamba',
   form: (config) => ({
-    ...stateSpaceOf(
+    ...readStateSpace(
       config,
       {
         heads: 'n_mamba_heads',
@@ -42,7 +42,7 @@ const mixer: MixerNames = {
         bias: 'add_bias_linear',
         convolutionBias: '',
       },
-      [8, widthOf(config) / numberIn(config, 'n_mamba_heads', 8), 64, 1],
+      [8, concatenatedWidth(config) / numberIn(config, 'n_mamba_heads', 8), 64, 1],
     ),
     activation: 'silu',
     stepLimits: [numberIn(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
@@ -50,7 +50,7 @@ const mixer: MixerNames = {
   }),
 };
 
-const widthOf = (config: ModelConfig): number =>
+const concatenatedWidth = (config: ModelConfig): number =>
   numberIn(config, 'mamba_expand', 2) * config.hidden_size;
 
 /** Mamba-2 with transformers that take turns, each used by several blocks (arXiv 2411.15242). */
@@ -74,7 +74,7 @@ export const zamba2: Architecture = {
     }),
     only: () => ({ use_long_context: false }),
     pruned: (config, blocks) => {
-      const modules = modulesOf(config, config['layers_block_type'] ?? defaultTypes);
+      const modules = sharedModules(config, config['layers_block_type'] ?? defaultTypes);
       if (!keepsTurns(modules, blocks)) {
         return undefined;
       }
@@ -82,12 +82,12 @@ export const zamba2: Architecture = {
         ? { hybrid_layer_ids: renumberedList(modules.users, blocks) }
         : {};
     },
-    whyNotPruned: say`Blocks of zamba2 models use their shared transformers in turns, and without this one those behind it would use another.`,
+    pruningProblem: say`Blocks of zamba2 models alternate between shared transformers. Removing this one would change which transformer later blocks use.`,
   },
-  outer: { ...base.outer, finalNorm: 'final_layernorm' },
+  embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
   shared: {
     output: 'linear',
-    modules: (config) => modulesOf(config, config.layer_types),
+    modules: (config) => sharedModules(config, config.layer_types),
     rank: (config) => numberIn(config, 'adapter_rank', 128),
     adaptsHeads: (config) => config['use_shared_attention_adapter'] === true,
   },

@@ -3,7 +3,7 @@ import { gelu, gelus } from '../gguf-layer-norm-families';
 import { describePooling } from './pooling';
 import { say } from '../../../message';
 
-/** What every file of an encoder says. */
+/** Config fields that every encoder file has. */
 const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string, unknown>> => ({
   architectures: describePooling(keys),
   type_vocab_size: tensors.get('token_types.weight')?.shape[0] ?? 0,
@@ -22,7 +22,9 @@ const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => 
     : describeEncoder(source);
 };
 
-/** Files say how many blocks apart mixtures are. */
+/**
+ * Config fields of an encoder with MoE layers, which files describe by the interval between them.
+ */
 const describeMixtures = (source: GgufSource): Readonly<Record<string, unknown>> => {
   const { keys } = source;
   const key = 'moe_every_n_layers';
@@ -42,7 +44,7 @@ const seesAll = { is_decoder: false };
 export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   'jina-bert-v2': {
     modelType: 'bert',
-    told: { position_embedding_type: 'alibi' },
+    matchingFields: { position_embedding_type: 'alibi' },
     activations: gelus,
     demands: () => seesAll,
     describe: describeJina,
@@ -62,8 +64,8 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'nomic-bert-moe': {
     modelType: 'nomic_bert',
-    told: { moe_every_n_layers: 2 },
-    ofExperts: true,
+    matchingFields: { moe_every_n_layers: 2 },
+    prefersExperts: true,
     sparseEvery: 'moe_every_n_layers',
     fields: { moe_every_n_layers: 'moe_every_n_layers' },
     activations: gelus,
@@ -88,7 +90,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'gemma-embedding': {
     modelType: 'gemma3_text',
-    told: { use_bidirectional_attention: true },
+    matchingFields: { use_bidirectional_attention: true },
     windows: { period: 6, ownRotary: true, needsFull: true },
     readsFactors: false,
     hasDense: true,
@@ -101,7 +103,7 @@ export const encoderFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   'neo-bert': {
     modelType: 'neobert',
-    names: { 'outer.finalNorm': 'enc.output_norm' },
+    names: { 'embeddingAndHead.finalNorm': 'enc.output_norm' },
     readsFactors: false,
     demands: () => seesAll,
     describe: describeEncoder,

@@ -1,6 +1,6 @@
 import type { GgufHeader } from '../../../checkpoints/gguf';
 import { knownEncoder } from '../../encoders/encoder-architectures';
-import { inForm } from '../../encoders/encoder-architecture';
+import { withVariant } from '../../encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../encoders/encoder-architecture';
 import type { EncoderConfig } from '../../encoders/encoder-config';
 import type { Architecture } from '../../transformer/architecture';
@@ -9,20 +9,20 @@ import { denseStep, poolingsWith } from '../../folder-pooling';
 import type { GgufFamily } from '../gguf-traits';
 import { denseModules } from './pooling';
 
-type FolderFamily = Pick<GgufFamily, 'modelType' | 'told'>;
+type FolderFamily = Pick<GgufFamily, 'modelType' | 'matchingFields'>;
 
 /** The family of folders, an encoder under the fields that a decoder has. */
 export function knownInGguf(family: FolderFamily): Architecture | undefined {
-  const encoder = encoderOfFolders(family);
+  const encoder = folderEncoder(family);
   return encoder === undefined ? knownArchitecture(family.modelType) : asArchitecture(encoder);
 }
 
 /** The same family of encoders; undefined for decoders. */
-export const encoderOfFolders = ({
+export const folderEncoder = ({
   modelType,
-  told,
+  matchingFields,
 }: FolderFamily): EncoderArchitecture | undefined =>
-  knownEncoder({ ...told, model_type: modelType });
+  knownEncoder({ ...matchingFields, model_type: modelType });
 
 /** Norms in checkpoints of BERT's time. */
 const olderNames = { 'LayerNorm.weight': 'LayerNorm.gamma', 'LayerNorm.bias': 'LayerNorm.beta' };
@@ -35,7 +35,7 @@ export function asArchitecture(
   family: EncoderArchitecture,
   config?: EncoderConfig,
 ): Architecture | undefined {
-  const encoder = config === undefined ? family : inForm(family, config);
+  const encoder = config === undefined ? family : withVariant(family, config);
   const { embedding, slidingWindow, finalNorm, slopes, innerSize, experts } = encoder;
   if (embedding.kind !== 'text') {
     return undefined;
@@ -47,7 +47,7 @@ export function asArchitecture(
   return {
     modelType: encoder.modelType,
     config: encoder.config,
-    outer: {
+    embeddingAndHead: {
       prefixes: [...new Set([encoder.prefix, ''])],
       embedding: words,
       blocks: encoder.blocks,
@@ -77,24 +77,24 @@ export function asArchitecture(
  */
 export function encoderInGguf(
   { classes, config, rotary, slidingWindow, modules, slopes, ...encoder }: EncoderArchitecture,
-  { modelType, attention, feedforward, experts, norm, biases, outer }: Architecture,
+  { modelType, attention, feedforward, experts, norm, biases, embeddingAndHead }: Architecture,
   { tensors }: GgufHeader,
 ): EncoderArchitecture {
-  const { positions, types, embeddingNorm, finalNorm } = outer;
+  const { positions, types, embeddingNorm, finalNorm } = embeddingAndHead;
   const has = (name: string): boolean => tensors.some((tensor) => tensor.name === `${name}.weight`);
   const { norm: first, ...withoutNorm } = attention.wiring;
   return {
     ...{ modelType, classes, config, modules, attention, feedforward, norm },
     prefix: '',
-    blocks: outer.blocks,
+    blocks: embeddingAndHead.blocks,
     embedding: {
       kind: 'text',
-      words: outer.embedding,
+      words: embeddingAndHead.embedding,
       ...(positions !== undefined && 'name' in positions ? { positions: positions.name } : {}),
       ...(types !== undefined && has(types) ? { types } : {}),
       ...(embeddingNorm === undefined ? {} : { norm: embeddingNorm }),
     },
-    ...(first === undefined || has(`${outer.blocks}.0.${first}`)
+    ...(first === undefined || has(`${embeddingAndHead.blocks}.0.${first}`)
       ? {}
       : { firstAttention: { ...attention, wiring: withoutNorm } }),
     biases: (given) => biases({ ...given, vocab_size: given.vocab_size ?? 0 }),

@@ -8,7 +8,7 @@ export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3 } as const;
 
 export const poolingKey = 'pooling_type';
 
-/** Linear layers behind the pooling, of files that have them. */
+/** Optional linear layers after pooling. */
 export const denseModules = ['dense_2', 'dense_3'] as const;
 
 /**

@@ -21,9 +21,9 @@ export function additionsTo({ model }: OnnxFile, taken: Iterable<string>): Graph
 }
 
 /**
- * The file with another main graph, whose added nodes read weights and constants of `builder`: those stay in
- * the files that they lie in.
- * @param isKept whether a weight of the file stays, by its name
+ * The file with another main graph, whose added nodes read weights and constants of `builder` from
+ * their original files.
+ * @param isKept returns true for the name of a weight that the new graph still uses
  */
 export function withAdditions(
   file: OnnxFile,

@@ -3,7 +3,7 @@ import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { isEmbeddingWithNorm, isQuantizedSum, requantized } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { renameInputs } from './node-edits';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import { portName } from '../onnx-parts';
 import type { RemainingGraph } from './removal-nodes';
 import { copyWith } from '../../../onnx/messages';

@@ -8,8 +8,8 @@ import type { SymbolicPatch } from '../../patch/symbolic-patch';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import { GraphIndex } from '../graph-index';
 import { keepPorts, remainingNodes, valuesRead } from './graph-remains';
-import { inFloats } from '../values/in-floats';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import { toFloat32 } from '../values/to-float32';
+import type { OnnxModel } from '../stream/graph-stream';
 import { removeBranches } from './removal-nodes';
 import type { RemovedBranch } from './removal-nodes';
 import type { ResidualBranch } from '../stream/residual-stream';
@@ -98,7 +98,7 @@ function named(
 
 /** x + U·G(D·x), computed in float32 and added in the stream's own type. */
 function emitSum(builder: GraphBuilder, patch: SymbolicPatch, start: Value, type: number): Value {
-  const added = inFloats(builder, type, start, (wide) => emitPatchBranch(builder, patch, wide));
+  const added = toFloat32(builder, type, start, (wide) => emitPatchBranch(builder, patch, wide));
   return builder.op('Add', [start, added]);
 }
 

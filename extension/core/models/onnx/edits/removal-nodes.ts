@@ -18,7 +18,7 @@ export interface RemainingGraph {
 export type RemovedBranch = Pick<ResidualBranch, 'start' | 'sum' | 'rest' | 'nodes'>;
 
 /** Graph outputs that these branches compute in addition to the stream. */
-export function outputsBeside(
+export function ignoredOutputs(
   index: GraphIndex,
   branches: readonly RemovedBranch[],
 ): ReadonlySet<string> {
@@ -26,13 +26,13 @@ export function outputsBeside(
 }
 
 /**
- * Replaces the sum of each branch by its start, and finds the nodes that are still needed without the
- * graph outputs `beside`.
+ * Replaces the sum of each branch by its start, and finds the nodes that are still needed without
+ * the graph outputs `ignored`.
  */
 export function removeBranches(
   index: GraphIndex,
   branches: readonly RemovedBranch[],
-  beside: ReadonlySet<string> = outputsBeside(index, branches),
+  ignored: ReadonlySet<string> = ignoredOutputs(index, branches),
 ): RemainingGraph {
   const aliases = new Map(branches.map(({ start, sum, rest }) => [sum, rest ?? start]));
   const resolve = (value: string): string => {
@@ -43,7 +43,7 @@ export function removeBranches(
     return name;
   };
   const live = new Set<GraphNode>();
-  const open = [...index.outputs].filter((name) => !beside.has(name)).map(resolve);
+  const open = [...index.outputs].filter((name) => !ignored.has(name)).map(resolve);
   for (let value = open.pop(); value !== undefined; value = open.pop()) {
     const node = index.producers.get(value);
     if (node !== undefined && !live.has(node)) {
@@ -54,7 +54,7 @@ export function removeBranches(
   if (branches.length > 0) {
     replaceCaches(index, live, aliases);
   }
-  const droppedOutputs = new Set([...beside].filter((name) => !isMade(name, index, live)));
+  const droppedOutputs = new Set([...ignored].filter((name) => !isMade(name, index, live)));
   return { live, droppedOutputs, resolve };
 }
 
@@ -125,11 +125,11 @@ export function nodesGone(
 
 /** Graph outputs that a branch computes in addition to the stream. */
 function sideOutputs(index: GraphIndex, { sum, nodes }: RemovedBranch): string[] {
-  const beside = index.descendants(
+  const ignored = index.descendants(
     [...nodes].flatMap(({ outputs }) => outputs),
     sum,
   );
-  const made = [...nodes, ...beside].flatMap(({ outputs }) =>
+  const made = [...nodes, ...ignored].flatMap(({ outputs }) =>
     outputs.filter((name) => index.outputs.has(name) && name !== sum),
   );
   if (made.length === 0) {

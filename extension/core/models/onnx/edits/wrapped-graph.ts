@@ -9,7 +9,7 @@ export type Scope = number | 'branch' | 'none';
 /** One of the two branches of an If in the main graph. */
 export interface Wrapping {
   /** The graph as the file has it. */
-  readonly outer: GraphProto;
+  readonly parentGraph: GraphProto;
   /** The If. */
   readonly node: NodeProto;
   readonly branch: GraphProto;
@@ -33,20 +33,26 @@ export interface FlatGraph {
 }
 
 /** The main graph as it is computed for each value of the condition of an If. */
-export function flatten(outer: GraphProto, node: NodeProto): FlatGraph[] {
+export function flatten(parentGraph: GraphProto, node: NodeProto): FlatGraph[] {
   return ['then_branch', 'else_branch'].flatMap((name) => {
     const branch = node.attribute.find((one) => one.name === name)?.g;
     if (branch === undefined) {
       return [];
     }
     const isThen = name === 'then_branch';
-    const wrapping = { outer, node, branch, isThen, condition: findCondition(outer, node, isThen) };
-    return [{ ...inline(outer, node, branch), wrapping }];
+    const wrapping = {
+      parentGraph,
+      node,
+      branch,
+      isThen,
+      condition: findCondition(parentGraph, node, isThen),
+    };
+    return [{ ...inline(parentGraph, node, branch), wrapping }];
   });
 }
 
 function inline(
-  outer: GraphProto,
+  parentGraph: GraphProto,
   node: NodeProto,
   branch: GraphProto,
 ): Pick<FlatGraph, 'graph' | 'scopes'> {
@@ -56,7 +62,7 @@ function inline(
       ? []
       : [create(NodeProtoSchema, { opType: 'Identity', input: [name], output: [output] })];
   });
-  const placed = outer.node.flatMap((one, place): { one: NodeProto; scope: Scope }[] =>
+  const placed = parentGraph.node.flatMap((one, place): { one: NodeProto; scope: Scope }[] =>
     one === node
       ? [
           ...branch.node.map((inner) => ({ one: inner, scope: 'branch' as const })),
@@ -65,9 +71,9 @@ function inline(
       : [{ one, scope: place }],
   );
   return {
-    graph: copyWith(outer, {
+    graph: copyWith(parentGraph, {
       node: placed.map(({ one }) => one),
-      valueInfo: [...outer.valueInfo, ...branch.valueInfo],
+      valueInfo: [...parentGraph.valueInfo, ...branch.valueInfo],
     }),
     scopes: placed.map(({ scope }) => scope),
   };

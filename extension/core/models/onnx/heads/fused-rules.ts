@@ -41,7 +41,7 @@ const forms: Readonly<Record<string, Form>> = {
 const headsAxis = -3;
 
 /** Number of key/value heads of a fused attention operator. */
-export function keyHeadsOf({ op, proto }: GraphNode): number | undefined {
+export function keyHeadCount({ op, proto }: GraphNode): number | undefined {
   const form = forms[op];
   return form && intAttribute(proto, form.keyHeads ?? 'num_heads', 0);
 }
@@ -68,7 +68,7 @@ function headRule(form: Form): HeadRule {
       more.length > 0 ||
       isOther ||
       !areRows ||
-      groups !== keyHeadsOf(node) ||
+      groups !== keyHeadCount(node) ||
       !(Number.isInteger(heads) && Number.isInteger(size))
     ) {
       return undefined;

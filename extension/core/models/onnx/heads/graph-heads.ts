@@ -1,15 +1,15 @@
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
-import { stepOf } from '../../narrow/weight-cuts';
-import type { Width } from '../../narrow/width';
+import { commonStep } from '../../width-pruning/weight-cuts';
+import type { Width } from '../../width-pruning/width';
 import type { GraphMatrices } from '../matrices/graph-matrices';
-import { inputsOf } from '../matrices/graph-width';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import { channelInputs } from '../matrices/graph-width';
+import type { OnnxModel } from '../stream/graph-stream';
 import type { ValueShapes } from '../values/value-shapes';
 import type { GroupPlace } from './group-places';
-import { keyHeadsOf } from './fused-rules';
-import { placesOf } from './group-places';
+import { keyHeadCount } from './fused-rules';
+import { groupIndices } from './group-places';
 import { HeadWalk } from './head-walk';
 import { withHeads } from './with-heads';
 
@@ -25,7 +25,7 @@ export interface GraphHeads extends Width {
  * The key/value heads of attention `index`: the finest groups that stay apart from one another between its
  * products; or why there are none.
  */
-export function headsOf(
+export function graphHeads(
   source: OnnxModel,
   index: number,
   matrices: GraphMatrices,
@@ -40,7 +40,7 @@ export function headsOf(
   }
   const nodes = [...(source.branches[index]?.nodes ?? [])];
   const products = nodes.filter((node) => node !== last.node && matrices.of(node) !== undefined);
-  if (nodes.some((node) => keyHeadsOf(node) === 1)) {
+  if (nodes.some((node) => keyHeadCount(node) === 1)) {
     return say`It has one key/value head.`;
   }
   let furthest: HeadWalk | undefined;
@@ -48,9 +48,9 @@ export function headsOf(
     const walk = new HeadWalk(source, matrices, shapes, last, groups, products);
     if (walk.run()) {
       const { values, changes } = walk;
-      const output = placesOf(groups, [last.in / groups]);
-      const tensors = [...walk.tensors, inputsOf(last.linear, output)];
-      const step = stepOf(tensors);
+      const output = groupIndices(groups, [last.in / groups]);
+      const tensors = [...walk.tensors, channelInputs(last.linear, output)];
+      const step = commonStep(tensors);
       return step === undefined || step >= groups
         ? undefined
         : {

@@ -1,13 +1,13 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import type { Message } from '../../../message';
-import type { Width } from '../../narrow/width';
+import type { Width } from '../../width-pruning/width';
 import type { GraphLinear } from '../matrices/graph-linears';
 import { GraphMatrices } from '../matrices/graph-matrices';
-import { channelsOf, withTensors } from '../matrices/graph-width';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import { findChannels, withTensors } from '../matrices/graph-width';
+import type { OnnxModel } from '../stream/graph-stream';
 import type { ValueShapes } from '../values/value-shapes';
-import { headsOf } from './graph-heads';
+import { graphHeads } from './graph-heads';
 import type { GraphHeads } from './graph-heads';
 
 /** Width pruning of the sublayers of a graph. */
@@ -24,9 +24,9 @@ export class GraphWidths {
   public of(index: number): Width | undefined {
     switch (this.source.summary.sublayers[index]?.kind) {
       case 'feedforward':
-        return channelsOf(this.source, index, this.matricesOf(index));
+        return findChannels(this.source, index, this.matricesOf(index));
       case 'attention':
-        return this.headsOf(index);
+        return this.graphHeads(index);
       default:
         return undefined;
     }
@@ -41,15 +41,15 @@ export class GraphWidths {
 
   /**
    * Returns the file with resized tensors.
-   * @param narrowing indices that each pruned sublayer keeps, by id
+   * @param widths indices that each pruned sublayer keeps, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,
-    narrowing: ReadonlyMap<string, readonly number[]>,
+    widths: ReadonlyMap<string, readonly number[]>,
   ): OnnxFile {
     const narrowed = this.source.summary.sublayers.flatMap(({ id }, index) => {
-      const kept = narrowing.get(id);
-      return kept === undefined ? [] : [{ kept, index, heads: this.headsOf(index) }];
+      const indices = widths.get(id);
+      return indices === undefined ? [] : [{ indices, index, heads: this.graphHeads(index) }];
     });
     // Heads determine the sizes of all values that they change.
     const resized = narrowed.flatMap(({ index, heads }) =>
@@ -58,12 +58,12 @@ export class GraphWidths {
         : [],
     );
     return narrowed.reduce(
-      (edited, { kept, heads }) => heads?.resized(edited, kept) ?? edited,
+      (edited, { indices, heads }) => heads?.resized(edited, indices) ?? edited,
       withTensors(this.source.file, tensors, new Set(resized)),
     );
   }
 
-  private headsOf(index: number): GraphHeads | undefined {
+  private graphHeads(index: number): GraphHeads | undefined {
     const isAttention = this.source.summary.sublayers[index]?.kind === 'attention';
     const found = isAttention ? this.findHeads(index) : undefined;
     return found !== undefined && 'tensors' in found ? found : undefined;
@@ -71,7 +71,7 @@ export class GraphWidths {
 
   private findHeads(index: number): GraphHeads | Message | undefined {
     if (!this.heads.has(index)) {
-      this.heads.set(index, headsOf(this.source, index, this.matricesOf(index), this.shapes()));
+      this.heads.set(index, graphHeads(this.source, index, this.matricesOf(index), this.shapes()));
     }
     return this.heads.get(index);
   }

@@ -1,4 +1,4 @@
-import type { WidthTensor } from '../../narrow/weight-cuts';
+import type { WidthTensor } from '../../width-pruning/weight-cuts';
 import type { Shape } from '../values/shape-query';
 
 /** Location of the head groups in a value. */
@@ -12,7 +12,7 @@ export interface GroupPlace {
 }
 
 /** Size of the axis of a place; undefined if it is dynamic. */
-export const lengthOf = ({ parts, isOpen }: GroupPlace, groups: number): number | undefined =>
+export const placeLength = ({ parts, isOpen }: GroupPlace, groups: number): number | undefined =>
   isOpen === true ? undefined : groups * sum(parts);
 
 export const sum = (numbers: Iterable<number>): number =>
@@ -23,7 +23,7 @@ export function isSamePlace(a: GroupPlace, b: GroupPlace): boolean {
 }
 
 /** Returns the kept indices along an axis of size `groups` · Σ `parts`. */
-export function placesOf(groups: number, parts: readonly number[]): WidthTensor['places'] {
+export function groupIndices(groups: number, parts: readonly number[]): WidthTensor['places'] {
   return (kept) => {
     let start = 0;
     return parts.flatMap((length) => {
@@ -72,7 +72,7 @@ export function placeIn(
         ? { axis: at, parts: [inner], isOpen: true }
         : undefined;
     }
-    if (right === within && size === lengthOf(place, groups)) {
+    if (right === within && size === placeLength(place, groups)) {
       return { axis: at, parts };
     }
     if (isEven && Number.isInteger(inner) && size % (groups * inner) === 0) {

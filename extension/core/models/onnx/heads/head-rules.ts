@@ -4,7 +4,7 @@ import { intAttribute, intsAttribute } from '../node-attributes';
 import { fromFront } from '../values/shape-rules';
 import type { Shape } from '../values/shape-query';
 import { fusedRules } from './fused-rules';
-import { lengthOf, placeIn, sum } from './group-places';
+import { placeLength, placeIn, sum } from './group-places';
 import type { HeadAnswer, HeadQuery, HeadRule } from './head-rule';
 
 const inputName = ({ node }: HeadQuery, input: number): string => node.proto.input[input] ?? '';
@@ -21,7 +21,7 @@ function broadcast(query: HeadQuery, inputs: readonly number[]): HeadAnswer | un
     return shape === undefined ? undefined : (shape.at(place.axis) ?? 1);
   });
   const whole = shape(node.proto.output[output] ?? '')?.at(place.axis);
-  const size = lengthOf(place, groups) ?? whole;
+  const size = placeLength(place, groups) ?? whole;
   return sizes.every((one) => one === 1 || one === size)
     ? {
         follows: inputs.flatMap((input, i) => (sizes[i] === size ? [[input, place] as const] : [])),
@@ -88,7 +88,7 @@ const reshaping: HeadRule = (query) => {
   const { node, output, place, groups, shape } = query;
   const [from, to] = [shape(node.proto.output[output] ?? ''), inputShape(query, 0)];
   // The axis may have a computed size, but its length is known from the groups.
-  const resized = from?.with(place.axis, lengthOf(place, groups) ?? from.at(place.axis) ?? '');
+  const resized = from?.with(place.axis, placeLength(place, groups) ?? from.at(place.axis) ?? '');
   const before = resized && to && placeIn(resized, place, to, groups);
   return before && { follows: [[0, before]] };
 };
@@ -114,7 +114,7 @@ function sized(
   answer: HeadAnswer,
   at: number,
 ): HeadAnswer | undefined {
-  const length = lengthOf(place, groups);
+  const length = placeLength(place, groups);
   return length === undefined
     ? undefined
     : { ...answer, sizes: [{ input: 1, numbers: new Map([[at, length]]) }] };
@@ -144,7 +144,7 @@ const split: HeadRule = (query) => {
   const { node, output, place, groups, shape } = query;
   const axis = intAttribute(node.proto, 'axis', 0);
   const own = axis < 0 ? axis : axis - (inputShape(query, 0)?.length ?? Number.NaN);
-  const length = lengthOf(place, groups);
+  const length = placeLength(place, groups);
   if (own !== place.axis) {
     return Number.isNaN(own) ? undefined : first(query);
   }

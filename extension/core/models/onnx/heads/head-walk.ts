@@ -1,7 +1,7 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
-import type { WidthTensor } from '../../narrow/weight-cuts';
+import type { WidthTensor } from '../../width-pruning/weight-cuts';
 import { isShape } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { lazyTensor } from '../matrices/graph-linears';
@@ -9,9 +9,9 @@ import type { GraphMatrices, GraphMatrix } from '../matrices/graph-matrices';
 import { intsAttribute } from '../node-attributes';
 import { nodeName } from '../stream/measure-sublayer';
 import { isPast, isPresent } from '../stream/cache-ports';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import type { ValueShapes } from '../values/value-shapes';
-import { isSamePlace, lengthOf, placesOf, sum } from './group-places';
+import { isSamePlace, placeLength, groupIndices, sum } from './group-places';
 import type { GroupPlace } from './group-places';
 import { fusedRules } from './fused-rules';
 import { headRules } from './head-rules';
@@ -164,7 +164,7 @@ export class HeadWalk {
     const { index, file } = this.source;
     const value = node.proto.input[input] ?? '';
     const data = file.initializers.get(value);
-    const size = lengthOf(place, this.groups);
+    const size = placeLength(place, this.groups);
     const follower = this.followerOf(node);
     if (this.own.has(value) || isPast(value)) {
       follower.inputs.add(input);
@@ -176,7 +176,7 @@ export class HeadWalk {
     const [tensor] = data === undefined ? [] : lazyTensor(data);
     if (tensor !== undefined && index.consumersOf(value).length === 1) {
       const axis = tensor.shape.length + place.axis;
-      this.tensors.push({ tensor, axis, places: placesOf(this.groups, place.parts) });
+      this.tensors.push({ tensor, axis, places: groupIndices(this.groups, place.parts) });
       return tensor.shape[axis] === size;
     }
     // A matrix that is in a form of its own, or others read too.
@@ -190,7 +190,7 @@ export class HeadWalk {
   private product(node: GraphNode, matrix: GraphMatrix, place: GroupPlace): boolean {
     const { out, linear, bias } = matrix;
     const size = this.groups * sum(place.parts);
-    const places = placesOf(this.groups, place.parts);
+    const places = groupIndices(this.groups, place.parts);
     this.tensors.push({
       ...{ tensor: linear.weight, axis: linear.transposed === true ? 1 : 0, places },
     });
@@ -199,7 +199,7 @@ export class HeadWalk {
     return out === size && (bias === '' || isOne || this.demand(node, at, place));
   }
 
-  /** Traces values of which all ranges are known. */
+  /** Traces values whose ranges are all known. */
   private joined(): boolean {
     for (let [entry] = this.pieces; entry !== undefined; [entry] = this.pieces) {
       const [value, pieces] = entry;

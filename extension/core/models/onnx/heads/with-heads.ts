@@ -7,7 +7,7 @@ import { renameInputs } from '../edits/node-edits';
 import { withAttributes } from '../matrices/graph-width';
 import { intAttribute, intsAttribute } from '../node-attributes';
 import type { ValueShapes } from '../values/value-shapes';
-import { placesOf } from './group-places';
+import { groupIndices } from './group-places';
 import type { GroupPlace } from './group-places';
 import type { GroupSizes } from './head-rule';
 import type { NodeChange } from './head-walk';
@@ -36,7 +36,7 @@ export function withHeads(
     const { result, nodes } = additions.recorded(() => {
       const names = new Map(
         [...change.chosen].map(([value, { axis, parts }]) => {
-          const staying = additions.ints(placesOf(groups, parts)(kept));
+          const staying = additions.ints(groupIndices(groups, parts)(kept));
           return [
             value,
             additions.op('Gather', [value, staying], { axis: axisIn(shapes, value, axis) }),

@@ -2,7 +2,7 @@ import type { Attribute } from '../../../onnx/messages';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import { intAttribute, intsAttribute } from '../node-attributes';
 import { fromFront } from '../values/shape-rules';
-import { sizesOf } from './rows';
+import { rowSizes } from './rows';
 import type { Rows } from './rows';
 
 /** Input of a row rule. */
@@ -13,7 +13,7 @@ export interface RowQuery {
   readonly result: readonly number[];
   readonly dims: (value: string) => readonly number[] | undefined;
   /** Returns a value with rows of an input; undefined if they can't be separated. */
-  readonly rowsOf: (value: string, rows: Rows) => string | undefined;
+  readonly findRows: (value: string, rows: Rows) => string | undefined;
   /** Returns a copy of a stored weight under its own name, or the value itself. */
   readonly copyOf: (value: string) => string;
   /** Emits the node with other inputs. `dims` is the shape of its output. */
@@ -43,7 +43,7 @@ function moved(axis: number, rows: Rows): number {
 
 /** Returns rows of an input that is broadcast to the shape of the result. */
 function broadcastRows(
-  { rows, result, dims, rowsOf }: RowQuery,
+  { rows, result, dims, findRows }: RowQuery,
   input: string,
 ): string | undefined {
   const sizes = input === '' ? [] : dims(input);
@@ -58,27 +58,27 @@ function broadcastRows(
   if (isSpread && !rows.dropped) {
     return input;
   }
-  return rowsOf(input, isSpread ? { ...rows, axis, first: 0 } : { ...rows, axis });
+  return findRows(input, isSpread ? { ...rows, axis, first: 0 } : { ...rows, axis });
 }
 
 const elementwise: RowRule = (query) => {
   const { node, rows, result, make } = query;
   const inputs = all(node.input.map((input) => broadcastRows(query, input)));
-  return inputs && make(inputs, sizesOf(result, rows));
+  return inputs && make(inputs, rowSizes(result, rows));
 };
 
-const transposed: RowRule = ({ node, rows, result, rowsOf, make }) => {
+const transposed: RowRule = ({ node, rows, result, findRows, make }) => {
   const order = intsAttribute(node, 'perm') ?? result.map((_, axis) => axis).reverse();
   const axis = order[rows.axis] ?? 0;
   const inner = { ...rows, axis };
-  const input = rowsOf(node.input[0] ?? '', inner);
+  const input = findRows(node.input[0] ?? '', inner);
   const perm = order
     .filter((from) => !rows.dropped || from !== axis)
     .map((from) => moved(from, inner));
   if (input === undefined || perm.every((from, to) => from === to)) {
     return input;
   }
-  return make([input], sizesOf(result, rows), { perm });
+  return make([input], rowSizes(result, rows), { perm });
 };
 
 const reshaped: RowRule = ({
@@ -88,7 +88,7 @@ const reshaped: RowRule = ({
   rows,
   result,
   dims,
-  rowsOf,
+  findRows,
   ...query
 }) => {
   const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
@@ -105,11 +105,11 @@ const reshaped: RowRule = ({
   const each = (from[axis] ?? 0) / size;
   const dropped = rows.dropped && each === 1;
   const inner = { axis, first: rows.first * each, count: rows.count * each, dropped };
-  const value = rowsOf(data, inner);
-  return value === undefined ? undefined : query.reshaped(value, sizesOf(result, rows));
+  const value = findRows(data, inner);
+  return value === undefined ? undefined : query.reshaped(value, rowSizes(result, rows));
 };
 
-const dequantized: RowRule = ({ node, rows, result, dims, rowsOf, copyOf, make }) => {
+const dequantized: RowRule = ({ node, rows, result, dims, findRows, copyOf, make }) => {
   const [data = '', ...scaling] = node.input;
   const axis = fromFront(intAttribute(node, 'axis', 1), result.length);
   const size = intAttribute(node, 'block_size', 0);
@@ -126,18 +126,18 @@ const dequantized: RowRule = ({ node, rows, result, dims, rowsOf, copyOf, make }
       // ONNX Runtime turns int8 into uint8 once for each node, and fails at a zero point that two of them share.
       return place === 0 ? input : copyOf(input);
     }
-    return rowsOf(input, size === 0 ? { ...rows, axis: 0 } : rows);
+    return findRows(input, size === 0 ? { ...rows, axis: 0 } : rows);
   });
-  const inputs = all([rowsOf(data, rows), ...beside]);
+  const inputs = all([findRows(data, rows), ...beside]);
   const isGone = rows.dropped && axis === rows.axis;
-  return inputs && make(inputs, sizesOf(result, rows), { axis: isGone ? 0 : moved(axis, rows) });
+  return inputs && make(inputs, rowSizes(result, rows), { axis: isGone ? 0 : moved(axis, rows) });
 };
 
-const joined: RowRule = ({ node, rows, result, dims, rowsOf, make }) => {
+const joined: RowRule = ({ node, rows, result, dims, findRows, make }) => {
   const axis = fromFront(intAttribute(node, 'axis', 0), result.length);
   if (axis !== rows.axis) {
-    const inputs = all(node.input.map((input) => rowsOf(input, rows)));
-    return inputs && make(inputs, sizesOf(result, rows), { axis: moved(axis, rows) });
+    const inputs = all(node.input.map((input) => findRows(input, rows)));
+    return inputs && make(inputs, rowSizes(result, rows), { axis: moved(axis, rows) });
   }
   let start = 0;
   for (const input of node.input) {
@@ -146,7 +146,7 @@ const joined: RowRule = ({ node, rows, result, dims, rowsOf, make }) => {
       return undefined;
     }
     if (rows.first >= start && rows.first + rows.count <= start + size) {
-      return rowsOf(input, { ...rows, first: rows.first - start });
+      return findRows(input, { ...rows, first: rows.first - start });
     }
     start += size;
   }

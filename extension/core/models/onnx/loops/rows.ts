@@ -14,12 +14,12 @@ export interface Rows {
 }
 
 /** Shape of a value restricted to `rows`. */
-export function sizesOf(dims: readonly number[], { axis, count, dropped }: Rows): number[] {
+export function rowSizes(dims: readonly number[], { axis, count, dropped }: Rows): number[] {
   return dims.flatMap((size, i) => (i === axis ? (dropped ? [] : [count]) : [size]));
 }
 
 /** Range that a node takes from a value of shape `dims` along one axis; undefined if it does more or the range is unknown. */
-export function rowsOf(
+export function findRows(
   node: NodeProto,
   dims: readonly number[],
   shapes: ValueShapes,

@@ -11,7 +11,7 @@ import { GraphIndex, operatorName } from '../graph-index';
 import { ValueShapes } from '../values/value-shapes';
 import { layouts, rowRules } from './row-rules';
 import type { RowQuery } from './row-rules';
-import { rowsOf, sizesOf } from './rows';
+import { findRows, rowSizes } from './rows';
 import type { Rows } from './rows';
 
 /** Bytes of a stored weight that lie together in its file, as a tensor. */
@@ -91,7 +91,7 @@ export class StackRows {
   }
 
   /** The name of the weight that a part of a stored stack is, or of what {@link standIn} gives else. */
-  public nameOf(part: string): string {
+  public nodeName(part: string): string {
     const view = this.views.get(part);
     return view === undefined ? part : this.weightOf(part, view);
   }
@@ -102,8 +102,8 @@ export class StackRows {
     if (view !== undefined && laidOut !== undefined && layouts.has(operatorName(node))) {
       return this.place({ ...view, dims: laidOut });
     }
-    const rows = dims.length < leastRank ? undefined : rowsOf(node, dims, this.shapes);
-    return rows === undefined || !this.isConstant(data) ? undefined : this.rowsOf(data, rows);
+    const rows = dims.length < leastRank ? undefined : findRows(node, dims, this.shapes);
+    return rows === undefined || !this.isConstant(data) ? undefined : this.findRows(data, rows);
   }
 
   private isConstant(value: string): boolean {
@@ -117,7 +117,7 @@ export class StackRows {
     return sizes?.length === shape?.length ? sizes : undefined;
   }
 
-  private rowsOf(value: string, rows: Rows): string | undefined {
+  private findRows(value: string, rows: Rows): string | undefined {
     const { axis, first, count, dropped } = rows;
     const key = `${value} ${axis} ${first} ${count} ${dropped}`;
     if (!this.known.has(key)) {
@@ -138,7 +138,7 @@ export class StackRows {
     }
     const view = this.viewOf(value);
     if (view !== undefined) {
-      const range = rangeOf(view, rows);
+      const range = rowRange(view, rows);
       if (range === undefined) {
         this.refuse(view.stack.name, rows, dims);
       }
@@ -162,7 +162,7 @@ export class StackRows {
       rows,
       result,
       dims: (value) => this.dims(value),
-      rowsOf: (value, inner) => this.rowsOf(value, inner) ?? this.taken(value, inner),
+      findRows: (value, inner) => this.findRows(value, inner) ?? this.taken(value, inner),
       copyOf: (value) => {
         const view = fullView(this.initializers.get(value));
         return view === undefined ? value : this.place({ ...view, copy: this.views.size });
@@ -209,7 +209,7 @@ export class StackRows {
     const node = create(NodeProtoSchema, { opType: 'Gather', output: [value] });
     const input = [value, this.builder.ints([first], dropped ? [] : [1])];
     const rows = { axis, first, count, dropped };
-    return this.add(node, { input, attribute: [attribute('axis', axis)] }, sizesOf(dims, rows));
+    return this.add(node, { input, attribute: [attribute('axis', axis)] }, rowSizes(dims, rows));
   }
 
   private reshaped(value: string, dims: readonly number[]): string {
@@ -311,7 +311,7 @@ function fullView(stack: OnnxInitializer | undefined): StackView | undefined {
 }
 
 /** View of a range; undefined if it isn't contiguous or doesn't begin at a byte. */
-function rangeOf(view: StackView, rows: Rows): StackView | undefined {
+function rowRange(view: StackView, rows: Rows): StackView | undefined {
   const { axis, first, count } = rows;
   const bytes = view.length / (view.dims[axis] ?? 0);
   return view.dims.slice(0, axis).some((size) => size !== 1) || !Number.isInteger(bytes)
@@ -320,7 +320,7 @@ function rangeOf(view: StackView, rows: Rows): StackView | undefined {
         ...view,
         offset: view.offset + first * bytes,
         length: count * bytes,
-        dims: sizesOf(view.dims, rows),
+        dims: rowSizes(view.dims, rows),
       };
 }
 

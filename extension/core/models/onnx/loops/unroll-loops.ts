@@ -53,25 +53,25 @@ export function unrollLoops(file: OnnxFile, inBranches = false): Unrolled {
     } else {
       unrolled = result.file;
       notes.push(
-        say`${nameOf(node)} runs ${result.count} steps over stacked weights. Each step is shown as its own layers, and a written model keeps them unrolled.`,
+        say`${nodeName(node)} runs ${result.count} steps over stacked weights. Each step is shown as its own layers, and a written model keeps them unrolled.`,
       );
     }
   }
 }
 
 /** Reason why a Loop or Scan of the main graph, or of an If branch in it, can't be unrolled. */
-export function whyNotUnrolled(file: OnnxFile, node: NodeProto): Message | undefined {
+export function explainNotUnrolled(file: OnnxFile, node: NodeProto): Message | undefined {
   const main = mainPlace(file.graph);
   const place = isRepeating(node)
     ? [main, ...branchesIn(main)].find(({ graph }) => graph.node.includes(node))
     : undefined;
   const found = place === undefined ? undefined : unroll(file, place, node);
   return found !== undefined && 'problem' in found
-    ? say`${nameOf(node)} can't be unrolled: ${found.problem}.`
+    ? say`${nodeName(node)} can't be unrolled: ${found.problem}.`
     : undefined;
 }
 
-function nameOf({ opType, name, output }: NodeProto): string {
+function nodeName({ opType, name, output }: NodeProto): string {
   return `${opType} ${name === '' ? (output[0] ?? '') : name}`;
 }
 
@@ -120,7 +120,7 @@ function unroll(
   );
   const left = main(
     copyWith(inside, {
-      node: needed.map((one) => renameInputs(one, (name) => rows.nameOf(name))),
+      node: needed.map((one) => renameInputs(one, (name) => rows.nodeName(name))),
     }),
   );
   const around = copyWith(left, {

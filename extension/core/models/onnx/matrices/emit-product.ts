@@ -1,11 +1,11 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
-import { emitOverLast } from '../../forms/emit-pointwise';
+import { emitOverLast } from '../../encodings/emit-pointwise';
 import type { MatrixEncoding, ModelMatrix } from '../../matrix-encoding';
-import { emitRegion } from '../stream/form-regions';
+import { emitRegion } from '../stream/encoding-regions';
 import { emitParted, fusedAttention } from '../stream/fused-attention';
 import { operatorName } from '../graph-index';
-import { inFloats } from '../values/in-floats';
+import { toFloat32 } from '../values/to-float32';
 import { isEach } from './linear-weights';
 import type { LinearWeight, PositionMap } from './linear-weights';
 import { floatAttribute } from '../node-attributes';
@@ -29,7 +29,7 @@ export function emitProduct(
     return [emitRegion(graph, form, input, number, map?.axes)];
   }
   const multiply = (x: Value): Value =>
-    inFloats(graph, layer.use.dataType, x, (wide) =>
+    toFloat32(graph, layer.use.dataType, x, (wide) =>
       emitRegion(graph, form, strided(graph, wide, map), number, map?.axes),
     );
   switch (operatorName(node)) {

@@ -4,17 +4,17 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { DataType } from '../../../onnx/graph-builder';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
-import { checkForm } from '../../forms/check-form';
-import { formTensors } from '../../forms/form-facts';
-import { findForm } from '../../forms/stored-forms';
+import { checkEncoding } from '../../encodings/check-encoding';
+import { encodingTensors } from '../../encodings/encoding-facts';
+import { findEncoding } from '../../encodings/stored-encodings';
 import type { LinearLayer, LinearRole } from '../../matrix-encoding';
-import { findRegions, toldForms } from '../stream/form-regions';
+import { findRegions, readStoredEncodings } from '../stream/encoding-regions';
 import { fusedAttention, whyFused } from '../stream/fused-attention';
 import type { GraphNode } from '../graph-index';
 import type { CutGraph } from '../graph-stages';
 import { isMatrixLike, WeightReaders } from './linear-weights';
 import type { LinearWeight, MatrixProduct } from './linear-weights';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import { ValueShapes } from '../values/value-shapes';
 import { say } from '../../../message';
 import type { SublayerKind } from '../../model-summary';
@@ -40,7 +40,7 @@ export interface GraphLinears {
   readonly unusable: readonly UnusableMatrix[];
 }
 
-export const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
+export const encodingDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
 /** Oldest opset in which the operators of encodings have today's semantics, such as broadcasting. */
 const oldestOpset = 9;
 
@@ -50,14 +50,14 @@ type FoundLinear = Omit<GraphLinear, 'role'> & { readonly descendants: ReadonlyS
 /** Finds matrices that are used only as linear layers of a single sublayer. */
 export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears {
   const { file, place, index } = source;
-  const outer = place?.wrapping.outer ?? file.graph;
+  const mainGraph = place?.wrapping.parentGraph ?? file.graph;
   let shapes: ValueShapes | undefined;
-  const readers = new WeightReaders(outer, (node) => {
+  const readers = new WeightReaders(mainGraph, (node) => {
     shapes ??= new ValueShapes(file.graph, index);
     return whyFused(node, index, shapes);
   });
   const holders = findReaders(cut);
-  const formed = encodedMatrices(source, outer);
+  const formed = encodedMatrices(source, mainGraph);
   const encodedTensors = new Set(formed.flatMap(({ tensors }) => tensors));
   const unusable: UnusableMatrix[] = [];
   const dense = [...holders.keys()].flatMap((name): Candidate[] => {
@@ -147,22 +147,22 @@ function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'o
  * Finds matrices that Espalier has already encoded.
  * @throws UserError if tensors don't match the encoding in the metadata.
  */
-function encodedMatrices({ file }: OnnxModel, outer: GraphProto): Candidate[] {
-  const storedForms = toldForms(file.model);
-  const regions = storedForms.size === 0 ? undefined : findRegions(outer, file);
-  return [...storedForms].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
+function encodedMatrices({ file }: OnnxModel, mainGraph: GraphProto): Candidate[] {
+  const storedEncodings = readStoredEncodings(file.model);
+  const regions = storedEncodings.size === 0 ? undefined : findRegions(mainGraph, file);
+  return [...storedEncodings].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
     const products = regions?.get(id);
     if (products === undefined) {
       return [];
     }
     const sizes = { out, in: input };
-    const form = findForm(`${id}.weight`, spec, sizes, (name) => {
+    const form = findEncoding(`${id}.weight`, spec, sizes, (name) => {
       const data = file.initializers.get(name);
-      const [tensor] = data === undefined ? [] : lazyTensor(data, formDTypes);
+      const [tensor] = data === undefined ? [] : lazyTensor(data, encodingDTypes);
       return tensor ?? lacks(file.path, name);
     });
-    checkForm(form, { id, ...sizes }, file.path);
-    const tensors = formTensors<LazyTensor>(form);
+    checkEncoding(form, { id, ...sizes }, file.path);
+    const tensors = encodingTensors<LazyTensor>(form);
     const isWhole = products.every(({ node, others }) => {
       const read = new Set([node, ...others].flatMap((one) => one.input));
       return tensors.every(({ name }) => read.has(name));

@@ -4,8 +4,8 @@ import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { Linear } from '../../parts/linear';
 import type { GraphNode } from '../graph-index';
 import { intAttribute } from '../node-attributes';
-import type { OnnxModel } from '../stream/stream-of-graph';
-import { formDTypes, lazyTensor } from './graph-linears';
+import type { OnnxModel } from '../stream/graph-stream';
+import { encodingDTypes, lazyTensor } from './graph-linears';
 import type { GraphLinear } from './graph-linears';
 
 /** A matrix by which a node multiplies rows, in floats or quantized. */
@@ -172,7 +172,7 @@ export class GraphMatrices {
   }
 
   private asTensor(data: OnnxInitializer, shape: readonly number[]): LazyTensor | undefined {
-    const [tensor] = lazyTensor(data, formDTypes);
+    const [tensor] = lazyTensor(data, encodingDTypes);
     return tensor && { ...tensor, shape };
   }
 }

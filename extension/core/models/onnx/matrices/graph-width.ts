@@ -3,14 +3,14 @@ import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { attribute, copyWith, externalTensor, valueInfo as infoOf } from '../../../onnx/messages';
 import type { NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
-import { stepOf } from '../../narrow/weight-cuts';
-import type { WidthTensor } from '../../narrow/weight-cuts';
-import type { Width } from '../../narrow/width';
+import { commonStep } from '../../width-pruning/weight-cuts';
+import type { WidthTensor } from '../../width-pruning/weight-cuts';
+import type { Width } from '../../width-pruning/width';
 import type { Linear } from '../../parts/linear';
 import { operatorName } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { intAttribute } from '../node-attributes';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 import { lazyTensor } from './graph-linears';
 import { fewBitsProduct } from './graph-matrices';
 import type { GraphMatrices, GraphMatrix } from './graph-matrices';
@@ -116,7 +116,7 @@ function isNumber({ proto: { attribute } }: GraphNode): boolean {
 }
 
 /** Channels of the MLP at `index`, if only elementwise operators connect its layers. */
-export function channelsOf(
+export function findChannels(
   source: OnnxModel,
   index: number,
   matrices: GraphMatrices,
@@ -130,15 +130,15 @@ export function channelsOf(
   if (!channels.follow(down.input) || !channels.isClosed(down.node)) {
     return undefined;
   }
-  const tensors = [...channels.tensors, inputsOf(linear, all)];
-  const step = stepOf(tensors);
+  const tensors = [...channels.tensors, channelInputs(linear, all)];
+  const step = commonStep(tensors);
   return step !== undefined && step < count
     ? { of: 'channels', count, step, tensors, output: linear }
     : undefined;
 }
 
 /** The inputs of a matrix. */
-export function inputsOf(
+export function channelInputs(
   { weight, transposed = false }: Linear,
   places: WidthTensor['places'],
 ): WidthTensor {

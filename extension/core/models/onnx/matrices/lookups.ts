@@ -1,7 +1,7 @@
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { GraphIndex } from '../graph-index';
 import { intAttribute } from '../node-attributes';
-import type { OnnxModel } from '../stream/stream-of-graph';
+import type { OnnxModel } from '../stream/graph-stream';
 
 /** A Gather that takes rows by ids. */
 export interface Lookup {
@@ -14,14 +14,14 @@ export interface Lookup {
 const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
 
 /** Returns the tables that an input of ids indexes. */
-export function lookupsOf(index: GraphIndex, ids: string): Lookup[] {
+export function findLookups(index: GraphIndex, ids: string): Lookup[] {
   return index.consumersOf(ids).flatMap(({ op, proto, outputs }) => {
     const [first = '', second] = proto.input;
     if (op === 'Gather' && second === ids) {
       return [{ node: proto, table: skipCasts(index, first) }];
     }
     return idNodes.test(op) && first === ids
-      ? outputs.flatMap((output) => lookupsOf(index, output))
+      ? outputs.flatMap((output) => findLookups(index, output))
       : [];
   });
 }
@@ -40,7 +40,7 @@ export function tableRows({
 }: Pick<OnnxModel, 'index' | 'file'>): Record<string, number> {
   return Object.fromEntries(
     index.inputs.flatMap(({ name }) => {
-      const rows = lookupsOf(index, name).flatMap(
+      const rows = findLookups(index, name).flatMap(
         ({ node, table }) =>
           file.initializers.get(table)?.dims[intAttribute(node, 'axis', 0)] ?? [],
       );

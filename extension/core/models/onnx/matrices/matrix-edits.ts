@@ -5,23 +5,23 @@ import type { GraphBuilder } from '../../../onnx/graph-builder';
 import { copyWith, valueInfo } from '../../../onnx/messages';
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
-import { emitLookup } from '../../forms/emit-lookup';
-import { formMemory, formTensors, mapTensors } from '../../forms/form-facts';
+import { emitLookup } from '../../encodings/emit-lookup';
+import { encodingMemory, encodingTensors, mapTensors } from '../../encodings/encoding-facts';
 import type { MatrixEncoding } from '../../matrix-encoding';
 import { emitProduct } from './emit-product';
-import { tellForms } from '../stream/form-regions';
+import { tellForms } from '../stream/encoding-regions';
 import { additionsTo, freeName, namesIn, withAdditions } from '../edits/graph-additions';
 import type { GraphLinear } from './graph-linears';
 import { renameOutputs } from '../edits/node-edits';
 import { valuesRead } from '../edits/graph-remains';
-import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
+import type { GraphHead, GraphEmbeddingOrHead, GraphTable } from './graph-embedding-and-head';
 import type { ValueShapes } from '../values/value-shapes';
 import { say } from '../../../message';
 
 const blockwiseOpset = 21;
 const float32: number = DataType.FLOAT;
 
-type GraphMatrix = GraphLinear | GraphOuter;
+type GraphMatrix = GraphLinear | GraphEmbeddingOrHead;
 
 function nodesBetween(layer: GraphMatrix): readonly NodeProto[] {
   return 'table' in layer ? layer.table.between : layer.use.between;
@@ -52,14 +52,14 @@ export function editMatrices(
   const names = namesIn(outer);
   const changed = layers.filter(({ id }) => forms.has(id));
   const staying = layers.filter(({ id }) => !forms.has(id));
-  const kept = new Set(staying.map(({ weight }) => weight.name));
-  const gone = new Set(
+  const remainingNames = new Set(staying.map(({ weight }) => weight.name));
+  const removedNames = new Set(
     changed
-      .flatMap(({ weight, form }) => (form === undefined ? [weight] : formTensors(form)))
-      .map(nameOf)
-      .filter((name) => !kept.has(name)),
+      .flatMap(({ weight, form }) => (form === undefined ? [weight] : encodingTensors(form)))
+      .map(getName)
+      .filter((name) => !remainingNames.has(name)),
   );
-  gone.forEach((name) => names.delete(name));
+  removedNames.forEach((name) => names.delete(name));
   const builder = additionsTo(file, names);
   const replaced = new Map<NodeProto, readonly NodeProto[]>();
   const widths = new Map<string, ValueInfoProto>();
@@ -72,7 +72,9 @@ export function editMatrices(
         named.get(form) ??
         mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
       named.set(form, own);
-      formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
+      encodingTensors(own).forEach(({ name }, i) =>
+        memory.set(name, i === 0 ? encodingMemory(own) : 0),
+      );
       if ('table' in layer) {
         layer.table.nodes.forEach((node) => {
           replaced.set(node, replaceLookup(builder, layer, own, node));
@@ -91,14 +93,14 @@ export function editMatrices(
     }
   }
   const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
-  const sublayerForms = new Map([...forms].filter(([id]) => inner.has(id)));
-  const metadataProps = tellForms(file.model, sublayerForms);
+  const sublayerEncodings = new Map([...forms].filter(([id]) => inner.has(id)));
+  const metadataProps = tellForms(file.model, sublayerEncodings);
   const annotated = { ...file, model: copyWith(file.model, { metadataProps }) };
   const graph = withReplaced(outer, { replaced, widths });
   // Constants of a former form go with its nodes.
   const [before, after] = [valuesRead(outer), valuesRead(graph)];
   const isKept = (name: string): boolean =>
-    !gone.has(name) && (after.has(name) || !before.has(name));
+    !removedNames.has(name) && (after.has(name) || !before.has(name));
   return { file: withAdditions(annotated, graph, builder, isKept), memory };
 }
 
@@ -177,7 +179,7 @@ function withReplaced(graph: GraphProto, changes: Changes): GraphProto {
     const inner = nestedGraphs(one).flatMap((nested) => nested.node);
     return replaced.get(one) ?? (holdsAny(inner, replaced) ? [withInner(one, changes)] : [one]);
   });
-  const declared = new Set([...graph.valueInfo, ...graph.output].map(nameOf));
+  const declared = new Set([...graph.valueInfo, ...graph.output].map(getName));
   const made = graph.node.filter((one) => replaced.has(one)).flatMap(({ output }) => output);
   const added = made
     .filter((name) => !declared.has(name))
@@ -203,6 +205,6 @@ function withInner(node: NodeProto, changes: Changes): NodeProto {
   });
 }
 
-function nameOf({ name }: { readonly name: string }): string {
+function getName({ name }: { readonly name: string }): string {
   return name;
 }

@@ -34,7 +34,7 @@ interface TableOfNumbers extends ReadByExpert {
 }
 
 /** Traces `chosen`, the indices of the selected experts. */
-export function usesOfNumbers(
+export function expertNumberUses(
   chosen: string,
   count: number,
   scores: readonly string[],
@@ -131,7 +131,7 @@ export function selectedBy(numbers: string, graph: MixtureGraph): Selected | str
       } else if (op === 'Split' && along === axis && isByOnes(node, graph)) {
         outputs.forEach((one, i) => selected.set(one, i));
       } else {
-        return `what tells the experts apart goes to ${op}`;
+        return `expert indices are read by ${op}`;
       }
     }
   }

@@ -71,8 +71,10 @@ export function constantByExpert(
 }
 
 /** Stored weights of a constant. */
-export function weightsOf({ source }: ConstantByExpert): OnnxInitializer[] {
-  return 'parts' in source ? source.parts.flatMap(({ constant }) => weightsOf(constant)) : [source];
+export function expertWeights({ source }: ConstantByExpert): OnnxInitializer[] {
+  return 'parts' in source
+    ? source.parts.flatMap(({ constant }) => expertWeights(constant))
+    : [source];
 }
 
 /** True if the data of each expert is a whole number of bytes. */

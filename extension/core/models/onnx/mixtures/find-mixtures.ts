@@ -1,4 +1,4 @@
-import type { StreamOfGraph } from '../stream/stream-of-graph';
+import type { StreamOfGraph } from '../stream/graph-stream';
 import type { OnnxSublayer } from '../onnx-summary';
 import { removeBranches } from '../edits/removal-nodes';
 import { ValueShapes } from '../values/value-shapes';
@@ -45,7 +45,7 @@ export function findMixtures(
   }
   const warnings = [...refused].map(
     ([reason, ids]) =>
-      say`Single experts of ${ids.join(', ')} cannot be removed, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
+      say`Single experts of ${ids.join(', ')} can't be removed, only the whole MoE layer: ${reason}. Prune the Hugging Face folder, then export it to ONNX.`,
   );
   return { mixtures, warnings };
 }

@@ -7,8 +7,8 @@ import { isWeight, productWeights, storedBytes } from '../stream/measure-sublaye
 import { intAttribute } from '../node-attributes';
 import { nodesGone } from '../edits/removal-nodes';
 import type { ResidualBranch } from '../stream/residual-stream';
-import { selectedBy, usesOfNumbers } from './chosen-numbers';
-import { constantByExpert, weightsOf } from './constants-by-expert';
+import { selectedBy, expertNumberUses } from './chosen-numbers';
+import { constantByExpert, expertWeights } from './constants-by-expert';
 import { findRouter } from './router';
 import type { MixtureGraph, ReadByExpert, Router } from './router';
 import { separateExperts, withoutExperts } from './separate-experts';
@@ -21,7 +21,7 @@ export interface Mixture {
    * Correction of the FLOPs per token measured from the graph, because a token
    * uses `perToken` experts.
    */
-  readonly flopsBeside: number;
+  readonly sharedFlops: number;
   readonly router: Router;
   /** Constants with an axis of experts, including those of the router. */
   readonly reads: readonly ReadByExpert[];
@@ -59,7 +59,7 @@ export function findMixture(
   }
   const [end = '', ...more] = terms;
   if (more.length > 0) {
-    return 'other layers run beside it';
+    return 'other layers run in parallel';
   }
   return choice.op === 'TopK'
     ? byTopK(choice, end, nodes, graph)
@@ -92,7 +92,7 @@ function byTopK(
   if (leak !== undefined) {
     return leak;
   }
-  const { fetched, table, compared } = usesOfNumbers(chosen, count, scores, graph);
+  const { fetched, table, compared } = expertNumberUses(chosen, count, scores, graph);
   if (table === undefined && compared === undefined) {
     return fetched.length === 0
       ? 'the numbers of the chosen experts are not used'
@@ -169,7 +169,7 @@ function findScoreLeak(
   );
   return scores.some((value) => index.outputs.has(value))
     ? 'its scores are an output of the graph'
-    : other && `its scores go to ${other.op} beside the choice`;
+    : other && `its scores go to ${other.op} in addition to TopK`;
 }
 
 /** MoE layer with shared nodes for all experts. */
@@ -177,14 +177,17 @@ function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[
   const { count } = router;
   const reads = [...router.reads, ...fetched];
   const summary = summarize(count, perToken, weightShares(reads, count));
-  const flopsBeside = fetched.map(({ node, constant }) => {
-    const flops = weightsOf(constant).reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0);
-    const rank = weightsOf(constant)[0]?.dims.length ?? 0;
+  const sharedFlops = fetched.map(({ node, constant }) => {
+    const flops = expertWeights(constant).reduce(
+      (sum, { dims }) => sum + 2 * elementCount(dims),
+      0,
+    );
+    const rank = expertWeights(constant)[0]?.dims.length ?? 0;
     // A measure counts what a fused node multiplies by in full, and nothing that is fetched.
     const measured = fusedExperts.test(node.op) && rank > 1 ? 1 : 0;
     return flops * ((rank > 2 ? perToken / count : 0) - measured);
   });
-  return { router, reads, summary, flopsBeside: flopsBeside.reduce((a, b) => a + b, 0) };
+  return { router, reads, summary, sharedFlops: sharedFlops.reduce((a, b) => a + b, 0) };
 }
 
 /** MoE layer with separate nodes per expert. */
@@ -220,7 +223,7 @@ function separate(
   }
   const { flops, ...size } = first;
   const summary = { ...summarize(router.count, perToken, []), ...size };
-  return { router, reads, loop, summary, flopsBeside: (perToken - router.count) * flops };
+  return { router, reads, loop, summary, sharedFlops: (perToken - router.count) * flops };
 }
 
 /** A weight, and how many experts have an equal part of it. */
@@ -230,7 +233,7 @@ interface Share {
 }
 
 function weightShares(reads: readonly ReadByExpert[], experts: number): Share[] {
-  return [...new Set(reads.flatMap(({ constant }) => weightsOf(constant)))]
+  return [...new Set(reads.flatMap(({ constant }) => expertWeights(constant)))]
     .filter(isWeight)
     .map((weight) => ({ weight, experts }));
 }

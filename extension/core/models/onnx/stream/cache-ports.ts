@@ -15,7 +15,7 @@ export interface CachePort {
 }
 
 /** Returns the cache port of an input; undefined if it isn't a cache, or has an unknown size or type. */
-export function cachePortOf({ name, dtype, shape }: OnnxPort): CachePort | undefined {
+export function parseCachePort({ name, dtype, shape }: OnnxPort): CachePort | undefined {
   if (!isPast(name) || shape === undefined || !(dtype === 'F32' || dtype === 'F16')) {
     return undefined;
   }
@@ -27,7 +27,7 @@ export function cachePortOf({ name, dtype, shape }: OnnxPort): CachePort | undef
         : ('positions' as const),
   );
   return sizes.includes('positions') || stateName.test(name)
-    ? { name, present: presentOf(name), dtype, sizes }
+    ? { name, present: presentName(name), dtype, sizes }
     : undefined;
 }
 
@@ -36,7 +36,7 @@ export function isPast(name: string): boolean {
 }
 
 /** Name of the cache output that is fed back to this input, as Hugging Face optimum names it. */
-export function presentOf(past: string): string {
+export function presentName(past: string): string {
   return past.replace(pastName, 'present');
 }
 

@@ -1,7 +1,7 @@
 import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import type { FunctionProto } from '../../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../../model-summary';
-import { standsForConvolution } from './form-regions';
+import { standsForConvolution } from './encoding-regions';
 import { operatorName } from '../graph-index';
 import { intAttribute, intsAttribute } from '../node-attributes';
 import type { GraphIndex, GraphNode } from '../graph-index';
@@ -38,7 +38,7 @@ export function classifyBranch(
   functions: readonly FunctionProto[],
 ): SublayerKind {
   const ops = listOperators(nodes, functions);
-  const some = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
+  const someOp = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
   const products = [...nodes].filter((node) => multipliesValues(node, index));
   const scores = [...nodes].flatMap((node) =>
     softmax.test(node.op) ? productsBehind(node, nodes, index) : [],
@@ -50,26 +50,26 @@ export function classifyBranch(
       ? 'cross-attention'
       : 'attention';
   }
-  if (some(recurrences)) {
+  if (someOp(recurrences)) {
     return 'mixer';
   }
-  if (some(fusedExperts) || ops.has('TopK')) {
+  if (someOp(fusedExperts) || ops.has('TopK')) {
     return 'expert';
   }
   // Inside of functions it is not known what is multiplied by what.
   const called = functions.some(({ domain, name }) =>
     [...nodes].some(({ proto }) => proto.domain === domain && proto.opType === name),
   );
-  if (some(fusedAttention) || (called && ops.has('Softmax'))) {
+  if (someOp(fusedAttention) || (called && ops.has('Softmax'))) {
     return 'attention';
   }
-  if (ops.has('Scan') || (some(weightProducts) && [...nodes].some(isAlongSequence))) {
+  if (ops.has('Scan') || (someOp(weightProducts) && [...nodes].some(isAlongSequence))) {
     return 'mixer';
   }
-  if (some(convolutions) || [...nodes].some(({ proto }) => standsForConvolution(proto))) {
+  if (someOp(convolutions) || [...nodes].some(({ proto }) => standsForConvolution(proto))) {
     return 'convolution';
   }
-  return some(weightProducts) && some(activations) ? 'feedforward' : 'other';
+  return someOp(weightProducts) && someOp(activations) ? 'feedforward' : 'other';
 }
 
 /** True for depthwise 1D convolutions. */

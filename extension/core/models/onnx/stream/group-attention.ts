@@ -3,7 +3,7 @@ import type { GraphIndex, GraphNode } from '../graph-index';
 import { intAttribute } from '../node-attributes';
 import type { OnnxPort } from '../onnx-summary';
 import { ValueShapes } from '../values/value-shapes';
-import type { StreamOfGraph } from './stream-of-graph';
+import type { StreamOfGraph } from './graph-stream';
 
 const attention = 'com.microsoft:GroupQueryAttention';
 /** Places of past keys and values among its inputs. */

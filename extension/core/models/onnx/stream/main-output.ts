@@ -1,7 +1,7 @@
 import { UserError } from '../../../user-error';
 import type { ModelOutput } from '../../layered-model';
 import type { GraphNode } from '../graph-index';
-import type { OnnxModel } from './stream-of-graph';
+import type { OnnxModel } from './graph-stream';
 import { removeBranches } from '../edits/removal-nodes';
 import { say } from '../../../message';
 

@@ -35,10 +35,10 @@ export function lostParts(
 ): LostParts {
   const found = nodesGone(index, live, branch, unwanted);
   // A fused embedding and norm stays.
-  const gone = [...found]
+  const removedNodes = [...found]
     .filter(({ proto }) => !isEmbeddingWithNorm(proto))
     .sort((a, b) => a.order - b.order);
-  const read = namesRead(gone)
+  const read = namesRead(removedNodes)
     .flatMap((name) => file.initializers.get(name) ?? [])
     .filter(isWeight);
   const isLost = ({ name }: OnnxInitializer): boolean =>
@@ -46,13 +46,13 @@ export function lostParts(
   return {
     weights: read.filter(isLost),
     shared: read.filter((weight) => !isLost(weight) && weight.dims.length > 1),
-    products: productWeights(gone, file, index),
+    products: productWeights(removedNodes, file, index),
     caches: inputs.filter(({ name }) => {
       const readers = index.consumersOf(name).filter((reader) => live.has(reader));
       const lost = readers.filter((reader) => found.has(reader));
       return lost.length > 0 && readers.every((reader) => found.has(reader) || isShape(reader));
     }),
-    nodes: gone.filter(isWhole).map(nodeName),
+    nodes: removedNodes.filter(isWhole).map(nodeName),
     all,
   };
 }

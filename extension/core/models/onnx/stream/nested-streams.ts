@@ -3,10 +3,10 @@ import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { intAttribute } from '../node-attributes';
 import { hasWeightsByKind } from './classify';
 import { GraphIndex } from '../graph-index';
-import { whyNotUnrolled } from '../loops/unroll-loops';
+import { explainNotUnrolled } from '../loops/unroll-loops';
 import type { GraphNode } from '../graph-index';
 import { findCandidates } from './residual-candidates';
-import type { StreamOfGraph } from './stream-of-graph';
+import type { StreamOfGraph } from './graph-stream';
 import type { Message } from '../../../message';
 import { joined, say } from '../../../message';
 
@@ -19,7 +19,7 @@ export function explainNoSublayers(file: OnnxFile, index: GraphIndex): Message {
   const found = streamsWithin(graph.node, path, index.constants);
   if (found.length > 0) {
     return joined([
-      say`The residual stream is inside ${placesOf(found)}, where sublayers cannot be removed.`,
+      say`The residual stream is inside ${describePlaces(found)}, where sublayers cannot be removed.`,
       ...whyThere(file, found),
       asGraph,
     ]);
@@ -43,7 +43,7 @@ export function explainOtherStreams({ file, index, branches }: StreamOfGraph): M
     ? []
     : [
         joined([
-          say`The layers inside ${placesOf(found)} stay as they are: sublayers can't be removed there.`,
+          say`The layers inside ${describePlaces(found)} stay as they are: sublayers can't be removed there.`,
           ...whyThere(file, found),
           asGraph,
         ]),
@@ -60,11 +60,11 @@ function whyThere(file: OnnxFile, found: readonly NestedStream[]): Message[] {
   return [...new Set(found.map(({ node }) => node))].flatMap((node) =>
     generation.test(node.opType)
       ? say`${node.opType} runs its decoder for each token: open the decoder as a model of its own.`
-      : (whyNotUnrolled(file, node) ?? []),
+      : (explainNotUnrolled(file, node) ?? []),
   );
 }
 
-function placesOf(found: readonly NestedStream[]): string {
+function describePlaces(found: readonly NestedStream[]): string {
   return found.map(({ label }) => label).join(' and ');
 }
 

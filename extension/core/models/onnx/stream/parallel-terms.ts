@@ -33,7 +33,7 @@ export function separateTerms(
   const replaced = new Map<NodeProto, NodeProto>();
   for (const candidate of candidates) {
     const sum = candidate.terms.length > 1 ? readSum(candidate, index) : undefined;
-    if (sum === undefined || chainOf(candidate, index) !== undefined) {
+    if (sum === undefined || findChain(candidate, index) !== undefined) {
       continue;
     }
     const isAttention = ({ value }: Term): boolean =>
@@ -51,7 +51,7 @@ export function separateTerms(
 }
 
 /** Sum of a candidate, if the stream already passes through its adds in sequence. */
-export function chainOf(candidate: Candidate, index: GraphIndex): Chain | undefined {
+export function findChain(candidate: Candidate, index: GraphIndex): Chain | undefined {
   const sum = readSum(candidate, index);
   let stream = candidate.start;
   const terms: Term[] = [];

@@ -25,7 +25,7 @@ export function findCandidates(index: GraphIndex): Candidate[] {
     (node) => isSum(node) && !isInnerSum(node.outputs[0] ?? '', index),
   );
   const found = sums.flatMap((node) => findSumCandidates(node, index));
-  return outermost(
+  return topLevel(
     found.sort((a, b) => a.add.order - b.add.order),
     index,
   );
@@ -108,12 +108,13 @@ function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candid
 }
 
 /** Drops candidates that are inside others, and those that span several. */
-function outermost(found: readonly Candidate[], index: GraphIndex): Candidate[] {
+function topLevel(found: readonly Candidate[], index: GraphIndex): Candidate[] {
   const candidates = found.filter((branch) => !leaks(index, branch, found));
   const inside = (outer: Candidate): Candidate[] =>
     candidates.filter((inner) => inner !== outer && outer.nodes.has(inner.add));
-  const kept = candidates.filter((candidate) => inside(candidate).length < bridged);
-  return kept.filter(
-    (candidate) => !kept.some((outer) => outer !== candidate && outer.nodes.has(candidate.add)),
+  const remaining = candidates.filter((candidate) => inside(candidate).length < bridged);
+  return remaining.filter(
+    (candidate) =>
+      !remaining.some((outer) => outer !== candidate && outer.nodes.has(candidate.add)),
   );
 }

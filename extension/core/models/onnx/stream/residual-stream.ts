@@ -1,4 +1,4 @@
-import { chainOf, ownNodes } from './parallel-terms';
+import { findChain, ownNodes } from './parallel-terms';
 import { findCandidates } from './residual-candidates';
 import type { Candidate } from './residual-candidates';
 import { quantizedRest } from '../graph-index';
@@ -62,7 +62,7 @@ function splitBranches(
   index: GraphIndex,
 ): ResidualBranch[] {
   const { start, terms, nodes } = candidate;
-  const chain = terms.length > 1 ? chainOf(candidate, index) : undefined;
+  const chain = terms.length > 1 ? findChain(candidate, index) : undefined;
   if (chain === undefined) {
     const rest = quantizedRest(candidate.add, start);
     return [{ start, sum, end, rest, source: start, terms, nodes, joined }];

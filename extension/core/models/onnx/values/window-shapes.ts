@@ -15,7 +15,7 @@ export interface Window {
 }
 
 /** Window of a Conv or pooling node; undefined if it depends on unknown sizes. */
-export function windowOf(
+export function slidingWindow(
   node: ShapeQuery['node'],
   kernel: readonly number[],
   spatial: Shape | undefined,
@@ -71,7 +71,7 @@ function slide(
 }
 
 /** Sizes of a convolution's kernel, from the node or from the shape of its weights. */
-export function kernelOf(
+export function convolutionKernel(
   node: ShapeQuery['node'],
   weights: Shape | undefined,
 ): number[] | undefined {
@@ -81,14 +81,14 @@ export function kernelOf(
 
 export function convolutionShape({ node, shape, fresh }: ShapeQuery): Shapes {
   const [input, weights] = [shape(0), shape(1)];
-  const kernel = kernelOf(node, weights);
+  const kernel = convolutionKernel(node, weights);
   const channels = weights?.[0] ?? fresh();
   const [batch] = input ?? [];
   if (input === undefined || batch === undefined) {
     return [];
   }
   const spatial = input.slice(2);
-  const window = kernel === undefined ? undefined : windowOf(node, kernel, spatial);
+  const window = kernel === undefined ? undefined : slidingWindow(node, kernel, spatial);
   return [[batch, channels, ...slide(spatial, window, false, fresh)]];
 }
 
@@ -100,7 +100,7 @@ export function poolShape({ node, shape, fresh }: ShapeQuery): Shapes {
   }
   const spatial = input.slice(2);
   const ceil = intAttribute(node, 'ceil_mode', 0) === 1;
-  const sizes = slide(spatial, windowOf(node, kernel, spatial), ceil, fresh);
+  const sizes = slide(spatial, slidingWindow(node, kernel, spatial), ceil, fresh);
   const output = [...input.slice(0, 2), ...sizes];
   return [output, output];
 }

@@ -10,7 +10,7 @@ import { emitRotaryTables } from '../rotary';
 import type { Rotary } from '../rotary';
 import { emitWeight } from '../weight';
 import type { Compressor } from './compressed-parts';
-import { emitTurnedEnd } from './turned-end';
+import { emitTurnedEnd } from './rotary-end';
 
 /** Width of a compressed key. */
 const keyDim = ({ norm }: Compressor): number => norm.weight?.shape.at(-1) ?? 0;

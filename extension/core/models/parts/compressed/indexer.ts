@@ -5,7 +5,7 @@ import { emitLinear } from '../linear';
 import { emitCompressed } from './compressor';
 import type { Indexer } from './compressed-parts';
 import type { Compressing } from './compressor';
-import { emitTurnedEnd } from './turned-end';
+import { emitTurnedEnd } from './rotary-end';
 
 /**
  * Emits 0 for the keys of the highest scores Σₕ wₕ · relu(queryₕ · key), and the lowest float32 for others:

@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { MixerInput } from './mixer-kind';
-import { emitCarriedScan, emitRowsOf, emitSequence } from './pieces';
+import { emitCarriedScan, emitAsRows, emitSequence } from './pieces';
 
 /** Sizes of the states that heads carry along, matrices [keys, values]; heads of a group share their keys. */
 export interface ChunkedSize {
@@ -87,7 +87,7 @@ export function emitChunkedRecurrence(
     const width = groups * perGroup * values;
     const padded = graph.op('Reshape', [ordered, graph.ints([0, -1, width])]);
     const first = graph.op('Slice', [padded, graph.ints([0]), sequence, graph.ints([1])]);
-    return emitRowsOf(input, first, width);
+    return emitAsRows(input, first, width);
   });
 }
 

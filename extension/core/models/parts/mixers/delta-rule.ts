@@ -10,7 +10,7 @@ import {
   emitFactors,
   emitGroupNorm,
   emitParts,
-  emitRowsOf,
+  emitAsRows,
   emitSequence,
   emitSoftplus,
   emitUnit,
@@ -114,7 +114,7 @@ export const deltaRule: MixerKind<DeltaRule> = {
     const [rates = '', biases = ''] = parts.tensors.map((tensor) => emitWeight(graph, tensor));
     const unit = (x: Value): Value => {
       const heads = graph.op('Reshape', [x, graph.ints([-1, keyHeads, keyDim])]);
-      return emitRowsOf(input, emitUnit(graph, heads), keyHeads * keyDim);
+      return emitAsRows(input, emitUnit(graph, heads), keyHeads * keyDim);
     };
     const share = graph.op('Sigmoid', [rate]);
     const moved = {
@@ -206,7 +206,7 @@ function emitProjected(input: MixerInput, form: DeltaRule, parts: MixerParts): P
     const width = sizes.reduce((sum, size) => sum + size, 0);
     const heads = graph.op('Reshape', [x, graph.ints([-1, keyHeads, width])]);
     return emitParts(graph, heads, sizes).map((part, i) =>
-      emitRowsOf(input, part, keyHeads * (sizes[i] ?? 1)),
+      emitAsRows(input, part, keyHeads * (sizes[i] ?? 1)),
     );
   };
   if (names.inputs === 'by-head') {
@@ -241,7 +241,7 @@ function emitByHead(
   const perGroup = valueHeads / groups;
   const transposeHeads = (x: Value, outer: number, inner: number, size: number): Value =>
     takesTurns && groups > 1 && perGroup > 1
-      ? emitRowsOf(
+      ? emitAsRows(
           input,
           graph.op('Transpose', [graph.op('Reshape', [x, graph.ints([-1, outer, inner, size])])], {
             perm: [0, 2, 1, 3],
@@ -282,5 +282,5 @@ function emitByPosition(
       rate: emitSequence(input, moved.rate, heads, 1, 1),
     },
   );
-  return emitRowsOf(input, result, heads * values);
+  return emitAsRows(input, result, heads * values);
 }

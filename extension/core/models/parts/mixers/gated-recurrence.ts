@@ -4,7 +4,7 @@ import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
 import type { MixerInput, MixerKind } from './mixer-kind';
-import { emitBranch, emitCarriedScan, emitConvolution, emitRowsOf, emitSequence } from './pieces';
+import { emitBranch, emitCarriedScan, emitConvolution, emitAsRows, emitSequence } from './pieces';
 
 /** Real-gated linear recurrent unit (Griffin, arXiv 2402.19427, § 2.4). */
 export interface GatedRecurrence {
@@ -70,7 +70,7 @@ export const gatedRecurrence: MixerKind<GatedRecurrence> = {
       return { next, result: body.op('Identity', [next]) };
     });
     const open = emitActivation(graph, activation, beside?.() ?? '');
-    const given = graph.op('Mul', [emitRowsOf(input, scanned, width), open]);
+    const given = graph.op('Mul', [emitAsRows(input, scanned, width), open]);
     return emitBranch(input, parts, given);
   },
 };
@@ -92,7 +92,7 @@ function emitGate(
     const product = transposed(graph, graph.op('MatMul', [byHead, stored(weight)]));
     return graph.op('Add', [product, stored(bias)]);
   });
-  return graph.op('Sigmoid', [emitRowsOf(input, sum, width)]);
+  return graph.op('Sigmoid', [emitAsRows(input, sum, width)]);
 }
 
 const transposed = (graph: GraphBuilder, x: Value): Value =>

@@ -4,7 +4,7 @@ import { emitActivation } from '../activations';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { MixerKind } from './mixer-kind';
-import { emitBranch, emitGroupNorm, emitInputs, emitRowsOf } from './pieces';
+import { emitBranch, emitGroupNorm, emitInputs, emitAsRows } from './pieces';
 
 /** Linear attention whose heads forget at fixed rates (Lightning Attention, arXiv 2501.08313, § 2.2). */
 export interface Lightning {
@@ -40,7 +40,7 @@ export const lightning: MixerKind<Lightning> = {
     const byHead = graph.op('Reshape', [active, graph.ints([-1, heads, 3, headDim])]);
     const [query = '', key = '', value = ''] = graph
       .ops('Split', [byHead, graph.ints([1, 1, 1])], 3, { axis: 2 })
-      .map((part) => emitRowsOf(input, part, width));
+      .map((part) => emitAsRows(input, part, width));
     const [slopes] = parts.tensors;
     const rates = graph.op('Neg', [slopes === undefined ? '' : emitWeight(graph, slopes)]);
     const count = emitLength(graph, query, 0);

@@ -18,7 +18,7 @@ export function emitSequence({ graph, leading }: MixerInput, x: Value, ...sizes:
   return graph.op('Reshape', [x, graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 })]);
 }
 
-export function emitRowsOf({ graph }: MixerInput, x: Value, width: number): Value {
+export function emitAsRows({ graph }: MixerInput, x: Value, width: number): Value {
   return graph.op('Reshape', [x, graph.ints([-1, width])]);
 }
 
@@ -65,7 +65,7 @@ export function emitConvolution(
     });
     input.cache?.keep(convolutionState, emitLast(graph, all, kernel - 1));
     const back = graph.op('Transpose', [convolved], { perm: [0, 2, 1] });
-    return emitRowsOf(input, back, channels);
+    return emitAsRows(input, back, channels);
   });
 }
 
@@ -120,7 +120,7 @@ export function emitGroupNorm(
     const groups = graph.op('Reshape', [x, graph.ints([-1, width / size, size])]);
     const gain = norm.weight?.shape[0] === width ? norm.weight : undefined;
     const each = gain === undefined ? norm : {};
-    const rows = emitRowsOf(input, emitNorm(graph, { kind: 'rms', epsilon }, groups, each), width);
+    const rows = emitAsRows(input, emitNorm(graph, { kind: 'rms', epsilon }, groups, each), width);
     return gain === undefined ? rows : graph.op('Mul', [rows, emitWeight(graph, gain)]);
   });
 }

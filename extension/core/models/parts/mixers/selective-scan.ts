@@ -10,7 +10,7 @@ import {
   emitConvolution,
   emitFactors,
   emitParts,
-  emitRowsOf,
+  emitAsRows,
   emitSequence,
 } from './pieces';
 import { emitRecurrence } from './recurrence';
@@ -116,7 +116,7 @@ export const selectiveScan: MixerKind<SelectiveScan> = {
         value: emitSequence(input, graph.op('Mul', [x, steps]), 1, 1, width),
       },
     );
-    const sum = graph.op('Add', [emitRowsOf(input, scanned, width), graph.op('Mul', [x, skips])]);
+    const sum = graph.op('Add', [emitAsRows(input, scanned, width), graph.op('Mul', [x, skips])]);
     return emitBranch(
       input,
       parts,

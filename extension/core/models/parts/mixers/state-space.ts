@@ -11,7 +11,7 @@ import {
   emitGroupNorm,
   emitInputs,
   emitParts,
-  emitRowsOf,
+  emitAsRows,
   emitSilu,
   emitSoftplus,
 } from './pieces';
@@ -117,11 +117,11 @@ export const stateSpace: MixerKind<StateSpace> = {
         logDecay: graph.op('Mul', [steps, emitFactors(graph, rates, form.storesFactors)]),
         key: b,
         query: c,
-        value: emitRowsOf(input, graph.op('Mul', [values, byHead(steps, 1)]), width),
+        value: emitAsRows(input, graph.op('Mul', [values, byHead(steps, 1)]), width),
       },
     );
     const skip = graph.op('Reshape', [skips, graph.ints([heads, 1])]);
-    const skipped = emitRowsOf(input, graph.op('Mul', [values, skip]), width);
+    const skipped = emitAsRows(input, graph.op('Mul', [values, skip]), width);
     const rows = graph.op('Add', [scanned, skipped]);
     const branch = emitBranch(input, parts, emitGated(input, form, parts, rows, gate));
     return form.outputScale === undefined

@@ -2,11 +2,11 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitWeight } from '../../parts/weight';
 import { chain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, meanOfPixels, toFirst, toLast, window } from '../piece-finder';
+import { activation, pixelMean, toFirst, toLast, window } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, stageSteps } from '../staged-family';
 import type { StagedFamily, StageForm } from '../staged-family';
 import { say } from '../../../message';
 
@@ -76,8 +76,8 @@ function convNext({ modelType, name, between, scale }: Form): StagedFamily {
       return [
         find.conv('embeddings.patch_embeddings', config.num_channels, first, window(patch)),
         find.layerNorm('embeddings.layernorm', first, 1e-6, 'first'),
-        ...stepsOf(stages),
-        meanOfPixels,
+        ...stageSteps(stages),
+        pixelMean,
         find.layerNorm('layernorm', widths.at(-1) ?? 0, numberAt(config, 'layer_norm_eps')),
       ];
     },

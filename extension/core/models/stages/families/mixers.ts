@@ -1,11 +1,11 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
-import { chain, linearsOf, plain } from '../piece';
+import { chain, pieceLinears, plain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, meanOfPixels, paddedWindow, toFirst, toLast } from '../piece-finder';
+import { activation, pixelMean, paddedWindow, toFirst, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, stageSteps } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
@@ -51,7 +51,7 @@ const poolFormer: StagedFamily = {
   steps: (config, find) => {
     const widths = listAt(config, 'hidden_sizes');
     const depths = listAt(config, 'depths');
-    return stepsOf(
+    return stageSteps(
       widths.map((width, stage) => ({
         before: [
           find.conv(
@@ -106,7 +106,7 @@ const poolFormer: StagedFamily = {
     return chain(
       say`Head`,
       find.groupNorm('norm', width),
-      meanOfPixels,
+      pixelMean,
       find.classifier('classifier', width),
     );
   },
@@ -141,7 +141,7 @@ function modulation(config: StagedConfig, find: PieceFinder, stage: number, widt
   return {
     label: say`Focal modulation, ${levels} levels`,
     tensors: [input, ...layers, context, output].flatMap(({ tensors }) => tensors),
-    linears: linearsOf([input, output]),
+    linears: pieceLinears([input, output]),
     outputs: output.outputs ?? [],
     emit: (graph: GraphBuilder, x: Value) => {
       const whole = toFirst.emit(graph, input.emit(graph, x));
@@ -260,10 +260,10 @@ const focalNet: StagedFamily = {
       ),
       toLast,
       find.layerNorm('embeddings.norm', first, epsilon),
-      ...stepsOf(stages),
+      ...stageSteps(stages),
       find.layerNorm('layernorm', first * 2 ** (depths.length - 1), epsilon),
       toFirst,
-      meanOfPixels,
+      pixelMean,
     ];
   },
   head: (config, find) =>

@@ -2,9 +2,9 @@ import type { ConfigFields } from '../../transformer/config-layout';
 import { chain } from '../piece';
 import type { Piece } from '../piece';
 import { multipleNear } from '../multiple-near';
-import { activation, meanOfPixels, sigmoid, squeezed } from '../piece-finder';
+import { activation, pixelMean, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
-import { listAt, numberAt, sizeOf } from '../staged-config';
+import { listAt, numberAt, readSize } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import type { BlockGroup, StagedFamily, StagedStep } from '../staged-family';
 import { say } from '../../../message';
@@ -58,7 +58,7 @@ function inverted(form: Form): StagedFamily {
         form.stem(config, find),
         ...steps,
         form.end(config, find, lastWidth(config)),
-        meanOfPixels,
+        pixelMean,
       ];
     },
     head: (_, find) => find.classifier('classifier'),
@@ -211,7 +211,7 @@ const efficientNet: Form = {
     const at = (field: string, i: number): number => listAt(config, field)[i] ?? 0;
     return listAt(config, 'num_block_repeats').flatMap((repeats, i) => {
       const scale = numberAt(config, 'depth_coefficient');
-      const count = sizeOf(Math.ceil(scale * repeats), 'num_block_repeats');
+      const count = readSize(Math.ceil(scale * repeats), 'num_block_repeats');
       const out = scaled(config, at('out_channels', i));
       return Array.from({ length: count }, (_, j) => ({
         input: j === 0 ? scaled(config, at('in_channels', i)) : out,

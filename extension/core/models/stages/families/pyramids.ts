@@ -4,11 +4,11 @@ import { emitWeight } from '../../parts/weight';
 import { attention } from '../attention-piece';
 import { chain, plain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, meanOfPixels, toFirst, toLast } from '../piece-finder';
+import { activation, pixelMean, toFirst, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, newerAttention, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, newerAttention, stageSteps } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
 import { say } from '../../../message';
 
@@ -95,7 +95,7 @@ function pyramid(form: Form): StagedFamily {
           behind: form.leave(config, find, sizes),
         };
       });
-      return [...stepsOf(stages), ...form.end(config, find)];
+      return [...stageSteps(stages), ...form.end(config, find)];
     },
     head: (config, find) =>
       find.classifier('classifier', listAt(config, 'hidden_sizes').at(-1) ?? 0),
@@ -215,7 +215,7 @@ const segformer: Form = {
     find.layerNorm(`encoder.layer_norm.${stage}`, width, 1e-5),
     toFirst,
   ],
-  end: () => [meanOfPixels],
+  end: () => [pixelMean],
   linears: { ...newerAttention, 'mlp.dense1': 'mlp.fc1', 'mlp.dense2': 'mlp.fc2' },
   modulePlace: (place) => place.replace(/encoder\.block\.(\d+)\.(\d+)\./, 'stages.$1.blocks.$2.'),
   modules: {
@@ -329,7 +329,7 @@ const pvtV2: Form = {
     find.layerNorm(`encoder.layers.${stage}.layer_norm`, width, numberAt(config, 'layer_norm_eps')),
     toFirst,
   ],
-  end: () => [meanOfPixels],
+  end: () => [pixelMean],
   modules,
 };
 

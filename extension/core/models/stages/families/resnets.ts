@@ -2,11 +2,11 @@ import type { ConfigFields } from '../../transformer/config-layout';
 import { multipleNear } from '../multiple-near';
 import { added, chain, plain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, maxPool, meanOfPixels, sigmoid, squeezed } from '../piece-finder';
+import { activation, maxPool, pixelMean, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, stageSteps } from '../staged-family';
 import type { StagedFamily, StagedStep } from '../staged-family';
 import { say } from '../../../message';
 
@@ -106,9 +106,9 @@ function resNet(form: Form): StagedFamily {
       const end = form.end?.(config, find, width);
       return [
         ...form.stem(config, find),
-        ...stepsOf(stages),
+        ...stageSteps(stages),
         ...(end === undefined ? [] : [end]),
-        meanOfPixels,
+        pixelMean,
       ] satisfies StagedStep[];
     },
     head: (config, find) =>

@@ -8,9 +8,9 @@ import { activation, paddedWindow, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, newerAttention, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, newerAttention, stageSteps } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
-import { emitMasked, emitTable, emitWindowBias, inWindows, mergedPixels } from '../windows';
+import { emitMasked, emitTable, emitWindowBias, windowed, mergedPixels } from '../windows';
 import type { Windows } from '../windows';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
@@ -124,7 +124,7 @@ function swin(form: Form): StagedFamily {
         ),
         toLast,
         find.layerNorm('embeddings.norm', first, epsilon),
-        ...stepsOf(stages),
+        ...stageSteps(stages),
         ...(form.hasFinalNorm
           ? [find.layerNorm('layernorm', last, numberAt(config, 'layer_norm_eps'))]
           : []),
@@ -156,7 +156,7 @@ function swin(form: Form): StagedFamily {
       {
         kind: 'attention',
         branch: () =>
-          around(say`Attention`, 'before', inWindows(sizes.windows, within(config, find, sizes))),
+          around(say`Attention`, 'before', windowed(sizes.windows, within(config, find, sizes))),
       },
       {
         kind: 'feedforward',

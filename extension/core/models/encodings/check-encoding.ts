@@ -1,0 +1,108 @@
+import { isDequantized } from '../../checkpoints/ggml-types';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import type { ErrorPlace } from '../../user-error';
+import type { BlockQuantizedEncoding, LinearLayer, MatrixEncoding, MpoEncoding } from '../matrix-encoding';
+import { encodingSizes } from './encoding-facts';
+import { say } from '../../message';
+
+const floats: readonly string[] = ['F32', 'F16', 'BF16'];
+const smallestBlock = 16;
+
+/**
+ * @param file where the form is described, for errors.
+ * @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place.
+ */
+export function checkEncoding(
+  form: MatrixEncoding,
+  layer: Pick<LinearLayer, 'id' | 'out' | 'in'>,
+  file?: string,
+): void {
+  const { out, in: input } = layer;
+  const id = { field: layer.id, ...(file === undefined ? {} : { file }) };
+  checkTensors(form, id);
+  const sizes = encodingSizes(form);
+  if (sizes.out !== out || sizes.in !== input) {
+    throw new UserError(
+      say`A matrix of ${sizes.out} × ${sizes.in} cannot replace one of ${out} × ${input}.`,
+      { ...id, remedy: say`Compress the layer again.` },
+    );
+  }
+}
+
+function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
+  switch (form.kind) {
+    case 'dense': {
+      const { shape, dtype } = form.weight;
+      const dtypes = isDequantized(dtype) ? [dtype] : floats;
+      expect(form.weight, dtypes, shape.length === 2 ? shape : [0, 0]);
+      break;
+    }
+    case 'low-rank':
+      checkTensors(form.left, id);
+      checkTensors(form.right, id);
+      if (encodingSizes(form.left).in !== form.rank || encodingSizes(form.right).out !== form.rank) {
+        throw new UserError(say`The factors of the matrix do not meet in rank ${form.rank}.`, {
+          ...id,
+          remedy: say`Compress the layer again.`,
+        });
+      }
+      break;
+    case 'mpo':
+      checkCores(form, id);
+      break;
+    case 'block-quantized':
+      checkBlocks(form, id);
+      break;
+    case 'int8':
+      expect(form.quants, ['I8'], form.quants.shape.length === 2 ? form.quants.shape : [0, 0]);
+      expect(form.scales, floats, [encodingSizes(form).out]);
+      if (form.inputScale !== undefined) {
+        expect(form.inputScale, floats, [encodingSizes(form).in]);
+      }
+      break;
+  }
+}
+
+function checkCores({ sites, bonds, cores, inputScale }: MpoEncoding, id: ErrorPlace): void {
+  const count = cores.length;
+  if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
+    throw new UserError(
+      say`${count} cores do not match ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds.`,
+      { ...id, remedy: say`Compress the layer again.` },
+    );
+  }
+  cores.forEach((core, k) => {
+    const shape = [bonds[k - 1] ?? 1, sites.out[k] ?? 0, sites.in[k] ?? 0, bonds[k] ?? 1];
+    expect(core, floats, shape);
+  });
+  if (inputScale !== undefined) {
+    expect(inputScale, floats, [elementCount(sites.in)]);
+  }
+}
+
+function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
+  const { bits, blockSize, out, quants, scales, zeros } = form;
+  if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
+    throw new UserError(
+      say`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`,
+      { ...id, remedy: say`Compress the layer again.` },
+    );
+  }
+  const blocks = Math.ceil(form.in / blockSize);
+  expect(quants, ['U8'], [out, blocks, (blockSize * bits) / 8]);
+  expect(scales, floats, [out, blocks]);
+  if (zeros !== undefined) {
+    expect(zeros, ['U8'], [out, Math.ceil((blocks * bits) / 8)]);
+  }
+}
+
+function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly number[]): void {
+  if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
+    throw new UserError(
+      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected ${dtypes.join(' or ')} [${shape.join(', ')}].`,
+      { file: tensor.file, field: tensor.name, remedy: say`Compress the layer again.` },
+    );
+  }
+}

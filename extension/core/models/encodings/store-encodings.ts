@@ -1,0 +1,116 @@
+import { open, realpath } from 'node:fs/promises';
+import { dirname, join, basename } from 'node:path';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { encodeHeader } from '../../checkpoints/safetensors-header';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import { replaceFile } from '../../jobs/replace-file';
+import { onPath } from '../../jobs/write-errors';
+import type { MatrixEncoding } from '../matrix-encoding';
+import { mapTensors } from './encoding-facts';
+
+/** A tensor that is computed when its turn comes. */
+export interface ComputedTensor extends Pick<
+  LazyTensor,
+  'name' | 'dtype' | 'shape' | 'length' | 'inline'
+> {
+  readonly bytes: () => Promise<Uint8Array>;
+}
+
+/**
+ * Writes forms, by the ids of their layers, into a safetensors file, and gives them back as they lie there: one form of
+ * two layers is stored once and stays one. Names are `<id>.<part>`. One tensor is in memory at a time.
+ * @param computed gives a form's tensor when its turn comes
+ */
+export async function storeComputedEncodings<T>(
+  path: string,
+  forms: ReadonlyMap<string, MatrixEncoding<T>>,
+  computed: (tensor: T) => Omit<ComputedTensor, 'name'>,
+): Promise<Map<string, MatrixEncoding>> {
+  const tensors: ComputedTensor[] = [];
+  const owners = new Map<MatrixEncoding<T>, string>();
+  for (const [id, form] of forms) {
+    if (!owners.has(form)) {
+      owners.set(form, id);
+      mapTensors(form, (tensor, part) =>
+        tensors.push({ ...computed(tensor), name: `${id}.${part}` }),
+      );
+    }
+  }
+  const stored = await storeComputed(path, tensors);
+  const found = new Map<unknown, MatrixEncoding>();
+  for (const [form, id] of owners) {
+    const storedInFile = mapTensors(form, (_, part) => {
+      const tensor = stored.get(`${id}.${part}`);
+      if (tensor === undefined) {
+        throw new Error(`${id}.${part} has not been written`);
+      }
+      return tensor;
+    });
+    found.set(form, storedInFile);
+  }
+  return new Map(
+    [...forms].flatMap(([id, form]) => {
+      const storedInFile = found.get(form);
+      return storedInFile === undefined ? [] : [[id, storedInFile]];
+    }),
+  );
+}
+
+/** Forms that have been computed, see {@link storeComputedEncodings}. */
+export const storeEncodings = async (
+  path: string,
+  forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
+): Promise<Map<string, MatrixEncoding>> => storeComputedEncodings(path, forms, asComputed);
+
+const asComputed = ({ dtype, shape, bytes }: TensorData): Omit<ComputedTensor, 'name'> => ({
+  ...{ dtype, shape, length: bytes.length },
+  bytes: () => Promise.resolve(bytes),
+});
+
+/** Writes tensors into a safetensors file, and gives them back as they lie there. */
+export const storeTensors = async (
+  path: string,
+  tensors: readonly { readonly name: string; readonly data: TensorData }[],
+): Promise<Map<string, LazyTensor>> =>
+  storeComputed(
+    path,
+    tensors.map(({ name, data }) => ({ ...asComputed(data), name })),
+  );
+
+/** The same, with one tensor in memory at a time. */
+export async function storeComputed(
+  path: string,
+  tensors: readonly ComputedTensor[],
+): Promise<Map<string, LazyTensor>> {
+  // Numbers of several bytes first, so that each begins at a multiple of its size.
+  const sorted = [...tensors].sort((a, b) => elementBytes(b) - elementBytes(a));
+  const header = encodeHeader(
+    sorted.map((tensor) => ({ name: tensor.name, tensor })),
+    { format: 'pt' },
+  );
+  const write = async (partial: string): Promise<void> => {
+    const handle = await open(partial, 'w');
+    try {
+      await handle.writeFile(header);
+      for (const { bytes } of sorted) {
+        await handle.writeFile(await bytes());
+      }
+    } finally {
+      await handle.close();
+    }
+  };
+  await onPath(path, async () => replaceFile(path, write));
+  const file = join(await realpath(dirname(path)), basename(path));
+  const stored = new Map<string, LazyTensor>();
+  let offset = header.length;
+  for (const { name, dtype, shape, length } of sorted) {
+    stored.set(name, { name, dtype, shape, length, file, offset });
+    offset += length;
+  }
+  return stored;
+}
+
+function elementBytes({ shape, length }: Pick<LazyTensor, 'shape' | 'length'>): number {
+  return length / Math.max(1, elementCount(shape));
+}

@@ -1,0 +1,70 @@
+import type { Architecture } from '../transformer/architecture';
+import { qwen2 } from './llama-like';
+import { attention, attentionBiases, base, gateUpInOne, noBiases, queryKeyNorms } from './shared-parts';
+import { sandwich } from '../modules/wiring-names';
+
+/** @param family what its classes in transformers begin with */
+const qwen2Tower = (type: string, family: string): Architecture => ({
+  ...qwen2,
+  modelType: `${type}_text`,
+  flatType: type,
+  classes: { config: `${family}TextConfig`, model: `${family}TextModel` },
+  config: {
+    defaults: () => ({
+      num_key_value_heads: 8,
+      rms_norm_eps: 1e-5,
+      rope_theta: 1_000_000,
+      max_position_embeddings: 32_768,
+      max_window_layers: 80,
+    }),
+  },
+});
+
+/**
+ * Text towers of models that see images and videos. Words alone have one place in time, height and width, so that all
+ * three turn heads alike.
+ */
+export const seeingTowers: readonly Architecture[] = [
+  // arXiv 2409.12191
+  qwen2Tower('qwen2_vl', 'Qwen2VL'),
+  // arXiv 2502.13923
+  qwen2Tower('qwen2_5_vl', 'Qwen2_5_VL'),
+  {
+    ...base,
+    modelType: 'qwen3_vl_text',
+    classes: { config: 'Qwen3VLTextConfig', model: 'Qwen3VLTextModel' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 32,
+        head_dim: 128,
+        rope_theta: 500_000,
+        max_position_embeddings: 128_000,
+      }),
+    },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+  },
+  // arXiv 2507.01006
+  {
+    ...base,
+    modelType: 'glm4v_text',
+    classes: { config: 'Glm4vTextConfig', model: 'Glm4vTextModel' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 2,
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 32_768,
+      }),
+    },
+    attention: {
+      ...attention,
+      wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
+    },
+    feedforward: {
+      ...gateUpInOne,
+      wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
+    },
+    biases: () => ({ ...noBiases(), queryKeyValue: true }),
+    interleavedRotary: true,
+  },
+];

@@ -1,6 +1,0 @@
-/** What a sublayer that stays loses. */
-export interface PlannedNarrowing {
-  readonly sublayer: string;
-  /** Channels of a feed-forward, or key/value heads of an attention, whose query heads go with them: ranges such as `0-3,7`. */
-  readonly remove: string;
-}

@@ -1,0 +1,43 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { readBytes } from '../../checkpoints/read-tensor';
+import type { ComputedTensor } from '../encodings/store-encodings';
+
+/** A tensor that keeps some places along one axis. */
+interface Cut {
+  readonly tensor: LazyTensor;
+  readonly axis: number;
+  /** Number of equally sized runs along the axis. */
+  readonly runs: number;
+  /** Numbers of the runs that stay, ascending. */
+  readonly kept: readonly number[];
+}
+
+/** Remaining part of a tensor in its stored data type, read when it is written. */
+export function cutTensor({ tensor, axis, runs, kept }: Cut): ComputedTensor {
+  const { name, dtype, shape } = tensor;
+  const size = ((shape[axis] ?? 0) / runs) * kept.length;
+  const outer = elementCount(shape.slice(0, axis));
+  const each = tensor.length / (outer * runs);
+  const length = outer * kept.length * each;
+  return {
+    ...{ name, dtype, shape: shape.with(axis, size), length },
+    bytes: async () => {
+      const all = await readBytes(tensor, tensor.length);
+      const result = Buffer.alloc(length);
+      let at = 0;
+      for (let first = 0; first < outer * runs; first += runs) {
+        for (const run of kept) {
+          all.copy(result, at, (first + run) * each, (first + run + 1) * each);
+          at += each;
+        }
+      }
+      return result;
+    },
+  };
+}
+
+/** Of places that make up whole runs of `unit` neighbours, the numbers of these runs. */
+export function consecutiveRuns(places: readonly number[], unit: number): number[] {
+  return places.filter((place) => place % unit === 0).map((place) => place / unit);
+}

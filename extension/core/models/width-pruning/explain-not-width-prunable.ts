@@ -1,0 +1,109 @@
+import type { Message } from '../../message';
+import { say } from '../../message';
+import type { LayeredModel } from '../layered-model';
+import type { QuantizationSummary, SublayerKind } from '../model-summary';
+import type { Width } from './width';
+
+/** Why a sublayer can't be narrowed, and what can be done instead. */
+export interface NotWidthPrunable {
+  readonly reason: Message;
+  readonly remedy: Message;
+}
+
+const narrowable = say`Narrow feed-forwards and attentions of a decoder or an encoder.`;
+const before = say`Narrow the model before it is quantized.`;
+
+/** Of kinds that have no channels or heads to lose. */
+const byKind: Readonly<Partial<Record<SublayerKind, NotWidthPrunable>>> = {
+  expert: {
+    reason: say`Remove experts from an MoE layer instead of channels.`,
+    remedy: say`Remove experts, such as block.0.expert.3.`,
+  },
+  mixer: {
+    reason: say`SSM and linear-attention layers can't be width-pruned: config.json and GGUF headers give one size for all blocks.`,
+    remedy: say`Remove it, or compress its matrices.`,
+  },
+  'cross-attention': {
+    reason: say`The keys and values of a cross-attention are made from the encoder's output.`,
+    remedy: narrowable,
+  },
+  patch: { reason: say`A graph module has no channels or heads.`, remedy: narrowable },
+  convolution: {
+    reason: say`The channels of a convolution are those of the stream around it.`,
+    remedy: narrowable,
+  },
+};
+
+/** The width of sublayer `index`, unless others use its weights; a graph has none where nodes of others read them. */
+export function ownWidth(model: LayeredModel, index: number): Width | undefined {
+  const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;
+  return isShared && model.kind !== 'graph' ? undefined : model.sublayer(index).width;
+}
+
+/**
+ * Reason why sublayer `index` can't be width-pruned; undefined if it can, or if there is no such
+ * sublayer.
+ */
+export function explainNotWidthPrunable(model: LayeredModel, index: number): NotWidthPrunable | undefined {
+  const { summary, kind: modelKind } = model;
+  const sublayer = summary.sublayers[index];
+  if (sublayer === undefined) {
+    return undefined;
+  }
+  const { kind, sharedWeights } = sublayer;
+  if (summary.fixed !== undefined || (sharedWeights !== undefined && modelKind !== 'graph')) {
+    return { reason: say`Other sublayers use its weights too.`, remedy: narrowable };
+  }
+  if (modelKind === 'encoder-decoder' && kind === 'attention') {
+    return {
+      reason: say`Of encoder–decoder models only feed-forwards are narrowed.`,
+      remedy: say`Narrow feed-forwards, or the ONNX file of the model.`,
+    };
+  }
+  if (modelKind === 'stages') {
+    return {
+      reason: say`Its layers are sized by one config for all blocks.`,
+      remedy: say`Remove sublayers, or narrow the ONNX file of the model.`,
+    };
+  }
+  return (
+    byKind[kind] ??
+    whyTooCoarse(summary.quantization) ?? {
+      reason:
+        model.sublayer(index).widthProblem ??
+        (kind === 'attention'
+          ? say`Not all of its layers can be parted by heads.`
+          : say`Not all of its layers can be parted by channels.`),
+      remedy: narrowable,
+    }
+  );
+}
+
+/** Why a quantized sublayer has no whole groups that could go. */
+function whyTooCoarse(quantization: QuantizationSummary | undefined): NotWidthPrunable | undefined {
+  if (quantization === undefined) {
+    return undefined;
+  }
+  const { method, form, byActivation } = quantization;
+  if (byActivation === true) {
+    return {
+      reason: say`Its inputs are grouped by activation (desc_act), so no neighbors share a group.`,
+      remedy: before,
+    };
+  }
+  if (method === 'bitsandbytes' && form !== 'int8') {
+    return {
+      reason: say`bitsandbytes counts blocks of ${form ?? ''} over all rows of a matrix, so no column can go without cutting them.`,
+      remedy: before,
+    };
+  }
+  return form === 'gemv'
+    ? {
+        reason: say`AWQ fills up scales of the form gemv to sizes that depend on the width.`,
+        remedy: before,
+      }
+    : {
+        reason: say`Its weights are quantized in groups, and only whole groups can go; it has too few.`,
+        remedy: before,
+      };
+}
