@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { DataIssues } from '../datadiet/neighbors/data-issues';
-import { layouts, mostUmap } from '../datadiet/neighbors/issue-kinds';
+import { layouts, maxUmap } from '../datadiet/neighbors/issue-kinds';
 import { cartographyFiles } from '../datadiet/scores/dynamics';
 import { classCounts } from '../datadiet/data-map';
 import { scoreKinds } from '../datadiet/scores/score-document';
@@ -106,7 +106,7 @@ export const scoreData = defineOperation({
     embedding: choice([...layouts, 'none'], {
       description:
         'Map of the examples by features of the run with seed 0, with near-duplicates and outliers',
-      fallback: `umap up to ${mostUmap} examples, else pca`,
+      fallback: `umap up to ${maxUmap} examples, else pca`,
       placeholder: 'MAP',
     }),
     ...payingSharingFields,

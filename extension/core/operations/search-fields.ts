@@ -17,7 +17,7 @@ import {
   baselineNames,
   defaultSettings,
   granularities,
-  leastConfidence,
+  minConfidence,
   refineMethods,
   searchModes,
 } from '../prune/options';
@@ -59,7 +59,7 @@ export const searchFields = group('Search', {
   confidence: number({
     description: 'How sure adaptive must be that a candidate is worse to stop measuring it',
     default: defaultSettings.confidence,
-    min: leastConfidence,
+    min: minConfidence,
     max: 1,
     setting: 'search.confidence',
   }),
