@@ -29,7 +29,7 @@ export async function openOwnGraph(
   options: Pick<DecoderOptions, 'device' | 'spin'>,
 ): Promise<OwnGraph | Message> {
   const { inputs, outputs } = model.source.summary;
-  if (changes.keptExperts.size > 0) {
+  if (changes.remainingExperts.size > 0) {
     // The remaining weights of an expert tensor are not contiguous, so a session can't map them.
     return say`single experts are left out.`;
   }

@@ -5,7 +5,7 @@ import { calibrationFor } from '../pipelines/compression/start-calibration';
 import { idsPort } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
-import { layersOf } from '../pipelines/compression/layer-choices';
+import { listLayers } from '../pipelines/compression/layer-choices';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 import { decompositionCost } from '../tensornet/sensitivity/expected-cost';
 import { choice, flag, group, integer } from './fields';
@@ -66,7 +66,7 @@ export function choicesWork(
   ...settings: readonly boolean[]
 ): Work {
   const matrices = new Map(
-    [...layersOf(model), ...model.outerMatrices].map((matrix) => [matrix.id, matrix]),
+    [...listLayers(model), ...model.outerMatrices].map((matrix) => [matrix.id, matrix]),
   );
   const methods = choices.map(({ method, variant, then }) => [method, variant, then].join());
   const amounts = choices.map(({ tensor }) => {

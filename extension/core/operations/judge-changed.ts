@@ -6,7 +6,7 @@ import { giveRecordings } from '../evaluate/held-out';
 import type { Verdict } from '../evaluate/gate';
 import { comparedMemory, measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
-import { meanFactor, shareOf } from '../evaluate/paired';
+import { meanFactor, shareInterval } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
 import { hears } from '../models/example';
@@ -102,7 +102,7 @@ export async function judgeChanged(
     agreement:
       onText || top1Agreement === undefined
         ? predicted?.agreement
-        : shareOf(top1Agreement, positions),
+        : shareInterval(top1Agreement, positions),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
     memory: memory && memory.after / memory.before,

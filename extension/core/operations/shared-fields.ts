@@ -10,7 +10,7 @@ import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { automatic, parseMemorySize } from '../runtime/memory-size';
-import { automaticMemory, roomOfProcess } from '../runtime/limits/process-memory';
+import { automaticMemory, availableProcessMemory } from '../runtime/limits/process-memory';
 import { answersCalibration, orDefaults, roundingCalibration } from '../data/calibration-defaults';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
@@ -59,7 +59,7 @@ export function runOptions({ device, memory }: RequestOf<typeof runFields>): {
   readonly memoryBytes: number;
 } {
   const bytes = memory === automatic ? automaticMemory() : parseMemorySize(memory);
-  return { device, memoryBytes: Math.min(bytes ?? 0, roomOfProcess()) };
+  return { device, memoryBytes: Math.min(bytes ?? 0, availableProcessMemory()) };
 }
 
 export type CalibrationFields = Readonly<

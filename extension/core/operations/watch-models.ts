@@ -1,4 +1,4 @@
-import { stampOfFile } from '../checkpoints/model-stamp';
+import { fileStamp } from '../checkpoints/model-stamp';
 import { CancelledError } from '../jobs/job';
 import type { OperationContext } from './operation';
 import { UserError } from '../user-error';
@@ -19,7 +19,7 @@ export async function watchingModels<T>(
   let changed: string | undefined;
   const look = async (): Promise<void> => {
     for (const [file, stamp] of stamps) {
-      if ((await stampOfFile(file)) !== stamp) {
+      if ((await fileStamp(file)) !== stamp) {
         changed ??= file;
       }
     }
@@ -39,7 +39,7 @@ export async function watchingModels<T>(
         open: async (path) => {
           const opened = await environment.open(path);
           for (const file of opened.files) {
-            stamps.set(file, stamps.get(file) ?? (await stampOfFile(file)));
+            stamps.set(file, stamps.get(file) ?? (await fileStamp(file)));
           }
           return opened;
         },

@@ -46,10 +46,10 @@ export async function describeResult(
       parameters: parametersAfter,
       sourceBlocks: changes.blocks,
       absent: changes.absent,
-      ...(changes.keptExperts.size === 0
+      ...(changes.remainingExperts.size === 0
         ? {}
-        : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
-      keyValueCaches: changes.kept.flatMap((sublayer) =>
+        : { sourceExperts: Object.fromEntries(changes.remainingExperts) }),
+      keyValueCaches: changes.remaining.flatMap((sublayer) =>
         hasCache(sublayer, format, source) && !changes.patches.has(sublayer.id)
           ? [sublayer.id]
           : [],

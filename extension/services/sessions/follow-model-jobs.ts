@@ -1,6 +1,6 @@
 import type { Drift } from '../../core/evaluate/drift';
 import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
-import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { Plan } from '../../core/plans/plan';
 import { bundledText } from '../../core/prune/layer-profile';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
@@ -44,7 +44,7 @@ export function followModelJobs(
   jobs.follow('patch', {
     done: async ({ plan, sublayer }, { request }) => {
       if (plan !== undefined) {
-        const patches = patchesOfPlan(await documents.read('plan', plan), plan);
+        const patches = resolvePatches(await documents.read('plan', plan), plan);
         for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
           for (const session of sessions.of(request.model)) {
             session.addPatch(patch);

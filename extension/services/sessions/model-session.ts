@@ -1,4 +1,4 @@
-import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
 import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
@@ -266,7 +266,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const narrowed = narrow.length === 0 ? undefined : await this.host.narrowed(plan);
     this.#narrow = narrow;
     this.#narrowed = narrowed;
-    this.#patches = patchesOfPlan(plan, path);
+    this.#patches = resolvePatches(plan, path);
     const patched = this.#patches.map(({ sublayer }) => sublayer);
     const remove = [...new Set([...plan.remove, ...patched])];
     this.#choose(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));

@@ -1,6 +1,6 @@
 import { elementCount } from '../../core/checkpoints/lazy-tensor';
 import type { Patches } from '../../core/export/changes';
-import { graphOfPatch } from '../../core/pipelines/patching/planned-patches';
+import { parsePatchGraph } from '../../core/pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { SymbolicGraph } from '../../core/models/patch/symbolic-graph';
@@ -59,7 +59,7 @@ function ofPlan(patch: PlannedPatch, { hiddenSize }: ModelSummary): ShownPatch {
 /** Undefined where the program builds none; carrying out the plan says why. */
 function graphOf({ program, sublayer }: PlannedPatch): SymbolicGraph | undefined {
   try {
-    return graphOfPatch(program, `patch.${sublayer}.program`);
+    return parsePatchGraph(program, `patch.${sublayer}.program`);
   } catch (error) {
     if (error instanceof UserError) {
       return undefined;

@@ -4,7 +4,7 @@ import { seededRandom, standardNormal } from '../../data/random';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { say } from '../../message';
 import { createSession } from '../../runtime/session';
-import { floatsOf } from '../../runtime/tensors';
+import { floatOutput } from '../../runtime/tensors';
 import type { TrainableModel } from '../../training/trainable-model';
 import type { Trainer } from '../../training/trainer';
 import type { TaskJob } from '../../jobs/child-task';
@@ -85,7 +85,7 @@ export async function lastLayerFeatures(
   ): Promise<Float32Array> => {
     const inputs = proxy.inputs(dataset, batch);
     const feeds = session.inputNames.map((name) => [name, inputs[name] ?? trainer.tensor(name)]);
-    return floatsOf(await session.run(Object.fromEntries(feeds) as typeof inputs), output);
+    return floatOutput(await session.run(Object.fromEntries(feeds) as typeof inputs), output);
   };
   let session = await open(featureGraph(model));
   try {

@@ -1,4 +1,4 @@
-import { rowsOfTensor } from '../../checkpoints/lazy-tensor';
+import { sliceRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
@@ -346,7 +346,7 @@ function keepExperts(
     if (others.length > 0) {
       throw new Error('a mixture that lacks experts is not divided again');
     }
-    return whole === undefined ? [] : runs.map(({ start, end }) => rowsOfTensor(whole, start, end));
+    return whole === undefined ? [] : runs.map(({ start, end }) => sliceRows(whole, start, end));
   };
   return {
     shape: { ...shape, count: kept.length, perToken: Math.min(shape.perToken, kept.length) },

@@ -4,7 +4,7 @@ import type { OpenedModel } from '../../models/opened-model';
 import { unitsMeant } from '../../models/units';
 import { choiceProblems } from '../../pipelines/compression/layer-choices';
 import type { ChoiceProblem } from '../../pipelines/compression/layer-choices';
-import { modelPathOfPlan } from '../../plans/plan';
+import { plannedModelPath } from '../../plans/plan';
 import type { Plan } from '../../plans/plan';
 import { placesIn, planProblems } from '../../plans/plan-problems';
 import type { PlanProblem } from '../../plans/plan-problems';
@@ -41,7 +41,7 @@ export async function checkPlan(
 
 async function openModelOf(plan: Plan, file: string, open: OpenModel): Promise<OpenedModel> {
   try {
-    return await open(modelPathOfPlan(plan, file));
+    return await open(plannedModelPath(plan, file));
   } catch (error) {
     const told = error instanceof UserError ? error.whole : verbatim((error as Error).message);
     throw new UserError(told, { field: 'model.path', remedy: undefined });
