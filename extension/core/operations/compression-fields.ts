@@ -23,7 +23,7 @@ import type { Work } from './work';
 const calibration = calibrationFields(defaultCalibration);
 const { sequences } = calibration;
 
-/** How what a plan compresses is compressed, where the plan leaves that open. */
+/** Compression settings that a plan leaves open. */
 export const compressionFields = {
   ...calibration,
   sequences: { ...sequences, fallback: `${sequences.fallback}, more for low rank` },
@@ -59,7 +59,7 @@ export const compressionFields = {
 
 export const compressionRules = [...calibrationRules, switchedOff('calibrate', calibrationNames)];
 
-/** What compressing matrices has to do: mostly, decomposing each. */
+/** Work of compressing matrices, mostly their decomposition. */
 export function choicesWork(
   { model, summary }: OpenedModel,
   choices: readonly CompressionChoice[],

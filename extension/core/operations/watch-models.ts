@@ -4,7 +4,10 @@ import type { OperationContext } from './operation';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** How often files are looked at: a job that reads two states of a model as one wastes at most as much. */
+/**
+ * Interval at which files are checked. A job that reads two versions of a model as one wastes at
+ * most this time.
+ */
 const lookMilliseconds = 1000;
 
 /**
@@ -46,7 +49,7 @@ export async function watchingModels<T>(
       },
     });
   } catch (error) {
-    // What a job finds wrong with a file that has changed is of no interest.
+    // // Errors of a job about a file that has changed are irrelevant.
     await look();
     throw changed === undefined ||
       (error instanceof CancelledError && cancellation.isCancellationRequested)
