@@ -23,8 +23,8 @@ const { values: flags, positionals: names } = parseArgs({
   },
 });
 
-/** Of a panel's script, minified. */
-const mostPanelBytes = 250_000;
+/** Size limit of a panel's minified script. */
+const maxPanelBytes = 250_000;
 /** Of what the extension host loads to activate, and when it is asked for something, minified. */
 const mostActivationBytes = 20_000;
 const mostHostBytes = 460_000;
@@ -78,7 +78,7 @@ const browser = {
  */
 const modules = (...files) => files.map((file) => ({ in: file, out: basename(file, '.ts') }));
 
-/** What panels import after their first paint, bundles that they share: NAME.js from each. */
+/** Modules that panels import after the first paint, which share bundles: NAME.js from each. */
 const laterModules = modules(
   'webview/charts/bar-chart.ts',
   'webview/charts/curve-chart.ts',
@@ -86,7 +86,7 @@ const laterModules = modules(
   'webview/components/toolkit.ts',
 );
 
-/** What the extension imports when it is asked for something, each in a turn of its own. */
+/** Modules that the extension imports on demand, each in a separate turn of the event loop. */
 const hostParts = modules(
   'extension/core/operations/operations.ts',
   'extension/services/worker/worker-client.ts',
@@ -94,7 +94,10 @@ const hostParts = modules(
   'extension/host.ts',
 );
 
-/** What it imports for its first heatmap, in turns as well: the families of models would make half of the host. */
+/**
+ * Modules that it imports for the first heatmap, also in separate turns: the model families would
+ * double the size of the host.
+ */
 const previewParts = modules(
   'extension/core/models/parts/weight.ts',
   'extension/core/models/families/mixtures/mixtures-and-mixers.ts',
@@ -104,7 +107,7 @@ const previewParts = modules(
   'extension/core/export/hugging-face/preview-config.ts',
 );
 
-/** What the command line imports for agents alone. */
+/** Modules that the command line imports only for agents. */
 const laterCliModules = modules('extension/cli/mcp/mcp-server.ts');
 
 /** @type {import('esbuild').BuildOptions[]} */
@@ -194,7 +197,7 @@ async function webviewPanels() {
 }
 
 /**
- * What is loaded first is one file; what it imports later stands beside it.
+ * The modules loaded first are bundled into one file; those imported later go next to it.
  * @param {readonly {readonly out: string}[]} modules
  * @returns {import('esbuild').Plugin}
  */
@@ -217,7 +220,7 @@ function laterBundles(modules) {
 }
 
 /**
- * What the editor and its panels load to start is small.
+ * Checks the size limits of the files that the editor and its panels load at startup.
  * @param {import('esbuild').BuildResult[]} results
  */
 function checkSizes(results) {
@@ -246,9 +249,9 @@ function checkParts(outputs, parts, most) {
     const before = new Set(loaded);
     load(`dist/${out}.js`);
     const files = [...loaded].filter((file) => !before.has(file));
-    checkBytes(`The turn of dist/${out}.js`, mostTurnBytes, outputsOf(files));
+    checkBytes(`The turn of dist/${out}.js`, mostTurnBytes, listOutputs(files));
   }
-  checkBytes(parts.map(({ out }) => out).join(', '), most, outputsOf([...loaded]));
+  checkBytes(parts.map(({ out }) => out).join(', '), most, listOutputs([...loaded]));
 
   /** @param {string} file */
   function load(file) {
@@ -260,7 +263,7 @@ function checkParts(outputs, parts, most) {
   }
 
   /** @param {readonly string[]} files */
-  function outputsOf(files) {
+  function listOutputs(files) {
     return files.flatMap((file) => outputs[file] ?? []);
   }
 }
@@ -287,10 +290,8 @@ function checkBytes(what, most, loaded) {
 function checkPanels(outputs) {
   for (const [file, { bytes, entryPoint = '' }] of Object.entries(outputs)) {
     if (!/^webview\/.*main\.tsx$/.test(entryPoint)) continue;
-    if (bytes > mostPanelBytes) {
-      throw new Error(
-        `${file} loads ${bytes} bytes before its first paint, over ${mostPanelBytes}`,
-      );
+    if (bytes > maxPanelBytes) {
+      throw new Error(`${file} loads ${bytes} bytes before its first paint, over ${maxPanelBytes}`);
     }
     say(`${file}: ${(bytes / 1000).toFixed(0)} kB before the first paint`);
   }
@@ -325,7 +326,7 @@ async function extensionTests() {
     .map((file) => `test/extension/${file}`);
 }
 
-/** The solver of plans under a budget, which its bundle looks for beside itself. */
+/** Solver of budget plans, which its bundle expects in the same folder. */
 const solver = createRequire(import.meta.url).resolve('highs/runtime');
 
 const tests = flags.tests || flags['only-tests'] ? await testBundles() : [];

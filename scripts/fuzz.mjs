@@ -95,12 +95,15 @@ async function fuzz(format, extension) {
       since = Date.now();
     },
   );
-  /** Keeps what ended the process, behind the last that was told: that may be a finding itself. */
+  /**
+   * Saves the input that ended the process, with the number after the last reported one, because it
+   * may be a finding.
+   */
   const keep = (/** @type {string} */ text) => {
-    const kept = join(work, `finding-${last + 1}${extension}`);
+    const savedFile = join(work, `finding-${last + 1}${extension}`);
     report(bomb === undefined ? text : `${bomb}: ${text}`, last + 1);
-    mkdirSync(dirname(kept), { recursive: true });
-    copyFileSync(join(work, `input${extension}`), kept);
+    mkdirSync(dirname(savedFile), { recursive: true });
+    copyFileSync(join(work, `input${extension}`), savedFile);
   };
   const watch = setInterval(() => {
     if (Date.now() - since < hangSeconds * 1000) return;
@@ -120,8 +123,11 @@ async function fuzz(format, extension) {
   say(bold(`${format}: ${last} files in ${seconds.toFixed(0)} s, ${findings.size} findings`));
   // A file that is tried again is kept already, and may have the same name.
   if (findings.size > 0 && inputs.length === 0) {
-    const kept = join(folder, format);
-    cpSync(work, kept, { recursive: true, filter: (file) => !basename(file).startsWith('input') });
+    const savedFile = join(folder, format);
+    cpSync(work, savedFile, {
+      recursive: true,
+      filter: (file) => !basename(file).startsWith('input'),
+    });
   }
   rmSync(work, { recursive: true, force: true });
   for (const [text, { input, count }] of findings) {
@@ -136,7 +142,7 @@ if (values.input.length === 0) rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 await bundleCore(join(root, 'test', 'fuzz', 'fuzz.ts'), bundle);
 await bundleCore(join(root, 'test', 'fuzz', 'formats.ts'), list);
-// Data sets look for it beside their own bundle.
+// // The dataset reader expects it next to its own bundle.
 await bundleCore(
   join(root, 'extension', 'worker', 'parquet-check.ts'),
   join(folder, 'parquet-check.js'),

@@ -99,7 +99,7 @@ async function formatted(path, content) {
 }
 
 /**
- * The module beside an AssemblyScript source that gives its bytes as base64.
+ * Module next to an AssemblyScript source that exports its bytes as base64.
  * @param {string} path of the source, without its suffix
  */
 async function bytesModule(path) {

@@ -67,23 +67,23 @@ const REQUIRED = new Map([
 const BUILDS = [script('package.mjs'), script('build.mjs', '--only-tests')];
 
 /**
- * What runs beside each other once all is built. An editor leaves half of two cores idle: unit tests take
- * what is left, at a lower priority.
+ * Stages that run in parallel after the build. An editor leaves two cores half idle: unit tests use
+ * the rest, at a lower priority.
  */
 const LANES = [
   ['extension', 'e2e'],
   ['packages', 'unit'],
 ];
 
-/** What needs nothing that is built runs beside the build, which leaves a core half idle. */
+/** Stages that need no build output run during the build, which leaves a core half idle. */
 const EARLY = ['typecheck', 'format', 'lint', 'knip', 'generated'];
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();
 
 /**
- * What the stages that fail as a whole printed, said again at the end, where it is not scrolled away.
- * @type {string[]}
+ * Output of the stages that fail as a whole, printed again at the end, so that it isn't scrolled
+ * away. @type {string[]}
  */
 const complaints = [];
 
@@ -115,9 +115,9 @@ function script(name, ...args) {
 }
 
 /**
- * A check that passes or fails as a whole; its output is shown when it fails.
+ * A check that passes or fails as a whole; its output is shown if it fails.
  * @param {string[][]} commands
- * @param {Readonly<Record<string, string>>} [environment] beside this process's
+ * @param {Readonly<Record<string, string>>} [environment] added to this process's
  * @returns {Promise<Counts>}
  */
 async function checks(commands, environment) {
@@ -134,7 +134,7 @@ async function checks(commands, environment) {
 
 /**
  * @param {string[][]} commands
- * @param {Readonly<Record<string, string>>} [environment] beside this process's
+ * @param {Readonly<Record<string, string>>} [environment] added to this process's
  */
 async function eachOrThrow(commands, environment) {
   for (const command of commands) {

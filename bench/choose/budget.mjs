@@ -1,6 +1,6 @@
 /**
  * One budget over removals, widths and encodings against each of them alone, at equal bytes or at equal milliseconds of
- * a generated token: what is left of these and the perplexity on held-out text of the written models. Prints a Markdown
+ * a generated token: the remaining size of these and the perplexity on held-out text of the written models. Prints a Markdown
  * table.
  *
  *     node bench/choose/budget.mjs [MODEL] [--unit bytes|decode] [--shares 0.8,0.6,0.4] [--methods int8,int4]
@@ -27,9 +27,9 @@ import { inFolder } from '../lib/folders.mjs';
 import { describeSource } from '../lib/source-types.mjs';
 
 /**
- * What a plan may use; `method`: encodings by it alone, `gguf`: as a file of this format.
- *
- * @typedef {{encodings: boolean, widths: boolean, removals: boolean, method?: string, gguf?: boolean}} Allowed
+ * Changes that a plan may use; `method`: this encoding only, `gguf`: written as a GGUF file.
+ * @typedef {{encodings: boolean, widths: boolean, removals: boolean, method?: string, gguf?:
+ * boolean}} Allowed
  */
 
 const { values: options, positionals } = parseArgs({
@@ -49,7 +49,7 @@ const { values: options, positionals } = parseArgs({
 const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
 const heldOut = join(root, 'samples', 'held-out.txt');
 
-/** What a plan may use, by name. @type {Record<string, Allowed>} */
+/** Changes that a plan may use, by name. @type {Record<string, Allowed>} */
 const ways = {
   removals: { encodings: false, widths: false, removals: true },
   widths: { encodings: false, widths: true, removals: false },
@@ -128,7 +128,7 @@ async function compareIn(folder) {
 }
 
 /**
- * What was measured, without what is not allowed.
+ * Measurements of the allowed changes.
  * @param {any} table
  * @param {Allowed} allowed
  */

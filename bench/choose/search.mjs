@@ -23,8 +23,8 @@ import { say } from '../../scripts/lib/terminal.mjs';
 import { writeTexts } from '../compactifai/texts.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
-import { keptProfile } from '../lib/kept-profile.mjs';
-import { piecesOf } from '../lib/pieces.mjs';
+import { savedProfile } from '../lib/kept-profile.mjs';
+import { splitText } from '../lib/pieces.mjs';
 import { describeSource } from '../lib/source-types.mjs';
 import { writePlan } from '../lib/write-plan.mjs';
 
@@ -53,8 +53,8 @@ const greedy = ['--search', options.search];
 const sets = ['--refine-sets', options.sets];
 
 /**
- * What a search is asked for, by name, and the way whose profile it refines.
- * @type {Record<string, {flags: readonly string[], refines?: string}>}
+ * Flags of each search by name, and the search whose profile it refines. @type {Record<string,
+ * {flags: readonly string[], refines?: string}>}
  */
 const ways = {
   random: { flags: ['--search', 'random'] },
@@ -77,10 +77,10 @@ async function compareIn(folder) {
   const samples = join(root, 'samples');
   const calibrations = await calibrationsIn(folder);
   // A novel, and a manual.
-  const parts = await piecesOf(join(samples, 'held-out.txt'), 8);
+  const parts = await splitText(join(samples, 'held-out.txt'), 8);
   const heldOut = await written(folder, 'held-out', [parts[0] ?? '', parts[7] ?? '']);
   const judges = { heldOut, task: await taskIn(folder) };
-  const original = await qualityOf(['evaluate', model], judges);
+  const original = await measureQuality(['evaluate', model], judges);
   say(
     `${model}: ${calibrations.length} calibration texts of ${options.sequences} × ${options.length} tokens; ` +
       `original: perplexity ${original.perplexities.map((one) => one.toFixed(2)).join(' and ')}` +
@@ -95,7 +95,7 @@ async function compareIn(folder) {
       for (const [i, calibration] of calibrations.entries()) {
         outcomes.push(await outcome(folder, { calibration, i, name, share, judges, ...way }));
       }
-      rows.push(rowOf(name, outcomes));
+      rows.push(makeRow(name, outcomes));
     }
     say(
       [
@@ -119,7 +119,7 @@ async function calibrationsIn(folder) {
   const bundled = join(root, 'samples', 'calibration.txt');
   const named = options.calibrations?.split(',') ?? [];
   if (named.length === 0) {
-    const pieces = await piecesOf(bundled, Number(options.pieces));
+    const pieces = await splitText(bundled, Number(options.pieces));
     return written(folder, 'calibration', pieces);
   }
   const texts = named.includes('brown') ? await writeTexts(join(folder, 'texts')) : undefined;
@@ -136,16 +136,17 @@ async function calibrationsIn(folder) {
  */
 async function outcome(folder, { calibration, i, name, flags, refines, share, judges }) {
   /** @param {string} way */
-  const fileOf = (way) => join(folder, `${way.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
-  const file = fileOf(name);
-  const { rounds, search, refinement, cpuSeconds } = await keptProfile(
+  const profileFile = (way) =>
+    join(folder, `${way.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
+  const file = profileFile(name);
+  const { rounds, search, refinement, cpuSeconds } = await savedProfile(
     file,
     `${name}, ${share}, text ${i + 1}`,
     [
       ...[model, '--ratio', share, '--calibration', calibration, '--seed', String(i)],
       ...['--sequences', options.sequences, '--length', options.length, ...flags],
     ],
-    refines === undefined ? undefined : fileOf(refines),
+    refines === undefined ? undefined : profileFile(refines),
   );
   return {
     ...(await qualityWithout(folder, rounds, judges)),
@@ -157,7 +158,8 @@ async function outcome(folder, { calibration, i, name, flags, refines, share, ju
 }
 
 /**
- * What is left without the removals of a search; measured once for those of any order, and kept.
+ * Quality after the removals of a search; measured once for all orders of the same removals, and
+ * saved.
  * @param {string} folder
  * @param {readonly {removed: string}[]} rounds
  * @param {Judges} judges
@@ -170,7 +172,7 @@ async function qualityWithout(folder, rounds, judges) {
   if (!existsSync(known)) {
     const plan = join(folder, 'choice.plan.json');
     await writePlan(plan, model, rounds);
-    const quality = await qualityOf(['evaluate', '--plan', plan], judges);
+    const quality = await measureQuality(['evaluate', '--plan', plan], judges);
     await writeFile(known, JSON.stringify(quality));
   }
   return JSON.parse(await readFile(known, 'utf8'));
@@ -192,7 +194,7 @@ async function taskIn(folder) {
  * @param {Judges} judges
  * @returns {Promise<Quality>}
  */
-async function qualityOf(command, { heldOut, task }) {
+async function measureQuality(command, { heldOut, task }) {
   const perplexities = [];
   for (const text of heldOut) {
     perplexities.push((await espalier([...command, '--text', text, '--whole-text'])).perplexity);
@@ -205,31 +207,31 @@ async function qualityOf(command, { heldOut, task }) {
  * @param {string} name
  * @param {readonly Outcome[]} outcomes
  */
-function rowOf(name, outcomes) {
+function makeRow(name, outcomes) {
   const cells = [
-    meanOf(
+    formatMean(
       outcomes.map(({ distance }) => distance),
       4,
     ),
     ...[0, 1].map((text) =>
-      meanOf(
+      formatMean(
         outcomes.map(({ perplexities }) => perplexities[text]),
         2,
       ),
     ),
-    meanOf(
+    formatMean(
       outcomes.map(({ accuracy }) => accuracy),
       3,
     ),
-    meanOf(
+    formatMean(
       outcomes.map(({ exchanged }) => exchanged),
       1,
     ),
-    meanOf(
+    formatMean(
       outcomes.map(({ evaluations }) => evaluations),
       0,
     ),
-    meanOf(
+    formatMean(
       outcomes.map(({ cpuSeconds }) => cpuSeconds),
       1,
     ),
@@ -241,7 +243,7 @@ function rowOf(name, outcomes) {
  * @param {readonly (number | undefined)[]} values
  * @param {number} digits
  */
-function meanOf(values, digits) {
+function formatMean(values, digits) {
   const known = values.filter((value) => value !== undefined);
   if (known.length === 0) return '–';
   const mean = known.reduce((sum, one) => sum + one, 0) / known.length;

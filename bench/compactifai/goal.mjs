@@ -10,13 +10,13 @@ const wantedShare = 0.5;
 const mostSeconds = 3600;
 
 /**
- * Prunes and repairs anew, so that the time is that of a whole repair.
+ * Prunes and repairs from scratch, so that the time is that of a whole repair.
  * @param {object} given
  * @param {string} given.model
  * @param {string} given.folder
  * @param {import('./texts.mjs').Texts} given.texts
  * @param {(args: readonly (string | number)[]) => Promise<any>} given.espalier
- * @returns {Promise<boolean>} whether the goal is reached
+ * @returns {Promise<boolean>} true if the goal is reached
  */
 export async function repairGoal({ model, folder, texts, espalier }) {
   await mkdir(folder, { recursive: true });

@@ -32,7 +32,7 @@ function sectionLines({ title, rows, results, stored }, prompt) {
     '',
     ...(stored === undefined ? [] : [stored, '']),
     ...(machine === undefined ? [] : [`Speeds: ${machine}`, '']),
-    ...tableOf(rows, results),
+    ...makeTable(rows, results),
     '',
     `"${prompt} …", greedily:`,
     '',
@@ -45,7 +45,7 @@ function sectionLines({ title, rows, results, stored }, prompt) {
  * @param {Section['rows']} rows
  * @param {Section['results']} results
  */
-function tableOf(rows, { quality, speed }) {
+function makeTable(rows, { quality, speed }) {
   const dense = quality['dense'];
   const done = rows.flatMap((row) => {
     const found = quality[row.key];

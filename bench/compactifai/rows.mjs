@@ -1,5 +1,5 @@
 /**
- * What is compared: how each model is compressed, and of which results a repaired one is made.
+ * Rows of the comparison: the compression of each model, and the result that a repair starts from.
  *
  * @typedef {object} Row
  * @property {string} key name of its folder

@@ -64,7 +64,8 @@ const subjects = [
     name: 'smollm2',
     title: 'SmolLM2-135M-Instruct',
     source: async () => prepareSmolLM2(await preparePython()),
-    // A fifth of the usual training, so that it ends on two cores; whole numbers lose too little to be repaired.
+    // // A fifth of the default training, so that it finishes on two cores; int8 and int4 have too
+    // little loss to repair.
     rows: rowsFor(truncated, ['--sequences', '96', '--epochs', '1', '--memory', '12GiB']),
   },
 ];
@@ -132,7 +133,7 @@ async function main(folder) {
     sections.push({ ...subject, results, stored });
   }
   const text = report(sections, prompt);
-  // What is published has both models.
+  // // Results are published only if they cover both models.
   if (sections.every(({ results }) => results.quality['dense'] !== undefined)) {
     await writeFile(join(here, 'RESULTS.md'), text);
   }
@@ -147,7 +148,7 @@ async function espalier(args) {
 }
 
 /**
- * Writes the model of a row where it does not lie in the folder yet, and judges it.
+ * Writes the model of a row unless the folder already contains it, and judges it.
  * @param {Subject} subject
  * @param {Row} row
  * @param {string} models

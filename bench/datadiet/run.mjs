@@ -1,11 +1,11 @@
 /**
- * What data diet does to accuracy: MNIST with an MLP and a small CNN, CIFAR-10 with a small ResNet, clean and
+ * Effect of data diet on accuracy: MNIST with an MLP and a small CNN, CIFAR-10 with a small ResNet, clean and
  * with wrong labels, through the command line. Writes RESULTS.md. Not a timing: run it with nice.
  *
  *     node bench/datadiet/run.mjs [--quick] [--only mlp|cnn|resnet] [--seeds N] [--threads 1] [--again]
  *
  * --quick: one run of one epoch each, to try the bench itself; nothing is written.
- * --again: experiments whose result lies in the cache folder are done again; else they are taken as they are.
+ * --again: experiments whose result lies in the cache folder are repeated; otherwise it is reused.
  * Stopped, it goes on where it was.
  */
 import { existsSync } from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * What processes that share a search gain and cost: the sample, and SmolLM2-135M where bench/smollm2 has kept it. Then
+ * Speedup and overhead of a search on several processes: the sample, and SmolLM2-135M where bench/smollm2 has kept it. Then
  * times pieces, what reads their results, and the way through a queue, and simulates many machines by them. Prints
  * Markdown tables and, from a quiet machine, writes them to RESULTS.md. Takes ten minutes.
  *
@@ -48,7 +48,7 @@ const [sequences, length] = options.quick ? [4, 16] : [8, 128];
 const text = join(root, 'samples', 'calibration.txt');
 const port = 16379;
 
-/** Of a sublayer, on average over attention and feed-forward. */
+/** Parameters of a sublayer, on average over attention and MLP. */
 const parametersOf135M = (2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536) / 2;
 const parametersOf70B = (2 * 8192 * 8192 + 2 * 8192 * 1024 + 3 * 8192 * 28_672) / 2;
 
@@ -107,7 +107,7 @@ function difference(expected, found) {
   );
 }
 
-/** What many machines would take, as Markdown. */
+/** Simulated times with many machines, as Markdown. */
 async function simulation() {
   const { name, folder } = models.at(-1) ?? { name: '', folder: '' };
   const { pieces, waves, reduceMilliseconds, queueMilliseconds } = await measure(folder);
@@ -165,7 +165,7 @@ async function simulation() {
 }
 
 /**
- * Times pieces of a model, with a queue beside.
+ * Times work items of a model, and a queue.
  * @param {string} model
  * @returns {Promise<Times>}
  */

@@ -1,5 +1,5 @@
 /**
- * What a search takes that many workers share, by what its pieces were measured to take. The same inputs give the same
+ * Simulated time of a search on many workers, from measured times of its work items. The same inputs give the same
  * numbers.
  */
 

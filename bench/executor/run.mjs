@@ -71,7 +71,7 @@ async function main() {
   try {
     const [small, large] = [join(folder, 'small'), join(folder, 'large')];
     await writeModel(small, smolLM2);
-    const memory = await peaksOf(small, folder);
+    const memory = await measurePeaks(small, folder);
     if (options.memory) {
       say([...memory.rows].join('\n'));
       return memory.isWithin ? 0 : 1;
@@ -134,7 +134,7 @@ async function main() {
  * @param {string} small folder of SmolLM2's shape
  * @param {string} folder
  */
-async function peaksOf(small, folder) {
+async function measurePeaks(small, folder) {
   /** @type {string[]} */
   const rows = [];
   let isWithin = true;
@@ -157,7 +157,7 @@ async function peaksOf(small, folder) {
 }
 
 /**
- * Largest anonymous memory of a profile, in bytes, where the system tells it.
+ * Peak anonymous memory of a profile, in bytes, if the system reports it.
  * @param {string} model
  * @param {string} folder
  * @param {number} setting MiB

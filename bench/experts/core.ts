@@ -27,7 +27,7 @@ export async function compareFiles(
 ): Promise<Compared> {
   const [before, after] = [await readGgufHeader(original), await readGgufHeader(written)];
   const [from, to] = [await open(original), await open(written)];
-  const gone = new Set(removed);
+  const removedIds = new Set(removed);
   const isSame = async (one: Range, other: Range): Promise<boolean> => {
     const buffers = [Buffer.alloc(one.length), Buffer.alloc(other.length)] as const;
     await from.read(buffers[0], 0, one.length, one.offset);
@@ -47,7 +47,7 @@ export async function compareFiles(
     let stacks = 0;
     for (const tensor of after.tensors) {
       const source = sources.get(tensor.name);
-      const pairs = source === undefined ? undefined : rangesOf(source, tensor, gone);
+      const pairs = source === undefined ? undefined : expertRanges(source, tensor, removedIds);
       stacks += (pairs?.length ?? 0) > 1 ? 1 : 0;
       const same = await Promise.all((pairs ?? []).map(async ([a, b]) => isSame(a, b)));
       if (pairs === undefined || same.includes(false)) {
@@ -68,10 +68,10 @@ export async function compareFiles(
 type Tensor = GgufHeader['tensors'][number];
 
 /** Ranges of the original and of the written tensor that have the same bytes; undefined if the sizes don't match. */
-function rangesOf(
+function expertRanges(
   source: Tensor,
   written: Tensor,
-  gone: ReadonlySet<string>,
+  removedIds: ReadonlySet<string>,
 ): (readonly [Range, Range])[] | undefined {
   const [count = 1, ...rest] = source.shape;
   const [left = 1, ...restWritten] = written.shape;
@@ -83,11 +83,11 @@ function rangesOf(
   }
   const [, block] = /^blk\.(\d+)\./.exec(source.name) ?? [];
   const size = source.length / count;
-  const kept = Array.from({ length: count }, (_, expert) => expert).filter(
-    (expert) => !gone.has(`block.${block}.expert.${expert}`),
+  const remaining = Array.from({ length: count }, (_, expert) => expert).filter(
+    (expert) => !removedIds.has(`block.${block}.expert.${expert}`),
   );
-  return kept.length === left
-    ? kept.map((expert, i) => [
+  return remaining.length === left
+    ? remaining.map((expert, i) => [
         { offset: source.offset + expert * size, length: size },
         { offset: written.offset + i * size, length: size },
       ])

@@ -35,7 +35,7 @@ const types = {
  * @param {TypeName} type
  * @returns {Tensor[]}
  */
-function tensorsOf(blocks, type) {
+function listTensors(blocks, type) {
   const { hidden, heads, keyValueHeads, headDim, experts, inner } = sizes;
   /** @type {(name: string, shape: number[], own?: TypeName | 'F32', value?: number) => Tensor} */
   const tensor = (name, shape, own = type, value) => ({
@@ -46,20 +46,20 @@ function tensorsOf(blocks, type) {
   return [
     tensor('token_embd', [vocabulary, hidden]),
     ...Array.from({ length: blocks }, (_, block) => {
-      const inBlock = (/** @type {string} */ name) => `blk.${block}.${name}`;
+      const blockName = (/** @type {string} */ name) => `blk.${block}.${name}`;
       return [
-        tensor(inBlock('attn_norm'), [hidden], 'F32', 1),
-        tensor(inBlock('attn_q'), [heads * headDim, hidden]),
-        tensor(inBlock('attn_k'), [keyValueHeads * headDim, hidden]),
-        tensor(inBlock('attn_v'), [keyValueHeads * headDim, hidden]),
-        tensor(inBlock('attn_output'), [hidden, heads * headDim]),
-        tensor(inBlock('attn_q_norm'), [headDim], 'F32', 1),
-        tensor(inBlock('attn_k_norm'), [headDim], 'F32', 1),
-        tensor(inBlock('ffn_norm'), [hidden], 'F32', 1),
-        tensor(inBlock('ffn_gate_inp'), [experts, hidden], 'F32'),
-        tensor(inBlock('ffn_gate_exps'), [experts, inner, hidden]),
-        tensor(inBlock('ffn_up_exps'), [experts, inner, hidden]),
-        tensor(inBlock('ffn_down_exps'), [experts, hidden, inner]),
+        tensor(blockName('attn_norm'), [hidden], 'F32', 1),
+        tensor(blockName('attn_q'), [heads * headDim, hidden]),
+        tensor(blockName('attn_k'), [keyValueHeads * headDim, hidden]),
+        tensor(blockName('attn_v'), [keyValueHeads * headDim, hidden]),
+        tensor(blockName('attn_output'), [hidden, heads * headDim]),
+        tensor(blockName('attn_q_norm'), [headDim], 'F32', 1),
+        tensor(blockName('attn_k_norm'), [headDim], 'F32', 1),
+        tensor(blockName('ffn_norm'), [hidden], 'F32', 1),
+        tensor(blockName('ffn_gate_inp'), [experts, hidden], 'F32'),
+        tensor(blockName('ffn_gate_exps'), [experts, inner, hidden]),
+        tensor(blockName('ffn_up_exps'), [experts, inner, hidden]),
+        tensor(blockName('ffn_down_exps'), [experts, hidden, inner]),
       ];
     }).flat(),
     tensor('output_norm', [hidden], 'F32', 1),
@@ -68,7 +68,7 @@ function tensorsOf(blocks, type) {
 }
 
 /** @param {Tensor} tensor */
-function bytesOf({ shape, type }) {
+function tensorBytes({ shape, type }) {
   const count = shape.reduce((product, size) => product * size, 1);
   return type === 'F32' ? 4 * count : (count / types[type].weights) * types[type].bytes;
 }
@@ -79,14 +79,14 @@ function bytesOf({ shape, type }) {
  * @param {TypeName} type
  */
 export async function writeMoeGguf(path, blocks, type) {
-  const tensors = tensorsOf(blocks, type);
+  const tensors = listTensors(blocks, type);
   const keys = headerKeys(blocks);
   let end = 0;
   const header = Buffer.concat([
     ...[Buffer.from('GGUF'), uint32(3), uint64(tensors.length), uint64(keys.length), ...keys],
     ...tensors.map((tensor) => {
       const begin = end;
-      end += aligned(bytesOf(tensor));
+      end += aligned(tensorBytes(tensor));
       const id = tensor.type === 'F32' ? 0 : types[tensor.type].id;
       const shape = [...tensor.shape].reverse().map(uint64);
       return Buffer.concat([
@@ -100,7 +100,7 @@ export async function writeMoeGguf(path, blocks, type) {
     await handle.write(header, 0, header.length, 0);
     for (const tensor of tensors) {
       await writeTensor(handle, tensor, position);
-      position += aligned(bytesOf(tensor));
+      position += aligned(tensorBytes(tensor));
     }
     await handle.truncate(position);
     await handle.sync();
@@ -115,7 +115,7 @@ export async function writeMoeGguf(path, blocks, type) {
  * @param {number} position
  */
 async function writeTensor(handle, tensor, position) {
-  const bytes = bytesOf(tensor);
+  const bytes = tensorBytes(tensor);
   const unit = tensor.type === 'F32' ? 4 : types[tensor.type].bytes;
   const chunk = Math.floor((8 << 20) / unit) * unit;
   for (let done = 0; done < bytes; done += chunk) {

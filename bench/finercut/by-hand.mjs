@@ -1,5 +1,5 @@
 /**
- * What a choice made by hand in the heatmap is expected to cost, against what it costs. Prints a Markdown table.
+ * Estimated and measured distance of a manual selection in the heatmap. Prints a Markdown table.
  *
  *     node bench/finercut/by-hand.mjs [MODEL] [--rounds 15] [--choices 8]
  *

@@ -10,7 +10,7 @@ import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 import { ChangeScorer } from '../../extension/core/tensornet/sensitivity/change-scorer';
 import { expectedDistance } from '../../webview/heatmap/curves/expected-distance';
 
-/** What is done to a round's removals, or to nothing: how many are taken back and how many are added. */
+/** Edits of a round's removals, or of none: how many are undone and how many are added. */
 const changes = [
   { change: 'two, of no round', back: 0, more: 2, isFree: true },
   { change: 'three, of no round', back: 0, more: 3, isFree: true },
@@ -24,7 +24,10 @@ const changes = [
   { change: 'two taken back', back: 2, more: 0 },
   { change: 'three taken back', back: 3, more: 0 },
 ];
-/** Of the sublayers that are left, those that cost least alone: nobody takes away what is shown as dear. */
+/**
+ * Number of remaining sublayers with the lowest cost from which edits choose: users don't remove
+ * what is shown as expensive.
+ */
 const tempting = 12;
 const memoryBytes = 2 ** 32;
 
@@ -48,7 +51,7 @@ async function main([file = '', text = '', choices = '']: readonly string[]): Pr
   const alone = (id: string): number => candidates[id]?.distance ?? Number.NaN;
   const order = profile.rounds.map(({ removed }) => removed);
   const random = seededRandom(0);
-  const some = (ids: readonly string[], count: number): string[] => {
+  const pick = (ids: readonly string[], count: number): string[] => {
     const left = [...ids];
     return Array.from({ length: count }, () =>
       left.splice(Math.floor(random() * left.length), 1),
@@ -60,12 +63,12 @@ async function main([file = '', text = '', choices = '']: readonly string[]): Pr
     const sums: number[] = [];
     const starts = order.flatMap((_, round) => (round % 2 === 1 ? [round + 1] : []));
     for (const rounds of isFree ? starts.map(() => 0) : starts) {
-      const gone = order.slice(0, rounds);
-      const left = Object.keys(candidates).filter((id) => !gone.includes(id));
+      const removedIds = order.slice(0, rounds);
+      const left = Object.keys(candidates).filter((id) => !removedIds.includes(id));
       const next = left.sort((a, b) => alone(a) - alone(b)).slice(0, tempting);
       for (let choice = 0; choice < Number(choices) && (isFree || back < rounds); choice++) {
-        const returned = some(gone, back);
-        const removed = [...gone.filter((id) => !returned.includes(id)), ...some(next, more)];
+        const returned = pick(removedIds, back);
+        const removed = [...removedIds.filter((id) => !returned.includes(id)), ...pick(next, more)];
         const truth = await trueDistance(removed);
         const known = { model: profile.model, profile, removed, narrowed: {}, candidates };
         expected.push(Math.log((expectedDistance(known) ?? Number.NaN) / truth));

@@ -2,10 +2,10 @@
 const nearTie = 1e-4;
 
 /**
- * Whether two searches agree, in words; `same` holds too where they part at a near tie.
+ * Sentence about the agreement of two searches; `same` is also true if they diverge at a near tie.
  * @param {import('./contenders.mjs').Result} result
  * @param {import('./contenders.mjs').Result} reference has every distance of every round
- * @param {number} [tolerance] relative, of the distances; without it they are only told
+ * @param {number} [tolerance] relative tolerance of the distances; without it they are only printed
  * @returns {{same: boolean, text: string}}
  */
 export function compare(result, reference, tolerance = Number.POSITIVE_INFINITY) {
@@ -28,7 +28,7 @@ export function compare(result, reference, tolerance = Number.POSITIVE_INFINITY)
 }
 
 /**
- * What an estimating search has in common with an exact one, in words.
+ * Sentence about the removals that an estimating search and an exact one share.
  * @param {import('./contenders.mjs').Result} result
  * @param {import('./contenders.mjs').Result} exact
  */

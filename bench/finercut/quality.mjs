@@ -1,6 +1,6 @@
 /**
  * The adaptive search against the exact one over several pieces of the calibration text: removals in
- * common, held-out perplexity once they are gone, and what each search ran. Prints a Markdown table.
+ * common, held-out perplexity without them, and what each search ran. Prints a Markdown table.
  *
  *     node bench/finercut/quality.mjs [MODEL] [--pieces 5] [--sequences 10] [--length 256]
  *         [--ratio 0.25 | --remove N] [--confidence C] [--keep FOLDER]
@@ -15,8 +15,8 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { say } from '../../scripts/lib/terminal.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { inFolder } from '../lib/folders.mjs';
-import { keptProfile } from '../lib/kept-profile.mjs';
-import { piecesOf } from '../lib/pieces.mjs';
+import { savedProfile } from '../lib/kept-profile.mjs';
+import { splitText } from '../lib/pieces.mjs';
 import { writePlan } from '../lib/write-plan.mjs';
 
 /** @typedef {{file: string, rounds: {removed: string, distance: number}[], search: any, surrogate?: any, cpuSeconds: number}} Found */
@@ -50,13 +50,13 @@ async function main() {
 async function compareIn(folder) {
   const rows = [];
   const ratios = [];
-  for (const [piece, text] of (await piecesOf(bundled, Number(options.pieces))).entries()) {
+  for (const [piece, text] of (await splitText(bundled, Number(options.pieces))).entries()) {
     const calibration = join(folder, `piece-${piece}.txt`);
     await writeFile(calibration, text);
     const exact = await find(folder, calibration, piece, 'exact');
     const adaptive = await find(folder, calibration, piece, 'adaptive');
-    const gone = new Set(exact.rounds.map(({ removed }) => removed));
-    const common = adaptive.rounds.filter(({ removed }) => gone.has(removed)).length;
+    const removedIds = new Set(exact.rounds.map(({ removed }) => removed));
+    const common = adaptive.rounds.filter(({ removed }) => removedIds.has(removed)).length;
     const [before, after] = [await perplexity(folder, exact), await perplexity(folder, adaptive)];
     ratios.push(after / before);
     rows.push([
@@ -99,7 +99,7 @@ async function compareIn(folder) {
 async function find(folder, calibration, piece, mode) {
   const file = join(folder, `piece-${piece}-${mode}.layerprofile.json`);
   const { confidence } = options;
-  const profile = await keptProfile(file, `piece ${piece + 1}, ${mode}`, [
+  const profile = await savedProfile(file, `piece ${piece + 1}, ${mode}`, [
     ...[model, ...amount, '--calibration', calibration, '--sequences', options.sequences],
     ...['--length', options.length, '--search', mode],
     ...(confidence === undefined || mode === 'exact' ? [] : ['--confidence', confidence]),

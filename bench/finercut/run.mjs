@@ -27,7 +27,7 @@ import { preparePython, prepareSmolLM2, smolLM2Source } from './python.mjs';
  */
 
 const results = fileURLToPath(new URL('RESULTS.md', import.meta.url));
-/** What float32 may change in a distance when several candidates share a run. */
+/** Error that float32 may cause in a distance when several candidates share a run. */
 const exactTolerance = 1e-5;
 
 const { values: options } = parseArgs({
@@ -163,7 +163,7 @@ async function race(task, contenders) {
     if (worst?.same === false && name !== 'Espalier, lazy') {
       failures.push(`${task.name}: ${name}: ${worst.text}`);
     }
-    const wholes = all.map((result, i) => wholeOf(result, adaptive?.[i]));
+    const wholes = all.map((result, i) => extrapolate(result, adaptive?.[i]));
     const ratio = median(
       wholes.map(({ seconds }, i) => seconds / (adaptive?.[i]?.seconds ?? Number.NaN)),
     );
@@ -196,7 +196,7 @@ async function race(task, contenders) {
  * @param {Result} result
  * @param {Result | undefined} adaptive
  */
-function wholeOf({ seconds, evaluations, rounds }, adaptive) {
+function extrapolate({ seconds, evaluations, rounds }, adaptive) {
   const all = adaptive?.naiveEvaluations;
   return all === undefined || rounds.length === adaptive?.rounds.length
     ? { seconds, evaluations }

@@ -1,5 +1,5 @@
 /**
- * How fast whole models read a text: SmolLM2-135M dense and compressed against transformers in float32, in turns, and
+ * Prefill speed of whole models: SmolLM2-135M dense and compressed against transformers in float32, in turns, and
  * a Llama shape of 1.1B parameters with random weights, dense and in int8. Prints Markdown and, from a quiet machine,
  * writes RESULTS.md; fails where both do not find the same perplexity. Needs 6 GB in the temporary folder.
  *
@@ -94,8 +94,8 @@ async function compareIn(folder, python, smolLM2) {
     read: async () =>
       (await json(python, [script, smolLM2, text, windowLength, batch, machine.cores])).value,
   });
-  const readings = await inTurns([1, 4].map(peer).concat(models.map(readerOf(text))));
-  const largeReadings = await inTurns(largeModels.map(readerOf(largeText)));
+  const readings = await readInTurns([1, 4].map(peer).concat(models.map(makeReader(text))));
+  const largeReadings = await readInTurns(largeModels.map(makeReader(largeText)));
   const [one, four, dense] = readings;
   if (one === undefined || four === undefined || dense === undefined) throw new Error('no row');
   const fastest = one.speed > four.speed ? one : four;
@@ -149,13 +149,13 @@ async function made(out, model, how) {
  * @param {string} text
  * @returns {(row: {label: string, model: string}) => Reader}
  */
-function readerOf(text) {
+function makeReader(text) {
   const how = ['--text', text, '--whole-text', '--length', windowLength, '--device', 'cpu'];
   return ({ label, model }) => ({ label, read: async () => espalier(['evaluate', model, ...how]) });
 }
 
 /** @param {readonly Reader[]} readers */
-async function inTurns(readers) {
+async function readInTurns(readers) {
   /** @type {Reading[][]} */
   const readings = readers.map(() => []);
   for (let round = 0; round < Number(options.rounds); round++) {

@@ -1,4 +1,4 @@
-// What run.mjs needs of the core, bundled by it.
+// // Functions of the core that run.mjs needs. run.mjs bundles this file.
 import { loadTokenizer } from '../../extension/core/data/tokenizer';
 import { readHeldOut } from '../../extension/core/evaluate/held-out';
 import { unattended } from '../../extension/core/jobs/job';
@@ -43,7 +43,7 @@ export async function compareWithLlama(path: string, file: string): Promise<Comp
   const ownIds = tokenizer.encodePlain(sample);
   const executor = new LayeredExecutor(model, limits.device, limits.memoryBytes);
   try {
-    const ours = await logitsOf(executor, ids);
+    const ours = await computeLogits(executor, ids);
     return {
       ...compareLogits(ours, theirs.logits, ids.length),
       sameTokens: ownIds.join() === theirs.textTokens.join(),
@@ -54,7 +54,7 @@ export async function compareWithLlama(path: string, file: string): Promise<Comp
 }
 
 /** Logits of all positions, [ids, vocabulary]. */
-async function logitsOf(executor: LayeredExecutor, ids: Int32Array): Promise<Float32Array> {
+async function computeLogits(executor: LayeredExecutor, ids: Int32Array): Promise<Float32Array> {
   let state = await executor.embed(ids);
   for (const index of executor.model.summary.sublayers.keys()) {
     [state = state] = await executor.run(index, [state]);

@@ -111,7 +111,7 @@ function fileIn(folder, { files }) {
 }
 
 /**
- * How many tensors get each type.
+ * Number of tensors of each type.
  * @param {Readonly<Record<string, string>>} types
  */
 function describe(types) {

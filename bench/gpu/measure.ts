@@ -20,9 +20,9 @@ const sublayers = [0, 1];
 const states = 8;
 
 /**
- * Evaluations of a sublayer by the executor, several states together and one alone, and the same products
- * alone, whose inputs are made on the device and of whose outputs it keeps all but their largest. Bytes are what
- * goes over main memory in one evaluation.
+ * Evaluations of a sublayer by the executor, for several states together and for one, and the same
+ * matmuls alone, with inputs and outputs on the device except for the largest value. Bytes are
+ * those transferred through main memory in one evaluation.
  */
 async function measure(device: DeviceName, path: string, tokens: number): Promise<unknown> {
   const traffic = watchTraffic();
@@ -56,7 +56,7 @@ async function measure(device: DeviceName, path: string, tokens: number): Promis
   return { ...times, bytes: traffic.bytes / count };
 }
 
-/** The block's linear layers as plain products of so many rows. */
+/** The block's linear layers as plain matmuls of `rows` rows. */
 function products(model: LayeredModel, rows: number): GraphBuilder {
   const graph = new GraphBuilder('products');
   const value = graph.input('value', DataType.FLOAT, [1, 1]);

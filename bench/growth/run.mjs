@@ -1,5 +1,5 @@
 /**
- * How the default search grows with blocks and with tokens: Llama-shaped models of random weights, a quarter of
+ * Time of the default search by number of blocks and tokens: Llama-shaped models of random weights, a quarter of
  * their sublayers removed. Prints a Markdown table and, from a quiet machine, writes it to RESULTS.md. Takes six minutes.
  *
  *     node bench/growth/run.mjs [--quick]
@@ -23,7 +23,7 @@ const shape = {
   ...{ hidden: 256, inner: 768, heads: 4, keyValueHeads: 2, headDim: 64, vocabulary: 8192 },
 };
 const sequences = 6;
-/** What grows, the other held at its middle. */
+/** Values of the variable that grows; the other has its middle value. */
 const cases = options.quick
   ? [{ blocks: 4, length: 8 }]
   : [

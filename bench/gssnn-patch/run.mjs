@@ -1,5 +1,5 @@
 /**
- * Where a symbolic patch helps: `espalier patch` for every sublayer of a model, held against what is simpler. Writes
+ * Benefit of symbolic patches: `espalier patch` for every sublayer of a model, compared with simpler replacements. Writes
  * RESULTS.md. Sublayers that are done are kept in --keep, and taken from there when the bench goes on.
  *
  *     npm run build
@@ -67,8 +67,8 @@ async function main() {
  * @returns {Promise<Patched>}
  */
 async function patched(sublayer) {
-  const kept = join(keep, `${sublayer}.json`);
-  if (existsSync(kept)) return JSON.parse(await readFile(kept, 'utf8'));
+  const savedFile = join(keep, `${sublayer}.json`);
+  if (existsSync(savedFile)) return JSON.parse(await readFile(savedFile, 'utf8'));
   const out = join(keep, sublayer);
   const started = performance.now();
   const args = ['patch', options.model, '--sublayer', sublayer, '--calibration', options.text];
@@ -76,7 +76,7 @@ async function patched(sublayer) {
   const { accepted, standings } = await espalier(all);
   const seconds = (performance.now() - started) / 1000;
   const result = { sublayer, accepted, standings, seconds };
-  await writeFile(kept, JSON.stringify(result));
+  await writeFile(savedFile, JSON.stringify(result));
   say(dim(`${sublayer}: ${accepted ? 'accepted' : 'not accepted'}, ${seconds.toFixed(0)} s`));
   return result;
 }

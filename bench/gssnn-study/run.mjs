@@ -1,5 +1,5 @@
 /**
- * What choosing a graph does to how a network generalizes (arXiv 2303.03340 at the size of one machine): the
+ * Effect of the choice of graph on generalization (arXiv 2303.03340 at the size of one machine): the
  * baseline, a head of as many parameters, random graphs and synthesized graphs, on RAVEN-like data with and
  * without the type that tells the label. Prints Markdown tables and writes them to RESULTS.md. Not a timing:
  * run it with nice.

@@ -1,5 +1,5 @@
 /**
- * Trains the networks of one arm of the study in this process and prints what came of them as JSON:
+ * Trains the networks of one arm of the study in this process and prints the results as JSON:
  *
  *     node dist/bench-gssnn-study.cjs faithful|balanced ARM SEEDS JOURNAL
  *
@@ -32,12 +32,12 @@ import { stepKey } from '../../extension/core/training/dropout';
 interface Entry {
   readonly seed: number;
   readonly model: number;
-  /** Of a graph that a search has found. */
+  /** Program of a graph found by a search. */
   readonly program?: string;
   readonly metrics: NetworkMetrics;
 }
 
-/** What came of the networks of one kind. */
+/** Results of the networks of one kind. */
 interface Row {
   readonly name: string;
   readonly networks: number;
@@ -97,7 +97,7 @@ class Bench {
 }
 
 /** Graphs of 2 to 7 nodes, as the search finds them; up to 3 edges more than a tree has. */
-function headOf(key: number): Head {
+function makeHead(key: number): Head {
   if (arm === 'random') {
     const random = seededRandom(key);
     const nodes = 2 + Math.floor(random() * 6);
@@ -113,11 +113,11 @@ async function controls(bench: Bench): Promise<Row[]> {
     const metrics: NetworkMetrics[] = [];
     for (let model = 0; model < budget; model++) {
       const key = stepKey(seed, model);
-      metrics.push(await bench.train(headOf(key), key, { seed, model }));
+      metrics.push(await bench.train(makeHead(key), key, { seed, model }));
     }
     runs.push(metrics);
   }
-  return [rowOf(arm, runs)];
+  return [makeRow(arm, runs)];
 }
 
 /** An evolution for each seed; a row for each iteration. */
@@ -138,14 +138,14 @@ async function synthesized(bench: Bench): Promise<Row[]> {
     evolutions.push(iterations);
   }
   return [0, 1, 2].map((iteration) =>
-    rowOf(
+    makeRow(
       `synthesized, iteration ${iteration + 1}`,
       evolutions.map((records) => records[iteration]?.models.map(({ metrics }) => metrics) ?? []),
     ),
   );
 }
 
-function rowOf(name: string, runs: readonly (readonly NetworkMetrics[])[]): Row {
+function makeRow(name: string, runs: readonly (readonly NetworkMetrics[])[]): Row {
   const all = runs.flat();
   const [trains, tests] = [all.map(({ train }) => train), all.map(({ test }) => test)];
   const selected = runs.map((run) =>

@@ -27,7 +27,10 @@ const libraries: Readonly<Record<string, () => Library>> = {
   archived: () => withUniformWeights(archivedLibrary().entries),
 };
 
-/** What one process does: `explore LIBRARY PROGRAMS`, `textbook LIBRARY PROGRAMS`, `compress PROGRAMS` or `enumerate SIZE`. */
+/**
+ * Task of a process: `explore LIBRARY PROGRAMS`, `textbook LIBRARY PROGRAMS`, `compress PROGRAMS`
+ * or `enumerate SIZE`.
+ */
 async function measure([what, ...rest]: readonly string[]): Promise<object> {
   const [name = '', count = '0'] = rest;
   if (what === 'compress') {

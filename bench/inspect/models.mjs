@@ -45,7 +45,7 @@ export const llama8b = {
   ],
 };
 
-/** A mixture of 256 experts per layer in the sizes of DeepSeek-V3, of a family that is not known here. */
+/** A model with 256 experts per layer in the sizes of DeepSeek-V3, of an unknown architecture. */
 export const experts = {
   name: 'mixture of 256 experts, 61 layers',
   shards: 163,

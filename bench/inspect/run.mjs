@@ -1,5 +1,6 @@
-// Measures how fast a model's structure is there, and in how much memory: npm run build && node bench/inspect/run.mjs
-// Each run forks the inspector anew, as the editor does for the first model that is looked at, and asks it a second time.
+// // Measures the time and memory until a model's structure is known: npm run build && node
+// bench/inspect/run.mjs Each run forks a new inspector, as the editor does for the first model that
+// it opens, and asks it a second time.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -38,9 +39,9 @@ async function measure(model) {
   const second = performance.now() - again;
   const megabytes = await peakMegabytes(child.pid);
   connection.dispose();
-  const gone = once(child, 'exit');
+  const exited = once(child, 'exit');
   child.kill();
-  await gone;
+  await exited;
   const { totals, understood } = description;
   return { first, second, megabytes, tensors: totals.tensors, understood: understood.by };
 }

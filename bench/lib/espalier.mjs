@@ -24,7 +24,8 @@ export async function espalier(args) {
 }
 
 /**
- * What the default search for a quarter of a model's sublayers ran, on the bundled calibration text.
+ * Statistics of the default search for a quarter of a model's sublayers, on the bundled calibration
+ * text.
  * @param {string} model
  * @param {{device: string, sequences: number, length: number, out: string}} options
  */

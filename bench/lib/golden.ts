@@ -1,4 +1,4 @@
-// What other tools compute of a tiny model, and how far a model is from it.
+// // Golden outputs of tiny models from other tools, and a model's error against them.
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { ExampleValue, ModelInput } from '../../extension/core/models/model-input';
@@ -6,7 +6,7 @@ import { openModel } from '../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 import { targetStartId } from '../../extension/core/models/example';
 
-/** Floats in a file beside the document that names it, or integers in the document itself. */
+/** Floats in a file next to the document that names it, or integers in the document itself. */
 type Stored =
   | { readonly file: string; readonly shape: readonly number[] }
   | { readonly values: readonly number[]; readonly shape: readonly number[] };
@@ -29,7 +29,7 @@ export interface Golden {
   readonly output: Float32Array;
 }
 
-/** Where models are run. */
+/** Device and memory limit of the models. */
 export const limits = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
 
 /** @param document a golden.json, or NAME.json of a NAME.gguf, whose outputs are in NAME.bin */
@@ -63,7 +63,7 @@ export async function readGolden(document: string): Promise<Golden> {
             ),
           )
         : ids.map((source, row) =>
-            targets?.[row] === undefined ? Int32Array.from(source) : pairOf(source, targets[row]),
+            targets?.[row] === undefined ? Int32Array.from(source) : makePair(source, targets[row]),
           ),
     output: await floats(output),
   };
@@ -81,25 +81,25 @@ function idRows({ values, shape }: Extract<Stored, { values: unknown }>): Exampl
   const [batch = 1, ...rest] = shape;
   const size = values.length / batch;
   return Array.from({ length: batch }, (_, row) =>
-    idsOf(values.slice(row * size, (row + 1) * size), [1, ...rest]),
+    idTensor(values.slice(row * size, (row + 1) * size), [1, ...rest]),
   );
 }
 
-function idsOf(ids: readonly number[], dims = [1, ids.length]): ExampleValue {
+function idTensor(ids: readonly number[], dims = [1, ids.length]): ExampleValue {
   return { dtype: 'I64', dims, data: BigInt64Array.from(ids, BigInt) };
 }
 
 /** A source and its target. */
-function pairOf(source: readonly number[], target: readonly number[]): ModelInput {
+function makePair(source: readonly number[], target: readonly number[]): ModelInput {
   return {
-    input_ids: idsOf(source),
-    attention_mask: idsOf(source.map(() => 1)),
-    decoder_input_ids: idsOf(target),
+    input_ids: idTensor(source),
+    attention_mask: idTensor(source.map(() => 1)),
+    decoder_input_ids: idTensor(target),
   };
 }
 
 /** Outputs of all inputs, one after the other, without some sublayers. A text is source and target of an encoder–decoder model. */
-export async function outputOf(
+export async function runModel(
   path: string,
   inputs: readonly ModelInput[],
   removed: readonly string[] = [],
@@ -112,7 +112,7 @@ export async function outputOf(
     const outputs: Float32Array[] = [];
     for (const input of inputs) {
       const isText = targetStartId(model) !== undefined && input instanceof Int32Array;
-      let state = await executor.embed(isText ? pairOf([...input], [...input]) : input);
+      let state = await executor.embed(isText ? makePair([...input], [...input]) : input);
       for (const [index, { id }] of model.summary.sublayers.entries()) {
         [state = state] = removed.includes(id)
           ? await executor.skip(index, [state])
@@ -139,5 +139,5 @@ export function errorBetween(actual: Float32Array, expected: Float32Array): numb
   return difference / scale;
 }
 
-export const reasonOf = (error: unknown): string =>
+export const errorReason = (error: unknown): string =>
   error instanceof Error ? error.message : 'unknown';

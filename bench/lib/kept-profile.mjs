@@ -13,11 +13,11 @@ import { json } from './json.mjs';
  * @param {string} [searched] a kept profile of the same search, which is only refined
  * @returns {Promise<any>} the profile, with the processor time that it took
  */
-export async function keptProfile(file, name, args, searched) {
+export async function savedProfile(file, name, args, searched) {
   const known = `${file}.cpu`;
   if (!existsSync(known)) {
     if (searched !== undefined) await copyFile(searched, file);
-    // By default GGUF files that lose whole blocks alone are searched by blocks.
+    // // By default, GGUF files from which only whole blocks can be removed are searched by blocks.
     const units = ['--granularity', 'sublayer'];
     const how = [...units, '--json', '--no-baselines', '--device', 'cpu', '--out', file];
     const { cpuSeconds } = await json(process.execPath, [cli, 'profile', ...args, ...how]);

@@ -43,9 +43,9 @@ export class Machine {
     const processor = cpus()[0]?.model.trim() ?? 'unknown processor';
     const memory = Math.round(totalmem() / 2 ** 30);
     const versions = [
-      `Espalier ${await versionOf('package.json')}`,
+      `Espalier ${await packageVersion('package.json')}`,
       `Node ${process.versions.node}`,
-      `ONNX Runtime ${await versionOf('node_modules/onnxruntime-node/package.json')}`,
+      `ONNX Runtime ${await packageVersion('node_modules/onnxruntime-node/package.json')}`,
       ...(torch === undefined ? [] : [`PyTorch ${torch}`]),
       ...(transformers === undefined ? [] : [`transformers ${transformers}`]),
     ];
@@ -80,7 +80,7 @@ export class Machine {
     else if (write) await writeFile(file, whole);
   }
 
-  /** Whether times mean something so far, and what to say of it. */
+  /** True if the times so far are meaningful, with a message. */
   async verdict() {
     const share = await this.othersShare();
     return share === undefined
@@ -160,6 +160,6 @@ function sum(values) {
 }
 
 /** @param {string} file */
-async function versionOf(file) {
+async function packageVersion(file) {
   return JSON.parse(await readFile(join(root, file), 'utf8')).version;
 }

@@ -2,7 +2,7 @@
 export interface Task {
   readonly name: string;
   readonly run: () => Promise<unknown>;
-  /** What one run does, for the milliseconds of one. */
+  /** Number of items that one run processes, to compute the milliseconds of one. */
   readonly count: number;
 }
 

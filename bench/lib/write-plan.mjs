@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 /**
- * Writes the plan of a search. Not by the command, which refuses what cannot be written: GGUF files lose whole
- * blocks alone.
+ * Writes the plan of a search. The command would refuse plans that can't be written: only whole
+ * blocks can be removed from GGUF files.
  * @param {string} file
  * @param {string} model
  * @param {readonly {removed: string}[]} rounds

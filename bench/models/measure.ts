@@ -16,21 +16,24 @@ import { openModelFiles } from '../../extension/core/models/open-model';
 import type { AnyModel, OpenedModel } from '../../extension/core/models/opened-model';
 import type { ModelSummary } from '../../extension/core/models/model-summary';
 import { writeModel } from '../../extension/core/pipelines/write-model';
-import { errorBetween, limits, outputOf, readGolden, reasonOf } from '../lib/golden';
+import { errorBetween, limits, runModel, readGolden, errorReason } from '../lib/golden';
 import type { Golden } from '../lib/golden';
 
-/** What a model was written without, and how far the opened result is from the source without it. */
+/**
+ * Removed parts of a written model, and the error of the reopened result against the source without
+ * them.
+ */
 export interface Written {
   /** Single sublayers where the target can express that, or else a block, or else nothing. */
   readonly without: 'sublayers' | 'block' | 'nothing';
   readonly error: number;
-  /** What it may be, where the format rounds or computes otherwise; 1e-4 when absent. */
+  /** Tolerance for formats that round or compute differently; 1e-4 if absent. */
   readonly tolerance?: number;
   /** The architecture of a GGUF file. */
   readonly as?: string;
 }
 
-/** What tells families of one `model_type` apart, as they are declared. */
+/** Fields that distinguish families of one `model_type`, as declared. */
 type Telling = Pick<EncoderArchitecture, 'matchingFields' | 'headClasses'>;
 
 export interface Row extends Telling {
@@ -38,23 +41,23 @@ export interface Row extends Telling {
   /** `model_type` as the families are declared, or the architecture of a GGUF file. */
   readonly family?: string;
   readonly kind?: AnyModel['kind'] | 'gguf';
-  /** How far the output is from that of transformers. */
+  /** Error of the output against transformers. */
   readonly error?: number;
-  /** By format and layout, where it has several. */
+  /** By format and layout, if the format has several. */
   readonly written?: Readonly<Record<string, Written>>;
   readonly failure?: string;
 }
 
-async function architectureOf(file: string): Promise<string> {
+async function readArchitecture(file: string): Promise<string> {
   const name = (await readGgufHeader(file)).metadata.get('general.architecture');
   return typeof name === 'string' ? name : '';
 }
 
-/** What may be left out, the most telling first: single sublayers, a block, nothing. */
-function cutsOf({ sublayers }: ModelSummary): [Written['without'], string[]][] {
+/** Possible removals, the most informative first: single sublayers, a block, nothing. */
+function listCuts({ sublayers }: ModelSummary): [Written['without'], string[]][] {
   const ids = sublayers.map(({ id }) => id);
   const blocks = [...new Set(sublayers.map(({ block }) => block))].reverse();
-  // The last of the first block, and the first behind it.
+  // // The last sublayer of the first block, and the first one after it.
   const second = sublayers.findIndex(({ block }) => block !== sublayers[0]?.block);
   const singles = second === -1 ? ids.slice(-1) : ids.slice(second - 1, second + 1);
   const isWhole = blocks.length === ids.length;
@@ -75,7 +78,7 @@ async function write(
   { format, layout, refuse }: OutputOption,
   out: string,
 ): Promise<{ readonly result: Written; readonly removed: readonly string[] } | undefined> {
-  for (const [without, removed] of cutsOf(opened.summary)) {
+  for (const [without, removed] of listCuts(opened.summary)) {
     if (removed.length === 0 ? format === opened.format : opened.summary.fixed !== undefined) {
       continue;
     }
@@ -90,21 +93,21 @@ async function write(
       const { relativeError: error, tolerance } = verification;
       const bound = tolerance === 1e-4 ? {} : { tolerance };
       const file = (await readdir(out)).find((name) => name.endsWith('.gguf'));
-      const as = file === undefined ? {} : { as: await architectureOf(join(out, file)) };
+      const as = file === undefined ? {} : { as: await readArchitecture(join(out, file)) };
       return { result: { without, error, ...bound, ...as }, removed };
     }
   }
   return undefined;
 }
 
-async function familyOf({
+async function findFamily({
   family,
   headers,
   model,
   path,
 }: OpenedModel): Promise<Pick<Row, 'family' | 'kind' | keyof Telling>> {
   if (headers.format === 'gguf') {
-    return { family: await architectureOf(path), kind: 'gguf' };
+    return { family: await readArchitecture(path), kind: 'gguf' };
   }
   const { architecture } = model.summary;
   const tower = family.kind === 'decoder' ? family.architecture.textType : undefined;
@@ -117,11 +120,11 @@ async function familyOf({
   };
 }
 
-/** What is found of a model and, where it was written as another family, of the result. */
+/** Results of a model and, if it was written as another family, of that result. */
 async function measure(source: string, golden: Golden, work: string): Promise<Row[]> {
   const opened = await openModelFiles(source);
-  const family = await familyOf(opened);
-  const error = errorBetween(await outputOf(source, golden.inputs), golden.output);
+  const family = await findFamily(opened);
+  const error = errorBetween(await runModel(source, golden.inputs), golden.output);
   const written: Record<string, Written> = {};
   const others: Row[] = [];
   for (const option of writeSource(opened).options) {
@@ -131,7 +134,7 @@ async function measure(source: string, golden: Golden, work: string): Promise<Ro
     if (found !== undefined) {
       written[[option.format, option.layout].join(' ').trim()] = found.result;
       if (option.format === 'safetensors' && option.layout === 'deci' && dirname(source) !== work) {
-        const output = await outputOf(source, golden.inputs, found.removed);
+        const output = await runModel(source, golden.inputs, found.removed);
         const deci = join(work, `${basename(source)} as deci`);
         await rename(out, deci);
         others.push(...(await measure(deci, { ...golden, output }, work)));
@@ -148,7 +151,7 @@ async function measureFile(source: string, work: string): Promise<Row[]> {
       : join(source, 'golden.json');
     return await measure(source, await readGolden(document), work);
   } catch (error) {
-    return [{ source, failure: reasonOf(error) }];
+    return [{ source, failure: errorReason(error) }];
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * What every declared family can do, measured on a tiny random model each: opened, run against transformers, written without
+ * Capabilities of every declared family, measured on a tiny random model each: opened, run against transformers, written without
  * sublayers or a block in every way that it can be, and opened again. Writes results.json, from which scripts/generate.mjs makes
  * docs/reference/models.md. Models are those of test/fixtures; the others are made first, in the user's cache folder.
  *
@@ -28,7 +28,7 @@ const tinyModels = join(fixtures, 'tiny_models.py');
 /** Folders of test/fixtures that hold a model each, and those of GGUF files. */
 const folders = ['models', 'families', 'encoders', 'seq2seq', 'stages', 'quantized'];
 const files = ['gguf', 'gguf-encoders', 'gguf-t5'];
-/** What test/fixtures has no model of, by the task of tiny_models.py. */
+/** Models that test/fixtures lacks, by the task of tiny_models.py. */
 const others = {
   causal:
     'apertus1p5_text aria_text axk1 bart bert-generation bigbird_pegasus blenderbot flint git llama-wide marian mbart mimo_v2_flash-unbiased mvp openai-gpt pegasus plbart sarvam_mla trocr xglm',
@@ -71,7 +71,7 @@ async function main(asked) {
     const rows = parts.flat().map((line) => JSON.parse(line));
     for (const { source, failure } of rows) if (failure !== undefined) say(`${source}: ${failure}`);
     const known = asked.length === 0 ? [] : await modelResults();
-    await writeFile(resultsFile, text([...known, ...rows.flatMap(resultOf)]));
+    await writeFile(resultsFile, text([...known, ...rows.flatMap(makeResult)]));
     process.exitCode = rows.some(({ failure }) => failure !== undefined) ? 1 : 0;
   } finally {
     await rm(work, { recursive: true });
@@ -117,7 +117,7 @@ async function made() {
  * @param {Row} row
  * @returns {ModelResult[]}
  */
-function resultOf({ source, kind, family, matchingFields, headClasses, error, written = {} }) {
+function makeResult({ source, kind, family, matchingFields, headClasses, error, written = {} }) {
   if (kind === undefined || family === undefined || error === undefined) return [];
   const targets = Object.entries(written).map(([target, found]) => [
     target,
@@ -125,9 +125,9 @@ function resultOf({ source, kind, family, matchingFields, headClasses, error, wr
   ]);
   return [
     {
-      // What is undefined is left out as JSON is written.
+      // // JSON omits undefined fields.
       ...{
-        model: nameOf(source),
+        model: modelName(source),
         kind,
         family,
         matchingFields,
@@ -161,7 +161,7 @@ function isKnown(source) {
 }
 
 /** @param {string} source */
-function nameOf(source) {
+function modelName(source) {
   const name = relative(fixtures, source).replaceAll('\\', '/');
   return name.startsWith('..') ? `tiny_models.py ${basename(source)}` : name;
 }

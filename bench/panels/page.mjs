@@ -8,7 +8,9 @@ import { root } from '../../scripts/lib/repository.mjs';
 /** @type {Record<string, string>} */
 const contentTypes = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
 
-/** It tells the state when the panel is ready. Not typed, since Node knows no page. */
+/**
+ * Sends the state when the panel is ready. Untyped, because Node's types don't include the page.
+ */
 const page = (/** @type {string} */ panel, /** @type {string} */ catalogue) => `<!doctype html>
 <meta charset="utf-8">
 <meta name="catalogue" content="${catalogue}">
@@ -47,7 +49,7 @@ const page = (/** @type {string} */ panel, /** @type {string} */ catalogue) => `
 </script>`;
 
 /** @param {string} name */
-const typeOf = (name) => contentTypes[extname(name)] ?? 'text/html';
+const contentType = (name) => contentTypes[extname(name)] ?? 'text/html';
 
 /** @param {string} language */
 const readCatalogue = async (language) => {
@@ -80,7 +82,7 @@ export async function openPage(context, panel, language) {
     const name = basename(request.url ?? '');
     const body = name === '' ? Promise.resolve(page(panel, catalogue)) : readBundle(name);
     body.then(
-      (text) => response.setHeader('content-type', typeOf(name)).end(text),
+      (text) => response.setHeader('content-type', contentType(name)).end(text),
       () => response.writeHead(404).end(),
     );
   });

@@ -1,5 +1,6 @@
-// Measures panels in Chromium: npm run package && node bench/panels/run.mjs
-// From a frame that is there, with a document that the host knows, to its first paint; and the longest task after, while it is told of changes and scrolled.
+// // Measures panels in Chromium: npm run package && node bench/panels/run.mjs The time from an
+// existing frame and a loaded document to the first paint, and the longest task afterwards, during
+// updates and scrolling.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';

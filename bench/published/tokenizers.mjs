@@ -19,7 +19,7 @@ import { joinedGemma, llamaCppFolder, unzippedMiniLM } from './models.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 
-/** What tokenizers treat in different ways, by what it is. */
+/** Texts that tokenizers treat differently, by the difficulty. */
 const difficult = {
   empty: '',
   'one space': ' ',

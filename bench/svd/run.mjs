@@ -26,7 +26,7 @@ import { Machine } from '../lib/machine.mjs';
 const here = fileURLToPath(new URL('.', import.meta.url));
 const program = join(root, 'dist', 'bench-svd.cjs');
 const script = join(here, 'pytorch.py');
-/** How much larger than ours the peer's error may be, as a share of it: that of rounding. */
+/** Relative amount by which the peer's error may exceed ours, due to rounding. */
 const slack = 1e-4;
 
 const { values: options } = parseArgs({

@@ -52,7 +52,7 @@ const block = (): Layer[] => [
   residual(sequential([layerNorm(), dense(512), activation('gelu'), dense(128)])),
 ];
 
-/** The same models stand in pytorch.py. */
+/** The same models are defined in pytorch.py. */
 const tasks: Readonly<Record<string, Task>> = {
   mlp: {
     input: { name: 'x', shape: ['batch', 784] },

@@ -18,7 +18,7 @@ const alignment = 32;
  * @param {number} blocks
  * @returns {Tensor[]}
  */
-function tensorsOf(blocks) {
+function listTensors(blocks) {
   const small = (hidden / heads) * keyValueHeads;
   return [
     {
@@ -51,7 +51,7 @@ function tensorsOf(blocks) {
 }
 
 /** @param {Tensor} tensor */
-function bytesOf({ shape }) {
+function tensorBytes({ shape }) {
   return elementBytes * shape.reduce((product, size) => product * size, 1);
 }
 
@@ -63,7 +63,7 @@ function bytesOf({ shape }) {
  */
 export async function writeFolder(folder, blocks, shards) {
   await mkdir(folder, { recursive: true });
-  const tensors = tensorsOf(blocks);
+  const tensors = listTensors(blocks);
   const perShard = Math.ceil(tensors.length / shards);
   /** @type {Record<string, string>} */
   const weightMap = {};
@@ -108,7 +108,7 @@ export async function writeFolder(folder, blocks, shards) {
  * @param {number} blocks
  */
 export async function writeGgufFile(path, blocks) {
-  const tensors = tensorsOf(blocks);
+  const tensors = listTensors(blocks);
   const text = (/** @type {string} */ value) =>
     Buffer.concat([uint64(value.length), Buffer.from(value)]);
   /** @type {[string, number | string][]} */
@@ -130,7 +130,7 @@ export async function writeGgufFile(path, blocks) {
     Buffer.concat([text('llama.attention.layer_norm_rms_epsilon'), uint32(6), epsilon]),
     ...tensors.map((tensor) => {
       const begin = end;
-      end += Math.ceil(bytesOf(tensor) / alignment) * alignment;
+      end += Math.ceil(tensorBytes(tensor) / alignment) * alignment;
       return Buffer.concat([
         text(tensor.ggufName), uint32(tensor.shape.length), ...[...tensor.shape].reverse().map(uint64), uint32(1), uint64(begin),
       ]);

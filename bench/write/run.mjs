@@ -109,9 +109,9 @@ async function measure(script, name, source, format, removed) {
     const copy = join(folder, 'copy');
     const started = performance.now();
     execFileSync('cp', ['-r', out, copy]);
-    execFileSync('sync', await filesOf(copy));
+    execFileSync('sync', await listFiles(copy));
     const copied = (performance.now() - started) / 1000;
-    results.push({ ...JSON.parse(printed.toString()), copied, bytes: await sizeOf(out) });
+    results.push({ ...JSON.parse(printed.toString()), copied, bytes: await totalSize(out) });
     await rm(out, { recursive: true });
     await rm(copy, { recursive: true });
   }
@@ -125,13 +125,13 @@ async function measure(script, name, source, format, removed) {
 }
 
 /** @param {string} path */
-async function filesOf(path) {
+async function listFiles(path) {
   return (await readdir(path)).map((name) => join(path, name));
 }
 
 /** @param {string} path */
-async function sizeOf(path) {
-  const files = await filesOf(path);
+async function totalSize(path) {
+  const files = await listFiles(path);
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   return sizes.reduce((sum, size) => sum + size, 0);
 }

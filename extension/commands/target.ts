@@ -1,6 +1,6 @@
 import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import { modelPathOfPlan } from '../core/plans/plan';
+import { plannedModelPath } from '../core/plans/plan';
 import { UserError } from '../core/user-error';
 import { isPlan, isProfile } from '../services/documents/documents';
 import { isModelFile } from '../services/documents/model-file';
@@ -56,7 +56,7 @@ async function targetOf(uri: Uri, { documents }: Services): Promise<Target> {
   }
   const path = uri.fsPath;
   if (isPlan(path)) {
-    return { model: modelPathOfPlan(await documents.read('plan', path), path), plan: path };
+    return { model: plannedModelPath(await documents.read('plan', path), path), plan: path };
   }
   if (isProfile(path)) {
     return { model: (await documents.read('layerProfile', path)).model.path, profile: path };

@@ -2,7 +2,7 @@ import { getLocation } from 'jsonc-parser';
 import { Hover, l10n, languages, MarkdownString } from 'vscode';
 import type { Disposable, HoverProvider, LogOutputChannel, Position, TextDocument } from 'vscode';
 import { formatBytes, formatCount, formatPercent } from '../core/format';
-import { parametersOf, topicOf } from '../core/inspect/config-accounts';
+import { topicParameters, configTopic } from '../core/inspect/config-accounts';
 import type { ConfigTopic } from '../core/inspect/config-accounts';
 import type { ModelDescription } from '../core/inspect/model-description';
 import type { Inspector } from '../services/sessions/explorer-session';
@@ -29,7 +29,7 @@ export class ConfigHover implements HoverProvider, Disposable {
     const text = document.getText();
     const { path } = getLocation(text, document.offsetAt(position));
     const field = path.at(-1);
-    const topic = typeof field === 'string' ? topicOf(field) : undefined;
+    const topic = typeof field === 'string' ? configTopic(field) : undefined;
     // Most config.json files of this world are not of models.
     if (topic === undefined || !/"model_type"\s*:/.test(text)) {
       return undefined;
@@ -50,7 +50,7 @@ export class ConfigHover implements HoverProvider, Disposable {
 }
 
 function accountOf(topic: ConfigTopic, model: ModelDescription): string {
-  const parameters = parametersOf(topic, model);
+  const parameters = topicParameters(topic, model);
   const { totals } = model;
   return parameters === undefined || totals.parameters === 0
     ? ''

@@ -1,7 +1,7 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
 import { documentGlob } from '../core/document-names';
-import { modelPathOfPlan } from '../core/plans/plan';
+import { plannedModelPath } from '../core/plans/plan';
 import type { Plan } from '../core/plans/plan';
 import { commandIds } from '../services/command-ids';
 import type { Documents } from '../services/documents/documents';
@@ -58,7 +58,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
   }
 
   async #summary(plan: Plan, path: string): Promise<string> {
-    const model = await this.#models.summary(modelPathOfPlan(plan, path));
+    const model = await this.#models.summary(plannedModelPath(plan, path));
     const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
     const { parameters } = selectionCost(removed, model);
     const compressed = plan.compress?.length ?? 0;

@@ -25,7 +25,7 @@ const translate: Translate = l10n.t;
 
 type Given = Readonly<Record<string, unknown>>;
 
-/** What is asked of an operation, and the name of what it works on. */
+/** Request to an operation, and the name of the model or dataset. */
 interface Asked {
   readonly id: OperationId;
   readonly request: object;

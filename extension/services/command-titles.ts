@@ -12,5 +12,5 @@ export function commandTitle(name: CommandName): string {
   return (typeof title === 'string' ? title : title.value).replace(/…$/, '');
 }
 
-/** In English a text; in another language beside what it was translated from. */
+/** A text in English; in other languages, the text and its original. */
 type Title = string | { readonly value: string; readonly original: string };

@@ -1,7 +1,10 @@
 import process from 'node:process';
 import { Uri } from 'vscode';
 
-/** How the command line is started: by the runtime of the editor, so that no Node has to be there. */
+/**
+ * Command that starts the command line with the editor's own runtime, so that Node needn't be
+ * installed.
+ */
 export const ownCommandLine = (
   extensionUri: Uri,
 ): { readonly program: string; readonly script: string; readonly env: Record<string, string> } => ({

@@ -13,7 +13,7 @@ interface PlanTask extends TaskDefinition {
 }
 
 const taskType = 'espalier';
-/** So many plans of a workspace get a task. */
+/** Maximum number of plans in a workspace that get a task. */
 const mostPlans = 50;
 
 /** Lets plans be build steps: a task for each, which applies it and fails where the limits of its options are not met. */

@@ -17,22 +17,22 @@ import { describeExit, RequestCancelled, WorkerCrashed } from './worker/worker-e
 /** A job that has ended with an error. */
 export interface FailedJob {
   readonly job: JobRecord;
-  /** Whether a panel says so, and the user can see it. */
+  /** True if a panel shows the error and is visible. */
   readonly isSeen: boolean;
 }
 
 /** An error, or a message of the core, in the user's words. */
 export function describeError(error: unknown): string {
   if (error instanceof WorkerCrashed) {
-    return [l10n.t('The worker process ended ({0}).', describeExit(error.exit)), hintOf(error)]
+    return [l10n.t('The worker process ended ({0}).', describeExit(error.exit)), crashHint(error)]
       .filter((part) => part !== undefined)
       .join(' ');
   }
   const roots = (workspace.workspaceFolders ?? []).map(({ uri }) => uri);
-  return withShortPaths(textOf(error), roots);
+  return withShortPaths(errorText(error), roots);
 }
 
-function textOf(error: unknown): string {
+function errorText(error: unknown): string {
   if (error instanceof UserError) {
     return localise(error.whole);
   }
@@ -42,8 +42,8 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** What the signal tells: Linux ends a process that takes too much memory by SIGKILL. */
-function hintOf({ exit }: WorkerCrashed): string | undefined {
+/** Explanation of the exit signal: Linux ends a process that uses too much memory with SIGKILL. */
+function crashHint({ exit }: WorkerCrashed): string | undefined {
   switch (exit.signal) {
     case 'SIGKILL':
       return l10n.t('If the system ran out of memory, lower the setting espalier.memory.');
@@ -88,18 +88,18 @@ export async function reportError(
   ];
   // The message of a user error says all that the log says.
   const isExplained = error instanceof UserError && failed === undefined;
-  const remedies = remediesOf(error, failed?.job);
+  const remedies = errorActions(error, failed?.job);
   await offer(message, isExplained ? remedies : [...remedies, showLog], 'error');
 }
 
-/** What can be done about an error. */
-function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
+/** Actions that help with an error. */
+function errorActions(error: unknown, job: JobRecord | undefined): Action[] {
   const run =
     (command: string, ...args: readonly unknown[]) =>
     () =>
       commands.executeCommand(command, ...args);
-  const file = fileOf(error);
-  const setting = error instanceof UserError ? settingOf(error) : undefined;
+  const file = errorFile(error);
+  const setting = error instanceof UserError ? errorSetting(error) : undefined;
   const actions: Action[] = [];
   if (job !== undefined && isResumable(job)) {
     actions.push([l10n.t('Resume'), run(commandIds.resumeJob, job.id)]);
@@ -120,18 +120,18 @@ function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
 }
 
 /** Text files that an error names and that are there can be opened; weights and folders cannot. */
-function fileOf(error: unknown): string | undefined {
+function errorFile(error: unknown): string | undefined {
   const file = error instanceof UserError ? error.subject.file : undefined;
   const isText = file !== undefined && /\.(json|jsonl|txt|md)$/.test(file);
   return isText && existsSync(file) ? file : undefined;
 }
 
-/** Whether config.json names a model that is not known. */
+/** True if config.json names an unknown model type. */
 function isUnknownType(error: unknown): boolean {
   return error instanceof UserError && error.subject.field === 'model_type';
 }
 
-function settingOf(error: UserError): string | undefined {
+function errorSetting(error: UserError): string | undefined {
   const { field } = error.subject;
   return field?.startsWith('espalier.') === true ? field : undefined;
 }

@@ -28,7 +28,7 @@ export class Settings {
     return this.given({ file: calibrationFields(defaultCalibration).calibration }).file;
   }
 
-  /** What the user has set for fields of a request; the rest is for the request's defaults. */
+  /** The user's settings for fields of a request, without defaults. */
   public given<F extends Fields>(fields: F): GivenOf<F> {
     const values = Object.entries(fields).flatMap(([key, { setting }]) => {
       const value = setting === undefined ? undefined : this.#own(setting);
@@ -57,7 +57,7 @@ export class Settings {
     });
   }
 
-  /** How much a search removes, as fields of a request. */
+  /** Amount that a search removes, as fields of a request. */
   public amount(): GivenOf<typeof amountFields> {
     const text = this.#text('search.budget', '25%');
     const budget = parseBudget(text);
@@ -86,7 +86,9 @@ export class Settings {
     return this.#configuration().get(name, fallback).trim();
   }
 
-  /** What the user has set: the default that package.json declares is the operations' own. */
+  /**
+   * The user's setting. Defaults declared in package.json come from the operations and are ignored.
+   */
   #own(name: string): unknown {
     const { workspaceFolderValue, workspaceValue, globalValue } =
       this.#configuration().inspect(name) ?? {};

@@ -3,7 +3,7 @@ import type { ExtensionContext } from 'vscode';
 
 type Places = Pick<ExtensionContext, 'storageUri' | 'globalStorageUri'>;
 
-/** Where something is stored: jobs and reports belong to the workspace, where one is open. */
+/** Storage path: jobs and reports belong to the workspace if one is open. */
 export const stored = ({ storageUri, globalStorageUri }: Places, name: string): string =>
   Uri.joinPath(storageUri ?? globalStorageUri, name).fsPath;
 

@@ -3,7 +3,7 @@ import type { Disposable } from 'vscode';
 import { UserError } from '../core/user-error';
 import { verbatim } from '../core/message';
 
-/** Where a model lies and whether the user trusts the workspace. */
+/** Location of a model, and whether the user trusts the workspace. */
 export interface Circumstances {
   readonly trusted: boolean;
   /** Scheme of the model's URI; only `file` has weights that can be mapped into memory. */
@@ -13,7 +13,7 @@ export interface Circumstances {
 /** Why something cannot be done here. */
 export interface Refusal {
   readonly reason: string;
-  /** Whether trusting the workspace allows it. */
+  /** True if trusting the workspace would allow it. */
   readonly needsTrust: boolean;
 }
 
@@ -44,16 +44,16 @@ export function refreshOnTrust(
 
 /** Why models cannot be run here, or undefined when they can. */
 export function whyBlocked(circumstances: Circumstances): Refusal | undefined {
-  return refusalOf(
+  return makeRefusal(
     circumstances,
     whyUnreadable,
     l10n.t('This workspace is not trusted: models can be inspected, but not run or written.'),
   );
 }
 
-/** Why a data set cannot be scored or written, or undefined when it can. */
+/** Reason why a dataset can't be scored or written, or undefined if it can. */
 export function whyDataBlocked(circumstances: Circumstances): Refusal | undefined {
-  return refusalOf(
+  return makeRefusal(
     circumstances,
     whyDataUnreadable,
     l10n.t(
@@ -64,7 +64,7 @@ export function whyDataBlocked(circumstances: Circumstances): Refusal | undefine
 
 /** Why no modules can be synthesized here, or undefined when they can. */
 export function whySynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
-  return refusalOf(
+  return makeRefusal(
     circumstances,
     whySynthesisUnreadable,
     l10n.t(
@@ -73,7 +73,7 @@ export function whySynthesisBlocked(circumstances: Circumstances): Refusal | und
   );
 }
 
-function refusalOf(
+function makeRefusal(
   { trusted, scheme }: Circumstances,
   unreadable: (scheme: string) => string | undefined,
   untrusted: string,

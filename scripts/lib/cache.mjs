@@ -52,7 +52,7 @@ async function removeLeftovers(folder) {
 }
 
 /**
- * Runs an action while no other process does; the lock of a process that is gone is taken over.
+ * Runs an action while no other process does. Takes over the lock of a process that has ended.
  * @param {string} file
  * @param {() => Promise<void>} action
  */
@@ -61,14 +61,14 @@ export async function withLock(file, action) {
   const own = `${file}-${process.pid}`;
   await writeFile(own, String(process.pid));
   try {
-    for (let told = false; !(await tryLink(own, file));) {
+    for (let isReported = false; !(await tryLink(own, file));) {
       const holder = Number(await readFile(file, 'utf8').catch(() => ''));
       if (holder > 0 && !isRunning(holder)) {
         await rm(file, { force: true });
         continue;
       }
-      if (!told) say(`Waiting for process ${holder}, which is installing (${file})`);
-      told = true;
+      if (!isReported) say(`Waiting for process ${holder}, which is installing (${file})`);
+      isReported = true;
       await sleep(500);
     }
     await action().finally(() => rm(file, { force: true }));

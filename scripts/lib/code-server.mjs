@@ -10,7 +10,10 @@ import { say } from './terminal.mjs';
 
 const VERSION = '4.139.1';
 
-/** What code-server's native modules (kerberos, keyring, keyboard layouts) are built against. */
+/**
+ * Debian packages against which code-server's native modules (kerberos, keyring, keyboard layouts)
+ * are built.
+ */
 const BUILD_PACKAGES = [
   'build-essential',
   'libkrb5-dev',

@@ -5,20 +5,20 @@ import { root } from './repository.mjs';
 const note = '// Written by scripts/generate.mjs.';
 
 /**
- * Lists of what lies in folders: every operation, and every palette command with its handler. What is in a list keeps
- * its place there, which is the order of help and docs; what is new comes last.
+ * Lists of the contents of folders: every operation, and every palette command with its handler.
+ * Existing entries keep their order, which is that of help and docs; new ones are appended.
  * @param {(path: string) => Promise<string>} read
- * @param {Record<string, string>} words of package.nls.json: a command is there if it has a title
+ * @param {Record<string, string>} words of package.nls.json: a command exists if it has a title
  */
 export async function collectedFiles(read, words) {
-  const operations = inOrder(
+  const operations = sortLikeKnown(
     await exportsIn('extension/core/operations', /export const (\w+) = defineOperation\(/g, read),
     namesIn(await read('extension/core/operations/operations.ts'), /^ {2}(\w+),$/gm),
   );
   const exported = await exportsIn('extension/commands', /export (?:async )?function (\w+)/g, read);
   const titled = Object.keys(words).flatMap((key) => /^command\.(\w+)$/.exec(key)?.[1] ?? []);
-  const commands = inOrder(
-    new Map(titled.map((name) => [name, fileOf(exported, name)])),
+  const commands = sortLikeKnown(
+    new Map(titled.map((name) => [name, findFile(exported, name)])),
     namesIn(await read('extension/services/command-ids.ts'), /^ {2}(\w+):/gm),
   );
   return {
@@ -98,7 +98,7 @@ function namesIn(text, pattern) {
  * @param {ReadonlyMap<string, string>} exported
  * @param {string} name
  */
-function fileOf(exported, name) {
+function findFile(exported, name) {
   const file = exported.get(name);
   if (file === undefined) {
     throw new Error(
@@ -112,7 +112,7 @@ function fileOf(exported, name) {
  * @param {ReadonlyMap<string, string>} found
  * @param {readonly string[]} known
  */
-function inOrder(found, known) {
+function sortLikeKnown(found, known) {
   const names = [...known.filter((name) => found.has(name)), ...found.keys()];
   return new Map([...new Set(names)].map((name) => [name, found.get(name) ?? '']));
 }

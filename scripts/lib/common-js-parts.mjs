@@ -3,8 +3,9 @@ import { dirname, join } from 'node:path';
 import { transform } from 'esbuild';
 
 /**
- * Bundles that share their parts, to be required: esbuild splits ES modules alone, so each is turned afterwards.
- * @param {string} name what files that parts share are called, before a hash
+ * Bundles that share chunks and are loaded with require. esbuild splits only ES modules, so each is
+ * converted afterwards.
+ * @param {string} name prefix of the names of shared chunks, before a hash
  * @returns {import('esbuild').Plugin}
  */
 export const commonJsParts = (name) => ({
@@ -42,7 +43,7 @@ export const commonJsParts = (name) => ({
 });
 
 /**
- * Those of earlier builds have other names.
+ * Removes shared chunks of earlier builds, which have other names.
  * @param {string} folder
  * @param {string} name
  */

@@ -72,7 +72,7 @@ const modules = [
 ];
 
 /**
- * What the extension declares, for scripts: TypeScript is bundled first.
+ * Declarations of the extension, for scripts. Bundles the TypeScript first.
  * @returns {Promise<Declarations>}
  */
 export async function loadDeclarations() {

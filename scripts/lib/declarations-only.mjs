@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import ts from 'typescript';
 
-/** What only the process that runs an operation calls. */
-const ofTheRun = new Set(['run', 'work', 'toJson']);
+/** Members that only the process that runs an operation calls. */
+const runMembers = new Set(['run', 'work', 'toJson']);
 
 /**
  * A bundle of what operations declare: the extension host names and validates them, and leaves their runs, with all of
@@ -43,9 +43,9 @@ function withoutRuns(path, source) {
           throw new Error(`${path}: ${node.expression.getText()} takes an object literal`);
         }
         for (const property of declaration.properties) {
-          // With the comma behind it.
+          // // Include the comma that follows it.
           const end = source.startsWith(',', property.end) ? property.end + 1 : property.end;
-          if (ofTheRun.has(property.name?.getText() ?? '')) cuts.push([property.pos, end]);
+          if (runMembers.has(property.name?.getText() ?? '')) cuts.push([property.pos, end]);
         }
       }
       ts.forEachChild(node, visit);

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import process from 'node:process';
 
-/** How long the server may take to end by itself. */
+/** Time for the server to exit before it is killed. */
 const GRACE_MILLISECONDS = 3000;
 
 const [file = '', ...args] = process.argv.slice(2);

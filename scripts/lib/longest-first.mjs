@@ -3,8 +3,8 @@ import { BaseSequencer } from 'vitest/node';
 import { root } from './repository.mjs';
 
 /**
- * Files that take long for their size, longest first: one that is left for the end keeps one core busy and the others idle.
- * Those that follow go by size.
+ * Files that take long for their size, longest first: a long file that starts last keeps one core
+ * busy while the others idle. Other files are ordered by size.
  */
 const LONGEST = [
   ...[
@@ -21,7 +21,7 @@ const LONGEST = [
   ...['unit/pipelines/repair-model', 'unit/pipelines/narrow', 'unit/export/compressed'],
   ...['unit/models/families', 'unit/models/encodings/models-with-forms', 'unit/export/encoders'],
   ...['unit/pipelines/patch-families', 'unit/traces/traces'],
-  // Behind the other tests of a GPU: Mesa has kept shaders that both need.
+  // // After the other GPU tests: Mesa then has cached shaders that both need.
   'unit/runtime/devices',
 ].map((name) => `test/${name}.test.ts`);
 

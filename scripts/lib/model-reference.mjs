@@ -1,4 +1,4 @@
-import { familyOf, familyResult, ggufResult, mostOf } from './model-results.mjs';
+import { makeFamily, familyResult, ggufResult, larger } from './model-results.mjs';
 
 /** @typedef {import('./core-modules.mjs').Declarations} Declarations */
 
@@ -15,8 +15,8 @@ export function modelsReference(declarations, results, notWritten) {
   const { allGgufFamilies, namesInGguf, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
   /** @param {{modelType: string, matchingFields?: Readonly<Record<string, unknown>>}} family */
-  const ggufOf = (family) => namesInGguf(family).map(code).join(', ');
-  const ofT5 = new Set(t5Forms.map(({ modelType }) => modelType));
+  const ggufNames = (family) => namesInGguf(family).map(code).join(', ');
+  const t5Types = new Set(t5Forms.map(({ modelType }) => modelType));
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
     architecture.slopes === undefined
@@ -26,13 +26,13 @@ export function modelsReference(declarations, results, notWritten) {
       : architecture.rotary === 'none'
         ? 'ALiBi'
         : `${positions[architecture.rotary]} or ALiBi`,
-    mixerOf(architecture),
+    describeMixer(architecture),
     architecture.experts === undefined ? '' : 'yes',
-    ggufOf(architecture),
+    ggufNames(architecture),
   ]);
   const restrictions = architectures.flatMap((architecture) => {
     const { modelType, limits = '' } = architecture;
-    const said = [restrictionsOf(architecture), limits].filter((part) => part !== '');
+    const said = [listRestrictions(architecture), limits].filter((part) => part !== '');
     return said.length === 0 ? [] : [`- ${code(modelType)}: ${said.join('. ')}`];
   });
   /**
@@ -47,19 +47,19 @@ export function modelsReference(declarations, results, notWritten) {
         // A table fits a screen if names are no longer than they need be.
         const [ofClass] = family.headClasses ?? [];
         const named = { ...family, headClasses: ofClass === undefined ? [] : [ofClass] };
-        const name = length > 1 ? nameOf(named) : code(family.modelType);
+        const name = length > 1 ? familyName(named) : code(family.modelType);
         return measuredRow(results, kind, family, name);
       }),
     );
-  const inFiles = [
+  const fileNames = [
     ...new Set([...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder]),
   ];
   const encoders = encoderArchitectures.map((architecture) => [
-    nameOf(architecture),
+    familyName(architecture),
     [...new Set(architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))))].join(
       ', ',
     ),
-    ofT5.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufOf(architecture),
+    t5Types.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufNames(architecture),
   ]);
   const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
     code(modelType),
@@ -68,7 +68,7 @@ export function modelsReference(declarations, results, notWritten) {
       .filter((field) => field in seq2seqBlocks)
       .map(code)
       .join(', '),
-    ofT5.has(modelType) ? code(t5InGguf.both) : '',
+    t5Types.has(modelType) ? code(t5InGguf.both) : '',
   ]);
   const stages = stagedFamilies.map(({ modelType, modules, config }) => [
     code(modelType),
@@ -145,16 +145,16 @@ export function modelsReference(declarations, results, notWritten) {
       results
         .filter(({ model }) => model.startsWith('quantized/'))
         .map((one) =>
-          measuredRow([one], one.kind, familyOf(one), code(one.model.replace('quantized/', ''))),
+          measuredRow([one], one.kind, makeFamily(one), code(one.model.replace('quantized/', ''))),
         ),
     ),
     '### GGUF files',
     'By `general.architecture`. The error is that of reading files made by the package gguf against transformers or, where there are none, of what folders were written as against the folder.',
     table(
       ['Family', 'Error', 'Removed', 'Written as'],
-      inFiles.map((name) => {
+      fileNames.map((name) => {
         const { read, written } = ggufResult(results, name) ?? {};
-        return [code(name), errorOf(read), lossOf(written), namesOf(written?.keys())];
+        return [code(name), formatError(read), findLoss(written), formatNames(written?.keys())];
       }),
     ),
   ].join('\n\n');
@@ -213,14 +213,20 @@ function measuredRow(results, kind, family, name) {
   const [files, folders] = [true, false].map(
     (isFile) => new Map([...written].filter(([name]) => name.startsWith('gguf') === isFile)),
   );
-  return [name, errorOf(error), lossOf(folders), namesOf(folders?.keys()), lossOf(files)];
+  return [
+    name,
+    formatError(error),
+    findLoss(folders),
+    formatNames(folders?.keys()),
+    findLoss(files),
+  ];
 }
 
 /**
  * A family, and what tells it from another of its `model_type`.
  * @param {import('./model-results.mjs').Family} family
  */
-function nameOf({ modelType, matchingFields = {}, headClasses = [] }) {
+function familyName({ modelType, matchingFields = {}, headClasses = [] }) {
   const fields = Object.entries(matchingFields).map(([field, value]) => `${field}: ${value}`);
   return [modelType, ...fields, ...headClasses].map(code).join(', ');
 }
@@ -229,20 +235,20 @@ function nameOf({ modelType, matchingFields = {}, headClasses = [] }) {
  * A family that was just declared has none until bench/models/run.mjs has run, as a test says.
  * @param {number} [error]
  */
-function errorOf(error) {
+function formatError(error) {
   return error?.toExponential(1) ?? 'not measured';
 }
 
 const losses = { sublayers: 'sublayers', block: 'blocks', nothing: 'nothing' };
 
 /** @param {Map<string, import('./model-results.mjs').Written>} [written] */
-function lossOf(written = new Map()) {
-  const found = [...written.values()].reduce(mostOf, undefined);
+function findLoss(written = new Map()) {
+  const found = [...written.values()].reduce(larger, undefined);
   return found === undefined ? '' : losses[found.without];
 }
 
 /** @param {Iterable<string>} [names] */
-function namesOf(names = []) {
+function formatNames(names = []) {
   return [...names].map((name) => (name === 'onnx' ? 'ONNX' : code(name))).join(', ');
 }
 
@@ -266,7 +272,7 @@ const mixers = {
 };
 
 /** @param {import('../../extension/core/models/transformer/architecture').Architecture} architecture */
-function mixerOf({ mixer }) {
+function describeMixer({ mixer }) {
   const config = /** @type {any} */ ({ hidden_size: 1 });
   return mixer === undefined ? '' : mixers[mixer.form(config).kind];
 }
@@ -275,7 +281,7 @@ function mixerOf({ mixer }) {
  * The fields that have one supported value, or a few.
  * @param {import('../../extension/core/models/transformer/architecture').Architecture} architecture
  */
-function restrictionsOf({ config }) {
+function listRestrictions({ config }) {
   return Object.entries(config?.only?.({}) ?? {})
     .filter(([field, value]) => /^[a-z]\w*$/.test(field) && value !== undefined)
     .map(([field, value]) =>

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { root } from './repository.mjs';
 
 /**
- * What bench/models/run.mjs found of a model.
+ * Result of bench/models/run.mjs for a model.
  * @typedef {{
  *   model: string,
  *   kind: Kind,
@@ -48,12 +48,12 @@ export async function modelResults() {
  * @param {ModelResult} result
  * @returns {Family}
  */
-export function familyOf({ family, matchingFields, headClasses }) {
+export function makeFamily({ family, matchingFields, headClasses }) {
   return { modelType: family, matchingFields, headClasses };
 }
 
 /** @param {Family} family */
-function keyOf({ modelType, matchingFields, headClasses }) {
+function familyKey({ modelType, matchingFields, headClasses }) {
   return JSON.stringify([modelType, matchingFields, headClasses]);
 }
 
@@ -61,19 +61,21 @@ function keyOf({ modelType, matchingFields, headClasses }) {
 const cuts = ['sublayers', 'block', 'nothing'];
 
 /**
- * What was found of all models of a family.
+ * Results of all models of a family.
  * @param {readonly ModelResult[]} results
  * @param {Kind} kind
  * @param {Family} family
  * @returns {FamilyResult | undefined}
  */
 export function familyResult(results, kind, family) {
-  const own = results.filter((one) => one.kind === kind && keyOf(familyOf(one)) === keyOf(family));
+  const own = results.filter(
+    (one) => one.kind === kind && familyKey(makeFamily(one)) === familyKey(family),
+  );
   /** @type {FamilyResult['written']} */
   const written = new Map();
   for (const [target, found] of own.flatMap((one) => Object.entries(one.written))) {
     const name = kind === 'gguf' ? target : target.replace('safetensors ', '');
-    written.set(name, mostOf(written.get(name), found));
+    written.set(name, larger(written.get(name), found));
   }
   return own.length === 0
     ? undefined
@@ -85,8 +87,8 @@ export function familyResult(results, kind, family) {
 }
 
 /**
- * What was found of an architecture of GGUF files: how exactly they are read, or what folders were written as where there are no
- * fixtures; and what files and folders were written without.
+ * Results of a GGUF architecture: the error of reading its files, or of files written from folders
+ * if there are no fixtures, and the changes with which files and folders were written.
  * @param {readonly ModelResult[]} results
  * @param {string} name
  * @returns {{read: number, written: FamilyResult['written']} | undefined}
@@ -106,7 +108,7 @@ export function ggufResult(results, name) {
   const written = new Map();
   for (const [target, found] of [...(own?.written ?? []), ...made]) {
     const layout = target.replace('gguf ', '');
-    written.set(layout, mostOf(written.get(layout), found));
+    written.set(layout, larger(written.get(layout), found));
   }
   return errors.length === 0 ? undefined : { read: Math.max(...errors), written };
 }
@@ -117,7 +119,7 @@ export function ggufResult(results, name) {
  * @param {Written} b
  * @returns {Written}
  */
-export function mostOf(a, b) {
+export function larger(a, b) {
   if (a === undefined) return b;
   const { without } = cuts.indexOf(a.without) < cuts.indexOf(b.without) ? a : b;
   return { ...b, without, error: Math.max(a.error, b.error) };

@@ -8,8 +8,8 @@ import { run } from './processes.mjs';
 const MAJOR = 24;
 
 /**
- * Node 24 with its headers, which code-server needs to build and to run, from the platform package behind npm's
- * `node` package (that one's install script would do the same through a nested npm).
+ * Node 24 with its headers, which code-server needs to build and to run, from the platform package
+ * of npm's `node` package (whose install script would do the same through a nested npm).
  * @returns {Promise<{folder: string, node: string, bin: string}>}
  */
 export async function ensureNode24() {

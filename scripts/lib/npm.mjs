@@ -5,12 +5,13 @@ import process from 'node:process';
 import { findProgram, run } from './processes.mjs';
 
 /**
- * How to start npm with a given Node: npm's own script where it is known, else the program on PATH.
+ * Command that starts npm with a given Node: npm's own script if it is found, otherwise the program
+ * on PATH.
  * @param {string} [node]
  * @returns {{file: string, args: string[]}}
  */
 export function npmCommand(node = process.execPath) {
-  const script = process.env['npm_execpath'] ?? npmScriptBeside(process.execPath);
+  const script = process.env['npm_execpath'] ?? siblingNpmScript(process.execPath);
   if (script !== undefined && script.endsWith('npm-cli.js')) return { file: node, args: [script] };
   const npm = findProgram(['npm']);
   if (npm === undefined) throw new Error('npm is not on PATH; install Node.js 20 or later');
@@ -18,7 +19,7 @@ export function npmCommand(node = process.execPath) {
 }
 
 /** @param {string} node */
-function npmScriptBeside(node) {
+function siblingNpmScript(node) {
   const folder = dirname(node);
   return [
     join(folder, 'node_modules', 'npm', 'bin', 'npm-cli.js'),

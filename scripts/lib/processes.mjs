@@ -57,7 +57,7 @@ export async function capture(file, args, options = {}) {
 const KEEPER = fileURLToPath(new URL('keeper.mjs', import.meta.url));
 
 /**
- * Starts a server that runs until `stop`, or until this process ends, by whatever signal.
+ * Starts a server that runs until `stop`, or until this process ends for any reason.
  * @param {string} file
  * @param {readonly string[]} args
  * @param {NodeJS.ProcessEnv} env
@@ -70,7 +70,10 @@ export function startServer(file, args, env) {
   });
 }
 
-/** Ends this process the orderly way at a signal, at a closed terminal, and when its parent is gone. */
+/**
+ * Ends this process cleanly on a signal, when its terminal is closed, and when its parent has
+ * ended.
+ */
 export function endWithParent() {
   process.once('SIGINT', () => process.exit(130));
   process.once('SIGTERM', () => process.exit(143));
@@ -94,7 +97,7 @@ export async function stop(server) {
   await closed;
 }
 
-/** Whether a window can be opened. */
+/** True if a window can be opened. */
 export function hasDisplay() {
   if (process.platform !== 'linux') return true;
   return Boolean(process.env['DISPLAY'] || process.env['WAYLAND_DISPLAY']);

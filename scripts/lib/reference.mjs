@@ -14,7 +14,7 @@ export function cliReference(declarations) {
   const sections = operations.flatMap((operation) => {
     const { id, summary, fields, rules, result } = operation;
     const positional = Object.values(fields).filter((field) => field.positional);
-    const usage = ['espalier', id, ...positional.map(placeholderOf), '[options]'].join(' ');
+    const usage = ['espalier', id, ...positional.map(formatPlaceholder), '[options]'].join(' ');
     const name = declarations.asFlag(fields);
     const notes = [...new Set(rules.map((rule) => declarations.inEnglish(rule.describe(name))))];
     return [
@@ -26,7 +26,7 @@ export function cliReference(declarations) {
         ...optionItems(presenterOf(id).options, declarations),
       ].join('\n'),
       ...(notes.length === 0 ? [] : ['Rules:', notes.map((text) => `- ${text}`).join('\n')]),
-      `The JSON result has at least \`${shapeOf(result)}\`.`,
+      `The JSON result has at least \`${formatShape(result)}\`.`,
     ];
   });
   return [
@@ -58,7 +58,7 @@ export function settingsReference(manifest, words, { operations }) {
   const sections = properties.flatMap(
     ([name, { default: value, enum: choices, enumDescriptions = [], markdownDescription }]) => [
       `## ${name}`,
-      wordsOf(markdownDescription, words),
+      resolveText(markdownDescription, words),
       [
         `- Default: ${value === null ? 'none' : `\`${JSON.stringify(value)}\``}`,
         ...(choices === undefined
@@ -67,7 +67,7 @@ export function settingsReference(manifest, words, { operations }) {
               '- Choices:',
               ...choices.map(
                 (/** @type {string} */ choice, /** @type {number} */ i) =>
-                  `  - \`${choice}\`: ${wordsOf(enumDescriptions[i] ?? '', words)}`,
+                  `  - \`${choice}\`: ${resolveText(enumDescriptions[i] ?? '', words)}`,
               ),
             ]),
         ...(users(name).length === 0 ? [] : [`- Used by: ${users(name).join(', ')}`]),
@@ -94,7 +94,7 @@ export function filesReference(manifest, words, declarations) {
    * @param {import('../../extension/core/document-names').DocumentId} document
    * @param {'reads' | 'writes'} access
    */
-  const commandsOf = (document, access) =>
+  const documentCommands = (document, access) =>
     operations
       .filter(
         ({ fields, writesBeside = [] }) =>
@@ -105,7 +105,7 @@ export function filesReference(manifest, words, declarations) {
   const { customEditors } = manifest['contributes'];
   const { jsonValidation } = documentContributions();
   /** @param {string} pattern */
-  const editorOf = (pattern) => {
+  const findEditor = (pattern) => {
     const editor = /** @type {Json[]} */ (customEditors).find(({ selector }) =>
       selector.some((/** @type {Json} */ one) => one['filenamePattern'] === pattern),
     );
@@ -115,7 +115,7 @@ export function filesReference(manifest, words, declarations) {
   const opensIn = (pattern) => {
     const schema = jsonValidation.find(({ fileMatch }) => fileMatch === pattern)?.url;
     const text = schema === undefined ? '' : `, with ${schema.replace('./', '')}`;
-    return editorOf(pattern) ?? `Text editor${text}`;
+    return findEditor(pattern) ?? `Text editor${text}`;
   };
   const models = ['*.safetensors', '*.gguf', '*.onnx'];
   const sections = documentIds.flatMap((id) => {
@@ -130,8 +130,8 @@ export function filesReference(manifest, words, declarations) {
       `## ${pattern}`,
       `${what[0]?.toUpperCase()}${what.slice(1)}.`,
       [
-        `- Written by: ${listed(commandsOf(id, 'writes'))}.`,
-        `- Read by: ${listed(commandsOf(id, 'reads'))}.`,
+        `- Written by: ${listed(documentCommands(id, 'writes'))}.`,
+        `- Read by: ${listed(documentCommands(id, 'reads'))}.`,
         `- Opens in: ${opensIn(pattern)}.`,
         `- Default place: ${places[documentNames[id].beside]}.`,
         `- Refers to: ${paths.map((path) => `\`${path}\``).join(', ') || 'no other files'}.`,
@@ -149,7 +149,7 @@ export function filesReference(manifest, words, declarations) {
     `## *${requestSuffix}`,
     `Options of a command, as \`--print-config\` prints them and \`--config\` reads them. The text editor completes and checks its fields, with ${opensIn(`*${requestSuffix}`).replace('Text editor, with ', '')}.`,
     '## Models',
-    `${models.map((pattern) => `\`${pattern}\``).join(', ')} open in: ${editorOf('*.gguf')}. Espalier reads their headers, and weights by offset; it never runs code from a model folder.`,
+    `${models.map((pattern) => `\`${pattern}\``).join(', ')} open in: ${findEditor('*.gguf')}. Espalier reads their headers, and weights by offset; it never runs code from a model folder.`,
   ].join('\n\n');
 }
 
@@ -172,21 +172,21 @@ function fieldItems(schema, prefix = '') {
   return Object.entries(schema.entries).flatMap(([key, value]) => {
     const field = /** @type {any} */ (value);
     const optional = /optional$/.test(field.type) ? ' (optional)' : '';
-    const text = descriptionOf(field) ?? descriptionOf(field.wrapped ?? {}) ?? '';
+    const text = findDescription(field) ?? findDescription(field.wrapped ?? {}) ?? '';
     const item = `- \`${prefix}${key}\`${optional}${text === '' ? '' : `: ${text}.`}`;
     const inner = field.wrapped ?? field;
     const parts = Object.values(inner.entries ?? {});
-    const areDescribed = parts.length > 0 && parts.every((part) => descriptionOf(part));
+    const areDescribed = parts.length > 0 && parts.every((part) => findDescription(part));
     return areDescribed ? [item, ...fieldItems(inner, `${prefix}${key}.`)] : [item];
   });
 }
 
 /**
- * The text that a place of package.json stands for: `%key%`.
+ * Text of a placeholder in package.json: `%key%`.
  * @param {string} place
  * @param {Record<string, string>} words
  */
-function wordsOf(place, words) {
+function resolveText(place, words) {
   // Links to commands work in the editor only.
   return (words[place.replaceAll('%', '')] ?? '').replaceAll(
     /\[([^\]]+)\]\(command:[^)]*\)/g,
@@ -198,7 +198,7 @@ function wordsOf(place, words) {
  * @param {any} schema
  * @returns {string | undefined}
  */
-function descriptionOf({ pipe = [] }) {
+function findDescription({ pipe = [] }) {
   for (const action of pipe) {
     const text = action.description ?? action.metadata?.description;
     if (typeof text === 'string') return text.replace(/\.$/, '');
@@ -250,7 +250,7 @@ export function settleSettings(manifest, words, { operations }) {
   }
   for (const [setting, known] of defaults) {
     const property = properties[`espalier.${setting}`];
-    // Where some operations choose by themselves, no number stands for a setting that nobody has set.
+    // // If some operations choose a value themselves, no number represents an unset setting.
     if (known.size > 1 && known.has(undefined) && property.type.includes('integer')) {
       property.type = ['integer', 'null'];
       property.default = null;
@@ -272,7 +272,7 @@ function optionItems(fields, { flagsOf }) {
 }
 
 /** @param {Field} field */
-function placeholderOf({ placeholder, present }) {
+function formatPlaceholder({ placeholder, present }) {
   return present ? placeholder : `[${placeholder}]`;
 }
 
@@ -281,17 +281,17 @@ function placeholderOf({ placeholder, present }) {
  * @param {any} schema
  * @returns {string}
  */
-function shapeOf(schema) {
+function formatShape(schema) {
   if (schema.entries !== undefined) {
     const entries = Object.entries(schema.entries).map(([key, value]) => {
       const inner = /** @type {any} */ (value);
       const optional = inner.type === 'optional';
-      const shape = shapeOf(optional ? inner.wrapped : inner);
+      const shape = formatShape(optional ? inner.wrapped : inner);
       return `${key}${optional ? '?' : ''}${shape === '' ? '' : `: ${shape}`}`;
     });
     return `{${entries.join(', ')}}`;
   }
-  if (schema.type === 'array') return `[${shapeOf(schema.item)}]`;
-  if (schema.type === 'union') return schema.options.map(shapeOf).join(' or ');
+  if (schema.type === 'array') return `[${formatShape(schema.item)}]`;
+  if (schema.type === 'union') return schema.options.map(formatShape).join(' or ');
   return '';
 }

@@ -3,7 +3,7 @@ import { toJsonSchema } from '@valibot/to-json-schema';
 /** @typedef {import('./core-modules.mjs').Declarations} Declarations */
 
 /**
- * The schema of *.plan.json; what editors read of it besides stands in the metadata of its parts.
+ * The schema of *.plan.json; further properties for editors are in the metadata of its parts.
  * @param {Declarations} declarations
  */
 export function planSchema({ planSchema: schema, compressionChoiceSchema }) {

@@ -2,7 +2,7 @@ import process from 'node:process';
 import { capture, findProgram, run } from './processes.mjs';
 import { say } from './terminal.mjs';
 
-/** Whether this process may install Debian packages. */
+/** True if this process may install Debian packages. */
 export function canUseApt() {
   return process.getuid?.() === 0 && findProgram(['apt-get']) !== undefined;
 }

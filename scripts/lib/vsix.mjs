@@ -6,13 +6,13 @@ import { runtimeFiles } from './onnx-runtime.mjs';
 import { run } from './processes.mjs';
 import { manifest, root } from './repository.mjs';
 
-/** Where the packaged extension of a platform lies. */
+/** Path of the packaged extension of a platform. */
 export function vsixFile(target = `${process.platform}-${process.arch}`) {
   return join(root, 'dist', `espalier-${target}.vsix`);
 }
 
 /**
- * What the packaged extension of a platform leaves out, as vsce reads it.
+ * Files that the packaged extension of a platform excludes, in the format of vsce.
  * @param {string} target
  * @returns {Promise<string>} the file
  */

@@ -7,7 +7,7 @@ import { Folded } from '../components/section';
 import { counted } from '../counted';
 import { fileName } from '../file-name';
 import { formatDuration } from '../../extension/core/format';
-import { heldChoice } from '../../extension/core/held-choice';
+import { selectionStability } from '../../extension/core/selection-stability';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty } from './availability';
@@ -173,7 +173,7 @@ function stabilityFact(
   areTexts: boolean,
 ): Fact {
   const { correlation, least, texts } = stability;
-  const { common: shared, distances } = heldChoice(stability, removals);
+  const { common: shared, distances } = selectionStability(stability, removals);
   const measured = texts.map(({ name, tokens }, i) => {
     const shown = areTexts ? textName(name) : strings.partOfText(i + 1, texts.length);
     const found = counted(tokens, 'token');

@@ -4,7 +4,7 @@ import { formatDistance, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import { distanceWord } from '../../core/change-size';
 import { inEnglish } from '../../core/message';
-import { heldChoice } from '../../core/held-choice';
+import { selectionStability } from '../../core/selection-stability';
 import { perplexityChange } from '../../core/prune/layer-profile';
 import type { LayerProfile, Refinement, Stability } from '../../core/prune/layer-profile';
 import { importanceHeatmap } from '../../core/report/contents/of-profile';
@@ -97,7 +97,7 @@ function printStability(stability: Stability, removals: number, terminal: Termin
     `Importance on ${measured.join(', ')}: ` +
       `rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}`,
   );
-  const { common, distances } = heldChoice(stability, removals);
+  const { common, distances } = selectionStability(stability, removals);
   terminal.print(
     `Least important on all of them: ${common} of ${removals}` +
       (distances === undefined

@@ -207,12 +207,12 @@ export const evenSigns: CodeBook = {
   }),
 };
 
-/** What the four bits of IQ4_NL and IQ4_XS stand for. */
+/** Values of the 4-bit codes of IQ4_NL and IQ4_XS. */
 export const nonLinearValues: readonly number[] = [
   -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 
-/** Twice what the four bits of MXFP4 and NVFP4 stand for (E2M1). */
+/** Twice the values of the 4-bit codes of MXFP4 and NVFP4 (E2M1). */
 export const e2m1Values: readonly number[] = [
   0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12,
 ];

@@ -6,13 +6,13 @@ import { parseJson, parseJsonText } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** Beside a config.json: fields that it lacks, read as if they stood there. */
+/** File next to a config.json with fields that it lacks, which are read as part of it. */
 export const familyFileName = 'espalier-family.json';
 
 /**
- * The text of a config.json as JSON, with the fields of {@link familyFileName}: Python writes infinities as
- * words, which JSON has not; a number beyond all others stands for one in either.
- * @throws UserError naming the file when it is missing or too large.
+ * The text of a config.json as JSON, including the fields of {@link familyFileName}. Infinities,
+ * which Python writes as words, are replaced with a number that overflows to infinity.
+ * @throws UserError naming the file if it is missing or too large.
  */
 export async function readConfigText(file: string): Promise<string> {
   const text = await readModelText(file);

@@ -4,7 +4,7 @@ import type { LazyTensor } from './lazy-tensor';
 import { readPackedRows } from './packed-rows';
 import type { StoredRows } from '../onnx/graph-builder';
 import { dequantize } from './quantize/dequantize';
-import { blockOf, isDequantized } from './ggml-types';
+import { ggmlBlock, isDequantized } from './ggml-types';
 import { cutShort, floatReaders } from './read-tensor';
 import { withRegularFile } from '../regular-file';
 
@@ -33,18 +33,18 @@ export async function readFloatRows(
   const perRead = Math.max(1, Math.min(rows, Math.floor(bytesAtOnce / rowBytes)));
   const encoded = Buffer.from(new ArrayBuffer(perRead * rowBytes));
   const numbers = new Float32Array(perRead * columns);
-  const decode = decoderOf(tensor);
+  const decode = findDecoder(tensor);
   const orderedRow = rowOrder(tensor);
   await withRegularFile(file, async ({ handle }) => {
     for (let first = 0; first < rows; first += perRead) {
-      const some = Math.min(perRead, rows - first);
-      const part = encoded.subarray(0, some * rowBytes);
+      const count = Math.min(perRead, rows - first);
+      const part = encoded.subarray(0, count * rowBytes);
       const { bytesRead } = await handle.read(part, 0, part.length, offset + first * rowBytes);
       if (bytesRead < part.length) {
         throw cutShort(tensor);
       }
       decode(part, numbers);
-      for (let i = 0; i < some; i++) {
+      for (let i = 0; i < count; i++) {
         take(orderedRow(first + i), numbers.subarray(i * columns, (i + 1) * columns));
       }
     }
@@ -69,7 +69,7 @@ export async function readChosenRows(
   const columns = shape.at(-1) ?? 1;
   const rowBytes = length / (elementCount(shape) / columns);
   const numbers = new Float32Array(columns);
-  const decode = decoderOf(tensor);
+  const decode = findDecoder(tensor);
   const buffer = Buffer.from(new ArrayBuffer(bytesAtOnce + rowBytes));
   await withRegularFile(file, ({ handle }) => {
     for (let from = 0; from < rows.length;) {
@@ -102,7 +102,7 @@ const isPacked = (
   tensor: StoredRows,
 ): tensor is StoredRows & Required<Pick<LazyTensor, 'packed'>> => tensor.packed !== undefined;
 
-function decoderOf({ name, dtype, shape }: StoredRows): Decoder {
+function findDecoder({ name, dtype, shape }: StoredRows): Decoder {
   if (!isDequantized(dtype)) {
     const widen = floatReaders[dtype];
     if (widen === undefined) {
@@ -112,7 +112,7 @@ function decoderOf({ name, dtype, shape }: StoredRows): Decoder {
       numbers.set(widen(buffer.slice(byteOffset, byteOffset + byteLength)));
     };
   }
-  const { elements } = blockOf(dtype);
+  const { elements } = ggmlBlock(dtype);
   if ((shape.at(-1) ?? 1) % elements !== 0) {
     throw new Error(`rows of ${name} are not whole blocks of ${dtype}`);
   }
@@ -128,8 +128,8 @@ function rowOrder({ interleavedHeads, shape }: StoredRows): (stored: number) => 
   }
   const headRows = (shape[0] ?? 0) / interleavedHeads;
   return (stored) => {
-    const inHead = stored % headRows;
-    return stored - inHead + (inHead % 2) * (headRows / 2) + Math.floor(inHead / 2);
+    const rowInHead = stored % headRows;
+    return stored - rowInHead + (rowInHead % 2) * (headRows / 2) + Math.floor(rowInHead / 2);
   };
 }
 

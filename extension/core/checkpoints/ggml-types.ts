@@ -1,4 +1,4 @@
-/** How a ggml format packs elements: `elements` of a row share a block of `bytes`. */
+/** Packing of a ggml format: `elements` consecutive elements of a row share a block of `bytes`. */
 export interface GgmlBlock {
   readonly elements: number;
   readonly bytes: number;
@@ -82,7 +82,7 @@ export function isDequantized(dtype: string): dtype is DequantizedDType {
 }
 
 /** The block of a format that {@link dequantizedDTypes} names. */
-export function blockOf(dtype: GgmlDType): GgmlBlock {
+export function ggmlBlock(dtype: GgmlDType): GgmlBlock {
   return blockFormats[dtype];
 }
 
@@ -140,7 +140,7 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map([
 ]);
 
 /** The block of a type that {@link ggmlTypes} has. */
-export function ggmlBlockOf(dtype: string): GgmlBlock {
+export function parseGgmlBlock(dtype: string): GgmlBlock {
   const type = [...ggmlTypes.values()].find((known) => known.dtype === dtype);
   if (type === undefined) {
     throw new Error(`${dtype} is no type of ggml`);
@@ -149,7 +149,7 @@ export function ggmlBlockOf(dtype: string): GgmlBlock {
 }
 
 /** The type that numbers can be written as of this number; undefined where there is none. */
-export function writableTypeOf(number: number): WritableType | undefined {
+export function findWritableType(number: number): WritableType | undefined {
   const dtype = ggmlTypes.get(number)?.dtype;
   return writableTypes.find((type) => type === dtype);
 }

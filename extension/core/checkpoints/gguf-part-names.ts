@@ -1,7 +1,7 @@
 const partName = /-(\d{5})-of-(\d{5})\.gguf$/i;
 
 /** Names of the parts of a model whose file is named as one of several, such as `NAME-00001-of-00003.gguf`. */
-export function partsOf(name: string): readonly string[] | undefined {
+export function listParts(name: string): readonly string[] | undefined {
   const [ending = '', , last = ''] = partName.exec(name) ?? [];
   const count = Number(last);
   return count < 1
@@ -16,7 +16,7 @@ export function partsOf(name: string): readonly string[] | undefined {
 /** The name of a model in one file, without the number of its part. */
 export const withoutPart = (name: string): string => name.replace(partName, '.gguf');
 
-/** What files are named by: types and mixes of llama.cpp, of other programs as well. */
+/** Suffix of file names: types and mixes of llama.cpp and of other programs. */
 const typeName = /[-._](?:I?Q\d\w*|TQ\d\w*|B?F16|F32|MXFP4\w*)$/i;
 
 /** The name of a file that is written with a mix of types, which takes the place of another in it: `x-F16.gguf` and Q4_0 give `x-Q4_0.gguf`. */

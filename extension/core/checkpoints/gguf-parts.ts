@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { UserError } from '../user-error';
 import { readGgufHeader } from './gguf';
 import type { GgufHeader } from './gguf';
-import { partsOf } from './gguf-part-names';
+import { listParts } from './gguf-part-names';
 import { say } from '../message';
 
 /**
@@ -16,7 +16,7 @@ export async function readGgufModel(path: string): Promise<GgufHeader> {
   if (typeof count !== 'number' || count < 2) {
     return first;
   }
-  const names = partsOf(basename(path));
+  const names = listParts(basename(path));
   if (names?.length !== count) {
     throw new UserError(say`The file is one part of ${count}, but is not named as one.`, {
       file: path,

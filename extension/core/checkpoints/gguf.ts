@@ -35,7 +35,7 @@ export interface GgufHeader {
   readonly version: number;
   /** Multiple that the data of every tensor begins at, in bytes. */
   readonly alignment: number;
-  /** Where each key lies with its value, in the order of the file. */
+  /** Position of each key and its value, in the order of the file. */
   readonly entries: ReadonlyMap<string, GgufEntry>;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   /** Shapes as of numpy, the outermost size first; the file has them the other way round. */
@@ -64,7 +64,7 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
       metadata.set(key, await readGgufValue(reader, key));
       entries.set(key, { offset, length: reader.position - offset });
     }
-    const alignment = alignmentOf(metadata, reader);
+    const alignment = readAlignment(metadata, reader);
     const infos: TensorInfo[] = [];
     for (let i = 0; i < tensorCount; i++) {
       infos.push(await readTensorInfo(reader, alignment));
@@ -110,7 +110,7 @@ async function readCount(reader: GgufReader, what: Message, most: number): Promi
   return count;
 }
 
-function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReader): number {
+function readAlignment(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReader): number {
   const key = 'general.alignment';
   const value = metadata.get(key) ?? defaultAlignment;
   if (typeof value !== 'number' || value < 1 || value > maxAlignment || !isPowerOfTwo(value)) {

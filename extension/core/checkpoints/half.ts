@@ -7,7 +7,7 @@ const bits = new Uint32Array(single.buffer);
 /** The bits of 2^−14 as a float32: numbers below have fewer digits in float16. */
 const leastNormal = 113 << 23;
 
-/** The number that the bits of a float16 stand for. */
+/** Converts the bits of a float16 to a number. */
 export function halfToNumber(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 0x1f;
@@ -42,10 +42,10 @@ function patternToHalf(pattern: number): number {
   return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
 }
 
-/** The numbers that float16 bits stand for. */
+/** Converts the bits of float16 values to float32. */
 export function halvesToFloats(halves: Uint16Array): Float32Array {
   // A loop over a table: Float32Array.from with a function takes 25 times as long.
-  const numbers = numbersOfHalves();
+  const numbers = buildHalfTable();
   const floats = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) {
     floats[i] = numbers[halves[i] ?? 0] ?? 0;
@@ -66,7 +66,7 @@ export function floatsToHalves(floats: Float32Array): Uint16Array {
 let table: Float32Array | undefined;
 
 /** The number of each of the 65 536 bit patterns. */
-function numbersOfHalves(): Float32Array {
+function buildHalfTable(): Float32Array {
   table ??= Float32Array.from({ length: 0x1_0000 }, (_, half) => halfToNumber(half));
   return table;
 }

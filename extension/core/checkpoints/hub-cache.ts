@@ -1,10 +1,12 @@
 import { basename, join, sep } from 'node:path';
 
-/** `models--OWNER--NAME/snapshots/REVISION`, where files are links into `models--OWNER--NAME/blobs`. */
+/**
+ * `models--OWNER--NAME/snapshots/REVISION`, whose files are links into `models--OWNER--NAME/blobs`.
+ */
 const snapshot = /^(.*[/\\]models--(?:[^/\\]+--)?([^/\\]+))[/\\]snapshots[/\\][^/\\]+/;
 
-/** Where the files of a snapshot in a cache of Hugging Face lie; undefined for a folder elsewhere. */
-export function blobsOf(folder: string): string | undefined {
+/** Folder of the files of a snapshot in a Hugging Face cache; undefined for other folders. */
+export function blobsFolder(folder: string): string | undefined {
   const [, repository] = snapshot.exec(folder) ?? [];
   return repository === undefined ? undefined : join(repository, 'blobs');
 }

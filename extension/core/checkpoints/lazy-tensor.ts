@@ -26,7 +26,7 @@ export const dtypeBits = {
 } as const;
 export type SafetensorsDType = keyof typeof dtypeBits;
 
-/** Element type of matrices that several tensors stand for together, see {@link PackedMatrix}. */
+/** Element type of matrices that are stored as several tensors, see {@link PackedMatrix}. */
 export const packedDType = 'PACKED';
 
 /** Element types of safetensors files, block formats of GGUF files, and packed forms. */
@@ -41,40 +41,42 @@ export const runnableDTypes: ReadonlySet<DType> = new Set<DType>([
   packedDType,
 ]);
 
-/** How the codes of a matrix lie in its bytes; see `unpack.ts`. */
+/** Order of a matrix's codes in its bytes; see `unpack.ts`. */
 export type CodeOrder = 'columns' | 'rows' | 'even-first' | 'high-first';
 
 /** Floats of four and eight bits, by the sizes of exponent and fraction. */
 export type SmallFloat = 'E2M1' | 'E4M3' | 'E5M2' | 'E8M0';
 
-/** What codes stand for: integers, small floats by their bits, or the numbers of a table in a file. */
+/**
+ * Values of the codes: integers, small floats by their bits, or the entries of a table in a file.
+ */
 export type CodeValues = 'unsigned' | 'signed' | SmallFloat | LazyTensor;
 
-/** A smaller matrix: each of its numbers goes with a block of another one's. */
+/** A smaller matrix with one value for each block of another matrix. */
 export interface Grid {
   readonly matrix: PackedMatrix;
   /** Sizes of a block; where absent, all blocks are equal. */
   readonly block?: readonly [rows: number, columns: number];
-  /** Along `axis` the number of the block for each row or column, where blocks are no runs. */
+  /** Block index of each row or column along `axis`, if blocks are not consecutive. */
   readonly groups?: {
     readonly tensor: LazyTensor;
     readonly axis: 0 | 1;
-    /** Whether they are known to be runs all the same. */
+    /** True if the blocks are known to be consecutive nevertheless. */
     readonly areRuns?: boolean;
   };
 }
 
-/** A matrix that tensors stand for together: (codes − minus) · times / over + plus. */
+/** A matrix stored as several tensors: (codes − minus) · times / over + plus. */
 export interface PackedMatrix {
   readonly shape: readonly [rows: number, columns: number];
   readonly tensor: LazyTensor;
-  /** How to read the tensor; where absent, it holds floats. */
+  /** Format of the codes; if absent, the tensor contains floats. */
   readonly codes?: {
     readonly bits: number;
     readonly order: CodeOrder;
     readonly values: CodeValues;
   };
-  /** Number of stored columns, where those behind the matrix's own fill up words. */
+  /** Number of stored columns, if padding fills up words. */
   readonly stored?: number;
   readonly minus?: Grid | number;
   readonly times?: Grid;
@@ -85,11 +87,11 @@ export interface PackedMatrix {
 /** A weight in such a form. */
 export interface PackedWeight {
   readonly matrix: PackedMatrix;
-  /** Whether the matrix is the weight's transpose. */
-  readonly turned: boolean;
+  /** True if the matrix is the weight's transpose. */
+  readonly isTransposed: boolean;
   /** The weight's rows that are meant, the last exclusive; all when absent. */
   readonly rows?: readonly [from: number, to: number];
-  /** A tensor that tells the weight's shape. */
+  /** Tensor that contains the weight's shape. */
   readonly sizes?: LazyTensor;
 }
 
@@ -109,15 +111,15 @@ export interface LazyTensor {
    * the query and key projections of llama models; they are put back in order when emitted.
    */
   readonly interleavedHeads?: number;
-  /** Its bytes, where it lies in no file. */
+  /** The bytes, if the tensor isn't in a file. */
   readonly inline?: Uint8Array;
   /** Fills `length` bytes with the tensor, for one that is computed when a session is created and is in no file. */
   readonly computed?: (target: Uint8Array) => Promise<void>;
-  /** Name of the stored tensor, where this is one of its slices. */
+  /** Name of the stored tensor, if this is one of its slices. */
   readonly sliceOf?: string;
-  /** The model's own file that it belongs to, where it has been made of a tensor of that file. */
+  /** The model's own file with the original tensor, if this one was made from it. */
   readonly home?: string;
-  /** Set where other tensors stand for this one; `length` is then that of all of them. */
+  /** Set if several tensors store this one; `length` is then their total length. */
   readonly packed?: PackedWeight;
 }
 
@@ -135,18 +137,21 @@ export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTen
 }
 
 /** True if rows of the weight are rows or columns of the packed matrix, or runs of its only row. */
-function hasPackedRows({ matrix, turned, rows }: PackedWeight, shape: readonly number[]): boolean {
+function hasPackedRows(
+  { matrix, isTransposed, rows }: PackedWeight,
+  shape: readonly number[],
+): boolean {
   const [count = 0, columns = 0] = shape;
   const [down, across] = matrix.shape;
   const all = rows === undefined ? count : elementCount(matrix.shape) / columns;
-  const [high, wide] = turned ? [columns, all] : [all, columns];
+  const [high, wide] = isTransposed ? [columns, all] : [all, columns];
   return (
     shape.length === 2 &&
-    ((down === high && across === wide) || (!turned && down === 1 && across === high * wide))
+    ((down === high && across === wide) || (!isTransposed && down === 1 && across === high * wide))
   );
 }
 
-/** The tensors that lie in files: those that a packed one is made of, or the tensor itself. */
+/** The tensors stored in files: those of a packed weight, or the tensor itself. */
 export function storedParts(tensor: LazyTensor): readonly LazyTensor[] {
   return tensor.packed === undefined ? [tensor] : matrixTensors(tensor.packed.matrix);
 }
@@ -175,7 +180,7 @@ export interface Checkpoint {
 }
 
 /** Rows `start` to `end` (exclusive) of a tensor that lies row by row in its file. */
-export function rowsOfTensor(tensor: LazyTensor, start: number, end: number): LazyTensor {
+export function sliceRows(tensor: LazyTensor, start: number, end: number): LazyTensor {
   const [count = 1, ...rest] = tensor.shape;
   const rowBytes = tensor.length / count;
   const { packed } = tensor;
@@ -192,7 +197,7 @@ export function rowsOfTensor(tensor: LazyTensor, start: number, end: number): La
 }
 
 /** Part `index` of a tensor along its first axis, named after it and its number. */
-export function partOfTensor(tensor: LazyTensor, index: number): LazyTensor {
+export function tensorPart(tensor: LazyTensor, index: number): LazyTensor {
   const { packed } = tensor;
   const [count = 1, ...shape] = tensor.shape;
   const length = tensor.length / count;
@@ -205,19 +210,19 @@ export function partOfTensor(tensor: LazyTensor, index: number): LazyTensor {
     length,
     ...(packed === undefined
       ? {}
-      : { packed: { ...packed, matrix: partOfMatrix(packed.matrix, index) } }),
+      : { packed: { ...packed, matrix: matrixPart(packed.matrix, index) } }),
   };
 }
 
-/** The same of every tensor that numbers of the matrix lie in. */
-function partOfMatrix(matrix: PackedMatrix, index: number): PackedMatrix {
+/** The corresponding part of every tensor of the matrix. */
+function matrixPart(matrix: PackedMatrix, index: number): PackedMatrix {
   const { times } = matrix;
   return {
     ...matrix,
-    tensor: partOfTensor(matrix.tensor, index),
+    tensor: tensorPart(matrix.tensor, index),
     ...(times === undefined
       ? {}
-      : { times: { ...times, matrix: partOfMatrix(times.matrix, index) } }),
+      : { times: { ...times, matrix: matrixPart(times.matrix, index) } }),
   };
 }
 

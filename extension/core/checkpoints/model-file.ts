@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, relative, sep } from 'node:path';
-import { blobsOf } from './hub-cache';
+import { blobsFolder } from './hub-cache';
 import { readSmallText, withRegularFile } from '../regular-file';
 import type { RegularFile } from '../regular-file';
 import { UserError, checkPath } from '../user-error';
@@ -12,7 +12,7 @@ import { say } from '../message';
  * @param file absolute path, links resolved
  */
 export function belongsToFolder(folder: string, file: string): boolean {
-  const blobs = blobsOf(folder);
+  const blobs = blobsFolder(folder);
   return isInside(folder, file) || (blobs !== undefined && isInside(blobs, file));
 }
 

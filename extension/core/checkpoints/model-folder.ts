@@ -1,11 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { modelFolderName } from './hub-cache';
-import { partsOf, withoutPart } from './gguf-part-names';
+import { listParts, withoutPart } from './gguf-part-names';
 import { UserError, checkAccess, checkPath } from '../user-error';
 import { say } from '../message';
 
-/** Where the parts of a model lie: a Hugging Face folder, or a GGUF file, which holds them all. */
+/** Locations of a model's parts: a Hugging Face folder, or a GGUF file, which contains them all. */
 export interface ModelFolder {
   /** Absolute path of the folder, or of the .gguf file. */
   readonly path: string;
@@ -88,19 +88,22 @@ export function requireModelFile(file: string): void {
   }
 }
 
-/** Whether a .gguf file is a model of its own: no further part of one, and no projector of a vision model. */
+/**
+ * True if a .gguf file is a model of its own, not a further part of one or a projector of a vision
+ * model.
+ */
 function beginsModel(name: string): boolean {
-  return !isProjector(name) && (partsOf(name)?.[0] ?? name) === name;
+  return !isProjector(name) && (listParts(name)?.[0] ?? name) === name;
 }
 
-/** Whether a file is named as projectors are: `mmproj-F16.gguf`, `Model.mmproj-Q8_0.gguf`. */
+/** True if the file name is that of a projector: `mmproj-F16.gguf`, `Model.mmproj-Q8_0.gguf`. */
 export function isProjector(name: string): boolean {
   return isGguf(name) && /(?:^|[-_.])mmproj/i.test(name);
 }
 
-/** A model in a GGUF file, or in several: the first stands for all. */
+/** A model in one or more GGUF files, represented by the first. */
 function ggufFile(given: string): ModelFolder {
-  const [first = ''] = partsOf(basename(given)) ?? [];
+  const [first = ''] = listParts(basename(given)) ?? [];
   const path = join(dirname(given), first === '' ? basename(given) : first);
   const name = basename(withoutPart(path), extname(path));
   return { path, name, config: path, weights: path };
@@ -123,9 +126,9 @@ export async function locateOnnx(path: string): Promise<string | undefined> {
 
 /** As transformers does: the single file first, then the index. */
 function chooseWeights(names: readonly string[], folder: string): string {
-  for (const usual of ['model.safetensors', 'model.safetensors.index.json']) {
-    if (names.includes(usual)) {
-      return usual;
+  for (const fileName of ['model.safetensors', 'model.safetensors.index.json']) {
+    if (names.includes(fileName)) {
+      return fileName;
     }
   }
   const indexes = names.filter((name) => name.endsWith('.safetensors.index.json'));

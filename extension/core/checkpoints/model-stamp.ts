@@ -10,7 +10,7 @@ const modelFile = /\.(?:json|model|safetensors|gguf|onnx|onnx[._]data)$/i;
  * @param place its folder, or a file of it
  * @param others files that it has elsewhere or under names of their own
  */
-export async function stampOfModel(place: string, others: readonly string[] = []): Promise<string> {
+export async function modelStamp(place: string, others: readonly string[] = []): Promise<string> {
   const isFile = isGguf(place) || isOnnx(place);
   const isFolder = !isFile && (await stat(place).catch(() => undefined))?.isDirectory() === true;
   const folder = isFolder ? place : dirname(place);
@@ -22,12 +22,12 @@ export async function stampOfModel(place: string, others: readonly string[] = []
       : modelFile.test(name),
   );
   const files = new Set([...own.map((name) => join(folder, name)), ...others]);
-  const stamps = await Promise.all([...files].sort().map(stampOfFile));
+  const stamps = await Promise.all([...files].sort().map(fileStamp));
   return stamps.join('\n');
 }
 
 /** Size and time of a file. */
-export async function stampOfFile(file: string): Promise<string> {
+export async function fileStamp(file: string): Promise<string> {
   return stat(file).then(
     ({ size, mtimeMs }) => `${file} ${size} ${mtimeMs}`,
     () => `${file} missing`,

@@ -11,9 +11,10 @@ export function nestedGraphs({ attribute }: NodeProto): GraphProto[] {
 const nesting = new Set(['If', 'Loop', 'Scan']);
 
 /**
- * Moves weights out of the branches of If and the bodies of Loop and Scan, where they can neither stay in the file nor be shared:
- * a graph sees the values of the one around it. Names that occur elsewhere are changed.
- * `isWeight` tells which constants of nodes are weights. Gives the number of Constant nodes moved.
+ * Moves weights out of the branches of If and the bodies of Loop and Scan, where they can neither
+ * stay in the file nor be shared, to the surrounding graph, whose values are visible inside.
+ * Renames weights whose names occur elsewhere. `isWeight` selects the constant nodes that are
+ * weights. Returns the number of Constant nodes moved.
  */
 export function hoistWeights(
   graph: GraphProto,
@@ -110,7 +111,7 @@ function rename(graph: GraphProto, names: ReadonlyMap<string, string>): void {
   }
 }
 
-/** How many values of a graph and of those in it have each name. */
+/** Number of values with each name in a graph and its subgraphs. */
 function countNames(graph: GraphProto, counts: Map<string, number>): void {
   const add = (name: string): void => {
     counts.set(name, (counts.get(name) ?? 0) + 1);

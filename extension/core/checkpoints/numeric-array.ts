@@ -1,6 +1,6 @@
 import { halfToNumber, numberToHalf } from './half';
 
-/** How the elements of each dtype (named as safetensors does) are held. */
+/** Typed array of the elements of each dtype (named as in safetensors). */
 export const arrayTypes = {
   F64: Float64Array,
   F32: Float32Array,
@@ -52,7 +52,7 @@ export function describeArray({
 
 const floats: ReadonlySet<string> = new Set<ArrayDType>(['F64', 'F32', 'F16']);
 
-/** Whether the values of a dtype may have fractions. */
+/** True if the values of a dtype may have fractions. */
 export const isFloat = (dtype: string): boolean => floats.has(dtype);
 
 export const isArrayDType = (dtype: string): dtype is ArrayDType =>

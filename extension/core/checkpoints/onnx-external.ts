@@ -5,7 +5,7 @@ import { belongsToFolder } from './model-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** Bytes of a tensor in a file beside the model. */
+/** Byte range of a tensor in an external data file. */
 export interface ExternalRange {
   /** Absolute path, links resolved. */
   readonly file: string;

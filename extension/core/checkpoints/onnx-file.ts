@@ -20,28 +20,30 @@ export interface OnnxInitializer {
   /** The type's name, as in safetensors where it has one. */
   readonly dtype: string;
   readonly dims: readonly number[];
-  /** Absolute path, links resolved: the .onnx file, or a data file beside it. */
+  /** Absolute path, links resolved: the .onnx file, or an external data file. */
   readonly file: string;
   readonly offset: number;
   /** Length in bytes. */
   readonly length: number;
-  /** The tensor with its contents, where these are few or have no fixed form; else undefined. */
+  /**
+   * The tensor with its contents if they are small or have no fixed-size elements; else undefined.
+   */
   readonly inline: TensorProto | undefined;
-  /** Whether ONNX Runtime can read the bytes from where they lie. */
+  /** True if ONNX Runtime can read the bytes directly from the file. */
   readonly mappable: boolean;
 }
 
 /** The structure of an ONNX model and where its weights lie. */
 export interface OnnxFile {
-  /** Absolute path, as it was named: side files lie beside a link, not beside what it leads to. */
+  /** Absolute path as given: side files are next to a link, not next to its target. */
   readonly path: string;
   readonly model: ModelProto;
   readonly graph: GraphProto;
-  /** Where tensors of attributes and nested graphs have their data in the .onnx file. */
+  /** Positions of the data of attributes and nested graphs in the .onnx file. */
   readonly payloads: ScannedModel['payloads'];
   /** Initializers by name; weights in Constant nodes and in branches of If count as such. */
   readonly initializers: ReadonlyMap<string, OnnxInitializer>;
-  /** How many Constant nodes became initializers; those of branches of If are among them. */
+  /** Number of Constant nodes that became initializers, including those in branches of If. */
   readonly liftedConstants: number;
   /** The .onnx file and its data files. */
   readonly files: readonly string[];
@@ -177,7 +179,7 @@ async function place(
   };
 }
 
-/** Where text is not UTF-8 the decoder puts U+FFFD, so that different names may become the same. */
+/** The decoder replaces invalid UTF-8 with U+FFFD, so that different names could become equal. */
 function checkName(name: string, path: string): void {
   if (name.includes('\ufffd') || name.length > maxNameLength) {
     throw new UserError(say`A name in the graph is too long or not UTF-8.`, {

@@ -34,7 +34,7 @@ export async function readPackedRows(
   take: (row: number, numbers: Float32Array) => void,
 ): Promise<void> {
   const [count = 0, columns = 0] = shape;
-  const { matrix, turned, rows: [start] = [0] } = packed;
+  const { matrix, isTransposed: turned, rows: [start] = [0] } = packed;
   const read = await openMatrix(matrix);
   const isFlat = !turned && matrix.shape[1] !== columns;
   const least = turned ? leastColumns : 1;
@@ -42,8 +42,8 @@ export async function readPackedRows(
   const numbers = new Float32Array(perTile * columns);
   const row = new Float32Array(columns);
   for (let first = 0; first < count; first += perTile) {
-    const some = Math.min(perTile, count - first);
-    const [from, to] = [start + first, start + first + some];
+    const rowCount = Math.min(perTile, count - first);
+    const [from, to] = [start + first, start + first + rowCount];
     if (turned) {
       read({ top: 0, bottom: columns, left: from, right: to }, numbers);
     } else if (isFlat) {
@@ -51,10 +51,10 @@ export async function readPackedRows(
     } else {
       read({ top: from, bottom: to, left: 0, right: columns }, numbers);
     }
-    for (let i = 0; i < some; i++) {
+    for (let i = 0; i < rowCount; i++) {
       if (turned) {
         for (let column = 0; column < columns; column++) {
-          row[column] = numbers[column * some + i] ?? 0;
+          row[column] = numbers[column * rowCount + i] ?? 0;
         }
         take(first + i, row);
       } else {

@@ -65,8 +65,8 @@ export async function readFloats(tensor: LazyTensor, most: number): Promise<numb
 const mostBytesAtOnce = 2 ** 30;
 
 /**
- * The numbers of a matrix that lies in its file as it is meant: float32, or half precision, which is widened. Undefined
- * where they are stored otherwise, or are too many to read at once.
+ * Values of a matrix that is stored as float32, or as half precision, which is converted. Undefined
+ * if it is stored differently or is too large to read at once.
  */
 export async function floatsInFile(tensor: LazyTensor): Promise<Float32Array | undefined> {
   const { dtype, length, inline, packed, interleavedHeads } = tensor;

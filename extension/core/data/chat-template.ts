@@ -6,10 +6,10 @@ import type { Tokenizer } from './tokenizer';
 import { say } from '../message';
 
 /** Time limit for rendering. Far more than a normal template needs; a hostile one may loop forever. */
-const mostMilliseconds = 2000;
+const maxMilliseconds = 2000;
 
 /** Maximum template length in characters. Published templates have up to about ten thousand. */
-const mostCharacters = 500_000;
+const maxCharacters = 500_000;
 
 /** Earlier prompt and the model's answer. */
 export interface ChatTurn {
@@ -33,9 +33,9 @@ export function renderChat(
       remedy: say`Generate without one: the prompt is then continued as it is.`,
     });
   }
-  if (chatTemplate.length > mostCharacters) {
+  if (chatTemplate.length > maxCharacters) {
     throw new UserError(
-      say`The chat template has ${chatTemplate.length} characters, more than ${mostCharacters}.`,
+      say`The chat template has ${chatTemplate.length} characters, more than ${maxCharacters}.`,
       { file, field: 'chat_template', remedy: say`Generate without it.` },
     );
   }
@@ -53,7 +53,7 @@ export function renderChat(
         add_generation_prompt: true,
         ...specialTokens,
       });
-    return withTimeLimit(mostMilliseconds, render);
+    return withTimeLimit(maxMilliseconds, render);
   } catch (error) {
     if (error instanceof CancelledError) {
       throw error;

@@ -5,7 +5,7 @@ import { withRegularFile } from '../regular-file';
 import { formatBytes } from '../format';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';
-import { mostRatio, mostUnpacked } from './unpacked-size';
+import { maxRatio, maxUnpacked } from './unpacked-size';
 import type { NumericArray } from '../checkpoints/numeric-array';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -83,8 +83,8 @@ async function listEntries(
     if (uncompressedSize > compressedSize * maxDeflateRatio || packed > fileSize) {
       throw fault(say`The archive promises more data than it can hold.`);
     }
-    if (unpacked > mostUnpacked(fileSize)) {
-      throw new UserError(say`The archive unpacks to more than ${mostRatio} times its size.`, {
+    if (unpacked > maxUnpacked(fileSize)) {
+      throw new UserError(say`The archive unpacks to more than ${maxRatio} times its size.`, {
         file,
         field: fileName,
         remedy: say`Save the arrays uncompressed, with numpy.savez.`,

@@ -78,7 +78,7 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
 }
 
 /** Minimum time limit for encoding and decoding, in milliseconds. */
-const leastMilliseconds = 5000;
+const minMilliseconds = 5000;
 /** Additional limit per character or token: dozens of times what a slow machine needs. */
 const millisecondsEach = 0.02;
 
@@ -89,7 +89,7 @@ const millisecondsEach = 0.02;
  */
 function limited<T>(file: string, length: number, run: () => T): T {
   try {
-    return withTimeLimit(Math.ceil(leastMilliseconds + length * millisecondsEach), run);
+    return withTimeLimit(Math.ceil(minMilliseconds + length * millisecondsEach), run);
   } catch (error) {
     if (!(error instanceof TimeLimitError)) {
       throw error;

@@ -1,6 +1,6 @@
 import { DataType } from '../onnx/graph-builder';
 import { createSession } from '../runtime/session';
-import { floatsOf, floatTensor } from '../runtime/tensors';
+import { floatOutput, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import type { TrainableModel } from '../training/trainable-model';
 import { emitGradientGram } from './scores/gradient-norms';
@@ -41,7 +41,7 @@ export class TangentKernel {
       const feeds = this.session.inputNames.map(
         (name) => [name, given[name] ?? parameter(name)] as const,
       );
-      const one = floatsOf(await this.session.run(Object.fromEntries(feeds)), kernel);
+      const one = floatOutput(await this.session.run(Object.fromEntries(feeds)), kernel);
       const before = sum ?? new Float64Array(one.length);
       sum = before.map((value, i) => value + (one[i] ?? 0));
     }

@@ -8,9 +8,9 @@ import type { WorkerPool, WorkItem, JobWorker } from './work-item';
 import { inEnglish, say, verbatim } from '../message';
 
 /** Maximum number of attempts per work item. */
-const mostTries = 3;
+const maxTries = 3;
 /** Maximum number of consecutive work items a worker may lose before it is retired. */
-const mostLosses = 3;
+const maxLosses = 3;
 /** Factor over the expected time after which a work item is also given to another worker. */
 const stragglerFactor = 4;
 /** Minimum time before a work item counts as a straggler, in milliseconds. */
@@ -23,7 +23,7 @@ const tickMilliseconds = 100;
 const rememberedRates = 64;
 
 interface Entry {
-  readonly piece: WorkItem;
+  readonly item: WorkItem;
   readonly progress: (progress: StageProgress) => void;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -91,8 +91,8 @@ export class Dispatcher implements WorkerPool {
       if (job.cancellation.isCancellationRequested) {
         this.cancel();
       }
-      this.hand();
-      this.tell();
+      this.assignAll();
+      this.notify();
     }, tickMilliseconds);
   }
 
@@ -107,7 +107,7 @@ export class Dispatcher implements WorkerPool {
       ...{ done: 0, seconds: 0 },
     });
     this.hasChanged = true;
-    this.hand();
+    this.assignAll();
   }
 
   /** Lets a worker finish its current work item and gives it no more. */
@@ -131,12 +131,12 @@ export class Dispatcher implements WorkerPool {
     if (current !== undefined) {
       this.lose(current, worker, why);
     }
-    this.hand();
+    this.assignAll();
   }
 
   /** Adds a work item, which resolves to its first result. */
   public add<Result>(
-    piece: WorkItem<Result>,
+    item: WorkItem<Result>,
     {
       isAhead = false,
       progress = () => undefined,
@@ -145,7 +145,7 @@ export class Dispatcher implements WorkerPool {
     let entry: Entry | undefined;
     const result = new Promise<Result>((resolve, reject) => {
       entry = {
-        ...{ piece, progress, reject, isAhead, isDone: false },
+        ...{ item, progress, reject, isAhead, isDone: false },
         // Workers have validated the result with the work item's schema.
         resolve: (found) => {
           resolve(found as Result);
@@ -161,7 +161,7 @@ export class Dispatcher implements WorkerPool {
     } else {
       // Deferred, so that all work items added together are known when the first one is chosen.
       queueMicrotask(() => {
-        this.hand();
+        this.assignAll();
       });
     }
     return {
@@ -181,11 +181,11 @@ export class Dispatcher implements WorkerPool {
   public async end(): Promise<void> {
     this.cancel();
     clearInterval(this.timer);
-    this.tell();
+    this.notify();
     await this.atHome;
   }
 
-  private tell(): void {
+  private notify(): void {
     if (this.hasChanged) {
       this.hasChanged = false;
       const tallies = [...this.workers].map(([{ name }, { done, seconds, current }]) => ({
@@ -206,12 +206,12 @@ export class Dispatcher implements WorkerPool {
   }
 
   /** Assigns the best work item to each idle worker. */
-  private hand(): void {
+  private assignAll(): void {
     for (const [worker, state] of this.workers) {
       if (state.current === undefined && !state.isRetired && !this.isEnded) {
         const entry = this.choose(worker);
         if (entry !== undefined) {
-          const giving = this.give(entry, worker, state);
+          const giving = this.assign(entry, worker, state);
           if (worker === this.home) {
             this.atHome = giving;
           }
@@ -222,9 +222,9 @@ export class Dispatcher implements WorkerPool {
 
   private choose(worker: JobWorker): Entry | undefined {
     const open = this.waiting.filter((entry) => this.mayTake(worker, entry));
-    const rank = ({ piece, isAhead }: Entry): number => {
-      const owner = this.owners.get(piece.lane);
-      const place = piece.home === true ? 0 : owner === worker ? 1 : owner === undefined ? 2 : 3;
+    const rank = ({ item, isAhead }: Entry): number => {
+      const owner = this.owners.get(item.lane);
+      const place = item.home === true ? 0 : owner === worker ? 1 : owner === undefined ? 2 : 3;
       return (isAhead ? 10 : 0) + place;
     };
     const best = open.reduce<Entry | undefined>(
@@ -234,11 +234,11 @@ export class Dispatcher implements WorkerPool {
     return best ?? this.straggler(worker);
   }
 
-  private mayTake(worker: JobWorker, { piece, failures }: Entry): boolean {
-    if (piece.home === true) {
+  private mayTake(worker: JobWorker, { item, failures }: Entry): boolean {
+    if (item.home === true) {
       return worker === this.home;
     }
-    const owner = this.owners.get(piece.lane);
+    const owner = this.owners.get(item.lane);
     const state = owner === undefined ? undefined : this.workers.get(owner);
     if (owner !== worker && state?.current === undefined && state?.isRetired === false) {
       return false;
@@ -256,16 +256,16 @@ export class Dispatcher implements WorkerPool {
   private straggler(worker: JobWorker): Entry | undefined {
     const rate = this.rates.length === 0 ? undefined : median(this.rates);
     const now = performance.now();
-    return [...this.running].find(({ piece, running, failures }) => {
+    return [...this.running].find(({ item, running, failures }) => {
       const [begun = now] = running.values();
       const patience =
         rate === undefined
           ? unknownMilliseconds
-          : Math.max(stragglerMilliseconds, stragglerFactor * rate * piece.cost);
+          : Math.max(stragglerMilliseconds, stragglerFactor * rate * item.cost);
       // A work item that has crashed a process is not run in this one, even if a new process is slow to start.
       const mayEndThis = worker === this.home && failures.length > 0;
       return (
-        piece.home !== true &&
+        item.home !== true &&
         !mayEndThis &&
         running.size === 1 &&
         !running.has(worker) &&
@@ -274,15 +274,15 @@ export class Dispatcher implements WorkerPool {
     });
   }
 
-  private async give(entry: Entry, worker: JobWorker, state: WorkerState): Promise<void> {
-    const { piece } = entry;
+  private async assign(entry: Entry, worker: JobWorker, state: WorkerState): Promise<void> {
+    const { item } = entry;
     this.waiting = this.waiting.filter((one) => one !== entry);
     this.running.add(entry);
     state.current = entry;
     this.hasChanged = true;
     const begun = performance.now();
     entry.running.set(worker, begun);
-    this.owners.set(piece.lane, worker);
+    this.owners.set(item.lane, worker);
     const { job } = this;
     const cancellation = {
       get isCancellationRequested(): boolean {
@@ -290,12 +290,12 @@ export class Dispatcher implements WorkerPool {
       },
     };
     try {
-      const result = await worker.do(piece, { progress: entry.progress, cancellation });
+      const result = await worker.do(item, { progress: entry.progress, cancellation });
       const took = performance.now() - begun;
       state.losses = 0;
       state.done++;
       state.seconds += took / 1000;
-      this.rates = [...this.rates, took / piece.cost].slice(-rememberedRates);
+      this.rates = [...this.rates, took / item.cost].slice(-rememberedRates);
       if (!entry.isDone) {
         this.settle(entry, () => {
           entry.resolve(result);
@@ -308,7 +308,7 @@ export class Dispatcher implements WorkerPool {
     } finally {
       state.current = undefined;
       this.hasChanged = true;
-      this.hand();
+      this.assignAll();
     }
   }
 
@@ -324,7 +324,7 @@ export class Dispatcher implements WorkerPool {
       });
     }
     state.losses = error instanceof WorkerLostError ? state.losses + 1 : 0;
-    if (state.losses >= mostLosses) {
+    if (state.losses >= maxLosses) {
       this.workers.delete(worker);
     }
     this.lose(entry, worker, failureLog(error));
@@ -332,8 +332,8 @@ export class Dispatcher implements WorkerPool {
 
   private lose(entry: Entry, worker: JobWorker, why: string): void {
     entry.running.delete(worker);
-    if (this.owners.get(entry.piece.lane) === worker) {
-      this.owners.delete(entry.piece.lane);
+    if (this.owners.get(entry.item.lane) === worker) {
+      this.owners.delete(entry.item.lane);
     }
     if (!entry.isDone) {
       entry.failures.push({ worker, text: why });
@@ -353,7 +353,7 @@ export class Dispatcher implements WorkerPool {
       return;
     }
     this.running.delete(entry);
-    if (entry.failures.length < mostTries) {
+    if (entry.failures.length < maxTries) {
       this.waiting.unshift(entry);
       return;
     }
@@ -362,7 +362,7 @@ export class Dispatcher implements WorkerPool {
       .join('\n');
     this.settle(entry, () => {
       entry.reject(
-        new UserError(say`A piece of the work failed ${mostTries} times. ${verbatim(log)}`, {
+        new UserError(say`A piece of the work failed ${maxTries} times. ${verbatim(log)}`, {
           remedy: say`Run it again with one worker: progress is saved, and the error shows by itself.`,
         }),
       );

@@ -11,7 +11,7 @@ import { fingerprintHeldOut } from './held-out';
 import { encodeTask, evaluateTask } from './task-accuracy';
 import type { Continuation, LikelihoodTask, TaskAnswers } from './task-accuracy';
 
-/** Whose answers they are, and where they are saved as they are found. */
+/** Model that answers, and the store for its answers. */
 export interface Answering {
   /** Without these sublayers and experts. */
   readonly removed: ReadonlySet<number>;
@@ -19,7 +19,7 @@ export interface Answering {
   readonly name: string;
 }
 
-/** What the model of an executor answers to a task. */
+/** Answers of an executor's model to a task. */
 export async function answerTask(
   executor: LayeredExecutor,
   task: Task,
@@ -30,7 +30,7 @@ export async function answerTask(
   const { model, device, units } = executor;
   // By the ids that are read: a tokenizer may have been changed since.
   if (task.kind !== 'exact-match') {
-    const continuations = await continuationsOf(model, task);
+    const continuations = await scoreContinuations(model, task);
     const read = fingerprintHeldOut(continuations.map(({ window }) => window.input));
     const sums = saved.part(`${name} ${read}`, windowSumsSchema);
     return evaluateTask(executor, task, continuations, removed, sums, context);
@@ -46,7 +46,7 @@ export async function answerTask(
  * Lets go of the tokenizer before the model runs: one of 262 144 tokens takes 140 MB in many small pieces, and each
  * collection of garbage looks at all of them.
  */
-const continuationsOf = async (
+const scoreContinuations = async (
   model: LayeredModel,
   task: LikelihoodTask,
 ): Promise<Continuation[]> => encodeTask(model, await loadTokenizer(model.summary.path), task);

@@ -14,7 +14,7 @@ import { UserError } from '../user-error';
  * log p of a token is least + scale · steps. Logits more than 16 below the largest have 0 steps.
  */
 
-/** What a file of log-probabilities begins with. */
+/** Magic bytes of a file of log-probabilities. */
 export const baseMagic = '_logits_';
 const headerBytes = baseMagic.length + 12;
 /** The scale and the least value, as units of 16 bits. */
@@ -25,7 +25,7 @@ const mostSteps = 65_535;
 /** Tokens less likely than e to this power don't count toward a divergence, as in llama.cpp. */
 const leastLogProbability = -16;
 
-/** What a file of log-probabilities is about. */
+/** Text and tokenization of a file of log-probabilities. */
 export interface BaseText {
   /** Tokens of a chunk; predictions of its second half count. */
   readonly length: number;
@@ -36,14 +36,14 @@ export interface BaseText {
 /** First position of a chunk whose prediction counts. */
 export const firstCounted = (length: number): number => Math.floor(length / 2);
 
-const rowsOf = (length: number): number => length - 1 - firstCounted(length);
+const countRows = (length: number): number => length - 1 - firstCounted(length);
 
 /** Units of 16 bits of a row. */
 const rowUnits = (vocabulary: number): number => 2 * Math.ceil(vocabulary / 2) + rowHeader;
 
 /** Bytes of a file of log-probabilities. */
 export const baseBytes = (chunks: number, length: number, vocabulary: number): number =>
-  headerBytes + chunks * (4 * length + 2 * rowsOf(length) * rowUnits(vocabulary));
+  headerBytes + chunks * (4 * length + 2 * countRows(length) * rowUnits(vocabulary));
 
 /**
  * Reads the head of a file of log-probabilities.
@@ -89,10 +89,10 @@ export async function readBaseRows(
   chunk: number,
 ): Promise<BaseRow[]> {
   const units = rowUnits(vocabulary);
-  const bytes = Buffer.alloc(2 * rowsOf(length) * units);
+  const bytes = Buffer.alloc(2 * countRows(length) * units);
   const start = headerBytes + 4 * chunks.length * length;
   await readFully(handle, bytes, start + chunk * bytes.length);
-  return Array.from({ length: rowsOf(length) }, (_, row) => {
+  return Array.from({ length: countRows(length) }, (_, row) => {
     const at = 2 * row * units;
     return {
       scale: bytes.readFloatLE(at),
@@ -127,7 +127,7 @@ export function encodeBaseHead({ length, vocabulary, chunks }: BaseText): Buffer
 
 /**
  * The bytes of a row, from the logits of one position.
- * @returns log Σ exp z beside them
+ * @returns also log Σ exp z
  */
 export function encodeBaseRow(logits: Float32Array): {
   readonly bytes: Buffer;
@@ -149,7 +149,7 @@ export function encodeBaseRow(logits: Float32Array): {
   return { bytes, logSum };
 }
 
-/** What two models predict at one position. */
+/** Predictions of two models at one position. */
 export interface ComparedRow {
   /** −log p(next token) in nats, of the base. */
   readonly before: number;
@@ -187,7 +187,7 @@ export function compareWithBase(
   };
 }
 
-/** Largest logit, where it is, and log Σ exp z. */
+/** Largest logit, its index, and log Σ exp z. */
 function summarize(logits: Float32Array): { best: number; largest: number; logSum: number } {
   let best = 0;
   for (let i = 1; i < logits.length; i++) {

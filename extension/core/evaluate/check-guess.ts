@@ -8,19 +8,23 @@ import { evaluatePerplexity } from './perplexity';
 /** Perplexities of a model whose family is a guess. */
 export interface GuessCheck {
   readonly perplexity: number;
-  /** Of the same tokens in random order. */
+  /** Perplexity of the same tokens in random order. */
   readonly shuffled: number;
 }
 
 const tokens = 256;
-/** A model that computes nothing sensible is about as good as one in so many tokens of the vocabulary. */
+/**
+ * Smallest ratio of vocabulary size to perplexity. A model that computes nothing sensible does
+ * little better than chance.
+ */
 const leastBelowVocabulary = 16;
 /** The order of words tells a model that is computed rightly at least this factor. */
 const leastBelowShuffled = 2;
 
 /**
- * Whether a model predicts a text far better than chance, and better than its tokens in random order.
- * @throws UserError with the perplexities where it does not.
+ * Checks that a model predicts a text far better than chance, and better than its tokens in random
+ * order.
+ * @throws UserError with the perplexities if it doesn't.
  */
 export async function checkGuess(
   executor: LayeredExecutor,

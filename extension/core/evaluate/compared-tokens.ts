@@ -3,7 +3,10 @@ import type { PredictionsCompared } from './evaluation';
 import { meanOverWindows, shareOverWindows } from './paired';
 import type { Interval, Loss } from './paired';
 
-/** What two models predict of each counted token of a window: arrays of one length, in the order of the text. */
+/**
+ * Predictions of two models for each counted token of a window: arrays of the same length, in the
+ * order of the text.
+ */
 export const comparedWindowSchema = v.object({
   /** −log p(next token) in nats, of the original. */
   before: v.array(v.number()),
@@ -16,8 +19,8 @@ export const comparedWindowSchema = v.object({
 });
 export type ComparedWindow = Readonly<v.InferOutput<typeof comparedWindowSchema>>;
 
-export const totalOf = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0);
+export const sum = (values: readonly number[]): number =>
+  values.reduce((total, value) => total + value, 0);
 
 /**
  * The numbers that quantized models are judged by, as `llama-perplexity --kl-divergence` prints them, with intervals
@@ -26,7 +29,7 @@ export const totalOf = (values: readonly number[]): number =>
  */
 export function comparePredictions(windows: readonly ComparedWindow[]): PredictionsCompared {
   const losses = (read: (window: ComparedWindow) => readonly number[]): Loss[] =>
-    windows.map((window) => ({ sum: totalOf(read(window)), tokens: window.before.length }));
+    windows.map((window) => ({ sum: sum(read(window)), tokens: window.before.length }));
   const klDivergence = meanOverWindows(losses(({ divergence }) => divergence));
   const agreement = shareOverWindows(losses(({ same }) => same));
   const squares = meanOverWindows(
@@ -54,9 +57,9 @@ export function comparePredictions(windows: readonly ComparedWindow[]): Predicti
 }
 
 /**
- * A quantile of a value of tokens. Its interval is Woodruff's (1952): the quantiles at both ends of the interval of the
- * share of tokens that do not exceed it, over windows. Where the share reaches 1, the upper end is the largest value
- * that was seen; larger ones are possible.
+ * A quantile of a per-token value. Its interval is Woodruff's (1952): the quantiles at both ends of
+ * the interval of the share of tokens that do not exceed it, over windows. If the share reaches 1,
+ * the upper end is the largest value seen; larger ones are possible.
  * @param quantile above 0, below 1; interpolated between neighbors, as llama-perplexity does
  */
 function quantileOverWindows(windows: readonly (readonly number[])[], quantile: number): Interval {

@@ -14,7 +14,7 @@ export const formatAccuracy = (share: number | undefined, error: number | undefi
 export const formatPoints = (difference: number): string =>
   `${difference < 0 ? '−' : '+'}${Math.abs(100 * difference).toFixed(1)}`;
 
-/** What two models predict, in a sentence each; none where they were not compared. */
+/** Sentences that compare the predictions of two models; empty if they were not compared. */
 export function describePredictions({
   klDivergence,
   klPercentiles,
@@ -25,12 +25,12 @@ export function describePredictions({
 }): Message[] {
   const nats = (amount: number): string => (amount === 0 ? '0' : amount.toPrecision(3));
   const percent = (share: number): string => (100 * share).toFixed(1);
-  const divergence = klDivergence && inWords(klDivergence, nats);
-  const share = agreement && inWords(agreement, percent);
-  const change = probabilityChange && inWords(probabilityChange, percent);
+  const divergence = klDivergence && describeShare(klDivergence, nats);
+  const share = agreement && describeShare(agreement, percent);
+  const change = probabilityChange && describeShare(probabilityChange, percent);
   const percentiles = klPercentiles && {
-    p99: inWords(klPercentiles.p99, nats),
-    p999: inWords(klPercentiles.p999, nats),
+    p99: describeShare(klPercentiles.p99, nats),
+    p999: describeShare(klPercentiles.p999, nats),
   };
   return [
     ...(divergence === undefined
@@ -58,8 +58,8 @@ export function describePredictions({
 type Compared = Omit<AnswersCompared, 'retention'> & { readonly retention?: number | undefined };
 
 /**
- * How two models answer the same examples, in a sentence each.
- * @param accuracy what the share of right answers is called
+ * Sentences that compare two models' answers to the same examples.
+ * @param accuracy name of the accuracy metric
  */
 export function describeAnswers(
   { difference, gained, lost, chance, retention }: Compared,
@@ -69,7 +69,7 @@ export function describeAnswers(
     examples,
   }: { accuracy: string; against: string | Message; examples: number },
 ): Message[] {
-  const { value, low, high } = inWords(difference, formatPoints);
+  const { value, low, high } = describeShare(difference, formatPoints);
   return [
     isShown(difference)
       ? say`${accuracy}: ${value} points from ${against} (95 % interval ${low} to ${high})`
@@ -79,11 +79,11 @@ export function describeAnswers(
   ];
 }
 
-/** What the accuracy of a task is called: as in lm-evaluation-harness. */
+/** Name of the accuracy metric of a task, as in lm-evaluation-harness. */
 export const accuracyName = (kind: string | undefined): string =>
   kind === 'exact-match' ? 'exact_match' : 'acc';
 
-const inWords = (
+const describeShare = (
   { value, low, high }: Interval,
   format: (value: number) => string,
 ): Readonly<Record<keyof Interval, string>> => ({
@@ -92,5 +92,5 @@ const inWords = (
   high: format(high),
 });
 
-/** Whether so many examples show that two models differ. */
+/** True if the interval excludes 0, so that the models differ significantly. */
 export const isShown = ({ low, high }: Interval): boolean => low > 0 || high < 0;

@@ -4,7 +4,10 @@ import type { Interval } from './paired';
 
 type Domain = NonNullable<EvaluationDocument['domains']>[number];
 
-/** Columns of a table of domains, behind their names; only the first two if one model was evaluated. */
+/**
+ * Column titles of a table of domains, after the name; only the first two if one model was
+ * evaluated.
+ */
 export const domainTitles = [
   'tokens',
   'perplexity',

@@ -16,12 +16,15 @@ import { inputsToCompare } from './measure-quality';
 import { say } from '../message';
 import { targetStartId } from '../models/example';
 
-/** How far the hidden states behind one sublayer of the original are from those at the same place of another model. */
+/**
+ * Distance between the hidden states after one sublayer of the original and those at the same
+ * position in another model.
+ */
 export interface SublayerDrift {
   readonly sublayer: string;
-  /** Whether the other model lacks it. */
+  /** True if the other model lacks the sublayer. */
   readonly removed: boolean;
-  /** What it is called in the other model, where that has it. */
+  /** Id of the sublayer in the other model, if it has it. */
   readonly place?: string;
   /** ‖h′ − h‖ / ‖h‖, root mean square over positions. */
   readonly relativeError: number;
@@ -32,29 +35,29 @@ export interface SublayerDrift {
 }
 
 export interface DriftedPosition {
-  /** Of the input, both counted from 0. */
+  /** Window and position, both counted from 0. */
   readonly window: number;
   readonly position: number;
-  /** Of a text. */
+  /** The token, if the input is text. */
   readonly token?: string;
   readonly relativeError: number;
 }
 
-/** Where a model drifts from its original. */
+/** Drift of a model from its original. */
 export interface Drift {
   readonly positions: number;
   /** In the order of the original. */
   readonly sublayers: readonly SublayerDrift[];
   /** Relative error from which a state is said to have drifted. */
   readonly limit: number;
-  /** The first sublayer behind which states differ by as much, if any. */
+  /** The first sublayer after which the states differ by at least the threshold, if any. */
   readonly starts?: string;
-  /** Where states differ most behind that one, most first. */
+  /** Positions with the largest differences after that sublayer, in descending order. */
   readonly startsAt?: readonly DriftedPosition[];
 }
 
-/** Positions that are told of where drift starts. */
-const toldPositions = 5;
+/** Maximum number of positions listed for the start of the drift. */
+const maxListedPositions = 5;
 
 /** Windows whose states are held at once. */
 const mostInputs = 2;
@@ -80,8 +83,8 @@ export interface DriftRequest {
 }
 
 /**
- * Runs two models side by side and compares their hidden states behind every sublayer of the original, on a
- * few windows of text or one example.
+ * Runs two models side by side and compares their hidden states after every sublayer of the
+ * original, on a few windows of text or one example.
  */
 export async function measureDrift(request: DriftRequest, context: JobContext): Promise<Drift> {
   const { model: original } = request.original;
@@ -94,9 +97,9 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
   const first = new LayeredExecutor(original, device, memoryBytes / 2);
   const second = new LayeredExecutor(changed.model, device, memoryBytes / 2);
   try {
-    // Rows of a decoder behind a source are other tokens than the text's.
+    // // The decoder of an encoder–decoder model reads other tokens than the text's.
     const hasOneText = areText && targetStartId(original) === undefined;
-    const tokens = hasOneText ? await tokensOf(original, inputs) : undefined;
+    const tokens = hasOneText ? await tokenTexts(original, inputs) : undefined;
     let states = await embedAll(first, inputs);
     let others = await embedAll(second, inputs);
     const { sublayers } = original.summary;
@@ -120,7 +123,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
       const differences = new Differences(tokens);
       const { after } = original.sublayer(index).streamNames;
       for (const [window, state] of states.entries()) {
-        differences.add(window, streamOf(state, after), others[window] ?? state);
+        differences.add(window, residualStream(state, after), others[window] ?? state);
       }
       positions = differences.positions;
       const result = differences.result();
@@ -131,7 +134,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
         ...result,
       });
       if (start.starts === undefined && result.relativeError >= limit) {
-        start = { starts: id, startsAt: differences.most(toldPositions) };
+        start = { starts: id, startsAt: differences.most(maxListedPositions) };
       }
     }
     return { positions, limit, sublayers: found, ...start };
@@ -182,7 +185,7 @@ async function embedAll(
 
 type TokenText = (window: number, position: number) => string | undefined;
 
-async function tokensOf(model: LayeredModel, windows: readonly ModelInput[]): Promise<TokenText> {
+async function tokenTexts(model: LayeredModel, windows: readonly ModelInput[]): Promise<TokenText> {
   const tokenizer = await loadTokenizer(model.summary.path);
   return (window, position) => {
     const ids = windows[window];
@@ -191,8 +194,8 @@ async function tokensOf(model: LayeredModel, windows: readonly ModelInput[]): Pr
   };
 }
 
-/** The state with nothing but the residual stream: what is carried beside it would count again. */
-function streamOf(state: HiddenState, name: string): HiddenState {
+/** The state with only the residual stream. Side values would otherwise be counted as well. */
+function residualStream(state: HiddenState, name: string): HiddenState {
   const { [name]: stream } = state.values;
   return stream === undefined ? state : { ...state, values: { [name]: stream } };
 }

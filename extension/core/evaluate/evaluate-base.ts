@@ -28,13 +28,19 @@ import {
   readBaseText,
 } from './base-probabilities';
 import type { BaseText } from './base-probabilities';
-import { comparedWindowSchema, comparePredictions, totalOf } from './compared-tokens';
+import { comparedWindowSchema, comparePredictions, sum } from './compared-tokens';
 import type { ComparedWindow } from './compared-tokens';
-import { asPlanned, deviceOf, identityOf, ratioOf, withExecutor } from './evaluate-models';
+import {
+  asPlanned,
+  evaluationDevice,
+  evaluationIdentity,
+  ratio,
+  withExecutor,
+} from './evaluate-models';
 import type { ModelsRequest } from './evaluate-models';
 import type { BaseEvaluation, Evaluation } from './evaluation';
 import { readHeldOut, readWholeText } from './held-out';
-import { perplexityOf } from './perplexity';
+import { toPerplexity } from './perplexity';
 
 /** Tokens of a chunk that is saved, as llama-perplexity's default. */
 export const defaultBaseLength = 512;
@@ -47,7 +53,7 @@ export interface BaseRequest extends Omit<ModelsRequest, 'against'> {
 /** A model whose log-probabilities on a text are saved. */
 export interface SaveBaseRequest extends BaseRequest {
   readonly text: string;
-  /** Whether all of the text is read; some chunks from all over it when absent. */
+  /** True to evaluate the whole text; if absent, some chunks spread over it. */
   readonly whole?: boolean;
   /** Tokens per chunk. */
   readonly length?: number;
@@ -72,18 +78,18 @@ export async function evaluateWithBase(
   const { base, memoryBytes, saved = nothingSaved } = request;
   const { model, removed } = await asPlanned(request);
   requireChunks(model);
-  const device = await deviceOf(request, context);
+  const device = await evaluationDevice(request, context);
   return withRegularFile(base, async (opened) => {
     const text = await readBaseText(opened);
     const { maxPositions = Infinity, name } = model.summary;
-    requireVocabulary(text, widthOf(model) ?? text.vocabulary, { file: base, name });
+    requireVocabulary(text, logitsWidth(model) ?? text.vocabulary, { file: base, name });
     if (text.length > maxPositions) {
       throw new UserError(
         say`The chunks have ${text.length} tokens, and ${name} reads ${maxPositions}.`,
         { file: base, remedy: say`Save shorter ones: --length ${maxPositions}.` },
       );
     }
-    await saved.bind([await identityOf(request, device), await digestFile(base)]);
+    await saved.bind([await evaluationIdentity(request, device), await digestFile(base)]);
     const windows = await countedWindows(text, model);
     const chunks = await withExecutor(model, { memoryBytes, device }, async (executor) => {
       let started = performance.now();
@@ -119,19 +125,19 @@ export async function evaluateWithBase(
         },
       );
     });
-    const measure = (key: 'before' | 'after'): ReturnType<typeof perplexityOf> =>
-      perplexityOf(
+    const measure = (key: 'before' | 'after'): ReturnType<typeof toPerplexity> =>
+      toPerplexity(
         model,
         windows,
-        chunks.map((chunk) => totalOf(chunk[key])),
-        totalOf(chunks.map(({ milliseconds }) => milliseconds)),
+        chunks.map((chunk) => sum(chunk[key])),
+        sum(chunks.map(({ milliseconds }) => milliseconds)),
       );
     const [before, after] = [measure('before'), measure('after')];
     const { perplexity, tokens, tokensPerSecond } = after;
     return {
       ...{ perplexity, tokens, tokensPerSecond },
       against: { perplexity: before.perplexity, tokens },
-      ...ratioOf(before.losses, after.losses),
+      ...ratio(before.losses, after.losses),
       ...comparePredictions(chunks),
     };
   });
@@ -162,9 +168,9 @@ export async function saveBase(
       remedy: say`Choose a longer text or shorter chunks.`,
     });
   }
-  const device = await deviceOf(request, context);
+  const device = await evaluationDevice(request, context);
   return withExecutor(model, { memoryBytes, device }, async (executor) => {
-    const vocabulary = await vocabularyOf(executor, first);
+    const vocabulary = await vocabularySize(executor, first);
     const text = { length, vocabulary, chunks };
     const bytes = baseBytes(chunks.length, length, vocabulary);
     context.inform(say`Writing ${formatBytes(bytes)} of log-probabilities to ${base}`);
@@ -187,7 +193,7 @@ export async function saveBase(
         await handle.close();
       }
     });
-    const measured = perplexityOf(model, windows, losses, performance.now() - started);
+    const measured = toPerplexity(model, windows, losses, performance.now() - started);
     const { perplexity, tokens, tokensPerSecond } = measured;
     return { perplexity, tokens, tokensPerSecond, base, baseBytes: bytes };
   });
@@ -211,7 +217,10 @@ async function writeChunk(
   return loss;
 }
 
-/** Calls `use` with the logits of each counted position, which are overwritten afterward, and the token behind it. */
+/**
+ * Calls `use` with the logits of each counted position, which are overwritten afterward, and the
+ * token that follows it.
+ */
 async function eachRow(
   executor: LayeredExecutor,
   { targets }: TextWindow,
@@ -275,18 +284,18 @@ async function requireFinite(
   removed: ReadonlySet<number>,
   losses: readonly number[],
 ): Promise<void> {
-  if (window !== undefined && !Number.isFinite(totalOf(losses))) {
+  if (window !== undefined && !Number.isFinite(sum(losses))) {
     throw await explainNonFinite(executor, window.input, removed);
   }
 }
 
 /** Tokens that logits are of, as far as the model tells. */
-const widthOf = ({ emitter, summary }: LayeredModel): number | undefined =>
+const logitsWidth = ({ emitter, summary }: LayeredModel): number | undefined =>
   emitter?.vocabularySize ?? summary.vocabularySize;
 
 /** Tokens that logits are of. */
-async function vocabularyOf(executor: LayeredExecutor, chunk: Int32Array): Promise<number> {
-  const width = widthOf(executor.model);
+async function vocabularySize(executor: LayeredExecutor, chunk: Int32Array): Promise<number> {
+  const width = logitsWidth(executor.model);
   if (width !== undefined) {
     return width;
   }

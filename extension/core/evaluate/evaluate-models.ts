@@ -47,18 +47,18 @@ import { say } from '../message';
 import type { Message } from '../message';
 import { digestFile } from '../regular-file';
 
-/** Which models to evaluate, and where. */
+/** Models to evaluate, and the device. */
 export interface ModelsRequest {
   readonly model: OpenedModel;
   /** Ids of sublayers and experts of `model` to leave out, or of whole blocks. */
   readonly removed: readonly string[];
-  /** Patches that stand in the places of sublayers, which may be named among the removed; none when absent. */
+  /** Patches that replace sublayers, which may also be listed as removed; none if absent. */
   readonly patch?: readonly PlannedPatch[];
   /** A second model, evaluated whole on the same; may be `model` itself. */
   readonly against?: OpenedModel;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
-  /** Where what is found is saved; nowhere when absent. */
+  /** Store for intermediate results; nothing is saved if absent. */
   readonly saved?: SavedParts;
 }
 
@@ -68,27 +68,27 @@ export interface DomainText {
   readonly file: string;
 }
 
-/** What to evaluate, on what. */
+/** Models to evaluate, and the text. */
 export interface EvaluationRequest extends ModelsRequest {
-  /** Held-out text: a .txt, .md or .jsonl file; or several, each measured by itself as well. */
+  /** Held-out text: a .txt, .md or .jsonl file; or several, each also measured separately. */
   readonly text: string | readonly DomainText[];
-  /** Whether all of it is read; some windows from all over it when absent. */
+  /** True to evaluate the whole text; if absent, some windows spread over it. */
   readonly whole?: boolean;
   /** Tokens per window. */
   readonly length?: number;
-  /** Tokens that each window predicts anew; windows do not overlap when absent. */
+  /** Number of new tokens that each window predicts; windows do not overlap if absent. */
   readonly stride?: number;
-  /** Whether a limit is for the agreement of the two, so that there must be one. */
+  /** True if a requirement concerns top-1 agreement, so that it must be measurable. */
   readonly needsAgreement?: boolean;
 }
 
-/** What to judge by a task. */
+/** Models to evaluate on a task. */
 export interface TaskRequest extends ModelsRequest, ShotsRequest {
   /** A JSONL file of examples. */
   readonly task: string;
 }
 
-/** What a model scores on a task, and how that compares with another model, example by example. */
+/** Score of a model on a task, and an example-by-example comparison with another model. */
 export interface TaskEvaluation extends TaskResult {
   readonly against?: TaskResult;
   readonly compared?: AnswersCompared;
@@ -117,7 +117,7 @@ export async function evaluateModels(
   request: EvaluationRequest,
   context: JobContext,
 ): Promise<EvaluationResult> {
-  const [own, other] = await modelsOf(request);
+  const [own, other] = await openModels(request);
   const { model } = own;
   const { text, stride, memoryBytes, saved = nothingSaved } = request;
   const models = other === undefined ? [model] : [model, other];
@@ -125,13 +125,13 @@ export async function evaluateModels(
   const length = Math.min(request.length ?? defaultWindowLength, ...positions);
   const { text: ids, domains } = await readTexts(request, model, length);
   const otherIds = other === undefined ? ids : (await readTexts(request, other, length)).text;
-  for (const { file } of textsOf(text)) {
+  for (const { file } of domainTexts(text)) {
     await warnHalves(file, models, context);
   }
-  const device = await deviceOf(request, context);
+  const device = await evaluationDevice(request, context);
   const options = { length, ...(stride === undefined ? {} : { stride }) };
   await saved.bind([
-    await identityOf(request, device),
+    await evaluationIdentity(request, device),
     options,
     [ids, otherIds].map(fingerprintHeldOut),
   ]);
@@ -152,7 +152,7 @@ export async function evaluateModels(
     });
   if (other === undefined) {
     const after = await evaluate('changed', changed);
-    return { ...withoutLosses(after), ...domainsOf(domains, { after }) };
+    return { ...withoutLosses(after), ...evaluateDomains(domains, { after }) };
   }
   const evaluateEach = async (obstacle: Message): Promise<EvaluationResult> => {
     if (request.needsAgreement === true) {
@@ -166,11 +166,11 @@ export async function evaluateModels(
     return {
       ...withoutLosses(after),
       against: withoutLosses(before),
-      ...(isSame ? ratioOf(before.losses, after.losses) : {}),
-      ...domainsOf(domains, isSame ? { before, after } : { after }),
+      ...(isSame ? ratio(before.losses, after.losses) : {}),
+      ...evaluateDomains(domains, isSame ? { before, after } : { after }),
     };
   };
-  const obstacle = whyNotCompared(original, changed, { device, memoryBytes });
+  const obstacle = explainNotCompared(original, changed, { device, memoryBytes });
   if (obstacle !== undefined) {
     return evaluateEach(obstacle);
   }
@@ -187,9 +187,9 @@ export async function evaluateModels(
         return {
           ...withoutLosses(after),
           against: withoutLosses(before),
-          ...ratioOf(before.losses, after.losses),
+          ...ratio(before.losses, after.losses),
           ...comparePredictions(windows),
-          ...domainsOf(domains, { before, after, windows }),
+          ...evaluateDomains(domains, { before, after, windows }),
         };
       }),
     );
@@ -207,7 +207,7 @@ const withoutLosses = ({ perplexity, tokens, tokensPerSecond }: MeasuredText): E
   tokensPerSecond,
 });
 
-export function ratioOf(
+export function ratio(
   before: readonly Loss[],
   after: readonly Loss[],
 ): Pick<EvaluationResult, 'perplexityRatio'> {
@@ -216,7 +216,7 @@ export function ratioOf(
 }
 
 /** The texts of a request; one without a name has no domain. */
-const textsOf = (
+const domainTexts = (
   text: EvaluationRequest['text'],
 ): readonly (Pick<DomainText, 'file'> & Partial<DomainText>)[] =>
   typeof text === 'string' ? [{ file: text }] : text;
@@ -227,7 +227,7 @@ interface DomainRead {
   readonly windows: number;
 }
 
-/** What a model reads: one text as it is, several as windows behind each other. */
+/** Windows that a model reads: from one text, or from several in order. */
 async function readTexts(
   request: EvaluationRequest,
   model: LayeredModel,
@@ -236,7 +236,7 @@ async function readTexts(
   const { text, whole = false } = request;
   const read = whole ? readWholeText : readHeldOut;
   const parts: HeldOut[] = [];
-  for (const { file } of textsOf(text)) {
+  for (const { file } of domainTexts(text)) {
     await requireWindows(request, file, model);
     parts.push(await read(file, model, length));
   }
@@ -247,15 +247,15 @@ async function readTexts(
   const windows = parts.map((part) =>
     part instanceof Int32Array ? divideIds(part, length) : part,
   );
-  const domains = textsOf(text).map(({ domain = '' }, i) => ({
+  const domains = domainTexts(text).map(({ domain = '' }, i) => ({
     domain,
     windows: windows[i]?.length ?? 0,
   }));
   return { text: windows.flat(), domains };
 }
 
-/** What was found in all windows, of each domain. */
-function domainsOf(
+/** Results of all windows by domain. */
+function evaluateDomains(
   domains: readonly DomainRead[],
   {
     before,
@@ -282,14 +282,14 @@ function domainsOf(
         tokens: losses.reduce((sum, { tokens }) => sum + tokens, 0),
         ...(others === undefined
           ? {}
-          : { against: perplexityFrom(others), ...ratioOf(others, losses) }),
+          : { against: perplexityFrom(others), ...ratio(others, losses) }),
         ...(windows === undefined ? {} : comparePredictions(windows.slice(...range))),
       };
     }),
   };
 }
 
-/** Where models run. */
+/** Executors and devices of the models. */
 interface RunsOn {
   readonly device: DeviceName;
   readonly memoryBytes: number;
@@ -301,7 +301,7 @@ interface Compared {
 }
 
 /** Why what two models predict cannot be compared; undefined where it can. */
-function whyNotCompared(
+function explainNotCompared(
   { model: original, text }: Compared,
   { model: changed, text: changedText }: Compared,
   { device, memoryBytes }: RunsOn,
@@ -321,19 +321,19 @@ function whyNotCompared(
     : undefined;
 }
 
-/** What one model, or two, score on a task. */
+/** Scores of one or two models on a task. */
 export async function judgeModels(
   request: TaskRequest,
   context: JobContext,
 ): Promise<TaskEvaluation> {
-  const [{ model, removed }, other] = await modelsOf(request);
+  const [{ model, removed }, other] = await openModels(request);
   for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
     requireAble(capabilities.readText, path);
   }
   const { memoryBytes, saved = nothingSaved } = request;
   const task = await readTask(request.task, request);
-  const device = await deviceOf(request, context);
-  await saved.bind([await identityOf(request, device), task.name, task.examples]);
+  const device = await evaluationDevice(request, context);
+  await saved.bind([await evaluationIdentity(request, device), task.name, task.examples]);
   const answer = async (asked: LayeredModel, answering: Answering): Promise<TaskAnswers> =>
     withExecutor(asked, { memoryBytes, device }, async (executor) =>
       answerTask(executor, task, memoryBytes, answering, context),
@@ -351,7 +351,7 @@ export async function judgeModels(
 }
 
 /** The model as it is evaluated, and the other. */
-async function modelsOf(
+async function openModels(
   request: ModelsRequest,
 ): Promise<readonly [own: Planned, other: LayeredModel | undefined]> {
   for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
@@ -360,7 +360,7 @@ async function modelsOf(
   return [await asPlanned(request), request.against?.model];
 }
 
-export const deviceOf = async (
+export const evaluationDevice = async (
   { device }: ModelsRequest,
   context: JobContext,
 ): Promise<DeviceName> =>
@@ -382,8 +382,8 @@ export async function withExecutor<T>(
   }
 }
 
-/** What numbers of models depend on, besides what they are evaluated on. */
-export async function identityOf(
+/** Facts besides the data on which the results depend. */
+export async function evaluationIdentity(
   { model, removed, patch = [], against }: ModelsRequest,
   device: DeviceName,
 ): Promise<unknown> {

@@ -103,7 +103,7 @@ export const evaluationSchema = v.object({
   ...originEntries,
 });
 
-/** What `espalier evaluate` gives, as a file of it is read. */
+/** Output of `espalier evaluate`, as read from a file. */
 export type EvaluationDocument = v.InferOutput<typeof evaluationSchema>;
 
 /** @throws UserError naming the file and the field. */

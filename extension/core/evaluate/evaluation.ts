@@ -21,11 +21,14 @@ export interface LlamaTiming {
   readonly threads: number;
 }
 
-/** What two models predict behind the same tokens; absent where they can't be compared, or windows are too few. */
+/**
+ * Predictions of two models after the same tokens; absent if they can't be compared or there are
+ * too few windows.
+ */
 export interface PredictionsCompared {
   /** KL(p‖q) in nats of a token, p being the original's probabilities, mean over tokens. */
   readonly klDivergence?: Interval;
-  /** How that divergence is spread over tokens. */
+  /** Percentiles of the KL divergence over tokens. */
   readonly klPercentiles?: DivergencePercentiles;
   /** Share of the tokens for which both models rank the same next token first. */
   readonly agreement?: Interval;
@@ -43,7 +46,7 @@ export interface DivergencePercentiles {
   readonly maximum: number;
 }
 
-/** What was measured of a model on a text, or of two. */
+/** Measurements of one or two models on a text. */
 export interface EvaluationResult extends Evaluation, PredictionsCompared {
   /** The model that it is compared with. */
   readonly against?: Evaluation;
@@ -53,7 +56,7 @@ export interface EvaluationResult extends Evaluation, PredictionsCompared {
   readonly domains?: readonly DomainEvaluation[];
 }
 
-/** What was measured on one domain of a text, such as prose or code. */
+/** Measurements on one domain of a text, such as prose or code. */
 export interface DomainEvaluation extends PredictionsCompared {
   readonly domain: string;
   readonly perplexity: number;
@@ -63,7 +66,10 @@ export interface DomainEvaluation extends PredictionsCompared {
   readonly perplexityRatio?: Interval;
 }
 
-/** What was measured of a model against saved log-probabilities of another, which has no speed as it didn't run. */
+/**
+ * Measurements of a model against saved log-probabilities of another, which has no speed because it
+ * wasn't run.
+ */
 export interface BaseEvaluation extends Omit<EvaluationResult, 'against' | 'domains'> {
   readonly against: Omit<Evaluation, 'tokensPerSecond'>;
 }

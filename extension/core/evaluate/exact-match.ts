@@ -10,7 +10,7 @@ import type { SavedPart } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import { say } from '../message';
 import { UserError } from '../user-error';
-import { accuracyOf } from './task-accuracy';
+import { accuracy } from './task-accuracy';
 import type { TaskAnswers } from './task-accuracy';
 import type { ExactMatchExample } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
@@ -44,12 +44,12 @@ export async function matchAnswers(
         total: task.examples.length,
         unit: 'examples',
       });
-      const prompt = promptOf(example, model, tokenizer, task.file);
+      const prompt = buildPrompt(example, model, tokenizer, task.file);
       const before = targetStartId(model) === undefined ? prompt : new Int32Array();
       const answering = { rules, cancellation, textOf: createTextDecoder(tokenizer, before) };
       const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
       const tokens = Math.min(example.tokens, maxPositions);
-      const answer = await answerOf(decoder, prompt, { ...example, tokens }, answering);
+      const answer = await generateAnswer(decoder, prompt, { ...example, tokens }, answering);
       const isRight = example.targets.some((target) => target.trim() === answer.trim());
       right.push(isRight);
       await saved.add([isRight]);
@@ -65,12 +65,12 @@ export async function matchAnswers(
       task: task.name,
       kind: task.kind,
       examples: right.length,
-      ...accuracyOf(right),
+      ...accuracy(right),
     },
   };
 }
 
-function promptOf(
+function buildPrompt(
   { prompt, tokens }: ExactMatchExample,
   model: LayeredModel,
   tokenizer: Tokenizer,
@@ -99,7 +99,7 @@ function promptOf(
   return ids.slice(-Math.min(left, ids.length));
 }
 
-async function answerOf(
+async function generateAnswer(
   decoder: Decoder,
   prompt: Int32Array,
   { stops, tokens }: ExactMatchExample,

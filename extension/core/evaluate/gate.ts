@@ -1,12 +1,12 @@
 import { say } from '../message';
 import type { AnswersCompared, Interval } from './paired';
 
-/** What a changed model is judged by. */
+/** Measurements by which a changed model is judged. */
 export interface Figures {
   /** Perplexity over the original's, on the same text. */
   readonly perplexityRatio?: Interval | undefined;
   readonly task?: AnswersCompared | undefined;
-  /** Fraction of the positions where both models find the same token likeliest. */
+  /** Fraction of the positions at which both models predict the same top-1 token. */
   readonly agreement?: Interval | undefined;
   /** Tokens generated in a second over the original's, measured in turn. */
   readonly speedRatio?: Interval | undefined;
@@ -38,34 +38,37 @@ interface Limit {
 export const outcomes = ['accept', 'regression', 'not enough evidence'] as const;
 export type Outcome = (typeof outcomes)[number];
 
-/** How an outcome reads. */
+/** Text of each outcome. */
 export const outcomeWords: Readonly<Record<Outcome, string>> = {
   accept: 'accepted',
   regression: 'regression',
   'not enough evidence': 'not enough evidence',
 };
 
-/** What a gate says of a changed model. */
+/** Result of checking a requirement on a changed model. */
 export interface Verdict {
   readonly outcome: Outcome;
   readonly limits: readonly {
     readonly limit: string;
     readonly outcome: Outcome;
-    /** What was measured, in the limit's unit: a change in %, or points. */
+    /** Measured value in the requirement's unit: a change in %, or points. */
     readonly measured?: Interval;
   }[];
-  /** Tokens that the original and the changed model generate in a second here, where a limit is for that. */
+  /**
+   * Tokens/s of the original and the changed model on this machine, if a requirement concerns
+   * speed.
+   */
   readonly speed?: { readonly before: number; readonly after: number };
 }
 
-/** How limits are written: the change of a measure, below or above a limit. */
+/** Syntax of requirements: the change of a measure, below or above a limit. */
 export const gateForm = {
   pattern:
     /^(?:(?:perplexity|size|memory|parameters)<[+-]?\d+(?:\.\d+)?%|speed>[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
   takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'speed>+10%'}, ${'size<-20%'}, ${'memory<-20%'} or ${'parameters<-20%'}`,
 };
 
-/** Whether a gate judges by a measure. */
+/** True if a requirement concerns the measure. */
 export function asksFor(gate: readonly string[], measure: Measure): boolean {
   return gate.some((text) => parse(text).measure === measure);
 }
@@ -77,14 +80,14 @@ export function asksFor(gate: readonly string[], measure: Measure): boolean {
 export function judge(gate: readonly string[], figures: Figures): Verdict {
   const limits = gate.map((limit) => {
     const { measure, isUpper, bound } = parse(limit);
-    const found = changeOf(measure, figures);
+    const found = measuredChange(measure, figures);
     if (found === undefined) {
       return { limit, outcome: 'not enough evidence' } as const;
     }
     const { low, high } = found;
     const [holds, breaks] = isUpper ? [high < bound, low >= bound] : [low > bound, high <= bound];
     const outcome: Outcome = holds ? 'accept' : breaks ? 'regression' : 'not enough evidence';
-    return { limit, outcome, measured: inHundredths(found) };
+    return { limit, outcome, measured: toPercent(found) };
   });
   const has = (outcome: Outcome): boolean => limits.some((one) => one.outcome === outcome);
   return {
@@ -97,7 +100,7 @@ export function judge(gate: readonly string[], figures: Figures): Verdict {
   };
 }
 
-/** `+8.1 %`, and the ends of its interval, `+6.0` and `+10.2 %`, where it is not exact. */
+/** `+8.1 %`, and the ends of its interval, `+6.0` and `+10.2 %`, if it is not exact. */
 export function describeMeasured(
   limit: string,
   { value, low, high }: Interval,
@@ -121,8 +124,8 @@ function parse(text: string): Limit {
   return { measure: known, isUpper: sign === '<', bound: Number(amount) / 100 };
 }
 
-/** What a limit is for: the change from the original, or the agreement itself. */
-function changeOf(measure: Measure, figures: Figures): Interval | undefined {
+/** Value that a requirement limits: the change from the original, or the agreement. */
+function measuredChange(measure: Measure, figures: Figures): Interval | undefined {
   switch (measure) {
     case 'perplexity':
       return shifted(figures.perplexityRatio, -1);
@@ -149,6 +152,6 @@ function shifted(interval: Interval | undefined, by: number): Interval | undefin
   );
 }
 
-function inHundredths({ value, low, high }: Interval): Interval {
+function toPercent({ value, low, high }: Interval): Interval {
   return { value: 100 * value, low: 100 * low, high: 100 * high };
 }

@@ -20,17 +20,18 @@ import { say } from '../message';
 /** Ids of a held-out text, or windows of it, such as pairs of source and target; or recordings with transcripts. */
 export type HeldOut = Int32Array | readonly ModelInput[];
 
-/** Tokens of a source, and of a target, where a model sets no limit. */
+/** Number of tokens of a source and of a target for models without a limit. */
 const longestPart = 1024;
 
 /** Recordings that are read by default: each takes as long as 30 seconds of sound, however short it is. */
 const defaultRecordings = 32;
 
 /**
- * What every measurement reads of a held-out text by default, so that a model has one perplexity: windows from all over
- * it, the first pairs of source and target that have as many tokens, or recordings from all over the list.
+ * Default input of every measurement on held-out text, so that a model has a single perplexity:
+ * windows spread over the text, the first pairs of source and target with the same number of
+ * tokens, or recordings spread over the list.
  * @param length tokens of a window
- * @throws UserError where text and model do not fit
+ * @throws UserError if text and model do not fit
  */
 export async function readHeldOut(
   file: string,
@@ -67,7 +68,7 @@ export function fingerprintHeldOut(text: HeldOut): string {
   return hash.digest('hex');
 }
 
-/** Whether what is held out consists of examples, each read whole. */
+/** True if the held-out data consists of examples that are each read as a whole. */
 export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
   hears(model) || holdsPairs(file, model);
 

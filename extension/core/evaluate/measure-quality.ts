@@ -13,16 +13,16 @@ import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
-import { roomOfProcess } from '../runtime/limits/process-memory';
+import { availableProcessMemory } from '../runtime/limits/process-memory';
 import { leastMemory, requireMemory } from '../runtime/memory-shares';
 import { floatsIn } from '../runtime/tensors';
 import { weightArenas } from '../runtime/weight-arenas';
 import { UserError } from '../user-error';
 import { readHeldOut } from './held-out';
-import { windowLengthOf } from './perplexity';
+import { modelWindowLength } from './perplexity';
 import { say } from '../message';
 
-/** How far a changed model is from its original, on a few inputs. */
+/** Differences between a changed model and its original on a few inputs. */
 export interface Quality {
   /** Positions of the output that were compared. */
   readonly positions: number;
@@ -31,11 +31,17 @@ export interface Quality {
   /** `js`: Jensen–Shannon divergence in nats, mean over positions; `relative`: ‖a − b‖ / ‖a‖ of an output of values. */
   readonly metric: 'js' | 'relative';
   readonly distance: number;
-  /** Fraction of the positions where both models find the same class or token likeliest; of scores only. */
+  /**
+   * Fraction of the positions at which both models predict the same top-1 class or token; for
+   * scores only.
+   */
   readonly top1Agreement?: number;
   /** Bytes of weights, keys and values at 4 k tokens of context; absent where the model keeps none. */
   readonly memory?: { readonly before: number; readonly after: number };
-  /** On held-out text, of so many predicted tokens; absent where the model was run on other inputs. */
+  /**
+   * Perplexity on held-out text and number of predicted tokens; absent if the model was run on
+   * other inputs.
+   */
   readonly perplexity?: {
     readonly before: number;
     readonly after: number;
@@ -43,7 +49,7 @@ export interface Quality {
   };
 }
 
-/** Which models to compare. */
+/** Models to compare. */
 export interface QualityRequest {
   readonly original: OpenedModel;
   readonly changed: OpenedModel;
@@ -74,7 +80,7 @@ export async function measureQuality(
   });
   // The check of a written model may have taken some of the memory.
   weightArenas.clear();
-  const memoryBytes = Math.min(request.memoryBytes, roomOfProcess());
+  const memoryBytes = Math.min(request.memoryBytes, availableProcessMemory());
   const models = [original, changed];
   const fitTogether = models.every((model) => leastMemory(model, device) <= memoryBytes / 2);
   const executors = models.map((model) => {
@@ -82,7 +88,7 @@ export async function measureQuality(
     return new LayeredExecutor(model, device, fitTogether ? memoryBytes / 2 : memoryBytes);
   });
   const run = async (executor: LayeredExecutor, input: ModelInput): Promise<Output> => {
-    const output = await outputOf(executor, input, context);
+    const output = await runModel(executor, input, context);
     if (!fitTogether) {
       await executor.rest();
     }
@@ -161,7 +167,7 @@ async function textWindows(
     return undefined;
   }
   try {
-    const length = windowLengthOf(model);
+    const length = modelWindowLength(model);
     return await readHeldOut(file, model, length);
   } catch (error) {
     if (error instanceof UserError) {
@@ -176,7 +182,7 @@ interface Output {
   readonly width: number;
 }
 
-async function outputOf(
+async function runModel(
   executor: LayeredExecutor,
   input: ModelInput,
   { cancellation }: JobContext,
@@ -200,7 +206,7 @@ class Sums {
 
   public constructor(private readonly areScores: boolean) {}
 
-  /** @param next the id behind each position, as far as it is known */
+  /** @param next the id that follows each position, as far as it is known */
   public add(a: Output, b: Output, next: Int32Array | undefined): void {
     const { width } = a;
     const rows = a.values.length / width;

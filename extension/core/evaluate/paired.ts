@@ -7,14 +7,14 @@ export interface Interval {
   readonly high: number;
 }
 
-/** What a model lost on some text, or another number of its tokens. */
+/** Loss of a model on some text, and the number of its tokens. */
 export interface Loss {
   /** Sum over the tokens; of negative log-likelihoods in nats. */
   readonly sum: number;
   readonly tokens: number;
 }
 
-/** How two models answer the same examples. */
+/** Comparison of two models' answers to the same examples. */
 export interface AnswersCompared {
   /** Accuracy of the second less that of the first. */
   readonly difference: Interval;
@@ -53,9 +53,9 @@ export function comparePerplexity(
 }
 
 /**
- * What a token has on average, from sums over windows: windows are independent, tokens in them are not. The interval is
- * that of a ratio of sums over windows, by Student's t.
- * @returns undefined where the windows are too few to tell how much they differ
+ * Mean per token from sums over windows. Windows are independent, the tokens in them are not. The
+ * interval is that of a ratio of sums over windows, by Student's t.
+ * @returns undefined if there are too few windows to estimate their variance
  */
 export function meanOverWindows(windows: readonly Loss[]): Interval | undefined {
   const { length: count } = windows;
@@ -71,8 +71,8 @@ export function meanOverWindows(windows: readonly Loss[]): Interval | undefined 
 }
 
 /**
- * A share of the tokens, from how many of each window. Windows that are all alike do not make it certain: the interval
- * is at least that of so many tokens.
+ * Share of the tokens, from the counts of each window. Identical windows do not make the share
+ * certain: the interval is at least as wide as for the same number of independent tokens.
  */
 export function shareOverWindows(windows: readonly Loss[]): Interval | undefined {
   const found = meanOverWindows(windows);
@@ -80,7 +80,7 @@ export function shareOverWindows(windows: readonly Loss[]): Interval | undefined
     return undefined;
   }
   const { value, low, high } = found;
-  const least = shareOf(
+  const least = shareInterval(
     value,
     windows.reduce((total, { tokens }) => total + tokens, 0),
   );
@@ -102,7 +102,7 @@ export function compareAnswers(
   const { length } = before;
   const gained = after.filter((isRight, i) => isRight && before[i] === false).length;
   const lost = before.filter((isRight, i) => isRight && after[i] === false).length;
-  const kept = before.filter(Boolean).length;
+  const stillRight = before.filter(Boolean).length;
   const [more, fewer, all] = [gained + 0.5, lost + 0.5, length + 2];
   const centre = (more - fewer) / all;
   const reach =
@@ -114,7 +114,7 @@ export function compareAnswers(
       low: Math.max(-1, centre - reach),
       high: Math.min(1, centre + reach),
     },
-    ...(kept === 0 ? {} : { retention: 1 + (gained - lost) / kept }),
+    ...(stillRight === 0 ? {} : { retention: 1 + (gained - lost) / stillRight }),
     gained,
     lost,
     chance: signTest(gained, lost),
@@ -132,7 +132,7 @@ export function meanFactor(ratios: readonly number[]): Interval {
 }
 
 /** The share of `count` positions, with Wilson's interval (1927). */
-export function shareOf(share: number, count: number): Interval {
+export function shareInterval(share: number, count: number): Interval {
   const z = normalQuantile(tail);
   const weight = 1 / (1 + z ** 2 / count);
   const centre = weight * (share + z ** 2 / (2 * count));

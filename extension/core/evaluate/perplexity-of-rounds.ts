@@ -3,7 +3,7 @@ import { resolveIds } from '../prune/candidates';
 import type { ProfileEvaluation } from '../prune/layer-profile';
 import type { SearchedModel } from '../prune/profile-model';
 import { readHeldOut } from './held-out';
-import { evaluatePerplexity, windowLengthOf } from './perplexity';
+import { evaluatePerplexity, modelWindowLength } from './perplexity';
 
 /** Nobody waits longer for what was not asked for. */
 const mostSeconds = 10;
@@ -21,13 +21,13 @@ export interface HeldOut {
  * held-out text, or on its first windows where all take longer than a person waits for; none where those do, too.
  * @throws UserError where text and model do not fit
  */
-export async function perplexityOfRounds(
+export async function perplexityByRounds(
   { executor, removed, secondsPerToken }: SearchedModel,
   { file, name }: HeldOut,
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<readonly ProfileEvaluation[]> {
   const { model } = executor;
-  const length = windowLengthOf(model);
+  const length = modelWindowLength(model);
   // Each of the two models is run over the text, and over a window to warm up.
   const affordable = Math.floor(mostSeconds / (2 * length * secondsPerToken)) - 1;
   if (!(affordable >= leastWindows)) {
@@ -38,8 +38,10 @@ export async function perplexityOfRounds(
   const partial = ids.length < all.length ? { partial: true as const } : {};
   const found: ProfileEvaluation[] = [];
   for (const rounds of new Set([0, removed.length])) {
-    const gone = new Set(resolveIds(model.summary, removed.slice(0, rounds), { field: 'removed' }));
-    const options = { length, removed: gone };
+    const removedIds = new Set(
+      resolveIds(model.summary, removed.slice(0, rounds), { field: 'removed' }),
+    );
+    const options = { length, removed: removedIds };
     const { perplexity, tokens, tokensPerSecond } = await evaluatePerplexity(
       ...([executor, ids, options, context] as const),
     );

@@ -24,15 +24,15 @@ export const defaultWindows = 8;
 export const defaultTokens = defaultWindows * defaultWindowLength;
 
 /** Tokens in a window of a model. */
-export const windowLengthOf = ({ summary }: Pick<LayeredModel, 'summary'>): number =>
+export const modelWindowLength = ({ summary }: Pick<LayeredModel, 'summary'>): number =>
   Math.min(defaultWindowLength, summary.maxPositions ?? Infinity);
 
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */
   readonly length?: number;
   /**
-   * Tokens that each window predicts anew, so that the others are read with more text in front of
-   * them; the window's length, without overlap, when absent.
+   * Number of new tokens that each window predicts, so that the other tokens are read with more
+   * context; the window's length, without overlap, if absent.
    */
   readonly stride?: number;
   /** Units that the model lacks, see RemovableUnits. */
@@ -52,11 +52,12 @@ export type HeldOutIds = Int32Array | readonly ModelInput[];
 export type MeasuredText = Evaluation & { readonly losses: readonly Loss[] };
 
 /**
- * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows. Without a
- * stride they do not overlap, the last may be shorter, and T counts every token but the first of
+ * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows. Without
+ * a stride they do not overlap, the last may be shorter, and T counts every token but the first of
  * each. With one, a window starts every `stride` tokens, and T counts every token but the text's
- * first, once. A model that reads source and target predicts the second half of each window, with a stride its last
- * `stride` tokens, behind the rest as the source. The throughput leaves out one window run before to warm up.
+ * first, once. An encoder–decoder model predicts the second half of each window, or with a stride
+ * its last `stride` tokens, from the rest as the source. The throughput excludes one warm-up
+ * window.
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
@@ -89,7 +90,7 @@ export async function evaluatePerplexity(
   await windowSums(executor, windows, { ...work, saved: timed }, watcher);
   const sums = losses.map(({ sum }) => sum);
   const milliseconds = losses.reduce((total, one) => total + one.milliseconds, 0);
-  return perplexityOf(model, windows, sums, milliseconds);
+  return toPerplexity(model, windows, sums, milliseconds);
 }
 
 /**
@@ -106,7 +107,7 @@ export function windowsToPredict(
     options.length ?? defaultWindowLength,
     model.summary.maxPositions ?? Number.POSITIVE_INFINITY,
   );
-  const windows = windowsOf(model, text, length, options.stride);
+  const windows = splitIntoWindows(model, text, length, options.stride);
   if (windows.length === 0) {
     throw new UserError(
       say`Perplexity needs windows of at least two tokens; the text has ${counted(text instanceof Int32Array ? text.length : 0, 'token')}, a window ${length}.`,
@@ -120,7 +121,7 @@ export function windowsToPredict(
  * Perplexity from the sum of negative log-likelihoods of each window.
  * @throws UserError where it is not finite.
  */
-export function perplexityOf(
+export function toPerplexity(
   { summary: { path } }: Pick<LayeredModel, 'summary'>,
   windows: readonly TextWindow[],
   sums: readonly number[],
@@ -130,7 +131,7 @@ export function perplexityOf(
     sum: sums[i] ?? Number.NaN,
     tokens: targets.filter((id) => id >= 0).length,
   }));
-  const run = windows.reduce((total, { input, targets }) => total + tokensOf(input, targets), 0);
+  const run = windows.reduce((total, { input, targets }) => total + countTokens(input, targets), 0);
   const tokens = losses.reduce((total, window) => total + window.tokens, 0);
   const perplexity = perplexityFrom(losses);
   if (!Number.isFinite(perplexity)) {
@@ -152,11 +153,11 @@ const meanLoss = (losses: readonly Loss[]): number =>
   losses.reduce((total, { sum }) => total + sum, 0) /
   losses.reduce((total, { tokens }) => total + tokens, 0);
 
-/** What is run of a text, or written of a recording. */
-const tokensOf = (input: ModelInput, targets: Int32Array): number =>
+/** Number of tokens read of a text, or written for a recording. */
+const countTokens = (input: ModelInput, targets: Int32Array): number =>
   input instanceof Int32Array ? input.length : targets.length;
 
-function windowsOf(
+function splitIntoWindows(
   model: LayeredModel,
   ids: HeldOutIds,
   length: number,

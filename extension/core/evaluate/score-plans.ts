@@ -19,7 +19,7 @@ import type { AnswersCompared } from './paired';
 import type { TaskAnswers, TaskResult } from './task-accuracy';
 import { digestFile } from '../regular-file';
 
-/** Which task, and what plans are of. */
+/** Task, and the model of the plans. */
 export interface ScoreRequest extends MeasurerRequest, ShotsRequest {
   /** A JSONL file of examples. */
   readonly task: string;
@@ -29,7 +29,7 @@ export interface ScoreRequest extends MeasurerRequest, ShotsRequest {
   readonly version: string;
 }
 
-/** What the model of a plan scores, and how that compares with the original, example by example. */
+/** Score of a plan's model, and an example-by-example comparison with the original. */
 export type PlanScore = TaskResult & { readonly compared: AnswersCompared };
 
 export interface PlanScores {
@@ -70,7 +70,7 @@ export async function scorePlans(
   const all = [original, ...plans];
   const journal = await Journal.open(
     request.journal,
-    await identityOf(request),
+    await scoreIdentity(request),
     (value): Answered | undefined =>
       v.is(record, value) ? (value as unknown as Answered) : undefined,
   );
@@ -81,7 +81,7 @@ export async function scorePlans(
     device: DeviceName,
     done: number,
   ) =>
-    answersOf(model, plan, { device, memoryBytes, task }, countedFrom(done, all.length, context));
+    readAnswers(model, plan, { device, memoryBytes, task }, countedFrom(done, all.length, context));
   const answers = await withMeasurer(request, context, async (measurer, device) => {
     const found: Answered[] = [];
     for (const [done, plan] of all.entries()) {
@@ -112,8 +112,11 @@ export async function scorePlans(
   };
 }
 
-/** What answers depend on besides the plan; the device is left out, as they may go on elsewhere. */
-async function identityOf({
+/**
+ * Facts besides the plan on which the answers depend. The device is excluded, because a resumed job
+ * may use another one.
+ */
+async function scoreIdentity({
   model,
   table,
   task,
@@ -132,7 +135,7 @@ async function identityOf({
 const digest = (content: string | Buffer): string =>
   createHash('sha256').update(content).digest('hex');
 
-async function answersOf(
+async function readAnswers(
   model: LayeredModel,
   { remove }: MeasuredPlan,
   { device, memoryBytes, task }: { device: DeviceName; memoryBytes: number; task: Task },

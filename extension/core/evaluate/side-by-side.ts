@@ -10,14 +10,14 @@ import { DataType } from '../onnx/graph-builder';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { emitBest, isBest, negativeLogLikelihood } from '../runtime/next-token';
 import { explainNonFinite } from '../runtime/non-finite';
-import { int64Tensor, tensorOf } from '../runtime/tensors';
+import { int64Tensor, outputTensor } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
 import { predictedRows, termValues, tokenLogits } from '../runtime/token-sums';
 import { batchEqual, finalStates, windowsPerBatch } from '../runtime/windows';
 import type { TextWindow } from '../runtime/windows';
-import { comparedWindowSchema, totalOf } from './compared-tokens';
+import { comparedWindowSchema, sum } from './compared-tokens';
 import type { ComparedWindow } from './compared-tokens';
-import { perplexityOf, windowsToPredict } from './perplexity';
+import { toPerplexity, windowsToPredict } from './perplexity';
 import type { HeldOutIds, MeasuredText, PerplexityOptions } from './perplexity';
 
 /** A model and what it reads. */
@@ -42,7 +42,7 @@ export class VocabularyMismatch extends Error {
   }
 }
 
-/** How two models read, and where what is found is saved. */
+/** Reading options of two models, and the store for their results. */
 type ComparedOptions = Omit<PerplexityOptions, 'removed' | 'saved'> & {
   readonly saved: SavedPart<TimedWindow>;
 };
@@ -68,7 +68,7 @@ export async function evaluateSideBySide(
   };
   const sums = [...saved.values];
   const rest = windows.before.slice(sums.length);
-  // One window warms up, as where a model is evaluated by itself.
+  // // One window warms up, as when a model is evaluated alone.
   if (rest.length > 0) {
     await pair.compare(rest.slice(0, 1), windows.after.slice(sums.length, sums.length + 1));
   }
@@ -97,10 +97,10 @@ export async function evaluateSideBySide(
   }
   const total = (model: keyof Clock): number =>
     sums.reduce((sum, { clock }) => sum + clock[model], 0);
-  const loss = (model: keyof Clock): number[] => sums.map((window) => totalOf(window[model]));
+  const loss = (model: keyof Clock): number[] => sums.map((window) => sum(window[model]));
   return {
-    before: perplexityOf(original.executor.model, windows.before, loss('before'), total('before')),
-    after: perplexityOf(changed.executor.model, windows.after, loss('after'), total('after')),
+    before: toPerplexity(original.executor.model, windows.before, loss('before'), total('before')),
+    after: toPerplexity(changed.executor.model, windows.after, loss('after'), total('after')),
     windows: sums,
   };
 }
@@ -108,14 +108,14 @@ export async function evaluateSideBySide(
 /** Milliseconds that each model has run. */
 type Clock = Record<'before' | 'after', number>;
 
-/** What is told of a run. */
-interface Told {
+/** Clock and progress report of a run. */
+interface RunReporting {
   readonly clock: Clock;
   readonly report: (share: number) => void;
 }
 
-/** Of a run that warms up. */
-const untold = (): Told => ({ clock: { before: 0, after: 0 }, report: () => undefined });
+/** Reporting of a warm-up run, which is ignored. */
+const silent = (): RunReporting => ({ clock: { before: 0, after: 0 }, report: () => undefined });
 
 class Pair {
   private readonly meter: LogitsMeter;
@@ -131,7 +131,7 @@ class Pair {
   public async compare(
     before: readonly TextWindow[],
     after: readonly TextWindow[],
-    { clock, report }: Told = untold(),
+    { clock, report }: RunReporting = silent(),
   ): Promise<ComparedWindow[]> {
     const { original, changed } = this;
     const found: ComparedWindow[] = [];
@@ -154,8 +154,8 @@ class Pair {
           }
           await checkpoint(this.watcher.cancellation);
           const tokens = await this.compareTokens(window.targets, state, otherState, clock);
-          await requireFinite(original, window, totalOf(tokens.before));
-          await requireFinite(changed, other, totalOf(tokens.after));
+          await requireFinite(original, window, sum(tokens.before));
+          await requireFinite(changed, other, sum(tokens.after));
           found.push(tokens);
         }
       } finally {
@@ -170,7 +170,7 @@ class Pair {
   private async statesOf(
     { executor, removed }: Reader,
     windows: readonly TextWindow[],
-    report: Told['report'],
+    report: RunReporting['report'],
   ): Promise<HiddenState[]> {
     const inputs = windows.map(({ input }) => input);
     const { cancellation } = this.watcher;
@@ -204,7 +204,7 @@ class Pair {
       });
       requireOneVocabulary(this.original, this.changed, z, changed);
       const divergence = await this.divergenceOf(z, changed, next);
-      const best = await likeliest(first, z, next);
+      const best = await top1Ids(first, z, next);
       const same = await termValues(second, isBest, changed, best);
       for (const [name, values] of Object.entries({ before, after, divergence, same })) {
         found[name as keyof ComparedWindow].push(
@@ -225,8 +225,8 @@ class Pair {
   }
 }
 
-/** The likeliest id of each row, −1 where the next token does not count. */
-async function likeliest(
+/** Top-1 id of each row, −1 for rows whose next token is skipped. */
+async function top1Ids(
   executor: LayeredExecutor,
   logits: Tensor,
   next: Int32Array,
@@ -242,7 +242,7 @@ async function likeliest(
     },
     { z: logits },
   );
-  const { data } = tensorOf(outputs, 'ids');
+  const { data } = outputTensor(outputs, 'ids');
   return next.map((id, row) => (id < 0 ? -1 : Number(data[row])));
 }
 

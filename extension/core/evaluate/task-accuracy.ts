@@ -7,25 +7,25 @@ import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { TextWindow, WindowSums, WindowWork } from '../runtime/windows';
-import { positionsOf, wholeWindow, windowSums } from '../runtime/windows';
+import { countPositions, wholeWindow, windowSums } from '../runtime/windows';
 import type { ChoicesExample, Pair } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
 import { say } from '../message';
 import { targetStartId } from '../models/example';
 
-/** What a model scores on a task. */
+/** Score of a model on a task. */
 export interface TaskResult {
   readonly task: string;
   readonly kind: Task['kind'];
   readonly examples: number;
   /**
-   * Share of the examples where the right choice is the likeliest, or every token of the last word is, or
-   * the answer that the model writes is a right one.
+   * Share of the examples for which the right choice is the most likely, every token of the last
+   * word is predicted, or the generated answer is right.
    */
   readonly acc: number;
   /**
-   * Multiple choice: the same with log-likelihoods divided by the choices' lengths in characters; absent
-   * where the choices are in the contexts.
+   * Multiple choice: the same with log-likelihoods divided by the choices' lengths in characters;
+   * absent if the choices are in the contexts.
    */
   readonly accNorm?: number;
   /** Standard errors of both, √(a(1 − a)/(n − 1)). */
@@ -44,9 +44,9 @@ export interface Continuation {
 /** A result, and what each example has. */
 export interface TaskAnswers {
   readonly result: TaskResult;
-  /** What `acc` counts. */
+  /** True for each example that `acc` counts as right. */
   readonly right: readonly boolean[];
-  /** Of each pair of each example, in nats; none where answers are written. */
+  /** Log-likelihood of each pair of each example, in nats; empty if answers are generated. */
   readonly logLikelihoods: readonly (readonly number[])[];
 }
 
@@ -65,7 +65,7 @@ export function encodeTask(
 ): Continuation[] {
   requireNextTokens(model);
   return task.examples.flatMap(({ pairs }: { readonly pairs: readonly Pair[] }) =>
-    pairs.map((pair) => continuationOf(model, tokenizer, pair, task.file)),
+    pairs.map((pair) => makeContinuation(model, tokenizer, pair, task.file)),
   );
 }
 
@@ -84,20 +84,20 @@ export async function evaluateTask(
 ): Promise<TaskAnswers> {
   const stage = say`Evaluating ${task.name}`;
   const work = { terms: [negativeLogLikelihood, isBest], removed, stage, saved };
-  const sums = await inAnyOrder(executor, continuations, work, watcher);
+  const sums = await runInAnyOrder(executor, continuations, work, watcher);
   return task.kind === 'multiple-choice'
     ? judgeChoices(task.name, task.examples, sums)
     : judgeLastWords(task.name, continuations, sums);
 }
 
 /** Accuracy of answers, with its standard error. */
-export function accuracyOf(right: readonly boolean[]): Pick<TaskResult, 'acc' | 'accError'> {
+export function accuracy(right: readonly boolean[]): Pick<TaskResult, 'acc' | 'accError'> {
   const count = right.filter(Boolean).length;
   return { acc: count / right.length, accError: standardError(count, right.length) };
 }
 
 /** Runs windows of equal length together. */
-async function inAnyOrder(
+async function runInAnyOrder(
   executor: LayeredExecutor,
   continuations: readonly Continuation[],
   work: WindowWork,
@@ -107,8 +107,8 @@ async function inAnyOrder(
     .map((_, i) => i)
     .sort(
       (a, b) =>
-        positionsOf(continuations[a]?.window.input ?? {}) -
-        positionsOf(continuations[b]?.window.input ?? {}),
+        countPositions(continuations[a]?.window.input ?? {}) -
+        countPositions(continuations[b]?.window.input ?? {}),
     );
   const found = await windowSums(
     executor,
@@ -123,7 +123,7 @@ async function inAnyOrder(
   return sums;
 }
 
-function continuationOf(
+function makeContinuation(
   model: LayeredModel,
   tokenizer: Tokenizer,
   pair: Pair,
@@ -161,7 +161,7 @@ function judgeChoices(
     at += pairs.length;
   }
   const isNormed = examples.every(({ pairs }) => pairs.every(({ length }) => length !== undefined));
-  const { acc: accNorm, accError: accNormError } = accuracyOf(rightNormed);
+  const { acc: accNorm, accError: accNormError } = accuracy(rightNormed);
   return {
     right,
     logLikelihoods,
@@ -169,7 +169,7 @@ function judgeChoices(
       task,
       kind: 'multiple-choice',
       examples: examples.length,
-      ...accuracyOf(right),
+      ...accuracy(right),
       ...(isNormed ? { accNorm, accNormError } : {}),
     },
   };
@@ -191,7 +191,7 @@ function judgeLastWords(
       task,
       kind: 'last-word',
       examples: length,
-      ...accuracyOf(right),
+      ...accuracy(right),
       perplexity: Math.exp(loss / length),
     },
   };

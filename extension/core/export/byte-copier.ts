@@ -15,13 +15,13 @@ export interface ByteRange {
   readonly file: string;
   readonly offset: number;
   readonly length: number;
-  /** Whether as many zeros are written instead. */
+  /** True to write `length` zeros instead of bytes of the file. */
   readonly zeros?: boolean;
 }
 
 /**
- * Copies byte ranges through two buffers, one of which is filled while the other is written; reports
- * progress and can be cancelled between chunks.
+ * Copies byte ranges through two buffers: one is filled while the other is written. Reports
+ * progress and can be canceled between chunks.
  */
 export class ByteCopier {
   /** They grow with what is copied, to a chunk at most: small files need no large ones. */

@@ -13,35 +13,35 @@ import { requireExperts } from '../prune/candidates';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** What a result has otherwise than its source, and what that leaves of the model, block by block. */
+/** Differences between a result and its source, and the sublayers that remain in each block. */
 export interface Changes {
   /** Ids of the source that go: sublayers in model order, then single experts of those that stay. */
   readonly removed: readonly string[];
   /** Sublayers of the source that stay, in model order. */
-  readonly kept: readonly SublayerSummary[];
+  readonly remaining: readonly SublayerSummary[];
   /** Source block of each block of the result, which drops empty blocks. */
   readonly blocks: readonly number[];
   /** Sublayer ids that the result's blocks lack, in its own numbering. */
   readonly absent: readonly string[];
-  /** Which experts stay, for the source's mixtures that lose some. */
+  /** Experts that remain, by source id of each MoE layer from which some are removed. */
   readonly remainingExperts: ReadonlyMap<string, readonly number[]>;
-  /** Number of experts by block of the result, for every mixture in it. */
+  /** Number of experts of each MoE layer in the result, by its block. */
   readonly expertCounts: ReadonlyMap<number, number>;
-  /** Channels and key/value heads of the result's sublayers, where they are others than the model's. */
+  /** Channels and key/value heads of the result's sublayers if they differ from the model's. */
   readonly widths: Readonly<Record<string, number>>;
   /** Forms that linear layers of what stays take, by id. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** Every matrix of the result that is not dense, in its own numbering. */
   readonly compressed: CompressedEncodings;
-  /** Whether embedding and head, one matrix in the source, become two. */
+  /** True if a tied embedding and LM head are stored as two tensors in the result. */
   readonly unties: boolean;
-  /** What stands in the places of sublayers, by their ids in the source. */
+  /** Patches by the source ids of the sublayers that they replace. */
   readonly patches: Patches;
   /** Every patch of the result, in its own numbering; the sublayers count among the absent. */
   readonly patched: PatchSpecs;
 }
 
-/** Symbolic patches by the ids of the sublayers that they stand for. */
+/** Symbolic patches by the ids of the sublayers that they replace. */
 export type Patches = ReadonlyMap<string, SymbolicPatch>;
 
 /** Patches that can be asked about before any is fitted: what can be written depends on no other thing. */
@@ -58,7 +58,7 @@ export function patchesStandingIn(ids: readonly string[], width = patchWidth): P
 }
 
 /** Ids that go with nothing in their place: what is patched stays, also where it is named among the removed. */
-export function goneWithoutPatch(
+export function excludePatched(
   removed: readonly string[],
   patches: Pick<Patches, 'has'>,
 ): string[] {
@@ -73,8 +73,14 @@ interface Changeable<Model> {
 
 type ModelChanges = Pick<Changes, 'matrices' | 'patches'>;
 
-/** What changes have made of a model: the writer and the check ask for the same, and a graph is analysed anew. */
-const made = new WeakMap<ModelChanges, { readonly model: object; readonly changed: object }>();
+/**
+ * Changed models by source model, because the writer and the check request the same one and
+ * analyzing a graph again is slow.
+ */
+const modelsWithChanges = new WeakMap<
+  ModelChanges,
+  { readonly model: object; readonly changed: object }
+>();
 
 /** The model with its new encodings and patches. */
 export function withChanges<Model extends Changeable<Model>>(
@@ -82,28 +88,30 @@ export function withChanges<Model extends Changeable<Model>>(
   changes: ModelChanges,
 ): Model {
   const { matrices, patches } = changes;
-  const known = made.get(changes);
+  const known = modelsWithChanges.get(changes);
   if (known?.model === model) {
     return known.changed as Model;
   }
   const encoded = matrices.size === 0 ? model : model.withMatrices(matrices);
   const changed = patches.size === 0 ? encoded : encoded.withPatches(patches);
-  made.set(changes, { model, changed });
+  modelsWithChanges.set(changes, { model, changed });
   return changed;
 }
 
-/** Whether an ordinary model of the family cannot hold what is left. */
+/** True if an ordinary model of the family can't represent the remaining sublayers. */
 export function needsModule(changes: Changes): boolean {
   const { expertCounts, compressed } = changes;
   return isUnlike(changes) || isUneven(expertCounts) || Object.keys(compressed).length > 0;
 }
 
-/** Whether blocks lack sublayers, or have others of another size. */
+/** True if some blocks lack sublayers or have sublayers of another size. */
 function isUnlike({ absent, widths }: Changes): boolean {
   return absent.length + Object.keys(widths).length > 0;
 }
 
-/** Whether mixtures have different numbers of experts, where config.json has one for all. */
+/**
+ * True if MoE layers have different numbers of experts; config.json has one number for all of them.
+ */
 export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
   return new Set(expertCounts.values()).size > 1;
 }
@@ -120,9 +128,9 @@ export interface MatrixChanges {
 const unchanged: MatrixChanges = { matrices: new Map(), compressed: {}, unties: false };
 
 /**
- * Lays out what is left when the sublayers of `removed` go that no patch stands for; ids that the model lacks
- * are passed over.
- * @throws UserError for a model that nothing can be removed from.
+ * Computes the layout that remains after removing the sublayers of `removed` that have no patch.
+ * Ignores ids that the model doesn't have.
+ * @throws UserError if nothing can be removed from the model.
  */
 export function layOutChanges(
   summary: ModelSummary,
@@ -133,9 +141,9 @@ export function layOutChanges(
   if (removed.length > 0 || patches.size > 0) {
     requireAble(hasOwnParts(summary), summary.path);
   }
-  const asked = new Set(goneWithoutPatch(removed, patches));
-  const gone = summary.sublayers.filter(({ id }) => asked.has(id));
-  const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
+  const asked = new Set(excludePatched(removed, patches));
+  const removedSublayers = summary.sublayers.filter(({ id }) => asked.has(id));
+  const remaining = summary.sublayers.filter(({ id }) => !asked.has(id));
   // Parts that stay keep their block.
   const staysWhole =
     summary.keepsBlocks === true ||
@@ -145,7 +153,7 @@ export function layOutChanges(
     : [
         ...new Set([
           ...(summary.keepsFirstBlock === true ? [0] : []),
-          ...kept.map(({ block }) => block),
+          ...remaining.map(({ block }) => block),
         ]),
       ];
   const standing: PatchSpecs = {
@@ -153,9 +161,9 @@ export function layOutChanges(
     ...Object.fromEntries([...patches].map(([id, patch]) => [id, describePatch(patch)])),
   };
   const lacking = [
-    ...gone.map(({ id }) => id),
+    ...removedSublayers.map(({ id }) => id),
     ...(summary.absent ?? []),
-    ...kept.flatMap(({ id }) => (standing[id] === undefined ? [] : [id])),
+    ...remaining.flatMap(({ id }) => (standing[id] === undefined ? [] : [id])),
   ];
   const absent = blocks.flatMap((source, block) =>
     lacking
@@ -165,7 +173,7 @@ export function layOutChanges(
   );
   const remainingExperts = new Map<string, readonly number[]>();
   const expertCounts = new Map<number, number>();
-  for (const sublayer of kept.filter(({ experts }) => experts !== undefined)) {
+  for (const sublayer of remaining.filter(({ experts }) => experts !== undefined)) {
     const ids = expertIds(sublayer);
     const staying = [...ids.keys()].filter((expert) => !asked.has(ids[expert] ?? ''));
     expertCounts.set(blocks.indexOf(sublayer.block), staying.length);
@@ -173,21 +181,21 @@ export function layOutChanges(
       remainingExperts.set(sublayer.id, staying);
     }
   }
-  const experts = kept.flatMap(expertIds).filter((id) => asked.has(id));
+  const experts = remaining.flatMap(expertIds).filter((id) => asked.has(id));
   const all = mergeForms(summary.compressed ?? {}, compressed);
   return {
-    removed: [...gone.map(({ id }) => id), ...experts],
-    kept,
+    removed: [...removedSublayers.map(({ id }) => id), ...experts],
+    remaining,
     blocks,
     absent,
     remainingExperts,
     expertCounts,
-    widths: renumber(summary.widths ?? {}, kept, blocks),
+    widths: renumber(summary.widths ?? {}, remaining, blocks),
     matrices,
-    compressed: { ...renumber(all, kept, blocks), ...outerForms(all) },
+    compressed: { ...renumber(all, remaining, blocks), ...embeddingAndHeadEncodings(all) },
     unties,
     patches,
-    patched: renumber(standing, kept, blocks),
+    patched: renumber(standing, remaining, blocks),
   };
 }
 
@@ -196,8 +204,8 @@ function mergeForms(before: CompressedEncodings, added: CompressedEncodings): Co
   return Object.fromEntries(ids.map((id) => [id, { ...before[id], ...added[id] }]));
 }
 
-/** What is said of embedding and head. */
-function outerForms(compressed: CompressedEncodings): CompressedEncodings {
+/** Encodings of the embedding and the LM head. */
+function embeddingAndHeadEncodings(compressed: CompressedEncodings): CompressedEncodings {
   return Object.fromEntries(
     embeddingAndHeadPlaces.flatMap((place) => {
       const forms = compressed[place];
@@ -206,14 +214,14 @@ function outerForms(compressed: CompressedEncodings): CompressedEncodings {
   );
 }
 
-/** What is said of the sublayers that stay, by their ids in the result. */
+/** Entries of the remaining sublayers, by their ids in the result. */
 function renumber<Said>(
   said: Readonly<Record<string, Said>>,
-  kept: readonly SublayerSummary[],
+  remaining: readonly SublayerSummary[],
   blocks: readonly number[],
 ): Record<string, Said> {
   return Object.fromEntries(
-    kept.flatMap(({ id, block }) => {
+    remaining.flatMap(({ id, block }) => {
       const own = said[id];
       const renamed = id.replace(/^block\.\d+/, `block.${blocks.indexOf(block)}`);
       return own === undefined ? [] : [[renamed, own]];
@@ -243,7 +251,7 @@ export function checkChanges(
     file: summary.path,
     field: 'remove',
   });
-  if (changes.kept.length === 0) {
+  if (changes.remaining.length === 0) {
     throw new UserError(say`Removing every sublayer leaves no model.`, {
       file: summary.path,
       field: 'remove',
@@ -254,14 +262,14 @@ export function checkChanges(
 }
 
 /** The first block of the result that has lost all its sublayers, by its number in the source. */
-export function emptiedBlock({ kept, blocks }: Changes): number | undefined {
-  return blocks.find((block) => kept.every((one) => one.block !== block));
+export function emptiedBlock({ remaining, blocks }: Changes): number | undefined {
+  return blocks.find((block) => remaining.every((one) => one.block !== block));
 }
 
 /** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
-export function whyTorn(summary: ModelSummary, changes: Changes): Refusal | undefined {
+export function explainPartialBlocks(summary: ModelSummary, changes: Changes): Refusal | undefined {
   const { architecture, sublayers } = summary;
-  const left = new Set(changes.kept.map(({ block }) => block));
+  const left = new Set(changes.remaining.map(({ block }) => block));
   const emptied = emptiedBlock(changes);
   if (emptied !== undefined) {
     return {
@@ -270,14 +278,16 @@ export function whyTorn(summary: ModelSummary, changes: Changes): Refusal | unde
       remedy: say`Write another format, from the Hugging Face folder of the model.`,
     };
   }
-  const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
-  if (torn === undefined) {
+  const partial = sublayers.find(
+    ({ id, block }) => changes.removed.includes(id) && left.has(block),
+  );
+  if (partial === undefined) {
     return undefined;
   }
-  const block = sublayers.filter((one) => one.block === torn.block).map(({ id }) => id);
+  const block = sublayers.filter((one) => one.block === partial.block).map(({ id }) => id);
   return {
     code: 'single-sublayers',
-    reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would be removed alone.`,
+    reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${partial.id} would be removed alone.`,
     remedy:
       emptiedBlock(layOutChanges(summary, block)) === undefined
         ? say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`

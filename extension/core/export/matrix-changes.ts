@@ -8,8 +8,8 @@ import type { Changes, MatrixChanges } from './changes';
 import { say } from '../message';
 
 /**
- * Forms of matrices by id, and by where they stand in the model. Where embedding and head are one matrix
- * and take one form, that is stored once; where one of them alone takes another, both are stored.
+ * Encodings of matrices by id and by module path. A tied embedding and head with the same encoding
+ * are stored once; if only one of them is compressed, both are stored.
  */
 export function matrixChanges(
   model: LayeredModel,
@@ -24,30 +24,30 @@ export function matrixChanges(
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
     for (const { id, form: before, transposed } of model.sublayer(index).linearLayers) {
       const form = matrices.get(id);
-      // A dense matrix is told of where an ordinary model would not have it so.
-      const isTold = form?.kind !== 'dense' || before !== undefined || transposed;
-      if (form !== undefined && isTold) {
+      // // A dense matrix is listed only if an ordinary model would store it differently.
+      const isListed = form?.kind !== 'dense' || before !== undefined || transposed;
+      if (form !== undefined && isListed) {
         const place = places?.[block] ?? `${prefix}${block}.`;
         tell(sublayer, id.slice(place.length), form);
       }
     }
   }
-  const outer = model.embeddingAndHeadMatrices;
-  for (const { id, place, form: before, tiedTo } of outer) {
+  const embeddingAndHead = model.embeddingAndHeadMatrices;
+  for (const { id, place, form: before, tiedTo } of embeddingAndHead) {
     const form = matrices.get(id);
-    const isEmbedding = place === 'head' && isOne(tiedTo, form, matrices);
+    const isEmbedding = place === 'head' && sharesForm(tiedTo, form, matrices);
     if (form !== undefined && !isEmbedding && (form.kind !== 'dense' || before !== undefined)) {
       tell(place, id, form);
     }
   }
-  const untied = outer.filter(
-    ({ id, tiedTo }) => tiedTo !== undefined && !isOne(tiedTo, matrices.get(id), matrices),
+  const untied = embeddingAndHead.filter(
+    ({ id, tiedTo }) => tiedTo !== undefined && !sharesForm(tiedTo, matrices.get(id), matrices),
   );
   return { matrices, compressed, unties: untied.length > 0 };
 }
 
-/** Whether what a matrix is tied to takes the very same form. */
-function isOne(
+/** True if the tied matrix gets the same encoding. */
+function sharesForm(
   tiedTo: string | undefined,
   form: MatrixEncoding | undefined,
   matrices: ReadonlyMap<string, MatrixEncoding>,
@@ -56,7 +56,7 @@ function isOne(
 }
 
 /** All matrices of a model that can take another form. */
-export function matricesOf(model: LayeredModel): (LinearLayer | EmbeddingOrHead)[] {
+export function listMatrices(model: LayeredModel): (LinearLayer | EmbeddingOrHead)[] {
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   return [...layers, ...model.embeddingAndHeadMatrices];
 }
@@ -80,11 +80,11 @@ export function standIns(
 }
 
 /** Why a matrix that changes cannot be stored in the place where it was. */
-export function whyNotStored(
+export function explainNotStored(
   model: LayeredModel,
   { matrices, unties }: Changes,
 ): Refusal | undefined {
-  const changed = matricesOf(model).filter(({ id }) => matrices.has(id));
+  const changed = listMatrices(model).filter(({ id }) => matrices.has(id));
   if (unties && model.emitter === undefined) {
     return {
       code: 'tied-embedding',

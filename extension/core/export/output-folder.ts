@@ -23,14 +23,14 @@ import { manifestName } from '../document-names';
 import { jsonOf } from '../parse-json';
 
 /**
- * A folder that comes into being whole or not at all: it is filled under a hidden name beside its
- * final place and renamed at the end.
+ * Folder that is created completely or not at all: files are written to a hidden folder next to the
+ * final path, which is renamed at the end.
  */
 export class OutputFolder {
   private constructor(
     /** Final place, absolute, links resolved. */
     public readonly path: string,
-    /** Where to write until then. */
+    /** Path to write to until then. */
     public readonly partial: string,
     /** The outermost folder that had to be made for it, if any. */
     private readonly madeParent: string | undefined,
@@ -67,7 +67,7 @@ export class OutputFolder {
     const free = bavail * bsize;
     if (free < bytes) {
       throw new UserError(
-        say`The result needs ${inMegabytes(bytes)}, but its disk has ${inMegabytes(free)} left.`,
+        say`The result needs ${toMegabytes(bytes)}, but its disk has ${toMegabytes(free)} left.`,
         {
           file: this.path,
           remedy: say`Free some space or choose a folder on another disk. The source is untouched.`,
@@ -104,7 +104,7 @@ export class OutputFolder {
         warn(say`The replaced folder could not be deleted: ${(error as Error).message}.`);
       });
     }
-    // What had not quite ended at the beginning has now.
+    // // Processes that were still ending at the start have ended by now.
     await removeStale(this.path).catch(() => undefined);
   }
 
@@ -220,7 +220,7 @@ async function flushFolder(path: string): Promise<void> {
   }
 }
 
-function inMegabytes(bytes: number): string {
+function toMegabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 0)} MB`;
 }
 

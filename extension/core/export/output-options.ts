@@ -9,7 +9,7 @@ import type { OutputFormat } from './output-formats';
 import type { Message } from '../message';
 import { say } from '../message';
 
-/** What a changed model is written as: a file format and, where it has several, the layout of it. */
+/** Format of a changed model and, if the format has several, its layout. */
 export interface OutputTarget {
   readonly format: OutputFormat;
   readonly layout?: LayoutName;
@@ -17,11 +17,11 @@ export interface OutputTarget {
 
 /** A target that a source can take in principle, and whether it can express changes. */
 export interface OutputOption extends OutputTarget {
-  /** Whether it is what the format means for these changes where no layout is asked for. */
+  /** True if the format uses this layout for these changes by default. */
   readonly isDefault: (changes: Changes) => boolean;
   /** Why the changes cannot be written so; undefined where they can. Asked before any work. */
   readonly refuse: (changes: Changes) => Promise<Refusal | undefined>;
-  /** What writes the changes so, where they are not refused. */
+  /** Returns the writer of the changes, if they aren't refused. */
   readonly writer: (
     changes: Changes,
     options: WriteOptions,
@@ -29,7 +29,7 @@ export interface OutputOption extends OutputTarget {
   ) => Promise<WeightWriter>;
 }
 
-/** What a source can be written as, its own format first. */
+/** Formats in which a source can be written, its own first. */
 export interface OutputOptions {
   /** The model folder or file, for errors. */
   readonly path: string;
@@ -41,7 +41,7 @@ export interface OutputOptions {
 /** A target, and whether the changes can be written so. */
 export type OutputAnswer = OutputTarget &
   Capability & {
-    /** Whether it is taken where nothing is asked for. */
+    /** True if this option is the default. */
     readonly isDefault: boolean;
   };
 
@@ -61,7 +61,7 @@ export async function answerOutputs(
       };
     }),
   );
-  const remedy = say`Choose ${formatsOf(options).join(' or ')}.`;
+  const remedy = say`Choose ${listFormats(options).join(' or ')}.`;
   const others = Object.entries(unreachable).map(([format, reason]): OutputAnswer => ({
     format: format as OutputFormat,
     isDefault: false,
@@ -100,34 +100,37 @@ export function findOutput(
   changes: Changes,
   { format, layout }: Partial<OutputTarget>,
 ): OutputOption {
-  const ofFormat = options.filter((option) => option.format === (format ?? option.format));
-  if (ofFormat.length === 0) {
+  const sameFormat = options.filter((option) => option.format === (format ?? option.format));
+  if (sameFormat.length === 0) {
     const why = format === undefined ? undefined : unreachable[format];
     throw new UserError(
       why === undefined
         ? say`The model cannot be written as ${format ?? ''}.`
         : say`The model cannot be written as ${format ?? ''}: ${why}`,
-      { file: path, field: 'format', remedy: say`Choose ${formatsOf(options).join(' or ')}.` },
+      { file: path, field: 'format', remedy: say`Choose ${listFormats(options).join(' or ')}.` },
     );
   }
   const found =
     layout === undefined
-      ? ofFormat.find(({ isDefault }) => isDefault(changes))
-      : ofFormat.find((option) => option.layout === layout);
+      ? sameFormat.find(({ isDefault }) => isDefault(changes))
+      : sameFormat.find((option) => option.layout === layout);
   if (found !== undefined) {
     return found;
   }
-  const known = ofFormat.flatMap((option) => option.layout ?? []);
-  throw new UserError(say`${format ?? ofFormat[0]?.format ?? ''} has no layout ${layout ?? ''}.`, {
-    file: path,
-    field: 'layout',
-    remedy:
-      known.length === 0
-        ? say`Leave --layout out: this format has none.`
-        : say`Choose ${[...new Set(known)].join(' or ')}.`,
-  });
+  const known = sameFormat.flatMap((option) => option.layout ?? []);
+  throw new UserError(
+    say`${format ?? sameFormat[0]?.format ?? ''} has no layout ${layout ?? ''}.`,
+    {
+      file: path,
+      field: 'layout',
+      remedy:
+        known.length === 0
+          ? say`Leave --layout out: this format has none.`
+          : say`Choose ${[...new Set(known)].join(' or ')}.`,
+    },
+  );
 }
 
-function formatsOf(options: readonly OutputOption[]): OutputFormat[] {
+function listFormats(options: readonly OutputOption[]): OutputFormat[] {
   return [...new Set(options.map(({ format }) => format))];
 }

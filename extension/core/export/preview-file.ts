@@ -3,13 +3,13 @@ import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import type { ConfigPreview } from './hugging-face/preview-config';
-import { deciArchitecture, needsDeci, whyNotGgufDeci } from './gguf/gguf-deci';
-import { checkChanges, whyTorn } from './changes';
+import { deciArchitecture, needsDeci, explainDeciUnsupported } from './gguf/gguf-deci';
+import { checkChanges, explainPartialBlocks } from './changes';
 import type { Changes } from './changes';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
-/** How other tools load a pruned GGUF file, as a sentence. */
+/** Sentence about how other tools load a pruned GGUF file. */
 export function describeGgufLoading(
   name: string,
   { blocks, absent }: Changes,
@@ -20,7 +20,7 @@ export function describeGgufLoading(
     : say`llama.cpp and what is built on it: ${name}, an ordinary model of ${counted(blocks.length, 'block')}.`;
 }
 
-/** How other tools load a pruned ONNX file, as a sentence. */
+/** Sentence about how other tools load a pruned ONNX file. */
 export function describeGraphLoading(graph: string, data: string): Message {
   return say`ONNX Runtime: ${graph} with ${data} beside it; inputs and outputs are named as before.`;
 }
@@ -40,7 +40,9 @@ export function previewPrunedFile(
     return { before: '', after: '', loadsWith };
   }
   const isDeci = summary.architecture === 'llama' && needsDeci(changes);
-  const refusal = isDeci ? whyNotGgufDeci(summary, changes) : whyTorn(summary, changes);
+  const refusal = isDeci
+    ? explainDeciUnsupported(summary, changes)
+    : explainPartialBlocks(summary, changes);
   if (refusal !== undefined) {
     throw refused(refusal, summary.path);
   }

@@ -25,7 +25,7 @@ import { onnxName } from './onnx/onnx-writer';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** Where and with how much memory models are run for the comparison. */
+/** Device and memory limit for the models that are compared. */
 export interface VerificationOptions {
   readonly device: DeviceName;
   readonly memoryBytes: number;
@@ -53,7 +53,7 @@ function verificationTokens(vocabularySize: number, maxPositions = maxTokens): I
   });
 }
 
-/** What the source and the result are compared on: the same in every run. */
+/** Input on which the source and the result are compared. It is the same in every run. */
 export async function verificationInput(
   model: LayeredModel,
   folder: string,
@@ -90,7 +90,7 @@ export async function sourceLogits(
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const executor = executorOnce(allStatesOf(model), options);
+  const executor = executorOnce(exposeAllStates(model), options);
   const skipped = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const logits = await runLayers(
@@ -109,14 +109,14 @@ export async function sourceLogits(
   }
 }
 
-/** Logits of a written safetensors folder, opened anew. */
+/** Logits of a safetensors folder that was written, opened again. */
 export async function writtenLogits(
   folder: string,
   input: ModelInput,
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const model = allStatesOf(await openModel(folder));
+  const model = exposeAllStates(await openModel(folder));
   const executor = executorOnce(model, options);
   try {
     return await runLayers(executor, new Set(), input, context, checkingStage);
@@ -135,7 +135,7 @@ function executorOnce(
 }
 
 /** Every hidden state is compared, also where the output is one embedding of them. */
-const allStatesOf = (model: LayeredModel): LayeredModel =>
+const exposeAllStates = (model: LayeredModel): LayeredModel =>
   model instanceof EncoderModel ? model.unpooled : model;
 
 async function runLayers(
@@ -180,7 +180,10 @@ function activated(output: Tensor, activation: ModelOutput['activation']): Float
   return result;
 }
 
-/** Logits of a written ONNX folder, in two steps so that the key/value cache is used, where it has one. */
+/**
+ * Logits of an ONNX folder that was written, computed in two steps so that the key/value cache is
+ * used if there is one.
+ */
 export async function writtenOnnxLogits(
   folder: string,
   ids: Int32Array,
@@ -237,13 +240,13 @@ async function cachedLogits(
   }
 }
 
-/** What was run, and how. */
+/** Output of one model, and how it was computed. */
 export interface ComparedOutput {
   readonly model: LayeredModel;
   readonly input: ModelInput;
-  /** Whether both were the same graph in one piece. */
+  /** True if both outputs come from one session with the complete graph. */
   readonly isSameGraph: boolean;
-  /** What rounding weights may bring. */
+  /** Error that rounding the weights may cause. */
   readonly roundingError?: number;
 }
 
@@ -302,8 +305,7 @@ function top1Agreement(a: Float32Array, b: Float32Array, vocabulary: number): nu
   let same = 0;
   for (let start = 0; start < a.length; start += vocabulary) {
     const end = start + vocabulary;
-    same +=
-      indexOfLargest(a.subarray(start, end)) === indexOfLargest(b.subarray(start, end)) ? 1 : 0;
+    same += argmax(a.subarray(start, end)) === argmax(b.subarray(start, end)) ? 1 : 0;
   }
   return (same * vocabulary) / a.length;
 }
@@ -326,5 +328,5 @@ function largestDifference(expected: Float32Array, actual: Float32Array, smalles
   return difference / scale;
 }
 /** The first index of the largest value. */
-const indexOfLargest = (values: Float32Array): number =>
+const argmax = (values: Float32Array): number =>
   values.reduce((best, value, i) => (value > (values[best] ?? -Infinity) ? i : best), 0);

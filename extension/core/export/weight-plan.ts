@@ -1,10 +1,10 @@
-import { elementCount, rowsOfTensor, storedParts } from '../checkpoints/lazy-tensor';
+import { elementCount, sliceRows, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { encodingParameters } from '../models/encodings/encoding-facts';
 import { storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
-import { matricesOf } from './matrix-changes';
+import { listMatrices } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
 import type { Changes } from './changes';
@@ -14,11 +14,11 @@ import { sharedTensorName } from '../models/shared-modules';
 export interface PlannedTensor {
   readonly name: string;
   readonly tensor: LazyTensor;
-  /** The source's file in which what it stands for lies; the tensor's own when absent. */
+  /** File of the source that contains the original tensor; the tensor's own file if absent. */
   readonly home?: string;
-  /** Whether zeros are written in its place. */
+  /** True to write zeros instead of the tensor. */
   readonly zeros?: boolean;
-  /** What of the source's tensor stays, one after the other, where some of its experts go. */
+  /** Remaining parts of the source's tensor, concatenated, if some of its experts are removed. */
   readonly ranges?: readonly LazyTensor[];
 }
 
@@ -29,9 +29,9 @@ export interface Shard {
 }
 
 /**
- * The tensors that stay, in the order of the source's files and offsets, with their blocks numbered
- * anew and other forms of matrices in their places. Tensors that the architecture does not use stay
- * as well, unless they belong to a removed module or block.
+ * The remaining tensors, in the order of the source's files and offsets, with new block numbers and
+ * with new encodings of matrices. Tensors that the architecture doesn't use remain unless they
+ * belong to a removed module or block.
  */
 export function planTensors(
   model: LayeredModel,
@@ -46,10 +46,10 @@ export function planTensors(
   const { sharedModules, ...names } = model.blockNames ?? {};
   const sized = new Set(names.sizedByBlocks);
   const shared = new Set(names.sharedByBlocks);
-  const mixtures = lessExperts(model, changes);
+  const mixtures = remainingExpertsByBlock(model, changes);
   const replaced = replacedTensors(model, changes);
-  const stored = inFileOrder(checkpoint);
-  const kept = stored.flatMap((tensor): PlannedTensor[] => {
+  const stored = sortByFile(checkpoint);
+  const remaining = stored.flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
     if (
       place === undefined &&
@@ -59,7 +59,7 @@ export function planTensors(
       return [];
     }
     if (place === undefined || place.block >= model.summary.blocks) {
-      return inNewForm({ name: tensor.name, tensor }, replaced);
+      return encodeAs({ name: tensor.name, tensor }, replaced);
     }
     const isShared = shared.has(tensor.name);
     const own =
@@ -80,15 +80,15 @@ export function planTensors(
     const left =
       experts === undefined ? [{ name: own.rest, tensor }] : withExperts(experts, tensor, own.rest);
     return left
-      .flatMap((planned) => inNewForm(planned, replaced))
+      .flatMap((planned) => encodeAs(planned, replaced))
       .map((planned) => ({ ...planned, name: `${newPlace}${planned.name}` }));
   });
   const last = stored.at(-1);
-  const home = last && homeOf(last);
-  return [...kept, ...patchTensors(model, changes, home)];
+  const home = last && homeFile(last);
+  return [...remaining, ...patchTensors(model, changes, home)];
 }
 /** Prefix of the first block of a list, in the source and in every result. */
-/** What the names of the first block of a list begin with, in the source and in every result. */
+/** Prefix of the tensor names in the first block of a list, in the source and in every result. */
 function firstBlockPlace({ blockNames }: LayeredModel, block: number): string {
   const { prefix = '', places } = blockNames ?? {};
   const [, list = prefix] = /^(.*\.)\d+\.$/.exec(places?.[block] ?? '') ?? [];
@@ -111,16 +111,16 @@ function patchTensors(
   );
 }
 
-/** What is written in the place of a tensor. */
+/** Tensors written instead of a tensor. */
 interface Replacement {
-  /** Name of the matrix in its block, where the tensor is not stored under it. */
+  /** Name of the matrix in its block, if the tensor is stored under another name. */
   readonly name: string | undefined;
   readonly form: MatrixEncoding;
 }
 
 /**
- * For each tensor of the source that stands for a matrix which takes another form: what is written
- * instead, which is nothing where that is done in the place of another one.
+ * Replacements of each tensor of the source whose matrix gets another encoding. The list is empty
+ * if another tensor's replacement includes this one.
  */
 function replacedTensors(
   model: LayeredModel,
@@ -136,7 +136,7 @@ function replacedTensors(
     }
   }
   for (const { id, weight, form: before, place, tiedTo } of model.embeddingAndHeadMatrices) {
-    // Where both have been one tensor, its other name is stored in the place of the first.
+    // // A matrix that was stored once, for both uses, is now stored under both names.
     const isSplit = unties && tiedTo !== undefined;
     const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
     const isWritten = place === 'embedding' || isSplit || tiedTo === undefined;
@@ -154,7 +154,7 @@ function replacedTensors(
   return replaced;
 }
 
-function inNewForm(
+function encodeAs(
   planned: PlannedTensor,
   replaced: ReadonlyMap<string, readonly Replacement[]>,
 ): PlannedTensor[] {
@@ -166,7 +166,7 @@ function inNewForm(
         storedTensors(name, form).map(([part, stored]) => ({
           name: part,
           tensor: stored,
-          home: homeOf(tensor),
+          home: homeFile(tensor),
         })),
       );
 }
@@ -175,24 +175,27 @@ function allLayers(model: LayeredModel): LinearLayer[] {
   return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);
 }
 
-/** A mixture that loses experts. */
-interface LessExperts {
-  readonly kept: readonly number[];
+/** MoE layer from which experts are removed. */
+interface RemainingExperts {
+  readonly remaining: readonly number[];
   /** Names of stored tensors that have a row for each expert. */
   readonly byRow: ReadonlySet<string>;
 }
 
-/** The mixtures that lose experts, by block of the source. */
-function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExperts> {
-  const found = new Map<number, LessExperts>();
+/** MoE layers from which experts are removed, by block of the source. */
+function remainingExpertsByBlock(
+  model: LayeredModel,
+  changes: Changes,
+): Map<number, RemainingExperts> {
+  const found = new Map<number, RemainingExperts>();
   for (const [index, { id, block }] of model.summary.sublayers.entries()) {
-    const kept = changes.remainingExperts.get(id);
+    const remaining = changes.remainingExperts.get(id);
     const tensors = model.sublayer(index).expertTensors;
-    if (kept !== undefined && tensors !== undefined) {
+    if (remaining !== undefined && tensors !== undefined) {
       const stored = tensors.experts.flat().flatMap(storedParts);
       const joined = stored.flatMap(({ sliceOf }) => sliceOf ?? []);
       found.set(block, {
-        kept,
+        remaining,
         byRow: new Set([...tensors.byRow.map(({ name }) => name), ...joined]),
       });
     }
@@ -200,9 +203,9 @@ function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExp
   return found;
 }
 
-/** What is left of a tensor under its name in the block; nothing where its expert goes. */
+/** Remaining part of a tensor under its name in the block; empty if its expert is removed. */
 function withExperts(
-  { kept, byRow }: LessExperts,
+  { remaining, byRow }: RemainingExperts,
   tensor: LazyTensor,
   rest: string,
 ): PlannedTensor[] {
@@ -210,8 +213,8 @@ function withExperts(
     // The bias of ERNIE's routers is [1, count].
     const axis = tensor.shape.findIndex((size) => size > 1);
     const stack = { ...tensor, shape: tensor.shape.slice(axis) };
-    const rows = kept.map((expert) => rowsOfTensor(stack, expert, expert + 1));
-    const shape = tensor.shape.with(axis, kept.length);
+    const rows = remaining.map((expert) => sliceRows(stack, expert, expert + 1));
+    const shape = tensor.shape.with(axis, remaining.length);
     const length = rows.reduce((sum, row) => sum + row.length, 0);
     return [{ name: rest, tensor: { ...tensor, shape, length }, ranges: rows }];
   }
@@ -219,42 +222,42 @@ function withExperts(
   if (number === undefined) {
     return [{ name: rest, tensor }];
   }
-  const expert = kept.indexOf(Number(number));
+  const expert = remaining.indexOf(Number(number));
   return expert < 0 ? [] : [{ name: `${before}${expert}${after}`, tensor }];
 }
 
-/** All tensors, with zeros in place of those by which the removed sublayers add to the stream. */
+/** All tensors, with zeros for the output projections of the removed sublayers. */
 export function planZeroed(
   model: LayeredModel,
   checkpoint: Checkpoint,
   changes: Changes,
 ): PlannedTensor[] {
-  const gone = new Set(changes.removed);
+  const removedIds = new Set(changes.removed);
   const zeroed = new Set(
     model.summary.sublayers.flatMap(({ id }, index) =>
-      gone.has(id)
+      removedIds.has(id)
         ? model.sublayer(index).outputTensors.map(({ name, sliceOf = name }) => sliceOf)
         : [],
     ),
   );
-  return inFileOrder(checkpoint).map((tensor) => ({
+  return sortByFile(checkpoint).map((tensor) => ({
     name: tensor.name,
     tensor,
     ...(zeroed.has(tensor.name) ? { zeros: true } : {}),
   }));
 }
 
-const homeOf = ({ file, home = file }: LazyTensor): string => home;
+const homeFile = ({ file, home = file }: LazyTensor): string => home;
 
-function inFileOrder(checkpoint: Checkpoint): LazyTensor[] {
+function sortByFile(checkpoint: Checkpoint): LazyTensor[] {
   const fileOrder = new Map(checkpoint.files.map((file, index) => [file, index]));
   return [...checkpoint.tensors.values()].sort(
     (a, b) =>
-      (fileOrder.get(homeOf(a)) ?? 0) - (fileOrder.get(homeOf(b)) ?? 0) || a.offset - b.offset,
+      (fileOrder.get(homeFile(a)) ?? 0) - (fileOrder.get(homeFile(b)) ?? 0) || a.offset - b.offset,
   );
 }
 
-/** What the names of the result's blocks begin with: those of a list are numbered on from its first. */
+/** Name prefixes of the result's blocks. The blocks of a list are numbered from its first. */
 export function placesAfter(
   { blockNames }: Pick<LayeredModel, 'blockNames'>,
   { blocks }: Pick<Changes, 'blocks'>,
@@ -280,7 +283,10 @@ export function placesAfter(
   });
 }
 
-/** Where a tensor's name puts it, or undefined outside the blocks; a module of a list is one by itself. */
+/**
+ * Position of a tensor in a block by its name, or undefined if it is outside the blocks. A module
+ * of a list counts as a block.
+ */
 function placeInBlock(
   model: LayeredModel,
   name: string,
@@ -313,23 +319,23 @@ function stayingNames(model: LayeredModel, changes: Changes): ReadonlySet<string
   const behind = model.summary.sublayers.flatMap(
     (_, index) => model.sublayer(index).stayingTensors,
   );
-  const stored = [...behind, ...tensorsOf(model, changes, false)].flatMap(storedParts);
+  const stored = [...behind, ...sublayerTensors(model, changes, false)].flatMap(storedParts);
   return new Set(stored.map(({ name }) => name));
 }
 
 /** Tensors of the sublayers that go, patched ones included, or of those that stay. */
-function tensorsOf(model: LayeredModel, changes: Changes, goes: boolean): LazyTensor[] {
-  const gone = new Set([...changes.removed, ...changes.patches.keys()]);
+function sublayerTensors(model: LayeredModel, changes: Changes, isRemoved: boolean): LazyTensor[] {
+  const removedIds = new Set([...changes.removed, ...changes.patches.keys()]);
   return model.summary.sublayers.flatMap(({ id }, index) =>
-    gone.has(id) === goes ? model.sublayer(index).tensors : [],
+    removedIds.has(id) === isRemoved ? model.sublayer(index).tensors : [],
   );
 }
 
 /** Tensors that go with the removed and patched sublayers, which none of the others uses. */
 function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
-  const used = new Set(tensorsOf(model, changes, false));
+  const used = new Set(sublayerTensors(model, changes, false));
   const staying = stayingNames(model, changes);
-  return [...new Set(tensorsOf(model, changes, true))].filter(
+  return [...new Set(sublayerTensors(model, changes, true))].filter(
     (tensor) => !used.has(tensor) && !staying.has(tensor.name),
   );
 }
@@ -344,14 +350,14 @@ export function parametersAfter(model: LayeredModel, changes: Changes): number {
     model.summary.parameters -
     removedTensors(model, changes).reduce((sum, { shape }) => sum + elementCount(shape), 0) -
     experts.reduce((sum, unit) => sum + units.parametersOf(unit), 0) +
-    addedByForms(model, changes) +
+    addedWeights(model, changes) +
     [...changes.patches.values()].reduce((sum, patch) => sum + patchParameters(patch), 0)
   );
 }
 
-/** How many weights more the new forms have than the matrices in whose places they stand. */
-function addedByForms(model: LayeredModel, { matrices, unties }: Changes): number {
-  return matricesOf(model).reduce((sum, matrix) => {
+/** Number of weights that the new encodings add to those of the replaced matrices. */
+function addedWeights(model: LayeredModel, { matrices, unties }: Changes): number {
+  return listMatrices(model).reduce((sum, matrix) => {
     const { id, out, in: input, form: before } = matrix;
     const form = matrices.get(id);
     const weights = before === undefined ? out * input : encodingParameters(before);
@@ -370,7 +376,7 @@ export function planShards(
   let bytes = 0;
   let file: string | undefined;
   for (const planned of tensors) {
-    const { tensor, home = homeOf(tensor) } = planned;
+    const { tensor, home = homeFile(tensor) } = planned;
     const group = groups.at(-1);
     const starts =
       maxShardBytes === undefined ? home !== file : bytes + tensor.length > maxShardBytes;

@@ -87,7 +87,7 @@ function modellingText({ model, family, configText }: CheckpointSource, changes:
   }
 }
 
-/** What the metadata of an ONNX file say of where it comes from. */
+/** Metadata of an ONNX file about its source. */
 export function describeInGraph(
   { name }: ModelSummary,
   { removed, matrices, patched }: Changes,
@@ -102,7 +102,7 @@ export function describeInGraph(
   };
 }
 
-/** One ONNX graph with its weights in a file beside it. */
+/** Writer of one ONNX graph with its weights in a separate file. */
 export function onnxWriter(
   source: CheckpointSource,
   emitter: ModelEmitter,
@@ -111,9 +111,9 @@ export function onnxWriter(
 ): WeightWriter {
   const { summary } = source.model;
   const graph = buildOnnxGraph(source.model, emitter, changes);
-  const gone = new Set(changes.removed);
+  const removedIds = new Set(changes.removed);
   const cachedBlocks = summary.sublayers.flatMap(({ id, block, kind }) =>
-    gone.has(id) || !(kind === 'attention' || kind === 'mixer') ? [] : [block],
+    removedIds.has(id) || !(kind === 'attention' || kind === 'mixer') ? [] : [block],
   );
   const { family } = source;
   const caches =
@@ -141,7 +141,10 @@ export function onnxWriter(
   };
 }
 
-/** One ONNX graph of an encoder, an encoder and its decoder, or a model of stages, with its weights in a file beside it. */
+/**
+ * Writer of one ONNX graph of an encoder, an encoder–decoder or a model of stages, with its weights
+ * in a separate file.
+ */
 export function encoderOnnxWriter(
   source: CheckpointSource,
   model: EncoderModel | Seq2SeqModel | StagedModel,
@@ -149,11 +152,11 @@ export function encoderOnnxWriter(
   context: JobContext,
 ): WeightWriter {
   const { summary, inputs, output } = model;
-  const gone = new Set(changes.removed);
+  const removedIds = new Set(changes.removed);
   const graph = new GraphBuilder(summary.name);
   model.emitWhole(
     graph,
-    new Set(summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []))),
+    new Set(summary.sublayers.flatMap(({ id }, index) => (removedIds.has(id) ? [index] : []))),
   );
   const metadata = describeInGraph(summary, changes);
   return {

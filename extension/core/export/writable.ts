@@ -9,7 +9,7 @@ import type { Candidate } from '../prune/candidates';
 import type { Granularity, SearchSettings } from '../prune/options';
 import type { WritableOnly } from '../prune/profile-model';
 import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
-import { matricesOf, matrixChanges, standIns } from './matrix-changes';
+import { listMatrices, matrixChanges, standIns } from './matrix-changes';
 import { answerOutputs, findOutput, refusedAs } from './output-options';
 import type { OutputAnswer, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
@@ -23,7 +23,7 @@ import type { Message } from '../message';
 export interface AskedChanges {
   /** Ids of sublayers, experts or blocks that go. */
   readonly remove: readonly string[];
-  /** What sublayers that stay lose; nothing when absent. */
+  /** Width pruning of the remaining sublayers; none if absent. */
   readonly narrow?: readonly PlannedWidthPruning[];
   /** Names of the weights that are compressed, embedding and head included; none when absent. */
   readonly compress?: readonly string[];
@@ -46,15 +46,15 @@ export async function listOutputs(
   const { model, summary } = opened;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
-  const chosen = matricesOf(model).filter(({ id }) => compress.includes(id));
+  const chosen = listMatrices(model).filter(({ id }) => compress.includes(id));
   const matrices = matrixChanges(model, standIns(chosen));
   const changes = checkChanges(summary, ids, matrices, patchesStandingIn(patch));
   return answerOutputs(writeSource(opened), changes);
 }
 
 /**
- * What is removed at a time where nobody says: sublayers, or whole blocks where these alone can be written as
- * asked.
+ * Default unit of removal: sublayers, or whole blocks if the requested output can only represent
+ * whole blocks.
  */
 export async function writableGranularity(
   opened: OpenedModel,
@@ -63,7 +63,9 @@ export async function writableGranularity(
   const source = writeSource(opened);
   const isAny = async (granularity: Granularity): Promise<boolean> => {
     for (const candidate of listCandidates(opened.summary, granularity)) {
-      if ((await judge(source, asked, idsOf(opened.summary, candidate))).refusal === undefined) {
+      if (
+        (await judge(source, asked, memberIds(opened.summary, candidate))).refusal === undefined
+      ) {
         return true;
       }
     }
@@ -72,9 +74,12 @@ export async function writableGranularity(
   return !(await isAny('sublayer')) && (await isAny('block')) ? 'block' : 'sublayer';
 }
 
-/** What a search may find that cannot be written. */
+/** Candidates of a search that can't be written. */
 export interface ForeseenRefusals {
-  /** How many candidates can't go alone, why, and what to do; undefined where all can. */
+  /**
+   * Number of candidates that can't be removed alone, the reason and a remedy; undefined if all
+   * can.
+   */
   readonly warning: Message | undefined;
   /** Why none can; undefined where some can. */
   readonly nothing: UserError | undefined;
@@ -90,13 +95,13 @@ export async function foreseeRefusals(
 ): Promise<ForeseenRefusals> {
   const { summary } = opened;
   const source = writeSource(opened);
-  const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
+  const protectedIds = new Set(resolveIds(summary, protect, { field: 'protect' }));
   const candidates = listCandidates(summary, granularity).filter(
-    ({ members }) => !members.some((unit) => kept.has(unit)),
+    ({ members }) => !members.some((unit) => protectedIds.has(unit)),
   );
   const refusals: (Refusal & { readonly target: OutputTarget })[] = [];
   for (const candidate of candidates) {
-    const { refusal, target } = await judge(source, asked, idsOf(summary, candidate));
+    const { refusal, target } = await judge(source, asked, memberIds(summary, candidate));
     if (refusal !== undefined) {
       refusals.push({ ...refusal, target });
     }
@@ -105,14 +110,16 @@ export async function foreseeRefusals(
   // One of each of two reasons: candidates of a kind are refused in the same words.
   const [first] = refusals;
   const other = refusals.find(({ reason }) => reason.code !== first?.reason.code);
-  const told = [first, other].flatMap((one) => (one === undefined ? [] : [one.reason, one.remedy]));
+  const messages = [first, other].flatMap((one) =>
+    one === undefined ? [] : [one.reason, one.remedy],
+  );
   const last = length === candidates.length ? refusals.at(-1) : undefined;
   // Blocks of one of two towers may each go, and not all of them.
   const isFree = length === 0 && summary.encoderBlocks === undefined;
   return {
     warning:
       first &&
-      say`${length} of ${candidates.length} candidates can't be removed alone in a ${outputFormats[first.target.format]}: ${joined(told)}`,
+      say`${length} of ${candidates.length} candidates can't be removed alone in a ${outputFormats[first.target.format]}: ${joined(messages)}`,
     nothing: last && refusedAs(last.target, last, source.path),
     writable:
       isFree || last !== undefined
@@ -124,7 +131,7 @@ export async function foreseeRefusals(
   };
 }
 
-/** How many of the ids, from the first on, can go together, and why not all of them. */
+/** Number of leading ids that can be removed together, and the reason why not all of them can. */
 export async function writablePrefix(
   opened: OpenedModel,
   asked: Partial<OutputTarget>,
@@ -154,7 +161,7 @@ async function judge(
   return { refusal: await target.refuse(changes), target };
 }
 
-function idsOf(summary: ModelSummary, { members }: Candidate): string[] {
+function memberIds(summary: ModelSummary, { members }: Candidate): string[] {
   const units = new RemovableUnits(summary);
   return members.map((unit) => units.idOf(unit));
 }

@@ -11,27 +11,27 @@ import { isT5Source, t5GgufOptions } from './gguf/t5-to-gguf';
 import { graphWriter } from './onnx/graph-writer';
 import { layoutNames, layouts } from './hugging-face/layouts';
 import type { LayoutName } from './hugging-face/layouts';
-import { whyNotStored } from './matrix-changes';
+import { explainNotStored } from './matrix-changes';
 import type { OutputOption, OutputOptions } from './output-options';
-import { whyNotRewritable } from './hugging-face/pruned-config';
+import { explainNotRewritable } from './hugging-face/pruned-config';
 import { findNamedSideFiles, findSideFiles, noSideFiles } from './hugging-face/side-files';
 import type { SideFiles } from './hugging-face/side-files';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
 import type { WeightWriter } from './weight-writer';
 import { say } from '../message';
 
-/** A model that is written anew, and what it can be written as. */
+/** A model to write, and the formats in which it can be written. */
 export interface WriteSource extends OutputOptions {
   readonly model: AnyModel;
   readonly headers: ModelHeaders;
   /** The files of its weights. */
   readonly files: readonly string[];
-  /** Where its side files lie. */
+  /** Folder of its side files. */
   readonly folder: string;
   readonly sideFiles: () => Promise<SideFiles>;
 }
 
-/** What an opened model can be written as, and what is written beside its weights. */
+/** Formats in which an opened model can be written, and the files written next to its weights. */
 export function writeSource(opened: OpenedModel): WriteSource {
   const { model, family, headers, path, narrowed } = opened;
   const own = { model, headers, path, files: model.files };
@@ -86,8 +86,10 @@ type FolderSource = CheckpointSource & { readonly model: AnyModel };
 /** The layouts of a Hugging Face folder, and ONNX. */
 function folderOptions(source: FolderSource, configFile: string): OutputOption[] {
   const { model } = source;
-  const whyNotConfig = ({ blocks }: Changes): ReturnType<typeof whyNotRewritable> => {
-    const refusal = whyNotRewritable(source, blocks);
+  const explainConfigNotRewritable = ({
+    blocks,
+  }: Changes): ReturnType<typeof explainNotRewritable> => {
+    const refusal = explainNotRewritable(source, blocks);
     return refusal === undefined ? undefined : { ...refusal, file: configFile };
   };
   const isDeci = model.summary.architecture === 'nemotron-nas';
@@ -107,9 +109,9 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
                 remedy: say`Choose deci.`,
               }
             : (layouts[layout].refuse(source, changes) ??
-                whyNotStored(model, changes) ??
+                explainNotStored(model, changes) ??
                 // Zeroed blocks keep their numbers.
-                (layouts[layout].keepsWeights ? undefined : whyNotConfig(changes))),
+                (layouts[layout].keepsWeights ? undefined : explainConfigNotRewritable(changes))),
         ),
       writer: (changes, options, context) =>
         Promise.resolve(safetensorsWriter(source, layouts[layout], changes, options, context)),
@@ -117,7 +119,7 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
     {
       format: 'onnx',
       isDefault: () => true,
-      refuse: (changes) => Promise.resolve(whyNotConfig(changes)),
+      refuse: (changes) => Promise.resolve(explainConfigNotRewritable(changes)),
       writer: (changes, _, context) => Promise.resolve(folderToOnnx(source, changes, context)),
     },
     ...(isT5Source(source)

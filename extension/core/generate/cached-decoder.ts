@@ -6,7 +6,7 @@ import type { OwnGraph } from './own-graph';
  * Above this number of new tokens, a graph that decodes one token at a time reads the whole text again at once. A
  * guess, not measured.
  */
-const mostSingly = 4;
+const maxSingly = 4;
 
 /** Decoder with a KV cache. */
 export class CachedDecoder implements Decoder {
@@ -44,7 +44,7 @@ export class CachedDecoder implements Decoder {
 
   public rewind(length: number, more = 0): number {
     const { model, readsSingly } = this.graph;
-    const cachedLength = readsSingly === true && more > mostSingly ? 0 : length;
+    const cachedLength = readsSingly === true && more > maxSingly ? 0 : length;
     if (cachedLength < this.past) {
       const cut =
         cachedLength > 0 ? model.firstPositions(this.cache, this.past, cachedLength) : undefined;

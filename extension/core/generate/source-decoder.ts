@@ -7,7 +7,7 @@ import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import { createSession } from '../runtime/session';
-import { exampleTensor, floatsIn, tensorOf } from '../runtime/tensors';
+import { exampleTensor, floatsIn, outputTensor } from '../runtime/tensors';
 import { CachedDecoder } from './cached-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
 
@@ -28,7 +28,7 @@ export class SourceDecoder implements Decoder {
     options: Pick<DecoderOptions, 'device' | 'spin'>,
   ): Promise<SourceDecoder> {
     const { device } = options;
-    const remainingIds = new Set(changes.kept.map(({ id }) => id));
+    const remainingIds = new Set(changes.remaining.map(({ id }) => id));
     const removed = [...model.summary.sublayers.entries()].filter(
       ([, { id }]) => !remainingIds.has(id),
     );
@@ -77,7 +77,7 @@ export class SourceDecoder implements Decoder {
       ([name, value]) => [name, exampleTensor(value)] as const,
     );
     const outputs = await encoder.run(Object.fromEntries(feeds));
-    const given = tensorOf(outputs, sourceInputs.encoded);
+    const given = outputTensor(outputs, sourceInputs.encoded);
     const [batch = 1, length = 0, hidden = 0] = given.dims;
     const ones = BigInt64Array.from({ length }, () => 1n);
     const mask = { dtype: 'I64', dims: [batch, length], data: ones };

@@ -11,7 +11,7 @@ import type {
 } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { kindByName, parseNumbered, partByName } from './tensor-names';
-import { totalsOf } from './totals';
+import { sumTotals } from './totals';
 
 /** A sublayer whose tensors are still being gathered. */
 interface Draft {
@@ -38,7 +38,7 @@ export interface Arrangement {
  */
 export function arrange(source: ModelSource, facts: ModelFacts): Arrangement {
   const blocks = knownBlocks(source.sublayers);
-  const homes = homesOf(blocks);
+  const homes = blockByTensor(blocks);
   const taken = new Set(source.sublayers.flatMap(({ tensors }) => tensors));
   const parts = new Map(partKinds.map((part): [PartKind, StoredTensor[]] => [part, []]));
   // The tensors of a graph are named by its exporter, and their places are known without.
@@ -60,7 +60,7 @@ export function arrange(source: ModelSource, facts: ModelFacts): Arrangement {
       homes.set(key, block);
       blocks.push(block);
     }
-    draftOf(block, kindByName(rest)).tensors.push(tensor);
+    findDraft(block, kindByName(rest)).tensors.push(tensor);
   }
   return {
     blocks: order(blocks).map((block) => describeBlock(block, facts)),
@@ -82,7 +82,7 @@ function knownBlocks(sublayers: readonly KnownSublayer[]): DraftBlock[] {
 }
 
 /** Known blocks by the prefix and number that their tensors have in common. */
-function homesOf(blocks: readonly DraftBlock[]): Map<string, DraftBlock> {
+function blockByTensor(blocks: readonly DraftBlock[]): Map<string, DraftBlock> {
   const homes = new Map<string, DraftBlock>();
   for (const block of blocks) {
     for (const { tensors } of block.sublayers) {
@@ -97,7 +97,7 @@ function homesOf(blocks: readonly DraftBlock[]): Map<string, DraftBlock> {
   return homes;
 }
 
-function draftOf(block: DraftBlock, kind: SublayerKind): Draft {
+function findDraft(block: DraftBlock, kind: SublayerKind): Draft {
   const found = block.sublayers.find((sublayer) => sublayer.kind === kind);
   if (found !== undefined) {
     return found;
@@ -113,16 +113,17 @@ function blockKey(prefix: string, index: number): string {
 
 /** Stacks in the order in which they are first met, each by its numbers. */
 function order(blocks: readonly DraftBlock[]): DraftBlock[] {
-  const stackOf = ({ id, index }: DraftBlock): string => id.slice(0, id.length - `${index}`.length);
-  const stacks = [...new Set(blocks.map(stackOf))];
+  const stackPrefix = ({ id, index }: DraftBlock): string =>
+    id.slice(0, id.length - `${index}`.length);
+  const stacks = [...new Set(blocks.map(stackPrefix))];
   return stacks.flatMap((stack) =>
-    blocks.filter((block) => stackOf(block) === stack).sort((a, b) => a.index - b.index),
+    blocks.filter((block) => stackPrefix(block) === stack).sort((a, b) => a.index - b.index),
   );
 }
 
 function describeBlock({ id, index, sublayers }: DraftBlock, facts: ModelFacts): BlockDescription {
   const described = sublayers.map((draft) => describeSublayer(draft, facts));
-  return { id, index, sublayers: described, ...totalsOf(described) };
+  return { id, index, sublayers: described, ...sumTotals(described) };
 }
 
 function describeSublayer(
@@ -135,7 +136,7 @@ function describeSublayer(
   return {
     id,
     kind,
-    ...totalsOf(tensors),
+    ...sumTotals(tensors),
     flopsPerToken: known?.summary.flopsPerToken ?? flopsPerToken(kind, tensors, facts),
     kvBytesPerToken:
       known?.summary.kvBytesPerToken ?? (cached === undefined ? undefined : cached * width),
@@ -147,7 +148,7 @@ function describeSublayer(
 function describePart(part: PartKind, tensors: readonly StoredTensor[]): PartDescription {
   return {
     part,
-    ...totalsOf(tensors),
+    ...sumTotals(tensors),
     flopsPerToken: part === 'head' ? flopsPerToken('other', tensors, {}) : 0,
     tensors,
   };

@@ -13,7 +13,7 @@ import type { OpenModel } from '../models/model-cache';
 import { OpenedModel } from '../models/opened-model';
 import { streamTensors } from '../models/transformer/runnable';
 import { UserError } from '../user-error';
-import { configOfGguf, record } from './config-facts';
+import { ggufConfig, record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
 import type { StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
@@ -61,12 +61,12 @@ export async function readGgufSource(place: WeightsPlace, open: OpenModel): Prom
     family,
     config: {
       vocab_size: embedding?.shape[0],
-      ...configOfGguf(metadata, family ?? ''),
+      ...ggufConfig(metadata, family ?? ''),
     },
     ...(embedding !== undefined && source.tiedHead === undefined ? { tiedHead: !hasHead } : {}),
     metadata: {
       version: String(version),
-      ...Object.fromEntries([...metadata].map(([key, value]) => [key, textOf(value)])),
+      ...Object.fromEntries([...metadata].map(([key, value]) => [key, formatValue(value)])),
     },
     files: await sizes(files),
     warnings: source.warnings,
@@ -78,7 +78,7 @@ type Understood = Pick<
   'understood' | 'tensors' | 'sublayers' | 'parts' | 'warnings' | 'tiedHead' | 'facts'
 >;
 
-/** What the opened model tells of its tensors; where it cannot be opened, they are still there to be listed. */
+/** Structure of the opened model. If it can't be opened, its tensors are still listed. */
 function understand(
   opened: OpenedModel | UserError | undefined,
   lazy: readonly LazyTensor[],
@@ -88,16 +88,18 @@ function understand(
   const interleaved = model === undefined ? undefined : interleavedHeads(model);
   const tensors = lazy.map((tensor): StoredTensor => {
     const known = inFolder.get(tensor.name);
-    const heads = interleaved?.get(placeOf(tensor));
+    const heads = interleaved?.get(describePlace(tensor));
     return {
       ...storedTensor(tensor),
       ...(known === undefined
         ? {}
-        : { inFolder: { ...known, ...(heads === undefined ? {} : { interleavedHeads: heads }) } }),
+        : {
+            folderTensor: { ...known, ...(heads === undefined ? {} : { interleavedHeads: heads }) },
+          }),
     };
   });
   if (model === undefined) {
-    const reason = opened instanceof UserError ? reasonOf(opened) : undefined;
+    const reason = opened instanceof UserError ? describeReason(opened) : undefined;
     return {
       understood: { by: 'names', reason },
       tensors,
@@ -106,11 +108,13 @@ function understand(
       warnings: [],
     };
   }
-  const byPlace = new Map(tensors.map((tensor) => [placeOf(tensor), tensor]));
+  const byPlace = new Map(tensors.map((tensor) => [describePlace(tensor), tensor]));
   // A norm that parallel branches share is listed with the first of them.
   const taken = new Set<StoredTensor>();
   const sublayers = model.summary.sublayers.map((summary, index): KnownSublayer => {
-    const all = model.sublayer(index).tensors.flatMap((known) => byPlace.get(placeOf(known)) ?? []);
+    const all = model
+      .sublayer(index)
+      .tensors.flatMap((known) => byPlace.get(describePlace(known)) ?? []);
     const own = [...new Set(all)].filter((tensor) => !taken.has(tensor));
     own.forEach((tensor) => taken.add(tensor));
     const keepsNothing = summary.kvBytesPerToken === 0;
@@ -128,7 +132,7 @@ function understand(
           (tensor) => [tensor, 'other'] as const,
         ),
       ].flatMap(([tensor, part]) => {
-        const stored = byPlace.get(placeOf(tensor));
+        const stored = byPlace.get(describePlace(tensor));
         return stored === undefined ? [] : [[stored, part] as const];
       }),
     ),
@@ -150,7 +154,9 @@ function interleavedHeads(model: AnyModel): Map<string, number> {
     model.summary.sublayers
       .flatMap((_, index) => model.sublayer(index).tensors)
       .flatMap((tensor): [string, number][] =>
-        tensor.interleavedHeads === undefined ? [] : [[placeOf(tensor), tensor.interleavedHeads]],
+        tensor.interleavedHeads === undefined
+          ? []
+          : [[describePlace(tensor), tensor.interleavedHeads]],
       ),
   );
 }
@@ -173,12 +179,12 @@ async function tryOpen(
   }
 }
 
-function reasonOf({ problem, subject: { field, remedy } }: UserError): Message {
+function describeReason({ problem, subject: { field, remedy } }: UserError): Message {
   return joined([field === undefined ? problem : say`${field}: ${problem}`, remedy]);
 }
 
 /** Models may name tensors otherwise than their files do; where they lie is the same. */
-function placeOf({
+function describePlace({
   file,
   offset,
 }: {
@@ -210,6 +216,6 @@ function firstText(value: unknown): string | undefined {
   return typeof first === 'string' ? first : undefined;
 }
 
-function textOf(value: GgufValue): string {
+function formatValue(value: GgufValue): string {
   return typeof value === 'object' ? `list of ${value.length}` : String(value);
 }

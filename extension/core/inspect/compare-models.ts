@@ -17,8 +17,8 @@ import type { ModelDescription, StoredTensor } from './model-description';
 import { allTensors } from './tensor-table';
 
 /**
- * Says what two models have differently; tensors are matched by name: by that of the Hugging Face folder
- * where the models are of different formats.
+ * Describes the differences between two models. Tensors are matched by name, or by their names in
+ * the Hugging Face folder if the models have different formats.
  * @throws UserError when one cannot be opened, CancelledError.
  */
 export async function compareModels(
@@ -69,7 +69,7 @@ function byName(
 ): Map<string, StoredTensor> {
   return new Map(
     allTensors(model).map(({ place, tensor }) => {
-      const name = (asInFolder ? tensor.inFolder?.name : undefined) ?? tensor.name;
+      const name = (asInFolder ? tensor.folderTensor?.name : undefined) ?? tensor.name;
       // Pruned graphs keep their names.
       const keeps = numbers === undefined || model.format === 'onnx';
       return [keeps ? name : renumbered(name, place, numbers), tensor];
@@ -92,7 +92,7 @@ function sublayerIds({ blocks }: ModelDescription, numbers: BlockNumbers = []): 
   return blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => toSourceId(id, numbers)));
 }
 
-/** What only one of two lists has. */
+/** Entries that only one of two lists contains. */
 function lacking(
   model: readonly string[],
   against: readonly string[],
@@ -116,11 +116,11 @@ function differences(
 
 function formDifference({ name, ours, theirs }: TensorPair): FormDifference[] {
   const form = ({ dtype, shape }: StoredTensor) => ({ dtype, shape });
-  return ours.dtype === theirs.dtype && hasShapeOf(ours, theirs)
+  return ours.dtype === theirs.dtype && hasSameShape(ours, theirs)
     ? []
     : [{ name, model: form(ours), against: form(theirs) }];
 }
 
-function hasShapeOf(a: StoredTensor, b: StoredTensor): boolean {
+function hasSameShape(a: StoredTensor, b: StoredTensor): boolean {
   return a.shape.join() === b.shape.join();
 }

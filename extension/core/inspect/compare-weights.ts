@@ -17,9 +17,9 @@ export interface TensorPair {
 }
 
 /**
- * Compares the numbers of tensors, whatever types they are stored in, a part at a time.
- * @param asInFolder whether they are taken as the model's Hugging Face folder has them, since the two
- *   models are of different formats
+ * Compares the values of tensors part by part, regardless of their types.
+ * @param asInFolder true to compare them as stored in the model's Hugging Face folder, because the
+ * two models have different formats
  */
 export async function compareWeights(
   pairs: readonly TensorPair[],
@@ -28,7 +28,7 @@ export async function compareWeights(
 ): Promise<WeightComparison> {
   const skipped: { name: string; reason: Message }[] = [];
   const comparable = pairs.filter(({ name, ours, theirs }) => {
-    const reason = whyNot(ours, theirs);
+    const reason = explainNotComparable(ours, theirs);
     if (reason !== undefined) {
       skipped.push({ name, reason });
     }
@@ -50,7 +50,7 @@ export async function compareWeights(
   return { tensors, equal, skipped };
 }
 
-function whyNot(ours: StoredTensor, theirs: StoredTensor): Message | undefined {
+function explainNotComparable(ours: StoredTensor, theirs: StoredTensor): Message | undefined {
   return ours.shape.join() === theirs.shape.join()
     ? (whyUnreadable(ours) ?? whyUnreadable(theirs))
     : say`The shapes differ.`;
@@ -62,9 +62,11 @@ async function compareTensors(
   cancellation: JobContext['cancellation'],
 ): Promise<{ values: WeightDifference; areEqual: boolean }> {
   const sums = new Products();
-  const orderOf = (tensor: StoredTensor): RowOrder | undefined =>
+  const rowOrder = (tensor: StoredTensor): RowOrder | undefined =>
     asInFolder ? folderRows(tensor) : undefined;
-  const offset = asInFolder ? (ours.inFolder?.offset ?? 0) - (theirs.inFolder?.offset ?? 0) : 0;
+  const offset = asInFolder
+    ? (ours.folderTensor?.offset ?? 0) - (theirs.folderTensor?.offset ?? 0)
+    : 0;
   await TensorReader.open(
     ours,
     cancellation,
@@ -80,9 +82,9 @@ async function compareTensors(
             sums.add(values, other.done === true ? new Float64Array() : other.value, offset);
           }
         },
-        orderOf(theirs),
+        rowOrder(theirs),
       ),
-    orderOf(ours),
+    rowOrder(ours),
   );
   return { values: { name, ...sums.result() }, areEqual: sums.areEqual };
 }
@@ -91,7 +93,10 @@ async function compareTensors(
  * Rows of queries and keys in GGUF files, [heads, half, 2], in the order of folders, [heads, 2, half]; or of all queries,
  * all keys and all values in that of folders that have them group by group.
  */
-function folderRows({ shape: [rows = 0], inFolder }: StoredTensor): RowOrder | undefined {
+function folderRows({
+  shape: [rows = 0],
+  folderTensor: inFolder,
+}: StoredTensor): RowOrder | undefined {
   const { interleavedHeads: heads, groups } = inFolder ?? {};
   if (groups !== undefined) {
     return rowsByGroup(rows, groups);
@@ -128,7 +133,7 @@ class Products {
   #product = 0;
   #difference = 0;
 
-  /** @param offset by which the numbers of `ours` are greater than what they stand for */
+  /** @param offset amount by which the stored values of `ours` exceed the weights */
   public add(ours: Float64Array, theirs: Float64Array, offset: number): void {
     let [max, aa, bb, ab, dd] = [this.#maxAbsolute, 0, 0, 0, 0];
     for (let i = 0; i < ours.length; i++) {

@@ -1,9 +1,9 @@
-import { factOfField } from './config-facts';
+import { fieldFact } from './config-facts';
 import type { ModelDescription, ModelFacts, StoredTensor } from './model-description';
 import { allTensors } from './tensor-table';
 import { sum } from './totals';
 
-/** What a field of config.json stands for. */
+/** Topics that a field of config.json can describe. */
 export const configTopics = [
   'hiddenSize',
   'intermediateSize',
@@ -40,17 +40,17 @@ const otherFields: Readonly<Record<string, ConfigTopic>> = {
   model_type: 'family',
 };
 
-const topicOfFact: Partial<Record<keyof ModelFacts, ConfigTopic>> = Object.fromEntries(
+const factTopics: Partial<Record<keyof ModelFacts, ConfigTopic>> = Object.fromEntries(
   configTopics.map((topic) => [topic, topic]),
 );
 
 /** The topic of a field, by any name that a family has for it; undefined for all others. */
-export function topicOf(field: string): ConfigTopic | undefined {
+export function configTopic(field: string): ConfigTopic | undefined {
   if (Object.hasOwn(otherFields, field)) {
     return otherFields[field];
   }
-  const fact = factOfField(field);
-  return fact === undefined ? undefined : topicOfFact[fact];
+  const fact = fieldFact(field);
+  return fact === undefined ? undefined : factTopics[fact];
 }
 
 type Chooses = (tensor: StoredTensor, kind: string) => boolean;
@@ -59,7 +59,7 @@ const isQueryOrOutput = /(^|[._])(q_proj|o_proj|out_proj|attn_q|attn_output)\.(w
 const isKeyOrValue = /(^|[._])(k_proj|v_proj|attn_k|attn_v)\.(weight|bias)$/;
 const isNorm = /norm|(^|\.)ln_/i;
 
-/** The tensors whose sizes a field determines, where it is some of them more than others. */
+/** Tensors whose sizes a field determines, for topics that cover only some tensors. */
 const chosen: Partial<Record<ConfigTopic, Chooses>> = {
   hiddenSize: () => true,
   layers: (_, kind) => !['embedding', 'final-norm', 'head'].includes(kind),
@@ -73,7 +73,7 @@ const chosen: Partial<Record<ConfigTopic, Chooses>> = {
 };
 
 /** Parameters that a field accounts for; undefined where it determines no tensor, or names do not tell. */
-export function parametersOf(topic: ConfigTopic, model: ModelDescription): number | undefined {
+export function topicParameters(topic: ConfigTopic, model: ModelDescription): number | undefined {
   const chooses = chosen[topic];
   if (chooses === undefined) {
     return undefined;

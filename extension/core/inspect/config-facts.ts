@@ -1,7 +1,7 @@
 import type { ConfigFields } from '../models/transformer/config-layout';
 import type { ModelFacts } from './model-description';
 
-/** Names that families have for a field of config.json, the usual one first. */
+/** Names of a field of config.json in different families, the most common first. */
 const numberNames = {
   hiddenSize: ['hidden_size', 'n_embd', 'd_model', 'dim', 'model_dim', 'n_embed'],
   intermediateSize: ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidden_size'],
@@ -42,7 +42,7 @@ const ggufNames: Readonly<Record<string, string>> = {
 };
 
 /** The keys of a GGUF header under the names of config.json. */
-export function configOfGguf(keys: ReadonlyMap<string, unknown>, family: string): ConfigFields {
+export function ggufConfig(keys: ReadonlyMap<string, unknown>, family: string): ConfigFields {
   return Object.fromEntries(
     Object.entries(ggufNames).flatMap(([own, usual]) => {
       const value = keys.get(`${family}.${own}`);
@@ -51,8 +51,8 @@ export function configOfGguf(keys: ReadonlyMap<string, unknown>, family: string)
   );
 }
 
-/** What a field of config.json, by whatever name its family has for it, is about. */
-export function factOfField(field: string): keyof ModelFacts | undefined {
+/** Fact that a field of config.json describes, under any family's name for it. */
+export function fieldFact(field: string): keyof ModelFacts | undefined {
   const found = Object.entries(numberNames).find(([, names]) =>
     (names as readonly string[]).includes(field),
   );
@@ -61,8 +61,8 @@ export function factOfField(field: string): keyof ModelFacts | undefined {
     : (found?.[0] as keyof typeof numberNames | undefined);
 }
 
-/** What a config.json says of a model; text models inside of others are looked into. */
-export function factsOf(config: ConfigFields): ModelFacts {
+/** Facts in a config.json, including nested text configurations. */
+export function configFacts(config: ConfigFields): ModelFacts {
   const fields = { ...config, ...record(config['text_config']) };
   const numbers = Object.fromEntries(
     Object.entries(numberNames).flatMap(([fact, names]) => {
@@ -86,7 +86,10 @@ export function factsOf(config: ConfigFields): ModelFacts {
   };
 }
 
-/** What follows where config.json is silent: every head for itself, and heads that fill the width. */
+/**
+ * Default head counts and head size: one key/value head per query head, heads that together fill
+ * the hidden size.
+ */
 function heads(known: ModelFacts, multiQuery: boolean): ModelFacts {
   const { heads: count, hiddenSize } = known;
   if (count === undefined || count < 1) {

@@ -73,7 +73,7 @@ export function activeShare(
     : expertsPerToken / experts;
 }
 
-/** Whether a tensor belongs to experts of which some are chosen, as opposed to a shared one. */
+/** True for tensors of routed experts, as opposed to shared experts. */
 function isRoutedExpert(name: string): boolean {
   return /(^|\.)experts?\.|_exps\b/.test(name) && !name.includes('shared');
 }

@@ -1,9 +1,9 @@
-import { blockOf, isDequantized } from '../checkpoints/ggml-types';
+import { ggmlBlock, isDequantized } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
 import { smallFloatValues } from '../checkpoints/small-floats';
 import { blockDecoders } from '../checkpoints/quantize/block-decoders';
 
-/** How the numbers of an element type are read. */
+/** Reads the values of one element type. */
 export interface Decoder {
   /** Elements that share a block, and the bytes it takes. */
   readonly elements: number;
@@ -25,7 +25,7 @@ function each(bytes: number, read: (buffer: Buffer, at: number) => number): Deco
   };
 }
 
-/** Every number that a type of at most 16 bits can stand for, looked up by its bits. */
+/** Table of all values of a type with at most 16 bits, indexed by the bits. */
 function table(bits: 8 | 16, value: (bits: number) => number): Decoder {
   let values: Float64Array | undefined;
   return {
@@ -70,12 +70,12 @@ const plain: Readonly<Record<string, Decoder>> = {
   U64: each(8, (buffer, at) => Number(buffer.readBigUInt64LE(at))),
 };
 
-/** How to read an element type; undefined where it can only be listed. */
-export function decoderOf(dtype: string): Decoder | undefined {
+/** Decoder of an element type; undefined if its values can't be read. */
+export function findDecoder(dtype: string): Decoder | undefined {
   if (!isDequantized(dtype)) {
     return Object.hasOwn(plain, dtype) ? plain[dtype] : undefined;
   }
-  const { elements, bytes } = blockOf(dtype);
+  const { elements, bytes } = ggmlBlock(dtype);
   const decodeBlock = blockDecoders[dtype];
   return {
     elements,

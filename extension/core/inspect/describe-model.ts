@@ -3,9 +3,9 @@ import { openModelFiles } from '../models/open-model';
 import type { ModelFormat } from '../models/model-headers';
 import { arrange } from './blocks';
 import { readGgufSource, readSafetensorsSource } from './checkpoint-source';
-import { factsOf, flatten } from './config-facts';
+import { configFacts, flatten } from './config-facts';
 import { activeShare } from './costs';
-import { cacheOf, compositionOf, memoryOf, tuningOf } from './footprint';
+import { estimateCache, modelComposition, estimateMemory, estimateFineTuning } from './footprint';
 import { locateWeights } from './locate-weights';
 import type { WeightsPlace } from './locate-weights';
 import type {
@@ -17,7 +17,7 @@ import type {
 import type { ModelSource } from './model-source';
 import { readOnnxSource } from './onnx-source';
 import { findSideFiles } from './side-files';
-import { sum, sumKnown, totalsOf } from './totals';
+import { sum, sumKnown, sumTotals } from './totals';
 
 type Reader = (place: WeightsPlace, open: OpenModel) => Promise<ModelSource>;
 
@@ -40,12 +40,12 @@ export async function describeModel(
   const source = await readers[place.format](place, open);
   const facts = {
     ...source.facts,
-    ...factsOf(source.config),
+    ...configFacts(source.config),
     ...(source.tiedHead === undefined ? {} : { tiedHead: source.tiedHead }),
   };
   const { blocks, parts } = arrange(source, facts);
   const sublayers = blocks.flatMap((block) => block.sublayers);
-  const totals = totalsOf(source.tensors);
+  const totals = sumTotals(source.tensors);
   const tensorsIn = countBy(source.tensors, ({ file }) => file);
   return {
     name: source.name ?? place.name,
@@ -60,17 +60,17 @@ export async function describeModel(
       ...totals,
       tensors: source.tensors.length,
       activeParameters: activeParameters(blocks, parts, facts),
-      flopsPerToken: flopsOf(blocks, parts, facts),
+      flopsPerToken: modelFlops(blocks, parts, facts),
       kvBytesPerToken: sumKnown(
         sublayers.filter(({ kind }) => kind !== 'other'),
         ({ kvBytesPerToken }) => kvBytesPerToken,
       ),
     },
-    dtypes: dtypesOf(source),
-    composition: compositionOf(blocks, parts),
-    memory: memoryOf(totals.parameters),
-    cache: cacheOf(sublayers),
-    tuning: tuningOf(totals.parameters, sublayers),
+    dtypes: countDtypes(source),
+    composition: modelComposition(blocks, parts),
+    memory: estimateMemory(totals.parameters),
+    cache: estimateCache(sublayers),
+    tuning: estimateFineTuning(totals.parameters, sublayers),
     graph: source.graph,
     metadata: source.metadata,
     config: flatten(source.config),
@@ -80,8 +80,8 @@ export async function describeModel(
   };
 }
 
-/** Of the blocks and the head, which is the embedding once more where the two are tied. */
-function flopsOf(
+/** FLOPs of the blocks and the LM head. A tied embedding is counted as the head. */
+function modelFlops(
   blocks: readonly BlockDescription[],
   parts: readonly PartDescription[],
   { tiedHead, hiddenSize, vocabularySize }: ModelFacts,
@@ -98,7 +98,7 @@ function activeParameters(
   parts: readonly PartDescription[],
   facts: ModelFacts,
 ): number | undefined {
-  const inBlocks = sumKnown(
+  const blockFlops = sumKnown(
     blocks.flatMap((block) => block.sublayers),
     ({ kind, tensors }) =>
       sumKnown(tensors, (tensor) => {
@@ -106,7 +106,7 @@ function activeParameters(
         return share === undefined ? undefined : share * tensor.parameters;
       }),
   );
-  return inBlocks === undefined ? undefined : inBlocks + sum(parts, (part) => part.parameters);
+  return blockFlops === undefined ? undefined : blockFlops + sum(parts, (part) => part.parameters);
 }
 
 function countBy<T>(items: readonly T[], key: (item: T) => string): Map<string, number> {
@@ -117,7 +117,7 @@ function countBy<T>(items: readonly T[], key: (item: T) => string): Map<string, 
   return counts;
 }
 
-function dtypesOf({ tensors }: ModelSource): Record<string, number> {
+function countDtypes({ tensors }: ModelSource): Record<string, number> {
   const dtypes: Record<string, number> = {};
   for (const { dtype, bytes } of tensors) {
     dtypes[dtype] = (dtypes[dtype] ?? 0) + bytes;

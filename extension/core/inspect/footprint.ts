@@ -9,7 +9,7 @@ import type {
   SublayerDescription,
   TuningEstimate,
 } from './model-description';
-import { sum, sumKnown, totalsOf } from './totals';
+import { sum, sumKnown, sumTotals } from './totals';
 
 /** Bits of a weight in each dtype. */
 const weightBits = { float32: 32, bfloat16: 16, int8: 8, int4: 4 } as const;
@@ -21,8 +21,8 @@ const adamBytes = 16;
 const bfloat16Bytes = 2;
 const fourBitBytes = 0.5;
 
-/** What the model's parameters are for, the largest share first. */
-export function compositionOf(
+/** Shares of the model's parameters by purpose, the largest first. */
+export function modelComposition(
   blocks: readonly BlockDescription[],
   parts: readonly PartDescription[],
 ): Component[] {
@@ -42,12 +42,12 @@ export function compositionOf(
     .map(([kind, items]) => ({
       kind,
       tensors: sum(items, ({ tensors }) => tensors.length),
-      ...totalsOf(items),
+      ...sumTotals(items),
     }))
     .sort((a, b) => b.parameters - a.parameters);
 }
 
-export function memoryOf(parameters: number): MemoryEstimate[] {
+export function estimateMemory(parameters: number): MemoryEstimate[] {
   return Object.entries(weightBits).map(([dtype, bits]) => ({
     dtype: dtype as keyof typeof weightBits,
     bytes: (parameters * bits) / 8,
@@ -55,7 +55,7 @@ export function memoryOf(parameters: number): MemoryEstimate[] {
 }
 
 /** Keys and values of all sublayers together; none where one of them is not known. */
-export function cacheOf(sublayers: readonly SublayerDescription[]): CacheEstimate[] {
+export function estimateCache(sublayers: readonly SublayerDescription[]): CacheEstimate[] {
   const elements = sumKnown(
     sublayers.filter(({ kind }) => kind !== 'other'),
     ({ kvElementsPerToken }) => kvElementsPerToken,
@@ -68,7 +68,7 @@ export function cacheOf(sublayers: readonly SublayerDescription[]): CacheEstimat
       }));
 }
 
-export function tuningOf(
+export function estimateFineTuning(
   parameters: number,
   sublayers: readonly SublayerDescription[],
 ): TuningEstimate {

@@ -10,21 +10,21 @@ import { say } from '../message';
 /** Files to describe a model from. */
 export interface WeightsPlace {
   readonly format: ModelFormat;
-  /** Absolute path of the model: its folder, or the file that is described by itself. */
+  /** Absolute path of the model: its folder, or a file that is described alone. */
   readonly path: string;
   readonly name: string;
   readonly weights: string;
-  /** Where side files lie. */
+  /** Folder of the side files. */
   readonly folder: string;
-  /** Whether `weights` are what the config.json beside them is about. */
+  /** True if the config.json next to `weights` describes them. */
   readonly whole: boolean;
 }
 
 const index = '.safetensors.index.json';
 
 /**
- * Finds what to open for a path: a folder, or one of its files. A shard stands for its model; any
- * other weight file beside a model, such as an adapter's, for itself alone.
+ * Finds the model for a path: a folder, or one of its files. A shard represents its model; any
+ * other weight file next to a model, such as an adapter's, is described alone.
  * @throws UserError when there is nothing to describe.
  */
 export async function locateWeights(path: string): Promise<WeightsPlace> {
@@ -40,18 +40,18 @@ export async function locateWeights(path: string): Promise<WeightsPlace> {
     return { ...alone(absolute, 'gguf'), whole: true };
   }
   if (absolute.endsWith('.safetensors') && !found.isDirectory()) {
-    return ofSafetensors(absolute);
+    return locateSafetensors(absolute);
   }
   if (absolute.endsWith(index)) {
-    return { ...inFolder(dirname(absolute), absolute), whole: true };
+    return { ...folderPlace(dirname(absolute), absolute), whole: true };
   }
   if (!found.isDirectory()) {
     requireModelFile(absolute);
   }
-  return ofFolder(found.isDirectory() ? absolute : dirname(absolute));
+  return locateInFolder(found.isDirectory() ? absolute : dirname(absolute));
 }
 
-async function ofFolder(folder: string): Promise<WeightsPlace> {
+async function locateInFolder(folder: string): Promise<WeightsPlace> {
   try {
     const { path, name, weights } = await locateModel(folder);
     const format = isGguf(weights) ? 'gguf' : 'safetensors';
@@ -65,11 +65,11 @@ async function ofFolder(folder: string): Promise<WeightsPlace> {
     if (only === undefined || others.length > 0) {
       throw error;
     }
-    return { ...inFolder(folder, join(folder, only)), whole: false };
+    return { ...folderPlace(folder, join(folder, only)), whole: false };
   }
 }
 
-async function ofSafetensors(file: string): Promise<WeightsPlace> {
+async function locateSafetensors(file: string): Promise<WeightsPlace> {
   const model = await locateModel(dirname(file)).catch((error: unknown) => {
     if (error instanceof UserError) {
       return undefined;
@@ -102,7 +102,7 @@ async function isShard(file: string, weights: string): Promise<boolean> {
   }
 }
 
-function inFolder(folder: string, weights: string): Omit<WeightsPlace, 'whole'> {
+function folderPlace(folder: string, weights: string): Omit<WeightsPlace, 'whole'> {
   return { format: 'safetensors', path: folder, name: modelFolderName(folder), weights, folder };
 }
 

@@ -2,7 +2,7 @@ import type { ModelFormat } from '../models/model-headers';
 import type { BlockNumbers } from '../models/units';
 import type { Message } from '../message';
 
-/** Which models are compared. */
+/** Models to compare. */
 export interface CompareRequest {
   /** A model's folder or any of its files. */
   readonly model: string;
@@ -50,7 +50,7 @@ export interface TensorForm {
   readonly shape: readonly number[];
 }
 
-/** How far the numbers of a tensor are apart, as float64 of what is stored. */
+/** Differences between the values of a tensor, in float64. */
 export interface WeightDifference {
   readonly name: string;
   /** Undefined where a number is NaN or infinite, like all below. */
@@ -64,13 +64,13 @@ export interface WeightDifference {
 export interface WeightComparison {
   /** In the order of the first model. */
   readonly tensors: readonly WeightDifference[];
-  /** How many of them have the same numbers. */
+  /** Number of tensors with the same values. */
   readonly equal: number;
   /** Tensors of both models that were not compared, and why. */
   readonly skipped: readonly { readonly name: string; readonly reason: Message }[];
 }
 
-/** What two models have differently. */
+/** Differences between two models. */
 export interface ModelComparison {
   readonly model: ComparedModel;
   readonly against: ComparedModel;
@@ -81,7 +81,7 @@ export interface ModelComparison {
   /** Names of tensors that one of them lacks. */
   readonly tensors: { readonly model: readonly string[]; readonly against: readonly string[] };
   readonly forms: readonly FormDifference[];
-  /** How many tensors both have in the same dtype and shape. */
+  /** Number of tensors with the same dtype and shape in both models. */
   readonly sameForm: number;
   readonly weights: WeightComparison | undefined;
 }

@@ -19,19 +19,19 @@ export interface StoredTensor {
   readonly file: string;
   /** First byte in the file; undefined where the elements have no fixed place. */
   readonly offset: number | undefined;
-  /** The same tensor in the model's Hugging Face folder, where the file's format has names of its own. */
-  readonly inFolder?: {
+  /** The same tensor in the model's Hugging Face folder, if the file's format uses other names. */
+  readonly folderTensor?: {
     readonly name: string;
     /** Heads whose rows lie as [half, 2] here, as [2, half] there. */
     readonly interleavedHeads?: number;
-    /** Queries, keys and values that lie one kind after the other here, and group by group there. */
+    /** Set if queries, keys and values are stored by kind here, but by group in the folder. */
     readonly groups?: HeadGroups;
-    /** What has been added to every number. */
+    /** Amount that was added to every value. */
     readonly offset: number;
   };
 }
 
-/** What is summed up over tensors. */
+/** Sums over tensors. */
 export interface Totals {
   readonly parameters: number;
   readonly bytes: number;
@@ -46,7 +46,7 @@ export interface SublayerDescription extends Totals {
   readonly flopsPerToken: number | undefined;
   /** Bytes of keys and values per token of context, in the checkpoint's dtype. */
   readonly kvBytesPerToken: number | undefined;
-  /** Numbers kept per token of context, of whatever dtype. */
+  /** Cache elements per token of context, regardless of their dtype. */
   readonly kvElementsPerToken: number | undefined;
   readonly tensors: readonly StoredTensor[];
 }
@@ -59,7 +59,7 @@ export interface BlockDescription extends Totals {
   readonly sublayers: readonly SublayerDescription[];
 }
 
-/** Where a tensor outside of the blocks belongs. */
+/** Part of the model to which a tensor outside of the blocks belongs. */
 export const partKinds = ['embedding', 'final-norm', 'head', 'other'] as const;
 export type PartKind = (typeof partKinds)[number];
 
@@ -70,9 +70,9 @@ export interface PartDescription extends Totals {
   readonly tensors: readonly StoredTensor[];
 }
 
-/** What a model is, as far as its configuration tells. */
+/** Properties of a model, as far as its configuration states them. */
 export interface ModelFacts {
-  /** Of an encoder–decoder model: how many of its blocks, the first ones, are the encoder's. */
+  /** For an encoder–decoder model: number of its leading blocks that belong to the encoder. */
   readonly encoderBlocks?: number;
   readonly hiddenSize?: number;
   readonly intermediateSize?: number;
@@ -91,11 +91,11 @@ export interface ModelFacts {
   readonly quantization?: string;
 }
 
-/** How the tensors were put into blocks. */
+/** Assignment of the tensors to blocks. */
 export interface Understanding {
   /** The architecture table, the graph's residual stream, or the tensors' names alone. */
   readonly by: 'architecture' | 'graph' | 'names';
-  /** Why the model cannot be run, where it cannot. */
+  /** Reason why the model can't be run, if it can't. */
   readonly reason: Message | undefined;
 }
 
@@ -135,7 +135,7 @@ export interface LoraEstimate {
   readonly quantizedBytes: number;
 }
 
-/** A file beside the weights. */
+/** A file stored next to the weights. */
 export interface SideFile {
   readonly name: string;
   readonly role:
@@ -147,11 +147,11 @@ export interface SideFile {
     | 'projector'
     | 'template';
   readonly bytes: number;
-  /** What it says, as far as that is short. */
+  /** Contents of the file, if they are short. */
   readonly facts: Readonly<Record<string, string>>;
 }
 
-/** What only a graph has. */
+/** Facts that only a graph has. */
 export interface GraphFacts {
   readonly opsets: Readonly<Record<string, number>>;
   readonly operators: Readonly<Record<string, number>>;

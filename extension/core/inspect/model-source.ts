@@ -14,7 +14,10 @@ import type { Message } from '../message';
 export interface KnownSublayer {
   readonly summary: SublayerSummary;
   readonly tensors: readonly StoredTensor[];
-  /** Numbers kept per token of context, where a graph tells; else the tensors' shapes do. */
+  /**
+   * Cache elements per token of context, if a graph states them; otherwise they follow from the
+   * shapes of the tensors.
+   */
   readonly cacheElements?: number;
 }
 
@@ -26,11 +29,14 @@ export interface ModelSource {
   readonly tensors: readonly StoredTensor[];
   /** In model order; empty where only names are known. */
   readonly sublayers: readonly KnownSublayer[];
-  /** Where tensors outside of the blocks belong, if a graph says so; names decide for the others. */
+  /**
+   * Parts of tensors outside of the blocks, if a graph determines them; others are assigned by
+   * name.
+   */
   readonly parts: ReadonlyMap<StoredTensor, PartKind>;
   readonly config: ConfigFields;
   readonly tiedHead?: boolean;
-  /** What the files tell besides the configuration, which has the last word. */
+  /** Facts from the files. The configuration takes precedence. */
   readonly facts?: ModelFacts;
   readonly graph?: GraphFacts;
   readonly metadata: Readonly<Record<string, string>>;

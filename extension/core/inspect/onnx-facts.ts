@@ -3,11 +3,11 @@ import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { ModelFacts } from './model-description';
 
 /**
- * What a graph itself tells of a model, where no config.json does: heads by fused attention and by
- * caches [batch, heads, past, headDim], the vocabulary by a table that is looked up and has as many
- * rows as the graph has logits.
+ * Facts derived from a graph without a config.json: heads from fused attention and from caches
+ * [batch, heads, past, headDim], the vocabulary size from a lookup table with as many rows as the
+ * graph has logits.
  */
-export function factsOfGraph({ index, summary, file }: OnnxModel): ModelFacts {
+export function graphFacts({ index, summary, file }: OnnxModel): ModelFacts {
   const fused = index.nodes.find(({ op }) => op.endsWith('Attention'))?.proto;
   const attribute = (name: string): number | undefined =>
     fused === undefined ? undefined : intAttribute(fused, name, 0) || undefined;
@@ -15,23 +15,23 @@ export function factsOfGraph({ index, summary, file }: OnnxModel): ModelFacts {
   const cache = summary.inputs.find(
     ({ shape, dtype }) => shape?.length === 4 && dtype.includes('F') && isHeads(shape),
   )?.shape;
-  const groups = attribute('kv_num_heads') ?? numberOf(cache?.[1]);
-  const headSize = numberOf(cache?.[3]);
+  const groups = attribute('kv_num_heads') ?? fixedSize(cache?.[1]);
+  const headSize = fixedSize(cache?.[3]);
   return {
     ...(heads === undefined ? {} : { heads }),
     ...(groups === undefined ? {} : { keyValueHeads: groups }),
     ...(headSize === undefined ? {} : { headSize }),
-    ...vocabularyOf({ index, summary, file }),
+    ...vocabularySize({ index, summary, file }),
   };
 }
 
-function vocabularyOf({
+function vocabularySize({
   index,
   summary,
   file,
 }: Pick<OnnxModel, 'index' | 'summary' | 'file'>): ModelFacts {
   const [output] = summary.outputs;
-  const logits = numberOf(output?.shape?.at(-1));
+  const logits = fixedSize(output?.shape?.at(-1));
   for (const { op, inputs } of index.nodes) {
     const [table = ''] = inputs;
     const [rows, width, ...others] = file.initializers.get(table)?.dims ?? [];
@@ -48,11 +48,11 @@ function vocabularyOf({
   return {};
 }
 
-/** Whether a shape is that of a cache, and not of an image: the sequence is open, the rest is not. */
+/** True if a shape is that of a cache rather than an image: only the sequence axis is dynamic. */
 function isHeads([, heads, past, headSize]: readonly (number | string)[]): boolean {
   return typeof heads === 'number' && typeof past === 'string' && typeof headSize === 'number';
 }
 
-function numberOf(size: number | string | undefined): number | undefined {
+function fixedSize(size: number | string | undefined): number | undefined {
   return typeof size === 'number' ? size : undefined;
 }

@@ -13,15 +13,15 @@ import { UserError } from '../user-error';
 import type { WeightsPlace } from './locate-weights';
 import type { PartKind, StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
-import { factsOfGraph } from './onnx-facts';
+import { graphFacts } from './onnx-facts';
 import { partByName } from './tensor-names';
 
-/** Reads the structure of an ONNX file and the config.json beside it. */
+/** Reads the structure of an ONNX file and the config.json next to it. */
 export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
-  const model = await graphOf(place.weights, open);
+  const model = await openGraph(place.weights, open);
   const { file, summary } = model;
   const tensors = new Map([...file.initializers].map(([name, data]) => [name, storedTensor(data)]));
-  const sublayers = sublayersOf(model, tensors);
+  const sublayers = describeSublayers(model, tensors);
   const { opsets, ops: operators, inputs, outputs, metadata, warnings } = summary;
   return {
     name: summary.name,
@@ -29,9 +29,9 @@ export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Prom
     understood: { by: sublayers.length > 0 ? 'graph' : 'names', reason: undefined },
     tensors: [...tensors.values()],
     sublayers,
-    parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
+    parts: sublayers.length > 0 ? outsideParts(model, tensors) : new Map(),
     config: (await siblingConfig(place.folder)).fields,
-    facts: factsOfGraph(model),
+    facts: graphFacts(model),
     graph: { opsets, operators, inputs, outputs },
     metadata: { ...producer(model), ...metadata },
     files: await Promise.all(
@@ -45,7 +45,7 @@ export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Prom
  * The graph of a file. It can be described where it cannot be run.
  * @throws UserError when the file is missing or damaged.
  */
-export async function graphOf(file: string, open: OpenModel): Promise<OnnxModel> {
+export async function openGraph(file: string, open: OpenModel): Promise<OnnxModel> {
   const opened = await open(file).catch((error: unknown) => {
     if (error instanceof UserError) {
       return undefined;
@@ -56,13 +56,13 @@ export async function graphOf(file: string, open: OpenModel): Promise<OnnxModel>
 }
 
 /** The weights that the nodes of each sublayer and the norm of its sum read; of shared ones, the first reader has them. */
-function sublayersOf(
+function describeSublayers(
   { index, branches, summary }: OnnxModel,
   tensors: ReadonlyMap<string, StoredTensor>,
 ): KnownSublayer[] {
   const byName = new Map<string, GraphNode[]>();
   for (const node of index.nodes) {
-    const name = nameOf(node);
+    const name = nodeName(node);
     byName.set(name, [...(byName.get(name) ?? []), node]);
   }
   const taken = new Set<StoredTensor>();
@@ -88,12 +88,15 @@ function cacheWidth({ inputs }: OnnxSummary): number {
 }
 
 /** As the summary of a sublayer names its nodes. */
-function nameOf({ proto }: GraphNode): string {
+function nodeName({ proto }: GraphNode): string {
   return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
 }
 
-/** Behind the stream: the final norm and the head. In front of it: what embeds the inputs. */
-function partsOf(
+/**
+ * Parts outside of the blocks. After the stream: the final norm and the head. Before it: the
+ * embedding of the inputs.
+ */
+function outsideParts(
   { index, branches }: OnnxModel,
   tensors: ReadonlyMap<string, StoredTensor>,
 ): Map<StoredTensor, PartKind> {
@@ -127,7 +130,7 @@ function isLookup({ proto, inputs }: GraphNode): boolean {
   );
 }
 
-/** Whether a constant made by `node`, such as a transposed weight, is read by one of `readers`. */
+/** True if one of `readers` uses a constant computed by `node`, such as a transposed weight. */
 function leadsTo(
   { outputs }: GraphNode,
   readers: ReadonlySet<GraphNode>,

@@ -117,14 +117,14 @@ async function factsIn(path: string, name: string, size: number): Promise<Record
   const config = record(json);
   const facts = fields.flatMap((field): [string, string][] => {
     const value = config[field];
-    return value === undefined || value === null ? [] : [[field, textOf(value)]];
+    return value === undefined || value === null ? [] : [[field, formatFact(value)]];
   });
   const template = 'chat_template' in config ? [['chat_template', 'yes']] : [];
   return Object.fromEntries([...facts, ...template]) as Record<string, string>;
 }
 
 /** Tokens are written as their text or as an object that has it. */
-function textOf(value: unknown): string {
+function formatFact(value: unknown): string {
   const { content } = record(value);
   return typeof content === 'string'
     ? content

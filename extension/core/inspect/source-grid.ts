@@ -1,6 +1,6 @@
 import { readSync } from 'node:fs';
 import { readChosenRows } from '../checkpoints/float-rows';
-import { ggmlBlockOf, isDequantized, writableTypes } from '../checkpoints/ggml-types';
+import { parseGgmlBlock, isDequantized, writableTypes } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
 import { elementCount, hasFloatRows } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
@@ -47,7 +47,7 @@ const quantizationTypes = writableTypes
 
 /** Bits per weight. */
 function storedBits(type: WritableType): number {
-  const { bytes, elements } = ggmlBlockOf(type);
+  const { bytes, elements } = parseGgmlBlock(type);
   return (8 * bytes) / elements;
 }
 

@@ -3,14 +3,14 @@ import type { PartKind } from './model-description';
 
 /** A name with a number of a block in it: `model.layers.3.mlp.up_proj.weight`. */
 export interface NumberedName {
-  /** What stands in front of the number, without the full stop. */
+  /** Part of the name before the number, without the dot. */
   readonly prefix: string;
   readonly index: number;
-  /** What follows it. */
+  /** Part of the name after the number. */
   readonly rest: string;
 }
 
-/** The first number that is a part of a name by itself; undefined where there is none. */
+/** Splits a name at the first part that is a number; undefined if there is none. */
 export function parseNumbered(name: string): NumberedName | undefined {
   const parts = name.split(/[./]/);
   const at = parts.findIndex((part) => /^\d{1,6}$/.test(part));
@@ -24,7 +24,7 @@ export function parseNumbered(name: string): NumberedName | undefined {
   };
 }
 
-/** The first pattern that fits decides. Norms belong to what they stand in front of. */
+/** Patterns in order of priority. A norm belongs to the sublayer that follows it. */
 const kindPatterns: readonly (readonly [RegExp, SublayerKind])[] = [
   [/cross_?att|encoder_?attn|encdecattention|multihead_attn/i, 'cross-attention'],
   [/(^|[._])(experts?|moe|block_sparse_moe|router|shared_expert\w*)([._]|$)|_exps\b/i, 'expert'],
@@ -45,7 +45,7 @@ const kindPatterns: readonly (readonly [RegExp, SublayerKind])[] = [
   [/conv/i, 'convolution'],
 ];
 
-/** What a tensor of a block seems to be for, by the rest of its name. */
+/** Probable kind of a block's tensor, from the rest of its name. */
 export function kindByName(rest: string): SublayerKind {
   return kindPatterns.find(([pattern]) => pattern.test(rest))?.[1] ?? 'other';
 }
@@ -56,7 +56,7 @@ const partPatterns: readonly (readonly [RegExp, PartKind])[] = [
   [/norm|(^|\.)ln_f\b/i, 'final-norm'],
 ];
 
-/** Where a tensor outside of the blocks seems to belong, by its name. */
+/** Probable part of a tensor outside of the blocks, from its name. */
 export function partByName(name: string): PartKind {
   return partPatterns.find(([pattern]) => pattern.test(name))?.[1] ?? 'other';
 }

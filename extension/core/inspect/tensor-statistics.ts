@@ -4,14 +4,16 @@ import type { TensorPlace } from './tensor-values';
 
 const histogramBins = 64;
 
-/** How many numbers lie in each of {@link histogramBins} equal parts of [low, high], both included. */
+/**
+ * Number of values in each of the {@link histogramBins} equal parts of [low, high], both included.
+ */
 export interface Histogram {
   readonly low: number;
   readonly high: number;
   readonly counts: readonly number[];
 }
 
-/** What a tensor's numbers are like. All but the counts are over finite numbers. */
+/** Statistics of a tensor's values. All but the counts cover finite values only. */
 export interface TensorStatistics {
   readonly count: number;
   readonly zeros: number;
@@ -22,7 +24,7 @@ export interface TensorStatistics {
   readonly min: number | undefined;
   readonly max: number | undefined;
   readonly mean: number | undefined;
-  /** Of the whole population: the root of the mean squared deviation. */
+  /** Population standard deviation: root of the mean squared deviation. */
   readonly standardDeviation: number | undefined;
   /** Undefined also where the range is too narrow, or too wide, for float64 to divide it. */
   readonly histogram: Histogram | undefined;
@@ -138,7 +140,7 @@ class Spread {
     );
   }
 
-  /** Whether float64 tells the parts of the range apart. */
+  /** True if float64 can distinguish the parts of the range. */
   public get isDivisible(): boolean {
     return this.#edges.every((edge, i) => i === 0 || edge > (this.#edges[i - 1] ?? edge));
   }

@@ -13,14 +13,14 @@ export interface PlacedTensor {
 export function allTensors({ blocks, parts }: ModelDescription): PlacedTensor[] {
   const before = parts.filter(({ part }) => part === 'embedding');
   const after = parts.filter(({ part }) => part !== 'embedding');
-  const inParts = (some: typeof parts): PlacedTensor[] =>
+  const partTensors = (some: typeof parts): PlacedTensor[] =>
     some.flatMap(({ part, tensors }) =>
       tensors.map((tensor) => ({ place: part, kind: part, tensor })),
     );
-  const inBlocks = blocks
+  const blockTensors = blocks
     .flatMap(({ sublayers }) => sublayers)
     .flatMap(({ id, kind, tensors }) => tensors.map((tensor) => ({ place: id, kind, tensor })));
-  return [...inParts(before), ...inBlocks, ...inParts(after)];
+  return [...partTensors(before), ...blockTensors, ...partTensors(after)];
 }
 
 const columns = [

@@ -3,7 +3,7 @@ import { withRegularFile } from '../regular-file';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation } from '../jobs/job';
 import { UserError } from '../user-error';
-import { decoderOf } from './decoders';
+import { findDecoder } from './decoders';
 import type { Decoder } from './decoders';
 import type { StoredTensor } from './model-description';
 import { say } from '../message';
@@ -12,18 +12,18 @@ import type { Message } from '../message';
 /** Elements read at a time, of every type alike: whole blocks of each format. */
 const chunkElements = 1 << 18;
 
-/** Where a tensor's numbers lie. */
+/** Location of a tensor's values. */
 export type TensorPlace = Pick<
   StoredTensor,
   'name' | 'dtype' | 'file' | 'offset' | 'bytes' | 'shape'
 >;
 
-/** Gives the row of the file that stands in a row's place. */
+/** Returns the number of the stored row that belongs at a row's position. */
 export type RowOrder = (row: number) => number;
 
 /** Why a tensor's numbers cannot be read, or undefined where they can. */
 export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Message | undefined {
-  const decoder = decoderOf(dtype);
+  const decoder = findDecoder(dtype);
   if (decoder === undefined) {
     return say`Numbers of dtype ${dtype} can be listed but not read.`;
   }
@@ -63,7 +63,7 @@ export class TensorReader {
     rowOrder?: RowOrder,
   ): Promise<T> {
     const { file, name, dtype } = tensor;
-    const decoder = decoderOf(dtype);
+    const decoder = findDecoder(dtype);
     const problem = whyUnreadable(tensor);
     if (decoder === undefined || problem !== undefined) {
       throw new UserError(problem ?? say``, { file, field: name, remedy: undefined });
@@ -88,7 +88,7 @@ export class TensorReader {
     }
   }
 
-  /** Where in the tensor the bytes of a part come from: rows, or parts of them, where they are ordered anew. */
+  /** Byte ranges of a part of the tensor: rows, or parts of rows, if they are reordered. */
   private *pieces(
     start: number,
     length: number,

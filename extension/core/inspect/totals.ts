@@ -24,7 +24,7 @@ export function sumKnown<T>(
   return total;
 }
 
-export function totalsOf(items: readonly Totals[]): Totals {
+export function sumTotals(items: readonly Totals[]): Totals {
   return {
     parameters: sum(items, ({ parameters }) => parameters),
     bytes: sum(items, ({ bytes }) => bytes),

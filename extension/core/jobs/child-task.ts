@@ -45,7 +45,7 @@ const startMilliseconds = 60_000;
 /** Number of characters kept from the end of the child's output, for crash reports. */
 const outputTail = 2000;
 /** Maximum number of output lines that are reported with a crash. */
-const mostLogLines = 10;
+const maxLogLines = 10;
 
 /** Options for starting a child process. */
 export interface ChildOptions {
@@ -156,7 +156,7 @@ export class Child {
           const lines = this.output.trim().split('\n');
           const lastLine = lines.at(-1) ?? '';
           const how = `It ended with ${signal ?? `exit code ${code}`}.${lastLine === '' ? '' : ` ${lastLine}`}`;
-          const log = lines.length > 1 ? lines.slice(-mostLogLines) : [];
+          const log = lines.length > 1 ? lines.slice(-maxLogLines) : [];
           reject(cancelledAt === undefined ? new WorkerLostError(how, log) : new CancelledError());
         };
         child.on('message', onMessage).on('error', onError).on('close', onClose);

@@ -102,7 +102,7 @@ export class Journal<Entry> {
 }
 
 /** Maximum string length in V8. */
-const mostBytes = 2 ** 29 - 24;
+const maxBytes = 2 ** 29 - 24;
 
 /**
  * Text of a journal, empty if there is none.
@@ -122,7 +122,7 @@ async function readJournal(path: string): Promise<string> {
   if (found?.isFile() === false) {
     throw new UserError(say`This is not a regular file.`, { file: path, remedy });
   }
-  return found === undefined ? '' : (await readWholeFile(path, mostBytes, remedy)).toString('utf8');
+  return found === undefined ? '' : (await readWholeFile(path, maxBytes, remedy)).toString('utf8');
 }
 
 /** Appends all lines or none: entries after an incomplete line would be lost. */

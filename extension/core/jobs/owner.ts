@@ -69,7 +69,7 @@ function isThread(pid: number): boolean {
 /** Tolerance between start times from two programs, in seconds. */
 const roundingSeconds = 2;
 /** Maximum seconds between the start of a process and Node's first clock reading, on a busy machine. */
-const mostLoadingSeconds = 60;
+const maxLoadingSeconds = 60;
 
 /** Start time of this process: clock ticks since the system's start if there is a /proc, else seconds since 1970. */
 const ownStart = (): number => startTicks(process.pid) ?? Math.round(performance.timeOrigin / 1000);
@@ -81,7 +81,6 @@ function startedAt(pid: number, start: number, { ticks, seconds }: StartTimes): 
   }
   const found = seconds(pid);
   return (
-    found === undefined ||
-    (start - found >= -roundingSeconds && start - found <= mostLoadingSeconds)
+    found === undefined || (start - found >= -roundingSeconds && start - found <= maxLoadingSeconds)
   );
 }

@@ -10,8 +10,8 @@ export interface Phase {
 /** Number of steps of the progress bar. */
 const total = 1000;
 /** Minimum share of the job, and minimum seconds, before a time estimate is reported. */
-const leastShare = 0.03;
-const leastSeconds = 3;
+const minShare = 0.03;
+const minSeconds = 3;
 
 /** Combines the phases of a job into one progress bar and one time estimate. The bar never moves backwards. */
 export class Phases<Name extends string> {
@@ -74,7 +74,7 @@ export class Phases<Name extends string> {
       secondsLeft ?? pace * (1 - share) * seconds,
       Math.max(0, limit - (this.#now() - begun)),
     );
-    const isKnown = passed >= leastShare * expected && elapsed >= leastSeconds;
+    const isKnown = passed >= minShare * expected && elapsed >= minSeconds;
     this.#report({
       stage,
       ...{ done: this.#shown, total, unit: 'steps' },

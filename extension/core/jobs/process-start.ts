@@ -6,11 +6,11 @@ import { readProc } from '../proc-file';
 /** Runs a program and returns its output. Throws if it is missing, fails or times out. */
 export type RunProgram = (program: string, args: readonly string[]) => string;
 
-const mostMilliseconds = 5000;
+const maxMilliseconds = 5000;
 
 const runProgram: RunProgram = (program, args) =>
   execFileSync(program, args, {
-    ...{ encoding: 'utf8', timeout: mostMilliseconds, windowsHide: true },
+    ...{ encoding: 'utf8', timeout: maxMilliseconds, windowsHide: true },
     stdio: ['ignore', 'pipe', 'ignore'],
     // English month names, and no repeated hour from daylight saving time.
     env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },

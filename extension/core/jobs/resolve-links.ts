@@ -2,10 +2,10 @@ import { readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 
 /** Maximum number of dangling links that are followed, as in Linux. */
-const mostLinks = 40;
+const maxLinks = 40;
 
 /** Path with all links resolved. Its last parts may not exist yet, even if a link points to them. */
-export async function resolveLinks(path: string, links = mostLinks): Promise<string> {
+export async function resolveLinks(path: string, links = maxLinks): Promise<string> {
   try {
     return await realpath(path);
   } catch {

@@ -9,9 +9,9 @@ interface Sample {
 /** Maximum age of the samples that determine the current rate, in milliseconds. */
 const windowMilliseconds = 20_000;
 /** Minimum span of samples for an estimate; shorter spans are noise. */
-const leastMilliseconds = 2_000;
+const minMilliseconds = 2_000;
 /** Minimum share of the work before an early estimate: the start of a long job is not representative. */
-const leastShare = 0.05;
+const minShare = 0.05;
 const enoughMilliseconds = 10_000;
 /** Progress reported this soon was replayed from a journal and doesn't count as work. */
 const replayMilliseconds = 1_000;
@@ -59,8 +59,8 @@ export class TimeLeft {
     const first = this.#samples[0];
     if (first === undefined) return undefined;
     const isShort = time - first.time < enoughMilliseconds;
-    const isLittle = done - first.done < leastShare * total;
-    if (time - first.time < leastMilliseconds || (isShort && isLittle)) {
+    const isLittle = done - first.done < minShare * total;
+    if (time - first.time < minMilliseconds || (isShort && isLittle)) {
       return undefined;
     }
     const perMillisecond = (done - first.done) / (time - first.time);
@@ -69,7 +69,7 @@ export class TimeLeft {
 }
 
 /** Minimum duration of a job, in seconds, for which an estimate is reported. */
-const leastSeconds = 20;
+const minSeconds = 20;
 
 /** Reports the estimated duration of a job once, as soon as it is known. */
 export class Estimate {
@@ -83,7 +83,7 @@ export class Estimate {
   /** @param secondsLeft from {@link TimeLeft} */
   public update(secondsLeft: number | undefined): void {
     // A short first stage is not representative of later stages.
-    if (!this.#isSaid && secondsLeft !== undefined && secondsLeft >= leastSeconds) {
+    if (!this.#isSaid && secondsLeft !== undefined && secondsLeft >= minSeconds) {
       this.#isSaid = true;
       this.#say(secondsLeft);
     }

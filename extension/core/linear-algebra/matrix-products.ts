@@ -4,7 +4,13 @@ import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
 import type { DeviceName } from '../runtime/device';
 import { SessionPool } from '../runtime/session-pool';
-import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
+import {
+  doubleOutput,
+  doubleTensor,
+  floatTensor,
+  floatOutput,
+  int64Tensor,
+} from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import {
   matrixBytes,
@@ -73,7 +79,7 @@ export class MatrixProducts {
       },
       { rows: rowsTensor(rows) },
     );
-    return doublesOf(outputs, 'sums');
+    return doubleOutput(outputs, 'sums');
   }
 
   /** Σ aᵀ·b over pairs of rows, [a.length, b.length] in float64. */
@@ -105,7 +111,7 @@ export class MatrixProducts {
         weights: doubleTensor(numbers, [size, size]),
       },
     );
-    return { ...rows, numbers: floatsOf(outputs, 'weighed') };
+    return { ...rows, numbers: floatOutput(outputs, 'weighed') };
   }
 
   /**
@@ -138,7 +144,7 @@ export class MatrixProducts {
         width: int64Tensor([width], [1]),
       },
     );
-    return doublesOf(outputs, 'inner');
+    return doubleOutput(outputs, 'inner');
   }
 
   /** A·Bᵀ with A [count, size] and B [other, size]. */
@@ -161,7 +167,7 @@ export class MatrixProducts {
         b: doubleTensor(b, [b.length / size, size]),
       },
     );
-    return doublesOf(outputs, 'product');
+    return doubleOutput(outputs, 'product');
   }
 
   /** A·B with A [rows, size] and B [size, columns]. */
@@ -180,7 +186,7 @@ export class MatrixProducts {
         b: doubleTensor(b, [size, b.length / size]),
       },
     );
-    return doublesOf(outputs, 'product');
+    return doubleOutput(outputs, 'product');
   }
 
   /** Σ y·G·yᵀ over all rows y, in float32 except for the sum over rows. */
@@ -234,8 +240,8 @@ export class MatrixProducts {
               }),
         },
       );
-      plain += sumElements(floatsOf(outputs, 'plain'));
-      weighed += isWeighed ? sumElements(floatsOf(outputs, 'weighed')) : 0;
+      plain += sumElements(floatOutput(outputs, 'plain'));
+      weighed += isWeighed ? sumElements(floatOutput(outputs, 'weighed')) : 0;
     }
     return { plain, weighed: isWeighed ? weighed : undefined };
   }
@@ -262,7 +268,7 @@ export class MatrixProducts {
       },
       { a: rowsTensor(a), ...(isOne ? {} : { b: rowsTensor(b) }) },
     );
-    return doublesOf(outputs, 'sums');
+    return doubleOutput(outputs, 'sums');
   }
 
   /** Reads the whole matrix, row by row. */
@@ -284,7 +290,7 @@ export class MatrixProducts {
       return graph;
     };
     const outputs = await this.exact.once({ build }, async (session) => session.run({}));
-    return { count: rows, length: columns, numbers: floatsOf(outputs, 'matrix') };
+    return { count: rows, length: columns, numbers: floatOutput(outputs, 'matrix') };
   }
 
   /** Linear combinations of `rows`: C·rows with C [count', count] in float64. */
@@ -308,7 +314,7 @@ export class MatrixProducts {
         rows: floatTensor(numbers, [count, length]),
       },
     );
-    return { count: size, length, numbers: floatsOf(outputs, 'combined') };
+    return { count: size, length, numbers: floatOutput(outputs, 'combined') };
   }
 
   /** Rows minus their projection on the orthonormal rows of a basis, in float32. */
@@ -325,7 +331,7 @@ export class MatrixProducts {
       },
       { rows: rowsTensor(rows), basis: rowsTensor(basis) },
     );
-    return { ...rows, numbers: floatsOf(outputs, 'rest') };
+    return { ...rows, numbers: floatOutput(outputs, 'rest') };
   }
 
   /** Sum of squares; summed in float32 within a row that comes from a file. @throws UserError if it isn't finite */
@@ -352,7 +358,7 @@ export class MatrixProducts {
       return graph;
     };
     const outputs = await this.exact.once({ build }, async (session) => session.run({}));
-    return doublesOf(outputs, 'sum')[0] ?? Number.NaN;
+    return doubleOutput(outputs, 'sum')[0] ?? Number.NaN;
   }
 
   private async product(
@@ -374,7 +380,7 @@ export class MatrixProducts {
       { vectors: floatTensor(numbers, [count, length]), ...matrixFeed(matrix) },
       matrixBytes(matrix),
     );
-    return { count, length: resultLength, numbers: floatsOf(outputs, 'product') };
+    return { count, length: resultLength, numbers: floatOutput(outputs, 'product') };
   }
 
   private async run(

@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os';
 import { DataType } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { tensorsOf } from '../runtime/step-values';
-import { floatsOf, floatTensor, rowsIn } from '../runtime/tensors';
+import { collectTensors } from '../runtime/step-values';
+import { floatOutput, floatTensor, rowsIn } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { leastProbability } from './distances';
 import type { Metric, MetricInput, MetricInputs } from './metrics';
@@ -76,7 +76,7 @@ export class LogitsMeter {
       { z: logits, ...(logSums === undefined ? {} : { logSums }) },
       given,
     );
-    return { ...original, ...(given ?? tensorsOf(outputs, ['probabilities'])) };
+    return { ...original, ...(given ?? collectTensors(outputs, ['probabilities'])) };
   }
 
   /**
@@ -133,7 +133,7 @@ export class LogitsMeter {
       },
       feeds,
     );
-    return floatsOf(outputs, 'terms');
+    return floatOutput(outputs, 'terms');
   }
 
   private build(graph: GraphBuilder, width: number): void {

@@ -7,7 +7,7 @@ import { Head } from '../runtime/head';
 import type { HeadSample } from '../runtime/head';
 import { gathersLogits } from '../runtime/head-rows';
 import type { LayeredExecutor, OwnGraph } from '../runtime/layered-executor';
-import { byteLength, floatsOf, floatTensor, int64Tensor } from '../runtime/tensors';
+import { byteLength, floatOutput, floatTensor, int64Tensor } from '../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
@@ -266,10 +266,10 @@ export class LogitsReadout extends MetricReadout {
       const logits = await this.originalHead.logits(hidden);
       this.executor.states.letGo(hidden);
       const found = await this.executor.compute(massGraph, { z: logits });
-      floatsOf(found, 'masses').forEach((mass, id) => {
+      floatOutput(found, 'masses').forEach((mass, id) => {
         masses[id] = (masses[id] ?? 0) + mass;
       });
-      logSums.set(floatsOf(found, 'logSums'), from - start);
+      logSums.set(floatOutput(found, 'logSums'), from - start);
     }
     const { ids, logWeights } = this.choose(masses, next);
     const rows = this.head === this.originalHead ? await this.head.rowsOf(ids) : undefined;

@@ -2,7 +2,7 @@ import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { rowsOf } from '../runtime/tensors';
+import { sliceRows } from '../runtime/tensors';
 import type { HiddenState, Tensors } from '../runtime/tensors';
 
 /**
@@ -105,7 +105,7 @@ export class Prefixes {
       ? state
       : {
           values: Object.fromEntries(
-            Object.keys(values).map((name) => [name, rowsOf(values, name, 0, tokens)]),
+            Object.keys(values).map((name) => [name, sliceRows(values, name, 0, tokens)]),
           ),
           side: await this.sideOf(input, tokens),
         };

@@ -1,5 +1,5 @@
 import { locateModel, locateOnnx } from '../checkpoints/model-folder';
-import { stampOfModel } from '../checkpoints/model-stamp';
+import { modelStamp } from '../checkpoints/model-stamp';
 import { openModelFiles } from './open-model';
 import type { OpenedModel } from './opened-model';
 
@@ -68,11 +68,11 @@ export class ModelCache {
     place: string,
     tell: (read: Required<Pick<Entry, 'stamp' | 'files'>>) => void,
   ): Promise<OpenedModel> {
-    const before = await stampOfModel(place);
+    const before = await modelStamp(place);
     const opened = await this.#options.open(place);
-    const stamp = await stampOfModel(place, opened.files);
+    const stamp = await modelStamp(place, opened.files);
     // Files that changed during reading are read again by the next request.
-    const isSame = before === (await stampOfModel(place));
+    const isSame = before === (await modelStamp(place));
     tell({ files: opened.files, stamp: isSame ? stamp : '' });
     return opened;
   }
@@ -89,5 +89,5 @@ export class ModelCache {
 }
 
 async function isUnchanged(place: string, { stamp, files }: Entry): Promise<boolean> {
-  return stamp === undefined || stamp === (await stampOfModel(place, files));
+  return stamp === undefined || stamp === (await modelStamp(place, files));
 }

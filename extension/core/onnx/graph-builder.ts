@@ -56,7 +56,7 @@ export interface StoredRows {
   readonly length: number;
   /** Number of heads whose rows are stored interleaved. */
   readonly interleavedHeads?: number;
-  /** Set if other tensors stand for this one: how, for the reader of its rows. */
+  /** Set if several tensors store this one: the format, for the reader of its rows. */
   readonly packed?: object;
 }
 
@@ -106,7 +106,7 @@ export class GraphBuilder {
   /** Values by the name under which somebody may look for them. */
   private readonly marked = new Map<string, Value>();
   private scope = '';
-  /** What stands in front of the names of constants. */
+  /** Prefix of the names of constants. */
   private root = '';
   private counter = 0;
 
@@ -140,7 +140,7 @@ export class GraphBuilder {
     return Number(this.opsets.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version);
   }
 
-  /** What {@link mark} was told. */
+  /** Values marked by {@link mark}. */
   public get marks(): ReadonlyMap<string, Value> {
     return this.marked;
   }
@@ -205,12 +205,12 @@ export class GraphBuilder {
 
   /** Prefixes the names of nodes emitted by `emit`, so that the graph can be read by people. */
   public within<T>(scope: string, emit: () => T): T {
-    const outer = this.scope;
-    this.scope = `${outer}/${scope}`;
+    const previousScope = this.scope;
+    this.scope = `${previousScope}/${scope}`;
     try {
       return emit();
     } finally {
-      this.scope = outer;
+      this.scope = previousScope;
     }
   }
 
@@ -238,7 +238,7 @@ export class GraphBuilder {
     return inner;
   }
 
-  /** What `emit` gives, and the nodes that it adds, which are not copied. */
+  /** Result of `emit`, and the nodes that it adds, which are not copied. */
   public recorded<T>(emit: () => T): { readonly result: T; readonly nodes: readonly NodeProto[] } {
     const before = this.nodes.length;
     const result = emit();
@@ -437,7 +437,7 @@ export class GraphBuilder {
     this.nodes.push(node);
   }
 
-  /** A reduction such as ReduceMean over fixed axes, whatever the opset. */
+  /** A reduction such as ReduceMean over fixed axes, for any opset. */
   public reduce(type: string, x: Value, axes: readonly number[], keepdims: 0 | 1): Value {
     return type === 'ReduceSum'
       ? this.op(type, [x, this.ints(axes)], { keepdims })
@@ -553,10 +553,10 @@ export class GraphBuilder {
 }
 
 /**
- * Writes a node of opset 17 as opsets 18 to 21 have it: a reduction takes its axes as an input, which
- * before only ReduceSum did, and a Split into equal parts says how many. Of the operators that graphs are
- * built of no other changed.
- * @param constant makes an int64 constant and gives its name
+ * Converts a node of opset 17 to opsets 18 to 21: a reduction takes its axes as an input, as only
+ * ReduceSum did before, and a Split into equal parts states their number. No other operator in our
+ * graphs changed.
+ * @param constant makes an int64 constant and returns its name
  */
 function rewriteForOpset18(node: NodeProto, constant: (values: readonly number[]) => string): void {
   const axes = node.attribute.find(({ name }) => name === 'axes');

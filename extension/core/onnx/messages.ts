@@ -35,7 +35,7 @@ export function float(value: number): FloatAttribute {
 
 export type Attribute = number | readonly number[] | string | FloatAttribute | GraphProto;
 
-/** How numbers are stored, by the element types that `GraphBuilder.numbers` makes constants of. */
+/** Storage of numbers, by the element types for which `GraphBuilder.numbers` makes constants. */
 export const numberArrays: Readonly<
   Record<number, { from: (values: ArrayLike<number>) => Float32Array | Float64Array | Int32Array }>
 > = {
@@ -73,7 +73,7 @@ export interface ExternalData {
   readonly length: number;
 }
 
-/** Where an initializer's bytes are said to lie in the serialized model. */
+/** Location of an initializer's bytes, as stated in the serialized model. */
 export interface ExternalLocation {
   /** Path relative to the folder given to ONNX Runtime, with forward slashes. */
   readonly location: string;

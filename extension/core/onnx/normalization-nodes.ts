@@ -14,14 +14,15 @@ const defaultEpsilon = 1e-12;
 const axesAsInput = 18;
 
 /** Names of what scales and shifts the norm in a node that does something before it. */
-export function scaleOfFused({ opType, input }: NodeProto): readonly string[] {
+export function fusedNormScale({ opType, input }: NodeProto): readonly string[] {
   return opType === 'EmbedLayerNormalization' ? input.slice(5, 7) : input.slice(2);
 }
 
 /**
- * The norm alone of a Skip(Simplified)LayerNormalization or EmbedLayerNormalization node, over `value`, in basic operators that
- * every opset from 7 on has: LayerNormalization (Ba et al. 2016) y = (x − E x) / √(Var x + ε) · γ + β,
- * or RMSNorm (Zhang and Sennrich 2019) y = x / √(E x² + ε) · γ. Computed in float32 whatever `type` is.
+ * The norm alone of a Skip(Simplified)LayerNormalization or EmbedLayerNormalization node, over
+ * `value`, in basic operators that every opset from 7 on has: LayerNormalization (Ba et al. 2016) y
+ * = (x − E x) / √(Var x + ε) · γ + β, or RMSNorm (Zhang and Sennrich 2019) y = x / √(E x² + ε) · γ.
+ * Computed in float32 for every `type`.
  */
 export function normalizationNodes(
   fused: NodeProto,
@@ -29,7 +30,7 @@ export function normalizationNodes(
   opset: number,
   type: number,
 ): NodeProto[] {
-  const [gamma = '', beta = ''] = scaleOfFused(fused);
+  const [gamma = '', beta = ''] = fusedNormScale(fused);
   const [output = ''] = fused.output;
   const centred = fused.opType !== 'SkipSimplifiedLayerNormalization';
   const nodes: NodeProto[] = [];

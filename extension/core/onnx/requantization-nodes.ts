@@ -3,8 +3,8 @@ import { NodeProtoSchema } from './proto/onnx_pb';
 import type { NodeProto } from './proto/onnx_pb';
 
 /**
- * One term of a QLinearAdd in the scale of the sum, as it is when nothing is added to it: the term's place
- * among the inputs is 0 or 3, its scale and zero point come behind it.
+ * One term of a QLinearAdd, requantized to the scale of the sum, as if nothing were added to it.
+ * The term is input 0 or 3, followed by its scale and zero point.
  */
 export function requantizationNodes(
   { input }: NodeProto,

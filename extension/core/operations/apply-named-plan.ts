@@ -54,13 +54,13 @@ export async function applyNamedPlan(
   });
 }
 
-/** Whether a failure is about a field of the plan, and not of the request. */
+/** True if an error is about a field of the plan rather than of the request. */
 function isAbout(error: unknown, plan: Plan, request: object): boolean {
   const [field = ''] = (error instanceof UserError ? (error.subject.field ?? '') : '').split('.');
   return Object.hasOwn(plan, field) && !Object.hasOwn(request, field);
 }
 
-/** What applying a plan has to do where it compresses; undefined where it only writes. */
+/** Work of applying a plan that compresses; undefined if it only writes. */
 export async function namedPlanWork(
   { plan: given, model: named, calibrate, quality }: NamedPlanRequest,
   open: OpenModel,

@@ -18,11 +18,13 @@ import { writePlan } from './output-file';
 import { switchedOff } from './rules';
 import { say } from '../message';
 
-/** What applying a plan did. */
+/** Result of applying a plan. */
 export type ApplyResult = (PruneResult | CompressResult) & {
-  /** How far the written model is from the original; absent where that was not asked for. */
+  /** Quality of the written model compared with the original; absent if not requested. */
   readonly quality?: Quality;
-  /** What the request's limits say of the written model; absent where it has none. */
+  /**
+   * Result of checking the request's requirements on the written model; absent if there are none.
+   */
   readonly verdict?: Verdict;
 };
 
@@ -40,8 +42,9 @@ export const qualityFields = {
 export const qualityRules = [...gateRules, switchedOff('quality', ['gate'])];
 
 /**
- * Writes a plan next to the model made from it. If that fails, such as when another file has its name, a warning says so.
- * @throws UserError where the model is gone.
+ * Writes a plan next to the model made from it. If that fails, for example because another file has
+ * its name, shows a warning.
+ * @throws UserError if the model no longer exists.
  */
 export async function keepPlan(
   plan: Plan,
@@ -61,7 +64,7 @@ export async function keepPlan(
   });
 }
 
-/** How a request wants its result judged. */
+/** Fields of a request that determine how its result is judged. */
 export const judgingOf = (request: Judging): Judging => ({
   quality: request.quality,
   ...gateOf(request),

@@ -21,8 +21,8 @@ export class RequestError extends UserError {
 }
 
 /**
- * Completes a request: what is given, then what settings say, then defaults. A setting that does nothing
- * beside what is given is left out; a given field that does nothing is an error.
+ * Completes a request: given fields, then settings, then defaults. A setting without effect in this
+ * combination is ignored; a given field without effect is an error.
  * @throws RequestError naming the fields as `name` says them.
  */
 export function buildRequest<const F extends Fields>(
@@ -37,7 +37,11 @@ export function buildRequest<const F extends Fields>(
     const breach = findBreach(rules, chosen, fields);
     if (breach === undefined) {
       const filledIn = Object.entries(fields).filter(([, field]) => field.present);
-      return checkValues(fields, { ...defaultsOf(Object.fromEntries(filledIn)), ...chosen }, name);
+      return checkValues(
+        fields,
+        { ...defaultValues(Object.fromEntries(filledIn)), ...chosen },
+        name,
+      );
     }
     const idle = breach.fields.find((key) => values[key] === undefined);
     if (idle === undefined) {
@@ -69,7 +73,7 @@ export function validateRequest<const F extends Fields>(
   return checked;
 }
 
-/** What somebody chose of a request that was completed: a default that was filled in was chosen by nobody. */
+/** The fields of a completed request that the user chose, without defaults that were filled in. */
 export function chosenOf(fields: Fields, values: Values): Values {
   return Object.fromEntries(
     Object.entries(values).filter(
@@ -110,7 +114,7 @@ function present(values: object): Values {
 }
 
 function findBreach(rules: readonly Rule[], given: Values, fields: Fields): Breach | undefined {
-  const complete = { ...defaultsOf(fields), ...given };
+  const complete = { ...defaultValues(fields), ...given };
   for (const rule of rules) {
     const breach = rule.check(given, complete);
     if (breach !== undefined) {
@@ -120,7 +124,7 @@ function findBreach(rules: readonly Rule[], given: Values, fields: Fields): Brea
   return undefined;
 }
 
-function defaultsOf(fields: Fields): Values {
+function defaultValues(fields: Fields): Values {
   return Object.fromEntries(
     Object.entries(fields).flatMap(([key, field]) =>
       field.default === undefined ? [] : [[key, field.default]],

@@ -60,7 +60,7 @@ const methodFields = group('Method', {
   }),
 });
 
-/** What chooses how each layer is compressed: one method for all, or a budget. */
+/** Fields that choose how each layer is compressed: one method for all, or a budget. */
 export const planningFields = {
   ...leftOpen({
     ...methodFields,
@@ -118,7 +118,7 @@ async function chooseByMethod(
   context: OperationContext<SensitivityEvent>,
 ): Promise<PlannedChanges> {
   const { model } = request.model;
-  const compression = compressionOf(request, method);
+  const compression = requestedCompression(request, method);
   if (compression.method === 'gguf') {
     throw noTypes('method');
   }
@@ -164,18 +164,18 @@ function choicesByMethod(
   });
 }
 
-/** What choosing and then compressing has to do. */
+/** Work of choosing the compression and then compressing. */
 export function compressingWork(request: PlanningRequest): Work | undefined {
   const { method, budget, model, spreadRanks: spreads, calibrate } = request;
   if (method !== undefined) {
-    const { choices } = choicesByMethod(request, compressionOf(request, method));
+    const { choices } = choicesByMethod(request, requestedCompression(request, method));
     return choicesWork(model, choices, calibrate, spreads ?? false);
   }
   return budget === undefined ? undefined : budgetWork({ ...request, budget });
 }
 
 /** The compression that fields describe: method, level, variant and then, or all in one word. */
-function compressionOf(
+function requestedCompression(
   { level, variant, then }: PlanningRequest,
   method: string,
 ): CompressionRequest {

@@ -37,7 +37,7 @@ import { readSmallText } from '../regular-file';
 
 const calibration = calibrationFields(defaultCalibration);
 
-/** What chooses the sublayers to remove: a saved profile, or a new search. */
+/** Fields that choose the sublayers to remove: a saved profile, or a new search. */
 export const removalFields = {
   profile: document('layerProfile', {
     description: 'Remove the first of a profile (*.layerprofile.json), without a search',
@@ -88,7 +88,7 @@ export async function chooseRemoval(
   const chosen =
     request.profile === undefined
       ? await search(request, target, file, context)
-      : await prefixOf(request, request.profile);
+      : await firstRounds(request, request.profile);
   await requirePlanWritable(request.model, target, chosen.plan, file);
   return chosen;
 }
@@ -114,8 +114,8 @@ async function search(
   return { plan, profile };
 }
 
-/** The first rounds of a saved profile, as many as the request asks for. */
-async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRemoval> {
+/** The first rounds of a saved profile, up to the requested amount. */
+async function firstRounds(request: RemovalRequest, file: string): Promise<ChosenRemoval> {
   const text = await readSmallText(file, say`There is no such profile.`);
   const profile = parseLayerProfile(text, file);
   requireSameSearch(request, profile, file);

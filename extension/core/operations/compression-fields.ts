@@ -5,7 +5,7 @@ import { calibrationFor } from '../pipelines/compression/start-calibration';
 import { idsPort } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
-import { layersOf } from '../pipelines/compression/layer-choices';
+import { listLayers } from '../pipelines/compression/layer-choices';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 import { decompositionCost } from '../tensornet/sensitivity/expected-cost';
 import { choice, flag, group, integer } from './fields';
@@ -23,7 +23,7 @@ import type { Work } from './work';
 const calibration = calibrationFields(defaultCalibration);
 const { sequences } = calibration;
 
-/** How what a plan compresses is compressed, where the plan leaves that open. */
+/** Compression settings that a plan leaves open. */
 export const compressionFields = {
   ...calibration,
   sequences: { ...sequences, fallback: `${sequences.fallback}, more for low rank` },
@@ -59,14 +59,14 @@ export const compressionFields = {
 
 export const compressionRules = [...calibrationRules, switchedOff('calibrate', calibrationNames)];
 
-/** What compressing matrices has to do: mostly, decomposing each. */
+/** Work of compressing matrices, mostly their decomposition. */
 export function choicesWork(
   { model, summary }: OpenedModel,
   choices: readonly CompressionChoice[],
   ...settings: readonly boolean[]
 ): Work {
   const matrices = new Map(
-    [...layersOf(model), ...model.embeddingAndHeadMatrices].map((matrix) => [matrix.id, matrix]),
+    [...listLayers(model), ...model.embeddingAndHeadMatrices].map((matrix) => [matrix.id, matrix]),
   );
   const methods = choices.map(({ method, variant, then }) => [method, variant, then].join());
   const amounts = choices.map(({ tensor }) => {

@@ -105,7 +105,7 @@ export const dataDiet = defineOperation({
   work: async (request) =>
     Promise.resolve({
       kind: [...passKind(request), request.score, request.iso],
-      amount: comparisonSteps(comparisonOf(request), (share) => share),
+      amount: comparisonSteps(requestedComparison(request), (share) => share),
     }),
   run: async (request, context): Promise<DietResult> => {
     const { data, test, noise, unbalanced, noiseSeed } = request;
@@ -120,7 +120,7 @@ export const dataDiet = defineOperation({
         },
         ...(test === undefined ? {} : { test: resolve(test) }),
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
-        ...comparisonOf(request),
+        ...requestedComparison(request),
         balanced: !unbalanced,
         ...(noise === undefined ? {} : { noise: { rate: noise, seed: noiseSeed } }),
       },
@@ -140,8 +140,8 @@ export const dataDiet = defineOperation({
   },
 });
 
-/** What a request compares. */
-function comparisonOf(asked: Asked): Pick<DietRequest, keyof Comparison> {
+/** Comparison that a request asks for. */
+function requestedComparison(asked: Asked): Pick<DietRequest, keyof Comparison> {
   const { score, policy, offset: offsets, runs, keep, epochs, seeds, iso } = asked;
   const policies = policy.filter((one) => one !== 'random');
   return { scores: score.map(scoreChoice), policies, offsets, runs, keep, epochs, seeds, iso };

@@ -21,7 +21,7 @@ export const testField = path({
   placeholder: 'DIR',
 });
 
-/** How a data set is read where that does not follow from its files. */
+/** Options for reading a dataset whose files don't determine its format. */
 export const datasetFields = group('Data set', {
   label: text({ description: 'Column or array with the labels', placeholder: 'COLUMN' }),
   text: text({ description: 'Column with the texts', placeholder: 'COLUMN' }),
@@ -44,7 +44,7 @@ export const datasetFields = group('Data set', {
   gray: flag({ description: 'Read images as gray', default: false }),
 });
 
-/** How a request asks to open its data set. */
+/** Options for opening the dataset of a request. */
 export function datasetOptions({
   label,
   text: column,

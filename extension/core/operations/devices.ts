@@ -8,7 +8,7 @@ import { defineOperation } from './operation';
 import { needs } from './rules';
 import { runFields, runOptions } from './shared-fields';
 
-/** What products cost on a device of this machine. */
+/** Measured cost of matmuls on a device of this machine. */
 export interface DeviceCosts {
   readonly device: string;
   readonly costs: MachineCosts;

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { measureDrift, placesIn } from '../evaluate/drift';
 import type { Drift, DriftRequest } from '../evaluate/drift';
 import { asPlanned } from '../evaluate/evaluate-models';
-import { patchesOfPlan } from '../pipelines/patching/planned-patches';
+import { resolvePatches } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
 import { planToRun } from './evaluate';
 import { path } from './fields';
@@ -114,7 +114,7 @@ async function withModels(
     const changed = await asPlanned({
       model: narrowed,
       removed: planned.plan.remove,
-      patch: patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
+      patch: resolvePatches(planned.plan, join(planned.folder, 'plan')),
     });
     const places = original.summary.sublayers.map((_, index) => index);
     return use({ original, changed: { ...changed, places } });

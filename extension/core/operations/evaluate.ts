@@ -11,7 +11,7 @@ import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
 import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
-import { patchesOfPlan } from '../pipelines/patching/planned-patches';
+import { resolvePatches } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
@@ -193,7 +193,8 @@ export const evaluate = defineOperation({
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
     const changes = {
       removed: planned?.plan.remove ?? [],
-      patch: planned === undefined ? [] : patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
+      patch:
+        planned === undefined ? [] : resolvePatches(planned.plan, join(planned.folder, 'plan')),
       ...(against === undefined ? {} : { against: await open(against) }),
       ...runOptions(request),
     };

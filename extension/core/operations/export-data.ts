@@ -28,12 +28,12 @@ import {
 import { say } from '../message';
 import { exportedOutcome } from './outcomes';
 
-/** What was written of a data set. */
+/** Result of writing a dataset. */
 export interface ExportedData {
   readonly examples: number;
-  /** Examples of the data set. */
+  /** Number of examples in the dataset. */
   readonly of: number;
-  /** Examples that have another class than in the data set. */
+  /** Number of examples whose class differs from the dataset's. */
   readonly relabeled: number;
   readonly files: readonly string[];
 }
@@ -77,7 +77,7 @@ export const exportData = defineOperation({
   run: async (request, context): Promise<ExportedData> => {
     const out = resolve(request.out);
     const { dataset, indices, relabeled, chosen } = await choose(request);
-    const labels = numbersOf(relabeled, dataset, request);
+    const labels = classIndices(relabeled, dataset, request);
     const files = await exportPart(dataset, indices, out, context, labels);
     const changed = indices.filter((index) => labels.has(index));
     const written = { examples: indices.length, of: dataset.size, relabeled: changed.length };
@@ -101,7 +101,7 @@ interface Chosen {
   /** Ascending. */
   readonly indices: Int32Array;
   readonly relabeled: readonly NewLabel[];
-  /** Of a choice by scores, which is no document yet. */
+  /** Selection by scores that isn't a saved document. */
   readonly chosen?: SelectionDocument;
 }
 
@@ -117,7 +117,7 @@ async function choose(request: RequestOf<typeof fields>): Promise<Chosen> {
 }
 
 async function readChosen(selection: string, request: RequestOf<typeof fields>): Promise<Chosen> {
-  // The data set is opened as it was scored, unless the request says otherwise.
+  // // The dataset is opened as it was when scored, unless the request says otherwise.
   const options = { ...(await readSelectionOptions(selection)), ...datasetOptions(request) };
   const dataset = await openDataset(resolve(request.data), options);
   const { indices, relabeled, fingerprint } = await readSelection(selection, dataset.size);
@@ -134,8 +134,8 @@ async function readChosen(selection: string, request: RequestOf<typeof fields>):
   return { dataset, indices: indices.sort(), relabeled };
 }
 
-/** Numbers of new classes of the data set that is written. */
-function numbersOf(
+/** Indices of the new classes in the written dataset. */
+function classIndices(
   relabeled: readonly NewLabel[],
   { classNames }: Dataset,
   { selection }: RequestOf<typeof fields>,

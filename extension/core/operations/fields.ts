@@ -21,21 +21,23 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
     | 'document';
   /** One line, without a full stop. */
   readonly description: string;
-  /** Of a value that is there. */
+  /** Schema of a value that is present. */
   readonly schema: v.GenericSchema<unknown, T>;
-  /** What a value is, for errors: `--metric takes one of js, kl`. */
+  /** Description of valid values for errors: `--metric takes one of js, kl`. */
   readonly takes: Message;
-  /** Stands for the value in help: `--memory SIZE`. */
+  /** Placeholder of the value in help: `--memory SIZE`. */
   readonly placeholder: string;
   /** The value where none is given. */
   readonly default: T | undefined;
-  /** The default in words, where the operation works it out when it runs. */
+  /** Description of the default, if the operation computes it at run time. */
   readonly fallback: string | undefined;
-  /** Whether a complete request has the field in any case: it is required, or its default is filled in. */
+  /**
+   * True if a complete request always contains the field, because it is required or has a default.
+   */
   readonly present: Present;
   readonly unit: string | undefined;
   readonly choices: readonly string[] | undefined;
-  /** What each choice means, where the settings get their words from here. */
+  /** Description of each choice, if the settings show it. */
   readonly choiceTexts: Readonly<Record<string, string>> | undefined;
   /** Bounds of a number, both included. */
   readonly min: number | undefined;
@@ -46,9 +48,9 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly setting: string | undefined;
   /** Choices that the setting does not offer. */
   readonly flagOnly: readonly string[];
-  /** The flag, where it is not the field's name in kebab case. */
+  /** The flag, if it isn't the field's name in kebab case. */
   readonly flag: string | undefined;
-  /** What `--no-name` does, for a flag that is on by default. */
+  /** Effect of `--no-name`, for a flag that is on by default. */
   readonly off: string | undefined;
   /** Named by its place on the command line instead of a flag. */
   readonly positional: boolean;
@@ -77,7 +79,7 @@ export type RequestOf<F extends Fields> = {
   readonly [K in Exclude<keyof F, PresentKeys<F>>]?: ValueOf<F[K]>;
 };
 
-/** What somebody gives of a request; the rest is filled in by `buildRequest`. */
+/** The given fields of a request; `buildRequest` fills in the rest. */
 export type GivenOf<F extends Fields> = { readonly [K in keyof F]?: ValueOf<F[K]> };
 
 interface Options<T> {
@@ -119,7 +121,7 @@ export const integer = <const O extends NumberOptions>(options: O): Field<number
   make(
     'integer',
     bounded(v.pipe(v.number(), v.safeInteger()), options),
-    inRange(say`an integer`, options),
+    describeRange(say`an integer`, options),
     options,
     'N',
   );
@@ -128,7 +130,7 @@ export const number = <const O extends NumberOptions>(options: O): Field<number,
   make(
     'number',
     bounded(v.pipe(v.number(), v.finite()), options),
-    inRange(say`a number`, options),
+    describeRange(say`a number`, options),
     options,
     'X',
   );
@@ -217,7 +219,7 @@ export const numbers = <const O extends Options<readonly number[]> & Bounds>(
   const items: v.GenericSchema<unknown, readonly number[]> = v.array(
     bounded(v.pipe(v.number(), v.finite()), options),
   );
-  const takes = inRange(say`numbers`, options);
+  const takes = describeRange(say`numbers`, options);
   return make('numbers', items, say`${takes}, separated by commas`, options, 'X,…');
 };
 
@@ -227,7 +229,7 @@ export const integers = <const O extends Options<readonly number[]> & Bounds>(
   const items: v.GenericSchema<unknown, readonly number[]> = v.array(
     bounded(v.pipe(v.number(), v.safeInteger()), options),
   );
-  const takes = inRange(say`integers`, options);
+  const takes = describeRange(say`integers`, options);
   return make('numbers', items, say`${takes}, separated by commas`, options, 'N,…');
 };
 
@@ -332,7 +334,7 @@ function bounded(
 }
 
 /** `an integer of at least 1` */
-function inRange(what: Message, { min, max, above }: Bounds): Message {
+function describeRange(what: Message, { min, max, above }: Bounds): Message {
   if (above !== undefined) {
     return max === undefined
       ? say`${what} above ${above}`

@@ -9,7 +9,7 @@ import type { RequestOf } from './fields';
 import { allNeed, needs } from './rules';
 import { say } from '../message';
 
-/** Of the samples: what is read where no text is named. */
+/** File of the samples that is read if no text is given. */
 export const heldOutText = 'held-out.txt';
 
 export const gateField = list({
@@ -25,7 +25,7 @@ export const wholeTextField = flag({
   default: false,
 });
 
-/** Solved examples in front of those of a task. */
+/** Few-shot examples of a task. */
 export const shotsFields = {
   shots: integer({
     description: 'Solved examples of the task in front of each',

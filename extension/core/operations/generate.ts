@@ -53,7 +53,7 @@ export const generate = defineOperation({
     converse({ request, turns: [] }, context, freshDecoders),
 });
 
-/** What both models were asked before, and what each has answered, in their order. */
+/** Previous prompts and both models' answers, in order. */
 export interface Turn {
   readonly prompt: string;
   readonly answers: readonly string[];
@@ -65,14 +65,14 @@ export interface ConverseRequest {
   readonly turns: readonly Turn[];
 }
 
-/** Continues a prompt behind what was said before. */
+/** Continues a prompt after the previous turns. */
 export async function converse(
   { request, turns }: ConverseRequest,
   context: OperationContext<GenerationEvent>,
   decoders: DecoderSource,
 ): Promise<GenerationResult> {
   const { prompt, chat, tokens, temperature, topK, topP, seed, against } = request;
-  const requestOf = async (path: string, of: number): Promise<GenerationRequest> => ({
+  const makeRequest = async (path: string, of: number): Promise<GenerationRequest> => ({
     ...{ model: await context.environment.open(path), removed: [], prompt, chat, tokens },
     ...runOptions(request),
     turns: turns.map((turn) => ({ prompt: turn.prompt, answer: turn.answers[of] ?? '' })),
@@ -83,13 +83,13 @@ export async function converse(
       ...(topP === undefined ? {} : { topP }),
     },
   });
-  const first = await requestOf(request.model, 0);
+  const first = await makeRequest(request.model, 0);
   if (against === undefined) {
     const [only] = await generateTexts([first], context, decoders);
     return only;
   }
   const [result, other] = await generateTexts(
-    [first, await requestOf(against, 1)],
+    [first, await makeRequest(against, 1)],
     context,
     decoders,
   );

@@ -22,7 +22,7 @@ import {
 } from './shared-fields';
 import { formatCount } from '../format';
 
-/** What an importance matrix holds. */
+/** Contents of an importance matrix. */
 interface ImatrixResult {
   readonly path: string;
   readonly matrices: number;

@@ -15,7 +15,7 @@ import { modelField } from './shared-fields';
 /** The structure of a model; what it can do where it can be opened. */
 export type Inspection = ModelSummary & {
   readonly capabilities?: Capabilities;
-  /** For images or audio, beside a GGUF file that has some. */
+  /** Projectors for images or audio next to a GGUF file, if there are any. */
   readonly projectors?: readonly Projector[];
   /** The quantization type that the weights have or had; absent if they were not quantized. */
   readonly grid?: SourceGrid;

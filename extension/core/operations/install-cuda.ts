@@ -4,13 +4,13 @@ import { retryDevice } from '../runtime/devices';
 import { path, text } from './fields';
 import { defineOperation } from './operation';
 
-/** What was installed, and whether CUDA works with it. */
+/** Installed version, and whether CUDA works with it. */
 interface CudaInstalled {
   readonly installed: readonly string[];
-  /** Of the package. */
+  /** Hash of the package. */
   readonly sha256: string;
   readonly works: boolean;
-  /** What trying it showed. */
+  /** Result of trying it. */
   readonly detail: string;
 }
 

@@ -49,8 +49,8 @@ export function operationJournal(name: string): OperationJournal {
 const staleMilliseconds = 7 * 24 * 60 * 60 * 1000;
 
 /**
- * A folder beside a journal for the work of one run alone, as others of the same model may run meanwhile. The caller
- * makes and removes it; what runs that were killed have left is removed here.
+ * Folder next to a journal for a single run, because other runs on the same model may be in
+ * progress. The caller creates and removes it; folders of runs that were killed are removed here.
  */
 export async function ownFolder(journal: string, name: string): Promise<string> {
   const folder = dirname(journal);

@@ -7,12 +7,12 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 /** The fields of an operation's request, without what each of them needs of the others. */
 export function fieldSchemas(fields: Fields): Readonly<Record<string, JsonSchema>> {
   return Object.fromEntries(
-    Object.entries(fields).map(([key, field]) => [key, schemaOf(field)] as const),
+    Object.entries(fields).map(([key, field]) => [key, fieldSchema(field)] as const),
   );
 }
 
-function schemaOf(field: Field): JsonSchema {
-  // A document may stand in its own request; its schema is that of its files.
+function fieldSchema(field: Field): JsonSchema {
+  // // A request may contain a document, whose schema is that of its files.
   const schema: JsonSchema =
     field.kind === 'document'
       ? { type: ['string', 'object'] }

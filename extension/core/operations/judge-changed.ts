@@ -6,7 +6,7 @@ import { giveRecordings } from '../evaluate/held-out';
 import type { Verdict } from '../evaluate/gate';
 import { comparedMemory, measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
-import { meanFactor, shareOf } from '../evaluate/paired';
+import { meanFactor, shareInterval } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
 import { hears } from '../models/example';
@@ -26,8 +26,8 @@ export type Compared = Pick<PlanApplication, 'device' | 'memoryBytes' | 'example
 };
 
 /**
- * What a measurement gives; undefined where it is cancelled or cannot be made, as what has been written stays.
- * @param tell says so; `why` is absent where it is cancelled
+ * Result of a measurement; undefined if it is canceled or fails, because the written model remains.
+ * @param tell receives a message; `why` is absent if it is canceled
  */
 export async function attempt<T>(
   measure: () => Promise<T>,
@@ -47,13 +47,13 @@ export async function attempt<T>(
   }
 }
 
-/** How far a changed model is from its original, on the held-out text. */
+/** Distance of a changed model from its original, on the held-out text. */
 export async function compareWithOriginal(
   models: Compared,
   gate: Gate,
   context: OperationContext<unknown>,
 ): Promise<Quality> {
-  const text = await textOf(gate, models, context);
+  const text = await comparisonInput(gate, models, context);
   return measureQuality({ ...models, text }, { ...context, emit: () => undefined });
 }
 
@@ -79,7 +79,7 @@ export async function judgeChanged(
           : say`There is not enough evidence for a verdict: ${why}`,
       );
     });
-  const text = await textOf(gate, models, context);
+  const text = await comparisonInput(gate, models, context);
   const onText = predictText(models);
   const predicted =
     asksFor(limits, 'perplexity') || (onText && asksFor(limits, 'agreement'))
@@ -102,7 +102,7 @@ export async function judgeChanged(
     agreement:
       onText || top1Agreement === undefined
         ? predicted?.agreement
-        : shareOf(top1Agreement, positions),
+        : shareInterval(top1Agreement, positions),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
     memory: memory && memory.after / memory.before,
@@ -113,7 +113,7 @@ export async function judgeChanged(
     : { ...verdict, speed: { before: speed.before, after: speed.after } };
 }
 
-/** Whether both predict the next token of a text, so that they can be evaluated on one. */
+/** True if both models predict the next token of a text, so that one text can evaluate them. */
 export const predictText = ({
   original,
   changed,
@@ -122,8 +122,8 @@ export const predictText = ({
 
 type Heard = Pick<Compared, 'original' | 'examples'>;
 
-/** What models are compared on: those that hear, on their examples where nothing is named. */
-async function textOf(
+/** Input on which models are compared; for speech models, their examples if none is given. */
+async function comparisonInput(
   { heldOut }: Gate,
   { original, examples }: Heard,
   { environment }: Pick<OperationContext, 'environment'>,
@@ -151,7 +151,7 @@ export async function requireMeasurable(
   if (limit === undefined || !hears(model)) {
     return;
   }
-  if (!(await holdsTranscripts(await textOf(gate, models, context), model))) {
+  if (!(await holdsTranscripts(await comparisonInput(gate, models, context), model))) {
     throw new UserError(
       say`${summary.name} writes down what it hears, so the limit ${limit} can't be measured on a text.`,
       { field: 'heldOut', remedy: giveRecordings },

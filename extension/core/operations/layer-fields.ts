@@ -5,7 +5,7 @@ import { flag, group, list } from './fields';
 import type { RequestOf } from './fields';
 import { say } from '../message';
 
-/** Which matrices are meant. */
+/** Fields that select matrices. */
 export const layerFields = group('Layers', {
   roles: list({
     description: 'Roles of linear layers',

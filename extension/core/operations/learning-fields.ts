@@ -4,7 +4,10 @@ import type { RequestOf } from './fields';
 import { calibrationFields, calibrationOf } from './shared-fields';
 import type { CalibrationFields } from './shared-fields';
 
-/** What is learned from: as calibration, but as many sequences as learning takes, whatever a search is set to. */
+/**
+ * Fields for training data: like calibration, but with as many sequences as training needs,
+ * independent of the setting for searches.
+ */
 export function learningFields(defaults: CalibrationRequest): CalibrationFields {
   const fields = calibrationFields(defaults);
   const { description, fallback, group } = fields.sequences;

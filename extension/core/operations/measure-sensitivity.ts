@@ -47,11 +47,11 @@ export const sensitivityJournal = operationJournal('sensitivity');
 /** Ways of compressing differ by far more from each other. */
 const defaultPrecision = 0.3;
 
-/** What `methods` says where GGUF files are not written. */
+/** Description of `methods` if GGUF files can't be written. */
 export const methodsToTry =
   'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%';
 
-/** What is tried on every layer, and how its effect is measured. */
+/** Changes tried on every layer, and the measurement of their effect. */
 export const trialFields = group('Sensitivity', {
   methods: list({
     description: `${methodsToTry}; gguf tries types of GGUF files`,
@@ -86,40 +86,49 @@ export type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
     readonly deadline?: number;
   };
 
-/** What measuring sensitivity has to do, by methods, precision and text. */
+/** Work of measuring sensitivity, by methods, precision and text. */
 export function sensitivityWork(request: SensitivityRequest): Work {
   const { model, summary } = request.model;
-  const settings = settingsOf(request);
-  const { compressions, metric, precision, outer = [], widths = [] } = settings;
-  const { sequences, length } = textOf(request);
+  const settings = sensitivitySettings(request);
+  const { compressions, metric, precision, outer: embeddingAndHead = [], widths = [] } = settings;
+  const { sequences, length } = calibrationText(request);
   const trials = { compressions, precision, tokens: sequences * length };
   const costs = [
     ...layerCosts(model, chosenLayers(model, settings), trials).values(),
     ...widthCosts(model, chosenWidths(model, settings), trials).values(),
   ];
   return {
-    kind: [compressions, metric, precision, outer, widths, sequences, length, request.workers],
+    kind: [
+      compressions,
+      metric,
+      precision,
+      embeddingAndHead,
+      widths,
+      sequences,
+      length,
+      request.workers,
+    ],
     amount: costs.reduce((sum, one) => sum + one, 0),
     parameters: summary.parameters,
   };
 }
 
-function textOf(request: SensitivityRequest): CalibrationRequest {
+function calibrationText(request: SensitivityRequest): CalibrationRequest {
   const { maxPositions } = request.model.summary;
   return calibrationOf(request, sensitivityCalibration, maxPositions, request.metric);
 }
 
-function settingsOf(request: SensitivityRequest): SensitivitySettings {
+function sensitivitySettings(request: SensitivityRequest): SensitivitySettings {
   const { seed, roles = [], widths = [] } = request;
-  // Where matrices keep their encodings, widths can still be measured.
+  // // If matrices keep their encodings, widths can still be measured.
   const keepsEncodings = widths.length > 0 && !request.model.capabilities.compress.able;
   const { methods = keepsEncodings ? [] : encodingNames } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
-  const outer = getEmbeddingAndHead(request);
+  const embeddingAndHead = getEmbeddingAndHead(request);
   return {
     compressions: methods.map((text) => parseCompression(text, 'methods')),
     ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
-    ...(outer.length === 0 ? {} : { outer }),
+    ...(embeddingAndHead.length === 0 ? {} : { outer: embeddingAndHead }),
     ...(widths.length === 0 ? {} : { widths: widths.map((text) => Number.parseFloat(text) / 100) }),
   };
 }
@@ -131,8 +140,8 @@ async function ggufFactsFor(
   context: OperationContext<SensitivityEvent>,
 ): Promise<GgufFacts> {
   requireAble(model.capabilities.run, model.path);
-  const outer = chosenOuter(model.model, settings).map(({ matrix }) => matrix);
-  const matrices = [...chosenLayers(model.model, settings), ...outer];
+  const embeddingAndHead = chosenOuter(model.model, settings).map(({ matrix }) => matrix);
+  const matrices = [...chosenLayers(model.model, settings), ...embeddingAndHead];
   return ggufFacts(model, matrices, memoryBytes, context);
 }
 
@@ -168,7 +177,7 @@ export async function measureSensitivity(
   keepsJournal = false,
 ): Promise<SensitivityProfile> {
   const { model } = request;
-  const settings = settingsOf(request);
+  const settings = sensitivitySettings(request);
   const { compressions } = settings;
   if (compressions.some(({ method }) => method !== 'gguf')) {
     requireAble(model.capabilities.compress, model.path);
@@ -176,7 +185,7 @@ export async function measureSensitivity(
   const { samples, version, costsFolder } = context.environment;
   const journal = await sensitivityJournal.prepare(out, model.path);
   const { device, memoryBytes } = runOptions(request);
-  // The profile itself tells the user what is wrong with a device.
+  // // Errors about the device are reported by the profile itself.
   const where = { device: await resolveDevice(device, () => undefined), memoryBytes };
   const { workers = payingProcesses(model.model, sensitivityWork(request).amount, where) } =
     request;
@@ -194,7 +203,7 @@ export async function measureSensitivity(
             return timeVariants({ opened: model, settings, ...where, folder }, context);
           }
         : undefined,
-      calibration: textOf(request),
+      calibration: calibrationText(request),
       settings,
       ...runOptions(request),
       out,
@@ -214,7 +223,7 @@ const leastWork = 1e13;
 /** Each runs all of the text to fit to through the model. */
 const mostProcesses = 4;
 /** The least that each gets of the memory, times what the model needs to run. */
-const memoryOfEach = 2;
+const memoryPerProcess = 2;
 
 /**
  * Number of processes on this machine that save time in a sensitivity profile: decomposing and rounding matrices keep one core
@@ -230,7 +239,7 @@ export function payingProcesses(
   if (device !== 'cpu' || work < leastWork) {
     return 1;
   }
-  const each = memoryOfEach * leastMemory(model, device) + gramBytes(model);
+  const each = memoryPerProcess * leastMemory(model, device) + gramBytes(model);
   const byMemory = Math.floor(memoryBytes / each);
   return Math.max(1, Math.min(cores, mostProcesses, byMemory));
 }

@@ -7,12 +7,12 @@ import type { Presentation } from './presentation';
 import type { Rule } from './rules';
 import type { Work } from './work';
 
-/** What the program that runs an operation knows. */
+/** Facts about the program that runs an operation. */
 export interface Environment {
   /** Folder of the texts and the model that come with Espalier. */
   readonly samples: string;
   readonly version: string;
-  /** Where what work costs on this machine is kept. */
+  /** Folder in which the measured costs of this machine are stored. */
   readonly costsFolder: string;
   /** Folder of the bundles, which processes of a job are started from. */
   readonly bundles: string;
@@ -20,7 +20,7 @@ export interface Environment {
   readonly open: OpenModel;
 }
 
-/** What an operation gets besides its request. */
+/** Context of an operation besides its request. */
 export interface OperationContext<Event = never> extends JobContext<Event> {
   readonly environment: Environment;
 }
@@ -44,25 +44,31 @@ export interface Operation<
   readonly rules: readonly Rule[];
   /** The part of the result that scripts may rely on. */
   readonly result: v.GenericSchema;
-  /** What workspace trust it needs: none to read headers, else to run models or to write files. */
+  /** Required workspace trust: none to read headers, otherwise to run models or to write files. */
   readonly trust: 'inspect' | 'run' | 'write';
-  /** Where progress is saved, the latest first; absent where nothing is. The same request continues from there. */
+  /**
+   * Paths in which progress is saved, the latest first; absent if nothing is saved. The same
+   * request resumes from there.
+   */
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
   /** Types of documents that it writes next to its output. */
   readonly writesBeside?: readonly DocumentId[];
-  /** Where the result goes if the user names no `out`, for a person to look at. */
+  /** Default output path if the user gives no `out`. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
-  /** How much it has to do, for an estimate of its time; undefined where that cannot be told. */
+  /** Amount of work, to estimate the time; undefined if unknown. */
   readonly work?: (
     request: RequestOf<F>,
     environment: Pick<Environment, 'samples' | 'open'>,
   ) => Promise<Work | undefined>;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
-  /** Whether a result is what was asked for; the command line ends with 1 where it is not. */
+  /** True if a result meets the request; otherwise the command line exits with 1. */
   readonly passes?: (result: Result) => boolean;
-  /** How the editor presents jobs and their results; written after `run`, whose result it takes. */
+  /**
+   * Presentation of jobs and their results in the editor; declared after `run`, whose result type
+   * it uses.
+   */
   readonly presentation?: Presentation<RequestOf<F>, Result>;
-  /** What scripts get of a result; absent where that is the result itself. */
+  /** JSON output of a result; the result itself if absent. */
   readonly toJson?: (result: Result) => unknown;
 }
 

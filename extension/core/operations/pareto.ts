@@ -38,7 +38,7 @@ export type FrontPoint = Pick<
   'remove' | 'narrow' | 'compress' | 'types' | 'byImportance' | 'sumOfDistances'
 > & {
   readonly cost: number;
-  /** Of the whole model's. */
+  /** Fraction of the original model's cost. */
   readonly share: number;
   readonly plan?: string;
   /** On the request's task. */
@@ -49,11 +49,11 @@ export interface Front {
   readonly unit: BudgetUnit;
   readonly before: number;
   readonly metric: string;
-  /** In every unit, by itself. */
+  /** Reach in each unit separately. */
   readonly reach: readonly Reach[];
   /** From the dearest to the cheapest. */
   readonly points: readonly FrontPoint[];
-  /** What the original scores on the request's task. */
+  /** Score of the original on the request's task. */
   readonly score?: PlanScores['original'];
 }
 
@@ -117,14 +117,14 @@ export const pareto = defineOperation({
   run: async (request, context): Promise<Front> => {
     const { out, unit, task } = request;
     const table = await readTable(request.sensitivity, request.methods);
-    const made = await frontOfTable(table, request);
+    const made = await computeFrontFromTable(table, request);
     const { points, ...front } =
       task === undefined ? made : await scored(made, table, { ...request, task }, context);
     if (out === undefined) {
       return { ...front, points };
     }
     await mkdir(out, { recursive: true });
-    const percentages = percentagesOf(points.map(({ share }) => share));
+    const percentages = formatPercentages(points.map(({ share }) => share));
     const written: FrontPoint[] = [];
     for (const [i, point] of points.entries()) {
       const name = `${unit}-${percentages[i] ?? ''}${documentNames.plan.suffix}`;
@@ -155,18 +155,21 @@ export const pareto = defineOperation({
  * @throws UserError where a profile cannot be read, or no plan keeps the limits.
  */
 export async function frontOf(request: FrontRequest): Promise<Front> {
-  return frontOfTable(await readTable(request.sensitivity, request.methods), request);
+  return computeFrontFromTable(await readTable(request.sensitivity, request.methods), request);
 }
 
 export type FrontRequest = Omit<RequestOf<typeof fields>, 'out'>;
 
-async function frontOfTable(known: SensitivityProfile, request: FrontRequest): Promise<Front> {
+async function computeFrontFromTable(
+  known: SensitivityProfile,
+  request: FrontRequest,
+): Promise<Front> {
   const { profile, blocksOnly, points, unit } = request;
   const { outer, ...blocks } = asWide(known, request);
   const table = blocksOnly || outer === undefined ? blocks : { ...blocks, outer };
   const removable = profile === undefined ? [] : await readRemovable(profile, table);
   const { limits, context } = budgetOf(request);
-  // The first limit is what the model has: the front goes from there to the smallest.
+  // // The front extends from the model's own cost to the smallest limit.
   const whole = { limits: [{ unit, most: Number.POSITIVE_INFINITY }, ...limits], context };
   const { model, metric } = table;
   // Without any sublayer there is no model.
@@ -216,11 +219,11 @@ async function scored(
   return { ...front, points, score: original };
 }
 
-/** Most digits behind the point that names of plans take. */
+/** Maximum number of decimals in names of plans. */
 const mostDigits = 6;
 
 /** Shares in percent, with as many digits as it takes to tell them apart. */
-function percentagesOf(shares: readonly number[]): string[] {
+function formatPercentages(shares: readonly number[]): string[] {
   const at = (digits: number): string[] => shares.map((share) => (100 * share).toFixed(digits));
   let digits = 1;
   while (digits < mostDigits && new Set(at(digits)).size < shares.length) {

@@ -4,8 +4,8 @@ import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
 import { foreseeRefusals } from '../export/writable';
 import { readHeldOut } from '../evaluate/held-out';
-import { windowLengthOf } from '../evaluate/perplexity';
-import { perplexityOfRounds } from '../evaluate/perplexity-of-rounds';
+import { modelWindowLength } from '../evaluate/perplexity';
+import { perplexityByRounds } from '../evaluate/perplexity-of-rounds';
 import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
@@ -173,7 +173,7 @@ async function evaluation(
     return undefined;
   }
   if (heldOut !== undefined) {
-    await readHeldOut(heldOut, model, windowLengthOf(model));
+    await readHeldOut(heldOut, model, modelWindowLength(model));
   }
   const text = {
     file: heldOut ?? join(context.environment.samples, heldOutText),
@@ -182,7 +182,7 @@ async function evaluation(
   return async (searched) => {
     const secondsPerToken = searched.secondsPerToken * workers;
     const found = await attempt(
-      async () => perplexityOfRounds({ ...searched, secondsPerToken }, text, context),
+      async () => perplexityByRounds({ ...searched, secondsPerToken }, text, context),
       (why) => {
         if (why !== undefined) {
           context.inform(say`Perplexity was not measured: ${why}`);

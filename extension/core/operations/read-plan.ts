@@ -26,7 +26,7 @@ export const requiredPlanField = documentOrContent('plan', schema, {
 /** A plan that a request names or holds. */
 export interface NamedPlan {
   readonly plan: Plan;
-  /** The plan's own path, where it has one. */
+  /** Path of the plan, if it is in a file. */
   readonly file: string | undefined;
   /** The folder that files of the plan are relative to. */
   readonly folder: string;

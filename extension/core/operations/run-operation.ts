@@ -6,7 +6,7 @@ import { asRunError } from '../jobs/run-errors';
 import { resolveDevice } from '../runtime/devices';
 import { locksFolder } from '../jobs/user-cache';
 import type { DeviceChoice } from '../runtime/device';
-import { secondsOf } from '../runtime/speed/model-speed';
+import { estimateSeconds } from '../runtime/speed/model-speed';
 import { rememberedSeconds, rememberSeconds } from '../runtime/speed/work-rates';
 import type { RatedWork } from '../runtime/speed/work-rates';
 import type { AnyOperation, Environment, OperationContext } from './operation';
@@ -134,7 +134,7 @@ async function expectedSeconds(
       memoryBytes: options.memoryBytes,
     };
     const { model, runs } = await work.probe(where);
-    return await secondsOf(runs, model, { ...where, cancellation });
+    return await estimateSeconds(runs, model, { ...where, cancellation });
   } catch (error) {
     if (error instanceof CancelledError) {
       throw error;

@@ -16,7 +16,7 @@ import { openLayerPieces } from '../tensornet/sensitivity/share-layers';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** Who does the pieces of each kind. */
+/** Task runner of each kind of work item. */
 const kinds: Readonly<Record<string, OpenTaskRunner>> = {
   networks: openNetworkPieces,
   repair: openSlicePieces,

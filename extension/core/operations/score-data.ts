@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { DataIssues } from '../datadiet/neighbors/data-issues';
-import { layouts, mostUmap } from '../datadiet/neighbors/issue-kinds';
+import { layouts, maxUmap } from '../datadiet/neighbors/issue-kinds';
 import { cartographyFiles } from '../datadiet/scores/dynamics';
 import { classCounts } from '../datadiet/data-map';
 import { scoreKinds } from '../datadiet/scores/score-document';
@@ -19,7 +19,7 @@ import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './
 import { say } from '../message';
 import { several } from './outcomes';
 
-/** What scores are written as. */
+/** File formats of scores. */
 export const scoreFormatField = choice(scoreFormats, {
   description: 'Format of the scores',
   fallback: 'by the ending of --out',
@@ -33,13 +33,13 @@ export const runsField = integer({
   min: 1,
 });
 
-/** How a data set was scored. */
+/** Result of scoring a dataset. */
 export interface DataScoring {
   readonly examples: number;
   readonly runs: number;
   /** Mean of Spearman's correlation over pairs of runs; null for one run. */
   readonly interRunSpearman: number | null;
-  /** Of all runs together. */
+  /** Duration of all runs together. */
   readonly seconds: number;
   /** Labels that may be wrong. */
   readonly suspected: number;
@@ -52,17 +52,17 @@ export interface DataScoring {
     readonly class: string;
     readonly examples: number;
     readonly suspected: number;
-    /** What is predicted instead most often, and how often. */
+    /** Most frequent wrong prediction, and its frequency. */
     readonly predicted: string;
     readonly times: number;
   }[];
   readonly notes: readonly string[];
 }
 
-/** Classes that are told of. */
+/** Maximum number of classes listed. */
 const mostClasses = 20;
 
-function issuesOfClasses(document: ScoreDocument): DataScoring['labelIssues'] {
+function classIssues(document: ScoreDocument): DataScoring['labelIssues'] {
   const classes = classCounts(document);
   return classes
     .flatMap(({ name, examples, suspected = 0, confused }) =>
@@ -106,7 +106,7 @@ export const scoreData = defineOperation({
     embedding: choice([...layouts, 'none'], {
       description:
         'Map of the examples by features of the run with seed 0, with near-duplicates and outliers',
-      fallback: `umap up to ${mostUmap} examples, else pca`,
+      fallback: `umap up to ${maxUmap} examples, else pca`,
       placeholder: 'MAP',
     }),
     ...payingSharingFields,
@@ -162,7 +162,7 @@ export const scoreData = defineOperation({
       suspected: issues.affected('suspected').length,
       duplicates: issues.affected('duplicates').length,
       outliers: issues.affected('outliers').length,
-      labelIssues: issuesOfClasses(document),
+      labelIssues: classIssues(document),
       notes,
     };
   },

@@ -17,7 +17,7 @@ import {
   baselineNames,
   defaultSettings,
   granularities,
-  leastConfidence,
+  minConfidence,
   refineMethods,
   searchModes,
 } from '../prune/options';
@@ -34,7 +34,7 @@ const defaultRefineSets = 200;
 /** Leaves the granularity to what can be written. */
 export const openGranularity = 'auto';
 
-/** How a removal order is found. */
+/** Options of the search for a removal order. */
 export const searchFields = group('Search', {
   metric: choice(metricNames, {
     description: 'Distance between the outputs of two models',
@@ -59,7 +59,7 @@ export const searchFields = group('Search', {
   confidence: number({
     description: 'How sure adaptive must be that a candidate is worse to stop measuring it',
     default: defaultSettings.confidence,
-    min: leastConfidence,
+    min: minConfidence,
     max: 1,
     setting: 'search.confidence',
   }),
@@ -118,7 +118,7 @@ export const openSearchFields = leftOpen(searchFields);
 
 const fraction = { above: 0, max: 1, placeholder: 'R' } as const;
 
-/** How much is removed; the model decides what is possible. */
+/** Amount to remove; the model determines the possible units. */
 export const amountFields = group('Amount', {
   remove: integer({ description: 'Number of removals', min: 1 }),
   ratio: number({
@@ -145,10 +145,10 @@ export const searchRules = [
 
 type Amount = RequestOf<typeof amountFields>;
 
-/** What a request says of the search. */
+/** Search options of a request. */
 export type SearchRequest = RequestOf<typeof openSearchFields> & Amount;
 
-/** How much to remove, or undefined where a request does not say. */
+/** Amount to remove, or undefined if a request doesn't specify it. */
 export function budgetOf({ remove, ratio, parameters, all }: Amount): Budget | undefined {
   if (remove !== undefined) {
     return { kind: 'count', count: remove };
@@ -177,8 +177,8 @@ export function amountOf(budget: Budget): GivenOf<typeof amountFields> {
 }
 
 /**
- * The search that a request asks for, with defaults where it says nothing.
- * @param target what is written afterwards; any that can be, where it says nothing
+ * Search settings of a request, with defaults for missing fields.
+ * @param target format to be written afterwards; any possible format if undefined
  */
 export async function searchSettings(
   request: SearchRequest,
@@ -205,7 +205,7 @@ export async function searchSettings(
   };
 }
 
-/** Whether removals, by their ids, are as many as a budget asks for; one of all is met by any. */
+/** True if removals, by their ids, reach a budget; any removals reach a budget of all. */
 export function meetsBudget(
   summary: ModelSummary,
   { budget, granularity }: Pick<SearchSettings, 'budget' | 'granularity'>,
@@ -213,19 +213,19 @@ export function meetsBudget(
 ): boolean {
   const units = new RemovableUnits(summary);
   const ids = removed.flatMap((id) => unitsMeant(id, summary));
-  const gone = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
+  const removedUnits = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
   const { isMet } = checkBudget(budget, summary, granularity);
-  return budget.kind === 'all' || isMet(gone, removed.length);
+  return budget.kind === 'all' || isMet(removedUnits, removed.length);
 }
 
-/** What a search may remove. */
+/** Units that a search may remove. */
 export function candidatesOf(
   model: ModelSummary,
   { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
 ): readonly Candidate[] {
-  const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
+  const protectedIds = new Set(resolveIds(model, protect, { field: 'protect' }));
   return listCandidates(model, granularity).filter(
-    ({ members }) => !members.some((unit) => kept.has(unit)),
+    ({ members }) => !members.some((unit) => protectedIds.has(unit)),
   );
 }
 
@@ -249,7 +249,7 @@ export function requireCandidates(
   requireAtMost(budget.count, available, say`${summary.name} has ${available} to remove`);
 }
 
-/** @throws UserError where more is to be removed than there is. */
+/** @throws UserError if more is to be removed than available. */
 export function requireAtMost(count: number, available: number, what: Message): void {
   if (count > available) {
     throw new UserError(say`Cannot remove ${count}: ${what}.`, {

@@ -33,9 +33,9 @@ export const searchJournal = operationJournal('search');
 const beyondProbe = 1.5;
 
 /**
- * What a search runs: that of every sequence.
- * @param target what is written afterwards; any that can be, where it says nothing
- * @throws UserError where the search would refuse its budget.
+ * Work of a search on every sequence.
+ * @param target format to be written afterwards; any possible format if undefined
+ * @throws UserError if the search would refuse its budget.
  */
 export async function searchWork(
   request: RequestOf<CalibrationFields> & SearchRequest & SharingRequest,
@@ -46,7 +46,7 @@ export async function searchWork(
   const settings = await searchSettings(request, model, target);
   requireCandidates(model, settings);
   checkBudget(settings.budget, summary, settings.granularity);
-  const { sequences, length } = textOf(request, settings, model);
+  const { sequences, length } = calibrationText(request, settings, model);
   const tokens = sequences * length;
   const expected = expectedWork(settings, summary, tokens);
   const sum = (of: 'evaluations' | 'readouts') =>
@@ -82,8 +82,8 @@ export async function searchWork(
   };
 }
 
-/** What a search measures on. */
-function textOf(
+/** Calibration text of a search. */
+function calibrationText(
   request: RequestOf<CalibrationFields>,
   { metric }: SearchSettings,
   { summary }: OpenedModel,
@@ -125,7 +125,7 @@ export async function searchModel(
   return profileModel(
     {
       model,
-      calibration: textOf(request, settings, model),
+      calibration: calibrationText(request, settings, model),
       furtherCalibration: request.furtherCalibration,
       evaluate: request.evaluate,
       settings,

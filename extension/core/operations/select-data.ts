@@ -24,7 +24,7 @@ export const scoresField = document('scores', {
   required: true,
 });
 
-/** What was chosen; the indices are in the file. */
+/** Summary of the selection; the indices are in the file. */
 export type SelectedData = Omit<SelectionDocument, 'indices'> & { readonly out: string };
 
 export const selectData = defineOperation({

@@ -30,7 +30,7 @@ export const unbalancedField = flag({
 /** An example and its new class. */
 const newLabel = /^(\d+)=(.+)$/s;
 
-/** How examples are chosen by their scores, beside the share that is kept. */
+/** Fields that choose examples by their scores, besides the fraction to keep. */
 export const selectionFields = {
   policy: choice(policies, {
     description: 'Keep the highest scores, the highest after --offset, or any',
@@ -117,8 +117,8 @@ export function chooseByScores(
 }
 
 /**
- * Opens the data set of some scores, which then have its labels.
- * @throws UserError where it is not the one that was scored.
+ * Opens the dataset of some scores, with their labels.
+ * @throws UserError if it isn't the dataset that was scored.
  */
 export async function openLabelled(
   scored: ScoreDocument,

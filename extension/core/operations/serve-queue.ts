@@ -16,7 +16,7 @@ import { runFields, runOptions } from './shared-fields';
 import { openQueue, piecesOf, serverFields } from './sharing';
 import { counted, joined, say, verbatim } from '../message';
 
-/** What a worker has done. */
+/** Completed work of a worker. */
 interface Served {
   readonly done: number;
   readonly failed: number;
@@ -101,7 +101,7 @@ export const workForQueue = defineOperation({
   },
 });
 
-/** The models of some folders, by fingerprint; what cannot be opened is told. */
+/** Models of some folders, by fingerprint. Reports those that can't be opened. */
 async function modelsIn(
   folders: readonly string[],
   context: Pick<JobContext, 'inform'>,

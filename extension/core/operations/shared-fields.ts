@@ -10,7 +10,7 @@ import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { automatic, parseMemorySize } from '../runtime/memory-size';
-import { automaticMemory, roomOfProcess } from '../runtime/limits/process-memory';
+import { automaticMemory, availableProcessMemory } from '../runtime/limits/process-memory';
 import { answersCalibration, orDefaults, roundingCalibration } from '../data/calibration-defaults';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
@@ -53,13 +53,13 @@ export const runFields = group('Running', {
   }),
 });
 
-/** Where and with how much memory to run: no more than the system allows. */
+/** Device and memory limit of a run, at most what the system allows. */
 export function runOptions({ device, memory }: RequestOf<typeof runFields>): {
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 } {
   const bytes = memory === automatic ? automaticMemory() : parseMemorySize(memory);
-  return { device, memoryBytes: Math.min(bytes ?? 0, roomOfProcess()) };
+  return { device, memoryBytes: Math.min(bytes ?? 0, availableProcessMemory()) };
 }
 
 export type CalibrationFields = Readonly<
@@ -126,7 +126,7 @@ export function calibrationOf(
   maxPositions = Number.POSITIVE_INFINITY,
   metric?: MetricName,
 ): CalibrationRequest {
-  const usual = asksAnswers(metric) ? answersCalibration : defaults;
+  const defaultCalibration = asksAnswers(metric) ? answersCalibration : defaults;
   const { calibration: file, calibrationScores: scores, sequences, length } = request;
   const policy = request.calibrationPolicy ?? defaultTextPolicy;
   return orDefaults(
@@ -137,11 +137,11 @@ export function calibrationOf(
       ...(length === undefined ? {} : { length }),
       ...(asksAnswers(metric) ? { answers: true } : {}),
     },
-    { ...usual, length: Math.min(usual.length, maxPositions) },
+    { ...defaultCalibration, length: Math.min(defaultCalibration.length, maxPositions) },
   );
 }
 
-/** Where a changed model is written, and as what. */
+/** Output path and format of a changed model. */
 export const outputFields = group('Output', {
   out: path({ description: 'New folder to write', placeholder: 'DIR', required: true }),
   format: choice(outputFormatNames, {
@@ -160,7 +160,7 @@ export const outputFields = group('Output', {
   }),
 });
 
-/** What the tensors of a GGUF file are written as. */
+/** Quantization types of the tensors of a GGUF file. */
 export const typeFields = group('Output', {
   type: choice(typeMixNames, {
     description: "Types of the tensors of a GGUF file, a mix of llama.cpp's",
@@ -223,7 +223,7 @@ function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): v
   }
 }
 
-/** How the output fields read as options of a writer. */
+/** Writer options from the output fields. */
 export function outputOptions({
   out,
   format,

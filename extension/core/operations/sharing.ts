@@ -12,7 +12,7 @@ import type { Environment } from './operation';
 import { excludes, needs } from './rules';
 import { say } from '../message';
 
-/** Which server, for operations that need one. */
+/** Server, for operations that require one. */
 export const serverFields = {
   queue: text({
     description: 'Server of Redis or Valkey, as redis://HOST:PORT, or rediss:// with TLS',
@@ -43,7 +43,7 @@ export const sharingFields = group('Running', {
   allowOpen: serverFields.allowOpen,
 });
 
-/** As {@link sharingFields}, where the operation finds out how many processes pay. */
+/** Like {@link sharingFields}, for operations that determine how many processes save time. */
 export const payingSharingFields = {
   ...sharingFields,
   ...group('Running', {
@@ -53,14 +53,14 @@ export const payingSharingFields = {
 export const sharingNames = Object.keys(sharingFields);
 export const sharingRules = [excludes('queue', 'workers'), needs('allowOpen', 'queue')];
 
-/** What the fields say. */
+/** Values of the fields. */
 export interface SharingRequest {
   readonly workers?: number;
   readonly queue?: string;
   readonly allowOpen?: boolean;
 }
 
-/** Whom the work of a request is shared with; undefined where this process does all. */
+/** Engine that runs the work items, or undefined to run them in this process. */
 export function engineOf(
   { workers = 1, queue, allowOpen = false }: SharingRequest,
   environment: Pick<Environment, 'bundles' | 'version'>,

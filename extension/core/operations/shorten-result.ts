@@ -19,9 +19,9 @@ export function shortenResult(result: object): string {
 
 function withShortLists(value: unknown, length: number): unknown {
   if (Array.isArray(value)) {
-    const kept = value.slice(0, length).map((one) => withShortLists(one, length));
-    const missing = value.length - kept.length;
-    return missing === 0 ? kept : [...kept, `… ${missing} more`];
+    const shortened = value.slice(0, length).map((one) => withShortLists(one, length));
+    const missing = value.length - shortened.length;
+    return missing === 0 ? shortened : [...shortened, `… ${missing} more`];
   }
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

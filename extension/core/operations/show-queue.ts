@@ -3,7 +3,7 @@ import { Registry } from '../distribute/queue/registry';
 import { defineOperation } from './operation';
 import { openQueue, serverFields } from './sharing';
 
-/** Who works for a queue, and for what. */
+/** Workers of a queue, and their work. */
 export interface QueueState {
   readonly workers: readonly {
     readonly name: string;
@@ -18,7 +18,7 @@ export interface QueueState {
   }[];
   readonly jobs: readonly {
     readonly kind: string;
-    /** Fingerprint of the model, or of the data set. */
+    /** Fingerprint of the model or dataset. */
     readonly about: string;
     readonly done: number;
     readonly open: number;
@@ -51,10 +51,10 @@ export const showQueue = defineOperation({
         workers: workers.map(({ models, data, piece, done, seconds, name, device, version }) => ({
           ...{ name, device, version, models, data },
           ...{ isBusy: piece !== null, done },
-          rate: rateOf(done, seconds),
+          rate: workRate(done, seconds),
         })),
         jobs: jobs.map(({ kind, about, done, open, seconds }) => ({
-          ...{ kind, about, done, open, rate: rateOf(done, seconds) },
+          ...{ kind, about, done, open, rate: workRate(done, seconds) },
           secondsLeft: done === 0 ? null : (open * seconds) / done,
         })),
       };
@@ -64,5 +64,5 @@ export const showQueue = defineOperation({
   },
 });
 
-const rateOf = (done: number, seconds: number): number =>
+const workRate = (done: number, seconds: number): number =>
   seconds === 0 ? 0 : (60 * done) / seconds;

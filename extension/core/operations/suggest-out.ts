@@ -2,7 +2,7 @@ import { locateModel, locateOnnx } from '../checkpoints/model-folder';
 import { defaultDocumentPath } from '../document-names';
 import type { DocumentId } from '../document-names';
 
-/** Where a document goes if the user names no file: beside the model. */
+/** Default path of a document: next to the model. */
 export async function besideModel(id: DocumentId, model: string): Promise<string> {
   return defaultDocumentPath(id, (await locateOnnx(model)) ?? (await locateModel(model)).path);
 }

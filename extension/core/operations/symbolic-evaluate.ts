@@ -28,7 +28,7 @@ export interface BuiltGraph {
 export interface RejectedProgram {
   readonly rejected: Rejection['reason'];
   readonly message: string;
-  /** Of the first character at fault. */
+  /** Position of the first invalid character. */
   readonly position?: number | undefined;
 }
 

@@ -9,7 +9,9 @@ import type { CalibrationFields } from './shared-fields';
 import { runsOf } from './work';
 import type { Work } from './work';
 
-/** What a token stands for, roughly: 3.3 bytes of English where a vocabulary has 2 thousand, 4.5 where it has 49. */
+/**
+ * Approximate bytes per token: 3.3 bytes of English with a vocabulary of 2,000, 4.5 with 49,000.
+ */
 const bytesPerToken = 4;
 
 /** Tokens of a text by the size of its file; undefined where there is none: a missing one is for the run to say. */

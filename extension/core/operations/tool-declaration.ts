@@ -4,7 +4,7 @@ import type { JsonSchema } from './json-schema';
 import type { AnyOperation } from './operation';
 import { isReading, toolName } from './tool-names';
 
-/** What agents are told of a tool. */
+/** Declaration of a tool for agents. */
 export interface ToolDeclaration {
   readonly name: string;
   readonly title: string;

@@ -2,14 +2,16 @@ import type { AnyOperation } from './operation';
 import { operations } from './operations';
 import type { OperationId } from './operations';
 
-/** What is for people at a terminal, for studies, or goes on until it is stopped. */
+/** Operations for terminals and studies, and operations that run until they are stopped. */
 const unlisted = new Set<OperationId>([
   ...(['demo', 'try-family', 'symbolic enumerate', 'symbolic evaluate'] as const),
   ...(['convert-scores', 'study-groups', 'train', 'worker', 'queue'] as const),
   ...(['install-cuda', 'install-llama'] as const),
 ]);
 
-/** What agents of the editor are offered: the way from a model to a smaller one that was judged. */
+/**
+ * Operations offered to agents in the editor: everything from a model to a smaller, evaluated one.
+ */
 const inEditor = new Set<OperationId>([
   ...(['fit', 'inspect', 'compare', 'profile', 'plan', 'apply', 'evaluate', 'report'] as const),
   ...(['sensitivity', 'plan-compression', 'compress', 'repair'] as const),
@@ -24,7 +26,7 @@ export const listedOperations = among((id) => !unlisted.has(id));
 /** Operations that are language-model tools of the editor. */
 export const editorOperations = among((id) => inEditor.has(id));
 
-/** Of a tool, as agents call it: `profile_layers`. */
+/** Name of a tool, as agents call it: `profile_layers`. */
 export const toolName = ({ title }: AnyOperation): string =>
   title.toLowerCase().replaceAll(' ', '_');
 
@@ -32,5 +34,7 @@ export const toolName = ({ title }: AnyOperation): string =>
 export const editorToolName = (operation: AnyOperation): string =>
   `espalier_${toolName(operation)}`;
 
-/** Whether it writes nothing but its own progress and costs, and takes no time. */
+/**
+ * True for operations that write only their progress and measured costs, and finish immediately.
+ */
 export const isReading = ({ trust }: AnyOperation): boolean => trust === 'inspect';

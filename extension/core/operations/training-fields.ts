@@ -13,7 +13,7 @@ import type { Environment } from './operation';
 import { engineOf, piecesOf } from './sharing';
 import type { SharingRequest } from './sharing';
 
-/** Which model is trained on a data set. */
+/** Model that is trained on a dataset. */
 const proxyFields = group('Model', {
   model: path({
     description: `Model to train: ${proxyNames.join(', ')}, or an ONNX classifier`,
@@ -32,7 +32,7 @@ const proxyFields = group('Model', {
   }),
 });
 
-/** Which model is trained on a data set, and how. */
+/** Model that is trained on a dataset, and training options. */
 export const trainingFields = {
   ...proxyFields,
   ...group('Training', {
@@ -70,7 +70,7 @@ export const trainingFields = {
   }),
 };
 
-/** What decides how long a pass over a data set takes, which is part of it. */
+/** Factors that determine the duration of a pass over a dataset. */
 export function passKind({
   data,
   model,
@@ -112,7 +112,7 @@ export function trainingOf({
   };
 }
 
-/** Whom the trainings of a request are shared with. */
+/** Engine that shares the training runs of a request. */
 export function seedSharingOf(request: SharingRequest, environment: Environment): SeedSharing {
   const { version } = environment;
   const isChosen = request.workers !== undefined || request.queue !== undefined;

@@ -17,10 +17,10 @@ import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
 
-/** What an unknown model was tried as. */
+/** Architecture that an unknown model was tried as. */
 interface TriedFamily extends GuessCheck {
   readonly family: string;
-  /** The file that says so, beside config.json. */
+  /** The file that states it, next to config.json. */
   readonly path: string;
 }
 

@@ -1,10 +1,13 @@
-import { stampOfFile } from '../checkpoints/model-stamp';
+import { fileStamp } from '../checkpoints/model-stamp';
 import { CancelledError } from '../jobs/job';
 import type { OperationContext } from './operation';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** How often files are looked at: a job that reads two states of a model as one wastes at most as much. */
+/**
+ * Interval at which files are checked. A job that reads two versions of a model as one wastes at
+ * most this time.
+ */
 const lookMilliseconds = 1000;
 
 /**
@@ -19,7 +22,7 @@ export async function watchingModels<T>(
   let changed: string | undefined;
   const look = async (): Promise<void> => {
     for (const [file, stamp] of stamps) {
-      if ((await stampOfFile(file)) !== stamp) {
+      if ((await fileStamp(file)) !== stamp) {
         changed ??= file;
       }
     }
@@ -39,14 +42,14 @@ export async function watchingModels<T>(
         open: async (path) => {
           const opened = await environment.open(path);
           for (const file of opened.files) {
-            stamps.set(file, stamps.get(file) ?? (await stampOfFile(file)));
+            stamps.set(file, stamps.get(file) ?? (await fileStamp(file)));
           }
           return opened;
         },
       },
     });
   } catch (error) {
-    // What a job finds wrong with a file that has changed is of no interest.
+    // // Errors of a job about a file that has changed are irrelevant.
     await look();
     throw changed === undefined ||
       (error instanceof CancelledError && cancellation.isCancellationRequested)

@@ -29,7 +29,7 @@ export interface PlanApplication {
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
   readonly layout?: LayoutName;
-  /** What the tensors of a GGUF file are written as, besides what the plan says. */
+  /** Quantization types of the tensors of a GGUF file, in addition to those in the plan. */
   readonly types?: GgufTypes;
   /** Rounds matrices by error feedback, calibrated with this. */
   readonly feedback?: RoundingCalibration;
@@ -38,7 +38,7 @@ export interface PlanApplication {
   readonly memoryBytes: number;
   /** Calibration of the profile, on whose examples the result is checked where it holds such. */
   readonly examples?: string;
-  /** How what the plan compresses is compressed, where it leaves that open. */
+  /** Compression settings that the plan leaves open. */
   readonly compression?: CompressionSettings;
 }
 
@@ -80,7 +80,7 @@ async function carryOut(
   };
   const { device, compression, examples, feedback } = application;
   const choices = plan.compress ?? [];
-  const types = typesOf(plan, application);
+  const types = requestedTypes(plan, application);
   if (
     plan.byImportance === true &&
     types?.importance === undefined &&
@@ -110,16 +110,16 @@ async function carryOut(
  * The types that a request asks for, with those of single tensors that the plan has.
  * @throws UserError where there are none to weigh the rounding of, or the plan compresses layers.
  */
-function typesOf(
+function requestedTypes(
   { types = {}, compress = [] }: Plan,
   { types: asked, feedback }: Pick<PlanApplication, 'types' | 'feedback'>,
 ): GgufTypes | undefined {
   const tensors = Object.keys(types).length === 0 ? undefined : types;
   if (compress.length > 0 && (asked ?? tensors ?? feedback) !== undefined) {
-    const ofPlan = tensors === undefined ? undefined : 'types';
+    const plannedTypes = tensors === undefined ? undefined : 'types';
     throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
       field:
-        ofPlan ??
+        plannedTypes ??
         (asked?.mix !== undefined ? 'type' : asked === undefined ? 'rounding' : 'imatrix'),
       remedy: say`Apply the plan first, then convert the result to GGUF.`,
     });

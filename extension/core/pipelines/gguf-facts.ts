@@ -40,7 +40,10 @@ export async function ggufFacts(
   return { bytes, tensors };
 }
 
-/** Whether each linear layer of a model can get a type of its own in a GGUF file: not where experts share a tensor. */
+/**
+ * True if each linear layer of a model can have its own type in a GGUF file; false if experts share
+ * a tensor.
+ */
 export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
   try {
     const source = writeSource(opened);
@@ -77,12 +80,12 @@ function ownTensors(
   opened: OpenedModel,
   matrices: readonly (LinearLayer | EmbeddingOrHead)[],
 ): Map<string, readonly string[]> {
-  const placesOf = ggufPlacesOf(opened);
+  const findPlaces = ggufPlacesOf(opened);
   const owners = new Map<string, string>();
   const tensors = new Map<string, readonly string[]>();
   for (const matrix of matrices) {
     const { id, weight } = matrix;
-    const places = placesOf(matrix, 1);
+    const places = findPlaces(matrix, 1);
     if (places.length === 0) {
       refuse(opened, id, lacking);
     }

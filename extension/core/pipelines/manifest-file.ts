@@ -11,7 +11,7 @@ import type { PatchSpecs } from '../models/patch/symbolic-patch';
 import type { PruneResult } from './prune-result';
 import { parseJsonText } from '../parse-json';
 
-/** The document `espalier.json` beside a model that Espalier wrote: where it comes from and what is otherwise. */
+/** The document `espalier.json` next to a model that Espalier wrote: its source and its changes. */
 export interface Manifest {
   readonly format: 'espalier.manifest';
   readonly version: 1;
@@ -26,7 +26,9 @@ export interface Manifest {
   };
   /** Ids of sublayers and single experts in the source's numbering. */
   readonly removed: readonly string[];
-  /** How many channels or key/value heads are left of sublayers that lost some, by their ids in the source. */
+  /**
+   * Remaining channels or key/value heads of width-pruned sublayers, by their ids in the source.
+   */
   readonly narrowed?: Readonly<Record<string, number>>;
   /** Forms that matrices have taken, by the names of their weights in the source. */
   readonly compressed?: Readonly<Record<string, EncodingSpec>>;
@@ -34,7 +36,7 @@ export interface Manifest {
   readonly patches?: PatchSpecs;
   readonly result: {
     readonly format: OutputFormat;
-    /** How config.json says what is gone. */
+    /** Layout by which config.json represents the removed parts. */
     readonly layout?: string;
     readonly loadsWith: string;
     readonly parameters: number;
@@ -42,11 +44,13 @@ export interface Manifest {
     readonly sourceBlocks: readonly number[];
     /** Sublayer ids that the blocks lack, in the result's numbering. */
     readonly absent: readonly string[];
-    /** Source numbers of the experts of each mixture that lost some, by its id in the source. */
+    /**
+     * Source numbers of the remaining experts of each pruned MoE layer, by its id in the source.
+     */
     readonly sourceExperts?: Readonly<Record<string, readonly number[]>>;
-    /** Source id of the attention sublayer behind each key/value cache, in order. */
+    /** Source id of the attention sublayer of each key/value cache, in order. */
     readonly keyValueCaches: readonly string[];
-    /** What config.json says that may surprise. */
+    /** Note about surprising fields of config.json. */
     readonly note?: string;
   };
   /** Files of the folder, this one included, as relative paths with slashes. Only these are overwritten. */
@@ -110,8 +114,8 @@ export const manifestSchema = v.object({
 });
 
 /**
- * What Espalier wrote beside a model of where it comes from. Undefined for models of others, and for
- * a manifest that is damaged.
+ * Manifest that Espalier wrote next to a model. Undefined for other models and if the manifest is
+ * damaged.
  * @param model its folder or file
  */
 export async function readManifest(model: string): Promise<Manifest | undefined> {

@@ -49,7 +49,7 @@ export async function describeResult(
       ...(changes.remainingExperts.size === 0
         ? {}
         : { sourceExperts: Object.fromEntries(changes.remainingExperts) }),
-      keyValueCaches: changes.kept.flatMap((sublayer) =>
+      keyValueCaches: changes.remaining.flatMap((sublayer) =>
         hasCache(sublayer, format, source) && !changes.patches.has(sublayer.id)
           ? [sublayer.id]
           : [],

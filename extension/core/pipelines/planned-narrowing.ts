@@ -8,9 +8,9 @@ import type { OpenedModel } from '../models/opened-model';
 import type { Plan } from '../plans/plan';
 
 /**
- * Uses a model without the channels and groups that a plan takes out of its sublayers.
- * @param folder for the narrower tensors, removed at the end; a temporary one when undefined
- * @throws UserError for what cannot be narrowed so, or is removed as well.
+ * Uses a model without the channels and groups that a plan removes from its sublayers.
+ * @param folder for the pruned tensors, removed at the end; a temporary one when undefined
+ * @throws UserError for sublayers that can't be width-pruned this way or are removed as well.
  */
 export async function withNarrowed<T>(
   model: OpenedModel,

@@ -2,20 +2,20 @@ import type { Verification } from '../export/verification';
 import type { OutputFormat } from '../export/output-formats';
 import type { Message } from '../message';
 
-/** What writing a pruned model did, and how it was checked. */
+/** Result of writing a pruned model, and of its verification. */
 export interface PruneResult {
   /** Absolute path of the new folder. */
   readonly path: string;
   readonly format: OutputFormat;
-  /** How a Hugging Face folder says what is gone. */
+  /** Layout by which a Hugging Face folder represents the removed parts. */
   readonly layout?: string;
-  /** How other tools load it, as a sentence. */
+  /** Sentence about how other tools load it. */
   readonly loadsWith: Message;
-  /** Sublayer ids of the source model that are gone. */
+  /** Ids of the removed sublayers of the source model. */
   readonly removed: readonly string[];
-  /** Those in whose places patches stand; absent where there are none. */
+  /** Ids of the sublayers replaced with patches; absent if there are none. */
   readonly patched?: readonly string[];
-  /** How many channels or key/value heads are left of sublayers that lost some; absent where there are none. */
+  /** Remaining channels or key/value heads of width-pruned sublayers; absent if there are none. */
   readonly narrowed?: Readonly<Record<string, number>>;
   readonly parametersBefore: number;
   readonly parametersAfter: number;

@@ -19,7 +19,7 @@ import { formBytes, plannedForm } from '../tensornet/planned-encoding';
 import { expandCompressions } from '../tensornet/sensitivity/compressions-of';
 import { storageDtype } from '../tensornet/storage-dtype';
 import { UserError } from '../user-error';
-import { chooseForAll, layersOf } from './compression/layer-choices';
+import { chooseForAll, listLayers } from './compression/layer-choices';
 import { canTypeLayers, ggufFacts } from './gguf-facts';
 import { runtimeOutput } from './runtimes';
 import type { Runtime, RuntimeOutput } from './runtimes';
@@ -283,7 +283,7 @@ export async function targetBytes(
     return writer.bytes;
   }
   const matrices = new Map(
-    [...layersOf(opened.model), ...opened.model.embeddingAndHeadMatrices].map((one) => [
+    [...listLayers(opened.model), ...opened.model.embeddingAndHeadMatrices].map((one) => [
       one.id,
       one,
     ]),
@@ -323,8 +323,8 @@ export function encodingChoices(opened: OpenedModel, encoding: Encoding): Compre
   const { choices } = chooseForAll(opened.model, { method: encoding }, {});
   const places = densePlaces(opened);
   const all = chooseForAll(opened.model, { method: 'int8' }, { outer: places }).choices;
-  const outer = new Set(opened.model.embeddingAndHeadMatrices.map(({ id }) => id));
-  return [...choices, ...all.filter(({ tensor }) => outer.has(tensor))];
+  const embeddingAndHead = new Set(opened.model.embeddingAndHeadMatrices.map(({ id }) => id));
+  return [...choices, ...all.filter(({ tensor }) => embeddingAndHead.has(tensor))];
 }
 
 /** Bytes by which each matrix can exceed what a plan counts: alignment, names and shapes in headers, nodes of graphs. */
@@ -336,7 +336,7 @@ const overheads: Readonly<Record<Runtime, number>> = {
 
 /** Bytes that a plan may count below a limit, so that the written files are below it too. */
 export const plannedLimit = ({ model }: OpenedModel, runtime: Runtime, limit: number): number =>
-  limit - overheads[runtime] * (layersOf(model).length + model.embeddingAndHeadMatrices.length);
+  limit - overheads[runtime] * (listLayers(model).length + model.embeddingAndHeadMatrices.length);
 
 /** Methods that a mix chooses from. */
 export const mixMethods = (runtime: Runtime): string[] =>
@@ -353,9 +353,9 @@ export async function leastBytes(
   context: JobContext,
 ): Promise<number | undefined> {
   const { model } = opened;
-  const layers = layersOf(model);
-  const outer = model.embeddingAndHeadMatrices.filter(({ form }) => form === undefined);
-  const matrices = [...layers, ...outer.filter((one) => !isTiedHead(one))];
+  const layers = listLayers(model);
+  const embeddingAndHead = model.embeddingAndHeadMatrices.filter(({ form }) => form === undefined);
+  const matrices = [...layers, ...embeddingAndHead.filter((one) => !isTiedHead(one))];
   const requests = (mixMethods(runtime) as (Encoding | 'gguf')[]).map((method) => ({ method }));
   if (runtime !== 'llama.cpp') {
     if (!opened.capabilities.compress.able) {

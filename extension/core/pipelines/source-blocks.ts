@@ -3,7 +3,7 @@ import type { BlockNumbers } from '../models/units';
 import { readManifest } from './manifest-file';
 import type { Manifest } from './manifest-file';
 
-/** What a manifest says of the way from its source to the model. */
+/** One step of a model's derivation from its source, from a manifest. */
 interface Step {
   readonly removed: readonly string[];
   readonly sourceBlocks: readonly number[];
@@ -37,15 +37,15 @@ export async function blocksInSource(
   );
 }
 
-/** The same of two models, where one was made from the other. */
+/** Common block numbers of two models, if one was made from the other. */
 export async function commonBlocks(
   model: string,
   against: string,
   open: OpenModel,
 ): Promise<{ readonly model?: BlockNumbers; readonly against?: BlockNumbers }> {
   const [own, other] = await Promise.all([
-    fingerprintOf(model, open),
-    fingerprintOf(against, open),
+    readFingerprint(model, open),
+    readFingerprint(against, open),
   ]);
   const [inOther, inOwn] = await Promise.all([
     other === undefined ? undefined : blocksInSource(model, other),
@@ -58,7 +58,7 @@ export async function commonBlocks(
 }
 
 /** Undefined for a model that can only be inspected. */
-async function fingerprintOf(path: string, open: OpenModel): Promise<string | undefined> {
+async function readFingerprint(path: string, open: OpenModel): Promise<string | undefined> {
   try {
     return (await open(path)).summary.fingerprint;
   } catch {

@@ -35,7 +35,7 @@ import { verifyInLlama } from '../export/verify-in-llama';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 
-/** What is to be written where. */
+/** Model to write, and the output path. */
 export interface WriteRequest {
   /** The source. */
   readonly model: OpenedModel;
@@ -43,19 +43,19 @@ export interface WriteRequest {
   readonly removed: readonly string[];
   /** Forms that linear layers of what stays take, by id; as they are when absent. */
   readonly matrices?: ReadonlyMap<string, MatrixEncoding>;
-  /** What stands in the places of sublayers, by their ids; those count as removed. */
+  /** Patches by the ids of the sublayers that they replace; those count as removed. */
   readonly patches?: Patches;
   /** The new folder. */
   readonly out: string;
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
-  /** How the result says what is otherwise; see layouts. */
+  /** Layout that represents the changes; see layouts. */
   readonly layout?: LayoutName;
   /** Replace a model that stands at `out`. */
   readonly overwrite: boolean;
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
   readonly maxShardBytes?: number;
-  /** What the tensors of a GGUF file are written as; as stored when absent. */
+  /** Quantization types of the tensors of a GGUF file; as stored if absent. */
   readonly types?: GgufTypes;
   /** Calibration of error-feedback rounding; undefined if matrices are rounded without it. */
   readonly feedback?: RoundingCalibration;
@@ -136,7 +136,7 @@ async function writeChecked(
   if (target.layout !== 'zeroed' && changes.removed.length > 0) {
     warnOfNothingSaved(writer.parameters, changes, summary, context);
   }
-  const sideFiles = await sideFilesOf(source, writer);
+  const sideFiles = await listSideFiles(source, writer);
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
@@ -209,8 +209,8 @@ async function writeChecked(
   });
   await removeRounded(output.partial);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
-  const weightFiles = await sizesOf(output.partial, weights);
-  const otherFiles = await sizesOf(output.partial, others);
+  const weightFiles = await measureSizes(output.partial, weights);
+  const otherFiles = await measureSizes(output.partial, others);
   return {
     ...written,
     path: output.path,
@@ -218,13 +218,13 @@ async function writeChecked(
     ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
     ...(narrowed === undefined ? {} : { narrowed: narrowed.widths }),
     parametersBefore: before.parameters,
-    bytesBefore: totalBytes(await sizesOf('', source.files)),
+    bytesBefore: totalBytes(await measureSizes('', source.files)),
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],
   };
 }
 
-/** What is shared with sublayers that stay goes with none of them. */
+/** Warns about removed sublayers whose weights are all shared with remaining ones. */
 function warnOfNothingSaved(
   parameters: number,
   { removed }: Changes,
@@ -240,7 +240,7 @@ function warnOfNothingSaved(
   }
 }
 
-async function sideFilesOf(
+async function listSideFiles(
   source: WriteSource,
   { standsAlone = false, leavesOut = [] }: WeightWriter,
 ): Promise<SideFiles> {
@@ -277,7 +277,7 @@ async function writeText(folder: string, name: string, text: string): Promise<vo
   await writeFlushed(path, async (handle) => writeAll(handle, path, Buffer.from(text), 0));
 }
 
-async function sizesOf(
+async function measureSizes(
   folder: string,
   names: readonly string[],
 ): Promise<{ name: string; bytes: number }[]> {

@@ -30,7 +30,10 @@ export interface PlanProblem {
     | { readonly kind: 'message'; readonly message: Message };
 }
 
-/** Puts a message at a field such as `remove[2]` or `model.path`, as far as it stands in the text; else at the first line. */
+/**
+ * Positions of messages at fields such as `remove[2]` or `model.path`, as far as the text contains
+ * them; otherwise the first line.
+ */
 export function placesIn(
   text: string,
 ): (field: string | undefined, message: Message) => PlanProblem {
@@ -50,7 +53,9 @@ export function placesIn(
   };
 }
 
-/** What a plan's text says that its model contradicts. Syntax and types are the schema's business. */
+/**
+ * Contradictions between a plan's text and its model. Syntax and types are checked by the schema.
+ */
 export function planProblems(text: string, model: ModelSummary): readonly PlanProblem[] {
   const errors: ParseError[] = [];
   const root = parseTree(text, errors);
@@ -150,9 +155,11 @@ function nothingLeft(
   remove: readonly Item[],
   model: ModelSummary,
 ): readonly PlanProblem[] {
-  const gone = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
+  const removedUnits = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
   const { sublayers } = model;
-  return list !== undefined && sublayers.length > 0 && sublayers.every(({ id }) => gone.has(id))
+  return list !== undefined &&
+    sublayers.length > 0 &&
+    sublayers.every(({ id }) => removedUnits.has(id))
     ? [at(list, 'error', { kind: 'nothing-left' })]
     : [];
 }
@@ -171,23 +178,28 @@ function nothingFreed(remove: readonly Item[], model: ModelSummary): readonly Pl
 /** Groups that the router chooses from stay equal. */
 function unevenGroups(remove: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
   const units = new RemovableUnits(model);
-  const gone = remove.flatMap(({ id }) => unitsMeant(id, model));
-  const uneven = units.unevenGroups(new Set(gone.flatMap((id) => units.numberOf(id) ?? [])));
+  const removedUnits = remove.flatMap(({ id }) => unitsMeant(id, model));
+  const uneven = units.unevenGroups(
+    new Set(removedUnits.flatMap((id) => units.numberOf(id) ?? [])),
+  );
   const last = uneven && remove.findLast(({ id }) => expertIds(uneven).includes(id));
   return uneven === undefined || last === undefined
     ? []
     : [at(last.node, 'error', { kind: 'message', message: explainUnevenGroups(uneven) })];
 }
 
-/** The last expert of a mixture is the mixture, and some send each token to several whatever goes. */
+/**
+ * Removing the last expert would remove the MoE layer, and routers that select several experts need
+ * at least that many.
+ */
 function noExpertLeft(remove: readonly Item[], model: ModelSummary): readonly PlanProblem[] {
-  const gone = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
+  const removedUnits = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
   return model.sublayers.flatMap((sublayer) => {
     const ids = expertIds(sublayer);
     const last = remove.findLast(({ id }) => ids.includes(id));
-    const left = ids.filter((id) => !gone.has(id)).length;
+    const left = ids.filter((id) => !removedUnits.has(id)).length;
     const { id: mixture, experts: { least = 1 } = {} } = sublayer;
-    return last === undefined || gone.has(mixture) || left >= least
+    return last === undefined || removedUnits.has(mixture) || left >= least
       ? []
       : [
           at(

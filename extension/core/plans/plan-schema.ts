@@ -10,11 +10,11 @@ import type { Plan } from './plan';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** A patch has the id of what it stands for. */
+/** A patch has the id of the sublayer that it replaces. */
 export const kindsInIds = sublayerKinds.filter((kind) => kind !== 'patch');
 
-/** What editors make of a schema beside its rules, as VS Code reads it from JSON schemas. */
-const said = <const T>(description: string, more?: Readonly<Record<string, unknown>>) =>
+/** Descriptions that editors show for a schema, as VS Code reads them from JSON schemas. */
+const describe = <const T>(description: string, more?: Readonly<Record<string, unknown>>) =>
   v.metadata<T, Readonly<Record<string, unknown>>>({ description, ...more });
 
 const sublayerIdSchema = v.pipe(
@@ -23,7 +23,7 @@ const sublayerIdSchema = v.pipe(
     new RegExp(`^block\\.\\d+(\\.(${kindsInIds.join('|')}|expert\\.\\d+))?$`),
     (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
   ),
-  said(
+  describe(
     'A sublayer (such as block.3.attention, block.3.feedforward, block.3.expert), a single expert of a mixture (block.3.expert.5) or a whole block (block.3). All count from 0.',
     {
       patternErrorMessage:
@@ -41,28 +41,28 @@ const sublayerIdSchema = v.pipe(
 export const planSchema = v.pipe(
   v.strictObject({
     $schema: v.optional(v.string()),
-    format: v.pipe(v.literal('espalier.plan'), said('Marks the file as a plan.')),
-    version: v.pipe(v.literal(1), said('Version of the format.')),
+    format: v.pipe(v.literal('espalier.plan'), describe('Marks the file as a plan.')),
+    version: v.pipe(v.literal(1), describe('Version of the format.')),
     model: v.pipe(
       v.strictObject({
         path: v.pipe(
           v.string(),
-          said("The model folder, absolute or relative to this file's folder."),
+          describe("The model folder, absolute or relative to this file's folder."),
         ),
         fingerprint: v.optional(
           v.pipe(
             v.string(),
-            said(
+            describe(
               'Fingerprint of the model the plan was made for. A plan written by hand may leave it out.',
             ),
           ),
         ),
       }),
-      said('The model that the plan is for.'),
+      describe('The model that the plan is for.'),
     ),
     remove: v.pipe(
       v.array(sublayerIdSchema),
-      said('What is removed; may be empty where something is compressed.'),
+      describe('What is removed; may be empty where something is compressed.'),
     ),
     narrow: v.optional(
       v.pipe(
@@ -73,7 +73,7 @@ export const planSchema = v.pipe(
               v.string(),
               v.regex(numberRanges, 'Write numbers and ranges, such as 0-3,7'),
               v.check((text) => parseRanges(text) !== undefined, 'Write ranges in ascending order'),
-              said(
+              describe(
                 'Channels of a feed-forward, or key/value heads of an attention (their query heads go too), from 0: ranges such as 0-3,7.',
               ),
             ),
@@ -83,13 +83,13 @@ export const planSchema = v.pipe(
           (narrowed) => new Set(narrowed.map(({ sublayer }) => sublayer)).size === narrowed.length,
           'A sublayer is narrowed once at most',
         ),
-        said('What feed-forwards and attentions that stay lose, each at most once.'),
+        describe('What feed-forwards and attentions that stay lose, each at most once.'),
       ),
     ),
     compress: v.optional(
       v.pipe(
         v.array(compressionChoiceSchema),
-        said('How linear layers of what stays are compressed, each at most once.'),
+        describe('How linear layers of what stays are compressed, each at most once.'),
       ),
     ),
     patch: v.optional(
@@ -99,11 +99,13 @@ export const planSchema = v.pipe(
             sublayer: sublayerIdSchema,
             program: v.pipe(
               v.string(),
-              said('The program that builds the graph, such as (push (add (connect identity))).'),
+              describe(
+                'The program that builds the graph, such as (push (add (connect identity))).',
+              ),
             ),
             file: v.pipe(
               v.string(),
-              said(
+              describe(
                 "A safetensors file of the weights, as espalier patch --plan writes it, relative to this file's folder.",
               ),
             ),
@@ -113,13 +115,13 @@ export const planSchema = v.pipe(
           (patches) => new Set(patches.map(({ sublayer }) => sublayer)).size === patches.length,
           'A sublayer is patched once at most',
         ),
-        said('Graph modules that replace sublayers, each at most once; those are removed.'),
+        describe('Graph modules that replace sublayers, each at most once; those are removed.'),
       ),
     ),
     types: v.optional(
       v.pipe(
         v.record(v.string(), v.picklist(writableTypes)),
-        said(
+        describe(
           'Types of single tensors of a GGUF file, by their names in it, such as blk.0.ffn_down.weight; the others get those of --type.',
         ),
       ),
@@ -127,16 +129,21 @@ export const planSchema = v.pipe(
     byImportance: v.optional(
       v.pipe(
         v.literal(true),
-        said('Whether those types were measured with rounding by an importance matrix.'),
+        describe('Whether those types were measured with rounding by an importance matrix.'),
       ),
     ),
-    protect: v.optional(v.pipe(v.array(sublayerIdSchema), said('What a later search must keep.'))),
-    profile: v.optional(
-      v.pipe(v.string(), said("The layer profile it came from, relative to this file's folder.")),
+    protect: v.optional(
+      v.pipe(v.array(sublayerIdSchema), describe('What a later search must keep.')),
     ),
-    note: v.optional(v.pipe(v.string(), said('Anything worth remembering.'))),
+    profile: v.optional(
+      v.pipe(
+        v.string(),
+        describe("The layer profile it came from, relative to this file's folder."),
+      ),
+    ),
+    note: v.optional(v.pipe(v.string(), describe('Anything worth remembering.'))),
   }),
-  said('What Espalier changes in a model.', {
+  describe('What Espalier changes in a model.', {
     title: 'Plan',
     defaultSnippets: [
       {

@@ -4,7 +4,7 @@ import type { PlannedWidthPruning } from '../models/width-pruning/planned-width-
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 
-/** A symbolic patch: x + U·G(D·x) in the place of a sublayer. */
+/** A symbolic patch: x + U·G(D·x), which replaces a sublayer. */
 export interface PlannedPatch {
   readonly sublayer: string;
   /** The program that builds its graph, of primitives alone, such as `(push (add (connect identity)))`. */
@@ -26,15 +26,15 @@ export interface Plan {
   };
   /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
   readonly remove: readonly string[];
-  /** What sublayers that stay lose, each at most once. */
+  /** Width pruning of remaining sublayers, each at most once. */
   readonly narrow?: readonly PlannedWidthPruning[];
-  /** How linear layers of what stays are compressed, each at most once. */
+  /** Compression of remaining linear layers, each at most once. */
   readonly compress?: readonly CompressionChoice[];
-  /** What stands in the places of sublayers; those are removed, whether `remove` names them or not. */
+  /** Patches that replace sublayers; those are removed even if `remove` doesn't list them. */
   readonly patch?: readonly PlannedPatch[];
   /** Types of tensors of a GGUF file, by their names in it; they go before the mix that is asked for. */
   readonly types?: Readonly<Record<string, WritableType>>;
-  /** Whether those were measured with rounding by an importance matrix. */
+  /** True if those were measured with importance-matrix rounding. */
   readonly byImportance?: true;
   /** Ids a later search must keep. */
   readonly protect?: readonly string[];
@@ -45,7 +45,7 @@ export interface Plan {
 
 type PlannedField = 'remove' | 'narrow' | 'compress' | 'types' | 'byImportance';
 
-/** What a choice under a budget changes, in the words of a plan. */
+/** Changes that a budget choice makes, in the format of a plan. */
 export function plannedChanges({
   remove,
   narrow,
@@ -76,5 +76,5 @@ export function planFor(
 }
 
 /** Path of the model folder that a plan is for. */
-export const modelPathOfPlan = (plan: Plan, planPath: string): string =>
+export const plannedModelPath = (plan: Plan, planPath: string): string =>
   isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);

@@ -37,7 +37,7 @@ export type Budget =
   | { readonly kind: 'all' };
 
 /** Minimum of {@link SearchSettings.confidence}: any candidate that measures worse is dropped immediately. */
-export const leastConfidence = 0.5;
+export const minConfidence = 0.5;
 
 /** Methods that refine the result of a search. */
 export const refineMethods = ['swaps', 'evolve'] as const;

@@ -58,7 +58,7 @@ export interface ProfileJob {
 }
 
 /** Maximum speedup of an int8 copy over float32, used to estimate the float32 time after a search on a copy. */
-const mostSpeedup = 4;
+const maxSpeedup = 4;
 
 /** Result of a search and its speed. */
 export interface SearchedModel {
@@ -243,7 +243,7 @@ export async function profileModel(
     const evaluations = await job.evaluate?.({
       executor,
       removed: found.rounds.map(({ removed }) => removed),
-      secondsPerToken: (searchSeconds / tokensRun) * (copy === undefined ? 1 : mostSpeedup),
+      secondsPerToken: (searchSeconds / tokensRun) * (copy === undefined ? 1 : maxSpeedup),
     });
     const profile: LayerProfile = {
       format: 'espalier.layerprofile',

@@ -15,7 +15,7 @@ import { prefixTokens } from '../metrics/slices';
 import { counted, say } from '../message';
 
 /** Number of rows from which a baseline's distance is estimated in an adaptive search. */
-export const leastBaselineRows = 256;
+export const minBaselineRows = 256;
 
 /** Step name prefixes in the journal, followed by a number: searched rounds, and rounds of a given order. */
 export const roundStep = 'round';
@@ -96,7 +96,7 @@ export class SearchPlan {
       return this.rows;
     }
     let sum = 0;
-    const enough = this.rows.findIndex((rows) => (sum += rows) >= leastBaselineRows);
+    const enough = this.rows.findIndex((rows) => (sum += rows) >= minBaselineRows);
     return enough < 0 ? this.rows : this.rows.slice(0, enough + 1);
   }
 

@@ -7,7 +7,7 @@ import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
 import type { SearchListener } from './search-listener';
-import { leastBaselineRows } from './search-plan';
+import { minBaselineRows } from './search-plan';
 import type { SearchWork } from './search-work';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -192,7 +192,7 @@ export function expectedWork(
   const sets = expectedSets(settings, rounds, candidates.length);
   const refined = sets * refineShare;
   const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
-  const compared = baselines * (isAdaptive ? Math.min(1, leastBaselineRows / tokens) : 1);
+  const compared = baselines * (isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1);
   return {
     rounds,
     first:

@@ -1,9 +1,9 @@
 import { checkpoint } from '../jobs/job';
 import { stateBytesPerToken } from '../runtime/memory-shares';
-import { fittingIn } from '../runtime/states/batches';
+import { countFitting } from '../runtime/states/batches';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
-import { positionsOf } from '../runtime/windows';
+import { countPositions } from '../runtime/windows';
 import type { Candidate } from './candidates';
 import { createReadouts } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
@@ -88,10 +88,10 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const { states, shares, model } = this.setup.executor;
-    const tokens = sequences.map((sequence) => positionsOf(sequenceInput(this.setup, sequence)));
+    const tokens = sequences.map((sequence) => countPositions(sequenceInput(this.setup, sequence)));
     const bytes = Math.max(0, ...tokens) * stateBytesPerToken(model);
     // In main memory, all final states stay allocated.
-    const perPass = states.stay ? fittingIn(shares, activeShare, bytes) : sequences.length;
+    const perPass = states.stay ? countFitting(shares, activeShare, bytes) : sequences.length;
     for (let start = 0; start < sequences.length; start += perPass) {
       const exits = new Map(sequences.slice(start, start + perPass).map((one) => [one, end]));
       const found = await this.mainStates(exits, observer?.observe);
@@ -131,7 +131,7 @@ export class TrajectoryScorer implements Scorer {
     );
     const [state] = this.original.values();
     const bytes = state === undefined ? 1 : stateBytes(state);
-    const perPass = fittingIn(executor.shares, activeShare, bytes);
+    const perPass = countFitting(executor.shares, activeShare, bytes);
     // Slices are journaled as they end, except for streamed sessions, where each pass loads the model.
     for (const group of executor.keepsSessions ? wanted : [wanted.flat()]) {
       for (let start = 0; start < group.length; start += perPass) {

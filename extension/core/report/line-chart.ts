@@ -9,7 +9,7 @@ const height = 320;
 const margin = { top: 12, right: 32, bottom: 44, left: 64 };
 const pointRadius = 3;
 /** Maximum number of points drawn with markers. Longer series are lines only. */
-const mostPoints = 60;
+const maxPoints = 60;
 const wantedTicks = 6;
 
 interface Scale {
@@ -84,7 +84,7 @@ function drawSeries({ points }: Series, index: number, across: Scale, up: Scale)
       return `M${round(across(point.x))} ${bottom}V${top}`;
     });
   const marks =
-    points.length > mostPoints
+    points.length > maxPoints
       ? []
       : points.map(
           ({ x, y }) =>

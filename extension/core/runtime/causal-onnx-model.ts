@@ -7,7 +7,7 @@ import { parseCachePort } from '../models/onnx/stream/cache-ports';
 import type { CachePort } from '../models/onnx/stream/cache-ports';
 import { createSession, maySpin, openAsItStands } from './session';
 import type { SessionOptions } from './session';
-import { exampleTensor, floatsOf, int32Tensor, int64Tensor, tensorOf } from './tensors';
+import { exampleTensor, floatOutput, int32Tensor, int64Tensor, outputTensor } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
 export interface CausalStep {
@@ -17,7 +17,10 @@ export interface CausalStep {
   readonly positionIds: readonly (readonly number[])[];
 }
 
-/** What is kept of earlier positions by the input that takes it, such as [batch, numKeyValueHeads, past, headDim]. */
+/**
+ * Cached states of earlier positions by the name of the input that reads them, such as [batch,
+ * numKeyValueHeads, past, headDim].
+ */
 export type CausalCache = Readonly<Record<string, Tensor>>;
 
 /** Inputs of a step by their names in a graph. */
@@ -76,14 +79,14 @@ export class CausalOnnxModel {
   }
 
   /**
-   * A cache of the first of so many positions alone; undefined where it holds anything else, such as the state of a
-   * recurrence.
+   * A cache truncated to the first `length` of `of` positions; undefined if it contains anything
+   * else, such as the state of a recurrence.
    */
   public firstPositions(cache: CausalCache, of: number, length: number): CausalCache | undefined {
     const cut = this.ports.map(({ name, sizes }): [string, Tensor | undefined] => {
       const axis = sizes.indexOf('positions');
       const tensor = cache[name];
-      return [name, tensor?.dims[axis] === of ? firstOf(tensor, axis, length) : undefined];
+      return [name, tensor?.dims[axis] === of ? takeFirst(tensor, axis, length) : undefined];
     });
     return cut.every((one): one is [string, Tensor] => one[1] !== undefined)
       ? Object.fromEntries(cut)
@@ -111,10 +114,12 @@ export class CausalOnnxModel {
     const outputs = await this.session.run(
       Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.includes(name))),
     );
-    const next = this.ports.map(({ name, present }) => [name, tensorOf(outputs, present)] as const);
+    const next = this.ports.map(
+      ({ name, present }) => [name, outputTensor(outputs, present)] as const,
+    );
     return {
-      logits: floatsOf(outputs, 'logits'),
-      vocabularySize: tensorOf(outputs, 'logits').dims.at(-1) ?? 0,
+      logits: floatOutput(outputs, 'logits'),
+      vocabularySize: outputTensor(outputs, 'logits').dims.at(-1) ?? 0,
       cache: Object.fromEntries(next),
     };
   }
@@ -145,7 +150,7 @@ function cachePorts({ inputMetadata }: InferenceSession): CachePort[] {
   });
 }
 
-function firstOf(tensor: Tensor, axis: number, length: number): Tensor {
+function takeFirst(tensor: Tensor, axis: number, length: number): Tensor {
   const { data, dims, type } = tensor;
   if (!ArrayBuffer.isView(data)) {
     throw new Error(`a cache of ${type} cannot be cut`);
@@ -155,10 +160,11 @@ function firstOf(tensor: Tensor, axis: number, length: number): Tensor {
   const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
   const inner = product(dims.slice(axis + 1)) * width;
   const [whole, part] = [(dims[axis] ?? 0) * inner, length * inner];
-  const kept = new Uint8Array(product(dims.slice(0, axis)) * part);
-  for (let row = 0; row * part < kept.length; row++) {
-    kept.set(bytes.subarray(row * whole, row * whole + part), row * part);
+  const sliced = new Uint8Array(product(dims.slice(0, axis)) * part);
+  for (let row = 0; row * part < sliced.length; row++) {
+    sliced.set(bytes.subarray(row * whole, row * whole + part), row * part);
   }
-  const numbers = type === 'float16' ? new Uint16Array(kept.buffer) : new Float32Array(kept.buffer);
+  const numbers =
+    type === 'float16' ? new Uint16Array(sliced.buffer) : new Float32Array(sliced.buffer);
   return new Tensor(type, numbers, dims.with(axis, length));
 }

@@ -3,7 +3,7 @@ import process from 'node:process';
 import type { DeviceName } from './device';
 import type { DeviceTrial } from './device-trial';
 
-/** What the probe sends: the trial, or why there is none. */
+/** Message from the probe: the trial, or the reason why there is none. */
 export type ProbeMessage =
   | { readonly trial: DeviceTrial }
   | {
@@ -11,7 +11,7 @@ export type ProbeMessage =
       readonly failure: string;
     };
 
-/** How a device is probed. */
+/** Settings of a device probe. */
 export interface ProbeOptions {
   /** Path of the bundled worker/probe.ts. */
   readonly script: string;
@@ -22,8 +22,8 @@ export interface ProbeOptions {
 const outputTail = 4000;
 
 /**
- * Tries a device in a child of its own, since a faulty driver can crash or hang the process that
- * loads it. Always resolves; the child is gone afterwards.
+ * Tries a device in its own child process, because a faulty driver can crash or hang the process
+ * that loads it. Always resolves, after the child has ended.
  */
 export async function probeDevice(
   device: DeviceName,
@@ -62,6 +62,6 @@ export async function probeDevice(
 
 function crashed(how: string, output: string): string {
   const lines = output.split('\n').filter((line) => line.trim() !== '');
-  const told = lines.find((line) => line.includes('Error')) ?? lines.at(-1);
-  return `Trying it ended with ${how}${told === undefined ? '' : `: ${told.trim()}`}.`;
+  const errorLine = lines.find((line) => line.includes('Error')) ?? lines.at(-1);
+  return `Trying it ended with ${how}${errorLine === undefined ? '' : `: ${errorLine.trim()}`}.`;
 }

@@ -3,9 +3,9 @@ import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
 import type { DeviceName } from './device';
 import { DeviceStates, keepsOutputs } from './states/device-states';
-import { floatsIn, tensorOf } from './tensors';
+import { floatsIn, outputTensor } from './tensors';
 
-/** What a device made of the trial graph. Travels between processes as JSON. */
+/** Result of running the trial graph on a device. Sent between processes as JSON. */
 export interface DeviceTrial {
   /** float32 values that every device must agree on. */
   readonly output: readonly number[];
@@ -44,7 +44,7 @@ export async function runDeviceTrial(device: DeviceName): Promise<DeviceTrial> {
   try {
     const hidden = pseudoRandom(rows * width, 1);
     const feeds = { hidden: new Tensor('float32', hidden, [rows, width]) };
-    const given = tensorOf(await session.run(feeds), 'probabilities');
+    const given = outputTensor(await session.run(feeds), 'probabilities');
     const output = [...floatsIn(keepsOutputs(device) ? await sentBack(device, given) : given)];
     let milliseconds = Number.POSITIVE_INFINITY;
     const begun = performance.now();
@@ -82,14 +82,14 @@ function trialGraph(): GraphBuilder {
     const root = graph.op('Sqrt', [graph.op('Add', [mean, graph.scalar(1e-6)])]);
     x = graph.op('Div', [product, root]);
   }
-  const some = graph.op('Slice', [
+  const slice = graph.op('Slice', [
     graph.op('Softmax', [x], { axis: -1 }),
     graph.ints([0]),
     graph.ints([rows]),
     graph.ints([0]),
     graph.ints([rowStep]),
   ]);
-  graph.output('probabilities', some, DataType.FLOAT, [rows / rowStep, width]);
+  graph.output('probabilities', slice, DataType.FLOAT, [rows / rowStep, width]);
   return graph;
 }
 

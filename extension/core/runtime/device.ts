@@ -9,17 +9,17 @@ export function isDeviceName(name: string | undefined): name is DeviceName {
 /** `auto` takes the fastest device that works. */
 export type DeviceChoice = DeviceName | 'auto';
 
-/** What trying one device showed. */
+/** Result of trying one device. */
 export interface DeviceReport {
   readonly name: DeviceName;
-  /** Whether this build of ONNX Runtime contains the provider. */
+  /** True if this build of ONNX Runtime contains the provider. */
   readonly built: boolean;
-  /** Whether a small graph ran on it and gave the right numbers. */
+  /** True if a small graph ran on it with correct results. */
   readonly works: boolean;
   /** Why it does not work, or what it is (such as the CPU's name). */
   readonly detail: string;
-  /** Time of the trial, where it works. */
+  /** Duration of the trial, if the device works. */
   readonly milliseconds?: number;
-  /** Whether `auto` picks this one. */
+  /** True if `auto` selects this device. */
   readonly preferred: boolean;
 }

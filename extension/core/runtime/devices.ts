@@ -32,7 +32,10 @@ export class DeviceFinder {
     return reports.map((report) => ({ ...report, preferred: report === fastest }));
   }
 
-  /** The device to run on: the one asked for if it works, else the CPU, and `warn` is told why. */
+  /**
+   * Device to run on: the requested one if it works, otherwise the CPU, with the reason passed to
+   * `warn`.
+   */
   public async resolve(
     choice: DeviceChoice,
     warn: (message: Message) => void,
@@ -129,8 +132,8 @@ export async function retryDevice(name: DeviceName): Promise<DeviceReport> {
 }
 
 /**
- * The device to run on. `auto` is the fastest that works; one that was asked for and does not work
- * is replaced by the CPU, and `warn` is told why.
+ * Device to run on. `auto` selects the fastest that works. If a requested device doesn't work, the
+ * CPU is used and the reason is passed to `warn`.
  */
 export async function resolveDevice(
   choice: DeviceChoice,

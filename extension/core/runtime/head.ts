@@ -5,10 +5,13 @@ import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 import { outputsFor, readHeadRows } from './head-rows';
 import type { HeadRows } from './head-rows';
 import type { LayeredExecutor, Readout } from './layered-executor';
-import { floatTensor, shapedAs, tensorOf } from './tensors';
+import { floatTensor, shapedAs, outputTensor } from './tensors';
 import type { Tensor, Tensors } from './tensors';
 
-/** Ids whose logits stand for all, int64 [count], and what is added to their logits, float32 [count]. */
+/**
+ * Ids whose logits represent the vocabulary, int64 [count], and the offsets added to their logits,
+ * float32 [count].
+ */
 export interface HeadSample {
   readonly ids: Tensor;
   readonly logWeights: Tensor;
@@ -17,13 +20,13 @@ export interface HeadSample {
 }
 
 /**
- * Final norm and head as graphs of their own, so that only one session holds the head's weights whatever
- * is done with the logits.
+ * Final norm and LM head as separate graphs, so that a single session holds the head's weights for
+ * all uses of the logits.
  */
 export class Head {
   private static readonly known = new WeakMap<LayeredExecutor, Head>();
   private readonly zeros: Tensor;
-  /** Where logits are written in main memory; lent until the next call. */
+  /** Buffer for logits in main memory, lent until the next call. */
   private buffer = new Float32Array();
   /** Logits on the device; lent until the next call. */
   private lent: Tensor | undefined;
@@ -58,7 +61,7 @@ export class Head {
       },
       { [stream]: hidden },
     );
-    return tensorOf(outputs, 'normed');
+    return outputTensor(outputs, 'normed');
   }
 
   /**
@@ -75,8 +78,8 @@ export class Head {
         key: 'head',
         costs: { ...this.executor.model.epilogue, stays: true },
         build: (graph, emitter) => {
-          const logits = emitter.emitHead(graph, changeOf(graph, emitter));
-          // What makes the logits writes them where they are wanted.
+          const logits = emitter.emitHead(graph, logitsChange(graph, emitter));
+          // // The operator that computes the logits writes them directly into the output.
           graph.handOver('logits', logits, DataType.FLOAT, ['all', vocabularySize]);
         },
       },
@@ -105,7 +108,7 @@ export class Head {
         build: (graph, emitter) => {
           const outputs = outputsFor(graph, rows?.kind);
           const weights = graph.input('weights', DataType.FLOAT, ['count']);
-          const logits = emitter.emitHead(graph, changeOf(graph, emitter), outputs);
+          const logits = emitter.emitHead(graph, logitsChange(graph, emitter), outputs);
           const shape = ['all', 'count'];
           graph.handOver('logits', graph.op('Add', [logits, weights]), DataType.FLOAT, shape);
         },
@@ -119,7 +122,7 @@ export class Head {
     return readHeadRows(this.executor, ids);
   }
 
-  /** Logits [batch, rows, width] of a readout, where they are wanted next. */
+  /** Logits [batch, rows, width] of a readout, written directly to the next consumer's buffer. */
   private async lend(
     hidden: Tensor,
     width: number,
@@ -134,7 +137,7 @@ export class Head {
       if (this.lent !== undefined) {
         states.letGo(this.lent);
       }
-      this.lent = tensorOf(outputs, 'logits');
+      this.lent = outputTensor(outputs, 'logits');
       return shapedAs(this.lent, [batch, rows, width]);
     }
     const size = batch * rows * width;
@@ -150,7 +153,7 @@ export class Head {
 }
 
 /** Normed rows [batch · rows, hidden] of the streams given, less those of the reference. */
-function changeOf(graph: GraphBuilder, emitter: ModelEmitter): Value {
+function logitsChange(graph: GraphBuilder, emitter: ModelEmitter): Value {
   const { hiddenSize } = emitter;
   const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'rows', streamWidth(emitter)]);
   const other = graph.input('reference', DataType.FLOAT, [1, 'others', hiddenSize]);

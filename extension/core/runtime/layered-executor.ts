@@ -13,11 +13,11 @@ import type { MemoryShares } from './memory-shares';
 import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
-import { batchesOf } from './states/batches';
+import { splitIntoBatches } from './states/batches';
 import { DeviceStates, keepsOutputs } from './states/device-states';
 import { States } from './states/states';
-import { follow, maskFeed, missing, pick, tensorsOf, valuesAfter } from './step-values';
-import { emptyAsDeclared, exampleTensor, floatsIn, tensorOf } from './tensors';
+import { follow, maskFeed, missing, pick, collectTensors, valuesAfter } from './step-values';
+import { emptyAsDeclared, exampleTensor, floatsIn, outputTensor } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 import { say } from '../message';
 
@@ -132,11 +132,11 @@ export class LayeredExecutor {
             this.started(session, pick(part.inputs, given)),
           );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
-    const side = known ?? pick(sideNames, { ...given, ...tensorsOf(outputs, part.outputs) });
+    const side = known ?? pick(sideNames, { ...given, ...collectTensors(outputs, part.outputs) });
     if (joinsExamples && input instanceof Int32Array) {
       this.sides.set(input.length, side);
     }
-    return { values: valuesAfter(prologue, tensorsOf(outputs, part.outputs), {}, side), side };
+    return { values: valuesAfter(prologue, collectTensors(outputs, part.outputs), {}, side), side };
   }
 
   /** Takes several examples through sublayer `index`; see {@link StepOptions}. */
@@ -259,7 +259,7 @@ export class LayeredExecutor {
     const outputs = await this.outerPool.use(epilogue, async (session) =>
       session.run(pick(epilogue.inputs, { ...state.side, ...state.values })),
     );
-    return tensorOf(outputs, epilogue.outputs[0] ?? '');
+    return outputTensor(outputs, epilogue.outputs[0] ?? '');
   }
 
   /** Logits [sequence, vocabulary] of one final state of a language model. */
@@ -320,7 +320,7 @@ export class LayeredExecutor {
     }
     const results: HiddenState[] = [];
     const walk = async (session: InferenceSession): Promise<HiddenState[]> => {
-      for (const batch of batchesOf(states, this.device, this.shares, joinsExamples)) {
+      for (const batch of splitIntoBatches(states, this.device, this.shares, joinsExamples)) {
         const done = results.length;
         const experts = batch.map((_, i) => without[done + i] ?? []);
         const behind = await this.takeBatch(session, { ...step, part }, batch, experts, observe);
@@ -354,7 +354,7 @@ export class LayeredExecutor {
   ): Promise<HiddenState[]> {
     const { part, mask, next } = step;
     const [first] = batch;
-    const side = first === undefined ? {} : await this.states.sideOf(first);
+    const side = first === undefined ? {} : await this.states.sideValues(first);
     const feeds = mask === undefined ? {} : maskFeed(mask, without);
     const held: Tensor[] = [];
     try {
@@ -367,15 +367,15 @@ export class LayeredExecutor {
         }
       }
       const given = this.states.adopt(await this.started(session, feeds));
-      held.push(...Object.values(tensorsOf(given, part.outputs)));
+      held.push(...Object.values(collectTensors(given, part.outputs)));
       if (observe !== undefined && 'taps' in step) {
         await observe(
-          new Map([...step.taps].map(([id, name]) => [id, tensorOf(given, name)] as const)),
+          new Map([...step.taps].map(([id, name]) => [id, outputTensor(given, name)] as const)),
         );
       }
       const taken = new Set(Object.values(next));
       const wanted = part.outputs.filter((name) => taken.has(name));
-      return await this.states.behind(step, tensorsOf(given, wanted), batch);
+      return await this.states.behind(step, collectTensors(given, wanted), batch);
     } finally {
       this.states.letGo(...held);
     }

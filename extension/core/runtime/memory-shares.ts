@@ -2,7 +2,7 @@ import type { GraphPart, LayeredModel } from '../models/layered-model';
 import { streamWidth } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { roomOfProcess, roomUnderLimit } from './limits/process-memory';
+import { availableProcessMemory, roomUnderLimit } from './limits/process-memory';
 import { say } from '../message';
 
 /** Bytes of private memory, by what they are for. */
@@ -134,8 +134,8 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
         remedy:
           least > roomUnderLimit()
             ? say`The system limits this process's memory, as a container does: raise that limit.`
-            : least > roomOfProcess()
-              ? say`Only ${mebibytes(roomOfProcess())} are available: close other programs.`
+            : least > availableProcessMemory()
+              ? say`Only ${mebibytes(availableProcessMemory())} are available: close other programs.`
               : say`Set the memory to at least ${needed}.`,
       },
     );

@@ -7,8 +7,8 @@ import type { TokenTerm } from './token-sums';
 
 /**
  * Emits −log softmax(logits)[target] of every position: float32 [batch, sequence], in nats.
- * `logits` is [batch, sequence, vocabulary]; `targets` is int64 [batch or 1, sequence], where −1
- * stands for an unknown token and gives 0.
+ * `logits` is [batch, sequence, vocabulary]; `targets` is int64 [batch or 1, sequence], with −1 for
+ * an unknown token, whose value is 0.
  */
 export function emitNegativeLogLikelihood(
   graph: GraphBuilder,

@@ -3,7 +3,7 @@ import type { ModelInput } from '../models/model-input';
 import { emitWeight } from '../models/parts/weight';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
-import { floatsOf, isFiniteState } from './tensors';
+import { floatOutput, isFiniteState } from './tensors';
 import { say } from '../message';
 
 const damaged = say`The file is damaged or was saved by a training run that failed: download it again.`;
@@ -58,7 +58,7 @@ async function explainWeights(
     },
     {},
   );
-  const tensor = tensors.find((_, i) => !floatsOf(outputs, String(i)).every(Number.isFinite));
+  const tensor = tensors.find((_, i) => !floatOutput(outputs, String(i)).every(Number.isFinite));
   return (
     tensor &&
     new UserError(say`The weight holds NaN or infinity, so ${id} cannot be computed.`, {

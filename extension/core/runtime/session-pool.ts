@@ -5,18 +5,18 @@ import { createSession } from './session';
 import { weightArenas } from './weight-arenas';
 import type { SessionOptions } from './session';
 
-/** What a session is made from. */
+/** Parameters of a session. */
 export type SessionRecipe = Pick<
   GraphPart,
   'key' | 'bytes' | 'mappedBytes' | 'needsPrepacking' | 'build'
 > & {
-  /** Whether the session keeps what the arrays of a run took, for the next one. */
+  /** True if the session keeps the memory of a run for the next one. */
   readonly keepMemory?: boolean;
-  /** Whether outputs stay on the device. */
+  /** True if outputs stay on the device. */
   readonly stays?: boolean;
 };
 
-/** What a pool may keep. */
+/** Limits of a pool. */
 export interface PoolBudget {
   /** Bytes of private memory that sessions may take as they are. */
   readonly bytes: number;
@@ -30,8 +30,8 @@ export interface PoolBudget {
  */
 export class SessionPool {
   /** Promises, so that uses that overlap wait for one session instead of creating several. */
-  private kept = new Map<string, Promise<InferenceSession>>();
-  private keptBytes = 0;
+  private cachedSessions = new Map<string, Promise<InferenceSession>>();
+  private cachedBytes = 0;
   private repackedBytes = 0;
 
   public constructor(
@@ -43,12 +43,12 @@ export class SessionPool {
     recipe: SessionRecipe,
     run: (session: InferenceSession) => Promise<T>,
   ): Promise<T> {
-    const known = this.kept.get(recipe.key);
+    const known = this.cachedSessions.get(recipe.key);
     if (known !== undefined) {
       return run(await known);
     }
     const own = privateBytes(recipe, this.where.device);
-    if (this.keptBytes + own > this.budget.bytes) {
+    if (this.cachedBytes + own > this.budget.bytes) {
       return this.once(recipe, run);
     }
     return run(await this.keep(recipe, own));
@@ -59,30 +59,30 @@ export class SessionPool {
     const further = recipe.bytes - own;
     const prepack = this.repackedBytes + further <= this.budget.repackedBytes;
     const repacked = prepack ? further : 0;
-    this.keptBytes += own;
+    this.cachedBytes += own;
     this.repackedBytes += repacked;
-    const { kept } = this;
+    const { cachedSessions } = this;
     const created = createSession(recipe.build(), {
       ...this.where,
       prepack,
       keepMemory: recipe.keepMemory === true,
       stays: recipe.stays,
     });
-    kept.set(recipe.key, created);
+    cachedSessions.set(recipe.key, created);
     try {
       return await created;
     } catch (error) {
       // After dispose, another map counts.
-      if (this.kept === kept) {
-        kept.delete(recipe.key);
-        this.keptBytes -= own;
+      if (this.cachedSessions === cachedSessions) {
+        cachedSessions.delete(recipe.key);
+        this.cachedBytes -= own;
         this.repackedBytes -= repacked;
       }
       throw error;
     }
   }
 
-  /** Runs a session that is created for this use alone, whatever its key. */
+  /** Runs a session that is created only for this call, without using its key. */
   public async once<T>(
     recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking' | 'stays'>,
     run: (session: InferenceSession) => Promise<T>,
@@ -99,9 +99,9 @@ export class SessionPool {
 
   /** Releases all sessions, those that are still being created as well. */
   public async dispose(): Promise<void> {
-    const sessions = [...this.kept.values()];
-    this.kept = new Map();
-    this.keptBytes = 0;
+    const sessions = [...this.cachedSessions.values()];
+    this.cachedSessions = new Map();
+    this.cachedBytes = 0;
     this.repackedBytes = 0;
     weightArenas.clear();
     // A session that couldn't be created was reported to the user of it.

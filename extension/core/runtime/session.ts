@@ -14,7 +14,7 @@ import { weightTensor } from './tensors';
 import { weightArenas } from './weight-arenas';
 import { say } from '../message';
 
-/** How a session is to be made. */
+/** Options for creating a session. */
 export interface SessionOptions {
   readonly device: DeviceName;
   /**
@@ -94,8 +94,8 @@ export async function createSession(
       ...(options.asStored === true ? ['ConstantFolding'] : []),
     ];
     return InferenceSession.create(model, {
-      executionProviders: providersOf(options.device),
-      graphOptimizationLevel: levelOf(options),
+      executionProviders: executionProviders(options.device),
+      graphOptimizationLevel: optimizationLevel(options),
       logSeverityLevel: 3,
       ...(options.stays === true ? { preferredOutputLocation: 'gpu-buffer' } : {}),
       enableCpuMemArena: options.keepMemory === true,
@@ -226,11 +226,17 @@ function withInputs(
   return session;
 }
 
-/** The last level folds constants whatever is disabled: it would widen what is to stay as it is stored. */
-const levelOf = ({ asItStands, asStored }: SessionOptions): 'disabled' | 'extended' | 'all' =>
+/**
+ * The highest optimization level folds constants even if that optimizer is disabled, which would
+ * expand weights that must stay in their stored type.
+ */
+const optimizationLevel = ({
+  asItStands,
+  asStored,
+}: SessionOptions): 'disabled' | 'extended' | 'all' =>
   asItStands === true ? 'disabled' : asStored === true ? 'extended' : 'all';
 
-/** What `make` opens sessions for. Those it has opened are released if it fails, often as memory is short. */
+/** Runs `make`, which opens sessions, and releases them if it fails, often for lack of memory. */
 export async function withSessions<Made>(
   make: (create: typeof createSession) => Promise<Made>,
 ): Promise<Made> {
@@ -248,7 +254,7 @@ export async function withSessions<Made>(
 }
 
 /** A device, and the CPU for what it cannot run. */
-const providersOf = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
+const executionProviders = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
   device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }];
 
 /** Makes a session on a device, which is ended with this process where it does not answer. */
@@ -266,7 +272,10 @@ async function watchedOn(
   return session;
 }
 
-/** Whether threads may wait busily: not where clearly more wants to run than there are cores. */
+/**
+ * True if threads may spin. They shouldn't if clearly more threads want to run than there are
+ * cores.
+ */
 export function maySpin(): boolean {
   const [tasks = 0] = loadavg();
   return tasks <= 1.5 * availableParallelism();

@@ -31,11 +31,11 @@ export class State {
 
   /** Sets all numbers of a tensor. */
   public fill(name: string, value: number): void {
-    numbersOf(this.pair(name).current).fill(value);
+    floatData(this.pair(name).current).fill(value);
   }
 
-  /** Where a run writes the tensor. */
-  public spareOf(name: string): Tensor {
+  /** Buffer to which a run writes the tensor. */
+  public spareTensor(name: string): Tensor {
     return this.pair(name).spare;
   }
 
@@ -56,7 +56,7 @@ export class State {
   }
 }
 
-function numbersOf({ data }: Tensor): Float32Array {
+function floatData({ data }: Tensor): Float32Array {
   if (data instanceof Float32Array) {
     return data;
   }
@@ -64,8 +64,8 @@ function numbersOf({ data }: Tensor): Float32Array {
 }
 
 /**
- * Runs a graph that reads the state and writes it anew, `nextName` giving the output's name. The state
- * stays as it was until it is accepted.
+ * Runs a graph that reads the state and writes a new one; `nextName` returns the name of the
+ * output. The state remains unchanged until the new one is accepted.
  */
 export async function runStep(
   session: InferenceSession,
@@ -79,7 +79,7 @@ export async function runStep(
     name in feeds ? [] : [[name, state.of(name)] as const],
   );
   const fetches = {
-    ...Object.fromEntries(written.map((name) => [nextName(name), state.spareOf(name)])),
+    ...Object.fromEntries(written.map((name) => [nextName(name), state.spareTensor(name)])),
     ...Object.fromEntries(wanted.map((name) => [name, null])),
   };
   return session.run({ ...feeds, ...Object.fromEntries(read) }, fetches);

@@ -1,6 +1,6 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { ExpertMask, Step } from '../models/layered-model';
-import { floatTensor, tensorOf } from './tensors';
+import { floatTensor, outputTensor } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
 /** Leaves out the experts listed for each state. */
@@ -17,12 +17,12 @@ export function maskFeed(
   return { [input]: floatTensor(numbers, [without.length, count]) };
 }
 
-/** The state behind a step that computes nothing. */
+/** The state after a step that computes nothing. */
 export function follow(step: Step, { values, side }: HiddenState): HiddenState {
   return { values: valuesAfter(step, {}, values, side), side };
 }
 
-/** Values of the state behind a step. */
+/** Values of the state after a step. */
 export function valuesAfter(
   { next }: Step,
   outputs: Tensors,
@@ -37,17 +37,17 @@ export function valuesAfter(
   );
 }
 
-/** What a part is fed. */
+/** Inputs of a part. */
 export function pick(names: readonly string[], values: Tensors): Tensors {
   return Object.fromEntries(names.map((name) => [name, values[name] ?? missing(name)]));
 }
 
 /** Outputs by their names. */
-export function tensorsOf(
+export function collectTensors(
   outputs: InferenceSession.OnnxValueMapType,
   names: readonly string[],
 ): Tensors {
-  return Object.fromEntries(names.map((name) => [name, tensorOf(outputs, name)]));
+  return Object.fromEntries(names.map((name) => [name, outputTensor(outputs, name)]));
 }
 
 /** @throws Error: a part and what it is given do not fit. */

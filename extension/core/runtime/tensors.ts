@@ -10,9 +10,9 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 
 /** One example at a boundary between sublayers. */
 export interface HiddenState {
-  /** What the boundary needs, by name; batch 1. */
+  /** Values of the boundary by name; batch 1. */
   readonly values: Tensors;
-  /** What the prologue gave besides, the same object at every boundary. */
+  /** Other outputs of the prologue. Every boundary shares the same object. */
   readonly side: Tensors;
 }
 
@@ -41,7 +41,7 @@ export function stateBytes({ values }: HiddenState): number {
   return Object.values(values).reduce((sum, tensor) => sum + byteLength(tensor), 0);
 }
 
-/** Whether all floating-point numbers of a state are finite. */
+/** True if all floating-point values of a state are finite. */
 export function isFiniteState({ values }: HiddenState): boolean {
   return Object.values(values).every(
     (tensor) => !isFloat(tensor) || floatsIn(tensor).every(Number.isFinite),
@@ -92,8 +92,8 @@ export function emptyAsDeclared(
         ? inputMetadata.find((one) => one.name === name && one.isTensor)
         : undefined;
     const dims = tensor.dims.map((size, axis) => {
-      const told = declared?.isTensor === true ? declared.shape[axis] : undefined;
-      return typeof told === 'number' && told > 0 ? told : size;
+      const fixedSize = declared?.isTensor === true ? declared.shape[axis] : undefined;
+      return typeof fixedSize === 'number' && fixedSize > 0 ? fixedSize : size;
     });
     return declared === undefined || !dims.includes(0)
       ? [name, tensor]
@@ -118,7 +118,7 @@ export function divide(tensor: Tensor, count: number): Tensor[] {
 }
 
 /** Rows `start` to `end` of the float32 value `name` [1, rows, …], not copied. */
-export function rowsOf(values: Tensors, name: string, start: number, end: number): Tensor {
+export function sliceRows(values: Tensors, name: string, start: number, end: number): Tensor {
   const tensor = values[name];
   if (tensor === undefined) {
     throw new Error(`the state has no value named ${name}`);
@@ -155,7 +155,7 @@ export function shapedAs(tensor: Tensor, dims: readonly number[]): Tensor {
     : new Tensor('float32', floatsIn(tensor).subarray(0, size), dims);
 }
 
-/** Whether the numbers are in memory of a device, where only its sessions read them. */
+/** True if the values are in device memory, which only the sessions of the device can read. */
 export const isOnDevice = ({ location }: Tensor): boolean => location === 'gpu-buffer';
 
 /** The numbers of a float32 tensor as they are, and of a float16 tensor widened. */
@@ -171,12 +171,15 @@ export function floatsIn(tensor: Tensor): Float32Array {
 }
 
 /** The floating-point numbers of an output. */
-export function floatsOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float32Array {
-  return floatsIn(tensorOf(outputs, name));
+export function floatOutput(
+  outputs: InferenceSession.OnnxValueMapType,
+  name: string,
+): Float32Array {
+  return floatsIn(outputTensor(outputs, name));
 }
 
 /** The output called `name`. */
-export function tensorOf(outputs: InferenceSession.OnnxValueMapType, name: string): Tensor {
+export function outputTensor(outputs: InferenceSession.OnnxValueMapType, name: string): Tensor {
   const value = outputs[name];
   return value instanceof Tensor ? value : missingOutput(name);
 }
@@ -205,8 +208,11 @@ export function doubleTensor(numbers: Float64Array, shape: readonly number[]): T
 }
 
 /** The numbers of a float64 output. */
-export function doublesOf(outputs: InferenceSession.OnnxValueMapType, name: string): Float64Array {
-  const { data, type } = tensorOf(outputs, name);
+export function doubleOutput(
+  outputs: InferenceSession.OnnxValueMapType,
+  name: string,
+): Float64Array {
+  const { data, type } = outputTensor(outputs, name);
   if (data instanceof Float64Array) {
     return data;
   }

@@ -5,7 +5,7 @@ import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
 import { Head } from './head';
 import type { RowRange } from './states/states';
-import { asRows, floatsOf, int64Tensor, rowsBetween } from './tensors';
+import { asRows, floatOutput, int64Tensor, rowsBetween } from './tensors';
 import type { HiddenState, Tensor } from './tensors';
 import { say } from '../message';
 
@@ -33,11 +33,11 @@ export interface TokenLogits {
 }
 
 /**
- * Sums of terms over tokens, from a sequence's final hidden state. `targets` holds the id that comes
- * next behind each position, −1 where it does not count; it may end before the sequence does. Read
- * in slices of positions, as the logits of a long sequence can outgrow memory.
+ * Sums of terms over tokens, from a sequence's final hidden state. `targets` contains the id that
+ * follows each position, −1 to skip it; it may be shorter than the sequence. Computed in slices of
+ * positions, because the logits of a long sequence may not fit in memory.
  */
-export async function sumsOverTokens(
+export async function sumOverTokens(
   executor: LayeredExecutor,
   targets: Int32Array,
   state: HiddenState,
@@ -69,7 +69,7 @@ export function predictedRows(targets: Int32Array, perRun: number): RowRange[] {
   });
 }
 
-/** Logits behind a final hidden state: of a graph all at once, of other models as they are asked for. */
+/** Logits from a final hidden state: all at once for a graph, on request for other models. */
 export async function tokenLogits(
   executor: LayeredExecutor,
   targets: Int32Array,
@@ -122,7 +122,7 @@ async function outputLogits(
 
 /**
  * One term for each row of logits [1, rows, vocabulary].
- * @param targets id that comes next behind each row, −1 where it doesn't count (its value is then 0)
+ * @param targets id of the token after each row, −1 to skip it (its value is then 0)
  * @returns float32 [rows]
  */
 export async function termValues(
@@ -144,5 +144,5 @@ export async function termValues(
     },
     { logits, targets: int64Tensor(targets, [1, rows]) },
   );
-  return floatsOf(outputs, 'values');
+  return floatOutput(outputs, 'values');
 }

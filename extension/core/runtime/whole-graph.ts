@@ -2,7 +2,7 @@ import { readIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { openAsItStands } from './session';
-import { exampleTensor, floatsOf } from './tensors';
+import { exampleTensor, floatOutput } from './tensors';
 
 /**
  * The model's output from a graph in a file, run whole on the CPU. Weights are mapped from their
@@ -29,7 +29,7 @@ export async function runWholeGraph(
         return value === undefined ? [] : [[name, exampleTensor(value)] as const];
       }),
     );
-    return floatsOf(await session.run(feeds, [model.output.name]), model.output.name);
+    return floatOutput(await session.run(feeds, [model.output.name]), model.output.name);
   } finally {
     await session.release();
   }

@@ -10,7 +10,7 @@ import type { LayeredExecutor } from './layered-executor';
 import { stateBytesPerToken } from './memory-shares';
 import { explainNonFinite } from './non-finite';
 import type { HiddenState } from './tensors';
-import { sumsOverTokens } from './token-sums';
+import { sumOverTokens } from './token-sums';
 import type { TokenTerm } from './token-sums';
 import type { Message } from '../message';
 
@@ -22,21 +22,21 @@ const statesPerWindow = 4;
 /** Token ids to run, or a recording with its transcript, and what is predicted of them. */
 export interface TextWindow {
   readonly input: ModelInput;
-  /** The id behind each position, −1 where it does not count; may end before the input does. */
+  /** Id that follows each position, −1 to skip it; may be shorter than the input. */
   readonly targets: Int32Array;
 }
 
-/** How windows are read. */
+/** Options for reading windows. */
 export interface WindowReading<Found> {
   /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
-  /** What the user is told meanwhile. */
+  /** Stage shown to the user. */
   readonly stage: Message;
   /** Holds what was found in the first windows, and gets that of the others as soon as it is known. */
   readonly saved?: SavedPart<Found>;
 }
 
-/** What is summed over the tokens of each window. */
+/** Sums over the tokens of each window. */
 export interface WindowWork extends WindowReading<WindowSums> {
   readonly terms: readonly TokenTerm[];
 }
@@ -61,7 +61,7 @@ export function wholeWindow(model: LayeredModel, input: ModelInput): TextWindow 
 }
 
 /** Positions of an input, those of a spectrogram included. */
-export const positionsOf = (input: ModelInput): number =>
+export const countPositions = (input: ModelInput): number =>
   input instanceof Int32Array
     ? input.length
     : Math.max(0, ...Object.values(input).map(({ dims }) => dims.at(-1) ?? 0));
@@ -78,7 +78,7 @@ export async function windowSums(
   watcher: Watcher,
 ): Promise<WindowSums[]> {
   return readWindows(executor, windows, work, watcher, async ({ input, targets }, state) => {
-    const sums = await sumsOverTokens(executor, targets, state, terms);
+    const sums = await sumOverTokens(executor, targets, state, terms);
     if (!sums.every(Number.isFinite)) {
       throw await explainNonFinite(executor, input, work.removed ?? new Set());
     }
@@ -87,7 +87,8 @@ export async function windowSums(
 }
 
 /**
- * What is read of the final hidden state of each window, in the windows' order, some windows of one length at a time.
+ * Result for the final hidden state of each window, in the windows' order. Windows of the same
+ * length are processed together.
  */
 export async function readWindows<Found>(
   executor: LayeredExecutor,
@@ -129,7 +130,7 @@ export async function readWindows<Found>(
 
 /** Windows whose states fit in memory, and that stop soon. */
 export function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
-  const length = windows.reduce((most, { input }) => Math.max(most, positionsOf(input)), 1);
+  const length = windows.reduce((most, { input }) => Math.max(most, countPositions(input)), 1);
   const bytesPerWindow = length * stateBytesPerToken(executor.model) * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
   return Math.max(1, Math.floor(fitting));
@@ -144,7 +145,7 @@ export function batchEqual(windows: readonly TextWindow[], size: number): TextWi
       last === undefined ||
       last.length === size ||
       last[0] === undefined ||
-      positionsOf(last[0].input) !== positionsOf(window.input)
+      countPositions(last[0].input) !== countPositions(window.input)
     ) {
       batches.push([window]);
     } else {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { ggmlTypeNumber, writableTypeOf, writableTypes } from '../checkpoints/ggml-types';
+import { ggmlTypeNumber, findWritableType, writableTypes } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -160,13 +160,13 @@ export function isLevel(method: MethodName, level: number): boolean {
     case 'int4':
       return isBlockSize(level);
     case 'gguf':
-      return writableTypeOf(level) !== undefined;
+      return findWritableType(level) !== undefined;
   }
 }
 
 /** GGUF type of a level. */
 export function levelType(level: number): WritableType {
-  const type = writableTypeOf(level);
+  const type = findWritableType(level);
   if (type === undefined) {
     throw new RangeError(`${level} is the number of no type that can be written`);
   }

@@ -1,7 +1,7 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { GraphBase, Value } from '../onnx/graph-builder';
 import { createSession } from '../runtime/session';
-import { tensorOf } from '../runtime/tensors';
+import { outputTensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import type { ShapedValue } from './losses';
 import type { ForwardGraph, Mode, Parameter, TrainableModel } from './trainable-model';
@@ -78,7 +78,7 @@ export class GraphModel implements TrainableModel {
     try {
       const outputs = await session.run({});
       return Object.fromEntries(
-        weights.map(({ name }, i) => [name, tensorOf(outputs, `weight_${i}`)]),
+        weights.map(({ name }, i) => [name, outputTensor(outputs, `weight_${i}`)]),
       );
     } finally {
       await session.release();

@@ -3,7 +3,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import { createSession, maySpin, withSessions } from '../runtime/session';
 import type { SessionOptions } from '../runtime/session';
 import { runStep, State } from '../runtime/state-session';
-import { floatsIn, floatsOf, floatTensor, int32Scalar, tensorOf } from '../runtime/tensors';
+import { floatsIn, floatOutput, floatTensor, int32Scalar, outputTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { readCheckpoint, writeCheckpoint } from './checkpoint';
@@ -137,14 +137,14 @@ export class Trainer {
       first instanceof SegmentedPass
         ? await first.train(feeds, this.state)
         : await this.run(first, feeds, wanted);
-    const loss = firstElement(floatsOf(outputs, names.loss));
+    const loss = firstElement(floatOutput(outputs, names.loss));
     const own = clipNorm === undefined || this.update !== undefined ? undefined : outputs;
-    const norm = own === undefined ? undefined : firstElement(floatsOf(own, names.norm));
+    const norm = own === undefined ? undefined : firstElement(floatOutput(own, names.norm));
     this.requireFinite(loss, norm);
     if (!(first instanceof SegmentedPass)) {
       this.state.accept(first.state.map(({ name }) => name));
     }
-    const output = withOutput ? { output: tensorOf(outputs, names.output) } : {};
+    const output = withOutput ? { output: outputTensor(outputs, names.output) } : {};
     if (this.update === undefined) {
       this.step++;
       return { loss, ...(norm === undefined ? {} : { gradientNorm: norm }), ...output };
@@ -215,7 +215,7 @@ export class Trainer {
   private async applyUpdate(update: Program): Promise<number | undefined> {
     const wanted = this.options.clipNorm === undefined ? [] : [names.norm];
     const outputs = await this.run(update, this.scalars(), wanted);
-    const norm = wanted.length === 0 ? undefined : firstElement(floatsOf(outputs, names.norm));
+    const norm = wanted.length === 0 ? undefined : firstElement(floatOutput(outputs, names.norm));
     this.requireFinite(0, norm);
     this.state.accept(update.state.map(({ name }) => name));
     for (const { name } of this.first.state) {
@@ -241,7 +241,7 @@ export class Trainer {
     const feeds = session.inputNames.map(
       (name) => [name, inputs[name] ?? this.state.of(name)] as const,
     );
-    return tensorOf(await session.run(Object.fromEntries(feeds)), names[what]);
+    return outputTensor(await session.run(Object.fromEntries(feeds)), names[what]);
   }
 
   private async run({ session, state }: Program, given: Tensors, wanted: readonly string[]) {

@@ -16,7 +16,7 @@ export const viewIds = {
   jobs: 'espalier.jobs',
 } as const;
 
-/** What does the work behind all that is registered at activation. It is loaded when something is asked of it. */
+/** Implementation of everything registered at activation. It is loaded on first use. */
 export interface Host {
   readonly runCommand: (name: CommandName, argument: unknown, options: object) => Promise<unknown>;
   readonly views: Readonly<Record<keyof typeof viewIds, TreeDataProvider<unknown>>>;

@@ -7,7 +7,7 @@ import { viewIds } from './host';
 import type { LoadHost } from './host';
 import { registerCommands } from './register-commands';
 
-const keysOf = <T extends object>(of: T): (keyof T)[] => Object.keys(of) as (keyof T)[];
+const objectKeys = <T extends object>(of: T): (keyof T)[] => Object.keys(of) as (keyof T)[];
 
 /** Registers all that VS Code may ask for; each loads the host when it is asked. */
 export function registerAll(
@@ -16,8 +16,8 @@ export function registerAll(
 ): Disposable {
   return Disposable.from(
     registerCommands(load),
-    ...keysOf(viewIds).map((name) => registerView(name, load)),
-    ...keysOf(panelViewTypes).map((name) =>
+    ...objectKeys(viewIds).map((name) => registerView(name, load)),
+    ...objectKeys(panelViewTypes).map((name) =>
       window.registerWebviewPanelSerializer(panelViewTypes[name], {
         deserializeWebviewPanel: async (panel, saved) =>
           (await load()).panels[name].deserializeWebviewPanel(panel, saved),

@@ -1,7 +1,7 @@
 import type { ModelDescription } from '../../core/inspect/model-description';
 import type { Inspector } from '../sessions/explorer-session';
 
-const kept = 8;
+const maxDescriptions = 8;
 
 /** Descriptions of models that were opened lately in the tree view, until their files change. */
 export class Descriptions {
@@ -18,7 +18,7 @@ export class Descriptions {
     this.#known.delete(model);
     this.#known.set(model, description);
     const [oldest] = this.#known.keys();
-    if (this.#known.size > kept && oldest !== undefined) {
+    if (this.#known.size > maxDescriptions && oldest !== undefined) {
       this.#known.delete(oldest);
     }
     try {

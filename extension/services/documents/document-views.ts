@@ -1,7 +1,7 @@
 import { documentGlob, documentIds, documentNames, requestSuffix } from '../../core/document-names';
 import type { DocumentId } from '../../core/document-names';
 
-/** How the editor opens documents of a type. */
+/** Editor settings for documents of a type. */
 interface DocumentView {
   /** Id of the custom editor; the text editor opens them where there is none. */
   readonly viewType?: string;
@@ -32,7 +32,7 @@ export const documentViews: Readonly<Partial<Record<DocumentId, DocumentView>>> 
 /** Requests of the command line: the text editor completes their fields. */
 const requests = { suffix: requestSuffix, schema: './media/request.schema.json' };
 
-/** What package.json says of documents. */
+/** Contributions of documents in package.json. */
 export interface DocumentContributions {
   /** Of `activationEvents`: documents that something is done with as soon as they are there. */
   readonly activationEvents: readonly string[];

@@ -29,7 +29,10 @@ export const isScores = named('scores');
 export const isSensitivity = named('sensitivity');
 export const isPlan = named('plan');
 
-/** Where the model of a document is: where it was, or beside the document; undefined where it is at neither. */
+/**
+ * Path of a document's model: the recorded path, or one next to the document; undefined if neither
+ * exists.
+ */
 export async function findModel(
   { path, name }: Pick<ModelSummary, 'path' | 'name'>,
   document: string,
@@ -52,8 +55,8 @@ export class Documents {
   }
 
   /**
-   * @param text of an editor, in place of the file's
-   * @throws UserError where the file is missing or not such a document.
+   * @param text content of an editor, instead of the file's
+   * @throws UserError if the file is missing or not such a document.
    */
   public async read<Id extends DocumentId>(
     id: Id,
@@ -69,7 +72,7 @@ export class Documents {
     return this.#inspector.request('documentReport', { file });
   }
 
-  /** What is wrong with the text of a plan, by its places. */
+  /** Problems in the text of a plan, by position. */
   public async problemsOfPlan(file: string, text: string): Promise<readonly PlanProblem[]> {
     return this.#inspector.request('checkPlan', { file, text });
   }

@@ -3,7 +3,7 @@ import { fileExists, profilePathOf } from './documents';
 import type { Documents } from './documents';
 import type { OpenModels } from './open-models';
 
-/** The importance of sublayers, from the profile beside a model; undefined where there is none. */
+/** Importance of sublayers, from the profile next to a model; undefined if there is none. */
 export async function readImportance(
   model: string,
   models: Pick<OpenModels, 'summary'>,
@@ -25,7 +25,7 @@ export async function readImportance(
       stale: profiled.fingerprint !== fingerprint,
     };
   } catch {
-    // A damaged profile is told of where it is opened; the structure is there without it.
+    // // Errors in a profile are shown when it is opened. The structure doesn't need it.
     return undefined;
   }
 }

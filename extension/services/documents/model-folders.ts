@@ -8,12 +8,12 @@ import { Throttle } from '../throttle';
 const contextKey = 'espalier.modelFolders';
 const mostFiles = 5000;
 const weightFiles = '**/*.{safetensors,gguf,onnx}';
-/** Weights, and what tells that those beside it are results. */
+/** Weight files, and logs that mark adjacent weight files as results. */
 const scannedFiles = '**/*.{safetensors,gguf,onnx,gssnn.json}';
 
 /**
- * The models of the workspace: folders with config.json beside .safetensors files, and .gguf and .onnx
- * files. Kept up to date.
+ * The models of the workspace: folders with config.json next to .safetensors files, and .gguf and
+ * .onnx files. Kept up to date.
  */
 export class ModelFolders implements Disposable {
   readonly #changed = new EventEmitter<void>();
@@ -28,7 +28,7 @@ export class ModelFolders implements Disposable {
     const watchers = ['**/config.json', weightFiles].map((pattern) =>
       workspace.createFileSystemWatcher(pattern, false, true, false),
     );
-    // A folder that is moved or copied into place is told of by itself, its files are not.
+    // // Moving or copying a folder triggers an event for the folder but not for its files.
     const anything = workspace.createFileSystemWatcher('**/*', false, true, false);
     this.#disposable = Disposable.from(
       this.#changed,

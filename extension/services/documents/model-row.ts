@@ -6,7 +6,7 @@ export interface ModelRow {
   readonly resourceUri: Uri;
   /** Row of the explorer's table: `block.N`, `block.N.KIND`, `part:PART` or `tensor:NAME`. */
   readonly row: string;
-  /** What plans and tools call it. */
+  /** Name used in plans and tools. */
   readonly name: string;
 }
 

@@ -16,8 +16,8 @@ import type { InspectorRequests } from '../../protocol/worker';
 import type { WorkerClient } from '../worker/worker-client';
 
 /**
- * What models are and can do, by their headers. The inspector answers, which keeps models open and
- * waits for no job of the worker.
+ * Facts and capabilities of models, from their headers. Answered by the inspector, which keeps
+ * models open and doesn't wait for the worker's jobs.
  */
 export class OpenModels {
   readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
@@ -35,7 +35,7 @@ export class OpenModels {
     return (await this.inspect(path)).summary;
   }
 
-  /** @throws UserError with the reason and the way out, where the model cannot do something. */
+  /** @throws UserError with the reason and a remedy if the model lacks the capability. */
   public async require(path: string, name: CapabilityName): Promise<void> {
     const { summary, capabilities } = await this.inspect(path);
     const capability = capabilities[name];
@@ -45,8 +45,8 @@ export class OpenModels {
   }
 
   /**
-   * What a plan's narrowing leaves of the model.
-   * @throws UserError for what cannot be narrowed so, or is removed as well.
+   * The model that remains after a plan's width pruning.
+   * @throws UserError for sublayers that can't be width-pruned this way or are removed as well.
    */
   public async narrowed(
     path: string,
@@ -55,12 +55,15 @@ export class OpenModels {
     return this.#inspector.request('narrowed', { model: path, narrow, remove, patch });
   }
 
-  /** What the model can be written as with some changes, and why not. */
+  /**
+   * Formats in which the model can be written with some changes, and reasons for those in which it
+   * can't.
+   */
   public async outputs(path: string, changes: AskedChanges): Promise<readonly OutputAnswer[]> {
     return this.#inspector.request('outputs', { model: path, ...changes });
   }
 
-  /** Whether each linear layer can get a type of its own in a GGUF file. */
+  /** True if each linear layer can have its own type in a GGUF file. */
   public async canTypeLayers(path: string): Promise<boolean> {
     return this.#inspector.request('canTypeLayers', { model: path });
   }

@@ -26,7 +26,7 @@ export function planOf(session: ModelSession, planPath: string): Plan {
   );
 }
 
-/** What was planned under a budget as a plan that lies at `planPath`, if something was. */
+/** The session's budget plan as a plan to be saved at `planPath`, if there is one. */
 export function compressionPlanOf(
   { model, plan, table }: CompressionSession,
   planPath: string,

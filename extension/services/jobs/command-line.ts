@@ -31,7 +31,7 @@ export function toCommandLine(job: JobRecord): string {
     const field = fields[key];
     const flag = field?.positional === true ? [] : [flagOf(key, field)];
     if (typeof value !== 'boolean') {
-      return [...flag, wordOf(value)];
+      return [...flag, formatArgument(value)];
     }
     const isOn = value || field?.default === true;
     return isOn ? flag : flag.map((name) => name.replace('--', '--no-'));
@@ -43,7 +43,7 @@ const isEmpty = (value: unknown): boolean =>
   value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
 
 /** A value as it is typed; names that have a comma as JSON. */
-function wordOf(value: unknown): string {
+function formatArgument(value: unknown): string {
   const hasComma = Array.isArray(value) && value.some((one) => String(one).includes(','));
   return hasComma ? JSON.stringify(value) : String(value);
 }

@@ -26,9 +26,12 @@ export function afterRestart(job: StoredJob, now: number, translate: Translate):
   };
 }
 
-/** What Resume does not do again: what is on disk decides, and what was counted says how much that is. */
+/**
+ * Describes the saved work that Resume skips. Files on disk determine whether there is any, and the
+ * job's counter determines how much.
+ */
 export function savedOf(job: StoredJob, translate: Translate): string | undefined {
-  // What another job with the same output has saved is not that of one that never ran.
+  // // Work saved by another job with the same output doesn't belong to a job that never ran.
   if (job.started === undefined || !hasWork(asRecord(job))) {
     return undefined;
   }

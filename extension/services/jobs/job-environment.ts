@@ -8,7 +8,7 @@ export interface JobRunner {
   request(method: string, request: object, watch: RequestWatch): Promise<unknown>;
 }
 
-/** What the service needs from outside of itself. */
+/** Dependencies of the job service. */
 export interface JobEnvironment {
   readonly lanes: Readonly<Record<Lane, JobRunner>>;
   readonly store: Pick<JobStore, 'load' | 'save'>;

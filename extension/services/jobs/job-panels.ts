@@ -57,7 +57,7 @@ export function jobPanels(host: {
   };
 }
 
-/** Tells the job service which jobs a panel shows. */
+/** Informs the job service which jobs a panel shows. */
 export function watchPanels(jobs: JobService, panels: JobPanels): void {
   for (const operation of operations) {
     const { panel } = operationOf(operation);

@@ -27,7 +27,7 @@ const workerSchema = v.object({
   /** Pieces of the work, and the seconds that they took. */
   done: v.number(),
   seconds: v.number(),
-  /** Whether it has one in work. */
+  /** True while it runs a work item. */
   isBusy: v.boolean(),
 });
 export type JobWorker = Readonly<v.InferOutput<typeof workerSchema>>;
@@ -38,9 +38,9 @@ export const jobRecordSchema = v.object({
   operation: v.picklist(operations),
   /** `Profiling espalier-sample`. */
   title: v.string(),
-  /** Name of the model or data set, for people. */
+  /** Display name of the model or dataset. */
   name: v.string(),
-  /** Path of the model or data set. */
+  /** Path of the model or dataset. */
   model: v.string(),
   request: v.record(v.string(), v.unknown()),
   state: v.picklist(jobStates),
@@ -48,19 +48,21 @@ export const jobRecordSchema = v.object({
   started: v.optional(v.number()),
   ended: v.optional(v.number()),
   progress: v.optional(progressSchema),
-  /** Who shares the work, while it runs. */
+  /** Workers of a running job. */
   workers: v.optional(v.array(workerSchema)),
-  /** Seconds that it will take, while it waits: by earlier runs on this machine, where one tells. */
+  /**
+   * Expected duration of a waiting job in seconds, if an earlier run on this machine predicts it.
+   */
   expected: v.optional(v.number()),
   /** Candidates or layers that are measured, of how many. */
   counted: v.optional(v.object({ done: v.number(), total: v.number() })),
-  /** What Resume does not do again, as a sentence; absent where nothing is saved. */
+  /** Description of the saved work that Resume skips; absent if nothing is saved. */
   saved: v.optional(v.string()),
   /** Why it ended without a result. */
   message: v.optional(v.string()),
-  /** How the job was stopped by something else than itself or the user. */
+  /** External cause of the job's end, neither an error nor the user. */
   cause: v.optional(v.picklist(['crashed', 'closed'])),
-  /** What came of it, as a sentence. */
+  /** Sentence about the result. */
   result: v.optional(v.string()),
   /** Files and folders that it wrote. */
   outputs: v.array(v.string()),
@@ -76,7 +78,7 @@ export function storedRequest(request: object): StoredJob['request'] {
   return typeof queue === 'string' ? { ...given, queue: withoutPassword(queue) } : given;
 }
 
-/** What there is to know of a job of any operation. */
+/** Properties of a job of any operation. */
 export type JobSummary = Readonly<
   Omit<StoredJob, 'operation' | 'request' | 'workers' | 'outputs' | 'warnings' | 'log'>
 > & {
@@ -93,7 +95,7 @@ export type JobRecord<O extends Operation = Operation> = O extends Operation
 export const isOver = ({ state }: Pick<JobSummary, 'state'>): boolean =>
   state !== 'queued' && state !== 'running';
 
-/** Whether Resume does something that Run Again does not. */
+/** True if Resume differs from Run Again. */
 export const isResumable = ({ state, saved }: Pick<JobSummary, 'state' | 'saved'>): boolean =>
   saved !== undefined && (state === 'interrupted' || state === 'cancelled');
 

@@ -16,10 +16,10 @@ import { jobOperations, operationOf } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
 import { removeWork, workOf } from './saved-work';
 
-/** What a new job is about. */
+/** Description of a new job. */
 export interface NewJob<O extends Operation> {
   readonly operation: O;
-  /** Name of the model or data set, for people. */
+  /** Display name of the model or dataset. */
   readonly name: string;
   readonly request: RequestOf<O>;
   /** Cancels the job, whether it runs or waits. */
@@ -78,8 +78,8 @@ export class JobService {
 
   /** Jobs that can be resumed, those that ended last first. */
   public get resumable(): readonly JobRecord[] {
-    const endOf = ({ ended = 0 }: JobRecord): number => ended;
-    return this.jobs.filter(isResumable).sort((a, b) => endOf(b) - endOf(a));
+    const endTime = ({ ended = 0 }: JobRecord): number => ended;
+    return this.jobs.filter(isResumable).sort((a, b) => endTime(b) - endTime(a));
   }
 
   /** Jobs that run, at most one in each lane. */
@@ -92,10 +92,10 @@ export class JobService {
     return job && asRecord(job);
   }
 
-  /** How many jobs run before one that waits. */
+  /** Number of jobs that run before a waiting one. */
   public place({ id, operation }: { readonly id: string; readonly operation: Operation }): number {
     const { lane } = jobOperations[operation];
-    const ahead = this.#jobs.filter((job) => !isOver(job) && laneOf(job) === lane);
+    const ahead = this.#jobs.filter((job) => !isOver(job) && jobLane(job) === lane);
     return ahead.findIndex((job) => job.id === id);
   }
 
@@ -104,7 +104,7 @@ export class JobService {
     this.#followers.set(operation, [...known, follower as unknown as JobFollower<Operation>]);
   }
 
-  /** Whether a panel shows a job now. */
+  /** True if a panel currently shows a job. */
   public isShown(job: JobRecord): boolean {
     return this.#followersOf(job).some((one) => one.isShown?.(job) === true);
   }
@@ -153,7 +153,7 @@ export class JobService {
     if (job === undefined || !isResumable(job)) {
       return undefined;
     }
-    // It waits behind those that were asked for meanwhile.
+    // // It is queued after jobs requested in the meantime.
     this.#jobs = [...this.#jobs.filter((other) => other !== job), job];
     return this.#enqueue(job);
   }
@@ -203,7 +203,7 @@ export class JobService {
       this.#waiting.set(job.id, { resolve, reject });
     });
     this.#tell(job);
-    this.#startNext(laneOf(job));
+    this.#startNext(jobLane(job));
     void this.#expect(job);
     return ended;
   }
@@ -223,7 +223,7 @@ export class JobService {
   }
 
   #startNext(lane: Lane): void {
-    const next = this.#jobs.find((job) => job.state === 'queued' && laneOf(job) === lane);
+    const next = this.#jobs.find((job) => job.state === 'queued' && jobLane(job) === lane);
     if (next !== undefined && !this.#running.has(lane)) {
       void this.#run(next, lane);
     }
@@ -275,7 +275,7 @@ export class JobService {
     }
   }
 
-  /** What came of a job that has a result. Where that cannot be shown, the job is done all the same. */
+  /** Outcome of a job with a result. If the result can't be shown, the job is still done. */
   async #outcome(job: StoredJob, result: unknown): Promise<Outcome> {
     try {
       const record = asRecord(job);
@@ -336,7 +336,10 @@ export class JobService {
     waiting?.reject(error);
   }
 
-  /** What is wrong with a request is wrong the next time too; a crash is not the request's fault. */
+  /**
+   * State after an error. An invalid request would fail again, but a crash isn't the request's
+   * fault.
+   */
   #stateAfter(job: StoredJob, error: unknown): StoredJob['state'] {
     if (error instanceof RequestCancelled) {
       return 'cancelled';
@@ -388,4 +391,5 @@ export class JobService {
   }
 }
 
-const laneOf = ({ operation }: Pick<StoredJob, 'operation'>): Lane => jobOperations[operation].lane;
+const jobLane = ({ operation }: Pick<StoredJob, 'operation'>): Lane =>
+  jobOperations[operation].lane;

@@ -30,7 +30,9 @@ export class JobStore {
     this.#warn = warn;
   }
 
-  /** What was stored, the oldest first. A file that cannot be read is put aside; a job that cannot is left out. */
+  /**
+   * Stored jobs, the oldest first. An unreadable file is moved aside; an unreadable job is skipped.
+   */
   public load(): StoredJob[] {
     let text: string;
     try {
@@ -68,7 +70,7 @@ export class JobStore {
       try {
         await mkdir(dirname(this.#file), { recursive: true });
         const head = JSON.stringify({ format: 'espalier.jobs', version: 1 }).slice(0, -1);
-        await writeText(this.#file, `${head},"jobs":[${await textOf([...jobs])}]}\n`);
+        await writeText(this.#file, `${head},"jobs":[${await serializeJobs([...jobs])}]}\n`);
       } catch (error) {
         // Jobs go on without a memory.
         this.#warn((error as Error).message);
@@ -78,7 +80,7 @@ export class JobStore {
 }
 
 /** One after the other: a long history holds nothing up. */
-async function textOf(jobs: readonly StoredJob[]): Promise<string> {
+async function serializeJobs(jobs: readonly StoredJob[]): Promise<string> {
   const texts: string[] = [];
   for (const job of jobs) {
     texts.push(JSON.stringify(job));

@@ -5,7 +5,7 @@ import type { JobRecord, JobWorker } from './job-record';
 import type { JobService } from './job-service';
 import { counts } from '../counts';
 
-/** How a job is, in a few words: `12 % · about 4 min left`. */
+/** Short description of a job's state: `12 % · about 4 min left`. */
 export function describeState(job: JobRecord, service: Pick<JobService, 'place'>): string {
   switch (job.state) {
     case 'queued':

@@ -12,7 +12,7 @@ import type { StoredJob } from './job-record';
 import type { Operation } from './operations';
 import { operationOf } from './operations';
 
-/** What a job that runs changes, besides itself. */
+/** Effects of a running job on other parts of the host. */
 interface JobHooks {
   /** A line for its log. */
   readonly note: (text: string) => void;
@@ -43,25 +43,25 @@ export function watchJob(
       estimate.update(secondsLeft);
       job.progress = { ...progress, stage };
       if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
-      // What only prepares the job is counted in other things.
+      // // Preparation counts other units than the job itself.
       if (saved !== undefined && count === undefined && progress.moreFollows !== true) {
         job.counted = { done: progress.done, total: progress.total };
       }
       tell(false);
     },
     onWarning: (warning) => {
-      const told = describeError(warning);
-      log.warn(told);
-      if (!job.warnings.includes(told)) {
-        job.warnings.push(told);
-        note(told);
+      const line = describeError(warning);
+      log.warn(line);
+      if (!job.warnings.includes(line)) {
+        job.warnings.push(line);
+        note(line);
         tell(true);
       }
     },
     onInformation: (information) => {
-      const told = render(information, translate);
-      log.info(told);
-      note(told);
+      const line = render(information, translate);
+      log.info(line);
+      note(line);
     },
     onWorkers: (workers) => {
       job.workers = workers.map((one) => ({ ...one, name: render(one.name, translate) }));

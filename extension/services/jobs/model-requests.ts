@@ -104,18 +104,18 @@ export function driftRequest(
 ): RequestOf<'drift'> {
   const { path: model } = session.model;
   return original === undefined
-    ? settings.request(drift, { model, plan: planOfChoice(session, session.choice) })
+    ? settings.request(drift, { model, plan: choicePlan(session, session.choice) })
     : settings.request(drift, { model, against: original });
 }
 
-const planOfChoice = (
+const choicePlan = (
   { model: { path, fingerprint } }: ModelSession,
   { removed: remove, narrow, patches: patch }: Choice,
 ) => planFor({ path, fingerprint }, { remove, narrow, patch });
 
 const chosen = (session: ModelSession, choice: Choice) => ({
   model: session.model.path,
-  ...(isWhole(choice) ? {} : { plan: planOfChoice(session, choice) }),
+  ...(isWhole(choice) ? {} : { plan: choicePlan(session, choice) }),
 });
 
 const compared = (against: string | undefined) => (against === undefined ? {} : { against });

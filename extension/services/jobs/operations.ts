@@ -6,10 +6,10 @@ import { dataOperations } from '../../protocol/data';
 import { questions } from '../../core/operations/questions/questions';
 import type { WorkerRequests } from '../../protocol/worker';
 
-/** What jobs wait for: those of one lane run one after another. */
+/** Queue of a job. The jobs of a lane run one after another. */
 export type Lane = 'worker' | 'dataReader';
 
-/** What the job service knows of an operation. */
+/** Properties of an operation that the job service uses. */
 interface JobOperation<Request> extends Omit<
   Presentation<Request, unknown>,
   'document' | 'original'
@@ -17,14 +17,14 @@ interface JobOperation<Request> extends Omit<
   /** Names of fields of the request. */
   readonly document?: string;
   readonly original?: string;
-  /** What runs; `{0}` is the name of what it works on. */
+  /** Title of a running job; `{0}` is the name of the model or dataset. */
   readonly title: string;
   readonly lane: Lane;
-  /** Path of the model or data set that it works on. */
+  /** Path of the model or dataset. */
   readonly subject: (request: Request) => string;
   /** Files and folders that hold finished work until the result is written; absent where it does not resume. */
   readonly saves?: (request: Request) => readonly string[];
-  /** What it writes: a file or a folder. */
+  /** Output file or folder. */
   readonly output?: (request: Request) => string;
 }
 
@@ -36,19 +36,19 @@ function pathIn(request: object, key: string): string {
 }
 const out = (request: object): string => pathIn(request, 'out');
 
-/** Fields that name what an operation works on, where they are paths; the first that a request has. */
+/** Fields with the path of an operation's subject, in order of priority. */
 const subjects = ['data', 'model', 'scores', 'about', 'out'];
 
-const inDataReader = new Set<string>(dataOperations);
+const dataReaderOperations = new Set<string>(dataOperations);
 
-/** What follows from the declaration of an operation. */
+/** Properties derived from the declaration of an operation. */
 function fromDeclaration(operation: AnyOperation): JobOperation<object> {
   const { id, verb, fields, resume, presentation } = operation;
   const paths = subjects.filter((key) => fields[key]?.kind === 'path');
   return {
     ...presentation,
     title: `${verb} {0}`,
-    lane: inDataReader.has(id) ? 'dataReader' : 'worker',
+    lane: dataReaderOperations.has(id) ? 'dataReader' : 'worker',
     subject: (request) =>
       paths.map((key) => pathIn(request, key)).find((path) => path !== '') ?? '',
     ...(resume === undefined ? {} : { saves: (request) => [resume(request)].flat() }),
@@ -71,12 +71,12 @@ export const jobOperations = Object.fromEntries(
 
 export const operations = Object.keys(jobOperations) as Operation[];
 
-/** What only reads, and is no job. */
+/** Requests that only read and therefore aren't jobs. */
 const reading = new Set<string>(
   registry.filter(({ trust }) => trust === 'inspect').map(({ id }) => id),
 );
 
-/** Whether a request of the worker runs as a job. */
+/** True if a request to the worker runs as a job. */
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
@@ -86,7 +86,7 @@ const running = new Set<string>([
   ...questions.filter(({ trust }) => trust !== 'inspect').map(({ id }) => id),
 ]);
 
-/** Whether a request of a child process does more than read. */
+/** True if a request to a child process does more than read. */
 export const runsOrWrites = (method: string): boolean => isJob(method) || running.has(method);
 
 /** An operation where its own type of request is known only at run time, as for what was stored. */

@@ -7,7 +7,7 @@ import type { Operation } from './operations';
 /** A job whose request does not matter. */
 export type ShownJob<O extends Operation> = JobSummary & { readonly operation: O };
 
-/** Those of some operations that are about something, the latest first. */
+/** Jobs of some operations on the given subject, the latest first. */
 export function jobsAbout<O extends Operation>(
   all: readonly JobRecord[],
   operations: readonly O[],
@@ -19,8 +19,8 @@ export function jobsAbout<O extends Operation>(
 }
 
 /**
- * What a panel tells of its jobs: the one that runs, or waits, or ended last in this window without a result, or can
- * be resumed.
+ * Job that a panel shows: the one that is running or waiting, the last one that ended in this
+ * window without a result, or one that can be resumed.
  */
 export function panelJobOf<O extends Operation>(
   service: Pick<JobService, 'place' | 'opened'>,
@@ -36,18 +36,18 @@ export function panelJobOf<O extends Operation>(
   }
   const last = latest(jobs);
   const isNews = last !== undefined && last.state !== 'done' && (last.ended ?? 0) >= service.opened;
-  const told = isNews ? last : jobs.find(isResumable);
-  return told === undefined ? { kind: 'idle' } : stopped(told);
+  const shown = isNews ? last : jobs.find(isResumable);
+  return shown === undefined ? { kind: 'idle' } : stopped(shown);
 }
 
-/** What the worker has warned of in the job that ran last. */
+/** Warnings of the worker in the job that ran last. */
 export const warningsOf = (jobs: readonly JobSummary[]): readonly string[] =>
   latest(jobs)?.warnings ?? [];
 
 /** The job that was started last. */
 function latest<Job extends JobSummary>(jobs: readonly Job[]): Job | undefined {
-  const startOf = ({ started, created }: Job): number => started ?? created;
-  return [...jobs].sort((a, b) => startOf(b) - startOf(a))[0];
+  const startTime = ({ started, created }: Job): number => started ?? created;
+  return [...jobs].sort((a, b) => startTime(b) - startTime(a))[0];
 }
 
 function stopped<O extends Operation>(job: ShownJob<O>): PanelJob<O> {

@@ -20,7 +20,7 @@ export function workOf({ operation, request }: Job): readonly string[] {
   return operationOf(operation).saves?.(request) ?? [];
 }
 
-/** Whether finished work lies on disk. */
+/** True if there is finished work on disk. */
 export const hasWork = (job: Job): boolean => workOf(job).some(holdsWork);
 
 /** Removes finished work and what was in progress. What stands at the job's output stays. */
@@ -52,7 +52,7 @@ function isWork(file: string): boolean {
   return file.endsWith('.jsonl') ? hasEntry(file) : !file.endsWith('.json');
 }
 
-/** Whether a journal has a line behind its header. */
+/** True if a journal has a line after its header. */
 function hasEntry(journal: string): boolean {
   // A pipe in its place would be waited for. Windows has no such flag.
   const file = openSync(journal, constants.O_RDONLY | constants.O_NONBLOCK);

@@ -25,12 +25,12 @@ import type { WorkerClient } from '../worker/worker-client';
 import { verbatim } from '../../core/message';
 import type { Message } from '../../core/message';
 
-/** What a session asks of the data reader. */
+/** Client of the data reader. */
 export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
 
-/** What a session keeps outside of itself. */
+/** Dependencies of a session. */
 export interface DataMapEnvironment {
-  /** What was marked in earlier windows. */
+  /** Marks from earlier windows. */
   readonly marks: StoredMarks | undefined;
   save(marks: StoredMarks): void;
   readonly describeError: (error: unknown) => string;
@@ -38,7 +38,7 @@ export interface DataMapEnvironment {
   blocked(): Refusal | undefined;
 }
 
-/** What is kept before the user chooses: half of every class, the hardest. */
+/** Default selection: half of every class, the hardest. */
 const defaultSubset: ChosenSubset = {
   request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
   leaveOutMarked: true,
@@ -46,7 +46,7 @@ const defaultSubset: ChosenSubset = {
   similarity: similarities.usual,
 };
 
-/** Scores that are looked at: what is marked, and what is to be kept. */
+/** Scores shown in a panel: marked examples, and the selection to keep. */
 export class DataMapSession extends PanelSession<DataMapState> {
   protected readonly parts: Parts<DataMapState> = {
     scores: () => this.#source.scores,
@@ -61,7 +61,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
 
   readonly #reader: DataReader;
   readonly #environment: DataMapEnvironment;
-  /** Indices of one data set: another's are other examples. */
+  /** Indices of one dataset; they mean other examples in another. */
   #marks: { identity: string; indices: Set<number>; labels: Map<number, string> };
   #source: ScoredSource;
   #opening: Promise<void> | undefined;
@@ -90,7 +90,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#map;
   }
 
-  /** The data set; undefined until it has been opened. */
+  /** The dataset; undefined until it is open. */
   public get data(): MappedData | undefined {
     return this.#data;
   }
@@ -107,7 +107,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
       .sort((a, b) => a.index - b.index);
   }
 
-  /** What is kept; where labels are not known, classes cannot be balanced. */
+  /** The selection to keep. Classes can't be balanced if labels are unknown. */
   public get subset(): ChosenSubset {
     const { request, without, ...others } = this.#subset;
     const { classes = [], issues = {} } = this.#map?.overview ?? {};
@@ -127,7 +127,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#job;
   }
 
-  /** Reads the scores and their data set, again if they were read before. */
+  /** Reads the scores and their dataset, again if they were read before. */
   public async open(): Promise<void> {
     this.#opening = this.#read();
     await this.#opening;
@@ -138,7 +138,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     await this.#opening;
   }
 
-  /** Reads again with another data set. */
+  /** Reads again with another dataset. */
   public async chooseData(data: string): Promise<void> {
     this.#source = { ...this.#source, data };
     await this.open();
@@ -212,21 +212,21 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#reader.request('count', { ...this.#source, choice: this.choice });
   }
 
-  /** What the data reader says, in the words of the editor. */
+  /** The data reader's messages, described in the editor's language. */
   #told<Part extends { readonly problem?: Message; readonly warnings: readonly Message[] }>(
     part: Part,
   ): Part {
     const { problem, warnings } = part;
-    const inWords = (message: Message): Message =>
+    const toVerbatim = (message: Message): Message =>
       verbatim(this.#environment.describeError(message));
     return {
       ...part,
-      ...(problem === undefined ? {} : { problem: inWords(problem) }),
-      warnings: warnings.map(inWords),
+      ...(problem === undefined ? {} : { problem: toVerbatim(problem) }),
+      warnings: warnings.map(toVerbatim),
     };
   }
 
-  /** The scores are shown before their data set is open, which takes longer. */
+  /** Shows the scores before their dataset is open, which takes longer. */
   async #read(): Promise<void> {
     const source = this.#source;
     const isReplaced = (): boolean => source !== this.#source;

@@ -1,16 +1,18 @@
 import type { Memento } from 'vscode';
 import type { NewLabel } from '../../core/datadiet/subsets/selection-document';
 
-/** Marked and relabeled examples, and the data set that they are of. */
+/** Marked and relabeled examples, and their dataset. */
 export interface StoredMarks {
-  /** Fingerprint of the data set, or what else tells it from another. */
+  /** Fingerprint of the dataset, or another identifier. */
   readonly identity: string;
   readonly indices: readonly number[];
   /** New labels of examples. */
   readonly relabeled?: readonly NewLabel[];
 }
 
-/** Marked examples of scores, which the workspace remembers: nothing is written beside the data. */
+/**
+ * Marked examples of scores, saved in the workspace's state. Nothing is written next to the data.
+ */
 export class DataMarks {
   readonly #memento: Memento;
 
@@ -20,15 +22,15 @@ export class DataMarks {
 
   /** @param scores path of the file of scores */
   public get(scores: string): StoredMarks | undefined {
-    return this.#memento.get<StoredMarks>(keyOf(scores));
+    return this.#memento.get<StoredMarks>(storageKey(scores));
   }
 
   public async set(scores: string, marks: StoredMarks): Promise<void> {
-    await this.#memento.update(keyOf(scores), isEmpty(marks) ? undefined : marks);
+    await this.#memento.update(storageKey(scores), isEmpty(marks) ? undefined : marks);
   }
 }
 
 const isEmpty = ({ indices, relabeled = [] }: StoredMarks): boolean =>
   indices.length === 0 && relabeled.length === 0;
 
-const keyOf = (scores: string): string => `marks:${scores}`;
+const storageKey = (scores: string): string => `marks:${scores}`;

@@ -15,7 +15,7 @@ import type { Parts } from './panel-session';
 import type { WorkerClient } from '../worker/worker-client';
 import { RequestCancelled } from '../worker/worker-errors';
 
-/** What an explorer session asks of the inspector. */
+/** Client of the inspector. */
 export type Inspector = Pick<WorkerClient<InspectorRequests>, 'request'>;
 
 /** One model that is looked at: its description and all that was asked about it. */
@@ -84,7 +84,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** Reads a tensor's numbers, once. */
   public async measure(name: string): Promise<void> {
-    const tensor = this.#model && tensorOf(this.#model, name);
+    const tensor = this.#model && findTensor(this.#model, name);
     const known = this.#statistics.get(name);
     if (tensor === undefined || (known !== undefined && known.kind !== 'failed')) {
       return;
@@ -148,7 +148,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     }
   }
 
-  /** The importance of sublayers, from a profile beside the model. */
+  /** Importance of sublayers, from a profile next to the model. */
   public async importance(): Promise<Importance | undefined> {
     return this.#model === undefined ? undefined : this.#importanceOf(this.#model.path);
   }
@@ -201,7 +201,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     }
   }
 
-  /** What the model was compared with, and how far. */
+  /** The model compared with, and whether weights were compared. */
   public get compared(): { readonly against: string; readonly weights: boolean } | undefined {
     if (this.#comparison?.kind !== 'known') {
       return undefined;
@@ -252,7 +252,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   }
 }
 
-function tensorOf({ blocks, parts }: ModelDescription, name: string): StoredTensor | undefined {
+function findTensor({ blocks, parts }: ModelDescription, name: string): StoredTensor | undefined {
   for (const { sublayers } of [...blocks, { sublayers: parts }]) {
     for (const { tensors } of sublayers) {
       const found = tensors.find((tensor) => tensor.name === name);

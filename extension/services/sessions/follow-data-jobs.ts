@@ -16,7 +16,7 @@ export function followDataJobs(jobs: JobService, dataMaps: DataMaps): void {
   });
   for (const operation of dataOperations) {
     jobs.follow(operation, {
-      // A process that did not stop by itself was ended, and could not clean up.
+      // // A process that was killed couldn't remove its temporary files.
       stopped: async ({ request }) => removeStale(request.out).catch(() => undefined),
     });
   }

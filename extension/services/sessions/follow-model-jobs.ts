@@ -1,6 +1,6 @@
 import type { Drift } from '../../core/evaluate/drift';
 import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
-import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { Plan } from '../../core/plans/plan';
 import { bundledText } from '../../core/prune/layer-profile';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
@@ -44,7 +44,7 @@ export function followModelJobs(
   jobs.follow('patch', {
     done: async ({ plan, sublayer }, { request }) => {
       if (plan !== undefined) {
-        const patches = patchesOfPlan(await documents.read('plan', plan), plan);
+        const patches = resolvePatches(await documents.read('plan', plan), plan);
         for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
           for (const session of sessions.of(request.model)) {
             session.addPatch(patch);
@@ -67,7 +67,7 @@ export function followModelJobs(
     done: (result, { model, request }) => {
       const shown = request.against === undefined ? result : inOwnIds(result);
       for (const session of sessions.of(model)) {
-        session.addDrift(choiceOf(request.plan), shown);
+        session.addDrift(plannedChoice(request.plan), shown);
       }
       drifts.set(model, shown);
       changed.fire(model);
@@ -108,23 +108,23 @@ async function addEvaluation(
   const own = known.length === 0 ? [await sessions.open(model)] : known;
   if (result.against !== undefined && against !== undefined) {
     for (const session of sessions.of(against)) {
-      session.addEvaluation(wholeModel, evaluationOf(result.against, wholeModel, text));
+      session.addEvaluation(wholeModel, jobEvaluation(result.against, wholeModel, text));
     }
   }
-  const choice = choiceOf(plan);
+  const choice = plannedChoice(plan);
   for (const session of own) {
-    session.addEvaluation(choice, evaluationOf(result, choice, text));
+    session.addEvaluation(choice, jobEvaluation(result, choice, text));
     const { profilePath, model: measured, evaluations } = session;
     await documents.keepEvaluations(profilePath, measured.fingerprint, evaluations);
   }
 }
 
-function choiceOf(plan: string | Plan | undefined): Choice {
+function plannedChoice(plan: string | Plan | undefined): Choice {
   const { remove = [], narrow = [], patch = [] } = typeof plan === 'object' ? plan : {};
   return { removed: remove, narrow, patches: patch };
 }
 
-const evaluationOf = (
+const jobEvaluation = (
   { perplexity, tokens, tokensPerSecond }: Evaluation,
   { removed }: Choice,
   text = bundledText,

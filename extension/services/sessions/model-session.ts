@@ -1,4 +1,4 @@
-import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
 import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
@@ -268,7 +268,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const narrowed = narrow.length === 0 ? undefined : await this.host.narrowed(plan);
     this.#narrow = narrow;
     this.#narrowed = narrowed;
-    this.#patches = patchesOfPlan(plan, path);
+    this.#patches = resolvePatches(plan, path);
     const patched = this.#patches.map(({ sublayer }) => sublayer);
     const remove = [...new Set([...plan.remove, ...patched])];
     this.#choose(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));

@@ -1,9 +1,9 @@
 import { Signal } from './signal';
 
-/** How each field of a state is computed. */
+/** Function that computes each field of a state. */
 export type Parts<State> = { readonly [K in keyof State]-?: () => State[K] };
 
-/** What a webview shows. A field is computed only where it is asked for. */
+/** State shown in a webview. A field is computed only on request. */
 export abstract class PanelSession<State extends object> {
   /** Fields of the state that have changed. */
   public readonly changed = new Signal<readonly (keyof State)[]>();

@@ -1,6 +1,6 @@
 import { elementCount } from '../../core/checkpoints/lazy-tensor';
 import type { Patches } from '../../core/export/changes';
-import { graphOfPatch } from '../../core/pipelines/patching/planned-patches';
+import { parsePatchGraph } from '../../core/pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { SymbolicGraph } from '../../core/models/patch/symbolic-graph';
@@ -17,9 +17,9 @@ export function shownPatches(
 ): Readonly<Record<string, ShownPatch>> {
   return {
     ...Object.fromEntries(
-      Object.entries(model.patches ?? {}).map(([id, spec]) => [id, ofModel(spec)]),
+      Object.entries(model.patches ?? {}).map(([id, spec]) => [id, shownModelPatch(spec)]),
     ),
-    ...Object.fromEntries(planned.map((patch) => [patch.sublayer, ofPlan(patch, model)])),
+    ...Object.fromEntries(planned.map((patch) => [patch.sublayer, shownPlanPatch(patch, model)])),
   };
 }
 
@@ -27,14 +27,14 @@ export function shownPatches(
 export function describedPatches(planned: readonly PlannedPatch[]): Patches {
   return new Map(
     planned.flatMap((patch) => {
-      const graph = graphOf(patch);
+      const graph = patchGraph(patch);
       const { sublayer, program } = patch;
       return graph === undefined ? [] : [[sublayer, { program, graph, tensors: {} }] as const];
     }),
   );
 }
 
-function ofModel({ program, nodes, edges }: PatchSpec): ShownPatch {
+function shownModelPatch({ program, nodes, edges }: PatchSpec): ShownPatch {
   const graph = graphToJson({
     nodes,
     edges: edges.map(([id, port, a, b]) => ({ id, port, ends: [a, b] })),
@@ -43,9 +43,9 @@ function ofModel({ program, nodes, edges }: PatchSpec): ShownPatch {
   return { program, graph, place: 'model' };
 }
 
-function ofPlan(patch: PlannedPatch, { hiddenSize }: ModelSummary): ShownPatch {
+function shownPlanPatch(patch: PlannedPatch, { hiddenSize }: ModelSummary): ShownPatch {
   const { program } = patch;
-  const graph = graphOf(patch);
+  const graph = patchGraph(patch);
   const shapes = hiddenSize === undefined ? [] : Object.values(patchTensorShapes(hiddenSize));
   const parameters = shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
   return {
@@ -57,9 +57,9 @@ function ofPlan(patch: PlannedPatch, { hiddenSize }: ModelSummary): ShownPatch {
 }
 
 /** Undefined where the program builds none; carrying out the plan says why. */
-function graphOf({ program, sublayer }: PlannedPatch): SymbolicGraph | undefined {
+function patchGraph({ program, sublayer }: PlannedPatch): SymbolicGraph | undefined {
   try {
-    return graphOfPatch(program, `patch.${sublayer}.program`);
+    return parsePatchGraph(program, `patch.${sublayer}.program`);
   } catch (error) {
     if (error instanceof UserError) {
       return undefined;

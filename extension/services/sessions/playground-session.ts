@@ -21,7 +21,7 @@ export interface GenerationWatch extends Pick<RequestWatch, 'token'> {
   readonly onWarning: (warning: Message) => void;
 }
 
-/** What a session needs from outside of itself. */
+/** Dependencies of a session. */
 export interface PlaygroundEnvironment {
   generate(
     models: readonly string[],
@@ -60,7 +60,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #paces: readonly PlaygroundPace[] = [];
   #warnings: readonly string[] = [];
   #turns: readonly Turn[] = [];
-  /** The prompt of the texts that are shown, where it was part of a chat. */
+  /** Prompt of the texts shown, if it was part of a chat. */
   #chatted: string | undefined;
   #running: CancellationTokenSource | undefined;
   /** The last request, as long as it is not over. */
@@ -97,8 +97,8 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   }
 
   /**
-   * Continues a prompt, in a chat behind all that was said before; an answer that is still being written stops, and
-   * counts as far as it came.
+   * Continues a prompt, in a chat after all previous turns. Stops an answer that is still being
+   * written, and keeps the text so far.
    */
   public async generate(prompt: PlaygroundPrompt): Promise<void> {
     const environment = this.#environment;
@@ -161,7 +161,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     }
   }
 
-  /** What has been written stays. */
+  /** Stops the generation. The text so far remains. */
   public stop(): void {
     if (this.#running !== undefined) {
       this.#running.cancel();
@@ -193,7 +193,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     }
   }
 
-  /** What is shown becomes a turn of the chat, where the next prompt continues it. */
+  /** Adds the texts shown to the chat if the next prompt continues it. */
   #takeTurn({ prompt, chat }: PlaygroundPrompt): void {
     const answers = this.#models.map((_, model) => this.#textOf(model));
     if (!chat) {

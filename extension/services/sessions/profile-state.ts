@@ -7,7 +7,7 @@ import type {
 } from '../../core/prune/layer-profile';
 import type { ProfileState } from '../../protocol/heatmap';
 
-/** What a panel shows of a finished profile. */
+/** Panel state of a finished profile. */
 export function profileStateOf(whole: LayerProfile): ProfileState {
   const profile = shownProfile(whole);
   const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = profile.search;
@@ -73,7 +73,7 @@ export function reduceProfile(
   }
 }
 
-/** Whether a profile that has not ended is what the search that starts has told before. */
+/** True if an unfinished profile shows earlier rounds of the search that starts. */
 function isSameSearch(
   { search, settings, calibration, candidates }: ProfileState,
   event: Extract<ProfileEvent, { kind: 'started' }>,
@@ -86,7 +86,7 @@ function isSameSearch(
   );
 }
 
-/** Rounds behind one that is told again stay. */
+/** The rounds, with one added or replaced. Later rounds remain. */
 function withRound(rounds: readonly Round[], round: number, result: Round): readonly Round[] {
   const isKnown = rounds[round - 1]?.removed === result.removed;
   return [...rounds.slice(0, round - 1), result, ...(isKnown ? rounds.slice(round) : [])];

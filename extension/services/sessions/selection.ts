@@ -9,12 +9,14 @@ import type { Mark, ProfileState } from '../../protocol/heatmap';
 import { noMarks, removedIds, withMark } from '../../protocol/marks';
 import type { ManualMarks } from '../../protocol/marks';
 
-/** What a person chose for one model. Ids are of sublayers and single experts, never of whole blocks. */
+/**
+ * User's selection for one model. Ids are of sublayers and single experts, never of whole blocks.
+ */
 export interface Selection {
   /** In order of removal where known. */
   readonly removed: readonly string[];
   readonly protectedIds: readonly string[];
-  /** Rounds of the profile that `removed` stands for; undefined when edited by hand. */
+  /** Number of rounds of the profile that equal `removed`; undefined after manual edits. */
   readonly rounds: number | undefined;
   /** Rounds that the slider is at. */
   readonly slider: number;
@@ -104,7 +106,7 @@ export function selectPlan(
   };
 }
 
-/** How many rounds remove exactly these sublayers, if any number does. */
+/** Number of rounds that remove exactly these sublayers, if there is one. */
 export function matchingRounds(
   removed: readonly string[],
   rounds: readonly Round[],
@@ -126,7 +128,7 @@ export function matchingRounds(
   return undefined;
 }
 
-/** What is removed, what stands in the places of some of it, and what is narrowed. */
+/** Removed sublayers, patches that replace some of them, and width pruning. */
 export interface Choice {
   readonly removed: readonly string[];
   /** Of sublayers that stay. */
@@ -142,32 +144,32 @@ export const isWhole = ({ removed, narrow }: Pick<Choice, 'removed' | 'narrow'>)
 
 /** Name under which a choice's results are kept: the order of removal does not matter, patches and widths do. */
 export function choiceKey({ removed, narrow, patches }: Choice): string {
-  const names = new Map(patches.map((patch) => [patch.sublayer, nameOfPatch(patch)]));
-  const narrowed = narrow.map((one) => `${one.sublayer}~${digestOf(one.remove)}`);
+  const names = new Map(patches.map((patch) => [patch.sublayer, patchName(patch)]));
+  const narrowed = narrow.map((one) => `${one.sublayer}~${digest(one.remove)}`);
   return [...removed.map((id) => names.get(id) ?? id), ...narrowed].sort().join(' ');
 }
 
-/** Whether a choice of this name has the patch. */
+/** True if the evaluation key includes the patch. */
 export const isOfPatch = (key: string, patch: PlannedPatch): boolean =>
-  key.split(' ').includes(nameOfPatch(patch));
+  key.split(' ').includes(patchName(patch));
 
-function nameOfPatch({ sublayer, program, file }: PlannedPatch): string {
-  return `${sublayer}@${digestOf(JSON.stringify([program, file]))}`;
+function patchName({ sublayer, program, file }: PlannedPatch): string {
+  return `${sublayer}@${digest(JSON.stringify([program, file]))}`;
 }
 
-const digestOf = (text: string): string =>
+const digest = (text: string): string =>
   createHash('sha256').update(text).digest('hex').slice(0, digits);
 
-/** Enough to tell the patches, or the widths, of one sublayer apart. */
+/** Number of digits that distinguishes the patches, or the widths, of one sublayer. */
 const digits = 16;
 
-/** What a choice removes. */
+/** Cost of the removed parts. */
 export function selectionCost(
   removed: readonly string[],
   model: ModelSummary,
 ): { readonly parameters: number; readonly bytes: number } {
   const asked = new Set(removed);
-  const gone = model.sublayers.flatMap(
+  const removedSublayers = model.sublayers.flatMap(
     (sublayer): Pick<ExpertSummary, 'parameters' | 'bytes'>[] => {
       const { id, experts } = sublayer;
       if (asked.has(id) || experts === undefined) {
@@ -177,7 +179,7 @@ export function selectionCost(
     },
   );
   return {
-    parameters: gone.reduce((sum, { parameters }) => sum + parameters, 0),
-    bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+    parameters: removedSublayers.reduce((sum, { parameters }) => sum + parameters, 0),
+    bytes: removedSublayers.reduce((sum, { bytes }) => sum + bytes, 0),
   };
 }

@@ -4,9 +4,9 @@ import type { PlannedPatch } from '../../core/plans/plan';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Selection } from './selection';
 
-/** What is remembered of a model between windows. */
+/** State of a model that is saved between windows. */
 export interface StoredSession {
-  /** Of the model that all this is about. */
+  /** Fingerprint of the model. */
   readonly fingerprint: string;
   readonly selection: Selection;
   /** True if the user has chosen it. */
@@ -15,7 +15,7 @@ export interface StoredSession {
   readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
   /** Patches planned for it, their files by absolute path. */
   readonly patches?: readonly PlannedPatch[];
-  /** What sublayers lose that stay. */
+  /** Width pruning of the remaining sublayers. */
   readonly narrow?: readonly PlannedWidthPruning[];
 }
 
@@ -27,15 +27,15 @@ export class SessionStore {
     this.#memento = memento;
   }
 
-  /** What was kept under a name, unless the model has changed since. */
+  /** State saved under a name, unless the model has changed since. */
   public get(name: string, fingerprint: string): StoredSession | undefined {
-    const stored = this.#memento.get<StoredSession>(keyOf(name));
+    const stored = this.#memento.get<StoredSession>(storageKey(name));
     return stored?.fingerprint === fingerprint ? stored : undefined;
   }
 
   public async set(name: string, session: StoredSession): Promise<void> {
-    await this.#memento.update(keyOf(name), session);
+    await this.#memento.update(storageKey(name), session);
   }
 }
 
-const keyOf = (name: string): string => `session:${name}`;
+const storageKey = (name: string): string => `session:${name}`;

@@ -14,7 +14,10 @@ interface Session<O extends Operation> {
   refreshBlocked(): void;
 }
 
-/** What panels of a kind show or have shown, by document; each is told of its jobs and of the workspace's trust. */
+/**
+ * Sessions of all panels of a kind, by document. Each is informed about its jobs and workspace
+ * trust.
+ */
 export abstract class Sessions<S extends Session<O>, O extends Operation> implements Disposable {
   protected readonly jobs: JobService;
   readonly #sessions = new Map<string, S>();
@@ -75,7 +78,7 @@ export abstract class Sessions<S extends Session<O>, O extends Operation> implem
     return raced === undefined || raced === known ? this.add(file, made) : raced;
   }
 
-  /** Whether a job may be one of a session's. */
+  /** True if a job may belong to a session. */
   protected abstract isAbout(job: JobRecord, session: S): boolean;
 
   /** All jobs of a session, the latest first. */

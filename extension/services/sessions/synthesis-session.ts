@@ -9,7 +9,7 @@ import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import type { Refusal } from '../trust';
 
-/** What a session needs from outside of itself. */
+/** Dependencies of a session. */
 export interface SynthesisEnvironment {
   /** @throws UserError when the file is no log of an evolution. */
   read(file: string): Promise<EvolutionView>;
@@ -23,7 +23,7 @@ export interface SynthesisEnvironment {
   blocked(): Refusal | undefined;
 }
 
-/** What is known of an evolution, or why it cannot be shown. */
+/** State of an evolution, or the reason why it can't be shown. */
 type Shown = Pick<SymbolicState, 'evolution' | 'failure'>;
 
 /** An evolution that is looked at, while it runs and when it is done. */
@@ -37,10 +37,10 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
   };
 
   readonly #environment: SynthesisEnvironment;
-  /** What the job has told; undefined where a document is shown. */
+  /** State reported by the job; undefined if a document is shown. */
   #state: EvolutionState | undefined;
   #shown: Shown = { evolution: undefined, failure: undefined };
-  /** Whether a view of the state is being made. */
+  /** True while a view of the state is computed. */
   #isViewing = false;
   #job: SynthesisJob = { kind: 'idle' };
 

@@ -19,17 +19,17 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
   public constructor(documents: Documents, jobs: JobService) {
     super(jobs);
     this.#documents = documents;
-    const sessionOf = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
+    const makeSession = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
       this.get(logOf(request.out));
     jobs.follow('synthesize', {
       begin: (job) => {
-        sessionOf(job).begin(evolutionSettings(job.request));
+        makeSession(job).begin(evolutionSettings(job.request));
       },
       event: (event, job) => {
-        sessionOf(job).receive(event);
+        makeSession(job).receive(event);
       },
       done: ({ document }, job) => {
-        sessionOf(job).finish(document);
+        makeSession(job).finish(document);
       },
     });
   }
@@ -55,7 +55,7 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
     );
   }
 
-  /** Reads a document again that something else has written, where it is shown. */
+  /** Reads a shown document again after another program has written it. */
   public async reload(file: string): Promise<void> {
     await this.find(file)?.open();
   }

@@ -4,7 +4,7 @@ import { WorkerCrashed } from './worker-errors';
 import { WorkerProcess } from './worker-process';
 import type { RequestWatch, WorkerOptions } from './worker-process';
 
-/** How the child is started, and when it may do more than read. */
+/** Options for starting the child, and for requests that do more than read. */
 export interface ClientOptions extends WorkerOptions {
   /** Throws where no model may be run and no file written. */
   readonly assertMayRun: () => void;
@@ -43,7 +43,8 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
         return await worker.request(method, request, watch);
       } catch (error) {
         const collateral = error instanceof WorkerCrashed && worker.killedForCancel;
-        // What is no job may be done twice: it is sent again when a cancelled job took the child process down.
+        // // Requests that aren't jobs can be repeated: they are sent again if a canceled job ended
+        // the child process.
         if (!collateral || isJob(method) || this.#disposed) {
           throw error;
         }

@@ -1,4 +1,4 @@
-/** How a child process ended: by itself with a code, or by a signal. */
+/** End of a child process: an exit code, or a signal. */
 export interface WorkerExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;

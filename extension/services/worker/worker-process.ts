@@ -26,7 +26,7 @@ import { RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-er
 import type { WorkerExit } from './worker-errors';
 import type { Message } from '../../core/message';
 
-/** What the caller of a request wants to hear. vscode's and vscode-jsonrpc's tokens fit `token`. */
+/** Callbacks for the caller of a request. vscode's and vscode-jsonrpc's tokens fit `token`. */
 export interface RequestWatch {
   readonly token?: {
     readonly isCancellationRequested: boolean;
@@ -39,7 +39,7 @@ export interface RequestWatch {
   readonly onWorkers?: (workers: readonly WorkerTally[]) => void;
 }
 
-/** How the child is started. */
+/** Options for starting the child. */
 export interface WorkerOptions {
   /** Path of the bundled worker. */
   readonly modulePath: string;

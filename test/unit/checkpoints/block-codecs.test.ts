@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ggmlBlockOf } from '../../../extension/core/checkpoints/ggml-types';
+import { parseGgmlBlock } from '../../../extension/core/checkpoints/ggml-types';
 import { blockCodecs } from '../../../extension/core/checkpoints/quantize/block-codecs';
 import type {
   BlockType,
@@ -15,14 +15,14 @@ const types = Object.keys(blockCodecs) as BlockType[];
 const newGrid = (): GroupGrid => ({ scale: 0, offset: 0, scaleCode: 0, offsetCode: 0 });
 
 function decoded(type: BlockType, block: Uint8Array): Float64Array {
-  const out = new Float64Array(ggmlBlockOf(type).elements);
+  const out = new Float64Array(parseGgmlBlock(type).elements);
   blockDecoders[type](Buffer.from(block), 0, out, 0);
   return out;
 }
 
 describe.each(types)('the codec of %s', (type) => {
   const codec = blockCodecs[type];
-  const { elements } = ggmlBlockOf(type);
+  const { elements } = parseGgmlBlock(type);
   const groups = elements / codec.width;
 
   it('stores scales and codes that decode to scale · q + offset', () => {

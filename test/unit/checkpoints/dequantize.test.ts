@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readChosenRows, readFloatRows } from '../../../extension/core/checkpoints/float-rows';
-import { blockOf, dequantizedDTypes } from '../../../extension/core/checkpoints/ggml-types';
+import { ggmlBlock, dequantizedDTypes } from '../../../extension/core/checkpoints/ggml-types';
 import { hasFloatRows } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import { blockDecoders } from '../../../extension/core/checkpoints/quantize/block-decoders';
@@ -26,7 +26,7 @@ const bitsOf = (numbers: ArrayLike<number>): Uint32Array =>
 
 describe('dequantize', () => {
   it.each(dequantizedDTypes)('%s gives the bits of the reference decoder', (dtype) => {
-    const { bytes, elements } = blockOf(dtype);
+    const { bytes, elements } = ggmlBlock(dtype);
     // More than one call of a kernel.
     const count = Math.ceil(70_000 / bytes);
     const blocks = randomBytes(count * bytes);
@@ -113,7 +113,7 @@ describe('readChosenRows', () => {
       const { bytes, elements } =
         dtype === 'F32' || dtype === 'BF16'
           ? { bytes: dtype === 'F32' ? 4 : 2, elements: 1 }
-          : blockOf(dtype);
+          : ggmlBlock(dtype);
       const length = (rows * columns * bytes) / elements;
       const file = join(folder, `chosen-${dtype}.bin`);
       await writeFile(file, randomBytes(length + 8));

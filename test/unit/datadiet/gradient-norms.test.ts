@@ -7,7 +7,7 @@ import {
 import { openModel } from '../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { int64Tensor, tensorOf } from '../../../extension/core/runtime/tensors';
+import { int64Tensor, outputTensor } from '../../../extension/core/runtime/tensors';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { backward } from '../../../extension/core/training/backward';
 import { openTrainableOnnx } from '../../../extension/core/training/onnx-trainable';
@@ -55,7 +55,7 @@ async function materialised(
     });
     const outputs = await session.run(Object.fromEntries(feeds));
     const squares = names.map((_, place) =>
-      (tensorOf(outputs, `gradient_${place}`).data as Float32Array).reduce(
+      (outputTensor(outputs, `gradient_${place}`).data as Float32Array).reduce(
         (sum, g) => sum + g * g,
         0,
       ),

@@ -15,7 +15,7 @@ import { kernelVelocity, TangentKernel } from '../../../extension/core/datadiet/
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { unattended } from '../../../extension/core/jobs/job';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
 import { BuiltModel } from '../../../extension/core/training/built-model';
 import {
   activation,
@@ -66,7 +66,7 @@ describe('the tangent kernel', () => {
         name in batch ? batch[name as 'x'] : parameter(name),
       ]),
     );
-    const gram = floatsOf(await session.run(feeds), 'gram');
+    const gram = floatOutput(await session.run(feeds), 'gram');
     const scorer = await GradientNormScorer.create(model);
     const norms = await scorer.score(batch, parameter);
     norms.forEach((norm, i) => {

@@ -7,7 +7,7 @@ import type { EvaluationRequest } from '../../../extension/core/evaluate/evaluat
 import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
 import type { OpenedModel } from '../../../extension/core/models/opened-model';
 import { readHeldOut } from '../../../extension/core/evaluate/held-out';
-import { windowLengthOf } from '../../../extension/core/evaluate/perplexity';
+import { modelWindowLength } from '../../../extension/core/evaluate/perplexity';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -73,7 +73,7 @@ describe('evaluating models', () => {
     };
     const { vocabularySize: width = 0 } = model.summary;
     let [divergence, same, tokens] = [0, 0, 0];
-    for (const ids of await readHeldOut(text, model, windowLengthOf(model))) {
+    for (const ids of await readHeldOut(text, model, modelWindowLength(model))) {
       if (!(ids instanceof Int32Array)) {
         throw new TypeError('a text has ids');
       }

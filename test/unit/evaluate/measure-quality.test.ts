@@ -5,14 +5,14 @@ import { readExcerpts, readTokens } from '../../../extension/core/data/text-toke
 import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
 import { comparedMemory, measureQuality } from '../../../extension/core/evaluate/measure-quality';
 import { readHeldOut } from '../../../extension/core/evaluate/held-out';
-import { evaluatePerplexity, windowLengthOf } from '../../../extension/core/evaluate/perplexity';
-import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-of-rounds';
+import { evaluatePerplexity, modelWindowLength } from '../../../extension/core/evaluate/perplexity';
+import { perplexityByRounds } from '../../../extension/core/evaluate/perplexity-of-rounds';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { ownMemory } from '../../../extension/core/runtime/limits/process-memory';
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
-import { positionsOf } from '../../../extension/core/runtime/windows';
+import { countPositions } from '../../../extension/core/runtime/windows';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { familyFixture, fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -91,8 +91,8 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
     [out, perplexity?.after],
   ] as const) {
     const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
-    const ids = await readHeldOut(text, executor.model, windowLengthOf(executor.model));
-    expect(positions).toBe(ids.reduce((sum, window) => sum + positionsOf(window), 0));
+    const ids = await readHeldOut(text, executor.model, modelWindowLength(executor.model));
+    expect(positions).toBe(ids.reduce((sum, window) => sum + countPositions(window), 0));
     const expected = await evaluatePerplexity(executor, ids, {}, unattended);
     await executor.dispose();
     expect(measured).toBeCloseTo(expected.perplexity, 2);
@@ -108,7 +108,7 @@ it('gives perplexities of a search unasked, on what an evaluation reads, or its 
     const removed = ['block.1.attention', 'block.2.feedforward'];
     const heldOut = { file: text, name: 'bundled' };
     const measure = async (secondsPerToken: number) =>
-      perplexityOfRounds({ executor, removed, secondsPerToken }, heldOut, unattended);
+      perplexityByRounds({ executor, removed, secondsPerToken }, heldOut, unattended);
     expect(await measure(1)).toEqual([]);
     expect(await measure(Number.NaN)).toEqual([]);
     const found = await measure(1e-6);

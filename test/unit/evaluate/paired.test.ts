@@ -3,7 +3,7 @@ import {
   compareAnswers,
   comparePerplexity,
   meanOverWindows,
-  shareOf,
+  shareInterval,
   shareOverWindows,
 } from '../../../extension/core/evaluate/paired';
 import { Random } from '../training/random';
@@ -54,12 +54,12 @@ describe('numbers of tokens in windows', () => {
 
   it('as a share are never certain, and are as uncertain as windows differ', () => {
     const all = shareOverWindows(lossesOf([100, 100, 100, 100]));
-    expect(all?.low).toBeCloseTo(shareOf(1, 400).low, 10);
+    expect(all?.low).toBeCloseTo(shareInterval(1, 400).low, 10);
     expect(all?.high).toBe(1);
     expect(all?.low).toBeLessThan(0.995);
     const uneven = shareOverWindows(lossesOf([100, 20, 90, 30]));
     expect(uneven?.value).toBeCloseTo(0.6, 10);
-    expect(uneven?.low).toBeLessThan(shareOf(0.6, 400).low - 0.2);
+    expect(uneven?.low).toBeLessThan(shareInterval(0.6, 400).low - 0.2);
     expect(uneven?.high).toBe(1);
   });
 });
@@ -103,7 +103,7 @@ describe('answers of two models to the same examples', () => {
 });
 
 it("a share has Wilson's interval", () => {
-  const { low, high } = shareOf(0.9, 100);
+  const { low, high } = shareInterval(0.9, 100);
   expect(low).toBeCloseTo(0.82563, 3);
   expect(high).toBeCloseTo(0.94477, 3);
 });

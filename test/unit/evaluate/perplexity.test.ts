@@ -10,7 +10,7 @@ import type { StageProgress } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
-import { sumsOverTokens } from '../../../extension/core/runtime/token-sums';
+import { sumOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readFloats, readJson } from '../fixtures';
 import type { GoldenArray } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -171,10 +171,10 @@ describe('perplexity', () => {
     await withExecutor(fixture('llama-gqa-untied'), async (executor) => {
       const state = await executor.embed(ids);
       const terms = [negativeLogLikelihood];
-      const [whole = NaN] = await sumsOverTokens(executor, ids.subarray(1), state, terms);
+      const [whole = NaN] = await sumOverTokens(executor, ids.subarray(1), state, terms);
       for (const rows of [1, 5, 23]) {
         const next = ids.subarray(1);
-        const [sliced = NaN] = await sumsOverTokens(executor, next, state, terms, rows);
+        const [sliced = NaN] = await sumOverTokens(executor, next, state, terms, rows);
         expect(Math.abs(sliced / whole - 1)).toBeLessThan(1e-6);
       }
     });

@@ -6,7 +6,7 @@ import type { WritableType } from '../../../extension/core/checkpoints/ggml-type
 import { convert } from '../../../extension/core/export/gguf/gguf-tensors';
 import { quantizeRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import {
-  inThisThread,
+  singleThreadWriter,
   openRowWriter,
   RowThreads,
 } from '../../../extension/core/checkpoints/quantize/row-threads';
@@ -61,7 +61,7 @@ describe('rows that threads write', () => {
     };
     const expected = quantizeRows('Q4_0', all, tall.length);
     expect((await bytes(threads)).equals(expected)).toBe(true);
-    expect((await bytes(inThisThread)).equals(expected)).toBe(true);
+    expect((await bytes(singleThreadWriter)).equals(expected)).toBe(true);
   });
 
   it('fail where a thread fails, and where it has been ended', async () => {
@@ -83,8 +83,8 @@ describe('rows that threads write', () => {
 });
 
 it('few numbers are written without threads, and many where the program has them', async () => {
-  expect(openRowWriter(1000, script)).toBe(inThisThread);
-  expect(openRowWriter(2 ** 23, join(temporaryFolder(), 'none.js'))).toBe(inThisThread);
+  expect(openRowWriter(1000, script)).toBe(singleThreadWriter);
+  expect(openRowWriter(2 ** 23, join(temporaryFolder(), 'none.js'))).toBe(singleThreadWriter);
   const writer = openRowWriter(2 ** 23, script);
   expect(writer.ahead > 0).toBe(availableParallelism() > 1);
   await writer.end();

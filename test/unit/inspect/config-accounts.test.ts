@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parametersOf, topicOf } from '../../../extension/core/inspect/config-accounts';
+import { topicParameters, configTopic } from '../../../extension/core/inspect/config-accounts';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { fixture } from '../fixtures';
 
@@ -14,27 +14,27 @@ describe('fields of config.json', () => {
     ['bos_token_id', undefined],
     ['toString', undefined],
   ])('%s is about %s', (field, topic) => {
-    expect(topicOf(field)).toBe(topic);
+    expect(configTopic(field)).toBe(topic);
   });
 
   it('account for the tensors whose sizes they determine', async () => {
     const model = await describeModel(fixture('llama-gqa-untied'));
     const { hiddenSize = 0, vocabularySize = 0, intermediateSize = 0 } = model.facts;
     const blocks = model.blocks.length;
-    expect(parametersOf('vocabularySize', model)).toBe(2 * vocabularySize * hiddenSize);
-    expect(parametersOf('intermediateSize', model)).toBe(
+    expect(topicParameters('vocabularySize', model)).toBe(2 * vocabularySize * hiddenSize);
+    expect(topicParameters('intermediateSize', model)).toBe(
       3 * blocks * intermediateSize * hiddenSize,
     );
-    expect(parametersOf('keyValueHeads', model)).toBe(2 * blocks * 24 * hiddenSize);
-    expect(parametersOf('heads', model)).toBe(2 * blocks * 48 * hiddenSize);
-    expect(parametersOf('normEpsilon', model)).toBe((2 * blocks + 1) * hiddenSize);
-    expect(parametersOf('hiddenSize', model)).toBe(model.totals.parameters);
-    expect(parametersOf('ropeTheta', model)).toBeUndefined();
+    expect(topicParameters('keyValueHeads', model)).toBe(2 * blocks * 24 * hiddenSize);
+    expect(topicParameters('heads', model)).toBe(2 * blocks * 48 * hiddenSize);
+    expect(topicParameters('normEpsilon', model)).toBe((2 * blocks + 1) * hiddenSize);
+    expect(topicParameters('hiddenSize', model)).toBe(model.totals.parameters);
+    expect(topicParameters('ropeTheta', model)).toBeUndefined();
   });
 
   it('are not guessed where one matrix holds several', async () => {
     const model = await describeModel(fixture('phi3'));
-    expect(parametersOf('keyValueHeads', model)).toBeUndefined();
-    expect(parametersOf('experts', model)).toBeUndefined();
+    expect(topicParameters('keyValueHeads', model)).toBeUndefined();
+    expect(topicParameters('experts', model)).toBeUndefined();
   });
 });

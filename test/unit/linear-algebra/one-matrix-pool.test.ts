@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor
 import type { StoredMatrix } from '../../../extension/core/linear-algebra/matrix-source';
 import { OneMatrixPool } from '../../../extension/core/linear-algebra/matrix-products';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
-import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, floatTensor } from '../../../extension/core/runtime/tensors';
 
 const matrix = (name: string): StoredMatrix => {
   const tensor: LazyTensor = { name, dtype: 'F32', shape: [1], file: 'x', offset: 0, length: 4 };
@@ -25,7 +25,7 @@ it('sessions of a matrix stay until those of another take their place', async ()
     const outputs = await sessions.use({ key: `twice.${name}`, bytes: 4, build }, async (session) =>
       session.run({ x: floatTensor(new Float32Array([3]), [1]) }),
     );
-    return floatsOf(outputs, 'y')[0] ?? Number.NaN;
+    return floatOutput(outputs, 'y')[0] ?? Number.NaN;
   };
   try {
     for (const name of ['a', 'a', 'b', 'b', 'a']) {

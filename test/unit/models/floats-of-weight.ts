@@ -3,7 +3,7 @@ import type { RunnableGraph } from '../../../extension/core/models/layered-model
 import { emitWeight } from '../../../extension/core/models/parts/weight';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, floatTensor } from '../../../extension/core/runtime/tensors';
 
 /** A weight as float32, as sessions get it. */
 export async function floatsOfWeight(tensor: LazyTensor): Promise<Float32Array> {
@@ -30,7 +30,7 @@ function weightGraph(tensor: LazyTensor): GraphBuilder {
 async function run(graph: RunnableGraph): Promise<Float32Array> {
   const session = await createSession(graph, { device: 'cpu', prepack: false });
   const outputs = await session.run({ one: floatTensor(Float32Array.of(1), [1]) });
-  const floats = Float32Array.from(floatsOf(outputs, 'weight'));
+  const floats = Float32Array.from(floatOutput(outputs, 'weight'));
   await session.release();
   return floats;
 }

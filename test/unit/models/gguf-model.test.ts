@@ -13,7 +13,7 @@ import { emitRows, emitWeight } from '../../../extension/core/models/parts/weigh
 import { openModel } from '../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, int64Tensor } from '../../../extension/core/runtime/tensors';
 import {
   flagValue,
   ggufBytes,
@@ -57,9 +57,9 @@ describe.each(blockFiles)('block formats of %s', async (file) => {
       const outputs = await session.run({ ids: int64Tensor(Int32Array.of(1, 0, 1), [1, 3]) });
       await session.release();
       const values = expected.slice(index * 1024, (index + 1) * 1024);
-      expect(bits(floatsOf(outputs, 'whole'))).toEqual(bits(values));
+      expect(bits(floatOutput(outputs, 'whole'))).toEqual(bits(values));
       const [first, second] = [values.slice(0, 512), values.slice(512)];
-      expect(bits(floatsOf(outputs, 'rows'))).toEqual(
+      expect(bits(floatOutput(outputs, 'rows'))).toEqual(
         bits(Float32Array.from([...second, ...first, ...second])),
       );
     },

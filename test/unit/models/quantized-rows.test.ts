@@ -4,8 +4,8 @@ import { expect, it } from 'vitest';
 import {
   elementCount,
   hasFloatRows,
-  partOfTensor,
-  rowsOfTensor,
+  tensorPart,
+  sliceRows,
 } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import { readSafetensorsHeader } from '../../../extension/core/checkpoints/safetensors';
@@ -41,7 +41,7 @@ it.each(matrices)('gives rows of a matrix of %s as they are in the whole', async
     const [count = 1, ...rest] = tensor.shape;
     const [from, to] = [Math.floor(count / 4), Math.floor(count / 2)];
     const each = elementCount(rest);
-    const part = await floatsOfWeight(rowsOfTensor(rowsOfTensor(tensor, 1, count), from, to));
+    const part = await floatsOfWeight(sliceRows(sliceRows(tensor, 1, count), from, to));
     const whole = await floatsOfWeight(tensor);
     expect(part).toEqual(whole.subarray((from + 1) * each, (to + 1) * each));
   }
@@ -50,12 +50,12 @@ it.each(matrices)('gives rows of a matrix of %s as they are in the whole', async
 it.each(quantizedCases)('rows of %s are decoded to the bits that nodes compute', async (name) => {
   const packed = await packedTensors(name);
   const matrices = packed.flatMap((tensor) =>
-    tensor.shape.length === 2 ? [tensor] : [partOfTensor(tensor, 0), partOfTensor(tensor, 1)],
+    tensor.shape.length === 2 ? [tensor] : [tensorPart(tensor, 0), tensorPart(tensor, 1)],
   );
   for (const tensor of matrices.slice(0, 3)) {
     expect(hasFloatRows(tensor)).toBe(true);
     const [count = 0] = tensor.shape;
-    for (const one of [tensor, rowsOfTensor(tensor, 1, count - 1)]) {
+    for (const one of [tensor, sliceRows(tensor, 1, count - 1)]) {
       expect(bitsOf(await floatsOfWeight(one))).toEqual(bitsOf(await floatsFromNodes(one)));
     }
   }

@@ -6,7 +6,7 @@ import { workFolder } from '../../../extension/core/jobs/work-folder';
 import type { CompressRequest } from '../../../extension/core/pipelines/compression/compress-model';
 import {
   chooseForAll,
-  layersOf,
+  listLayers,
 } from '../../../extension/core/pipelines/compression/layer-choices';
 import { spreadRanks } from '../../../extension/core/pipelines/compression/spread-ranks';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
@@ -108,7 +108,7 @@ describe('compressing beside patches and removals', () => {
 it('rounds skipped layers as `then` says', async () => {
   const model = await openModel(source);
   const { choices } = chooseForAll(model, parseCompression('int8:0+int8'), { skip: ['down'] });
-  const roles = new Map(layersOf(model).map(({ id, role }) => [id, role]));
+  const roles = new Map(listLayers(model).map(({ id, role }) => [id, role]));
   expect(choices).toHaveLength(roles.size);
   for (const { tensor, ...choice } of choices) {
     const level = roles.get(tensor) === 'down' ? 32 : 0;
@@ -153,7 +153,7 @@ describe('compressing embedding and head', () => {
       });
       const { summary } = await openModel(result.path);
       expect(summary).toMatchObject({ tiedHead: true, parameters: result.parametersAfter });
-      const dense = [...layersOf(model), ...model.embeddingAndHeadMatrices.slice(0, 1)];
+      const dense = [...listLayers(model), ...model.embeddingAndHeadMatrices.slice(0, 1)];
       const before = dense.reduce((sum, { weight }) => sum + weight.length, 0);
       const after = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
       expect(summary.bytes).toBe(model.summary.bytes - before + after);
@@ -244,7 +244,7 @@ describe('compressing a model', () => {
     const { summary } = await openModel(result.path);
     expect(summary.parameters).toBe(result.parametersAfter);
     const saved = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
-    const layers = layersOf(await openModel(source));
+    const layers = listLayers(await openModel(source));
     const dense = layers.reduce((sum, { weight }) => sum + weight.length, 0);
     expect(summary.bytes).toBe((await openModel(source)).summary.bytes - dense + saved);
     expect(saved).toBeLessThan(dense);
@@ -283,7 +283,7 @@ describe('compressing a model', () => {
           Math.min(...Object.values(mpoRun?.milliseconds ?? {})),
         );
       }
-      const forms = layersOf(await openModel(result.path)).map(({ form }) => form);
+      const forms = listLayers(await openModel(result.path)).map(({ form }) => form);
       expect(forms.length).toBe(result.layers.length);
       expect(forms.every((form) => form?.kind === 'mpo' && form.run === run)).toBe(true);
       const told = await request('mpo:40%', { costs, mpoRun: 'contracted' });
@@ -314,7 +314,7 @@ describe('compressing a model', () => {
   it('removes sublayers as well', async () => {
     const removed = ['block.1.attention', 'block.2.attention', 'block.2.feedforward'];
     const model = await openModel(source);
-    const staying = new Set(layersOf(model, removed).map(({ id }) => id));
+    const staying = new Set(listLayers(model, removed).map(({ id }) => id));
     const choices = (await choicesFor(source, 'lowrank:50%')).filter(({ tensor }) =>
       staying.has(tensor),
     );

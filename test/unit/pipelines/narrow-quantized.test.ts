@@ -131,7 +131,7 @@ describe('a narrowed quantized folder', () => {
     }
     const scales = { tensor: packed.matrix.tensor, shape: [5, 64] as const };
     const cutOff = { ...packed, matrix: { ...packed.matrix, times: { matrix: scales } } };
-    expect(packedUnit(cutOff, packed.turned ? 1 : 0)).toBeUndefined();
+    expect(packedUnit(cutOff, packed.isTransposed ? 1 : 0)).toBeUndefined();
   });
 
   it('is refused for a part of a group', async () => {

@@ -32,7 +32,7 @@ export const narrowIn =
 
 /** Makes zeros of what goes into a matrix at some of `count` places, by the scales of their groups. */
 async function zeroScales(
-  { matrix, turned }: PackedWeight,
+  { matrix, isTransposed: turned }: PackedWeight,
   count: number,
   places: readonly number[],
 ): Promise<void> {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { loadSeveralTexts } from '../../../extension/core/data/model-inputs';
 import { openModel } from '../../../extension/core/models/open-model';
-import { heldChoice } from '../../../extension/core/held-choice';
+import { selectionStability } from '../../../extension/core/selection-stability';
 import type { CandidateDistance } from '../../../extension/core/prune/layer-profile';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
@@ -129,10 +129,16 @@ describe('a choice on several texts', () => {
       [0.1, 0.2],
       [0.3, 0.5],
     ];
-    expect(heldChoice({ candidates, rounds }, 2)).toEqual({ common: 2, distances: [0.3, 0.5] });
-    expect(heldChoice({ candidates, rounds }, 1).common).toBe(0);
+    expect(selectionStability({ candidates, rounds }, 2)).toEqual({
+      common: 2,
+      distances: [0.3, 0.5],
+    });
+    expect(selectionStability({ candidates, rounds }, 1).common).toBe(0);
     // A round that was not measured on each text is left out.
-    expect(heldChoice({ candidates, rounds }, 3)).toEqual({ common: 3, distances: undefined });
+    expect(selectionStability({ candidates, rounds }, 3)).toEqual({
+      common: 3,
+      distances: undefined,
+    });
   });
 });
 

@@ -7,7 +7,7 @@ import type { DeviceName } from '../../../extension/core/runtime/device';
 import { DeviceFinder } from '../../../extension/core/runtime/devices';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { negativeLogLikelihood } from '../../../extension/core/runtime/next-token';
-import { sumsOverTokens } from '../../../extension/core/runtime/token-sums';
+import { sumOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { buildProbe } from './probe-script';
@@ -155,7 +155,7 @@ async function compute(
       [state = state] = await executor.run(index, [state]);
     }
     const terms = [negativeLogLikelihood];
-    const [loss = NaN] = await sumsOverTokens(executor, ids.subarray(1), state, terms);
+    const [loss = NaN] = await sumOverTokens(executor, ids.subarray(1), state, terms);
     return { logits: await executor.logits(state), loss };
   } finally {
     await executor.dispose();

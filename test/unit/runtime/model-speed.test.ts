@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { secondsOf } from '../../../extension/core/runtime/speed/model-speed';
+import { estimateSeconds } from '../../../extension/core/runtime/speed/model-speed';
 import { makeRandomModel } from '../random-model';
 
 afterEach(() => {
@@ -27,7 +27,7 @@ describe('secondsOf', () => {
       ...(vocabulary === undefined ? {} : { vocabulary }),
     });
     const output = vi.spyOn(LayeredExecutor.prototype, 'output');
-    const seconds = await secondsOf(runs, await openModel(folder), options);
+    const seconds = await estimateSeconds(runs, await openModel(folder), options);
     expect(seconds).toBeGreaterThan(0);
     expect(output.mock.calls.length > 0).toBe(readsAll);
     await rm(folder, { recursive: true });
@@ -51,7 +51,7 @@ describe('secondsOf', () => {
     };
     const output = vi.spyOn(LayeredExecutor.prototype, 'output');
     const factored = model.withMatrices(new Map([[head.id, form]]));
-    expect(await secondsOf(runs, factored, options)).toBeGreaterThan(0);
+    expect(await estimateSeconds(runs, factored, options)).toBeGreaterThan(0);
     expect(output).toHaveBeenCalled();
     await rm(folder, { recursive: true });
   });
@@ -59,7 +59,7 @@ describe('secondsOf', () => {
   it('does not time little work', async () => {
     const folder = await makeRandomModel({ seed: 5, blocks: 2 });
     const little = { sublayerTokens: 10, readoutTokens: 10 };
-    expect(await secondsOf(little, await openModel(folder), options)).toBeUndefined();
+    expect(await estimateSeconds(little, await openModel(folder), options)).toBeUndefined();
     await rm(folder, { recursive: true });
   });
 });

@@ -4,7 +4,7 @@ import { Tensor } from 'onnxruntime-node';
 import { expect, it } from 'vitest';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { tensorOf } from '../../../extension/core/runtime/tensors';
+import { outputTensor } from '../../../extension/core/runtime/tensors';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -25,7 +25,7 @@ it.each([true, false])(
     const session = await createSession(graph, { device: 'cpu', prepack });
     const rows = new Uint8Array(inner).fill(255);
     const outputs = await session.run({ x: new Tensor('uint8', rows, [1, inner]) });
-    expect([...(tensorOf(outputs, 'y').data as Int32Array)]).toEqual(
+    expect([...(outputTensor(outputs, 'y').data as Int32Array)]).toEqual(
       new Array<number>(columns).fill(255 * 127 * inner),
     );
     await session.release();

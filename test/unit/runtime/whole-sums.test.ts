@@ -15,7 +15,7 @@ import {
 } from '../../../extension/core/onnx/proto/onnx_pb';
 import type { NodeProto } from '../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf } from '../../../extension/core/runtime/tensors';
+import { floatOutput } from '../../../extension/core/runtime/tensors';
 import { modelBytes, rawTensor } from '../onnx-bytes';
 import { temporaryFolder } from '../temporary-folder';
 import { openSession } from '../whole-session';
@@ -108,7 +108,7 @@ async function expectWhole(graph: RunnableGraph): Promise<void> {
   const values = Float32Array.from({ length: 2 * size }, (_, i) => Math.sin(i));
   const x = new Tensor('float32', values, [2, size]);
   const session = await createSession(graph, { device: 'cpu', prepack: true });
-  const found = floatsOf(await session.run({ x }), 'y');
+  const found = floatOutput(await session.run({ x }), 'y');
   await session.release();
 
   const bytes = graph.toBytes(({ file, offset }) => ({ location: file.slice(1), offset }));
@@ -116,7 +116,7 @@ async function expectWhole(graph: RunnableGraph): Promise<void> {
     graphOptimizationLevel: 'disabled',
     extra: { session: { model_external_initializers_file_folder_path: '/' } },
   });
-  const expected = floatsOf(await plain.run({ x }), 'y');
+  const expected = floatOutput(await plain.run({ x }), 'y');
   await plain.release();
   const largest = Math.max(...expected.map(Math.abs));
   // ONNX Runtime rounds the rows of products by dequantized matrices to 8 bits.

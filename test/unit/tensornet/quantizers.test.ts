@@ -12,7 +12,7 @@ import type {
 } from '../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, floatTensor } from '../../../extension/core/runtime/tensors';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { roundToNearest } from '../../../extension/core/tensornet/quantize/block-quantized';
@@ -236,7 +236,7 @@ async function multiplied(form: MatrixEncoding<TensorData>, inputs: Rows): Promi
     const session = await createSession(graph, { device: 'cpu', prepack: true });
     try {
       const feeds = { rows: floatTensor(inputs.numbers, [inputs.count, inputs.length]) };
-      return Float32Array.from(floatsOf(await session.run(feeds), 'product'));
+      return Float32Array.from(floatOutput(await session.run(feeds), 'product'));
     } finally {
       await session.release();
     }

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { ggmlBlockOf } from '../../../extension/core/checkpoints/ggml-types';
+import { parseGgmlBlock } from '../../../extension/core/checkpoints/ggml-types';
 import { blockCodecs } from '../../../extension/core/checkpoints/quantize/block-codecs';
 import type { BlockType } from '../../../extension/core/checkpoints/quantize/block-codecs';
 import { dequantize } from '../../../extension/core/checkpoints/quantize/dequantize';
@@ -33,7 +33,7 @@ describe.each(types)('rounding to %s with error feedback', (type) => {
   it('leaves a smaller error of the outputs than rounding by importance, in as many bytes', async () => {
     const factor = await factorHessian(products, gram, false);
     const bytes = await roundToBlocks(products, matrix, type, factor);
-    const { elements, bytes: blockBytes } = ggmlBlockOf(type);
+    const { elements, bytes: blockBytes } = parseGgmlBlock(type);
     expect(bytes).toHaveLength((matrix.numbers.length / elements) * blockBytes);
     const nearest = roundRows(type, matrix.numbers, length, meanSquares);
     const found = outputDistance(inputs, matrix, read(type, bytes, matrix));

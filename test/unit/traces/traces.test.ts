@@ -123,7 +123,7 @@ await scratch.insert(
     name: 'marked',
     what: 'A marked model.',
     keepsWeights: false,
-    refuse: whyNotPlain,
+    refuse: explainBlocksUnsupported,
     config: (source, changes) => rewriteConfig(source, changes).replace('{', '{"marked": true,'),
     module: 'none',
     plan: renumbered,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { rootMeanSquare } from '../../../extension/core/linear-algebra/squares';
 import { openModel } from '../../../extension/core/models/open-model';
-import { floatsOf, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensor, Tensors } from '../../../extension/core/runtime/tensors';
 import { smallestScale } from '../../../extension/core/tensornet/repair/smallest-scale';
 import { wholeModel } from '../../../extension/core/tensornet/repair/whole-model';
@@ -65,7 +65,7 @@ async function factorsOf(model: AdaptedModel): Promise<Map<string, Float32Array>
   return new Map(
     model.adapters.flatMap(({ left, right }) => [
       [left.name, waves(initial[left.name]?.size ?? 0)] as const,
-      [right.name, floatsOf(initial, right.name)] as const,
+      [right.name, floatOutput(initial, right.name)] as const,
     ]),
   );
 }
@@ -79,7 +79,9 @@ describe('adapters of matrices', () => {
       await gradientsOf(trainableTransformer(model, new Set([matrices[0]?.name ?? ''])), batch()),
       await gradientsOf(adapted, batch()),
     ];
-    expect(relativeError(floatsOf(found, 'output'), floatsOf(plain, 'output'))).toBeLessThan(1e-6);
+    expect(relativeError(floatOutput(found, 'output'), floatOutput(plain, 'output'))).toBeLessThan(
+      1e-6,
+    );
     const drawn = Object.values(await adapted.initial())
       .map((tensor) => Number(tensor.data[0]))
       .filter((value) => value !== 0);
@@ -107,11 +109,13 @@ describe('adapters of matrices', () => {
         batch(),
       ),
     ];
-    expect(relativeError(floatsOf(found, 'output'), floatsOf(wanted, 'output'))).toBeLessThan(1e-5);
+    expect(relativeError(floatOutput(found, 'output'), floatOutput(wanted, 'output'))).toBeLessThan(
+      1e-5,
+    );
     for (const { weight, left, right, scale } of adapted.adapters) {
       const [out = 0, rank = 0] = left.shape;
       const [, width = 0] = right.shape;
-      const whole = floatsOf(wanted, `gradient/${weight}`);
+      const whole = floatOutput(wanted, `gradient/${weight}`);
       const [l, r] = [left, right].map((factor) => factors.get(factor.name) ?? waves(0));
       // ∂left = scale · G·rightᵀ and ∂right = scale · leftᵀ·G with G the gradient of the matrix.
       const ofLeft = new Float32Array(out * rank);
@@ -125,8 +129,10 @@ describe('adapters of matrices', () => {
           }
         }
       }
-      expect(relativeError(floatsOf(found, `gradient/${left.name}`), ofLeft)).toBeLessThan(1e-4);
-      expect(relativeError(floatsOf(found, `gradient/${right.name}`), ofRight)).toBeLessThan(1e-4);
+      expect(relativeError(floatOutput(found, `gradient/${left.name}`), ofLeft)).toBeLessThan(1e-4);
+      expect(relativeError(floatOutput(found, `gradient/${right.name}`), ofRight)).toBeLessThan(
+        1e-4,
+      );
     }
   });
 
@@ -136,7 +142,7 @@ describe('adapters of matrices', () => {
     const { weight, id } = embedding ?? expect.fail('no embedding');
     const whole = await wholeModel(model, new Map([[id, { kind: 'dense', weight }]]), 1);
     expect(whole.model.parameters.map((parameter) => parameter.name)).toEqual([weight.name]);
-    const numbers = floatsOf(await whole.model.initial(), weight.name);
+    const numbers = floatOutput(await whole.model.initial(), weight.name);
     expect(whole.unit).toBeCloseTo(rootMeanSquare(numbers), 6);
   });
 

@@ -2,7 +2,7 @@ import { Tensor } from 'onnxruntime-node';
 import { expect, it } from 'vitest';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, int32Scalar } from '../../../extension/core/runtime/tensors';
+import { floatOutput, int32Scalar } from '../../../extension/core/runtime/tensors';
 import { emitDropout, stepKey } from '../../../extension/core/training/dropout';
 
 const size = 200_000;
@@ -20,7 +20,7 @@ async function masks(rate: number, key: number): Promise<[Float32Array, Float32A
   const ones = new Tensor('float32', new Float32Array(size).fill(1), [size / 10, 10]);
   const outputs = await session.run({ x: ones, key: int32Scalar(key) });
   await session.release();
-  return [floatsOf(outputs, 'y0'), floatsOf(outputs, 'y1')];
+  return [floatOutput(outputs, 'y0'), floatOutput(outputs, 'y1')];
 }
 
 const share = (mask: Float32Array): number => mask.filter((value) => value > 0).length / size;

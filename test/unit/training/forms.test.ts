@@ -4,7 +4,7 @@ import type { TensorData } from '../../../extension/core/checkpoints/tensor-data
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
-import { floatsOf, int64Tensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { trainableTransformer } from '../../../extension/core/training/trainable-transformer';
 import { fixture, readJson, relativeError } from '../fixtures';
@@ -49,7 +49,7 @@ describe('training a model with other forms of its matrices', () => {
     const form = new FormMaker(5).lowRank(out, input, rank);
     const low = await trained(await formed(model, layer, form));
     const plain = await trained(await formed(model, layer, denseForm(contracted(form), layer)));
-    const whole = floatsOf(plain, `gradient/${id}.weight`);
+    const whole = floatOutput(plain, `gradient/${id}.weight`);
     const [left, right] = [contracted(form.left), contracted(form.right)];
     // y = L·R·x: ∂L = G·Rᵀ and ∂R = Lᵀ·G with G the gradient of the product.
     const ofLeft = Float32Array.from({ length: out * rank }, (_, place) => {
@@ -68,7 +68,7 @@ describe('training a model with other forms of its matrices', () => {
       }
       return sum;
     });
-    const of = (part: string) => floatsOf(low, `gradient/${id}.${part}.weight`);
+    const of = (part: string) => floatOutput(low, `gradient/${id}.${part}.weight`);
     expect(relativeError(of('left'), ofLeft)).toBeLessThan(1e-5);
     expect(relativeError(of('right'), ofRight)).toBeLessThan(1e-5);
   });
@@ -86,7 +86,7 @@ describe('training a model with other forms of its matrices', () => {
       await trained(await formed(model, layer, { ...chained, run: 'contracted' })),
     ];
     for (const part of ['core.0', 'core.1', 'input_scale']) {
-      const [a, b] = [first, second].map((all) => floatsOf(all, `gradient/${layer.id}.${part}`));
+      const [a, b] = [first, second].map((all) => floatOutput(all, `gradient/${layer.id}.${part}`));
       expect(Math.max(...(b ?? []).map(Math.abs))).toBeGreaterThan(0);
       expect(relativeError(a ?? new Float32Array(), b ?? new Float32Array())).toBeLessThan(1e-5);
     }

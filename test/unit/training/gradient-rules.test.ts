@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { OperatorSetIdProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
 import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
+import { floatOutput, floatTensor } from '../../../extension/core/runtime/tensors';
 import { backward, gradientRules } from '../../../extension/core/training/backward';
 import { UserError } from '../../../extension/core/user-error';
 import { expectGradient } from './finite-differences';
@@ -61,14 +61,14 @@ describe('Gelu, an operator of opset 20', () => {
       const session = await createSession(graph, { device: 'cpu', prepack: false });
       const run = async (at: Float32Array) => session.run({ x: floatTensor(at, [9]) });
       const points = Float32Array.from({ length: 9 }, (_, i) => (i - 4) * 0.7);
-      const slope = floatsOf(await run(points), 'dx');
+      const slope = floatOutput(await run(points), 'dx');
       const step = 1 / 64;
       const [above, below] = [
         await run(points.map((p) => p + step)),
         await run(points.map((p) => p - step)),
       ];
       slope.forEach((value, i) => {
-        const rise = (floatsOf(above, 'y')[i] ?? 0) - (floatsOf(below, 'y')[i] ?? 0);
+        const rise = (floatOutput(above, 'y')[i] ?? 0) - (floatOutput(below, 'y')[i] ?? 0);
         expect(value).toBeCloseTo(rise / (2 * step), 3);
       });
       await session.release();

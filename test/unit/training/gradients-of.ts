@@ -1,6 +1,6 @@
 import { DataType } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
-import { tensorOf } from '../../../extension/core/runtime/tensors';
+import { outputTensor } from '../../../extension/core/runtime/tensors';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { backward } from '../../../extension/core/training/backward';
 import { crossEntropy } from '../../../extension/core/training/losses';
@@ -25,7 +25,9 @@ export async function gradientsOf(model: TrainableModel, inputs: Tensors): Promi
       return value === undefined ? [] : [[name, value] as const];
     });
     const outputs = await session.run(Object.fromEntries(feeds));
-    return Object.fromEntries(session.outputNames.map((name) => [name, tensorOf(outputs, name)]));
+    return Object.fromEntries(
+      session.outputNames.map((name) => [name, outputTensor(outputs, name)]),
+    );
   } finally {
     await session.release();
   }

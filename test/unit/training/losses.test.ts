@@ -17,7 +17,7 @@ import {
   floatsIn,
   floatTensor,
   int64Tensor,
-  tensorOf,
+  outputTensor,
 } from '../../../extension/core/runtime/tensors';
 import type { Tensor, Tensors } from '../../../extension/core/runtime/tensors';
 import { below, difference, readGolden } from './golden';
@@ -49,7 +49,7 @@ it.each(Object.entries(losses))('%s equals PyTorch, value and gradient', async (
     const expected = golden[`${part}/${name}`];
     expect(expected).toBeDefined();
     if (expected !== undefined) {
-      expect(difference(tensorOf(outputs, part), expected, 1e-6), part).toBeLessThan(3e-6);
+      expect(difference(outputTensor(outputs, part), expected, 1e-6), part).toBeLessThan(3e-6);
     }
   }
   await session.release();
@@ -70,7 +70,7 @@ async function distilling(): Promise<
   return async (given, ids, known) => {
     const feeds = { logits: given, [lossInputs.teacherIds]: ids, [lossInputs.teacher]: known };
     const outputs = await session.run(feeds);
-    return { loss: tensorOf(outputs, 'loss'), gradient: tensorOf(outputs, 'gradient') };
+    return { loss: outputTensor(outputs, 'loss'), gradient: outputTensor(outputs, 'gradient') };
   };
 }
 
@@ -190,8 +190,8 @@ it('a batch of which nothing counts has no loss and no gradient', async () => {
     logits: new Tensor('float32', Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]),
     labels: new Tensor('int64', BigInt64Array.of(-100n, -100n), [2]),
   });
-  expect(Array.from(tensorOf(outputs, 'loss').data as Float32Array, Math.abs)).toEqual([0]);
-  expect(Array.from(tensorOf(outputs, 'gradient').data as Float32Array, Math.abs)).toEqual([
+  expect(Array.from(outputTensor(outputs, 'loss').data as Float32Array, Math.abs)).toEqual([0]);
+  expect(Array.from(outputTensor(outputs, 'gradient').data as Float32Array, Math.abs)).toEqual([
     0, 0, 0, 0, 0, 0,
   ]);
   await session.release();
@@ -211,10 +211,10 @@ it('the relative error of a row does not depend on its norm', async () => {
     output: new Tensor('float32', Float32Array.of(4, 5, 3000, 5000), [2, 2]),
     targets: new Tensor('float32', Float32Array.of(3, 4, 3000, 4000), [2, 2]),
   });
-  const [loss] = tensorOf(outputs, 'loss').data as Float32Array;
+  const [loss] = outputTensor(outputs, 'loss').data as Float32Array;
   expect(loss).toBeCloseTo((2 / 25 + 1 / 25) / 2, 6);
   // 2 (ŷ − y) / ‖y‖² / rows
-  const gradients = Array.from(tensorOf(outputs, 'gradient').data as Float32Array);
+  const gradients = Array.from(outputTensor(outputs, 'gradient').data as Float32Array);
   [0.04, 0.04, 0, 4e-5].forEach((expected, i) => {
     expect(gradients[i]).toBeCloseTo(expected, 7);
   });

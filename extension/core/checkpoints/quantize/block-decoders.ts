@@ -29,9 +29,9 @@ function fillBlock(
 function field(bytes: Buffer, at: number, i: number, width: number, bits: number): number {
   const perGroup = (width * 8) / bits;
   const group = Math.floor(i / perGroup);
-  const inGroup = i % perGroup;
-  const byte = bytes[at + group * width + (inGroup % width)] ?? 0;
-  return (byte >> (bits * Math.floor(inGroup / width))) & ((1 << bits) - 1);
+  const indexInGroup = i % perGroup;
+  const byte = bytes[at + group * width + (indexInGroup % width)] ?? 0;
+  return (byte >> (bits * Math.floor(indexInGroup / width))) & ((1 << bits) - 1);
 }
 
 /** Scale and minimum `i` of eight, six bits each, packed into the twelve bytes at `at`. */

@@ -1,6 +1,6 @@
 import { wasmModule } from '../../web-assembly';
 import type { WasmMemory } from '../../web-assembly';
-import { blockOf } from '../ggml-types';
+import { ggmlBlock } from '../ggml-types';
 import type { DequantizedDType } from '../ggml-types';
 import { blockDecoders } from './block-decoders';
 import { dequantizeBytes } from './dequantize-bytes';
@@ -55,7 +55,7 @@ function takeKernels(bytes: number): Exports {
  * @param out float32, one for each element of the blocks
  */
 export function dequantize(dtype: DequantizedDType, blocks: Uint8Array, out: Float32Array): void {
-  const { bytes: blockBytes, elements } = blockOf(dtype);
+  const { bytes: blockBytes, elements } = ggmlBlock(dtype);
   const perCall = Math.floor(bytesAtOnce / blockBytes);
   const count = blocks.length / blockBytes;
   const name = kernelNames[dtype];
@@ -68,16 +68,16 @@ export function dequantize(dtype: DequantizedDType, blocks: Uint8Array, out: Flo
   const to = from + bytesAtOnce;
   const memory = new Uint8Array(wasm.memory.buffer);
   for (let done = 0; done < count; done += perCall) {
-    const some = Math.min(perCall, count - done);
-    memory.set(blocks.subarray(done * blockBytes, (done + some) * blockBytes), from);
-    wasm[name]?.(from, some, to);
-    out.set(new Float32Array(wasm.memory.buffer, to, some * elements), done * elements);
+    const blockCount = Math.min(perCall, count - done);
+    memory.set(blocks.subarray(done * blockBytes, (done + blockCount) * blockBytes), from);
+    wasm[name]?.(from, blockCount, to);
+    out.set(new Float32Array(wasm.memory.buffer, to, blockCount * elements), done * elements);
   }
   free.push(wasm);
 }
 
 function decodeByElement(dtype: DequantizedDType, blocks: Uint8Array, out: Float32Array): void {
-  const { bytes: blockBytes, elements } = blockOf(dtype);
+  const { bytes: blockBytes, elements } = ggmlBlock(dtype);
   const buffer = Buffer.from(blocks.buffer, blocks.byteOffset, blocks.byteLength);
   const decode = blockDecoders[dtype];
   const numbers = new Float64Array(elements);

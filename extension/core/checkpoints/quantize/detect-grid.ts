@@ -30,8 +30,8 @@ const leastError = 2 ** -25;
 const superblock = 256;
 
 /**
- * Returns the grid that rows of weights lie on, or undefined if they lie on none. Narrower blocks are reported only if
- * they need fewer codes, and minima only if they save bits.
+ * Returns the grid that rows of weights lie on, or undefined if they lie on none. Smaller blocks
+ * are reported only if they need fewer codes, and minima only if they save bits.
  * @param weights rows of `length` numbers, as stored
  */
 export function detectGrid(weights: Float32Array, length: number): WeightGrid | undefined {

@@ -17,7 +17,7 @@ export function nearest(value: number): number {
 }
 
 /** The same for any float32: what the bits of larger ones give, as in the reference. */
-function nearestOfAny(value: number): number {
+function nearestInteger(value: number): number {
   single[0] = value + rounder;
   return ((pattern[0] ?? 0) & 0x7f_ffff) - 0x40_0000;
 }
@@ -33,7 +33,7 @@ export interface Run {
   readonly count: number;
 }
 
-/** Of a run the number of greatest size, with its sign. */
+/** Value of a run with the largest magnitude, with its sign. */
 export function extreme({ x, at, count }: Run): number {
   let size = 0;
   let value = 0;
@@ -74,7 +74,11 @@ export function fitStepwise({ x, at, count }: Run, most: number, numbers: Uint8A
       let products = fround(sumProducts - fround(fround(weight * one) * l));
       if (products > 0) {
         let squares = fround(sumSquares - fround(fround(weight * l) * l));
-        const next = clamp(nearestOfAny(fround(fround(one * squares) / products)), -most, most - 1);
+        const next = clamp(
+          nearestInteger(fround(fround(one * squares) / products)),
+          -most,
+          most - 1,
+        );
         if (next !== l) {
           products = fround(products + fround(fround(weight * one) * next));
           squares = fround(squares + fround(fround(weight * next) * next));
@@ -150,7 +154,7 @@ export function fitPositive(
       let products = fround(sumProducts - fround(fround(weight * one) * l));
       let squares = fround(sumSquares - fround(fround(weight * l) * l));
       if (products > 0 && squares > 0) {
-        const next = Math.min(most, nearestOfAny(fround(fround(one * squares) / products)));
+        const next = Math.min(most, nearestInteger(fround(fround(one * squares) / products)));
         if (next !== l) {
           products = fround(products + fround(fround(weight * one) * next));
           squares = fround(squares + fround(fround(weight * next) * next));

@@ -1,7 +1,7 @@
 import { nonLinearValues } from '../code-books';
 import { numberToHalf } from '../half';
 import { clamp, nearest } from './fit';
-import { sumOfSquares, weigh } from './quantizer';
+import { sumSquares, weigh } from './quantizer';
 import type { ColumnImportance, RowQuantizer } from './quantizer';
 import { block, borders, fitToBook, growths, numbers, scales, weights } from './search';
 
@@ -69,7 +69,7 @@ function fitGroups(
         own[i] = (block[at + i] ?? 0) ** 2;
       }
     } else {
-      const spread = fround(sumOfSquares(block, at, run) * fround(2 / run));
+      const spread = fround(sumSquares(block, at, run) * fround(2 / run));
       weigh(x, importance, from + at, spread, own, run);
     }
   }

@@ -1,6 +1,6 @@
 import { halfToNumber, numberToHalf } from '../half';
 import { clamp, fitPositive, fitStepwise, nearest, zeroBelow } from './fit';
-import { sumOf, sumOfSquares, weigh } from './quantizer';
+import { sumValues, sumSquares, weigh } from './quantizer';
 import type { ColumnImportance, RowQuantizer } from './quantizer';
 import {
   block,
@@ -24,7 +24,7 @@ const minimumNumbers = new Uint8Array(16);
 type BlockQuantizer = (out: DataView, at: number, importance: ColumnImportance | undefined) => void;
 
 /** Row after row of 256 numbers, copied to `block`. */
-function inBlocks(bytes: number, quantize: BlockQuantizer): RowQuantizer {
+function quantizeByBlocks(bytes: number, quantize: BlockQuantizer): RowQuantizer {
   return (x, out, at, importance) => {
     for (let from = 0, to = at; from < x.length; from += size, to += bytes) {
       block.set(x.subarray(from, from + size));
@@ -37,14 +37,14 @@ function inBlocks(bytes: number, quantize: BlockQuantizer): RowQuantizer {
   };
 }
 
-/** How a format with minima searches. */
+/** Search parameters of a format with minima. */
 interface AffineFormat {
   readonly width: 16 | 32;
-  /** Greatest number that stands for a scale or minimum. */
+  /** Largest code of a scale or minimum. */
   readonly most: number;
   readonly plain: AffineSearch;
   readonly weighted: AffineSearch;
-  /** What Σ x² is multiplied by for the spread of weights. */
+  /** Factor applied to Σ x² to get the spread of the weights. */
   readonly spread: number;
 }
 
@@ -54,7 +54,7 @@ function fitGroups(
   importance: ColumnImportance | undefined,
 ): readonly [scale: number, minimum: number] {
   const groups = size / width;
-  const squares = importance === undefined ? 0 : sumOfSquares(block, 0, size);
+  const squares = importance === undefined ? 0 : sumSquares(block, 0, size);
   const sigma = fround(fround(spread * squares) / size);
   for (let group = 0; group < groups; group++) {
     const own = weights.subarray(width * group, width * (group + 1));
@@ -64,12 +64,12 @@ function fitGroups(
       const base =
         plain.absolute === true
           ? 0
-          : fround(sqrt(fround(sumOfSquares(block, width * group, width) / width)));
+          : fround(sqrt(fround(sumSquares(block, width * group, width) / width)));
       for (let i = 0; i < width; i++) {
         own[i] = base + abs(block[width * group + i] ?? 0);
       }
     }
-    sums[group] = sumOf(own, width);
+    sums[group] = sumValues(own, width);
   }
   fitAffine(groups, width, importance === undefined ? plain : weighted);
   const [ownScales, ownMinima] = [scales.subarray(0, groups), minima.subarray(0, groups)];
@@ -91,7 +91,7 @@ function shareOut(fitted: Float32Array, most: number, into: Uint8Array): number 
   return numberToHalf(fround(greatest / most));
 }
 
-/** Rounds `block` anew with the scales as they are stored. */
+/** Rounds `block` again with the scales as stored. */
 function roundAffine(
   width: number,
   most: number,
@@ -145,7 +145,7 @@ const formatQ2: AffineFormat = {
   spread: 1,
 };
 
-export const quantizeQ2K = inBlocks(84, (out, at, importance) => {
+export const quantizeQ2K = quantizeByBlocks(84, (out, at, importance) => {
   const bits = fitGroups(formatQ2, importance);
   roundAffine(16, 3, bits);
   for (let i = 0; i < 16; i++) {
@@ -177,7 +177,7 @@ function withSixBits(bits: 4 | 5, plain: Omit<AffineSearch, 'most'>): RowQuantiz
     weighted: { most, ...afterwards },
     spread: 2,
   };
-  return inBlocks(bits === 4 ? 144 : 176, (out, at, importance) => {
+  return quantizeByBlocks(bits === 4 ? 144 : 176, (out, at, importance) => {
     const halves = fitGroups(format, importance);
     roundAffine(32, most, halves);
     out.setUint16(at, halves[0], true);
@@ -210,7 +210,7 @@ function storeHighBits(out: DataView, at: number, from: number): void {
 export const quantizeQ4K = withSixBits(4, { from: -1, step: 0.1, steps: 20 });
 export const quantizeQ5K = withSixBits(5, { from: -0.5, step: 0.1, steps: 15 });
 
-/** Rounds `block` anew with signed scales as they are stored; numbers are stored with `most` added. */
+/** Rounds `block` again with the signed scales as stored; codes are stored with `most` added. */
 function roundSymmetric(unit: number, offset: number, most: number): void {
   for (let at = 0; at < size; at += 16) {
     const scale = fround(unit * ((scaleNumbers[at / 16] ?? 0) - offset));
@@ -227,7 +227,7 @@ function greatestScale(): number {
   return scales.reduce((a, b) => (abs(b) > abs(a) ? b : a), 0);
 }
 
-export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
+export const quantizeQ3K = quantizeByBlocks(110, (out, at, importance) => {
   let half: number;
   if (importance === undefined) {
     for (let group = 0; group < 16; group++) {
@@ -236,17 +236,17 @@ export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
     const greatest = greatestScale();
     const inverse = greatest === 0 ? 0 : fround(-32 / greatest);
     for (let group = 0; group < 16; group++) {
-      // A block of zeros has no scales at all: not even the 32 that stands for 0.
+      // // A block of zeros stores no scales, not even 32, the code of 0.
       const number = nearest(fround(inverse * (scales[group] ?? 0)));
       scaleNumbers[group] = greatest === 0 ? 0 : clamp(number, -32, 31) + 32;
     }
     half = greatest === 0 ? 0 : numberToHalf(fround(1 / inverse));
   } else {
-    const spread = fround(fround(2 * sumOfSquares(block, 0, size)) / size);
+    const spread = fround(fround(2 * sumSquares(block, 0, size)) / size);
     for (let group = 0; group < 16; group++) {
       const own = weights.subarray(16 * group, 16 * (group + 1));
       weigh(block, importance, 16 * group, spread, own, 16);
-      sums[group] = sumOf(own, 16);
+      sums[group] = sumValues(own, 16);
     }
     fitSymmetric(16, 16, 4);
     half = numberToHalf(fitScales(16, 32));
@@ -272,7 +272,7 @@ export function storeQ3K(out: DataView, at: number): void {
   storePairs(out, at + 32);
 }
 
-export const quantizeQ6K = inBlocks(210, (out, at, importance) => {
+export const quantizeQ6K = quantizeByBlocks(210, (out, at, importance) => {
   for (let i = 0; i < size; i++) {
     weights[i] = importance === undefined ? (block[i] ?? 0) ** 2 : (importance.numbers[i] ?? 0);
   }

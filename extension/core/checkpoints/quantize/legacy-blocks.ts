@@ -1,6 +1,6 @@
 import { numberToHalf } from '../half';
 import { extreme } from './fit';
-import { sumOfSquares, weigh } from './quantizer';
+import { sumSquares, weigh } from './quantizer';
 import type { ColumnImportance, RowQuantizer } from './quantizer';
 import { block, fitAffine, fitSymmetric, minima, numbers, scales, weights } from './search';
 import type { AffineSearch } from './search';
@@ -38,7 +38,7 @@ function weighGroups(
   return count / size;
 }
 
-const spreadOf = (x: Float32Array): number => fround(sumOfSquares(x, 0, x.length) / x.length);
+const meanSquare = (x: Float32Array): number => fround(sumSquares(x, 0, x.length) / x.length);
 
 /** Q4_0 and Q5_0: a scale and 32 numbers of `bits` bits. */
 export function symmetric(bits: 4 | 5): RowQuantizer {
@@ -50,7 +50,7 @@ export function symmetric(bits: 4 | 5): RowQuantizer {
   };
   return (x, out, at, importance) => {
     const groups = x.length / size;
-    const spread = importance === undefined ? 0 : spreadOf(x);
+    const spread = importance === undefined ? 0 : meanSquare(x);
     for (let first = 0; first < groups; first += importance === undefined ? 1 : together) {
       const to = at + bytes * first;
       if (importance === undefined) {
@@ -82,7 +82,7 @@ export function affine(bits: 4 | 5): RowQuantizer {
   };
   return (x, out, at, importance) => {
     const groups = x.length / size;
-    const spread = importance === undefined ? 0 : spreadOf(x);
+    const spread = importance === undefined ? 0 : meanSquare(x);
     for (let first = 0; first < groups; first += importance === undefined ? 1 : together) {
       const to = at + bytes * first;
       if (importance === undefined) {
@@ -98,7 +98,7 @@ export function affine(bits: 4 | 5): RowQuantizer {
   };
 }
 
-/** Scale by which −half stands for the number of greatest size. */
+/** Scale at which the code −half represents the value of the largest magnitude. */
 function reachedBy(x: Float32Array, from: number, half: number): number {
   const scale = fround(extreme({ x, at: from, count: size }) / -half);
   const inverse = scale === 0 ? 0 : fround(1 / scale);
@@ -127,7 +127,10 @@ function spanned(x: Float32Array, from: number, most: number): [scale: number, m
   return [scale, minimum];
 }
 
-/** Numbers `first` + i and `first` + i + 16 share a byte; fifth bits lie before them in four bytes. */
+/**
+ * Codes `first` + i and `first` + i + 16 share a byte. Their fifth bits are in the four bytes
+ * before.
+ */
 export function storeCodes(out: DataView, at: number, bits: 4 | 5, first: number): void {
   const from = bits === 4 ? at : at + 4;
   let fifth = 0;

@@ -9,7 +9,7 @@ export interface ColumnImportance {
 export type RowQuantizer = (
   /** The row; a whole number of blocks. */
   x: Float32Array,
-  /** Where its bytes go. */
+  /** Output buffer. */
   out: DataView,
   at: number,
   /** Importance of each column, where known. */
@@ -17,7 +17,7 @@ export type RowQuantizer = (
 ) => void;
 
 /** Σ x² of a run, added one by one. */
-export function sumOfSquares(x: Float32Array, from: number, count: number): number {
+export function sumSquares(x: Float32Array, from: number, count: number): number {
   let sum = 0;
   for (let i = from; i < from + count; i++) {
     const one = x[i] ?? 0;
@@ -47,7 +47,7 @@ export function weigh(
 }
 
 /** Sum of the first numbers of an array, added one by one. */
-export function sumOf(numbers: Float32Array, count: number): number {
+export function sumValues(numbers: Float32Array, count: number): number {
   let sum = 0;
   for (let i = 0; i < count; i++) {
     sum = Math.fround(sum + (numbers[i] ?? 0));

@@ -1,4 +1,4 @@
-import { ggmlBlockOf } from '../ggml-types';
+import { parseGgmlBlock } from '../ggml-types';
 import type { WritableType } from '../ggml-types';
 import { halfToNumber, numberToHalf } from '../half';
 import { blockDecoders } from './block-decoders';
@@ -63,15 +63,15 @@ const decoders: Readonly<Record<WritableType, BlockDecoder>> = {
   },
 };
 
-/** Bytes of a row of so many numbers. */
+/** Number of bytes of a row with `length` elements. */
 export function rowBytes(type: WritableType, length: number): number {
-  const { elements, bytes } = ggmlBlockOf(type);
+  const { elements, bytes } = parseGgmlBlock(type);
   return (length / elements) * bytes;
 }
 
-/** Whether rows of so many numbers can be divided into blocks. */
+/** True if rows of `length` elements can be divided into blocks. */
 export function fitsRows(type: WritableType, length: number): boolean {
-  return length % ggmlBlockOf(type).elements === 0;
+  return length % parseGgmlBlock(type).elements === 0;
 }
 
 /** Types of a tensor whose rows the wanted one cannot divide (`tensor_type_fallback`). */
@@ -134,7 +134,7 @@ export function roundRows(
   length: number,
   importance?: Float32Array,
 ): Float32Array {
-  const { elements, bytes } = ggmlBlockOf(type);
+  const { elements, bytes } = parseGgmlBlock(type);
   const decode = decoders[type];
   const rounded = new Float32Array(x.length);
   const row = new Float64Array(length);

@@ -15,7 +15,7 @@ export interface RowTask {
 
 /** Writes rows as types of ggml. */
 export interface RowWriter {
-  /** How many tasks may wait for their result. */
+  /** Maximum number of tasks that may wait for their result. */
   readonly ahead: number;
   write(task: RowTask): Promise<Uint8Array>;
   end(): Promise<void>;
@@ -26,24 +26,27 @@ const leastNumbers = 1 << 22;
 const mostThreads = 16;
 
 /** Writes rows in the thread that asks. */
-export const inThisThread: RowWriter = {
+export const singleThreadWriter: RowWriter = {
   ahead: 0,
   write: async ({ type, numbers, length, importance }) =>
     Promise.resolve(quantizeRows(type, numbers, length, importance)),
   end: async () => Promise.resolve(),
 };
 
-/** A writer for so many numbers in all: threads where these save time. The sources, as tests run them, have none. */
+/**
+ * A writer for a total number of values; it uses threads if these save time. Tests run from source,
+ * which has no thread script.
+ */
 export function openRowWriter(
   numbers: number,
   script = join(import.meta.dirname, 'quantize.js'),
 ): RowWriter {
   const count = Math.min(availableParallelism(), mostThreads);
   if (numbers < leastNumbers || count < 2 || !existsSync(script)) {
-    return inThisThread;
+    return singleThreadWriter;
   }
   const threads = new RowThreads(script, count);
-  return threads.ahead === 0 ? inThisThread : threads;
+  return threads.ahead === 0 ? singleThreadWriter : threads;
 }
 
 /** Threads that each write rows; they run no ONNX Runtime, so that they can be ended at any time. */
@@ -66,7 +69,7 @@ export class RowThreads implements RowWriter {
   }
 }
 
-/** As many as the system gives. */
+/** Starts as many threads as the system allows. */
 function startThreads(script: string, count: number): RowThread[] {
   const threads: RowThread[] = [];
   try {
@@ -74,14 +77,14 @@ function startThreads(script: string, count: number): RowThread[] {
       threads.push(new RowThread(script));
     }
   } catch {
-    // Those that started do the work.
+    // // The threads that started do all the work.
   }
   return threads;
 }
 
 class RowThread {
   private readonly worker: Worker;
-  /** Who waits for a result, in the order of their tasks. */
+  /** Callbacks waiting for a result, in the order of their tasks. */
   private waiting: { resolve: (bytes: Uint8Array) => void; reject: (error: Error) => void }[] = [];
   private failure: Error | undefined;
 

@@ -2,12 +2,12 @@ import { wasmModule } from '../../web-assembly';
 import type { WasmMemory } from '../../web-assembly';
 import { searchBytes } from './search-bytes';
 
-/** Where an array lies, in bytes. */
+/** Position of an array, in bytes. */
 interface Place {
   readonly value: number;
 }
 
-/** What search.as exports: where its arrays lie in its memory, and what works on them. */
+/** Exports of search.as: positions of its arrays in memory, and functions that process them. */
 interface Exports {
   readonly memory: WasmMemory;
   readonly block: Place;
@@ -42,16 +42,16 @@ const floats = ({ value }: Place, count: number): Float32Array =>
   new Float32Array(buffer, value, count);
 const bytes = ({ value }: Place, count: number): Uint8Array => new Uint8Array(buffer, value, count);
 
-/** One block in work: its numbers, their weights, and the integers that stand for them, by groups of one width. */
+/** The current block: its values, their weights, and their codes, by groups of one width. */
 export const block = floats(wasm.block, size);
 export const weights = floats(wasm.weights, size);
 export const numbers = bytes(wasm.numbers, size);
-/** Of each group; minima with the opposite sign. */
+/** Scales and minima of each group; minima with the opposite sign. */
 export const scales = floats(wasm.scales, mostGroups);
 export const minima = floats(wasm.minima, mostGroups);
 /** The sum of each group's weights, for {@link fitScales}. */
 export const sums = floats(wasm.sums, mostGroups);
-/** The integers that stand for the scales. */
+/** Codes of the scales. */
 export const scaleNumbers = bytes(wasm.scaleNumbers, mostGroups);
 /**
  * The values of a code book but the lowest: the least float32 that is rounded to each, and by how much it is greater than the
@@ -60,11 +60,11 @@ export const scaleNumbers = bytes(wasm.scaleNumbers, mostGroups);
 export const borders = floats(wasm.borders, mostBorders);
 export const growths = floats(wasm.growths, mostBorders);
 
-/** How {@link fitAffine} searches. */
+/** Settings of {@link fitAffine}. */
 export interface AffineSearch {
   /** Greatest integer. */
   readonly most: number;
-  /** What is added to it first, and from step to step. */
+  /** Amount added to it at first, and at each step. */
   readonly from: number;
   readonly step: number;
   readonly steps: number;
@@ -84,7 +84,7 @@ export function fitAffine(
 /** Finds scales and numbers −most … most − 1, which are stored with `most` added. */
 export const { fitSymmetric } = wasm;
 
-/** The same of the scales of so many groups, whose scale it gives. Minima are overwritten. */
+/** The same for the scales of `count` groups; returns their scale. Overwrites the minima. */
 export const { fitScales } = wasm;
 
 /** Finds scales for values of the code book that is set. */

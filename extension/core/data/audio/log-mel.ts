@@ -13,7 +13,7 @@ export interface SpectrogramForm {
 
 /** Upper frequency of the filters in Hz, at every sampling rate. */
 const highest = 8000;
-const leastPower = 1e-10;
+const minPower = 1e-10;
 /** Dynamic range as a power of 10: levels are clipped to this far below the maximum. */
 const range = 8;
 
@@ -26,14 +26,14 @@ export function logMelSpectrogram(sound: Float32Array, form: SpectrogramForm): F
   const frames = Math.floor(samples / hop);
   const framePower = framePowers(sound, form);
   const filters = melFilters(form);
-  const result = new Float32Array(channels * frames).fill(Math.log10(leastPower));
-  let most = Math.log10(leastPower);
+  const result = new Float32Array(channels * frames).fill(Math.log10(minPower));
+  let most = Math.log10(minPower);
   for (let frame = 0; frame < frames; frame++) {
     const powers = framePower(frame);
     for (let channel = 0; powers !== undefined && channel < channels; channel++) {
       const { first = 0, weights = [] } = filters[channel] ?? {};
       const sum = weights.reduce((all, weight, i) => all + weight * (powers[first + i] ?? 0), 0);
-      const level = Math.log10(Math.max(leastPower, sum));
+      const level = Math.log10(Math.max(minPower, sum));
       result[channel * frames + frame] = level;
       most = Math.max(most, level);
     }

@@ -127,11 +127,11 @@ function requireRate(sound: Sound, rate: number): void {
 }
 
 /** Minimum variance, which avoids division by 0 for silence. */
-const leastVariance = 1e-7;
+const minVariance = 1e-7;
 
 function normalized(samples: Float32Array): Float32Array {
   const mean = samples.reduce((sum, x) => sum + x, 0) / samples.length;
   const variance = samples.reduce((sum, x) => sum + (x - mean) ** 2, 0) / samples.length;
-  const scale = 1 / Math.sqrt(variance + leastVariance);
+  const scale = 1 / Math.sqrt(variance + minVariance);
   return samples.map((x) => (x - mean) * scale);
 }

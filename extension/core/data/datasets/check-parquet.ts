@@ -7,11 +7,11 @@ import { eachChunk, withParquet } from './parquet-file';
 import { say } from '../../message';
 
 /** Maximum and minimum memory limit in MiB. */
-const [mostMegabytes, leastMegabytes] = [4096, 512] as const;
+const [maxMegabytes, minMegabytes] = [4096, 512] as const;
 /** Maximum memory per decoded value, and per byte of the file when decompressed, in bytes. */
 const [bytesPerValue, bytesPerByte] = [64, 16] as const;
 /** Time limit in seconds: base, per MiB of the file, and per million values. */
-const [leastSeconds, secondsPerMegabyte, secondsPerMillion] = [5, 1, 10] as const;
+const [minSeconds, secondsPerMegabyte, secondsPerMillion] = [5, 1, 10] as const;
 const mebi = 2 ** 20;
 /** Idle time of the child process, 2 s: starting a process takes longer than decoding a small file. */
 const spare = new SpareChild(2000);
@@ -69,8 +69,8 @@ async function childLimits(
   const needed = (bytesPerByte * bytes + bytesPerValue * values) / mebi;
   const seconds = (secondsPerMegabyte * bytes) / mebi + (secondsPerMillion * values) / 1e6;
   return {
-    heapMegabytes: Math.min(mostMegabytes, Math.ceil(leastMegabytes + needed)),
-    seconds: Math.ceil(leastSeconds + seconds),
+    heapMegabytes: Math.min(maxMegabytes, Math.ceil(minMegabytes + needed)),
+    seconds: Math.ceil(minSeconds + seconds),
   };
 }
 

@@ -7,7 +7,7 @@ import { fingerprintFiles } from '../fingerprint-files';
 import { isDatasetFile } from './open-dataset';
 
 /** Maximum depth of datasets below a folder. */
-const mostDepth = 2;
+const maxDepth = 2;
 
 /**
  * Finds training data in folders: the folders themselves, their subfolders, tables, arrays and ONNX files. Returns
@@ -17,7 +17,7 @@ const mostDepth = 2;
 export async function findData(folders: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   for (const folder of folders) {
-    for await (const path of placesIn(folder, mostDepth)) {
+    for await (const path of placesIn(folder, maxDepth)) {
       // Skips files that were deleted meanwhile or are not readable.
       const fingerprint = await fingerprintFiles(path).catch(() => undefined);
       if (fingerprint !== undefined) {

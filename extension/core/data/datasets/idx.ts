@@ -5,7 +5,7 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readWholeFile } from '../../regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
-import { mostUnpacked } from '../unpacked-size';
+import { maxUnpacked } from '../unpacked-size';
 import { arrayTypes } from '../../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { numericDataset } from './dataset';
@@ -107,7 +107,7 @@ async function readIdx(file: string): Promise<NumericArray> {
 
 function unpack(packed: Buffer, file: string): Buffer {
   try {
-    const maxOutputLength = Math.min(maxArrayBytes, mostUnpacked(packed.length));
+    const maxOutputLength = Math.min(maxArrayBytes, maxUnpacked(packed.length));
     return gunzipSync(packed, { maxOutputLength });
   } catch (error) {
     throw new UserError(say`The file cannot be unpacked: ${(error as Error).message}.`, {

@@ -4,7 +4,7 @@ class ThriftSizeError extends Error {}
 /** Average memory per decoded value (object, bigint or number), in bytes. */
 const bytesPerValue = 64;
 /** Maximum nesting depth. Parquet's own structures have about ten levels. */
-const mostLevels = 50;
+const maxLevels = 50;
 
 /** Type codes of Thrift's compact protocol. */
 const [stop, isTrue, isFalse, byte, int16, int32, int64] = [0, 1, 2, 3, 4, 5, 6] as const;
@@ -29,8 +29,8 @@ class Walk {
   ) {}
 
   public struct(level: number): void {
-    if (level > mostLevels) {
-      throw new ThriftSizeError(`the footer is nested more than ${mostLevels} deep`);
+    if (level > maxLevels) {
+      throw new ThriftSizeError(`the footer is nested more than ${maxLevels} deep`);
     }
     this.#count(1);
     for (;;) {

@@ -27,7 +27,7 @@ const defaultBound = 100;
 /** Default edge of images in pixels. */
 const defaultEdge = 224;
 /** Maximum number of audio samples: one second at 16 kHz. */
-const mostSamples = 16_000;
+const maxSamples = 16_000;
 /** Default size of unknown axes. */
 const defaultSize = 8;
 
@@ -95,7 +95,7 @@ function portShape(port: InputPort, length: number, file: string): number[] {
       return size;
     }
     return axis === 1 && takesSamples(port)
-      ? Math.min(mostSamples, length * (port.leastSamples ?? mostSamples))
+      ? Math.min(maxSamples, length * (port.leastSamples ?? maxSamples))
       : (imageDims?.[axis] ?? namedSize(size, axis, port, length));
   });
 }

@@ -1,15 +1,15 @@
 import type { TaskJob } from '../../jobs/child-task';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { StoredEmbedding } from './embedding-schema';
-import { mostUmap } from './issue-kinds';
+import { maxUmap } from './issue-kinds';
 import type { Layout } from './issue-kinds';
-import { layOut, leastUmap } from './layout';
+import { layOut, minUmap } from './layout';
 import { nearestNeighbors, unitRows } from './nearest-neighbors';
 import { pack, unpackFloat32, unpackInt32, unpackInt8 } from './packed';
 import { principalComponents } from './principal-components';
 
 /** Number of principal components stored per example. */
-const mostComponents = 32;
+const maxComponents = 32;
 /** Number of neighbors: for the map, stored, and for the outlier score. */
 const [mapped, maxStored, counted] = [15, 5, 10] as const;
 /** Quantization scale of unit vectors. */
@@ -31,13 +31,13 @@ export async function embed(
   { layer, layout }: { readonly layer: string; readonly layout?: Layout | undefined },
   job: TaskJob,
 ): Promise<Embedded> {
-  const components = principalComponents(features, mostComponents);
+  const components = principalComponents(features, maxComponents);
   const { count: examples, length: width } = components;
   const vectors = Int8Array.from(unitRows(components).numbers, (x) => Math.round(unit * x));
   const stored = unitRows({ ...components, numbers: Float32Array.from(vectors) });
   const neighbors = await nearestNeighbors(stored, mapped, job);
-  const defaultLayout = examples >= leastUmap && examples <= mostUmap ? 'umap' : 'pca';
-  const drawn = examples < leastUmap ? 'pca' : (layout ?? defaultLayout);
+  const defaultLayout = examples >= minUmap && examples <= maxUmap ? 'umap' : 'pca';
+  const drawn = examples < minUmap ? 'pca' : (layout ?? defaultLayout);
   const points = await layOut(drawn, components, neighbors, job);
   const nearest = Math.min(maxStored, neighbors.count);
   const indices = new Int32Array(examples * nearest);

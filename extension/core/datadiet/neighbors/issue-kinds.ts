@@ -10,4 +10,4 @@ export const layouts = ['umap', 'pca'] as const;
 export type Layout = (typeof layouts)[number];
 
 /** Maximum number of examples for which UMAP is the default. */
-export const mostUmap = 10_000;
+export const maxUmap = 10_000;

@@ -4,7 +4,7 @@ import { seededRandom, standardNormal } from '../../data/random';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { say } from '../../message';
 import { createSession } from '../../runtime/session';
-import { floatsOf } from '../../runtime/tensors';
+import { floatOutput } from '../../runtime/tensors';
 import type { TrainableModel } from '../../training/trainable-model';
 import type { Trainer } from '../../training/trainer';
 import type { TaskJob } from '../../jobs/child-task';
@@ -14,7 +14,7 @@ import type { ProxyModel } from '../training/proxy-model';
 import { allExamples } from '../scores/predictions';
 
 /** Maximum number of features per example. More are reduced by random projection (Johnson and Lindenstrauss 1984). */
-const mostFeatures = 64;
+const maxFeatures = 64;
 /** Number of examples per run. */
 const batchSize = 256;
 const output = 'last_layer_features';
@@ -54,7 +54,7 @@ function featureGraph(model: TrainableModel, projected?: Float32Array): GraphBui
       ? features
       : graph.op('MatMul', [
           features,
-          graph.floats(projected, [projected.length / mostFeatures, mostFeatures]),
+          graph.floats(projected, [projected.length / maxFeatures, maxFeatures]),
         ]);
   graph.output(output, value, DataType.FLOAT, ['batch', 'features']);
   return graph;
@@ -63,8 +63,8 @@ function featureGraph(model: TrainableModel, projected?: Float32Array): GraphBui
 /** Gaussian projection matrix, scaled to preserve expected distances. */
 function projection(width: number): Float32Array {
   const random = seededRandom(width);
-  const scale = 1 / Math.sqrt(mostFeatures);
-  return Float32Array.from({ length: width * mostFeatures }, () => scale * standardNormal(random));
+  const scale = 1 / Math.sqrt(maxFeatures);
+  return Float32Array.from({ length: width * maxFeatures }, () => scale * standardNormal(random));
 }
 
 /**
@@ -85,13 +85,13 @@ export async function lastLayerFeatures(
   ): Promise<Float32Array> => {
     const inputs = proxy.inputs(dataset, batch);
     const feeds = session.inputNames.map((name) => [name, inputs[name] ?? trainer.tensor(name)]);
-    return floatsOf(await session.run(Object.fromEntries(feeds) as typeof inputs), output);
+    return floatOutput(await session.run(Object.fromEntries(feeds) as typeof inputs), output);
   };
   let session = await open(featureGraph(model));
   try {
     const width = (await run(session, Int32Array.of(0))).length;
-    const length = Math.min(width, mostFeatures);
-    if (width > mostFeatures) {
+    const length = Math.min(width, maxFeatures);
+    if (width > maxFeatures) {
       const projecting = await open(featureGraph(model, projection(width)));
       await session.release();
       session = projecting;

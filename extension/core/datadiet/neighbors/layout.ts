@@ -8,7 +8,7 @@ import type { Layout } from './issue-kinds';
 import type { Neighbors } from './nearest-neighbors';
 
 /** Minimum number of examples for UMAP: it needs more examples than neighbors of each, including itself. */
-export const leastUmap = 17;
+export const minUmap = 17;
 
 /**
  * Positions of examples in two dimensions, [examples, 2]: UMAP (McInnes et al. 2018, arXiv 1802.03426), which preserves

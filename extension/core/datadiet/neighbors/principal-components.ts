@@ -2,7 +2,7 @@ import type { Rows } from '../../linear-algebra/matrix-source';
 import { symmetricEigen } from '../../linear-algebra/symmetric-eigen';
 
 /** Variance relative to the largest one below which a component is rounding error. */
-const leastVariance = 1e-9;
+const minVariance = 1e-9;
 
 /**
  * Principal component analysis: centered rows projected on the axes of largest variance, in descending order.
@@ -15,7 +15,7 @@ export function principalComponents({ count, length, numbers }: Rows, most: numb
   }
   const centred = numbers.map((x, i) => x - (mean[i % length] ?? 0));
   const { values, vectors } = symmetricEigen({ size: length, numbers: products(centred, length) });
-  const least = leastVariance * (values[0] ?? 0);
+  const least = minVariance * (values[0] ?? 0);
   const axes = Math.max(1, values.subarray(0, most).filter((value) => value > least).length);
   const projected = new Float32Array(count * axes);
   for (let row = 0; row < count; row++) {

@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { createSession, maySpin } from '../../runtime/session';
-import { floatsOf } from '../../runtime/tensors';
+import { floatOutput } from '../../runtime/tensors';
 import type { Tensor, Tensors } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
 import type { ShapedValue } from '../../training/losses';
@@ -71,7 +71,7 @@ export class GradientNormScorer {
     const feeds = this.session.inputNames.map(
       (name) => [name, batch[name] ?? parameter(name)] as const,
     );
-    const squares = floatsOf(await this.session.run(Object.fromEntries(feeds)), output);
+    const squares = floatOutput(await this.session.run(Object.fromEntries(feeds)), output);
     return Float64Array.from(squares, Math.sqrt);
   }
 

@@ -93,7 +93,7 @@ export function runThreads({
 /** Number of warm-up steps, and of measured steps. */
 const [warmUp, measured] = [2, 4] as const;
 /** Number of steps before weights are compared, and number of compared weights. */
-const [probed, mostNumbers] = [2, 512] as const;
+const [probed, maxNumbers] = [2, 512] as const;
 
 /** Seconds per step, measured on a trainer that is discarded. */
 export async function measureStep(request: RunRequest): Promise<number> {
@@ -112,7 +112,7 @@ export async function probeRun(request: RunRequest): Promise<readonly number[]> 
     before: () => undefined,
     then: (trainer) => {
       const numbers = trainer.parameterNames.flatMap((name) => [...floatsIn(trainer.tensor(name))]);
-      const every = Math.max(1, Math.ceil(numbers.length / mostNumbers));
+      const every = Math.max(1, Math.ceil(numbers.length / maxNumbers));
       return numbers.filter((_, i) => i % every === 0);
     },
   });

@@ -12,7 +12,7 @@ const connectMilliseconds = 5000;
 /** Time between checks of a server that is loading its data, in milliseconds. */
 const loadingMilliseconds = 100;
 /** Maximum time between reconnection attempts in milliseconds. */
-const mostWaitMilliseconds = 2000;
+const maxWaitMilliseconds = 2000;
 
 /** Connected server with its client. */
 export interface QueueServer {
@@ -70,7 +70,7 @@ function open(library: typeof Library, address: QueueAddress, signsIn: boolean):
     enableReadyCheck: false,
     // Requests wait while the server is unreachable.
     maxRetriesPerRequest: null,
-    retryStrategy: (times) => (wasReady ? Math.min(100 * times, mostWaitMilliseconds) : null),
+    retryStrategy: (times) => (wasReady ? Math.min(100 * times, maxWaitMilliseconds) : null),
   });
   redis.once('ready', () => {
     wasReady = true;

@@ -367,7 +367,7 @@ class Watch {
     if (this.isStopped || this.known.get(entry.id) !== worker) {
       return;
     }
-    if (difference <= mostDifference) {
+    if (difference <= maxDifference) {
       this.pool.join(worker);
       inform(
         say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`,
@@ -377,13 +377,13 @@ class Watch {
     this.known.delete(entry.id);
     await worker.close(false);
     warn(
-      say`${entry.name} takes no part: its numbers differ by ${difference.toExponential(1)}, more than ${mostDifference.toExponential(0)}.`,
+      say`${entry.name} takes no part: its numbers differ by ${difference.toExponential(1)}, more than ${maxDifference.toExponential(0)}.`,
     );
   }
 }
 
 /** Maximum difference of a worker's outputs, relative to the largest output of this process. */
-const mostDifference = 1e-4;
+const maxDifference = 1e-4;
 
 /** Maximum difference of two lists relative to the largest value of the first; infinite if their lengths differ. */
 function relativeDifference(expected: readonly number[], found: readonly number[]): number {

@@ -8,7 +8,7 @@ import { readNumber } from './gguf-tensors';
 /** Changes without the blocks that have lost all their sublayers, and what these did besides. */
 interface WithoutEmptied {
   readonly changes: Changes;
-  /** Factors of the blocks that are left out, by the name of the factor that stands for them. */
+  /** Factors of the fused blocks, by the name of the factor that replaces them. */
   readonly factors: ReadonlyMap<string, readonly LazyTensor[]>;
 }
 
@@ -17,14 +17,14 @@ interface WithoutEmptied {
  * it can't, the changes stay as they are.
  */
 export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEmptied {
-  const left = new Set(changes.kept.map(({ block }) => block));
+  const left = new Set(changes.remaining.map(({ block }) => block));
   const blocks = changes.blocks.filter((block) => left.has(block));
   const emptied = changes.blocks.filter((block) => !left.has(block));
   const factors = new Map<string, LazyTensor[]>();
   for (const block of emptied) {
     const before = blocks.findLast((one) => one < block);
-    const own = factorOf(model, block);
-    const first = before === undefined ? undefined : factorOf(model, before);
+    const own = blockFactor(model, block);
+    const first = before === undefined ? undefined : blockFactor(model, before);
     if (own === undefined || first === undefined || lendsKeys(model)) {
       return { changes, factors: new Map() };
     }
@@ -34,7 +34,7 @@ export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEm
 }
 
 /** The one number that a block does to the stream besides its sublayers; undefined where it does more or nothing. */
-function factorOf(model: LayeredModel, block: number): LazyTensor | undefined {
+function blockFactor(model: LayeredModel, block: number): LazyTensor | undefined {
   const staying = model.summary.sublayers.flatMap((sublayer, index) =>
     sublayer.block === block ? model.sublayer(index).stayingTensors : [],
   );
@@ -44,7 +44,7 @@ function factorOf(model: LayeredModel, block: number): LazyTensor | undefined {
     : undefined;
 }
 
-/** Whether attentions of some blocks read keys and values of others. */
+/** True if the attention of some blocks reads keys and values of other blocks. */
 const lendsKeys = ({ summary }: LayeredModel): boolean =>
   summary.sublayers.some(
     ({ kind, kvBytesPerToken }) => kind === 'attention' && kvBytesPerToken === 0,
@@ -52,9 +52,9 @@ const lendsKeys = ({ summary }: LayeredModel): boolean =>
 
 /** The same changes, in which some of the result's blocks are left out. */
 function withBlocks(changes: Changes, blocks: readonly number[]): Changes {
-  const numberOf = (before: number): number => blocks.indexOf(changes.blocks[before] ?? -1);
+  const newNumber = (before: number): number => blocks.indexOf(changes.blocks[before] ?? -1);
   const renumbered = (id: string): string[] => {
-    const number = numberOf(Number(/^block\.(\d+)/.exec(id)?.[1] ?? -1));
+    const number = newNumber(Number(/^block\.(\d+)/.exec(id)?.[1] ?? -1));
     return number < 0 ? [] : [id.replace(/^block\.\d+/, `block.${number}`)];
   };
   return {
@@ -62,7 +62,7 @@ function withBlocks(changes: Changes, blocks: readonly number[]): Changes {
     blocks,
     absent: changes.absent.flatMap(renumbered),
     expertCounts: new Map(
-      [...changes.expertCounts].map(([block, count]) => [numberOf(block), count]),
+      [...changes.expertCounts].map(([block, count]) => [newNumber(block), count]),
     ),
     widths: Object.fromEntries(
       Object.entries(changes.widths).flatMap(([id, width]) =>
@@ -72,8 +72,8 @@ function withBlocks(changes: Changes, blocks: readonly number[]): Changes {
   };
 }
 
-/** What each factor is multiplied with, by its name. */
-export async function productsOf(
+/** Product of the factors that are multiplied with each factor, by its name. */
+export async function multiplyFactors(
   factors: WithoutEmptied['factors'],
   cancellation: Cancellation,
 ): Promise<ReadonlyMap<string, number>> {

@@ -9,7 +9,7 @@ import { mixedTypes, takesTypes, typeMixes } from './type-mixes';
 import type { MixedModel, NamedShape, TypeMix } from './type-mixes';
 import { say } from '../../message';
 
-/** What the tensors of a GGUF file are written as. */
+/** Quantization types of the tensors of a GGUF file. */
 export interface GgufTypes {
   /** A mix of llama.cpp; as stored when absent. */
   readonly mix?: TypeMix;
@@ -26,7 +26,7 @@ export interface TypedTensor extends NamedShape {
   readonly stored: LazyTensor;
 }
 
-/** Whether a tensor is a table of integers, which has one type. */
+/** True for integer tables, which can have only one type. */
 export const isTable = ({ stored }: TypedTensor): boolean =>
   stored.packed === undefined && (stored.dtype === 'I32' || stored.dtype === 'I64');
 
@@ -99,20 +99,26 @@ function checkedType(type: string, tensor: TypedTensor, file: string): WritableT
 }
 
 /** `general.file_type`: the mix, or what most of a folder's numbers are stored as. */
-export function fileTypeOf({ mix }: GgufTypes, tensors: readonly TypedTensor[]): number {
+export function fileType({ mix }: GgufTypes, tensors: readonly TypedTensor[]): number {
   const stored = tensors.find(({ name }) => name.endsWith('ffn_down.weight'))?.stored.dtype;
   return typeMixes[mix ?? (stored === 'F16' || stored === 'BF16' ? stored : 'F32')].fileType;
 }
 
-/** Greatest relative error of logits that rounding to a type may bring, where it rounds at all. */
+/** Largest relative error of the logits that rounding to a type may cause, for types that round. */
 const errors: Readonly<Record<WritableType, number>> = {
   F32: 0,
   ...{ F16: 0.05, BF16: 0.05, Q8_0: 0.2, Q6_K: 0.5, Q5_1: 0.5, Q5_0: 0.5, Q5_K: 0.5 },
   ...{ Q4_1: 1, Q4_0: 1, Q4_K: 1, IQ4_NL: 1, IQ4_XS: 1, Q3_K: 2, Q2_K: 2 },
 };
 
-/** That of writing a tensor as a type; numbers that are changed on the way are rounded anew. */
-export function roundingOf({ dtype }: LazyTensor, type: WritableType, isChanged = false): number {
+/**
+ * Rounding error of writing a tensor as a type. Values that were changed are always rounded again.
+ */
+export function roundingError(
+  { dtype }: LazyTensor,
+  type: WritableType,
+  isChanged = false,
+): number {
   const isExact = type === 'F32' ? dtype !== 'F64' : dtype === type && !isChanged;
   return isExact ? 0 : errors[type];
 }

@@ -5,20 +5,20 @@ import { readNumber } from './gguf-tensors';
 import { headerEntry } from './header-entries';
 
 /**
- * Entries of a header, by key, with the weights of xIELU of the blocks that stay.
- * @param placeOf what stands in front of such a weight's name in the source, of the block that stays
+ * Header entries, by key, with the xIELU weights of the remaining blocks.
+ * @param blockPrefix prefix of such a weight's name in the source, by remaining block
  */
 export async function curveEntries(
   { tensors }: Pick<Checkpoint, 'tensors'>,
   blocks: readonly number[],
-  placeOf: (source: number) => string,
+  blockPrefix: (source: number) => string,
   cancellation: Cancellation,
 ): Promise<ReadonlyMap<string, Buffer>> {
   const entries = new Map<string, Buffer>();
   for (const weight of Object.keys(curveWeights)) {
     const numbers: number[] = [];
     for (const source of blocks) {
-      const name = `${placeOf(source)}.${weight}`;
+      const name = `${blockPrefix(source)}.${weight}`;
       const tensor = tensors.get(name);
       if (tensor === undefined) {
         throw new Error(`${name} was found when the model was opened`);

@@ -10,12 +10,12 @@ import { layerTypeConfig } from '../../models/parts/rotary';
 import { sparsityThreshold } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
 import { deciArchitecture } from './gguf-deci';
-import { headDimOf, sizesOf } from './folder-model';
+import { headDimension, configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { narrowedSizes, sizesAfter } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
 import { expertEntries, latentEntries, mixerEntries } from './mixture-header';
-import { rotaryEntries, thetaOf } from './rotary-header';
+import { rotaryEntries, ropeTheta } from './rotary-header';
 import {
   boundKey,
   compressedTheta,
@@ -58,7 +58,7 @@ export function modelEntries(
   return entries.bytes();
 }
 
-/** Fields that are floats whatever their value. */
+/** Fields that are stored as floats even if the value is a whole number. */
 const floatField = /(?:scale|epsilon|freq_base)$/;
 
 /** The family's own fields; factors and bounds are floats. */
@@ -112,7 +112,7 @@ function attentionEntries(
   isDeci: boolean,
 ): void {
   const { config, architecture, target } = model;
-  const { heads, keyValueHeads } = sizesOf(config);
+  const { heads, keyValueHeads } = configSizes(config);
   const each = (sizeOf: (block: number) => number | undefined, usual: number): number[] =>
     Array.from({ length: config.num_hidden_layers }, (_, block) => sizeOf(block) ?? usual);
   const sizes = {
@@ -145,18 +145,18 @@ function attentionEntries(
   }
   const { hasOwnWindowHeads = false, ownValueSize = false } = target.family;
   for (const length of [ggufFields.head_dim, valueLength]) {
-    entries.integer(length, headDimOf(model, 'full_attention'));
+    entries.integer(length, headDimension(model, 'full_attention'));
     if (hasOwnWindowHeads) {
-      entries.integer(`${length}_swa`, headDimOf(model, 'sliding_attention'));
+      entries.integer(`${length}_swa`, headDimension(model, 'sliding_attention'));
     }
   }
   if (ownValueSize) {
-    const { valueDim = sizesOf(config).headDim } = architecture.heads?.(config, 0) ?? {};
+    const { valueDim = configSizes(config).headDim } = architecture.heads?.(config, 0) ?? {};
     entries.integer(valueLength, valueDim);
   }
 }
 
-/** Which blocks are windowed, one by one: then removing some does not make others of the rest. */
+/** Sliding-window flag of every block, so that removing a block doesn't change the others. */
 function windowEntries(
   entries: HeaderEntries,
   { config, architecture, target }: FolderModel,
@@ -175,7 +175,7 @@ function windowEntries(
   entries.integer(ggufFields.sliding_window, (config.sliding_window ?? 0) * (bothSides ? 2 : 1));
   entries.flags(windowPattern, windowed);
   if (windows.ownRotary === true) {
-    entries.float('rope.freq_base_swa', thetaOf(layerTypeConfig(config, 'sliding_attention')));
+    entries.float('rope.freq_base_swa', ropeTheta(layerTypeConfig(config, 'sliding_attention')));
   }
 }
 
@@ -189,7 +189,7 @@ function compressedEntries(
   if (compressed === undefined) {
     return;
   }
-  const theta = (type: string): number => thetaOf(layerTypeConfig(config, type));
+  const theta = (type: string): number => ropeTheta(layerTypeConfig(config, type));
   entries.integers(
     ratiosKey,
     blocks.map((block) => compressed(config, block).rate ?? 0),

@@ -37,7 +37,7 @@ export function asDecoder(
 }
 
 /** Sizes that config.json may leave to others. */
-export function sizesOf({ num_attention_heads: heads, ...config }: ModelConfig): {
+export function configSizes({ num_attention_heads: heads, ...config }: ModelConfig): {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headDim: number;
@@ -49,8 +49,8 @@ export function sizesOf({ num_attention_heads: heads, ...config }: ModelConfig):
   };
 }
 
-/** What a block of the folder consists of. */
-export function partsOf(
+/** Sublayers of a block of the folder. */
+export function blockParts(
   { architecture, config }: LlamaCppFacts,
   block: number,
 ): readonly PartKind[] {
@@ -64,11 +64,11 @@ export function partsOf(
 }
 
 /** Size of the heads of blocks of a type; the model's where all are alike. */
-export function headDimOf(
+export function headDimension(
   { architecture, config }: Pick<FolderModel, 'architecture' | 'config'>,
   layerType: string,
 ): number {
   const block = (config.layer_types ?? []).lastIndexOf(layerType);
   const own = block < 0 ? undefined : architecture.heads?.(config, block);
-  return own?.headDim ?? sizesOf(config).headDim;
+  return own?.headDim ?? configSizes(config).headDim;
 }

@@ -7,7 +7,7 @@ import type { JobContext } from '../../jobs/job';
 import type { Refusal } from '../../models/capability';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import { joinPacked } from '../../models/quantized/packed-checkpoint';
-import { emptiedBlock, whyTorn } from '../changes';
+import { emptiedBlock, explainPartialBlocks } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
@@ -19,7 +19,7 @@ import { explainNoTokenizer, otherTokenizers } from '../../models/tokenizer-plac
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { GgufTensor } from './gguf-tensors';
 import type { MixedModel } from './type-mixes';
-import { productsOf, withoutEmptied } from './block-factors';
+import { multiplyFactors, withoutEmptied } from './block-factors';
 import { curveEntries } from './curve-entries';
 import {
   denseTensors,
@@ -27,18 +27,18 @@ import {
   encoderInFile,
   hasHead,
   whyClasses,
-  whyOtherPooling,
+  explainUnsupportedPooling,
   hasSumBias,
   withoutHead,
-  withoutSumBias,
+  missingSumBiasNote,
 } from './encoders/encoder-in-file';
-import { chosenTypes, fileTypeOf, isTable, plainType, roundingOf } from './choose-types';
+import { chosenTypes, fileType, isTable, plainType, roundingError } from './choose-types';
 import { modelEntries } from './folder-header';
-import { asDecoder, sizesOf } from './folder-model';
+import { asDecoder, configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
-import { importanceOf } from './importance';
-import { deciFamilies, needsDeci, whyNotGgufDeci } from './gguf-deci';
-import { whyNotHeld } from './gguf-options';
+import { tensorImportance } from './importance';
+import { deciFamilies, needsDeci, explainDeciUnsupported } from './gguf-deci';
+import { explainUnsupportedChanges } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
 import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
@@ -74,7 +74,7 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
     (settled(changes).absent.length > 0 && emptiedBlock(settled(changes)) === undefined) ||
     (deciFamilies.includes(summary.architecture) && needsDeci(changes));
   // Files of the folder that no change concerns, read once for all candidates of a search.
-  let pooling: ReturnType<typeof whyOtherPooling> | undefined;
+  let pooling: ReturnType<typeof explainUnsupportedPooling> | undefined;
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
     isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
@@ -82,12 +82,12 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
       const changes = settled(asked);
       const family = folderModel(source, configFile)?.target.family;
       return (
-        whyNotHeld(changes) ??
-        whyNotFamily(source, configFile, changes) ??
+        explainUnsupportedChanges(changes) ??
+        explainUnsupportedFamily(source, configFile, changes) ??
         (layout === 'deci'
-          ? whyNotGgufDeci(summary, changes)
-          : (whyTorn(summary, changes) ?? whyOtherWidths(summary, family, changes))) ??
-        (await (pooling ??= whyOtherPooling(source.model, family)))
+          ? explainDeciUnsupported(summary, changes)
+          : (explainPartialBlocks(summary, changes) ?? whyOtherWidths(summary, family, changes))) ??
+        (await (pooling ??= explainUnsupportedPooling(source.model, family)))
       );
     },
     writer: async (changes, options, context) =>
@@ -96,7 +96,7 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
   return [as('blocks'), as('deci')];
 }
 
-function whyNotFamily(
+function explainUnsupportedFamily(
   source: CheckpointSource,
   configFile: string,
   changes: Changes,
@@ -124,7 +124,7 @@ function folderModel(
   return target && { source: 'config', name, configFile, ...decoder, target };
 }
 
-/** What a tensor of the result is called in a GGUF file of the original, which importance is measured on. */
+/** Name of a result's tensor in a GGUF file of the original, on which importance is measured. */
 const sourceName = (name: string, { blocks }: Changes): string =>
   name.replace(/^blk\.(\d+)/, (_, block: string) => `blk.${blocks[Number(block)] ?? block}`);
 
@@ -136,7 +136,7 @@ async function folderWriter(
   context: JobContext,
 ): Promise<WeightWriter> {
   const { changes, factors } = withoutEmptied(source.model, asked);
-  const products = await productsOf(factors, context.cancellation);
+  const products = await multiplyFactors(factors, context.cancellation);
   const isDeci = layout === 'deci';
   const model = folderModel(source, configFile);
   if (model === undefined) {
@@ -199,7 +199,7 @@ async function folderWriter(
       notes: [
         model.architecture.textType === undefined ? undefined : textAlone,
         hasHead(source.model) ? withoutHead : undefined,
-        hasSumBias(source.model) ? withoutSumBias : undefined,
+        hasSumBias(source.model) ? missingSumBiasNote : undefined,
       ],
       roundingError: hasLeastStep(model) ? withoutLeastStep : 0,
     },
@@ -236,14 +236,14 @@ export interface FolderFile {
   readonly further: readonly GgufTensor[];
   /** Number of weights. */
   readonly parameters: number;
-  /** What a mix of types depends on. */
+  /** Facts on which a mix of types depends. */
   readonly facts: Omit<MixedModel, 'hasImportance'>;
-  /** What a tensor is called in a file of the original. */
+  /** Returns the name of a tensor in a GGUF file of the original. */
   readonly sourceName: (name: string) => string;
   /** Entries of the header about the model. */
   readonly entries: (fileType: number) => Promise<readonly Buffer[]>;
   readonly tokenizer: GgufTraits['tokenizer'];
-  /** What else is said of what loads it. */
+  /** Further notes about loading the file. */
   readonly notes: readonly (Message | undefined)[];
   /** Greatest relative error of logits besides that of rounding. */
   readonly roundingError: number;
@@ -259,7 +259,7 @@ export async function folderFileWriter(
   warnNoTokenizer(summary.path, context);
   const wanted = options.types ?? {};
   const types = chosenTypes(placed, file.facts, wanted, summary.path);
-  const typeOf = (tensor: PlacedTensor): WritableType =>
+  const chooseType = (tensor: PlacedTensor): WritableType =>
     types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
     ...further,
@@ -269,15 +269,19 @@ export async function folderFileWriter(
       }
       const rounded = wanted.rounded?.get(tensor.name);
       if (rounded !== undefined) {
-        return roundedTensor(tensor.name, { shape: tensor.shape, type: typeOf(tensor) }, rounded);
+        return roundedTensor(
+          tensor.name,
+          { shape: tensor.shape, type: chooseType(tensor) },
+          rounded,
+        );
       }
       const asInSource = { ...tensor, name: file.sourceName(tensor.name) };
-      const importance = importanceOf(wanted.importance, asInSource, changes);
+      const importance = tensorImportance(wanted.importance, asInSource, changes);
       return areStoredBlocks(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {
             ...tensor,
-            type: typeOf(tensor),
+            type: chooseType(tensor),
             ...(importance === undefined ? {} : { importance }),
           });
     }),
@@ -285,7 +289,7 @@ export async function folderFileWriter(
   const [rows = summary.vocabularySize ?? 0] =
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
-    ...(await file.entries(fileTypeOf(wanted, placed))),
+    ...(await file.entries(fileType(wanted, placed))),
     ...(await tokenizerEntries(summary.path, rows, {
       kind: file.tokenizer,
       isEncoder: model.kind === 'encoder',
@@ -308,7 +312,7 @@ export async function folderFileWriter(
       ...placed.map((tensor) =>
         written.get(tensor.name) === storedBlocks
           ? 0
-          : roundingOf(tensor.stored, typeOf(tensor), tensor.changed !== undefined),
+          : roundingError(tensor.stored, chooseType(tensor), tensor.changed !== undefined),
       ),
     ),
     write: async (folder, copier) => {
@@ -320,7 +324,7 @@ export async function folderFileWriter(
   };
 }
 
-/** The checkpoint with one tensor for those that stand for a matrix together. */
+/** The checkpoint, with one tensor for each matrix that is stored as several tensors. */
 async function joinedCheckpoint({ model, checkpoint }: CheckpointSource): Promise<Checkpoint> {
   const { quantization } = model.summary;
   return quantization === undefined ? checkpoint : joinPacked(checkpoint, quantization);
@@ -337,7 +341,7 @@ export function missingKeys(
   if (target.family.wantsAllKeys !== true) {
     return [];
   }
-  const { keyValueHeads, headDim } = sizesOf(config);
+  const { keyValueHeads, headDim } = configSizes(config);
   const matrix = [keyValueHeads * headDim, config.hidden_size];
   const bytes = new Uint8Array(keyValueHeads * headDim * config.hidden_size * half);
   const zeros = (name: string, shape: readonly number[], type: 'F16' | 'F32'): GgufTensor => {

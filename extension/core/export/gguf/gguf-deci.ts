@@ -17,7 +17,7 @@ export const deciFamilies: readonly string[] = ['llama', 'nemotron-nas'];
  * Why a removal cannot be said as a `deci` model of llama.cpp (src/models/deci.cpp, seen in builds of
  * 2025 and 2026), which is a Llama whose lists of sizes have 0 for what a block lacks.
  */
-export function whyNotGgufDeci(
+export function explainDeciUnsupported(
   { architecture }: ModelSummary,
   { blocks, absent }: Changes,
 ): Refusal | undefined {
@@ -36,19 +36,19 @@ export function whyNotGgufDeci(
       remedy: say`Keep it (--protect), or remove the feed-forward as well, and with it the whole block.`,
     };
   }
-  const torn = blocks.filter(
+  const partial = blocks.filter(
     (_, block) => lacks(block, 'feedforward') && !lacks(block, 'attention'),
   );
-  return torn.length === 0
+  return partial.length === 0
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: say`llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't be removed alone.`,
+        reason: say`llama.cpp skips the attention of a block without feed-forward, so ${partial.map((source) => `block.${source}.feedforward`).join(', ')} can't be removed alone.`,
         remedy: say`Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }
 
-/** Whether what is left is no ordinary model, whose blocks are alike. */
+/** True if the remaining blocks differ, so that an ordinary model can't represent them. */
 export function needsDeci(changes: Changes): boolean {
   return changes.absent.length > 0 || unevenWidth(changes) !== undefined;
 }

@@ -17,8 +17,14 @@ import type { ModelHeaders } from '../../models/model-headers';
 import type { OpenedModel } from '../../models/opened-model';
 import { explainOtherTowers, isT5, t5Keys, towerBlocks } from '../../models/gguf/t5-gguf';
 import { asDecoder } from './folder-model';
-import { productsOf, withoutEmptied } from './block-factors';
-import { deciArchitecture, deciFamilies, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
+import { multiplyFactors, withoutEmptied } from './block-factors';
+import {
+  deciArchitecture,
+  deciFamilies,
+  deciLayout,
+  needsDeci,
+  explainDeciUnsupported,
+} from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied, roundedTensor } from './gguf-tensors';
 import { bytesByName, planGguf, writeGguf } from './gguf-writer';
@@ -26,8 +32,8 @@ import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
 import { parametersAfter, planTensors } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
-import { chosenTypes, roundingOf } from './choose-types';
-import { importanceOf } from './importance';
+import { chosenTypes, roundingError } from './choose-types';
+import { tensorImportance } from './importance';
 import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
 import type { LlamaCppFacts } from './llama-cpp/rule';
 import { headerEntry } from './header-entries';
@@ -40,7 +46,7 @@ import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
-import { whyTorn } from '../changes';
+import { explainPartialBlocks } from '../changes';
 import type { Changes } from '../changes';
 import { say } from '../../message';
 
@@ -52,7 +58,10 @@ export const describeGgufLayout = {
 
 type GgufHeaders = Extract<ModelHeaders, { format: 'gguf' }>;
 
-/** What a GGUF file can be written as: without whole blocks any, without single sublayers llama-shaped ones. */
+/**
+ * Formats in which a GGUF file can be written: any architecture after removing whole blocks,
+ * Llama-like ones after removing single sublayers.
+ */
 export function ggufOptions(
   { family, model }: Pick<OpenedModel, 'family' | 'model'>,
   { header, conversion }: GgufHeaders,
@@ -85,8 +94,8 @@ export function ggufOptions(
           });
         }
         return Promise.resolve(
-          whyNotHeld(changes) ??
-            whyTorn(summary, changes) ??
+          explainUnsupportedChanges(changes) ??
+            explainPartialBlocks(summary, changes) ??
             whyOtherWidths(summary, conversion, changes) ??
             (facts === undefined
               ? whyOtherTowers(keys, summary, changes)
@@ -97,13 +106,16 @@ export function ggufOptions(
     {
       ...as('deci'),
       isDefault: takesDeci,
-      refuse: (changes) => Promise.resolve(whyNotHeld(changes) ?? whyNotGgufDeci(summary, changes)),
+      refuse: (changes) =>
+        Promise.resolve(
+          explainUnsupportedChanges(changes) ?? explainDeciUnsupported(summary, changes),
+        ),
     },
   ];
 }
 
 /** Why a GGUF file cannot hold what changes besides the removal. */
-export function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined {
+export function explainUnsupportedChanges({ matrices, patches }: Changes): Refusal | undefined {
   const gguf = { format: 'gguf' } as const;
   return patches.size > 0
     ? toRefusal(takesPatches(gguf))
@@ -134,7 +146,7 @@ function flagsEntry(keys: GgufKeys, field: string, flags: readonly boolean[] | u
   return flags === undefined ? [] : [[key, headerEntry.flags(key, flags)]];
 }
 
-/** Numbers of experts in the header, where they change. */
+/** Header entries with numbers of experts, if they change. */
 function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Changes): Entry[] {
   const [count] = expertCounts.values();
   if (count === undefined || remainingExperts.size === 0) {
@@ -178,7 +190,7 @@ async function headEntries(
   });
 }
 
-/** What lists or counts blocks, where it no longer follows from their numbers. */
+/** Entries that list or count blocks, if they no longer follow from the numbers of the blocks. */
 async function blockEntries(
   { header, facts, model }: GgufWriteSource,
   keys: GgufKeys,
@@ -191,10 +203,10 @@ async function blockEntries(
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
     ...(facts === undefined ? [] : familyFlags(keys, facts, blocks)),
     ...[denseBlocks, tableBlocks].flatMap((key) => {
-      const inFront = keys.numberIfPresent(key);
-      return inFront === undefined
+      const leadingBlocks = keys.numberIfPresent(key);
+      return leadingBlocks === undefined
         ? []
-        : [integerEntry(keys, key, blocks.filter((source) => source < inFront).length)];
+        : [integerEntry(keys, key, blocks.filter((source) => source < leadingBlocks).length)];
     }),
     ...(ratios === undefined
       ? []
@@ -225,7 +237,7 @@ const familyFlags = (
     ),
   );
 
-/** How many blocks each tower of T5 has. */
+/** Number of blocks in each tower of T5. */
 const towerEntries = (
   keys: GgufKeys,
   { encoder, decoder }: ReturnType<typeof towerBlocks>,
@@ -272,22 +284,22 @@ async function ggufWriter(
 ): Promise<WeightWriter> {
   const { model, header } = source;
   const { changes, factors } = withoutEmptied(model, wanted);
-  const products = await productsOf(factors, context.cancellation);
+  const products = await multiplyFactors(factors, context.cancellation);
   const isDeci = layout === 'deci';
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const checkpoint = { tensors, files: header.files, entry: header.file, metadata: {} };
-  const kept = planTensors(model, checkpoint, changes).filter(
-    ({ tensor }) => !isFurther(model, tensor.name),
+  const remaining = planTensors(model, checkpoint, changes).filter(
+    ({ tensor }) => !isPredictionTensor(model, tensor.name),
   );
   const blocks = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
   const asked = options.types ?? {};
   const types = chosenTypes(
-    kept.map(({ name, tensor }) => ({ name, shape: tensor.shape, stored: tensor })),
+    remaining.map(({ name, tensor }) => ({ name, shape: tensor.shape, stored: tensor })),
     await mixedModel(source, changes),
     asked,
     header.file,
   );
-  const written = kept.map((planned) => {
+  const written = remaining.map((planned) => {
     const { name, tensor } = planned;
     const type = types.get(name);
     const product = products.get(tensor.name);
@@ -299,7 +311,7 @@ async function ggufWriter(
     if (type !== undefined && rounded !== undefined) {
       return roundedTensor(name, { shape: tensor.shape, type }, rounded);
     }
-    const importance = importanceOf(asked.importance, tensor, changes);
+    const importance = tensorImportance(asked.importance, tensor, changes);
     return type === undefined
       ? copied(planned)
       : converted(name, {
@@ -334,9 +346,9 @@ async function ggufWriter(
     layout,
     loadsWith: describeGgufLoading(name, changes, isDeci),
     texts: {},
-    roundingError: kept.reduce((most, { name, tensor }) => {
+    roundingError: remaining.reduce((most, { name, tensor }) => {
       const type = types.get(name);
-      return Math.max(most, type === undefined ? 0 : roundingOf(tensor, type));
+      return Math.max(most, type === undefined ? 0 : roundingError(tensor, type));
     }, 0),
     write: async (folder, copier) => {
       await writeGguf(join(folder, name), plan, copier);
@@ -346,13 +358,13 @@ async function ggufWriter(
   };
 }
 
-/** Whether a tensor belongs to a block that predicts further tokens: from states that are others now. */
-function isFurther({ summary }: LayeredModel, name: string): boolean {
+/** True for tensors of a multi-token prediction block, whose input states have changed. */
+function isPredictionTensor({ summary }: LayeredModel, name: string): boolean {
   const [, block] = /^blk\.(\d+)\./.exec(name) ?? [];
   return Number(block ?? -1) >= summary.blocks;
 }
 
-/** What a mix of types depends on. */
+/** Facts on which a mix of types depends. */
 async function mixedModel(
   { header, model }: GgufWriteSource,
   { blocks, expertCounts }: Changes,
@@ -364,7 +376,7 @@ async function mixedModel(
   return { blocks: encoder, heads, keyValueHeads, experts, architecture: keys.architecture };
 }
 
-/** What a header says of a mix of types. */
+/** Header entries that name a mix of types. */
 function typeEntries(mix: TypeMix | undefined): ReadonlyMap<string, Buffer> {
   const values: readonly (readonly [string, number])[] =
     mix === undefined

@@ -11,16 +11,18 @@ export type SourceSizes = Pick<
   GgufBlocks,
   'heads' | 'keyValueHeads' | 'blockKeyValueHeads' | 'blockInnerSizes'
 > & {
-  /** Whether blocks with other numbers of key/value heads have as many heads nevertheless. */
+  /**
+   * True if the number of query heads stays the same when the number of key/value heads changes.
+   */
   readonly hasSameHeads?: boolean;
 };
 
 /** Keys of the sizes of a kind of sublayer. */
-const keysOfKind = {
+const headerKeys = {
   attention: [ggufFields.num_attention_heads, ggufFields.num_key_value_heads],
   feedforward: [ggufFields.intermediate_size],
 } as const;
-type SizedKind = keyof typeof keysOfKind;
+type SizedKind = keyof typeof headerKeys;
 const sizedKinds: readonly SizedKind[] = ['attention', 'feedforward'];
 
 /** Sizes of each block that stays, 0 where it lacks a sublayer, by the family's key. */
@@ -53,7 +55,7 @@ export function narrowedKinds({ widths }: Pick<Changes, 'widths'>): readonly Siz
 }
 
 /** Ids, in the result, of the sublayers of a kind that stay, in the order of the blocks. */
-function idsOfKind({ kept, blocks }: Changes, kind: SizedKind): readonly string[] {
+function sublayerIds({ remaining: kept, blocks }: Changes, kind: SizedKind): readonly string[] {
   return kept
     .filter((one) => one.kind === kind)
     .map(({ block }) => `block.${blocks.indexOf(block)}.${kind}`);
@@ -67,8 +69,8 @@ export function narrowedSizes(
   const after = sizesAfter(sizes, changes);
   return new Map(
     narrowedKinds(changes).flatMap((kind) => {
-      const ids = idsOfKind(changes, kind);
-      return keysOfKind[kind].map((key) => {
+      const ids = sublayerIds(changes, kind);
+      return headerKeys[kind].map((key) => {
         const each = after.get(key) ?? [];
         const own = each.filter((_, block) => ids.includes(`block.${block}.${kind}`));
         const [all, ...others] = new Set(own);
@@ -82,7 +84,7 @@ export function narrowedSizes(
 export function unevenWidth(changes: Changes): string | undefined {
   const { widths } = changes;
   return sizedKinds
-    .map((kind) => idsOfKind(changes, kind))
+    .map((kind) => sublayerIds(changes, kind))
     .flatMap((ids) => ids.filter((id) => widths[id] !== widths[ids[0] ?? '']))[0];
 }
 

@@ -8,12 +8,12 @@ import type { Rows, RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { emitRows, emitWeight } from '../../models/parts/weight';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { createSession } from '../../runtime/session';
-import { floatsOf, int64Tensor } from '../../runtime/tensors';
+import { floatOutput, int64Tensor } from '../../runtime/tensors';
 import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ByteRange } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
-import { inThisThread } from '../../checkpoints/quantize/row-threads';
+import { singleThreadWriter } from '../../checkpoints/quantize/row-threads';
 import type { RowWriter } from '../../checkpoints/quantize/row-threads';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { bytesAs } from './type-mixes';
@@ -30,7 +30,10 @@ export interface GgufTensor {
   readonly source: GgufTensorSource;
 }
 
-/** Where the bytes come from: a file as they are, memory, numbers that are written as another type, blocks in another order, or int64. */
+/**
+ * Source of a tensor's bytes: copied from a file, in memory, converted to another type, reordered
+ * blocks, or int64.
+ */
 export type GgufTensorSource =
   | { readonly kind: 'copy'; readonly ranges: readonly ByteRange[] }
   | { readonly kind: 'given'; readonly bytes: Uint8Array }
@@ -50,13 +53,13 @@ const chunkNumbers = 1 << 20;
 /** Numbers that are written as their type together. */
 const taskNumbers = 1 << 17;
 
-/** A tensor as it lies in its file. */
+/** A tensor copied unchanged from its file. */
 export function copied({ name, tensor, ranges = [tensor] }: PlannedTensor): GgufTensor {
   const { shape, dtype: type, length } = tensor;
   return { name, shape, type, length, source: { kind: 'copy', ranges } };
 }
 
-/** A tensor written anew, or copied where that gives the same bytes. */
+/** A converted tensor, or a copy if that produces the same bytes. */
 export function converted(name: string, numbers: Numbers): GgufTensor {
   const { shape, rows, type, changed } = numbers;
   const isSame = rows.every(
@@ -117,7 +120,7 @@ export async function* convert(
   name: string,
   numbers: Numbers,
   cancellation: Cancellation,
-  rowWriter: RowWriter = inThisThread,
+  rowWriter: RowWriter = singleThreadWriter,
 ): AsyncGenerator<Uint8Array> {
   const { shape, rows, type, importance, changed } = numbers;
   const [first] = rows;
@@ -133,7 +136,7 @@ export async function* convert(
       },
     );
   }
-  const ofPart = rows.reduce((sum, { count }) => sum + count, 0) / parts;
+  const rowsPerPart = rows.reduce((sum, { count }) => sum + count, 0) / parts;
   const perTask = Math.max(1, Math.floor(taskNumbers / length));
   const pending: Promise<Uint8Array>[] = [];
   let done = 0;
@@ -146,8 +149,8 @@ export async function* convert(
           : values.map((value, j) => changed(value, start + Math.trunc(j / length)));
       done += values.length / length;
       for (let from = start; from < done;) {
-        const own = Math.floor(from / ofPart);
-        const to = Math.min(done, (own + 1) * ofPart, from + perTask);
+        const own = Math.floor(from / rowsPerPart);
+        const to = Math.min(done, (own + 1) * rowsPerPart, from + perTask);
         const those = moved.subarray((from - start) * length, (to - start) * length);
         const weights = importance?.subarray(own * length, (own + 1) * length);
         const written = rowWriter.write({ type, numbers: those, length, importance: weights });
@@ -188,7 +191,7 @@ async function* floatsOfRows(
   const chunks =
     numbers === undefined
       ? gathered(rows, length, cancellation)
-      : [rowsOfNumbers(rows, length, numbers)];
+      : [numberRows(rows, length, numbers)];
   for await (const values of chunks) {
     yield columns === undefined
       ? values
@@ -196,7 +199,7 @@ async function* floatsOfRows(
   }
 }
 
-function rowsOfNumbers(
+function numberRows(
   { count, transposed = false, order = (row) => row }: Rows,
   length: number,
   numbers: Float32Array,
@@ -235,7 +238,7 @@ async function* gathered(
       const numbers = Math.min(step, count - start);
       const asked = Int32Array.from({ length: numbers }, (_, i) => order(start + i));
       const outputs = await session.run({ ids: int64Tensor(asked, [1, numbers]) });
-      yield floatsOf(outputs, 'rows');
+      yield floatOutput(outputs, 'rows');
     }
   } finally {
     await session.release();

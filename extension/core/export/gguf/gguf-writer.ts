@@ -34,11 +34,11 @@ const architectureKey = 'general.architecture';
 /** Types of integers (`enum gguf_metadata_value_type`). */
 const wholeTypes: readonly number[] = [0, 1, 2, 3, 4, 5, 10, 11];
 
-/** What a file says of its blocks. */
+/** Header fields that describe the blocks. */
 export interface GgufLayout {
   /** Source block of each block. */
   readonly blocks: readonly number[];
-  /** `general.architecture` and the family of its keys, where they change. */
+  /** `general.architecture` and the prefix of its keys, if they change. */
   readonly architecture?: string;
   /** Keys of the family, without its name, that get a list of integers, one for each block. */
   readonly lists?: ReadonlyMap<string, readonly number[]>;
@@ -47,10 +47,10 @@ export interface GgufLayout {
 }
 
 /**
- * Lays out a file with the metadata of `header`, but for what depends on its blocks: their number,
- * lists with an entry for each, and what `layout` asks for. Tensors lie in the order given, as
- * llama.cpp asks. Format: ggml/docs/gguf.md.
- * @throws UserError naming a key that cannot be rewritten.
+ * Lays out a file with the metadata of `header`, except for entries that depend on its blocks:
+ * their number, lists with an entry per block, and the changes of `layout`. Tensors keep the given
+ * order, as llama.cpp requires. Format: ggml/docs/gguf.md.
+ * @throws UserError naming a key that can't be rewritten.
  */
 export async function planGguf(
   header: GgufHeader,
@@ -108,7 +108,7 @@ export function layOutGguf(
     );
     end = align(end + length, alignment);
   }
-  return { header: pieces, tensors, alignment, bytes: align(sizeOf(pieces), alignment) + end };
+  return { header: pieces, tensors, alignment, bytes: align(headerSize(pieces), alignment) + end };
 }
 
 /** Bytes of each tensor of a file. */
@@ -262,6 +262,6 @@ async function withElements(
   ]);
 }
 
-function sizeOf(pieces: GgufPlan['header']): number {
+function headerSize(pieces: GgufPlan['header']): number {
   return pieces.reduce((sum, { length }) => sum + length, 0);
 }

@@ -32,7 +32,7 @@ function list(key: string, type: number, count: number, values: Uint8Array): Buf
   return entry(key, arrayType, Buffer.concat([uint32(type), uint64(count), values]));
 }
 
-const bytesOf = (numbers: Float32Array | Int32Array): Uint8Array =>
+const toBytes = (numbers: Float32Array | Int32Array): Uint8Array =>
   new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 
 /** Entries of a GGUF header: a key with its value, as the conversion of llama.cpp types them. */
@@ -42,27 +42,29 @@ export const tokenizerKey = (name: string): string => `tokenizer.ggml.${name}`;
 export const headerEntry = {
   text: (key: string, value: string) => entry(key, stringType, string(value)),
   integer: (key: string, value: number) => entry(key, uint32Type, uint32(value)),
-  float: (key: string, value: number) => entry(key, float32Type, bytesOf(Float32Array.of(value))),
+  float: (key: string, value: number) => entry(key, float32Type, toBytes(Float32Array.of(value))),
   flag: (key: string, value: boolean) => entry(key, boolType, Uint8Array.of(Number(value))),
   texts: (key: string, values: readonly string[]) =>
     list(key, stringType, values.length, Buffer.concat(values.map(string))),
   integers: (key: string, values: readonly number[]) =>
-    list(key, int32Type, values.length, bytesOf(Int32Array.from(values))),
+    list(key, int32Type, values.length, toBytes(Int32Array.from(values))),
   bytes: (key: string, values: Uint8Array) => list(key, uint8Type, values.length, values),
   floats: (key: string, values: readonly number[]) =>
-    list(key, float32Type, values.length, bytesOf(Float32Array.from(values))),
+    list(key, float32Type, values.length, toBytes(Float32Array.from(values))),
   flags: (key: string, values: readonly boolean[]) =>
     list(key, boolType, values.length, Uint8Array.from(values, Number)),
 } as const;
 
-/** The header of a model of a family: one entry for each key, where a later one replaces an earlier. */
+/**
+ * Header of a model of one family, with one entry per key. A later entry replaces an earlier one.
+ */
 export class HeaderEntries {
   private readonly entries = new Map<string, Buffer>();
 
-  /** @param architecture what stands in front of the keys */
+  /** @param architecture prefix of the keys */
   public constructor(private readonly architecture: string) {}
 
-  /** What files of every family have. */
+  /** Adds the entries that files of every family have. */
   public general(name: string, fileType: number): void {
     for (const [key, value] of [
       ['architecture', this.architecture],

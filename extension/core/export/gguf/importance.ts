@@ -14,7 +14,7 @@ import { say } from '../../message';
 /** Mean square of each input of a matrix, by its name in GGUF files: float32 [in], of experts' [count · in]. */
 export type Importance = ReadonlyMap<string, Float32Array>;
 
-/** What an importance matrix was computed from. */
+/** Model and text from which an importance matrix was computed. */
 export interface ImportanceSource {
   readonly texts: readonly string[];
   readonly sequences: number;
@@ -23,22 +23,26 @@ export interface ImportanceSource {
 }
 
 /**
- * What an importance matrix of the original says of a tensor; where experts go, of those that stay.
- * @param tensor under its name in a file of the original, with the shape that it has in the result
+ * Importance of a tensor from an importance matrix of the original, without the removed experts.
+ * @param tensor with its name in a file of the original and its shape in the result
  */
-export function importanceOf(
+export function tensorImportance(
   importance: Importance | undefined,
   { name, shape }: { readonly name: string; readonly shape: readonly number[] },
   { remainingExperts }: Pick<Changes, 'remainingExperts'>,
 ): Float32Array | undefined {
   const numbers = importance?.get(name);
   const [, block = ''] = /^blk\.(\d+)\./.exec(name) ?? [];
-  const kept = shape.length > 2 ? remainingExperts.get(`block.${block}.expert`) : undefined;
+  const remaining = shape.length > 2 ? remainingExperts.get(`block.${block}.expert`) : undefined;
   const length = shape.at(-1) ?? 1;
-  if (numbers === undefined || kept === undefined || kept.length * length >= numbers.length) {
+  if (
+    numbers === undefined ||
+    remaining === undefined ||
+    remaining.length * length >= numbers.length
+  ) {
     return numbers;
   }
-  const parts = kept.map((expert) => numbers.subarray(expert * length, (expert + 1) * length));
+  const parts = remaining.map((expert) => numbers.subarray(expert * length, (expert + 1) * length));
   return Float32Array.from(parts.flatMap((part) => [...part]));
 }
 
@@ -65,7 +69,7 @@ export async function readImportance(path: string): Promise<Importance> {
   for (const tensor of tensors.filter(({ name }) => name.endsWith(sumSuffix))) {
     const name = tensor.name.slice(0, -sumSuffix.length);
     const counts = byName.get(`${name}${countSuffix}`);
-    // Mixtures of experts have a row for each.
+    // // MoE layers have one row per expert.
     if (counts !== undefined) {
       const rows = await readFloats(counts, maxExperts);
       const sums = await readFloats(tensor, maxInputs);
@@ -87,7 +91,10 @@ export async function readImportance(path: string): Promise<Importance> {
   return importance;
 }
 
-/** Σ x² of each input of a matrix, or of those of experts one after the other, each over so many rows. */
+/**
+ * Σ x² of each input of a matrix, or of each expert's inputs in order, and the number of rows
+ * summed.
+ */
 export interface InputSums {
   readonly sums: Float32Array;
   readonly counts: readonly number[];

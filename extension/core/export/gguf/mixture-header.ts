@@ -10,7 +10,7 @@ import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/tensor-placement';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import type { Changes } from '../changes';
-import { partsOf, sizesOf } from './folder-model';
+import { blockParts, configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { HeaderEntries } from './header-entries';
 
@@ -52,7 +52,7 @@ export function expertEntries(
     entries.integer('expert_group_used_count', groups.chosen);
   }
   if (hasDense) {
-    const dense = blocks.filter((block) => !partsOf(model, block).includes('expert'));
+    const dense = blocks.filter((block) => !blockParts(model, block).includes('expert'));
     entries.integer(denseBlocks, dense.length);
   }
 }
@@ -83,7 +83,7 @@ export function latentEntries(
   entries.integer('rope.dimension_count', rotaryDim);
 }
 
-/** Which blocks have a mixer, and its sizes. */
+/** Blocks that contain a mixer, and the sizes of the mixers. */
 export function mixerEntries(
   entries: HeaderEntries,
   model: FolderModel,
@@ -98,8 +98,8 @@ export function mixerEntries(
     return;
   }
   const { family } = target;
-  const { keyValueHeads } = sizesOf(config);
-  const parts = blocks.map((block) => partsOf(model, block));
+  const { keyValueHeads } = configSizes(config);
+  const parts = blocks.map((block) => blockParts(model, block));
   const attends = parts.map((own) => own.includes('attention'));
   const heads = latent === undefined ? keyValueHeads : 1;
   if (family.mixed === undefined && !attends.includes(true)) {
@@ -107,7 +107,7 @@ export function mixerEntries(
     entries.integer(ggufFields.num_attention_heads, 0);
     entries.integer(ggufFields.intermediate_size, 0);
   } else if (family.byInterval === true) {
-    const interval = intervalOf(attends);
+    const interval = findInterval(attends);
     if (interval !== undefined) {
       entries.integer(attentionInterval, interval);
     }
@@ -139,7 +139,7 @@ export function mixerEntries(
 }
 
 /** The n for which every n-th block attends, and no other. */
-function intervalOf(attends: readonly boolean[]): number | undefined {
+function findInterval(attends: readonly boolean[]): number | undefined {
   const interval = attends.indexOf(true) + 1;
   return interval > 0 && attends.every((own, block) => own === ((block + 1) % interval === 0))
     ? interval

@@ -21,7 +21,7 @@ import { say } from '../../message';
 /** A tensor of the file, and the numbers of the folder that it is made of. */
 export interface PlacedTensor extends TypedTensor, RowsOfTensor {}
 
-/** What a folder's tensors become in the file. */
+/** Tensors of the file made from a folder's tensors. */
 export interface PlacedTensors {
   /** In the order of the folder's. */
   readonly tensors: readonly PlacedTensor[];
@@ -60,7 +60,10 @@ export async function placeTensors(
 /** Bytes that are compared at once. */
 const bytesAtOnce = 2 ** 24;
 
-/** Whether the head is another matrix than the embedding: transformers ties none that are stored with other numbers, whatever config.json says. */
+/**
+ * True if the head is another matrix than the embedding. transformers doesn't tie tensors that are
+ * stored with different values, regardless of config.json.
+ */
 async function hasOwnHead(
   { model }: CheckpointSource,
   { config }: FolderModel,
@@ -102,7 +105,7 @@ function place(
     hasHead,
   }: { readonly changes: Changes; readonly hasHead: boolean },
 ): readonly PlacedPiece[] | undefined {
-  if (isComputed(tensor, model) || isFurther(tensor, model)) {
+  if (isComputed(tensor, model) || isPredictionTensor(tensor, model)) {
     return [];
   }
   const source = (block: number): number => blocks[block] ?? block;
@@ -111,7 +114,7 @@ function place(
     block: source,
     kept: (block) => remainingExperts.get(`block.${source(block)}.expert`),
   });
-  const isLeftOut = isOtherPart(name, architecture, model) || isOfHead(tensor, model);
+  const isLeftOut = isOtherPart(name, architecture, model) || belongsToHead(tensor, model);
   if (found === undefined && isLeftOut) {
     return [];
   }
@@ -135,18 +138,21 @@ function place(
 const hasLayout = (model: CheckpointSource['model']): model is TransformerModel | EncoderModel =>
   model.kind === 'decoder' || model.kind === 'encoder';
 
-/** Whether a tensor holds what the model computes by itself, such as a mask. */
+/** True for tensors that the model can compute, such as a mask. */
 const isComputed = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
   hasLayout(model) && model.layout.computed.includes(name);
 
 const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
   hasLayout(model) && model.layout.unused.includes(name);
 
-/** Whether a tensor is of the head of an encoder, which files lack. */
-const isOfHead = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+/** True for tensors of an encoder's head, which GGUF files can't store. */
+const belongsToHead = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
   model.kind === 'encoder' && model.headTensors.some((tensor) => tensor.name === name);
 
-/** Whether llama.cpp wants what the model doesn't use: keys and values that it takes of another block, and what chooses tokens. */
+/**
+ * True for tensors that llama.cpp requires although the model doesn't use them: keys and values
+ * shared with another block, and the tensors that select tokens.
+ */
 const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiece[]): boolean =>
   pieces.every(
     ({ name }) =>
@@ -154,22 +160,25 @@ const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiec
       name.includes('.indexer.'),
   );
 
-/** Whether a tensor is of another part than the text tower, such as one that sees images. */
+/** True for tensors of another part than the text tower, such as a vision encoder. */
 const isOtherPart = (
   name: string,
   { textType }: Architecture,
   { blockNames }: CheckpointSource['model'],
 ): boolean => textType !== undefined && !name.startsWith(blockNames?.prefix ?? '');
 
-/** Modules that predict further tokens and stand beside the blocks (Qwen3-Next, Ernie 4.5). */
-const furtherModule = /^(?:model\.)?mtp[._]/;
+/** Multi-token prediction modules next to the blocks (Qwen3-Next, Ernie 4.5). */
+const predictionModule = /^(?:model\.)?mtp[._]/;
 
-/** Whether a tensor predicts further tokens: of such a module, or of a block behind the model's. */
-function isFurther(
+/**
+ * True for tensors that predict further tokens: of such a module, or of a block after the model's
+ * last one.
+ */
+function isPredictionTensor(
   { name }: LazyTensor,
   { blockNames, summary }: CheckpointSource['model'],
 ): boolean {
-  if (furtherModule.test(name)) {
+  if (predictionModule.test(name)) {
     return true;
   }
   const { prefix = '' } = blockNames ?? {};
@@ -177,7 +186,7 @@ function isFurther(
   return Number(block || -1) >= summary.blocks;
 }
 
-/** What pieces make of one name: one, or those of all experts, in their order. */
+/** Joins the pieces of one name: a single tensor, or the tensors of all experts in order. */
 function joined(pieces: readonly PlacedPiece[]): PlacedTensor {
   const sorted = pieces.toSorted((a, b) => (a.expert ?? 0) - (b.expert ?? 0));
   const [first] = sorted;

@@ -3,7 +3,7 @@ import { frequencyFactors, lengthFactors } from '../../models/gguf/gguf-rotary';
 import { layerTypeConfig, readRotary, yarnScale } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
 import type { ModelConfig, RopeConfig } from '../../models/transformer/model-config';
-import { headDimOf } from './folder-model';
+import { headDimension } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { GgufTensor } from './gguf-tensors';
 import type { GgufFamily } from '../../models/gguf/gguf-traits';
@@ -32,35 +32,35 @@ export const writtenScalings = (
 ];
 
 /** The rotary embedding of blocks of a type. */
-export function rotaryOf(
+export function rotaryParameters(
   { config, configFile, architecture }: LlamaCppFacts,
   layerType: string,
 ): Rotary {
   const own = layerTypeConfig(config, layerType);
   const order = { interleaved: false, reversed: false };
   const headDim =
-    architecture.latent?.(config).rotaryDim ?? headDimOf({ architecture, config }, layerType);
+    architecture.latent?.(config).rotaryDim ?? headDimension({ architecture, config }, layerType);
   return readRotary(own, headDim, order, configFile);
 }
 
-const ropeOf = (config: ModelConfig): RopeConfig =>
+const ropeConfig = (config: ModelConfig): RopeConfig =>
   config.rope_parameters ?? config.rope_scaling ?? {};
 export const fullRope = (config: ModelConfig): RopeConfig =>
-  ropeOf(layerTypeConfig(config, 'full_attention'));
+  ropeConfig(layerTypeConfig(config, 'full_attention'));
 
-export const thetaOf = (config: ModelConfig): number =>
-  ropeOf(config).rope_theta ?? config.rope_theta ?? 10_000;
+export const ropeTheta = (config: ModelConfig): number =>
+  ropeConfig(config).rope_theta ?? config.rope_theta ?? 10_000;
 
 /** `rope_type` of blocks of a type. */
-export function scalingOf(config: ModelConfig, layerType = 'full_attention'): string {
-  const rope = ropeOf(layerTypeConfig(config, layerType));
+export function ropeScaling(config: ModelConfig, layerType = 'full_attention'): string {
+  const rope = ropeConfig(layerTypeConfig(config, layerType));
   return rope.rope_type ?? rope.type ?? 'default';
 }
 
 /** Divisor of frequencies that turn nothing (conversion/gemma.py). */
-const unturned = 1e30;
+const unrotated = 1e30;
 
-/** What yarn multiplies the logarithm of its factor with where nothing else is said. */
+/** Default multiplier of the logarithm of YaRN's factor. */
 const defaultLogarithm = 0.1;
 
 export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void {
@@ -69,14 +69,14 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
   if (architecture.rotary === 'none') {
     return;
   }
-  const rotary = rotaryOf(model, 'full_attention');
+  const rotary = rotaryParameters(model, 'full_attention');
   const rope = fullRope(config);
   entries.integer('rope.dimension_count', rotary.dimensions);
   if (windows?.ownShare === true) {
-    const { dimensions } = rotaryOf(model, 'sliding_attention');
+    const { dimensions } = rotaryParameters(model, 'sliding_attention');
     entries.integer('rope.dimension_count_swa', dimensions);
   }
-  entries.float('rope.freq_base', thetaOf(layerTypeConfig(config, 'full_attention')));
+  entries.float('rope.freq_base', ropeTheta(layerTypeConfig(config, 'full_attention')));
   const growth = architecture.queryGrowth?.(config);
   if (growth !== undefined) {
     entries.float('attention.temperature_scale', growth.scale);
@@ -91,7 +91,7 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
     config.original_max_position_embeddings ??
     rope.original_max_position_embeddings ??
     config.max_position_embeddings;
-  switch (scalingOf(config)) {
+  switch (ropeScaling(config)) {
     case 'linear':
       entries.text('rope.scaling.type', 'linear');
       entries.floatIfPresent('rope.scaling.factor', rope.factor);
@@ -130,20 +130,24 @@ function yarnEntries(
   }
 }
 
-/** The divisors of rotary frequencies that Llama 3's scaling amounts to, or LongRoPE's two tables; none for other models. */
+/**
+ * Divisors of the rotary frequencies that are equivalent to Llama 3's scaling, or LongRoPE's two
+ * tables; empty for other models.
+ */
 export function frequencyTensors(model: FolderModel): GgufTensor[] {
   const { config, architecture } = model;
   const scaled = ['llama3', 'longrope', 'su', 'proportional'];
-  if (architecture.rotary === 'none' || !scaled.includes(scalingOf(config))) {
+  if (architecture.rotary === 'none' || !scaled.includes(ropeScaling(config))) {
     return [];
   }
-  const { dimensions, frequencies } = rotaryOf(model, 'full_attention');
-  const theta = thetaOf(layerTypeConfig(config, 'full_attention'));
+  const { dimensions, frequencies } = rotaryParameters(model, 'full_attention');
+  const theta = ropeTheta(layerTypeConfig(config, 'full_attention'));
   const table = (name: string, scaled: readonly number[]): GgufTensor => {
     const factors = Float32Array.from(
       scaled,
-      // What is not turned is divided by much.
-      (frequency, i) => (frequency === 0 ? unturned : theta ** ((-2 * i) / dimensions) / frequency),
+      // // A large divisor leaves a dimension unrotated.
+      (frequency, i) =>
+        frequency === 0 ? unrotated : theta ** ((-2 * i) / dimensions) / frequency,
     );
     const bytes = new Uint8Array(factors.buffer);
     const { length } = bytes;

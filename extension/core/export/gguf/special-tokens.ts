@@ -6,7 +6,7 @@ import { UserError } from '../../user-error';
 import { headerEntry, tokenizerKey } from './header-entries';
 import { say } from '../../message';
 
-/** Names of special tokens: in a GGUF file, and in a folder, where the first that is there counts. */
+/** Names of special tokens in a GGUF file, and in a folder in order of priority. */
 const specialNames = {
   bos: ['bos', 'cls'],
   eos: ['eos', 'sep'],
@@ -35,12 +35,12 @@ export async function specialEntries(
   const { specialTokens, chatTemplate } = await readTokenizerSettings(folder);
   const file = join(folder, 'tokenizer.json');
   const config = (await readJsonObject(join(folder, 'config.json'), downloadTokenizer)) ?? {};
-  const numberOf = (text: string | null | undefined): number | undefined => {
+  const findId = (text: string | null | undefined): number | undefined => {
     const id = typeof text === 'string' ? tokens.indexOf(text) : -1;
     return id < 0 ? undefined : id;
   };
   const around = (text: string | undefined): number | undefined => {
-    const id = numberOf(text);
+    const id = findId(text);
     if (text !== undefined && id === undefined) {
       throw new UserError(
         say`${JSON.stringify(text)}, which it puts around texts, is not a token.`,
@@ -49,13 +49,13 @@ export async function specialEntries(
     }
     return id;
   };
-  const [before, after] = aroundOf(processor).map(around);
+  const [before, after] = addedTokens(processor).map(around);
   const named = (names: readonly string[]): number | undefined =>
-    names.map((name) => numberOf(specialTokens[`${name}_token`])).find((id) => id !== undefined);
+    names.map((name) => findId(specialTokens[`${name}_token`])).find((id) => id !== undefined);
   const numbered = (names: readonly string[]): number | undefined =>
     names.map((name) => idIn(config, `${name}_token_id`)).find((id) => id < tokens.length);
   const own: Partial<Record<SpecialName, number | undefined>> = { bos: before, eos: after };
-  const otherwise: typeof own = { unknown: numberOf(unknown), seperator: after };
+  const otherwise: typeof own = { unknown: findId(unknown), seperator: after };
   const ids = Object.entries(specialNames).map(([name, inFolder]) => [
     name,
     own[name as SpecialName] ??
@@ -63,7 +63,7 @@ export async function specialEntries(
       otherwise[name as SpecialName] ??
       numbered(inFolder),
   ]);
-  // What ends texts is not always what ends answers.
+  // // The token that ends a text can differ from the one that ends an answer.
   const answerEnd = named(['eos']);
   const further = after === undefined || answerEnd === after ? [] : [['eot', answerEnd]];
   return [
@@ -99,7 +99,7 @@ const pairSchema = v.looseObject({
 });
 
 /** Texts of the tokens that are put before and after a text. */
-function aroundOf(
+function addedTokens(
   processor: unknown,
 ): readonly [before: string | undefined, after: string | undefined] {
   const { processors } = (processor ?? {}) as { processors?: unknown };
@@ -109,7 +109,7 @@ function aroundOf(
     return [pair.cls[0], pair.sep[0]];
   }
   const { single = [] } = all.find((one) => v.is(templateSchema, one)) ?? {};
-  const textOf = (part: unknown): string | undefined =>
+  const tokenText = (part: unknown): string | undefined =>
     single.length > 1 && v.is(special, part) ? part.SpecialToken.id : undefined;
-  return [textOf(single[0]), textOf(single.at(-1))];
+  return [tokenText(single[0]), tokenText(single.at(-1))];
 }

@@ -17,19 +17,19 @@ const blockNumbers = 32;
 const codeBytes = 16;
 const blockBytes = 1 + codeBytes;
 
-/** Whether all rows are such blocks, whatever quantization has them. */
+/** True if all rows already consist of such blocks, regardless of the quantization method. */
 export const areStoredBlocks = ({ rows, changed }: RowsOfTensor): boolean =>
   changed === undefined &&
   rows.every(
     ({ tensor: { packed }, transposed = false, columns }) =>
       packed !== undefined &&
       packed.rows === undefined &&
-      packed.turned === transposed &&
+      packed.isTransposed === transposed &&
       columns === undefined &&
-      isOfBlocks(packed.matrix),
+      isBlockPacked(packed.matrix),
   );
 
-function isOfBlocks({ shape, codes, times, ...others }: PackedMatrix): boolean {
+function isBlockPacked({ shape, codes, times, ...others }: PackedMatrix): boolean {
   const { matrix: scales, block, groups } = times ?? {};
   return (
     codes?.values === 'E2M1' &&
@@ -66,7 +66,7 @@ export async function* orderBlocks(
 ): AsyncGenerator<Uint8Array> {
   for (const { tensor, count, order = (row: number) => row } of rows) {
     await checkpoint(cancellation);
-    const [codes, exponents] = await bothOf(tensor);
+    const [codes, exponents] = await readCodesAndScales(tensor);
     const blocks = exponents.length / (tensor.packed?.matrix.shape[0] ?? 1);
     const out = new Uint8Array(count * blocks * blockBytes);
     for (let row = 0; row < count; row++) {
@@ -89,7 +89,9 @@ function orderCodes(pairs: Uint8Array, out: Uint8Array, at: number): void {
   }
 }
 
-async function bothOf({ packed }: LazyTensor): Promise<readonly [Uint8Array, Uint8Array]> {
+async function readCodesAndScales({
+  packed,
+}: LazyTensor): Promise<readonly [Uint8Array, Uint8Array]> {
   const codes = packed?.matrix.tensor;
   const exponents = packed?.matrix.times?.matrix.tensor;
   if (codes === undefined || exponents === undefined) {

@@ -20,16 +20,16 @@ import {
 } from '../../models/gguf/t5-gguf';
 import type { ConfigFields } from '../../models/transformer/config-layout';
 import { isTied } from '../../models/transformer/embedding-and-head';
-import { whyTorn } from '../changes';
+import { explainPartialBlocks } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
 import { parametersAfter, planTensors } from '../weight-plan';
 import type { PlannedTensor } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
-import { encoderEntries, whyOtherPooling } from './encoders/encoder-in-file';
+import { encoderEntries, explainUnsupportedPooling } from './encoders/encoder-in-file';
 import { folderFileWriter, warnLeftOut } from './folder-to-gguf';
-import { whyNotHeld } from './gguf-options';
+import { explainUnsupportedChanges } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
 import type { PlacedTensor } from './place-tensors';
@@ -44,10 +44,13 @@ const isT5 = (model: LayeredModel): model is T5Model =>
   (model.kind === 'encoder-decoder' || model.kind === 'encoder') &&
   t5Forms.some(({ modelType }) => modelType === model.summary.architecture);
 
-/** Whether a folder holds T5, its relatives or the encoder of one. */
+/** True for a folder with T5, a related model, or the encoder of one. */
 export const isT5Source = (source: CheckpointSource): source is T5Source => isT5(source.model);
 
-/** What gives the names of a folder's tensors in a GGUF file; undefined for other models than {@link isT5Source}. */
+/**
+ * Returns a function that maps a folder's tensor names to GGUF names, or undefined if the model
+ * isn't an {@link isT5Source}.
+ */
 export const t5NamesInFile = (
   source: Pick<CheckpointSource, 'family' | 'model'>,
 ): ReturnType<typeof t5PlaceInGguf> | undefined =>
@@ -55,19 +58,19 @@ export const t5NamesInFile = (
 
 /** A GGUF file of a folder of T5, without whole blocks any. */
 export function t5GgufOptions(source: T5Source, configFile: string): OutputOption[] {
-  let pooling: ReturnType<typeof whyOtherPooling> | undefined;
+  let pooling: ReturnType<typeof explainUnsupportedPooling> | undefined;
   return [
     {
       ...{ format: 'gguf', layout: 'blocks' },
       isDefault: () => true,
       refuse: async (changes) =>
-        whyNotHeld(changes) ??
+        explainUnsupportedChanges(changes) ??
         whyOtherT5(source, configFile) ??
-        whyTorn(source.model.summary, changes) ??
+        explainPartialBlocks(source.model.summary, changes) ??
         whyOtherWidths(source.model.summary, undefined, changes) ??
         whyAbsent(changes) ??
         explainOtherTowers(source.model.summary, changes.blocks) ??
-        (await (pooling ??= whyOtherPooling(source.model, undefined))),
+        (await (pooling ??= explainUnsupportedPooling(source.model, undefined))),
       writer: async (changes, options, context) => t5Writer(source, changes, options, context),
     },
   ];
@@ -103,7 +106,9 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
     : refuse('feed_forward_proj', say`llama.cpp computes t5 models with relu or gated-gelu only.`);
 }
 
-/** What a tensor of the result is called in a GGUF file of the original, whose towers count blocks from 0 each. */
+/**
+ * Name of a result's tensor in a GGUF file of the original. Each tower numbers its blocks from 0.
+ */
 function sourceName(name: string, model: T5Model, changes: Changes): string {
   const { encoderBlocks = 0 } = model.summary;
   const { encoder: kept } = towerBlocks(model.summary, changes.blocks);
@@ -151,7 +156,7 @@ async function t5Writer(
       },
       sourceName: (name) => sourceName(name, model, changes),
       entries: async (fileType) => [
-        ...headerOf(architecture, model.summary, config, {
+        ...writeHeader(architecture, model.summary, config, {
           ...{ encoder, decoder, fileType },
           inner: Object.values(changes.widths)[0],
         }),
@@ -164,11 +169,11 @@ async function t5Writer(
   );
 }
 
-/** What the head's input is times. */
+/** Scale of the head's input. */
 const headScale = (model: T5Model): number =>
   model.kind === 'encoder-decoder' ? model.layout.scales.head : 1;
 
-/** The embedding, where it is the head as well. */
+/** The embedding, if it is also the LM head. */
 function tiedHead(model: T5Model): LazyTensor | undefined {
   if (model.kind === 'encoder') {
     return undefined;
@@ -189,14 +194,14 @@ function placeT5(
   const scaled = scale === 1 ? {} : { changed: (value: number) => value * scale };
   const head = 'output.weight';
   const placed = tensors.flatMap(({ name, tensor }): PlacedTensor[] => {
-    const inFile = nameInFile(name);
-    return inFile === undefined || [...computed, ...unused].includes(tensor.name)
+    const fileName = nameInFile(name);
+    return fileName === undefined || [...computed, ...unused].includes(tensor.name)
       ? []
       : [
           {
-            ...{ name: inFile, stored: tensor },
+            ...{ name: fileName, stored: tensor },
             ...allRows(tensor),
-            ...(inFile === head ? scaled : {}),
+            ...(fileName === head ? scaled : {}),
           },
         ];
   });
@@ -211,7 +216,7 @@ function placeT5(
 }
 
 /** Entries about the model, as the conversion writes them (conversion/t5.py). */
-function headerOf(
+function writeHeader(
   architecture: keyof typeof t5Fields,
   { name, vocabularySize = 0 }: ModelSummary,
   config: ConfigFields,

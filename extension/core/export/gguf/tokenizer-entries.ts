@@ -81,7 +81,7 @@ export async function tokenizerEntries(
     );
   }
   const tokenizer = parsed.output;
-  const vocabulary = vocabularyOf(tokenizer, count, kind);
+  const vocabulary = readVocabulary(tokenizer, count, kind);
   const isPieces = tokenizer.model.byte_fallback === true;
   return [
     ...(kind !== undefined
@@ -119,7 +119,7 @@ const shownByGemma4 = new Set([
   ...['<|tool_response>', '<tool_response|>', '<|"|>'],
 ]);
 
-function vocabularyOf(
+function readVocabulary(
   { model, added_tokens: added }: Tokenizer,
   count: number,
   kind: GgufTraits['tokenizer'],
@@ -228,6 +228,6 @@ function pieceEntries(
   const beginsWithSpace =
     JSON.stringify(normalizer ?? null).includes('"Prepend"') ||
     /"prepend_scheme":"(?:first|always)"/.test(JSON.stringify(preTokenizer ?? null));
-  const scoreOf = (token: string): number => scores.get(token) ?? neverMerged;
-  return scoredEntries('llama', tokens, scoreOf, beginsWithSpace);
+  const tokenScore = (token: string): number => scores.get(token) ?? neverMerged;
+  return scoredEntries('llama', tokens, tokenScore, beginsWithSpace);
 }

@@ -1,5 +1,5 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { ggmlBlockOf } from '../../checkpoints/ggml-types';
+import { parseGgmlBlock } from '../../checkpoints/ggml-types';
 import { fitsRows, fittingType } from '../../checkpoints/quantize/quantizers';
 import type { WritableType } from '../../checkpoints/ggml-types';
 
@@ -29,7 +29,7 @@ export const typeMixes = {
 export type TypeMix = keyof typeof typeMixes;
 export const typeMixNames = Object.keys(typeMixes) as TypeMix[];
 
-/** What a mix depends on besides the tensors' names. */
+/** Facts on which a mix depends besides the names of the tensors. */
 export interface MixedModel {
   readonly blocks: number;
   readonly heads: number;
@@ -38,7 +38,7 @@ export interface MixedModel {
   readonly experts: number;
   /** `general.architecture` */
   readonly architecture?: string;
-  /** Whether importance of columns is known. */
+  /** True if an importance matrix is given. */
   readonly hasImportance: boolean;
 }
 
@@ -52,7 +52,10 @@ export interface NamedShape {
 const staysFloat =
   /(?:_norm|ffn_gate_inp|ffn_gate_tid2eid|position_embd|token_types|ssm_conv1d(?:_[qkv])?|shortconv\.conv|attn_rel_b|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
 
-/** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
+/**
+ * True for weight matrices, which can have any type; other tensors stay float32
+ * (`tensor_allows_quantization`).
+ */
 export function takesTypes({ name, shape }: NamedShape): boolean {
   return shape.length >= 2 && name.endsWith('weight') && !staysFloat.test(name);
 }
@@ -69,12 +72,12 @@ export function mixedTypes(
   const chosen = tensors.filter(takesTypes);
   const { base } = typeMixes[mix];
   const isTied = !tensors.some(({ name }) => name === 'output.weight');
-  const quantizes = ggmlBlockOf(base).elements > 1;
-  const inTowers = placesInTowers(tensors);
+  const quantizes = parseGgmlBlock(base).elements > 1;
+  const towerPlaces = placesInTowers(tensors);
   return new Map(
     chosen.map(({ name, shape }) => {
       const rowLength = shape.at(-1) ?? 1;
-      const place = inTowers.get(name);
+      const place = towerPlaces.get(name);
       // llama.cpp counts the blocks of T5's encoder alone, but values in both towers.
       const blocks = place?.part === 'attn_v' ? place.count : model.blocks;
       const own =
@@ -91,7 +94,7 @@ export function mixedTypes(
 interface PlaceInTowers {
   readonly part: string;
   readonly number: number;
-  /** How many there are of the kind. */
+  /** Number of tensors of this kind. */
   readonly count: number;
 }
 
@@ -126,15 +129,18 @@ function wantedType(
   }
   const [, block = '0', part = ''] =
     /^blk\.(\d+)\.(\w+?)(?:_exps|_shexp)?\.weight$/.exec(name) ?? [];
-  const ofEight = model.experts === eight ? typesOfEight(mix)[part] : undefined;
+  const eightExpertType = model.experts === eightExperts ? eightExpertTypes(mix)[part] : undefined;
   const own = isFalcon(model) ? falconTypes[part] : undefined;
-  return ofEight ?? (own ?? partTypes[part])?.(mix, Number(block), model) ?? base;
+  return eightExpertType ?? (own ?? partTypes[part])?.(mix, Number(block), model) ?? base;
 }
 
-/** Mixtures of so many experts keep attention in better types, since that is little of them. */
-const eight = 8;
+/**
+ * Models with this many experts keep attention in larger types, because attention is a small part
+ * of the file.
+ */
+const eightExperts = 8;
 
-function typesOfEight(mix: TypeMix): Partial<Record<string, WritableType>> {
+function eightExpertTypes(mix: TypeMix): Partial<Record<string, WritableType>> {
   const givesMore: readonly TypeMix[] = [
     'Q2_K',
     'Q3_K_S',
@@ -203,7 +209,7 @@ const partTypes: Readonly<Record<string, PartType>> = {
 
 const isFalcon = ({ architecture }: MixedModel): boolean => architecture === 'falcon';
 
-/** What Falcon alone has otherwise. */
+/** Types that differ for Falcon only. */
 const falconTypes: Readonly<Record<string, PartType>> = {
   ffn_down: (mix, block, model) => {
     const isFirst = block < Math.trunc(model.blocks / 16);
@@ -260,6 +266,6 @@ function needsMoreBits(block: number, blocks: number): boolean {
 
 /** Bytes of a tensor as a type. */
 export function bytesAs(type: string, shape: readonly number[]): number {
-  const { elements, bytes } = ggmlBlockOf(type);
+  const { elements, bytes } = parseGgmlBlock(type);
   return (elementCount(shape) / elements) * bytes;
 }

@@ -57,7 +57,7 @@ const noMixer = (givesPair = false): string => `class NoMixer(nn.Module):
 
 `;
 
-/** @param mixer module of the mixers, where the family has them */
+/** @param mixer class of the mixers, if the family has any */
 export function cacheParts(family: Architecture, mixer: string): CacheParts {
   const [attention = ''] = family.attention.output.split('.');
   const number = [`layer.${attention}.layer_idx = caches`];

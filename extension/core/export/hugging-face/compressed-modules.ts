@@ -158,7 +158,7 @@ def put_forms(layer, forms):
         bias = getattr(dense, "bias", None) is not None
         setattr(parent, name, linear(spec, out_features, in_features, bias))`;
 
-/** What a modelling file has to do besides taking sublayers out. */
+/** Changes for which a modeling file needs more than removed sublayers. */
 export type ModuleNeeds = Pick<Changes, 'compressed' | 'patched' | 'widths'>;
 
 /**

@@ -13,7 +13,7 @@ const sizeStep = 256;
  * Why a removal cannot be said as `block_configs` of a nemotron-nas (DeciLM) model, which is a Llama
  * whose blocks may lack attention or feed-forward; and what can be done.
  */
-export function whyNotDeci(
+export function explainDeciUnsupported(
   { model, family }: CheckpointSource,
   changes: Changes,
 ): Refusal | undefined {

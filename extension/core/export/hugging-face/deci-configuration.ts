@@ -1,4 +1,4 @@
-/** Name of the Python module beside nemotron-nas models, and of its class. */
+/** Name of the Python module written next to nemotron-nas models, and of its class. */
 export const configurationModule = 'configuration_espalier';
 export const deciConfigClass = 'EspalierDeciConfig';
 

@@ -7,12 +7,12 @@ import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { lacksMethod, pythonLines, registration } from './modelling-file';
-import { outerParts } from './outer-modules';
+import { embeddingAndHeadParts } from './outer-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
-/** A line that lets a stand-in replace a module of a block, which may be one of a list. */
+/** A statement that replaces a module of a block, which may be an item of a list. */
 function withStandIn(name: string, stand: BranchReplacements[string]): string {
   if (/\.\d+$/.test(name)) {
     const given = takesModule(stand) ? `layer.get_submodule("${name}")` : '';
@@ -51,7 +51,7 @@ export function encoderModellingFile(
   const stands = [...used].map((name) => replacementClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
   const widths = widthParts(family, needs, { ...modules, nested: family.config.nested });
-  const embeddingAndHead = outerParts(needs, stockModel);
+  const embeddingAndHead = embeddingAndHeadParts(needs, stockModel);
   const patchedModules = patchModuleNames(family);
   const patches = patchParts(
     needs,

@@ -3,7 +3,7 @@ import { encodingTensors } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';
-import { deciConfig, whyNotDeci } from './deci-config';
+import { deciConfig, explainDeciUnsupported } from './deci-config';
 import { configurationModule } from './deci-configuration';
 import { matrixChanges } from '../matrix-changes';
 import { whyNoModellingFile } from './why-no-modelling-file';
@@ -21,20 +21,20 @@ import type { Message } from '../../message';
 export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
 export type LayoutName = (typeof layoutNames)[number];
 
-/** How a Hugging Face folder writes changes down. */
+/** Layout of a Hugging Face folder: how it represents the changes. */
 export interface Layout {
   readonly name: LayoutName;
   /** For docs, as sentences. */
   readonly what: string;
-  /** Whether the removed weights stay in the files, with zeros where they lead out. */
+  /** True if the removed weights stay in the files, with zeros in the output projections. */
   readonly keepsWeights: boolean;
   /** Why the changes cannot be said; undefined where it can. */
   readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
   readonly config: (source: CheckpointSource, changes: Changes) => string;
-  /** The Python module that goes with the weights. */
+  /** Python module written along with the weights. */
   readonly module: 'modelling' | 'configuration' | 'none';
   readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
-  /** How other tools load the result, as a sentence. */
+  /** Sentence about how other tools load the result. */
   readonly loadsWith: (source: ConfigSource) => Message;
 }
 
@@ -48,7 +48,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     name: 'blocks',
     what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, single experts if every mixture keeps the same number, and as many channels of every feed-forward.',
     keepsWeights: false,
-    refuse: whyNotPlain,
+    refuse: explainBlocksUnsupported,
     config: rewriteConfig,
     module: 'none',
     plan: renumbered,
@@ -60,7 +60,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: false,
     refuse: (source, changes) =>
       needsModule(changes)
-        ? (whyNotInModule(changes) ?? whyNoModellingFile(source, changes))
+        ? (explainModuleUnsupported(changes) ?? whyNoModellingFile(source, changes))
         : {
             code: 'needs-no-module',
             reason: say`The result is an ordinary model, so it needs no modeling file.`,
@@ -82,7 +82,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
             reason: say`Nothing is compressed.`,
             remedy: say`Choose blocks or auto-map.`,
           }
-        : whyNotPlain(source, asDense(source.model, changes)),
+        : explainBlocksUnsupported(source, asDense(source.model, changes)),
     config: rewriteConfig,
     module: 'none',
     plan: renumbered,
@@ -93,7 +93,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     name: 'deci',
     what: 'A nemotron-nas (DeciLM) model. A `llama` without biases can lose blocks, single sublayers, and channels where their number stays a multiple of 256; attention of block 0 stays.',
     keepsWeights: false,
-    refuse: whyNotDeci,
+    refuse: explainDeciUnsupported,
     config: deciConfig,
     module: 'configuration',
     plan: renumbered,
@@ -104,7 +104,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     name: 'zeroed',
     what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its weights must not be quantized.',
     keepsWeights: true,
-    refuse: whyNotZeroed,
+    refuse: explainZeroedUnsupported,
     config: ({ configText }) => configText,
     module: 'none',
     plan: zeroed,
@@ -113,8 +113,11 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
 };
 
-/** Matrices of experts lie in one tensor, whatever their names in the files. */
-function whyNotInModule({ compressed }: Changes): Refusal | undefined {
+/**
+ * transformers stores the matrices of all experts in one tensor, even if the files have one per
+ * expert.
+ */
+function explainModuleUnsupported({ compressed }: Changes): Refusal | undefined {
   const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
   const expert = places.find((place) => /\bexperts\b/.test(place));
   return expert === undefined
@@ -137,7 +140,7 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
   return layOutChanges(model.summary, removed, matrixChanges(model, new Map(values)));
 }
 
-function whyNotPlain(source: CheckpointSource, changes: Changes): Refusal | undefined {
+function explainBlocksUnsupported(source: CheckpointSource, changes: Changes): Refusal | undefined {
   const { summary } = source.model;
   const { absent, expertCounts, compressed, patched, widths } = changes;
   const [narrow] = Object.keys(widths);
@@ -211,7 +214,7 @@ function whyNoLayerTypes({ family }: CheckpointSource, { blocks }: Changes): Ref
       };
 }
 
-function whyNotZeroed(
+function explainZeroedUnsupported(
   { model }: CheckpointSource,
   { remainingExperts, expertCounts, matrices, compressed, patched, widths }: Changes,
 ): Refusal | undefined {

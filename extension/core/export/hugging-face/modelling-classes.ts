@@ -4,16 +4,16 @@ import type { NamedFamily } from '../../models/model-family';
 import { classNames } from '../../models/stages/staged-family';
 import type { Architecture } from '../../models/transformer/architecture';
 
-/** Name of the Python module that is written beside models that are no ordinary ones of their family. */
+/** Name of the Python module written next to models that aren't ordinary models of their family. */
 export const modellingModule = 'modeling_espalier';
 
 /** Python classes for one model. */
 export interface ModellingClasses {
   readonly stockConfig: string;
   readonly stockModel: string;
-  /** Classes of transformers that find the model's, the usual one first. */
+  /** Auto classes of transformers that load the model, the default first. */
   readonly autoModels: readonly [string, ...string[]];
-  /** Whether they find it by a modelling file alone. */
+  /** True if they find the class only through a modeling file. */
   readonly isUnlisted?: boolean;
   readonly config: string;
   readonly model: string;
@@ -71,15 +71,18 @@ export function decoderClasses({
   readonly classes?: Architecture['classes'] | undefined;
 }): ModellingClasses {
   const family = textType.charAt(0).toUpperCase() + textType.slice(1);
-  const usual = 'AutoModelForCausalLM';
+  const defaultAutoModel = 'AutoModelForCausalLM';
   return own(
     classes?.config ?? `${family}Config`,
     classes?.model ?? `${family}ForCausalLM`,
-    classes?.auto === undefined ? [usual] : [classes.auto, usual],
+    classes?.auto === undefined ? [defaultAutoModel] : [classes.auto, defaultAutoModel],
   );
 }
 
-/** Of a model with a text tower; config.json alone names its class, which knows its configuration. */
+/**
+ * Classes of a model with a text tower. Only config.json names its class, which knows its
+ * configuration.
+ */
 function wholeClasses(config: NamedClasses): ModellingClasses {
   const stockModel = wholeClass(config) ?? '';
   const stockConfig = `${stockModel.replace(/(?:For[A-Z]\w*|Model)$/, '')}Config`;

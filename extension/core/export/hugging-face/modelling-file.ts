@@ -7,7 +7,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { decoderClasses, modellingClasses } from './modelling-classes';
 import type { ModellingClasses, NamedClasses } from './modelling-classes';
-import { outerParts } from './outer-modules';
+import { embeddingAndHeadParts } from './outer-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
@@ -15,11 +15,11 @@ import { widthParts } from './width-modules';
 /** Modules of a decoder layer that belong to one branch. */
 interface BranchModules {
   readonly norms: readonly string[];
-  /** What computes the branch; the first is asked, the others pass its answer on. */
+  /** Modules that compute the branch. The first one is replaced; the others pass its output on. */
   readonly parts: readonly string[];
 }
 
-const moduleOf = (name: string): string => name.split('.')[0] ?? name;
+const moduleName = (name: string): string => name.split('.')[0] ?? name;
 
 /** Norms inside the module of the branch go with it; those of the sum stay. */
 function branchModules(
@@ -29,17 +29,17 @@ function branchModules(
 ): BranchModules {
   return {
     norms: [sharesNorm ? undefined : norm, postNorm].filter((name) => name !== undefined),
-    parts: [...new Set(linears.map(moduleOf))],
+    parts: [...new Set(linears.map(moduleName))],
   };
 }
 
-/** Whether attention and what runs beside it read one norm, which stays as long as one of them does. */
+/** True if attention and the parallel branch share one norm, which stays until both are removed. */
 function sharesNorm({ attention, feedforward, mixer }: Architecture): boolean {
   return attention.wiring.norm === feedforward.wiring.norm || mixer?.wiring.parallel === 'input';
 }
 
 /** Modules of a layer in transformers, by branch. */
-export function modulesOf(
+export function sublayerModules(
   family: Architecture,
 ): Record<'attention' | 'feedforward', BranchModules> & { readonly mixer?: BranchModules } {
   const shares = sharesNorm(family);
@@ -81,8 +81,11 @@ function asInTransformers(family: Architecture): Architecture {
   };
 }
 
-/** What stands for the connections of a removed sublayer with several streams. */
-const keptStreams = `class KeptStreams(nn.Module):
+/**
+ * Class that replaces the residual connections of a removed sublayer in models with several
+ * streams.
+ */
+const keepStreamsSource = `class KeptStreams(nn.Module):
     """Streams past a removed sublayer: none of what it gives, each as it was, and something to read."""
 
     def forward(self, streams):
@@ -96,7 +99,7 @@ const keptStreams = `class KeptStreams(nn.Module):
 export const pythonLines = (texts: readonly string[], indent: number): string =>
   texts.join(`\n${' '.repeat(indent)}`);
 
-/** Method of a configuration that says whether a sublayer is gone. */
+/** Method of a configuration that returns whether a sublayer is removed. */
 export const lacksMethod = `    def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed`;
@@ -121,9 +124,11 @@ interface WholeParts {
   /** The decoder's configuration, and the stock one. */
   readonly config: string;
   readonly stockConfig: string;
-  /** The class of the whole configuration, where it is another. */
+  /** Class of the complete configuration, if it is another one. */
   readonly classes: string;
-  /** Lines that give `config` of the decoder, behind the construction of the stock model. */
+  /**
+   * Lines that set `config` to the decoder's configuration, after the stock model is constructed.
+   */
   readonly decoder: readonly string[];
   readonly layers: string;
 }
@@ -165,7 +170,7 @@ function wholeParts(
   };
 }
 
-/** What a module gives that adds nothing. */
+/** Output of a module that adds nothing to the stream. */
 const nothing = (addsStream: boolean): string =>
   addsStream ? 'residual' : 'torch.zeros_like(hidden_states)';
 
@@ -193,7 +198,7 @@ export function modellingFile(
   const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[
     family.attentionGives ?? 'pair'
   ];
-  const { attention, feedforward, mixer } = modulesOf(family);
+  const { attention, feedforward, mixer } = sublayerModules(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;
   // transformers 4 has another module there, whose weights would go missing without a word.
@@ -230,7 +235,7 @@ export function modellingFile(
 `;
   const widths = widthParts(family, needs);
   const forms = compressedParts(needs);
-  const embeddingAndHead = outerParts(needs, stockModel);
+  const embeddingAndHead = embeddingAndHeadParts(needs, stockModel);
   const behind = whole.decoder.map((line) => `\n        ${line}`).join('');
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
   const [mixerModule = ''] = mixer?.parts ?? [];
@@ -245,7 +250,7 @@ export function modellingFile(
             {
               kinds: ['mixer'],
               module: mixerModule,
-              // What gives a pair is called as an attention is.
+              // // A module that returns a pair is called like an attention.
               stand: family.mixer?.givesPair === true ? 'NoAttention' : 'NoMixer',
             },
           ]),
@@ -304,7 +309,7 @@ class NoAttention(nn.Module):
         return ${gives}
 
 
-${caches.classes}${connections === undefined ? '' : keptStreams}class NoFeedforward(nn.Module):
+${caches.classes}${connections === undefined ? '' : keepStreamsSource}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}${family.experts?.byToken === undefined ? '' : ', **kwargs'}):
         return ${nothing(inside('feedforward'))}
 ${widths.classes}${forms.classes}${embeddingAndHead.classes}${patches.classes}

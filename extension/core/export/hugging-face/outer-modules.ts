@@ -3,7 +3,7 @@ import type { ModuleNeeds } from './compressed-modules';
 import { raiseTooOld } from './python-errors';
 
 /** Python of modeling_espalier.py that puts an embedding and a head in other forms than dense in their places. */
-const outerModules = `class Rows:
+const embeddingAndHeadModules = `class Rows:
     """An embedding whose rows become floats as they are looked up."""
 
     def like(self, dense):
@@ -64,20 +64,20 @@ def other_ties(keys):
     return {target: source for target, source in (keys or {}).items() if not target.endswith(".weight")}`;
 
 /** As parts of a modelling file; empty where embedding and head are dense. */
-export function outerParts(
+export function embeddingAndHeadParts(
   { compressed }: ModuleNeeds,
   stockModel: string,
 ): {
   readonly classes: string;
   /** A statement inside the model's class. */
   readonly attribute: string;
-  /** A statement behind the construction of the stock model. */
+  /** Statement after the construction of the stock model. */
   readonly call: string;
 } {
   const has = embeddingAndHeadPlaces.some((place) => compressed[place] !== undefined);
   return has
     ? {
-        classes: `\n\n${outerModules}\n`,
+        classes: `\n\n${embeddingAndHeadModules}\n`,
         attribute: `\n    _tied_weights_keys = other_ties(${stockModel}._tied_weights_keys)`,
         call: `\n        put_outer(self, config.espalier["compressed"])`,
       }

@@ -97,7 +97,7 @@ class NormedPatch(Patch):
     def forward(self, hidden_states, input_tensor):
         return self.LayerNorm(input_tensor + super().forward(input_tensor))`;
 
-/** The class that stands where a removed module has a stand-in. */
+/** Patch class for each class that replaces a removed module. */
 const patchClasses: Readonly<Record<string, string>> = {
   NoAttention: 'AttentionPatch',
   NoMixer: 'Patch',
@@ -107,7 +107,7 @@ const patchClasses: Readonly<Record<string, string>> = {
   KeptNorm: 'NormedPatch',
 };
 
-/** Whether a patch can stand where `stand` does. */
+/** True if a patch can replace the class `stand`. */
 export const takesPatches = (stand: string): boolean => stand in patchClasses;
 
 /** A module of a layer whose place patches take. */
@@ -115,7 +115,7 @@ interface PatchedModule {
   /** Kinds of the sublayers that it can be. */
   readonly kinds: readonly string[];
   readonly module: string;
-  /** Its stand-in where the sublayer is removed. */
+  /** Class that replaces the module if the sublayer is removed. */
   readonly stand: string;
 }
 
@@ -127,8 +127,8 @@ interface PatchParts {
 }
 
 /**
- * Python of what patches need, as parts of a modelling file; empty where there are none.
- * @param sharedNorm the norm in front of both branches, where they have one: patches read what it norms
+ * Python code of the patches, as parts of a modeling file; empty if there are no patches.
+ * @param sharedNorm the norm before both branches if they share one; patches then read its output
  */
 export function patchParts(
   { patched }: ModuleNeeds,

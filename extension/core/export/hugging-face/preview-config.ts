@@ -12,7 +12,7 @@ export interface ConfigPreview {
   /** The source's text, one field a line. */
   readonly before: string;
   readonly after: string;
-  /** How other tools load the result, as a sentence. */
+  /** Sentence about how other tools load the result. */
   readonly loadsWith: Message;
 }
 
@@ -28,13 +28,13 @@ export function previewPrunedConfig(
   const changes = layOutChanges(narrowed?.summary ?? summary, removed, undefined, patches);
   const family = requireFamily(changedText, 'config.json');
   return {
-    before: inLines(configText),
-    after: rewriteConfig({ family, configText: inLines(changedText) }, changes),
+    before: toLines(configText),
+    after: rewriteConfig({ family, configText: toLines(changedText) }, changes),
     loadsWith: describeLoading({ family, configText: changedText }, needsModule(changes)),
   };
 }
 
-function inLines(text: string): string {
+function toLines(text: string): string {
   return text.trim().includes('\n')
     ? text
     : applyEdits(text, format(text, undefined, { tabSize: 2, insertSpaces: true }));

@@ -22,19 +22,19 @@ export interface ConfigSource {
   readonly configText: string;
 }
 
-/** Which blocks a rewritten config.json speaks of. */
+/** Blocks that remain in a rewritten config.json. */
 export interface BlockSelection {
   /** Source block of each block of the result. */
   readonly blocks: readonly number[];
   /** Sublayer ids that those blocks lack, in the new numbering. */
   readonly absent: readonly string[];
-  /** Number of experts by block, in the new numbering, for every mixture; as they were when absent. */
+  /** Number of experts of every MoE layer by new block number; unchanged if absent. */
   readonly expertCounts?: ReadonlyMap<number, number>;
-  /** Channels and key/value heads, in the new numbering, where they are others than the model's. */
+  /** Channels and key/value heads by new id, if they differ from the model's. */
   readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, in the new numbering. */
   readonly compressed?: CompressedEncodings;
-  /** Whether the head is stored by itself, where it has been the embedding. */
+  /** True if the LM head becomes a tensor of its own after having been tied to the embedding. */
   readonly unties?: boolean;
   /** Patches of absent sublayers, in the new numbering. */
   readonly patched?: PatchSpecs;
@@ -45,7 +45,7 @@ type Json = Record<string, unknown>;
 /** Blocks from this one on are windowed where qwen's configuration does not say; see architectures. */
 const defaultMaxWindowLayers = 28;
 
-/** How transformers loads a pruned folder, as a sentence. */
+/** Sentence about how transformers loads a pruned folder. */
 export function describeLoading(
   { family, configText }: ConfigSource,
   withModellingFile: boolean,
@@ -70,7 +70,7 @@ export function rewriteConfig(
   selection: BlockSelection,
 ): string {
   const config = JSON.parse(configText) as Json;
-  const { nested } = layoutOf(family);
+  const { nested } = configLayout(family);
   let edited = configText;
   for (const [field, value] of changes(family, { ...flattened(config, nested) }, selection)) {
     const path = nested === undefined || outsideNested.includes(field) ? [field] : [nested, field];
@@ -87,7 +87,7 @@ function changes(
 ): [string, unknown][] {
   const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
   const { patched = {}, widths = {} } = selection;
-  const layout = layoutOf(family);
+  const layout = configLayout(family);
   const uneven = isUneven(expertCounts);
   const isCompressed = Object.keys(compressed).length > 0;
   const isNarrow = Object.keys(widths).length > 0;
@@ -129,7 +129,7 @@ function changes(
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(family: NamedFamily): string {
-  return layoutOf(family).names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  return configLayout(family).names?.['num_hidden_layers'] ?? 'num_hidden_layers';
 }
 
 /** Some folders count their blocks in both fields; that of a decoder saved alone counts its encoder's in the other. */
@@ -139,17 +139,17 @@ function blockCountFields(family: NamedFamily, config: Json): string[] {
   return isTwice ? [own, 'num_hidden_layers'] : [own];
 }
 
-const layoutOf = ({ architecture }: NamedFamily): ConfigLayout => architecture.config ?? {};
+const configLayout = ({ architecture }: NamedFamily): ConfigLayout => architecture.config ?? {};
 
 /** Some families count the blocks of a list instead. */
 function blockCount(family: NamedFamily, config: Json): unknown {
-  const { num_hidden_layers: computed } = layoutOf(family).computed?.(config) ?? {};
+  const { num_hidden_layers: computed } = configLayout(family).computed?.(config) ?? {};
   return config[blockCountField(family)] ?? computed;
 }
 
 /** Lists that the family derives from a block's number are written down where numbers change. */
 function derivedLists(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
-  const { lists = {}, names = {} } = layoutOf(family);
+  const { lists = {}, names = {} } = configLayout(family);
   const changed = Object.entries(lists).flatMap(([list, valueOf]): [string, unknown[]][] => {
     const field = names[list] ?? list;
     if (Array.isArray(config[field])) {
@@ -166,7 +166,7 @@ function derivedLists(family: NamedFamily, config: Json, blocks: readonly number
 const blockNumbers: ReadonlySet<string> = new Set(['mlp_only_layers', 'moe_layers']);
 /** `layer_types` and other lists with one entry per block. */
 function perLayerLists(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
-  const { perBlock = [] } = layoutOf(family);
+  const { perBlock = [] } = configLayout(family);
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       (entry[0].includes('layer') || perBlock.includes(entry[0])) &&
@@ -179,7 +179,7 @@ function perLayerLists(family: NamedFamily, config: Json, blocks: readonly numbe
   );
 }
 
-/** What transformers sets for single blocks, by their numbers. */
+/** Settings of single blocks in transformers, by block number. */
 function perLayerFields({ per_layer_config: fields }: Json, blocks: readonly number[]): Json {
   return typeof fields !== 'object' || fields === null
     ? {}
@@ -204,8 +204,8 @@ function windowedFrom(config: Json, blocks: readonly number[]): Json {
   return { max_window_layers: blocks.filter((block) => block < first).length };
 }
 
-/** Why a config.json cannot say which blocks remain, where it names modules by number. */
-export function whyNotRewritable(
+/** Explains why config.json can't represent the remaining blocks if it names modules by number. */
+export function explainNotRewritable(
   { family, configText }: ConfigSource,
   blocks: readonly number[],
 ): Refusal | undefined {
@@ -221,7 +221,7 @@ export function whyNotRewritable(
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
-  const { pruned, pruningProblem } = layoutOf(family);
+  const { pruned, pruningProblem } = configLayout(family);
   const isLost = pruned !== undefined && pruned(config, blocks) === undefined;
   if (kind === 'stages' && isLost) {
     return {
@@ -289,16 +289,18 @@ function expertFields(
   readonly countFields: readonly string[];
   readonly perTokenField: string;
 } {
-  const layout = layoutOf(family);
+  const layout = configLayout(family);
   const own = layout.names?.['num_experts'] ?? 'num_experts';
   const perTokenField = layout.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
   const fields = { ...layout.defaults?.(config), ...config };
-  const numberOf = (usual: unknown, field: 'num_experts' | 'num_experts_per_tok'): number =>
-    typeof usual === 'number' ? usual : configEntries[field].default;
+  const expertNumber = (
+    defaultValue: unknown,
+    field: 'num_experts' | 'num_experts_per_tok',
+  ): number => (typeof defaultValue === 'number' ? defaultValue : configEntries[field].default);
   const written = [own, 'num_experts'].filter((field) => field in config);
   return {
-    count: numberOf(config[own] ?? fields['num_experts'], 'num_experts'),
-    perToken: numberOf(
+    count: expertNumber(config[own] ?? fields['num_experts'], 'num_experts'),
+    perToken: expertNumber(
       config[perTokenField] ?? fields['num_experts_per_tok'],
       'num_experts_per_tok',
     ),
@@ -307,7 +309,7 @@ function expertFields(
   };
 }
 
-/** Mixtures that all have as many experts. */
+/** Fields for MoE layers that all have the same number of experts. */
 function evenExperts(family: NamedFamily, config: Json, counts: ReadonlyMap<number, number>): Json {
   const [left] = counts.values();
   const { count, perToken, countFields, perTokenField } = expertFields(family, config);
@@ -319,13 +321,13 @@ function evenExperts(family: NamedFamily, config: Json, counts: ReadonlyMap<numb
       };
 }
 
-/** Mixtures that have another number of experts than config.json says. */
+/** Fields for MoE layers whose number of experts differs from config.json. */
 function otherCounts(family: NamedFamily, config: Json, counts: ReadonlyMap<number, number>): Json {
   const { count } = expertFields(family, config);
   return Object.fromEntries([...counts].filter(([, left]) => left !== count));
 }
 
-/** What decides which class loads the folder. */
+/** Fields that determine which class loads the folder. */
 function loading(family: NamedFamily, config: Json, withModellingFile: boolean): Json {
   const type = String(config['model_type']);
   const base = baseModelType(type);

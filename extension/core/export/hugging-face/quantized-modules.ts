@@ -1,6 +1,9 @@
 type Json = Record<string, unknown>;
 
-/** Modules that a quantization method is told to treat otherwise are named by block. */
+/**
+ * Renumbers the modules that a quantization method treats differently, because they are named by
+ * block.
+ */
 export function quantization(config: Json, blocks: readonly number[]): Json {
   const fields = config['quantization_config'];
   if (typeof fields !== 'object' || fields === null) {
@@ -9,7 +12,7 @@ export function quantization(config: Json, blocks: readonly number[]): Json {
   return { quantization_config: withRenumbered(fields, blocks) };
 }
 
-/** A value with the modules of its lists, at whatever depth, in the new numbering. */
+/** The value with the module names in its lists renumbered, at any depth. */
 function withRenumbered(value: unknown, blocks: readonly number[]): unknown {
   if (Array.isArray(value)) {
     return value.flatMap((one) =>
@@ -23,11 +26,11 @@ function withRenumbered(value: unknown, blocks: readonly number[]): unknown {
     : value;
 }
 
-const moduleOfBlock = /^((?:[\w.]*\.)?(?:layers|h)\.)(\d+)(\..*)?$/;
+const blockModule = /^((?:[\w.]*\.)?(?:layers|h)\.)(\d+)(\..*)?$/;
 
-/** `model.layers.3.mlp` in the new numbering; nothing where the block is gone. */
+/** `model.layers.3.mlp` with the new block number; empty if the block is removed. */
 function renumbered(name: string, blocks: readonly number[]): string[] {
-  const [, before, number, after] = moduleOfBlock.exec(name) ?? [];
+  const [, before, number, after] = blockModule.exec(name) ?? [];
   if (number === undefined) {
     return [name];
   }
@@ -42,8 +45,7 @@ export function numberedRules(fields: Json): string | undefined {
       name === 'dynamic'
         ? Object.keys(value ?? {}).some((rule) => /\d/.test(rule))
         : textsIn(value).some(
-            (text) =>
-              /\blayers\W+\d/.test(text.replaceAll('[0-9]', '')) && !moduleOfBlock.test(text),
+            (text) => /\blayers\W+\d/.test(text.replaceAll('[0-9]', '')) && !blockModule.test(text),
           ),
     ) ?? [];
   return field;

@@ -9,7 +9,9 @@ import type { PlannedTensor, Shard } from '../weight-plan';
 import { parseJsonText } from '../../parse-json';
 
 const indexName = 'model.safetensors.index.json';
-/** Writes the shards and, where there are several, their index. Gives their names, the index last. */
+/**
+ * Writes the shards and, if there are several, their index. Returns their names, the index last.
+ */
 export async function writeSafetensors(
   folder: string,
   shards: readonly Shard[],
@@ -22,7 +24,7 @@ export async function writeSafetensors(
     const path = join(folder, fileName);
     const unchanged = unchangedFile(tensors, source);
     if (unchanged !== undefined) {
-      await copier.copyFile(unchanged, path, bytesOf(tensors));
+      await copier.copyFile(unchanged, path, totalBytes(tensors));
       continue;
     }
     await writeFlushed(path, async (handle) => {
@@ -48,10 +50,10 @@ function unchangedFile(
   { tensors: all, metadata }: Checkpoint,
 ): string | undefined {
   const file = tensors[0]?.tensor.file;
-  const inFile = [...all.values()].filter((tensor) => tensor.file === file);
+  const shardTensors = [...all.values()].filter((tensor) => tensor.file === file);
   const isSame =
     metadata['format'] === 'pt' &&
-    inFile.length === tensors.length &&
+    shardTensors.length === tensors.length &&
     tensors.every(
       ({ name, tensor, zeros, ranges }) =>
         tensor.file === file && name === tensor.name && zeros !== true && ranges === undefined,
@@ -59,7 +61,7 @@ function unchangedFile(
   return isSame ? file : undefined;
 }
 
-function bytesOf(tensors: readonly PlannedTensor[]): number {
+function totalBytes(tensors: readonly PlannedTensor[]): number {
   return tensors.reduce((sum, { tensor }) => sum + tensor.length, 0);
 }
 

@@ -23,7 +23,7 @@ export function seq2seqModellingFile(
   const { stockConfig, stockModel, config, model } = modellingClasses(family, named);
   const { encoder, decoder } = towers(family.config);
   const before = stockModel === ownClasses.model ? '' : prefix;
-  const listOf = (tower: TowerNames): string =>
+  const towerList = (tower: TowerNames): string =>
     `self.get_submodule("${before}${tower.prefix}${tower.blocks}")`;
   const used = new Set(
     [encoder, decoder].flatMap(({ modules }) =>
@@ -74,7 +74,7 @@ class ${model}(${stockModel}):
 
     def __init__(self, config, **keywords):
         super().__init__(config, **keywords)
-        encoder, decoder = ${listOf(encoder)}, ${listOf(decoder)}
+        encoder, decoder = ${towerList(encoder)}, ${towerList(decoder)}
         caches = {"attention": 0, "cross-attention": 0}
         for block, layer in enumerate(encoder):${widths.call}${forms.call}
             ${pythonLines(removals(encoder), 12)}

@@ -17,10 +17,10 @@ export interface SideFile {
   readonly folder?: string;
 }
 
-/** What lies beside the weights of a model. */
+/** Files stored next to the weights of a model. */
 export interface SideFiles {
   readonly files: readonly SideFile[];
-  /** Folders and files that are left behind because of their size, with why. */
+  /** Folders and files that aren't copied because of their size, with the reason. */
   readonly leftBehind: readonly string[];
   /** Links to files outside of the model's folder, which are not copied. */
   readonly foreign: readonly string[];
@@ -31,7 +31,7 @@ export const noSideFiles: SideFiles = { files: [], leftBehind: [], foreign: [] }
 /** The weights themselves and other forms of them, which would still hold what was removed. */
 const weightFiles =
   /\.(?:safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data|onnx\.data|ot|npz)$|\.index\.json$|^(?:pytorch_model|tf_model|flax_model)/i;
-/** Written anew, or about the source alone. */
+/** Files that are written again or that describe only the source. */
 const ownFiles = new Set([
   ...['config.json', familyFileName, manifestName],
   // ModelOpt's copy of quantization_config, which names modules by block number.
@@ -70,7 +70,7 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
 const named =
   /^(?:(?:added_tokens|chat_template|config|configuration|generation_config|genai_config|id2label|labels|merges|ort_config|preprocessor_config|processor_config|quantize_config|special_tokens_map|tokenizer|tokenizer_config|vocab)\.(?:json|txt|jinja)|.*\.(?:model|tiktoken)|(?:README|LICENSE|NOTICE|USE_POLICY).*)$/i;
 
-/** As {@link findSideFiles}, beside a model that is one file, and above a folder that is called `onnx`. */
+/** Like {@link findSideFiles}, but next to a single-file model, and above a folder named `onnx`. */
 export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
   const beside = await namedFiles(folder);
   const above = basename(folder) === 'onnx' ? await namedFiles(dirname(folder)) : undefined;

@@ -5,7 +5,7 @@ import type { Architecture } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from './checkpoint-source';
-import { modulesOf } from './modelling-file';
+import { sublayerModules } from './modelling-file';
 import { modellingModule, wholeClass } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { takesPatches } from './patch-modules';
@@ -50,7 +50,7 @@ export function whyNoModellingFile(
   if (tooNarrow !== undefined) {
     return tooNarrow;
   }
-  const { attention, feedforward, mixer } = modulesOf(architecture);
+  const { attention, feedforward, mixer } = sublayerModules(architecture);
   const { addsStreamInside = [] } = architecture;
   if (architecture.streamFactor !== undefined && Object.keys(patched).length > 0) {
     return {
@@ -126,30 +126,30 @@ function whyNoWhole(
 function whyKeysAreLent(
   { sharedKeysBlock }: Architecture,
   config: ModelConfig,
-  { kept, removed, patched }: Changes,
+  { remaining: kept, removed, patched }: Changes,
 ): Refusal | undefined {
   const readers = kept.filter(({ id }) => id.endsWith('.attention') && !(id in patched));
   const lenders = readers.flatMap(({ block }) => sharedKeysBlock?.(config, block) ?? []);
-  const idOf = (block: number): string => `block.${block}.attention`;
-  const replaced = lenders.find((block) => idOf(block) in patched);
+  const attentionId = (block: number): string => `block.${block}.attention`;
+  const replaced = lenders.find((block) => attentionId(block) in patched);
   if (replaced !== undefined) {
     return {
       code: 'nothing-patchable',
-      reason: say`Later blocks read the keys and values of ${idOf(replaced)}, so a graph module can't replace it.`,
+      reason: say`Later blocks read the keys and values of ${attentionId(replaced)}, so a graph module can't replace it.`,
       remedy: say`Choose another sublayer, or write ONNX.`,
     };
   }
   const { compressed = {} } = config.espalier ?? {};
   const packed = lenders.find(
     (block) =>
-      removed.includes(idOf(block)) &&
-      (compressed[idOf(block)] !== undefined || Boolean(config.quantization_config)),
+      removed.includes(attentionId(block)) &&
+      (compressed[attentionId(block)] !== undefined || Boolean(config.quantization_config)),
   );
   return packed === undefined
     ? undefined
     : {
         code: 'matrices-not-expressible',
-        reason: say`Later blocks read the keys and values of ${idOf(packed)}, which are compressed and can't stay without it.`,
+        reason: say`Later blocks read the keys and values of ${attentionId(packed)}, which are compressed and can't stay without it.`,
         remedy: say`Remove it from the original and compress the result, or write ONNX.`,
       };
 }

@@ -47,9 +47,9 @@ export function whyNoWidths(
       };
 }
 
-/** Where transformers has linear layers that are named otherwise in files. */
-interface NamedOtherwise {
-  /** Those that it splits: their parts are called gate_proj and up_proj. */
+/** Linear layers whose names in transformers differ from those in the files. */
+interface RenamedLinears {
+  /** Layers that transformers splits into gate_proj and up_proj. */
   readonly splits?: readonly string[];
   /** Its own name by that in files. */
   readonly linears?: Readonly<Record<string, string>>;
@@ -57,26 +57,26 @@ interface NamedOtherwise {
   readonly nested?: string | undefined;
 }
 
-/** Python of what narrower sublayers need, as parts of a modelling file; empty where there are none. */
+/** Python code for width-pruned sublayers, as parts of a modeling file; empty if there are none. */
 export function widthParts(
   { attention, feedforward }: Pick<Architecture, 'attention' | 'feedforward'>,
   { widths }: Pick<Changes, 'widths'>,
-  { splits = [], linears = {}, nested }: NamedOtherwise = {},
+  { splits = [], linears = {}, nested }: RenamedLinears = {},
 ): { readonly classes: string; readonly method: string; readonly call: string } {
   if (Object.keys(widths).length === 0) {
     return { classes: '', method: '', call: '' };
   }
-  const moduleOf = (name: string): string => linears[name] ?? name;
-  const modulesOf = (name: string): readonly string[] =>
+  const pythonModule = (name: string): string => linears[name] ?? name;
+  const pythonModules = (name: string): readonly string[] =>
     splits.includes(name)
       ? ['gate_proj', 'up_proj'].map((part) => name.replace(/[^.]*$/, part))
-      : [moduleOf(name)];
+      : [pythonModule(name)];
   const resized = (outputs: readonly string[], inputs: string): string =>
     [
-      ...outputs.flatMap(modulesOf).map((path) => `("${path}", 0)`),
-      `("${moduleOf(inputs)}", 1)`,
+      ...outputs.flatMap(pythonModules).map((path) => `("${path}", 0)`),
+      `("${pythonModule(inputs)}", 1)`,
     ].join(', ');
-  const [module = ''] = moduleOf(attention.output).split('.');
+  const [module = ''] = pythonModule(attention.output).split('.');
   return {
     classes: `\n\n${widthModules}\n`,
     method: `
@@ -94,7 +94,7 @@ export function widthParts(
                 resize_heads(layer.${module}, width, whole)
             width = config.width_of(block, "feedforward")
             if width is not None:
-                down = layer.get_submodule("${moduleOf(feedforward.down)}")
+                down = layer.get_submodule("${pythonModule(feedforward.down)}")
                 whole = down.weight.shape[isinstance(down, nn.Linear)]
                 for path, axis in (${resized(projectionNames(feedforward.gateUp), feedforward.down)}):
                     resize(layer, path, axis, width, whole)`,

@@ -26,7 +26,7 @@ const schema = v.object({
 
 type Decoder = v.InferOutput<typeof schema>['model']['decoder'];
 
-/** What becomes of the package that a graph is of when some of its caches go. */
+/** Changes to the ONNX Runtime GenAI package of a graph after removing some of its caches. */
 export interface GenaiPackage {
   /** genai_config.json of the result, which counts the caches that are left. */
   readonly text: string;
@@ -35,8 +35,8 @@ export interface GenaiPackage {
 }
 
 /**
- * How the package in `folder` describes a graph `file` that has the inputs `left`; why it can't; undefined where
- * the graph is in no package.
+ * Updated description of a graph `file` with the inputs `left` in the package of `folder`, or the
+ * reason why it can't be updated; undefined if the graph isn't part of a package.
  * @param keyHeads key/value heads of each attention of the graph
  */
 export async function genaiPackage(
@@ -55,7 +55,7 @@ export async function genaiPackage(
   }
   const { decoder } = parsed.output.model;
   const count = decoder.num_hidden_layers;
-  const nameOf = (pattern: unknown, layer: number): string[] =>
+  const cacheNames = (pattern: unknown, layer: number): string[] =>
     typeof pattern === 'string' && pattern.includes('%d')
       ? [pattern.replace('%d', String(layer))]
       : [];
@@ -65,10 +65,10 @@ export async function genaiPackage(
     ...['present_key_names', 'present_value_names'].map((field) => decoder.outputs[field]),
   ];
   const layers = Array.from({ length: count }, (_, layer) => layer);
-  const kept = layers.filter((layer) =>
-    pasts.flatMap((pattern) => nameOf(pattern, layer)).some((name) => left.has(name)),
+  const remaining = layers.filter((layer) =>
+    pasts.flatMap((pattern) => cacheNames(pattern, layer)).some((name) => left.has(name)),
   );
-  if (kept.length === 0) {
+  if (remaining.length === 0) {
     return { problem: say`${genaiConfig} is not copied: onnxruntime-genai needs a cache.` };
   }
   const heads = headFields(decoder, keyHeads);
@@ -77,10 +77,10 @@ export async function genaiPackage(
       problem: say`${genaiConfig} is not copied: it has one number of heads for all blocks.`,
     };
   }
-  const names = kept.flatMap((layer, place) =>
+  const names = remaining.flatMap((layer, place) =>
     patterns.flatMap((pattern): [string, string][] => {
-      const [before] = nameOf(pattern, layer);
-      const [after] = nameOf(pattern, place);
+      const [before] = cacheNames(pattern, layer);
+      const [after] = cacheNames(pattern, place);
       return before === undefined || after === undefined || before === after
         ? []
         : [[before, after]];
@@ -88,13 +88,18 @@ export async function genaiPackage(
   );
   const windowed = decoder.sliding_window?.layers;
   const renumbers: [string[], unknown][] =
-    kept.length === count
+    remaining.length === count
       ? []
       : [
-          [['num_hidden_layers'], kept.length],
+          [['num_hidden_layers'], remaining.length],
           ...(windowed === undefined
             ? []
-            : [[['sliding_window', 'layers'], renumbered(windowed, kept)] as [string[], unknown]]),
+            : [
+                [['sliding_window', 'layers'], renumbered(windowed, remaining)] as [
+                  string[],
+                  unknown,
+                ],
+              ]),
         ];
   const fields = [...renumbers, ...heads];
   return {
@@ -127,6 +132,6 @@ function headFields(
 }
 
 /** Numbers of those of `layers` that are kept, counted over the kept. */
-function renumbered(layers: readonly number[], kept: readonly number[]): number[] {
-  return layers.map((layer) => kept.indexOf(layer)).filter((place) => place >= 0);
+function renumbered(layers: readonly number[], remaining: readonly number[]): number[] {
+  return layers.map((layer) => remaining.indexOf(layer)).filter((place) => place >= 0);
 }

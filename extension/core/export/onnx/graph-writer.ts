@@ -25,11 +25,11 @@ export async function changedGraph(
   changes: Changes,
 ): Promise<StoredGraph> {
   const { sublayers } = model.summary;
-  const gone = new Set(changes.removed);
-  const branches = sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
+  const removedIds = new Set(changes.removed);
+  const branches = sublayers.flatMap(({ id }, index) => (removedIds.has(id) ? [index] : []));
   const remainingExperts = sublayers.flatMap(({ id }, index) => {
-    const kept = changes.remainingExperts.get(id);
-    return kept === undefined ? [] : [[index, kept] as const];
+    const remaining = changes.remainingExperts.get(id);
+    return remaining === undefined ? [] : [[index, remaining] as const];
   });
   const { source } = withChanges(model, changes);
   return removeFromGraph(source, new Set(branches), new Map(remainingExperts));
@@ -46,7 +46,7 @@ export async function graphWriter(
   const { source } = model;
   const left = await changedGraph(model, changes);
   const name = basename(source.file.path);
-  // Whatever attends, its caches tell: [batch, heads, positions, size].
+  // // Caches have the shape [batch, heads, positions, size] for every kind of attention.
   const keyHeads = source.summary.inputs.flatMap(({ name: input, shape }) => {
     const heads = isPast(input) && left.inputNames.has(input) && shape?.length === 4 && shape[1];
     return typeof heads === 'number' ? [heads] : [];

@@ -11,11 +11,11 @@ import type { RemovedBranch } from '../../models/onnx/edits/removal-nodes';
 import type { StoredWeight } from '../../models/onnx/edits/stored-graph';
 import { sliceInitializer } from './slice-initializer';
 
-/** What a node is rewritten to. */
+/** Replacement of a node. */
 interface NodeEdit {
   /** Values to read instead, by place; undefined for inputs that go. */
   readonly inputs: Map<number, string | undefined>;
-  /** Nodes that stand in front of it and behind it. */
+  /** Nodes to insert before and after it. */
   readonly before: NodeProto[];
   readonly after: NodeProto[];
   readonly outputs: Map<string, string>;
@@ -24,16 +24,16 @@ interface NodeEdit {
 }
 
 /**
- * The changes to a graph whose mixtures lose experts: rows of the router and of stacked weights go, or
- * the nodes of an expert with its weights; a table then gives the numbers by which the graph knows the
- * others.
+ * Changes that remove experts from a graph: rows of the router and of stacked weights, or the nodes
+ * and weights of an expert. A table then maps the remaining experts to the numbers used in the
+ * graph.
  */
-export class LessExperts {
+export class ExpertRemoval {
   /** Sums that lose parts. */
   public readonly branches: RemovedBranch[] = [];
-  /** What is left of weights, and new constants, by name. */
+  /** Remaining weights and new constants, by name. */
   public readonly weights = new Map<string, StoredWeight>();
-  /** Values of which notes in the graph give the former size. */
+  /** Values whose former size is recorded in the graph's value_info. */
   public readonly resized = new Set<string>();
   private readonly edits = new Map<NodeProto, NodeEdit>();
   private readonly sliced = new Map<string, string | undefined>();
@@ -52,7 +52,7 @@ export class LessExperts {
     }
   }
 
-  /** What stands for a copy of `original`, a node of the graph. */
+  /** Nodes that replace a copy of `original`, a node of the graph. */
   public rewrite(original: NodeProto, copy: NodeProto): NodeProto[] {
     const edit = this.edits.get(original);
     if (edit === undefined) {
@@ -88,8 +88,8 @@ export class LessExperts {
       return;
     }
     const staying = new Set(kept.map((expert) => loop.numbers[expert] ?? 0));
-    const gone = new Set(loop.numbers.filter((number) => !staying.has(number)));
-    for (const sum of withoutExperts(loop.sums, gone)) {
+    const removedNumbers = new Set(loop.numbers.filter((number) => !staying.has(number)));
+    for (const sum of withoutExperts(loop.sums, removedNumbers)) {
       this.branches.push({ ...sum, nodes: new Set() });
     }
     const choice = this.model.index.producers.get(loop.chosen);
@@ -131,7 +131,7 @@ export class LessExperts {
       return name;
     }
     if (!('parts' in source)) {
-      this.weights.set(name, sliceInitializer(source, name, { axis, count, kept }));
+      this.weights.set(name, sliceInitializer(source, name, { axis, count, remaining: kept }));
       return name;
     }
     this.resized.add(name);

@@ -9,7 +9,7 @@ import { setField } from '../../set-json-field';
 const blockFields = ['num_hidden_layers', 'n_layer', 'num_layers', 'n_layers'];
 /** Lists with an entry for each block. */
 const blockLists = ['layer_types', 'mlp_layer_types'];
-/** How families spell the width of feed-forwards. */
+/** Names of the MLP's intermediate size by family. */
 const sizeFields = ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidden_size'];
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -31,20 +31,20 @@ export function shorterConfig(
     const own = sublayers.filter((one) => one.block === block);
     return own.length === 0 || own.some(({ id }) => !removed.has(id));
   };
-  const kept = Array.from({ length: blocks }, (_, block) => block).filter(isKept);
+  const remaining = Array.from({ length: blocks }, (_, block) => block).filter(isKept);
   const field = blockFields.find((name) => fields[name] === blocks);
-  if (kept.length === blocks || field === undefined) {
+  if (remaining.length === blocks || field === undefined) {
     return text;
   }
   const lists = blockLists.flatMap((name): [string, unknown[]][] => {
     const list = fields[name];
     return Array.isArray(list) && list.length === blocks
-      ? [[name, kept.map((block): unknown => list[block])]]
+      ? [[name, remaining.map((block): unknown => list[block])]]
       : [];
   });
   return lists.reduce(
     (edited, [name, list]) => setField(edited, [name], list),
-    setField(text, [field], kept.length),
+    setField(text, [field], remaining.length),
   );
 }
 
@@ -58,11 +58,11 @@ export function narrowerConfig(
   removed: ReadonlySet<string>,
 ): NarrowerConfig {
   const fields = JSON.parse(text) as Fields;
-  const kinds = [...new Set(Object.keys(widths).map((id) => kindOf(model, id)))];
+  const kinds = [...new Set(Object.keys(widths).map((id) => sublayerKind(model, id)))];
   const unsaid: Message[] = [];
   let edited = text;
   for (const kind of kinds) {
-    const changes = fieldsOf(kind, fields, model, widths, removed);
+    const changes = changedFields(kind, fields, model, widths, removed);
     for (const [field, value] of changes ?? []) {
       edited = setField(edited, [field], value);
     }
@@ -79,12 +79,12 @@ export function narrowerConfig(
   };
 }
 
-function kindOf(model: LayeredModel, id: string): SublayerKind | undefined {
+function sublayerKind(model: LayeredModel, id: string): SublayerKind | undefined {
   return model.summary.sublayers.find((one) => one.id === id)?.kind;
 }
 
-/** What config.json says otherwise; undefined where it has no words for it. */
-function fieldsOf(
+/** Changed fields of config.json; undefined if it can't express them. */
+function changedFields(
   kind: SublayerKind | undefined,
   fields: Fields,
   model: LayeredModel,

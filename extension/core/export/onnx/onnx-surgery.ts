@@ -10,13 +10,13 @@ import {
   remainingNodes,
   valuesRead,
 } from '../../models/onnx/edits/graph-remains';
-import { LessExperts } from './less-experts';
+import { ExpertRemoval } from './less-experts';
 import { removeFromWrapped } from './wrapped-surgery';
 
 /**
  * The graph of a model without some of its branches and experts: nodes, weights, inputs and outputs
- * that only they needed are gone, everything else is as it was. `remainingExperts` lists the experts that
- * stay, ascending, by branch of the mixtures that lose some.
+ * used only by these are removed, the rest is unchanged. `remainingExperts` lists the remaining
+ * experts in ascending order, by branch of each MoE layer from which some are removed.
  * @throws UserError when a part of the graph cannot be copied.
  */
 export async function removeFromGraph(
@@ -25,7 +25,7 @@ export async function removeFromGraph(
   remainingExperts: ReadonlyMap<number, readonly number[]> = new Map(),
 ): Promise<StoredGraph> {
   const { file } = model;
-  const experts = new LessExperts(model, remainingExperts);
+  const experts = new ExpertRemoval(model, remainingExperts);
   const graph =
     model.place === undefined
       ? removeFromMain(model, removed, experts)
@@ -43,11 +43,11 @@ export async function removeFromGraph(
 function removeFromMain(
   model: OnnxModel,
   removed: ReadonlySet<number>,
-  experts: LessExperts,
+  experts: ExpertRemoval,
 ): GraphProto {
   const { file, index, branches } = model;
-  const gone = [...branches.filter((_, i) => removed.has(i)), ...experts.branches];
-  const remaining = removeBranches(index, gone);
+  const removedParts = [...branches.filter((_, i) => removed.has(i)), ...experts.branches];
+  const remaining = removeBranches(index, removedParts);
   const nodes = [...remainingNodes(model, remaining)].flatMap(([original, copies]) =>
     copies.flatMap((copy) => experts.rewrite(original, copy)),
   );

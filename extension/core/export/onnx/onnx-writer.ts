@@ -18,7 +18,7 @@ const smallAlignment = 64;
 /** A weight whose bytes are copied into the data file. */
 export interface OnnxData extends ByteRange {
   readonly name: string;
-  /** Where its bytes lie, one after the other, where parts of it are left out. */
+  /** Byte ranges to concatenate, if parts of the tensor are removed. */
   readonly ranges?: readonly ByteRange[];
 }
 
@@ -59,12 +59,12 @@ export function buildOnnxGraph(
     positionIds: graph.input('position_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
   };
   const prologue = emitter.emitPrologue(graph, inputs);
-  const kept = new Set(changes.kept.map(({ id }) => id));
+  const remainingIds = new Set(changes.remaining.map(({ id }) => id));
   const presents: Present[] = [];
   let state: Values = prologue.state;
   let caches = 0;
   for (const [index, { id }] of model.summary.sublayers.entries()) {
-    if (!kept.has(id)) {
+    if (!remainingIds.has(id)) {
       state = emitter.emitSkipped(graph, index, state, prologue.side);
       continue;
     }
@@ -93,7 +93,7 @@ interface Present {
   readonly shape: readonly Dimension[];
 }
 
-/** What a sublayer keeps, as inputs and outputs of the graph under a number. */
+/** Cache of a sublayer, as numbered inputs and outputs of the graph. */
 class PortedCache implements SublayerCache {
   public readonly presents: Present[] = [];
   private readonly shapes = new Map<string, (length: string) => Dimension[]>();
@@ -119,7 +119,10 @@ class PortedCache implements SublayerCache {
   }
 }
 
-/** Places of initializers in the data file, in order of use; what lies in one place in the source does here, too. */
+/**
+ * Offsets of initializers in the data file, in order of use. Initializers that share bytes in the
+ * source also share them here.
+ */
 export function planOnnxData(graph: Pick<OnnxSource, 'externalData'>): {
   offsets: ReadonlyMap<string, number>;
   bytes: number;
@@ -129,7 +132,7 @@ export function planOnnxData(graph: Pick<OnnxSource, 'externalData'>): {
   let end = 0;
   for (const data of graph.externalData) {
     const { name, length } = data;
-    const place = placeOf(data);
+    const place = dataKey(data);
     const alignment = length < smallBytes ? smallAlignment : pageBytes;
     const offset = placed.get(place) ?? Math.ceil(end / alignment) * alignment;
     offsets.set(name, offset);
@@ -141,7 +144,7 @@ export function planOnnxData(graph: Pick<OnnxSource, 'externalData'>): {
   return { offsets, bytes: end };
 }
 
-function placeOf({ name, file, offset, length, ranges }: OnnxData): string {
+function dataKey({ name, file, offset, length, ranges }: OnnxData): string {
   return ranges === undefined ? `${file}:${offset}:${length}` : name;
 }
 
@@ -154,20 +157,20 @@ export async function writeOnnx(
   names: { readonly graph: string; readonly data: string } = defaultNames,
 ): Promise<string[]> {
   const { offsets } = planOnnxData(graph);
-  const offsetOf = ({ name }: OnnxData): number => offsets.get(name) ?? 0;
+  const dataOffset = ({ name }: OnnxData): number => offsets.get(name) ?? 0;
   const dataPath = join(folder, names.data);
   const hasData = graph.externalData.length > 0;
   if (hasData) {
     await writeFlushed(dataPath, async (handle) => {
-      const distinct = new Map(graph.externalData.map((data) => [placeOf(data), data]));
+      const distinct = new Map(graph.externalData.map((data) => [dataKey(data), data]));
       for (const data of distinct.values()) {
-        await copier.copy(data.ranges ?? [data], handle, dataPath, offsetOf(data));
+        await copier.copy(data.ranges ?? [data], handle, dataPath, dataOffset(data));
       }
     });
   }
   const graphPath = join(folder, names.graph);
   const bytes = graph.toBytes(
-    (data) => ({ location: names.data, offset: offsetOf(data) }),
+    (data) => ({ location: names.data, offset: dataOffset(data) }),
     metadata,
   );
   await writeFlushed(graphPath, async (handle) => writeAll(handle, graphPath, bytes, 0));

@@ -3,36 +3,36 @@ import type { FileRange, StoredWeight } from '../../models/onnx/edits/stored-gra
 import { copyWith } from '../../onnx/messages';
 import type { TensorProto } from '../../onnx/proto/onnx_pb';
 
-/** Which of the equal parts along an axis stay. */
+/** The remaining ones of the equal parts along an axis. */
 interface KeptParts {
   readonly axis: number;
   /** Number of parts that the axis is divided into. */
   readonly count: number;
   /** Numbers of those that stay, ascending. */
-  readonly kept: readonly number[];
+  readonly remaining: readonly number[];
 }
 
 /** A weight under another name without some of the parts along an axis; its bytes are copied as they are. */
 export function sliceInitializer(
   weight: OnnxInitializer,
   name: string,
-  { axis, count, kept }: KeptParts,
+  { axis, count, remaining }: KeptParts,
 ): StoredWeight {
-  const share = kept.length / count;
+  const share = remaining.length / count;
   const dims = weight.dims.map((size, i) => (i === axis ? size * share : size));
   const rows = weight.dims.slice(0, axis).reduce((product, size) => product * size, 1);
   const sliced = { ...weight, name, dims, length: weight.length * share };
   if (weight.inline !== undefined) {
     const cut = <T>(list: ArrayLike<T>): T[] => {
       const whole = Array.from(list);
-      return runs(whole.length, rows, count, kept).flatMap(({ start, end }) =>
+      return runs(whole.length, rows, count, remaining).flatMap(({ start, end }) =>
         whole.slice(start, end),
       );
     };
     return { ...sliced, inline: sliceTensor(weight.inline, name, dims, cut) };
   }
   const { file, offset, length } = weight;
-  const ranges = runs(length, rows, count, kept).map(({ start, end }): FileRange => ({
+  const ranges = runs(length, rows, count, remaining).map(({ start, end }): FileRange => ({
     file,
     offset: offset + start,
     length: end - start,
@@ -58,17 +58,17 @@ function sliceTensor(
   });
 }
 
-/** What stays of `length` elements, in `rows` rows of `count` parts. */
+/** Remaining runs of `length` elements, in `rows` rows of `count` parts. */
 function runs(
   length: number,
   rows: number,
   count: number,
-  kept: readonly number[],
+  remaining: readonly number[],
 ): { start: number; end: number }[] {
   const part = length / (rows * count);
   const found: { start: number; end: number }[] = [];
   for (let row = 0; row < rows && length > 0; row++) {
-    for (const place of kept) {
+    for (const place of remaining) {
       const start = (row * count + place) * part;
       const last = found.at(-1);
       if (last?.end === start) {

@@ -13,14 +13,15 @@ import { say } from '../../message';
 
 type Rewritten = OnnxMode & {
   readonly remaining: RemainingGraph;
-  /** What is left of the nodes, by where they stand in the file. */
+  /** Remaining nodes, by the graph that contains them. */
   readonly left: ReadonlyMap<Scope, readonly NodeProto[]>;
 };
 
 /**
- * The graph of a file whose layers lie in both branches of an If, without some of them in either. An
- * output goes when no branch makes it any more, and so does a present whose past nothing reads.
- * @throws UserError when a layer reaches out of the If.
+ * The graph of a file whose layers are in both branches of an If, with some of them removed from
+ * both. Outputs that no branch produces any more are removed, and so are present states whose past
+ * isn't read.
+ * @throws UserError if a layer uses values outside of the If.
  */
 export function removeFromWrapped(
   first: OnnxMode,
@@ -32,7 +33,7 @@ export function removeFromWrapped(
     removed,
   );
   const { parentGraph, node } = first.place.wrapping;
-  const decides = makersOf(node.input, parentGraph);
+  const decides = findProducers(node.input, parentGraph);
   const around = parentGraph.node.map((one, place) => {
     const left = modes.map((mode) => mode.left.get(place)).find((nodes) => nodes !== undefined);
     return one === node ? [] : (left ?? (decides.has(one) ? [one] : []));
@@ -42,12 +43,14 @@ export function removeFromWrapped(
     ...parentGraph.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
     ...around.flat().flatMap(({ input }) => input),
   ]);
-  const kept = node.output.map((name) => wanted.has(name));
+  const isWanted = node.output.map((name) => wanted.has(name));
   const choice = copyWith(node, {
-    output: node.output.filter((_, place) => kept[place]),
+    output: node.output.filter((_, place) => isWanted[place]),
     attribute: node.attribute.map((attribute) => {
       const mode = modes.find(({ place }) => attribute.g === place.wrapping.branch);
-      return mode === undefined ? attribute : copyWith(attribute, { g: branchOf(mode, kept) });
+      return mode === undefined
+        ? attribute
+        : copyWith(attribute, { g: findBranch(mode, isWanted) });
     }),
   });
   const nodes = parentGraph.node.flatMap((one, place) =>
@@ -61,7 +64,7 @@ export function removeFromWrapped(
 }
 
 /** The nodes that some values are made of, such as the condition of the If, which no branch reads. */
-function makersOf(values: readonly string[], { node }: GraphProto): ReadonlySet<NodeProto> {
+function findProducers(values: readonly string[], { node }: GraphProto): ReadonlySet<NodeProto> {
   const makers = new Map(node.flatMap((one) => one.output.map((name) => [name, one] as const)));
   const found = new Set<NodeProto>();
   const open = [...values];
@@ -79,10 +82,12 @@ function rewrite(
   modes: readonly OnnxMode[],
   removed: ReadonlySet<number>,
 ): { modes: Rewritten[]; droppedOutputs: ReadonlySet<string> } {
-  const gone = ({ branches }: OnnxMode) => branches.filter((_, i) => removed.has(i));
+  const removedBranches = ({ branches }: OnnxMode) => branches.filter((_, i) => removed.has(i));
   const without = (unwanted: ReadonlySet<string>): RemainingGraph[] =>
-    modes.map((mode) => removeBranches(mode.index, gone(mode), unwanted));
-  const beside = new Set(modes.flatMap((mode) => [...ignoredOutputs(mode.index, gone(mode))]));
+    modes.map((mode) => removeBranches(mode.index, removedBranches(mode), unwanted));
+  const beside = new Set(
+    modes.flatMap((mode) => [...ignoredOutputs(mode.index, removedBranches(mode))]),
+  );
   const orphans = new Set(
     inputsUnread(modes, without(beside))
       .map(presentName)
@@ -90,7 +95,7 @@ function rewrite(
   );
   const unwanted = new Set([...beside, ...orphans]);
   const tried = without(unwanted);
-  // What one mode still computes, the other has to give as well.
+  // // Both branches of an If must have the same outputs.
   const droppedOutputs = new Set(
     [...unwanted].filter(
       (name) => orphans.has(name) || tried.every((mode) => mode.droppedOutputs.has(name)),
@@ -125,18 +130,18 @@ function inputsUnread(modes: readonly OnnxMode[], all: readonly RemainingGraph[]
     .filter((name) => !read.has(name) && modes.some(({ index }) => index.consumers.has(name)));
 }
 
-function branchOf(
+function findBranch(
   { left, remaining, place: { wrapping } }: Rewritten,
-  kept: readonly boolean[],
+  isWanted: readonly boolean[],
 ): GraphProto {
   const { branch, node } = wrapping;
   const inside = left.get('branch') ?? [];
-  const output = branch.output.filter((_, place) => kept[place]);
+  const output = branch.output.filter((_, place) => isWanted[place]);
   const bridges = branch.output.flatMap(({ name }, place) => {
     const given = node.output[place] ?? '';
     const source = remaining.resolve(given) === given ? name : given;
     const input = remaining.resolve(source);
-    return kept[place] !== true || input === name
+    return isWanted[place] !== true || input === name
       ? []
       : [
           create(NodeProtoSchema, {

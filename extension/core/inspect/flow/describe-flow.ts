@@ -1,7 +1,7 @@
 import type { OpenModel } from '../../models/model-cache';
 import { openModelFiles } from '../../models/open-model';
 import { describeModel } from '../describe-model';
-import { graphOf } from '../onnx-source';
+import { openGraph } from '../onnx-source';
 import { allTensors } from '../tensor-table';
 import type { Flow, UnknownFlow } from './flow-document';
 import { modelFlow } from './model-flow';
@@ -9,8 +9,8 @@ import { onnxFlow } from './onnx-flow';
 import { say } from '../../message';
 
 /**
- * How values flow through a model, as its architecture or its graph tells. It is never read from
- * names: where nothing tells it, the reason is given.
+ * Data flow of a model, from its architecture or its graph, never guessed from names. If it is
+ * unknown, the result contains the reason.
  * @throws UserError when a file is missing or damaged.
  */
 export async function describeFlow(
@@ -20,7 +20,7 @@ export async function describeFlow(
   const description = await describeModel(path, open);
   const { format, understood, files, warnings } = description;
   if (format === 'onnx') {
-    const graph = await graphOf(files[0]?.path ?? path, open);
+    const graph = await openGraph(files[0]?.path ?? path, open);
     return (
       onnxFlow(graph) ?? {
         reason: warnings[0] ?? say`The graph has no residual stream to fold it by.`,

@@ -12,20 +12,20 @@ export interface DiagramNode {
   readonly y: number;
   readonly width: number;
   readonly height: number;
-  /** 1 for those that stand in no other. */
+  /** Nesting depth; 1 for nodes outside of all frames. */
   readonly level: number;
   readonly parent?: string;
-  /** Whether others are drawn inside of it. */
+  /** True if other nodes are drawn inside of it. */
   readonly frame: boolean;
   /** Undefined where it cannot be opened or folded. */
   readonly expanded?: boolean;
-  /** How many parts of equal structure it stands for, of which one is drawn. */
+  /** Number of identical parts that this node represents. One of them is drawn. */
   readonly times: number;
-  /** Rows of the table of tensors that it stands for: `block.N`, `block.N.KIND`, `tensor:NAME`. */
+  /** Rows of the table of tensors that it represents: `block.N`, `block.N.KIND`, `tensor:NAME`. */
   readonly rows: readonly string[];
-  /** Ids of the sublayers that it stands for. */
+  /** Ids of the sublayers that it represents. */
   readonly sublayers: readonly string[];
-  /** Numbers of a file for what it stands for. */
+  /** Range of a file's values for the parts that it represents. */
   readonly value?: ValueRange;
   /** In a diagram of two models. */
   readonly difference?: FlowDifference;
@@ -40,9 +40,12 @@ export interface DiagramEdge {
   readonly points: readonly DiagramPoint[];
   /** Weights that are shared, as opposed to values that flow. */
   readonly shared: boolean;
-  /** Whether it ends in a node, and not at the border of a frame. */
+  /** True if the line ends at a node, false at the border of a frame. */
   readonly arrow: boolean;
-  /** Sizes of the value, where they are known and change here; at the middle of its left side. */
+  /**
+   * Dimensions of the value, if they are known and change here, with the position of the middle of
+   * the label's left side.
+   */
   readonly shape?: { readonly text: string; readonly at: DiagramPoint };
 }
 
@@ -51,20 +54,20 @@ export interface Diagram {
   readonly source: 'architecture' | 'graph';
   readonly width: number;
   readonly height: number;
-  /** Frames before what stands in them, each in the order of the model. */
+  /** Nodes in the order of the model; a frame precedes its contents. */
   readonly nodes: readonly DiagramNode[];
   readonly edges: readonly DiagramEdge[];
   readonly omitted: number;
-  /** Whether it is of two models. */
+  /** True if the diagram joins two models. */
   readonly joined?: boolean;
-  /** Of all numbers of a file; undefined without one. */
+  /** Range of all values of a file; undefined without a file. */
   readonly values?: DiagramValues;
 }
 
 /** The numbers that a diagram is drawn with. */
 export interface DiagramValues extends ValueRange {
   readonly file: string;
-  /** How many the file has, and how many boxes of the whole diagram have some. */
+  /** Number of values in the file, and number of boxes of the complete diagram that have values. */
   readonly count: number;
   readonly found: number;
 }

@@ -1,5 +1,5 @@
 import type { Translate } from '../../message';
-import { stampOfModel } from '../../checkpoints/model-stamp';
+import { modelStamp } from '../../checkpoints/model-stamp';
 import type { OpenModel } from '../../models/model-cache';
 import { openModelFiles } from '../../models/open-model';
 import type { Numbering } from '../model-comparison';
@@ -13,13 +13,13 @@ import { layOut } from './lay-out';
 import { joined, readNodeValues, withValues } from './node-values';
 
 /** Flows that are kept: those of a model and of one that it is compared with. */
-const kept = 2;
+const maxKeptFlows = 2;
 
-/** What a diagram shows besides the flow. */
+/** Contents of a diagram besides the flow. */
 interface DrawingOptions {
-  /** Another model that is drawn into the same diagram, where the flow of both is known. */
+  /** Another model that is drawn into the same diagram, if both flows are known. */
   readonly against?: string | undefined;
-  /** Blocks of the two by common numbers, where one was made from the other. */
+  /** Common block numbers of the two models, if one was made from the other. */
   readonly numbers?: Numbering;
   /** Numbers to draw on the boxes, as {@link readNodeValues} reads them. */
   readonly values?: string | undefined;
@@ -27,7 +27,10 @@ interface DrawingOptions {
   readonly translate?: Translate;
 }
 
-/** Draws flows; the last ones are kept, since they are drawn anew with everything that is opened. */
+/**
+ * Draws flows. The latest flows are cached, because a diagram is drawn again whenever a node is
+ * opened.
+ */
 export class Diagrams {
   private readonly flows = new Map<string, Promise<Flow | UnknownFlow>>();
 
@@ -58,12 +61,12 @@ export class Diagrams {
 
   private async flowOf(model: string): Promise<Flow | UnknownFlow> {
     const { path } = await locateWeights(model);
-    const key = `${path}\n${await stampOfModel(path)}`;
+    const key = `${path}\n${await modelStamp(path)}`;
     const flow = this.flows.get(key) ?? describeFlow(model, this.open);
     this.flows.delete(key);
     this.flows.set(key, flow);
     const [oldest = key] = this.flows.keys();
-    if (this.flows.size > kept) {
+    if (this.flows.size > maxKeptFlows) {
       this.flows.delete(oldest);
     }
     try {

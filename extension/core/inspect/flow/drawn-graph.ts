@@ -374,12 +374,12 @@ export class DrawnGraph extends GraphBuilder {
   }
 
   private drawFrame<T>(frame: Frame, emit: () => T): T {
-    const outer = this.frame;
+    const enclosingFrame = this.frame;
     this.frame = frame;
     try {
       return emit();
     } finally {
-      this.frame = outer;
+      this.frame = enclosingFrame;
     }
   }
 }

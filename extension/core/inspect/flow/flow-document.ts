@@ -2,7 +2,7 @@ import type { Dimension } from '../../onnx/graph-builder';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What a node of a flow does, which says how it is drawn. */
+/** Kind of operation of a node, which determines its appearance. */
 export type FlowKind =
   | 'input'
   | 'output'
@@ -13,13 +13,16 @@ export type FlowKind =
   | 'combine'
   | 'operator';
 
-/** Numbers that some tool has given to an item, or to what stands in it. */
+/** Values that a tool assigned to an item or its contents. */
 export interface ValueRange {
   readonly least: number;
   readonly most: number;
 }
 
-/** Where two models are drawn as one: which of them alone has an item, or that they have it otherwise. */
+/**
+ * In a diagram of two models: the model that alone contains an item, or `changed` if the item
+ * differs.
+ */
 export type FlowDifference = 'model' | 'against' | 'changed';
 
 /** One operation. */
@@ -43,9 +46,11 @@ export interface FlowGroup {
   readonly detail?: Message;
   /** A `run` holds parts of equal structure, which a fold shows once. */
   readonly kind: 'run' | 'block' | 'sublayer' | 'part';
-  /** Row of the table of tensors that it stands for, such as `block.3.attention`. */
+  /** Row of the table of tensors that it represents, such as `block.3.attention`. */
   readonly row?: string;
-  /** Of a run: how many children are shown while it is folded; the others are alike, in this order. */
+  /**
+   * For a run: number of children shown while it is folded. The others repeat them in this order.
+   */
   readonly shown?: number;
   readonly children: readonly FlowItem[];
   readonly value?: ValueRange;
@@ -63,7 +68,7 @@ export interface FlowEdge {
   readonly shared?: boolean;
 }
 
-/** How values flow through a model. */
+/** Data flow of a model. */
 export interface Flow {
   readonly source: 'architecture' | 'graph';
   /** In the order of the model. */
@@ -85,7 +90,7 @@ export function isGroup(item: FlowItem): item is FlowGroup {
 }
 
 /** Number of repeats of a run; 1 of other groups. */
-export function timesOf({ shown, children }: FlowGroup): number {
+export function repeatCount({ shown, children }: FlowGroup): number {
   return shown === undefined ? 1 : children.length / shown;
 }
 

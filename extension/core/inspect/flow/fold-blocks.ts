@@ -25,14 +25,14 @@ export function foldBlocks(blocks: readonly Foldable[]): FlowItem[] {
       end++;
     }
     const members = blocks.slice(at, end);
-    runs.push({ group: runOf(members, 1), signature: `${members.length} × ${signature}` });
+    runs.push({ group: makeRun(members, 1), signature: `${members.length} × ${signature}` });
     at = end;
   }
   const folded: FlowItem[] = [];
   for (let at = 0; at < runs.length;) {
     const { period, times } = longestPattern(runs, at);
     const members = runs.slice(at, at + period * times);
-    folded.push(...(times > 1 ? [runOf(members, period)] : members.map(({ group }) => group)));
+    folded.push(...(times > 1 ? [makeRun(members, period)] : members.map(({ group }) => group)));
     at += period * times;
   }
   return folded;
@@ -88,14 +88,14 @@ function longestPattern(runs: readonly Foldable[], at: number): { period: number
   return best;
 }
 
-function runOf(members: readonly Foldable[], shown: number): FlowGroup {
+function makeRun(members: readonly Foldable[], shown: number): FlowGroup {
   const groups = members.map(({ group }) => group);
   const [first = lost()] = groups;
   const [only] = groups.length === 1 ? groups : [];
   if (only !== undefined) {
     return only;
   }
-  const [from, to] = [numbersOf(first)[0], numbersOf(groups.at(-1) ?? first).at(-1)];
+  const [from, to] = [blockNumbers(first)[0], blockNumbers(groups.at(-1) ?? first).at(-1)];
   return {
     id: `run:${first.id}+${groups.length}`,
     kind: 'run',
@@ -106,10 +106,10 @@ function runOf(members: readonly Foldable[], shown: number): FlowGroup {
 }
 
 /** Numbers of the blocks in a group. */
-function numbersOf(group: FlowGroup): string[] {
+function blockNumbers(group: FlowGroup): string[] {
   return group.kind === 'block'
     ? [group.id.split('.').at(-1) ?? '']
-    : group.children.filter(isGroup).flatMap(numbersOf);
+    : group.children.filter(isGroup).flatMap(blockNumbers);
 }
 
 function lost(): never {

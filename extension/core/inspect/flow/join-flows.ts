@@ -4,7 +4,7 @@ import { toSourceId } from '../../models/units';
 import type { BlockNumbers } from '../../models/units';
 import type { Numbering } from '../model-comparison';
 import { foldItems } from './fold-blocks';
-import { signatureOf, textsOf } from './signature';
+import { blockSignature, itemTexts } from './signature';
 
 /**
  * One flow of two models: what both have once, and what one of them lacks where the other has it. Items are the same
@@ -55,7 +55,10 @@ function unfolded(items: readonly FlowItem[]): FlowItem[] {
   );
 }
 
-/** Items of both lists, in the order of the first; those that it lacks stand in front of what follows them. */
+/**
+ * Items of both lists in the order of the first. Items that are only in the second are placed
+ * before the common item that follows them.
+ */
 function join(model: readonly FlowItem[], against: readonly FlowItem[]): FlowItem[] {
   const own = new Set(model.map(({ id }) => id));
   const result: FlowItem[] = [];
@@ -74,14 +77,14 @@ function join(model: readonly FlowItem[], against: readonly FlowItem[]): FlowIte
     }
     takeUntil(place);
     next = Math.max(next, place + 1);
-    result.push(pairOf(item, other));
+    result.push(joinPair(item, other));
   }
   takeUntil(against.length);
   return result;
 }
 
-function pairOf(item: FlowItem, other: FlowItem): FlowItem {
-  const isChanged = textsOf(item).join('\n') !== textsOf(other).join('\n');
+function joinPair(item: FlowItem, other: FlowItem): FlowItem {
+  const isChanged = itemTexts(item).join('\n') !== itemTexts(other).join('\n');
   if (!isGroup(item) || !isGroup(other)) {
     return isChanged || isGroup(item) !== isGroup(other)
       ? { ...item, difference: 'changed' }
@@ -99,7 +102,7 @@ function marked(item: FlowItem, difference: FlowDifference): FlowItem {
     : { ...item, difference };
 }
 
-/** A run with what all that stands in it is marked by. */
+/** A run, marked with the difference that all of its contents share. */
 function withShared(item: FlowItem): FlowItem {
   if (!isGroup(item) || item.kind !== 'run') {
     return item;
@@ -113,5 +116,5 @@ function withShared(item: FlowItem): FlowItem {
 
 function signatureWith(group: FlowGroup, edges: readonly FlowEdge[]): string {
   const differences = [...everyItem([group])].map(({ difference = '' }) => difference);
-  return [signatureOf(group, edges, new Map()), ...differences].join('\n');
+  return [blockSignature(group, edges, new Map()), ...differences].join('\n');
 }

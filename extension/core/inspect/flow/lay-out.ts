@@ -2,7 +2,7 @@ import { fill, render, say } from '../../message';
 import type { Message, Translate } from '../../message';
 import type { Dimension } from '../../onnx/graph-builder';
 import type { Diagram, DiagramEdge, DiagramNode, DiagramPoint } from './diagram';
-import { isGroup, timesOf } from './flow-document';
+import { isGroup, repeatCount } from './flow-document';
 import type { Flow, FlowItem, ValueRange } from './flow-document';
 import { joined } from './node-values';
 import { rankLevel } from './rank-level';
@@ -10,7 +10,7 @@ import type { RankedLevel, Size } from './rank-level';
 import { visibleFlow } from './visible-flow';
 import type { Level, LevelEdge, Visible, VisibleFlow } from './visible-flow';
 
-/** Sizes in pixels; texts are drawn at 12 pixels, details at 11, in whatever font the editor has. */
+/** Sizes in pixels. Labels are drawn at 12 pixels, details at 11, in the editor's font. */
 const labelWidth = 7.6;
 const detailWidth = 6.4;
 const leastWidth = 76;
@@ -18,9 +18,9 @@ const padding = 14;
 const titleHeight = 26;
 /** Room for the colours of importance. */
 const stripHeight = 8;
-/** Room for the sign of a difference at both sides, since labels stand in the middle. */
+/** Width of the difference sign, on both sides because labels are centered. */
 const signWidth = 24;
-/** A frame laid out by itself. */
+/** A frame with its own layout. */
 interface Laid extends Size {
   readonly nodes: readonly DiagramNode[];
   readonly edges: readonly DiagramEdge[];
@@ -30,8 +30,9 @@ interface Laid extends Size {
 }
 
 /**
- * Lays out a flow in layers from top to bottom (Sugiyama's method, by dagre), each frame by itself and
- * as one node of the frame around it, so that opening one leaves the others as they are.
+ * Lays out a flow in layers from top to bottom (Sugiyama's method, by dagre). Each frame is laid
+ * out separately and acts as one node in the frame around it, so that opening one doesn't move the
+ * contents of others.
  */
 export function layOut(
   known: Flow,
@@ -62,17 +63,17 @@ function withSizeNames(flow: Flow, translate: Translate): Flow {
   if (flow.source === 'graph') {
     return flow;
   }
-  const nameOf = (size: Dimension): Dimension => {
+  const sizeName = (size: Dimension): Dimension => {
     const name = sizeNames[size];
     return name === undefined ? size : render(name, translate);
   };
   const edges = flow.edges.map(({ shape, ...edge }) =>
-    shape === undefined ? edge : { ...edge, shape: shape.map(nameOf) },
+    shape === undefined ? edge : { ...edge, shape: shape.map(sizeName) },
   );
   return { ...flow, edges };
 }
 
-/** What each operation gets first, to tell where sizes change. */
+/** First input of each operation, to detect changes of shape. */
 function inputShapes({ edges }: Flow): Map<string, string> {
   const shapes = new Map<string, string>();
   for (const { to, shape } of edges) {
@@ -103,7 +104,7 @@ function layFrame(
   );
   const { edges, entries, exits } = flow.levels.get(frame) ?? noLevel;
   const labelled = new Set<string>();
-  const texts = edges.map((edge) => labelOf(edge, labelled, shapes));
+  const texts = edges.map((edge) => makeLabel(edge, labelled, shapes));
   const ranked = rankLevel(
     new Map(children.map((child) => [child.item.id, inner.get(child) ?? boxSize(child)])),
     { entries: entries.map((name) => `in:${name}`), exits: exits.map((name) => `out:${name}`) },
@@ -129,12 +130,12 @@ function layFrame(
   const nodes = children.flatMap((child): DiagramNode[] => {
     const corner = corners.get(child) ?? lost();
     const laid = inner.get(child);
-    const own = nodeOf(child, corner, laid ?? boxSize(child), level, frame);
+    const own = makeNode(child, corner, laid ?? boxSize(child), level, frame);
     const moved = laid?.nodes.map((node) => ({ ...node, ...shifted(node, corner) })) ?? [];
     return [own, ...moved];
   });
-  /** Where a line meets the border of a frame, to go on inside. */
-  const borderOf = (end: Visible, operation: string, side: 'entries' | 'exits') => {
+  /** Point where a line crosses the border of a frame. */
+  const borderPort = (end: Visible, operation: string, side: 'entries' | 'exits') => {
     const laid = inner.get(end);
     const corner = corners.get(end);
     if (laid === undefined || corner === undefined) {
@@ -149,9 +150,9 @@ function layFrame(
     const points = line.points.map(at);
     const [first = lost(), last = lost()] = [points[0], points.at(-1)];
     const begin =
-      typeof from === 'string' ? { x: first.x, y: 0 } : borderOf(from, edge.from, 'exits');
+      typeof from === 'string' ? { x: first.x, y: 0 } : borderPort(from, edge.from, 'exits');
     const end =
-      typeof to === 'string' ? { x: last.x, y: height } : borderOf(to, edge.from, 'entries');
+      typeof to === 'string' ? { x: last.x, y: height } : borderPort(to, edge.from, 'entries');
     // Between neighbours the way is clear.
     const isDirect = points.length <= 3 && (begin ?? end) !== undefined;
     const text = texts[i];
@@ -179,14 +180,14 @@ function layFrame(
 
 const noLevel: Level = { edges: [], entries: [], exits: [] };
 
-/** The size of a frame with its title, and where points of its level lie in it. */
+/** Size of a frame with its title, and the position of its contents. */
 function frameSize(
   frame: Visible | undefined,
   { boxes, lines }: RankedLevel,
   texts: readonly (string | undefined)[],
 ): Size & { at: (point: DiagramPoint) => DiagramPoint } {
   const all = [...boxes.values()];
-  // The library leaves the lines that run beside all boxes out of its sizes.
+  // // dagre's sizes don't include lines that run outside of all boxes.
   const xs = [
     ...lines.flatMap(({ points }) => points.map(({ x }) => x)),
     ...all.flatMap(({ x, width }) => [x - width / 2, x + width / 2]),
@@ -232,7 +233,7 @@ function endName(end: Visible | string, port: 'in' | 'out'): string {
 }
 
 /** The sizes of a value, once for each source and only where they are not those of its input. */
-function labelOf(
+function makeLabel(
   { from, edge }: LevelEdge,
   labelled: Set<string>,
   shapes: ReadonlyMap<string, string>,
@@ -253,7 +254,7 @@ function labelOf(
 
 function boxSize(visible: Visible): Size {
   const { item, alike, label, expanded } = visible;
-  const detail = detailOf(visible) ?? '';
+  const detail = makeDetail(visible) ?? '';
   const twisty = expanded === undefined ? 0 : 16;
   const text = twisty + Math.max(textWidth(label, labelWidth), textWidth(detail, detailWidth));
   const hasColour = (isGroup(item) && item.kind === 'sublayer') || joined(alike) !== undefined;
@@ -269,11 +270,11 @@ function boxSize(visible: Visible): Size {
 
 function titleWidth(visible: Visible): number {
   const { item, label } = visible;
-  const repeats = isGroup(item) ? String(timesOf(item)) : '';
-  return textWidth(`${label}, × ${repeats} ${detailOf(visible) ?? ''}`, labelWidth) + 40;
+  const repeats = isGroup(item) ? String(repeatCount(item)) : '';
+  return textWidth(`${label}, × ${repeats} ${makeDetail(visible) ?? ''}`, labelWidth) + 40;
 }
 
-function nodeOf(
+function makeNode(
   visible: Visible,
   corner: DiagramPoint,
   { width, height }: Size,
@@ -282,7 +283,7 @@ function nodeOf(
 ): DiagramNode {
   const { item, label, alike, children, expanded } = visible;
   const { id, kind } = item;
-  const [detail, value] = [detailOf(visible), joined(alike)];
+  const [detail, value] = [makeDetail(visible), joined(alike)];
   const isFolded = isGroup(item) && item.kind === 'run' && expanded === false;
   return {
     ...{ id, label, kind, ...corner, width, height, level },
@@ -293,8 +294,8 @@ function nodeOf(
     ...(frame === undefined ? {} : { parent: frame.item.id }),
     frame: children !== undefined,
     ...(expanded === undefined ? {} : { expanded }),
-    times: isFolded ? timesOf(item) : 1,
-    rows: [...new Set(alike.flatMap(rowsOf))],
+    times: isFolded ? repeatCount(item) : 1,
+    rows: [...new Set(alike.flatMap(tableRows))],
     sublayers: alike.flatMap((one) => (isGroup(one) && one.kind === 'sublayer' ? [one.id] : [])),
   };
 }
@@ -304,8 +305,8 @@ function isSign({ item, label }: Visible): boolean {
   return item.kind === 'combine' && label.length === 1;
 }
 
-/** What stands below a label, the numbers of a file last. */
-function detailOf(visible: Visible): string | undefined {
+/** Text below a label, with the values of a file last. */
+function makeDetail(visible: Visible): string | undefined {
   const value = isSign(visible) ? undefined : joined(visible.alike);
   const parts = [visible.detail, value && rangeText(value)].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : parts.join(' · ');
@@ -317,12 +318,12 @@ function rangeText({ least: from, most: to }: ValueRange): string {
   return [...new Set(ends)].join(' – ');
 }
 
-/** Rows of the table that an item stands for. */
-function rowsOf(item: FlowItem): string[] {
+/** Rows of the table that an item represents. */
+function tableRows(item: FlowItem): string[] {
   if (!isGroup(item)) {
     return item.tensors.map((name) => `tensor:${name}`);
   }
-  return item.row === undefined ? item.children.flatMap(rowsOf) : [item.row];
+  return item.row === undefined ? item.children.flatMap(tableRows) : [item.row];
 }
 
 function lost(): never {
@@ -332,10 +333,10 @@ function lost(): never {
 /** Letters of Chinese, Japanese and Korean, and their punctuation. */
 const wide = /[\u1100-\u115F\u2E80-\u9FFF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE4F\uFF00-\uFF60]/g;
 /** Width of a wide letter in Latin letters, with a margin for unknown fonts. */
-const lettersOfWide = 1.75;
+const wideLetters = 1.75;
 
 /** About how wide a text is, in pixels; `letter` is the width of a Latin letter. */
 function textWidth(text: string, letter: number): number {
   const count = text.match(wide)?.length ?? 0;
-  return (text.length + (lettersOfWide - 1) * count) * letter;
+  return (text.length + (wideLetters - 1) * count) * letter;
 }

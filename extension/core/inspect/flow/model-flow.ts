@@ -16,7 +16,7 @@ import { Box, DrawnGraph, Frame } from './drawn-graph';
 import { blockLabel, isGroup } from './flow-document';
 import type { Flow } from './flow-document';
 import { foldItems } from './fold-blocks';
-import { edgesWithin, signatureOf } from './signature';
+import { edgesWithin, blockSignature } from './signature';
 import { sublayerLabels } from './step-labels';
 import { StoredNames } from './stored-names';
 
@@ -72,7 +72,7 @@ function drawnFlow(
   const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
   const within = edgesWithin(children.filter(isGroup), edges);
   const folded = foldItems(children, (block) =>
-    signatureOf(block, within.get(block.id) ?? [], shapes),
+    blockSignature(block, within.get(block.id) ?? [], shapes),
   );
   return {
     source: 'architecture',

@@ -11,7 +11,7 @@ export type NodeValues = ReadonlyMap<string, number>;
 /** Fields that a row of a list may name its node by, and its number. */
 const nameFields = ['name', 'node', 'id', 'sublayer', 'tensor'];
 const numberFields = ['value', 'dur', 'distance', 'milliseconds'];
-/** What ONNX Runtime's profiles put behind the names of nodes. */
+/** Suffix that ONNX Runtime's profiler appends to node names. */
 const kernelTime = /_kernel_time$/;
 
 const whatToWrite = say`Write an object such as ${'{"node name": 1.5}'}, or a list such as ${'[{"name": "node name", "value": 1.5}]'}.`;
@@ -23,7 +23,9 @@ const whatToWrite = say`Write an object such as ${'{"node name": 1.5}'}, or a li
  */
 export async function readNodeValues(file: string): Promise<NodeValues> {
   const values = new Map<string, number>();
-  for (const [name, value] of entriesOf(parseJson(await readSmallText(file), file, whatToWrite))) {
+  for (const [name, value] of listEntries(
+    parseJson(await readSmallText(file), file, whatToWrite),
+  )) {
     values.set(name, (values.get(name) ?? 0) + value);
   }
   if (values.size === 0) {
@@ -35,15 +37,15 @@ export async function readNodeValues(file: string): Promise<NodeValues> {
   return values;
 }
 
-function entriesOf(value: unknown): [string, number][] {
+function listEntries(value: unknown): [string, number][] {
   if (Array.isArray(value)) {
-    return value.flatMap(rowOf);
+    return value.flatMap(parseRow);
   }
   if (!isObject(value)) {
     return [];
   }
   if ('results' in value) {
-    return entriesOf(value['results']);
+    return listEntries(value['results']);
   }
   return Object.entries(value).flatMap(([name, one]): [string, number][] => {
     if (isNumber(one)) {
@@ -52,12 +54,12 @@ function entriesOf(value: unknown): [string, number][] {
     if (isObject(one) && isNumber(one['value'])) {
       return [[name, one['value']]];
     }
-    return isObject(one) && 'results' in one ? entriesOf(one['results']) : [];
+    return isObject(one) && 'results' in one ? listEntries(one['results']) : [];
   });
 }
 
-function rowOf(row: unknown): [string, number][] {
-  // Of the events of a profile only those of nodes count.
+function parseRow(row: unknown): [string, number][] {
+  // // Only node events of a profile count.
   if (!isObject(row) || ('cat' in row && row['cat'] !== 'Node')) {
     return [];
   }
@@ -71,17 +73,19 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const isNumber = (value: unknown): value is number =>
   typeof value === 'number' && Number.isFinite(value);
 
-/** The flow with the numbers of its items: their own, or the least and the most of what stands in them. */
+/**
+ * The flow with the values of its items: their own, or the minimum and maximum of their contents.
+ */
 export function withValues(flow: Flow, values: NodeValues): Flow {
   const valued = <Item extends FlowItem>(item: Item): Item => {
     if (!isGroup(item)) {
-      const own = rangeOf(
+      const own = valueRange(
         [item.name ?? '', item.id, ...item.tensors].map((one) => values.get(one)),
       );
       return own === undefined ? item : { ...item, value: own };
     }
     const children = item.children.map(valued);
-    const own = rangeOf([item.id, item.row ?? ''].map((one) => values.get(one)));
+    const own = valueRange([item.id, item.row ?? ''].map((one) => values.get(one)));
     const value = own ?? joined(children);
     return { ...item, children, ...(value === undefined ? {} : { value }) };
   };
@@ -90,12 +94,12 @@ export function withValues(flow: Flow, values: NodeValues): Flow {
 
 /** The range of several items; undefined where none has a number. */
 export function joined(items: readonly FlowItem[]): ValueRange | undefined {
-  return rangeOf(
+  return valueRange(
     items.flatMap(({ value }) => (value === undefined ? [] : [value.least, value.most])),
   );
 }
 
-function rangeOf(numbers: readonly (number | undefined)[]): ValueRange | undefined {
+function valueRange(numbers: readonly (number | undefined)[]): ValueRange | undefined {
   const known = numbers.filter((one) => one !== undefined);
   return known.length === 0 ? undefined : { least: Math.min(...known), most: Math.max(...known) };
 }

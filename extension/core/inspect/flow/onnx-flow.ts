@@ -7,7 +7,7 @@ import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './
 import { foldItems } from './fold-blocks';
 import { placeNodes } from './onnx-places';
 import type { Place } from './onnx-places';
-import { edgesWithin, signatureOf } from './signature';
+import { edgesWithin, blockSignature } from './signature';
 import { sublayerLabels } from './step-labels';
 import { mostDrawn } from './visible-flow';
 import { counted, say, verbatim } from '../../message';
@@ -31,7 +31,7 @@ function drawnNodes(
   { nodes, constants, producers }: GraphIndex,
   initializers: OnnxModel['file']['initializers'],
 ): GraphNode[] {
-  const ofSizes = new Set<GraphNode>();
+  const sizeNodes = new Set<GraphNode>();
   const readsTable = (name: string): boolean => (initializers.get(name)?.dims.length ?? 0) > 1;
   return nodes.filter((node) => {
     const values = node.inputs.filter((input) => !constants.has(input));
@@ -40,10 +40,10 @@ function drawnNodes(
     }
     const follows = values.every((value) => {
       const producer = producers.get(value);
-      return producer !== undefined && ofSizes.has(producer);
+      return producer !== undefined && sizeNodes.has(producer);
     });
     if (isShape(node) || (follows && !node.inputs.some(readsTable))) {
-      ofSizes.add(node);
+      sizeNodes.add(node);
       return false;
     }
     return true;
@@ -106,7 +106,7 @@ class GraphFlow {
     const within = edgesWithin(groups, edges);
     const folded = foldItems(
       groups,
-      (group) => signatureOf(group, within.get(group.id) ?? [], shapes),
+      (group) => blockSignature(group, within.get(group.id) ?? [], shapes),
       (group) => ends.has(groups.indexOf(group)),
     );
     return {
@@ -152,7 +152,7 @@ class GraphFlow {
       items.push(this.operator(id, node));
     }
     const home = nodes[0] === undefined ? undefined : this.places.get(nodes[0]);
-    if (home?.inSublayer === true) {
+    if (home?.isInSublayer === true) {
       const read = new Set([...ordered].flatMap(({ inputs }) => inputs));
       items.unshift(...[...read].flatMap((name) => this.inputNode(name, key)));
       items.push(...this.outputsOf(key));
@@ -177,7 +177,7 @@ class GraphFlow {
     return {
       id,
       label: verbatim(op.split(':').at(-1) ?? op),
-      kind: kindOf(node, read.size > 0),
+      kind: nodeKind(node, read.size > 0),
       name: proto.name === '' ? (node.outputs[0] ?? '') : proto.name,
       tensors: [...read].reverse(),
       ...half,
@@ -208,7 +208,7 @@ class GraphFlow {
 
   private placeKey(node: GraphNode): string | undefined {
     const place = this.places.get(node);
-    return place?.inSublayer === true ? place.key : undefined;
+    return place?.isInSublayer === true ? place.key : undefined;
   }
 
   /** Outputs that nodes of a sublayer make, or those of no sublayer. */
@@ -280,7 +280,7 @@ function part(id: string, label: Message, items: readonly FlowItem[], flat = fal
       ];
 }
 
-/** Within a sublayer the name of a port is told by what is left without its number. */
+/** Name of a port inside a sublayer, without the block number. */
 function shortPort(name: string, sublayer: string | undefined): string {
   return sublayer === undefined ? name : name.replaceAll(/[._]?\d+[._]?/g, ' ').trim();
 }
@@ -289,7 +289,7 @@ function isIndex(dtype: string): boolean {
   return ['I64', 'I32', 'BOOL', 'STRING'].includes(dtype);
 }
 
-function kindOf({ op }: GraphNode, readsWeights: boolean): FlowKind {
+function nodeKind({ op }: GraphNode, readsWeights: boolean): FlowKind {
   if (op.endsWith('Attention')) {
     return 'attention';
   }

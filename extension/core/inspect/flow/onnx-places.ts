@@ -4,14 +4,14 @@ import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import { nodesGone, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { ResidualBranch } from '../../models/onnx/stream/residual-stream';
 
-/** Where a node of a graph is drawn. */
+/** Position of a graph node in the diagram. */
 export interface Place {
   /**
-   * Id of a sublayer; the same with `+` for what its block has around it, such as the sum; `front…`,
-   * `between…` or `behind` for what lies outside of the blocks.
+   * Id of a sublayer; with `+` appended for the surrounding parts of its block, such as the sum;
+   * `front…`, `between…` or `behind` for nodes outside of the blocks.
    */
   readonly key: string;
-  readonly inSublayer: boolean;
+  readonly isInSublayer: boolean;
 }
 
 /** Gives every drawn node its place, by the residual branches of the graph. */
@@ -21,17 +21,17 @@ export function placeNodes(
 ): Map<GraphNode, Place> {
   const places = new Map<GraphNode, Place>();
   const { live } = removeBranches(index, []);
-  const idOf = (i: number): string => summary.sublayers[i]?.id ?? String(i);
+  const sublayerId = (i: number): string => summary.sublayers[i]?.id ?? String(i);
   for (const [i, branch] of branches.entries()) {
     for (const node of branchNodes(index, live, branch)) {
       if (!places.has(node)) {
-        places.set(node, { key: idOf(i), inSublayer: true });
+        places.set(node, { key: sublayerId(i), isInSublayer: true });
       }
     }
   }
   const stages = new GraphStages(index, branches);
   const ends = new Map(branches.map(({ end }, i) => [end, i]));
-  const fronts = frontsOf(index, branches);
+  const fronts = streamFronts(index, branches);
   const last = 2 * branches.length;
   const found = drawn.map((node): [GraphNode, Place] => {
     const known = places.get(node);
@@ -43,13 +43,13 @@ export function placeNodes(
     const around = made ?? (stage % 2 === 1 ? (stage - 1) / 2 : undefined);
     const key =
       around !== undefined
-        ? `${idOf(around)}+`
+        ? `${sublayerId(around)}+`
         : stage === 0 && branches.length > 0
           ? (fronts.get(node) ?? 'front.side')
           : stage === last
             ? 'behind'
             : `between.${stage / 2}`;
-    return [node, { key, inSublayer: false }];
+    return [node, { key, isInSublayer: false }];
   });
   return new Map(found);
 }
@@ -62,8 +62,8 @@ function branchNodes(
 ): Set<GraphNode> {
   const behind = new Set(branch.terms.flatMap((term) => [...index.between(term, branch.end)]));
   const own = new Set<GraphNode>();
-  const gone = [...nodesGone(index, live, branch)].sort((a, b) => a.order - b.order);
-  for (const node of gone) {
+  const sublayerNodes = [...nodesGone(index, live, branch)].sort((a, b) => a.order - b.order);
+  for (const node of sublayerNodes) {
     const isOwn = node.inputs.every((input) => {
       const producer = index.producers.get(input);
       return index.constants.has(input) || (producer !== undefined && own.has(producer));
@@ -75,8 +75,11 @@ function branchNodes(
   return own;
 }
 
-/** What the first value of each stream is made of; of shared nodes, the first stream has them. */
-function frontsOf(
+/**
+ * Nodes that compute the first value of each stream. Nodes that streams share belong to the first
+ * stream.
+ */
+function streamFronts(
   index: GraphIndex,
   branches: readonly ResidualBranch[],
 ): ReadonlyMap<GraphNode, string> {

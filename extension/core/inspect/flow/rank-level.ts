@@ -31,8 +31,8 @@ const manyBoxes = 160;
 const port = { width: 8, height: 1 };
 
 /**
- * Puts boxes into ranks from top to bottom (Sugiyama's method). Of the ports, those of `entries` come
- * first and those of `exits` last, whatever the ranks of what they lead to.
+ * Assigns boxes to ranks from top to bottom (Sugiyama's method). Ports in `entries` get the first
+ * rank and ports in `exits` the last, regardless of the ranks of the boxes they connect.
  */
 export function rankLevel(
   boxes: ReadonlyMap<string, Size>,

@@ -2,16 +2,16 @@ import { inEnglish } from '../../message';
 import { everyItem, isGroup } from './flow-document';
 import type { FlowEdge, FlowGroup, FlowItem } from './flow-document';
 
-/** What an item says, the same in every language. */
-export const textsOf = ({ label, detail }: FlowItem): readonly string[] =>
+/** Texts of an item that are the same in every language. */
+export const itemTexts = ({ label, detail }: FlowItem): readonly string[] =>
   [label, ...(detail === undefined ? [] : [detail])].map(inEnglish);
 
 /**
- * What tells a block's structure from that of others: its operations in order, the shapes of their
- * weights, and how they are joined.
+ * Signature of a block's structure: its operations in order, the shapes of their weights, and their
+ * connections.
  * @param shapes Shapes of the tensors by name.
  */
-export function signatureOf(
+export function blockSignature(
   group: FlowGroup,
   edges: readonly FlowEdge[],
   shapes: ReadonlyMap<string, readonly number[]>,
@@ -20,10 +20,10 @@ export function signatureOf(
   const places = new Map(items.map(({ id }, place) => [id, String(place)]));
   const operations = items.map((item) =>
     isGroup(item)
-      ? [item.kind, ...textsOf(item), item.children.length].join('|')
+      ? [item.kind, ...itemTexts(item), item.children.length].join('|')
       : [
           item.kind,
-          ...textsOf(item),
+          ...itemTexts(item),
           ...item.tensors.map((name) => shapes.get(name)?.join('×')),
         ].join('|'),
   );

@@ -1,15 +1,18 @@
 import { render } from '../../message';
 import type { Translate } from '../../message';
-import { everyItem, isGroup, timesOf } from './flow-document';
+import { everyItem, isGroup, repeatCount } from './flow-document';
 import type { Flow, FlowEdge, FlowGroup, FlowItem } from './flow-document';
 
-/** What is seen of a flow at one place: an operation, a group as one box, or a frame with its parts. */
+/** Visible element at one position: an operation, a closed group, or a frame with its contents. */
 export interface Visible {
   readonly item: FlowItem;
   /** In the language that is shown. */
   readonly label: string;
   readonly detail: string | undefined;
-  /** Every item that it stands for: those at the same place in each repeat of the runs around it. */
+  /**
+   * All items that it represents: those at the same position in each repeat of the surrounding
+   * runs.
+   */
   readonly alike: readonly FlowItem[];
   readonly parent: Visible | undefined;
   /** Undefined where it is no frame. */
@@ -41,7 +44,7 @@ export interface VisibleFlow {
   readonly levels: ReadonlyMap<Visible | undefined, Level>;
 }
 
-/** What is seen while the groups of `open` are opened, and its runs unfolded. */
+/** Visible elements if the groups of `open` are opened and its runs unfolded. */
 export function visibleFlow(
   { items, edges }: Flow,
   open: ReadonlySet<string>,
@@ -58,12 +61,12 @@ export function visibleFlow(
       throw new RangeError('nothing to be seen');
     }
     const children: Visible[] = [];
-    const parts = isGroup(item) ? partsOf(item, open, isListed) : undefined;
+    const parts = isGroup(item) ? visibleParts(item, open, isListed) : undefined;
     const seen: Visible = {
       ...{ item, alike, parent, children: parts && children },
       label: render(item.label, translate),
       detail: item.detail && render(item.detail, translate),
-      expanded: isGroup(item) ? expandedOf(item, open, isListed) : undefined,
+      expanded: isGroup(item) ? expandItem(item, open, isListed) : undefined,
     };
     const groups = alike.filter(isGroup);
     if (isGroup(item)) {
@@ -80,7 +83,7 @@ export function visibleFlow(
     return seen;
   };
   const roots = items.map((item) => visit([item], undefined, false));
-  return { roots, levels: levelsOf(edges, places) };
+  return { roots, levels: listLevels(edges, places) };
 }
 
 /** The items at each place inside of groups that are alike. */
@@ -112,15 +115,15 @@ function isTooLarge({ children }: FlowGroup): boolean {
   return children.length > mostDrawn;
 }
 
-/** What is drawn inside of a group; undefined where it is closed. */
-function partsOf(
+/** Elements drawn inside of a group; undefined if it is closed. */
+function visibleParts(
   group: FlowGroup,
   open: ReadonlySet<string>,
   isListed: boolean,
 ): Parts | undefined {
   if (group.kind === 'run') {
     const shown = group.shown ?? group.children.length;
-    const isUnfolded = (open.has(group.id) && !isTooLarge(group)) || timesOf(group) === 1;
+    const isUnfolded = (open.has(group.id) && !isTooLarge(group)) || repeatCount(group) === 1;
     return isUnfolded ? { kind: 'all' } : { kind: 'first', shown };
   }
   if (isTooLarge(group)) {
@@ -129,7 +132,7 @@ function partsOf(
   return (group.kind === 'block' && !isListed) || open.has(group.id) ? { kind: 'all' } : undefined;
 }
 
-function expandedOf(
+function expandItem(
   group: FlowGroup,
   open: ReadonlySet<string>,
   isListed: boolean,
@@ -140,7 +143,7 @@ function expandedOf(
 }
 
 /** Cuts every edge at the borders of the frames that it crosses. */
-function levelsOf(
+function listLevels(
   edges: readonly FlowEdge[],
   places: ReadonlyMap<string, Visible>,
 ): Map<Visible | undefined, Level> {
@@ -148,7 +151,7 @@ function levelsOf(
   const add = (frame: Visible | undefined, edge: LevelEdge): void => {
     const level = levels.get(frame) ?? new Map<string, LevelEdge>();
     levels.set(frame, level);
-    const key = [keyOf(edge.from), keyOf(edge.to), borderKey(edge)].join('\n');
+    const key = [endKey(edge.from), endKey(edge.to), borderKey(edge)].join('\n');
     if (!level.has(key)) {
       level.set(key, edge);
     }
@@ -158,13 +161,13 @@ function levelsOf(
     if (from === undefined || to === undefined || from === to) {
       continue;
     }
-    const [up, down] = [chainOf(from), chainOf(to)];
+    const [up, down] = [ancestors(from), ancestors(to)];
     let shared = 0;
     while (shared < up.length && shared < down.length && up[shared] === down[shared]) {
       shared++;
     }
     const [source, target] = [up[shared], down[shared]];
-    // One end may lie in a part of a folded run that is not drawn: the frame's border stands for it.
+    // // If an end is inside a hidden part of a folded run, the line ends at the frame's border.
     if (source !== undefined && target !== undefined) {
       add(up[shared - 1], { from: source, to: target, edge });
     }
@@ -210,11 +213,11 @@ function borderKey({ from, to, edge }: LevelEdge): string {
   return isFrame(from) || isFrame(to) ? edge.from : '';
 }
 
-function keyOf(end: Visible | string): string {
+function endKey(end: Visible | string): string {
   return typeof end === 'string' ? `border ${end}` : end.item.id;
 }
 
-function chainOf(visible: Visible): Visible[] {
+function ancestors(visible: Visible): Visible[] {
   const chain: Visible[] = [];
   for (let one: Visible | undefined = visible; one !== undefined; one = one.parent) {
     chain.unshift(one);

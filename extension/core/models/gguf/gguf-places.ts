@@ -1,4 +1,4 @@
-import { elementCount, partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
+import { elementCount, tensorPart, sliceRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { projectionNames } from '../transformer/architecture';
 import type { ExpertNames, EmbeddingAndHeadNames, Projection } from '../transformer/architecture';
@@ -88,7 +88,7 @@ function placePositions(
   }
   const { name, offset } = positions;
   placeModule(places, `${prefix}${name}`, inFile && 'name' in inFile ? inFile.name : '', (tensor) =>
-    allRows(rowsOfTensor(tensor, offset, tensor.shape[0] ?? 0)),
+    allRows(sliceRows(tensor, offset, tensor.shape[0] ?? 0)),
   );
 }
 
@@ -229,7 +229,7 @@ function placeLatent(places: Places, { known, own, family, config }: BothNames):
     const heads = (tensor.shape[0] ?? 0) / (keys + values);
     const perHead = Array.from({ length: heads }, (_, head) => head * (keys + values));
     const slice = (start: number, count: number): LazyTensor =>
-      rowsOfTensor(tensor, start, start + count);
+      sliceRows(tensor, start, start + count);
     return [
       {
         ...{ part: keyUp, kind: 'weight', shape: [heads, rank, keys] },
@@ -257,7 +257,7 @@ function placeGateUp(places: Places, names: BothNames, from: Projection, to: Pro
       const half = (tensor.shape[0] ?? 0) / 2;
       return parts.map((part, i) => ({
         ...{ part, kind: 'weight' },
-        ...allRows(rowsOfTensor(tensor, i * half, (i + 1) * half)),
+        ...allRows(sliceRows(tensor, i * half, (i + 1) * half)),
       }));
     });
     return;
@@ -333,7 +333,7 @@ const expertRows =
       {
         ...{ part, kind, shape: [kept.length, ...flat.shape.slice(1)] },
         rows: kept.map((expert) => {
-          const row = partOfTensor(flat, expert);
+          const row = tensorPart(flat, expert);
           return { tensor: { ...row, shape: [1, row.shape[0] ?? 1] }, count: 1 };
         }),
       },
@@ -400,7 +400,7 @@ function placeStack(
       const [rows = 0, ...rest] = stored.shape;
       const shape = flat === undefined ? stored.shape : [flat, rows / flat, ...rest];
       const experts = kept ?? [...Array(shape[0] ?? 0).keys()];
-      const parts = experts.map((expert) => partOfTensor({ ...stored, shape }, expert));
+      const parts = experts.map((expert) => tensorPart({ ...stored, shape }, expert));
       return targets.map((target, i) => split(target, i, parts, isVector));
     };
   places.set(name, place(false));

@@ -1,4 +1,4 @@
-import { rowsOfTensor } from '../../checkpoints/lazy-tensor';
+import { sliceRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
@@ -348,7 +348,7 @@ function keepExperts(
     if (others.length > 0) {
       throw new Error('experts were already removed from this MoE layer');
     }
-    return whole === undefined ? [] : runs.map(({ start, end }) => rowsOfTensor(whole, start, end));
+    return whole === undefined ? [] : runs.map(({ start, end }) => sliceRows(whole, start, end));
   };
   return {
     shape: { ...shape, count: kept.length, perToken: Math.min(shape.perToken, kept.length) },

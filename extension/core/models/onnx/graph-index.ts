@@ -1,4 +1,4 @@
-import { scaleOfFused } from '../../onnx/normalization-nodes';
+import { fusedNormScale } from '../../onnx/normalization-nodes';
 import { TensorProto_DataType as DataType } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
@@ -294,7 +294,7 @@ function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
   }
   if (isEmbeddingWithNorm(proto)) {
     const [normed = '', , sum = ''] = proto.output;
-    const scale = scaleOfFused(proto).filter((name) => name !== '');
+    const scale = fusedNormScale(proto).filter((name) => name !== '');
     const inputs = proto.input.filter((name) => name !== '');
     return [
       { proto, op, inputs, outputs: outputs.filter((name) => name !== normed) },

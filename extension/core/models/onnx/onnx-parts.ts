@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
 import { attribute, copyWith, valueInfo } from '../../onnx/messages';
-import { normalizationNodes, scaleOfFused, sumNodes } from '../../onnx/normalization-nodes';
+import { normalizationNodes, fusedNormScale, sumNodes } from '../../onnx/normalization-nodes';
 import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
@@ -137,7 +137,7 @@ export class OnnxParts {
       return sumNodes(node.inputs.map(resolve), portName(node.outputs[0] ?? ''));
     }
     const [sum = ''] = node.inputs;
-    const gamma = this.model.file.initializers.get(scaleOfFused(proto)[0] ?? '')?.dataType;
+    const gamma = this.model.file.initializers.get(fusedNormScale(proto)[0] ?? '')?.dataType;
     const { opset } = this.model.summary;
     return normalizationNodes(proto, resolve(sum), opset, gamma ?? DataType.FLOAT);
   }

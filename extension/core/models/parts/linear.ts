@@ -42,8 +42,13 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
 /** The weight, or its transpose if that is what is packed: Gemm takes either. */
 function asPacked(weight: LazyTensor): LazyTensor & { readonly turned: boolean } {
   const { packed, shape } = weight;
-  return packed?.turned === true && packed.rows === undefined
-    ? { ...weight, shape: shape.toReversed(), packed: { ...packed, turned: false }, turned: true }
+  return packed?.isTransposed === true && packed.rows === undefined
+    ? {
+        ...weight,
+        shape: shape.toReversed(),
+        packed: { ...packed, isTransposed: false },
+        turned: true,
+      }
     : { ...weight, turned: false };
 }
 

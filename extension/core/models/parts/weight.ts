@@ -70,7 +70,7 @@ function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
   const { packed, shape } = tensor;
   if (packed !== undefined) {
     const matrix = emitUnpacked(graph, packed, shape);
-    return packed.turned ? graph.op('Transpose', [matrix], { perm: [1, 0] }) : matrix;
+    return packed.isTransposed ? graph.op('Transpose', [matrix], { perm: [1, 0] }) : matrix;
   }
   if (isDequantized(tensor.dtype)) {
     return emitDequantized(graph, tensor, tensor.dtype);

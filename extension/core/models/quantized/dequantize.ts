@@ -1,4 +1,4 @@
-import { blockOf } from '../../checkpoints/ggml-types';
+import { ggmlBlock } from '../../checkpoints/ggml-types';
 import type { DequantizedDType } from '../../checkpoints/ggml-types';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
@@ -86,7 +86,7 @@ export function emitDequantized(
   tensor: LazyTensor,
   dtype: DequantizedDType,
 ): Value {
-  const { bytes } = blockOf(dtype);
+  const { bytes } = ggmlBlock(dtype);
   const blocks = new Blocks(graph, (type) => emitView(graph, tensor, type, [bytes]));
   return graph.op('Reshape', [formats[dtype](blocks), graph.ints(tensor.shape)]);
 }
@@ -98,7 +98,7 @@ export function emitDequantizedRows(
   dtype: DequantizedDType,
   ids: Value,
 ): Value {
-  const { bytes, elements } = blockOf(dtype);
+  const { bytes, elements } = ggmlBlock(dtype);
   const [, row = 0] = tensor.shape;
   const blocks = new Blocks(graph, (type) => {
     const rows = graph.op('Gather', [emitView(graph, tensor, type, [row / elements, bytes]), ids]);

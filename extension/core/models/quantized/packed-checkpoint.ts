@@ -53,7 +53,7 @@ export async function joinPacked(
         : {
             ...place,
             dtype: packedDType,
-            packed: { matrix: packed, turned, ...(sizes && { sizes }) },
+            packed: { matrix: packed, isTransposed: turned, ...(sizes && { sizes }) },
           },
     );
   }

@@ -42,7 +42,7 @@ const packings: Readonly<Record<CodeOrder, Packing>> = {
  */
 export function emitUnpacked(
   graph: GraphBuilder,
-  { matrix, turned, rows }: PackedWeight,
+  { matrix, isTransposed: turned, rows }: PackedWeight,
   shape: readonly number[],
 ): Value {
   const emitted = emitMatrix(graph, matrix);

@@ -1,4 +1,4 @@
-import { elementCount, partOfTensor } from '../../checkpoints/lazy-tensor';
+import { elementCount, tensorPart } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture, Projection } from './architecture';
@@ -142,7 +142,7 @@ export class TensorFinder {
   public slices(name: string, shape: readonly number[], flat = false): LazyTensor[] {
     const [count = 1, rows = 1, ...rest] = shape;
     const whole = { ...this.take(name, flat ? [count * rows, ...rest] : shape), shape };
-    return Array.from({ length: count }, (_, i) => partOfTensor(whole, i));
+    return Array.from({ length: count }, (_, i) => tensorPart(whole, i));
   }
 
   /** A weight [out, in] of the embedding or head. */

@@ -19,7 +19,7 @@ import { leastCommonMultiple } from './whole-numbers';
  * it was; undefined where none can go.
  */
 export function packedUnit(
-  { matrix, turned, rows }: PackedWeight,
+  { matrix, isTransposed: turned, rows }: PackedWeight,
   axis: number,
 ): number | undefined {
   return rows === undefined ? matrixUnit(matrix, storedAxis(turned, axis)) : undefined;
@@ -31,7 +31,7 @@ export function packedUnit(
  */
 export function cutPacked(
   { shape }: LazyTensor,
-  { matrix, turned, sizes }: PackedWeight,
+  { matrix, isTransposed: turned, sizes }: PackedWeight,
   axis: number,
   kept: readonly number[],
 ): ComputedTensor[] {

@@ -1,4 +1,4 @@
-import { ggmlBlockOf, isDequantized } from '../../checkpoints/ggml-types';
+import { parseGgmlBlock, isDequantized } from '../../checkpoints/ggml-types';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ComputedTensor } from '../encodings/store-encodings';
 import { cutTensor, consecutiveRuns } from './cut-tensor';
@@ -55,7 +55,7 @@ export function commonStep(tensors: readonly WidthTensor[]): number | undefined 
 
 /** Numbers of a row that are quantized together. */
 export function elementsPerBlock({ dtype }: LazyTensor): number {
-  return isDequantized(dtype) ? ggmlBlockOf(dtype).elements : 1;
+  return isDequantized(dtype) ? parseGgmlBlock(dtype).elements : 1;
 }
 
 /** Neighbours along an axis that can only stay or go together; undefined where none can go. */

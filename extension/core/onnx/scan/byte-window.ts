@@ -16,7 +16,7 @@ export class ByteWindow {
     public readonly size: number,
   ) {}
 
-  /** The byte at `position`, or undefined behind the end of the file. */
+  /** The byte at `position`, or undefined after the end of the file. */
   public byte(position: number): number | undefined {
     const index = position - this.start;
     if (index >= 0 && index < this.buffer.length) {

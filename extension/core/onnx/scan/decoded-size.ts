@@ -2,7 +2,15 @@ import { ScalarType } from '@bufbuild/protobuf';
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 
 /** Memory of decoded values in V8, in bytes. */
-const bytesOf = { message: 128, field: 8, list: 40, element: 8, string: 24, bigint: 24, view: 120 };
+const objectBytes = {
+  message: 128,
+  field: 8,
+  list: 40,
+  element: 8,
+  string: 24,
+  bigint: 24,
+  view: 120,
+};
 /** Deepest nesting of messages; a graph within a graph takes three levels. */
 const mostLevels = 100;
 
@@ -31,13 +39,14 @@ interface MessageShape {
 
 const shapes = new WeakMap<DescMessage, MessageShape>();
 
-function shapeOf(schema: DescMessage): MessageShape {
+function messageShape(schema: DescMessage): MessageShape {
   const known = shapes.get(schema);
   if (known !== undefined) {
     return known;
   }
   const lists = schema.fields.filter(({ fieldKind }) => fieldKind === 'list').length;
-  const bytes = bytesOf.message + bytesOf.field * schema.fields.length + (bytesOf.list - 8) * lists;
+  const bytes =
+    objectBytes.message + objectBytes.field * schema.fields.length + (objectBytes.list - 8) * lists;
   const shape = { bytes, fields: new Map(schema.fields.map((field) => [field.number, field])) };
   shapes.set(schema, shape);
   return shape;
@@ -56,7 +65,7 @@ class Walk {
     if (level > mostLevels) {
       throw new DecodedSizeError(`messages are nested more than ${mostLevels} deep`);
     }
-    const { bytes, fields } = shapeOf(schema);
+    const { bytes, fields } = messageShape(schema);
     this.#take(bytes);
     this.#at = start;
     while (this.#at < end) {
@@ -70,10 +79,10 @@ class Walk {
         this.#at = next;
       } else if (wire === 0) {
         this.#varint(end);
-        this.#take(bytesOf.bigint + bytesOf.element);
+        this.#take(objectBytes.bigint + objectBytes.element);
       } else if (wire === 1 || wire === 5) {
         this.#at += wire === 1 ? 8 : 4;
-        this.#take(bytesOf.bigint + bytesOf.element);
+        this.#take(objectBytes.bigint + objectBytes.element);
       } else {
         return;
       }
@@ -84,9 +93,9 @@ class Walk {
     if (field?.message !== undefined) {
       this.message(field.message, start, end, level + 1);
     } else if (field === undefined || field.scalar === ScalarType.BYTES) {
-      this.#take(bytesOf.view + bytesOf.element);
+      this.#take(objectBytes.view + objectBytes.element);
     } else if (field.scalar === ScalarType.STRING) {
-      this.#take(bytesOf.string + bytesOf.element + end - start);
+      this.#take(objectBytes.string + objectBytes.element + end - start);
     } else {
       this.#packed(field, start, end);
     }
@@ -100,7 +109,7 @@ class Walk {
       // The last byte of each varint; numbers of fixed width have at most as many.
       count += (this.bytes[at] ?? 0) < 0x80 ? 1 : 0;
     }
-    this.#take(count * (bytesOf.element + (isWide ? bytesOf.bigint : 0)));
+    this.#take(count * (objectBytes.element + (isWide ? objectBytes.bigint : 0)));
   }
 
   #varint(end: number): number {

@@ -15,12 +15,12 @@ const mostDecodedBytes = 384 << 20;
 export interface ScannedModel {
   /** Large tensors in it are without data; see `payloads`. */
   readonly model: ModelProto;
-  /** Where the data of the tensors lies in the file. External tensors have none. */
+  /** Positions of the tensors' data in the file. External tensors have none. */
   readonly payloads: ReadonlyMap<TensorProto, Payload>;
 }
 
 /**
- * Reads the structure of the .onnx file behind `descriptor`; weights are stepped over.
+ * Reads the structure of the .onnx file open at `descriptor`, skipping weights.
  * @throws UserError naming the file and what is wrong with it.
  */
 export function scanModel(descriptor: number, size: number, path: string): ScannedModel {

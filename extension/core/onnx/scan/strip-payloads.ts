@@ -2,14 +2,14 @@ import { UserError } from '../../user-error';
 import type { ByteWindow } from './byte-window';
 import { say } from '../../message';
 
-/** Where the elements of a tensor lie in the file that holds the graph. */
+/** Byte range of a tensor's elements in the file that contains the graph. */
 export interface Payload {
   readonly offset: number;
   /** Length in bytes. */
   readonly length: number;
   /** `fixed`: one after the other, little-endian; `varint`: of varying length each. */
   readonly encoding: 'fixed' | 'varint';
-  /** Whether the bytes were left out of the structure. */
+  /** True if the bytes were omitted from the structure. */
   readonly stripped: boolean;
 }
 

@@ -4,7 +4,7 @@ import type { OpenedModel } from '../../models/opened-model';
 import { unitsMeant } from '../../models/units';
 import { choiceProblems } from '../../pipelines/compression/layer-choices';
 import type { ChoiceProblem } from '../../pipelines/compression/layer-choices';
-import { modelPathOfPlan } from '../../plans/plan';
+import { plannedModelPath } from '../../plans/plan';
 import type { Plan } from '../../plans/plan';
 import { placesIn, planProblems } from '../../plans/plan-problems';
 import type { PlanProblem } from '../../plans/plan-problems';
@@ -17,7 +17,7 @@ export interface CheckPlanRequest {
   readonly text: string;
 }
 
-/** What is wrong with the text of a plan, checked against the model it is for. */
+/** Problems in the text of a plan, checked against its model. */
 export async function checkPlan(
   { file, text }: CheckPlanRequest,
   open: OpenModel,
@@ -25,8 +25,8 @@ export async function checkPlan(
   const problemAt = placesIn(text);
   try {
     const plan = parsePlan(text, file);
-    const opened = await openModelOf(plan, file, open);
-    const choices = problemsOfChoices(opened, plan).map(({ index, problem, remedy }) =>
+    const opened = await openPlannedModel(plan, file, open);
+    const choices = findChoiceProblems(opened, plan).map(({ index, problem, remedy }) =>
       problemAt(`compress[${index}].tensor`, joined([problem, remedy])),
     );
     return [...planProblems(text, opened.summary), ...choices];
@@ -39,16 +39,16 @@ export async function checkPlan(
   }
 }
 
-async function openModelOf(plan: Plan, file: string, open: OpenModel): Promise<OpenedModel> {
+async function openPlannedModel(plan: Plan, file: string, open: OpenModel): Promise<OpenedModel> {
   try {
-    return await open(modelPathOfPlan(plan, file));
+    return await open(plannedModelPath(plan, file));
   } catch (error) {
-    const told = error instanceof UserError ? error.whole : verbatim((error as Error).message);
-    throw new UserError(told, { field: 'model.path', remedy: undefined });
+    const reason = error instanceof UserError ? error.whole : verbatim((error as Error).message);
+    throw new UserError(reason, { field: 'model.path', remedy: undefined });
   }
 }
 
-function problemsOfChoices(
+function findChoiceProblems(
   { model, summary }: OpenedModel,
   { compress = [], remove }: Plan,
 ): readonly ChoiceProblem[] {

@@ -5,7 +5,7 @@ import type { ProfileEvaluation } from '../../prune/layer-profile';
 /** Perplexities that were measured after a search. */
 export interface KeepEvaluationsRequest {
   readonly profile: string;
-  /** Of the model that they were measured of. */
+  /** Fingerprint of the evaluated model. */
   readonly fingerprint: string;
   readonly evaluations: readonly ProfileEvaluation[];
 }

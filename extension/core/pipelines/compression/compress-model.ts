@@ -26,7 +26,7 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
 import { storageDtype } from '../../tensornet/storage-dtype';
 import { floatData } from '../../tensornet/tensor-values';
-import { checkChanges, goneWithoutPatch, withChanges } from '../../export/changes';
+import { checkChanges, excludePatched, withChanges } from '../../export/changes';
 import type { Patches } from '../../export/changes';
 import { matrixChanges, standIns } from '../../export/matrix-changes';
 import type { LayoutName } from '../../export/hugging-face/layouts';
@@ -39,14 +39,14 @@ import { writeSource } from '../../export/write-source';
 import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
-import { isInSublayer, isOutside, layersOfChoices } from './layer-choices';
+import { isInSublayer, isOutside, chosenLayers } from './layer-choices';
 import type { ChosenMatrix, ChosenOuter } from './layer-choices';
 import { startCalibration } from './start-calibration';
 import type { CompressCalibration, StartedCalibration } from './start-calibration';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What decides how matrix product operators are run. */
+/** Measured costs that decide how matrix product operators are run. */
 export interface MpoCosts {
   /** A folder with a file for each device. */
   readonly folder: string;
@@ -54,28 +54,31 @@ export interface MpoCosts {
   readonly rows: number;
 }
 
-/** What choices of methods and levels leave open. */
+/** Settings that choices of methods and levels leave open. */
 export interface CompressionSettings {
-  /** What variants that look at inputs are calibrated with; they are the usual ones where it is given. */
+  /** Calibration for methods that use inputs. If given, calibrated methods are the default. */
   readonly calibration?: CompressCalibration;
-  /** How whole numbers in blocks are run; MatMulNBits when absent. */
+  /** Operators for int4 and int8 blocks; MatMulNBits if absent. */
   readonly run?: 'matmul-nbits' | 'qdq';
-  /** How matrix product operators are run; when absent contracted, or what `costs` tells to be faster. */
+  /**
+   * Execution of matrix product operators; if absent, contracted, or the faster one according to
+   * `costs`.
+   */
   readonly mpoRun?: 'contracted' | 'chained';
-  /** Where the costs of this machine are kept, which are measured first where they are not known. */
+  /** Store for the costs of this machine, which are measured if unknown. */
   readonly costs?: MpoCosts;
-  /** How factors and cores are stored; in 16 bits where the source's weights are when absent. */
+  /** Type of factors and cores; if absent, 16 bits if the source's weights have 16 bits. */
   readonly dtype?: 'F32' | 'F16';
   readonly seed?: number;
 }
 
-/** What is to be compressed how, and where the result goes. */
+/** Layers to compress, the methods, and the output folder. */
 export interface CompressRequest extends CompressionSettings {
   readonly model: OpenedModel;
   readonly choices: readonly CompressionChoice[];
   /** Ids of sublayers and experts that are removed as well. */
   readonly removed?: readonly string[];
-  /** What stands in the places of sublayers, by their ids; those count as removed. */
+  /** Patches by the ids of the sublayers that they replace; those count as removed. */
   readonly patches?: Patches;
   /** The new folder. */
   readonly out: string;
@@ -90,28 +93,30 @@ export interface CompressRequest extends CompressionSettings {
 /** With the patched sublayers left out of the removed ones. */
 type SettledRequest = CompressRequest & Required<Pick<CompressRequest, 'removed' | 'patches'>>;
 
-/** What compressing a model did. */
+/** Result of compressing a model. */
 export interface CompressResult extends PruneResult {
   readonly layers: readonly LayerRecord[];
 }
 
 /**
- * Compresses linear layers of a model, removes sublayers where asked, and writes the result to a new
- * folder, checked as {@link writeModel} says. A job that was stopped goes on behind the last layer.
- * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ * Compresses linear layers of a model, removes sublayers if requested, and writes the result to a
+ * new folder, checked as described at {@link writeModel}. A stopped job resumes after its last
+ * layer.
+ * @throws UserError, or CancelledError; the source and the previous contents of `out` are then
+ * unchanged.
  */
 export async function compressModel(
   asked: CompressRequest,
   context: JobContext,
 ): Promise<CompressResult> {
   const { choices, out, patches = new Map() } = asked;
-  const removed = goneWithoutPatch(asked.removed ?? [], patches);
+  const removed = excludePatched(asked.removed ?? [], patches);
   const request: SettledRequest = { ...asked, removed, patches };
   const { model, capabilities, path } = asked.model;
   requireAble(capabilities.compress, path);
   const source = writeSource(asked.model);
   await requireOutput(out, source.path, asked.overwrite);
-  const chosen = layersOfChoices(model, choices, [...removed, ...patches.keys()]);
+  const chosen = chosenLayers(model, choices, [...removed, ...patches.keys()]);
   const isCalibrated = request.calibration !== undefined;
   for (const { layer, choice } of chosen.values()) {
     requireFit(layer, choice, isCalibrated);
@@ -193,7 +198,7 @@ function identify(request: SettledRequest, model: LayeredModel): string {
 
 type Chosen = ReadonlyMap<string, ChosenMatrix>;
 
-/** The head that is the embedding, where both are compressed alike. */
+/** The tied LM head, if the embedding and the head are compressed alike. */
 function sharedHead(chosen: Chosen): ChosenOuter | undefined {
   return [...chosen.values()].filter(isOutside).find(({ layer, choice }) => {
     const { place, tiedTo = '' } = layer;
@@ -224,7 +229,7 @@ async function compressLayers(
   const needsInputs = (choice: CompressionChoice): boolean =>
     compressionMethods[choice.method].needsCalibration(resolveVariant(choice, isCalibrated));
   const inner = [...chosen.values()].filter(isInSublayer);
-  const outer = [...chosen.values()].filter(isOutside);
+  const embeddingAndHead = [...chosen.values()].filter(isOutside);
   const needy = inner.filter(({ choice }) => needsInputs(choice));
   const open = needy.filter(({ layer }) => todo.has(layer.id));
   const calibrated = new Set(open.map(({ layer }) => layer.sublayer));
@@ -272,11 +277,11 @@ async function compressLayers(
   };
   let started: StartedCalibration | undefined;
   try {
-    for (const one of outer.filter(({ layer }) => todo.has(layer.id))) {
+    for (const one of embeddingAndHead.filter(({ layer }) => todo.has(layer.id))) {
       await compress(one);
     }
     const { patches } = request;
-    const outside = await storedEncodings(outer, store);
+    const outside = await storedEncodings(embeddingAndHead, store);
     const embedded = withChanges(model, { matrices: outside, patches });
     const { calibration, memoryBytes } = request;
     if (open.length > 0 && calibration !== undefined) {
@@ -303,7 +308,7 @@ async function compressLayers(
   }
 }
 
-/** The costs by which operators are run, where there are some to compress and nothing else says how. */
+/** Costs that select the operators, if there are layers to compress and no setting decides. */
 async function costsFor(
   { costs, mpoRun, layout }: CompressRequest,
   todo: ReadonlySet<string>,
@@ -320,7 +325,7 @@ async function costsFor(
   return { machine, rows };
 }
 
-/** What is told of a layer. */
+/** Message about a layer. */
 function describe(
   { tensor, method, level, variant = '', then }: CompressionChoice,
   { error, outputError }: CompressedMatrix,
@@ -341,7 +346,7 @@ function describe(
   };
 }
 
-/** Forms that are in the store, which layers behind are calibrated on. */
+/** Stored encodings, on which later layers are calibrated. */
 async function storedEncodings(
   chosen: readonly ChosenMatrix[],
   store: FormStore,

@@ -13,7 +13,7 @@ import type { MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
 import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
 import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
 
-/** What is known of a compressed layer besides its tensors. */
+/** Facts about a compressed layer besides its tensors. */
 export interface LayerRecord {
   /** Id of the layer. */
   readonly tensor: string;
@@ -27,9 +27,9 @@ export interface LayerRecord {
   readonly bytes: number;
   /** ‖W − W′‖ / ‖W‖ (Frobenius). */
   readonly error: number;
-  /** The same of the outputs on calibration, where there is some. */
+  /** Error of the outputs on calibration text, if there is any. */
   readonly outputError?: number | undefined;
-  /** How a matrix product operator runs and what both ways take, where costs decided. */
+  /** Selected execution of a matrix product operator and the costs of both, if costs decided. */
   readonly mpoRun?: MpoRunChoice | undefined;
 }
 
@@ -56,8 +56,8 @@ const entrySchema = v.object({
 type Entry = v.InferOutput<typeof entrySchema>;
 
 /**
- * Forms that have been computed, each in a file of its own in a folder beside the result, and the
- * journal that says which are there: a job that was stopped goes on behind the last of them.
+ * Computed encodings, each in its own file in a folder next to the result, and the journal that
+ * lists them: a stopped job resumes after the last of them.
  */
 export class FormStore {
   private readonly entries = new Map<string, Entry>();

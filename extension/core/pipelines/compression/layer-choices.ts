@@ -21,7 +21,7 @@ import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Which linear layers of a model are meant; all when nothing is said. */
+/** Selection of linear layers of a model; all if absent. */
 export interface LayerSelection {
   /** Roles of the layers. */
   readonly roles?: readonly LinearRole[];
@@ -58,7 +58,7 @@ export function isOutside(chosen: ChosenMatrix): chosen is ChosenOuter {
 }
 
 /** The linear layers of the sublayers that stay, in model order. */
-export function layersOf(model: LayeredModel, removed: readonly string[] = []): LinearLayer[] {
+export function listLayers(model: LayeredModel, removed: readonly string[] = []): LinearLayer[] {
   return model.summary.sublayers.flatMap(({ id }, index) =>
     removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
   );
@@ -77,7 +77,7 @@ export function chooseForAll(
   const choices: CompressionChoice[] = [];
   const unfit: LinearLayer[] = [];
   const { then } = request;
-  for (const layer of layersOf(model).filter(({ form }) => form === undefined)) {
+  for (const layer of listLayers(model).filter(({ form }) => form === undefined)) {
     const compression = isSelected(model, layer, selection)
       ? compressionFor(layer, request)
       : undefined;
@@ -169,7 +169,7 @@ function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compre
   };
 }
 
-/** Whether the form has fewer weights than the matrix; numbers of few bits always pay. */
+/** True if the encoding has fewer weights than the matrix; quantization always saves bytes. */
 function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compression): boolean {
   const counts: Readonly<Record<Compression['method'], () => number>> = {
     lowrank: () => level * (out + input),
@@ -185,7 +185,7 @@ function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compres
  * The layer of each choice.
  * @throws UserError for layers that there are not, that are removed, that have another form already, or that occur twice.
  */
-export function layersOfChoices(
+export function chosenLayers(
   model: LayeredModel,
   choices: readonly CompressionChoice[],
   removed: readonly string[],
@@ -198,7 +198,7 @@ export function layersOfChoices(
     if (found.has(tensor)) {
       throw new UserError(say`${tensor} is compressed twice.`, {
         file: model.summary.path,
-        field: fieldOf(index),
+        field: choiceField(index),
         remedy: say`Keep one of its choices.`,
       });
     }
@@ -215,7 +215,7 @@ export interface ChoiceProblem {
   readonly remedy: Message | undefined;
 }
 
-/** What is wrong with each choice by itself, where the model is calibrated. */
+/** Problems of each choice on its own, if the model is calibrated. */
 export function choiceProblems(
   model: LayeredModel,
   choices: readonly CompressionChoice[],
@@ -240,14 +240,14 @@ function finder(
   model: LayeredModel,
   removed: readonly string[],
 ): (tensor: string, index: number) => LinearLayer | EmbeddingOrHead {
-  const outer = model.embeddingAndHeadMatrices;
+  const embeddingAndHead = model.embeddingAndHeadMatrices;
   const all = new Map<string, LinearLayer | EmbeddingOrHead>(
-    [...layersOf(model), ...outer].map((layer) => [layer.id, layer]),
+    [...listLayers(model), ...embeddingAndHead].map((layer) => [layer.id, layer]),
   );
-  const staying = new Set([...layersOf(model, removed), ...outer].map(({ id }) => id));
+  const staying = new Set([...listLayers(model, removed), ...embeddingAndHead].map(({ id }) => id));
   return (tensor, index) => {
     const refuse = (problem: Message, remedy: Message): never => {
-      throw new UserError(problem, { file: model.summary.path, field: fieldOf(index), remedy });
+      throw new UserError(problem, { file: model.summary.path, field: choiceField(index), remedy });
     };
     const layer =
       all.get(tensor) ??
@@ -270,6 +270,6 @@ function finder(
   };
 }
 
-function fieldOf(index: number): string {
+function choiceField(index: number): string {
   return `compress[${index}].tensor`;
 }

@@ -48,11 +48,14 @@ import { manifestName } from '../../document-names';
 import { readManifest } from '../manifest-file';
 import { stepsFrom } from '../source-blocks';
 
-/** Whose states each sublayer is trained on: the student's, as those repaired before it leave them, or the teacher's. */
+/**
+ * States on which each sublayer is trained: the student's, after the sublayers repaired before it,
+ * or the teacher's.
+ */
 export const learnedStates = ['student', 'teacher'] as const;
 export type LearnedStates = (typeof learnedStates)[number];
 
-/** What to repair, on what, and where the result goes. */
+/** Model to repair, training data, and output folder. */
 export interface RepairRequest {
   /** A folder that Espalier has compressed or pruned. */
   readonly model: OpenedModel;
@@ -69,11 +72,14 @@ export interface RepairRequest {
   /** Sequences to read in all where the passes are not given; those of the default if absent. */
   readonly reads?: number;
   readonly states: LearnedStates;
-  /** Whom sublayers that are trained on the teacher's states are shared with; nobody if absent. */
+  /**
+   * Engine that shares sublayers trained on the teacher's states; undefined to train them all in
+   * this process.
+   */
   readonly engine?: Engine | undefined;
   /** Of Espalier. */
   readonly version: string;
-  /** What is trained at a time; absent, it depends on the model and on memory. */
+  /** Unit that is trained at a time; if absent, it depends on the model and on memory. */
   readonly scope?: RepairScope;
   /** The same where layers are compressed and the full model fits into memory; both if absent. */
   readonly compressedScope?: RepairScope;
@@ -83,17 +89,17 @@ export interface RepairRequest {
   readonly memoryBytes: number;
 }
 
-/** What was learned from: sequences or examples, and the tokens of those that are texts. */
+/** Training data: number of sequences or examples, and of tokens if they are texts. */
 export interface LearnedText {
   readonly train: number;
   readonly heldOut: number;
-  /** Of one pass. */
+  /** Tokens in one pass. */
   readonly tokens: number;
   /** At most: training ends where nothing gets better. */
   readonly passes: number;
 }
 
-/** What repair did; losses are distances of outputs on held-out text. */
+/** Result of a repair; losses are distances of outputs on held-out text. */
 export interface RepairResult {
   /** Null where the model was not better afterwards: nothing is written then. */
   readonly written: PruneResult | null;
@@ -138,7 +144,7 @@ export async function repairModel(
   } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
   const size = { student, forms, train, settings };
   const fits = trainsAsWhole(size, memoryBytes);
-  const scope = request.scope ?? (fits ? scopeOf(request, forms) : 'sublayers');
+  const scope = request.scope ?? (fits ? chooseScope(request, forms) : 'sublayers');
   if (scope !== 'sublayers') {
     requireTrainsAsWhole(size, memoryBytes);
   }
@@ -241,7 +247,7 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
  * Sublayers of a pruned model are as good as they were: what is missing is learned sooner by the full model at once
  * (bench/compactifai/NOTES.md). Who asks for the teacher's states asks for sublayers.
  */
-function scopeOf(
+function chooseScope(
   { states, compressedScope = 'both' }: RepairRequest,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): RepairScope {
@@ -271,7 +277,7 @@ function requireStates(
   }
 }
 
-/** What no sublayer has been trained of. */
+/** Outcome of a repair that trained no sublayer. */
 async function unchanged(setup: RepairSetup, context: JobContext): Promise<RepairOutcome> {
   const lossBefore = await measureBefore(setup, context);
   return { forms: new Map(), slices: [], lossBefore, lossAfter: lossBefore };
@@ -291,12 +297,12 @@ async function together(
 ): Promise<Pick<typeof sliced, 'forms' | 'lossBefore' | 'lossAfter'>> {
   const current = new Map([...forms, ...sliced.forms]);
   const student = setup.student.withMatrices(sliced.forms);
-  const numbersOf = await repairEndToEnd({ ...setup, student, forms: current }, context);
-  if (numbersOf === undefined) {
+  const trainedNumbers = await repairEndToEnd({ ...setup, student, forms: current }, context);
+  if (trainedNumbers === undefined) {
     return sliced;
   }
   const file = join(setup.folder, 'together.safetensors');
-  const trained = await storeRepaired(file, current, numbersOf);
+  const trained = await storeRepaired(file, current, trainedNumbers);
   const lossAfter = await measureLoss(
     { ...setup, forms: trained },
     trained,
@@ -323,9 +329,9 @@ async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Prom
   const steps = stepsFrom(teacher.fingerprint, await readManifest(student.path));
   let ids = teacher.sublayers.map(({ id }, place) => ({ id, place }));
   for (const { removed, sourceBlocks } of steps ?? []) {
-    const gone = new Set(removed);
+    const removedIds = new Set(removed);
     ids = ids
-      .filter(({ id }) => !gone.has(id))
+      .filter(({ id }) => !removedIds.has(id))
       .map(({ id, place }) => ({
         id: id.replace(
           /^block\.(\d+)/,

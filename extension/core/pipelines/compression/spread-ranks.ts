@@ -5,11 +5,11 @@ import { resolveDevice } from '../../runtime/devices';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { planRanks } from '../../tensornet/plan-ranks';
-import { isInSublayer, layersOfChoices } from './layer-choices';
+import { isInSublayer, chosenLayers } from './layer-choices';
 import { startCalibration } from './start-calibration';
 import type { CompressCalibration, StartedCalibration } from './start-calibration';
 
-/** What the layers are weighed with. */
+/** Data by which the layers are weighted. */
 export interface SpreadSettings {
   readonly calibration?: CompressCalibration;
   readonly device: DeviceChoice;
@@ -18,8 +18,8 @@ export interface SpreadSettings {
 }
 
 /**
- * The choices with low ranks spread anew: as many parameters together, more where outputs lose most,
- * none less than half of its share by size.
+ * Redistributes the ranks of low-rank choices: the same total number of parameters, more for layers
+ * with larger output errors, and none below half of its share by size.
  * @throws UserError as {@link planRanks}.
  */
 export async function spreadRanks(
@@ -41,7 +41,7 @@ export async function spreadRanks(
     }
     const planned = await planRanks(
       {
-        choices: [...layersOfChoices(model, low, []).values()].filter(isInSublayer),
+        choices: [...chosenLayers(model, low, []).values()].filter(isInSublayer),
         products,
         ...(started === undefined ? {} : { calibration: started.pass }),
         ...(settings.seed === undefined ? {} : { seed: settings.seed }),

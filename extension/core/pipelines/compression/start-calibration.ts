@@ -11,7 +11,7 @@ import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 import { defaultTokens } from '../../tensornet/statistics/default-tokens';
 import { memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
-import { layersOfChoices } from './layer-choices';
+import { chosenLayers } from './layer-choices';
 
 /** A text or examples, and the text that comes with Espalier for where no file is named. */
 export interface CompressCalibration {
@@ -21,15 +21,15 @@ export interface CompressCalibration {
 }
 
 /**
- * The calibration that choices call for where nobody says another: more text for methods that are
- * fitted to directions of a layer's inputs, as far as there is so much.
+ * Default calibration for the choices: more text for methods that are fitted to directions of a
+ * layer's inputs, if there is enough.
  */
 export function calibrationFor(
   model: LayeredModel,
   choices: readonly CompressionChoice[],
 ): CalibrationRequest {
   const { sequences, length } = defaultCalibration;
-  const layers = [...layersOfChoices(model, choices, []).values()].map(({ layer, choice }) => ({
+  const layers = [...chosenLayers(model, choices, []).values()].map(({ layer, choice }) => ({
     in: layer.in,
     method: choice.method,
   }));
@@ -40,7 +40,7 @@ export function calibrationFor(
     : { sequences, length: own };
 }
 
-/** What calibration goes through, and where. */
+/** Models and states that calibration passes through. */
 interface CalibratedRun {
   readonly model: LayeredModel;
   readonly device: DeviceName;

@@ -46,7 +46,7 @@ import type { Message } from '../../message';
 import { say } from '../../message';
 import { readSmallText } from '../../regular-file';
 
-/** Which sublayer is to be patched, on what, and where the result goes. */
+/** Sublayer to patch, texts, and output folder. */
 export interface PatchRequest {
   readonly model: OpenedModel;
   readonly sublayer: string;
@@ -62,25 +62,31 @@ export interface PatchRequest {
   readonly format?: OutputFormat;
   /** Write the patch though it does not beat everything else. */
   readonly anyway: boolean;
-  /** A plan to write, or to put the patch into where it is there; the weights go into a file beside it. */
+  /**
+   * A plan to write, or an existing one to which the patch is added; the weights are written to a
+   * file next to it.
+   */
   readonly plan?: string;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 }
 
-/** What patching found; losses are measured on text that nothing was fitted to. */
+/** Result of patching; losses are measured on text that nothing was fitted to. */
 export interface PatchResult<Written extends PruneResult = PruneResult> {
   readonly sublayer: string;
-  /** How losses compare outputs with the whole model's: KL in nats per token, or the norm of the difference. */
+  /**
+   * Loss that compares outputs with the original model's: KL in nats per token, or the norm of the
+   * difference.
+   */
   readonly loss: PatchLoss;
-  /** Whether the graph's loss is below those of all controls. */
+  /** True if the graph's loss is below those of all controls. */
   readonly accepted: boolean;
   readonly program: string;
   readonly graph: GraphJson;
   /** The graph first, then everything that it is compared with. */
   readonly standings: readonly Standing[];
-  /** Of the texts. */
+  /** Number of sequences of the texts. */
   readonly sequences: {
     readonly train: number;
     readonly validation: number;
@@ -88,7 +94,7 @@ export interface PatchResult<Written extends PruneResult = PruneResult> {
   };
   /** Null where the patch was not accepted: nothing is written then. */
   readonly written: Written | null;
-  /** The plan, where one was asked for and the patch is written. */
+  /** The plan, if it was requested and the patch is written. */
   readonly plan?: string;
 }
 
@@ -200,7 +206,7 @@ async function storePatch(
   { program, graph, tensors }: SymbolicPatch<Tensors[string]>,
   sublayer: string,
 ): Promise<SymbolicPatch> {
-  const shapes = Object.entries(patchTensorShapes(widthOf(tensors)));
+  const shapes = Object.entries(patchTensorShapes(patchWidth(tensors)));
   const data = shapes.map(([name, shape]) => {
     const tensor = tensors[name];
     if (tensor === undefined) {
@@ -219,11 +225,11 @@ async function storePatch(
 }
 
 /** k of a patch. */
-const widthOf = (tensors: Tensors): number => tensors['up.bias']?.dims[0] ?? 0;
+const patchWidth = (tensors: Tensors): number => tensors['up.bias']?.dims[0] ?? 0;
 
 /**
- * Writes a plan that patches the sublayer, its weights in a file beside it. A plan that is there already
- * gets the patch and keeps all else.
+ * Writes a plan that patches the sublayer, with its weights in a file next to it. Adds the patch to
+ * an existing plan and keeps everything else.
  */
 async function writePlan(
   path: string,

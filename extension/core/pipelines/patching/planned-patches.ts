@@ -12,14 +12,14 @@ import { initialLibrary } from '../../symbolic/language/library';
 import { parseProgram } from '../../symbolic/language/parse-program';
 import { Rejection } from '../../symbolic/language/rejection';
 import { UserError } from '../../user-error';
-import { absentSublayer, goneWithoutPatch } from '../../export/changes';
+import { absentSublayer, excludePatched } from '../../export/changes';
 import type { Patches } from '../../export/changes';
 import type { PlannedPatch, Plan } from '../../plans/plan';
 import { say } from '../../message';
 
 const fitAgain = say`Fit the patch for this model: espalier patch.`;
 
-/** What a plan takes out of a model, and what it puts in the places of sublayers. */
+/** Sublayers that a plan removes, and the patches that replace sublayers. */
 interface PlannedRemoval {
   /** Ids of sublayers and single experts that go with nothing in their place. */
   readonly removed: readonly string[];
@@ -41,17 +41,17 @@ export async function readRemoval(
   const units = new RemovableUnits(model.summary);
   const ids = resolveIds(model.summary, remove, { field }).map((unit) => units.idOf(unit));
   const patches = await readPatches(patch ?? [], model, folder);
-  return { removed: goneWithoutPatch(ids, patches), patches };
+  return { removed: excludePatched(ids, patches), patches };
 }
 
 /** A plan's patches, with the files of their weights by absolute path. */
-export function patchesOfPlan({ patch = [] }: Plan, planPath: string): PlannedPatch[] {
+export function resolvePatches({ patch = [] }: Plan, planPath: string): PlannedPatch[] {
   return patch.map((one) => ({ ...one, file: resolve(dirname(planPath), one.file) }));
 }
 
 /** A plan that can be read from anywhere, as far as its patches go. */
 export function withAbsolutePaths(plan: Plan, planPath: string): Plan {
-  return plan.patch === undefined ? plan : { ...plan, patch: patchesOfPlan(plan, planPath) };
+  return plan.patch === undefined ? plan : { ...plan, patch: resolvePatches(plan, planPath) };
 }
 
 /**
@@ -66,7 +66,7 @@ async function readPatches(
 ): Promise<Map<string, SymbolicPatch>> {
   const patches = new Map<string, SymbolicPatch>();
   for (const [i, { sublayer, program, file }] of planned.entries()) {
-    const graph = graphOfPatch(program, `patch.${i}.program`);
+    const graph = parsePatchGraph(program, `patch.${i}.program`);
     const path = resolve(folder, file);
     const { tensors } = await openSafetensors(path);
     const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
@@ -74,7 +74,7 @@ async function readPatches(
       const known = model.summary.sublayers.map(({ id }) => id);
       throw absentSublayer(model.summary, sublayer, known, `patch.${i}.sublayer`);
     }
-    // Where a graph does not tell the width of its stream, the patch's own is taken at its word.
+    // // If the graph doesn't state the width of its stream, use the patch's own width.
     const [own] = tensors.get(`${sublayer}.up.bias`)?.shape ?? [];
     const width = model.sublayer(index).patchWidth ?? own ?? 0;
     const shapes = Object.entries(patchTensorShapes(width));
@@ -100,7 +100,7 @@ async function readPatches(
  * The graph that a patch's program builds.
  * @throws UserError where it builds none that a patch can have.
  */
-export function graphOfPatch(text: string, field: string): SymbolicGraph {
+export function parsePatchGraph(text: string, field: string): SymbolicGraph {
   const library = initialLibrary();
   try {
     const graph = evaluateProgram(parseProgram(text, library), new Machine(library));

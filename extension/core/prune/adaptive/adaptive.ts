@@ -16,7 +16,7 @@ import { Surrogate } from './surrogate';
 import { Tally } from '../tally';
 
 /** Minimum number of blocks of rows for estimating their spread. */
-const leastBlocks = 8;
+const minBlocks = 8;
 
 /** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
 const confirmedRows = 512;
@@ -250,7 +250,7 @@ export class AdaptiveRounds {
     if (share === 1) {
       return total > 0;
     }
-    if (blocks < leastBlocks) {
+    if (blocks < minBlocks) {
       return false;
     }
     const risk = (1 - this.plan.settings.confidence) / this.slices.length;
@@ -318,7 +318,7 @@ export class AdaptiveRounds {
 const nearest = 20;
 const longestAgo = 4;
 /** Minimum age in rounds of a measurement before it is repeated: recent ones are predicted well. */
-const leastAge = 2;
+const minAge = 2;
 /**
  * Number of rounds after which all candidates are considered, because predictions from old measurements are less
  * reliable.
@@ -339,7 +339,7 @@ function propose(
   expected: ReadonlyMap<string, number>,
   age: (candidate: Candidate) => number,
 ): readonly Candidate[] {
-  const aged = candidates.filter((candidate) => age(candidate) >= leastAge);
+  const aged = candidates.filter((candidate) => age(candidate) >= minAge);
   if (round % lookEvery === 0) {
     return aged;
   }

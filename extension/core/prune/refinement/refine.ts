@@ -22,7 +22,7 @@ const [children, semifinalists, finalists] = [16, 4, 2];
 /** Share of the tokens measured in the semifinal. */
 const semifinalShare = 0.25;
 /** Maximum number of exchanges for a child of the evolutionary search. */
-const mostExchanges = 3;
+const maxExchanges = 3;
 
 /** Candidates that are removed together, in model order. */
 type RemovalSet = readonly Candidate[];
@@ -51,7 +51,7 @@ export async function refine(
   while (measured < settings.sets) {
     listener.onRefining(measured, settings.sets);
     const count = Math.min(children, settings.sets - measured);
-    const patience = settings.method === 'swaps' ? Number.POSITIVE_INFINITY : mostFruitless;
+    const patience = settings.method === 'swaps' ? Number.POSITIVE_INFINITY : maxFruitless;
     const sets = await takeNew(plan, proposals, seen, count, patience);
     if (sets.length === 0) {
       break;
@@ -114,7 +114,7 @@ function* propose(
     }
     return;
   }
-  const most = Math.min(mostExchanges, parent.length, others.length);
+  const most = Math.min(maxExchanges, parent.length, others.length);
   while (most > 0) {
     // The minimum of two draws, as in EvoPress, so that most children are similar to the parent.
     const draw = (): number => 1 + Math.floor(random() * most);
@@ -132,7 +132,7 @@ function exchanged(parent: RemovalSet, gone: RemovalSet, others: RemovalSet): Re
 }
 
 /** Number of consecutive random proposals without a new set after which the search space counts as exhausted. */
-const mostFruitless = 500;
+const maxFruitless = 500;
 
 /**
  * Returns the next proposals that are allowed and new.

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { distanceWord, perplexityWord } from '../../change-size';
 import { formatChange, formatCount, formatDistance, formatDuration } from '../../format';
 import { inEnglish } from '../../message';
-import { heldChoice } from '../../held-choice';
+import { selectionStability } from '../../selection-stability';
 import { bundledText, perplexityChange } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
 import { describeOrigin } from './origin';
@@ -155,7 +155,7 @@ function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
   if (stability === undefined) return [];
   const { texts, correlation, least, candidates } = stability;
   const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
-  const { common, distances } = heldChoice(stability, rounds.length);
+  const { common, distances } = selectionStability(stability, rounds.length);
   const stableChoice =
     `Least important on all of them: ${common} of ${rounds.length}.` +
     (distances === undefined

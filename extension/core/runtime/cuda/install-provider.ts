@@ -16,7 +16,7 @@ import { UserError } from '../../user-error';
 import { onnxRuntimeVersion } from '../version';
 import { canInstallCuda } from './can-install';
 
-/** Of the package at nuget.org that ONNX Runtime's own installer fetches. */
+/** NuGet package that ONNX Runtime's own installer downloads. */
 export const providerPackage = 'Microsoft.ML.OnnxRuntime.Gpu.Linux';
 
 const inside = 'runtimes/linux-x64/native';
@@ -44,19 +44,19 @@ export function providerFolder(): string {
 }
 
 /**
- * Copies the CUDA provider out of its package, beside ONNX Runtime's library.
+ * Copies the CUDA provider from its package to the folder of ONNX Runtime's library.
  * @param options.file the package (.nupkg), of the version of ONNX Runtime in use
- * @param options.sha256 what the package must have, in hexadecimal digits
- * @param options.folder where ONNX Runtime looks for providers
+ * @param options.sha256 expected hash of the package, in hexadecimal digits
+ * @param options.folder folder in which ONNX Runtime looks for providers
  * @returns paths of the libraries, and the package's SHA-256
- * @throws UserError naming the file where it is another package, of another version, or damaged
+ * @throws UserError naming the file if it is another package, another version, or damaged
  */
 export async function installCudaProvider(
   options: { readonly file: string; readonly sha256?: string | undefined; readonly folder: string },
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<{ readonly installed: readonly string[]; readonly sha256: string }> {
   const { file, folder } = options;
-  const sha256 = await hashOf(file, context);
+  const sha256 = await hashFile(file, context);
   if (options.sha256 !== undefined && options.sha256.toLowerCase() !== sha256) {
     throw new UserError(say`The SHA-256 is ${sha256}.`, {
       file,
@@ -66,7 +66,7 @@ export async function installCudaProvider(
   await withRegularFile(file, async ({ handle }) => {
     try {
       const zip = await fromFdPromise(handle.fd, { autoClose: false });
-      const entries = await entriesOf(zip, file);
+      const entries = await listEntries(zip, file);
       await checkDescription(zip, entries, file);
       // A library moves into place once those after it are whole too.
       const place = async ([name, ...others]: readonly string[]): Promise<void> => {
@@ -80,13 +80,13 @@ export async function installCudaProvider(
       };
       await place(libraries);
     } catch (error) {
-      throw isOfZip(error) ? damaged(file, say`It cannot be read: ${error.message}.`) : error;
+      throw isZipError(error) ? damaged(file, say`It cannot be read: ${error.message}.`) : error;
     }
   });
   return { installed: libraries.map((name) => join(folder, name)), sha256 };
 }
 
-async function hashOf(
+async function hashFile(
   file: string,
   { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<string> {
@@ -106,7 +106,7 @@ async function hashOf(
   });
 }
 
-async function entriesOf(zip: ZipFile, file: string): Promise<readonly Entry[]> {
+async function listEntries(zip: ZipFile, file: string): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
   for await (const entry of zip.eachEntry()) {
     if (entries.push(entry) > 10_000) {
@@ -193,6 +193,6 @@ const another = (file: string): UserError =>
 const damaged = (file: string, problem: Message): UserError =>
   new UserError(problem, { file, remedy: whatToDownload() });
 
-/** What yauzl throws about an archive has no code, unlike failures of the file system. */
-const isOfZip = (error: unknown): error is Error =>
+/** Errors that yauzl throws about an archive have no code, unlike errors of the file system. */
+const isZipError = (error: unknown): error is Error =>
   error instanceof Error && error.name === 'Error' && !('code' in error);

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { hungSignal, mostDeviceMinutes } from './hung-device';
 
-/** What the thread runs: `counts` are the calls that have begun, and those that have ended. */
+/** Source of the thread. `counts` are the numbers of calls that have started and finished. */
 const lookOut = `
 const { writeSync } = require('node:fs');
 const { workerData: { counts, milliseconds, text, signal } } = require('node:worker_threads');
@@ -29,7 +29,9 @@ export class DeviceWatchdog {
 
   public constructor(private readonly milliseconds: number) {}
 
-  /** Ends this process, with a sentence, where the call does not return in time: nothing else can stop it. */
+  /**
+   * Ends this process with a message if the call doesn't return in time. Nothing else can stop it.
+   */
   public async call<T>(run: () => Promise<T>): Promise<T> {
     const counts = (this.#counts ??= this.#start());
     Atomics.add(counts, 0, 1);
@@ -52,5 +54,5 @@ export class DeviceWatchdog {
   }
 }
 
-/** Of all devices of this process but the CPU. */
+/** Watchdog for all devices of this process except the CPU. */
 export const deviceWatchdog = new DeviceWatchdog(mostDeviceMinutes * 60_000);

@@ -1,15 +1,15 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import { tensorOf } from '../tensors';
+import { outputTensor } from '../tensors';
 
 const [rows, inner, columns] = [4, 64, 16];
 
 let known: Promise<boolean> | undefined;
 
 /**
- * Whether sums of products of uint8 and int8 are whole on this processor's CPU. Without integer dot products
- * (AVX2 and AVX-512 without VNNI) ONNX Runtime cuts sums of pairs off at 16 bits, unless sessions ask it not to,
- * which makes products 2.5 times as slow where there are such dot products.
+ * True if sums of uint8 × int8 products are exact on this CPU. Without integer dot products (AVX2
+ * and AVX-512 without VNNI), ONNX Runtime saturates sums of pairs at 16 bits unless a session
+ * option forbids it. On CPUs with dot products, that option makes matmuls 2.5 times slower.
  */
 export async function integerSumsAreWhole(): Promise<boolean> {
   // A session that fails here fails where it is needed too, and says so there.
@@ -35,7 +35,7 @@ async function multiplyLargest(): Promise<boolean> {
   try {
     const inputs = new Uint8Array(rows * inner).fill(255);
     const outputs = await session.run({ x: new Tensor('uint8', inputs, [rows, inner]) });
-    const sums = tensorOf(outputs, 'y').data as Int32Array;
+    const sums = outputTensor(outputs, 'y').data as Int32Array;
     return sums.every((sum) => sum === 255 * 127 * inner);
   } finally {
     await session.release();

@@ -59,7 +59,7 @@ function readGroup({ limits, used }: Version, folder: string): MemoryGroup | und
   if (!Number.isFinite(limitBytes) || stat === undefined) {
     return undefined;
   }
-  const valueOf = (key: string): number =>
+  const readValue = (key: string): number =>
     Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(stat)?.[1] ?? 0);
-  return { limitBytes, usedBytes: used.reduce((sum, key) => sum + valueOf(key), 0) };
+  return { limitBytes, usedBytes: used.reduce((sum, key) => sum + readValue(key), 0) };
 }

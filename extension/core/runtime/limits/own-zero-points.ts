@@ -48,7 +48,7 @@ interface Copies {
   count: number;
 }
 
-/** Whether anything in a graph, or in those within it, had to change. */
+/** True if anything in a graph or its subgraphs was changed. */
 function giveOwn(graph: GraphProto, copies: Copies): boolean {
   const before = copies.count;
   takeConstants(graph);

@@ -3,7 +3,7 @@ import process from 'node:process';
 import { memoryGroups } from './memory-groups';
 import type { MemoryGroup } from './memory-groups';
 
-/** What Node and ONNX Runtime take beside what a model takes, once both have begun to work. */
+/** Memory of Node and ONNX Runtime besides the model, once both are running. */
 const ownBytes = 96 << 20;
 
 /** Share of the available memory that jobs take if the setting is `auto`; the rest is for other programs and mapped files. */
@@ -20,13 +20,13 @@ export function roomUnderLimit(): number {
 }
 
 /** Bytes that this process may still take: what its system allows it, and what the machine has available. */
-export function roomOfProcess(): number {
+export function availableProcessMemory(): number {
   return Math.min(roomUnderLimit(), ownMemory.availableBytes());
 }
 
 /** Bytes that jobs take if the memory setting is `auto`. */
 export function automaticMemory(): number {
-  return Math.floor(Math.max(leastAutomatic, automaticShare * roomOfProcess()));
+  return Math.floor(Math.max(leastAutomatic, automaticShare * availableProcessMemory()));
 }
 
 /** Bytes of memory that the machine has, or that its system allows this process. */

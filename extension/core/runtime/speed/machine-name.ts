@@ -1,7 +1,10 @@
 import { cpus } from 'node:os';
 import { onnxRuntimeVersion } from '../version';
 
-/** What measured times hold for: they are measured again where any of it has changed. */
+/**
+ * Name of the machine for which measured times are valid. They are measured again if any part of it
+ * changes.
+ */
 export function machineName(): string {
   const processors = cpus();
   const processor = processors[0]?.model.trim() ?? 'unknown';

@@ -10,7 +10,7 @@ import { LayeredExecutor } from '../layered-executor';
 import { floatTensor, int64Tensor } from '../tensors';
 import type { HiddenState } from '../tensors';
 
-/** What a job runs of a model, in tokens. */
+/** Work of a job on a model, in tokens. */
 export interface ModelWork {
   /** Tokens through one sublayer, summed over sublayers. */
   readonly sublayerTokens: number;
@@ -18,7 +18,7 @@ export interface ModelWork {
   readonly readoutTokens: number;
 }
 
-/** A short run: so many sequences, of so many tokens, go through together. */
+/** Numbers of sequences, and of tokens per sequence, in a short run. */
 const [probeSequences, probeTokens] = [4, 64] as const;
 /** Ids of a large vocabulary whose logits it computes. */
 const probeIds = 4096;
@@ -29,7 +29,7 @@ const mostBytes = 1 << 29;
 
 interface ProbeOptions {
   readonly device: DeviceName;
-  /** What the work itself may take. */
+  /** Memory that the work may use. */
   readonly memoryBytes: number;
   readonly cancellation: Cancellation;
 }
@@ -38,7 +38,7 @@ interface ProbeOptions {
  * Seconds that some work takes on this machine, from a run of the first block and the head over a few
  * tokens; undefined where the work is little, and for models that read no text or that are slow to open.
  */
-export async function secondsOf(
+export async function estimateSeconds(
   work: ModelWork,
   model: LayeredModel,
   { device, memoryBytes, cancellation }: ProbeOptions,

@@ -13,7 +13,7 @@ export interface RatedWork {
   readonly kind: string;
   /** In a unit of its own; seconds grow evenly with it. */
   readonly amount: number;
-  /** Of the model that it works on: matrices of another size run at another rate. */
+  /** Number of parameters of the model. Matrices of other sizes run at another rate. */
   readonly parameters: number;
 }
 
@@ -37,11 +37,14 @@ type Run = v.InferOutput<typeof ratesSchema>['runs'][number];
 const leastSeconds = 5;
 /** To open sessions and read a text may take so long, however little the work: it is no part of the rate. */
 const mostStartSeconds = 10;
-/** What may be so many times too much is not said. */
-const mostError = 2;
+/** Maximum factor by which an estimate may be too large; above it, no estimate is given. */
+const maxError = 2;
 const mostRuns = 200;
-/** A run of so many times the work, or on a model of so many times the size, no longer tells the rate. */
-const [furthestAmount, furthestSize] = [16, 4] as const;
+/**
+ * Maximum ratios of the amount of work and of the model size at which a run still predicts the
+ * rate.
+ */
+const [maxAmountRatio, maxSizeRatio] = [16, 4] as const;
 
 /** Seconds that some work takes by the run on this machine that is most like it; undefined where none is. */
 export async function rememberedSeconds(
@@ -52,34 +55,43 @@ export async function rememberedSeconds(
     .filter(
       ({ kind, amount, parameters }) =>
         kind === work.kind &&
-        distance(amount, work.amount) <= Math.log(furthestAmount) &&
-        distance(parameters, work.parameters) <= Math.log(furthestSize),
+        distance(amount, work.amount) <= Math.log(maxAmountRatio) &&
+        distance(parameters, work.parameters) <= Math.log(maxSizeRatio),
     )
-    .filter((run) => tellsRate(run, work))
+    .filter((run) => isComparable(run, work))
     .sort((a, b) => difference(a, work) - difference(b, work));
   return nearest === undefined ? undefined : (nearest.seconds * work.amount) / nearest.amount;
 }
 
-/** Whether a run was long enough for work of another amount: its start is not repeated as often. */
-function tellsRate({ seconds, amount }: Run, work: RatedWork): boolean {
+/**
+ * True if a run was long enough to predict another amount of work, because startup isn't repeated
+ * proportionally.
+ */
+function isComparable({ seconds, amount }: Run, work: RatedWork): boolean {
   const times = work.amount / amount;
   const start = Math.min(seconds, mostStartSeconds);
-  return seconds * times <= mostError * (start + (seconds - start) * times);
+  return seconds * times <= maxError * (start + (seconds - start) * times);
 }
 
-/** Other programs make a run longer, nothing makes it shorter: the same work is believed to take so much more at a time. */
-const mostGrowth = 1.5;
+/**
+ * Maximum growth between estimates of the same work. Other programs can only make a run slower, so
+ * that a slower run is believed only up to this factor at a time.
+ */
+const maxGrowth = 1.5;
 /** Tasks for each core that a quiet machine does not exceed with the work's own threads. */
 const quietLoad = 1.5;
 
-/** How many times as long some work has taken for what else wanted to run meanwhile; 1 on Windows, which does not tell. */
+/** Factor by which other processes slowed down some work; 1 on Windows, which doesn't report it. */
 function slowdown(seconds: number): number {
   const [minute = 0, fiveMinutes = 0, quarter = 0] = loadavg();
   const load = seconds < 180 ? minute : seconds < 600 ? fiveMinutes : quarter;
   return Math.max(1, load / (quietLoad * cpus().length));
 }
 
-/** Remembers how long some work would have taken on a quiet machine, in place of what was known of the same. */
+/**
+ * Saves the time that some work would have taken on an idle machine, and replaces the previous time
+ * of the same work.
+ */
 export async function rememberSeconds(
   folder: string,
   { kind, amount, parameters }: RatedWork,
@@ -93,7 +105,7 @@ export async function rememberSeconds(
   const known = await readRuns(folder);
   const before = known.find(isSame)?.seconds ?? Number.POSITIVE_INFINITY;
   const quiet = seconds / slowdown(seconds);
-  const run = { kind, amount, parameters, seconds: Math.min(quiet, mostGrowth * before) };
+  const run = { kind, amount, parameters, seconds: Math.min(quiet, maxGrowth * before) };
   const others = known.filter((one) => !isSame(one));
   await mkdir(folder, { recursive: true });
   await writeDocument(fileIn(folder), {
@@ -117,7 +129,7 @@ async function readRuns(folder: string): Promise<readonly Run[]> {
 
 const fileIn = (folder: string): string => join(folder, 'rates.json');
 
-/** How many times one is the other, in either direction, as a logarithm. */
+/** Ratio of two values, in either direction, as a logarithm. */
 const distance = (one: number, other: number): number => Math.abs(Math.log(one / other));
 
 const difference = (one: RatedWork, other: RatedWork): number =>

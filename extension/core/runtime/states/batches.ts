@@ -18,13 +18,13 @@ const deviceRows = 2048;
 /** Share of the memory for states that go through in one run on a device: within a sublayer they take many times that. */
 const runShare = 1 / 32;
 
-/** How many things of so many bytes fit in a share of the memory for states; one at least. */
-export function fittingIn({ stateBytes }: MemoryShares, share: number, bytes: number): number {
+/** Number of items of this size that fit in a share of the memory for states; at least 1. */
+export function countFitting({ stateBytes }: MemoryShares, share: number, bytes: number): number {
   return Math.max(1, Math.floor((stateBytes * share) / Math.max(1, bytes)));
 }
 
 /** Groups of states that can go through in one run. */
-export function batchesOf(
+export function splitIntoBatches(
   states: readonly HiddenState[],
   device: DeviceName,
   shares: MemoryShares,
@@ -55,7 +55,7 @@ function sizeOnDevice({ stateBytes }: MemoryShares): RunSize {
   return { states: mostCopied, rows: deviceRows, elements: Math.max(onCpu.elements, elements) };
 }
 
-/** How many states of this size go through in one run. */
+/** Number of states of this size that are processed in one run. */
 function statesPerRun({ values }: HiddenState, most: RunSize): number {
   const fitting = Object.values(values).map(({ size, dims }) =>
     Math.min(most.elements / Math.max(1, size), most.rows / Math.max(1, dims[1] ?? 1)),

@@ -3,7 +3,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { DeviceName } from '../device';
 import { SessionPool } from '../session-pool';
-import { int64Tensor, isOnDevice, shapedAs, tensorOf } from '../tensors';
+import { int64Tensor, isOnDevice, shapedAs, outputTensor } from '../tensors';
 import type { Tensors } from '../tensors';
 
 /** Providers whose outputs can stay: the Node binding of ONNX Runtime 1.30 knows buffers of WebGPU alone. */
@@ -20,7 +20,7 @@ interface Held {
   holders: number;
 }
 
-/** What a graph is fed, and what becomes of its output. */
+/** Input of a graph and the use of its output. */
 interface Copy {
   readonly key: string;
   readonly stays: boolean;
@@ -33,7 +33,7 @@ interface Copy {
  * outlives a run is copied by sessions that end after all buffers.
  */
 export class DeviceStates {
-  private readonly held = new Map<unknown, Held>();
+  private readonly references = new Map<unknown, Held>();
   private readonly pool: SessionPool;
   private readonly sides = new Map<Tensors, Tensors>();
   private rowsInFlight = 0;
@@ -46,14 +46,14 @@ export class DeviceStates {
 
   /** Buffers that someone holds. */
   public get count(): number {
-    return this.held.size;
+    return this.references.size;
   }
 
   /** Takes charge of outputs that stay; the caller holds them. */
   public adopt(outputs: InferenceSession.OnnxValueMapType): InferenceSession.OnnxValueMapType {
     for (const tensor of Object.values(outputs)) {
       if (tensor instanceof Tensor && isOnDevice(tensor)) {
-        this.held.set(tensor.gpuBuffer, { tensor, holders: 1 });
+        this.references.set(tensor.gpuBuffer, { tensor, holders: 1 });
       }
     }
     return outputs;
@@ -75,7 +75,7 @@ export class DeviceStates {
     const entry = this.entry(tensor);
     entry.holders -= 1;
     if (entry.holders === 0) {
-      this.held.delete(tensor.gpuBuffer);
+      this.references.delete(tensor.gpuBuffer);
       giveBack(entry);
     }
   }
@@ -92,8 +92,8 @@ export class DeviceStates {
   }
 
   /**
-   * Waits until the device has done all that it was given: a run whose outputs stay does not wait, and reading one
-   * number comes behind everything.
+   * Waits until the device has finished all queued work. A run whose outputs stay on the device
+   * doesn't wait, and reading one value waits for everything queued before it.
    */
   public async settle([output]: readonly Tensor[]): Promise<void> {
     if (output !== undefined) {
@@ -116,9 +116,9 @@ export class DeviceStates {
     const [batch = 1, length = 1, ...rest] = first.dims;
     const cut = rows !== undefined;
     const inputs = tensors.map((_, i) => `x${i}`);
-    const outer = cut ? batch : 1;
+    const batchRows = cut ? batch : 1;
     const inner = cut ? length : 1;
-    const shape = [outer, inner, first.size / Math.max(1, outer * inner)];
+    const shape = [batchRows, inner, first.size / Math.max(1, batchRows * inner)];
     const joined = await this.copy(
       {
         key: `join.${tensors.length}.${cut}`,
@@ -150,7 +150,7 @@ export class DeviceStates {
       },
     );
     const taken = cut ? rows.end - rows.start : length;
-    return shapedAs(tensorOf(joined, 'y'), [batch * tensors.length, taken, ...rest]);
+    return shapedAs(outputTensor(joined, 'y'), [batch * tensors.length, taken, ...rest]);
   }
 
   /** `count` copies along axis 0, each with a buffer of its own that the caller holds. */
@@ -174,7 +174,7 @@ export class DeviceStates {
       { x: shapedAs(tensor, [count, tensor.size / count]), start: int64Tensor([0], [1]) },
     );
     const [batch = count, ...rest] = tensor.dims;
-    return names.map((name) => shapedAs(tensorOf(outputs, name), [batch / count, ...rest]));
+    return names.map((name) => shapedAs(outputTensor(outputs, name), [batch / count, ...rest]));
   }
 
   /** The numbers, in main memory. */
@@ -194,7 +194,7 @@ export class DeviceStates {
       { x: shapedAs(tensor, [tensor.size]) },
     );
     this.rowsInFlight = 0;
-    return new Tensor('float32', tensorOf(outputs, 'y').data as Float32Array, tensor.dims);
+    return new Tensor('float32', outputTensor(outputs, 'y').data as Float32Array, tensor.dims);
   }
 
   /** Side values on the device, sent once; those that are not float32 stay where they are. */
@@ -221,8 +221,8 @@ export class DeviceStates {
 
   /** Gives all buffers back. Comes before the sessions that made them end. */
   public async dispose(): Promise<void> {
-    const all = [...this.held.values()];
-    this.held.clear();
+    const all = [...this.references.values()];
+    this.references.clear();
     this.sides.clear();
     all.forEach(giveBack);
     await this.pool.dispose();
@@ -245,7 +245,7 @@ export class DeviceStates {
   }
 
   private entry(tensor: Tensor): Held {
-    const entry = this.held.get(tensor.gpuBuffer);
+    const entry = this.references.get(tensor.gpuBuffer);
     if (entry === undefined) {
       throw new Error('the buffer was given back to the device');
     }

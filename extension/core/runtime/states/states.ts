@@ -1,7 +1,7 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { Step } from '../../models/layered-model';
 import { missing, valuesAfter } from '../step-values';
-import { divide, floatsIn, floatTensor, isOnDevice, join, rowsOf } from '../tensors';
+import { divide, floatsIn, floatTensor, isOnDevice, join, sliceRows } from '../tensors';
 import type { HiddenState, Tensor, Tensors } from '../tensors';
 import { mostCopied } from './device-states';
 import type { DeviceStates } from './device-states';
@@ -13,19 +13,20 @@ export interface RowRange {
 }
 
 /**
- * Hidden states in main memory or on a device. A state stays where it is when it goes through a sublayer. Whoever
- * is given one on a device holds it, and releases it; in main memory neither does anything.
+ * Hidden states in main memory or on a device. A state stays there when it passes through a
+ * sublayer. Whoever receives a state on a device owns it and must release it; in main memory, both
+ * are no-ops.
  */
 export class States {
   /** @param device absent where states are always in main memory */
   public constructor(private readonly device: DeviceStates | undefined) {}
 
-  /** Whether outputs of sessions stay on the device. */
+  /** True if outputs of sessions stay on the device. */
   public get stay(): boolean {
     return this.device !== undefined;
   }
 
-  /** How many states can be joined at once. */
+  /** Maximum number of states that can be joined. */
   public get mostJoined(): number {
     return this.stay ? mostCopied : Number.POSITIVE_INFINITY;
   }
@@ -66,7 +67,7 @@ export class States {
     return device === undefined ? state : mapped(state, async (tensor) => device.read(tensor));
   }
 
-  /** A copy of a float32 tensor, where it is; on a device held by the caller. */
+  /** A copy of a float32 tensor in the same memory; on a device, the caller must release it. */
   public async copied(tensor: Tensor): Promise<Tensor> {
     if (this.device === undefined || !isOnDevice(tensor)) {
       return floatTensor(floatsIn(tensor).slice(), tensor.dims);
@@ -75,8 +76,8 @@ export class States {
     return copy;
   }
 
-  /** Side values, where the states are. */
-  public async sideOf({ values, side }: HiddenState): Promise<Tensors> {
+  /** Side values, in the memory of the states. */
+  public async sideValues({ values, side }: HiddenState): Promise<Tensors> {
     return this.device !== undefined && areOnDevice(values) ? this.device.sideOf(side) : side;
   }
 
@@ -92,7 +93,7 @@ export class States {
       return join(
         rows === undefined
           ? tensors
-          : states.map(({ values }) => rowsOf(values, name, rows.start, rows.end)),
+          : states.map(({ values }) => sliceRows(values, name, rows.start, rows.end)),
       );
     }
     const sent: Tensor[] = [];
@@ -106,7 +107,7 @@ export class States {
     }
   }
 
-  /** The states behind a step, from what its part gave for all of them. */
+  /** The states after a step, from the output of its part for all of them. */
   public async behind(
     step: Step,
     outputs: Tensors,
@@ -153,7 +154,7 @@ export class States {
   }
 }
 
-/** Whether any of the values is on a device. */
+/** True if any of the values is on a device. */
 export const areOnDevice = (values: Tensors): boolean => Object.values(values).some(isOnDevice);
 
 const deviceTensors = (states: readonly HiddenState[]): Tensor[] =>

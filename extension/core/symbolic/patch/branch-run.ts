@@ -1,7 +1,7 @@
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { DataType } from '../../onnx/graph-builder';
 import { createSession } from '../../runtime/session';
-import { floatsOf, floatTensor } from '../../runtime/tensors';
+import { floatOutput, floatTensor } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import { BuiltModel } from '../../training/built-model';
 import { sequential } from '../../training/layers';
@@ -57,7 +57,7 @@ export async function runBranch(
       const count = Math.min(rowsPerRun, rows.count - start);
       const part = rows.numbers.subarray(start * rows.length, (start + count) * rows.length);
       const feeds = { ...own, [branchInput]: floatTensor(part, [count, rows.length]) };
-      numbers.set(floatsOf(await session.run(feeds), output), start * length);
+      numbers.set(floatOutput(await session.run(feeds), output), start * length);
       await afterRun();
     }
     return { count: rows.count, length, numbers };

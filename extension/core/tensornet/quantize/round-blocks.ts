@@ -1,4 +1,4 @@
-import { ggmlBlockOf } from '../../checkpoints/ggml-types';
+import { parseGgmlBlock } from '../../checkpoints/ggml-types';
 import { blockCodecs } from '../../checkpoints/quantize/block-codecs';
 import type { BlockCodec, BlockType, GroupGrid } from '../../checkpoints/quantize/block-codecs';
 import { fitRow, rowBytes } from '../../checkpoints/quantize/quantizers';
@@ -25,7 +25,7 @@ export async function roundToBlocks(
   const { order, diagonal } = factor;
   const { count: out, length: inputs } = matrix;
   const codec = blockCodecs[type];
-  const { elements, bytes: blockBytes } = ggmlBlockOf(type);
+  const { elements, bytes: blockBytes } = parseGgmlBlock(type);
   const { width } = codec;
   const weights = reorderRows({ count: inputs, length: out, numbers: transpose(matrix) }, order);
   const errors = new Float32Array(inputs * out);

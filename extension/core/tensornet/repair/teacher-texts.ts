@@ -7,7 +7,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { OwnGraph } from '../../runtime/layered-executor';
 import { stateBytesPerToken } from '../../runtime/memory-shares';
 import { predictedRows, tokenLogits } from '../../runtime/token-sums';
-import { floatsOf, floatTensor, int64Tensor, tensorOf } from '../../runtime/tensors';
+import { floatOutput, floatTensor, int64Tensor, outputTensor } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import { lossInputs } from '../../training/losses';
 import { embedAll } from './walk';
@@ -118,9 +118,9 @@ async function predictTopIds(
     const outputs = await executor.compute(topIdsGraph(count), {
       logits: await logits.of(rows),
     });
-    const { data } = tensorOf(outputs, 'ids');
+    const { data } = outputTensor(outputs, 'ids');
     topIds.set(Int32Array.from(data as BigInt64Array, Number), rows.start * count);
-    const values = floatsOf(outputs, 'values');
+    const values = floatOutput(outputs, 'values');
     for (let row = rows.start; row < rows.end; row++) {
       const from = (row - rows.start) * count;
       const own = values.subarray(from, from + count);

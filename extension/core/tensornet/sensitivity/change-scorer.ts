@@ -12,7 +12,7 @@ import type { ModelInput } from '../../models/model-input';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
-import { fittingIn } from '../../runtime/states/batches';
+import { countFitting } from '../../runtime/states/batches';
 import { isFiniteState, stateBytes } from '../../runtime/tensors';
 import type { HiddenState } from '../../runtime/tensors';
 import { interpolate, measuredFirst, nextToMeasure } from './ladders';
@@ -341,7 +341,7 @@ export class ChangeScorer {
   /** Number of changes that run through the remaining sublayers together. */
   private changesInFlight(states: readonly HiddenState[]): number {
     const bytes = states.reduce((sum, state) => sum + stateBytes(state), 0);
-    return fittingIn(this.setup.executor.shares, maxInFlightShare, bytes);
+    return countFitting(this.setup.executor.shares, maxInFlightShare, bytes);
   }
 }
 

@@ -4,7 +4,7 @@ import { maySpin } from '../../runtime/session';
 import type { createSession } from '../../runtime/session';
 import { runStep } from '../../runtime/state-session';
 import type { State } from '../../runtime/state-session';
-import { floatsIn, tensorOf } from '../../runtime/tensors';
+import { floatsIn, outputTensor } from '../../runtime/tensors';
 import type { Tensor, Tensors } from '../../runtime/tensors';
 import { backward, backwardFrom } from '../backward';
 import { emitSums, names } from '../train-graph';
@@ -119,7 +119,7 @@ export class SegmentedPass {
     const values = await this.run(batch, state);
     const feeds = selectFeeds(this.judging, { ...batch, ...values });
     const outputs = await runStep(this.judging.session, feeds, state, [], [names.loss], names.next);
-    return tensorOf(outputs, names.loss);
+    return outputTensor(outputs, names.loss);
   }
 
   /** Adds the gradients to the state, unless the loss isn't finite. Returns the loss by its name. */
@@ -134,7 +134,7 @@ export class SegmentedPass {
       const wanted = [...(loss === undefined ? [names.loss] : []), ...flows.map(names.flowing)];
       const outputs = await runStep(session, feeds, state, written, wanted, names.next);
       if (loss === undefined) {
-        loss = tensorOf(outputs, names.loss);
+        loss = outputTensor(outputs, names.loss);
         if (!floatsIn(loss).every(Number.isFinite)) {
           break;
         }
@@ -142,7 +142,7 @@ export class SegmentedPass {
       state.accept(written);
       session.inputNames.forEach((name) => flowing.delete(name));
       for (const name of flows.map(names.flowing)) {
-        addTo(flowing, name, tensorOf(outputs, name));
+        addTo(flowing, name, outputTensor(outputs, name));
       }
     }
     return { [names.loss]: loss ?? none() };
@@ -161,7 +161,7 @@ export class SegmentedPass {
       const feeds = selectFeeds(program, { ...batch, ...values });
       const outputs = await runStep(program.session, feeds, state, [], wanted, names.next);
       for (const value of program.gives) {
-        values[value] = tensorOf(outputs, names.kept(value));
+        values[value] = outputTensor(outputs, names.kept(value));
       }
     }
     return values;

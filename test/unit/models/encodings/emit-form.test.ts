@@ -16,7 +16,7 @@ import {
 } from '../../../../extension/core/tensornet/quantize/int8';
 import { float32Data } from '../../../../extension/core/tensornet/tensor-values';
 import { createSession } from '../../../../extension/core/runtime/session';
-import { floatTensor, floatsOf } from '../../../../extension/core/runtime/tensors';
+import { floatTensor, floatOutput } from '../../../../extension/core/runtime/tensors';
 import { relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import { contracted, FormMaker, numbersOf } from './made-forms';
@@ -73,7 +73,7 @@ async function applied(
   try {
     const { in: input } = encodingSizes(form);
     const outputs = await session.run({ rows: floatTensor(rows, [rows.length / input, input]) });
-    return floatsOf(outputs, 'y0');
+    return floatOutput(outputs, 'y0');
   } finally {
     await session.release();
   }

@@ -13,9 +13,9 @@ import { createSession } from '../../../../extension/core/runtime/session';
 import type { SessionOptions } from '../../../../extension/core/runtime/session';
 import {
   floatsIn,
-  floatsOf,
+  floatOutput,
   floatTensor,
-  tensorOf,
+  outputTensor,
 } from '../../../../extension/core/runtime/tensors';
 import type { HiddenState, Tensors } from '../../../../extension/core/runtime/tensors';
 import { factorize } from '../../../../extension/core/tensornet/mpo';
@@ -106,10 +106,10 @@ export async function runTapped(
   try {
     const feeds = Object.entries(known).filter(([name]) => part.inputs.includes(name));
     const all = await session.run(Object.fromEntries(feeds));
-    const outputs = Object.fromEntries(part.outputs.map((name) => [name, tensorOf(all, name)]));
+    const outputs = Object.fromEntries(part.outputs.map((name) => [name, outputTensor(all, name)]));
     const rows = [...taps].map(([id, name]): [string, Float32Array] => [
       id,
-      floatsIn(tensorOf(all, name)),
+      floatsIn(outputTensor(all, name)),
     ]);
     return { outputs, rows: new Map(rows) };
   } finally {
@@ -133,7 +133,7 @@ export async function weightsOf(layers: readonly LinearLayer[]): Promise<Float32
   const session = await createSession(graph, { device: 'cpu', prepack: false });
   const outputs = await session.run({});
   await session.release();
-  return layers.map((_, i) => floatsOf(outputs, `weight.${i}`));
+  return layers.map((_, i) => floatOutput(outputs, `weight.${i}`));
 }
 
 /** Every layer's own weight in float32. */

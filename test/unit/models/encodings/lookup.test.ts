@@ -7,7 +7,7 @@ import { storeEncodings } from '../../../../extension/core/models/encodings/stor
 import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../../extension/core/runtime/session';
-import { floatsOf } from '../../../../extension/core/runtime/tensors';
+import { floatOutput } from '../../../../extension/core/runtime/tensors';
 import { relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import { contracted, FormMaker } from './made-forms';
@@ -25,7 +25,7 @@ async function lookedUp(form: MatrixEncoding<TensorData>, shape: number[]): Prom
   graph.output('rows', rows, DataType.FLOAT, [...shape, encodingSizes(form).in]);
   const session = await createSession(graph, { device: 'cpu', prepack: false });
   try {
-    return floatsOf(await session.run({}), 'rows');
+    return floatOutput(await session.run({}), 'rows');
   } finally {
     await session.release();
   }

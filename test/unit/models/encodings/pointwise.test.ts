@@ -10,7 +10,7 @@ import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-la
 import { openModel } from '../../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../../extension/core/runtime/session';
-import { floatTensor, floatsIn, floatsOf } from '../../../../extension/core/runtime/tensors';
+import { floatTensor, floatsIn, floatOutput } from '../../../../extension/core/runtime/tensors';
 import { relativeError } from '../../fixtures';
 import { modelBytes, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
@@ -102,7 +102,7 @@ describe('a form over the positions of a map', () => {
       expect(outputs['y']?.dims).toEqual([shape[0], 8, ...shape.slice(2)]);
       const positions = shape.slice(2).reduce<number>((product, size) => product * size, 1);
       const expected = atPositions(form, map, positions);
-      expect(relativeError(floatsOf(outputs, 'y'), expected)).toBeLessThan(tolerance);
+      expect(relativeError(floatOutput(outputs, 'y'), expected)).toBeLessThan(tolerance);
     },
   );
 });

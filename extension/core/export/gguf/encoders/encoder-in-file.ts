@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { rowsOfTensor } from '../../../checkpoints/lazy-tensor';
+import { sliceRows } from '../../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
@@ -19,17 +19,17 @@ import { say } from '../../../message';
 /** Said of a file that lacks the head of its source. */
 export const withoutHead = say`It holds the encoder without its head.`;
 
-/** Said of a file that lacks what is added behind mixtures. */
-export const withoutSumBias = say`It holds mixtures of experts without their bias, which llama.cpp has no place for.`;
+/** Note for files that lack the bias added after MoE layers. */
+export const missingSumBiasNote = say`It holds mixtures of experts without their bias, which llama.cpp has no place for.`;
 
-/** Whether a bias is added behind mixtures of a folder, which a file lacks. */
+/** True if the model adds a bias after MoE layers. GGUF files can't store it. */
 export const hasSumBias = (model: AnyModel): boolean =>
   model.kind === 'encoder' && model.layout.sublayers.some((one) => addsBias(one));
 
 const addsBias = ({ kind, weights }: Sublayer): boolean =>
   kind === 'expert' && weights.sumBias !== undefined;
 
-/** Whether a folder has a head, which a file lacks. */
+/** True if the model has a head. GGUF files can't store it. */
 export const hasHead = (model: AnyModel): boolean =>
   model.kind === 'encoder' && model.output.givesScores;
 
@@ -45,8 +45,8 @@ export function whyClasses(model: AnyModel): Refusal | undefined {
       };
 }
 
-/** Why llama.cpp does not compute what follows an encoder: its pooling, or the modules behind that. */
-export async function whyOtherPooling(
+/** Explains why llama.cpp can't compute the encoder's pooling or the modules after it. */
+export async function explainUnsupportedPooling(
   model: AnyModel,
   family: GgufFamily | undefined,
 ): Promise<Refusal | undefined> {
@@ -84,7 +84,7 @@ export async function encoderEntries(architecture: string, model: EncoderModel):
     // llama.cpp asks for it also where there is no table.
     headerEntry.integer(tokenizerKey('token_type_count'), types ?? 1),
     ...dense.flatMap(({ tensors }, i) => {
-      const [out = 0, input = 0] = weightOf(tensors)?.shape ?? [];
+      const [out = 0, input = 0] = findWeight(tensors)?.shape ?? [];
       return [
         headerEntry.integer(key(`${denseModules[i]}_feat_in`), input),
         headerEntry.integer(key(`${denseModules[i]}_feat_out`), out),
@@ -93,14 +93,14 @@ export async function encoderEntries(architecture: string, model: EncoderModel):
   ];
 }
 
-/** The linear layers behind the pooling, as tensors of the file. */
+/** Linear layers after the pooling, as tensors of the file. */
 export const denseTensors = ({ layout }: EncoderModel): PlacedTensor[] =>
   (layout.head?.pools === true ? layout.head.steps : []).map(({ linear: { weight } }, i) => ({
     ...{ name: `${denseModules[i]}.weight`, stored: weight },
     ...allRows(weight),
   }));
 
-const weightOf = (tensors: DenseModule['tensors']): LazyTensor | undefined =>
+const findWeight = (tensors: DenseModule['tensors']): LazyTensor | undefined =>
   [...tensors.values()].find(({ shape }) => shape.length === 2);
 
 /** Why llama.cpp does not compute what follows the pooling: it takes two matrices, and the last as wide as the stream. */
@@ -114,7 +114,7 @@ function whyOtherDense(
   const isPlain = dense.every(
     ({ step, tensors }) => step.activation === undefined && tensors.size === 1,
   );
-  const out = dense.map(({ tensors }) => weightOf(tensors)?.shape[0]);
+  const out = dense.map(({ tensors }) => findWeight(tensors)?.shape[0]);
   if (
     first === undefined ||
     (hasDense && isPlain && dense.length === denseModules.length && out[1] === hiddenSize)
@@ -131,7 +131,10 @@ function whyOtherDense(
   };
 }
 
-/** An encoder as its file has it: without a head, positions from 0, whatever tokens are, and no bias behind mixtures. */
+/**
+ * The encoder as stored in its file: without a head, with positions 0, 1, 2, … for all tokens, and
+ * without biases after MoE layers.
+ */
 export function encoderInFile(model: AnyModel): AnyModel {
   if (model.kind !== 'encoder') {
     return model;
@@ -156,6 +159,6 @@ function countedFromZero(embedding: EncoderEmbedding): EncoderEmbedding {
     return embedding;
   }
   const { positions, padding = -1 } = embedding;
-  const rows = rowsOfTensor(positions, padding + 1, positions.shape[0] ?? 0);
+  const rows = sliceRows(positions, padding + 1, positions.shape[0] ?? 0);
   return { ...embedding, positions: padding < 0 ? positions : rows, padding: undefined };
 }

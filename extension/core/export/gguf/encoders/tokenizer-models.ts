@@ -3,16 +3,16 @@ import type { Message } from '../../../message';
 import { say } from '../../../message';
 import { headerEntry, tokenizerKey as key } from '../header-entries';
 
-/** What a tokenizer of another kind than BPE says: tokens by id, scores of pieces, and its entries. */
+/** Tokenizer model other than BPE: tokens by id, scores of the pieces, and header entries. */
 export interface TokenizerModel {
   readonly vocabulary: readonly (readonly [token: string, id: number])[];
   readonly unknown: string | undefined;
-  /** What a token that is not special is in a file. */
+  /** Text stored in the file for a token that isn't special. */
   readonly stored: (token: string) => string;
   readonly entries: (tokens: readonly string[]) => Buffer[];
 }
 
-/** What llama.cpp can't do of a tokenizer.json. */
+/** Feature of a tokenizer.json that llama.cpp doesn't support. */
 export interface Fault {
   readonly field: string;
   readonly problem: Message;
@@ -49,8 +49,11 @@ export function readTokenizerModel(json: unknown): TokenizerModel | Fault | unde
   return v.is(unigramSchema, json) ? unigram(v.parse(unigramSchema, json)) : undefined;
 }
 
-/** Pieces behind the first of a word begin so in folders; in files the first of a word begins with ▁ instead. */
-const inWord = '##';
+/**
+ * Prefix of continuation pieces in folders. GGUF files instead mark the first piece of a word with
+ * ▁.
+ */
+const continuationPrefix = '##';
 
 function wordPiece({
   normalizer,
@@ -61,7 +64,7 @@ function wordPiece({
   const divides =
     preTokenizer?.type === 'BertPreTokenizer' &&
     normalizer?.type === 'BertNormalizer' &&
-    model.continuing_subword_prefix === inWord;
+    model.continuing_subword_prefix === continuationPrefix;
   if (!divides || fields['clean_text'] === false || fields['handle_chinese_chars'] === false) {
     return {
       field: 'normalizer',
@@ -73,7 +76,8 @@ function wordPiece({
   return {
     vocabulary: Object.entries(model.vocab),
     unknown: model.unk_token,
-    stored: (token) => (token.startsWith(inWord) ? token.slice(inWord.length) : `▁${token}`),
+    stored: (token) =>
+      token.startsWith(continuationPrefix) ? token.slice(continuationPrefix.length) : `▁${token}`,
     entries: () => [
       headerEntry.text(key('model'), 'bert'),
       headerEntry.text(key('pre'), 'default'),
@@ -87,28 +91,30 @@ type Part = v.InferOutput<typeof parts.normalizer>;
 type Step = Readonly<Record<string, unknown>>;
 
 /** The steps of a normalizer or pre-tokenizer, those of sequences one by one. */
-function stepsOf(part: unknown): readonly Step[] {
+function readNormalizerSteps(part: unknown): readonly Step[] {
   const { normalizers, pretokenizers, ...step } = (part ?? {}) as Step;
   const within = normalizers ?? pretokenizers;
-  return Array.isArray(within) ? within.flatMap(stepsOf) : 'type' in step ? [step] : [];
+  return Array.isArray(within) ? within.flatMap(readNormalizerSteps) : 'type' in step ? [step] : [];
 }
 
 const mark = '▁';
 
-/** Whether a step makes one space of several. */
+/** True for a step that replaces several spaces with one. */
 const mergesSpaces = ({ type, pattern, content }: Step): boolean =>
   type === 'Replace' &&
   [' ', mark].includes(String(content)) &&
   JSON.stringify(pattern) === '{"Regex":" {2,}"}';
 
-/** Whether a step takes the spaces around a text. */
+/** True for a step that strips the spaces around a text. */
 const trims = ({ type, pattern, content }: Step): boolean =>
   type === 'Strip' ||
   (type === 'Replace' &&
     content === '' &&
     JSON.stringify(pattern) === JSON.stringify({ Regex: '\\A +| +\\z' }));
 
-/** What llama.cpp does with texts before it looks for pieces (src/llama-vocab.cpp). */
+/**
+ * Normalization that llama.cpp applies before it splits a text into pieces (src/llama-vocab.cpp).
+ */
 function readSteps(
   normalizer: Part,
   preTokenizer: Part,
@@ -116,10 +122,10 @@ function readSteps(
   readonly merges: boolean;
   /** Rules of SentencePiece for characters, in base 64. */
   readonly charsmap: string | undefined;
-  /** Whether a space stands before a text. */
+  /** True if a space is added at the start of a text. */
   readonly prefixes: boolean;
 } {
-  const [normalizes, divides] = [normalizer, preTokenizer].map(stepsOf);
+  const [normalizes, divides] = [normalizer, preTokenizer].map(readNormalizerSteps);
   const { precompiled_charsmap: charsmap } =
     normalizes?.find(({ type }) => type === 'Precompiled') ?? {};
   const metaspace = divides?.find(({ type }) => type === 'Metaspace') ?? {};
@@ -136,7 +142,7 @@ function readSteps(
 
 function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined {
   const { merges, prefixes } = readSteps(normalizer, preTokenizer);
-  const normalizes = stepsOf(normalizer);
+  const normalizes = readNormalizerSteps(normalizer);
   const otherNormalizer = normalizes.find(
     (step) => step['type'] !== 'Precompiled' && !mergesSpaces(step) && !(trims(step) && merges),
   );
@@ -146,7 +152,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
       problem: say`llama.cpp has no ${String(otherNormalizer['type'])} steps in Unigram tokenizers.`,
     };
   }
-  const divides = stepsOf(preTokenizer);
+  const divides = readNormalizerSteps(preTokenizer);
   const isKnown =
     divides.filter(({ type, replacement = mark }) => type === 'Metaspace' && replacement === mark)
       .length === 1 &&
@@ -160,8 +166,8 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
 }
 
 /**
- * Of pieces with scores.
- * @param prefixes whether a space stands before a text
+ * Entries of a tokenizer whose pieces have scores.
+ * @param prefixes true if a space is added at the start of a text
  */
 export const scoredEntries = (
   kind: string,

@@ -8,7 +8,7 @@ import {
 } from '../../../models/gguf/gguf-fields';
 import { hasIndexer, indexerTypes } from '../../../models/gguf/gguf-newer-families';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
-import { partsOf, sizesOf } from '../folder-model';
+import { blockParts, configSizes } from '../folder-model';
 import { narrowedKinds } from '../gguf-sizes';
 import { hasMixture, hasWindow, isArchitecture } from './rule';
 import type { LlamaCppFacts, LlamaCppRule } from './rule';
@@ -19,7 +19,7 @@ const hasRotary = ({ architecture, config }: LlamaCppFacts, block: number): bool
   architecture.turns?.(config, block) ?? true;
 
 const isSparse = (facts: LlamaCppFacts, block: number): boolean =>
-  partsOf(facts, block).includes('expert');
+  blockParts(facts, block).includes('expert');
 
 /** True if llama.cpp gives a block a rotary embedding: all but the last of `every` blocks. */
 const isRotatedAt = (every: number | undefined, block: number): boolean =>
@@ -105,7 +105,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       const dense = hasDense ? sparse.filter((is) => !is).length : 0;
       const expects = (block: number): boolean => block >= dense && (block + 1) % every === 0;
       const other = hasSingles
-        ? blocks.findIndex((block) => partsOf(facts, block).includes('feedforward'))
+        ? blocks.findIndex((block) => blockParts(facts, block).includes('feedforward'))
         : sparse.findIndex((is, block) => is !== expects(block));
       return other < 0
         ? undefined
@@ -124,7 +124,7 @@ export const blockRules: readonly LlamaCppRule[] = [
     applies: ({ target }) => target.family.mixed !== undefined,
     check: (facts, { blocks }) => {
       const { architecture } = facts.target;
-      const kinds = new Set(blocks.flatMap((block) => partsOf(facts, block)));
+      const kinds = new Set(blocks.flatMap((block) => blockParts(facts, block)));
       const missing = (['attention', 'mixer'] as const).find((kind) => !kinds.has(kind));
       return missing === undefined
         ? undefined
@@ -255,7 +255,7 @@ export const blockRules: readonly LlamaCppRule[] = [
     key: ggufFields.num_hidden_layers,
     applies: ({ target }) => target.family.windows?.scaledByWidthAt !== undefined,
     check: ({ config, target }, { blocks: { length: blocks } }) => {
-      const { heads, headDim } = sizesOf(config);
+      const { heads, headDim } = configSizes(config);
       const isByWidth = blocks === target.family.windows?.scaledByWidthAt;
       const known = isByWidth ? config.hidden_size / heads : headDim;
       const scalar = config.query_pre_attn_scalar ?? headDim;

@@ -2,7 +2,13 @@ import { rates } from '../../../models/families/mixtures/deepseek-v4';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
 import { layerTypeConfig } from '../../../models/parts/rotary';
 import type { MixerForm } from '../../../models/parts/mixers/mixer-form';
-import { fullRope, rotaryOf, scalingOf, thetaOf, writtenScalings } from '../rotary-header';
+import {
+  fullRope,
+  rotaryParameters,
+  ropeScaling,
+  ropeTheta,
+  writtenScalings,
+} from '../rotary-header';
 import { hasMixture, hasWindow, isArchitecture } from './rule';
 import type { Kept, LlamaCppFacts, LlamaCppRule } from './rule';
 import { say } from '../../../message';
@@ -40,7 +46,7 @@ export const valueRules: readonly LlamaCppRule[] = [
     field: 'rope_parameters',
     applies: ({ architecture }) => architecture.rotary !== 'none',
     check: ({ architecture, config, target }) => {
-      const scaling = scalingOf(config);
+      const scaling = ropeScaling(config);
       const written = writtenScalings(target.family, architecture.modelType);
       return written.includes(scaling)
         ? undefined
@@ -52,7 +58,7 @@ export const valueRules: readonly LlamaCppRule[] = [
   {
     field: 'rope_parameters.truncate',
     applies: ({ architecture, config }) =>
-      architecture.rotary !== 'none' && scalingOf(config) === 'yarn',
+      architecture.rotary !== 'none' && ropeScaling(config) === 'yarn',
     check: ({ config, target }) => {
       const { roundsYarn = true } = target.family;
       const { truncate } = fullRope(config);
@@ -154,7 +160,7 @@ export const valueRules: readonly LlamaCppRule[] = [
     field: 'rope_parameters.sliding_attention.rope_type',
     applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
     check: (facts, kept) => {
-      const scaling = scalingOf(facts.config, 'sliding_attention');
+      const scaling = ropeScaling(facts.config, 'sliding_attention');
       return scaling === 'default' || !windowsApply(facts, kept)
         ? undefined
         : { reason: otherValue(facts.target.architecture, 'default', scaling) };
@@ -165,7 +171,7 @@ export const valueRules: readonly LlamaCppRule[] = [
     applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
     check: (facts, kept) => {
       const [theta, windowed] = ['full_attention', 'sliding_attention'].map((type) =>
-        thetaOf(layerTypeConfig(facts.config, type)),
+        ropeTheta(layerTypeConfig(facts.config, type)),
       );
       return theta === windowed || !windowsApply(facts, kept)
         ? undefined
@@ -178,7 +184,7 @@ export const valueRules: readonly LlamaCppRule[] = [
       family.windows?.ownRotary === true && family.windows.ownShare !== true,
     check: (facts, kept) => {
       const [dimensions = 0, windowed = 0] = ['full_attention', 'sliding_attention'].map(
-        (type) => rotaryOf(facts, type).dimensions,
+        (type) => rotaryParameters(facts, type).dimensions,
       );
       return dimensions === windowed || !windowsApply(facts, kept)
         ? undefined

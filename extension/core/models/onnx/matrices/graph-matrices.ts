@@ -186,7 +186,7 @@ function made(
   const [rows, columns] = matrix.shape;
   const [out, width] = isTransposed ? [columns, rows] : [rows, columns];
   const { name, file, offset, length } = matrix.tensor;
-  const packed = { matrix, turned: isTransposed };
+  const packed = { matrix, isTransposed };
   const weight: LazyTensor = {
     ...{ name, dtype: packedDType, shape: [out, width], file, offset, length, packed },
   };
