@@ -3,7 +3,7 @@ import type { JobContext } from '../jobs/job';
 import { nothingSaved } from '../jobs/saved-parts';
 import type { ModelInput } from '../models/model-input';
 import { expertIds } from '../models/units';
-import type { LayeredExecutor } from '../runtime/layered-executor';
+import type { AfterRun, LayeredExecutor } from '../runtime/layered-executor';
 import { savedWalk, walk } from '../runtime/states/walk';
 import type { WalkedStep } from '../runtime/states/walk';
 import { floatsIn } from '../runtime/tensors';
@@ -63,7 +63,7 @@ async function scoreStep(
   executor: LayeredExecutor,
   index: number,
   states: readonly HiddenState[],
-  afterRun: () => Promise<void>,
+  afterRun: AfterRun,
 ): Promise<WalkedStep<ExpertSaliency[]>> {
   const { model } = executor;
   const sublayer = model.summary.sublayers[index];
@@ -71,15 +71,12 @@ async function scoreStep(
   if (sublayer === undefined || routed === undefined) {
     return { states: await executor.pass(index, states, new Set(), afterRun), found: [] };
   }
-  const tallies = [...routed.taps.keys()].map((): Tally => ({ norms: 0, tokens: 0 }));
-  const behind = await executor.tap(
+  const tallies = routed.experts.map((): Tally => ({ norms: 0, tokens: 0 }));
+  const behind = await executor.routed(
     routed,
     states,
-    (taps) => {
-      [...taps.values()].forEach((rows, expert) => {
-        addNorms(tallies[expert], floatsIn(rows), rows.dims.at(-1) ?? 1);
-      });
-      return Promise.resolve();
+    (expert, rows) => {
+      addNorms(tallies[expert], floatsIn(rows), rows.dims.at(-1) ?? 1);
     },
     afterRun,
   );

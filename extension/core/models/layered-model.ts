@@ -78,6 +78,8 @@ export interface Step {
    * or a side value.
    */
   readonly next: Readonly<Record<string, string>>;
+  /** The same in parts, for an MoE layer whose routing depends on its scores. */
+  readonly routed?: RoutedSteps | undefined;
 }
 
 /** A step that gives the inputs of linear layers as further outputs, float32 [rows, in]. */
@@ -86,6 +88,23 @@ export type TappedStep = Step & {
   /** Names of those outputs by the layers' ids. */
   readonly taps: ReadonlyMap<string, string>;
 };
+
+/** Part of an MoE layer that runs separately, with the inputs of its linear layers as further outputs if it is tapped. */
+export interface RoutedPart {
+  readonly part: GraphPart;
+  /** See {@link TappedStep.taps}. */
+  readonly taps?: ReadonlyMap<string, string>;
+}
+
+/** An MoE layer in parts, so that experts run one after the other; values between them are named by `routedNames`. */
+export interface RoutedSteps {
+  /** From the state to the rows that experts read, and the experts and weights of each row. */
+  readonly route: Pick<Step, 'mask'> & RoutedPart;
+  /** From rows and their weights to the weighted output of an expert. */
+  readonly experts: readonly RoutedPart[];
+  /** From the state and the sum of the experts to the next state. */
+  readonly join: Step & RoutedPart;
+}
 
 /** Output of a model. */
 export interface ModelOutput {
@@ -124,8 +143,6 @@ export interface RunnableSublayer extends Step {
   readonly skipped: Step;
   /** The step with the inputs of its linear layers as further outputs. */
   readonly tapped: TappedStep;
-  /** The step of an MoE layer with the output of each expert, in order, for the rows sent to it; undefined for other kinds. */
-  readonly routed: TappedStep | undefined;
   /** Names of the residual stream before and after it. */
   readonly streamNames: { readonly before: string; readonly after: string };
 }

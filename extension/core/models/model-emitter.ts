@@ -27,6 +27,32 @@ export interface SublayerCache {
   keep(name: string, value: Value): void;
 }
 
+/** Emits a mixture up to its routing, and marks the results by {@link routedNames}. */
+export interface RoutingAlone {
+  readonly part: 'route';
+}
+
+/** Emits a mixture without router and experts. */
+export interface ExpertSum {
+  readonly part: 'join';
+  /** float32 [rows, hiddenSize]: sum of the weighted outputs of the experts. */
+  readonly sum: Value;
+}
+
+/** Names of the values between the parts of a mixture whose experts run apart. */
+export const routedNames = {
+  /** float32 [rows, hiddenSize]: what experts read. */
+  rows: 'routed.rows',
+  /** int64 [rows, perToken]: experts of each row. */
+  chosen: 'routed.chosen',
+  /** float32 [rows, perToken] after routing, [rows, 1] for one expert: weights of the experts. */
+  shares: 'routed.shares',
+  /** float32 [rows, hiddenSize]: weighted output of an expert. */
+  output: 'routed.output',
+  /** float32 [rows, hiddenSize] */
+  sum: 'routed.sum',
+} as const;
+
 /** Options for emitting a sublayer. */
 export interface EmitOptions {
   readonly cache?: SublayerCache;
@@ -34,6 +60,8 @@ export interface EmitOptions {
   readonly expertMask?: Value;
   /** Experts in the graph. Defaults to all. */
   readonly remainingExperts?: readonly number[] | undefined;
+  /** Part of a mixture to emit, if its experts run apart: the routing alone, or what follows with the sum of the experts. */
+  readonly apart?: RoutingAlone | ExpertSum;
 }
 
 /** Emits outputs [rows, count] of the linear layer of a head for what it reads, [rows, in]. */

@@ -2,22 +2,31 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { readIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
-import type { GraphPart, LayeredModel, Step, TappedStep } from '../models/layered-model';
+import type {
+  GraphPart,
+  LayeredModel,
+  RoutedPart,
+  RoutedSteps,
+  Step,
+  TappedStep,
+} from '../models/layered-model';
+import { routedNames } from '../models/model-emitter';
 import type { ModelEmitter } from '../models/model-emitter';
 import type { RunningCosts } from '../models/transformer/tapped-part';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { divideMemory, privateBytes, Room } from './memory-shares';
+import { divideMemory, privateBytes, Room, streamedBytes } from './memory-shares';
 import type { MemoryShares } from './memory-shares';
 import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
 import { splitIntoBatches } from './states/batches';
+import { RoutedRows } from './states/expert-rows';
 import { DeviceStates, keepsOutputs } from './states/device-states';
 import { States } from './states/states';
 import { follow, maskFeed, missing, pick, collectTensors, valuesAfter } from './step-values';
-import { emptyAsDeclared, exampleTensor, floatsIn, outputTensor } from './tensors';
+import { emptyAsDeclared, exampleTensor, floatsIn, stateBytes, outputTensor } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 import { say } from '../message';
 
@@ -38,15 +47,32 @@ export interface Readout {
 /** Sees what goes into linear layers, float32 [rows, in], by their ids. */
 export type TapObserver = (inputs: ReadonlyMap<string, Tensor>) => Promise<void>;
 
+/**
+ * Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop.
+ * @param share part of the step that is done, if its weights are read piece by piece
+ */
+export type AfterRun = (share?: number) => Promise<void>;
+
+/** Sees the weighted output [rows, hiddenSize] of an expert for the rows sent to it in one run. */
+type ExpertObserver = (expert: number, output: Tensor) => void;
+
 /** What a walk through one step does beside taking states along. */
 interface StepOptions {
-  /** Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop. */
-  readonly afterRun?: (() => Promise<void>) | undefined;
+  readonly afterRun?: AfterRun | undefined;
   /** The experts that are left out, state by state. */
   readonly without?: readonly (readonly number[])[];
   /** Whether the session is made for this walk alone. */
   readonly once?: boolean;
-  readonly observe?: TapObserver;
+  readonly observe?: TapObserver | undefined;
+  readonly observeExpert?: ExpertObserver;
+}
+
+interface BatchOptions {
+  readonly without: readonly (readonly number[])[];
+  /** Gets inputs that the caller has to release. */
+  readonly held: Tensor[];
+  /** Inputs that are neither values of the states nor side values. */
+  readonly further?: Tensors;
 }
 
 /** How sessions are made, and whose are used. */
@@ -55,6 +81,19 @@ interface ExecutorOptions extends Pick<SessionOptions, 'threads' | 'asItStands'>
   readonly around?: LayeredExecutor | undefined;
   /** See {@link LayeredExecutor.roundsHead}. */
   readonly roundsHead?: boolean;
+}
+
+/** Share of the memory for states that rows of experts may take. */
+const routedShare = 0.5;
+
+async function showTaps(
+  given: InferenceSession.OnnxValueMapType,
+  taps: ReadonlyMap<string, string> | undefined,
+  observe: TapObserver | undefined,
+): Promise<void> {
+  if (taps !== undefined && observe !== undefined) {
+    await observe(new Map([...taps].map(([id, name]) => [id, outputTensor(given, name)] as const)));
+  }
 }
 
 /** Runs a layered model piece by piece over hidden states in main memory or on the device. */
@@ -90,13 +129,14 @@ export class LayeredExecutor {
     this.shares = divideMemory(model, memoryBytes, device, around === undefined);
     this.originalRoom = new Room(this.shares.originalBytes);
     const { sublayerBytes, headBytes } = this.shares;
-    const own = model.summary.sublayers.map((_, index) =>
-      privateBytes(model.sublayer(index).part, device),
-    );
+    const steps = model.summary.sublayers.map((_, index) => model.sublayer(index));
+    const own = steps.map(({ part }) => privateBytes(part, device));
     const ownBytes = own.reduce((sum, bytes) => sum + bytes, 0);
     this.keepsSessions = ownBytes <= sublayerBytes;
     // A streamed session needs room next to those that are kept.
-    const streamed = this.keepsSessions ? 0 : Math.max(...own);
+    const streamed = this.keepsSessions
+      ? 0
+      : Math.max(...steps.map((step) => streamedBytes(step, device)));
     const where = { ...sessions, device };
     const stay =
       keepsOutputs(device) && model.emitter !== undefined && model.prologue.joinsExamples;
@@ -143,7 +183,7 @@ export class LayeredExecutor {
   public async run(
     index: number,
     states: readonly HiddenState[],
-    afterRun?: () => Promise<void>,
+    afterRun?: AfterRun,
     without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
     const results = await this.take(this.model.sublayer(index), states, { afterRun, without });
@@ -158,7 +198,7 @@ export class LayeredExecutor {
   public async through(
     step: Step & { readonly part: GraphPart },
     states: readonly HiddenState[],
-    afterRun?: () => Promise<void>,
+    afterRun?: AfterRun,
     experts: readonly number[] = [],
   ): Promise<HiddenState[]> {
     const without = states.map(() => experts);
@@ -175,9 +215,24 @@ export class LayeredExecutor {
     step: TappedStep,
     states: readonly HiddenState[],
     observe: TapObserver,
-    afterRun?: () => Promise<void>,
+    afterRun?: AfterRun,
   ): Promise<HiddenState[]> {
     const results = await this.take(step, states, { afterRun, once: true, observe });
+    this.evaluationCount += states.length;
+    return results;
+  }
+
+  /**
+   * Takes several examples through an MoE layer, expert by expert: only experts that tokens are sent to are read, once for
+   * all examples that fit into memory.
+   */
+  public async routed(
+    steps: RoutedSteps,
+    states: readonly HiddenState[],
+    observeExpert: ExpertObserver,
+    afterRun?: AfterRun,
+  ): Promise<HiddenState[]> {
+    const results = await this.takeRouted(steps, states, { afterRun, observeExpert });
     this.evaluationCount += states.length;
     return results;
   }
@@ -186,7 +241,7 @@ export class LayeredExecutor {
   public async skip(
     index: number,
     states: readonly HiddenState[],
-    afterRun?: () => Promise<void>,
+    afterRun?: AfterRun,
   ): Promise<HiddenState[]> {
     return this.take(this.model.sublayer(index).skipped, states, { afterRun });
   }
@@ -196,7 +251,7 @@ export class LayeredExecutor {
     index: number,
     states: readonly HiddenState[],
     removed: ReadonlySet<number>,
-    afterRun?: () => Promise<void>,
+    afterRun?: AfterRun,
   ): Promise<HiddenState[]> {
     if (removed.has(index)) {
       return this.skip(index, states, afterRun);
@@ -311,9 +366,13 @@ export class LayeredExecutor {
   private async take(
     step: Step | TappedStep,
     states: readonly HiddenState[],
-    { afterRun, without = [], once = false, observe }: StepOptions,
+    options: StepOptions,
   ): Promise<HiddenState[]> {
-    const { part } = step;
+    const { afterRun, without = [], once = false, observe } = options;
+    const { part, routed } = step;
+    if (routed !== undefined && !this.keepsSessions && states.length > 0) {
+      return this.takeRouted(routed, states, options);
+    }
     const { joinsExamples } = this.model.prologue;
     if (part === undefined || states.length === 0) {
       return states.map((state) => this.states.hold(follow(step, state)));
@@ -344,41 +403,129 @@ export class LayeredExecutor {
     }
   }
 
+  /** Takes states through an MoE layer, expert by expert. */
+  private async takeRouted(
+    { route, experts, join }: RoutedSteps,
+    states: readonly HiddenState[],
+    { afterRun, without = [], observe, observeExpert }: StepOptions,
+  ): Promise<HiddenState[]> {
+    const { joinsExamples } = this.model.prologue;
+    const results: HiddenState[] = [];
+    try {
+      for (const group of this.routedGroups(states)) {
+        const batches = splitIntoBatches(group, this.device, this.shares, joinsExamples);
+        const rows = new RoutedRows();
+        let seen = results.length;
+        await this.pool.once(route.part, async (session) => {
+          for (const batch of batches) {
+            const left = batch.map((_, i) => without[seen + i] ?? []);
+            seen += batch.length;
+            const held: Tensor[] = [];
+            try {
+              const outputs = await this.runBatch(session, route, batch, { without: left, held });
+              rows.addRun(collectTensors(outputs, route.part.outputs));
+            } finally {
+              this.states.letGo(...held);
+            }
+            await afterRun?.(0);
+          }
+        });
+        const reached = rows.experts;
+        for (const [i, expert] of reached.entries()) {
+          const { part, taps } = experts[expert] ?? missing(`expert ${expert}`);
+          await this.pool.once(part, async (session) =>
+            rows.runExpert(expert, async (feeds) => {
+              const given = await session.run(feeds);
+              await showTaps(given, taps, observe);
+              const output = outputTensor(given, routedNames.output);
+              observeExpert?.(expert, output);
+              return output;
+            }),
+          );
+          await afterRun?.(
+            (results.length + (group.length * (i + 1)) / reached.length) / states.length,
+          );
+        }
+        const { sums } = rows;
+        const recipe = { ...join.part, stays: this.states.stay && observe === undefined };
+        await this.pool.once(recipe, async (session) => {
+          for (const [i, batch] of batches.entries()) {
+            const sum = { [routedNames.sum]: sums[i] ?? missing(routedNames.sum) };
+            results.push(...(await this.takeBatch(session, join, batch, [], observe, sum)));
+            await afterRun?.(results.length / states.length);
+          }
+          await this.states.settle(results);
+        });
+      }
+      return results;
+    } catch (error) {
+      this.states.release(...results);
+      throw error;
+    }
+  }
+
+  /** States whose rows and sums of experts fit into memory together. */
+  private *routedGroups(states: readonly HiddenState[]): Generator<HiddenState[]> {
+    const room = this.shares.stateBytes * routedShare;
+    let group: HiddenState[] = [];
+    let bytes = 0;
+    for (const state of states) {
+      // The rows that experts read, and their sums.
+      const more = 2 * stateBytes(state);
+      if (group.length > 0 && bytes + more > room) {
+        yield group;
+        [group, bytes] = [[], 0];
+      }
+      group.push(state);
+      bytes += more;
+    }
+    yield group;
+  }
+
   /** Takes states through a part in one run. Nothing of the session's is held behind it, whether it fails or not. */
   private async takeBatch(
     session: InferenceSession,
-    step: (Step | TappedStep) & { readonly part: GraphPart },
+    step: Step & RoutedPart,
     batch: readonly HiddenState[],
     without: readonly (readonly number[])[],
     observe?: TapObserver,
+    further: Tensors = {},
   ): Promise<HiddenState[]> {
-    const { part, mask, next } = step;
-    const [first] = batch;
-    const side = first === undefined ? {} : await this.states.sideValues(first);
-    const feeds = mask === undefined ? {} : maskFeed(mask, without);
+    const { part, next, taps } = step;
     const held: Tensor[] = [];
     try {
-      for (const name of part.inputs.filter((input) => input !== mask?.input)) {
-        if (first?.values[name] === undefined) {
-          feeds[name] = side[name] ?? missing(name);
-        } else {
-          feeds[name] = await this.states.join(batch, name);
-          held.push(feeds[name]);
-        }
-      }
-      const given = this.states.adopt(await this.started(session, feeds));
+      const given = this.states.adopt(
+        await this.runBatch(session, step, batch, { without, held, further }),
+      );
       held.push(...Object.values(collectTensors(given, part.outputs)));
-      if (observe !== undefined && 'taps' in step) {
-        await observe(
-          new Map([...step.taps].map(([id, name]) => [id, outputTensor(given, name)] as const)),
-        );
-      }
+      await showTaps(given, taps, observe);
       const taken = new Set(Object.values(next));
       const wanted = part.outputs.filter((name) => taken.has(name));
       return await this.states.behind(step, collectTensors(given, wanted), batch);
     } finally {
       this.states.letGo(...held);
     }
+  }
+
+  /** Outputs of a part for states that are joined. */
+  private async runBatch(
+    session: InferenceSession,
+    { part, mask }: Pick<Step, 'mask'> & { readonly part: GraphPart },
+    batch: readonly HiddenState[],
+    { without, held, further = {} }: BatchOptions,
+  ): Promise<InferenceSession.OnnxValueMapType> {
+    const [first] = batch;
+    const side = first === undefined ? {} : await this.states.sideValues(first);
+    const feeds = { ...further, ...(mask === undefined ? {} : maskFeed(mask, without)) };
+    for (const name of part.inputs.filter((input) => feeds[input] === undefined)) {
+      if (first?.values[name] === undefined) {
+        feeds[name] = side[name] ?? missing(name);
+      } else {
+        feeds[name] = await this.states.join(batch, name);
+        held.push(feeds[name]);
+      }
+    }
+    return this.started(session, feeds);
   }
 
   /** @throws UserError when a graph of someone else's cannot be computed on these inputs. */

@@ -1,4 +1,4 @@
-import type { GraphPart, LayeredModel } from '../models/layered-model';
+import type { GraphPart, LayeredModel, RunnableSublayer } from '../models/layered-model';
 import { streamWidth } from '../models/model-emitter';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
@@ -77,6 +77,18 @@ export function privateBytes(
   return device === 'cpu' ? bytes - mappedBytes : bytes;
 }
 
+/** Private bytes of a sublayer whose sessions are made for each pass: those of an MoE layer, expert by expert. */
+export function streamedBytes(
+  { part, routed }: Pick<RunnableSublayer, 'part' | 'routed'>,
+  device: DeviceName,
+): number {
+  const parts =
+    routed === undefined
+      ? [part]
+      : [routed.route.part, ...routed.experts.map((expert) => expert.part), routed.join.part];
+  return Math.max(...parts.map((one) => privateBytes(one, device)));
+}
+
 /**
  * Divides a memory setting. Even less than {@link leastMemory} is divided.
  * @param hasEnds whether embedding and head are in it; another executor may run them
@@ -145,7 +157,9 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)}MiB`;
 
 function leastShares(model: LayeredModel, device: DeviceName): MemoryShares {
-  const largest = sublayerParts(model).map((part) => privateBytes(part, device));
+  const largest = model.summary.sublayers.map((_, index) =>
+    streamedBytes(model.sublayer(index), device),
+  );
   const width = model.emitter?.vocabularySize ?? 0;
   return {
     sublayerBytes: 2 * Math.max(0, ...largest),

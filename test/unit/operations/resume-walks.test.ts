@@ -15,6 +15,7 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const models = new ModelCache({ capacity: 2 });
 const tap = vi.spyOn(LayeredExecutor.prototype, 'tap');
+const routed = vi.spyOn(LayeredExecutor.prototype, 'routed');
 const random = { calibration: 'random', sequences: 3, length: 8, device: 'cpu' } as const;
 
 beforeAll(() => {
@@ -23,13 +24,22 @@ beforeAll(() => {
 afterAll(() => {
   vi.unstubAllEnvs();
   tap.mockRestore();
+  routed.mockRestore();
 });
 
-/** @param stopAt the step in which it is stopped */
+/** Bytes of the sublayers before one, as progress counts them. */
+async function bytesBefore(path: string, sublayer: number): Promise<number> {
+  const { sublayers } = (await models.open(path)).summary;
+  const bytes = sublayers.slice(0, sublayer).reduce((sum, one) => sum + one.bytes, 0);
+  return Number.isFinite(sublayer) ? bytes : sublayer;
+}
+
+/** @param stopAt bytes that are done when it is stopped */
 function contextOf(stopAt: number): { context: OperationContext; told: string[] } {
   const cancellation = { isCancellationRequested: false };
   const told: string[] = [];
   tap.mockClear();
+  routed.mockClear();
   return {
     told,
     context: {
@@ -54,9 +64,9 @@ const leftBy = (files: string | readonly string[] | undefined): boolean[] =>
 
 it('an importance matrix goes on behind the sublayer where it was stopped, to the same bytes', async () => {
   const write = async (name: string, stopAt = Number.POSITIVE_INFINITY) => {
-    const { context, told } = contextOf(stopAt);
     const out = join(folder, name);
     const model = fixture('llama-gqa-untied');
+    const { context, told } = contextOf(await bytesBefore(model, stopAt));
     const request = buildRequest(imatrix, { model, out, ...random });
     const error: unknown = await imatrix.run(request, context).then(
       () => undefined,
@@ -84,20 +94,22 @@ it('an importance matrix goes on behind the sublayer where it was stopped, to th
 
 it('scores of experts go on, and begin anew on another text', async () => {
   const score = async (seed: number, stopAt = Number.POSITIVE_INFINITY) => {
-    const { context, told } = contextOf(stopAt);
-    const request = buildRequest(scoreExperts, { model: fixture('mixtral'), seed, ...random });
+    const model = fixture('mixtral');
+    const { context, told } = contextOf(await bytesBefore(model, stopAt));
+    const request = buildRequest(scoreExperts, { model, seed, ...random });
     const result: unknown = await scoreExperts
       .run(request, context)
       .catch((failure: unknown) => failure);
     const left = leftBy(scoreExperts.resume?.(request));
-    return { result, told, left, taps: tap.mock.calls.length };
+    return { result, told, left, taps: routed.mock.calls.length };
   };
   const whole = await score(1);
   expect(whole).toMatchObject({ told: [], left: [false, false], result: { remove: [] } });
 
-  const stopped = await score(1, 2);
+  // In the second MoE layer.
+  const stopped = await score(1, 3);
   expect(stopped.result).toBeInstanceOf(CancelledError);
-  expect(stopped).toMatchObject({ left: [true, true], taps: 1 });
+  expect(stopped).toMatchObject({ left: [true, true], taps: 2 });
   const again = await score(1);
   expect(again).toMatchObject({ left: [false, false], taps: whole.taps - 1 });
   expect(again.told).toHaveLength(1);

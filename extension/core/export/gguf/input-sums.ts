@@ -3,6 +3,7 @@ import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
+import type { AfterRun } from '../../runtime/layered-executor';
 import type { DeviceName } from '../../runtime/device';
 import { savedWalk, walk } from '../../runtime/states/walk';
 import type { WalkedStep } from '../../runtime/states/walk';
@@ -95,7 +96,7 @@ async function sumStep(
   placesOf: ReturnType<typeof ggufPlacesOf>,
   index: number,
   states: readonly HiddenState[],
-  afterRun: () => Promise<void>,
+  afterRun: AfterRun,
 ): Promise<WalkedStep<[string, Stored][]>> {
   const { model } = executor;
   const sums = new Map<string, Sums>();

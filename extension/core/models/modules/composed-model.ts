@@ -11,6 +11,7 @@ import type {
   ModelKind,
   ModelOutput,
   Prologue,
+  RoutedSteps,
   Step,
   TappedStep,
 } from '../layered-model';
@@ -22,7 +23,7 @@ import type { Width } from '../width-pruning/width';
 import { endLinears, endSides } from '../parts/block-end';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { ExpertTensors } from '../transformer/part-tensors';
-import type { RoutedRows, SublayerModule } from './sublayer';
+import type { SublayerModule } from './sublayer';
 import { outputName } from '../transformer/carried-streams';
 import { describeEmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
@@ -30,6 +31,7 @@ import { requireRunnableTensors } from '../transformer/runnable';
 import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { runningCosts } from './costs';
+import { maskInput, routedSteps } from './routed-steps';
 
 /** Output of a sublayer: an input and an output of a graph cannot share a name. */
 const nextStream = 'next';
@@ -42,6 +44,14 @@ interface ComposedLayout {
   readonly patchModules?: Readonly<Partial<Record<string, string>>>;
 }
 
+/** Names of a part's inputs. */
+interface PartInputs {
+  readonly stateNames: readonly string[];
+  readonly sides: readonly string[];
+  /** Inputs that are neither state nor side values. */
+  readonly further: readonly string[];
+}
+
 /** A module as one sublayer of a composed model. */
 export interface ComposedModule extends Pick<
   SublayerModule,
@@ -52,7 +62,7 @@ export interface ComposedModule extends Pick<
   | 'outputTensors'
   | 'floatTensors'
   | 'expertTensors'
-  | 'routedRows'
+  | 'singleExperts'
   | 'cachedNumbers'
   | 'runningCosts'
   | 'width'
@@ -303,12 +313,31 @@ export abstract class ComposedModel<
     index: number,
     emit: (graph: GraphBuilder, state: Values, side: Values) => Values,
   ): BuilderPart {
-    const inputs = [...stateNames, ...sides, ...(mask === undefined ? [] : [mask.input])];
     const outputs = [nextStream, ...this.givenAt(index + 1).map(outputName)];
+    const further = mask === undefined ? [] : [mask.input];
+    return this.partFrom(
+      key,
+      costs,
+      { stateNames, sides, further },
+      outputs,
+      (graph, state, side) => {
+        const next = emit(graph, state, side);
+        this.outputState(graph, nextStream, next[this.streamNames(index).after], next, index + 1);
+      },
+    );
+  }
+
+  /** Part that computes `outputs`, which `emit` declares, from values of the state, side values and inputs that it declares. */
+  public partFrom(
+    key: string,
+    costs: RunningCosts,
+    { stateNames, sides, further }: PartInputs,
+    outputs: readonly string[],
+    emit: (graph: GraphBuilder, state: Values, side: Values) => void,
+  ): BuilderPart {
+    const inputs = [...stateNames, ...sides, ...further];
     return emittedPart({ key, ...costs, inputs, outputs }, (graph) => {
-      const state = this.stateInputs(graph, stateNames);
-      const next = emit(graph, state, this.sideInputs(graph, sides));
-      this.outputState(graph, nextStream, next[this.streamNames(index).after], next, index + 1);
+      emit(graph, this.stateInputs(graph, stateNames), this.sideInputs(graph, sides));
     });
   }
 
@@ -341,7 +370,7 @@ export abstract class ComposedModel<
   }
 }
 
-type AnyComposedModel = ComposedModel<ComposedLayout, ComposedModule, AnyComposedModel>;
+export type AnyComposedModel = ComposedModel<ComposedLayout, ComposedModule, AnyComposedModel>;
 
 /** A sublayer of a composed model: the step of its module between two boundaries. */
 export class ComposedSublayer implements LayeredSublayer {
@@ -361,13 +390,7 @@ export class ComposedSublayer implements LayeredSublayer {
       model.sidesOf(index),
       mask,
       index,
-      (graph, state, side) => {
-        const masked =
-          mask === undefined
-            ? {}
-            : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
-        return model.emitSublayer(graph, index, state, side, masked);
-      },
+      (graph, state, side) => model.emitSublayer(graph, index, state, side, maskInput(graph, mask)),
     );
     this.next = model.nextState(index + 1, nextStream);
     if (mask !== undefined) {
@@ -413,12 +436,18 @@ export class ComposedSublayer implements LayeredSublayer {
   }
 
   public get tapped(): TappedStep {
-    return this.tappedAt(this.linearLayers);
+    const { part, next, mask, linearLayers } = this;
+    const routed = routedSteps(this.model, this.index, linearLayers);
+    return {
+      next,
+      ...(mask === undefined ? {} : { mask }),
+      ...(routed === undefined ? {} : { routed }),
+      ...tappedPart(part, linearLayers),
+    };
   }
 
-  public get routed(): TappedStep | undefined {
-    const { routedRows } = this.module;
-    return routedRows && this.tappedAt(routedRows);
+  public get routed(): RoutedSteps | undefined {
+    return routedSteps(this.model, this.index, []);
   }
 
   public get streamNames(): { readonly before: string; readonly after: string } {
@@ -463,11 +492,6 @@ export class ComposedSublayer implements LayeredSublayer {
 
   public get patchModule(): string | undefined {
     return this.model.layout.patchModules?.[this.module.place];
-  }
-
-  private tappedAt(rows: readonly RoutedRows[]): TappedStep {
-    const { part, next, mask } = this;
-    return { next, ...(mask === undefined ? {} : { mask }), ...tappedPart(part, rows) };
   }
 }
 

@@ -10,13 +10,15 @@ import type { Norm, NormStyle } from '../parts/norm';
 import { emitRouting } from '../parts/routing';
 import type { Routing } from '../parts/routing';
 import { emitStored, emitWeight } from '../parts/weight';
-import { partTensors } from '../transformer/part-tensors';
+import { routedNames } from '../model-emitter';
+import type { EmitOptions } from '../model-emitter';
+import { partTensors, storedTensors } from '../transformer/part-tensors';
 import type { ExpertTensors } from '../transformer/part-tensors';
-import { linearFlops, weightCounter } from './costs';
+import { runningCosts, linearFlops, weightCounter } from './costs';
 import { emitDown, mapMlp, mlpRoles } from './mlp';
 import type { FeedforwardShape, FeedforwardWeights } from './mlp';
 import { linearIfAny, SublayerModule } from './sublayer';
-import type { BranchInput, RoledLinear, RoutedRows, SpecialSide } from './sublayer';
+import type { BranchInput, RoledLinear, SingleExperts, SpecialSide } from './sublayer';
 import type { Wiring } from './wiring';
 
 /** Sizes shared by all MoE layers of a model. */
@@ -177,11 +179,24 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     };
   }
 
-  public override get routedRows(): readonly RoutedRows[] | undefined {
-    const { byToken, experts } = this.weights;
-    return byToken === undefined
-      ? experts.map((expert) => ({ id: routedName(expert), in: this.shape.hiddenSize }))
-      : undefined;
+  public override get singleExperts(): SingleExperts | undefined {
+    const { shape, weights } = this;
+    if (weights.byToken !== undefined) {
+      return undefined;
+    }
+    const own = new Set(weights.experts.flatMap(expertLinears).flatMap(storedTensors));
+    const others = this.tensors(storedTensors).filter((tensor) => !own.has(tensor));
+    return {
+      otherCosts: runningCosts(others, this.commonLinears),
+      experts: weights.experts.map((expert) => {
+        const linears = expertLinears(expert);
+        return {
+          costs: runningCosts(linears.flatMap(storedTensors), linears),
+          layers: linears.map(({ weight }) => weight.name),
+          emit: (graph, rows, shares) => emitExpert(graph, shape, expert, rows, shares),
+        };
+      }),
+    };
   }
 
   public override get flopsPerToken(): number {
@@ -195,7 +210,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     normed: Value,
     { x, side, options }: BranchInput,
   ): Value {
-    const { expertMask, remainingExperts } = options;
+    const { expertMask, remainingExperts, apart } = options;
     const { shape, weights } =
       remainingExperts === undefined
         ? this
@@ -208,6 +223,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
       {
         ...(expertMask === undefined ? {} : { mask: expertMask }),
         ...(side.ids === undefined ? {} : { tokens: side.ids }),
+        ...(apart === undefined ? {} : { apart }),
       },
     );
   }
@@ -221,6 +237,17 @@ const leastInGroup = (
 
 const expertLinears = ({ gateUp, down }: Expert): readonly Linear[] => [...gateUp, down];
 
+/** Experts and weights of each row: int64 and float32 [rows, perToken]. */
+interface Routed {
+  readonly chosen: Value;
+  readonly shares: Value;
+}
+
+interface MoeOptions extends Pick<EmitOptions, 'apart'> {
+  readonly mask?: Value;
+  readonly tokens?: Value;
+}
+
 /**
  * Emits the output of a MoE layer for `input` [batch, sequence, hiddenSize]. Each expert runs only on its rows.
  * `mask` [batch, count] is added to the scores: −∞ for excluded experts, else 0.
@@ -230,53 +257,55 @@ function emitMoe(
   shape: ExpertShape,
   weights: ExpertWeights,
   { input, normed }: { readonly input: Value; readonly normed: Value },
-  { mask, tokens }: { readonly mask?: Value; readonly tokens?: Value } = {},
+  { mask, tokens, apart: only }: MoeOptions,
 ): Value {
   const { norm, hiddenSize } = shape;
   const { apart, shared } = weights;
   const toRows = (x: Value): Value => graph.op('Reshape', [x, graph.ints([-1, hiddenSize])]);
   const rows = toRows(normed);
   const read = apart === undefined ? rows : toRows(emitNorm(graph, norm, input, apart.norm));
-  const judged =
-    apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
-  const scores = graph.step('router', () => emitScores(graph, weights, judged));
-  const { chosen, shares } = graph.step('choose', () => {
-    const routed = emitRouting(graph, shape, {
-      scores,
-      bias: emitPieces(graph, weights.choiceBias),
-      ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, input, mask) }),
-      ...emitChosen(graph, weights, input, tokens),
+  const route = (): Routed => {
+    const judged =
+      apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
+    const scores = graph.step('router', () => emitScores(graph, weights, judged));
+    return graph.step('choose', () => {
+      const routed = emitRouting(graph, shape, {
+        scores,
+        bias: emitPieces(graph, weights.choiceBias),
+        ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, input, mask) }),
+        ...emitChosen(graph, weights, input, tokens),
+      });
+      const factors = emitPieces(graph, weights.shareFactors);
+      return factors === undefined
+        ? routed
+        : {
+            chosen: routed.chosen,
+            shares: graph.op('Mul', [routed.shares, graph.op('Gather', [factors, routed.chosen])]),
+          };
     });
-    const factors = emitPieces(graph, weights.shareFactors);
-    return factors === undefined
-      ? routed
-      : {
-          chosen: routed.chosen,
-          shares: graph.op('Mul', [routed.shares, graph.op('Gather', [factors, routed.chosen])]),
-        };
-  });
+  };
+  if (only?.part === 'route') {
+    const { chosen, shares } = route();
+    graph.mark(routedNames.rows, read);
+    graph.mark(routedNames.chosen, chosen);
+    graph.mark(routedNames.shares, shares);
+    return input;
+  }
+  const routed = only === undefined ? route() : { sum: only.sum };
   const beside =
     shared === undefined
       ? undefined
       : graph.part('shared', () => emitShared(graph, shape, shared, rows));
   const nothing = (): Value =>
     graph.step('weighted-sum', () => graph.op('Mul', [read, graph.scalar(0)]));
-  let sum = apart === undefined ? (beside ?? nothing()) : nothing();
-  for (const [j, expert] of weights.experts.entries()) {
-    const { own, numbers } = graph.step('choose', () => emitOwnRows(graph, chosen, shares, j));
-    const output = graph.part(`expert.${j}`, () => {
-      const sent = graph.op('Gather', [read, numbers]);
-      return shape.scalesInput
-        ? emitDown(graph, shape, expert, graph.op('Mul', [sent, own]))
-        : graph.op('Mul', [emitDown(graph, shape, expert, sent), own]);
-    });
-    graph.mark(routedName(expert), output);
-    const before = sum;
-    sum = graph.step('weighted-sum', () => {
-      const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
-      return graph.op('ScatterND', [before, indices, output], { reduction: 'add' });
-    });
-  }
+  const start = apart === undefined ? (beside ?? nothing()) : nothing();
+  const sum =
+    'sum' in routed
+      ? graph.op('Add', [start, routed.sum])
+      : weights.experts.reduce(
+          (before, expert, j) => emitAdded(graph, shape, expert, { read, before, routed, j }),
+          start,
+        );
   const all =
     apart === undefined || beside === undefined
       ? sum
@@ -290,11 +319,45 @@ function emitMoe(
   return graph.op('Reshape', [whole, graph.op('Shape', [input])]);
 }
 
+/** Emits the sum with the output of expert `j` for its rows of `read`. */
+function emitAdded(
+  graph: GraphBuilder,
+  shape: ExpertShape,
+  expert: Expert,
+  {
+    read,
+    before,
+    routed,
+    j,
+  }: { readonly read: Value; readonly before: Value; readonly routed: Routed; readonly j: number },
+): Value {
+  const { own, numbers } = graph.step('choose', () => emitOwnRows(graph, routed, j));
+  const output = graph.part(`expert.${j}`, () =>
+    emitExpert(graph, shape, expert, graph.op('Gather', [read, numbers]), own),
+  );
+  return graph.step('weighted-sum', () => {
+    const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
+    return graph.op('ScatterND', [before, indices, output], { reduction: 'add' });
+  });
+}
+
+/** Emits the weighted output of an expert for rows [rows, hiddenSize] and their weights [rows, 1]. */
+function emitExpert(
+  graph: GraphBuilder,
+  shape: ExpertShape,
+  expert: Expert,
+  rows: Value,
+  shares: Value,
+): Value {
+  return shape.scalesInput
+    ? emitDown(graph, shape, expert, graph.op('Mul', [rows, shares]))
+    : graph.op('Mul', [emitDown(graph, shape, expert, rows), shares]);
+}
+
 /** Emits the numbers of the rows that expert `j` gets, and its share of each. */
 function emitOwnRows(
   graph: GraphBuilder,
-  chosen: Value,
-  shares: Value,
+  { chosen, shares }: Routed,
   j: number,
 ): { readonly own: Value; readonly numbers: Value } {
   const isChosen = graph.op('Equal', [chosen, graph.ints([j], [])]);
@@ -325,9 +388,6 @@ function emitChosen(
   const chosen = graph.op('Gather', [emitStored(graph, byToken), ids]);
   return { chosen: graph.op('Cast', [chosen], { to: DataType.INT64 }) };
 }
-
-/** Name of the gated output of an expert for its rows [rows, hiddenSize]. */
-const routedName = ({ down }: Expert): string => `${down.weight.name}.routed`;
 
 /** Returns shape and weights of a MoE layer with only the experts `kept`, in ascending order. */
 function keepExperts(

@@ -70,8 +70,20 @@ export type RoledLinear = readonly [
   expert?: LinearLayer['expert'],
 ];
 
-/** Marked rows [rows, in] with the output of an expert. */
-export type RoutedRows = Pick<LinearLayer, 'id' | 'in'>;
+/** An expert of an MoE layer that can run by itself. */
+export interface SingleExpert {
+  readonly costs: RunningCosts;
+  /** Ids of its linear layers. */
+  readonly layers: readonly string[];
+  /** Emits its weighted output for `rows` [rows, hiddenSize] and their weights `shares` [rows, 1]. */
+  readonly emit: (graph: GraphBuilder, rows: Value, shares: Value) => Value;
+}
+
+/** The experts of an MoE layer, and the costs of everything else in it. */
+export interface SingleExperts {
+  readonly experts: readonly SingleExpert[];
+  readonly otherCosts: RunningCosts;
+}
 
 /** A residual sublayer hᵢ₊₁ = hᵢ + f(hᵢ) with its weights found and checked. */
 export abstract class SublayerModule<
@@ -185,8 +197,8 @@ export abstract class SublayerModule<
     return undefined;
   }
 
-  /** Outputs of the single experts; undefined if a table chooses them. */
-  public get routedRows(): readonly RoutedRows[] | undefined {
+  /** The experts of an MoE layer; undefined if a table chooses them. */
+  public get singleExperts(): SingleExperts | undefined {
     return undefined;
   }
 

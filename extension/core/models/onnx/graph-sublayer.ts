@@ -30,7 +30,6 @@ export class GraphSublayer implements LayeredSublayer {
   public readonly next: Step['next'];
   public readonly mask?: ExpertMask;
   public readonly skipped: Step;
-  public readonly routed = undefined;
   public readonly stayingTensors = [];
   public readonly outputTensors = [];
   public readonly expertTensors = undefined;

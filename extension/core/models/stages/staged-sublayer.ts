@@ -14,7 +14,7 @@ export class StagedSublayer implements ComposedModule {
   public readonly ends = [];
   public readonly stayingTensors = [];
   public readonly expertTensors = undefined;
-  public readonly routedRows = undefined;
+  public readonly singleExperts = undefined;
   public readonly cachedNumbers = undefined;
   public readonly width = undefined;
 

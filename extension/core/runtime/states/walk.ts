@@ -8,7 +8,7 @@ import type { SavedPart, SavedParts } from '../../jobs/saved-parts';
 import { storeTensors } from '../../models/encodings/store-encodings';
 import type { ModelInput } from '../../models/model-input';
 import type { Message } from '../../message';
-import type { LayeredExecutor } from '../layered-executor';
+import type { AfterRun, LayeredExecutor } from '../layered-executor';
 import { floatsIn, floatTensor } from '../tensors';
 import type { HiddenState, Tensor } from '../tensors';
 
@@ -42,12 +42,12 @@ export interface Walk<Found> {
   readonly stage: Message;
   /**
    * Takes states through sublayer `index`, and tells what is found there.
-   * @param afterRun to be awaited after each run of ONNX Runtime
+   * @param afterRun to be awaited after each run of ONNX Runtime, which also reports progress
    */
   readonly step: (
     index: number,
     states: readonly HiddenState[],
-    afterRun: () => Promise<void>,
+    afterRun: AfterRun,
   ) => Promise<WalkedStep<Found>>;
   readonly saved: SavedWalk<Found>;
 }
@@ -62,12 +62,17 @@ export async function walk<Found>(
   { stage, step, saved }: Walk<Found>,
   { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<Found[]> {
-  const { length: total } = executor.model.summary.sublayers;
-  const afterRun = async (): Promise<void> => checkpoint(cancellation);
+  const { sublayers } = executor.model.summary;
+  const ends = sublayers.reduce((sums, { bytes }) => [...sums, (sums.at(-1) ?? 0) + bytes], [0]);
+  const total = ends.at(-1) ?? 0;
+  const report = (done: number): void => {
+    progress({ stage, done, total, unit: 'bytes' });
+  };
+  const pause = async (): Promise<void> => checkpoint(cancellation);
   const first: HiddenState[] = [];
   for (const input of inputs) {
     first.push(await executor.embed(input));
-    await afterRun();
+    await pause();
   }
   const reached = await readStates(saved, first);
   let { states } = reached;
@@ -85,8 +90,16 @@ export async function walk<Found>(
     }
     savedAt = performance.now();
   };
-  for (let index = reached.index; index < total; index++) {
-    progress({ stage, done: index, total, unit: 'steps' });
+  for (const [index, { bytes }] of sublayers.entries()) {
+    if (index < reached.index) {
+      continue;
+    }
+    const before = ends[index] ?? 0;
+    report(before);
+    const afterRun: AfterRun = async (share = 0) => {
+      report(Math.round(before + share * bytes));
+      await pause();
+    };
     try {
       const one = await step(index, states, afterRun);
       ({ states } = one);

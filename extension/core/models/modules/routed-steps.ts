@@ -1,0 +1,102 @@
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder } from '../../onnx/graph-builder';
+import type { ExpertMask, RoutedPart, RoutedSteps } from '../layered-model';
+import type { LinearLayer } from '../matrix-encoding';
+import { routedNames } from '../model-emitter';
+import type { EmitOptions } from '../model-emitter';
+import { emittedPart, tappedPart } from '../transformer/tapped-part';
+import type { BuilderPart } from '../transformer/tapped-part';
+import type { AnyComposedModel } from './composed-model';
+import type { SingleExpert } from './sublayer';
+
+/** Declares the input of a mask, if there is one. */
+export const maskInput = (
+  graph: GraphBuilder,
+  mask: ExpertMask | undefined,
+): Pick<EmitOptions, 'expertMask'> =>
+  mask === undefined
+    ? {}
+    : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
+
+/**
+ * Sublayer `index` in parts, if it is an MoE layer whose experts can run by themselves. Parts give what goes into the linear
+ * layers `tapped` as well.
+ */
+export function routedSteps(
+  model: AnyComposedModel,
+  index: number,
+  tapped: readonly LinearLayer[],
+): RoutedSteps | undefined {
+  const { singleExperts } = model.at(index);
+  if (singleExperts === undefined) {
+    return undefined;
+  }
+  const { experts, otherCosts } = singleExperts;
+  const id = model.idAt(index);
+  const mask = model.expertMask(index);
+  const [stateNames, sides] = [model.stateNames(index), model.sidesOf(index)];
+  const { rows, chosen, shares, sum } = routedNames;
+  const outputs = [rows, chosen, shares];
+  const further = mask === undefined ? [] : [mask.input];
+  const route = model.partFrom(
+    `${id}.route`,
+    otherCosts,
+    { stateNames, sides, further },
+    outputs,
+    (graph, state, side) => {
+      const apart = { part: 'route' } as const;
+      model.emitSublayer(graph, index, state, side, { ...maskInput(graph, mask), apart });
+      for (const name of outputs) {
+        const type = name === chosen ? DataType.INT64 : DataType.FLOAT;
+        graph.output(name, graph.marks.get(name) ?? missing(name), type, ['rows', name]);
+      }
+    },
+  );
+  const joined = model.partOver(
+    `${id}.join`,
+    otherCosts,
+    stateNames,
+    sides,
+    undefined,
+    index,
+    (graph, state, side) => {
+      const apart = { part: 'join', sum: graph.input(sum, DataType.FLOAT, ['rows', sum]) } as const;
+      return model.emitSublayer(graph, index, state, side, { apart });
+    },
+  );
+  const join = { ...joined, inputs: [...joined.inputs, sum] };
+  const ofExperts = new Set(experts.flatMap(({ layers }) => layers));
+  return {
+    route: { part: route, ...(mask === undefined ? {} : { mask }) },
+    experts: experts.map((expert, j) => {
+      const own = new Set(expert.layers);
+      return tap(
+        expertPart(`${id}.expert.${j}`, expert),
+        tapped.filter((layer) => own.has(layer.id)),
+      );
+    }),
+    join: {
+      next: model.nextState(index + 1, joined.outputs[0] ?? missing('next')),
+      ...tap(
+        join,
+        tapped.filter((layer) => !ofExperts.has(layer.id)),
+      ),
+    },
+  };
+}
+
+const tap = (part: BuilderPart, layers: readonly LinearLayer[]): RoutedPart =>
+  layers.length === 0 ? { part } : tappedPart(part, layers);
+
+function expertPart(key: string, { costs, emit }: SingleExpert): BuilderPart {
+  const { rows, shares, output } = routedNames;
+  return emittedPart({ key, ...costs, inputs: [rows, shares], outputs: [output] }, (graph) => {
+    const read = graph.input(rows, DataType.FLOAT, ['rows', 'width']);
+    const share = graph.input(shares, DataType.FLOAT, ['rows', 1]);
+    graph.output(output, emit(graph, read, share), DataType.FLOAT, ['rows', 'width']);
+  });
+}
+
+function missing(name: string): never {
+  throw new Error(`the graph has no value named ${name}`);
+}
