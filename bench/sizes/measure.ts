@@ -55,7 +55,7 @@ async function main(): Promise<void> {
       print({ kind: 'progress', stage: inEnglish(progress.stage), left });
     },
     emit: (event) => {
-      observe(event as ProfileEvent);
+      observe(event);
     },
     warn: () => undefined,
     inform: () => undefined,

@@ -245,7 +245,10 @@ const seconds = (time) => (time === undefined ? '' : `${time.toFixed(1)} s`);
 async function measure({ operation, request }, model, program, folder) {
   await mkdir(folder, { recursive: true });
   const requestFile = join(folder, 'request.json');
-  await writeFile(requestFile, JSON.stringify({ model, ...outputOf(operation, folder), ...request }));
+  await writeFile(
+    requestFile,
+    JSON.stringify({ model, ...outputOf(operation, folder), ...request }),
+  );
   const child = spawn(
     process.execPath,
     [program, operation, requestFile, join(root, 'samples'), join(root, 'dist')],
@@ -258,8 +261,7 @@ async function measure({ operation, request }, model, program, folder) {
   const watch = setInterval(async () => {
     peak = Math.max(peak, await privateBytes(child.pid));
   }, 20);
-  const stop =
-    options.stop && setTimeout(() => child.kill('SIGINT'), 1000 * Number(options.stop));
+  const stop = options.stop && setTimeout(() => child.kill('SIGINT'), 1000 * Number(options.stop));
   /** @type {any[]} */
   const lines = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line)));

@@ -139,10 +139,6 @@ export class SearchProgress implements SearchListener {
     this.report(true);
   }
 
-  public onPredicted(round: number, rounds: readonly Round[]): void {
-    this.context.emit({ kind: 'predicted', round, rounds });
-  }
-
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {
     this.context.emit({ kind: 'baseline', name, rounds });
   }
