@@ -133,7 +133,7 @@ const estimated = Object.entries({
   job(name, model, 'evaluate', { wholeText: true }),
   job(name, model, 'score-text', {}),
   job(name, model, 'imatrix', {}),
-  job(name, model, 'evaluate', { tasks: ['arc-easy'] }),
+  job(name, model, 'evaluate', { domains: true }),
 ]);
 
 if (isBuilt()) await main();
@@ -233,7 +233,9 @@ function middle(runs, key) {
 }
 
 /** @param {number | undefined} time */
-const seconds = (time) => (time === undefined ? '' : `${time.toFixed(1)} s`);
+function seconds(time) {
+  return time === undefined ? '' : `${time.toFixed(1)} s`;
+}
 
 /**
  * @param {Row} row
