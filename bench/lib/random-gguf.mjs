@@ -45,11 +45,11 @@ export async function writeRandomGguf(path, shape, tokenizerFile) {
     float32Entry('llama.rope.freq_base', 500_000),
     ...tokenizer,
   ];
-  const tensors = tensorsOf(shape, vocabulary);
+  const tensors = listTensors(shape, vocabulary);
   let end = 0;
   const infos = tensors.map(({ name, shape: sizes, type }) => {
     const offset = end;
-    end += align(bytesOf(sizes, type));
+    end += align(tensorBytes(sizes, type));
     return Buffer.concat([
       ...[text(name), uint32(sizes.length), ...sizes.map(uint64)],
       ...[uint32(ggmlType[type]), uint64(offset)],
@@ -64,7 +64,7 @@ export async function writeRandomGguf(path, shape, tokenizerFile) {
   try {
     await handle.write(padded(header));
     for (const { shape: sizes, type } of tensors) {
-      const bytes = bytesOf(sizes, type);
+      const bytes = tensorBytes(sizes, type);
       for (let done = 0; done < bytes; done += tables[type].length) {
         await handle.write(tables[type], 0, Math.min(tables[type].length, bytes - done));
       }
@@ -82,7 +82,7 @@ export async function writeRandomGguf(path, shape, tokenizerFile) {
  * @param {number} vocabulary
  * @returns {{name: string, shape: number[], type: keyof typeof ggmlType}[]}
  */
-function tensorsOf({ hidden, inner, heads, keyValueHeads, headDim, blocks }, vocabulary) {
+function listTensors({ hidden, inner, heads, keyValueHeads, headDim, blocks }, vocabulary) {
   const [queries, keys] = [heads * headDim, keyValueHeads * headDim];
   return [
     { name: 'token_embd.weight', shape: [hidden, vocabulary], type: 'Q4_K' },
@@ -153,7 +153,7 @@ async function readTokenizer(path) {
 
 /** Super-blocks of Q4_K: scale and minimum (float16), 12 bytes of equal 6-bit scales, 128 of random 4-bit values. */
 const q4kBlocks = (/** @type {number} */ hidden) =>
-  blocksOf(144, (block) => {
+  fillBlocks(144, (block) => {
     // All 6-bit scales are 32, so a weight is 32 · (d · q − dmin), whose mean is 0 for dmin = 7.5 · d.
     const d = standardDeviation(hidden) / (32 * 4.6);
     block.writeUInt16LE(half(d), 0);
@@ -164,7 +164,7 @@ const q4kBlocks = (/** @type {number} */ hidden) =>
 
 /** Super-blocks of Q6_K: 192 bytes of random 6-bit values, 16 equal scales, a scale (float16). */
 const q6kBlocks = (/** @type {number} */ hidden) =>
-  blocksOf(210, (block) => {
+  fillBlocks(210, (block) => {
     block.fill(32, 192, 208);
     block.writeUInt16LE(half(standardDeviation(hidden) / (32 * 18.5)), 208);
   });
@@ -173,7 +173,7 @@ const q6kBlocks = (/** @type {number} */ hidden) =>
  * @param {number} size of a block in bytes
  * @param {(block: Buffer) => void} setScales
  */
-function blocksOf(size, setScales) {
+function fillBlocks(size, setScales) {
   const table = randomFillSync(Buffer.alloc(tableBlocks * size));
   for (let at = 0; at < table.length; at += size) setScales(table.subarray(at, at + size));
   return table;
@@ -188,7 +188,7 @@ const ones = () => Buffer.from(new Float32Array(1 << 12).fill(1).buffer);
  * @param {readonly number[]} sizes
  * @param {keyof typeof ggmlType} type
  */
-function bytesOf(sizes, type) {
+function tensorBytes(sizes, type) {
   const count = sizes.reduce((product, size) => product * size, 1);
   if (type === 'F32') return 4 * count;
   return (count / valuesPerBlock) * (type === 'Q4_K' ? 144 : 210);

@@ -249,7 +249,7 @@ async function measure({ operation, request }, model, program, folder) {
   const requestFile = join(folder, 'request.json');
   await writeFile(
     requestFile,
-    JSON.stringify({ model, ...outputOf(operation, folder), ...request }),
+    JSON.stringify({ model, ...outputFields(operation, folder), ...request }),
   );
   const child = spawn(
     process.execPath,
@@ -340,7 +340,7 @@ function job(name, model, operation, request = {}) {
  * @param {string} operation
  * @param {string} folder
  */
-function outputOf(operation, folder) {
+function outputFields(operation, folder) {
   const names = {
     profile: 'x.layerprofile.json',
     sensitivity: 'x.sensitivity.json',

@@ -58,7 +58,7 @@ describe('an adaptive round', () => {
       [0.005, false],
       [0.05, true],
     ] as const) {
-      // The leader's first sequences are lower, so that the better candidate is behind at first.
+      // The first sequence of a is lower, so a leads at first.
       const table = { a: [0.29, ...all(0.3)], b: [0.3, ...all(0.3 * (1 - share))] };
       const scorer = new TableScorer(table);
       const [result] = await decided([scorer, table]);
