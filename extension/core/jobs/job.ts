@@ -25,6 +25,8 @@ export interface StageProgress {
   readonly secondsLeft?: number | undefined;
   /** True if long stages of unknown duration follow, so that no estimate is shown. */
   readonly moreFollows?: boolean;
+  /** True while steps also open sessions, so that their rate isn't that of later steps. */
+  readonly isWarmingUp?: boolean;
 }
 
 /** Work items that one worker of a job has completed. */

@@ -1,5 +1,6 @@
 import type { StageProgress } from './job';
-import { inEnglish } from '../message';
+import { inEnglish, verbatim } from '../message';
+import type { Message } from '../message';
 
 interface Sample {
   readonly time: number;
@@ -16,7 +17,8 @@ const enoughMilliseconds = 10_000;
 /** Progress reported this soon was replayed from a journal and doesn't count as work. */
 const replayMilliseconds = 1_000;
 
-/** Estimates the time left from recent progress. A new stage, or progress that moves backwards, resets the estimate. */
+/** Estimates the time left from recent progress. A new stage, or progress that moves backwards, resets
+ * the estimate. */
 export class TimeLeft {
   #stage: string | undefined;
   #since = 0;
@@ -30,7 +32,8 @@ export class TimeLeft {
       this.#expectedEnd = time + 1000 * progress.secondsLeft;
       return progress.secondsLeft;
     }
-    const measured = progress.moreFollows === true ? undefined : this.#measure(progress, time);
+    const { moreFollows = false, isWarmingUp = false } = progress;
+    const measured = moreFollows || isWarmingUp ? undefined : this.#measure(progress, time);
     if (measured !== undefined || this.#expectedEnd === undefined) {
       this.#expectedEnd = undefined;
       return measured;
@@ -40,7 +43,7 @@ export class TimeLeft {
 
   #measure({ stage, done, total }: StageProgress, time: number): number | undefined {
     const last = this.#samples.at(-1);
-    const name = inEnglish(stage);
+    const name = stageName(stage);
     if (name !== this.#stage || (last !== undefined && done < last.done)) {
       this.#stage = name;
       this.#since = time;
@@ -67,6 +70,10 @@ export class TimeLeft {
     return perMillisecond > 0 && done < total ? (total - done) / perMillisecond / 1000 : undefined;
   }
 }
+
+/** Name of a stage without its parameters: rounds of a search are one stage. */
+const stageName = (stage: Message): string =>
+  stage.code === verbatim('').code ? inEnglish(stage) : stage.code;
 
 /** Minimum duration of a job, in seconds, for which an estimate is reported. */
 const minSeconds = 20;

@@ -13,8 +13,12 @@ import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import { anyOf, oneOf } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
+import { runsOf } from './work';
 import { say } from '../message';
 import { formatPercent } from '../format';
+
+/** Number of tokens that both models run. */
+const comparedTokens = 512;
 
 export const drift = defineOperation({
   id: 'drift',
@@ -61,6 +65,17 @@ export const drift = defineOperation({
     ),
   }),
   trust: 'run',
+  work: async ({ model, plan, against, examples }, { open }) => {
+    const path = plan === undefined ? against : (await readPlan(plan, model)).model;
+    if (path === undefined || examples !== undefined) {
+      return undefined;
+    }
+    const original = await open(path);
+    const changed = plan === undefined && model !== undefined ? await open(model) : original;
+    const count = original.summary.sublayers.length + changed.summary.sublayers.length;
+    const runs = { sublayerTokens: comparedTokens * count, readoutTokens: 0 };
+    return runsOf(original, runs, plan === undefined);
+  },
   run: async (request, context): Promise<Drift> => {
     const { text, examples } = request;
     return withModels(request, context, async (models) =>

@@ -203,6 +203,4 @@ export type ProfileEvent =
   /** `round` counts from 1. */
   | { readonly kind: 'candidate'; readonly round: number; readonly distance: CandidateDistance }
   | { readonly kind: 'round'; readonly round: number; readonly result: Round }
-  /** Surrogate's prediction of the rounds from `round`. */
-  | { readonly kind: 'predicted'; readonly round: number; readonly rounds: readonly Round[] }
   | { readonly kind: 'baseline'; readonly name: BaselineName; readonly rounds: readonly Round[] };

@@ -7,8 +7,6 @@ export interface SearchListener {
   onCosineLocal(distances: readonly CandidateDistance[]): void;
   onCandidate(round: number, distance: CandidateDistance): void;
   onRound(round: number, result: Round): void;
-  /** Called with the surrogate's predictions of rounds from `round`. */
-  onPredicted(round: number, rounds: readonly Round[]): void;
   /** Called after `measured` of at most `most` sets of a refinement. */
   onRefining(measured: number, most: number): void;
   onBaseline(name: BaselineName, rounds: readonly Round[]): void;

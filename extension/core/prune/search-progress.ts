@@ -35,6 +35,8 @@ const refineShare = 0.25;
 /** Converts events of a search to progress and partial results, with an estimate of the total. */
 export class SearchProgress implements SearchListener {
   private stage = say`Original`;
+  /** True until the original has run: its steps also open sessions, so their rate isn't that of the search. */
+  private isWarmingUp = true;
   private reported = 0;
   private roundStart = 0;
   private total: number;
@@ -93,11 +95,13 @@ export class SearchProgress implements SearchListener {
         done: Math.round(done),
         total: Math.round(done === 0 ? this.total : done / this.share),
         unit: 'steps',
+        isWarmingUp: this.isWarmingUp,
       });
     }
   }
 
   public onStage(stage: Message): void {
+    this.isWarmingUp = stage.code === 'Original';
     this.stage = stage.code.startsWith('Round') ? say`${stage} of ${this.expected.rounds}` : stage;
     this.roundStart = this.work.cost;
     this.report(true);
@@ -137,10 +141,6 @@ export class SearchProgress implements SearchListener {
     }
     this.stage = say`Refining: ${measured} of at most ${most} sets`;
     this.report(true);
-  }
-
-  public onPredicted(round: number, rounds: readonly Round[]): void {
-    this.context.emit({ kind: 'predicted', round, rounds });
   }
 
   public onBaseline(name: BaselineName, rounds: readonly Round[]): void {

@@ -64,7 +64,7 @@ export async function search(
   // If row counts are known, the rough heatmap need not wait for all sequences.
   const isLazy = isAdaptive && plan.hasPrefixes;
   const adaptive = isAdaptive
-    ? new AdaptiveRounds(plan, listener, async () => {
+    ? new AdaptiveRounds(plan, async () => {
         if (isLazy) {
           await startOn(all.slice(plan.texts));
         }

@@ -65,9 +65,6 @@ export function reduceProfile(
         ...profile,
         rounds: withRound(profile.rounds, event.round, shownRound(event.result)),
       };
-    case 'predicted':
-      // Only what was measured is shown.
-      return profile;
     case 'baseline':
       return { ...profile, baselines: { ...profile.baselines, [event.name]: event.rounds } };
   }

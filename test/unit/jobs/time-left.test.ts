@@ -23,6 +23,26 @@ describe('time left', () => {
     expect(timeLeft.update(at(0, 'write'), 9000)).toBeUndefined();
   });
 
+  it('keeps its rate through the rounds of one stage', () => {
+    const timeLeft = new TimeLeft();
+    const round = (number: number, done: number) =>
+      ({ stage: say`Round ${number} of 9`, done, total: 100, unit: 'steps' }) as const;
+    timeLeft.update(round(1, 0), 0);
+    expect(timeLeft.update(round(1, 10), 5000)).toBeCloseTo(45);
+    expect(timeLeft.update(round(2, 12), 6000)).toBeCloseTo(44);
+  });
+
+  it('counts down from the estimate before the start while sessions are opened', () => {
+    const timeLeft = new TimeLeft();
+    timeLeft.update({ ...at(0, 'start'), secondsLeft: 60 }, 0);
+    const opening = (done: number) => ({ ...at(done, 'original'), isWarmingUp: true });
+    timeLeft.update(opening(1), 1000);
+    // At this rate it would take 12 minutes.
+    expect(timeLeft.update(opening(2), 15_000)).toBeCloseTo(45);
+    timeLeft.update(at(2), 16_000);
+    expect(timeLeft.update(at(12), 21_000)).toBeCloseTo(88 / (10 / 5));
+  });
+
   it('takes what a journal replays for no work', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(0), 0);

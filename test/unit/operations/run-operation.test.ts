@@ -10,6 +10,7 @@ import { buildRequest } from '../../../extension/core/operations/build-request';
 import type { AnyOperation, OperationContext } from '../../../extension/core/operations/operation';
 import { evaluate } from '../../../extension/core/operations/evaluate';
 import { compress } from '../../../extension/core/operations/compress';
+import { drift } from '../../../extension/core/operations/drift';
 import { dataDiet } from '../../../extension/core/operations/data-diet';
 import { imatrix } from '../../../extension/core/operations/imatrix';
 import { patch } from '../../../extension/core/operations/patch';
@@ -196,6 +197,7 @@ describe('what a finished run tells of the next', () => {
     ['patch', patch, given('q', { sublayer: 'block.1.feedforward' }), { epochs: 15 }, 0.5],
     ['imatrix', imatrix, given('i.gguf', { sequences: 40 }), { sequences: 20 }, 0.5],
     ['score-experts', scoreExperts, given('e.plan.json', { ratio: 0.5 }), { sequences: 20 }, 2],
+    ['drift', drift, { model: sample, against: sample }, { text: 'another.txt' }, 1],
     ['train', train, data('train', { seeds: 2 }), { seeds: 3 }, 1.5],
     ['score-data', scoreData, data('d.scores.json', { runs: 10 }), { runs: 5 }, 0.5],
     // 10 runs of 3 epochs to score, then 3 seeds of all, of 2 random parts, and of 2 with the

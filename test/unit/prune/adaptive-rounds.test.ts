@@ -3,7 +3,7 @@ import { AdaptiveRounds } from '../../../extension/core/prune/adaptive/adaptive'
 import type { RoundResult } from '../../../extension/core/prune/rounds';
 import { SearchPlan } from '../../../extension/core/prune/search-plan';
 import { fixture } from '../fixtures';
-import { quiet, withSetup } from './run-search';
+import { withSetup } from './run-search';
 import { inputOf, TableScorer } from './table-scorer';
 import type { Table } from './table-scorer';
 
@@ -19,7 +19,7 @@ async function decided(
     const plan = new SearchPlan(settings, setup);
     const inputs = scorers.map(([scorer, table]) => inputOf(scorer, table));
     plan.rows = inputs[0]?.rows ?? [];
-    const rounds = new AdaptiveRounds(plan, quiet, () => Promise.resolve());
+    const rounds = new AdaptiveRounds(plan, () => Promise.resolve());
     await rounds.start(new Map());
     const results: RoundResult[] = [];
     for (const input of inputs) {
@@ -49,6 +49,23 @@ describe('an adaptive round', () => {
     expect(scorer.asked.filter(({ id }) => id === 'c').map(({ sequence }) => sequence)).toEqual([
       0,
     ]);
+  });
+
+  it('stops measuring a candidate that can only be a little better than the leader', async () => {
+    const all = (term: number): number[] => Array.from({ length: 8 }, () => term);
+    // Noise of 10 % per row, the same in both: 0.5 % less is certain, but not worth a measurement; 5 % less is.
+    for (const [share, isMeasured] of [
+      [0.005, false],
+      [0.05, true],
+    ] as const) {
+      // The first sequence of a is lower, so a leads at first.
+      const table = { a: [0.29, ...all(0.3)], b: [0.3, ...all(0.3 * (1 - share))] };
+      const scorer = new TableScorer(table);
+      const [result] = await decided([scorer, table]);
+      const last = scorer.asked.filter(({ id, sequence }) => id === 'b' && sequence === 8);
+      expect(last.length > 0).toBe(isMeasured);
+      expect(result?.winner?.candidate.id).toBe(isMeasured ? 'b' : 'a');
+    }
   });
 
   it('takes the next where the leader overflows over ids that were left out', async () => {

@@ -47,7 +47,6 @@ export const quiet: SearchListener = {
   onRound: () => undefined,
   onBaseline: () => undefined,
   onStage: () => undefined,
-  onPredicted: () => undefined,
   onRefining: () => undefined,
 };
 

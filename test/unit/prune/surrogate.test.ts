@@ -53,17 +53,6 @@ describe('surrogate', () => {
                   const [told = Number.NaN] = await surrogate.distances([candidate]);
                   expect(Math.abs(told - truth)).toBeLessThanOrEqual(2e-3 * truth + 1e-6);
                 }
-                const single = await surrogate.distances(left);
-                const byId = new Map(left.map(({ id }, i) => [id, single[i] ?? Number.NaN]));
-                const order = await surrogate.trajectory(
-                  left,
-                  byId,
-                  (_, rounds) => rounds === 2,
-                  ({ members }, removed) => !members.some((member) => removed.has(member)),
-                );
-                expect(order).toHaveLength(2);
-                expect(order[0]?.distance).toBeCloseTo(Math.min(...single), 6);
-                expect(order[1]?.candidate).not.toBe(order[0]?.candidate);
                 const gone = left[step === 'round.1' ? 2 : 0];
                 if (gone === undefined) {
                   throw new Error('nothing is left');

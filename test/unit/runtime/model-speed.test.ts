@@ -56,6 +56,22 @@ describe('secondsOf', () => {
     await rm(folder, { recursive: true });
   });
 
+  it('times weights of more than 512 MiB if opening them is a small part of the work', async () => {
+    const folder = await makeRandomModel({ seed: 5, blocks: 2, vocabulary: 20_000 });
+    const model = await openModel(folder);
+    const sublayer = model.sublayer.bind(model);
+    vi.spyOn(model, 'sublayer').mockImplementation((index) => {
+      const real = sublayer(index);
+      // Only the number is large: the probe decides by it.
+      return { ...real, part: { ...real.part, bytes: 600 << 20 } };
+    });
+    const roomy = { ...options, memoryBytes: 2 ** 33 };
+    expect(await secondsOf(runs, model, roomy)).toBeUndefined();
+    const large = { sublayerTokens: 1e11, readoutTokens: 1e6 };
+    expect(await secondsOf(large, model, roomy)).toBeGreaterThan(0);
+    await rm(folder, { recursive: true });
+  });
+
   it('does not time little work', async () => {
     const folder = await makeRandomModel({ seed: 5, blocks: 2 });
     const little = { sublayerTokens: 10, readoutTokens: 10 };

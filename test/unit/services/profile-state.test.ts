@@ -33,11 +33,6 @@ const events: readonly ProfileEvent[] = [
   },
   { kind: 'round', round: 2, result: { removed: 'block.0.feedforward', distance: 0.5 } },
   {
-    kind: 'predicted',
-    round: 3,
-    rounds: [{ removed: 'block.1.feedforward', distance: 0.75 }],
-  },
-  {
     kind: 'baseline',
     name: 'reverse',
     rounds: [{ removed: 'block.1.feedforward', distance: 0.75 }],

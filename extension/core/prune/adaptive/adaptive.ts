@@ -7,7 +7,6 @@ import { bestCandidate, roundResult } from '../rounds';
 import type { Proposal, RoundInput, RoundResult } from '../rounds';
 import { screeningSetup } from '../scorer';
 import type { FinalObserver, OriginalStates } from '../scorer';
-import type { SearchListener } from '../search-listener';
 import type { SearchPlan } from '../search-plan';
 import { splitIntoSlices } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
@@ -19,7 +18,13 @@ import { Tally } from '../tally';
 const minBlocks = 8;
 
 /** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
-const confirmedRows = 512;
+const confirmedRows = 256;
+
+/**
+ * Share of a divergence by which a winner may be worse than the best candidate (indifference zone of ranking and selection).
+ * Candidates that can only be a little better than the leader aren't measured further.
+ */
+const indifference = 0.01;
 
 /** Number of rows of the first sequence on which nearly all finalists are measured. */
 const finalistRows = 256;
@@ -33,6 +38,8 @@ export class AdaptiveRounds {
   private slices: readonly Slice[] = [];
   private surrogate: Surrogate | undefined;
   private readonly expectations: Expectations;
+  /** True if the distance of the original is 0. Other metrics, such as perplexity, change by small shares. */
+  private readonly isDivergence: boolean;
   /** Number of completed rounds. */
   private done = 0;
   /** Final states of the surrogate's slice by candidate, until the surrogate has learned from them. */
@@ -41,10 +48,10 @@ export class AdaptiveRounds {
   /** @param startOthers runs the original on further sequences */
   public constructor(
     private readonly plan: SearchPlan,
-    private readonly listener: SearchListener,
     private readonly startOthers: () => Promise<void>,
   ) {
-    this.expectations = new Expectations(plan.setup.metric.reads.includes('change'));
+    this.isDivergence = plan.setup.metric.reads.includes('change');
+    this.expectations = new Expectations(this.isDivergence);
   }
 
   /** Sets the original's final states, including at least the first sequence. */
@@ -237,8 +244,8 @@ export class AdaptiveRounds {
   }
 
   /**
-   * True if a candidate's total over all rows exceeds the leader's with the required confidence, by Student's t over
-   * blocks. The risk is divided by the number of slices (Bonferroni), and measured rows are exact (finite population
+   * True if a candidate's total over all rows is not below the leader's by more than {@link indifference} with the required
+   * confidence, by Student's t over blocks. The risk is divided by the number of slices (Bonferroni), and measured rows are exact (finite population
    * correction).
    */
   private isWorse(tally: Tally, candidate: Candidate, leader: Candidate): boolean {
@@ -254,7 +261,9 @@ export class AdaptiveRounds {
       return false;
     }
     const risk = (1 - this.plan.settings.confidence) / this.slices.length;
-    return total > studentQuantile(risk, blocks - 1) * standardError * Math.sqrt(1 - share);
+    const allowed = this.isDivergence ? indifference * tally.estimate(leader).total : 0;
+    const error = studentQuantile(risk, blocks - 1) * standardError * Math.sqrt(1 - share);
+    return total + allowed > error;
   }
 
   /** Surrogate predictions for removing each candidate next, by id. */
@@ -288,29 +297,7 @@ export class AdaptiveRounds {
       distance: found[i] ?? Number.NaN,
     }));
     await this.plan.setup.memo.add([{ kind: 'prediction', step, distances }]);
-    const predicted = new Map(distances.map(({ candidate, distance }) => [candidate, distance]));
-    await this.tellTrajectory(surrogate, candidates, predicted);
-    return predicted;
-  }
-
-  private async tellTrajectory(
-    surrogate: Surrogate,
-    candidates: readonly Candidate[],
-    predicted: ReadonlyMap<string, number>,
-  ): Promise<void> {
-    const rounds = await surrogate.trajectory(
-      candidates,
-      predicted,
-      (removed, rounds) => this.plan.isMet(removed, this.done + rounds),
-      (candidate, removed) => this.plan.mayGo(candidate, removed),
-    );
-    this.listener.onPredicted(
-      this.done + 1,
-      rounds.map(({ candidate, distance }) => ({
-        removed: candidate.id,
-        distance: this.expectations.expectedFromModel(distance),
-      })),
-    );
+    return new Map(distances.map(({ candidate, distance }) => [candidate, distance]));
   }
 }
 

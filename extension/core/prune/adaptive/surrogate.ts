@@ -5,7 +5,6 @@ import type { ModelInput } from '../../models/model-input';
 import { floatsIn, floatTensorLike, isFloat } from '../../runtime/tensors';
 import type { HiddenState, Tensors } from '../../runtime/tensors';
 import type { Candidate } from '../candidates';
-import { least, leastFirst } from '../least';
 import { sequenceInput, tokensIn } from '../scorer';
 import type { ScorerSetup } from '../scorer';
 import { Prefixes, prefixTokens } from '../../metrics/slices';
@@ -25,17 +24,6 @@ type Numbers = Readonly<Record<string, Float32Array>>;
 
 /** Maximum number of models run together. */
 const statesAtOnce = 16;
-/**
- * Number of candidates evaluated together per step of a predicted order: LM-head rows are gathered for each evaluation.
- */
-const triedAtOnce = 4;
-
-/** Step of a predicted order. */
-export interface PredictedRound {
-  readonly candidate: Candidate;
-  readonly distance: number;
-}
-
 /**
  * Predicts distances without running sublayers. Changes of the final state are nearly additive: ĥ(S) ≈ h + Σ δᵢ with δᵢ
  * = h(R ∪ i) − h(R), where R was removed when i was last measured. A distance then only costs an LM head on the rows of
@@ -114,51 +102,6 @@ export class Surrogate {
   public async distances(candidates: readonly Candidate[]): Promise<number[]> {
     await this.complete(candidates);
     return this.distancesFrom(this.base, candidates);
-  }
-
-  /**
-   * Predicted greedy removal order with distances. A candidate is evaluated again only if its last prediction is below
-   * the best new one.
-   * @param single predicted distances of the next round, by candidate id
-   */
-  public async trajectory(
-    candidates: readonly Candidate[],
-    single: ReadonlyMap<string, number>,
-    isDone: (removed: ReadonlySet<number>, rounds: number) => boolean,
-    mayGo: (candidate: Candidate, removed: ReadonlySet<number>) => boolean,
-  ): Promise<PredictedRound[]> {
-    await this.complete(candidates);
-    const expected = new Map(single);
-    const rounds: PredictedRound[] = [];
-    let { removed, base } = this;
-    while (!isDone(removed, rounds.length)) {
-      const queue = leastFirst(
-        candidates.filter((candidate) => mayGo(candidate, removed)),
-        ({ id }) => expected.get(id) ?? 0,
-      );
-      let best: PredictedRound | undefined;
-      for (let start = 0; start < queue.length; start += triedAtOnce) {
-        const group = queue.slice(start, start + triedAtOnce);
-        const lowest = Math.min(...group.map(({ id }) => expected.get(id) ?? 0));
-        if (best !== undefined && lowest > best.distance) {
-          break;
-        }
-        const distances = await this.distancesFrom(base, group);
-        const tried = group.map((candidate, i) => ({
-          candidate,
-          distance: distances[i] ?? Number.NaN,
-        }));
-        tried.forEach(({ candidate, distance }) => expected.set(candidate.id, distance));
-        best = least(best === undefined ? tried : [best, ...tried], ({ distance }) => distance);
-      }
-      if (best === undefined) {
-        break;
-      }
-      rounds.push(best);
-      base = this.stateWithout(base, best.candidate);
-      removed = without(removed, best.candidate);
-    }
-    return rounds;
   }
 
   /** Frees the readout's cache. */

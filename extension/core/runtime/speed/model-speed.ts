@@ -26,6 +26,8 @@ const probeIds = 4096;
 const leastMultiplications = 1e10;
 /** Weights that are ready within a second. */
 const mostBytes = 1 << 29;
+/** Larger weights are probed too if getting them ready takes a small part of the work: bytes per multiplication. */
+const bytesPerMultiplication = 5e-5;
 
 interface ProbeOptions {
   readonly device: DeviceName;
@@ -52,10 +54,12 @@ export async function estimateSeconds(
     ...first.map((index) => model.sublayer(index).part),
     ...(readsSomeIds(model) ? [] : [model.epilogue]),
   ];
+  const amount = multiplications(work, model);
+  const most = Math.max(mostBytes, amount * bytesPerMultiplication);
   if (
-    multiplications(work, model) < leastMultiplications ||
+    amount < leastMultiplications ||
     idsPort(model.inputs) === undefined ||
-    sizes.some(({ bytes }) => bytes > mostBytes)
+    sizes.some(({ bytes }) => bytes > most)
   ) {
     return undefined;
   }
