@@ -133,7 +133,7 @@ async function chooseSize(title: string, sizes: OfferedSizes): Promise<string | 
 }
 
 function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
-  const { kind, size, bytes, marks, measured, loss, seconds } = choice;
+  const { kind, size, bytes, marks, measured, loss, seconds, longest = Infinity } = choice;
   const isOut = marks.some(isForbidding);
   const label = kind === 'mix' ? l10n.t('Half the size') : size;
   const sign = kind === 'mix' ? '≤ ' : sizes.runtime === 'llama.cpp' ? '' : '≈ ';
@@ -141,7 +141,9 @@ function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
     measured === undefined
       ? localise(lossWords[loss])
       : l10n.t('perplexity {0} (measured)', formatChange(1, measured.perplexityRatio));
-  const facts = [lost, l10n.t('about {0}', formatDuration(seconds)), marksText(choice, sizes)];
+  const duration = formatDuration(seconds);
+  const time = seconds < longest ? l10n.t('about {0}', duration) : l10n.t('at most {0}', duration);
+  const facts = [lost, time, marksText(choice, sizes)];
   return {
     choice,
     label: isOut ? `$(circle-slash) ${label}` : label,

@@ -44,7 +44,7 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
       formatChange(bytes, choice.bytes),
       formatBytes(choice.memoryBytes),
       lossText(choice),
-      `about ${formatDuration(choice.seconds)}`,
+      timeText(choice),
       optionalText(describeMarks(choice, sizes)),
     ]),
   );
@@ -57,6 +57,10 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
 
 const optionalText = (message: Parameters<typeof inEnglish>[0] | undefined): string =>
   message === undefined ? '' : inEnglish(message);
+
+/** The estimate, or the limit if the estimate reaches it. */
+const timeText = ({ seconds, longest = Number.POSITIVE_INFINITY }: OfferedSize): string =>
+  `${seconds < longest ? 'about' : 'at most'} ${formatDuration(seconds)}`;
 
 function lossText({ measured, loss }: OfferedSize): string {
   return measured === undefined

@@ -141,6 +141,8 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
     readonly model: OpenedModel;
     readonly budget?: number;
     readonly seed: number;
+    /** Time by `performance.now()` after which plans are no longer refined. */
+    readonly planDeadline?: number | undefined;
   };
 
 /**
@@ -188,6 +190,7 @@ export async function planByBudget(
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
     time: await timerOf(request, context),
+    deadline: request.planDeadline,
   };
   const place = async (): Promise<string> => planJournal.prepare(undefined, model.path);
   const plan = await resumable({ place, out: undefined, version }, context, async (saved) =>

@@ -45,6 +45,7 @@ import type { TargetSize } from '../pipelines/size-choices';
 import { planFor, plannedChanges } from '../plans/plan';
 import type { Plan } from '../plans/plan';
 import { resolveDevice } from '../runtime/devices';
+import { planProblem } from '../tensornet/budget/plan-under-budget';
 import { estimateUnmeasured } from '../tensornet/sensitivity/estimate-unmeasured';
 import type {
   SensitivityEvent,
@@ -53,7 +54,7 @@ import type {
 import { typeMixNames } from '../export/gguf/type-mixes';
 import { UserError } from '../user-error';
 import { keepPlan } from './apply-plan';
-import { journalsOfPlan, planByBudget } from './budget-fields';
+import { budgetOf, journalsOfPlan, planByBudget } from './budget-fields';
 import { compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, formed, group, path } from './fields';
 import type { RequestOf } from './fields';
@@ -77,7 +78,14 @@ import {
   runFields,
   runOptions,
 } from './shared-fields';
-import { chosenRuntime, expectedPhases, fitWork, mixRequest, offerSizes } from './size-choices';
+import {
+  chosenRuntime,
+  defaultTimeLimit,
+  expectedPhases,
+  fitWork,
+  mixRequest,
+  offerSizes,
+} from './size-choices';
 import type { FitPhase, OfferedSizes } from './size-choices';
 import type { Message } from '../message';
 
@@ -170,8 +178,9 @@ const fields = {
   }),
   ...group('Measuring', {
     time: formed(timeForm, {
-      description: 'Time that measuring takes at most; the result uses what is measured by then',
-      fallback: 'no limit',
+      description:
+        'Time that the job takes at most; measuring and planning end early enough to write and evaluate the model, with what is measured by then',
+      fallback: '5 min for a model of 135M parameters, 30 min for 1.5B, in proportion for others',
       placeholder: 'TIME',
     }),
     text: path({
@@ -225,12 +234,13 @@ export const fitModel = defineOperation({
           workFolder(out, 'compress'),
           ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
         ],
-  work: async ({ model: given, size, for: asked }, { open }) => {
+  work: async ({ model: given, size, for: asked, time }, { open }) => {
     if (size === undefined) {
       return undefined;
     }
     const model = await open(given);
-    return fitWork(model, await chosenRuntime(model, asked), size);
+    const limit = time === undefined ? undefined : parseTime(time);
+    return fitWork(model, await chosenRuntime(model, asked), size, limit);
   },
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<FitResult> => {
     const model = await context.environment.open(request.model);
@@ -267,16 +277,12 @@ async function fit(
   const runtime = await chosenRuntime(model, request.for);
   const target = await reachableTarget(model, runtime, size, quiet(context));
   const text = request.text ?? join(context.environment.samples, heldOutText);
-  const measureLimit = time === undefined ? undefined : parseTime(time);
-  const phases = new Phases<FitPhase>(
-    expectedPhases(model, runtime, {
-      isMix: target.kind === 'limit',
-      ...(measureLimit === undefined ? {} : { measureLimit }),
-    }),
-    (progress) => {
-      context.progress(progress);
-    },
-  );
+  const isMix = target.kind === 'limit';
+  const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
+  const expected = expectedPhases(model, runtime, isMix ? { isMix, timeLimit } : { isMix });
+  const phases = new Phases<FitPhase>(expected, (progress) => {
+    context.progress(progress);
+  });
   const { version } = context.environment;
   const place = async (): Promise<string> => fitJournal.prepare(undefined, model.path);
   return resumable({ place, out: undefined, version }, context, async (saved) => {
@@ -286,13 +292,14 @@ async function fit(
     const [known] = part.values;
     let written = known !== undefined && (await isThere(known.result)) ? known : undefined;
     if (written === undefined) {
-      const job = {
-        request,
-        model,
-        runtime,
-        phases,
-        ...(measureLimit === undefined ? {} : { measureLimit }),
-      };
+      const { measure, plan } = expected;
+      const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
+      const job = { request, model, runtime, phases, seconds };
+      if (isMix) {
+        context.inform(
+          say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
+        );
+      }
       written = await write(job, target, context);
       await part.add([written]);
     }
@@ -311,7 +318,9 @@ async function fit(
     );
     const tokens = memoryContext(model.summary);
     const requantized = quantizedType(model.summary);
-    if (evaluation?.perplexityRatio !== undefined) {
+    // A type that replaced a mix says nothing of the size.
+    const isAsAsked = !isMix || written.mix !== undefined;
+    if (isAsAsked && evaluation?.perplexityRatio !== undefined) {
       await rememberLoss(
         model.summary.fingerprint,
         { runtime, size },
@@ -394,8 +403,9 @@ async function reachableTarget(
   if (least === undefined) {
     return largestType(model, runtime, target.bytes, context);
   }
-  if (least > plannedLimit(model, runtime, target.bytes)) {
-    throw unreachableSize(model, target.bytes, least);
+  const countable = plannedLimit(model, runtime, target.bytes);
+  if (least > countable) {
+    throw unreachableSize(model, target.bytes, least + target.bytes - countable);
   }
   return target;
 }
@@ -444,20 +454,25 @@ interface FitJob {
   readonly model: OpenedModel;
   readonly runtime: Runtime;
   readonly phases: Phases<FitPhase>;
-  readonly measureLimit?: number;
+  /** Longest times. */
+  readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
 }
 
 /** Measures and plans if the size asks for it, then writes and reopens the model. */
 async function write(
   job: FitJob,
-  target: TargetSize,
+  asked: TargetSize,
   context: OperationContext<SensitivityEvent>,
 ): Promise<Written> {
   const { request, model, runtime, phases } = job;
   const { out, overwrite } = request;
   const { option } = await runtimeOutput(model, runtime);
   const origin = { path: resolve(model.path), fingerprint: model.summary.fingerprint };
-  const mixed = target.kind === 'limit' ? await planMix(job, target.bytes, context) : undefined;
+  const mixed = asked.kind === 'limit' ? await planMix(job, asked.bytes, context) : undefined;
+  const target =
+    asked.kind === 'limit' && mixed === undefined
+      ? await largestType(model, runtime, asked.bytes, quiet(context))
+      : asked;
   const plan: Plan =
     mixed?.plan ??
     planFor(
@@ -520,32 +535,39 @@ interface MixedPlan {
   readonly importance?: Importance;
 }
 
-/** Measures each tensor in each type, and plans the best mix below a limit. */
+/**
+ * Measures each tensor in each type, and plans the best mix below a limit.
+ * @returns undefined, with a warning, if too little was measured in time for llama.cpp
+ */
 async function planMix(
-  { request, model, runtime, phases, measureLimit }: FitJob,
+  { request, model, runtime, phases, seconds }: FitJob,
   limit: number,
   context: OperationContext<SensitivityEvent>,
-): Promise<MixedPlan> {
+): Promise<MixedPlan | undefined> {
   const { environment } = context;
   const asked = mixRequest(model, runtime, {
     ...request,
-    ...(measureLimit === undefined ? {} : { deadline: performance.now() + 1000 * measureLimit }),
+    deadline: performance.now() + 1000 * seconds.measure,
   });
   const table = await phases.run('measure', context, async (inner) =>
     measureSensitivity(asked, undefined, { ...inner, environment }, true),
   );
   const { table: complete, measured } = estimateUnmeasured(table);
   const layers = table.layers.length;
+  const limits = [`bytes<${plannedLimit(model, runtime, limit)}`];
   if (measured < layers) {
-    if (measured === 0) {
-      throw new UserError(say`No layer was measured in ${request.time ?? ''}.`, {
-        field: 'time',
-        remedy: say`Give it more time, or choose a type such as Q4_K_M, which is not measured.`,
-      });
+    const count = say`${measured} of ${layers} linear layers were measured in ${formatDuration(seconds.measure)}`;
+    if (!isReachable(complete, limits)) {
+      if (runtime !== 'llama.cpp') {
+        throw new UserError(say`${count}, too few for a mix of this size.`, {
+          field: 'time',
+          remedy: say`Give it more time, or choose int8 or int4, which is not measured.`,
+        });
+      }
+      context.warn(say`${count}, too few for a mix: the largest type below the size is written.`);
+      return undefined;
     }
-    context.warn(
-      say`${measured} of ${layers} linear layers were measured in ${formatDuration(measureLimit ?? 0)}. The others are estimated from layers of the same shape.`,
-    );
+    context.warn(say`${count}. The others are estimated from layers of the same shape.`);
   }
   const folder = await ownFolder(await sensitivityJournal.prepare(undefined, model.path), 'fit');
   const plan = await phases.run('plan', context, async (inner) =>
@@ -553,7 +575,8 @@ async function planMix(
       {
         ...asked,
         ...{ measured: complete, takesTypes: runtime === 'llama.cpp' },
-        limits: [`bytes<${plannedLimit(model, runtime, limit)}`],
+        limits,
+        planDeadline: performance.now() + 1000 * seconds.plan,
       },
       folder,
       { ...inner, environment },
@@ -573,6 +596,19 @@ async function planMix(
     mix: { limit, distance: plan.distance, metric: table.metric, measured, layers },
     ...(importance === undefined ? {} : { importance }),
   };
+}
+
+/** True if the options of a profile reach limits. */
+function isReachable(table: SensitivityProfile, limits: readonly string[]): boolean {
+  try {
+    planProblem(table, budgetOf({ limits }));
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** Importance matrix of the model on the calibration text. */

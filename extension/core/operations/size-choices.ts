@@ -1,6 +1,7 @@
 import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
 import type { JobContext } from '../jobs/job';
 import type { Phase } from '../jobs/phases';
+import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultRuntime, loadableBy, requireRuntime } from '../pipelines/runtimes';
 import type { Runtime, runtimeNames } from '../pipelines/runtimes';
@@ -20,6 +21,8 @@ import type { Work } from './work';
 /** A size with its estimated time, and its loss if it was made before. */
 export interface OfferedSize extends SizeChoice {
   readonly seconds: number;
+  /** Limit of that time by default, in seconds; absent if nothing is measured. */
+  readonly longest?: number;
   readonly measured?: MeasuredLoss;
 }
 
@@ -34,6 +37,8 @@ export interface OfferedSizes extends Omit<SizeChoices, 'choices'> {
 const multiplicationsPerSecond = 1.5e11;
 /** Weights that are quantized per second. */
 const weightsPerSecond = 1e7;
+/** Times that measuring a mix quantizes each weight. */
+const roundingsPerWeight = 5;
 /** Runs of the calibration text that measuring a plan takes. */
 const runsPerPlan = 4;
 
@@ -69,43 +74,75 @@ export function mixRequest(
   };
 }
 
-/** Expected seconds of each phase. */
+/** Longest time of a job by default: about 5 min for 135M parameters and 30 min for 1.5B. */
+const defaultLimit = { seconds: 160, secondsPerBillion: 1040, step: 10 } as const;
+
+/** Seconds that making the best mix of a model takes at most by default. */
+export function defaultTimeLimit({ parameters }: Pick<ModelSummary, 'parameters'>): number {
+  const { seconds, secondsPerBillion, step } = defaultLimit;
+  return step * Math.round((seconds + (secondsPerBillion * parameters) / 1e9) / step);
+}
+
+/** Largest share of the time before writing that is kept for plans. */
+const mostForPlans = 0.3;
+/** Smallest share of the whole time that is left for measuring and planning. */
+const leastForPlanning = 0.5;
+
+/**
+ * Expected seconds of each phase.
+ * @param timeLimit seconds of the whole job; measuring and planning end early enough to write and evaluate the model
+ */
 export function expectedPhases(
   model: OpenedModel,
   runtime: Runtime,
-  { isMix, measureLimit }: { readonly isMix: boolean; readonly measureLimit?: number },
+  { isMix, timeLimit = Number.POSITIVE_INFINITY }: { readonly isMix: boolean; readonly timeLimit?: number },
 ): Readonly<Record<FitPhase, Phase>> {
   const { parameters } = model.summary;
   const runs = (tokens: number): number => (tokens * parameters) / multiplicationsPerSecond;
-  const { sequences, length } = sensitivityCalibration;
-  const measure = isMix
-    ? sensitivityWork(mixRequest(model, runtime, { device: 'auto', memory: 'auto' })).amount /
-      multiplicationsPerSecond
-    : 0;
-  const roundings = isMix ? (5 * parameters) / weightsPerSecond : 0;
   const hasImportance = isMix && runtime === 'llama.cpp';
+  const importance = hasImportance
+    ? runs(defaultCalibration.sequences * defaultCalibration.length)
+    : 0;
+  const write = 1 + parameters / weightsPerSecond;
+  const evaluate = 1 + runs(2 * defaultTokens);
+  const later = { importance: { seconds: importance }, write: { seconds: write }, evaluate: { seconds: evaluate } };
+  if (!isMix) {
+    return { measure: { seconds: 0 }, plan: { seconds: 0 }, ...later };
+  }
+  const { sequences, length } = sensitivityCalibration;
+  const asked = mixRequest(model, runtime, { device: 'auto', memory: 'auto' });
+  const measure =
+    sensitivityWork(asked).amount / multiplicationsPerSecond +
+    (roundingsPerWeight * parameters) / weightsPerSecond;
+  const plan = runs((defaultRounds + 1) * runsPerPlan * sequences * length);
+  const left = Math.max(
+    timeLimit - importance - write - evaluate,
+    leastForPlanning * timeLimit,
+  );
+  const measureLimit = left - Math.min(plan, mostForPlans * left);
+  const limited = (seconds: number, limit: number): Phase =>
+    Number.isFinite(limit) ? { seconds: Math.min(seconds, limit), limit } : { seconds };
   return {
-    measure: {
-      seconds: Math.min(measure + roundings, measureLimit ?? Number.POSITIVE_INFINITY),
-      ...(measureLimit === undefined ? {} : { limit: measureLimit }),
-    },
-    importance: {
-      seconds: hasImportance ? runs(defaultCalibration.sequences * defaultCalibration.length) : 0,
-    },
-    plan: { seconds: isMix ? runs((defaultRounds + 1) * runsPerPlan * sequences * length) : 0 },
-    write: { seconds: 1 + parameters / weightsPerSecond },
-    evaluate: { seconds: 1 + runs(2 * defaultTokens) },
+    measure: limited(measure, measureLimit),
+    plan: limited(plan, left - measureLimit),
+    ...later,
   };
 }
 
 /** Amount of work, so that the time of one run estimates that of the next. */
-export function fitWork(model: OpenedModel, runtime: Runtime, size: string): Work {
+export function fitWork(
+  model: OpenedModel,
+  runtime: Runtime,
+  size: string,
+  timeLimit = defaultTimeLimit(model.summary),
+): Work {
   const isMix = !namesType(size);
-  const phases = expectedPhases(model, runtime, { isMix });
+  const phases = expectedPhases(model, runtime, { isMix, timeLimit });
   return {
     kind: [runtime, isMix],
     amount: Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0),
     parameters: model.summary.parameters,
+    ...(isMix ? { longest: timeLimit } : {}),
   };
 }
 
@@ -121,7 +158,8 @@ export async function offerSizes(
   const measured = await readLosses(model.summary.fingerprint);
   const choices: OfferedSize[] = [];
   for (const choice of sizes.choices) {
-    const { kind, amount, parameters = 1 } = fitWork(model, runtime, choice.size);
+    const work = fitWork(model, runtime, choice.size);
+    const { kind, amount, parameters = 1, longest = Number.POSITIVE_INFINITY } = work;
     const known = await rememberedSeconds(costsFolder, {
       kind: JSON.stringify(['fit', 'auto', 'auto', ...kind]),
       ...{ amount, parameters },
@@ -129,7 +167,8 @@ export async function offerSizes(
     const loss = measured(runtime, choice.size);
     choices.push({
       ...choice,
-      seconds: known ?? amount,
+      seconds: Math.min(known ?? amount, longest),
+      ...(longest === Number.POSITIVE_INFINITY ? {} : { longest }),
       ...(loss === undefined ? {} : { measured: loss }),
     });
   }

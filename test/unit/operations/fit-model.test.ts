@@ -12,6 +12,7 @@ import { fitModel, isFitted } from '../../../extension/core/operations/fit-model
 import type { FittedModel } from '../../../extension/core/operations/fit-model';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { listedOperations, toolName } from '../../../extension/core/operations/tool-names';
+import { defaultTimeLimit, expectedPhases } from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
@@ -262,18 +263,28 @@ describe('a size', () => {
     expect(measured).toBeGreaterThan(0);
     expect(measured).toBeLessThan(layers);
     expect(warnings.join()).toMatch(
-      /linear layers were measured in 10 s\. The others are estimated/,
+      /linear layers were measured in \d s\. The others are estimated/,
     );
     expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
   });
 
-  it('is refused if nothing is measured in time', async () => {
+  it('becomes a named type if too little is measured in time', async () => {
+    const { result, warnings } = await fitted(
+      { ...given, sequences: 5, time: '10s', size: '50%', out: join(folder, 'never') },
+      { entriesInTime: 0 },
+    );
+    expect(result.mix).toBeUndefined();
+    expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
+    expect(warnings.join()).toMatch(/0 of \d+ linear layers .* the largest type below the size/);
+    const { choices } = await listedSizes({ model: tiny, for: 'llama.cpp' });
+    expect(choices.find(({ size }) => size === '50%')?.longest).toBeDefined();
+  });
+
+  it('is refused for other programs if too little is measured in time', async () => {
+    const late: Given = { ...given, for: 'onnxruntime', sequences: 5, time: '10s' };
     await expect(
-      fitted(
-        { ...given, sequences: 5, time: '10s', size: '50%', out: join(folder, 'never') },
-        { entriesInTime: 0 },
-      ),
-    ).rejects.toThrow(/time: No layer was measured in 10s\./);
+      fitted({ ...late, size: '95%', out: join(folder, 'never-onnx') }, { entriesInTime: 0 }),
+    ).rejects.toThrow(/time: 0 of \d+ linear layers were measured in .*too few for a mix/);
   });
 
   it('that quantization cannot reach says what can', async () => {
@@ -307,6 +318,21 @@ it.each([
     expect(existsSync(out)).toBe(false);
   },
 );
+
+it.each([
+  [134_515_008, 300],
+  [1_543_714_304, 1770],
+])('the best mix of %i parameters takes at most %i s by default', async (parameters, seconds) => {
+  expect(defaultTimeLimit({ parameters })).toBe(seconds);
+  const opened = await new ModelCache({ capacity: 1 }).open(sample);
+  const summary = { ...opened.summary, parameters };
+  const timeLimit = defaultTimeLimit(summary);
+  const phases = expectedPhases({ ...opened, summary }, 'llama.cpp', { isMix: true, timeLimit });
+  const expected = Object.values(phases).reduce((sum, phase) => sum + phase.seconds, 0);
+  expect(expected).toBeLessThanOrEqual(seconds);
+  // Most of the time is for measuring.
+  expect(phases.measure.limit).toBeGreaterThan(seconds / 2);
+});
 
 it('is the first tool that agents are offered', () => {
   expect(listedOperations.map(toolName)[0]).toBe('make_model_smaller');
