@@ -7,6 +7,7 @@ import {
   formatDistance,
   formatDuration,
   formatPercent,
+  formatSpeed,
 } from '../../core/format';
 import { inEnglish } from '../../core/message';
 import { isFitted } from '../../core/operations/fit-model';
@@ -69,13 +70,22 @@ function lossText({ measured, loss }: OfferedSize): string {
 }
 
 function printFitted(terminal: Terminal, result: FittedModel): void {
-  const { bytesBefore, bytesAfter, memory, types, mix, evaluation, requantized } = result;
+  const { bytesBefore, bytesAfter, memory, speed, types, mix, evaluation, requantized } = result;
   terminal.print(
     `Size: ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
     `Memory at ${memory.context} tokens of context: ${formatBytes(memory.before)} → ${formatBytes(memory.after)}`,
   );
+  if (speed !== undefined) {
+    const source =
+      speed.source === 'llama.cpp'
+        ? 'predicted from types timed in llama.cpp'
+        : `estimate by memory bandwidth${speed.machine === undefined ? '' : ` of ${speed.machine}`}`;
+    terminal.print(
+      `Decode: ${formatSpeed(speed.before)} → ${formatSpeed(speed.after)} tokens/s, at least ${formatSpeed(speed.asked)} asked (${source})`,
+    );
+  }
   if (evaluation?.against !== undefined) {
     const change = perplexityChange(evaluation.against.perplexity, evaluation.perplexity);
     const interval = ratioInterval(evaluation.perplexityRatio);

@@ -189,7 +189,8 @@ export async function planByBudget(
       : profileCalibration(table),
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
-    time: await timerOf(request, context),
+    // llama.cpp runs GGUF files, so times of runs here say nothing.
+    time: table.gguf === undefined ? await timerOf(request, context) : undefined,
     deadline: request.planDeadline,
   };
   const place = async (): Promise<string> => planJournal.prepare(undefined, model.path);

@@ -15,7 +15,7 @@ import type { Importance } from '../export/gguf/importance';
 import { readImportance, writeImportance } from '../export/gguf/importance';
 import { inputSums } from '../export/gguf/input-sums';
 import { compareSpeed } from '../generate/compare-speed';
-import { formatBytes, formatDuration } from '../format';
+import { formatBytes, formatDuration, formatSpeed } from '../format';
 import { makeWorkFolder } from '../jobs/make-work-folder';
 import { CancelledError } from '../jobs/job';
 import { Phases } from '../jobs/phases';
@@ -25,6 +25,18 @@ import { writeDocument } from '../jobs/write-document';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import { memoryAt } from '../models/model-summary';
+import {
+  decodeCosts,
+  leastDecodeMs,
+  originalDecodeMs,
+  withDecodeTimes,
+} from '../pipelines/decode-costs';
+import type { DecodeCosts } from '../pipelines/decode-costs';
+import { contextForm, contextOf, targetOf } from '../pipelines/fit-targets';
+import type { AskedTargets } from '../pipelines/fit-targets';
+import { machineNames } from '../pipelines/machines';
+import type { MachineName } from '../pipelines/machines';
+import { runtimeMemory, totalMemory } from '../pipelines/runtime-memory';
 import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { PruneResult } from '../pipelines/prune-result';
@@ -35,7 +47,6 @@ import {
   encodingChoices,
   leastBytes,
   namesType,
-  parseSize,
   plannedLimit,
   quantizedType,
   sizeForm,
@@ -56,7 +67,7 @@ import { UserError } from '../user-error';
 import { keepPlan } from './apply-plan';
 import { budgetOf, journalsOfPlan, planByBudget } from './budget-fields';
 import { compressionFields, compressionSettings } from './compression-fields';
-import { choice, flag, formed, group, path } from './fields';
+import { choice, flag, formed, group, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { gateField, heldOutText, keepsLimits, verdictSchema } from './gate-fields';
 import { operationJournal, ownFolder } from './journals';
@@ -101,6 +112,17 @@ interface PlannedMix {
   readonly layers: number;
 }
 
+/** Decode speeds by the times of types. */
+export interface PredictedSpeed {
+  readonly asked: number;
+  readonly before: number;
+  readonly after: number;
+  /** `llama.cpp` if types were timed in it on this machine, `bandwidth` for an estimate. */
+  readonly source: DecodeCosts['source'];
+  /** Machine that it was estimated for; absent for this one. */
+  readonly machine?: MachineName;
+}
+
 /** A smaller model that was written, reopened and evaluated. */
 export interface FittedModel extends PruneResult {
   /** Model to open: the written file, or the folder. */
@@ -109,8 +131,10 @@ export interface FittedModel extends PruneResult {
   readonly size: string;
   /** Quantization type of most of the original's weights, which were quantized again; absent if they were floats. */
   readonly requantized?: string;
-  /** Bytes of weights, keys and values at a context. */
+  /** Bytes of weights, keys, values and buffers at a context. */
   readonly memory: { readonly context: number; readonly before: number; readonly after: number };
+  /** Predicted decode speed in tokens/s, if one was asked for. */
+  readonly speed?: PredictedSpeed;
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
   readonly mix?: PlannedMix;
@@ -130,14 +154,19 @@ export type FitResult = OfferedSizes | FittedModel;
 /** True for the result of a request with a size. */
 export const isFitted = (result: FitResult): result is FittedModel => 'verification' in result;
 
+/** Fields that ask for a smaller model. */
+const targetNames = ['size', 'machine', 'speed'] as const;
+
 const measuringOnly = (name: NameOf): Message =>
-  say`${name('time')} and calibration apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
+  say`${name('time')}, ${name('machine')}, ${name('speed')} and calibration apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
 
 /** A named type is written without measuring. */
 const measuringRule: Rule = {
   describe: measuringOnly,
   check: (given) => {
-    const idle = ['time', ...calibrationNames].filter((key) => given[key] !== undefined);
+    const idle = ['time', 'machine', 'speed', ...calibrationNames].filter(
+      (key) => given[key] !== undefined,
+    );
     return typeof given['size'] === 'string' && namesType(given['size']) && idle.length > 0
       ? { fields: idle, problem: measuringOnly }
       : undefined;
@@ -163,6 +192,23 @@ const fields = {
     description: 'Size of the new model: a percentage, an amount, or a type such as Q5_K_M',
     fallback: 'none: sizes are listed',
     placeholder: '50%|4GB|TYPE',
+  }),
+  memoryAt: formed(contextForm, {
+    description:
+      'Context length that memory is counted at; a percentage or amount as size is then memory with keys, values and buffers instead of bytes of files',
+    fallback: '4096 tokens, or the context of the machine',
+    placeholder: 'TOKENS',
+  }),
+  machine: choice(machineNames, {
+    description: 'Machine in whose memory the model must fit with its context',
+    placeholder: 'MACHINE',
+  }),
+  speed: number({
+    description:
+      'Least decode speed in llama.cpp, on this machine or the one named; types are timed if llama.cpp is installed, otherwise the speed is estimated from the memory bandwidth',
+    unit: 'tokens/s',
+    placeholder: 'N',
+    above: 0,
   }),
   for: choice(runtimeNames, {
     description: 'Program that will run it',
@@ -195,7 +241,7 @@ const fields = {
 };
 
 type FitRequest = RequestOf<typeof fields>;
-type SizedRequest = FitRequest & { readonly size: string; readonly out: string };
+type SizedRequest = FitRequest & { readonly out: string };
 
 const fitJournal = operationJournal('fit');
 const evaluationJournal = operationJournal('fit-evaluation');
@@ -208,10 +254,10 @@ export const fitModel = defineOperation({
     'Make a model smaller with the least loss: quantize it to a size or type, check and evaluate it. Lists sizes if none is given.',
   fields,
   rules: [
-    needs('size', 'out'),
+    ...targetNames.map((name) => needs(name, 'out')),
     allNeed(
       ['out', 'overwrite', 'time', 'text', 'require', ...calibrationNames, 'device', 'memory'],
-      'size',
+      ...targetNames,
     ),
     measuringRule,
     ...calibrationRules,
@@ -225,8 +271,8 @@ export const fitModel = defineOperation({
   trust: 'write',
   writesBeside: ['plan', 'sensitivity'],
   passes: (result: FitResult) => !isFitted(result) || keepsLimits(result),
-  resume: ({ model, size, out }) =>
-    size === undefined || out === undefined
+  resume: ({ model, size = '', out }) =>
+    out === undefined
       ? []
       : [
           evaluationJournal.path(undefined, model),
@@ -234,8 +280,8 @@ export const fitModel = defineOperation({
           workFolder(out, 'compress'),
           ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
         ],
-  work: async ({ model: given, size, for: asked, time }, { open }) => {
-    if (size === undefined) {
+  work: async ({ model: given, out, size, for: asked, time }, { open }) => {
+    if (out === undefined) {
       return undefined;
     }
     const model = await open(given);
@@ -244,10 +290,10 @@ export const fitModel = defineOperation({
   },
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<FitResult> => {
     const model = await context.environment.open(request.model);
-    const { size, out } = request;
-    return size === undefined || out === undefined
-      ? offerSizes(model, request.for, context.environment, quiet(context))
-      : fit({ ...request, size, out }, model, context);
+    const { out } = request;
+    return out === undefined
+      ? offerSizes(model, request, context.environment, quiet(context))
+      : fit({ ...request, out }, model, context);
   },
   presentation: {
     opens: 'folder',
@@ -267,7 +313,7 @@ async function fit(
   model: OpenedModel,
   context: OperationContext<SensitivityEvent>,
 ): Promise<FittedModel> {
-  const { size, out, time, require: limits = [] } = request;
+  const { size, machine, speed, out, time, require: limits = [] } = request;
   if (asksFor(limits, 'task')) {
     throw new UserError(say`A task is not measured here.`, {
       field: 'require',
@@ -275,9 +321,16 @@ async function fit(
     });
   }
   const runtime = await chosenRuntime(model, request.for);
-  const target = await reachableTarget(model, runtime, size, quiet(context));
-  const text = request.text ?? join(context.environment.samples, heldOutText);
+  const target = await reachableTarget(model, runtime, request, quiet(context));
+  const decoding =
+    speed === undefined
+      ? undefined
+      : await reachableSpeed(model, runtime, { speed, machine }, context);
   const isMix = target.kind === 'limit';
+  if (isMix && decoding !== undefined && target.bytes >= (await weightBytes(model))) {
+    requireSlower(model, decoding);
+  }
+  const text = request.text ?? join(context.environment.samples, heldOutText);
   const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
   const expected = expectedPhases(model, runtime, isMix ? { isMix, timeLimit } : { isMix });
   const phases = new Phases<FitPhase>(expected, (progress) => {
@@ -287,14 +340,15 @@ async function fit(
   const place = async (): Promise<string> => fitJournal.prepare(undefined, model.path);
   return resumable({ place, out: undefined, version }, context, async (saved) => {
     const calibration = Object.fromEntries(calibrationNames.map((key) => [key, request[key]]));
-    await saved.bind([model.summary.fingerprint, runtime, size, resolve(out), calibration]);
+    const asked = [size, request.memoryAt, machine, speed];
+    await saved.bind([model.summary.fingerprint, runtime, asked, resolve(out), calibration]);
     const part = saved.part('written', writtenSchema);
     const [known] = part.values;
     let written = known !== undefined && (await isThere(known.result)) ? known : undefined;
     if (written === undefined) {
       const { measure, plan } = expected;
       const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
-      const job = { request, model, runtime, phases, seconds };
+      const job = { request, model, runtime, phases, seconds, decoding };
       if (isMix) {
         context.inform(
           say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
@@ -316,11 +370,17 @@ async function fit(
         { ...inner, environment: context.environment },
       ),
     );
-    const tokens = memoryContext(model.summary);
+    const tokens = contextOf(model, request);
     const requantized = quantizedType(model.summary);
     // A type that replaced a mix says nothing of the size.
     const isAsAsked = !isMix || written.mix !== undefined;
-    if (isAsAsked && evaluation?.perplexityRatio !== undefined) {
+    const isOnlySize = [request.memoryAt, machine, speed].every((one) => one === undefined);
+    if (
+      size !== undefined &&
+      isOnlySize &&
+      isAsAsked &&
+      evaluation?.perplexityRatio !== undefined
+    ) {
       await rememberLoss(
         model.summary.fingerprint,
         { runtime, size },
@@ -334,13 +394,24 @@ async function fit(
     }
     return {
       ...result,
-      ...{ model: path, runtime, size },
+      ...{ model: path, runtime, size: describeTargets(request) },
       ...(requantized === undefined ? {} : { requantized }),
       memory: {
         context: tokens,
-        before: memoryAt(model.summary, tokens),
-        after: memoryAt(changed.summary, tokens),
+        before: totalMemory(runtimeMemory(model, runtime, tokens)),
+        after: totalMemory(runtimeMemory(changed, runtime, tokens)),
       },
+      ...(decoding === undefined
+        ? {}
+        : {
+            speed: {
+              asked: decoding.asked,
+              before: 1000 / originalDecodeMs(model, decoding.costs),
+              after: 1000 / originalDecodeMs(changed, decoding.costs),
+              source: decoding.costs.source,
+              ...(machine === undefined ? {} : { machine }),
+            },
+          }),
       types: changed.summary.dtypes,
       ...documents,
       ...(evaluation === undefined ? {} : { evaluation }),
@@ -380,17 +451,17 @@ async function isThere({ path: folder, files }: PruneResult): Promise<boolean> {
 async function reachableTarget(
   model: OpenedModel,
   runtime: Runtime,
-  size: string,
+  asked: AskedTargets,
   context: OperationContext<unknown>,
 ): Promise<TargetSize> {
   const output = await runtimeOutput(model, runtime);
   const bytes = await weightBytes(model);
-  const target = parseSize(size, bytes, runtime);
+  const target = await targetOf(model, runtime, asked);
   if (target.kind !== 'limit') {
     const after = await targetBytes(model, output, target, context);
     if (after >= bytes) {
       throw new UserError(
-        say`${size} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
+        say`${asked.size ?? ''} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
         {
           ...{ file: model.path, field: 'size' },
           remedy: say`Choose a smaller type: \`espalier fit\` without --size lists them.`,
@@ -401,14 +472,89 @@ async function reachableTarget(
   }
   const least = await leastBytes(model, output, runtime, context);
   if (least === undefined) {
-    return largestType(model, runtime, target.bytes, context);
+    const type = await largestType(model, runtime, target.bytes, context);
+    throw new UserError(
+      model.summary.sublayers.some(({ experts }) => experts !== undefined)
+        ? say`The experts of a block share a tensor, so tensors can't get types of their own.`
+        : say`Some layers share a tensor, so tensors can't get types of their own.`,
+      {
+        ...{ file: model.path, field: asked.size === undefined ? 'machine' : 'size' },
+        remedy: say`Choose --size ${type.kind === 'type' ? type.type : ''}, the largest type below ${formatBytes(target.bytes)}.`,
+      },
+    );
   }
   const countable = plannedLimit(model, runtime, target.bytes);
   if (least > countable) {
-    throw unreachableSize(model, target.bytes, least + target.bytes - countable);
+    throw unreachableSize(model, target.bytes, least + target.bytes - countable, asked);
   }
   return target;
 }
+
+/** A decode speed that is asked for. */
+interface AskedSpeed {
+  /** Tokens per second. */
+  readonly asked: number;
+  readonly costs: DecodeCosts;
+}
+
+/**
+ * Costs of decoding, checked before anything is measured.
+ * @throws UserError if no mix of types is as fast, or the program is not llama.cpp
+ */
+async function reachableSpeed(
+  model: OpenedModel,
+  runtime: Runtime,
+  { speed, machine }: { readonly speed: number; readonly machine: MachineName | undefined },
+  context: OperationContext<SensitivityEvent>,
+): Promise<AskedSpeed> {
+  const { path: file } = model;
+  if (runtime !== 'llama.cpp') {
+    throw new UserError(say`A speed is planned for llama.cpp only, not for ${runtime}.`, {
+      ...{ file, field: 'speed' },
+      remedy: say`Add --for llama.cpp, or leave --speed out.`,
+    });
+  }
+  const quietly = { ...context, emit: () => undefined };
+  const costs = await decodeCosts(model, machine, context.environment, quietly);
+  const most = 1000 / leastDecodeMs(model, costs);
+  const source =
+    costs.source === 'llama.cpp'
+      ? say`types timed in llama.cpp`
+      : say`estimate by memory bandwidth`;
+  if (most < speed) {
+    throw new UserError(
+      say`The smallest types decode ${formatSpeed(most)} tokens/s (${source}), below ${formatSpeed(speed)}.`,
+      {
+        ...{ file, field: 'speed' },
+        remedy: say`Ask for less, or remove blocks first (\`espalier prune\`).`,
+      },
+    );
+  }
+  const now = 1000 / originalDecodeMs(model, costs);
+  context.inform(say`The original decodes ${formatSpeed(now)} tokens/s (${source}).`);
+  return { asked: speed, costs };
+}
+
+/** @throws UserError if the original is as fast as is asked for, and nothing else is. */
+function requireSlower(model: OpenedModel, { asked, costs }: AskedSpeed): void {
+  const now = 1000 / originalDecodeMs(model, costs);
+  if (now >= asked) {
+    throw new UserError(say`The model already decodes ${formatSpeed(now)} tokens/s.`, {
+      ...{ file: model.path, field: 'speed' },
+      remedy: say`Choose a size, such as 50%, or a higher speed.`,
+    });
+  }
+}
+
+/** `50%, phone, 20 tokens/s` */
+const describeTargets = ({ size, memoryAt: context, machine, speed }: AskedTargets): string =>
+  [
+    context !== undefined && size !== undefined ? `${size} at ${context}` : size,
+    machine,
+    speed === undefined ? undefined : `${speed} tokens/s`,
+  ]
+    .filter((one) => one !== undefined)
+    .join(', ');
 
 /**
  * The largest named type below a limit, for models whose tensors can't get types of their own.
@@ -434,16 +580,21 @@ async function largestType(
   }
   const [best] = sizes.filter(({ bytes }) => bytes <= limit).sort((a, b) => b.bytes - a.bytes);
   if (best === undefined) {
-    throw unreachableSize(model, limit, Math.min(...sizes.map(({ bytes }) => bytes)));
+    throw unreachableSize(model, limit, Math.min(...sizes.map(({ bytes }) => bytes)), {});
   }
   return best.target;
 }
 
-const unreachableSize = ({ path: file }: OpenedModel, limit: number, least: number): UserError =>
+const unreachableSize = (
+  { path: file }: OpenedModel,
+  limit: number,
+  least: number,
+  { size, machine }: AskedTargets,
+): UserError =>
   new UserError(
     say`Quantization leaves at least ${formatBytes(least)}, above the size of ${formatBytes(limit)}.`,
     {
-      ...{ file, field: 'size' },
+      ...{ file, field: size === undefined && machine !== undefined ? 'machine' : 'size' },
       remedy: say`Choose a larger size, or remove blocks, experts or channels first (\`espalier profile\`, \`espalier prune\`), which usually costs more quality per byte than quantization.`,
     },
   );
@@ -456,6 +607,7 @@ interface FitJob {
   readonly phases: Phases<FitPhase>;
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
+  readonly decoding: AskedSpeed | undefined;
 }
 
 /** Measures and plans if the size asks for it, then writes and reopens the model. */
@@ -540,7 +692,7 @@ interface MixedPlan {
  * @returns undefined, with a warning, if too little was measured in time for llama.cpp
  */
 async function planMix(
-  { request, model, runtime, phases, seconds }: FitJob,
+  { request, model, runtime, phases, seconds, decoding }: FitJob,
   limit: number,
   context: OperationContext<SensitivityEvent>,
 ): Promise<MixedPlan | undefined> {
@@ -552,9 +704,14 @@ async function planMix(
   const table = await phases.run('measure', context, async (inner) =>
     measureSensitivity(asked, undefined, { ...inner, environment }, true),
   );
-  const { table: complete, measured } = estimateUnmeasured(table);
+  const { table: estimated, measured } = estimateUnmeasured(table);
+  const complete =
+    decoding === undefined ? estimated : withDecodeTimes(estimated, decoding.costs, model);
   const layers = table.layers.length;
-  const limits = [`bytes<${plannedLimit(model, runtime, limit)}`];
+  const limits = [
+    `bytes<${plannedLimit(model, runtime, limit)}`,
+    ...(decoding === undefined ? [] : [`decode<${decodeLimit(decoding).toFixed(6)}`]),
+  ];
   if (measured < layers) {
     const count = say`${measured} of ${layers} linear layers were measured in ${formatDuration(seconds.measure)}`;
     if (!isReachable(complete, limits)) {
@@ -597,6 +754,9 @@ async function planMix(
     ...(importance === undefined ? {} : { importance }),
   };
 }
+
+/** Milliseconds per token that are left for weights. */
+const decodeLimit = ({ asked, costs }: AskedSpeed): number => 1000 / asked - costs.restMs;
 
 /** True if the options of a profile reach limits. */
 function isReachable(table: SensitivityProfile, limits: readonly string[]): boolean {

@@ -5,6 +5,8 @@ import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultRuntime, loadableBy, requireRuntime } from '../pipelines/runtimes';
 import type { Runtime, runtimeNames } from '../pipelines/runtimes';
+import { contextOf } from '../pipelines/fit-targets';
+import type { AskedTargets } from '../pipelines/fit-targets';
 import { densePlaces, listSizes, mixMethods, namesType } from '../pipelines/size-choices';
 import type { SizeChoice, SizeChoices } from '../pipelines/size-choices';
 import { machineMemory } from '../runtime/limits/process-memory';
@@ -95,7 +97,10 @@ const leastForPlanning = 0.5;
 export function expectedPhases(
   model: OpenedModel,
   runtime: Runtime,
-  { isMix, timeLimit = Number.POSITIVE_INFINITY }: { readonly isMix: boolean; readonly timeLimit?: number },
+  {
+    isMix,
+    timeLimit = Number.POSITIVE_INFINITY,
+  }: { readonly isMix: boolean; readonly timeLimit?: number },
 ): Readonly<Record<FitPhase, Phase>> {
   const { parameters } = model.summary;
   const runs = (tokens: number): number => (tokens * parameters) / multiplicationsPerSecond;
@@ -105,7 +110,11 @@ export function expectedPhases(
     : 0;
   const write = 1 + parameters / weightsPerSecond;
   const evaluate = 1 + runs(2 * defaultTokens);
-  const later = { importance: { seconds: importance }, write: { seconds: write }, evaluate: { seconds: evaluate } };
+  const later = {
+    importance: { seconds: importance },
+    write: { seconds: write },
+    evaluate: { seconds: evaluate },
+  };
   if (!isMix) {
     return { measure: { seconds: 0 }, plan: { seconds: 0 }, ...later };
   }
@@ -115,10 +124,7 @@ export function expectedPhases(
     sensitivityWork(asked).amount / multiplicationsPerSecond +
     (roundingsPerWeight * parameters) / weightsPerSecond;
   const plan = runs((defaultRounds + 1) * runsPerPlan * sequences * length);
-  const left = Math.max(
-    timeLimit - importance - write - evaluate,
-    leastForPlanning * timeLimit,
-  );
+  const left = Math.max(timeLimit - importance - write - evaluate, leastForPlanning * timeLimit);
   const measureLimit = left - Math.min(plan, mostForPlans * left);
   const limited = (seconds: number, limit: number): Phase =>
     Number.isFinite(limit) ? { seconds: Math.min(seconds, limit), limit } : { seconds };
@@ -133,10 +139,10 @@ export function expectedPhases(
 export function fitWork(
   model: OpenedModel,
   runtime: Runtime,
-  size: string,
+  size: string | undefined,
   timeLimit = defaultTimeLimit(model.summary),
 ): Work {
-  const isMix = !namesType(size);
+  const isMix = size === undefined || !namesType(size);
   const phases = expectedPhases(model, runtime, { isMix, timeLimit });
   return {
     kind: [runtime, isMix],
@@ -149,12 +155,16 @@ export function fitWork(
 /** Lists the sizes of a model with their times and losses. Runs no model. */
 export async function offerSizes(
   model: OpenedModel,
-  asked: (typeof runtimeNames)[number] | undefined,
+  asked: { readonly for?: (typeof runtimeNames)[number] | undefined } & Pick<
+    AskedTargets,
+    'memoryAt'
+  >,
   { costsFolder }: Pick<Environment, 'costsFolder'>,
   context: JobContext,
 ): Promise<OfferedSizes> {
-  const runtime = await chosenRuntime(model, asked);
-  const sizes = await listSizes(model, runtime, machineMemory(), context);
+  const runtime = await chosenRuntime(model, asked.for);
+  const tokens = contextOf(model, asked);
+  const sizes = await listSizes(model, runtime, machineMemory(), tokens, context);
   const measured = await readLosses(model.summary.fingerprint);
   const choices: OfferedSize[] = [];
   for (const choice of sizes.choices) {

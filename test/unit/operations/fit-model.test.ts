@@ -124,6 +124,9 @@ async function fitted(
   return { result, ...rest };
 }
 
+/** A decode speed that a model of half the bytes has on a Raspberry Pi 5, roughly. */
+const speedOf = ({ bytesAfter }: FittedModel): number => (0.6 * 17.1e9) / (bytesAfter / 2);
+
 const quick = { for: 'llama.cpp', sequences: 2, length: 16 } as const;
 const tiny = fixture('llama-gqa-untied');
 
@@ -280,6 +283,26 @@ describe('a size', () => {
     expect(choices.find(({ size }) => size === '50%')?.longest).toBeDefined();
   });
 
+  it('and a decode speed are one budget', async () => {
+    const asked: Given = { ...given, machine: 'raspberry-pi-5', out: join(folder, 'unasked') };
+    await expect(fitted({ ...asked, speed: 1 })).rejects.toThrow(
+      /speed: The model already decodes/,
+    );
+    await expect(fitted({ ...asked, speed: 1e9 })).rejects.toThrow(
+      /speed: The smallest types decode .* \(estimate by memory bandwidth\), below/,
+    );
+    const whole = await fitted({ ...given, size: '90%', out: join(folder, 'slow') });
+    expect(whole.result.speed).toBeUndefined();
+    const { result } = await fitted({
+      ...{ ...given, size: '90%', machine: 'raspberry-pi-5', out: join(folder, 'fast') },
+      speed: speedOf(whole.result),
+    });
+    expect(result.speed?.source).toBe('bandwidth');
+    expect(result.speed?.after).toBeGreaterThanOrEqual(result.speed?.asked ?? Infinity);
+    expect(result.bytesAfter).toBeLessThan(whole.result.bytesAfter);
+    expect(result.size).toMatch(/^90%, raspberry-pi-5, [\d.]+ tokens\/s$/);
+  });
+
   it('is refused for other programs if too little is measured in time', async () => {
     const late: Given = { ...given, for: 'onnxruntime', sequences: 5, time: '10s' };
     await expect(
@@ -297,8 +320,12 @@ describe('a size', () => {
 
 it.each([
   [{ size: 'Q5_K_M' }, /size needs out/],
-  [{ out: 'x' }, /out needs size/],
+  [{ out: 'x' }, /out needs size, machine or speed/],
   [{ size: 'Q5_K_M', out: 'x', time: '1min' }, /apply only if size is a percentage/],
+  [{ size: 'Q5_K_M', out: 'x', speed: 20 }, /apply only if size is a percentage/],
+  [{ machine: 'phone' }, /machine needs out/],
+  [{ speed: 0, out: 'x' }, /speed takes a number/],
+  [{ size: '50%', memoryAt: '8x', out: 'x' }, /memoryAt takes a number of tokens/],
   [{ size: 'banana', out: 'x' }, /size takes a percentage of the model/],
   [{ size: '50%', out: 'x', time: '1 day' }, /time takes a time with its unit/],
 ] satisfies [Omit<Given, 'model'>, RegExp][])('%j is refused before any work', (given, problem) => {
@@ -309,6 +336,7 @@ it.each([
   [{ size: 'Q5_K_M', for: 'transformers' }, /Q5_K_M is not a type of transformers/],
   [{ size: '4GB', for: 'llama.cpp' }, /4GB is not smaller than the model/],
   [{ size: 'F32', for: 'llama.cpp' }, /F32 would take/],
+  [{ speed: 20, for: 'transformers' }, /speed: A speed is planned for llama\.cpp only/],
   [{ size: 'Q8_0', for: 'llama.cpp', require: ['task>-2pt'] }, /task is not measured/],
 ] satisfies [Omit<Given, 'model'>, RegExp][])(
   '%j is refused before anything is written',
@@ -327,7 +355,8 @@ it.each([
   const opened = await new ModelCache({ capacity: 1 }).open(sample);
   const summary = { ...opened.summary, parameters };
   const timeLimit = defaultTimeLimit(summary);
-  const phases = expectedPhases({ ...opened, summary }, 'llama.cpp', { isMix: true, timeLimit });
+  const larger = Object.assign(Object.create(opened) as typeof opened, { summary });
+  const phases = expectedPhases(larger, 'llama.cpp', { isMix: true, timeLimit });
   const expected = Object.values(phases).reduce((sum, phase) => sum + phase.seconds, 0);
   expect(expected).toBeLessThanOrEqual(seconds);
   // Most of the time is for measuring.

@@ -73,7 +73,7 @@ const mostGrowth = 1.5;
 const quietLoad = 1.5;
 
 /** How many times as long some work has taken for what else wanted to run meanwhile; 1 on Windows, which does not tell. */
-function slowdown(seconds: number): number {
+export function slowdown(seconds: number): number {
   const [minute = 0, fiveMinutes = 0, quarter = 0] = loadavg();
   const load = seconds < 180 ? minute : seconds < 600 ? fiveMinutes : quarter;
   return Math.max(1, load / (quietLoad * cpus().length));
