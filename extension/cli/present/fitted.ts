@@ -70,7 +70,8 @@ function lossText({ measured, loss }: OfferedSize): string {
 }
 
 function printFitted(terminal: Terminal, result: FittedModel): void {
-  const { bytesBefore, bytesAfter, memory, speed, types, mix, evaluation, requantized } = result;
+  const { bytesBefore, bytesAfter, memory, speed, types, mix, rounding, evaluation, requantized } =
+    result;
   terminal.print(
     `Size: ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
@@ -101,6 +102,11 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
     terminal.print(inEnglish(sentence));
   }
   terminal.print(`Types: ${describeTypes(types)}`);
+  if (rounding !== undefined) {
+    terminal.print(
+      `Rounding: ${rounding === 'feedback' ? 'error feedback on calibration text' : 'nearest'}`,
+    );
+  }
   if (mix !== undefined) {
     terminal.print(
       `Measured: ${mix.measured} of ${mix.layers} linear layers; distance of the mix ${formatDistance(mix.distance)} (${mix.metric})`,

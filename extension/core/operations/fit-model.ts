@@ -2,7 +2,11 @@ import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { memoryContext } from '../change-size';
-import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
+import {
+  defaultCalibration,
+  roundingCalibration,
+  sensitivityCalibration,
+} from '../data/calibration-defaults';
 import { loadModelInputs } from '../data/model-inputs';
 import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
@@ -32,7 +36,7 @@ import {
   withDecodeTimes,
 } from '../pipelines/decode-costs';
 import type { DecodeCosts } from '../pipelines/decode-costs';
-import { contextForm, contextOf, targetOf } from '../pipelines/fit-targets';
+import { contextForm, fitContext, resolveTarget } from '../pipelines/fit-targets';
 import type { AskedTargets } from '../pipelines/fit-targets';
 import { machineNames } from '../pipelines/machines';
 import type { MachineName } from '../pipelines/machines';
@@ -96,6 +100,7 @@ import {
   fitWork,
   mixRequest,
   offerSizes,
+  usesFeedback,
 } from './size-choices';
 import type { FitPhase, OfferedSizes } from './size-choices';
 import type { Message } from '../message';
@@ -138,6 +143,8 @@ export interface FittedModel extends PruneResult {
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
   readonly mix?: PlannedMix;
+  /** Rounding of a named type: each weight alone, or with error feedback on calibration text. */
+  readonly rounding?: 'nearest' | 'feedback';
   /** On held-out text, against the original; absent if that can't be measured. */
   readonly evaluation?: EvaluationResult;
   readonly verdict?: Verdict;
@@ -332,7 +339,12 @@ async function fit(
   }
   const text = request.text ?? join(context.environment.samples, heldOutText);
   const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
-  const expected = expectedPhases(model, runtime, isMix ? { isMix, timeLimit } : { isMix });
+  const feedback = target.kind === 'type' && usesFeedback(model, runtime, target.type);
+  const expected = expectedPhases(
+    model,
+    runtime,
+    isMix ? { isMix, timeLimit } : { isMix, feedback },
+  );
   const phases = new Phases<FitPhase>(expected, (progress) => {
     context.progress(progress);
   });
@@ -348,7 +360,7 @@ async function fit(
     if (written === undefined) {
       const { measure, plan } = expected;
       const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
-      const job = { request, model, runtime, phases, seconds, decoding };
+      const job = { request, model, runtime, phases, seconds, decoding, feedback };
       if (isMix) {
         context.inform(
           say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
@@ -370,7 +382,7 @@ async function fit(
         { ...inner, environment: context.environment },
       ),
     );
-    const tokens = contextOf(model, request);
+    const tokens = fitContext(model, request);
     const requantized = quantizedType(model.summary);
     // A type that replaced a mix says nothing of the size.
     const isAsAsked = !isMix || written.mix !== undefined;
@@ -422,7 +434,7 @@ async function fit(
 }
 
 /** Journal entry of a model that was written but not evaluated. */
-interface Written extends Pick<FittedModel, 'mix' | 'plan' | 'sensitivity'> {
+interface Written extends Pick<FittedModel, 'mix' | 'rounding' | 'plan' | 'sensitivity'> {
   readonly result: PruneResult;
 }
 
@@ -456,7 +468,7 @@ async function reachableTarget(
 ): Promise<TargetSize> {
   const output = await runtimeOutput(model, runtime);
   const bytes = await weightBytes(model);
-  const target = await targetOf(model, runtime, asked);
+  const target = await resolveTarget(model, runtime, asked);
   if (target.kind !== 'limit') {
     const after = await targetBytes(model, output, target, context);
     if (after >= bytes) {
@@ -608,6 +620,8 @@ interface FitJob {
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
   readonly decoding: AskedSpeed | undefined;
+  /** True if a named type is rounded with error feedback. */
+  readonly feedback: boolean;
 }
 
 /** Measures and plans if the size asks for it, then writes and reopens the model. */
@@ -640,6 +654,14 @@ async function write(
     ...{ model, plan, out, overwrite, format: option.format },
     ...(Object.keys(types).length === 0 ? {} : { types }),
     ...runOptions(request),
+    ...(job.feedback
+      ? {
+          feedback: {
+            request: calibrationOf({}, roundingCalibration, model.summary.maxPositions),
+            bundledText: join(context.environment.samples, 'calibration.txt'),
+          },
+        }
+      : {}),
     ...(compress.length === 0
       ? {}
       : {
@@ -655,7 +677,9 @@ async function write(
     applyPlan(application, { ...inner, emit: () => undefined }),
   );
   if (mixed === undefined) {
-    return { result };
+    return target.kind === 'type'
+      ? { result, rounding: job.feedback ? 'feedback' : 'nearest' }
+      : { result };
   }
   const { table, mix } = mixed;
   await keepPlan(plan, out, context);

@@ -1,11 +1,15 @@
-import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
+import {
+  defaultCalibration,
+  roundingCalibration,
+  sensitivityCalibration,
+} from '../data/calibration-defaults';
 import type { JobContext } from '../jobs/job';
 import type { Phase } from '../jobs/phases';
 import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultRuntime, loadableBy, requireRuntime } from '../pipelines/runtimes';
 import type { Runtime, runtimeNames } from '../pipelines/runtimes';
-import { contextOf } from '../pipelines/fit-targets';
+import { fitContext } from '../pipelines/fit-targets';
 import type { AskedTargets } from '../pipelines/fit-targets';
 import { densePlaces, listSizes, mixMethods, namesType } from '../pipelines/size-choices';
 import type { SizeChoice, SizeChoices } from '../pipelines/size-choices';
@@ -85,6 +89,26 @@ export function defaultTimeLimit({ parameters }: Pick<ModelSummary, 'parameters'
   return step * Math.round((seconds + (secondsPerBillion * parameters) / 1e9) / step);
 }
 
+/** The same for writing a named type: about 1 min for 135M parameters and 4 min for 1.5B. */
+const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
+/** Runs of the calibration text that rounding with error feedback takes. */
+const runsPerFeedback = 4;
+
+/**
+ * True if a named type is rounded with error feedback: a GGUF type below 8 bits of a model that reads text, if that is
+ * expected to fit in the time for a named type.
+ */
+export function usesFeedback(model: OpenedModel, runtime: Runtime, size: string): boolean {
+  const { capabilities, summary } = model;
+  const { parameters } = summary;
+  const isRounded = runtime === 'llama.cpp' && /^I?Q[2-6]/i.test(size);
+  const isPlain = summary.sublayers.every(({ experts }) => experts === undefined);
+  const isAble = capabilities.run.able && capabilities.readText.able;
+  const { write, evaluate } = expectedPhases(model, runtime, { isMix: false, feedback: true });
+  const most = typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9;
+  return isRounded && isPlain && isAble && write.seconds + evaluate.seconds <= most;
+}
+
 /** Largest share of the time before writing that is kept for plans. */
 const mostForPlans = 0.3;
 /** Smallest share of the whole time that is left for measuring and planning. */
@@ -100,7 +124,8 @@ export function expectedPhases(
   {
     isMix,
     timeLimit = Number.POSITIVE_INFINITY,
-  }: { readonly isMix: boolean; readonly timeLimit?: number },
+    feedback = false,
+  }: { readonly isMix: boolean; readonly timeLimit?: number; readonly feedback?: boolean },
 ): Readonly<Record<FitPhase, Phase>> {
   const { parameters } = model.summary;
   const runs = (tokens: number): number => (tokens * parameters) / multiplicationsPerSecond;
@@ -108,7 +133,9 @@ export function expectedPhases(
   const importance = hasImportance
     ? runs(defaultCalibration.sequences * defaultCalibration.length)
     : 0;
-  const write = 1 + parameters / weightsPerSecond;
+  const { sequences: roundingSequences, length: roundingLength } = roundingCalibration;
+  const rounding = feedback ? runs(runsPerFeedback * roundingSequences * roundingLength) : 0;
+  const write = 1 + parameters / weightsPerSecond + rounding;
   const evaluate = 1 + runs(2 * defaultTokens);
   const later = {
     importance: { seconds: importance },
@@ -143,9 +170,10 @@ export function fitWork(
   timeLimit = defaultTimeLimit(model.summary),
 ): Work {
   const isMix = size === undefined || !namesType(size);
-  const phases = expectedPhases(model, runtime, { isMix, timeLimit });
+  const feedback = size !== undefined && usesFeedback(model, runtime, size);
+  const phases = expectedPhases(model, runtime, { isMix, timeLimit, feedback });
   return {
-    kind: [runtime, isMix],
+    kind: [runtime, isMix, feedback],
     amount: Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0),
     parameters: model.summary.parameters,
     ...(isMix ? { longest: timeLimit } : {}),
@@ -163,7 +191,7 @@ export async function offerSizes(
   context: JobContext,
 ): Promise<OfferedSizes> {
   const runtime = await chosenRuntime(model, asked.for);
-  const tokens = contextOf(model, asked);
+  const tokens = fitContext(model, asked);
   const sizes = await listSizes(model, runtime, machineMemory(), tokens, context);
   const measured = await readLosses(model.summary.fingerprint);
   const choices: OfferedSize[] = [];

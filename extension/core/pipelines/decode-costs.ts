@@ -36,25 +36,20 @@ export interface DecodeCosts {
 const usedBandwidth = 0.6;
 
 /** Costs if reading weights is all that takes time. */
-export const costsOfBandwidth = (bytesPerSecond: number): DecodeCosts => ({
+export const bandwidthCosts = (bytesPerSecond: number): DecodeCosts => ({
   msPerByte: () => 1000 / bytesPerSecond,
   restMs: 0,
   source: 'bandwidth',
 });
 
 /** Types that a mix chooses from, or that the matrices of a model have. */
-function typesOf(opened: OpenedModel): WritableType[] {
+function timedTypes(opened: OpenedModel): WritableType[] {
   const all = multiplied(opened);
   const chosen = all.flatMap((matrix) =>
     expandCompressions(matrix, [{ method: 'gguf' }]).map(({ level }) => levelType(level)),
   );
   const stored = all.map(({ weight }) => weight.dtype);
   return writableTypes.filter((type) => chosen.includes(type) || stored.includes(type));
-}
-
-/** Where costs of this machine come from. */
-interface CostSources {
-  readonly costsFolder: string;
 }
 
 /**
@@ -64,16 +59,21 @@ interface CostSources {
 export async function decodeCosts(
   opened: OpenedModel,
   machine: MachineName | undefined,
-  { costsFolder }: CostSources,
+  { costsFolder }: { readonly costsFolder: string },
   context: JobContext,
 ): Promise<DecodeCosts> {
   if (machine !== undefined) {
-    return costsOfBandwidth(usedBandwidth * machines[machine].bytesPerSecond);
+    return bandwidthCosts(usedBandwidth * machines[machine].bytesPerSecond);
   }
   const llama = await installedLlama();
   if (llama !== undefined) {
     try {
-      const { blockMs, msPerByte } = await typeSpeeds(llama, typesOf(opened), costsFolder, context);
+      const { blockMs, msPerByte } = await typeSpeeds(
+        llama,
+        timedTypes(opened),
+        costsFolder,
+        context,
+      );
       const known = Object.values(msPerByte);
       const slowest = Math.max(...known);
       return {
@@ -91,7 +91,7 @@ export async function decodeCosts(
   const { rates } = await costsInFolder(costsFolder, 'cpu', context);
   const bytes = 1 << 26;
   const work = { calls: 1, bytes, macs: bytes / Float32Array.BYTES_PER_ELEMENT, moved: 0 };
-  return costsOfBandwidth((1000 * bytes) / predictTime(rates.dense, work));
+  return bandwidthCosts((1000 * bytes) / predictTime(rates.dense, work));
 }
 
 /** True for an embedding that is only looked up. */

@@ -33,7 +33,7 @@ const tokensPerK = 1024;
  * Parses a context length that {@link contextForm} matches.
  * @throws UserError if the model reads fewer tokens
  */
-export function parseContext(text: string, { summary, path }: OpenedModel): number {
+function parseContext(text: string, { summary, path }: OpenedModel): number {
   const tokens = Number.parseInt(text, 10) * (/k$/i.test(text) ? tokensPerK : 1);
   const { maxPositions = Number.POSITIVE_INFINITY } = summary;
   if (tokens > maxPositions) {
@@ -46,7 +46,7 @@ export function parseContext(text: string, { summary, path }: OpenedModel): numb
 }
 
 /** Context length that memory is counted at. */
-export function contextOf(
+export function fitContext(
   model: OpenedModel,
   { memoryAt, machine }: Pick<AskedTargets, 'memoryAt' | 'machine'>,
 ): number {
@@ -63,7 +63,7 @@ export function contextOf(
  * The size of the weight files that a request asks for: the smallest of its limits.
  * @throws UserError if a limit is met already, or memory is too small for anything but weights
  */
-export async function targetOf(
+export async function resolveTarget(
   model: OpenedModel,
   runtime: Runtime,
   asked: AskedTargets,
@@ -73,7 +73,7 @@ export async function targetOf(
   if (size !== undefined && namesType(size)) {
     return parseSize(size, bytes, runtime);
   }
-  const tokens = contextOf(model, asked);
+  const tokens = fitContext(model, asked);
   const { cache, buffers } = runtimeMemory(model, runtime, tokens);
   const beside = cache + buffers;
   const limits: number[] = [];

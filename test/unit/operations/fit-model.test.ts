@@ -12,7 +12,11 @@ import { fitModel, isFitted } from '../../../extension/core/operations/fit-model
 import type { FittedModel } from '../../../extension/core/operations/fit-model';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { listedOperations, toolName } from '../../../extension/core/operations/tool-names';
-import { defaultTimeLimit, expectedPhases } from '../../../extension/core/operations/size-choices';
+import {
+  defaultTimeLimit,
+  expectedPhases,
+  usesFeedback,
+} from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
@@ -125,7 +129,7 @@ async function fitted(
 }
 
 /** A decode speed that a model of half the bytes has on a Raspberry Pi 5, roughly. */
-const speedOf = ({ bytesAfter }: FittedModel): number => (0.6 * 17.1e9) / (bytesAfter / 2);
+const decodeSpeed = ({ bytesAfter }: FittedModel): number => (0.6 * 17.1e9) / (bytesAfter / 2);
 
 const quick = { for: 'llama.cpp', sequences: 2, length: 16 } as const;
 const tiny = fixture('llama-gqa-untied');
@@ -183,6 +187,8 @@ describe('a named type', () => {
     expect(result.bytesAfter).toBe(choices.find(({ size }) => size === 'Q5_K_M')?.bytes);
     expect(statSync(result.model).size).toBe(result.bytesAfter);
     expect(measured).toBe(0);
+    expect(result.rounding).toBe('feedback');
+    expect(stages.some((stage) => stage.startsWith('Rounding'))).toBe(true);
     expect(stages.some((stage) => /Comp|Measuring/.test(stage))).toBe(false);
     expect(shares).toEqual(shares.toSorted((a, b) => a - b));
     expect(result.evaluation?.klDivergence?.value).toBeGreaterThan(0);
@@ -295,7 +301,7 @@ describe('a size', () => {
     expect(whole.result.speed).toBeUndefined();
     const { result } = await fitted({
       ...{ ...given, size: '90%', machine: 'raspberry-pi-5', out: join(folder, 'fast') },
-      speed: speedOf(whole.result),
+      speed: decodeSpeed(whole.result),
     });
     expect(result.speed?.source).toBe('bandwidth');
     expect(result.speed?.after).toBeGreaterThanOrEqual(result.speed?.asked ?? Infinity);
@@ -361,6 +367,18 @@ it.each([
   expect(expected).toBeLessThanOrEqual(seconds);
   // Most of the time is for measuring.
   expect(phases.measure.limit).toBeGreaterThan(seconds / 2);
+});
+
+it('rounds a named type with error feedback if its time allows that, and the model reads text', async () => {
+  const models = new ModelCache({ capacity: 2 });
+  const opened = await models.open(sample);
+  expect(usesFeedback(opened, 'llama.cpp', 'Q4_K_M')).toBe(true);
+  expect(usesFeedback(opened, 'llama.cpp', 'Q8_0')).toBe(false);
+  expect(usesFeedback(opened, 'onnxruntime', 'int4')).toBe(false);
+  expect(usesFeedback(await models.open(gguf), 'llama.cpp', 'Q4_0')).toBe(false);
+  const summary = { ...opened.summary, parameters: 7e9 };
+  const large = Object.assign(Object.create(opened) as typeof opened, { summary });
+  expect(usesFeedback(large, 'llama.cpp', 'Q4_K_M')).toBe(false);
 });
 
 it('is the first tool that agents are offered', () => {

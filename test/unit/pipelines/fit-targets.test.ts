@@ -2,11 +2,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import {
-  costsOfBandwidth,
+  bandwidthCosts,
   leastDecodeMs,
   originalDecodeMs,
 } from '../../../extension/core/pipelines/decode-costs';
-import { contextOf, targetOf } from '../../../extension/core/pipelines/fit-targets';
+import { fitContext, resolveTarget } from '../../../extension/core/pipelines/fit-targets';
 import { machineNames, machines } from '../../../extension/core/pipelines/machines';
 import { runtimeMemory } from '../../../extension/core/pipelines/runtime-memory';
 import { weightBytes } from '../../../extension/core/pipelines/size-choices';
@@ -41,21 +41,21 @@ describe('memory in llama.cpp', () => {
 describe('a target', () => {
   it('counts memory at a context length instead of bytes of files', async () => {
     const { cache, buffers } = runtimeMemory(model, 'llama.cpp', 256);
-    const target = await targetOf(model, 'llama.cpp', { size: '6MB', memoryAt: '256' });
+    const target = await resolveTarget(model, 'llama.cpp', { size: '6MB', memoryAt: '256' });
     expect(target).toEqual({ kind: 'limit', bytes: 6e6 - cache - buffers });
-    const share = await targetOf(model, 'llama.cpp', { size: '50%', memoryAt: '256' });
+    const share = await resolveTarget(model, 'llama.cpp', { size: '50%', memoryAt: '256' });
     const whole = bytes + cache + buffers;
     expect(share).toEqual({ kind: 'limit', bytes: Math.floor(whole / 2) - cache - buffers });
-    expect(await targetOf(model, 'llama.cpp', { size: '6MB' })).toEqual({
+    expect(await resolveTarget(model, 'llama.cpp', { size: '6MB' })).toEqual({
       ...{ kind: 'limit', bytes: 6e6 },
     });
   });
 
   it('is refused if memory has no room for weights, or the context is too long', async () => {
-    await expect(targetOf(model, 'llama.cpp', { size: '1MB', memoryAt: '512' })).rejects.toThrow(
-      /size: Keys, values and buffers at 512 tokens .* no memory is left/,
-    );
-    expect(() => contextOf(model, { memoryAt: '8k' })).toThrow(
+    await expect(
+      resolveTarget(model, 'llama.cpp', { size: '1MB', memoryAt: '512' }),
+    ).rejects.toThrow(/size: Keys, values and buffers at 512 tokens .* no memory is left/);
+    expect(() => fitContext(model, { memoryAt: '8k' })).toThrow(
       /memoryAt: The model reads at most 512 tokens, not 8192/,
     );
   });
@@ -63,12 +63,12 @@ describe('a target', () => {
   it.each(machineNames)(
     'of %s is met by a small model, and is a limit of a larger one',
     async (machine) => {
-      await expect(targetOf(model, 'llama.cpp', { machine })).rejects.toThrow(
+      await expect(resolveTarget(model, 'llama.cpp', { machine })).rejects.toThrow(
         /machine: The model already fits: it takes/,
       );
       expect(machines[machine].source).not.toBe('');
       // With a speed, the bytes of the original are the limit.
-      expect(await targetOf(model, 'llama.cpp', { machine, speed: 1 })).toEqual({
+      expect(await resolveTarget(model, 'llama.cpp', { machine, speed: 1 })).toEqual({
         ...{ kind: 'limit', bytes },
       });
     },
@@ -76,7 +76,7 @@ describe('a target', () => {
 });
 
 it('decodes as fast as the weights of a token are read, without an embedding that is looked up', () => {
-  const costs = costsOfBandwidth(1e9);
+  const costs = bandwidthCosts(1e9);
   const { model: layered } = model;
   const read = layered.outerMatrices.filter(({ place, tiedTo }) => place === 'head' || tiedTo);
   const outer = Math.max(...read.map(({ weight }) => weight.length));
