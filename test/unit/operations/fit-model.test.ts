@@ -361,7 +361,7 @@ it.each([
   const opened = await new ModelCache({ capacity: 1 }).open(sample);
   const summary = { ...opened.summary, parameters };
   const timeLimit = defaultTimeLimit(summary);
-  const larger = Object.assign(Object.create(opened) as typeof opened, { summary });
+  const larger = Object.create(opened, { summary: { value: summary } }) as typeof opened;
   const phases = expectedPhases(larger, 'llama.cpp', { isMix: true, timeLimit });
   const expected = Object.values(phases).reduce((sum, phase) => sum + phase.seconds, 0);
   expect(expected).toBeLessThanOrEqual(seconds);
@@ -377,7 +377,7 @@ it('rounds a named type with error feedback if its time allows that, and the mod
   expect(usesFeedback(opened, 'onnxruntime', 'int4')).toBe(false);
   expect(usesFeedback(await models.open(gguf), 'llama.cpp', 'Q4_0')).toBe(false);
   const summary = { ...opened.summary, parameters: 7e9 };
-  const large = Object.assign(Object.create(opened) as typeof opened, { summary });
+  const large = Object.create(opened, { summary: { value: summary } }) as typeof opened;
   expect(usesFeedback(large, 'llama.cpp', 'Q4_K_M')).toBe(false);
 });
 
