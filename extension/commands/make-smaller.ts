@@ -4,6 +4,9 @@ import { formatBytes, formatChange, formatDuration } from '../core/format';
 import { fitModel, isFitted } from '../core/operations/fit-model';
 import type { FittedModel } from '../core/operations/fit-model';
 import type { OfferedSize, OfferedSizes } from '../core/operations/size-choices';
+import { contextForm } from '../core/pipelines/fit-targets';
+import type { AskedTargets } from '../core/pipelines/fit-targets';
+import { machineNames, machines } from '../core/pipelines/machines';
 import type { Runtime } from '../core/pipelines/runtimes';
 import { describeMarks, isForbidding, lossWords } from '../core/pipelines/size-choices';
 import { freeName } from '../services/documents/free-name';
@@ -42,17 +45,21 @@ export async function makeSmaller(
   if (runtime === undefined) {
     return undefined;
   }
-  const size =
-    options.size ??
-    (await chooseSize(
-      title,
-      runtime === defaults.runtime ? defaults : await services.models.sizes(path, runtime),
-    ));
-  if (size === undefined) {
+  const targets =
+    options.size === undefined
+      ? await chooseTargets(
+          title,
+          runtime === defaults.runtime ? defaults : await services.models.sizes(path, runtime),
+        )
+      : { size: options.size };
+  if (targets === undefined) {
     return undefined;
   }
-  const out = options.out ?? (await freeName(`${modelStem(path)}-${folderSuffix(size)}`));
-  const request = services.settings.request(fitModel, { model: path, for: runtime, size, out });
+  const out = options.out ?? (await freeName(`${modelStem(path)}-${folderSuffix(targets)}`));
+  const request = services.settings.request(fitModel, {
+    ...{ model: path, for: runtime, out },
+    ...targets,
+  });
   const result = await services.jobs.run({ operation: 'fit', name, request });
   return isFitted(result) ? result : undefined;
 }
@@ -65,9 +72,13 @@ export async function makeModelSmaller(
   return makeSmaller(services, argument);
 }
 
-/** `half`, `40pct`, `4GB`, `Q5_K_M` */
-const folderSuffix = (size: string): string =>
-  size === '50%' ? 'half' : size.replace('%', 'pct').replace(' ', '');
+/** `half`, `40pct`, `4GB`, `Q5_K_M`, `phone`, `20tps` */
+const folderSuffix = ({ size, machine, speed }: AskedTargets): string =>
+  size === undefined
+    ? (machine ?? `${speed ?? 0}tps`)
+    : size === '50%'
+      ? 'half'
+      : size.replace('%', 'pct').replace(' ', '');
 
 type RuntimeItem = QuickPickItem & { readonly runtime: Runtime };
 
@@ -113,11 +124,14 @@ function runtimeItem(runtime: Runtime): RuntimeItem {
 
 type SizeItem = QuickPickItem & { readonly choice?: OfferedSize };
 
-/** Asks for one of the sizes, or for another one. */
-async function chooseSize(title: string, sizes: OfferedSizes): Promise<string | undefined> {
+/** Asks for one of the sizes, or for something else to fit. */
+async function chooseTargets(
+  title: string,
+  sizes: OfferedSizes,
+): Promise<AskedTargets | undefined> {
   const custom: SizeItem = {
     label: l10n.t('Custom…'),
-    description: l10n.t('a percentage or an amount, such as 40% or 900MB'),
+    description: l10n.t('size, memory at a context length, tokens/s, or a machine'),
     alwaysShow: true,
   };
   const items = [...sizes.choices.map((choice) => sizeItem(choice, sizes)), custom];
@@ -129,11 +143,74 @@ async function chooseSize(title: string, sizes: OfferedSizes): Promise<string | 
     whyNot: ({ choice }) =>
       choice?.marks.some(isForbidding) === true ? marksText(choice, sizes) : undefined,
   });
-  return chosen === custom ? askSize(title, sizes) : chosen?.choice?.size;
+  if (chosen === custom) {
+    return followedBy(1, async () => askTargets(title, sizes));
+  }
+  return chosen?.choice && { size: chosen.choice.size };
 }
 
+type TargetItem = QuickPickItem & { readonly ask: () => Promise<AskedTargets | undefined> };
+
+/** Asks what the model has to fit. */
+async function askTargets(title: string, sizes: OfferedSizes): Promise<AskedTargets | undefined> {
+  const size = async (): Promise<AskedTargets | undefined> => {
+    const typed = await askSize(title, sizes);
+    return typed === undefined ? undefined : { size: typed };
+  };
+  const memory = async (): Promise<AskedTargets | undefined> => {
+    const context = await askText({
+      title,
+      prompt: l10n.t('Context length in tokens, such as 4096 or 8k.'),
+      value: String(sizes.context),
+      validateInput: (text) =>
+        contextForm.pattern.test(text.trim())
+          ? undefined
+          : l10n.t('Write a number of tokens, such as 4096 or 8k.'),
+    });
+    if (context === undefined) {
+      return undefined;
+    }
+    const typed = await askText({
+      title,
+      prompt: l10n.t('Memory for weights, keys, values and buffers, such as 4GB.'),
+      validateInput: validateSize,
+    });
+    return typed === undefined ? undefined : { size: typed.trim(), memoryAt: context.trim() };
+  };
+  const speed = async (): Promise<AskedTargets | undefined> => {
+    const typed = await askText({
+      title,
+      prompt: l10n.t('Least decode speed in tokens/s, such as 20.'),
+      validateInput: (text) =>
+        Number(text) > 0 ? undefined : l10n.t('Write a number of tokens/s, such as 20.'),
+    });
+    return typed === undefined ? undefined : { speed: Number(typed) };
+  };
+  const items: TargetItem[] = [
+    { label: l10n.t('Size…'), ask: size },
+    { label: l10n.t('Memory at a context length…'), ask: memory },
+    ...(sizes.runtime === 'llama.cpp' ? [{ label: l10n.t('Tokens per second…'), ask: speed }] : []),
+    ...machineNames.map((machine) => {
+      const { label, memoryBytes, context } = machines[machine];
+      return {
+        label: localise(label),
+        description: l10n.t('{0} at {1} tokens', formatBytes(memoryBytes), String(context)),
+        ask: async () => Promise.resolve({ machine }),
+      };
+    }),
+  ];
+  const chosen = await choose(items, { title, placeHolder: l10n.t('What must it fit?') });
+  return chosen?.ask();
+}
+
+/** Error of a size that is neither a percentage nor an amount. */
+const validateSize = (text: string): string | undefined =>
+  /^\s*\d+(?:\.\d+)?(?:%|\s?[kmgt]i?b?)\s*$/i.test(text)
+    ? undefined
+    : l10n.t('Write a percentage or an amount, such as 40% or 900MB.');
+
 function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
-  const { kind, size, bytes, marks, measured, loss, seconds } = choice;
+  const { kind, size, bytes, marks, measured, loss, seconds, longest = Infinity } = choice;
   const isOut = marks.some(isForbidding);
   const label = kind === 'mix' ? l10n.t('Half the size') : size;
   const sign = kind === 'mix' ? '≤ ' : sizes.runtime === 'llama.cpp' ? '' : '≈ ';
@@ -141,7 +218,9 @@ function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
     measured === undefined
       ? localise(lossWords[loss])
       : l10n.t('perplexity {0} (measured)', formatChange(1, measured.perplexityRatio));
-  const facts = [lost, l10n.t('about {0}', formatDuration(seconds)), marksText(choice, sizes)];
+  const duration = formatDuration(seconds);
+  const time = seconds < longest ? l10n.t('about {0}', duration) : l10n.t('at most {0}', duration);
+  const facts = [lost, time, marksText(choice, sizes)];
   return {
     choice,
     label: isOut ? `$(circle-slash) ${label}` : label,
@@ -170,10 +249,7 @@ async function askSize(
             least,
             formatBytes(bytes),
           ),
-    validateInput: (text) =>
-      /^\s*\d+(?:\.\d+)?(?:%|\s?[kmgt]i?b?)\s*$/i.test(text)
-        ? undefined
-        : l10n.t('Write a percentage or an amount, such as 40% or 900MB.'),
+    validateInput: validateSize,
   });
   return typed?.trim();
 }

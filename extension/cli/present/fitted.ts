@@ -7,6 +7,7 @@ import {
   formatDistance,
   formatDuration,
   formatPercent,
+  formatSpeed,
 } from '../../core/format';
 import { inEnglish } from '../../core/message';
 import { isFitted } from '../../core/operations/fit-model';
@@ -44,7 +45,7 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
       formatChange(bytes, choice.bytes),
       formatBytes(choice.memoryBytes),
       lossText(choice),
-      `about ${formatDuration(choice.seconds)}`,
+      timeText(choice),
       optionalText(describeMarks(choice, sizes)),
     ]),
   );
@@ -58,6 +59,10 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
 const optionalText = (message: Parameters<typeof inEnglish>[0] | undefined): string =>
   message === undefined ? '' : inEnglish(message);
 
+/** The estimate, or the limit if the estimate reaches it. */
+const timeText = ({ seconds, longest = Number.POSITIVE_INFINITY }: OfferedSize): string =>
+  `${seconds < longest ? 'about' : 'at most'} ${formatDuration(seconds)}`;
+
 function lossText({ measured, loss }: OfferedSize): string {
   return measured === undefined
     ? inEnglish(lossWords[loss])
@@ -65,13 +70,23 @@ function lossText({ measured, loss }: OfferedSize): string {
 }
 
 function printFitted(terminal: Terminal, result: FittedModel): void {
-  const { bytesBefore, bytesAfter, memory, types, mix, evaluation, requantized } = result;
+  const { bytesBefore, bytesAfter, memory, speed, types, mix, rounding, evaluation, requantized } =
+    result;
   terminal.print(
     `Size: ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
     `Memory at ${memory.context} tokens of context: ${formatBytes(memory.before)} → ${formatBytes(memory.after)}`,
   );
+  if (speed !== undefined) {
+    const source =
+      speed.source === 'llama.cpp'
+        ? 'predicted from types timed in llama.cpp'
+        : `estimate by memory bandwidth${speed.machine === undefined ? '' : ` of ${speed.machine}`}`;
+    terminal.print(
+      `Decode: ${formatSpeed(speed.before)} → ${formatSpeed(speed.after)} tokens/s, at least ${formatSpeed(speed.asked)} asked (${source})`,
+    );
+  }
   if (evaluation?.against !== undefined) {
     const change = perplexityChange(evaluation.against.perplexity, evaluation.perplexity);
     const interval = ratioInterval(evaluation.perplexityRatio);
@@ -87,6 +102,11 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
     terminal.print(inEnglish(sentence));
   }
   terminal.print(`Types: ${describeTypes(types)}`);
+  if (rounding !== undefined) {
+    terminal.print(
+      `Rounding: ${rounding === 'feedback' ? 'error feedback on calibration text' : 'nearest'}`,
+    );
+  }
   if (mix !== undefined) {
     terminal.print(
       `Measured: ${mix.measured} of ${mix.layers} linear layers; distance of the mix ${formatDistance(mix.distance)} (${mix.metric})`,

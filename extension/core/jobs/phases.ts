@@ -63,7 +63,9 @@ export class Phases<Name extends string> {
 
   #show(name: Name, begun: number, { stage, done, total: all, secondsLeft }: StageProgress): void {
     const { seconds, limit = Number.POSITIVE_INFINITY } = this.#phases[name];
-    const share = all > 0 ? Math.min(1, done / all) : 0;
+    // A limited phase is over when its time is, however much of it is done.
+    const byTime = (this.#now() - begun) / limit;
+    const share = Math.min(1, Math.max(byTime, all > 0 ? done / all : 0));
     const expected = Object.values<Phase>(this.#phases).reduce((sum, one) => sum + one.seconds, 0);
     const passed = this.#expectedBefore + share * seconds;
     this.#shown = Math.max(this.#shown, Math.round((total * passed) / expected));

@@ -141,6 +141,8 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
     readonly model: OpenedModel;
     readonly budget?: number;
     readonly seed: number;
+    /** Time by `performance.now()` after which plans are no longer refined. */
+    readonly planDeadline?: number | undefined;
   };
 
 /**
@@ -187,7 +189,9 @@ export async function planByBudget(
       : profileCalibration(table),
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
-    time: await timerOf(request, context),
+    // llama.cpp runs GGUF files, so times of runs here say nothing.
+    time: table.gguf === undefined ? await timerOf(request, context) : undefined,
+    deadline: request.planDeadline,
   };
   const place = async (): Promise<string> => planJournal.prepare(undefined, model.path);
   const plan = await resumable({ place, out: undefined, version }, context, async (saved) =>

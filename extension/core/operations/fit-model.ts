@@ -2,7 +2,11 @@ import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { memoryContext } from '../change-size';
-import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
+import {
+  defaultCalibration,
+  roundingCalibration,
+  sensitivityCalibration,
+} from '../data/calibration-defaults';
 import { loadModelInputs } from '../data/model-inputs';
 import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
@@ -15,7 +19,7 @@ import type { Importance } from '../export/gguf/importance';
 import { readImportance, writeImportance } from '../export/gguf/importance';
 import { inputSums } from '../export/gguf/input-sums';
 import { compareSpeed } from '../generate/compare-speed';
-import { formatBytes, formatDuration } from '../format';
+import { formatBytes, formatDuration, formatSpeed } from '../format';
 import { makeWorkFolder } from '../jobs/make-work-folder';
 import { CancelledError } from '../jobs/job';
 import { Phases } from '../jobs/phases';
@@ -25,6 +29,18 @@ import { writeDocument } from '../jobs/write-document';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import { memoryAt } from '../models/model-summary';
+import {
+  decodeCosts,
+  leastDecodeMs,
+  originalDecodeMs,
+  withDecodeTimes,
+} from '../pipelines/decode-costs';
+import type { DecodeCosts } from '../pipelines/decode-costs';
+import { contextForm, fitContext, resolveTarget } from '../pipelines/fit-targets';
+import type { AskedTargets } from '../pipelines/fit-targets';
+import { machineNames } from '../pipelines/machines';
+import type { MachineName } from '../pipelines/machines';
+import { runtimeMemory, totalMemory } from '../pipelines/runtime-memory';
 import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { PruneResult } from '../pipelines/prune-result';
@@ -35,7 +51,6 @@ import {
   encodingChoices,
   leastBytes,
   namesType,
-  parseSize,
   plannedLimit,
   quantizedType,
   sizeForm,
@@ -45,6 +60,7 @@ import type { TargetSize } from '../pipelines/size-choices';
 import { planFor, plannedChanges } from '../plans/plan';
 import type { Plan } from '../plans/plan';
 import { resolveDevice } from '../runtime/devices';
+import { planProblem } from '../tensornet/budget/plan-under-budget';
 import { estimateUnmeasured } from '../tensornet/sensitivity/estimate-unmeasured';
 import type {
   SensitivityEvent,
@@ -53,9 +69,9 @@ import type {
 import { typeMixNames } from '../export/gguf/type-mixes';
 import { UserError } from '../user-error';
 import { keepPlan } from './apply-plan';
-import { journalsOfPlan, planByBudget } from './budget-fields';
+import { budgetOf, journalsOfPlan, planByBudget } from './budget-fields';
 import { compressionFields, compressionSettings } from './compression-fields';
-import { choice, flag, formed, group, path } from './fields';
+import { choice, flag, formed, group, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { gateField, heldOutText, keepsLimits, verdictSchema } from './gate-fields';
 import { operationJournal, ownFolder } from './journals';
@@ -77,7 +93,15 @@ import {
   runFields,
   runOptions,
 } from './shared-fields';
-import { chosenRuntime, expectedPhases, fitWork, mixRequest, offerSizes } from './size-choices';
+import {
+  chosenRuntime,
+  defaultTimeLimit,
+  expectedPhases,
+  fitWork,
+  mixRequest,
+  offerSizes,
+  usesFeedback,
+} from './size-choices';
 import type { FitPhase, OfferedSizes } from './size-choices';
 import type { Message } from '../message';
 
@@ -93,6 +117,17 @@ interface PlannedMix {
   readonly layers: number;
 }
 
+/** Decode speeds by the times of types. */
+export interface PredictedSpeed {
+  readonly asked: number;
+  readonly before: number;
+  readonly after: number;
+  /** `llama.cpp` if types were timed in it on this machine, `bandwidth` for an estimate. */
+  readonly source: DecodeCosts['source'];
+  /** Machine that it was estimated for; absent for this one. */
+  readonly machine?: MachineName;
+}
+
 /** A smaller model that was written, reopened and evaluated. */
 export interface FittedModel extends PruneResult {
   /** Model to open: the written file, or the folder. */
@@ -101,11 +136,15 @@ export interface FittedModel extends PruneResult {
   readonly size: string;
   /** Quantization type of most of the original's weights, which were quantized again; absent if they were floats. */
   readonly requantized?: string;
-  /** Bytes of weights, keys and values at a context. */
+  /** Bytes of weights, keys, values and buffers at a context. */
   readonly memory: { readonly context: number; readonly before: number; readonly after: number };
+  /** Predicted decode speed in tokens/s, if one was asked for. */
+  readonly speed?: PredictedSpeed;
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
   readonly mix?: PlannedMix;
+  /** Rounding of a named type: each weight alone, or with error feedback on calibration text. */
+  readonly rounding?: 'nearest' | 'feedback';
   /** On held-out text, against the original; absent if that can't be measured. */
   readonly evaluation?: EvaluationResult;
   readonly verdict?: Verdict;
@@ -122,14 +161,19 @@ export type FitResult = OfferedSizes | FittedModel;
 /** True for the result of a request with a size. */
 export const isFitted = (result: FitResult): result is FittedModel => 'verification' in result;
 
+/** Fields that ask for a smaller model. */
+const targetNames = ['size', 'machine', 'speed'] as const;
+
 const measuringOnly = (name: NameOf): Message =>
-  say`${name('time')} and calibration apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
+  say`${name('time')}, ${name('machine')}, ${name('speed')} and calibration apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
 
 /** A named type is written without measuring. */
 const measuringRule: Rule = {
   describe: measuringOnly,
   check: (given) => {
-    const idle = ['time', ...calibrationNames].filter((key) => given[key] !== undefined);
+    const idle = ['time', 'machine', 'speed', ...calibrationNames].filter(
+      (key) => given[key] !== undefined,
+    );
     return typeof given['size'] === 'string' && namesType(given['size']) && idle.length > 0
       ? { fields: idle, problem: measuringOnly }
       : undefined;
@@ -156,6 +200,23 @@ const fields = {
     fallback: 'none: sizes are listed',
     placeholder: '50%|4GB|TYPE',
   }),
+  memoryAt: formed(contextForm, {
+    description:
+      'Context length that memory is counted at; a percentage or amount as size is then memory with keys, values and buffers instead of bytes of files',
+    fallback: '4096 tokens, or the context of the machine',
+    placeholder: 'TOKENS',
+  }),
+  machine: choice(machineNames, {
+    description: 'Machine in whose memory the model must fit with its context',
+    placeholder: 'MACHINE',
+  }),
+  speed: number({
+    description:
+      'Least decode speed in llama.cpp, on this machine or the one named; types are timed if llama.cpp is installed, otherwise the speed is estimated from the memory bandwidth',
+    unit: 'tokens/s',
+    placeholder: 'N',
+    above: 0,
+  }),
   for: choice(runtimeNames, {
     description: 'Program that will run it',
     fallback: 'llama.cpp for GGUF, onnxruntime for ONNX, transformers for folders',
@@ -170,8 +231,9 @@ const fields = {
   }),
   ...group('Measuring', {
     time: formed(timeForm, {
-      description: 'Time that measuring takes at most; the result uses what is measured by then',
-      fallback: 'no limit',
+      description:
+        'Time that the job takes at most; measuring and planning end early enough to write and evaluate the model, with what is measured by then',
+      fallback: '5 min for a model of 135M parameters, 30 min for 1.5B, in proportion for others',
       placeholder: 'TIME',
     }),
     text: path({
@@ -186,7 +248,7 @@ const fields = {
 };
 
 type FitRequest = RequestOf<typeof fields>;
-type SizedRequest = FitRequest & { readonly size: string; readonly out: string };
+type SizedRequest = FitRequest & { readonly out: string };
 
 const fitJournal = operationJournal('fit');
 const evaluationJournal = operationJournal('fit-evaluation');
@@ -199,10 +261,10 @@ export const fitModel = defineOperation({
     'Make a model smaller with the least loss: quantize it to a size or type, check and evaluate it. Lists sizes if none is given.',
   fields,
   rules: [
-    needs('size', 'out'),
+    ...targetNames.map((name) => needs(name, 'out')),
     allNeed(
       ['out', 'overwrite', 'time', 'text', 'require', ...calibrationNames, 'device', 'memory'],
-      'size',
+      ...targetNames,
     ),
     measuringRule,
     ...calibrationRules,
@@ -216,8 +278,8 @@ export const fitModel = defineOperation({
   trust: 'write',
   writesBeside: ['plan', 'sensitivity'],
   passes: (result: FitResult) => !isFitted(result) || keepsLimits(result),
-  resume: ({ model, size, out }) =>
-    size === undefined || out === undefined
+  resume: ({ model, size = '', out }) =>
+    out === undefined
       ? []
       : [
           evaluationJournal.path(undefined, model),
@@ -225,19 +287,20 @@ export const fitModel = defineOperation({
           workFolder(out, 'compress'),
           ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
         ],
-  work: async ({ model: given, size, for: asked }, { open }) => {
-    if (size === undefined) {
+  work: async ({ model: given, out, size, for: asked, time }, { open }) => {
+    if (out === undefined) {
       return undefined;
     }
     const model = await open(given);
-    return fitWork(model, await chosenRuntime(model, asked), size);
+    const limit = time === undefined ? undefined : parseTime(time);
+    return fitWork(model, await chosenRuntime(model, asked), size, limit);
   },
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<FitResult> => {
     const model = await context.environment.open(request.model);
-    const { size, out } = request;
-    return size === undefined || out === undefined
-      ? offerSizes(model, request.for, context.environment, quiet(context))
-      : fit({ ...request, size, out }, model, context);
+    const { out } = request;
+    return out === undefined
+      ? offerSizes(model, request, context.environment, quiet(context))
+      : fit({ ...request, out }, model, context);
   },
   presentation: {
     opens: 'folder',
@@ -257,7 +320,7 @@ async function fit(
   model: OpenedModel,
   context: OperationContext<SensitivityEvent>,
 ): Promise<FittedModel> {
-  const { size, out, time, require: limits = [] } = request;
+  const { size, machine, speed, out, time, require: limits = [] } = request;
   if (asksFor(limits, 'task')) {
     throw new UserError(say`A task is not measured here.`, {
       field: 'require',
@@ -265,34 +328,44 @@ async function fit(
     });
   }
   const runtime = await chosenRuntime(model, request.for);
-  const target = await reachableTarget(model, runtime, size, quiet(context));
+  const target = await reachableTarget(model, runtime, request, quiet(context));
+  const decoding =
+    speed === undefined
+      ? undefined
+      : await reachableSpeed(model, runtime, { speed, machine }, context);
+  const isMix = target.kind === 'limit';
+  if (isMix && decoding !== undefined && target.bytes >= (await weightBytes(model))) {
+    requireSlower(model, decoding);
+  }
   const text = request.text ?? join(context.environment.samples, heldOutText);
-  const measureLimit = time === undefined ? undefined : parseTime(time);
-  const phases = new Phases<FitPhase>(
-    expectedPhases(model, runtime, {
-      isMix: target.kind === 'limit',
-      ...(measureLimit === undefined ? {} : { measureLimit }),
-    }),
-    (progress) => {
-      context.progress(progress);
-    },
+  const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
+  const feedback = target.kind === 'type' && usesFeedback(model, runtime, target.type);
+  const expected = expectedPhases(
+    model,
+    runtime,
+    isMix ? { isMix, timeLimit } : { isMix, feedback },
   );
+  const phases = new Phases<FitPhase>(expected, (progress) => {
+    context.progress(progress);
+  });
   const { version } = context.environment;
   const place = async (): Promise<string> => fitJournal.prepare(undefined, model.path);
   return resumable({ place, out: undefined, version }, context, async (saved) => {
     const calibration = Object.fromEntries(calibrationNames.map((key) => [key, request[key]]));
-    await saved.bind([model.summary.fingerprint, runtime, size, resolve(out), calibration]);
+    const asked = [size, request.memoryAt, machine, speed];
+    await saved.bind([model.summary.fingerprint, runtime, asked, resolve(out), calibration]);
     const part = saved.part('written', writtenSchema);
     const [known] = part.values;
     let written = known !== undefined && (await isThere(known.result)) ? known : undefined;
     if (written === undefined) {
-      const job = {
-        request,
-        model,
-        runtime,
-        phases,
-        ...(measureLimit === undefined ? {} : { measureLimit }),
-      };
+      const { measure, plan } = expected;
+      const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
+      const job = { request, model, runtime, phases, seconds, decoding, feedback };
+      if (isMix) {
+        context.inform(
+          say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
+        );
+      }
       written = await write(job, target, context);
       await part.add([written]);
     }
@@ -309,9 +382,17 @@ async function fit(
         { ...inner, environment: context.environment },
       ),
     );
-    const tokens = memoryContext(model.summary);
+    const tokens = fitContext(model, request);
     const requantized = quantizedType(model.summary);
-    if (evaluation?.perplexityRatio !== undefined) {
+    // A type that replaced a mix says nothing of the size.
+    const isAsAsked = !isMix || written.mix !== undefined;
+    const isOnlySize = [request.memoryAt, machine, speed].every((one) => one === undefined);
+    if (
+      size !== undefined &&
+      isOnlySize &&
+      isAsAsked &&
+      evaluation?.perplexityRatio !== undefined
+    ) {
       await rememberLoss(
         model.summary.fingerprint,
         { runtime, size },
@@ -325,13 +406,24 @@ async function fit(
     }
     return {
       ...result,
-      ...{ model: path, runtime, size },
+      ...{ model: path, runtime, size: describeTargets(request) },
       ...(requantized === undefined ? {} : { requantized }),
       memory: {
         context: tokens,
-        before: memoryAt(model.summary, tokens),
-        after: memoryAt(changed.summary, tokens),
+        before: totalMemory(runtimeMemory(model, runtime, tokens)),
+        after: totalMemory(runtimeMemory(changed, runtime, tokens)),
       },
+      ...(decoding === undefined
+        ? {}
+        : {
+            speed: {
+              asked: decoding.asked,
+              before: 1000 / originalDecodeMs(model, decoding.costs),
+              after: 1000 / originalDecodeMs(changed, decoding.costs),
+              source: decoding.costs.source,
+              ...(machine === undefined ? {} : { machine }),
+            },
+          }),
       types: changed.summary.dtypes,
       ...documents,
       ...(evaluation === undefined ? {} : { evaluation }),
@@ -342,7 +434,7 @@ async function fit(
 }
 
 /** Journal entry of a model that was written but not evaluated. */
-interface Written extends Pick<FittedModel, 'mix' | 'plan' | 'sensitivity'> {
+interface Written extends Pick<FittedModel, 'mix' | 'rounding' | 'plan' | 'sensitivity'> {
   readonly result: PruneResult;
 }
 
@@ -371,17 +463,17 @@ async function isThere({ path: folder, files }: PruneResult): Promise<boolean> {
 async function reachableTarget(
   model: OpenedModel,
   runtime: Runtime,
-  size: string,
+  asked: AskedTargets,
   context: OperationContext<unknown>,
 ): Promise<TargetSize> {
   const output = await runtimeOutput(model, runtime);
   const bytes = await weightBytes(model);
-  const target = parseSize(size, bytes, runtime);
+  const target = await resolveTarget(model, runtime, asked);
   if (target.kind !== 'limit') {
     const after = await targetBytes(model, output, target, context);
     if (after >= bytes) {
       throw new UserError(
-        say`${size} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
+        say`${asked.size ?? ''} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
         {
           ...{ file: model.path, field: 'size' },
           remedy: say`Choose a smaller type: \`espalier fit\` without --size lists them.`,
@@ -392,13 +484,89 @@ async function reachableTarget(
   }
   const least = await leastBytes(model, output, runtime, context);
   if (least === undefined) {
-    return largestType(model, runtime, target.bytes, context);
+    const type = await largestType(model, runtime, target.bytes, context);
+    throw new UserError(
+      model.summary.sublayers.some(({ experts }) => experts !== undefined)
+        ? say`The experts of a block share a tensor, so tensors can't get types of their own.`
+        : say`Some layers share a tensor, so tensors can't get types of their own.`,
+      {
+        ...{ file: model.path, field: asked.size === undefined ? 'machine' : 'size' },
+        remedy: say`Choose --size ${type.kind === 'type' ? type.type : ''}, the largest type below ${formatBytes(target.bytes)}.`,
+      },
+    );
   }
-  if (least > plannedLimit(model, runtime, target.bytes)) {
-    throw unreachableSize(model, target.bytes, least);
+  const countable = plannedLimit(model, runtime, target.bytes);
+  if (least > countable) {
+    throw unreachableSize(model, target.bytes, least + target.bytes - countable, asked);
   }
   return target;
 }
+
+/** A decode speed that is asked for. */
+interface AskedSpeed {
+  /** Tokens per second. */
+  readonly asked: number;
+  readonly costs: DecodeCosts;
+}
+
+/**
+ * Costs of decoding, checked before anything is measured.
+ * @throws UserError if no mix of types is as fast, or the program is not llama.cpp
+ */
+async function reachableSpeed(
+  model: OpenedModel,
+  runtime: Runtime,
+  { speed, machine }: { readonly speed: number; readonly machine: MachineName | undefined },
+  context: OperationContext<SensitivityEvent>,
+): Promise<AskedSpeed> {
+  const { path: file } = model;
+  if (runtime !== 'llama.cpp') {
+    throw new UserError(say`A speed is planned for llama.cpp only, not for ${runtime}.`, {
+      ...{ file, field: 'speed' },
+      remedy: say`Add --for llama.cpp, or leave --speed out.`,
+    });
+  }
+  const quietly = { ...context, emit: () => undefined };
+  const costs = await decodeCosts(model, machine, context.environment, quietly);
+  const most = 1000 / leastDecodeMs(model, costs);
+  const source =
+    costs.source === 'llama.cpp'
+      ? say`types timed in llama.cpp`
+      : say`estimate by memory bandwidth`;
+  if (most < speed) {
+    throw new UserError(
+      say`The smallest types decode ${formatSpeed(most)} tokens/s (${source}), below ${formatSpeed(speed)}.`,
+      {
+        ...{ file, field: 'speed' },
+        remedy: say`Ask for less, or remove blocks first (\`espalier prune\`).`,
+      },
+    );
+  }
+  const now = 1000 / originalDecodeMs(model, costs);
+  context.inform(say`The original decodes ${formatSpeed(now)} tokens/s (${source}).`);
+  return { asked: speed, costs };
+}
+
+/** @throws UserError if the original is as fast as is asked for, and nothing else is. */
+function requireSlower(model: OpenedModel, { asked, costs }: AskedSpeed): void {
+  const now = 1000 / originalDecodeMs(model, costs);
+  if (now >= asked) {
+    throw new UserError(say`The model already decodes ${formatSpeed(now)} tokens/s.`, {
+      ...{ file: model.path, field: 'speed' },
+      remedy: say`Choose a size, such as 50%, or a higher speed.`,
+    });
+  }
+}
+
+/** `50%, phone, 20 tokens/s` */
+const describeTargets = ({ size, memoryAt: context, machine, speed }: AskedTargets): string =>
+  [
+    context !== undefined && size !== undefined ? `${size} at ${context}` : size,
+    machine,
+    speed === undefined ? undefined : `${speed} tokens/s`,
+  ]
+    .filter((one) => one !== undefined)
+    .join(', ');
 
 /**
  * The largest named type below a limit, for models whose tensors can't get types of their own.
@@ -424,16 +592,21 @@ async function largestType(
   }
   const [best] = sizes.filter(({ bytes }) => bytes <= limit).sort((a, b) => b.bytes - a.bytes);
   if (best === undefined) {
-    throw unreachableSize(model, limit, Math.min(...sizes.map(({ bytes }) => bytes)));
+    throw unreachableSize(model, limit, Math.min(...sizes.map(({ bytes }) => bytes)), {});
   }
   return best.target;
 }
 
-const unreachableSize = ({ path: file }: OpenedModel, limit: number, least: number): UserError =>
+const unreachableSize = (
+  { path: file }: OpenedModel,
+  limit: number,
+  least: number,
+  { size, machine }: AskedTargets,
+): UserError =>
   new UserError(
     say`Quantization leaves at least ${formatBytes(least)}, above the size of ${formatBytes(limit)}.`,
     {
-      ...{ file, field: 'size' },
+      ...{ file, field: size === undefined && machine !== undefined ? 'machine' : 'size' },
       remedy: say`Choose a larger size, or remove blocks, experts or channels first (\`espalier profile\`, \`espalier prune\`), which usually costs more quality per byte than quantization.`,
     },
   );
@@ -444,20 +617,28 @@ interface FitJob {
   readonly model: OpenedModel;
   readonly runtime: Runtime;
   readonly phases: Phases<FitPhase>;
-  readonly measureLimit?: number;
+  /** Longest times. */
+  readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
+  readonly decoding: AskedSpeed | undefined;
+  /** True if a named type is rounded with error feedback. */
+  readonly feedback: boolean;
 }
 
 /** Measures and plans if the size asks for it, then writes and reopens the model. */
 async function write(
   job: FitJob,
-  target: TargetSize,
+  asked: TargetSize,
   context: OperationContext<SensitivityEvent>,
 ): Promise<Written> {
   const { request, model, runtime, phases } = job;
   const { out, overwrite } = request;
   const { option } = await runtimeOutput(model, runtime);
   const origin = { path: resolve(model.path), fingerprint: model.summary.fingerprint };
-  const mixed = target.kind === 'limit' ? await planMix(job, target.bytes, context) : undefined;
+  const mixed = asked.kind === 'limit' ? await planMix(job, asked.bytes, context) : undefined;
+  const target =
+    asked.kind === 'limit' && mixed === undefined
+      ? await largestType(model, runtime, asked.bytes, quiet(context))
+      : asked;
   const plan: Plan =
     mixed?.plan ??
     planFor(
@@ -473,6 +654,14 @@ async function write(
     ...{ model, plan, out, overwrite, format: option.format },
     ...(Object.keys(types).length === 0 ? {} : { types }),
     ...runOptions(request),
+    ...(job.feedback
+      ? {
+          feedback: {
+            request: calibrationOf({}, roundingCalibration, model.summary.maxPositions),
+            bundledText: join(context.environment.samples, 'calibration.txt'),
+          },
+        }
+      : {}),
     ...(compress.length === 0
       ? {}
       : {
@@ -488,7 +677,9 @@ async function write(
     applyPlan(application, { ...inner, emit: () => undefined }),
   );
   if (mixed === undefined) {
-    return { result };
+    return target.kind === 'type'
+      ? { result, rounding: job.feedback ? 'feedback' : 'nearest' }
+      : { result };
   }
   const { table, mix } = mixed;
   await keepPlan(plan, out, context);
@@ -520,32 +711,44 @@ interface MixedPlan {
   readonly importance?: Importance;
 }
 
-/** Measures each tensor in each type, and plans the best mix below a limit. */
+/**
+ * Measures each tensor in each type, and plans the best mix below a limit.
+ * @returns undefined, with a warning, if too little was measured in time for llama.cpp
+ */
 async function planMix(
-  { request, model, runtime, phases, measureLimit }: FitJob,
+  { request, model, runtime, phases, seconds, decoding }: FitJob,
   limit: number,
   context: OperationContext<SensitivityEvent>,
-): Promise<MixedPlan> {
+): Promise<MixedPlan | undefined> {
   const { environment } = context;
   const asked = mixRequest(model, runtime, {
     ...request,
-    ...(measureLimit === undefined ? {} : { deadline: performance.now() + 1000 * measureLimit }),
+    deadline: performance.now() + 1000 * seconds.measure,
   });
   const table = await phases.run('measure', context, async (inner) =>
     measureSensitivity(asked, undefined, { ...inner, environment }, true),
   );
-  const { table: complete, measured } = estimateUnmeasured(table);
+  const { table: estimated, measured } = estimateUnmeasured(table);
+  const complete =
+    decoding === undefined ? estimated : withDecodeTimes(estimated, decoding.costs, model);
   const layers = table.layers.length;
+  const limits = [
+    `bytes<${plannedLimit(model, runtime, limit)}`,
+    ...(decoding === undefined ? [] : [`decode<${decodeLimit(decoding).toFixed(6)}`]),
+  ];
   if (measured < layers) {
-    if (measured === 0) {
-      throw new UserError(say`No layer was measured in ${request.time ?? ''}.`, {
-        field: 'time',
-        remedy: say`Give it more time, or choose a type such as Q4_K_M, which is not measured.`,
-      });
+    const count = say`${measured} of ${layers} linear layers were measured in ${formatDuration(seconds.measure)}`;
+    if (!isReachable(complete, limits)) {
+      if (runtime !== 'llama.cpp') {
+        throw new UserError(say`${count}, too few for a mix of this size.`, {
+          field: 'time',
+          remedy: say`Give it more time, or choose int8 or int4, which is not measured.`,
+        });
+      }
+      context.warn(say`${count}, too few for a mix: the largest type below the size is written.`);
+      return undefined;
     }
-    context.warn(
-      say`${measured} of ${layers} linear layers were measured in ${formatDuration(measureLimit ?? 0)}. The others are estimated from layers of the same shape.`,
-    );
+    context.warn(say`${count}. The others are estimated from layers of the same shape.`);
   }
   const folder = await ownFolder(await sensitivityJournal.prepare(undefined, model.path), 'fit');
   const plan = await phases.run('plan', context, async (inner) =>
@@ -553,7 +756,8 @@ async function planMix(
       {
         ...asked,
         ...{ measured: complete, takesTypes: runtime === 'llama.cpp' },
-        limits: [`bytes<${plannedLimit(model, runtime, limit)}`],
+        limits,
+        planDeadline: performance.now() + 1000 * seconds.plan,
       },
       folder,
       { ...inner, environment },
@@ -573,6 +777,22 @@ async function planMix(
     mix: { limit, distance: plan.distance, metric: table.metric, measured, layers },
     ...(importance === undefined ? {} : { importance }),
   };
+}
+
+/** Milliseconds per token that are left for weights. */
+const decodeLimit = ({ asked, costs }: AskedSpeed): number => 1000 / asked - costs.restMs;
+
+/** True if the options of a profile reach limits. */
+function isReachable(table: SensitivityProfile, limits: readonly string[]): boolean {
+  try {
+    planProblem(table, budgetOf({ limits }));
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) {
+      return false;
+    }
+    throw error;
+  }
 }
 
 /** Importance matrix of the model on the calibration text. */

@@ -73,17 +73,17 @@ export function needs(field: string, ...others: readonly string[]): Rule {
   };
 }
 
-/** Fields that act only together with another. */
-export function allNeed(fields: readonly string[], other: string): Rule {
+/** Fields that act only together with one of others. */
+export function allNeed(fields: readonly string[], ...others: readonly string[]): Rule {
   const tell = (keys: readonly string[], name: NameOf): Message =>
     keys.length > 1
-      ? say`${listed(keys, name, 'and')} need ${name(other)}.`
-      : say`${listed(keys, name, 'and')} needs ${name(other)}.`;
+      ? say`${listed(keys, name, 'and')} need ${listed(others, name, 'or')}.`
+      : say`${listed(keys, name, 'and')} needs ${listed(others, name, 'or')}.`;
   return {
     describe: (name) => tell(fields, name),
     check: (given) => {
       const alone = fields.filter((key) => isGiven(given, key));
-      return alone.length > 0 && !isGiven(given, other)
+      return alone.length > 0 && !others.some((key) => isGiven(given, key))
         ? { fields: alone, problem: (name) => tell(alone, name) }
         : undefined;
     },

@@ -89,7 +89,9 @@ export async function knownSeconds(
   environment: Pick<Environment, 'samples' | 'open' | 'costsFolder'>,
 ): Promise<number | undefined> {
   const work = await workOf(operation, request, environment);
-  return work && rememberedSeconds(environment.costsFolder, ratedWork(operation, request, work));
+  const known =
+    work && (await rememberedSeconds(environment.costsFolder, ratedWork(operation, request, work)));
+  return work && atMostLongest(known, work);
 }
 
 /** The same, where no earlier run tells from a short run of the model; undefined for little work. */
@@ -124,7 +126,7 @@ async function expectedSeconds(
     ratedWork(operation, request, work),
   );
   if (known !== undefined || work.probe === undefined) {
-    return known;
+    return atMostLongest(known, work);
   }
   const { device = 'auto', memory = '' } = request as RunRequest;
   const options = runOptions({ device, memory });
@@ -142,6 +144,11 @@ async function expectedSeconds(
     return undefined;
   }
 }
+
+const atMostLongest = (
+  seconds: number | undefined,
+  { longest = Number.POSITIVE_INFINITY }: Work,
+): number | undefined => seconds && Math.min(seconds, longest);
 
 function ratedWork(
   { id }: AnyOperation,

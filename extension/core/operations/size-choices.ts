@@ -1,9 +1,16 @@
-import { defaultCalibration, sensitivityCalibration } from '../data/calibration-defaults';
+import {
+  defaultCalibration,
+  roundingCalibration,
+  sensitivityCalibration,
+} from '../data/calibration-defaults';
 import type { JobContext } from '../jobs/job';
 import type { Phase } from '../jobs/phases';
+import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultRuntime, loadableBy, requireRuntime } from '../pipelines/runtimes';
 import type { Runtime, runtimeNames } from '../pipelines/runtimes';
+import { fitContext } from '../pipelines/fit-targets';
+import type { AskedTargets } from '../pipelines/fit-targets';
 import { densePlaces, listSizes, mixMethods, namesType } from '../pipelines/size-choices';
 import type { SizeChoice, SizeChoices } from '../pipelines/size-choices';
 import { machineMemory } from '../runtime/limits/process-memory';
@@ -20,6 +27,8 @@ import type { Work } from './work';
 /** A size with its estimated time, and its loss if it was made before. */
 export interface OfferedSize extends SizeChoice {
   readonly seconds: number;
+  /** Limit of that time by default, in seconds; absent if nothing is measured. */
+  readonly longest?: number;
   readonly measured?: MeasuredLoss;
 }
 
@@ -34,6 +43,8 @@ export interface OfferedSizes extends Omit<SizeChoices, 'choices'> {
 const multiplicationsPerSecond = 1.5e11;
 /** Weights that are quantized per second. */
 const weightsPerSecond = 1e7;
+/** Times that measuring a mix quantizes each weight. */
+const roundingsPerWeight = 5;
 /** Runs of the calibration text that measuring a plan takes. */
 const runsPerPlan = 4;
 
@@ -69,59 +80,124 @@ export function mixRequest(
   };
 }
 
-/** Expected seconds of each phase. */
+/** Longest time of a job by default: about 5 min for 135M parameters and 30 min for 1.5B. */
+const defaultLimit = { seconds: 160, secondsPerBillion: 1040, step: 10 } as const;
+
+/** Seconds that making the best mix of a model takes at most by default. */
+export function defaultTimeLimit({ parameters }: Pick<ModelSummary, 'parameters'>): number {
+  const { seconds, secondsPerBillion, step } = defaultLimit;
+  return step * Math.round((seconds + (secondsPerBillion * parameters) / 1e9) / step);
+}
+
+/** The same for writing a named type: about 1 min for 135M parameters and 4 min for 1.5B. */
+const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
+/** Runs of the calibration text that rounding with error feedback takes. */
+const runsPerFeedback = 4;
+
+/**
+ * True if a named type is rounded with error feedback: a GGUF type below 8 bits of a model that reads text, if that is
+ * expected to fit in the time for a named type.
+ */
+export function usesFeedback(model: OpenedModel, runtime: Runtime, size: string): boolean {
+  const { capabilities, summary } = model;
+  const { parameters } = summary;
+  const isRounded = runtime === 'llama.cpp' && /^I?Q[2-6]/i.test(size);
+  const isPlain = summary.sublayers.every(({ experts }) => experts === undefined);
+  const isAble = capabilities.run.able && capabilities.readText.able;
+  const { write, evaluate } = expectedPhases(model, runtime, { isMix: false, feedback: true });
+  const most = typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9;
+  return isRounded && isPlain && isAble && write.seconds + evaluate.seconds <= most;
+}
+
+/** Largest share of the time before writing that is kept for plans. */
+const mostForPlans = 0.3;
+/** Smallest share of the whole time that is left for measuring and planning. */
+const leastForPlanning = 0.5;
+
+/**
+ * Expected seconds of each phase.
+ * @param timeLimit seconds of the whole job; measuring and planning end early enough to write and evaluate the model
+ */
 export function expectedPhases(
   model: OpenedModel,
   runtime: Runtime,
-  { isMix, measureLimit }: { readonly isMix: boolean; readonly measureLimit?: number },
+  {
+    isMix,
+    timeLimit = Number.POSITIVE_INFINITY,
+    feedback = false,
+  }: { readonly isMix: boolean; readonly timeLimit?: number; readonly feedback?: boolean },
 ): Readonly<Record<FitPhase, Phase>> {
   const { parameters } = model.summary;
   const runs = (tokens: number): number => (tokens * parameters) / multiplicationsPerSecond;
-  const { sequences, length } = sensitivityCalibration;
-  const measure = isMix
-    ? sensitivityWork(mixRequest(model, runtime, { device: 'auto', memory: 'auto' })).amount /
-      multiplicationsPerSecond
-    : 0;
-  const roundings = isMix ? (5 * parameters) / weightsPerSecond : 0;
   const hasImportance = isMix && runtime === 'llama.cpp';
+  const importance = hasImportance
+    ? runs(defaultCalibration.sequences * defaultCalibration.length)
+    : 0;
+  const { sequences: roundingSequences, length: roundingLength } = roundingCalibration;
+  const rounding = feedback ? runs(runsPerFeedback * roundingSequences * roundingLength) : 0;
+  const write = 1 + parameters / weightsPerSecond + rounding;
+  const evaluate = 1 + runs(2 * defaultTokens);
+  const later = {
+    importance: { seconds: importance },
+    write: { seconds: write },
+    evaluate: { seconds: evaluate },
+  };
+  if (!isMix) {
+    return { measure: { seconds: 0 }, plan: { seconds: 0 }, ...later };
+  }
+  const { sequences, length } = sensitivityCalibration;
+  const asked = mixRequest(model, runtime, { device: 'auto', memory: 'auto' });
+  const measure =
+    sensitivityWork(asked).amount / multiplicationsPerSecond +
+    (roundingsPerWeight * parameters) / weightsPerSecond;
+  const plan = runs((defaultRounds + 1) * runsPerPlan * sequences * length);
+  const left = Math.max(timeLimit - importance - write - evaluate, leastForPlanning * timeLimit);
+  const measureLimit = left - Math.min(plan, mostForPlans * left);
+  const limited = (seconds: number, limit: number): Phase =>
+    Number.isFinite(limit) ? { seconds: Math.min(seconds, limit), limit } : { seconds };
   return {
-    measure: {
-      seconds: Math.min(measure + roundings, measureLimit ?? Number.POSITIVE_INFINITY),
-      ...(measureLimit === undefined ? {} : { limit: measureLimit }),
-    },
-    importance: {
-      seconds: hasImportance ? runs(defaultCalibration.sequences * defaultCalibration.length) : 0,
-    },
-    plan: { seconds: isMix ? runs((defaultRounds + 1) * runsPerPlan * sequences * length) : 0 },
-    write: { seconds: 1 + parameters / weightsPerSecond },
-    evaluate: { seconds: 1 + runs(2 * defaultTokens) },
+    measure: limited(measure, measureLimit),
+    plan: limited(plan, left - measureLimit),
+    ...later,
   };
 }
 
 /** Amount of work, so that the time of one run estimates that of the next. */
-export function fitWork(model: OpenedModel, runtime: Runtime, size: string): Work {
-  const isMix = !namesType(size);
-  const phases = expectedPhases(model, runtime, { isMix });
+export function fitWork(
+  model: OpenedModel,
+  runtime: Runtime,
+  size: string | undefined,
+  timeLimit = defaultTimeLimit(model.summary),
+): Work {
+  const isMix = size === undefined || !namesType(size);
+  const feedback = size !== undefined && usesFeedback(model, runtime, size);
+  const phases = expectedPhases(model, runtime, { isMix, timeLimit, feedback });
   return {
-    kind: [runtime, isMix],
+    kind: [runtime, isMix, feedback],
     amount: Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0),
     parameters: model.summary.parameters,
+    ...(isMix ? { longest: timeLimit } : {}),
   };
 }
 
 /** Lists the sizes of a model with their times and losses. Runs no model. */
 export async function offerSizes(
   model: OpenedModel,
-  asked: (typeof runtimeNames)[number] | undefined,
+  asked: { readonly for?: (typeof runtimeNames)[number] | undefined } & Pick<
+    AskedTargets,
+    'memoryAt'
+  >,
   { costsFolder }: Pick<Environment, 'costsFolder'>,
   context: JobContext,
 ): Promise<OfferedSizes> {
-  const runtime = await chosenRuntime(model, asked);
-  const sizes = await listSizes(model, runtime, machineMemory(), context);
+  const runtime = await chosenRuntime(model, asked.for);
+  const tokens = fitContext(model, asked);
+  const sizes = await listSizes(model, runtime, machineMemory(), tokens, context);
   const measured = await readLosses(model.summary.fingerprint);
   const choices: OfferedSize[] = [];
   for (const choice of sizes.choices) {
-    const { kind, amount, parameters = 1 } = fitWork(model, runtime, choice.size);
+    const work = fitWork(model, runtime, choice.size);
+    const { kind, amount, parameters = 1, longest = Number.POSITIVE_INFINITY } = work;
     const known = await rememberedSeconds(costsFolder, {
       kind: JSON.stringify(['fit', 'auto', 'auto', ...kind]),
       ...{ amount, parameters },
@@ -129,7 +205,8 @@ export async function offerSizes(
     const loss = measured(runtime, choice.size);
     choices.push({
       ...choice,
-      seconds: known ?? amount,
+      seconds: Math.min(known ?? amount, longest),
+      ...(longest === Number.POSITIVE_INFINITY ? {} : { longest }),
       ...(loss === undefined ? {} : { measured: loss }),
     });
   }

@@ -12,6 +12,8 @@ export interface Work {
   readonly amount: number;
   /** Of the model, whose size decides the rate; absent where the kind names what is worked on. */
   readonly parameters?: number;
+  /** Seconds after which the operation ends on any machine; absent if there is no limit. */
+  readonly longest?: number;
   /** What it runs, where it does little else: a short run tells how long that takes. */
   readonly probe?: WorkProbe;
 }

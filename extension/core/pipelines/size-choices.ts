@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { memoryContext } from '../change-size';
 import { isDequantized } from '../checkpoints/ggml-types';
 import { typeMixNames } from '../export/gguf/type-mixes';
 import type { TypeMix } from '../export/gguf/type-mixes';
@@ -9,7 +8,6 @@ import { formatBytes } from '../format';
 import { listed, say } from '../message';
 import type { Message } from '../message';
 import type { LinearLayer, EmbeddingOrHead, EmbeddingOrHeadPlace } from '../models/matrix-encoding';
-import { memoryAt } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import { parseMemorySize } from '../runtime/memory-size';
@@ -21,6 +19,7 @@ import { storageDtype } from '../tensornet/storage-dtype';
 import { UserError } from '../user-error';
 import { chooseForAll, listLayers } from './compression/layer-choices';
 import { canTypeLayers, ggufFacts } from './gguf-facts';
+import { runtimeMemory } from './runtime-memory';
 import { runtimeOutput } from './runtimes';
 import type { Runtime, RuntimeOutput } from './runtimes';
 
@@ -54,7 +53,7 @@ export interface SizeChoice {
   readonly bytes: number;
   /** `mix`: the best type for each tensor below a limit, which is measured. `type`: one named type. */
   readonly kind: 'mix' | 'type';
-  /** Bytes of weights, keys and values at {@link SizeChoices.context} tokens. */
+  /** Bytes of weights, keys, values and buffers at {@link SizeChoices.context} tokens. */
   readonly memoryBytes: number;
   /** Typical loss of other models. */
   readonly loss: LossWord;
@@ -164,18 +163,20 @@ export async function weightBytes(opened: OpenedModel): Promise<number> {
 /**
  * Lists the sizes that a model can be written in, computed from its headers. Runs no model.
  * @param machineBytes memory of the machine that will run it
+ * @param tokens context length that memory is counted at
  * @throws UserError if the runtime can't load the model's format.
  */
 export async function listSizes(
   opened: OpenedModel,
   runtime: Runtime,
   machineBytes: number,
+  tokens: number,
   context: JobContext,
 ): Promise<SizeChoices> {
   const { summary, path } = opened;
   const output = await runtimeOutput(opened, runtime);
   const bytes = await weightBytes(opened);
-  const tokens = memoryContext(summary);
+  const { cache, buffers } = runtimeMemory(opened, runtime, tokens);
   const quantized = quantizedType(summary);
   const named: (Pick<SizeChoice, 'size' | 'bytes' | 'loss'> & { readonly isKept: boolean })[] = [];
   const names = Object.entries(runtime === 'llama.cpp' ? commonTypes : encodings);
@@ -197,7 +198,7 @@ export async function listSizes(
     isReached: boolean,
     isKept = false,
   ): SizeChoice => {
-    const memoryBytes = memoryAt({ ...summary, bytes: choice.bytes }, tokens);
+    const memoryBytes = choice.bytes + cache + buffers;
     const marks: Readonly<Record<SizeMark, boolean>> = {
       larger: choice.bytes >= bytes,
       'out of reach': !isReached,

@@ -62,5 +62,24 @@ it('a phase with a limit takes no longer than that', async () => {
     context.progress({ stage, done: 1, total: 10, unit: 'sequences' });
     return Promise.resolve();
   });
-  expect(shown[0]?.secondsLeft).toBe(2);
+  expect(shown[0]?.secondsLeft).toBeCloseTo(2, 9);
+});
+
+it('a phase that ends by its limit does not make later ones look slow', async () => {
+  const shown: StageProgress[] = [];
+  let now = 0;
+  const phases = new Phases(
+    { limited: { seconds: 100, limit: 100 }, later: { seconds: 10 } },
+    (progress) => {
+      shown.push(progress);
+    },
+    () => now,
+  );
+  await phases.run('limited', unattended, async (context) => {
+    now = 50;
+    context.progress({ stage, done: 1, total: 20, unit: 'sequences' });
+    return Promise.resolve();
+  });
+  // By what is done, the pace would be ten times slower.
+  expect(shown[0]?.secondsLeft).toBeCloseTo(60, 9);
 });

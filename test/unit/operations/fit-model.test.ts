@@ -12,6 +12,11 @@ import { fitModel, isFitted } from '../../../extension/core/operations/fit-model
 import type { FittedModel } from '../../../extension/core/operations/fit-model';
 import type { OperationContext } from '../../../extension/core/operations/operation';
 import { listedOperations, toolName } from '../../../extension/core/operations/tool-names';
+import {
+  defaultTimeLimit,
+  expectedPhases,
+  usesFeedback,
+} from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
@@ -123,6 +128,9 @@ async function fitted(
   return { result, ...rest };
 }
 
+/** A decode speed that a model of half the bytes has on a Raspberry Pi 5, roughly. */
+const decodeSpeed = ({ bytesAfter }: FittedModel): number => (0.6 * 17.1e9) / (bytesAfter / 2);
+
 const quick = { for: 'llama.cpp', sequences: 2, length: 16 } as const;
 const tiny = fixture('llama-gqa-untied');
 
@@ -179,6 +187,8 @@ describe('a named type', () => {
     expect(result.bytesAfter).toBe(choices.find(({ size }) => size === 'Q5_K_M')?.bytes);
     expect(statSync(result.model).size).toBe(result.bytesAfter);
     expect(measured).toBe(0);
+    expect(result.rounding).toBe('feedback');
+    expect(stages.some((stage) => stage.startsWith('Rounding'))).toBe(true);
     expect(stages.some((stage) => /Comp|Measuring/.test(stage))).toBe(false);
     expect(shares).toEqual(shares.toSorted((a, b) => a - b));
     expect(result.evaluation?.klDivergence?.value).toBeGreaterThan(0);
@@ -262,18 +272,48 @@ describe('a size', () => {
     expect(measured).toBeGreaterThan(0);
     expect(measured).toBeLessThan(layers);
     expect(warnings.join()).toMatch(
-      /linear layers were measured in 10 s\. The others are estimated/,
+      /linear layers were measured in \d s\. The others are estimated/,
     );
     expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
   });
 
-  it('is refused if nothing is measured in time', async () => {
+  it('becomes a named type if too little is measured in time', async () => {
+    const { result, warnings } = await fitted(
+      { ...given, sequences: 5, time: '10s', size: '50%', out: join(folder, 'never') },
+      { entriesInTime: 0 },
+    );
+    expect(result.mix).toBeUndefined();
+    expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
+    expect(warnings.join()).toMatch(/0 of \d+ linear layers .* the largest type below the size/);
+    const { choices } = await listedSizes({ model: tiny, for: 'llama.cpp' });
+    expect(choices.find(({ size }) => size === '50%')?.longest).toBeDefined();
+  });
+
+  it('and a decode speed are one budget', async () => {
+    const asked: Given = { ...given, machine: 'raspberry-pi-5', out: join(folder, 'unasked') };
+    await expect(fitted({ ...asked, speed: 1 })).rejects.toThrow(
+      /speed: The model already decodes/,
+    );
+    await expect(fitted({ ...asked, speed: 1e9 })).rejects.toThrow(
+      /speed: The smallest types decode .* \(estimate by memory bandwidth\), below/,
+    );
+    const whole = await fitted({ ...given, size: '90%', out: join(folder, 'slow') });
+    expect(whole.result.speed).toBeUndefined();
+    const { result } = await fitted({
+      ...{ ...given, size: '90%', machine: 'raspberry-pi-5', out: join(folder, 'fast') },
+      speed: decodeSpeed(whole.result),
+    });
+    expect(result.speed?.source).toBe('bandwidth');
+    expect(result.speed?.after).toBeGreaterThanOrEqual(result.speed?.asked ?? Infinity);
+    expect(result.bytesAfter).toBeLessThan(whole.result.bytesAfter);
+    expect(result.size).toMatch(/^90%, raspberry-pi-5, [\d.]+ tokens\/s$/);
+  });
+
+  it('is refused for other programs if too little is measured in time', async () => {
+    const late: Given = { ...given, for: 'onnxruntime', sequences: 5, time: '10s' };
     await expect(
-      fitted(
-        { ...given, sequences: 5, time: '10s', size: '50%', out: join(folder, 'never') },
-        { entriesInTime: 0 },
-      ),
-    ).rejects.toThrow(/time: No layer was measured in 10s\./);
+      fitted({ ...late, size: '95%', out: join(folder, 'never-onnx') }, { entriesInTime: 0 }),
+    ).rejects.toThrow(/time: 0 of \d+ linear layers were measured in .*too few for a mix/);
   });
 
   it('that quantization cannot reach says what can', async () => {
@@ -286,8 +326,12 @@ describe('a size', () => {
 
 it.each([
   [{ size: 'Q5_K_M' }, /size needs out/],
-  [{ out: 'x' }, /out needs size/],
+  [{ out: 'x' }, /out needs size, machine or speed/],
   [{ size: 'Q5_K_M', out: 'x', time: '1min' }, /apply only if size is a percentage/],
+  [{ size: 'Q5_K_M', out: 'x', speed: 20 }, /apply only if size is a percentage/],
+  [{ machine: 'phone' }, /machine needs out/],
+  [{ speed: 0, out: 'x' }, /speed takes a number/],
+  [{ size: '50%', memoryAt: '8x', out: 'x' }, /memoryAt takes a number of tokens/],
   [{ size: 'banana', out: 'x' }, /size takes a percentage of the model/],
   [{ size: '50%', out: 'x', time: '1 day' }, /time takes a time with its unit/],
 ] satisfies [Omit<Given, 'model'>, RegExp][])('%j is refused before any work', (given, problem) => {
@@ -298,6 +342,7 @@ it.each([
   [{ size: 'Q5_K_M', for: 'transformers' }, /Q5_K_M is not a type of transformers/],
   [{ size: '4GB', for: 'llama.cpp' }, /4GB is not smaller than the model/],
   [{ size: 'F32', for: 'llama.cpp' }, /F32 would take/],
+  [{ speed: 20, for: 'transformers' }, /speed: A speed is planned for llama\.cpp only/],
   [{ size: 'Q8_0', for: 'llama.cpp', require: ['task>-2pt'] }, /task is not measured/],
 ] satisfies [Omit<Given, 'model'>, RegExp][])(
   '%j is refused before anything is written',
@@ -307,6 +352,34 @@ it.each([
     expect(existsSync(out)).toBe(false);
   },
 );
+
+it.each([
+  [134_515_008, 300],
+  [1_543_714_304, 1770],
+])('the best mix of %i parameters takes at most %i s by default', async (parameters, seconds) => {
+  expect(defaultTimeLimit({ parameters })).toBe(seconds);
+  const opened = await new ModelCache({ capacity: 1 }).open(sample);
+  const summary = { ...opened.summary, parameters };
+  const timeLimit = defaultTimeLimit(summary);
+  const larger = Object.create(opened, { summary: { value: summary } }) as typeof opened;
+  const phases = expectedPhases(larger, 'llama.cpp', { isMix: true, timeLimit });
+  const expected = Object.values(phases).reduce((sum, phase) => sum + phase.seconds, 0);
+  expect(expected).toBeLessThanOrEqual(seconds);
+  // Most of the time is for measuring.
+  expect(phases.measure.limit).toBeGreaterThan(seconds / 2);
+});
+
+it('rounds a named type with error feedback if its time allows that, and the model reads text', async () => {
+  const models = new ModelCache({ capacity: 2 });
+  const opened = await models.open(sample);
+  expect(usesFeedback(opened, 'llama.cpp', 'Q4_K_M')).toBe(true);
+  expect(usesFeedback(opened, 'llama.cpp', 'Q8_0')).toBe(false);
+  expect(usesFeedback(opened, 'onnxruntime', 'int4')).toBe(false);
+  expect(usesFeedback(await models.open(gguf), 'llama.cpp', 'Q4_0')).toBe(false);
+  const summary = { ...opened.summary, parameters: 7e9 };
+  const large = Object.create(opened, { summary: { value: summary } }) as typeof opened;
+  expect(usesFeedback(large, 'llama.cpp', 'Q4_K_M')).toBe(false);
+});
 
 it('is the first tool that agents are offered', () => {
   expect(listedOperations.map(toolName)[0]).toBe('make_model_smaller');

@@ -62,7 +62,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     },
     outputs: async (request) => listOutputs(await openModelFiles(request.model), request),
     sizeChoices: async ({ model: path, runtime }) =>
-      offerSizes(await openModelFiles(path), runtime, { costsFolder: '' }, unattended),
+      offerSizes(await openModelFiles(path), { for: runtime }, { costsFolder: '' }, unattended),
     chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
     checkPlan: async (request) => checkPlan(request, openModelFiles),
     front: frontOf,

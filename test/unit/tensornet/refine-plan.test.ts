@@ -105,3 +105,14 @@ it('rounds where removals cost more together than alone: each kind of change has
   ]);
   expect(plan.distance).toBeCloseTo(0.07, 10);
 });
+
+it('measures one plan, without undoing its changes, if its time is over', async () => {
+  const problem = planProblem(table, singleLimit(parseLimit('bytes<90%')));
+  const asked: boolean[] = [];
+  const measure = async (_: CompressionPlan, inTurn: boolean) => {
+    asked.push(inTurn);
+    return Promise.resolve({ distance: 1, without: new Map<string, number>() });
+  };
+  await refinePlan(problem, measure, 3, context, performance.now() - 1);
+  expect(asked).toEqual([false]);
+});

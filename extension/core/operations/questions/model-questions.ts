@@ -165,10 +165,12 @@ export const sizeChoices = defineQuestion({
     { model, runtime }: ModelRequest & { readonly runtime?: Runtime },
     { open, environment, ...context },
   ): Promise<OfferedSizes> =>
-    (await import('../size-choices')).offerSizes(await open(model), runtime, await environment(), {
-      ...context,
-      emit: () => undefined,
-    }),
+    (await import('../size-choices')).offerSizes(
+      await open(model),
+      { for: runtime },
+      await environment(),
+      { ...context, emit: () => undefined },
+    ),
 });
 
 /** Linear layers that a compression is for. */

@@ -82,7 +82,7 @@ const maxGrowth = 1.5;
 const quietLoad = 1.5;
 
 /** Factor by which other processes slowed down some work; 1 on Windows, which doesn't report it. */
-function slowdown(seconds: number): number {
+export function slowdown(seconds: number): number {
   const [minute = 0, fiveMinutes = 0, quarter = 0] = loadavg();
   const load = seconds < 180 ? minute : seconds < 600 ? fiveMinutes : quarter;
   return Math.max(1, load / (quietLoad * cpus().length));

@@ -35,6 +35,8 @@ export interface MeasurerRequest {
   readonly folder: string;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
+  /** Time by `performance.now()` after which only the first plan is measured, without undoing its changes. */
+  readonly deadline?: number | undefined;
 }
 
 /** Request for a plan under a budget. */
@@ -125,6 +127,7 @@ export async function planForBudget(
         },
         rounds,
         context,
+        request.deadline,
       ),
     progress,
   );
@@ -144,7 +147,7 @@ export async function withMeasurer<Result>(
   },
 ): Promise<Result> {
   requireMatchingTable(request);
-  const { table, folder, memoryBytes } = request;
+  const { table, folder, memoryBytes, deadline } = request;
   const { metric, settings } = table;
   const warn = (message: Message): void => {
     context.warn(message);
@@ -164,7 +167,7 @@ export async function withMeasurer<Result>(
   const measurer = new PlanMeasurer(
     {
       ...{ model: request.model, metric, device, memoryBytes, folder },
-      ...{ inputs: measured.inputs, fittedTo: fitting.inputs, seed: settings.seed },
+      ...{ inputs: measured.inputs, fittedTo: fitting.inputs, seed: settings.seed, deadline },
     },
     { cancellation: context.cancellation, progress },
   );

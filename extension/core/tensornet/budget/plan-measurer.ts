@@ -39,6 +39,8 @@ export interface MeasurerSetup {
   readonly memoryBytes: number;
   /** Existing folder for encodings. */
   readonly folder: string;
+  /** Time by `performance.now()` after which no more changes are undone. */
+  readonly deadline?: number | undefined;
 }
 
 /** Changes of a model that are measured together. */
@@ -96,7 +98,7 @@ export class PlanMeasurer {
     this.bases.set('', model);
   }
 
-  /** Runs the model with all changes, and, if `inTurn`, again without each of them. */
+  /** Runs the model with all changes, and, if `inTurn`, again without each of them until the deadline. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
     const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
     this.steps = { compressed: 0, measurements: 1 + sublayers };
@@ -116,12 +118,15 @@ export class PlanMeasurer {
       const without = new Map<string, number>();
       for (const { tensor } of inTurn ? plan.compress : []) {
         const matrix = this.outer.get(tensor);
-        if (matrix !== undefined) {
+        if (matrix !== undefined && !this.isLate()) {
           without.set(tensor, await this.withoutOuter(scorer, model, forms, matrix));
         }
       }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
         tell(1 + index);
+        if (this.isLate()) {
+          break;
+        }
         const turns = this.changeIds(index, plan);
         if (turns.length > 0) {
           await scorer.advance(index);
@@ -157,6 +162,11 @@ export class PlanMeasurer {
   public async dispose(): Promise<void> {
     await this.products.dispose();
     await this.original.dispose();
+  }
+
+  private isLate(): boolean {
+    const { deadline = Number.POSITIVE_INFINITY } = this.setup;
+    return performance.now() > deadline;
   }
 
   /** Width-pruned model, with its tensors in the folder. */

@@ -50,6 +50,8 @@ export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<Pl
  * with all others; the change's losses in the profile are scaled by the measured effect, and the choice is made again.
  * If plans are timed, limits in milliseconds are corrected by the ratio of measured to planned times, and a few more
  * plans are timed if the best one leaves much of its limit unused. Returns the best measured plan.
+ * @param deadline time by `performance.now()` after which no other plan is measured; one that would likely end later is
+ * not started
  * @throws UserError if limits can't be met
  */
 export async function refinePlan(
@@ -57,6 +59,7 @@ export async function refinePlan(
   measure: MeasurePlan,
   rounds: number,
   context: Pick<JobContext, 'progress' | 'warn'>,
+  deadline = Number.POSITIVE_INFINITY,
 ): Promise<RefinedPlan> {
   let current: PlannedProblem = problem;
   const costs = problem.limits.map((): TimedCost[] => []);
@@ -88,7 +91,9 @@ export async function refinePlan(
     }
     seen.add(key);
     const plan = toPlan(problem, solution);
-    const measured = await measure(plan, round < rounds);
+    const started = performance.now();
+    const measured = await measure(plan, round < rounds && started < deadline);
+    const ended = performance.now();
     tried.push(measured.distance);
     const found = timed(plan, measured);
     best = best === undefined || isBetter(found, best) ? found : best;
@@ -99,6 +104,9 @@ export async function refinePlan(
       }
     });
     current = retimed(reweighLosses(current, solution, measured), plan, costs);
+    if (ended + (ended - started) > deadline) {
+      break;
+    }
   }
   const { plan, distance } = best ?? noPlan();
   plan.limits.forEach((limit, i) => {

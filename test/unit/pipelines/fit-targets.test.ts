@@ -1,0 +1,89 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import {
+  bandwidthCosts,
+  leastDecodeMs,
+  originalDecodeMs,
+} from '../../../extension/core/pipelines/decode-costs';
+import { fitContext, resolveTarget } from '../../../extension/core/pipelines/fit-targets';
+import { machineNames, machines } from '../../../extension/core/pipelines/machines';
+import { runtimeMemory } from '../../../extension/core/pipelines/runtime-memory';
+import { weightBytes } from '../../../extension/core/pipelines/size-choices';
+
+const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
+const model = await new ModelCache({ capacity: 1 }).open(sample);
+const bytes = await weightBytes(model);
+
+describe('memory in llama.cpp', () => {
+  it('has keys and values in half precision, and the buffers that llama.cpp reserves', () => {
+    const { summary } = model;
+    const { weights, cache, buffers } = runtimeMemory(model, 'llama.cpp', 256);
+    expect(weights).toBe(summary.bytes);
+    expect(runtimeMemory(model, 'llama.cpp', 512).cache).toBe(2 * cache);
+    // SmolLM2 135M: 98.25 MiB, as llama.cpp reports.
+    const smol = { ...summary, vocabularySize: 49_152, hiddenSize: 576 };
+    const same = { model: model.model, summary: smol };
+    expect(runtimeMemory(same, 'llama.cpp', 256).buffers).toBe(98.25 * 2 ** 20);
+    expect(buffers).toBeGreaterThan(0);
+  });
+
+  it('halves the cache of float32 models, which other programs keep', () => {
+    const summary = { ...model.summary, dtypes: { F32: 1 } };
+    const float = { model: model.model, summary };
+    const [llama, others] = (['llama.cpp', 'transformers'] as const).map(
+      (runtime) => runtimeMemory(float, runtime, 256).cache,
+    );
+    expect(llama).toBe((others ?? 0) / 2);
+  });
+});
+
+describe('a target', () => {
+  it('counts memory at a context length instead of bytes of files', async () => {
+    const { cache, buffers } = runtimeMemory(model, 'llama.cpp', 256);
+    const target = await resolveTarget(model, 'llama.cpp', { size: '6MB', memoryAt: '256' });
+    expect(target).toEqual({ kind: 'limit', bytes: 6e6 - cache - buffers });
+    const share = await resolveTarget(model, 'llama.cpp', { size: '50%', memoryAt: '256' });
+    const whole = bytes + cache + buffers;
+    expect(share).toEqual({ kind: 'limit', bytes: Math.floor(whole / 2) - cache - buffers });
+    expect(await resolveTarget(model, 'llama.cpp', { size: '6MB' })).toEqual({
+      ...{ kind: 'limit', bytes: 6e6 },
+    });
+  });
+
+  it('is refused if memory has no room for weights, or the context is too long', async () => {
+    await expect(
+      resolveTarget(model, 'llama.cpp', { size: '1MB', memoryAt: '512' }),
+    ).rejects.toThrow(/size: Keys, values and buffers at 512 tokens .* no memory is left/);
+    expect(() => fitContext(model, { memoryAt: '8k' })).toThrow(
+      /memoryAt: The model reads at most 512 tokens, not 8192/,
+    );
+  });
+
+  it.each(machineNames)(
+    'of %s is met by a small model, and is a limit of a larger one',
+    async (machine) => {
+      await expect(resolveTarget(model, 'llama.cpp', { machine })).rejects.toThrow(
+        /machine: The model already fits: it takes/,
+      );
+      expect(machines[machine].source).not.toBe('');
+      // With a speed, the bytes of the original are the limit.
+      expect(await resolveTarget(model, 'llama.cpp', { machine, speed: 1 })).toEqual({
+        ...{ kind: 'limit', bytes },
+      });
+    },
+  );
+});
+
+it('decodes as fast as the weights of a token are read, without an embedding that is looked up', () => {
+  const costs = bandwidthCosts(1e9);
+  const { model: layered } = model;
+  const read = layered.outerMatrices.filter(({ place, tiedTo }) => place === 'head' || tiedTo);
+  const outer = Math.max(...read.map(({ weight }) => weight.length));
+  const layers = layered.summary.sublayers.flatMap((_, i) => layered.sublayer(i).linearLayers);
+  const linear = layers.reduce((sum, { weight }) => sum + weight.length, 0);
+  expect(originalDecodeMs(model, costs)).toBeCloseTo((linear + outer) / 1e6, 9);
+  const least = leastDecodeMs(model, costs);
+  expect(least).toBeGreaterThan(0);
+  expect(least).toBeLessThan(originalDecodeMs(model, costs) / 3);
+});
