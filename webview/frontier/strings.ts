@@ -1,4 +1,3 @@
-import { counted } from '../counted';
 import { t } from '../translate';
 import type { FrontierPoint } from './frontier-points';
 
@@ -16,20 +15,19 @@ export const strings = {
   kind: (kind: FrontierPoint['kind']) => kinds[kind],
   hint: t('Filled points are measured, hollow ones predicted.'),
   dragHint: t('Drag the line to change the size.'),
-  size: t('Size'),
   loss: (metric: string) => t('Loss ({0}, log scale)', metric),
-  rounds: (rounds: number) => t('{0} removed', counted(String(rounds), 'step')),
+  rounds: (rounds: number) =>
+    rounds === 1 ? t('1 step of the search') : t('{0} steps of the search', rounds),
   divergence: (value: string) => t('KL divergence {0}', value),
   perplexity: (change: string) => t('perplexity {0}', change),
   evaluated: (numbers: string) => t('{0} on held-out text', numbers),
   published: (numbers: string) => t('{0} published for Llama 3 8B', numbers),
-  label: (count: string, names: string) => t('Chart of size against loss: {0}. {1}', count, names),
+  label: (models: string) => t('Size against loss of {0}.', models),
   table: t('Numbers of the chart'),
   model: t('Model'),
-  change: t('Change'),
+  size: t('Size'),
   lossColumn: t('Loss'),
   source: t('Source'),
   measured: t('measured'),
   predicted: t('predicted'),
-  action: t('Action'),
 } as const;
