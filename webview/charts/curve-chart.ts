@@ -117,7 +117,8 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
             this.drawNames(chart);
             const { x } = chart.scales;
             const { left, right, top, bottom } = chart.chartArea;
-            if (x !== undefined) this.onLayout({ left, right, top, bottom, min: x.min, max: x.max });
+            if (x !== undefined)
+              this.onLayout({ left, right, top, bottom, min: x.min, max: x.max });
           },
         },
       ],
@@ -228,7 +229,7 @@ function dataset(
     backgroundColor: color,
     pointBackgroundColor: series.points
       .filter((point) => !onLog || point.y > 0)
-      .map(({ isHollow }) => (isHollow ?? !series.emphasised ? colors.background : color)),
+      .map(({ isHollow }) => ((isHollow ?? !series.emphasised) ? colors.background : color)),
     showLine: series.pointsOnly !== true,
     borderDash: [...series.dash],
     borderWidth: series.emphasised ? 2 : 1.5,

@@ -28,7 +28,7 @@ export function settingPoints(table: ShownTable): FrontierPoint[] {
     const name = `${strings.way(setting)} ${strings.level(setting)}`;
     return [
       {
-        ...{ kind: 'setting', size, loss, isMeasured: false, note: '' } as const,
+        ...({ kind: 'setting', size, loss, isMeasured: false, note: '' } as const),
         name: setting.method === 'gguf' ? strings.level(setting) : name,
       },
     ];

@@ -158,9 +158,7 @@ function Plot({ content, label, rule }: PlotProps): VNode {
       }}
     >
       <canvas ref={canvas} role="img" aria-label={label} />
-      {rule !== undefined && area !== undefined && (
-        <Rule rule={rule} area={area} onDrag={moveTo} />
-      )}
+      {rule !== undefined && area !== undefined && <Rule rule={rule} area={area} onDrag={moveTo} />}
       <CopyImage draw={() => canvas.current} label={label} />
     </div>
   );
