@@ -100,12 +100,12 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   const models = new OpenModels(inspector);
   const documents = new Documents(inspector);
   const store = new SessionStore(context.workspaceState);
-  const sessions = new ModelSessions(models, documents, store, jobs, log);
+  const budgetPlans = new BudgetPlans(inspector, settings);
+  const sessions = new ModelSessions(models, documents, budgetPlans, store, jobs, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const reportStore = new ReportStore(stored(context, 'reports'));
   const reports = new Reports(models, reportStore);
   const drifts = followModelJobs(jobs, sessions, documents);
-  const budgetPlans = new BudgetPlans(inspector, settings);
   const compressionSessions = new CompressionSessions(
     models,
     documents,

@@ -97,7 +97,8 @@ function hostDocuments({
           compressions.fill(panel, await compressionSessions.openTable(path));
         },
       },
-      reload: async (path) => compressionSessions.reload(path),
+      reload: async (path) =>
+        Promise.all([compressionSessions.reload(path), sessions.reloadPlans(path)]),
     },
     // The webviews of these are filled when their scripts run: VS Code need not wait for the files.
     scores: {

@@ -16,7 +16,6 @@ import {
   tuple,
   union,
 } from 'valibot';
-import type { Message } from '../core/message';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { TaskResult } from '../core/evaluate/task-accuracy';
 import type { BudgetLimit, BudgetUnit } from '../core/tensornet/budget/budget-limits';
@@ -30,6 +29,7 @@ import type {
 } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { PanelJob } from './jobs';
+import type { OfferedType, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
 
 export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pareto' | 'compress'>;
@@ -100,23 +100,6 @@ export interface PredictedPlan extends PlanSize {
 /** A table as far as it is known: complete when loaded, growing while a job runs. */
 export type ShownTable = Omit<SensitivityProfile, 'created' | 'versions' | 'machine'>;
 
-/** A size that a GGUF file can be written in. */
-export interface OfferedType {
-  /** Request for it: a type such as `Q5_K_M`, or a percentage for the best mix. */
-  readonly size: string;
-  readonly isMix: boolean;
-  readonly bytes: number;
-  /** Typical loss of other models. */
-  readonly loss: Message;
-  /** Perplexity over the original's, if this model was written so before. */
-  readonly perplexityRatio: number | undefined;
-  readonly seconds: number;
-  /** Reasons to think twice. */
-  readonly marks: Message | undefined;
-  /** True if it can't be chosen, for the reason in `marks`. */
-  readonly isForbidden: boolean;
-}
-
 /** Everything the compression panel draws from. The host owns it. */
 export interface CompressionState {
   readonly model: ModelSummary;
@@ -134,8 +117,12 @@ export interface CompressionState {
   readonly removable: number;
   /** What limits can count, by the table. */
   readonly units: readonly BudgetUnit[];
-  /** Sizes of a GGUF file, whose linear layers can't be compressed otherwise; undefined for other models. */
-  readonly types: readonly OfferedType[] | undefined;
+  /** Types that the model can be written in. */
+  readonly types: readonly OfferedType[];
+  /** False if linear layers can't be compressed by a plan, as in GGUF files: types are offered instead. */
+  readonly canPlan: boolean;
+  /** Sizes that removing sublayers reaches, by a layer profile with the table's metric. */
+  readonly pruned: readonly PrunedSize[];
   /** What the user should know of the table, such as that it is of other weights. */
   readonly warnings: string | undefined;
   /** The sentence that says why no job may run, if so. */

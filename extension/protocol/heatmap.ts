@@ -14,6 +14,7 @@ import type {
 } from '../core/prune/layer-profile';
 import type { GraphJson } from '../core/symbolic/graph-json';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
+import type { OfferedType, PlannedSizes } from './frontier';
 import type { PanelJob } from './jobs';
 import type { ManualMarks } from './marks';
 import type { CallSchemas } from './panel';
@@ -92,6 +93,10 @@ export interface HeatmapState {
   readonly measurements: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /** Size that quantizing the whole model reaches with a small loss, if any. */
   readonly quantized: QuantizedSize | undefined;
+  /** Types that the model can be written in. */
+  readonly types: readonly OfferedType[];
+  /** The best compression plans, if a sensitivity profile lies next to the model. */
+  readonly plans: PlannedSizes | undefined;
   /** File the profile was loaded from or saved to, where there is one. */
   readonly profileFile: string | undefined;
   /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */

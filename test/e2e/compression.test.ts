@@ -156,7 +156,10 @@ describe('the compression panel', () => {
     const left = frame.getByRole('slider', { name: 'Bytes', exact: true });
     const predicted = frame.locator('.prediction').getByText('Predicted distance');
     await predicted.waitFor();
-    await frame.getByRole('img', { name: /^\d+ plans, from .* to / }).waitFor();
+    await frame.getByRole('img', { name: /^Size against loss of Best plan: \d/ }).waitFor();
+    const rule = frame.getByRole('slider', { name: 'Target size' });
+    await rule.press('ArrowRight');
+    await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51 % /);
     await frame.getByText('Plans of all sizes').click();
     const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');
     await front.nth(2).getByRole('button', { name: 'Use' }).click();

@@ -22,6 +22,12 @@ export interface ChartPoint {
   readonly index: number;
   /** Standard deviation of `y`, where it is known. */
   readonly spread?: number;
+  /** Drawn next to the point, if there is room. */
+  readonly name?: string;
+  /** More about the point, for its tooltip. */
+  readonly note?: string;
+  /** True if the point is drawn hollow whatever its series. */
+  readonly isHollow?: boolean;
 }
 
 export interface ChartSeries {
@@ -43,7 +49,16 @@ export interface ChartContent {
   readonly titles: { readonly x: string; readonly y: string; readonly y2: string };
   readonly logarithmic: boolean;
   /** Horizontal place of the selection and its value on `y`, if it is measured. */
-  readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
+  readonly selection:
+    | {
+        readonly x: number;
+        readonly y: number | undefined;
+        /** Horizontal place of the ring, if it differs from that of the line. */
+        readonly ringX?: number;
+      }
+    | undefined;
+  /** End of the horizontal axis, if the points don't reach it. */
+  readonly mostX?: number;
   /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
   readonly stepX: number | undefined;
   /** Whether `x` counts something. */
@@ -57,9 +72,24 @@ export interface ChartContent {
   readonly pointTitle: (point: ChartPoint) => string;
 }
 
+/** Rectangle between the axes in pixels of the canvas, and the values at its left and right. */
+export interface PlotArea {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+  readonly min: number;
+  readonly max: number;
+}
+
 /** chart.js's line chart in the theme's colours, with the selection marked. */
 export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> {
-  public constructor(canvas: HTMLCanvasElement, onPick: (index: number) => void) {
+  /** @param onLayout is called with the area of the plot whenever it is drawn */
+  public constructor(
+    canvas: HTMLCanvasElement,
+    onPick: (index: number) => void,
+    private readonly onLayout: (area: PlotArea) => void = () => undefined,
+  ) {
     super(canvas);
     canvas.addEventListener('click', (event) => {
       const x = this.chart?.scales['x']?.getValueForPixel(event.offsetX);
@@ -84,6 +114,11 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
           },
           afterDatasetsDraw: (chart) => {
             this.drawSpreads(chart);
+            this.drawNames(chart);
+            const { x } = chart.scales;
+            const { left, right, top, bottom } = chart.chartArea;
+            if (x !== undefined)
+              this.onLayout({ left, right, top, bottom, min: x.min, max: x.max });
           },
         },
       ],
@@ -107,8 +142,33 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     if (top >= chartArea.top - 1 && top <= chartArea.bottom + 1) {
       ctx.beginPath();
       ctx.lineWidth = 2;
-      ctx.arc(left, top, 8, 0, 2 * Math.PI);
+      ctx.arc(x.getPixelForValue(selection.ringX ?? selection.x), top, 8, 0, 2 * Math.PI);
       ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  /** Names of points, except where they would cover another name or leave the plot. */
+  private drawNames({ ctx, chartArea, scales }: Plot): void {
+    const { x, y } = scales;
+    if (x === undefined || y === undefined) return;
+    const drawn: { readonly left: number; readonly right: number; readonly top: number }[] = [];
+    ctx.save();
+    ctx.font = `11px ${this.colors.fontFamily}`;
+    ctx.fillStyle = this.colors.foreground;
+    ctx.textBaseline = 'middle';
+    for (const { x: at, y: value, name = '' } of namedPoints(this.content)) {
+      const [point, top] = [x.getPixelForValue(at), y.getPixelForValue(value)];
+      const width = ctx.measureText(name).width;
+      const isAtEnd = point + 8 + width > chartArea.right;
+      const left = isAtEnd ? point - 8 - width : point + 8;
+      const right = left + width;
+      const isCovered = drawn.some(
+        (one) => left < one.right + 4 && right > one.left - 4 && Math.abs(top - one.top) < 13,
+      );
+      if (isCovered || left < chartArea.left) continue;
+      drawn.push({ left, right, top });
+      ctx.fillText(name, left, top);
     }
     ctx.restore();
   }
@@ -141,6 +201,9 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
   }
 }
 
+const namedPoints = (content: ChartContent | undefined): readonly ChartPoint[] =>
+  (content?.series ?? []).flatMap(({ points }) => points.filter(({ name }) => name !== undefined));
+
 /** The point of the emphasised series that is nearest to a place on the horizontal axis. */
 function nearestPoint(content: ChartContent | undefined, x: number): ChartPoint | undefined {
   const points = content?.series.find((one) => one.emphasised)?.points ?? [];
@@ -164,7 +227,9 @@ function dataset(
     yAxisID: series.axis,
     borderColor: color,
     backgroundColor: color,
-    pointBackgroundColor: series.emphasised ? color : colors.background,
+    pointBackgroundColor: series.points
+      .filter((point) => !onLog || point.y > 0)
+      .map(({ isHollow }) => ((isHollow ?? !series.emphasised) ? colors.background : color)),
     showLine: series.pointsOnly !== true,
     borderDash: [...series.dash],
     borderWidth: series.emphasised ? 2 : 1.5,
@@ -199,6 +264,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         beginAtZero: true,
         // By hand, more can be selected than the series remove.
         ...(content.selection === undefined ? {} : { suggestedMax: content.selection.x }),
+        ...(content.mostX === undefined ? {} : { max: content.mostX }),
         title: title(content.titles.x),
         grid: { display: false },
         border: { color: colors.muted },
@@ -255,11 +321,12 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         usePointStyle: true,
         callbacks: {
           title: ([item]) => (item === undefined ? '' : content.pointTitle(item.raw as ChartPoint)),
-          label: (item) =>
-            named(
-              item.dataset.label ?? '',
-              formatOn(content, item.dataset.yAxisID)((item.raw as ChartPoint).y),
-            ),
+          label: (item) => {
+            const { y, name, note } = item.raw as ChartPoint;
+            const value = formatOn(content, item.dataset.yAxisID)(y);
+            const text = named(name ?? item.dataset.label ?? '', value);
+            return note === undefined ? text : [text, note];
+          },
         },
       },
     },

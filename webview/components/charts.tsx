@@ -13,7 +13,7 @@ interface DrawnChart<Content> {
 }
 
 /** A chart of its own canvas, loaded after the first paint, which follows the content and the theme. */
-function useChart<Content, Chart extends DrawnChart<Content>>(
+export function useChart<Content, Chart extends DrawnChart<Content>>(
   load: (canvas: HTMLCanvasElement) => Promise<Chart>,
   content: Content,
 ): { readonly canvas: RefObject<HTMLCanvasElement | null>; readonly chart: Chart | undefined } {

@@ -42,7 +42,7 @@ export function wayKey({ method, variant, then }: Way): string {
 export function waysOf(table: ShownTable): Way[] {
   const all: readonly Way[] = [
     ...table.settings.compressions,
-    ...matricesOf(table).flatMap(({ entries }) => entries),
+    ...allMatrices(table).flatMap(({ entries }) => entries),
   ];
   return [
     ...new Map(
@@ -60,7 +60,7 @@ export function waysOf(table: ShownTable): Way[] {
 
 /** Whole percents of the bytes that a way's levels leave of layers, the mildest first. */
 export function sharesOf(table: ShownTable, way: string): number[] {
-  const shares = matricesOf(table).flatMap(({ entries, bytes }) =>
+  const shares = allMatrices(table).flatMap(({ entries, bytes }) =>
     entries.filter((entry) => wayKey(entry) === way).map((entry) => percentOf(entry, bytes)),
   );
   return [...new Set(shares)].sort((a, b) => b - a);
@@ -72,7 +72,7 @@ function percentOf(entry: Entry, bytes: number): number {
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
 export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): CellSet {
-  const matrices = matricesOf(table);
+  const matrices = allMatrices(table);
   const lines = linesOf(matrices);
   const blocks = table.layers.map(({ block }) => block);
   const removed = shown.kind === 'plan' ? new Set(shown.plan.result.remove) : new Set<string>();
@@ -128,7 +128,7 @@ export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): Cell
 }
 
 /** Distances by perplexity begin at the original's. */
-function lossOf({ distance }: Entry, { original }: Pick<ShownTable, 'original'>): number {
+export function lossOf({ distance }: Entry, { original }: Pick<ShownTable, 'original'>): number {
   return Math.max(0, distance - original);
 }
 
@@ -193,6 +193,6 @@ export function isOuter(matrix: Matrix): matrix is Outer {
   return 'place' in matrix;
 }
 
-function matricesOf({ layers, outer = [] }: ShownTable): readonly Matrix[] {
+export function allMatrices({ layers, outer = [] }: ShownTable): readonly Matrix[] {
   return [...layers, ...outer];
 }

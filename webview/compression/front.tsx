@@ -8,17 +8,22 @@ import type {
   ScoredFront,
 } from '../../extension/protocol/compression';
 import { byteStep } from '../charts/byte-step';
-import type { ChartContent, ChartPoint } from '../charts/curve-chart';
-import { CurvePlot } from '../components/charts';
+import type { ChartSeries } from '../charts/curve-chart';
 import { Button } from '../components/controls';
-import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatDistance, formatPercent, formatShare } from '../format';
-import { choiceAt, formatAmount, withLimit } from './budget';
+import { formatCount, formatDistance, formatShare } from '../format';
+import { Frontier } from '../frontier/frontier';
+import type { TargetRule } from '../frontier/frontier';
+import { prunedPoints, typePoints } from '../frontier/frontier-points';
+import type { FrontierPoint } from '../frontier/frontier-points';
+import { strings as frontier } from '../frontier/strings';
+import { listed, named } from '../translate';
+import { choiceAt, formatAmount, leastPercent, withLimit } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { reasonAgainst } from './frame';
 import type { PlannedFrame } from './frame';
+import { settingPoints } from './setting-points';
 import { strings } from './strings';
 import type { AskedBudget } from './use-budget';
 
@@ -28,11 +33,11 @@ interface FrontProps {
   readonly asked: AskedBudget;
 }
 
-/** Size against distance: plans of all sizes that no other plan beats. */
+/** Size against loss: plans of all sizes that no other plan beats, types and pruned models. */
 export function Front({ panel, frame, asked }: FrontProps): VNode {
   const { survey } = asked;
   return (
-    <Section class="front" id="front-title" title={strings.front}>
+    <Section class="front" id="front-title" title={frontier.title}>
       {survey?.ok === undefined || survey.ok.points.length === 0 ? (
         // The form says why.
         <p class="muted">
@@ -48,50 +53,71 @@ export function Front({ panel, frame, asked }: FrontProps): VNode {
 function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
   const { panel, frame, asked, survey } = props;
   const { table } = frame;
-  const [made, predicted, measured] = [panel.get('plan'), asked.plan?.ok, panel.get('scores')];
-  const { context } = panel.view.value.form;
+  const [made, measured, types, pruned] = [
+    panel.get('plan'),
+    panel.get('scores'),
+    panel.get('types'),
+    panel.get('pruned'),
+  ];
+  const { form } = panel.view.value;
+  const { unit } = survey;
   const scores = useMemo(() => scoresOf(survey, measured), [survey, measured]);
-  const content = useMemo(
-    () => contentOf(survey, { made, predicted, scores, table, context }),
-    [survey, made, predicted, scores, table, context],
+  const others = useMemo(() => (scores === undefined ? [] : [scoreSeries(scores)]), [scores]);
+  const points = useMemo(
+    () => [
+      ...survey.points.map(planPoint),
+      ...madePoints(unit, made, table),
+      ...(unit === 'bytes'
+        ? [
+            ...settingPoints(table),
+            ...typePoints(types, table.metric, table.original),
+            ...prunedPoints(pruned, table.original),
+          ]
+        : []),
+    ],
+    [survey, made, table, types, pruned],
+  );
+  const titles = useMemo(
+    () => ({
+      x: strings.unitName(unit, formatCount(form.context)),
+      y: frontier.loss(table.metric),
+      y2: scores === undefined ? '' : strings.frontScore(scores.original.task),
+    }),
+    [unit, form.context, table, scores],
   );
   const reason = useComputed(() => reasonAgainst(panel)).value;
   const use = (index: number): void => {
     const [point, choice] = [survey.points[index], asked.choice];
     if (point === undefined || choice === undefined) return;
     const percent = Math.min(99, Math.ceil(100 * point.share));
-    const { form } = panel.view.peek();
-    panel.setView({ shown: 'plan', form: withLimit(form, survey.unit, { percent }) });
+    panel.setView({
+      shown: 'plan',
+      form: withLimit(panel.view.peek().form, survey.unit, { percent }),
+    });
     panel.run.usePredicted(choiceAt(choice, point.cost));
   };
-  const [first, last] = [survey.points[0], survey.points.at(-1)];
-  const label =
-    first === undefined || last === undefined
-      ? strings.front
-      : strings.frontLabel(
-          formatCount(survey.points.length),
-          formatAmount(survey.unit, first.cost),
-          formatDistance(first.sumOfDistances),
-          formatAmount(survey.unit, last.cost),
-          formatDistance(last.sumOfDistances),
-        );
+  const before = survey.reach.find((one) => one.unit === unit)?.before ?? 0;
+  const format = (size: number) => formatAmount(unit, size, before);
   return (
     <>
-      <Legend
-        items={[
-          predictedLook,
-          ...(content.series.some(({ label: name }) => name === measuredLook.name)
-            ? [measuredLook]
-            : []),
-          ...(scores === undefined ? [] : [scoreLook(scores)]),
-        ]}
+      <Frontier
+        points={points}
+        others={others}
+        titles={titles}
+        ring={ringOf(unit, asked.plan?.ok)}
+        rule={ruleOf(panel, unit, survey, format)}
+        original={before}
+        step={unit === 'bytes' || unit === 'memory' ? byteStep(before) : undefined}
+        format={format}
+        formatOther={formatShare}
+        {...(scores === undefined
+          ? {}
+          : { hint: strings.scoresHint(accuracyText(scores.original)) })}
       />
-      <CurvePlot content={content} label={label} onPick={use} />
-      <p class="muted">
-        {scores === undefined
-          ? strings.frontHint
-          : strings.scoresHint(accuracyText(scores.original))}
-      </p>
+      <Folded
+        title={strings.frontTable}
+        draw={() => <Numbers survey={survey} scores={scores} onUse={use} />}
+      />
       <div class="actions">
         <Button
           label={strings.scorePlans}
@@ -102,12 +128,58 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
           }}
         />
       </div>
-      <Folded
-        title={strings.frontTable}
-        draw={() => <Numbers survey={survey} scores={scores} onUse={use} />}
-      />
     </>
   );
+}
+
+/** Sizes of 1 % each, from the smallest that plans reach. */
+function ruleOf(
+  panel: CompressionPanel,
+  unit: BudgetSurvey['unit'],
+  { reach }: BudgetSurvey,
+  format: (size: number) => string,
+): TargetRule {
+  const { form } = panel.view.value;
+  const before = reach.find((one) => one.unit === unit)?.before ?? 0;
+  const least = Math.min(99, leastPercent(unit, reach));
+  const percent = Math.max(least, Math.min(99, form.limits[unit].percent));
+  const size = (percent / 100) * before;
+  return {
+    label: strings.target,
+    stops: Array.from({ length: 100 - least }, (_, i) => ((least + i) / 100) * before),
+    stop: percent - least,
+    size,
+    text: strings.shareOf(formatShare(percent / 100), format(size)),
+    onMove: (stop) => {
+      const change = { percent: least + stop };
+      panel.setView({ form: withLimit(panel.view.peek().form, unit, change) });
+    },
+  };
+}
+
+const planPoint = ({
+  share,
+  cost,
+  sumOfDistances,
+  compressed,
+  removed,
+}: BudgetSurvey['points'][number]): FrontierPoint => ({
+  ...{ kind: 'plan', name: formatShare(share), size: cost, loss: sumOfDistances },
+  isMeasured: false,
+  note: listed([
+    named(strings.changed, formatCount(compressed)),
+    ...(removed === 0 ? [] : [named(strings.removed, formatCount(removed))]),
+  ]),
+});
+
+function ringOf(
+  unit: BudgetSurvey['unit'],
+  predicted: PredictedPlan | undefined,
+): { readonly size: number; readonly loss: number } | undefined {
+  const at = predicted?.limits.find((limit) => limit.unit === unit);
+  return at === undefined || predicted === undefined
+    ? undefined
+    : { size: at.cost, loss: predicted.sumOfDistances };
 }
 
 /** Scores of the points that are shown, by their places; undefined where none of them was measured. */
@@ -133,87 +205,30 @@ function scoresOf(
 const accuracyText = ({ acc, accError }: Pick<ScoredFront['original'], 'acc' | 'accError'>) =>
   `${(100 * acc).toFixed(1)} ± ${(100 * accError).toFixed(1)}\u00a0%`;
 
-interface Drawn {
-  readonly made: MadePlan | undefined;
-  readonly predicted: PredictedPlan | undefined;
-  readonly scores: Scores | undefined;
-  readonly table: PlannedFrame['table'];
-  readonly context: number;
-}
+const scoreSeries = (scores: Scores): ChartSeries => ({
+  ...{ label: strings.frontScore(scores.original.task), color: 'green', marker: 'crossRot' },
+  ...{ dash: [], axis: 'y2', emphasised: false },
+  points: scores.points.flatMap((score, index) =>
+    score === undefined ? [] : [{ x: score.cost, y: score.acc, index }],
+  ),
+});
 
-function contentOf(
-  { unit, points }: BudgetSurvey,
-  { made, predicted, scores, table, context }: Drawn,
-): ChartContent {
-  const at = predicted?.limits.find((limit) => limit.unit === unit);
-  const measured = measuredPoint(unit, made, table);
-  return {
-    series: [
-      {
-        ...seriesOf(predictedLook),
-        emphasised: true,
-        points: points.map(({ cost, sumOfDistances }, index) => ({
-          ...{ x: cost, y: sumOfDistances, index },
-        })),
-      },
-      ...(measured === undefined
-        ? []
-        : [{ ...seriesOf(measuredLook), emphasised: false, points: [measured] }]),
-      ...(scores === undefined
-        ? []
-        : [
-            {
-              ...seriesOf(scoreLook(scores)),
-              ...({ axis: 'y2', emphasised: false } as const),
-              points: scores.points.flatMap((score, index) =>
-                score === undefined ? [] : [{ x: score.cost, y: score.acc, index }],
-              ),
-            },
-          ]),
-    ],
-    titles: {
-      x: strings.unitName(unit, formatCount(context)),
-      y: strings.frontDistance(table.metric),
-      y2: scores === undefined ? '' : strings.frontScore(scores.original.task),
-    },
-    logarithmic: true,
-    selection:
-      at === undefined || predicted === undefined
-        ? undefined
-        : { x: at.cost, y: predicted.sumOfDistances },
-    stepX: unit === 'bytes' || unit === 'memory' ? byteStep(points[0]?.cost ?? 0) : undefined,
-    // One unit for the axis, that of its largest number.
-    formatX: (value) => formatAmount(unit, value, points[0]?.cost),
-    formatY: formatDistance,
-    formatY2: formatShare,
-    pointTitle: ({ x }) => formatAmount(unit, x),
-  };
-}
-
-const predictedLook = { name: strings.frontPredicted, color: 'blue', mark: 'circle' } as const;
-const measuredLook = { name: strings.frontMeasured, color: 'green', mark: 'triangle' } as const;
-
-const scoreLook = ({ original: { task } }: Scores) =>
-  ({ name: strings.frontScore(task), color: 'purple', mark: 'rectRot' }) as const;
-
-const seriesOf = ({
-  name,
-  color,
-  mark,
-}: typeof predictedLook | typeof measuredLook | ReturnType<typeof scoreLook>) =>
-  ({ label: name, color, marker: mark, dash: [], axis: 'y' }) as const;
-
-/** Where a plan that was measured stands. */
-function measuredPoint(
+/** The plan, if it was measured. */
+function madePoints(
   unit: BudgetSurvey['unit'],
   made: MadePlan | undefined,
   { original }: PlannedFrame['table'],
-): ChartPoint | undefined {
+): FrontierPoint[] {
   const distance = made?.result.distance;
   const kept = made?.result.limits.find((limit) => limit.unit === unit);
   return distance === undefined || kept === undefined
-    ? undefined
-    : { x: kept.cost, y: distance - original, index: -1 };
+    ? []
+    : [
+        {
+          ...{ kind: 'made', name: formatShare(kept.cost / kept.before), size: kept.cost },
+          ...{ loss: distance - original, isMeasured: true, note: '' },
+        },
+      ];
 }
 
 const columns = [
@@ -246,7 +261,7 @@ function Numbers({ survey: { unit, points }, scores, onUse }: NumbersProps): VNo
             })
       }
       rows={points.map(({ cost, share, sumOfDistances, removed, narrowed, compressed }, index) => [
-        formatPercent(share),
+        formatShare(share),
         formatAmount(unit, cost),
         formatDistance(sumOfDistances),
         ...(scores === undefined ? [] : [scoreText(scores.points[index])]),

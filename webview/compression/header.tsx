@@ -25,7 +25,7 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
   ];
   const reason = reasonAgainst(panel);
   const resumes = resumesMeasuring(job);
-  const isGguf = panel.get('types') !== undefined;
+  const isGguf = !panel.get('canPlan');
   return (
     <PageHeader
       title={model.name}

@@ -23,8 +23,8 @@ function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
     <div class="columns even">
-      <Budget panel={panel} frame={frame} asked={asked} />
       <Front panel={panel} frame={frame} asked={asked} />
+      <Budget panel={panel} frame={frame} asked={asked} />
     </div>
   );
 }
@@ -51,7 +51,7 @@ function usePlanning(panel: CompressionPanel): VNode | undefined {
 /** What compression costs each linear layer, and a plan under a budget. */
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
   const job = panel.get('job');
-  const types = panel.get('types');
+  const canPlan = panel.get('canPlan');
   const frame = useFrame(panel);
   const planning = usePlanning(panel);
   const isActive = job.kind === 'running' || job.kind === 'queued';
@@ -68,8 +68,8 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         onShowLog={panel.run.showLog}
         announce={panel.announce}
       />
-      {types !== undefined && <Types panel={panel} types={types} />}
-      {frame === undefined && types === undefined && !isActive && !resumesMeasuring(job) && (
+      {!canPlan && <Types panel={panel} types={panel.get('types')} />}
+      {frame === undefined && canPlan && !isActive && !resumesMeasuring(job) && (
         <EmptyState
           id="empty-title"
           title={strings.empty}

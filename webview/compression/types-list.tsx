@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { formatChange, formatDuration } from '../../extension/core/format';
-import type { OfferedType } from '../../extension/protocol/compression';
+import type { OfferedType } from '../../extension/protocol/frontier';
 import { Button } from '../components/controls';
 import { Section } from '../components/section';
 import { Table } from '../components/table';

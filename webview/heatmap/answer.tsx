@@ -20,6 +20,7 @@ import {
   formatInRow,
   formatShare,
 } from '../format';
+import { AfterPaint } from '../kit/after-paint';
 import { listed, named, tell } from '../translate';
 import { availabilityOf, isWhole } from './availability';
 import type { Availability } from './availability';
@@ -27,6 +28,7 @@ import { isZeroAtOriginal } from './curves/curves';
 import { perplexitiesOf } from './curves/perplexities';
 import type { Selected } from './draft';
 import type { Frame } from './frame';
+import { SizeAndLoss } from './size-and-loss';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { SelectionTotals } from './selection';
 import { strings } from './strings';
@@ -61,6 +63,9 @@ export function Answer({ panel, frame, totals }: AnswerProps): VNode {
         <NextStep panel={panel} frame={frame} totals={totals} available={available} />
       </div>
       <Rounds panel={panel} frame={frame} totals={totals} />
+      <AfterPaint>
+        <SizeAndLoss panel={panel} frame={frame} left={left} />
+      </AfterPaint>
     </section>
   );
 }

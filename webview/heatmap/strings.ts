@@ -238,6 +238,7 @@ export const strings = {
   perplexityMeasured: (change: string) => t('perplexity {0} (measured)', change),
 
   // Slider
+  selectedSize: t('Size of the selection'),
   blocksRemoved: t('Blocks removed'),
   byHand: (marks: string) => t('{0} by hand', marks),
   clearMarks: t('Clear Marks'),

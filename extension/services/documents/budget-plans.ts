@@ -2,6 +2,7 @@ import type { EmbeddingOrHeadPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { RequestOf } from '../../core/operations/fields';
 import { pareto } from '../../core/operations/pareto';
+import type { FrontPoint } from '../../core/operations/pareto';
 import { planCompression } from '../../core/operations/plan-compression';
 import { calibrationNames } from '../../core/operations/shared-fields';
 import { formatLimit } from '../../core/tensornet/budget/budget-limits';
@@ -16,6 +17,7 @@ import type {
   PredictedPlan,
   ShownTable,
 } from '../../protocol/compression';
+import type { PlannedSizes } from '../../protocol/frontier';
 import type { InspectorRequests } from '../../protocol/worker';
 import type { Settings } from '../settings';
 import type { WorkerClient } from '../worker/worker-client';
@@ -67,8 +69,15 @@ export class BudgetPlans {
     );
     return {
       ...{ unit, reach },
-      points: points.map(({ cost, share, ...plan }) => ({ cost, share, ...sizeOf(plan) })),
+      points: points.map(surveyPoint),
     };
+  }
+
+  /** Plans of all sizes in bytes, with all changes that a sensitivity profile has measured. */
+  public async surveyAll(sensitivity: string): Promise<PlannedSizes> {
+    const request = this.settings.request(pareto, { sensitivity, unit: 'bytes' });
+    const { metric, points } = await this.inspector.request('front', request);
+    return { metric, points: points.map(surveyPoint) };
   }
 
   /** @param task what the models of the plans are run on, if any */
@@ -121,6 +130,11 @@ function placesOf({ table }: Subject): EmbeddingOrHeadPlace[] {
     tiedTo === undefined ? [place] : ['embedding', 'head'],
   );
 }
+
+const surveyPoint = ({ cost, share, ...plan }: FrontPoint): BudgetSurvey['points'][number] => ({
+  ...{ cost, share },
+  ...sizeOf(plan),
+});
 
 function sizeOf({
   sumOfDistances,

@@ -18,11 +18,12 @@ import type {
   CompressionJob,
   CompressionState,
   MadePlan,
-  OfferedType,
   PredictedPlan,
   ScoredFront,
   ShownTable,
 } from '../../protocol/compression';
+import type { OfferedType } from '../../protocol/frontier';
+import { prunedSizes } from './frontier-points';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import type { Refusal } from '../trust';
@@ -39,6 +40,7 @@ export interface StoredCompression {
 export interface CompressionHost {
   /** Why jobs may not run, if so. */
   readonly blocked: () => Refusal | undefined;
+  readonly canPlan: boolean;
   readonly save: (stored: StoredCompression) => void;
   readonly plans: Pick<BudgetPlans, 'survey' | 'predict' | 'predictPlan'>;
 }
@@ -58,6 +60,8 @@ export class CompressionSession extends PanelSession<CompressionState> {
     removable: () => this.removable.length,
     units: () => (this.#table === undefined ? [] : countedUnits(this.#table)),
     types: () => this.#types,
+    canPlan: () => this.host.canPlan,
+    pruned: () => this.#pruned,
     warnings: () => this.#warningTexts(),
     blocked: () => this.blocked?.reason,
   };
@@ -72,7 +76,8 @@ export class CompressionSession extends PanelSession<CompressionState> {
   /** What the worker has warned of. */
   #warnings: readonly string[] = [];
   #tableWarning: string | undefined;
-  #types: readonly OfferedType[] | undefined;
+  #types: readonly OfferedType[] = [];
+  #pruned: CompressionState['pruned'] = [];
 
   public constructor(
     public readonly model: ModelSummary,
@@ -119,13 +124,24 @@ export class CompressionSession extends PanelSession<CompressionState> {
     return this.host.blocked();
   }
 
+  /** False if linear layers can't be compressed by a plan. */
+  public get canPlan(): boolean {
+    return this.host.canPlan;
+  }
+
   /** Sublayers that a plan may remove: those measured by the metric of the table, in the same model. */
   public get removable(): readonly RemovalCost[] {
+    const profile = this.#fittingProfile;
+    return profile === undefined ? [] : removalCosts(profile);
+  }
+
+  /** The layer profile, if it is of the same model and was measured by the metric of the table. */
+  get #fittingProfile(): LayerProfile | undefined {
     const profile = this.#profile;
-    const fits =
-      profile?.model.fingerprint === this.model.fingerprint &&
-      profile.settings.metric === this.#table?.metric;
-    return fits ? removalCosts(profile) : [];
+    return profile?.model.fingerprint === this.model.fingerprint &&
+      profile.settings.metric === this.#table?.metric
+      ? profile
+      : undefined;
   }
 
   /** Takes a table that was read or has been finished. */
@@ -133,13 +149,20 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.#table = table;
     this.#matrices.clear();
     this.#tableWarning = warning;
+    this.#findPruned();
     this.tell('table', 'measured', 'findings', 'warnings', 'removable', 'units');
   }
 
   /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
   public loadProfile(profile: LayerProfile | undefined): void {
     this.#profile = profile;
+    this.#findPruned();
     this.tell('removable');
+  }
+
+  #findPruned(): void {
+    this.#pruned = prunedSizes(this.#fittingProfile?.rounds ?? [], this.model);
+    this.tell('pruned');
   }
 
   public applyEvent(event: SensitivityEvent): void {
@@ -190,7 +213,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.tell('scores');
   }
 
-  /** Sizes of a GGUF file. */
+  /** Types that the model can be written in. */
   public setTypes(types: readonly OfferedType[]): void {
     this.#types = types;
     this.tell('types');

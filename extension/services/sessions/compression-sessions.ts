@@ -2,11 +2,10 @@ import { basename } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
 import { listRefusals } from '../../core/models/capabilities';
-import { describeMarks, isForbidding, lossWords } from '../../core/pipelines/size-choices';
-import type { OfferedType } from '../../protocol/compression';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
+import { offeredSizes, offeredTypes } from './frontier-points';
 import type { StoredCompression } from './compression-session';
 import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
 import type { Documents } from '../documents/documents';
@@ -123,6 +122,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
           unable === undefined
             ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
             : { reason: unable, needsTrust: false },
+        canPlan: unable === undefined || !/\.gguf$/i.test(model.path),
         save: (next) => {
           void this.#memento.update(key, next);
         },
@@ -131,20 +131,17 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
       stored?.fingerprint === model.fingerprint ? stored : undefined,
     );
     await this.#load(session);
-    if (unable !== undefined && /\.gguf$/i.test(model.path)) {
-      session.setTypes(await this.#typesOf(model.path));
+    const types = offeredSizes(this.#models, model.path).then(
+      (sizes) => {
+        session.setTypes(sizes.flatMap(offeredTypes));
+      },
+      // No format for this model, or the model is not here: there is nothing to offer.
+      () => undefined,
+    );
+    if (!session.canPlan) {
+      await types;
     }
     return session;
-  }
-
-  async #typesOf(path: string): Promise<readonly OfferedType[]> {
-    const sizes = await this.#models.sizes(path, 'llama.cpp');
-    return sizes.choices.map((choice) => ({
-      ...{ size: choice.size, isMix: choice.kind === 'mix', bytes: choice.bytes },
-      ...{ loss: lossWords[choice.loss], perplexityRatio: choice.measured?.perplexityRatio },
-      ...{ seconds: choice.seconds, marks: describeMarks(choice, sizes) },
-      isForbidden: choice.marks.some(isForbidding),
-    }));
   }
 
   async #load(session: CompressionSession): Promise<void> {

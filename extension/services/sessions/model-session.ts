@@ -16,6 +16,7 @@ import type {
   QuantizedSize,
   ShownProfile,
 } from '../../protocol/heatmap';
+import type { OfferedType, PlannedSizes } from '../../protocol/frontier';
 import { noMarks } from '../../protocol/marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
@@ -83,6 +84,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
     drift: () => this.#drifts.get(choiceKey(this.choice)),
     measurements: () => this.#measurements,
     quantized: () => this.#quantized,
+    types: () => this.#types,
+    plans: () => this.#plans,
     profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
     blocked: () => this.blocked?.reason,
     cannot: () => this.host.cannot,
@@ -102,6 +105,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
   readonly #drifts = new Map<string, Drift>();
   #measurements: HeatmapState['measurements'] = {};
   #quantized: QuantizedSize | undefined;
+  #types: readonly OfferedType[] = [];
+  #plans: PlannedSizes | undefined;
   /** True if the user has chosen. Until then, the choice is the last round with a small loss. */
   #isChosen: boolean;
   /** Selections that Undo and Redo bring back, the latest last. */
@@ -331,6 +336,18 @@ export class ModelSession extends PanelSession<HeatmapState> {
   public setQuantized(quantized: QuantizedSize | undefined): void {
     this.#quantized = quantized;
     this.tell('quantized');
+  }
+
+  /** Types that the model can be written in. */
+  public setTypes(types: readonly OfferedType[]): void {
+    this.#types = types;
+    this.tell('types');
+  }
+
+  /** The best compression plans; undefined if no sensitivity profile was measured. */
+  public setPlans(plans: PlannedSizes | undefined): void {
+    this.#plans = plans;
+    this.tell('plans');
   }
 
   /** Something the user should know of the profile: shown among the model's warnings. */

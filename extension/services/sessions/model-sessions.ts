@@ -13,8 +13,10 @@ import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
 import { isSmallPerplexity } from '../../core/change-size';
 import { inTurns } from '../activation/in-turns';
-import { fileExists, findModel, profilePathOf } from '../documents/documents';
+import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
 import type { Documents } from '../documents/documents';
+import type { BudgetPlans } from '../documents/budget-plans';
+import { offeredSizes, offeredTypes } from './frontier-points';
 import { diffLines } from './line-diff';
 import { isModelFile } from '../documents/model-file';
 import { ModelSession } from './model-session';
@@ -45,6 +47,7 @@ const operations = ['profile', 'prune', 'evaluate', 'patch', 'drift', 'score-exp
 export class ModelSessions extends Sessions<ModelSession, (typeof operations)[number]> {
   readonly #models: OpenModels;
   readonly #documents: Documents;
+  readonly #plans: BudgetPlans;
   readonly #store: SessionStore;
   readonly #log: LogOutputChannel;
   /** The last read of each session's profile: one that began earlier may end later. */
@@ -54,6 +57,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   public constructor(
     models: OpenModels,
     documents: Documents,
+    plans: BudgetPlans,
     store: SessionStore,
     jobs: JobService,
     log: LogOutputChannel,
@@ -61,6 +65,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     super(jobs);
     this.#models = models;
     this.#documents = documents;
+    this.#plans = plans;
     this.#store = store;
     this.#log = log;
     this.#listening = jobs.changed.listen((job) => {
@@ -103,6 +108,15 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     const session = this.idle(profilePath);
     if (session !== undefined) {
       await this.#loadProfile(session);
+    }
+  }
+
+  /** Reads a sensitivity profile again, from which the best compression plans follow. */
+  public async reloadPlans(file: string): Promise<void> {
+    for (const session of this.known) {
+      if (sensitivityPathOf(session.model.path) === file) {
+        await this.#loadPlans(session);
+      }
     }
   }
 
@@ -178,13 +192,15 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     );
     await this.#loadProfile(session);
     if (missing === undefined) {
-      void this.#models.sizes(model.path).then(
+      void offeredSizes(this.#models, model.path).then(
         (sizes) => {
-          session.setQuantized(quantizedSize(sizes));
+          session.setQuantized(sizes[0] && quantizedSize(sizes[0]));
+          session.setTypes(sizes.flatMap(offeredTypes));
         },
         // No format for this model: there is nothing to offer.
         () => undefined,
       );
+      void this.#loadPlans(session);
       // Another version may refuse what this one remembers: the heatmap opens without it.
       await session.restoreWidthPruning().catch((error: unknown) => {
         session.keepWidths();
@@ -192,6 +208,20 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       });
     }
     return session;
+  }
+
+  /** Reads the best compression plans, if a sensitivity profile of the same weights lies next to the model. */
+  async #loadPlans(session: ModelSession): Promise<void> {
+    const { path, fingerprint } = session.model;
+    const file = sensitivityPathOf(path);
+    try {
+      const isCurrent =
+        (await fileExists(file)) &&
+        (await this.#documents.read('sensitivity', file)).model.fingerprint === fingerprint;
+      session.setPlans(isCurrent ? await this.#plans.surveyAll(file) : undefined);
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
   }
 
   async #loadProfile(session: ModelSession): Promise<void> {

@@ -101,7 +101,7 @@ function sessionOf(stored?: StoredCompression) {
   const session = new CompressionSession(
     model,
     '/models/small.sensitivity.json',
-    { blocked: () => undefined, save: (one) => saved.push(one), plans },
+    { blocked: () => undefined, canPlan: true, save: (one) => saved.push(one), plans },
     stored,
   );
   const told: string[] = [];

@@ -324,7 +324,9 @@ describe('what the host tells', () => {
     scores: undefined,
     removable: 0,
     units: ['bytes'],
-    types: undefined,
+    types: [],
+    canPlan: true,
+    pruned: [],
     warnings: 'old',
     blocked: undefined,
   };

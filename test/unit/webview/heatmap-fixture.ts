@@ -104,6 +104,8 @@ export function stateOf(
     drift: undefined,
     measurements: {},
     quantized: undefined,
+    types: [],
+    plans: undefined,
     blocked: undefined,
     cannot: {},
     ...changes,

@@ -1,0 +1,45 @@
+import type { Message } from '../core/message';
+import type { BudgetSurvey } from './compression';
+
+/** A size that a model can be written in. */
+export interface OfferedType {
+  /** Request for it: a type such as `Q5_K_M`, or a percentage for the best mix. */
+  readonly size: string;
+  readonly isMix: boolean;
+  readonly bytes: number;
+  /** Typical loss of other models. */
+  readonly loss: Message;
+  /** Perplexity over the original's, if this model was written so before. */
+  readonly perplexityRatio: number | undefined;
+  /** Loss in numbers, if it is known of this model or published of another. */
+  readonly known: KnownLoss | undefined;
+  readonly seconds: number;
+  /** Reasons to think twice. */
+  readonly marks: Message | undefined;
+  /** True if it can't be chosen, for the reason in `marks`. */
+  readonly isForbidden: boolean;
+}
+
+/** Loss of a quantized model against its original. */
+export interface KnownLoss {
+  /** Nats per token; undefined if it was not measured. */
+  readonly klDivergence: number | undefined;
+  /** Perplexity over the original's. */
+  readonly perplexityRatio: number;
+  /** False if it is that of another model. */
+  readonly isMeasured: boolean;
+}
+
+/** A model without the sublayers that the first rounds of a search remove. */
+export interface PrunedSize {
+  readonly rounds: number;
+  readonly bytes: number;
+  /** Measured by the metric of the search. */
+  readonly distance: number;
+}
+
+/** The best compression plans of all sizes, in bytes. */
+export interface PlannedSizes {
+  readonly metric: string;
+  readonly points: BudgetSurvey['points'];
+}

@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import type { OfferedType } from '../../../extension/protocol/frontier';
+import { verbatim } from '../../../extension/core/message';
+import { lossIn, typePoints } from '../../../webview/frontier/frontier-points';
+import { moveRule, nearestStop } from '../../../webview/frontier/rule';
+
+const known = { klDivergence: 0.04, perplexityRatio: 1.1, isMeasured: false };
+
+describe('the chart of size against loss', () => {
+  it('converts losses to the metric of the panel', () => {
+    expect(lossIn('kl', known, 0)).toBe(0.04);
+    expect(lossIn('js', known, 0)).toBe(0.01);
+    expect(lossIn('perplexity', known, 20)).toBeCloseTo(2);
+    expect(lossIn('cosine', known, 0)).toBeUndefined();
+    expect(lossIn('js', { ...known, klDivergence: undefined }, 0)).toBeUndefined();
+  });
+
+  it('draws types with a known loss that can be chosen', () => {
+    const type = (size: string, changes: Partial<OfferedType> = {}): OfferedType => ({
+      ...{ size, isMix: false, bytes: 10, loss: verbatim(''), perplexityRatio: undefined, known },
+      ...{ seconds: 1, marks: undefined, isForbidden: false, ...changes },
+    });
+    const types = [
+      type('50%', { isMix: true }),
+      type('int8', { known: undefined }),
+      type('Q8_0', { isForbidden: true }),
+      type('Q6_K'),
+      type('Q4_K_M', { known: { ...known, isMeasured: true } }),
+    ];
+    expect(
+      typePoints(types, 'js', 0).map(({ name, isMeasured, note }) => [name, isMeasured, note]),
+    ).toEqual([
+      ['Q6_K', false, 'KL divergence 0.04, perplexity +10\u00a0% published for Llama 3 8B'],
+      ['Q4_K_M', true, 'KL divergence 0.04, perplexity +10\u00a0% on held-out text'],
+    ]);
+  });
+
+  it('moves the rule by the keyboard in the order of sizes', () => {
+    const rounds = [100, 90, 80];
+    expect(moveRule(rounds, 0, 'ArrowLeft')).toBe(1);
+    expect(moveRule(rounds, 0, 'ArrowRight')).toBe(0);
+    expect(moveRule(rounds, 0, 'Home')).toBe(2);
+    expect(moveRule(rounds, 2, 'PageUp')).toBe(0);
+    expect(moveRule(rounds, 2, 'x')).toBeUndefined();
+    expect(nearestStop(rounds, 86)).toBe(1);
+    expect(nearestStop([], 1)).toBeUndefined();
+  });
+});

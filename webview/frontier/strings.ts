@@ -1,0 +1,33 @@
+import { t } from '../translate';
+import type { FrontierPoint } from './frontier-points';
+
+const kinds: Readonly<Record<FrontierPoint['kind'], string>> = {
+  plan: t('Best plan'),
+  setting: t('One setting for all layers'),
+  type: t('Named types'),
+  pruned: t('Pruned'),
+  made: t('Measured plan'),
+};
+
+/** Texts of the chart of size against loss. */
+export const strings = {
+  title: t('Size and loss'),
+  kind: (kind: FrontierPoint['kind']) => kinds[kind],
+  hint: t('Filled points are measured, hollow ones predicted.'),
+  dragHint: t('Drag the line to change the size.'),
+  loss: (metric: string) => t('Loss ({0}, log scale)', metric),
+  rounds: (rounds: number) =>
+    rounds === 1 ? t('1 step of the search') : t('{0} steps of the search', rounds),
+  divergence: (value: string) => t('KL divergence {0}', value),
+  perplexity: (change: string) => t('perplexity {0}', change),
+  evaluated: (numbers: string) => t('{0} on held-out text', numbers),
+  published: (numbers: string) => t('{0} published for Llama 3 8B', numbers),
+  label: (models: string) => t('Size against loss of {0}.', models),
+  table: t('Numbers of the chart'),
+  model: t('Model'),
+  size: t('Size'),
+  lossColumn: t('Loss'),
+  source: t('Source'),
+  measured: t('measured'),
+  predicted: t('predicted'),
+} as const;
