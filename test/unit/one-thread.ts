@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { InferenceSession } from 'onnxruntime-node';
 
 /**
- * Tiny models have nothing to share among threads, which cost each of thousands of sessions about a millisecond, and several
- * where other programs keep the cores busy. Who asks for threads has them, and so do processes that tests start.
+ * Default options of sessions. Tiny models do not profit from threads, and starting them takes about a millisecond for
+ * each of thousands of sessions. Tests can ask for threads. Processes that tests start are not affected.
  */
 const onOneThread = { intraOpNumThreads: 1 };
 
-/** Released sessions of a process that are kept to be lent again: to make one takes as long as tens of runs. */
+/** Maximum number of released sessions kept for reuse. Creating one takes as long as tens of runs. */
 const mostKept = 200;
 
 const create = InferenceSession.create.bind(InferenceSession) as (
@@ -17,10 +17,10 @@ const create = InferenceSession.create.bind(InferenceSession) as (
   options: InferenceSession.SessionOptions,
 ) => Promise<InferenceSession>;
 
-/** Milliseconds in which two changes of a file may have the same time. */
+/** Resolution of file times, in milliseconds. */
 const clockTick = 20n;
 
-/** By what they were made of, the longest unused first. */
+/** Released sessions by hash of graph, options and weight files; least recently used first. */
 const kept = new Map<string, InferenceSession[]>();
 let count = 0;
 
@@ -29,7 +29,7 @@ async function createOrLend(
   options?: InferenceSession.SessionOptions,
 ): Promise<InferenceSession> {
   const all = { ...onOneThread, ...options };
-  // Devices may be lost.
+  // Sessions on a GPU are not reused, because their device may be lost.
   const files = typeof model === 'string' || isOnDevice(all) ? undefined : readFiles(model);
   if (typeof model === 'string' || files === undefined) return create(model, all);
   const key = createHash('sha1')
@@ -49,12 +49,12 @@ async function createOrLend(
 const isOnDevice = ({ executionProviders = [] }: InferenceSession.SessionOptions): boolean =>
   executionProviders.some((one) => (typeof one === 'string' ? one : one.name) !== 'cpu');
 
-/** A path in the folder that tests write to, as graphs name it. */
+/** Matches a path in the temporary folder, written as in a graph: without the first slash. */
 const temporaryPath = new RegExp(`${tmpdir().slice(1).replaceAll('.', '\\.')}[\\w./-]+`, 'g');
 
 /**
- * State of the files in the temporary folder that a graph reads weights from; undefined if one of them is unknown or was
- * written a moment ago, since the next change might then have the same time. Files of the repository never change.
+ * Inode, size and change time of each weight file in the temporary folder. Undefined if a file is missing or so new that
+ * its next change might get the same time. Files in the repository never change, so they are not listed.
  */
 function readFiles(model: Uint8Array): string[] | undefined {
   const bytes = Buffer.from(model.buffer, model.byteOffset, model.byteLength);
@@ -68,7 +68,7 @@ function readFiles(model: Uint8Array): string[] | undefined {
   return states.map((state) => `${state?.ino} ${state?.size} ${state?.ctimeNs}`);
 }
 
-/** A session that cannot be used once it is released, though what is behind it is kept. */
+/** Wraps a session. Releasing the wrapper makes it unusable and keeps the session for reuse. */
 function lent(key: string, session: InferenceSession): InferenceSession {
   let isReleased = false;
   const assertUsable = (): void => {
@@ -99,7 +99,7 @@ async function releaseOldest(): Promise<void> {
   await session?.release();
 }
 
-// Files that share a process are all set up.
+// The setup runs for every test file, also in a process that is already set up.
 if (InferenceSession.create.name !== createOrLend.name) {
   Object.assign(InferenceSession, { create: createOrLend });
 }
