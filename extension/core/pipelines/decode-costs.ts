@@ -2,7 +2,7 @@ import { writableTypes } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
 import type { JobContext } from '../jobs/job';
 import { say } from '../message';
-import type { LinearLayer, OuterMatrix } from '../models/matrix-encoding';
+import type { LinearLayer, EmbeddingOrHead } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
 import { installedLlama } from '../runtime/llama/installation';
 import { LlamaError } from '../runtime/llama/run-llama';
@@ -20,7 +20,7 @@ import type {
 import { machines } from './machines';
 import type { MachineName } from './machines';
 import { typeSpeeds } from './type-speeds';
-import { layersOf } from './compression/layer-choices';
+import { listLayers } from './compression/layer-choices';
 
 /** Time that llama.cpp takes to decode a token. */
 export interface DecodeCosts {
@@ -96,7 +96,7 @@ export async function decodeCosts(
 
 /** True for an embedding that is only looked up. */
 const isLookup = (matrix: {
-  readonly place?: OuterMatrix['place'];
+  readonly place?: EmbeddingOrHead['place'];
   readonly tiedTo?: string | undefined;
 }): boolean => matrix.place === 'embedding' && matrix.tiedTo === undefined;
 
@@ -108,7 +108,10 @@ export function withDecodeTimes(
 ): SensitivityProfile {
   const { gguf } = table;
   const types = new Map(
-    [...layersOf(model), ...model.outerMatrices].map(({ id, weight }) => [id, weight.dtype]),
+    [...listLayers(model), ...model.embeddingAndHeadMatrices].map(({ id, weight }) => [
+      id,
+      weight.dtype,
+    ]),
   );
   const timed = <Matrix extends MatrixSensitivity>(matrix: Matrix, isRead: boolean): Matrix => {
     const share = isRead ? 1 : 0;
@@ -132,10 +135,12 @@ export function withDecodeTimes(
 }
 
 /** Matrices that a token is multiplied with; a tied head counts once, as the embedding. */
-const multiplied = ({ model }: OpenedModel): (LinearLayer | OuterMatrix)[] =>
+const multiplied = ({ model }: OpenedModel): (LinearLayer | EmbeddingOrHead)[] =>
   [
-    ...layersOf(model),
-    ...model.outerMatrices.filter(({ place, tiedTo }) => place === 'head' || tiedTo !== undefined),
+    ...listLayers(model),
+    ...model.embeddingAndHeadMatrices.filter(
+      ({ place, tiedTo }) => place === 'head' || tiedTo !== undefined,
+    ),
   ].filter((one) => !('place' in one && one.place === 'head' && one.tiedTo !== undefined));
 
 /** Decode time of the original in llama.cpp, in milliseconds. */

@@ -78,7 +78,9 @@ describe('a target', () => {
 it('decodes as fast as the weights of a token are read, without an embedding that is looked up', () => {
   const costs = bandwidthCosts(1e9);
   const { model: layered } = model;
-  const read = layered.outerMatrices.filter(({ place, tiedTo }) => place === 'head' || tiedTo);
+  const read = layered.embeddingAndHeadMatrices.filter(
+    ({ place, tiedTo }) => place === 'head' || tiedTo,
+  );
   const outer = Math.max(...read.map(({ weight }) => weight.length));
   const layers = layered.summary.sublayers.flatMap((_, i) => layered.sublayer(i).linearLayers);
   const linear = layers.reduce((sum, { weight }) => sum + weight.length, 0);

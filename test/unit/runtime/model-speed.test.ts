@@ -17,7 +17,7 @@ const options = {
 /** Tokens that make enough work of a tiny model to be timed. */
 const runs = { sublayerTokens: 1e7, readoutTokens: 1e6 };
 
-describe('secondsOf', () => {
+describe('estimateSeconds', () => {
   it.each([
     ['a small vocabulary: all logits', undefined, true],
     ['a large vocabulary: logits of some ids', 20_000, false],
@@ -66,9 +66,9 @@ describe('secondsOf', () => {
       return { ...real, part: { ...real.part, bytes: 600 << 20 } };
     });
     const roomy = { ...options, memoryBytes: 2 ** 33 };
-    expect(await secondsOf(runs, model, roomy)).toBeUndefined();
+    expect(await estimateSeconds(runs, model, roomy)).toBeUndefined();
     const large = { sublayerTokens: 1e11, readoutTokens: 1e6 };
-    expect(await secondsOf(large, model, roomy)).toBeGreaterThan(0);
+    expect(await estimateSeconds(large, model, roomy)).toBeGreaterThan(0);
     await rm(folder, { recursive: true });
   });
 

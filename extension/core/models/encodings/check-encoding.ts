@@ -3,7 +3,12 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ErrorPlace } from '../../user-error';
-import type { BlockQuantizedEncoding, LinearLayer, MatrixEncoding, MpoEncoding } from '../matrix-encoding';
+import type {
+  BlockQuantizedEncoding,
+  LinearLayer,
+  MatrixEncoding,
+  MpoEncoding,
+} from '../matrix-encoding';
 import { encodingSizes } from './encoding-facts';
 import { say } from '../../message';
 
@@ -42,7 +47,10 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
     case 'low-rank':
       checkTensors(form.left, id);
       checkTensors(form.right, id);
-      if (encodingSizes(form.left).in !== form.rank || encodingSizes(form.right).out !== form.rank) {
+      if (
+        encodingSizes(form.left).in !== form.rank ||
+        encodingSizes(form.right).out !== form.rank
+      ) {
         throw new UserError(say`The factors of the matrix do not meet in rank ${form.rank}.`, {
           ...id,
           remedy: say`Compress the layer again.`,

@@ -14,7 +14,10 @@ export function emitMpo(graph: GraphBuilder, form: MpoEncoding, rows: Value): Va
  * Emits W [out, in]: the cores multiplied together, which ONNX Runtime does once when the session is
  * made, as it all is constant.
  */
-export function emitContracted(graph: GraphBuilder, { sites, cores, inputScale }: MpoEncoding): Value {
+export function emitContracted(
+  graph: GraphBuilder,
+  { sites, cores, inputScale }: MpoEncoding,
+): Value {
   const product = cores
     .map((core) => emitWeight(graph, core))
     .reduce((left, core, site) => {

@@ -132,7 +132,10 @@ export function emitInt8(graph: GraphBuilder, form: Int8Encoding, rows: Value): 
   const step = op('Max', op('Mul', range, graph.scalar(1 / 255)), graph.scalar(smallestStep));
   const steps = op('Mul', op('Sub', x, least), op('Reciprocal', step));
   const whole = graph.op('Cast', [op('Add', steps, graph.scalar(0.5))], { to: DataType.UINT8 });
-  const ones = graph.bytes(new Array<number>(encodingSizes(form).in).fill(1), [1, encodingSizes(form).in]);
+  const ones = graph.bytes(new Array<number>(encodingSizes(form).in).fill(1), [
+    1,
+    encodingSizes(form).in,
+  ]);
   // ONNX Runtime computes the sums once, when the session is made.
   const sums = emitProduct(graph, ones, stored, scale);
   const product = op('Mul', emitProduct(graph, whole, stored, scale), step);

@@ -91,12 +91,17 @@ export function encodingWeights<T extends Shaped>(form: MatrixEncoding<T>): Map<
     case 'int8': {
       const { out, in: input } = encodingSizes(form);
       return new Map(
-        encodingTensors<T>(form).map((tensor) => [tensor, tensor === form.quants ? out * input : 0]),
+        encodingTensors<T>(form).map((tensor) => [
+          tensor,
+          tensor === form.quants ? out * input : 0,
+        ]),
       );
     }
     case 'dense':
     case 'mpo':
-      return new Map(encodingTensors<T>(form).map((tensor) => [tensor, elementCount(tensor.shape)]));
+      return new Map(
+        encodingTensors<T>(form).map((tensor) => [tensor, elementCount(tensor.shape)]),
+      );
   }
 }
 

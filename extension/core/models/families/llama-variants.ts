@@ -288,7 +288,12 @@ export const llamaRelatives: readonly Architecture[] = [
         max_position_embeddings: 4096,
       }),
     },
-    embeddingAndHead: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'ln_f', blocks: 'h' },
+    embeddingAndHead: {
+      prefixes: ['transformer.'],
+      embedding: 'wte',
+      finalNorm: 'ln_f',
+      blocks: 'h',
+    },
     attention: {
       wiring: preNorm('ln_1'),
       queryKeyValue: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],

@@ -1,6 +1,13 @@
 import type { Architecture } from '../transformer/architecture';
 import { qwen2 } from './llama-like';
-import { attention, attentionBiases, base, gateUpInOne, noBiases, queryKeyNorms } from './shared-parts';
+import {
+  attention,
+  attentionBiases,
+  base,
+  gateUpInOne,
+  noBiases,
+  queryKeyNorms,
+} from './shared-parts';
 import { sandwich } from '../modules/wiring-names';
 
 /** @param family what its classes in transformers begin with */

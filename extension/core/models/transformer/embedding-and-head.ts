@@ -30,7 +30,10 @@ export function hasTiedHead({ embedding, heads }: EmbeddingAndHead): boolean {
 }
 
 /** Descriptions of the embedding and the head for callers outside the model. */
-export function describeEmbeddingAndHead({ embedding, heads }: EmbeddingAndHead): EmbeddingOrHead[] {
+export function describeEmbeddingAndHead({
+  embedding,
+  heads,
+}: EmbeddingAndHead): EmbeddingOrHead[] {
   const tied = heads.find(({ linear }) => isTied(embedding, linear));
   const tableTie = tied === undefined ? {} : { tiedTo: tied.id };
   const headTie = embedding === undefined ? {} : { tiedTo: embedding.weight.name };
@@ -45,7 +48,11 @@ export function describeEmbeddingAndHead({ embedding, heads }: EmbeddingAndHead)
   ];
 }
 
-function described(id: string, place: EmbeddingOrHeadPlace, { weight, form }: Linear): EmbeddingOrHead {
+function described(
+  id: string,
+  place: EmbeddingOrHeadPlace,
+  { weight, form }: Linear,
+): EmbeddingOrHead {
   const [out = 0, input = 0] = weight.shape;
   const stored = { weight, transposed: false, ...(form === undefined ? {} : { form }) };
   return { id, place, out, in: input, ...stored };

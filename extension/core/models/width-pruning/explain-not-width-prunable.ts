@@ -44,7 +44,10 @@ export function ownWidth(model: LayeredModel, index: number): Width | undefined 
  * Reason why sublayer `index` can't be width-pruned; undefined if it can, or if there is no such
  * sublayer.
  */
-export function explainNotWidthPrunable(model: LayeredModel, index: number): NotWidthPrunable | undefined {
+export function explainNotWidthPrunable(
+  model: LayeredModel,
+  index: number,
+): NotWidthPrunable | undefined {
   const { summary, kind: modelKind } = model;
   const sublayer = summary.sublayers[index];
   if (sublayer === undefined) {

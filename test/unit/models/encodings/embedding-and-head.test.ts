@@ -88,7 +88,8 @@ const encoded = cases.flatMap((one, i) => {
   );
 });
 
-const getEmbeddingAndHead = (model: LayeredModel): readonly EmbeddingOrHead[] => model.embeddingAndHeadMatrices;
+const getEmbeddingAndHead = (model: LayeredModel): readonly EmbeddingOrHead[] =>
+  model.embeddingAndHeadMatrices;
 
 async function changed(
   model: LayeredModel,

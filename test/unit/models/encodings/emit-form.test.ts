@@ -6,7 +6,10 @@ import type { TensorData } from '../../../../extension/core/checkpoints/tensor-d
 import { emitEncoding } from '../../../../extension/core/models/encodings/emit-encoding';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
-import type { Int8Encoding, MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
+import type {
+  Int8Encoding,
+  MatrixEncoding,
+} from '../../../../extension/core/models/matrix-encoding';
 import { MatrixProducts } from '../../../../extension/core/linear-algebra/matrix-products';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';

@@ -11,7 +11,14 @@ import { relativeError } from '../../fixtures';
 import { layerFeatures, sampled } from '../../sample';
 import { patchMaker } from '../../some-patch';
 import { testForms } from './form-cases';
-import { denseForm, floatForms, layersOf, outputsOf, quantizedForms, withEncodings } from './layered';
+import {
+  denseForm,
+  floatForms,
+  layersOf,
+  outputsOf,
+  quantizedForms,
+  withEncodings,
+} from './layered';
 import { contracted } from './made-forms';
 
 const folder = temporaryFolder();

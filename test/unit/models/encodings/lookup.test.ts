@@ -18,7 +18,10 @@ let count = 0;
 const ids = [3, 0, 8, 3, 12, 5];
 
 async function lookedUp(form: MatrixEncoding<TensorData>, shape: number[]): Promise<Float32Array> {
-  const stored = await storeEncodings(join(folder, `${count++}.safetensors`), new Map([['t', form]]));
+  const stored = await storeEncodings(
+    join(folder, `${count++}.safetensors`),
+    new Map([['t', form]]),
+  );
   const graph = new GraphBuilder('rows');
   const tokens = graph.ints(ids, shape);
   const rows = emitLookup(graph, stored.get('t') ?? { kind: 'dense', weight: never() }, tokens);

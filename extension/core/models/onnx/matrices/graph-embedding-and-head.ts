@@ -24,7 +24,10 @@ export type GraphEmbeddingOrHead = GraphTable | GraphHead;
 const oldestOpset = 11;
 
 /** Finds the token embedding and the matrices used only after the last sublayer. */
-export function findGraphEmbeddingAndHead(source: OnnxModel, cut: CutGraph): GraphEmbeddingOrHead[] {
+export function findGraphEmbeddingAndHead(
+  source: OnnxModel,
+  cut: CutGraph,
+): GraphEmbeddingOrHead[] {
   const { file, place, index, summary, branches } = source;
   const last = branches.at(-1);
   if (summary.opset < oldestOpset || last === undefined) {

@@ -26,7 +26,9 @@ const storedEncodings = v.record(
 type StoredEncoding = v.InferOutput<typeof storedEncodings>[string];
 
 /** Reads the encodings in the metadata of a graph. Returns an empty map if there are none or they can't be parsed. */
-export function readStoredEncodings({ metadataProps }: ModelProto): ReadonlyMap<string, StoredEncoding> {
+export function readStoredEncodings({
+  metadataProps,
+}: ModelProto): ReadonlyMap<string, StoredEncoding> {
   const text = metadataProps.find(({ key }) => key === metadataKey)?.value;
   try {
     const stored = v.safeParse(storedEncodings, parseJsonText(text ?? '{}'));
