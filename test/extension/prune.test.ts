@@ -190,6 +190,7 @@ describe('Prune Layers', () => {
     assert.ok(whyUnfit(join(path, 'inside'), path));
     assert.ok(whyUnfit(workspacePath(), path));
     assert.ok(whyUnfit(' ', path));
+    assert.ok(whyUnfit('small.gguf', path));
     assert.equal(whyUnfit('whole-2', path), undefined);
     assert.equal(whyUnfit('/elsewhere/..b', path), undefined);
   });
