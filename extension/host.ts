@@ -18,6 +18,7 @@ import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import type { Host } from './services/activation/host';
+import { tellDoneJobs } from './services/activation/steps-done';
 import { agentServer } from './services/agent-server';
 import { agentTool } from './services/agent-tools';
 import { BudgetPlans } from './services/documents/budget-plans';
@@ -28,6 +29,7 @@ import { JobService } from './services/jobs/job-service';
 import { JobStore } from './services/jobs/job-store';
 import { Documents } from './services/documents/documents';
 import type { ModelFolders } from './services/documents/model-folders';
+import { ModelMenus } from './services/documents/model-menus';
 import { followCompressionJobs } from './services/sessions/follow-compression-jobs';
 import { followFits } from './services/sessions/follow-fits';
 import { followDataJobs } from './services/sessions/follow-data-jobs';
@@ -131,6 +133,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     dataMaps,
   });
   watchPanels(jobs, followed);
+  tellDoneJobs(jobs);
   reportResults(jobs, reports, models);
   const explorers = new ExplorerPanels(
     context.extensionUri,
@@ -148,6 +151,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   );
   const smallerModels = new SmallerPanels(context.extensionUri, reportStore);
   followFits(jobs, smallerModels);
+  const modelMenus = new ModelMenus(folders, models);
   const modelsView = new ModelsView(folders, models, inspector);
   const jobsView = new JobsView(jobs);
   const resultsView = new ResultsView(folders, models);
@@ -202,6 +206,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     new ConfigHover(inspector, log),
     new PlanCodeLens(models, documents),
     new PlanDiagnostics(documents),
+    modelMenus,
     modelsView,
     jobsView,
     resultsView,

@@ -43,7 +43,8 @@ describe('the compression panel', () => {
 
   it('opens empty and says what to do', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Compression Panel');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
+    await workbench.quickPick('Under a budget…').click();
     const frame = await panel();
     await frame.getByText('Measure the layers to see which matrices').waitFor();
     expect(await accessibilityViolations(frame)).toEqual([]);

@@ -23,7 +23,7 @@ describe('repair and patching', () => {
 
   it('compresses a model and goes on to repair it', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Compress Model…');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Low rank').click();
     await workbench.quickPick('40 %').click();
     await workbench.quickPick('All linear layers').click();
