@@ -13,7 +13,7 @@ import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
 import { PlaygroundPanels } from './panels/playground-panels';
-import { SmallerPanels } from './panels/smaller-panels';
+import { ReportPanels } from './panels/report-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
@@ -31,7 +31,6 @@ import { Documents } from './services/documents/documents';
 import type { ModelFolders } from './services/documents/model-folders';
 import { ModelMenus } from './services/documents/model-menus';
 import { followCompressionJobs } from './services/sessions/follow-compression-jobs';
-import { followFits } from './services/sessions/follow-fits';
 import { followDataJobs } from './services/sessions/follow-data-jobs';
 import { followModelJobs } from './services/sessions/follow-model-jobs';
 import { ModelSessions } from './services/sessions/model-sessions';
@@ -63,7 +62,7 @@ export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;
     readonly playgrounds: PlaygroundPanels;
-    readonly smallerModels: SmallerPanels;
+    readonly resultReports: ReportPanels;
   };
 
 export type StartedHost = Host & { readonly espalier: Espalier };
@@ -134,7 +133,6 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   });
   watchPanels(jobs, followed);
   tellDoneJobs(jobs);
-  reportResults(jobs, reports, models);
   const explorers = new ExplorerPanels(
     context.extensionUri,
     inspector,
@@ -149,8 +147,8 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     models,
     () => new WorkerClient(child('worker.js')),
   );
-  const smallerModels = new SmallerPanels(context.extensionUri, reportStore);
-  followFits(jobs, smallerModels);
+  const resultReports = new ReportPanels(context.extensionUri, reportStore);
+  reportResults(jobs, resultReports, models);
   const modelMenus = new ModelMenus(folders, models);
   const modelsView = new ModelsView(folders, models, inspector);
   const jobsView = new JobsView(jobs);
@@ -176,7 +174,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     synthesisSessions,
     syntheses,
     playgrounds,
-    smallerModels,
+    resultReports,
     jobPanels: followed,
     modelsView,
     places: {
@@ -199,7 +197,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     synthesisSessions,
     syntheses,
     playgrounds,
-    smallerModels,
+    resultReports,
     reports,
     watchAllDocuments(services),
     new ConfigCodeLens(models, log),
@@ -226,7 +224,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
       dataMap: dataMaps,
       symbolic: syntheses,
       playground: playgrounds,
-      smaller: smallerModels,
+      report: resultReports,
     },
     resolveEditor: documentEditors(services),
     tool: (name) => agentTool(services, name),
