@@ -5,7 +5,6 @@ import type { NextStep } from '../../core/operations/presentation';
 import type { StepSubject } from '../../protocol/report';
 import { commandIds } from '../command-ids';
 import { fileExists, sensitivityPathOf } from '../documents/documents';
-import type { MenuWord } from '../documents/model-context';
 import { isModelFile } from '../documents/model-file';
 import type { JobRecord } from './job-record';
 import { operationOf } from './operations';
@@ -41,25 +40,6 @@ async function modelIn(output: string): Promise<string> {
   const file = names.includes('config.json') ? undefined : names.find(isModelFile);
   return file === undefined ? output : join(output, file);
 }
-
-/** What a model must be able to do for a step. */
-const needs: Readonly<Partial<Record<NextStep, MenuWord>>> = {
-  playground: 'generate',
-  evaluate: 'evaluate',
-  evaluateBoth: 'evaluate',
-  openHeatmap: 'profile',
-  repair: 'repair',
-};
-
-/** Steps that work for a model. */
-export const ableSteps = (
-  steps: readonly NextStep[],
-  words: readonly MenuWord[],
-): readonly NextStep[] =>
-  steps.filter((step) => {
-    const need = needs[step];
-    return need === undefined || words.includes(need);
-  });
 
 /** The button of a step. */
 export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
