@@ -239,7 +239,8 @@ describe('the compression panel', () => {
     const after = await stat(inWorkspace('smaller', 'model.safetensors'));
     // 70 % of the tensors' bytes; the header of so small a file counts.
     expect(after.size / before.size).toBeLessThan(0.72);
-    await done.getByRole('button', { name: 'Compare' }).click();
+    const report = await workbench.report('smaller');
+    await report.getByRole('button', { name: 'Compare' }).click();
     await workbench.webview('.comparison');
     await workbench.screenshot('compression-compared');
   });

@@ -14,7 +14,15 @@ import { patchKindName } from '../../extension/core/operations/patch-verdict';
 import { patchedPage } from '../../extension/services/reports/pages/patched-page';
 import { planOf } from '../../extension/services/documents/plans';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
-import { activate, configure, placeFixture, resumable, until, workspacePath } from './support';
+import {
+  activate,
+  configure,
+  placeFixture,
+  reportText,
+  resumable,
+  until,
+  workspacePath,
+} from './support';
 
 const sublayer = 'block.1.feedforward';
 
@@ -73,11 +81,9 @@ describe('Patch Removed Layer', () => {
     assert.equal(session.job.kind, 'idle');
     const { patches } = await espalier.models.summary(out);
     assert.equal(patches?.[sublayer]?.program, result.program);
-    const report = vscode.workspace.textDocuments.find(
-      ({ uri }) => uri.scheme === 'espalier-report' && uri.query.endsWith(sublayer),
-    );
+    const report = reportText(espalier, out);
     for (const kind of patchKinds) {
-      assert.ok(report?.getText().includes(inEnglish(patchKindName(kind))), kind);
+      assert.ok(report.includes(inEnglish(patchKindName(kind))), kind);
     }
   });
 
