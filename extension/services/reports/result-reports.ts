@@ -11,10 +11,12 @@ import { offerStep, stepSubject } from '../jobs/next-steps';
 import { operationOf } from '../jobs/operations';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import type { PageContent } from './page';
+import { appliedPage } from './pages/applied-page';
+import { evaluationPage, taskPage } from './pages/evaluation-page';
+import { fittedPage } from './pages/fitted-page';
+import { patchedPage } from './pages/patched-page';
+import { repairedPage } from './pages/repaired-page';
 import { reportKey } from './report-key';
-
-/** Loaded when the first report is shown. */
-const loadPages = async () => import('./pages/pages');
 
 /** Opens a report of each job that has made or evaluated a model. */
 export function reportResults(
@@ -43,7 +45,6 @@ export function reportResults(
     job: JobRecord<'prune' | 'compress' | 'convert'>,
   ): Promise<void> => {
     const { model = '' } = job.request;
-    const { appliedPage } = await loadPages();
     await show(job, appliedPage(await models.summary(model), result), result.path);
   };
   jobs.follow('prune', { done: showApplied });
@@ -52,7 +53,6 @@ export function reportResults(
   jobs.follow('fit', {
     done: async (result, job) => {
       if (isFitted(result)) {
-        const { fittedPage } = await loadPages();
         await show(job, fittedPage(result), result.path);
       }
     },
@@ -61,14 +61,12 @@ export function reportResults(
     done: async (result, job) => {
       const { written } = result;
       if (written !== null) {
-        const { repairedPage } = await loadPages();
         await show(job, repairedPage(result, written), written.path);
       }
     },
   });
   jobs.follow('patch', {
     done: async (result, job) => {
-      const { patchedPage } = await loadPages();
       await show(job, patchedPage(job, result), result.written?.path);
     },
   });
@@ -79,7 +77,6 @@ export function reportResults(
       if (model === undefined || plan !== undefined) {
         return;
       }
-      const { evaluationPage, taskPage } = await loadPages();
       const paths = { model, ...(against === undefined ? {} : { against }) };
       await show(
         job,
