@@ -16,8 +16,12 @@ export const reportPanel: PanelDefinition<ReportSession, ReportState, ReportCall
   titleOf: ({ report }) => l10n.t('Report: {0}', report.title),
   restoreOf: ({ report }) => ({ report: JSON.stringify(report) }),
   calls: reportCalls,
-  handlersOf: ({ report: { subject, sections } }) => ({
-    step: (id) => runCommand(...offerStep(id, subject).command),
+  handlersOf: ({ report: { subject, sections, steps } }) => ({
+    step: async (id) => {
+      if (steps.some((step) => step.id === id)) {
+        await runCommand(...offerStep(id, subject).command);
+      }
+    },
     copy: async (command) => {
       const isShown = sections.some(({ commands = [] }) =>
         commands.some((one) => one.command === command),

@@ -24,6 +24,11 @@ export class ReportPanels extends Panels<ReportSession, ReportPanel> {
     this.#show(report);
   }
 
+  /** True if the report of a key is visible. */
+  public isVisible(key: string): boolean {
+    return this.panels.some(({ session, visible }) => visible && session.report.key === key);
+  }
+
   /** Shows a report again; false if it is no longer kept. */
   public async reopen(key: string): Promise<boolean> {
     const text = await this.#store.load(storeKey(key));

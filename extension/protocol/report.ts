@@ -1,10 +1,9 @@
-import { array, boolean, object, optional, picklist, string, tuple } from 'valibot';
+import { array, boolean, object, optional, string, tuple } from 'valibot';
 import type { GenericSchema, InferOutput } from 'valibot';
-import { nextSteps } from '../core/operations/presentation';
 import type { NextStep } from '../core/operations/presentation';
 import type { CallSchemas } from './panel';
 
-const step = picklist(nextSteps);
+const step = string() as GenericSchema<unknown, string> as GenericSchema<unknown, NextStep>;
 
 /** What the buttons of a report act on. */
 const subjectSchema = object({
@@ -26,7 +25,6 @@ const tableSchema = object({
   columns: array(object({ title: string(), isNumber: optional(boolean()) })),
   rows: array(array(string())),
 });
-export type ReportTable = InferOutput<typeof tableSchema>;
 
 const sectionSchema = object({
   title: string(),

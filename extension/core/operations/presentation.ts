@@ -25,29 +25,27 @@ export interface FinishedJob<Request> {
   readonly original?: Evaluation;
 }
 
-/** Commands and views that the report of a result offers. */
-export const nextSteps = [
+/** Command or view that the report of a result offers. */
+export type NextStep =
   /** Playground, next to the original. */
-  'playground',
-  'reveal',
+  | 'playground'
+  | 'reveal'
   /** Another size of the original. */
-  'evenSmaller',
+  | 'evenSmaller'
   /** A size of the model that was evaluated. */
-  'makeSmaller',
+  | 'makeSmaller'
   /** What was measured to make it, or how its tensors differ. */
-  'seeWhy',
-  'compare',
+  | 'seeWhy'
+  | 'compare'
   /** Heatmap of the written model. */
-  'openHeatmap',
+  | 'openHeatmap'
   /** Heatmap of the original. */
-  'showHeatmap',
-  'evaluate',
+  | 'showHeatmap'
+  | 'evaluate'
   /** Evaluates the written model and the original. */
-  'evaluateBoth',
-  'repair',
-  'inspect',
-] as const;
-export type NextStep = (typeof nextSteps)[number];
+  | 'evaluateBoth'
+  | 'repair'
+  | 'inspect';
 
 /** Presentation of an operation's jobs in the editor. */
 export interface Presentation<Request, Result> {

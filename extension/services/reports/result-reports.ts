@@ -18,12 +18,15 @@ import { patchedPage } from './pages/patched-page';
 import { repairedPage } from './pages/repaired-page';
 import { reportKey } from './report-key';
 
+/** Panels of reports. */
+interface ShownReports {
+  readonly show: (report: ReportPage) => void;
+  /** True if the report of a key is visible. */
+  readonly isVisible: (key: string) => boolean;
+}
+
 /** Opens a report of each job that has made or evaluated a model. */
-export function reportResults(
-  jobs: JobService,
-  reports: { readonly show: (report: ReportPage) => void },
-  models: OpenModels,
-): void {
+export function reportResults(jobs: JobService, reports: ShownReports, models: OpenModels): void {
   const show = async (job: JobRecord, content: PageContent, output?: string): Promise<void> => {
     const outputs = output === undefined ? [] : [output];
     const subject = await stepSubject({ ...job, outputs });
@@ -51,6 +54,7 @@ export function reportResults(
   jobs.follow('compress', { done: showApplied });
   jobs.follow('convert', { done: showApplied });
   jobs.follow('fit', {
+    isShown: (job) => reports.isVisible(reportKey(job)),
     done: async (result, job) => {
       if (isFitted(result)) {
         await show(job, fittedPage(result), result.path);

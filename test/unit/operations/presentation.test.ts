@@ -24,7 +24,7 @@ it('names fields with paths', () => {
 
 it('leads on from the report of each result that is a model', () => {
   const steps = (id: string, request = {}): readonly string[] =>
-    declared.find((one) => one.id === id)?.presentation?.nextSteps?.(request as never) ?? [];
+    declared.find((one) => one.id === id)?.presentation?.nextSteps?.(request) ?? [];
   for (const id of ['fit', 'prune', 'compress', 'convert', 'repair', 'patch']) {
     expect(steps(id).slice(0, 2), id).toEqual(['playground', 'reveal']);
   }

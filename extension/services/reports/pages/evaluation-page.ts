@@ -21,7 +21,9 @@ export interface EvaluatedPaths {
   readonly against?: string;
 }
 
-type Judged = { readonly verdict?: Verdict };
+interface Judged {
+  readonly verdict?: Verdict;
+}
 
 /** Report of a model's perplexity on held-out text, compared with another model if one was given. */
 export function evaluationPage(
