@@ -37,7 +37,8 @@ export async function stepSubject({
 /** The model in a folder that was written: the folder itself, or a file in it. */
 async function modelIn(output: string): Promise<string> {
   const names = await readdir(output).catch((): string[] => []);
-  const file = names.includes('config.json') ? undefined : names.find(isModelFile);
+  const isFolder = names.some((name) => name.endsWith('.safetensors'));
+  const file = isFolder ? undefined : names.find(isModelFile);
   return file === undefined ? output : join(output, file);
 }
 

@@ -124,7 +124,7 @@ export function qualityTiles({
       name: metric === 'js' ? l10n.t('JS divergence') : l10n.t('Change of the output'),
       value: formatDistance(distance),
       note: [
-        metric === 'js' ? l10n.t('nats per token') : l10n.t('relative to the original'),
+        metric === 'js' ? l10n.t('nats') : l10n.t('relative to the original'),
         ...(word === undefined ? [] : [localise(word)]),
       ].join(' · '),
     },
