@@ -50,6 +50,14 @@ export function activate(context: ExtensionContext): Activated {
   );
   void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
   void commands.executeCommand('setContext', 'espalier.canInstallLlama', canInstallLlama());
+  // The host finds out what menus may offer for the models of the workspace.
+  context.subscriptions.push(
+    folders.onDidChange(() => {
+      if (folders.folders.length > 0) {
+        loadQuietly(load);
+      }
+    }),
+  );
   // Report jobs that earlier windows left interrupted.
   void access(jobsFile(context)).then(
     () => {

@@ -13,11 +13,12 @@ import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
 import { PlaygroundPanels } from './panels/playground-panels';
-import { SmallerPanels } from './panels/smaller-panels';
+import { ReportPanels } from './panels/report-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import type { Host } from './services/activation/host';
+import { tellDoneJobs } from './services/activation/steps-done';
 import { agentServer } from './services/agent-server';
 import { agentTool } from './services/agent-tools';
 import { BudgetPlans } from './services/documents/budget-plans';
@@ -28,8 +29,8 @@ import { JobService } from './services/jobs/job-service';
 import { JobStore } from './services/jobs/job-store';
 import { Documents } from './services/documents/documents';
 import type { ModelFolders } from './services/documents/model-folders';
+import { ModelMenus } from './services/documents/model-menus';
 import { followCompressionJobs } from './services/sessions/follow-compression-jobs';
-import { followFits } from './services/sessions/follow-fits';
 import { followDataJobs } from './services/sessions/follow-data-jobs';
 import { followModelJobs } from './services/sessions/follow-model-jobs';
 import { ModelSessions } from './services/sessions/model-sessions';
@@ -61,7 +62,7 @@ export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;
     readonly playgrounds: PlaygroundPanels;
-    readonly smallerModels: SmallerPanels;
+    readonly resultReports: ReportPanels;
   };
 
 export type StartedHost = Host & { readonly espalier: Espalier };
@@ -131,7 +132,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     dataMaps,
   });
   watchPanels(jobs, followed);
-  reportResults(jobs, reports, models);
+  tellDoneJobs(jobs);
   const explorers = new ExplorerPanels(
     context.extensionUri,
     inspector,
@@ -146,8 +147,9 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     models,
     () => new WorkerClient(child('worker.js')),
   );
-  const smallerModels = new SmallerPanels(context.extensionUri, reportStore);
-  followFits(jobs, smallerModels);
+  const resultReports = new ReportPanels(context.extensionUri, reportStore);
+  reportResults(jobs, resultReports, models);
+  const modelMenus = new ModelMenus(folders, models);
   const modelsView = new ModelsView(folders, models, inspector);
   const jobsView = new JobsView(jobs);
   const resultsView = new ResultsView(folders, models);
@@ -172,7 +174,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     synthesisSessions,
     syntheses,
     playgrounds,
-    smallerModels,
+    resultReports,
     jobPanels: followed,
     modelsView,
     places: {
@@ -195,13 +197,14 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     synthesisSessions,
     syntheses,
     playgrounds,
-    smallerModels,
+    resultReports,
     reports,
     watchAllDocuments(services),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
     new PlanCodeLens(models, documents),
     new PlanDiagnostics(documents),
+    modelMenus,
     modelsView,
     jobsView,
     resultsView,
@@ -221,7 +224,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
       dataMap: dataMaps,
       symbolic: syntheses,
       playground: playgrounds,
-      smaller: smallerModels,
+      report: resultReports,
     },
     resolveEditor: documentEditors(services),
     tool: (name) => agentTool(services, name),

@@ -351,47 +351,65 @@ export function playgroundDocument() {
 }
 
 /** The report of a smaller model. */
-export function smallerDocument() {
-  const interval = (/** @type {number} */ value) => ({
-    value,
-    low: value * 0.9,
-    high: value * 1.1,
-  });
-  const evaluated = { perplexity: 39.61, tokens: 2040, tokensPerSecond: 5000 };
+export function reportDocument() {
+  const folder = '/models/original-half';
+  const model = `${folder}/original.gguf`;
+  const types = { Q8_0: '2.9 MB', Q5_1: '400 kB', Q5_0: '300 kB', IQ4_NL: '60 kB' };
   return {
-    name: 'smaller: a mix of types',
-    panel: 'smaller',
+    name: 'report: a mix of types',
+    panel: 'report',
     state: {
-      smaller: {
-        ...{ name: 'original', source: '/models/original', path: '/models/original-half' },
-        ...{ model: '/models/original-half/original.gguf', runtime: 'llama.cpp', size: '50%' },
-        verified: 'Verified: it opens and runs, top-1 agreement with the plan 97 % on 64 tokens.',
-        ...{ bytesBefore: 7_591_000, bytesAfter: 3_792_288, requantized: 'Q8_0' },
-        memory: { context: 4096, before: 9_000_000, after: 5_200_000 },
-        types: { Q8_0: 3_000_000, Q5_1: 400_000, Q5_0: 300_000, IQ4_NL: 60_000, F32: 32_288 },
-        mix: { limit: 3_795_500, distance: 0.0004, metric: 'js', measured: 40, layers: 84 },
-        sensitivity: '/models/original-half.sensitivity.json',
-        evaluation: {
-          ...evaluated,
-          against: { ...evaluated, perplexity: 39.54 },
-          perplexityRatio: interval(1.002),
-          klDivergence: interval(0.00166),
-          agreement: interval(0.89),
-        },
-        verdict: {
-          outcome: 'accept',
-          limits: [{ limit: 'perplexity<+5%', outcome: 'accept', measured: interval(0.2) }],
-        },
-        commands: [
+      report: {
+        ...{ key: folder, title: 'original-half', tooltip: folder },
+        tags: ['Smaller model', 'llama.cpp'],
+        notices: ['The weights of the original are Q8_0. The loss is relative to that file.'],
+        subject: { output: folder, model, source: '/models/original' },
+        steps: [
+          { id: 'playground', label: 'Try It', title: 'Open it in the playground' },
+          { id: 'reveal', label: 'Reveal', title: 'Show the files in the Explorer' },
+          { id: 'evenSmaller', label: 'Even Smaller…', title: 'Choose another size' },
+          { id: 'seeWhy', label: 'See Why', title: 'Show what each tensor costs in each type' },
+        ],
+        sections: [
           {
-            program: 'llama.cpp',
-            command: 'llama-server -m /models/original-half/original.gguf -c 4096',
+            title: 'Result',
+            note: 'Measured on 2.04 K tokens of held-out text.',
+            tiles: [
+              { name: 'Size', value: '3.62 MiB', note: 'instead of 7.24 MiB (−50 %)' },
+              { name: 'Perplexity', value: '+0.18 %', note: '39.54 → 39.61 · 95 % interval' },
+              { name: 'Top-1 agreement', value: '89 %', note: '95 % interval 88 % to 90 %' },
+            ],
+            texts: [
+              'Verified: it opens and runs, top-1 agreement with the plan 97 % on 64 tokens.',
+            ],
           },
           {
-            program: 'Ollama',
-            command:
-              'echo FROM /models/original-half/original.gguf > Modelfile && ollama create original -f Modelfile',
+            title: 'Requirements',
+            note: 'accepted',
+            table: {
+              columns: [{ title: 'Limit' }, { title: 'Measured', isNumber: true }],
+              rows: [['perplexity<+5%', '+0.2 %']],
+            },
           },
+          {
+            title: 'Run it',
+            commands: [
+              { program: 'llama.cpp', command: `llama-server -m ${model} -c 4096` },
+              {
+                program: 'Ollama',
+                command: `echo FROM ${model} > Modelfile && ollama create original -f Modelfile`,
+              },
+            ],
+          },
+          {
+            title: 'Types',
+            table: {
+              columns: [{ title: 'Type' }, { title: 'Bytes', isNumber: true }],
+              rows: Object.entries(types),
+            },
+          },
+          { title: 'Removed', list: ['block.3.attention', 'block.5.feedforward'] },
+          { title: 'The program', code: '(graph 3)' },
         ],
       },
     },

@@ -1,3 +1,4 @@
+import { tellDone } from '../services/activation/steps-done';
 import type { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget } from './target';
@@ -8,5 +9,10 @@ export async function inspectModel(
   argument: unknown,
 ): Promise<ExplorerSession | undefined> {
   const target = await chooseTarget(argument, services, 'inspectModel');
-  return target === undefined ? undefined : services.explorers.show(target.model);
+  if (target === undefined) {
+    return undefined;
+  }
+  const session = await services.explorers.show(target.model);
+  tellDone('inspectModel');
+  return session;
 }

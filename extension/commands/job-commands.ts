@@ -9,7 +9,7 @@ import { openJobLog } from '../services/reports/job-log';
 import type { Services } from '../services/services';
 import { chooseJob } from './questions/choose-job';
 import { confirmAnew } from './questions/confirm-replace';
-import { nextSteps, openResult } from './next-steps';
+import { openResult } from './next-steps';
 import { discardJob, resumeJob } from './resume-job';
 import { choose } from './questions/ask';
 
@@ -64,7 +64,7 @@ function actionsOf(services: Services, job: JobRecord): (readonly [string, () =>
           [`$(trash) ${l10n.t('Discard…')}`, async () => discardJob(services, job)] as const,
         ]
       : []),
-    ...(job.state === 'done' ? [...open, ...nextSteps(services, job)] : []),
+    ...(job.state === 'done' ? open : []),
     [`$(refresh) ${l10n.t('Run Again')}`, async () => runJobAgain(services, job)],
     [`$(copy) ${l10n.t('Copy as Command Line')}`, async () => copyJobCommandLine(services, job)],
     ...log,

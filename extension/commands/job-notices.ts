@@ -5,24 +5,22 @@ import type { Outcome } from '../core/operations/presentation';
 import type { JobRecord } from '../services/jobs/job-record';
 import { offer } from '../services/offer';
 import type { Services } from '../services/services';
-import { nextSteps } from './next-steps';
+import { noticeAction } from './next-steps';
 
 /** Nobody waits in front of the screen for a job that takes longer. */
 const longMilliseconds = 20_000;
-/** More buttons wrap; the others stand in the menu of the job. */
-const mostButtons = 3;
 
 /** Tells of jobs that are done, where what comes next is asked or nobody has watched. */
 export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> {
   void tellInterrupted(services);
   return services.jobs.ended.listen(({ job, outcome }) => {
     if (outcome !== undefined && needsNotice(services, job, outcome)) {
-      const steps = nextSteps(services, job).slice(0, mostButtons);
+      const action = noticeAction(services, job);
       // A device that was asked for and does not work, for example.
       const [warning] = job.warnings;
       const message = [`${job.title}: ${job.result ?? ''}`, warning ?? ''].join(' ').trim();
       const isGood = outcome.isWarning !== true && warning === undefined;
-      void offer(message, steps, isGood ? 'information' : 'warning');
+      void offer(message, action === undefined ? [] : [action], isGood ? 'information' : 'warning');
     }
   });
 }

@@ -4,6 +4,7 @@ import type { QuickPickItem, Uri } from 'vscode';
 import { documentGlob } from '../core/document-names';
 import type { ScoredSource } from '../core/datadiet/scores/scored-data';
 import { UserError } from '../core/user-error';
+import { tellDone } from '../services/activation/steps-done';
 import { DataMapSession } from '../services/sessions/data-map-session';
 import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
@@ -32,7 +33,12 @@ export async function openDataMap(
     return argument;
   }
   const source = await chooseScores(argument, data);
-  return source === undefined ? undefined : services.dataMaps.show(source);
+  if (source === undefined) {
+    return undefined;
+  }
+  const session = await services.dataMaps.show(source);
+  tellDone('openDataMap');
+  return session;
 }
 
 /**

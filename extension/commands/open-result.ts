@@ -39,10 +39,7 @@ export async function openPage(file: Uri): Promise<void> {
 /** The report that was shown when the model was written if it is kept, else one by its manifest. */
 async function openModelReport(services: Services, model: string): Promise<void> {
   const folder = modelFolder(model);
-  if (
-    (await services.smallerModels.reopen(folder)) ||
-    (await services.reports.reopen(basename(folder), folder))
-  ) {
+  if (await services.resultReports.reopen(folder)) {
     return;
   }
   const manifest = Uri.joinPath(Uri.file(folder), manifestName).fsPath;

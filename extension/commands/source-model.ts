@@ -2,6 +2,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { l10n } from 'vscode';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { Manifest } from '../core/pipelines/manifest-file';
+import { modelFolder } from '../services/documents/model-file';
 import type { Services } from '../services/services';
 import { pickModel } from './target';
 
@@ -33,7 +34,7 @@ export async function findSource(
   { source: { name, fingerprint } }: Manifest,
 ): Promise<string | undefined> {
   const known = (await services.folders.known()).map(({ fsPath }) => fsPath);
-  const places = [join(dirname(model.path), name), ...known].filter(
+  const places = [join(dirname(modelFolder(model.path)), name), ...known].filter(
     (place) => basename(place, extname(place)) === basename(name, extname(name)),
   );
   for (const place of new Set(places)) {

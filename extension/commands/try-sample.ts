@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { commands, Uri, workspace } from 'vscode';
 import { replaceFile } from '../core/jobs/replace-file';
 import { commandIds } from '../services/command-ids';
+import { tellDone } from '../services/activation/steps-done';
 import { fileExists, profilePathOf } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
@@ -24,6 +25,7 @@ export async function trySample(services: Services): Promise<void> {
     );
     await services.folders.refresh();
   }
+  tellDone('trySample');
   const known = await fileExists(profilePathOf(model));
   await commands.executeCommand(
     known ? commandIds.openHeatmap : commandIds.profileLayers,

@@ -34,6 +34,7 @@ export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
     hideValues: () => {
       session.setValues(undefined);
     },
+    makeSmaller: () => runCommand(commandIds.makeSmaller, Uri.file(session.path)),
     openHeatmap: () => runCommand(commandIds.openHeatmap, Uri.file(session.path)),
     openFile: (name) => openFile(session, name),
     compare: () => runCommand(commandIds.compareModels, session),

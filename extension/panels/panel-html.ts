@@ -14,7 +14,7 @@ export type PanelName =
   | 'compression'
   | 'symbolic'
   | 'playground'
-  | 'smaller';
+  | 'report';
 
 /** The page of a panel. It holds texts, but no data: the script asks for that. */
 export function panelHtml(

@@ -3,6 +3,7 @@ import { workspace } from 'vscode';
 import type { Uri, WebviewPanel } from 'vscode';
 import type { GenerationEvent } from '../core/generate/generate';
 import { generate } from '../core/operations/generate';
+import { tellDone } from '../services/activation/steps-done';
 import { localise } from '../services/localise';
 import { describeError } from '../services/report-error';
 import type { OpenModels } from '../services/documents/open-models';
@@ -83,12 +84,14 @@ export class PlaygroundPanels
           ...(against === undefined ? {} : { against }),
         });
         const asked = { request, turns };
-        return worker.request('converse', asked, {
+        const result = await worker.request('converse', asked, {
           ...watch,
           onEvent: (event) => {
             onEvent(event as GenerationEvent);
           },
         });
+        tellDone('generate');
+        return result;
       },
       hasChatTemplate: async (model) => this.#models.hasChatTemplate(model),
       describeError,

@@ -75,6 +75,7 @@ export interface ExplorerCalls {
   /** What a profile beside the model says, if there is one. */
   importance(): Importance | undefined;
   export(format: ExportFormat): void;
+  makeSmaller(): void;
   openHeatmap(): void;
   showDrift(): void;
   /** The user chooses a file of numbers. */
@@ -97,6 +98,7 @@ export const explorerCalls: CallSchemas<ExplorerCalls> = {
   diagram: tuple([array(string())]),
   importance: tuple([]),
   export: tuple([picklist(exportFormats)]),
+  makeSmaller: tuple([]),
   openHeatmap: tuple([]),
   showDrift: tuple([]),
   chooseValues: tuple([]),

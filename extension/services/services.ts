@@ -44,7 +44,7 @@ export interface Services {
   readonly synthesisSessions: SynthesisSessions;
   readonly syntheses: Syntheses;
   readonly playgrounds: Playgrounds;
-  readonly smallerModels: SmallerModels;
+  readonly resultReports: ResultReports;
   /** The panels by the names that operations declare. */
   readonly jobPanels: JobPanels;
   readonly places: Places;
@@ -56,10 +56,10 @@ export interface Playgrounds {
   show(models: readonly string[]): void;
 }
 
-/** Shows reports of smaller models. */
-export interface SmallerModels {
-  /** Shows the report of a folder again; false if it is no longer kept. */
-  reopen(folder: string): Promise<boolean>;
+/** Shows reports of results. */
+export interface ResultReports {
+  /** Shows a report again; false if it is no longer kept. */
+  reopen(key: string): Promise<boolean>;
 }
 
 /** Folders of the extension. */

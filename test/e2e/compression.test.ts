@@ -43,7 +43,8 @@ describe('the compression panel', () => {
 
   it('opens empty and says what to do', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Compression Panel');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
+    await workbench.quickPick('Under a budget…').click();
     const frame = await panel();
     await frame.getByText('Measure the layers to see which matrices').waitFor();
     expect(await accessibilityViolations(frame)).toEqual([]);
@@ -241,7 +242,8 @@ describe('the compression panel', () => {
     const after = await stat(inWorkspace('smaller', 'model.safetensors'));
     // 70 % of the tensors' bytes; the header of so small a file counts.
     expect(after.size / before.size).toBeLessThan(0.72);
-    await done.getByRole('button', { name: 'Compare' }).click();
+    const report = await workbench.report('smaller');
+    await report.getByRole('button', { name: 'Compare' }).click();
     await workbench.webview('.comparison');
     await workbench.screenshot('compression-compared');
   });

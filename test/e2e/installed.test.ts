@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
@@ -58,7 +60,7 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.screenshot('side-bar');
   });
 
-  it('ticks the steps of the walkthrough that a panel does', async () => {
+  it('ticks the steps of the walkthrough that are done', async () => {
     const { workbench } = session();
     const { page } = workbench;
     await workbench.runCommand('Welcome: Open Walkthrough...');
@@ -77,6 +79,15 @@ describe('the packaged extension in a fresh editor', () => {
     await page.keyboard.press('Escape');
     await workbench.tab('Welcome').click();
     await expect.poll(() => ticked('Choose what goes')).toBe('true');
+    // To be asked is not to be done.
+    expect(await ticked('Prune and check')).toBe('false');
+    await workbench.tab('Layer Heatmap: espalier-sample').click();
+    await (await Heatmap.find(workbench, 'espalier-sample')).button('Prune…').click();
+    await workbench.quickPick('Hugging Face folder with a modeling file').click();
+    const out = join(session().workspace, 'walked');
+    await workbench.answer('The original is left as it is.', out);
+    await expect.poll(() => existsSync(join(out, 'config.json'))).toBe(true);
+    await workbench.tab('Welcome').click();
     await expect.poll(() => ticked('Prune and check')).toBe('true');
     expect(await ticked('Repair what it cost')).toBe('false');
   });

@@ -273,8 +273,13 @@ describe('from a model folder to a smaller model', () => {
     );
     await message.waitFor();
     await workbench.screenshot('pruned');
-    // The message goes after some seconds.
-    await message.getByText('Open Heatmap', { exact: true }).click();
+    const report = await workbench.report('sample-pruned');
+    expect(await report.locator('main').innerText()).toMatch(/Perplexity[^]*Top-1 agreement/i);
+    for (const name of ['Try It', 'Reveal', 'Make Smaller…', 'Evaluate Both']) {
+      await report.getByRole('button', { name }).waitFor();
+    }
+    expect(await accessibilityViolations(report)).toEqual([]);
+    await report.getByRole('button', { name: 'Layer Heatmap' }).click();
     await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
     const config = JSON.parse(
       await readFile(inWorkspace('sample-pruned', 'config.json'), 'utf8'),
@@ -374,17 +379,15 @@ describe('from a model folder to a smaller model', () => {
     await pruned.scrollIntoViewIfNeeded();
     await pruned.click({ button: 'right' });
     await workbench.menuItem('Open Result').click({ delay: 300 });
-    const name = 'Layer Heatmap: sample-pruned';
+    const name = 'Report: sample-pruned';
     await workbench.page.getByRole('tab', { name, selected: true }).waitFor();
     await workbench.screenshot('open-result');
   });
 
   it('lets the pruned model continue a prompt beside the original', async () => {
     const { workbench } = session();
-    await jobs()
-      .row(/^Pruning sample, done, sample-pruned is/)
-      .click();
-    await workbench.quickPick('Playground').click();
+    const report = await workbench.report('sample-pruned');
+    await report.getByRole('button', { name: 'Try It' }).click();
     const playground = await workbench.webview('textarea.prompt');
     await playground.getByRole('heading', { name: 'sample · sample-pruned' }).waitFor();
     await playground.getByRole('textbox', { name: 'Prompt' }).fill('The old man went');

@@ -41,7 +41,7 @@ it('from a right-click to a smaller model', async () => {
   await size.click();
 
   const report = await workbench.webview('.command');
-  await workbench.tab('Smaller: sample-Q5_K_M').waitFor();
+  await workbench.tab('Report: sample-Q5_K_M').waitFor();
   await workbench.runCommand('Notifications: Clear All Notifications');
   // The workspace is a temporary folder with a long path.
   await report.locator('code').evaluateAll((commands, folder) => {

@@ -26,7 +26,7 @@ describe('from a right-click to a smaller model', () => {
     await type.click();
 
     const report = await workbench.webview('.command');
-    await workbench.tab('Smaller: sample-Q5_K_M').waitFor();
+    await workbench.tab('Report: sample-Q5_K_M').waitFor();
     const text = await report.locator('main').innerText();
     expect(text).toMatch(/3\.04 MiB/);
     expect(text).toMatch(/KL divergence/i);

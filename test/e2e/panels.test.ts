@@ -11,7 +11,7 @@ import {
   explorerDocument,
   heatmapDocument,
   playgroundDocument,
-  smallerDocument,
+  reportDocument,
   symbolicDocument,
 } from '../../bench/panels/states.mjs';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
@@ -37,7 +37,7 @@ describe('a panel', () => {
     datamap: dataMapDocument,
     symbolic: symbolicDocument,
     playground: playgroundDocument,
-    smaller: smallerDocument,
+    report: reportDocument,
   };
 
   it.each(Object.keys(documents))(
@@ -58,7 +58,7 @@ describe('a panel', () => {
       const { stops, faults } = await walk(tab);
       expect(faults).toEqual([]);
       // A report has no more than its buttons.
-      expect(stops).toBeGreaterThan(name === 'smaller' ? 5 : 8);
+      expect(stops).toBeGreaterThan(name === 'report' ? 5 : 8);
       for (const widget of await tab.locator(walkedByArrows).all()) {
         expect(await arrowMoves(widget), (await widget.getAttribute('role')) ?? '').toBe(true);
       }

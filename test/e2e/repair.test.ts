@@ -23,7 +23,7 @@ describe('repair and patching', () => {
 
   it('compresses a model and goes on to repair it', async () => {
     const { workbench } = session();
-    await workbench.explorerMenu(['sample'], 'Espalier', 'Compress Model…');
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Low rank').click();
     await workbench.quickPick('40 %').click();
     await workbench.quickPick('All linear layers').click();
@@ -31,7 +31,8 @@ describe('repair and patching', () => {
     await nameFolder('smaller');
     const done = workbench.notification(/smaller takes .* instead of .* Verified: /);
     await done.waitFor();
-    await done.getByRole('button', { name: 'Repair…' }).click();
+    const report = await workbench.report('smaller');
+    await report.getByRole('button', { name: 'Repair…' }).click();
     await workbench.quickPick('The bundled text').click();
     await workbench.quickPick('Thorough').waitFor();
     await workbench.screenshot('repair-effort');
@@ -68,7 +69,7 @@ describe('repair and patching', () => {
     expect(await report.locator('tbody tr').count()).toBe(8);
     await workbench.screenshot('repair-done');
     expect((await stat(inWorkspace('repaired', 'model.safetensors'))).size).toBeGreaterThan(0);
-    await done.getByRole('button', { name: 'Evaluate Both' }).click();
+    await report.getByRole('button', { name: 'Evaluate Both' }).click();
     await workbench.notification(/repaired: perplexity .* sample: /).waitFor();
   });
 
@@ -103,7 +104,7 @@ describe('repair and patching', () => {
     for (const name of ['Graph module', 'Nothing (skip)', 'Bottleneck MLP']) {
       await report.getByText(name).first().waitFor();
     }
-    await done.getByRole('button', { name: 'Open Heatmap' }).click();
+    await report.getByRole('button', { name: 'Layer Heatmap' }).click();
     await cell.waitFor();
     // It shares the processor with the suites beside it.
   }, 480_000);

@@ -25,6 +25,7 @@ import {
   running as active,
   until,
   workspacePath,
+  reportText,
 } from './support';
 
 describe('compression', () => {
@@ -258,10 +259,7 @@ describe('compression', () => {
     assert.equal(job.request.teacher, model);
     const result = await run<RepairResult>('resumeJob', job.id);
     assert.ok(result.lossAfter < result.lossBefore);
-    const report = vscode.workspace.textDocuments.find(
-      ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
-    );
-    assert.match(report?.getText() ?? '', /block\.1\.feedforward/);
+    assert.match(reportText(espalier, out), /block\.1\.feedforward/);
     assert.deepEqual(resumable(espalier, 'repair'), []);
   });
 });

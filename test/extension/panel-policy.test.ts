@@ -7,7 +7,7 @@ import { activate, placeFixture } from './support';
 /** All kinds: one that is missing here is an error of the compiler. */
 const kinds: Readonly<Record<PanelName, true>> = {
   ...{ compression: true, datamap: true, explorer: true },
-  ...{ heatmap: true, playground: true, smaller: true, symbolic: true },
+  ...{ heatmap: true, playground: true, report: true, symbolic: true },
 };
 const hostile = `"><script>alert(1)</script><img src="https://example.com/x" onerror='alert(1)'>`;
 

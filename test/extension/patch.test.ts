@@ -11,10 +11,18 @@ import { patchKinds } from '../../extension/core/symbolic/patch/contestants';
 import type { Espalier } from '../../extension/host';
 import { inEnglish } from '../../extension/core/message';
 import { patchKindName } from '../../extension/core/operations/patch-verdict';
-import { patchReport } from '../../extension/services/reports/patch-report';
+import { patchedPage } from '../../extension/services/reports/pages/patched-page';
 import { planOf } from '../../extension/services/documents/plans';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
-import { activate, configure, placeFixture, resumable, until, workspacePath } from './support';
+import {
+  activate,
+  configure,
+  placeFixture,
+  reportText,
+  resumable,
+  until,
+  workspacePath,
+} from './support';
 
 const sublayer = 'block.1.feedforward';
 
@@ -73,11 +81,9 @@ describe('Patch Removed Layer', () => {
     assert.equal(session.job.kind, 'idle');
     const { patches } = await espalier.models.summary(out);
     assert.equal(patches?.[sublayer]?.program, result.program);
-    const report = vscode.workspace.textDocuments.find(
-      ({ uri }) => uri.scheme === 'espalier-report' && uri.query.endsWith(sublayer),
-    );
+    const report = reportText(espalier, out);
     for (const kind of patchKinds) {
-      assert.ok(report?.getText().includes(inEnglish(patchKindName(kind))), kind);
+      assert.ok(report.includes(inEnglish(patchKindName(kind))), kind);
     }
   });
 
@@ -120,12 +126,14 @@ describe('Patch Removed Layer', () => {
     const [graph, ...others] = result.standings;
     assert.ok(graph);
     const standings = [{ ...graph, loss: 0.5 }, ...others.map((one) => ({ ...one, loss: 0.6 }))];
-    const accepted = patchReport('m', { ...result, standings, accepted: true, written: null });
+    const pageText = (changes: Partial<PatchResult>): string =>
+      JSON.stringify(
+        patchedPage({ name: 'm', model: '/m' }, { ...result, ...changes, written: null }),
+      );
+    const accepted = pageText({ standings, accepted: true });
     assert.match(accepted, /is accepted: its distance of 0\.500/);
     const better = standings.map((one) => (one.kind === 'mlp' ? { ...one, loss: 0.4 } : one));
-    const refused = patchReport('m', {
-      ...{ ...result, standings: better, accepted: false, written: null },
-    });
+    const refused = pageText({ standings: better, accepted: false });
     assert.match(
       refused,
       /not accepted: .* \(Bottleneck MLP: distance 0\.400, the patch: 0\.500\)/,

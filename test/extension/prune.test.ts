@@ -11,7 +11,7 @@ import type { ModelSession } from '../../extension/services/sessions/model-sessi
 import { buildRequest } from '../../extension/core/operations/build-request';
 import { prune as pruneOperation } from '../../extension/core/operations/prune';
 import { planOf } from '../../extension/services/documents/plans';
-import { activate, configure, placeFixture, workspacePath } from './support';
+import { activate, configure, placeFixture, reportText, workspacePath } from './support';
 
 describe('Prune Layers', () => {
   let espalier: Espalier;
@@ -48,15 +48,14 @@ describe('Prune Layers', () => {
     assert.ok((await readdir(out)).includes('config.json'));
     const pruned = await espalier.models.summary(out);
     assert.equal(pruned.blocks, session.model.blocks - 1);
-    const report = vscode.workspace.textDocuments.find(
-      ({ uri }) => uri.scheme === 'espalier-report' && uri.query === out,
-    );
-    assert.match(report?.getText() ?? '', /block\.1\.attention/);
+    const report = reportText(espalier, out);
+    assert.match(report, /block\.1\.attention/);
+    assert.match(report, /"steps":\[\{"id":"playground"/);
     const { top1Agreement, perplexity } = result.quality ?? {};
     assert.ok(top1Agreement !== undefined && perplexity !== undefined);
-    assert.match(report?.getText() ?? '', /## Compared with the original[^]*Top-1 agreement/);
-    assert.match(report?.getText() ?? '', /Perplexity \| [\d.]+\s→\s[\d.]+\s\([+−]/);
-    assert.match(report?.getText() ?? '', /## Verdict: accepted[^]*\| `size<-5%` \| −[\d.]+\s%/);
+    assert.match(report, /"name":"Top-1 agreement"/);
+    assert.match(report, /"name":"Perplexity","value":"[+−][^"]*","note":"[\d.]+\s→\s[\d.]+/);
+    assert.match(report, /"Requirements","note":"accepted"[^]*\["size<-5%","−[\d.]+\s%"/);
     assert.deepEqual(espalier.jobs.running, []);
     const [job] = espalier.jobs.jobs;
     assert.deepEqual([job?.operation, job?.state, job?.outputs], ['prune', 'done', [out]]);
@@ -88,10 +87,6 @@ describe('Prune Layers', () => {
   });
 
   it('says in the report what a plan has narrowed, and that a conversion changes nothing', async () => {
-    const reportOn = (out: string): string =>
-      vscode.workspace.textDocuments
-        .find(({ uri }) => uri.scheme === 'espalier-report' && uri.query === out)
-        ?.getText() ?? '';
     // A session of its own: applying a plan marks what it removes.
     const model = await placeFixture('llama-gqa-untied', 'plain');
     const narrowed = workspacePath('plain-narrowed');
@@ -104,21 +99,24 @@ describe('Prune Layers', () => {
     await vscode.commands.executeCommand('espalier.pruneLayers', vscode.Uri.file(file), {
       ...{ format: 'safetensors', layout: 'auto-map', out: narrowed },
     });
-    assert.match(reportOn(narrowed), /^# plain, narrowed\n/);
+    assert.match(reportText(espalier, narrowed), /"tags":\["narrowed"/);
     assert.match(
-      reportOn(narrowed),
+      reportText(espalier, narrowed),
       /Verified: it opens and runs, .* The plan is the original, changed in the same way in memory\./,
     );
     assert.match(
-      reportOn(narrowed),
-      /## Narrowed\n\n- `block\.1\.feedforward`: \d+ channels left\n/,
+      reportText(espalier, narrowed),
+      /"Narrowed","list":\["block\.1\.feedforward: \d+ channels left"/,
     );
     const converted = workspacePath('plain-onnx');
     await vscode.commands.executeCommand('espalier.convertModel', vscode.Uri.file(model), {
       ...{ format: 'onnx', out: converted },
     });
-    assert.match(reportOn(converted), /^# plain, converted\n/);
-    assert.match(reportOn(converted), /Verified: it opens and runs, .* The plan is the original\./);
+    assert.match(reportText(espalier, converted), /"tags":\["converted"/);
+    assert.match(
+      reportText(espalier, converted),
+      /Verified: it opens and runs, .* The plan is the original\./,
+    );
   });
 
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
@@ -190,6 +188,7 @@ describe('Prune Layers', () => {
     assert.ok(whyUnfit(join(path, 'inside'), path));
     assert.ok(whyUnfit(workspacePath(), path));
     assert.ok(whyUnfit(' ', path));
+    assert.ok(whyUnfit('small.gguf', path));
     assert.equal(whyUnfit('whole-2', path), undefined);
     assert.equal(whyUnfit('/elsewhere/..b', path), undefined);
   });

@@ -122,3 +122,9 @@ export const shortSearch = {
   'calibration.sequences': 2,
   'calibration.length': 32,
 };
+
+/** Text of the report that is shown of a result, by the path of what was written. */
+export function reportText({ resultReports }: Espalier, key: string): string {
+  const panel = resultReports.panels.find(({ session }) => session.report.key === key);
+  return JSON.stringify(panel?.session.report ?? '');
+}

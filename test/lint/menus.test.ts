@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { pathsWithout } from '../../extension/services/documents/model-context';
 import manifest from '../../package.json';
 
 interface Entry {
@@ -13,16 +14,39 @@ const entriesOf = (menu: string): readonly Entry[] =>
   (menus as Readonly<Record<string, readonly Entry[]>>)[menu] ?? [];
 
 describe('menus', () => {
-  it.each(['espalier.model', 'espalier.plan', 'espalier.scores', 'espalier.modelMore'])(
-    '%s has about six entries, actions before views',
-    (menu) => {
-      const entries = entriesOf(menu);
-      expect(entries.filter(({ command }) => command !== undefined).length).toBeLessThanOrEqual(6);
-      const groups = entries.map(({ group = '' }) => group);
-      expect(groups).toEqual([...groups].sort());
-      expect(groups[0]).toMatch(/_do@1$/);
-    },
-  );
+  it.each([
+    ['espalier.model', 5],
+    ['espalier.plan', 6],
+    ['espalier.scores', 6],
+    // Paths of models are in it too.
+    ['espalier.modelMore', 10],
+  ])('%s has at most %d entries, actions before views', (menu, most) => {
+    const entries = entriesOf(menu);
+    expect(entries.length).toBeLessThanOrEqual(most);
+    const groups = entries.map(({ group = '' }) => group);
+    expect(groups).toEqual([...groups].sort());
+    expect(groups[0]).toMatch(/_do@1$/);
+  });
+
+  it('of a model in the side bar has at most five entries, and inline buttons', () => {
+    const ofModels = entriesOf('view/item/context').filter(({ when = '', group = '' }) =>
+      when.includes('/^model') || when.includes('/^(model|broken)')
+        ? !when.includes('!(viewItem') && !group.startsWith('inline')
+        : false,
+    );
+    expect(ofModels.map(({ command, submenu }) => command ?? submenu)).toEqual([
+      ...['espalier.makeSmaller', 'espalier.profileLayers', 'espalier.evaluateModel'],
+      ...['espalier.inspectModel', 'espalier.modelMore'],
+    ]);
+  });
+
+  it('outside of the side bar test the keys that the extension sets', () => {
+    const keys = Object.keys(pathsWithout([]));
+    const tested = ['espalier.model', 'espalier.modelMore'].flatMap((menu) =>
+      entriesOf(menu).flatMap(({ when = '' }) => when.match(/espalier\.without\.\w+/g) ?? []),
+    );
+    expect([...new Set(tested)].sort()).toEqual([...keys].sort());
+  });
 
   it('lead to every task of a model', () => {
     const reached = ['espalier.model', 'espalier.modelMore'].flatMap((menu) =>

@@ -6,7 +6,7 @@ import { Icon } from './icons';
 export interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
-  readonly isNumber?: boolean;
+  readonly isNumber?: boolean | undefined;
   /** What the title means, for a pointer that rests on it. */
   readonly meaning?: string | undefined;
 }

@@ -30,12 +30,19 @@ export function Header({ panel, model }: HeaderProps): VNode {
       actions={
         <>
           {by !== 'names' && (
-            <Button
-              primary
-              label={strings.openHeatmap}
-              title={strings.openHeatmapTitle}
-              onClick={run.openHeatmap}
-            />
+            <>
+              <Button
+                primary
+                label={strings.makeSmaller}
+                title={strings.makeSmallerTitle}
+                onClick={run.makeSmaller}
+              />
+              <Button
+                label={strings.openHeatmap}
+                title={strings.openHeatmapTitle}
+                onClick={run.openHeatmap}
+              />
+            </>
           )}
           <Button label={strings.compare} title={strings.compareTitle} onClick={run.compare} />
           <Button

@@ -78,6 +78,8 @@ export const strings = {
 
   // Actions
   actions: t('Actions'),
+  makeSmaller: t('Make Smaller…'),
+  makeSmallerTitle: t('Choose where it will run and how small it should be'),
   openHeatmap: t('Open Layer Heatmap'),
   openHeatmapTitle: t('See which layers can be removed'),
   compare: t('Compare With…'),

@@ -161,6 +161,10 @@ export function whyUnfit(value: string, source: string): string | undefined {
     return l10n.t('Write the path of the new folder.');
   }
   const path = resolve(dirname(source), value.trim());
+  const suffix = /\.(?:gguf|onnx|safetensors)$/i.exec(path)?.[0];
+  if (suffix !== undefined) {
+    return l10n.t('A folder is written: leave out {0}.', suffix);
+  }
   const contains = (outer: string, inner: string): boolean => {
     const way = relative(outer, inner);
     return way === '' || (way !== '..' && !way.startsWith(`..${sep}`) && resolve(way) !== way);

@@ -99,11 +99,9 @@ export const compress = defineOperation({
     panel: 'compression',
     opens: 'writtenModel',
     outcome: (result) => compressedOutcome(result),
-    nextSteps: ({ format }) => [
-      'compare',
-      'playground',
-      ...(format === 'safetensors' ? (['repair', 'evaluateBoth'] as const) : []),
-      'reveal',
+    nextSteps: () => [
+      ...(['playground', 'reveal', 'evenSmaller', 'compare'] as const),
+      ...(['repair', 'evaluateBoth'] as const),
     ],
   },
 });

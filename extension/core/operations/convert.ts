@@ -121,6 +121,6 @@ export const convert = defineOperation({
   presentation: {
     opens: 'folder',
     outcome: (result) => compressedOutcome(result),
-    nextSteps: () => ['reveal', 'compare', 'playground'],
+    nextSteps: () => ['playground', 'reveal', 'evenSmaller', 'compare', 'evaluateBoth'],
   },
 });

@@ -272,7 +272,15 @@ export const evaluate = defineOperation({
       return result;
     });
   },
-  presentation: { panel: 'heatmap', outcome: (result, job) => evaluationOutcome(result, job) },
+  presentation: {
+    panel: 'heatmap',
+    original: 'against',
+    outcome: (result, job) => evaluationOutcome(result, job),
+    nextSteps: ({ against }) =>
+      against === undefined
+        ? ['playground', 'makeSmaller', 'openHeatmap']
+        : ['playground', 'makeSmaller', 'compare', 'openHeatmap'],
+  },
 });
 
 /** A look at a text leaves the journal of a task in place. */

@@ -311,7 +311,7 @@ export const fitModel = defineOperation({
             shown: true,
           }
         : { summary: say`Listed sizes.`, shown: true, writesNothing: true },
-    nextSteps: () => ['playground', 'reveal', 'compare'],
+    nextSteps: () => ['playground', 'reveal', 'evenSmaller', 'seeWhy'],
   },
 });
 

@@ -106,6 +106,21 @@ export async function requireOutputFile(
   await requireReplaceable(out, file);
 }
 
+/**
+ * Refuses the name of a model file for a folder, which other programs and Espalier itself would take for that file.
+ * @throws UserError
+ */
+export function requireFolderName(out: string): void {
+  const name = basename(out);
+  const suffix = /\.(?:gguf|onnx|safetensors)$/i.exec(name)?.[0];
+  if (suffix !== undefined) {
+    throw new UserError(say`${name} is the name of a file, but a folder is written.`, {
+      field: 'out',
+      remedy: say`Name the folder, such as ${name.slice(0, -suffix.length) || 'model'}. The model file is written into it.`,
+    });
+  }
+}
+
 /** @throws UserError if there is a file that may not be replaced. */
 async function requireReplaceable(out: string, { what, isOne }: OutputFile): Promise<void> {
   const found = await stat(out).catch(() => undefined);

@@ -152,10 +152,6 @@ export const patch = defineOperation({
         writesNothing: written === null,
       };
     },
-    nextSteps: ({ format }) => [
-      'reveal',
-      'showHeatmap',
-      ...(format === 'safetensors' ? (['evaluateBoth'] as const) : []),
-    ],
+    nextSteps: () => ['playground', 'reveal', 'showHeatmap', 'evaluateBoth'],
   },
 });

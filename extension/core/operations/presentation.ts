@@ -25,23 +25,27 @@ export interface FinishedJob<Request> {
   readonly original?: Evaluation;
 }
 
-/** Command or view that a finished job offers. */
+/** Command or view that the report of a result offers. */
 export type NextStep =
+  /** Playground, next to the original. */
+  | 'playground'
+  | 'reveal'
+  /** Another size of the original. */
+  | 'evenSmaller'
+  /** A size of the model that was evaluated. */
+  | 'makeSmaller'
+  /** What was measured to make it, or how its tensors differ. */
+  | 'seeWhy'
+  | 'compare'
   /** Heatmap of the written model. */
   | 'openHeatmap'
-  /** Heatmap of the job's model. */
+  /** Heatmap of the original. */
   | 'showHeatmap'
-  | 'playground'
   | 'evaluate'
   /** Evaluates the written model and the original. */
   | 'evaluateBoth'
-  | 'compare'
   | 'repair'
-  | 'inspect'
-  | 'calibrate'
-  | 'reveal'
-  | 'open'
-  | 'show';
+  | 'inspect';
 
 /** Presentation of an operation's jobs in the editor. */
 export interface Presentation<Request, Result> {
@@ -53,8 +57,10 @@ export interface Presentation<Request, Result> {
   readonly opens?: 'writtenModel' | 'editor' | 'folder' | 'report';
   /** Field with the path of the original, if the job's model is not the original. */
   readonly original?: keyof Request & string;
-  /** Offers after the job, the most useful first: a notification has room for three. */
+  /** Buttons of the report of a result, the most useful first. Without them there is no report. */
   readonly nextSteps?: (request: Request) => readonly NextStep[];
+  /** Button of the notification, if it is not the one that opens the result. */
+  readonly notice?: 'calibrate';
   readonly outcome?: (result: Result, job: FinishedJob<Request>) => Outcome;
   /** Values of a heatmap column that the result holds. */
   readonly measures?: (result: Result) => Measurements;

@@ -99,11 +99,6 @@ export const prune = defineOperation({
     panel: 'heatmap',
     opens: 'writtenModel',
     outcome: (result, job) => prunedOutcome(result, job),
-    nextSteps: ({ format }) => [
-      'openHeatmap',
-      'playground',
-      ...(format === 'onnx' ? [] : (['evaluate'] as const)),
-      'reveal',
-    ],
+    nextSteps: () => ['playground', 'reveal', 'makeSmaller', 'openHeatmap', 'evaluateBoth'],
   },
 });

@@ -199,7 +199,7 @@ export const repair = defineOperation({
     opens: 'writtenModel',
     original: 'teacher',
     outcome: (result, job) => repairedOutcome(result, job),
-    nextSteps: () => ['evaluateBoth', 'playground', 'reveal', 'inspect'],
+    nextSteps: () => ['playground', 'reveal', 'evaluateBoth', 'inspect'],
   },
 });
 

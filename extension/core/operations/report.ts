@@ -97,7 +97,6 @@ export const report = defineOperation({
   presentation: {
     opens: 'report',
     outcome: ({ path: file }) => ({ summary: say`Wrote ${basename(file)}.` }),
-    nextSteps: () => ['open', 'reveal'],
   },
 });
 

@@ -11,7 +11,7 @@ import { rememberedSeconds, rememberSeconds } from '../runtime/speed/work-rates'
 import type { RatedWork } from '../runtime/speed/work-rates';
 import type { AnyOperation, Environment, OperationContext } from './operation';
 import type { RequestOf, Fields } from './fields';
-import { outputFile, requireOutputFile } from './output-file';
+import { outputFile, requireFolderName, requireOutputFile } from './output-file';
 import { runOptions } from './shared-fields';
 import { watchingModels } from './watch-models';
 import type { Work } from './work';
@@ -34,6 +34,9 @@ export async function runOperation(
   context: OperationContext,
 ): Promise<unknown> {
   const { out } = request as RunRequest;
+  if (out !== undefined && operation.fields['out']?.writes === undefined) {
+    requireFolderName(out);
+  }
   const release = await (out === undefined ? undefined : lockOutput(out, locksFolder()));
   try {
     if (out !== undefined) {

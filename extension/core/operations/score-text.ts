@@ -108,6 +108,6 @@ export const scoreText = defineOperation({
     outcome: ({ scores }, { request: { out = '' } }) => ({
       summary: say`${basename(out)}: ${several(scores.length, 'window')}, mean EL2N ${mean(scores).toFixed(3)}. Whether the hardest calibrate better than random ones depends on the model: measure both.`,
     }),
-    nextSteps: () => ['calibrate', 'open'],
+    notice: 'calibrate',
   },
 });

@@ -6,5 +6,5 @@ export const panelViewTypes = {
   dataMap: 'espalier.dataMap',
   symbolic: 'espalier.symbolic',
   playground: 'espalier.playground',
-  smaller: 'espalier.smaller',
+  report: 'espalier.report',
 } as const;

@@ -2,7 +2,6 @@ import { commands, Disposable } from 'vscode';
 import { commandIds } from '../command-ids';
 import type { CommandName } from '../command-ids';
 import type { Host } from './host';
-import { tellDone } from './steps-done';
 
 /** Explorer menus give the clicked resources as a second argument, which is no option of ours. */
 export function registerCommands(load: () => Promise<Pick<Host, 'runCommand'>>): Disposable {
@@ -11,7 +10,6 @@ export function registerCommands(load: () => Promise<Pick<Host, 'runCommand'>>):
       commands.registerCommand(
         commandIds[name],
         async (argument?: unknown, second?: unknown): Promise<unknown> => {
-          tellDone(name);
           const options =
             typeof second === 'object' && second !== null && !Array.isArray(second) ? second : {};
           return (await load()).runCommand(name, argument, options);

@@ -1,9 +1,19 @@
 import { commands } from 'vscode';
+import type { JobService } from '../jobs/job-service';
+
+/** Ticks steps of the walkthrough whose jobs are done. */
+export function tellDoneJobs({ ended }: Pick<JobService, 'ended'>): void {
+  ended.listen(({ job, outcome }) => {
+    if (outcome !== undefined) {
+      tellDone(job.operation);
+    }
+  });
+}
 
 /**
- * Ticks what a walkthrough waits for by a context key: VS Code itself notices only the commands that its own window
- * runs, not those behind a panel's button or a notification. The key is set for a moment: one that is set already when
- * the walkthrough is opened never ticks anything.
+ * Ticks a step of the walkthrough by a context key, when its task is done: VS Code itself would tick it when a command
+ * starts to ask. The key is set for a moment: one that is set already when the walkthrough is opened never ticks
+ * anything.
  */
 export function tellDone(what: string): void {
   for (const value of [true, undefined]) {

@@ -10,15 +10,48 @@ export function mainType({
   return quantization?.method ?? most?.[0] ?? '';
 }
 
-/** Words that context menus test: `model`, and what the model can do. */
-export function modelContext(capabilities: Capabilities): string {
-  const { removeBlocks, removeAttention, removeFeedforward, run } = capabilities;
-  const able = {
-    generate: capabilities.generate.able,
-    evaluate: capabilities.evaluate.able,
+/** What menus offer only for some models. */
+export const menuWords = ['generate', 'evaluate', 'profile', 'compress', 'repair'] as const;
+export type MenuWord = (typeof menuWords)[number];
+
+/** What menus offer for a model. */
+export function menuWordsOf(capabilities: Capabilities): MenuWord[] {
+  const { generate, evaluate, repair, compress, run } = capabilities;
+  const { removeBlocks, removeAttention, removeFeedforward } = capabilities;
+  const able: Readonly<Record<MenuWord, boolean>> = {
+    generate: generate.able,
+    evaluate: evaluate.able,
     profile: run.able && (removeBlocks.able || removeAttention.able || removeFeedforward.able),
-    repair: capabilities.repair.able,
+    // GGUF files are compressed by types, blocks and experts.
+    compress: compress.able || compress.code === 'keeps-own-packing',
+    repair: repair.able,
   };
-  const words = Object.entries(able).flatMap(([word, isAble]) => (isAble ? [word] : []));
-  return ['model', ...words].join(' ');
+  return menuWords.filter((word) => able[word]);
+}
+
+/** Words that context menus of trees test: `model`, and what is offered for it. */
+export const modelContext = (capabilities: Capabilities): string =>
+  ['model', ...menuWordsOf(capabilities)].join(' ');
+
+/** A model as menus outside of the side bar know it. */
+export interface KnownModel {
+  readonly paths: readonly string[];
+  /** Undefined for a model that can't be opened. */
+  readonly words: readonly MenuWord[] | undefined;
+}
+
+/**
+ * Context keys of menus outside of the side bar, with the paths of models for which an entry is not offered. A model that
+ * can't be opened is in all of them, also in `everything`.
+ */
+export function pathsWithout(models: readonly KnownModel[]): Readonly<Record<string, string[]>> {
+  const pathsOf = (isOne: (model: KnownModel) => boolean): string[] =>
+    models.filter(isOne).flatMap(({ paths }) => paths);
+  return Object.fromEntries([
+    ['espalier.without.everything', pathsOf(({ words }) => words === undefined)],
+    ...menuWords.map((word) => [
+      `espalier.without.${word}`,
+      pathsOf(({ words }) => words?.includes(word) !== true),
+    ]),
+  ]) as Readonly<Record<string, string[]>>;
 }

@@ -52,22 +52,16 @@ export class Reports implements TextDocumentContentProvider, Disposable {
 
   /** Shows a text that is made now, and kept for later windows where the disk allows. */
   public async showText(name: string, key: string, text: string): Promise<Uri> {
-    const uri = textUri(name, key);
+    const uri = Uri.from({
+      scheme: Reports.scheme,
+      authority: textAuthority,
+      path: `/${name}.md`,
+      query: key,
+    });
     const shown = uri.toString();
     this.#texts.set(shown, text);
     await this.#store.save(shown, text).catch(() => undefined);
     return this.#show(uri);
-  }
-
-  /** Shows a text that was shown before; false if it is no longer kept. */
-  public async reopen(name: string, key: string): Promise<boolean> {
-    const uri = textUri(name, key);
-    const shown = uri.toString();
-    if (!this.#texts.has(shown) && (await this.#store.load(shown)) === undefined) {
-      return false;
-    }
-    await this.#show(uri);
-    return true;
   }
 
   public dispose(): void {
@@ -82,11 +76,3 @@ export class Reports implements TextDocumentContentProvider, Disposable {
     return uri;
   }
 }
-
-const textUri = (name: string, key: string): Uri =>
-  Uri.from({
-    scheme: Reports.scheme,
-    authority: textAuthority,
-    path: `/${name}.md`,
-    query: key,
-  });

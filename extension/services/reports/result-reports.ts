@@ -1,53 +1,102 @@
-import { basename } from 'node:path';
-import { l10n } from 'vscode';
-import type { ApplyResult } from '../../core/operations/apply-plan';
+import { isFitted } from '../../core/operations/fit-model';
 import { evaluatedNames } from '../../core/operations/evaluation-outcome';
+import type { ReportPage } from '../../protocol/report';
+import { menuWordsOf } from '../documents/model-context';
+import type { MenuWord } from '../documents/model-context';
 import type { OpenModels } from '../documents/open-models';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
-import { localise } from '../localise';
-import { pruneReport } from './model-report';
-import { patchReport } from './patch-report';
-import { repairReport } from './repair-report';
-import type { Reports } from './reports';
-import { taskReport } from './task-report';
+import { ableSteps } from '../jobs/able-steps';
+import { offerStep, stepSubject } from '../jobs/next-steps';
+import { operationOf } from '../jobs/operations';
+import type { ApplyResult } from '../../core/operations/apply-plan';
+import type { PageContent } from './page';
+import { appliedPage } from './pages/applied-page';
+import { evaluationPage, taskPage } from './pages/evaluation-page';
+import { fittedPage } from './pages/fitted-page';
+import { patchedPage } from './pages/patched-page';
+import { repairedPage } from './pages/repaired-page';
+import { reportKey } from './report-key';
 
-/** Opens a report of each job whose result is more than a sentence. */
-export function reportResults(jobs: JobService, reports: Reports, models: OpenModels): void {
-  const showWritten = async (
-    result: ApplyResult,
-    { request: { model = '' } }: JobRecord<'prune' | 'compress' | 'convert'>,
-  ): Promise<void> => {
-    const text = pruneReport(await models.summary(model), result);
-    await reports.showText(basename(result.path), result.path, text);
+/** Panels of reports. */
+interface ShownReports {
+  readonly show: (report: ReportPage) => void;
+  /** True if the report of a key is visible. */
+  readonly isVisible: (key: string) => boolean;
+}
+
+/** Opens a report of each job that has made or evaluated a model. */
+export function reportResults(jobs: JobService, reports: ShownReports, models: OpenModels): void {
+  const show = async (job: JobRecord, content: PageContent, output?: string): Promise<void> => {
+    const outputs = output === undefined ? [] : [output];
+    const subject = await stepSubject({ ...job, outputs });
+    const steps = operationOf(job.operation).nextSteps?.(job.request) ?? [];
+    const able = ableSteps(steps, await wordsOf(models, subject.model));
+    reports.show({
+      notices: [],
+      ...content,
+      key: reportKey(job),
+      subject,
+      steps: able.map((id) => {
+        const { label, title } = offerStep(id, subject);
+        return { id, label, title };
+      }),
+    });
   };
-  jobs.follow('prune', { done: showWritten });
-  jobs.follow('compress', { done: showWritten });
-  jobs.follow('convert', { done: showWritten });
+  const showApplied = async (
+    result: ApplyResult,
+    job: JobRecord<'prune' | 'compress' | 'convert'>,
+  ): Promise<void> => {
+    const { model = '' } = job.request;
+    await show(job, appliedPage(await models.summary(model), result), result.path);
+  };
+  jobs.follow('prune', { done: showApplied });
+  jobs.follow('compress', { done: showApplied });
+  jobs.follow('convert', { done: showApplied });
+  jobs.follow('fit', {
+    isShown: (job) => reports.isVisible(reportKey(job)),
+    done: async (result, job) => {
+      if (isFitted(result)) {
+        await show(job, fittedPage(result), result.path);
+      }
+    },
+  });
   jobs.follow('repair', {
-    done: async (result, { name }) => {
+    done: async (result, job) => {
       const { written } = result;
       if (written !== null) {
-        const text = repairReport(name, result, written);
-        await reports.showText(basename(written.path), written.path, text);
+        await show(job, repairedPage(result, written), written.path);
       }
     },
   });
   jobs.follow('patch', {
-    done: async (result, { name, request }) => {
-      const title = l10n.t('{0}, patch for {1}', name, result.sublayer);
-      const key = `${request.out} ${result.sublayer}`;
-      await reports.showText(title, key, patchReport(name, result));
+    done: async (result, job) => {
+      await show(job, patchedPage(job, result), result.written?.path);
     },
   });
   jobs.follow('evaluate', {
     done: async (result, job) => {
-      if ('task' in result) {
-        const { model = '', shots = 0 } = job.request;
-        const names = evaluatedNames(job);
-        const title = l10n.t('{0} on {1}', localise(names.name), result.task);
-        await reports.showText(title, `${model} ${result.task}`, taskReport(result, names, shots));
+      const { model, plan, against, shots = 0 } = job.request;
+      // A heatmap shows what is left of a model.
+      if (model === undefined || plan !== undefined) {
+        return;
       }
+      const paths = { model, ...(against === undefined ? {} : { against }) };
+      await show(
+        job,
+        'task' in result
+          ? taskPage(result, paths, evaluatedNames(job), shots)
+          : evaluationPage(result, paths),
+      );
     },
   });
+}
+
+/** What a model can do; nothing if it is gone. */
+async function wordsOf(models: OpenModels, path: string): Promise<readonly MenuWord[]> {
+  try {
+    return menuWordsOf((await models.inspect(path)).capabilities);
+  } catch {
+    return [];
+  }
 }

@@ -27,7 +27,8 @@ export function testOnnx(session: () => Session): void {
     await message.waitFor();
     await workbench.screenshot(`onnx-pruned-${name}`);
     expect(existsSync(join(out, `${name}.onnx`))).toBe(true);
-    await message.getByText('Open Heatmap', { exact: true }).click();
+    const report = await workbench.report(`${name}-pruned`);
+    await report.getByRole('button', { name: 'Layer Heatmap' }).click();
     await workbench.tab(`Layer Heatmap: ${name}-pruned`).waitFor();
     const written = await Heatmap.find(workbench);
     await expect.poll(() => written.cells().count()).toBe(3);

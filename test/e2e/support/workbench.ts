@@ -342,6 +342,12 @@ export class Workbench {
   }
 
   /** Saves what the window shows as test/artifacts/NAME.png. */
+  /** The report of a result, by its title. */
+  public async report(title: string): Promise<Frame> {
+    await this.tab(`Report: ${title}`).waitFor();
+    return this.webview(`.header h1:has-text("${title}")`);
+  }
+
   public async screenshot(name: string): Promise<void> {
     await mkdir(ARTIFACTS, { recursive: true });
     await this.page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });

@@ -5,6 +5,7 @@ import { inEnglish } from '../../../extension/core/message';
 import { evaluationOutcome } from '../../../extension/core/operations/evaluation-outcome';
 import type { AnyOperation } from '../../../extension/core/operations/operation';
 import { operations } from '../../../extension/core/operations/operations';
+import { ableSteps } from '../../../extension/services/jobs/able-steps';
 import { compressedOutcome } from '../../../extension/core/operations/outcomes';
 
 const declared = operations as unknown as readonly AnyOperation[];
@@ -19,6 +20,27 @@ it('names fields with paths', () => {
       expect(['path', 'document'], `${id} ${name}`).toContain(fields[name]?.kind);
     }
   }
+});
+
+it('leads on from the report of each result that is a model', () => {
+  const steps = (id: string, request = {}): readonly string[] =>
+    declared.find((one) => one.id === id)?.presentation?.nextSteps?.(request) ?? [];
+  for (const id of ['fit', 'prune', 'compress', 'convert', 'repair', 'patch']) {
+    expect(steps(id).slice(0, 2), id).toEqual(['playground', 'reveal']);
+  }
+  expect(steps('fit')).toEqual(['playground', 'reveal', 'evenSmaller', 'seeWhy']);
+  expect(steps('evaluate')).not.toContain('compare');
+  expect(steps('evaluate', { against: '/m' })).toContain('compare');
+  // What is only told by a notification has one button.
+  expect(steps('score-text')).toEqual([]);
+});
+
+it('offers steps that work for the model', () => {
+  const all = ['playground', 'reveal', 'repair', 'evaluateBoth', 'openHeatmap', 'compare'] as const;
+  expect(ableSteps(all, ['profile', 'compress', 'repair'])).toEqual([
+    ...['reveal', 'repair', 'openHeatmap', 'compare'],
+  ]);
+  expect(ableSteps(all, [])).toEqual(['reveal', 'compare']);
 });
 
 it('gives each journal a name of its own', () => {

@@ -58,6 +58,23 @@ async function toldBefore(
   return told;
 }
 
+describe('a folder to write', () => {
+  it.each(['small.gguf', 'small.GGUF', 'model.onnx', 'model.safetensors'])(
+    'is not named like the file %s',
+    async (name) => {
+      const out = join(folder, name);
+      await expect(toldBefore(prune, { out, remove: 1 })).rejects.toThrow(
+        `out: ${name} is the name of a file, but a folder is written. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
+      );
+    },
+  );
+
+  it('may have a dot in its name, and files keep theirs', async () => {
+    await toldBefore(prune, { out: join(folder, 'llama-3.2'), remove: 1 });
+    await toldBefore(imatrix, { out: join(folder, 'a.gguf') });
+  });
+});
+
 describe('before an operation begins', () => {
   beforeEach(() => {
     // Each run of the model that is timed takes as long, whatever else the machine does.

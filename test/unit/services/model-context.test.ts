@@ -4,7 +4,11 @@ import type { Capabilities, CapabilityName } from '../../../extension/core/model
 import { able, unable } from '../../../extension/core/models/capability';
 import { say } from '../../../extension/core/message';
 import { distinctNames } from '../../../extension/services/documents/distinct-names';
-import { mainType, modelContext } from '../../../extension/services/documents/model-context';
+import {
+  mainType,
+  modelContext,
+  pathsWithout,
+} from '../../../extension/services/documents/model-context';
 
 const without = (...names: readonly CapabilityName[]): Capabilities =>
   Object.fromEntries(
@@ -15,10 +19,33 @@ const without = (...names: readonly CapabilityName[]): Capabilities =>
   ) as Capabilities;
 
 it('the context of a model says what menus offer for it', () => {
-  expect(modelContext(without())).toBe('model generate evaluate profile repair');
+  expect(modelContext(without())).toBe('model generate evaluate profile compress repair');
   // An encoder.
-  expect(modelContext(without('generate', 'evaluate'))).toBe('model profile repair');
-  expect(modelContext(without('run', 'generate', 'evaluate', 'repair'))).toBe('model');
+  expect(modelContext(without('generate', 'evaluate'))).toBe('model profile compress repair');
+  expect(modelContext(without('run', 'generate', 'evaluate', 'compress', 'repair'))).toBe('model');
+});
+
+it('a GGUF file is compressed by types, blocks and experts, and not repaired', () => {
+  const packed = unable('keeps-own-packing', say`It is packed.`, say`Choose types.`);
+  expect(modelContext({ ...without(), compress: packed, repair: packed })).toBe(
+    'model generate evaluate profile compress',
+  );
+});
+
+it('menus know which models an entry is not offered for', () => {
+  const keys = pathsWithout([
+    { paths: ['/w/encoder'], words: ['profile', 'compress', 'repair'] },
+    { paths: ['C:\\w\\a.gguf', '/C:/w/a.gguf'], words: ['generate', 'evaluate', 'profile'] },
+    { paths: ['/w/broken'], words: undefined },
+  ]);
+  expect(keys).toEqual({
+    'espalier.without.everything': ['/w/broken'],
+    'espalier.without.generate': ['/w/encoder', '/w/broken'],
+    'espalier.without.evaluate': ['/w/encoder', '/w/broken'],
+    'espalier.without.profile': ['/w/broken'],
+    'espalier.without.compress': ['C:\\w\\a.gguf', '/C:/w/a.gguf', '/w/broken'],
+    'espalier.without.repair': ['C:\\w\\a.gguf', '/C:/w/a.gguf', '/w/broken'],
+  });
 });
 
 it('the type of a model is that of most of its bytes, or its quantization', () => {

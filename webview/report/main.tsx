@@ -1,12 +1,12 @@
-import type { SmallerCalls, SmallerState } from '../../extension/protocol/smaller';
+import type { ReportCalls, ReportState } from '../../extension/protocol/report';
 import { startPanel } from '../kit/start-panel';
 import { Main } from './main-view';
-import './smaller.css';
+import './report.css';
 import { strings } from './strings';
 import { savedView } from './view-state';
 import type { View } from './view-state';
 
-startPanel<SmallerState, SmallerCalls, View>({
+startPanel<ReportState, ReportCalls, View>({
   view: savedView,
   Main,
   loading: strings.loading,

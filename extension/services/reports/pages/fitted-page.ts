@@ -1,0 +1,84 @@
+import { basename } from 'node:path';
+import { l10n } from 'vscode';
+import { describeVerification } from '../../../core/export/verification';
+import { formatBytes, formatCount, formatDistance, formatPercent } from '../../../core/format';
+import type { FittedModel } from '../../../core/operations/fit-model';
+import type { ReportSection } from '../../../protocol/report';
+import { localise } from '../../localise';
+import { evaluationTiles, memoryTile, sizeTile, verdictSections } from '../measured-tiles';
+import type { PageContent } from '../page';
+
+/** Report of a model that was made smaller. */
+export function fittedPage(result: FittedModel): PageContent {
+  const { path, runtime, requantized, evaluation, memory } = result;
+  return {
+    title: basename(path),
+    tooltip: path,
+    tags: [l10n.t('Smaller model'), runtime],
+    notices: [
+      ...(requantized === undefined
+        ? []
+        : [
+            l10n.t(
+              'The weights of the original are {0}. The loss is relative to that file, not to the model it was made from.',
+              requantized,
+            ),
+          ]),
+      ...(evaluation === undefined
+        ? [l10n.t('It was not evaluated: the model reads no text, or it could not be run.')]
+        : []),
+    ],
+    sections: [
+      {
+        title: l10n.t('Result'),
+        ...(evaluation === undefined
+          ? {}
+          : {
+              note: l10n.t(
+                'Measured on {0} tokens of held-out text.',
+                formatCount(evaluation.tokens),
+              ),
+            }),
+        tiles: [
+          sizeTile(result.bytesBefore, result.bytesAfter),
+          memoryTile(memory.before, memory.after, memory.context),
+          ...(evaluation === undefined ? [] : evaluationTiles(evaluation)),
+        ],
+        texts: [localise(describeVerification(result.verification))],
+      },
+      ...verdictSections(result.verdict),
+      {
+        title: l10n.t('Run it'),
+        commands: result.commands.map(({ program, command }) => ({ program, command })),
+      },
+      typesSection(result),
+    ],
+  };
+}
+
+function typesSection({ types, mix }: FittedModel): ReportSection {
+  const all = Object.values(types).reduce((sum, bytes) => sum + bytes, 0);
+  return {
+    title: l10n.t('Types'),
+    ...(mix === undefined
+      ? {}
+      : {
+          note: l10n.t(
+            '{0} of {1} linear layers were measured. Distance of the mix from the original: {2}.',
+            formatCount(mix.measured),
+            formatCount(mix.layers),
+            formatDistance(mix.distance),
+          ),
+        }),
+    table: {
+      columns: [
+        { title: l10n.t('Type') },
+        { title: l10n.t('Bytes'), isNumber: true },
+        { title: l10n.t('Share'), isNumber: true },
+      ],
+      rows: Object.entries(types)
+        .sort(([, a], [, b]) => b - a)
+        .map(([type, bytes]) => [type, formatBytes(bytes), formatPercent(bytes / all)]),
+    },
+  };
+}

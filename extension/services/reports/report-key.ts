@@ -1,0 +1,12 @@
+import type { JobRecord } from '../jobs/job-record';
+
+/** What the report of a job is kept by: the path of what it writes, or the models that it evaluates. */
+export function reportKey({ operation, model, request }: JobRecord): string {
+  const given = (name: string): string => {
+    const value: unknown = Reflect.get(request, name);
+    return typeof value === 'string' ? value : '';
+  };
+  return operation === 'evaluate'
+    ? ['evaluation', model, given('against'), given('task')].join('\n')
+    : given('out');
+}
