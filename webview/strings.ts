@@ -44,13 +44,13 @@ export const strings = {
   // Histogram
   histogramSummary: (bins: number, low: string, high: string, peak: string) =>
     t(
-      'Histogram of {0} equal parts from {1} to {2}; most numbers lie around {3}.',
+      'Histogram with {0} bins from {1} to {2}; most values are around {3}.',
       bins,
       low,
       high,
       peak,
     ),
-  histogramTable: t('Numbers of the histogram'),
+  histogramTable: t('Values of the histogram'),
   bin: (low: string, high: string) => t('{0} to {1}', low, high),
   from: t('From'),
   to: t('To'),

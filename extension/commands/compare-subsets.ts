@@ -56,7 +56,7 @@ async function askRequest(services: Services, session: DataMapSession): Promise<
   if (map === undefined || data === undefined) {
     throw new UserError(problem ?? say`These scores cannot be read.`, {
       file: source.scores,
-      remedy: say`Choose the data set that was scored.`,
+      remedy: say`Choose the dataset that was scored.`,
     });
   }
   const { score, scoring, dataset, name } = map.overview;
@@ -87,13 +87,11 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
   const items: readonly (QuickPickItem & { choices: Choices })[] = [
     {
       label: l10n.t('The hardest 50 % and 20 %'),
-      detail: l10n.t(
-        'Also without the very hardest of them: validation data choose how many are dropped.',
-      ),
+      detail: l10n.t('Leave out the hardest examples; their number is chosen on validation data.'),
       choices: {},
     },
     {
-      label: l10n.t('What is chosen in the map: {0} by policy {1}', formatPercent(keep), policy),
+      label: l10n.t('Selection in the map: {0} by policy {1}', formatPercent(keep), policy),
       detail: l10n.t('Marked examples are trained on too.'),
       choices: {
         keep: [keep],

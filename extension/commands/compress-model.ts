@@ -133,7 +133,7 @@ async function askForPlan(
   if (unfit > 0) {
     void window.showInformationMessage(
       l10n.t(
-        'Kept dense, since compression would not make them smaller: {0}.',
+        'Left dense, because compression would not make them smaller: {0}.',
         counts.layers(unfit),
       ),
     );
@@ -149,7 +149,7 @@ async function chooseMethod(
   const recipe = {
     label: l10n.t('Tensor network + int4'),
     description: l10n.t('the recipe of the CompactifAI paper'),
-    detail: l10n.t('Layers as tensor networks; int4 for those that are left dense.'),
+    detail: l10n.t('Layers as tensor networks; int4 for the layers that remain dense.'),
   };
   const budget = {
     label: `$(graph) ${l10n.t('Under a budget…')}`,
@@ -221,7 +221,7 @@ async function chooseRoles(
   const items: (QuickPickItem & { skip: readonly LinearRole[] })[] = [
     {
       label: l10n.t('All but down projections'),
-      detail: l10n.t('As the paper: the last matrix of the feed-forward stays dense.'),
+      detail: l10n.t('As in the paper: the down projection stays dense.'),
       skip: ['down'],
     },
     { label: l10n.t('All linear layers'), skip: [] },

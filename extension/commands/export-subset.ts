@@ -148,16 +148,16 @@ function itemsOf(
       ? []
       : folder(
           whole,
-          l10n.t('A copy of the whole data set with the new labels'),
+          l10n.t('A copy of the whole dataset with the new labels'),
           counts.newLabels(relabel.length),
           '-relabeled',
         )),
-    ...folder(chosen, l10n.t('The chosen subset, as a data set'), ofChosen, '-subset'),
+    ...folder(chosen, l10n.t('The chosen subset, as a dataset'), ofChosen, '-subset'),
     indices(chosen, l10n.t('Indices of the chosen subset'), ofChosen),
     ...(marks.length === 0
       ? []
       : [
-          ...folder(marked, l10n.t('The marked examples, as a data set'), ofMarked, '-marked'),
+          ...folder(marked, l10n.t('The marked examples, as a dataset'), ofMarked, '-marked'),
           indices(marked, l10n.t('Indices of the marked examples'), ofMarked),
         ]),
     ...scoreItems(scores, overview),
@@ -194,7 +194,7 @@ function scoreItems(scores: string, { mapped, issues }: DataMap['overview']): Ex
       ? []
       : [
           item('cleanlab', {
-            label: l10n.t('Label issues as a table, as of cleanlab'),
+            label: l10n.t('Label issues as a table, in the format of cleanlab'),
             ...{ description: '.csv', ending: '.labels.csv' },
           }),
         ]),
@@ -212,7 +212,7 @@ async function choosePlace(
     const data = mapped?.path ?? scores;
     const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
-      prompt: l10n.t('The data set is left as it is.'),
+      prompt: l10n.t('The dataset is left as it is.'),
       value: path,
       valueSelection: [path.length - basename(path).length, path.length],
       validateInput: (value) => whyUnfit(value, data),

@@ -20,7 +20,7 @@ export async function installCuda(services: Services): Promise<void> {
     {
       modal: true,
       detail: l10n.t(
-        'Download the package Microsoft.ML.OnnxRuntime.Gpu.Linux {0} from nuget.org (a few hundred MB), then choose the file. Two libraries are copied from it beside ONNX Runtime and tried. CUDA 12 and cuDNN 9 must be installed. An update of the extension removes the libraries.',
+        'Download the package Microsoft.ML.OnnxRuntime.Gpu.Linux {0} from nuget.org (a few hundred MB), then choose the file. Two libraries are copied from it next to ONNX Runtime and tried. CUDA 12 and cuDNN 9 must be installed. An update of the extension removes the libraries.',
         version,
       ),
     },

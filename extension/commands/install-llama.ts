@@ -42,7 +42,7 @@ export async function installLlama(services: Services): Promise<void> {
   });
   await offer(
     chosen === install
-      ? l10n.t('llama.cpp {0} is installed. GGUF files are checked in it from now on.', llamaCpp)
+      ? l10n.t('llama.cpp {0} is installed. From now on, GGUF files are checked in it.', llamaCpp)
       : l10n.t('llama.cpp {0} was removed.', llamaCpp),
     [],
   );

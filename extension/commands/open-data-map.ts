@@ -26,7 +26,7 @@ export async function openDataMap(
   { data }: OpenDataMapOptions = {},
 ): Promise<DataMapSession | undefined> {
   if (argument instanceof DataMapSession) {
-    const chosen = data ?? (await pickData(l10n.t('Choose the data set that was scored')))?.fsPath;
+    const chosen = data ?? (await pickData(l10n.t('Choose the dataset that was scored')))?.fsPath;
     if (chosen !== undefined) {
       await argument.chooseData(chosen);
     }
@@ -49,7 +49,7 @@ export async function waitForData(session: DataMapSession): Promise<boolean> {
   if (session.data !== undefined) {
     return true;
   }
-  const title = l10n.t('Opening the data set…');
+  const title = l10n.t('Opening the dataset…');
   const options = { location: ProgressLocation.Notification, title, cancellable: true };
   return window.withProgress(options, async (_, token) => {
     const cancelled = new Promise<false>((resolve) => {
@@ -97,10 +97,10 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
 }
 
 async function askData(name: string): Promise<{ data?: string } | undefined> {
-  const data: QuickPickItem = { label: l10n.t('Choose the data set…') };
+  const data: QuickPickItem = { label: l10n.t('Choose the dataset…') };
   const without: QuickPickItem = { label: l10n.t('Show the scores alone') };
   const chosen = await choose([data, without], {
-    title: l10n.t('{0} does not say which data set it is of', name),
+    title: l10n.t("{0} doesn't specify its dataset", name),
   });
   if (chosen !== data) {
     return chosen === undefined ? undefined : {};

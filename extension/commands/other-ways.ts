@@ -43,14 +43,14 @@ export async function offerOtherWays(
     },
     {
       label: l10n.t('Blocks and sublayers…'),
-      detail: l10n.t('See in the heatmap which of them the model can do without, and remove them.'),
+      detail: l10n.t('See in the heatmap which of them can be removed, and remove them.'),
       take: open(commandIds.openHeatmap),
     },
     ...(capabilities.removeExperts.able
       ? [
           {
             label: l10n.t('Experts…'),
-            detail: l10n.t('Score the experts by a text, and remove the least used ones.'),
+            detail: l10n.t('Score the experts on a text, and remove the least used ones.'),
             take: open(commandIds.scoreExperts),
           },
         ]

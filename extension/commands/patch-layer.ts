@@ -143,18 +143,16 @@ async function chooseSublayer(session: ModelSession): Promise<string | undefined
 async function chooseAnyway(title: string): Promise<boolean | undefined> {
   const items = [
     {
-      label: l10n.t('Only where it beats everything simpler'),
+      label: l10n.t('Only if it beats everything simpler'),
       description: l10n.t('recommended'),
       detail: l10n.t(
-        'Compared with nothing, a linear map, a low-rank adapter, a bottleneck MLP and a random graph, on text that nothing was fitted to.',
+        'Compared with nothing, a linear map, a low-rank adapter, a bottleneck MLP and a random graph, on text that was not used for fitting.',
       ),
       anyway: false,
     },
     {
-      label: l10n.t('In any case'),
-      detail: l10n.t(
-        'To look at the patched model yourself; the comparison is shown all the same.',
-      ),
+      label: l10n.t('Always'),
+      detail: l10n.t('To inspect the patched model yourself; the comparison is shown in any case.'),
       anyway: true,
     },
   ];

@@ -28,9 +28,12 @@ export async function planCompression(
   const { limits = [], context } = choice;
   const { ways = [], removes = false, narrows = false, outer = false } = choice;
   if (limits.length === 0 || (ways.length === 0 && !removes && !narrows)) {
-    throw new UserError(say`A plan needs a limit and something that it may change.`, {
-      remedy: say`Choose them in the compression panel.`,
-    });
+    throw new UserError(
+      say`A plan needs a limit, and at least one kind of change that it may make.`,
+      {
+        remedy: say`Choose them in the compression panel.`,
+      },
+    );
   }
   const request = services.plans.request(session, {
     ...{ limits, context, ways, removes, narrows, outer },
@@ -57,7 +60,7 @@ async function confirmMeasuring(
           formatDuration(table?.seconds ?? 0),
         )
       : l10n.t('It takes about {0}.', formatDuration(seconds));
-  const kept = l10n.t('You can cancel and resume: what was measured is kept.');
+  const kept = l10n.t('You can cancel and resume: measurements are saved.');
   const measure = l10n.t('Measure');
   const chosen = await window.showInformationMessage(
     l10n.t('Run the model with this plan?'),

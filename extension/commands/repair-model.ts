@@ -68,7 +68,7 @@ async function askRequest(
   if (teacher === undefined) {
     return undefined;
   }
-  const title = l10n.t('Repair {0}, taught by {1}', name, basename(teacher));
+  const title = l10n.t('Repair {0} with the teacher {1}', name, basename(teacher));
   const text =
     given.text ?? (await followedBy(2, async () => askLearningText(services, title, model)));
   const effort = text && (given.effort ?? (await followedBy(1, async () => chooseEffort(title))));
@@ -106,9 +106,7 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
     item(
       'standard',
       l10n.t('Standard'),
-      l10n.t(
-        'Layer by layer where layers are compressed, then all at once where memory allows it.',
-      ),
+      l10n.t('Layer by layer where layers are compressed, then all together if memory allows it.'),
     ),
     item(
       'quick',

@@ -38,7 +38,7 @@ export async function scoreData(
 ): Promise<DataScoring | undefined> {
   const uri =
     uriOf(argument) ??
-    (await followedBy(3, async () => pickData(l10n.t('Score Data Set: choose it'))));
+    (await followedBy(3, async () => pickData(l10n.t('Score Dataset: choose it'))));
   if (uri === undefined) {
     return undefined;
   }
@@ -121,10 +121,10 @@ async function lookAt(
 }
 
 async function askOptions(name: string, problem: string): Promise<DatasetGiven | undefined> {
-  const label: QuickPickItem = { label: l10n.t('Name the column with the labels…') };
-  const size: QuickPickItem = { label: l10n.t('Make all pictures one size…') };
+  const label: QuickPickItem = { label: l10n.t('Choose the column with the labels…') };
+  const size: QuickPickItem = { label: l10n.t('Resize all images…') };
   const chosen = await choose([label, size], {
-    title: l10n.t('{0} cannot be read as it is', name),
+    title: l10n.t("{0} can't be read in its current state", name),
     placeHolder: problem,
   });
   if (chosen === undefined) {

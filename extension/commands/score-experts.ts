@@ -49,7 +49,7 @@ export async function scoreExperts(
 async function askRatio(title: string): Promise<number | undefined> {
   const typed = await askText({
     title,
-    prompt: l10n.t('Experts of each mixture to remove, in %'),
+    prompt: l10n.t('Experts to remove from each MoE layer, in %'),
     value: '25',
     validateInput: (text) => {
       const percent = Number(text);

@@ -68,7 +68,7 @@ export async function chooseText(
   const own: QuickPickItem = {
     label: l10n.t('The bundled text'),
     ...(takesExamples
-      ? { description: l10n.t('random numbers where the model takes no text') }
+      ? { description: l10n.t("random numbers if the model doesn't read text") }
       : {}),
   };
   const fromSetting: QuickPickItem | undefined =

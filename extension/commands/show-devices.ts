@@ -27,11 +27,11 @@ export async function showDevices(services: Services): Promise<Uri> {
       `# ${l10n.t('Devices')}`,
       device === 'auto' || works
         ? l10n.t(
-            'Each was tried with a small graph. The setting espalier.device is {0}: models run on {1}.',
+            'Each device was tried with a small graph. The setting espalier.device is {0}: models run on {1}.',
             ...[device, works ? device : preferred],
           )
         : l10n.t(
-            'Each was tried with a small graph. The setting espalier.device is {0}, which does not work here: models run on cpu.',
+            "Each device was tried with a small graph. The setting espalier.device is {0}, which doesn't work here: models run on the CPU.",
             device,
           ),
       table,

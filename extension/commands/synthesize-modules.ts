@@ -60,27 +60,27 @@ async function chooseData(title: string): Promise<Data | undefined> {
     {
       label: l10n.t('Faithful'),
       detail: l10n.t(
-        'As published. A shape inside a shape gives the label away, which networks can exploit.',
+        'As published. The shape inside a shape reveals the label, and networks can exploit that.',
       ),
       mode: 'faithful',
     },
     {
       label: l10n.t('Balanced'),
       detail: l10n.t(
-        'Without the pictures that give their label away. Networks of this size have not learned it so far.',
+        'Without the images that reveal their label. Networks of this size have not learned it so far.',
       ),
       mode: 'balanced',
     },
   ];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('Which pictures are the networks trained on?'),
+    placeHolder: l10n.t('Which images are the networks trained on?'),
   });
   return chosen?.mode;
 }
 
 async function chooseExtent(title: string): Promise<Extent | undefined> {
-  const own: QuickPickItem = { label: l10n.t('Other numbers…') };
+  const own: QuickPickItem = { label: l10n.t('Other values…') };
   const item = (
     iterations: number,
     population: number,
@@ -91,7 +91,7 @@ async function chooseExtent(title: string): Promise<Extent | undefined> {
     extent: { iterations, population },
   });
   const items = [
-    item(3, 12, l10n.t('Minutes: enough to see how graphs differ.')),
+    item(3, 12, l10n.t('Minutes: enough to see differences between graphs.')),
     item(5, 50, l10n.t('As in the paper; hours.')),
   ];
   const chosen = await choose([...items, own], {
@@ -121,7 +121,7 @@ async function askFolder(title: string, parent: string | undefined): Promise<str
     title,
     value,
     valueSelection: [value.length - basename(value).length, value.length],
-    prompt: l10n.t('New folder of the log, the best network and the library.'),
+    prompt: l10n.t('New folder for the log, the best network and the library.'),
     validateInput: (text) =>
       text.trim() === '' ? l10n.t('Write the path of the new folder.') : undefined,
   });

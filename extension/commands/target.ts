@@ -105,9 +105,7 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
 export async function pickData(title: string): Promise<Uri | undefined> {
   const folder: QuickPickItem = {
     label: `$(folder-opened) ${l10n.t('A folder…')}`,
-    detail: l10n.t(
-      'Pictures in a folder for each class, MNIST (IDX), CIFAR, .npy or Parquet files',
-    ),
+    detail: l10n.t('Images in a folder for each class, MNIST (IDX), CIFAR, .npy or Parquet files'),
   };
   const file: QuickPickItem = {
     label: `$(go-to-file) ${l10n.t('A file…')}`,
@@ -162,7 +160,7 @@ export async function pickModel(
         ? l10n.t('Models of this workspace')
         : known.length > 0
           ? l10n.t('No other model is in this workspace')
-          : l10n.t('No model is in this workspace yet'),
+          : l10n.t('No models in this workspace yet'),
   });
   if (chosen === undefined) {
     return undefined;
@@ -182,7 +180,7 @@ async function browse(forFile: boolean): Promise<Uri | undefined> {
     ...(forFile ? { filters: { [l10n.t('Models')]: ['gguf', 'onnx'] } } : {}),
     title: forFile
       ? l10n.t('Choose a model file')
-      : l10n.t('Choose a model folder: config.json beside .safetensors files'),
+      : l10n.t('Choose a model folder: config.json next to .safetensors files'),
     openLabel: l10n.t('Open Model'),
   });
 }

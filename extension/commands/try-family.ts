@@ -22,7 +22,7 @@ export async function tryFamily(services: Services, argument: unknown): Promise<
   const { family, perplexity, shuffled } = result;
   await offer(
     l10n.t(
-      'Guessed as {0}: perplexity {1} on a short text, {2} with its tokens shuffled.',
+      'Guessed as {0}: perplexity {1} on a short text, {2} with shuffled tokens.',
       family,
       perplexity.toFixed(1),
       shuffled.toFixed(1),

@@ -91,7 +91,7 @@ export function parseJsonText(text: string, revive?: Parameters<typeof JSON.pars
   }
   if (bytes > mostBytes) {
     throw new JsonLimitError(
-      say`Its values take more than the ${formatBytes(mostBytes)} of memory allowed.`,
+      say`Its values take more than the ${formatBytes(mostBytes)} of memory that is allowed.`,
     );
   }
   if (characters > mostCharacters) {

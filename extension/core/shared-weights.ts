@@ -33,5 +33,5 @@ export function explainNothingFreed(ids: readonly string[]): Message | undefined
   const names = [...ids.slice(0, named), ...(ids.length > named ? ['…'] : [])].join(', ');
   return ids.length === 0
     ? undefined
-    : say`Removing ${names} frees no parameters: sublayers that stay use the same weights.`;
+    : say`Removing ${names} frees no parameters: other sublayers use the same weights.`;
 }

@@ -66,53 +66,55 @@ const known = (value: number | undefined): string => (value === undefined ? '?' 
 const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string>> = {
   hiddenSize: ({ blocks }) =>
     l10n.t(
-      'Width of the residual stream: all {0} sublayers read it and add to it.',
+      'Hidden size: all {0} sublayers read the residual stream and add to it.',
       blocks.reduce((sum, { sublayers }) => sum + sublayers.length, 0),
     ),
   intermediateSize: ({ facts }) =>
     l10n.t(
-      'Width inside each feed-forward sublayer, {0} times that of the residual stream.',
+      'Intermediate size of each MLP, {0} times the hidden size.',
       ratio(facts.intermediateSize, facts.hiddenSize),
     ),
   layers: ({ blocks }) => {
     const [first] = blocks;
     return l10n.t(
-      'Number of blocks, each of {0} parameters ({1}).',
+      'Number of blocks, each with {0} parameters ({1}).',
       formatCount(first?.parameters ?? 0),
       formatBytes(first?.bytes ?? 0),
     );
   },
   heads: ({ facts }) =>
-    l10n.t('Heads of queries in each attention, {0} numbers wide each.', known(facts.headSize)),
+    l10n.t('Query heads of each attention layer, with head dimension {0}.', known(facts.headSize)),
   keyValueHeads: ({ facts, totals }) =>
     [
       l10n.t(
-        'Heads of keys and values: each is shared by {0} heads of queries.',
+        'Key/value heads. Each is shared by {0} query heads.',
         ratio(facts.heads, facts.keyValueHeads),
       ),
       cacheText(totals.kvBytesPerToken),
     ].join(' '),
   headSize: ({ facts }) =>
     l10n.t(
-      'Width of a head: {0} heads make queries of {1} numbers.',
+      'Head dimension: {0} heads make queries of size {1}.',
       known(facts.heads),
       known(product(facts.heads, facts.headSize)),
     ),
   vocabularySize: ({ facts }) =>
     facts.tiedHead === true
-      ? l10n.t('Number of tokens: rows of the embedding, which is the output head as well.')
-      : l10n.t('Number of tokens: rows of the embedding and of the output head.'),
+      ? l10n.t('Number of tokens: rows of the token embedding, which is also the LM head.')
+      : l10n.t('Number of tokens: rows of the token embedding and of the LM head.'),
   contextLength: ({ facts, totals }) => {
     const bytes = product(facts.contextLength, totals.kvBytesPerToken);
     return [
-      l10n.t('Longest text in tokens that the model was made for.'),
+      l10n.t('Longest text in tokens that the model supports.'),
       bytes === undefined
         ? ''
-        : l10n.t('Keys and values of a text as long take {0}.', formatBytes(bytes)),
+        : l10n.t('Keys and values of a text of that length take {0}.', formatBytes(bytes)),
     ].join(' ');
   },
   slidingWindow: () =>
-    l10n.t('Number of past tokens that attention with a window sees; others see all of them.'),
+    l10n.t(
+      'Number of past tokens in sliding-window attention. Other attention layers see all of them.',
+    ),
   experts: ({ facts, totals }) =>
     l10n.t(
       'Experts of a sublayer. Each token uses {0}: {1} of {2} parameters are active.',
@@ -121,16 +123,18 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
       formatCount(totals.parameters),
     ),
   expertsPerToken: ({ facts }) =>
-    l10n.t('Experts that a token is sent through, of {0}.', known(facts.experts)),
+    l10n.t('Experts that each token is routed to, of {0}.', known(facts.experts)),
   ropeTheta: () =>
-    l10n.t('Base of the rotary embedding: the larger, the slower its slowest dimensions turn.'),
-  activation: () => l10n.t('Activation inside each feed-forward sublayer.'),
+    l10n.t(
+      'Base frequency of the rotary embedding (rope_theta). Larger values rotate more slowly.',
+    ),
+  activation: () => l10n.t('Activation inside each MLP.'),
   tiedHead: ({ facts }) => {
     const shared = product(facts.vocabularySize, facts.hiddenSize);
     const size = shared === undefined ? '?' : formatCount(shared);
     return facts.tiedHead === true
-      ? l10n.t('The output head shares the embedding, which saves {0} parameters.', size)
-      : l10n.t('The output head has its own {0} parameters beside the embedding.', size);
+      ? l10n.t('The LM head shares the embedding, which saves {0} parameters.', size)
+      : l10n.t('The LM head has its own {0} parameters, separate from the embedding.', size);
   },
   normEpsilon: () => l10n.t('Added to the variance in each norm, against division by zero.'),
   storedType: ({ totals, dtypes }) =>
@@ -141,14 +145,14 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
     ),
   family: ({ understood }) =>
     understood.by === 'names'
-      ? l10n.t('Family of the model. Espalier can inspect it, but not run it.')
-      : l10n.t('Family of the model: it says how the tensors are put together.'),
+      ? l10n.t('Architecture (model_type). Espalier can inspect it, but not run it.')
+      : l10n.t('Architecture (model_type), which defines how the tensors are used.'),
 };
 
 function cacheText(bytes: number | undefined): string {
   return bytes === undefined || bytes === 0
     ? ''
-    : l10n.t('Each token of context keeps {0}.', formatBytes(bytes));
+    : l10n.t('Each token of context takes {0}.', formatBytes(bytes));
 }
 
 function product(a: number | undefined, b: number | undefined): number | undefined {

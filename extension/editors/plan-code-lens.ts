@@ -73,7 +73,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const typed = Object.keys(plan.types ?? {}).length;
     return [
       ...(removed.length === 0 && narrowed + compressed + patched + typed > 0 ? [] : [removal]),
-      ...(narrowed === 0 ? [] : [l10n.t('Narrows {0}', counts.sublayers(narrowed))]),
+      ...(narrowed === 0 ? [] : [l10n.t('Prunes the width of {0}', counts.sublayers(narrowed))]),
       ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
       ...(typed === 0 ? [] : [l10n.t('Sets the types of {0}', counts.tensors(typed))]),
       ...(patched === 0 ? [] : [l10n.t('Patches {0}', counts.sublayers(patched))]),

@@ -114,12 +114,12 @@ function describe(problem: PlanProblem['problem']): string {
       return l10n.t('"{0}" is both removed and protected.', problem.id);
     case 'no-expert-left':
       return l10n.t(
-        'This removes all experts of {0}. Write {0} to remove the whole mixture, or keep one of them.',
+        'This removes all experts of {0}. Write {0} to remove the whole MoE layer, or keep one of them.',
         problem.mixture,
       );
     case 'too-few-experts':
       return l10n.t(
-        'This leaves too few experts of {0}: keep {1}, or write {0} to remove the whole mixture.',
+        'This leaves too few experts of {0}: keep {1}, or write {0} to remove the whole MoE layer.',
         problem.mixture,
         problem.least,
       );
@@ -127,7 +127,7 @@ function describe(problem: PlanProblem['problem']): string {
       return l10n.t('This removes every sublayer: nothing would be left to run.');
     case 'other-model':
       return l10n.t(
-        'The plan was made for other weights or another config.json than the model has now. Profile again, or delete this line to use it all the same.',
+        'The plan was made for other weights or another config.json than the model has now. Profile again, or delete this field to use it anyway.',
       );
   }
 }

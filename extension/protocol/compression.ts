@@ -29,7 +29,7 @@ import type {
 } from '../core/tensornet/sensitivity/sensitivity-profile';
 import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { PanelJob } from './jobs';
-import type { OfferedType, PrunedSize } from './frontier';
+import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
 
 export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pareto' | 'compress'>;
@@ -55,15 +55,7 @@ export interface MadePlan extends BudgetChoice {
   readonly result: CompressionPlan & Partial<Pick<RefinedPlan, 'distance' | 'tried'>>;
 }
 
-/** What a plan changes, in numbers. */
-export interface PlanSize {
-  readonly sumOfDistances: number;
-  readonly compressed: number;
-  readonly removed: number;
-  readonly narrowed: number;
-}
-
-/** How many sublayers a plan removes, and how many it leaves less of: channels, key/value heads or experts. */
+/** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
 export function sublayersOf({
   remove,
   narrow,
@@ -79,7 +71,7 @@ export function sublayersOf({
 export interface BudgetSurvey {
   readonly unit: BudgetUnit;
   /** Plans that keep all limits but the first, none beaten by another, from the dearest to the cheapest. */
-  readonly points: readonly (PlanSize & { readonly cost: number; readonly share: number })[];
+  readonly points: readonly FrontPlan[];
   readonly reach: readonly Reach[];
 }
 

@@ -1,5 +1,4 @@
 import type { Message } from '../core/message';
-import type { BudgetSurvey } from './compression';
 
 /** A size that a model can be written in. */
 export interface OfferedType {
@@ -38,8 +37,19 @@ export interface PrunedSize {
   readonly distance: number;
 }
 
+/** Summary of the changes of a plan. */
+export interface PlanSize {
+  readonly sumOfDistances: number;
+  readonly compressed: number;
+  readonly removed: number;
+  readonly narrowed: number;
+}
+
+/** Plan that no other plan beats, with its cost in the unit of the budget and as a share of the original. */
+export type FrontPlan = PlanSize & { readonly cost: number; readonly share: number };
+
 /** The best compression plans of all sizes, in bytes. */
 export interface PlannedSizes {
   readonly metric: string;
-  readonly points: BudgetSurvey['points'];
+  readonly points: readonly FrontPlan[];
 }

@@ -56,7 +56,7 @@ export const counts = {
   edges: (n: number): string => (n === 1 ? l10n.t('1 edge') : l10n.t('{0} edges', formatCount(n))),
   plans: (n: number): string => (n === 1 ? l10n.t('1 plan') : l10n.t('{0} plans', formatCount(n))),
   pieces: (n: number): string =>
-    n === 1 ? l10n.t('1 piece') : l10n.t('{0} pieces', formatCount(n)),
+    n === 1 ? l10n.t('1 work item') : l10n.t('{0} work items', formatCount(n)),
   windows: (n: number): string =>
     n === 1 ? l10n.t('1 window') : l10n.t('{0} windows', formatCount(n)),
 };

@@ -49,7 +49,7 @@ function crashHint({ exit }: WorkerCrashed): string | undefined {
       return l10n.t('If the system ran out of memory, lower the setting espalier.memory.');
     case hungSignal:
       return l10n.t(
-        'The device did not answer for {0} minutes. Set espalier.device to another one if it happens again.',
+        'The device did not answer for {0} minutes. If it happens again, set espalier.device to another device.',
         mostDeviceMinutes,
       );
     default:

@@ -6,8 +6,8 @@ export function sublayerName(kind: SublayerKind): string {
   const names: Readonly<Record<SublayerKind, string>> = {
     attention: l10n.t('Attention'),
     'cross-attention': l10n.t('Cross-attention'),
-    mixer: l10n.t('Mixer'),
-    feedforward: l10n.t('Feed-forward'),
+    mixer: l10n.t('SSM or linear attention'),
+    feedforward: l10n.t('MLP'),
     convolution: l10n.t('Convolution'),
     expert: l10n.t('Experts'),
     parallel: l10n.t('Parallel branches'),

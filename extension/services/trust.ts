@@ -57,7 +57,7 @@ export function whyDataBlocked(circumstances: Circumstances): Refusal | undefine
     circumstances,
     whyDataUnreadable,
     l10n.t(
-      'This workspace is not trusted: data maps can be looked at, but nothing is trained or written.',
+      'This workspace is not trusted: data maps can be viewed, but nothing is trained or written.',
     ),
   );
 }
@@ -68,7 +68,7 @@ export function whySynthesisBlocked(circumstances: Circumstances): Refusal | und
     circumstances,
     whySynthesisUnreadable,
     l10n.t(
-      'This workspace is not trusted: evolutions can be looked at, but nothing is trained or written.',
+      'This workspace is not trusted: evolutions can be viewed, but nothing is trained or written.',
     ),
   );
 }
@@ -100,7 +100,7 @@ export function whyDataUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(
-        'This folder is virtual ({0}): data sets are read from disk. Clone or download it and open it from there.',
+        'This folder is virtual ({0}): datasets are read from disk. Clone or download it and open it from there.',
         scheme,
       );
 }

@@ -140,7 +140,7 @@ function partName(part: PartKind): string {
   const names: Readonly<Record<PartKind, string>> = {
     embedding: l10n.t('Embedding'),
     'final-norm': l10n.t('Final norm'),
-    head: l10n.t('Output head'),
+    head: l10n.t('LM head'),
     other: l10n.t('Other'),
   };
   return names[part];

@@ -58,7 +58,7 @@ describe('the compression panel', () => {
     await frame.getByRole('button', { name: 'Measure…' }).first().click();
     await workbench.quickPick('Choose methods…').click();
     for (const method of ['int8', 'Low rank']) await workbench.quickPick(method).click();
-    const places = workbench.quickPick('Embedding and head as well');
+    const places = workbench.quickPick('Also embedding and head');
     await until(
       async () => workbench.page.keyboard.press('Enter'),
       async () => places.isVisible(),

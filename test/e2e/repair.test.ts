@@ -88,9 +88,9 @@ describe('repair and patching', () => {
     await entry.hover();
     await entry.click({ delay: 300 });
     await workbench.quickPick('The bundled text').click();
-    await workbench.quickPick('In any case').waitFor();
+    await workbench.quickPick('Always').waitFor();
     await workbench.screenshot('patch-anyway');
-    await workbench.quickPick('In any case').click();
+    await workbench.quickPick('Always').click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
     await session().holdJobs(1);
     await nameFolder('patched');

@@ -149,7 +149,7 @@ describe('compression', () => {
     const typed = await espalier.compressionSessions.open(
       await placeFixture('llama-gqa-untied', 'typed'),
     );
-    await answering(['Types of a GGUF file', 'Embedding and head as well'], () =>
+    await answering(['Types of a GGUF file', 'Also embedding and head'], () =>
       run('profileSensitivity', vscode.Uri.file(typed.model.path), { blocks: [0] }),
     );
     const { layers = [], outer = [] } = typed.table ?? {};

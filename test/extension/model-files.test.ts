@@ -72,7 +72,7 @@ describe('Models in one file', () => {
       assert.ok(asked[0].offered.includes('Blocks and sublayers…'));
     }
     const session = await espalier.compressionSessions.open(gguf);
-    const { types = [] } = session.snapshot();
+    const { types } = session.snapshot();
     assert.ok(types.some(({ size, bytes }) => size === 'Q8_0' && bytes > 0));
   });
 

@@ -39,7 +39,7 @@ describe('the view of models', () => {
     const top = await below(model);
     assert.deepEqual(
       top.map(({ label }) => label),
-      ['Embedding', 'Block 0', 'Block 1', 'Block 2', 'Block 3', 'Final norm', 'Output head'],
+      ['Embedding', 'Block 0', 'Block 1', 'Block 2', 'Block 3', 'Final norm', 'LM head'],
     );
     const block = labelled(top, 'Block 1');
     const attention = labelled(await below(block), 'Attention');

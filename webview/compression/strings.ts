@@ -50,7 +50,7 @@ const limitName: Readonly<Record<BudgetUnit, string>> = {
   memory: t('Memory'),
   flops: t('FLOPs'),
   decode: t('Time to generate'),
-  prefill: t('Time to read a prompt'),
+  prefill: t('Time to process a prompt'),
 };
 
 const unitNames: Readonly<Record<BudgetUnit, (context: string) => string>> = {
@@ -90,13 +90,13 @@ export const strings = {
   actions: t('Actions'),
   profile: t('Measure…'),
   profileAgain: t('Measure Again…'),
-  profileTitle: t('Measure what compressing each linear layer alone costs'),
+  profileTitle: t('Measure the loss of compressing each linear layer alone'),
   resume: t('Resume'),
   resumeTitle: t('Continue where the job stopped'),
   compress: t('Compress with One Method…'),
   compressTitle: t('Write a new model whose linear layers are all compressed by the same method'),
   heatmap: t('Layer Heatmap'),
-  heatmapTitle: t('See which sublayers the model can do without'),
+  heatmapTitle: t('See which sublayers can be removed'),
   openText: t('Open as Text'),
   openTextTitle: t('Open the sensitivity profile in the text editor'),
   reasonRunning: (job: JobName) => t('{0} is running', jobNames[job]),
@@ -112,11 +112,11 @@ export const strings = {
   fittedToOther: (sequences: string, length: string) =>
     length === '1' ? counted(sequences, 'other') : t('{0} × {1} other tokens', sequences, length),
   fittedToOtherTitle: t(
-    'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
+    'Methods that use inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
   ),
   fittedToSame: t('the same'),
   fittedToSameTitle: t(
-    'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) were fitted to the data that distances are measured on, and seem better than they are',
+    'Methods that use inputs (low rank, GPTQ, scaled tensor networks) were fitted to the data that distances are measured on, and seem better than they are',
   ),
   metric: t('Metric'),
   device: t('Device'),
@@ -130,9 +130,9 @@ export const strings = {
   finished: (job: JobName) => t('{0} has finished.', jobNames[job]),
 
   // Empty state
-  empty: t('Measure the layers to see which matrices can be compressed, and how far.'),
+  empty: t('Measure the layers to see which can be compressed, and by how much.'),
   emptyDetail: t(
-    'Each linear layer is compressed alone with several methods and settings, and the change in the output is measured on calibration data. The model stays as it is.',
+    "Each linear layer is compressed alone with several methods and settings, and the change of the output is measured on calibration text. The model isn't modified.",
   ),
 
   // Types of a GGUF file
@@ -150,7 +150,7 @@ export const strings = {
   // Grid
   grid: t('Sensitivity to compression'),
   gridHint: t(
-    'Point at a cell to see its numbers. Keyboard: arrow keys to move, Home and End to go to the ends of a line.',
+    'Point at a cell to see its numbers. Keyboard: arrow keys to move, Home and End to go to the ends of a row.',
   ),
   block: t('Block'),
   nothing: t('No linear layer'),
@@ -172,13 +172,13 @@ export const strings = {
   share: t('Bytes left of a layer'),
   shareValue: (percent: string) => t('about {0}', percent),
   oneLevel: (percent: string) => t('one setting: {0} of the bytes left', percent),
-  planShown: t('Each layer as planned. Layers without a color stay as they are.'),
+  planShown: t("Each layer as planned. Layers without a color don't change."),
   cheap: t('cheap'),
   costly: t('costly'),
   legend: (metric: string) => t('Distance to the original ({0}, log scale)', metric),
   legendNothing: t('No distances yet'),
   legendPending: t('not measured'),
-  legendKept: t('kept as it is by the plan'),
+  legendKept: t('left unchanged by the plan'),
   legendRemoved: t('removed by the plan'),
   legendDrawback: t('no gain: not smaller, slower, or more FLOPs than the original'),
   cellName: (line: string, block: number) => t('{0}, block {1}', line, block),
@@ -186,14 +186,14 @@ export const strings = {
   drawback: (drawback: Drawback) => drawbacks[drawback],
   status: {
     pending: t('not measured with this method'),
-    kept: t('kept as it is by the plan'),
+    kept: t('left unchanged by the plan'),
     removed: t('removed by the plan with its sublayer'),
   },
 
   // Whether it pays
   pays: (layers: string) =>
     layers === '1'
-      ? t('The layer measured here gets smaller, and takes no more FLOPs than the original.')
+      ? t('The measured layer gets smaller, and takes no more FLOPs than the original.')
       : t(
           'All {0} layers measured here get smaller, and none takes more FLOPs than the original.',
           layers,
@@ -207,7 +207,7 @@ export const strings = {
       time: t('{0} would be slower on this machine', count),
     })[drawback],
   mpoNote: t(
-    'A tensor network that is multiplied out on loading saves disk space and transfer, but neither time nor memory.',
+    'A tensor network that is multiplied out on loading saves disk space and transfer time, but no memory and no computing time.',
   ),
 
   // Details
@@ -224,7 +224,7 @@ export const strings = {
   noTime: t('not measured'),
   runs: t('Runs faster'),
   mpoRuns: {
-    contracted: t('as one matrix, multiplied out when it is loaded'),
+    contracted: t('as one matrix, multiplied out on loading'),
     chained: t('core by core'),
   },
   change: (before: string, after: string) => `${before} → ${after}`,
@@ -233,9 +233,9 @@ export const strings = {
   // Findings
   findings: t('The paper and this model'),
   findingsNote: t(
-    'Mean distance when one layer is compressed to about half its bytes, as a share of the largest. Models differ: trust the measurement.',
+    'Mean distance when one layer is compressed to about half its bytes, as a share of the largest. Models differ: rely on the measurement.',
   ),
-  findingsTable: t('What the paper says beside what this model shows'),
+  findingsTable: t('Statements of the paper and measurements of this model'),
   findingMethod: t('Method'),
   findingEarly: t('Paper: early blocks are sensitive'),
   findingDown: t('Paper: down projections stay uncompressed'),
@@ -253,20 +253,20 @@ export const strings = {
   context: t('Context'),
   tokens: (count: string) => t('{0} tokens', count),
   shareOf: (share: string, amount: string) => `${share} · ${amount}`,
-  covers: t('FLOPs and times are of the blocks, and of the head where it takes part.'),
+  covers: t('FLOPs and times are of the blocks, and of the head if it is part of the choice.'),
   least: (limits: readonly string[]) => t('The allowed changes reach down to {0}.', listed(limits)),
   allowed: t('Changes allowed'),
   removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
-  outerToo: t('Compress embedding and head too'),
+  outerToo: t('Also compress embedding and head'),
   noRemovals: t(
     'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   ),
-  narrows: (count: string) => t('Allow narrowing sublayers ({0} in the profile)', count),
-  noPrediction: t('Nothing is predicted until a measured profile and a limit are there.'),
-  leftOf: (unit: string) => t('Left of the {0}', unit),
+  narrows: (count: string) => t('Allow width pruning ({0} in the profile)', count),
+  noPrediction: t('Predictions need a measured profile and a limit.'),
+  leftOf: (unit: string) => t('Remaining of the {0}', unit),
   measurePlan: t('Measure Plan…'),
-  measurePlanTitle: t('Run the model with this plan, and improve the plan by what that shows'),
-  usePlanTitle: t('Take the plan as predicted from single changes'),
+  measurePlanTitle: t('Run the model with this plan, and use the result to improve the plan'),
+  usePlanTitle: t('Use the plan as predicted from single changes'),
   reasonNothing: t('Set a limit and allow a change first'),
   target: t('Target size'),
   frontNone: t('There is no plan to show.'),
@@ -277,7 +277,7 @@ export const strings = {
     'Choose a task (JSONL), and run the model of each of these plans on it. Nothing is written.',
   ),
   scoresHint: (original: string) =>
-    t('The original scores {0}. Click a point to take its plan.', original),
+    t('The original scores {0}. Click a point to use its plan.', original),
   frontTable: t('Plans of all sizes'),
   usePoint: t('Use'),
   savePlan: t('Save Plan'),
@@ -288,7 +288,7 @@ export const strings = {
   forgetPlanTitle: t('Show the methods again'),
   planOf: (limits: readonly string[]) => t('Plan for {0}', listed(limits)),
   limitOf: (percent: string, unit: string) => t('{0} of the {1}', percent, unit.toLowerCase()),
-  cost: t('Left'),
+  cost: t('Remaining'),
   costNote: (after: string, before: string) => t('{0} of {1}', after, before),
   predicted: t('Predicted distance'),
   predictedNote: t('sum over the layers'),
@@ -297,13 +297,13 @@ export const strings = {
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
   changed: t('Layers compressed'),
   removed: t('Sublayers removed'),
-  narrowed: t('Sublayers narrowed'),
+  narrowed: t('Sublayers with pruned width'),
   ofTotal: (total: string) => t('of {0}', total),
   countOf: (count: string, way: string) => `${count} × ${way}`,
 
   // Table
   table: t('Linear layers'),
-  tableCaption: t('Linear layers with what the shown compression does to each'),
+  tableCaption: t('Linear layers with the effect of the shown compression on each'),
   column: columns,
   rowKept: t('kept'),
   rowRemoved: t('removed'),

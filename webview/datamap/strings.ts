@@ -41,20 +41,20 @@ const issueTitles: Readonly<Record<NonNullable<GalleryQuery['issue']>, string>> 
 
 /** Every text of the panel that people read, so that a translation replaces one module. */
 export const strings = {
-  loading: t('Reading the scores and their data set…'),
+  loading: t('Reading the scores and their dataset…'),
   failed: t('Can’t show these scores'),
   tryAgain: t('Try Again'),
 
-  withoutData: t('Select Choose Data Set… to see the examples.'),
+  withoutData: t('Select Choose Dataset… to see the examples.'),
 
   // Header
   actions: t('Actions'),
   exportSubset: t('Export Subset…'),
   exportTitle: t('Write the subset, the marked examples, or the scores for another tool'),
-  chooseData: t('Choose Data Set…'),
-  chooseDataTitle: t('Choose the data set that was scored'),
+  chooseData: t('Choose Dataset…'),
+  chooseDataTitle: t('Choose the dataset that was scored'),
   reload: t('Reload'),
-  reloadTitle: t('Read the scores and the data set again'),
+  reloadTitle: t('Read the scores and the dataset again'),
   openText: t('Open as Text'),
   openTextTitle: t('Open the scores in the text editor'),
   scoreName: (score: string) => scoreNames[score] ?? score,
@@ -69,7 +69,7 @@ export const strings = {
   agreementValue: (rho: string) => t('Spearman {0}', rho),
   agreementNone: t('unknown for one run'),
   agreementTitle: t(
-    'Mean rank correlation of the scores over all pairs of runs: 1 is the same order',
+    'Mean rank correlation of the scores over all pairs of runs; 1 if the orders are equal',
   ),
   seconds: t('Scoring took'),
   issueName: issueNames,
@@ -101,7 +101,7 @@ export const strings = {
   mapChoice: t('Map'),
   embedding: t('Embedding'),
   embeddingNone: t(
-    'No embedding: score the data set again to see near-duplicates, outliers and a map of the examples.',
+    'No embedding: score the dataset again to see near-duplicates, outliers and a map of the examples.',
   ),
   embeddingNote: (layer: string, layout: string) => t('{0}, drawn by {1}.', layer, layout),
   layoutName: { umap: 'UMAP', pca: 'PCA' },
@@ -119,13 +119,13 @@ export const strings = {
   ],
   noIssue: t('no issue'),
   otherClasses: t('other classes'),
-  mapSummary: (parts: string) => t('Map of confidence against variability: {0}.', parts),
+  mapSummary: (parts: string) => t('Map of confidence and variability: {0}.', parts),
   mapSampled: (drawn: string, all: string) =>
     t('Shows {0} of {1}, chosen at random.', drawn, counted(all, 'example')),
   mapNone: t('No map: these scores don’t include training dynamics.'),
-  mapOneEpoch: t('Few runs and epochs: variability says little yet.'),
+  mapOneEpoch: t('Few runs and epochs: variability means little yet.'),
   mapTable: t('Groups of the map'),
-  group: t('Label predicted'),
+  group: t('Predicted label'),
   groupName: t('Group'),
   confidence: t('Confidence'),
   variability: t('Variability'),
@@ -139,7 +139,7 @@ export const strings = {
   share: t('Share'),
   point: (index: string) => t('Example {0}', index),
   mapHint: t(
-    'Click a point to go to its example, or draw a rectangle to show the examples in it. Keyboard: arrow keys to move, Enter to go to the example, Shift+Enter to show those around it, Escape to come back.',
+    'Click a point to go to its example, or draw a rectangle to show the examples in it. Keyboard: arrow keys to move, Enter to go to the example, Shift+Enter to show the examples around it, Escape to come back.',
   ),
   visited: (point: string, group: string, confidence: string, variability: string) =>
     t('{0}: {1}, confidence {2}, variability {3}', point, group, confidence, variability),
@@ -147,13 +147,13 @@ export const strings = {
   // Experiments
   experiment: t('Accuracy against share kept'),
   experimentNone: t(
-    'No experiment with this data set yet. Compare Subsets… trains small models on chosen, random and all examples.',
+    'No experiment with this dataset yet. Compare Subsets… trains small models on chosen, random and all examples.',
   ),
   compare: t('Compare Subsets…'),
   compareTitle: t('Train on several subsets and measure the accuracy of each'),
   experimentIso: (iso: string, seeds: number, file: string) =>
     t(
-      '{0}: each subset is trained for as many {1} as all examples, with {2}.',
+      '{0}: each subset is trained for the same number of {1} as all examples, with {2}.',
       file,
       iso,
       counted(seeds, 'seed'),
@@ -164,7 +164,7 @@ export const strings = {
   accuracy: t('Test accuracy'),
   trainedOn: t('Trained on'),
   behind: (offset: string) => t('after the hardest {0}', offset),
-  experimentTable: t('Numbers of the experiment'),
+  experimentTable: t('Values of the experiment'),
 
   // Label issues
   labelIssues: t('Label issues per class'),
@@ -181,7 +181,7 @@ export const strings = {
   policy: t('Policy'),
   policyName: policyNames,
   keep: t('Share kept'),
-  offset: t('Hardest left out'),
+  offset: t('Without the hardest'),
   balanced: t('Same share of every class'),
   leaveOut: t('Leave out marked examples'),
   leaveOutIssue: {
@@ -195,10 +195,10 @@ export const strings = {
       : t('{0} of {1} are kept ({2}).', kept, counted(all, 'example'), share),
   warning: {
     max: t(
-      'The highest scores include label errors as well as rare examples. Look through them and mark what is wrong, or leave out the hardest with a window.',
+      'The highest scores include label errors as well as rare examples. Check them and mark errors, or leave out the hardest with a window.',
     ),
     random: t('Random is the baseline: a useful score beats it.'),
-    window: t('The best window differs between data sets: compare several on validation data.'),
+    window: t('The best window differs between datasets: compare several on validation data.'),
   },
   classTable: t('Classes'),
   className: t('Class'),
@@ -252,7 +252,7 @@ export const strings = {
   predicted: t('Predicted'),
   score: t('Score'),
   labelScore: t('Label probability'),
-  labelScoreTitle: t('Mean probability that the models give to the label'),
+  labelScoreTitle: t('Mean probability of the label'),
   neverLearned: t('never learned'),
   deviation: (value: string) => `± ${value}`,
   suspectedBadge: t('suspected label'),
@@ -262,17 +262,17 @@ export const strings = {
   outlierBadge: t('outlier'),
   newLabel: t('New label'),
   newLabelOf: (name: string) => t('New label of {0}', name),
-  labelKept: (label: string) => t('{0} (as it is)', label),
+  labelKept: (label: string) => t('{0} (unchanged)', label),
   labelSuggested: (label: string) => t('{0} (suggested)', label),
   useSuggested: t('Use Suggested Labels'),
   useSuggestedTitle: t(
-    'Give suspected examples on this page the suggested class, except where you chose one',
+    'Give suspected examples on this page the suggested class, unless you chose another',
   ),
   noSuggested: t('No suspected labels are left on this page.'),
   forgetLabels: t('Undo New Labels'),
-  forgetLabelsTitle: t('Take all new labels back'),
+  forgetLabelsTitle: t('Undo all new labels'),
   newLabels: (count: string) => t('New labels: {0}', count),
-  newLabelsTitle: t('Export writes them into a copy. The data set is never written to.'),
+  newLabelsTitle: t('Export writes them into a copy. The dataset is never written to.'),
   details: t('Details'),
   detailsOf: (name: string) => t('Details of {0}', name),
   close: t('Close'),
@@ -290,6 +290,6 @@ export const strings = {
   moreText: (length: string) => `… (${counted(length, 'character')})`,
   moreNumbers: (count: string) => `… (${counted(count, 'number')})`,
   noContent: t('not shown'),
-  openingData: t('Opening the data set…'),
+  openingData: t('Opening the dataset…'),
   none: '–',
 } as const;

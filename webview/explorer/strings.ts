@@ -7,15 +7,15 @@ import { listed, t } from '../translate';
 const kinds: Readonly<Record<ComponentKind, string>> = {
   attention: t('Attention'),
   'cross-attention': t('Cross-attention'),
-  mixer: t('Mixer'),
-  feedforward: t('Feed-forward'),
+  mixer: t('SSM or linear attention'),
+  feedforward: t('MLP'),
   convolution: t('Convolution'),
   expert: t('Experts'),
   parallel: t('Parallel branches'),
   patch: t('Graph module'),
   embedding: t('Embedding'),
   'final-norm': t('Final norm'),
-  head: t('Output head'),
+  head: t('LM head'),
   other: t('Other'),
 };
 
@@ -32,7 +32,9 @@ const roles: Readonly<Record<SideFile['role'], string>> = {
 const sources: Readonly<Record<ModelDescription['understood']['by'], string>> = {
   architecture: t('Blocks and sublayers follow the model’s architecture.'),
   graph: t('Sublayers are found by following the residual stream through the graph.'),
-  names: t('Unknown architecture: blocks and sublayers are guessed from the names of the tensors.'),
+  names: t(
+    'Unknown architecture: blocks and sublayers are inferred from the names of the tensors.',
+  ),
 };
 
 /** Every text of the explorer that people read, so that a translation replaces one module. */
@@ -60,7 +62,7 @@ export const strings = {
   tokens: (count: string) => counted(count, 'token'),
   slidingWindow: t('Sliding window'),
   vocabulary: t('Vocabulary'),
-  head: t('Output head'),
+  head: t('LM head'),
   tiedHead: t('shares the embedding'),
   ownHead: t('its own weights'),
   experts: t('Experts'),
@@ -85,7 +87,7 @@ export const strings = {
   compare: t('Compare With…'),
   compareTitle: t('Choose another model and see what differs'),
   exportJson: t('Export JSON'),
-  exportJsonTitle: t('Write all that this panel shows to a file'),
+  exportJsonTitle: t('Write everything that this panel shows to a file'),
   exportCsv: t('Export CSV'),
   exportCsvTitle: t('Write the list of tensors to a file'),
   exportMarkdown: t('Export Markdown'),
@@ -122,7 +124,7 @@ export const strings = {
   diagramLabel: t('Data flow of the model'),
   diagramControls: t('Zoom and folding'),
   diagramHint: t(
-    'Click a box for its tensors; + opens it and − folds it, and so do Enter and a double click. Arrow keys move, Ctrl with the wheel zooms, dragging moves the picture.',
+    'Click a box to see its tensors. + expands it and − collapses it, and so do Enter and a double click. Arrow keys move, Ctrl with the wheel zooms, dragging moves the diagram.',
   ),
   drawing: t('Drawing…'),
   noFlow: (reason: string) => t("The data flow can't be drawn. {0}", reason),
@@ -135,14 +137,14 @@ export const strings = {
   zoomIn: t('Zoom in'),
   zoomOut: t('Zoom out'),
   fit: t('Fit'),
-  fitTitle: t('Make the picture as wide as the panel'),
-  foldAll: t('Fold All'),
-  foldAllTitle: t('Fold everything that was opened'),
+  fitTitle: t('Fit the diagram to the width of the panel'),
+  foldAll: t('Collapse All'),
+  foldAllTitle: t('Collapse all rows'),
   colours: t('Colors'),
   colouring: {
     importance: t('Importance'),
     drift: t('Drift'),
-    values: t('Numbers of a file'),
+    values: t('Values of a file'),
   },
   difference: {
     model: t('only in this model'),
@@ -154,14 +156,14 @@ export const strings = {
   ),
   showValues: t('Show Numbers…'),
   hideValues: t('Hide Numbers'),
-  showValuesTitle: t('Draw the numbers of a JSON file on the boxes that it names'),
+  showValuesTitle: t('Show numbers of a JSON file on the blocks that it names'),
   valuesLegend: (file: string, isLogarithmic: boolean) =>
-    isLogarithmic ? t('Numbers of {0} (log scale)', file) : t('Numbers of {0}', file),
+    isLogarithmic ? t('Values of {0} (log scale)', file) : t('Values of {0}', file),
   valuesFound: (found: string, count: string) =>
     t('{0} boxes match one of the {1} numbers.', found, count),
   showDrift: t('Show Drift'),
   showDriftTitle: t(
-    'Color the diagram by how far the model, or what is selected in its heatmap, drifts from the original',
+    'Color the diagram by the drift of the model, or of the selection in its heatmap, from the original',
   ),
   driftLegend: t('Drift of hidden states (relative error, log scale)'),
   driftOf: (share: string) => t('drift {0}', share),
@@ -186,9 +188,9 @@ export const strings = {
   readTooLarge: (size: string) => t('reads {0}', size),
   reading: (share: string) => t('Reading… {0}', share),
   statisticsOf: (name: string) => t('Statistics of {0}', name),
-  statisticsKnown: (name: string) => t('The numbers of {0} are known.', name),
+  statisticsKnown: (name: string) => t('The known values are those of {0}.', name),
   statistic: {
-    count: t('Numbers'),
+    count: t('Values'),
     mean: t('Mean'),
     standardDeviation: t('Standard deviation'),
     min: t('Smallest'),
@@ -199,8 +201,8 @@ export const strings = {
   },
   countOf: (count: string, share: string) => `${count} (${share})`,
   histogram: t('Histogram'),
-  noHistogram: t('No histogram: all numbers are the same, or not finite.'),
-  numbers: t('Numbers'),
+  noHistogram: t('No histogram: all values are equal, or not finite.'),
+  numbers: t('Values'),
   logarithmic: t('Log scale'),
 
   // Composition
@@ -228,23 +230,23 @@ export const strings = {
         ),
   perThousand: t('Per 1,000 tokens'),
   fullContext: t('Full context'),
-  noCache: t('The headers don’t say how much is cached per token.'),
+  noCache: t("The headers don't define the size of the cache per token."),
   tuning: t('Memory to train'),
   tuningCaption: t('Estimated memory for training'),
   tuningNote: t(
-    'Estimates without activations, which grow with batch and context. Adam takes 16 bytes per trained parameter. LoRA is on every linear layer of the blocks.',
+    'Without activations, which grow with batch size and context. Adam takes 16 bytes per trained parameter. LoRA is applied to all linear layers of the blocks.',
   ),
   method: t('Method'),
   fullTuning: t('All weights, Adam'),
   lora: (rank: number) => t('LoRA, rank {0}', rank),
   trained: t('Trained'),
-  frozen16: t('Frozen in bfloat16'),
-  frozen4: t('Frozen in 4 bits'),
+  frozen16: t('Frozen, bfloat16'),
+  frozen4: t('Frozen, 4 bits'),
 
   // Lists
   files: t('Weight files'),
   sideFiles: t('Side files'),
-  noSideFiles: t('No other files beside the weights.'),
+  noSideFiles: t('No other files next to the weights.'),
   role: (role: SideFile['role']) => roles[role],
   fileColumn: t('File'),
   roleColumn: t('Purpose'),
@@ -289,5 +291,5 @@ export const strings = {
   maxAbsolute: t('Largest difference'),
   relativeFrobenius: t('Relative (Frobenius)'),
   cosine: t('Cosine'),
-  weightsEqual: t('All compared tensors have the same numbers.'),
+  weightsEqual: t('All compared tensors have the same values.'),
 } as const;

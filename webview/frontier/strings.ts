@@ -23,7 +23,7 @@ export const strings = {
   evaluated: (numbers: string) => t('{0} on held-out text', numbers),
   published: (numbers: string) => t('{0} published for Llama 3 8B', numbers),
   label: (models: string) => t('Size against loss of {0}.', models),
-  table: t('Numbers of the chart'),
+  table: t('Values of the chart'),
   model: t('Model'),
   size: t('Size'),
   lossColumn: t('Loss'),

@@ -144,7 +144,7 @@ function Controls(): VNode {
 function Numbers(): VNode {
   const scale = logScale([0.001, 3]);
   return (
-    <Section id="numbers-title" title="Numbers">
+    <Section id="numbers-title" title="Values">
       <dl class="tiles">
         <Tile name="Parameters saved" value="12.5 %" note="of 4.19 M" />
         <Tile name="Perplexity" value="–" note="not evaluated" reason="Nothing is selected" />
@@ -213,7 +213,7 @@ const counts = { low: 0, high: 1, counts: [1, 2, 4, 5, 3] };
 const bars: BarContent = {
   bars: [
     { label: 'Attention', value: 3, color: 'blue' },
-    { label: 'Feed-forward', value: 5, color: 'yellow' },
+    { label: 'MLP', value: 5, color: 'yellow' },
   ],
   horizontal: true,
   logarithmic: false,

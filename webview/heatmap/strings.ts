@@ -17,8 +17,8 @@ const jobNames: Readonly<Record<JobName, string>> = {
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: t('Attention'),
   'cross-attention': t('Cross-attention'),
-  mixer: t('Mixer'),
-  feedforward: t('Feed-forward'),
+  mixer: t('SSM or linear attention'),
+  feedforward: t('MLP'),
   convolution: t('Convolution'),
   expert: t('Experts'),
   parallel: t('Parallel branches'),
@@ -53,7 +53,7 @@ export const strings = {
       : t('rank correlation {0}, at least {1}', mean, least),
   stabilityTitle: (removals: number, common: number, texts: readonly string[]) =>
     t(
-      'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Least important on all of them: {1} of {0}. Each sublayer was measured on:\n{2}',
+      'Agreement of the importance ranking between texts, or between parts of the text (Spearman, mean over pairs). Least important on all of them: {1} of {0}. Each sublayer was measured on:\n{2}',
       removals,
       common,
       texts.join('\n'),
@@ -95,18 +95,18 @@ export const strings = {
   showDrift: t('Show Drift'),
   savePlan: t('Save Plan'),
   compression: t('Compression'),
-  compressionTitle: t('See what compressing each linear layer costs, and plan under a budget'),
+  compressionTitle: t('Measure the loss of compressing each linear layer, and plan under a budget'),
   openConfig: t('Open config.json'),
-  profileTitle: t('Measure what removing each sublayer costs, and find the order of removal'),
+  profileTitle: t('Measure the loss of removing each sublayer, and find the order of removal'),
   pruneTitle: t('Write a new model without the removed sublayers'),
   showDriftTitle: t(
-    'Color the heatmap by how far the selection drifts from the original. Without a selection: how far a model that Espalier wrote drifts from its original',
+    'Color the heatmap by the drift of the selection from the original. Without a selection: by the drift of a model that Espalier wrote from its original',
   ),
   measureTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
   reasonActive: (job: JobName, kind: 'queued' | 'running') =>
     kind === 'queued' ? t('{0} is queued', jobNames[job]) : t('{0} is running', jobNames[job]),
-  reasonNothingSelected: t('No sublayer is marked for removal or narrowed yet'),
+  reasonNothingSelected: t('No sublayer is marked for removal or width pruning yet'),
 
   // Job
   jobProgress: (job: JobName) => t('Progress: {0}', jobNames[job]),
@@ -115,9 +115,9 @@ export const strings = {
   finished: (job: JobName) => t('{0} has finished.', jobNames[job]),
 
   // Empty state
-  empty: t('Profile the layers to see which sublayers this model can do without.'),
+  empty: t('Profile the layers to see which sublayers can be removed.'),
   emptyDetail: t(
-    'Each sublayer, such as attention or feed-forward, is left out in turn, and the change in the output is measured on calibration data. The model stays as it is.',
+    "Each sublayer, such as attention or MLP, is left out in turn, and the change of the output is measured on calibration text. The model isn't modified.",
   ),
 
   // Heatmap
@@ -146,7 +146,7 @@ export const strings = {
   legendNothing: t('No distances yet'),
   legendRemoved: t('removed, in this order'),
   legendPatched: t('replaced by a graph module'),
-  legendNarrowed: t('narrowed: the bar shows how much is kept'),
+  legendNarrowed: t('pruned width: the bar shows the remaining share'),
   legendProtected: t('protected'),
   legendDepends: t('rank depends on the calibration text'),
   legendPreviewCell: t('preview by local cosine'),
@@ -160,7 +160,7 @@ export const strings = {
   rankValue: (rank: string, of: string) => t('{0} of {1}', rank, of),
   bytes: t('Size'),
   sharedWeights: t('Shared parameters'),
-  sharedTitle: t('Other sublayers use them too: they stay when this one is removed'),
+  sharedTitle: t('Other sublayers use them too: they remain when this one is removed'),
   flopsPerToken: t('FLOPs per token'),
   kvBytesPerToken: t('KV cache per token'),
   places: t('Rank by text'),
@@ -214,15 +214,15 @@ export const strings = {
     groups: (kept: string, count: string, share: string) =>
       t('{0} of {1} key/value heads ({2})', kept, count, share),
   },
-  factNarrowed: (kept: string) => t('narrowed to {0}', kept),
+  factNarrowed: (kept: string) => t('width {0}', kept),
   becomes: (before: string, after: string) => `${before} → ${after}`,
   patchTooltip: (program: string) => t('Graph module: {0}', program),
   patch: t('Graph module'),
   patchPlanned: (parameters: string | undefined) =>
     parameters === undefined
-      ? t('Prune… replaces this sublayer with it. All numbers here are without it.')
+      ? t("Prune… replaces this sublayer with it. The numbers shown don't include it.")
       : t(
-          'Prune… replaces this sublayer with it ({0} parameters). All numbers here are without it.',
+          "Prune… replaces this sublayer with it ({0} parameters). The numbers shown don't include it.",
           parameters,
         ),
   patchInModel: t('It replaces a sublayer that was removed.'),
@@ -261,9 +261,9 @@ export const strings = {
   noRounds: t('You can choose after the first round of the search.'),
   sublayersRemoved: t('Sublayers removed'),
   expertsRemoved: t('Experts removed'),
-  sublayersNarrowed: t('Sublayers narrowed'),
+  sublayersNarrowed: t('Sublayers with pruned width'),
   keepWidths: t('Keep Full Widths'),
-  keepWidthsTitle: t('Narrow no sublayer; what is marked for removal stays marked'),
+  keepWidthsTitle: t('Undo all width pruning; sublayers that are marked for removal remain marked'),
   ofTotal: (total: string) => t('of {0}', total),
   parametersSaved: t('Parameters saved'),
   bytesSaved: t('Size saved'),
@@ -305,9 +305,9 @@ export const strings = {
     ),
   curveSummaryBaseline: (name: string, last: string) => t('{0} ends at {1}.', name, last),
   curveSummaryPerplexity: (first: string, last: string) =>
-    t('Held-out perplexity goes from {0} to {1}.', first, last),
+    t('Held-out perplexity: {0} → {1}.', first, last),
   curveSummarySelection: (rounds: number) => t('Round {0} is selected.', rounds),
-  curveTable: t('Numbers of the chart'),
+  curveTable: t('Values of the chart'),
   tooltipRound: (rounds: number) => (rounds === 1 ? t('Round 1') : t('Round {0}', rounds)),
   roundColumn: t('Round'),
   removedColumn: t('Removed'),
@@ -344,7 +344,7 @@ export const strings = {
   configCounts: (added: number, removed: number) => `+${added} −${removed}`,
   configCountsLabel: (added: number, removed: number) =>
     t('{0} added, {1} removed', counted(added, 'line'), counted(removed, 'line')),
-  configSame: t('No changes: no sublayer is marked for removal or narrowed.'),
+  configSame: t('No changes: no sublayer is marked for removal or width pruning.'),
   loadsWith: t('Loads with'),
   unchangedLines: (count: number) => t('{0} unchanged lines', count),
   lineAdded: t('added'),

@@ -14,15 +14,15 @@ export const strings = {
   // Form
   prompt: t('Prompt'),
   promptHint: t('Write a text to continue. Ctrl+Enter generates.'),
-  chat: t('Chat (uses the chat template and what was said before)'),
+  chat: t('Chat (uses the chat template and the earlier turns)'),
   generate: t('Generate'),
   generateTitle: t('Let every model continue the prompt'),
   newChat: t('New Chat'),
-  newChatTitle: t('Clear what was said before'),
+  newChatTitle: t('Clear the earlier turns'),
   conversation: t('Conversation'),
   asked: t('Asked'),
   stop: t('Stop'),
-  stopTitle: t('Keep what has been written'),
+  stopTitle: t('Keep the current turns'),
   sampling: t('Sampling'),
   field: {
     tokens: t('Max tokens'),
@@ -46,10 +46,10 @@ export const strings = {
   nothing: t('Nothing yet.'),
   tokens: (count: number) => counted(count, 'token'),
   speed: (perSecond: string) => t('{0} tokens/s', perSecond),
-  ended: t('ended its text'),
+  ended: t('reached the end of text'),
   failed: t('Can’t continue the prompt'),
   tokensOf: (model: string) => t('Tokens of {0}', model),
-  same: (count: number) => t('The same so far: {0}.', counted(count, 'token')),
+  same: (count: number) => t('The same up to here: {0}.', counted(count, 'token')),
   allSame: t('Both wrote the same text.'),
   differs: (place: number) =>
     place === 0

@@ -18,18 +18,16 @@ export const strings = {
   openText: t('Open as Text'),
   openTextTitle: t('Open the log of the evolution in the text editor'),
   waiting: t('No graph has been trained yet'),
-  waitingText: t(
-    'The search is trying programs. The graphs that they build appear here once they are trained.',
-  ),
+  waitingText: t('The search is trying programs. Their graphs appear here once they are trained.'),
   stoppedText: t('Progress is saved. Select Resume to continue.'),
 
   // Header
   actions: t('Actions'),
-  data: t('Pictures'),
+  data: t('Images'),
   dataName: { faithful: t('faithful'), balanced: t('balanced') },
   dataTitle: {
-    faithful: t('As published: one type of picture gives its label away'),
-    balanced: t('Without the type of picture that gives its label away'),
+    faithful: t('As published: one type of image reveals its label'),
+    balanced: t('Without the type of image that reveals its label'),
   },
   examples: t('Examples'),
   examplesValue: (train: string, validation: string, test: string) =>
@@ -76,7 +74,8 @@ export const strings = {
   graphs: t('Graphs'),
   keptGraphs: t('Kept for the next iteration'),
   majority: t('Majority'),
-  majorityLine: (value: string) => t('Always guessing the more frequent label: {0}', value),
+  majorityLine: (value: string) =>
+    t('Baseline that always predicts the more frequent label: {0}', value),
   shortcutLine: (value: string) => t('Guessing 1 only for a shape within a shape: {0}', value),
   baselineLine: (value: string, runs: number) =>
     t(
@@ -86,7 +85,7 @@ export const strings = {
     ),
   iteration: t('Iteration'),
   accuracy: t('Test accuracy'),
-  spreadTable: t('Numbers by iteration'),
+  spreadTable: t('Values by iteration'),
   found: t('New'),
   replaced: t('Replaced'),
   mean: t('Mean'),
@@ -143,7 +142,7 @@ export const strings = {
 
   // Library
   library: t('Library'),
-  libraryNone: t('No invention yet: programs are written with the ten primitives.'),
+  libraryNone: t('No inventions yet: programs use the ten primitives.'),
   libraryCount: (count: number) => t('{0} and the ten primitives.', counted(count, 'invention')),
   libraryTable: t('Inventions'),
   name: t('Name'),

@@ -92,7 +92,7 @@ function printTask(
   terminal.print(`${result.task}: ${result.kind}, ${counted(result.examples, 'example')}`);
   printTable(
     terminal,
-    ['model', accuracy, 'acc_norm', 'perplexity of a word'],
+    ['model', accuracy, 'acc_norm', 'perplexity per word'],
     [row(model, result), ...(result.against === undefined ? [] : [row(against, result.against)])],
   );
   if (result.compared !== undefined) {

@@ -18,22 +18,22 @@ export async function chooseProxy(
   const mlp = {
     label: 'mlp',
     description: l10n.t('two dense layers'),
-    detail: l10n.t('Seconds to minutes; for tables, texts and small pictures.'),
+    detail: l10n.t('Seconds to minutes. For tables, texts and small images.'),
   };
   const cnn = {
     label: 'cnn',
     description: l10n.t('two convolutions'),
-    detail: l10n.t('Minutes; for pictures.'),
+    detail: l10n.t('Minutes; for images.'),
   };
   const resnet = {
     label: 'resnet',
     description: l10n.t('residual blocks'),
-    detail: l10n.t('The closest to the paper, and the slowest: hours for large sets.'),
+    detail: l10n.t('Closest to the paper, and slowest: hours for large datasets.'),
   };
   const onnx = {
     label: l10n.t('ONNX file…'),
     description: l10n.t('your own classifier'),
-    detail: l10n.t('It takes the examples as they are and gives logits of the classes.'),
+    detail: l10n.t('It must take the examples unchanged, and return logits of the classes.'),
   };
   const isPicture = !isText && featureShape.length === 3;
   const isColored = isPicture && featureShape[0] === 3;
@@ -72,13 +72,15 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
     {
       label: 'GraNd',
       detail: l10n.t(
-        'Norm of the gradient of each example. At initialization it is about the norm of the input.',
+        'Gradient norm of each example. At initialization it is about the norm of the input.',
       ),
       score: 'grand',
     },
     {
       label: l10n.t('Forgetting'),
-      detail: l10n.t('How often an example was learned and lost again; needs several epochs.'),
+      detail: l10n.t(
+        'Number of times an example was learned and then forgotten; needs several epochs.',
+      ),
       score: 'forgetting',
     },
     {
@@ -89,7 +91,7 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
   ];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('What are the examples scored by?'),
+    placeHolder: l10n.t('How are the examples scored?'),
   });
   return chosen?.score;
 }
@@ -105,7 +107,7 @@ export async function chooseTrainings(
     detail,
     trainings: { runs, epoch: epochs },
   });
-  const own: QuickPickItem = { label: l10n.t('Other numbers…') };
+  const own: QuickPickItem = { label: l10n.t('Other values…') };
   const items = [
     item(10, epoch, l10n.t('As in the paper: reliable scores.')),
     item(3, epoch, l10n.t('A first look, at a third of the time.')),

@@ -47,7 +47,7 @@ export async function chooseEffort(
         'standard',
         l10n.t('Standard'),
         times.standard,
-        l10n.t('The search of your settings: the order to remove in, and how sure it is.'),
+        l10n.t('The search with your settings: the order of removal, and its confidence.'),
       ),
     ],
     { title: l10n.t('How thoroughly?') },

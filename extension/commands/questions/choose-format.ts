@@ -44,7 +44,7 @@ export async function chooseFormat(
     ? await ask([...recommendedItems(answers), more], placeHolder)
     : await ask(
         allItems(answers),
-        l10n.t('No format can hold these changes. Choose one to read why.'),
+        l10n.t('No format supports these changes. Choose one to see the reason.'),
       );
   return (chosen === more ? await ask(allItems(answers), placeHolder) : chosen)?.answer;
 }
@@ -56,7 +56,7 @@ export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[]
 /** All rows, those that cannot express the changes last. */
 export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
   const { recommended, others, blocked } = formatRows(answers);
-  const separator = l10n.t("Can't hold these changes");
+  const separator = l10n.t("Can't store these changes");
   return [
     ...[...recommended, ...others].map(itemOf),
     ...(blocked.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
@@ -89,7 +89,7 @@ function describeFormat({ format, layout }: OutputTarget): FormatText {
       return layout === 'deci'
         ? {
             label: l10n.t('GGUF, as a deci model'),
-            detail: l10n.t('For llama.cpp: blocks may lack attention or both sublayers.'),
+            detail: l10n.t('For llama.cpp. Blocks may lack attention, or both sublayers.'),
           }
         : {
             label: l10n.t('GGUF'),
@@ -106,7 +106,9 @@ function describeLayout(layout: LayoutName): FormatText {
   const folders: Record<LayoutName, FormatText> = {
     blocks: {
       label: l10n.t('Hugging Face folder (safetensors)'),
-      detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),
+      detail: l10n.t(
+        'Standard checkpoint with fewer blocks, for any tool that supports this architecture.',
+      ),
     },
     'auto-map': {
       label: l10n.t('Hugging Face folder with a modeling file'),

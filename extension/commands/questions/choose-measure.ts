@@ -23,9 +23,7 @@ export async function chooseMeasure(title: string, near: string): Promise<Measur
   };
   const compared: QuickPickItem = {
     label: l10n.t('Text, compared…'),
-    detail: l10n.t(
-      'Perplexity of both models, and how far their predictions differ (KL divergence).',
-    ),
+    detail: l10n.t('Perplexity of both models, and KL divergence of their predictions.'),
   };
   const task: QuickPickItem = {
     label: l10n.t('Task…'),
@@ -43,7 +41,7 @@ export async function chooseMeasure(title: string, near: string): Promise<Measur
   const shots =
     file === undefined
       ? undefined
-      : await askNumber(title, l10n.t('Solved examples in front of each (few-shot)'), '0', 0);
+      : await askNumber(title, l10n.t('Few-shot examples before each question'), '0', 0);
   return file === undefined || shots === undefined ? undefined : { task: file, shots };
 }
 

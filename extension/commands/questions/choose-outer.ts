@@ -28,22 +28,24 @@ export async function chooseOuter(
   const head: Item = {
     label: l10n.t('The head as well'),
     detail: isTied
-      ? l10n.t('It is stored beside the embedding then: more bytes, but fewer to read per token.')
-      : l10n.t('The largest product of a small model.'),
+      ? l10n.t(
+          'It is then stored in addition to the embedding: more bytes, but fewer to read per token.',
+        )
+      : l10n.t('The largest matmul of a small model.'),
     outer: ['head'],
   };
   const embedding: Item = {
     label: l10n.t('The embedding as well'),
-    detail: l10n.t('Fewer bytes; no product is faster.'),
+    detail: l10n.t("Fewer bytes; matmuls aren't faster."),
     outer: ['embedding'],
   };
   const items: Item[] = [
     { label: l10n.t('Only the layers of the blocks'), outer: [] },
     {
-      label: l10n.t('Embedding and head as well'),
+      label: l10n.t('Also embedding and head'),
       detail: isTied
         ? l10n.t('They are one matrix in this model, which is stored once.')
-        : l10n.t('The embedding is looked up in integers, and the head multiplies by them.'),
+        : l10n.t('The embedding stores integers, and the head multiplies by them.'),
       outer: ['embedding', 'head'],
     },
     ...(isTied && !unties ? [] : [head]),
@@ -51,7 +53,7 @@ export async function chooseOuter(
   ];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('Compress embedding and head as well?'),
+    placeHolder: l10n.t('Also compress embedding and head?'),
   });
   return chosen?.outer;
 }

@@ -76,7 +76,7 @@ function typeItems(): TypeItem[] {
     {
       label: l10n.t('As stored'),
       description: l10n.t('default'),
-      detail: l10n.t('The numbers of the model, nothing rounded.'),
+      detail: l10n.t('Stored weights, unquantized.'),
       isRounded: false,
     },
     {
@@ -89,7 +89,7 @@ function typeItems(): TypeItem[] {
     rounded('Q4_K_M', 4.9, l10n.t('What most people use on a laptop.')),
     rounded('IQ4_XS', 4.3, l10n.t('Smaller than Q4_K_M.')),
     rounded('Q3_K_M', 3.9, l10n.t('Noticeable loss.')),
-    rounded('Q2_K', 3, l10n.t('Large loss: for models that fit in no other way.')),
+    rounded('Q2_K', 3, l10n.t("Large loss. For models that don't fit otherwise.")),
     {
       ...{ type: 'F16', label: 'F16', isRounded: false },
       description: l10n.t('16 bits per weight'),
@@ -117,17 +117,19 @@ async function chooseImportance(
   const known = {
     ...described(true),
     label: basename(beside),
-    detail: l10n.t('The importance matrix beside the model.'),
+    detail: l10n.t('The importance matrix next to the model.'),
   };
   const file = {
     ...described(true),
     label: l10n.t('Choose an importance matrix…'),
-    detail: l10n.t('A file of Espalier or of llama-imatrix.'),
+    detail: l10n.t('Written by Espalier or by llama-imatrix.'),
   };
   const none = {
     ...described(false),
     label: l10n.t('No importance matrix'),
-    detail: l10n.t('Rounds all weights alike, as llama-quantize does without a matrix.'),
+    detail: l10n.t(
+      'Rounds all weights alike, as llama-quantize does without an importance matrix.',
+    ),
   };
   const items = [...((await fileExists(beside)) ? [known] : []), measure, file, none];
   const chosen = await choose(items, {

@@ -24,4 +24,4 @@ export async function confirmReplace(
 
 /** The same before a job that takes the place of its earlier result when it is done. */
 export const confirmAnew = async (path: string, action: string): Promise<boolean> =>
-  confirmReplace(path, action, l10n.t('It stays as it is until the new one is complete.'));
+  confirmReplace(path, action, l10n.t('It remains unchanged until the new one is complete.'));

@@ -18,7 +18,7 @@ export function methodItems(): MethodItem[] {
       label: 'int4',
       description: l10n.t('about 5 bits per weight'),
       detail: l10n.t(
-        'Rounds weights in small blocks, corrected by calibration (GPTQ). The smallest.',
+        'Rounds weights in small blocks, with error feedback from calibration (GPTQ). Smallest error.',
       ),
     },
     {
@@ -31,7 +31,7 @@ export function methodItems(): MethodItem[] {
       method: 'mpo',
       label: l10n.t('Tensor network (MPO)'),
       description: l10n.t('CompactifAI'),
-      detail: l10n.t('A chain of small tensors. Needs repair; seldom faster.'),
+      detail: l10n.t('A chain of small tensors. Needs repair; rarely faster.'),
     },
   ];
 }

@@ -146,7 +146,7 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const [rowSize = 0] = sizes;
   if (rowSize % type.elements !== 0) {
     throw reader.fault(
-      say`Its rows of ${rowSize} cannot be divided into ${type.dtype} blocks of ${type.elements}.`,
+      say`Its rows of ${rowSize} can't be divided into ${type.dtype} blocks of ${type.elements}.`,
       name,
     );
   }
@@ -155,7 +155,7 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const bytes = (elementCount(shape) * type.bytes) / type.elements;
   if (!Number.isSafeInteger(elementCount(shape) * type.bytes)) {
     throw reader.fault(
-      say`The shape [${shape.join(', ')}] has more elements than any file can hold.`,
+      say`The shape [${shape.join(', ')}] has more elements than any file can contain.`,
       name,
     );
   }
@@ -188,7 +188,7 @@ function checkLayout(
       throw reader.fault(
         tensor.offset < expected
           ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${expected}).`
-          : say`Its data leaves a hole before it (byte ${tensor.offset}, expected ${expected}).`,
+          : say`There is a gap before its data (byte ${tensor.offset}, expected ${expected}).`,
         tensor.name,
       );
     }
@@ -196,12 +196,12 @@ function checkLayout(
   }
   if (end > size && tensors.length > 0) {
     throw new UserError(
-      say`The file is truncated: its header promises ${end} bytes, it has ${size}.`,
+      say`The file is truncated: its header declares ${end} bytes, but it has ${size}.`,
       { file: reader.path, remedy: ggufDamaged },
     );
   }
   if (size > align(end, alignment)) {
-    throw reader.fault(say`The file has ${size - end} bytes that no tensor claims.`);
+    throw reader.fault(say`The file has ${size - end} bytes that belong to no tensor.`);
   }
 }
 

@@ -29,7 +29,7 @@ export async function resolveModelFile(path: string, folder = dirname(path)): Pr
   if (!belongsToFolder(await realpath(folder), file)) {
     throw new UserError(say`The file is a link to ${file}, outside of the model's folder.`, {
       file: path,
-      remedy: say`Replace the link with the file that it leads to, if you trust the folder.`,
+      remedy: say`Replace the link with the file that it points to, if you trust the folder.`,
     });
   }
   return file;

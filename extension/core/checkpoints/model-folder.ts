@@ -64,10 +64,10 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   if (!names.includes('config.json')) {
     const problem = found.isDirectory()
       ? say`The folder has no config.json.`
-      : say`This file isn't part of a model: there is no config.json beside it.`;
+      : say`This file isn't part of a model: there is no config.json next to it.`;
     throw new UserError(problem, {
       file: absolute,
-      remedy: say`Choose a Hugging Face model folder: config.json beside .safetensors files.`,
+      remedy: say`Choose a Hugging Face model folder: config.json next to .safetensors files.`,
     });
   }
   return {

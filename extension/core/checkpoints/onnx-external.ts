@@ -21,7 +21,7 @@ interface DataFile {
   readonly size: number;
 }
 
-const unsafe = say`Files outside of the folder are never read: put the data beside the model.`;
+const unsafe = say`Files outside of the folder are never read. Put the data next to the model.`;
 
 /** Finds the data files that the tensors of one model name. */
 export class ExternalFiles {
@@ -77,7 +77,7 @@ export class ExternalFiles {
       throw this.fault(
         `Its data file ${shorten(location)} is missing`,
         tensor,
-        say`Put the data file beside the model: models above 2 GB have one.`,
+        say`Put the data file next to the model: models above 2 GB have one.`,
       );
     });
     if (!belongsToFolder(this.folder, file)) {

@@ -69,7 +69,7 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     if (graph === undefined || graph.node.length === 0) {
       throw new UserError(say`The file holds no graph.`, {
         file: path,
-        remedy: say`Choose an ONNX model; this may be another kind of file.`,
+        remedy: say`Choose an ONNX model. This may be another kind of file.`,
       });
     }
     const folder = await realpath(dirname(resolve(path)));
@@ -128,7 +128,7 @@ async function place(
   const dims = tensor.dims.map(Number);
   const elements = dims.reduce((product, size) => product * size, 1);
   if (dims.length > maxRank || dims.some((size) => size < 0) || !Number.isSafeInteger(elements)) {
-    throw fault(say`Its dimensions are not those of a tensor.`);
+    throw fault(say`Its dimensions are not valid for a tensor.`);
   }
   const bits = dataTypeBits(tensor.dataType);
   const expected = bits === undefined ? undefined : Math.ceil((elements * bits) / 8);
@@ -182,7 +182,7 @@ async function place(
 /** The decoder replaces invalid UTF-8 with U+FFFD, so that different names could become equal. */
 function checkName(name: string, path: string): void {
   if (name.includes('\ufffd') || name.length > maxNameLength) {
-    throw new UserError(say`A name in the graph is too long or not UTF-8.`, {
+    throw new UserError(say`A name in the graph is too long, or not valid UTF-8.`, {
       file: path,
       field: name.slice(0, 80),
       remedy: say`Export the model again.`,

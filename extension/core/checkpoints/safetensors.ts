@@ -181,7 +181,7 @@ function parseEntry(
   const [begin = 0, end = 0] = offsets;
   const bits = elementCount(shape) * dtypeBits[dtype as SafetensorsDType];
   if (!Number.isSafeInteger(bits)) {
-    throw fault(say`The shape [${shape.join(', ')}] has more elements than any file can hold.`);
+    throw fault(say`The shape [${shape.join(', ')}] has more elements than any file can contain.`);
   }
   if (end - begin !== Math.ceil(bits / 8) || bits % 8 !== 0) {
     throw fault(
@@ -212,7 +212,7 @@ function checkLayout(
       throw new UserError(
         tensor.offset < end
           ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${end}).`
-          : say`Its data leaves a hole before it (byte ${tensor.offset}, expected ${end}).`,
+          : say`There is a gap before its data (byte ${tensor.offset}, expected ${end}).`,
         { file: path, field: tensor.name, remedy: incomplete },
       );
     }
@@ -221,8 +221,8 @@ function checkLayout(
   if (end !== size) {
     throw new UserError(
       end > size
-        ? say`The file is truncated: its header promises ${end} bytes, it has ${size}.`
-        : say`The file has ${size - end} bytes that no tensor claims.`,
+        ? say`The file is truncated: its header declares ${end} bytes, but it has ${size}.`
+        : say`The file has ${size - end} bytes that belong to no tensor.`,
       { file: path, remedy: incomplete },
     );
   }
@@ -266,11 +266,14 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
     for (const tensor of header.tensors) {
       const owner = weightMap.get(tensor.name);
       if (owner !== undefined && owner !== shardName) {
-        throw new UserError(say`The index places this tensor in ${owner}, but it is here too.`, {
-          file: shardPath,
-          field: tensor.name,
-          remedy: say`Shards of two different models are mixed: download them again.`,
-        });
+        throw new UserError(
+          say`The index places this tensor in ${owner}, but this file also contains it.`,
+          {
+            file: shardPath,
+            field: tensor.name,
+            remedy: say`Shards of two different models are mixed: download them again.`,
+          },
+        );
       }
       const other = tensors.get(tensor.name);
       if (other !== undefined) {
@@ -285,11 +288,14 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
   }
   for (const [name, shardName] of weightMap) {
     if (!tensors.has(name)) {
-      throw new UserError(say`The index places this tensor in ${shardName}, which lacks it.`, {
-        file: indexPath,
-        field: name,
-        remedy: say`The index doesn't match the shards: download them again.`,
-      });
+      throw new UserError(
+        say`The index places this tensor in ${shardName}, which doesn't contain it.`,
+        {
+          file: indexPath,
+          field: name,
+          remedy: say`The index doesn't match the shards: download them again.`,
+        },
+      );
     }
   }
   return { tensors, files, entry: indexPath, metadata };
@@ -311,7 +317,7 @@ async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
     Object.entries(weightMap).map(([name, shard]) => {
       if (typeof shard !== 'string' || !isFileName(shard)) {
         throw new UserError(
-          say`${JSON.stringify(shard)} is not the name of a file beside the index.`,
+          say`${JSON.stringify(shard)} is not the name of a file next to the index.`,
           { file: indexPath, field: `weight_map.${name}`, remedy },
         );
       }

@@ -16,7 +16,7 @@ export function holdOutInputs<T>(
   need: Message,
 ): { readonly train: readonly T[]; readonly heldOut: readonly (readonly T[])[] } {
   if (inputs.length <= parts) {
-    throw new UserError(need, { field: 'sequences', remedy: say`Give more text.` });
+    throw new UserError(need, { field: 'sequences', remedy: say`Choose a longer text.` });
   }
   const count = Math.max(1, Math.round(share * inputs.length));
   const first = inputs.length - parts * count;

@@ -86,7 +86,7 @@ export async function loadSeveralTexts(
       say`Cannot split ${counted(sequences, 'sequence')} among ${requests.length} texts.`,
       {
         field: 'sequences',
-        remedy: say`Set at least ${requests.length}, or name fewer texts.`,
+        remedy: say`Set at least ${requests.length}, or use fewer texts.`,
       },
     );
   }
@@ -97,7 +97,7 @@ export async function loadSeveralTexts(
     if (found.inputs.length < share) {
       throw new UserError(
         say`There are only ${counted(found.inputs.length, 'example')}, and its share is ${share}.`,
-        { file: found.summary.source, remedy: say`Set fewer sequences, or name fewer texts.` },
+        { file: found.summary.source, remedy: say`Set fewer sequences, or use fewer texts.` },
       );
     }
     loaded.push(found);

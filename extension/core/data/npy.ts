@@ -172,7 +172,7 @@ function readShape(header: ReadonlyMap<string, string>, fault: Fault): number[] 
   }
   const dims = [...text.matchAll(/\d+/g)].map(([digits]) => Number(digits));
   if (dims.length > maxAxes || !dims.every(Number.isSafeInteger)) {
-    throw fault(say`No array can have the shape ${text}.`, 'shape');
+    throw fault(say`${text} is not a valid shape.`, 'shape');
   }
   return dims;
 }
@@ -193,7 +193,7 @@ function readData(
     );
   }
   if (dtype === 'BOOL' && bytes.some((byte) => byte > 1)) {
-    throw fault(say`It has booleans other than 0 and 1.`, 'data');
+    throw fault(say`It contains booleans other than 0 and 1.`, 'data');
   }
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0;
   const { buffer, byteOffset } = aligned ? bytes : new Uint8Array(bytes);

@@ -81,10 +81,10 @@ async function listEntries(
       throw fault(say`The entry is encrypted.`);
     }
     if (uncompressedSize > compressedSize * maxDeflateRatio || packed > fileSize) {
-      throw fault(say`The archive promises more data than it can hold.`);
+      throw fault(say`The archive declares more data than it can contain.`);
     }
     if (unpacked > maxUnpacked(fileSize)) {
-      throw new UserError(say`The archive unpacks to more than ${maxRatio} times its size.`, {
+      throw new UserError(say`The archive decompresses to more than ${maxRatio} times its size.`, {
         file,
         field: fileName,
         remedy: say`Save the arrays uncompressed, with numpy.savez.`,

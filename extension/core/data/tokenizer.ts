@@ -96,7 +96,7 @@ function limited<T>(file: string, length: number, run: () => T): T {
     }
     throw damaged(
       file,
-      say`The tokenizer takes more than ${error.milliseconds / 1000} s for ${length} characters or tokens. One of its regular expressions backtracks without end.`,
+      say`The tokenizer takes more than ${error.milliseconds / 1000} s for ${length} characters or tokens. One of its regular expressions backtracks endlessly.`,
     );
   }
 }
@@ -136,7 +136,7 @@ async function readDefinition(model: string, file: string): Promise<object> {
   const definition =
     missing === undefined ? await readJsonObject(file, downloadTokenizer) : undefined;
   if (definition === undefined) {
-    throw new UserError(missing?.reason ?? say`The file is gone.`, {
+    throw new UserError(missing?.reason ?? say`The file no longer exists.`, {
       file,
       remedy: missing?.remedy ?? downloadTokenizer,
     });

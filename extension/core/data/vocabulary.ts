@@ -15,7 +15,7 @@ export function checkVocabulary(
   const outside = ids.find((id) => vocabularySize !== undefined && id >= vocabularySize);
   if (vocabularySize !== undefined && outside !== undefined) {
     throw new UserError(
-      say`It gives the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
+      say`It contains the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
       {
         file: tokenizerFile,
         remedy: say`The tokenizer doesn't match the model: download both again.`,

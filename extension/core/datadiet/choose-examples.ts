@@ -86,9 +86,12 @@ function newLabels(
 export function checkIndices(field: string, indices: readonly number[], examples: number): void {
   const fault = indices.find((index) => !(index >= 0 && index < examples));
   if (fault !== undefined) {
-    throw new UserError(say`There is no example ${fault}: indices run from 0 to ${examples - 1}.`, {
-      field,
-      remedy: undefined,
-    });
+    throw new UserError(
+      say`There is no example ${fault}: indices range from 0 to ${examples - 1}.`,
+      {
+        field,
+        remedy: undefined,
+      },
+    );
   }
 }

@@ -362,8 +362,8 @@ export class Dispatcher implements WorkerPool {
       .join('\n');
     this.settle(entry, () => {
       entry.reject(
-        new UserError(say`A piece of the work failed ${maxTries} times. ${verbatim(log)}`, {
-          remedy: say`Run it again with one worker: progress is saved, and the error shows by itself.`,
+        new UserError(say`A work item failed ${maxTries} times. ${verbatim(log)}`, {
+          remedy: say`Run it again with one worker: progress is saved, and the error appears in this process.`,
         }),
       );
     });

@@ -43,7 +43,7 @@ export async function checkGuess(
     check.perplexity * leastBelowShuffled > check.shuffled
   ) {
     throw new UserError(
-      say`Computed as ${family}, the model does not predict text: perplexity ${check.perplexity.toFixed(1)} on a short text, ${check.shuffled.toFixed(1)} with its tokens shuffled, in a vocabulary of ${vocabularySize}.`,
+      say`Run as ${family}, the model doesn't predict text: perplexity ${check.perplexity.toFixed(1)} on a short text, ${check.shuffled.toFixed(1)} with shuffled tokens, with a vocabulary of ${vocabularySize}.`,
       {
         file: path,
         remedy: say`Try a text in the model's language (--text), or another family (--family).`,

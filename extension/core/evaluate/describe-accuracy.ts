@@ -41,7 +41,7 @@ export function describePredictions({
     ...(klPercentiles === undefined || percentiles === undefined
       ? []
       : [
-          say`KL divergence of single tokens: median ${nats(klPercentiles.median.value)}, 99 % below ${percentiles.p99.value} (${percentiles.p99.low} to ${percentiles.p99.high}), 99.9 % below ${percentiles.p999.value} (${percentiles.p999.low} to ${percentiles.p999.high}), maximum ${nats(klPercentiles.maximum)}`,
+          say`KL divergence per token: median ${nats(klPercentiles.median.value)}, 99 % ${percentiles.p99.value} (${percentiles.p99.low} to ${percentiles.p99.high}), 99.9 % ${percentiles.p999.value} (${percentiles.p999.low} to ${percentiles.p999.high}), maximum ${nats(klPercentiles.maximum)}`,
         ]),
     ...(share === undefined
       ? []
@@ -73,7 +73,7 @@ export function describeAnswers(
   return [
     isShown(difference)
       ? say`${accuracy}: ${value} points from ${against} (95 % interval ${low} to ${high})`
-      : say`${accuracy}: no difference from ${against} that ${counted(examples, 'example')} could show (95 % interval ${low} to ${high} points)`,
+      : say`${accuracy}: no significant difference from ${against} with ${counted(examples, 'example')} (95 % interval ${low} to ${high} points)`,
     say`Changed answers: ${gained} wrong → right, ${lost} right → wrong (McNemar p = ${chance.toPrecision(2)})`,
     ...(retention === undefined ? [] : [say`Accuracy retained: ${formatPercent(retention)}`]),
   ];

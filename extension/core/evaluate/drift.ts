@@ -165,7 +165,7 @@ export async function placesIn(
       say`Its sublayers do not correspond to those of ${original.summary.name}: it was not made from that model.`,
       {
         file: changed.path,
-        remedy: say`Name the model that it was made from, unchanged since.`,
+        remedy: say`Specify the model that it was made from, unchanged since.`,
       },
     );
   }

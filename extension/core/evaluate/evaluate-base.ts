@@ -261,7 +261,7 @@ function requireVocabulary(
 ): void {
   if (vocabulary !== own) {
     throw new UserError(
-      say`The log-probabilities are of ${vocabulary} tokens, and ${name} has ${own}.`,
+      say`The log-probabilities are of ${vocabulary} tokens, but ${name} has ${own}.`,
       { file, remedy: say`Save them from the model that ${name} was made from.` },
     );
   }
@@ -271,7 +271,7 @@ function requireVocabulary(
 function requireChunks(model: LayeredModel): void {
   requireNextTokens(model);
   if (hears(model) || targetStartId(model) !== undefined) {
-    throw new UserError(say`Log-probabilities are saved of models that continue a text.`, {
+    throw new UserError(say`Log-probabilities can only be saved for models that continue a text.`, {
       file: model.summary.path,
       remedy: say`Compare the two models with --against.`,
     });

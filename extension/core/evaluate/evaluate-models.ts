@@ -103,7 +103,7 @@ async function requireWindows(
   const field = (['length', 'stride'] as const).find((one) => request[one] !== undefined);
   if (field !== undefined && (await isReadWhole(text, model))) {
     throw new UserError(
-      say`Pairs of source and target, or recordings, are read whole, one by one.`,
+      say`Pairs of source and target, and recordings, are read whole, one by one.`,
       {
         field,
         remedy: say`Leave it out, or give a text.`,

@@ -84,7 +84,7 @@ function buildPrompt(
     throw new UserError(
       ids.length === 0
         ? say`The prompt is empty.`
-        : say`An answer of ${tokens} tokens leaves ${name} no room for a prompt.`,
+        : say`An answer of ${tokens} tokens leaves only ${name} tokens for the prompt.`,
       {
         file,
         field: JSON.stringify(prompt.slice(0, 40)),

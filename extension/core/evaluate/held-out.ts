@@ -72,7 +72,7 @@ export function fingerprintHeldOut(text: HeldOut): string {
 export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
   hears(model) || holdsPairs(file, model);
 
-export const giveRecordings = say`Give recordings with transcripts: a folder of .wav files with a .txt file beside each, or a .jsonl file of lines such as ${exampleRow}.`;
+export const giveRecordings = say`Choose recordings with transcripts: a folder of .wav files with a .txt file next to each, or a .jsonl file with lines such as ${exampleRow}.`;
 
 async function readTranscribed(
   file: string,
@@ -80,7 +80,7 @@ async function readTranscribed(
   count: number,
 ): Promise<readonly ModelInput[]> {
   if (!(await holdsTranscripts(file, model))) {
-    throw new UserError(say`${model.summary.name} writes down what it hears, and this is a text.`, {
+    throw new UserError(say`${model.summary.name} is a speech-to-text model, and this is a text.`, {
       file,
       remedy: giveRecordings,
     });
@@ -123,7 +123,7 @@ export async function warnHalves(
   for (const model of models) {
     if (targetStartId(model) !== undefined && !(await holdsPairs(file, model))) {
       warn(
-        say`${model.summary.name} reads a source and a target: the first half of each window is its source, and perplexity is that of the second half. For its own task, give a .jsonl file of pairs with input and target.`,
+        say`${model.summary.name} reads a source and a target: the first half of each window is the source, and perplexity is that of the second half. For its own task, use a .jsonl file of pairs with input and target.`,
       );
       return;
     }

@@ -270,7 +270,7 @@ function requireOneVocabulary(original: Reader, changed: Reader, z: Tensor, othe
   if (ids !== others) {
     const [first, second] = [original, changed].map(({ executor }) => executor.model.summary);
     throw new VocabularyMismatch(
-      say`${second?.name ?? ''} gives logits of ${others ?? 0} tokens, ${first?.name ?? ''} of ${ids ?? 0}, so only their perplexities can be compared.`,
+      say`${second?.name ?? ''} returns logits of ${others ?? 0} tokens, ${first?.name ?? ''} of ${ids ?? 0}, so only their perplexities can be compared.`,
     );
   }
 }

@@ -178,7 +178,7 @@ export async function writeAll(
 function unreadable(file: string, problem: Message): UserError {
   return new UserError(problem, {
     file,
-    remedy: say`Check its disk, leave the model alone while it is being pruned, and try again.`,
+    remedy: say`Check the disk, don't change the model while it is being pruned, and try again.`,
   });
 }
 

@@ -252,7 +252,7 @@ export function checkChanges(
     field: 'remove',
   });
   if (changes.remaining.length === 0) {
-    throw new UserError(say`Removing every sublayer leaves no model.`, {
+    throw new UserError(say`A model needs at least one sublayer.`, {
       file: summary.path,
       field: 'remove',
       remedy: say`Keep at least one sublayer.`,
@@ -274,7 +274,7 @@ export function explainPartialBlocks(summary: ModelSummary, changes: Changes): R
   if (emptied !== undefined) {
     return {
       code: 'blocks-not-removable',
-      reason: say`Without its sublayers, block ${emptied} of a ${architecture} model still changes what passes it, which llama.cpp can't express.`,
+      reason: say`Without its sublayers, block ${emptied} of a ${architecture} model still changes its input, which llama.cpp can't express.`,
       remedy: say`Write another format, from the Hugging Face folder of the model.`,
     };
   }
@@ -287,7 +287,7 @@ export function explainPartialBlocks(summary: ModelSummary, changes: Changes): R
   const block = sublayers.filter((one) => one.block === partial.block).map(({ id }) => id);
   return {
     code: 'single-sublayers',
-    reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${partial.id} would be removed alone.`,
+    reason: say`llama.cpp needs attention and MLP in every block of a ${architecture} model, but ${partial.id} would be removed alone.`,
     remedy:
       emptiedBlock(layOutChanges(summary, block)) === undefined
         ? say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`

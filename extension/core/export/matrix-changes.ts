@@ -88,8 +88,8 @@ export function explainNotStored(
   if (unties && model.emitter === undefined) {
     return {
       code: 'tied-embedding',
-      reason: say`The embedding is the head of this model as well, and transformers keeps both as one.`,
-      remedy: say`Compress both alike, leave both out, or write ONNX.`,
+      reason: say`The embedding and head of this model are tied, and transformers stores both as one matrix.`,
+      remedy: say`Compress both in the same way, leave both out, or write ONNX.`,
     };
   }
   const packed = changed.find(({ weight }) => weight.packed !== undefined);
@@ -105,7 +105,7 @@ export function explainNotStored(
     ? undefined
     : {
         code: 'matrices-not-expressible',
-        reason: say`${part.id} is part of a larger tensor and cannot be stored by itself.`,
+        reason: say`${part.id} is part of a larger tensor and can't be stored alone.`,
         remedy: say`Write ONNX, or leave the experts out.`,
       };
 }

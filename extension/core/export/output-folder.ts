@@ -143,7 +143,7 @@ export async function requireOutput(
 }
 
 function refuseSource(path: string, source: string): void {
-  const remedy = say`Choose a folder beside the source model.`;
+  const remedy = say`Choose a folder next to the source model.`;
   if (path === source) {
     throw new UserError(say`It is the source model itself, which is never changed.`, {
       file: path,
@@ -151,7 +151,7 @@ function refuseSource(path: string, source: string): void {
     });
   }
   if (isInside(path, source)) {
-    throw new UserError(say`It lies inside the source model, which is never changed.`, {
+    throw new UserError(say`It is inside the source model, which is never changed.`, {
       file: path,
       remedy,
     });
@@ -187,7 +187,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
   if (!overwrite) {
     throw new UserError(say`The folder exists already.`, {
       file: path,
-      remedy: say`Choose another output folder, or ask for this one to be overwritten.`,
+      remedy: say`Choose another output folder, or overwrite this one (--overwrite).`,
     });
   }
   const foreign = await onPath(path, async () => findForeignEntry(path));

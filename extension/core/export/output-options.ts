@@ -125,7 +125,7 @@ export function findOutput(
       field: 'layout',
       remedy:
         known.length === 0
-          ? say`Leave --layout out: this format has none.`
+          ? say`Remove --layout: this format has none.`
           : say`Choose ${[...new Set(known)].join(' or ')}.`,
     },
   );

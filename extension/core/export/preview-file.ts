@@ -16,13 +16,13 @@ export function describeGgufLoading(
   isDeci: boolean,
 ): Message {
   return isDeci
-    ? say`llama.cpp and what is built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`
-    : say`llama.cpp and what is built on it: ${name}, an ordinary model of ${counted(blocks.length, 'block')}.`;
+    ? say`llama.cpp and tools built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`
+    : say`llama.cpp and tools built on it: ${name}, a standard model of ${counted(blocks.length, 'block')}.`;
 }
 
 /** Sentence about how other tools load a pruned ONNX file. */
 export function describeGraphLoading(graph: string, data: string): Message {
-  return say`ONNX Runtime: ${graph} with ${data} beside it; inputs and outputs are named as before.`;
+  return say`ONNX Runtime: ${graph} with ${data} next to it; inputs and outputs keep their names.`;
 }
 
 /**

@@ -53,4 +53,4 @@ export function describeVerification(verification: Verification): Message {
 const describeLlamaCheck = ({ release, top1Agreement = 0, failure }: LlamaCheck): Message =>
   failure === undefined
     ? say`It loads in llama.cpp ${release}, top-1 agreement with the plan ${formatPercent(top1Agreement)}.`
-    : say`It does not run in llama.cpp ${release}: ${failure}.`;
+    : say`It doesn't run in llama.cpp ${release}: ${failure}.`;

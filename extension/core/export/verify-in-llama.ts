@@ -37,7 +37,7 @@ export async function verifyInLlama(
   const bytes = (await stat(file)).size + expected.byteLength;
   if (bytes > memoryBytes) {
     context.warn(
-      say`Not checked in llama.cpp ${release}: it needs ${formatBytes(bytes)} of memory, and ${formatBytes(memoryBytes)} are allowed.`,
+      say`Not checked in llama.cpp ${release}: it needs ${formatBytes(bytes)} of memory, and ${formatBytes(memoryBytes)} is allowed.`,
     );
     return undefined;
   }

@@ -281,7 +281,7 @@ export function compareLogits(
   const relativeError = largestDifference(expected, actual, smallest);
   if (!(relativeError <= allowed)) {
     throw new UserError(
-      say`The written model gives other logits than the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
+      say`The logits of the written model differ from the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, allowed is ${allowed}.`,
       {
         file: path,
         remedy: say`The result was deleted, and the source is untouched. Please report this.`,

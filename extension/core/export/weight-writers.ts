@@ -118,15 +118,15 @@ export function onnxWriter(
   const { family } = source;
   const caches =
     family.kind === 'decoder' && family.architecture.compressed !== undefined
-      ? say`${cachedBlocks.length} caches: keys and what compressed runs are made of, which optimum and onnxruntime-genai don't take`
+      ? say`${cachedBlocks.length} caches: keys and compressed values, which optimum and onnxruntime-genai don't support`
       : hasMixers(summary)
-        ? say`${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
-        : say`${cachedBlocks.length} key/value caches named as optimum does`;
+        ? say`${cachedBlocks.length} caches: keys and values as optimum names them, with SSM states next to them`
+        : say`${cachedBlocks.length} key/value caches as optimum names them`;
   const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: parametersAfter(source.model, changes),
-    loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data beside it, ${caches}.`,
+    loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data next to it, ${caches}.`,
     texts: {
       'config.json': rewriteConfig(source, {
         blocks: hasMixers(summary) ? changes.blocks : cachedBlocks,
@@ -162,7 +162,7 @@ export function encoderOnnxWriter(
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: parametersAfter(source.model, changes),
-    loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data beside it, ${inputs.map(({ name }) => name).join(', ')} → ${output.name}.`,
+    loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data next to it, ${inputs.map(({ name }) => name).join(', ')} → ${output.name}.`,
     texts: {
       'config.json': rewriteConfig(source, { blocks: changes.blocks, absent: [] }),
     },

@@ -160,7 +160,7 @@ class Writer {
     const room = Math.min(request.tokens, maxPositions - taken);
     if (room < 1 || prompt.length > maxPositions) {
       throw new UserError(
-        say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to continue.`,
+        say`The prompt's ${counted(prompt.length, 'token')} leave no room for ${name} to continue.`,
         {
           field: 'prompt',
           remedy: say`Shorten it: the model reads ${counted(maxPositions, 'token')}.`,

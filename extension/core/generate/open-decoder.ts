@@ -47,7 +47,7 @@ export function warnRereading(
   { warn }: Pick<JobContext, 'warn'>,
 ): void {
   if (rereads !== undefined) {
-    warn(say`${name} reads the whole text again for each token: ${rereads}`);
+    warn(say`${name} processes the whole text again for each token: ${rereads}`);
   }
 }
 

@@ -52,7 +52,7 @@ export async function measureRunTimes<Change>(
     // declares.
     const reason = error instanceof Error ? error.message : String(error);
     context.warn(
-      say`The full model can't be timed, so budgets of milliseconds count its linear layers only: ${reason}`,
+      say`The full model can't be timed, so budgets in milliseconds count only its linear layers: ${reason}`,
     );
     return undefined;
   }

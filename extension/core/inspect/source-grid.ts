@@ -238,12 +238,12 @@ export function describeGrid(grid: SourceGrid): Message {
   return joined([
     isStored
       ? say`The weights are quantized to ${type}.`
-      : say`The weights have been quantized before: they are on the grid of ${type}.`,
+      : say`The weights were quantized before: they lie on the grid of ${type}.`,
     onGrid === matrices
       ? undefined
       : say`This is the type of ${onGrid} of ${matrices} sampled matrices.`,
     lossless.length > 0
-      ? say`${best} keeps them without loss; most other types add rounding errors.`
+      ? say`${best} stores them without loss; most other types add rounding errors.`
       : say`All quantization types of GGUF add rounding errors, ${best} the smallest (${formatPercent(added[best] ?? 1)}).`,
   ]);
 }

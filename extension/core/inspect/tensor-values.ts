@@ -25,11 +25,11 @@ export type RowOrder = (row: number) => number;
 export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Message | undefined {
   const decoder = findDecoder(dtype);
   if (decoder === undefined) {
-    return say`Numbers of dtype ${dtype} can be listed but not read.`;
+    return say`Values of dtype ${dtype} can be listed but not read.`;
   }
   const elements = shape.reduce((product, size) => product * size, 1);
   return offset === undefined || (elements / decoder.elements) * decoder.bytes !== bytes
-    ? say`Its numbers are not stored one after the other.`
+    ? say`Its values are not contiguous.`
     : undefined;
 }
 

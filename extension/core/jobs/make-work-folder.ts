@@ -17,7 +17,7 @@ export async function makeWorkFolder(path: string): Promise<void> {
         return;
       }
       throw (error as NodeJS.ErrnoException).code === 'EEXIST'
-        ? new UserError(say`A link or file has the name of the folder for unfinished work.`, {
+        ? new UserError(say`A link or a file has the name of the folder for unfinished work.`, {
             file: path,
             remedy: say`Remove it, or choose another output.`,
           })

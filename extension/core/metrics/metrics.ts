@@ -95,7 +95,7 @@ const formulas = {
   'js-reference': {
     needsScores: true,
     meaning: 'The same, with the mixture first',
-    definition: say`½[KL(m‖p) + KL(m‖q)], as the authors' code orders the arguments, mean over tokens, in nats`,
+    definition: say`½[KL(m‖p) + KL(m‖q)], with the arguments in the order of the authors' code, mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'to-mixture'),
     ),
@@ -116,7 +116,7 @@ const formulas = {
   norm: {
     needsScores: false,
     meaning: 'How far apart the raw outputs (logits) are, whatever that means for the prediction',
-    definition: say`Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences`,
+    definition: say`Frobenius norm ‖Z − Ẑ‖ of the logits of each sequence, averaged over sequences`,
     ...reading(['change'], (sums, { change }) => sums.product(change, change)),
     sequenceTerm: Math.sqrt,
     distance: (total, sequences) => total / sequences,
@@ -139,7 +139,7 @@ const formulas = {
   },
   answers: {
     meaning: 'How unlikely the right answers of a task become',
-    definition: say`Negative log-likelihood of the right answers of a task (JSONL), mean over its examples, in nats`,
+    definition: say`Negative log-likelihood of the right answers of a task (JSONL), averaged over its examples, in nats`,
     ...nextTokenLoss,
     asksAnswers: true,
     distance: (total, sequences) => total / sequences,
@@ -147,7 +147,7 @@ const formulas = {
   accuracy: {
     needsScores: true,
     meaning: 'How many right answers of a task the changed model does not give',
-    definition: say`Share of the right answers of a task (JSONL) with a token that is not the likeliest (1 − accuracy)`,
+    definition: say`Share of the right answers of a task (JSONL) with a token that isn't the top-1 prediction (1 − accuracy)`,
     reads: ['candidate', 'targets'],
     emitTerms: (graph, inputs) => {
       const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);

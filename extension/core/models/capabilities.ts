@@ -128,15 +128,15 @@ function readsText({
   ) {
     return unable(
       'no-text-input',
-      say`Source and target of ${summary.name} have vocabularies of their own, which one tokenizer can't read.`,
-      say`Give examples of its inputs as .npz.`,
+      say`Source and target of ${summary.name} have separate vocabularies, which one tokenizer can't read.`,
+      say`Choose examples of its inputs in a .npz file.`,
     );
   }
   return textPort(model) === undefined
     ? unable(
         'no-text-input',
         say`${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
-        say`Give examples of its inputs: a folder of images or .wav files, or a .npz file.`,
+        say`Choose examples of its inputs: a folder of images or .wav files, or a .npz file.`,
       )
     : able;
 }
@@ -174,7 +174,7 @@ export function givesLogits({ output }: Pick<LayeredModel, 'output'>): Capabilit
     ? able
     : unable(
         'no-logits',
-        say`The output ${output.name} holds values, not logits.`,
+        say`The output ${output.name} contains values, not logits.`,
         say`Choose the metric norm or angular.`,
       );
 }
@@ -184,7 +184,7 @@ function keepsCache({ name, sublayers }: ModelSummary): Capability {
     ? able
     : unable(
         'no-key-value-cache',
-        say`${name} keeps no keys and values between tokens.`,
+        say`${name} caches no keys and values between tokens.`,
         say`Only decoders with attention have a key/value cache.`,
       );
 }
@@ -195,7 +195,7 @@ function hasSublayers({ name, sublayers }: ModelSummary, kind: SublayerKind): Ca
     : unable(
         'none-of-kind',
         kind === 'feedforward'
-          ? say`${name} has no removable feed-forward sublayer.`
+          ? say`${name} has no removable MLP.`
           : say`${name} has no removable ${kind} sublayer.`,
         say`Choose another granularity.`,
       );
@@ -223,14 +223,14 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
 }
 
 /** Way out of GGUF, for all that its files cannot hold. */
-const convertedBack = say`Write the Hugging Face folder with the layout dense, and convert the result to GGUF, in a smaller type of llama.cpp if you like.`;
+const convertedBack = say`Write the Hugging Face folder with the layout dense, and convert the result to GGUF, optionally in a smaller type.`;
 
 /** True if a file of this format can store compressed encodings. */
 export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capability {
   return format === 'gguf'
     ? unable(
         'keeps-own-packing',
-        say`GGUF files can't hold what compression makes: llama.cpp reads no low-rank or MPO matrices, and has its own types for int8 and int4.`,
+        say`GGUF files can't store compressed layers: llama.cpp reads neither low-rank nor MPO matrices, and has its own types for int8 and int4.`,
         convertedBack,
       )
     : able;
@@ -252,7 +252,7 @@ function hasOneTower({ kind, summary }: LayeredModel): Capability {
   return kind === 'encoder-decoder'
     ? unable(
         'several-towers',
-        say`${summary.name} is an encoder–decoder model: its sublayers can be removed, compressed, narrowed and repaired, but not patched.`,
+        say`${summary.name} is an encoder–decoder model: its sublayers can be removed, compressed, width pruned and repaired, but not patched.`,
         say`Prune or compress it, or choose a decoder or an encoder.`,
       )
     : able;
@@ -263,7 +263,7 @@ function hasOneWidth({ kind, summary }: LayeredModel): Capability {
   return kind === 'stages'
     ? unable(
         'several-widths',
-        say`${summary.name} has stages of several widths: its sublayers can be removed, compressed and repaired, but not patched.`,
+        say`${summary.name} has stages with different hidden sizes: its sublayers can be removed, compressed and repaired, but not patched.`,
         say`Prune or compress it, or choose a model with one width.`,
       )
     : able;
@@ -302,7 +302,7 @@ function hasDenseMatrices(model: LayeredModel): Capability {
     : unable(
         'nothing-to-compress',
         say`Every linear layer of ${model.summary.name} is compressed already.`,
-        say`Compress the model it was made from.`,
+        say`Compress the model that it was made from.`,
       );
 }
 
@@ -315,7 +315,11 @@ function hasWidths(model: LayeredModel): Capability {
   };
   return sublayers.some((_, index) => ownWidth(model, index) !== undefined)
     ? able
-    : unable('no-widths', say`${name} has no sublayer that can be narrowed. ${reason}`, remedy);
+    : unable(
+        'no-widths',
+        say`${name} has no sublayer whose width can be pruned. ${reason}`,
+        remedy,
+      );
 }
 
 /** Reason and way out by what a model cannot do, in words for people. */

@@ -71,7 +71,7 @@ export function unable(code: RefusalCode, reason: Message, remedy: Message): Cap
 export function hasOwnParts({ fixed }: Pick<ModelSummary, 'fixed'>): Capability {
   return fixed === undefined
     ? able
-    : unable('shared-weights', fixed, say`Choose a model whose blocks have weights of their own.`);
+    : unable('shared-weights', fixed, say`Choose a model whose blocks don't share weights.`);
 }
 
 /** `undefined` for what can be done. */

@@ -127,10 +127,10 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
   const file = join(folder, module.path, 'config.json');
   const config = await readJson(folder, file, configSchema, notObject);
   if (config === undefined) {
-    return { fault: missing(file, say`The file that sets the pooling is missing.`) };
+    return { fault: missing(file, say`The file that defines the pooling is missing.`) };
   }
   const { field, pooling } = poolingIn(config);
-  const problem = say`llama.cpp takes the mean of positions, the first or the last alone.`;
+  const problem = say`llama.cpp supports pooling by the mean, the first or the last position only.`;
   if (pooling === undefined) {
     return { fault: new UserError(problem, { file, field, remedy: otherFormat }) };
   }
@@ -147,7 +147,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
 
 /** Said of a module that a GGUF file can't hold. */
 const notHeld = (file: string, index: number, kind: string): UserError =>
-  new UserError(say`GGUF files hold no ${JSON.stringify(kind)} modules.`, {
+  new UserError(say`GGUF files can't store ${JSON.stringify(kind)} modules.`, {
     ...{ file, field: `[${index}].type` },
     remedy: say`Choose another format, or remove the module from modules.json.`,
   });
@@ -167,7 +167,7 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
     return missing(lacking ?? file, say`A file of the module is missing.`);
   }
   if (!existsSync(weights)) {
-    return new UserError(say`The module's weights are in ${pickled}, which isn't read.`, {
+    return new UserError(say`The module's weights are in ${pickled}, which isn't supported.`, {
       file: join(folder, path, pickled),
       remedy: say`Save the module as model.safetensors.`,
     });
@@ -177,7 +177,7 @@ async function readDense(folder: string, path: string): Promise<DenseModule | Us
   if (input !== embedded || !Object.hasOwn(denseActivations, activation)) {
     const [field, value] =
       input === embedded ? ['activation_function', type] : ['module_input_name', input];
-    return new UserError(say`The module can't be computed with ${JSON.stringify(value)}.`, {
+    return new UserError(say`The module can't run with ${JSON.stringify(value)}.`, {
       ...{ file, field },
       remedy: otherFormat,
     });

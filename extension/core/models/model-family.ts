@@ -73,7 +73,7 @@ export function requireFamily(configText: string, file: string): NamedFamily {
     throw new UserError(say`The field is missing.`, {
       file,
       field: 'model_type',
-      remedy: say`Name the architecture, as the original config.json does.`,
+      remedy: say`Specify the architecture, as in the original config.json.`,
     });
   }
   const family = findFamily(JSON.parse(configText) as ConfigFields);
@@ -130,7 +130,7 @@ export function parseDecoder(
 /** Why models of a type can't be computed, nor tried as a known family, as sentences. */
 const unknownShapes: Readonly<Record<string, Message>> = {
   longcat_flash: say`Each of its blocks has two attention layers, two MLPs and an MoE layer.`,
-  jetmoe: say`The queries of its attention come from experts.`,
+  jetmoe: say`The queries of its attention are computed by experts.`,
 };
 
 /** Reason that a type is not supported, if known. */

@@ -270,8 +270,8 @@ function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
   const { family, perplexity, shuffled } = guess;
   return [
     perplexity === undefined || shuffled === undefined
-      ? say`Guessed as ${family}, and not checked on a text. Results may be wrong.`
-      : say`Guessed as ${family}: perplexity ${perplexity.toFixed(1)} on a short text, ${shuffled.toFixed(1)} with its tokens shuffled. Results may be wrong.`,
+      ? say`Guessed as ${family}, and not checked on text. Results may be wrong.`
+      : say`Guessed as ${family}: perplexity ${perplexity.toFixed(1)} on a short text, ${shuffled.toFixed(1)} with shuffled tokens. Results may be wrong.`,
   ];
 }
 

@@ -52,7 +52,7 @@ export function explainNoTokenizer(
       }
     : {
         file,
-        reason: say`The model has no tokenizer.json, only ${others.join(', ')}, which cannot be read here.`,
+        reason: say`The model has no tokenizer.json, only ${others.join(', ')}, which is not supported here.`,
         remedy: say`Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.`,
       };
 }

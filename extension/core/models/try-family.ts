@@ -30,7 +30,7 @@ export async function openGuesses(
   const fields = JSON.parse(configText) as ConfigFields;
   if (findFamily(fields) !== undefined) {
     const modelType = baseModelType(String(fields['model_type']));
-    throw new UserError(say`Models of the type "${modelType}" can be opened already.`, {
+    throw new UserError(say`Models of type "${modelType}" can already be opened.`, {
       file: folder.config,
       remedy: say`Open it without trying families.`,
     });

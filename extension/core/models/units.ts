@@ -136,7 +136,7 @@ export function toSourceId(id: string, blocks: BlockNumbers): string {
 
 /** Reason that groups of experts can't keep different numbers. */
 export const explainUnevenGroups = ({ id, experts }: SublayerSummary): Message =>
-  say`The router of ${id} chooses from ${experts?.groups ?? 1} equal groups of ${(experts?.count ?? 0) / (experts?.groups ?? 1)} experts, and they would keep different numbers.`;
+  say`The router of ${id} chooses from ${experts?.groups ?? 1} equal groups of ${(experts?.count ?? 0) / (experts?.groups ?? 1)} experts, but they would keep different numbers.`;
 
 /** True if two ids refer to the same unit, or to an MoE layer and one of its experts. */
 export function overlap(a: string, b: string): boolean {

@@ -110,8 +110,8 @@ export async function addQuality(
     (why) => {
       context.warn(
         why === undefined
-          ? say`${result.path} is written, but not compared with the original.`
-          : say`${result.path} is written, but it can't be compared with the original: ${why}`,
+          ? say`Wrote ${result.path}. Quality was not measured.`
+          : say`Wrote ${result.path}, but it can't be compared with the original: ${why}`,
       );
     },
   );

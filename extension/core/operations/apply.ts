@@ -30,14 +30,14 @@ export const apply = defineOperation({
   fields: {
     plan: requiredPlanField,
     model: path({
-      description: 'The model to change',
+      description: 'Model to change',
       placeholder: 'MODEL',
       fallback: "the plan's",
     }),
     ...outputFields,
     ...typeFields,
     ...qualityFields,
-    examples: path({ description: 'Examples to check models on that read no text' }),
+    examples: path({ description: "Examples to check models that don't read text" }),
     ...compressionFields,
     ...runFields,
   },

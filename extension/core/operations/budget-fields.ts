@@ -50,7 +50,7 @@ import type { Message } from '../message';
 import { readSmallText } from '../regular-file';
 
 const budgetFacts = {
-  description: 'Fraction of the model that may be left, by what costs least for each layer',
+  description: 'Fraction of the model to keep, with the cheapest change for each layer',
   placeholder: 'R',
   above: 0,
   max: 1,
@@ -59,27 +59,27 @@ const budgetFacts = {
 /** How sizes of plans are counted, and what else may be removed. */
 export const sizeFields = {
   unit: choice(budgetUnits, {
-    description: 'What sizes are counted in',
+    description: 'Unit of the budget',
     default: 'bytes',
     placeholder: 'UNIT',
   }),
   context: integer({
-    description: 'Context that memory is counted at, with its keys and values',
-    fallback: `${usualContext}, or all that the model reads if that is less`,
+    description: 'Context length for the KV cache in memory',
+    fallback: `${usualContext}, or the model's context if that is less`,
     unit: 'tokens',
     min: 1,
   }),
   profile: document('layerProfile', {
-    description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
+    description: 'A *.layerprofile.json; its sublayers may also be removed',
   }),
   limits: list({
     description:
-      'Limits that must hold as well, such as memory<2GB,parameters<100M,decode<20; a percentage is a share of the model',
+      'Further limits, such as memory<2GB,parameters<100M,decode<20; a percentage is a share of the model',
     form: limitSyntax,
     placeholder: 'LIMIT,…',
   }),
   keepWidths: flag({
-    description: 'Narrow no sublayer, whatever widths the profile has',
+    description: "Don't prune widths, even if the profile measured them",
     default: false,
   }),
 };
@@ -91,7 +91,7 @@ const howFields = group('Budget', {
     description: 'A *.sensitivity.json of the model; measured first if absent',
   }),
   rounds: integer({
-    description: 'Times that the plan is made again by what the whole of it showed',
+    description: 'Refinement rounds: measure the whole plan and plan again',
     default: defaultRounds,
     min: 0,
   }),
@@ -110,7 +110,7 @@ export const budgetFields = group('Budget', { budget: number(budgetFacts), ...ho
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
 
 const countsMemory = (name: NameOf): Message =>
-  say`${name('context')} applies only if ${name('unit')} or ${name('limits')} count memory.`;
+  say`${name('context')} applies only if ${name('unit')} or ${name('limits')} limits memory.`;
 
 export const contextRule: Rule = {
   describe: countsMemory,
@@ -228,7 +228,7 @@ const shareOf = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
 
 /** Why compressing chooses no types of a GGUF file. */
 export function noTypes(field: string): UserError {
-  return new UserError(say`Types of GGUF files are not chosen here.`, {
+  return new UserError(say`GGUF types are not chosen here.`, {
     field,
     remedy: say`Use plan-compression, then apply with --format gguf; or convert with --type for a mix of llama.cpp.`,
   });
@@ -329,7 +329,7 @@ export async function readTable(
   if (leveled !== undefined) {
     throw new UserError(say`The sensitivity profile has its own settings of ${leveled.method}.`, {
       field: 'methods',
-      remedy: say`Name the method without a setting.`,
+      remedy: say`Specify the method without a setting.`,
     });
   }
   return ways === undefined ? table : withWays(table, ways);

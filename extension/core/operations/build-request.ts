@@ -147,7 +147,9 @@ function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf):
         throw new RequestError(field.missing ?? say`${name(key)} is required.`);
       }
     } else if (!v.safeParse(field.schema, value).success) {
-      throw new RequestError(say`${name(key)} takes ${field.takes}, not ${JSON.stringify(value)}.`);
+      throw new RequestError(
+        say`${name(key)} accepts ${field.takes}, not ${JSON.stringify(value)}.`,
+      );
     }
   }
   return values as RequestOf<F>;

@@ -35,7 +35,8 @@ const methodFields = group('Method', {
     placeholder: 'METHOD',
   }),
   level: text({
-    description: 'Bond dimension, rank or block size, or how much of a layer is left, as 50%',
+    description:
+      'Bond dimension, rank or block size, or the remaining share of a layer, such as 50%',
     fallback: "the method's own",
     placeholder: 'N|P%',
   }),
@@ -46,15 +47,15 @@ const methodFields = group('Method', {
   }),
   then: choice(quantizerNames, {
     description:
-      'Quantize what a low rank leaves, and layers that are skipped or do not get smaller',
+      'Also quantize low-rank factors, and layers that are skipped or would not get smaller',
     placeholder: 'METHOD',
   }),
   spreadRanks: flag({
-    description: 'Give layers of a low rank more or less of it by what each needs',
+    description: 'Distribute ranks among layers by need',
     default: false,
   }),
   skip: list({
-    description: 'Roles of linear layers that stay as they are',
+    description: 'Roles of linear layers to leave unchanged',
     choices: linearRoles,
     placeholder: 'ROLE,…',
   }),
@@ -127,7 +128,7 @@ async function chooseByMethod(
     const example = unfit[0]?.id ?? '';
     context.warn(
       compression.then === undefined
-        ? say`${counted(unfit.length, 'layer')} would not be smaller at this setting and left as is (such as ${example}).`
+        ? say`${counted(unfit.length, 'layer')} would not be smaller at this setting and are left unchanged (such as ${example}).`
         : say`${counted(unfit.length, 'layer')} would not be smaller at this setting (such as ${example}).`,
     );
   }

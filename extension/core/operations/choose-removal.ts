@@ -40,7 +40,7 @@ const calibration = calibrationFields(defaultCalibration);
 /** Fields that choose the sublayers to remove: a saved profile, or a new search. */
 export const removalFields = {
   profile: document('layerProfile', {
-    description: 'Remove the first of a profile (*.layerprofile.json), without a search',
+    description: 'Remove the first sublayers of a profile (*.layerprofile.json), without a search',
   }),
   ...amountFields,
   ...openSearchFields,
@@ -124,7 +124,7 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
     throw new UserError(say`The profile is of another model than ${summary.path}.`, {
       file,
       field: 'model.fingerprint',
-      remedy: say`Name the model that was profiled, or profile this one.`,
+      remedy: say`Specify the model that was profiled, or profile this one.`,
     });
   }
   const { rounds, settings } = profile;
@@ -151,7 +151,7 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
       say`The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
       {
         field: budget.kind === 'count' ? 'remove' : budget.kind,
-        remedy: say`Choose less, or profile the model with a larger amount.`,
+        remedy: say`Choose fewer, or profile the model with a larger amount.`,
       },
     );
   }
@@ -219,7 +219,7 @@ async function requireEnough(
     return;
   }
   throw new UserError(
-    say`Only ${counted(count, 'removal')} can be written so, fewer than were asked for.`,
+    say`Only ${counted(count, 'removal')} can be written this way, fewer than requested.`,
     {
       file: source,
       field: budget.kind === 'count' ? 'remove' : budget.kind,

@@ -6,24 +6,24 @@ import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
 import { say } from '../message';
 
-const missing = say`Name two models: their folders or any of their files.`;
+const missing = say`Specify two models: their folders or any of their files.`;
 
 export const compare = defineOperation({
   id: 'compare',
   title: 'Compare Models',
   verb: 'Comparing',
-  summary: 'Show how two models differ: structure, configuration and, optionally, weights.',
+  summary: 'Show the differences of two models: structure, configuration and, optionally, weights.',
   fields: {
     model: { ...modelField, missing },
     against: path({
-      description: 'The other model',
+      description: 'Second model',
       placeholder: 'MODEL2',
       positional: true,
       required: true,
       missing,
     }),
     weights: flag({
-      description: 'Read the weights of every tensor that both have in the same shape',
+      description: 'Compare the weights of every tensor that has the same shape in both',
       default: false,
     }),
   },

@@ -35,7 +35,7 @@ export const compress = defineOperation({
   id: 'compress',
   title: 'Compress Model',
   verb: 'Compressing',
-  summary: 'Write a model whose matrices take fewer bytes, and check it.',
+  summary: 'Write a model with compressed linear layers, and check it.',
   fields: {
     model: optionalModelField,
     plan: planField,
@@ -47,7 +47,7 @@ export const compress = defineOperation({
   rules: [
     ...qualityRules,
     ...oneOf('method', 'budget', 'plan'),
-    replaces('plan', planningNames, say`the plan says what to compress`),
+    replaces('plan', planningNames, say`the plan specifies what to compress`),
     allNeed(Object.keys(typeFields), 'plan'),
     anyOf('model', 'plan'),
     ...planningRules,

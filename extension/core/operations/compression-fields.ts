@@ -31,25 +31,25 @@ export const compressionFields = {
     calibrate: flag({
       description: 'Use calibration for methods that look at the inputs of a layer',
       default: true,
-      off: 'Compress by the weights alone',
+      off: 'Compress without calibration data',
       flag: 'calibration',
     }),
     qdq: flag({
-      description: 'Write integers for ONNX as QuantizeLinear and DequantizeLinear',
+      description: 'Write quantized ONNX weights with QuantizeLinear and DequantizeLinear',
       default: false,
     }),
     mpoRun: choice(['contracted', 'chained'], {
-      description: 'How matrix product operators run',
+      description: 'Execution of matrix product operators',
       fallback: 'the faster one on this machine',
       placeholder: 'HOW',
     }),
     rows: integer({
-      description: 'Rows that most products have; 1 when text is generated',
+      description: 'Rows of most matmuls; 1 during decoding',
       default: 1,
       min: 1,
     }),
     dtype: choice(['F32', 'F16'], {
-      description: 'How factors and cores are stored',
+      description: 'Data type of factors and cores',
       fallback: 'F16 if the weights have 16 bits',
       placeholder: 'DTYPE',
     }),

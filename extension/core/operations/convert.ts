@@ -93,7 +93,7 @@ export const convert = defineOperation({
     },
     ...calibration,
     ...qualityFields,
-    examples: path({ description: 'Examples to check models on that read no text' }),
+    examples: path({ description: "Examples to check models that don't read text" }),
     ...runFields,
   },
   rules: [...qualityRules, ...calibrationRules],

@@ -25,7 +25,7 @@ export const dataDiet = defineOperation({
   title: 'Compare Subsets',
   verb: 'Comparing subsets of',
   summary:
-    'Compare training on the highest-scoring examples with random subsets and the full data set.',
+    'Compare training on the highest-scoring examples with random subsets and the full dataset.',
   fields: {
     data: dataField,
     test: testField,
@@ -65,10 +65,10 @@ export const dataDiet = defineOperation({
       max: 1,
     }),
     unbalanced: unbalancedField,
-    epochs: integer({ description: 'Passes over the full data set', default: 3, min: 1 }),
+    epochs: integer({ description: 'Passes over the full dataset', default: 3, min: 1 }),
     seeds: integer({ description: 'Trainings on each subset', default: 3, min: 1 }),
     iso: choice(['steps', 'epochs'], {
-      description: 'What all subsets are trained for as many of',
+      description: 'Quantity that is equal for all subsets',
       default: 'steps',
       placeholder: 'WHAT',
     }),

@@ -5,7 +5,7 @@ import { say } from '../message';
 
 const dataFacts = {
   description:
-    'Data set: a folder of images, or MNIST, CIFAR, .npz, .npy, .csv, .jsonl or .parquet files',
+    'Dataset: a folder of images, or MNIST, CIFAR, .npz, .npy, .csv, .jsonl or .parquet files',
   placeholder: 'DIR',
 } as const;
 
@@ -17,7 +17,7 @@ export const optionalDataField = path(dataFacts);
 /** For operations that measure accuracy. */
 export const testField = path({
   description: 'Test data',
-  fallback: 'the test part of the data set, or examples held out of it',
+  fallback: 'the test part of the dataset, or examples held out from it',
   placeholder: 'DIR',
 });
 
@@ -30,7 +30,7 @@ export const datasetFields = group('Data set', {
     placeholder: 'COLUMN,…',
   }),
   classes: list({
-    description: 'Classes in their order; as a JSON array where a name has a comma',
+    description: 'Classes in order; a JSON array if a name contains a comma',
     fallback: 'those that occur',
   }),
   imageSize: formed(
@@ -41,7 +41,7 @@ export const datasetFields = group('Data set', {
       unit: 'pixels',
     },
   ),
-  gray: flag({ description: 'Read images as gray', default: false }),
+  gray: flag({ description: 'Convert images to grayscale', default: false }),
 });
 
 /** Options for opening the dataset of a request. */

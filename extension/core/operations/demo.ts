@@ -33,10 +33,10 @@ export const demo = defineOperation({
   id: 'demo',
   title: 'Run Demo',
   verb: 'Running',
-  summary: 'Profile and prune the bundled sample model, and measure what that cost.',
+  summary: 'Profile and prune the bundled sample model, and measure the loss.',
   fields: {
     out: path({
-      description: 'Folder of the copied model and everything that is made from it',
+      description: 'Folder for the copied model and all results',
       placeholder: 'DIR',
       default: 'espalier-demo',
     }),

@@ -20,9 +20,12 @@ export const devices = defineOperation({
   id: 'devices',
   title: 'Show Devices',
   verb: 'Trying devices',
-  summary: 'List what models can run on here, and what trying each showed.',
+  summary: 'List the devices of this machine, and try each of them.',
   fields: {
-    costs: flag({ description: 'Measure what products cost on a device, again', default: false }),
+    costs: flag({
+      description: 'Measure the times of matmuls on the device again',
+      default: false,
+    }),
     device,
   },
   rules: [needs('device', 'costs')],

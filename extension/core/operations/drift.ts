@@ -27,17 +27,20 @@ export const drift = defineOperation({
   summary: 'Show where a changed model drifts from its original, sublayer by sublayer.',
   fields: {
     model: optionalModelField,
-    plan: { ...planField, description: 'Look at what a plan leaves of the model (*.plan.json)' },
+    plan: {
+      ...planField,
+      description: 'Measure the model with the changes of a plan (*.plan.json)',
+    },
     against: path({
-      description: 'The original, which the model was made from',
+      description: 'Original that the model was made from',
       placeholder: 'MODEL2',
     }),
     text: path({
-      description: 'Text that both read, 512 tokens of it (.txt, .md, .jsonl)',
+      description: 'Text to measure on (512 tokens) (.txt, .md, .jsonl)',
       fallback: 'the text that comes with Espalier',
       setting: 'evaluation.file',
     }),
-    examples: path({ description: 'Examples for models that read no text' }),
+    examples: path({ description: "Examples for models that don't read text" }),
     ...runFields,
   },
   rules: [anyOf('model', 'plan'), ...oneOf('plan', 'against')],

@@ -86,9 +86,12 @@ export const evaluate = defineOperation({
   summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
   fields: {
     model: optionalModelField,
-    plan: { ...planField, description: 'Evaluate what a plan leaves of the model (*.plan.json)' },
+    plan: {
+      ...planField,
+      description: 'Evaluate the model with the changes of a plan (*.plan.json)',
+    },
     against: path({
-      description: 'A second model to compare with: perplexity, KL divergence and top-1 agreement',
+      description: 'Second model to compare with: perplexity, KL divergence and top-1 agreement',
       placeholder: 'MODEL2',
     }),
     text: path({
@@ -99,19 +102,19 @@ export const evaluate = defineOperation({
     }),
     domains: flag({
       description:
-        'Measure prose, code, dialogue and non-Latin scripts by themselves, on texts that come with Espalier',
+        'Measure prose, code, dialogue and non-Latin scripts separately, on texts that come with Espalier',
       default: false,
     }),
     wholeText: wholeTextField,
     length: integer({
-      description: 'Length of a window, at most what the model can read',
+      description: "Length of a window, at most the model's context",
       fallback: `${defaultWindowLength}, with saveBase ${defaultBaseLength}`,
       placeholder: 'L',
       unit: 'tokens',
       min: 2,
     }),
     stride: integer({
-      description: 'Tokens that each window predicts anew',
+      description: 'New tokens in each window',
       fallback: 'the length: windows do not overlap',
       unit: 'tokens',
       min: 1,
@@ -140,11 +143,11 @@ export const evaluate = defineOperation({
       ['text', 'domains', 'wholeText', 'length', 'stride', 'base', 'saveBase'],
       say`a task has its own texts`,
     ),
-    replaces('domains', ['text', 'stride'], say`the domains have texts of their own`),
+    replaces('domains', ['text', 'stride'], say`the domains have their own texts`),
     replaces(
       'base',
       ['against', 'text', 'domains', 'wholeText', 'length', 'stride', 'saveBase'],
-      say`the file holds what is compared, and the text`,
+      say`the file contains the text and what is compared`,
     ),
     replaces('saveBase', ['against', 'domains', 'stride', 'gate'], say`one model is saved`),
     needs('stride', 'wholeText'),
@@ -308,7 +311,7 @@ function requireMeasured(gate: readonly string[], task: string | undefined): voi
   if (other !== undefined) {
     throw new UserError(say`The limit ${other} is not measured here.`, {
       field: 'gate',
-      remedy: say`Give limits of ${measures.join(', ')} only. Commands that write a model take the others.`,
+      remedy: say`Use only limits of ${measures.join(', ')}. Commands that write a model take the others.`,
     });
   }
 }
@@ -324,14 +327,17 @@ export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<Na
     (one) => Object.keys(planned.plan[one] ?? {}).length > 0,
   );
   if (field !== undefined) {
-    throw new UserError(say`A plan that compresses can only be evaluated once it is written.`, {
-      ...place,
-      field,
-      remedy:
-        field === 'types'
-          ? say`Write the model with \`espalier compress --plan --format gguf\`, then evaluate that.`
-          : say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
-    });
+    throw new UserError(
+      say`A plan that compresses layers can only be evaluated after it is applied.`,
+      {
+        ...place,
+        field,
+        remedy:
+          field === 'types'
+            ? say`Write the model with \`espalier compress --plan --format gguf\`, then evaluate that.`
+            : say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
+      },
+    );
   }
   return planned;
 }

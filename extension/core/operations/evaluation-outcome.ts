@@ -117,7 +117,7 @@ function plannedChange(plan: EvaluatedRequest['plan']): Message | undefined {
     return undefined;
   }
   if (narrow.length > 0) {
-    return say`with ${several(remove.length, 'sublayer')} removed and ${narrow.length} narrowed`;
+    return say`with ${several(remove.length, 'sublayer')} removed and the width of ${narrow.length} pruned`;
   }
   return patch.length === 0
     ? say`without ${several(remove.length, 'sublayer')}`

@@ -40,7 +40,7 @@ export interface ExportedData {
 
 const choiceFields = group('Choice by scores', {
   scores: document('scores', {
-    description: 'Scores to choose by; the selection is written beside the folder',
+    description: 'Scores to choose by; the selection is written next to the folder',
   }),
   keep: number(keepFacts),
   ...selectionFields,
@@ -58,7 +58,7 @@ export const exportData = defineOperation({
   id: 'export-data',
   title: 'Export Examples',
   verb: 'Exporting from',
-  summary: 'Write the selected examples in the format of their data set.',
+  summary: 'Write the selected examples in the format of their dataset.',
   fields,
   rules: [
     ...oneOf('selection', 'scores'),
@@ -122,14 +122,11 @@ async function readChosen(selection: string, request: RequestOf<typeof fields>):
   const dataset = await openDataset(resolve(request.data), options);
   const { indices, relabeled, fingerprint } = await readSelection(selection, dataset.size);
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError(
-      say`The selection was made for another data set, or this one has changed.`,
-      {
-        file: selection,
-        field: 'dataset.fingerprint',
-        remedy: say`Choose the data set that was scored, or score this one.`,
-      },
-    );
+    throw new UserError(say`The selection was made for another dataset, or this one has changed.`, {
+      file: selection,
+      field: 'dataset.fingerprint',
+      remedy: say`Choose the dataset that was scored, or score this one.`,
+    });
   }
   return { dataset, indices: indices.sort(), relabeled };
 }

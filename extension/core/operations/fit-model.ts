@@ -36,9 +36,9 @@ import {
   withDecodeTimes,
 } from '../pipelines/decode-costs';
 import type { DecodeCosts } from '../pipelines/decode-costs';
-import { contextForm, fitContext, resolveTarget } from '../pipelines/fit-targets';
+import { fitContext, resolveTarget } from '../pipelines/fit-targets';
 import type { AskedTargets } from '../pipelines/fit-targets';
-import { machineNames } from '../pipelines/machines';
+import { contextForm, machineNames } from '../pipelines/machines';
 import type { MachineName } from '../pipelines/machines';
 import { runtimeMemory, totalMemory } from '../pipelines/runtime-memory';
 import { applyPlan } from '../pipelines/apply-plan';
@@ -324,7 +324,7 @@ async function fit(
   if (asksFor(limits, 'task')) {
     throw new UserError(say`A task is not measured here.`, {
       field: 'require',
-      remedy: say`Leave the limit out, and measure the task with \`espalier evaluate --task\` afterwards.`,
+      remedy: say`Remove the limit, and measure the task with \`espalier evaluate --task\` afterwards.`,
     });
   }
   const runtime = await chosenRuntime(model, request.for);
@@ -604,7 +604,7 @@ const unreachableSize = (
   { size, machine }: AskedTargets,
 ): UserError =>
   new UserError(
-    say`Quantization leaves at least ${formatBytes(least)}, above the size of ${formatBytes(limit)}.`,
+    say`Quantization needs at least ${formatBytes(least)}, more than the size of ${formatBytes(limit)}.`,
     {
       ...{ file, field: size === undefined && machine !== undefined ? 'machine' : 'size' },
       remedy: say`Choose a larger size, or remove blocks, experts or channels first (\`espalier profile\`, \`espalier prune\`), which usually costs more quality per byte than quantization.`,
@@ -848,7 +848,7 @@ async function evaluate(
       if (error instanceof CancelledError || !(error instanceof UserError)) {
         throw error;
       }
-      context.warn(say`${basename(result.path)} is written, but not evaluated: ${error.problem}`);
+      context.warn(say`Wrote ${basename(result.path)}, but it was not evaluated: ${error.problem}`);
       return undefined;
     }
   };

@@ -28,14 +28,14 @@ export const wholeTextField = flag({
 /** Few-shot examples of a task. */
 export const shotsFields = {
   shots: integer({
-    description: 'Solved examples of the task in front of each',
+    description: 'Few-shot examples before each question',
     fallback: '0',
     unit: 'examples',
     min: 1,
   }),
   shotsFrom: path({
-    description: 'Task whose first examples are the shots (.jsonl)',
-    fallback: 'the task itself, without the example that is asked',
+    description: 'Task whose first examples are the few-shot examples (.jsonl)',
+    fallback: 'the task itself, without the current example',
   }),
 };
 
@@ -52,12 +52,12 @@ export function shotsOf({ shots, shotsFrom }: RequestOf<typeof shotsFields>): Sh
 export const gateFields = group('Verdict', {
   gate: gateField,
   heldOut: path({
-    description: 'Held-out text that both models read (.txt, .md, .jsonl)',
+    description: 'Held-out text for both models (.txt, .md, .jsonl)',
     fallback: 'the text that comes with Espalier',
     setting: 'evaluation.file',
   }),
   wholeText: wholeTextField,
-  task: path({ description: 'Task for the limit of its accuracy (.jsonl)' }),
+  task: path({ description: 'Task whose accuracy a requirement limits (.jsonl)' }),
   ...shotsFields,
 });
 
@@ -91,11 +91,11 @@ export function requireTask({ gate = [], task }: Gate): void {
   if (asksFor(gate, 'task') !== (task !== undefined)) {
     throw new UserError(
       task === undefined
-        ? say`There is no task for the limit of the task.`
+        ? say`The task limit needs a task.`
         : say`The task has no effect, because no limit is for it.`,
       {
         field: task === undefined ? 'gate' : 'task',
-        remedy: say`Give both, or neither.`,
+        remedy: say`Set both, or neither.`,
       },
     );
   }

@@ -20,19 +20,19 @@ export const generate = defineOperation({
   fields: {
     model: modelField,
     prompt: text({ description: 'Text to continue', required: true }),
-    against: path({ description: 'A second model to compare with', placeholder: 'MODEL2' }),
+    against: path({ description: 'Second model to compare with', placeholder: 'MODEL2' }),
     chat: flag({ description: "Put the prompt into the model's chat template", default: false }),
-    tokens: integer({ description: 'Most tokens to generate', default: 64, min: 1 }),
+    tokens: integer({ description: 'Maximum number of tokens to generate', default: 64, min: 1 }),
     ...group('Sampling', {
       temperature: number({ description: 'Divides the logits; 0 is greedy', default: 0, min: 0 }),
       topK: integer({
-        description: 'Draw from the K likeliest tokens',
+        description: 'Sample from the K most likely tokens',
         placeholder: 'K',
         fallback: 'all',
         min: 1,
       }),
       topP: number({
-        description: 'Draw from the fewest tokens whose probabilities reach P',
+        description: 'Sample from the smallest set of tokens whose probabilities sum to P',
         placeholder: 'P',
         fallback: '1',
         min: 0,

@@ -35,7 +35,7 @@ export const imatrix = defineOperation({
   id: 'imatrix',
   title: 'Compute Importance Matrix',
   verb: 'Reading inputs of',
-  summary: 'Write which inputs of matrices matter on a text, for rounding a GGUF file (llama.cpp).',
+  summary: 'Write an importance matrix for GGUF quantization (llama.cpp), measured on a text.',
   fields: {
     model: modelField,
     out: newFile('importance', {

@@ -18,7 +18,7 @@ export const installCuda = defineOperation({
   id: 'install-cuda',
   title: 'Install CUDA Provider',
   verb: 'Installing',
-  summary: "Copy ONNX Runtime's CUDA provider from its package that you downloaded, and try it.",
+  summary: 'Install the CUDA provider of ONNX Runtime from a downloaded package, and try it.',
   fields: {
     file: path({
       description: 'Package Microsoft.ML.OnnxRuntime.Gpu.Linux from nuget.org (.nupkg)',

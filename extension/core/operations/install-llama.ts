@@ -33,7 +33,7 @@ export const installLlama = defineOperation({
   title: 'Install llama.cpp',
   verb: 'Installing',
   summary:
-    'Download llama.cpp, to check written GGUF files in it and to time them. Says size and source first; --yes downloads.',
+    'Install llama.cpp, to check and time written GGUF files. Prints size and source first; --yes downloads.',
   fields: {
     file: path({
       description: 'Package that you downloaded (.tgz), instead of a download',

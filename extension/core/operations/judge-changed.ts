@@ -153,7 +153,7 @@ export async function requireMeasurable(
   }
   if (!(await holdsTranscripts(await comparisonInput(gate, models, context), model))) {
     throw new UserError(
-      say`${summary.name} writes down what it hears, so the limit ${limit} can't be measured on a text.`,
+      say`${summary.name} is a speech-to-text model, so the limit ${limit} can't be measured on a text.`,
       { field: 'heldOut', remedy: giveRecordings },
     );
   }

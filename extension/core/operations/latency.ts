@@ -9,7 +9,7 @@ export const latency = defineOperation({
   id: 'latency',
   title: 'Measure Latency',
   verb: 'Timing',
-  summary: 'Measure how long a model takes to read a prompt and to generate a token.',
+  summary: 'Measure the speed of prefill and decoding.',
   fields: {
     model: modelField,
     context: integer({
@@ -24,7 +24,7 @@ export const latency = defineOperation({
       min: 1,
     }),
     repeats: integer({
-      description: 'Runs that count, after one to warm up; results are medians',
+      description: 'Timed runs, after one warm-up; results are medians',
       default: 5,
       min: 1,
     }),

@@ -14,7 +14,7 @@ export const layerFields = group('Layers', {
     placeholder: 'ROLE,…',
   }),
   blocks: list({
-    description: 'Numbers of blocks, from 0',
+    description: 'Block numbers, from 0',
     form: { pattern: /^\d+(-\d+)?$/, takes: say`numbers and ranges such as 0-3,7` },
     fallback: 'all',
     placeholder: 'N,…',

@@ -49,7 +49,7 @@ const defaultPrecision = 0.3;
 
 /** Description of `methods` if GGUF files can't be written. */
 export const methodsToTry =
-  'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%';
+  'Methods to try, each at its default settings or at one, such as int4:32 or lowrank:50%';
 
 /** Changes tried on every layer, and the measurement of their effect. */
 export const trialFields = group('Sensitivity', {
@@ -60,7 +60,7 @@ export const trialFields = group('Sensitivity', {
   }),
   widths: list({
     description:
-      'Shares of the channels of feed-forwards, the key/value heads of attentions and the experts of mixtures to narrow to, such as 75%,50%',
+      'Width pruning to try: remaining shares of MLP channels, key/value heads and experts, such as 75%,50%',
     form: { pattern: /^\d{1,2}(\.\d+)?%$/, takes: say`percentages below 100, such as 75%,50%` },
     fallback: 'none',
     placeholder: 'PERCENT,…',
@@ -68,7 +68,7 @@ export const trialFields = group('Sensitivity', {
   metric: searchFields.metric,
   precision: number({
     description:
-      'Measure on part of the text, and interpolate between levels, until the standard error is this share of the distance; 0 measures everything',
+      'Measure on part of the text, and interpolate between settings, until the standard error is this share of the distance; 0 measures everything',
     default: defaultPrecision,
     min: 0,
     max: 1,

@@ -65,23 +65,23 @@ const fields = {
     required: true,
   }),
   methods: list({
-    description: 'Methods of the profile that plans may use',
+    description: 'Methods of the profile to use',
     fallback: 'all',
     placeholder: 'METHOD,…',
   }),
   ...sizeFields,
   blocksOnly: flag({
-    description: 'Leave embedding and head as they are',
+    description: 'Leave embedding and head unchanged',
     default: false,
   }),
-  points: integer({ description: 'Plans to list at most', default: 12, min: 2 }),
-  out: path({ description: 'Folder to write a plan for each point to', placeholder: 'DIR' }),
+  points: integer({ description: 'Maximum number of plans to list', default: 12, min: 2 }),
+  out: path({ description: 'Folder for a plan of each point', placeholder: 'DIR' }),
   ...group('Task', {
-    task: path({ description: 'Measure what the model of each plan scores on a task (.jsonl)' }),
+    task: path({ description: "Measure the accuracy of each plan's model on a task (.jsonl)" }),
     ...shotsFields,
     model: path({
       description: 'The model of the profile, to run on the task',
-      fallback: 'where the profile was measured',
+      fallback: 'the path in the profile',
       placeholder: 'MODEL',
     }),
   }),
@@ -94,8 +94,7 @@ export const pareto = defineOperation({
   id: 'pareto',
   title: 'List Pareto Front',
   verb: 'Comparing plans of',
-  summary:
-    'List plans of all sizes that no other plan beats, by what was measured of single changes.',
+  summary: 'List the best plans of all sizes, predicted from single changes.',
   fields,
   rules: [contextRule, allNeed(['model', 'device', 'memory'], 'task'), ...shotsRules],
   result: v.looseObject({

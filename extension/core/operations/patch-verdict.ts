@@ -31,7 +31,7 @@ export function patchVerdict({
   const skip = standings.find(({ kind }) => kind === 'skip');
   const loss = own?.loss.toPrecision(3) ?? '';
   if (accepted) {
-    return say`The patch is accepted: its distance of ${loss} is below those of everything simpler. Without anything it is ${skip?.loss.toPrecision(3) ?? ''}.`;
+    return say`The patch is accepted: its distance of ${loss} is below those of everything simpler. Without a replacement it is ${skip?.loss.toPrecision(3) ?? ''}.`;
   }
   return say`The patch is not accepted: something simpler does as well or better (${patchKindName(best?.kind ?? 'skip')}: distance ${best?.loss.toPrecision(3) ?? ''}, the patch: ${loss}).`;
 }

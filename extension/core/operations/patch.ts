@@ -26,11 +26,11 @@ export const patch = defineOperation({
   id: 'patch',
   title: 'Patch Layer',
   verb: 'Patching',
-  summary: 'Replace a sublayer by a small symbolic module, where that beats simpler things.',
+  summary: 'Replace a sublayer by a small symbolic module, if that beats simpler replacements.',
   fields: {
     model: modelField,
     sublayer: text({
-      description: 'Which sublayer, such as block.3.feedforward',
+      description: 'Sublayer to replace, such as block.3.feedforward',
       placeholder: 'ID',
       required: true,
     }),
@@ -42,7 +42,7 @@ export const patch = defineOperation({
       }),
       plan: document('plan', {
         writes: 'plan',
-        description: 'Plan to put the patch into, made if it is not there; weights go beside it',
+        description: 'Plan to add the patch to, created if missing; weights are written next to it',
         placeholder: 'PLAN',
       }),
     }),
@@ -54,12 +54,12 @@ export const patch = defineOperation({
         min: 1,
       }),
       programs: integer({
-        description: 'Programs to look at for them',
+        description: 'Programs to search',
         default: defaultPatchLimits.programs,
         min: 1,
       }),
       library: path({
-        description: 'Library that programs are made of (*.library.json)',
+        description: 'Library for programs (*.library.json)',
         fallback: 'the one that comes with Espalier',
       }),
     }),
@@ -69,9 +69,9 @@ export const patch = defineOperation({
         default: defaultFitting.epochs,
         min: 1,
       }),
-      batch: integer({ description: 'Rows of a step', default: defaultFitting.batch, min: 1 }),
+      batch: integer({ description: 'Rows per step', default: defaultFitting.batch, min: 1 }),
       rate: number({
-        description: 'Largest learning rate of Adam',
+        description: 'Maximum learning rate of Adam',
         default: defaultFitting.rate,
         above: 0,
       }),
@@ -145,7 +145,7 @@ export const patch = defineOperation({
           written === null
             ? verdict
             : joined([
-                say`${basename(written.path)} is written.`,
+                say`Wrote ${basename(written.path)}.`,
                 describeVerification(written.verification),
                 verdict,
               ]),

@@ -19,7 +19,7 @@ export const plan = defineOperation({
   id: 'plan',
   title: 'Plan Removal',
   verb: 'Planning',
-  summary: 'Choose the least important sublayers and write them down as a plan.',
+  summary: 'Choose the least important sublayers and write a plan.',
   fields: {
     model: modelField,
     out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),

@@ -42,7 +42,7 @@ const evaluationFields = group('Evaluation', {
     setting: 'profile.perplexity',
   }),
   heldOut: path({
-    description: 'Held-out text that perplexity is measured on (.txt, .md, .jsonl)',
+    description: 'Held-out text to measure perplexity on (.txt, .md, .jsonl)',
     fallback: 'the text that comes with Espalier',
     setting: 'evaluation.file',
   }),
@@ -52,7 +52,7 @@ export const profile = defineOperation({
   id: 'profile',
   title: 'Profile Layers',
   verb: 'Profiling',
-  summary: 'Measure how important every sublayer is, and find the best order to remove them in.',
+  summary: 'Measure the importance of every sublayer, and find the best order of removal.',
   fields: {
     model: modelField,
     out: newFile('layerProfile', {
@@ -64,7 +64,7 @@ export const profile = defineOperation({
     ...group('Calibration', {
       furtherCalibration: paths({
         description:
-          'Further calibration texts that share the sequences; the profile says where they disagree',
+          'Further calibration texts that share the sequences; the profile shows where they disagree',
         setting: 'calibration.further',
       }),
     }),
@@ -111,7 +111,7 @@ export const profile = defineOperation({
     const removed = found.rounds.map((round) => round.removed);
     if (!meetsBudget(model.summary, settings, removed)) {
       context.warn(
-        say`The order ends after ${counted(removed.length, 'removal')}, fewer than were asked for: nothing else may go.`,
+        say`The order ends after ${counted(removed.length, 'removal')}, fewer than requested: nothing else can be removed.`,
       );
     }
     return found;
@@ -127,7 +127,7 @@ export const profile = defineOperation({
       const change = perplexityChange(evaluations, rounds.length);
       return {
         summary: joined([
-          say`Measured ${measured} and put ${rounds.length} in order of removal, in ${formatDuration(search.seconds)}.`,
+          say`Measured ${measured} and ranked ${rounds.length} for removal, in ${formatDuration(search.seconds)}.`,
           change && perplexitySentence(change),
         ]),
         shown: true,

@@ -43,11 +43,11 @@ export const prune = defineOperation({
     ...outputFields,
     ...typeFields,
     ...qualityFields,
-    examples: path({ description: 'Examples to check models on that read no text' }),
+    examples: path({ description: "Examples to check models that don't read text" }),
     ...runFields,
   },
   rules: [
-    replaces('plan', removalNames, say`the plan says what to remove`),
+    replaces('plan', removalNames, say`the plan specifies what to remove`),
     ...oneOf('plan', ...amountNames),
     anyOf('model', 'plan'),
     ...removalRules,

@@ -10,7 +10,7 @@ const schema = planSchema as v.GenericSchema<unknown, Plan>;
 
 /** A plan by its path; as JSON also the plan itself, with absolute paths. */
 export const planField = documentOrContent('plan', schema, {
-  description: 'Plan of what to change (*.plan.json)',
+  description: 'Plan of changes (*.plan.json)',
   placeholder: 'PLAN',
 });
 
@@ -20,7 +20,7 @@ export const requiredPlanField = documentOrContent('plan', schema, {
   placeholder: planField.placeholder,
   positional: true,
   required: true,
-  missing: say`Name a plan: a *.plan.json file.`,
+  missing: say`Specify a plan: a *.plan.json file.`,
 });
 
 /** A plan that a request names or holds. */

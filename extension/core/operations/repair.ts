@@ -53,11 +53,12 @@ export const repair = defineOperation({
   id: 'repair',
   title: 'Repair Model',
   verb: 'Repairing',
-  summary: 'Teach a compressed or pruned model what the original does, and keep what is better.',
+  summary:
+    'Recover the quality of a compressed or pruned model by distillation, and keep what improves.',
   fields: {
     model: modelField,
     teacher: path({
-      description: 'The original, which the model was made from',
+      description: 'Original that the model was made from',
       placeholder: 'MODEL',
       required: true,
     }),
@@ -71,13 +72,13 @@ export const repair = defineOperation({
         placeholder: 'EFFORT',
       }),
       train: choice(trainedLayers, {
-        description: 'Which linear layers are trained',
-        fallback: 'compressed where there are some, else all',
+        description: 'Linear layers to train',
+        fallback: 'compressed if there are any, else all',
         placeholder: 'LAYERS',
       }),
       states: choice(learnedStates, {
         description:
-          "Hidden states that each sublayer learns from: the student's, as repaired so far, or the teacher's, which lets workers share the sublayers",
+          "Hidden states that each sublayer trains on: the student's, as repaired so far, or the teacher's, which allows several workers",
         default: 'student',
         placeholder: 'STATES',
         setting: 'repair.states',
@@ -90,19 +91,19 @@ export const repair = defineOperation({
       }),
       scope: choice(repairScopes, {
         description:
-          'What is trained at a time: each sublayer, the full model in one process, or first the one and then the other',
+          'Scope of training: sublayer by sublayer, the full model in one process, or first one and then the other',
         fallback:
-          'both where layers are compressed, else model; sublayers for encoders, ONNX graphs, and where memory allows no more',
+          'both if layers are compressed, else model; sublayers for encoders, ONNX graphs, and if memory is too small for more',
         placeholder: 'SCOPE',
       }),
       epochs: integer({
-        description: 'Passes over the text at most',
+        description: 'Maximum number of passes over the text',
         fallback:
           '1, or 2 where there is less than about two thirds of the text that the effort says',
         min: 0,
       }),
       batch: integer({
-        description: 'Sequences of a step',
+        description: 'Sequences per step',
         default: defaultRepair.batch,
         min: 1,
       }),
@@ -209,7 +210,7 @@ function repairedOutcome(
 ): Outcome {
   if (written === null) {
     return {
-      summary: say`Repair found nothing better on this text, so nothing is written. ${name} stays as it is.`,
+      summary: say`Repair found no improvement on this text, so nothing is written. ${name} is unchanged.`,
       writesNothing: true,
     };
   }

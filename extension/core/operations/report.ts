@@ -51,8 +51,7 @@ export const report = defineOperation({
   id: 'report',
   title: 'Write Report',
   verb: 'Writing a report of',
-  summary:
-    'Write a report of a profile, a plan, an evaluation, an experiment, a model or two, to be shared.',
+  summary: 'Write a report of a profile, plan, evaluation, experiment or model, for sharing.',
   fields: {
     about: document(reported, {
       description:
@@ -62,20 +61,20 @@ export const report = defineOperation({
       required: true,
     }),
     against: path({
-      description: 'Another model, such as the original: the report says how the two differ',
+      description: 'Another model, such as the original: the report shows the differences',
       placeholder: 'MODEL2',
     }),
     weights: flag({
-      description: 'Compare the weights of the two, too',
+      description: 'Also compare the weights of the two',
       default: false,
     }),
     quality: flag({
-      description: 'Measure perplexity and speed of the two on the held-out text, too',
+      description: 'Also measure perplexity and speed of the two on the held-out text',
       default: false,
     }),
     out: newFile('report', {
       description:
-        'Where to write it: .html, one file with charts that loads nothing, or .md, for pull requests',
+        'Output file: .html, a self-contained file with charts, or .md, for pull requests',
       required: true,
     }),
     ...runFields,
@@ -149,7 +148,7 @@ async function reportOf(file: string): Promise<Report> {
     return modelReport(manifest, model);
   }
   const suffixes = reported.map((one) => documentNames[one].suffix);
-  throw new UserError(say`No report can be made of this file.`, {
+  throw new UserError(say`Reports of this file are not supported.`, {
     file,
     remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model that Espalier wrote, with its ${manifestName}.`,
   });

@@ -37,8 +37,8 @@ export function excludes(...fields: readonly string[]): Rule {
             problem: (name) => {
               const all = listed(fields, name, 'and');
               return fields.length > 2
-                ? say`Give only one of ${all}, not both ${name(first)} and ${name(second)}.`
-                : say`Give only one of ${all}.`;
+                ? say`Use only one of ${all}, not both ${name(first)} and ${name(second)}.`
+                : say`Use only one of ${all}.`;
             },
           };
     },
@@ -109,13 +109,13 @@ export function actsOnlyWith(field: string, other: string, values: readonly unkn
 /** A number that another bounds from above. */
 export function atMost(field: string, bound: string): Rule {
   return {
-    describe: (name) => say`${name(field)} takes at most ${name(bound)}.`,
+    describe: (name) => say`${name(field)} accepts at most ${name(bound)}.`,
     check: (given, complete) =>
       Number(given[field]) > Number(complete[bound])
         ? {
             fields: [field],
             problem: (name) =>
-              say`${name(field)} takes at most ${name(bound)}, which is ${String(complete[bound])}.`,
+              say`${name(field)} accepts at most ${name(bound)}, which is ${String(complete[bound])}.`,
           }
         : undefined,
   };

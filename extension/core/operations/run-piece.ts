@@ -56,9 +56,12 @@ export class PieceRunner {
     const { kind, data, files } = setup;
     const open = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
     if (open === undefined) {
-      throw new UserError(say`This version of Espalier knows no work of the kind "${kind}".`, {
-        remedy: say`Run the same version on all machines.`,
-      });
+      throw new UserError(
+        say`This version of Espalier doesn't support work of the kind "${kind}".`,
+        {
+          remedy: say`Run the same version on all machines.`,
+        },
+      );
     }
     const jobFolder = setup.scratch ?? tmpdir();
     return open(data, {

@@ -81,15 +81,15 @@ function classIssues(document: ScoreDocument): DataScoring['labelIssues'] {
 
 export const scoreData = defineOperation({
   id: 'score-data',
-  title: 'Score Data Set',
+  title: 'Score Dataset',
   verb: 'Scoring',
-  summary: 'Score how much each example of a data set matters for training.',
+  summary: 'Score how much each example of a dataset matters for training.',
   fields: {
     data: dataField,
     out: newFile('scores', { description: 'Where to write the scores', required: true }),
     format: scoreFormatField,
     score: choice(scoreKinds, {
-      description: 'What to score examples by',
+      description: 'Score to compute',
       default: 'el2n',
       placeholder: 'SCORE',
     }),
@@ -105,7 +105,7 @@ export const scoreData = defineOperation({
     }),
     embedding: choice([...layouts, 'none'], {
       description:
-        'Map of the examples by features of the run with seed 0, with near-duplicates and outliers',
+        'Map of the examples from features of the run with seed 0, with near-duplicates and outliers',
       fallback: `umap up to ${maxUmap} examples, else pca`,
       placeholder: 'MAP',
     }),

@@ -49,11 +49,11 @@ export const scoreExperts = defineOperation({
   title: 'Score Experts',
   verb: 'Scoring experts of',
   summary:
-    'Rank the experts of each mixture by gate times output, in one pass over the text (REAP).',
+    'Rank the experts of each MoE layer by gate times output, in one pass over the text (REAP).',
   fields: {
     model: modelField,
     ratio: number({
-      description: 'Fraction of the experts of each mixture to remove, the least salient',
+      description: 'Fraction of the experts of each MoE layer to remove, least salient first',
       placeholder: 'R',
       above: 0,
       max: 1,
@@ -153,7 +153,7 @@ async function requireRemovable(ratio: number, model: OpenedModel): Promise<void
   const { count, least = 1, groups = 1 } = largest;
   if (groups > 1 && count <= least) {
     throw new UserError(
-      say`Routers choose from ${groups} groups, and each of them needs its ${count / groups} experts.`,
+      say`Routers choose from ${groups} groups, and each group needs its ${count / groups} experts.`,
       { file: model.path, remedy: say`Remove blocks: \`espalier profile --granularity block\`.` },
     );
   }
@@ -164,7 +164,7 @@ async function requireRemovable(ratio: number, model: OpenedModel): Promise<void
         : say`${ratio} of the ${count / groups} experts in a group is less than one, so none is removed.`,
       {
         field: 'ratio',
-        remedy: say`Give at least ${Number((groups / count).toPrecision(3))}.`,
+        remedy: say`Add at least ${Number((groups / count).toPrecision(3))}.`,
       },
     );
   }

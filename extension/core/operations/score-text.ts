@@ -39,7 +39,7 @@ export const scoreText = defineOperation({
   id: 'score-text',
   title: 'Score Text',
   verb: 'Scoring text for',
-  summary: 'Score how hard each window of a text is for a language model (EL2N per token).',
+  summary: 'Score the difficulty of each window of a text for a language model (EL2N per token).',
   fields: {
     model: modelField,
     text: path({
@@ -47,7 +47,7 @@ export const scoreText = defineOperation({
       fallback: 'the text that comes with Espalier',
     }),
     length: integer({
-      description: 'Length of a window, at most what the model can read',
+      description: "Length of a window, at most the model's context",
       fallback: String(defaultCalibration.length),
       placeholder: 'L',
       unit: 'tokens',

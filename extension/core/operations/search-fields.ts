@@ -51,33 +51,32 @@ export const searchFields = group('Search', {
   }),
   search: choice(searchModes, {
     description:
-      'Search mode; adaptive measures as much as each decision needs, exact finds what naive finds',
+      'Search mode; adaptive measures as much as each decision needs, exact gives the same result as naive',
     default: defaultSettings.mode,
     placeholder: 'MODE',
     setting: 'search.mode',
   }),
   confidence: number({
-    description: 'How sure adaptive must be that a candidate is worse to stop measuring it',
+    description: 'Probability that a candidate is worse, at which adaptive stops measuring it',
     default: defaultSettings.confidence,
     min: minConfidence,
     max: 1,
     setting: 'search.confidence',
   }),
   granularity: choice([openGranularity, ...granularities], {
-    description:
-      'What is removed at a time; auto takes sublayers, or blocks where the format allows only those',
+    description: 'Unit of removal; auto is sublayers, or blocks if the format allows only blocks',
     default: openGranularity,
     placeholder: 'G',
     setting: 'search.granularity',
   }),
   exclude: number({
-    description: 'Fraction of the first blocks that wait until others are gone',
+    description: 'Fraction of the first blocks that are removed only after all others',
     default: defaultSettings.exclude,
     min: 0,
     max: 1,
   }),
   protect: list({
-    description: 'Sublayers or blocks that stay, such as block.0 or block.3.attention',
+    description: 'Sublayers or blocks to keep, such as block.0 or block.3.attention',
     placeholder: 'ID,…',
   }),
   everyDistance: flag({
@@ -92,19 +91,19 @@ export const searchFields = group('Search', {
   }),
   refine: choice(['none', ...refineMethods], {
     description:
-      'Exchange removals afterwards: swaps tries each single exchange, evolve random ones of up to three',
+      'Exchange removals after the search: swaps tries each single exchange, evolve random exchanges of up to three',
     default: 'none',
     placeholder: 'METHOD',
     setting: 'search.refine',
   }),
   refineSets: integer({
-    description: 'Sets of removals that a refinement measures at most',
+    description: 'Maximum number of sets of removals that a refinement measures',
     fallback: String(defaultRefineSets),
     min: 1,
   }),
   arithmetic: choice(arithmetics, {
     description:
-      'Arithmetic in which adaptive compares candidates; auto takes int8 where the CPU has instructions for it. Winners are always confirmed in float32',
+      'Arithmetic for comparing candidates in adaptive; auto is int8 if the CPU has instructions for it. Winners are always confirmed in float32',
     default: defaultSettings.arithmetic,
   }),
   seed: integer({
@@ -129,7 +128,7 @@ export const amountFields = group('Amount', {
     description: 'Fraction of the parameters',
     ...fraction,
   }),
-  all: flag({ description: 'Remove until nothing more can go', default: false }),
+  all: flag({ description: 'Remove until nothing more can be removed', default: false }),
 });
 
 export const amountNames = Object.keys(amountFields);

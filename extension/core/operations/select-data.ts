@@ -42,7 +42,7 @@ export const selectData = defineOperation({
     ...selectionFields,
     data: {
       ...optionalDataField,
-      description: 'The scored data set, where the scores do not have its classes',
+      description: 'Scored dataset, needed if the scores lack its classes',
     },
     ...datasetFields,
   },

@@ -33,7 +33,7 @@ const newLabel = /^(\d+)=(.+)$/s;
 /** Fields that choose examples by their scores, besides the fraction to keep. */
 export const selectionFields = {
   policy: choice(policies, {
-    description: 'Keep the highest scores, the highest after --offset, or any',
+    description: 'Keep the highest scores, the highest after --offset, or random ones',
     default: 'max',
     placeholder: 'POLICY',
   }),
@@ -61,19 +61,19 @@ export const selectionFields = {
     min: 0,
   }),
   without: list({
-    description: 'Issues whose examples are never chosen; of duplicates the first stays',
+    description: 'Issues whose examples are never chosen; the first of duplicates is kept',
     choices: issueKinds,
     placeholder: 'ISSUE,…',
   }),
   similarity: number({
-    description: 'Cosine of embeddings from which on examples are duplicates',
+    description: 'Minimum cosine of embeddings of duplicates',
     fallback: String(defaultSimilarity),
     placeholder: 'X',
     above: 0,
     max: 1,
   }),
   relabel: list({
-    description: 'New labels of examples, for what is written of the data set',
+    description: 'New labels of examples in the written dataset',
     form: { pattern: newLabel, takes: say`labels as INDEX=CLASS` },
     placeholder: 'INDEX=CLASS,…',
   }),

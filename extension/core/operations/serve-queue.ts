@@ -26,17 +26,15 @@ export const workForQueue = defineOperation({
   id: 'worker',
   title: 'Work for a Queue',
   verb: 'Working for',
-  summary:
-    'Do pieces of the jobs of a queue, on the models and data sets of this machine, until it is stopped.',
+  summary: 'Run work items of a queue, on the models and datasets of this machine, until stopped.',
   fields: {
     ...serverFields,
     models: paths({
-      description: 'Folders of models, which are found by their fingerprints',
+      description: 'Folders of models, found by fingerprint',
       placeholder: 'DIR,…',
     }),
     data: paths({
-      description:
-        'Folders of data sets, and of models to train on them, which are found by content',
+      description: 'Folders of datasets, and of models to train on them, found by content',
       placeholder: 'DIR,…',
     }),
     ...group('Running', {
@@ -66,12 +64,12 @@ export const workForQueue = defineOperation({
     const about = joined(
       [
         counted(models.size, 'model'),
-        data.size === 0 ? undefined : counted(data.size, 'possible data set'),
+        data.size === 0 ? undefined : counted(data.size, 'possible dataset'),
       ],
       ', ',
     );
     context.inform(
-      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${about}. Ctrl-C ends it after the piece in work.`,
+      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${about}. Ctrl-C stops after the current work item.`,
     );
     try {
       await serveQueue(
@@ -88,10 +86,10 @@ export const workForQueue = defineOperation({
         ({ worker, failure }) => {
           count[failure === undefined ? 'done' : 'failed']++;
           if (failure !== undefined) {
-            context.warn(say`${worker}: a piece failed. ${verbatim(failure)}`);
+            context.warn(say`${worker}: a work item failed. ${verbatim(failure)}`);
           }
           const done = count.done + count.failed;
-          context.progress({ stage: say`Pieces done`, done, total: done, unit: 'steps' });
+          context.progress({ stage: say`Work items done`, done, total: done, unit: 'steps' });
         },
       );
     } finally {
@@ -113,7 +111,7 @@ async function modelsIn(
       field: 'models',
       remedy:
         example === undefined
-          ? say`Name a folder that holds model folders, .gguf or .onnx files.`
+          ? say`Specify a folder that contains model folders, .gguf or .onnx files.`
           : verbatim(example),
     });
   }

@@ -35,19 +35,19 @@ export const optionalModelField = path(modelFacts);
 export const modelField = path({
   ...modelFacts,
   required: true,
-  missing: say`Name one model: its folder, or its .safetensors, .gguf or .onnx file.`,
+  missing: say`Specify one model: its folder, or its .safetensors, .gguf or .onnx file.`,
 });
 
 export const runFields = group('Running', {
   device: choice(['auto', ...deviceNames], {
-    description: 'Where to run; auto takes the fastest that works',
+    description: 'Device to run on; auto selects the fastest that works',
     default: 'auto',
     placeholder: 'DEVICE',
     setting: 'device',
   }),
   memory: size({
     description:
-      'Memory that a job may take; auto takes 60 % of what the machine has available when it starts',
+      'Memory limit of the job; auto is 60 % of the memory that is available at the start',
     default: automatic,
     setting: 'memory',
   }),
@@ -91,7 +91,7 @@ export const calibrationFields = ({ sequences, length }: CalibrationRequest): Ca
       setting: 'calibration.sequences',
     }),
     length: integer({
-      description: 'Length of a sequence, at most what the model can read',
+      description: "Length of a sequence, at most the model's context",
       fallback: String(length),
       placeholder: 'L',
       unit: 'tokens',
@@ -150,8 +150,8 @@ export const outputFields = group('Output', {
     placeholder: 'FORMAT',
   }),
   layout: choice(layoutNames, {
-    description: 'How a Hugging Face folder expresses what was removed',
-    fallback: 'the first that can express it',
+    description: 'Layout of a pruned Hugging Face folder',
+    fallback: 'the first that supports the changes',
     placeholder: 'LAYOUT',
   }),
   overwrite: flag({
@@ -163,14 +163,14 @@ export const outputFields = group('Output', {
 /** Quantization types of the tensors of a GGUF file. */
 export const typeFields = group('Output', {
   type: choice(typeMixNames, {
-    description: "Types of the tensors of a GGUF file, a mix of llama.cpp's",
+    description: 'Quantization type of the GGUF file, as in llama.cpp',
     fallback: 'as stored',
     placeholder: 'TYPE',
   }),
-  imatrix: path({ description: 'Importance matrix (.gguf) that rounding is weighted by' }),
+  imatrix: path({ description: 'Importance matrix (.gguf) that weights rounding errors' }),
   rounding: choice(['nearest', 'importance', 'feedback'], {
     description:
-      'How weights are rounded to a type: alone, weighted by --imatrix, or each making up for the errors of others on calibration text, which is more exact and takes longer',
+      'Rounding of weights to a type: nearest, weighted by --imatrix, or with error feedback on calibration text, which is more accurate and slower',
     fallback: 'importance with --imatrix, else nearest',
     placeholder: 'HOW',
   }),
@@ -213,13 +213,10 @@ function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): v
     });
   }
   if (rounding === 'nearest' && imatrix !== undefined) {
-    throw new UserError(
-      say`Rounding to nearest uses no importance matrix, but --imatrix is given.`,
-      {
-        field: 'rounding',
-        remedy: say`Leave one of them out.`,
-      },
-    );
+    throw new UserError(say`Rounding to nearest uses no importance matrix, but --imatrix is set.`, {
+      field: 'rounding',
+      remedy: say`Remove one of them.`,
+    });
   }
 }
 

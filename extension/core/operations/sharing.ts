@@ -18,16 +18,16 @@ export const serverFields = {
     description: 'Server of Redis or Valkey, as redis://HOST:PORT, or rediss:// with TLS',
     placeholder: 'URL',
     required: true,
-    missing: say`Name the server of the queue: --queue redis://HOST:PORT.`,
+    missing: say`Specify the server of the queue: --queue redis://HOST:PORT.`,
   }),
   allowOpen: flag({
-    description: 'Use a server without a password at an address that anyone can reach',
+    description: 'Allow a server without a password at a public address',
     default: false,
   }),
 };
 
 const workersFacts = {
-  description: 'Processes that share the work',
+  description: 'Worker processes',
   ...{ min: 1, setting: 'workers' },
 };
 
@@ -35,7 +35,7 @@ const workersFacts = {
 export const sharingFields = group('Running', {
   workers: integer({ ...workersFacts, default: 1 }),
   queue: text({
-    description: 'Server of Redis or Valkey whose workers share the work',
+    description: 'Redis or Valkey server whose workers share the work',
     placeholder: 'URL',
     fallback: 'none',
     setting: 'queue',
@@ -47,7 +47,7 @@ export const sharingFields = group('Running', {
 export const payingSharingFields = {
   ...sharingFields,
   ...group('Running', {
-    workers: integer({ ...workersFacts, fallback: 'as many as save time' }),
+    workers: integer({ ...workersFacts, fallback: 'as many as pay off' }),
   }),
 };
 export const sharingNames = Object.keys(sharingFields);

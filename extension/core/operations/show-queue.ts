@@ -34,7 +34,7 @@ export const showQueue = defineOperation({
   id: 'queue',
   title: 'Show Queue',
   verb: 'Looking at',
-  summary: 'List the workers of a queue and the jobs that they work for.',
+  summary: 'List the workers and jobs of a queue.',
   fields: serverFields,
   rules: [],
   result: v.looseObject({

@@ -21,7 +21,7 @@ export const studyGroups = defineOperation({
     out: newFile('study', { description: 'Where to write the result (.json)', required: true }),
     epochs: integer({ description: 'Passes over the data', default: 5, min: 1 }),
     groups: integer({
-      description: 'Groups, spread evenly over the order of scores',
+      description: 'Groups, evenly spread over the order of scores',
       default: 10,
       min: 1,
     }),

@@ -9,9 +9,13 @@ export const symbolicEnumerate = defineOperation({
   id: 'symbolic enumerate',
   title: 'Enumerate Programs',
   verb: 'Enumerating',
-  summary: 'Count all programs up to a size, those whose graph is kept, and graphs that differ.',
+  summary: 'Count all programs up to a size, valid ones, and distinct graphs.',
   fields: {
-    maxSize: integer({ description: 'Symbols of a program, at most', min: 1, required: true }),
+    maxSize: integer({
+      description: 'Maximum number of symbols of a program',
+      min: 1,
+      required: true,
+    }),
     library: libraryField,
   },
   rules: [],

@@ -44,14 +44,14 @@ export const symbolicEvaluate = defineOperation({
   id: 'symbolic evaluate',
   title: 'Evaluate Program',
   verb: 'Evaluating',
-  summary: 'Show the graph that a program builds, or why it builds none.',
+  summary: 'Show the graph of a program, or why it has none.',
   fields: {
     program: text({
-      description: 'Such as "(push (add (connect identity)))", in quotes',
+      description: 'Program such as "(push (add (connect identity)))", in quotes',
       placeholder: 'PROGRAM',
       positional: true,
       required: true,
-      missing: say`Give one program, in quotes.`,
+      missing: say`Pass one program, in quotes.`,
     }),
     library: libraryField,
   },

@@ -30,17 +30,17 @@ const fields = {
       min: 1,
     }),
     population: integer({
-      description: 'Graphs that are trained in each round, at most',
+      description: 'Maximum number of graphs trained in each round',
       default: 12,
       min: 1,
     }),
     keep: integer({
-      description: 'Graphs whose programs stay and teach the library',
+      description: 'Graphs whose programs are kept and added to the library',
       fallback: 'half of the population',
       min: 1,
     }),
     programs: integer({
-      description: 'Programs that each search looks at',
+      description: 'Programs per search',
       default: 1_000_000,
       min: 1,
     }),
@@ -53,22 +53,22 @@ const fields = {
   ...group('Networks', {
     size: choice(networkSizeNames, { description: 'Size of a network', default: 'small' }),
     module: choice(moduleModes, {
-      description: 'How a graph reads its input; compat is what the released code does',
+      description: 'Input of a graph; compat follows the released code',
       default: 'clean',
     }),
     epochs: integer({ description: 'Epochs of training a network', default: 16, min: 1 }),
     baselines: integer({
-      description: 'Networks with a dense layer in place of a graph, trained for comparison',
+      description: 'Networks with a dense layer instead of a graph, trained for comparison',
       default: 0,
       min: 0,
     }),
   }),
   ...group('Data', {
     data: choice(ravenModes, {
-      description: 'Pictures to train on; faithful as published, balanced without its shortcut',
+      description: 'Images to train on; faithful as published, balanced without its shortcut',
       default: 'faithful',
     }),
-    dataSeed: integer({ description: 'Seed of the pictures', default: 0, min: 0 }),
+    dataSeed: integer({ description: 'Seed of the images', default: 0, min: 0 }),
     train: integer({ description: 'Training examples', default: 128, min: 1 }),
     validation: integer({ description: 'Validation examples', default: 600, min: 1 }),
     test: integer({ description: 'Test examples', default: 600, min: 1 }),

@@ -32,7 +32,7 @@ export const tensors = defineOperation({
   id: 'tensors',
   title: 'List Tensors',
   verb: 'Reading',
-  summary: 'List every tensor of a model by its place, optionally with statistics of its numbers.',
+  summary: 'List every tensor of a model, optionally with statistics of its values.',
   fields: {
     model: modelField,
     stats: flag({ description: 'Read all weights and compute their statistics', default: false }),

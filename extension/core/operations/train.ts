@@ -12,7 +12,7 @@ export const train = defineOperation({
   id: 'train',
   title: 'Train Models',
   verb: 'Training',
-  summary: 'Train a small model on a data set from several seeds.',
+  summary: 'Train a small model on a dataset with several seeds.',
   fields: {
     data: dataField,
     test: testField,
@@ -22,7 +22,7 @@ export const train = defineOperation({
       required: true,
     }),
     epochs: integer({ description: 'Passes over the data', default: 3, min: 1 }),
-    seeds: integer({ description: 'Trainings, with seeds 0, 1, …', default: 1, min: 1 }),
+    seeds: integer({ description: 'Number of trainings, with seeds 0, 1, …', default: 1, min: 1 }),
     ...payingSharingFields,
     ...datasetFields,
     ...trainingFields,

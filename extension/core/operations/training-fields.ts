@@ -26,7 +26,7 @@ const proxyFields = group('Model', {
     placeholder: 'MODEL',
   }),
   maxTokens: integer({
-    description: 'Tokens of a text that are read',
+    description: 'Maximum tokens per text',
     fallback: String(defaultMaxTokens),
     min: 1,
   }),

@@ -29,12 +29,12 @@ export const tryFamily = defineOperation({
   title: 'Try as Known Family',
   verb: 'Trying',
   summary:
-    'Open a folder of an unknown model_type as a known family, if its tensors and a text agree.',
+    'Open a folder of an unknown model_type as a known family, if its tensors match and its predictions on a text are good.',
   fields: {
     model: modelField,
     family: text({
       description: 'Family to try',
-      fallback: 'the one whose tensors and fields match',
+      fallback: 'the family whose tensors and fields match',
       placeholder: 'FAMILY',
     }),
     text: path({

@@ -56,7 +56,7 @@ export async function watchingModels<T>(
       ? error
       : new UserError(say`The file changed while the job read it.`, {
           file: changed,
-          remedy: say`Leave the model alone while a job runs, and start it again.`,
+          remedy: say`Don't change the model while a job runs, and start the job again.`,
         });
   } finally {
     clearInterval(timer);

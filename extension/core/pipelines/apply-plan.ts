@@ -117,7 +117,7 @@ function requestedTypes(
   const tensors = Object.keys(types).length === 0 ? undefined : types;
   if (compress.length > 0 && (asked ?? tensors ?? feedback) !== undefined) {
     const plannedTypes = tensors === undefined ? undefined : 'types';
-    throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
+    throw new UserError(say`A plan can't both compress layers and assign quantization types.`, {
       field:
         plannedTypes ??
         (asked?.mix !== undefined ? 'type' : asked === undefined ? 'rounding' : 'imatrix'),
@@ -125,13 +125,13 @@ function requestedTypes(
     });
   }
   if (asked?.importance !== undefined && asked.mix === undefined && tensors === undefined) {
-    throw new UserError(say`Importance does nothing where no tensor gets another type.`, {
+    throw new UserError(say`An importance matrix has no effect unless a tensor changes type.`, {
       field: 'imatrix',
       remedy: say`Add --type, such as Q4_K_M.`,
     });
   }
   if (feedback !== undefined && asked?.mix === undefined && tensors === undefined) {
-    throw new UserError(say`Rounding does nothing if no tensor gets another type.`, {
+    throw new UserError(say`Rounding has no effect unless a tensor changes type.`, {
       field: 'rounding',
       remedy: say`Add --type, such as Q4_K_M.`,
     });

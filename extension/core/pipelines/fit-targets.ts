@@ -3,6 +3,7 @@ import { formatBytes } from '../format';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
+import { contextForm } from './machines';
 import { machines } from './machines';
 import type { MachineName } from './machines';
 import { runtimeMemory, totalMemory } from './runtime-memory';
@@ -20,12 +21,6 @@ export interface AskedTargets {
   /** Tokens per second. */
   readonly speed?: number;
 }
-
-/** Context length as `8192` or `8k`. */
-export const contextForm = {
-  pattern: /^[1-9]\d*k?$/i,
-  takes: say`a number of tokens, such as 4096 or 8k`,
-};
 
 const tokensPerK = 1024;
 

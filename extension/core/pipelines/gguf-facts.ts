@@ -62,7 +62,7 @@ export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
   }
 }
 
-const lacking = say`It has no tensor of its own in a GGUF file.`;
+const lacking = say`It has no separate tensor in a GGUF file.`;
 
 function refuse({ path }: OpenedModel, id: string, problem: Message): never {
   throw new UserError(problem, {
@@ -94,16 +94,16 @@ function ownTensors(
         refuse(
           opened,
           id,
-          say`The experts of a block share one tensor in a GGUF file, and so its type.`,
+          say`The experts of a block share one tensor in a GGUF file, and therefore its type.`,
         );
       }
       const other = owners.get(name);
       if (other !== undefined) {
-        const problem = say`It shares the tensor ${name} with ${other} in a GGUF file, and so its type.`;
+        const problem = say`It shares the tensor ${name} with ${other} in a GGUF file, and therefore its type.`;
         refuse(opened, id, problem);
       }
       if (!takesTypes({ name, shape: weight.shape })) {
-        const problem = say`llama.cpp reads ${name} as floats only, so it takes no other type.`;
+        const problem = say`llama.cpp reads ${name} as floats only, so it can't have another type.`;
         refuse(opened, id, problem);
       }
       owners.set(name, id);

@@ -1,6 +1,12 @@
 import { say } from '../message';
 import type { Message } from '../message';
 
+/** Context length as `8192` or `8k`. */
+export const contextForm = {
+  pattern: /^[1-9]\d*k?$/i,
+  takes: say`a number of tokens, such as 4096 or 8k`,
+};
+
 /** Machine that a model can be made for. */
 export interface Machine {
   readonly label: Message;

@@ -23,7 +23,7 @@ export type Runtime = keyof typeof formats;
 /** @throws UserError for a program that can't load what is written. */
 export function requireRuntime(name: (typeof runtimeNames)[number]): Runtime {
   if (name === 'vllm') {
-    throw new UserError(say`vLLM loads no quantized weights that Espalier writes.`, {
+    throw new UserError(say`vLLM doesn't load the quantized weights that Espalier writes.`, {
       field: 'for',
       remedy: say`Choose llama.cpp: vLLM can load GGUF files (experimental).`,
     });

@@ -86,14 +86,11 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     ...(layout === undefined ? {} : { layout }),
   });
   if (request.types !== undefined && target.format !== 'gguf') {
-    throw new UserError(
-      say`Types of tensors are those of GGUF files, and this writes ${target.format}.`,
-      {
-        ...(request.types.mix === undefined
-          ? { field: 'types', remedy: say`Choose --format gguf, or delete types from the plan.` }
-          : { field: 'type', remedy: say`Choose --format gguf, or leave --type out.` }),
-      },
-    );
+    throw new UserError(say`Tensor types apply to GGUF files, and this writes ${target.format}.`, {
+      ...(request.types.mix === undefined
+        ? { field: 'types', remedy: say`Choose --format gguf, or delete types from the plan.` }
+        : { field: 'type', remedy: say`Choose --format gguf, or leave --type out.` }),
+    });
   }
   const converts = request.model.format !== target.format || request.types !== undefined;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
@@ -233,7 +230,7 @@ function warnOfNothingSaved(
 ): void {
   const nothing =
     parameters === summary.parameters
-      ? say`This saves no weights: the removed sublayers share theirs with sublayers that stay.`
+      ? say`This saves no weights: other sublayers share those of the removed ones.`
       : explainNothingFreed(freeingNothing(summary, removed));
   if (nothing !== undefined) {
     context.warn(nothing);
@@ -262,12 +259,12 @@ async function copySideFiles(
   }
   if (sideFiles.leftBehind.length > 0) {
     context.warn(
-      say`Not copied, since they may hold the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
+      say`Not copied, because they may contain the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
     );
   }
   if (sideFiles.foreign.length > 0) {
     context.warn(
-      say`Not copied, since they are links out of the model's folder: ${sideFiles.foreign.join(', ')}.`,
+      say`Not copied, because they are links to places outside of the model's folder: ${sideFiles.foreign.join(', ')}.`,
     );
   }
 }

@@ -80,7 +80,7 @@ export function resolveIds(
     if (matches.length === 0) {
       throw new UserError(say`The model has no sublayer "${id}".`, {
         ...subject,
-        remedy: say`Ids run from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N stands for both of its sublayers${expertRemedy(model)}.`,
+        remedy: say`Ids range from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N means both of its sublayers${expertRemedy(model)}.`,
       });
     }
     for (const match of matches) {
@@ -108,7 +108,7 @@ export function requireExperts(
   if (uneven !== undefined) {
     throw new UserError(explainUnevenGroups(uneven), {
       ...subject,
-      remedy: say`Remove as many from each group: \`espalier score-experts --ratio\` plans it so.`,
+      remedy: say`Remove the same number from each group, as \`espalier score-experts --ratio\` plans it.`,
     });
   }
   const emptied = units.emptied(removed);
@@ -119,26 +119,26 @@ export function requireExperts(
         say`Too many of the ${count} experts of ${id} would be removed: each of its ${groups} groups needs ${least / groups}.`,
         {
           ...subject,
-          remedy: say`Write ${id} to remove the whole mixture, or keep ${least} of its experts.`,
+          remedy: say`Write ${id} to remove the whole MoE layer, or keep ${least} of its experts.`,
         },
       );
     }
     if (least > perToken && least > 1) {
       throw new UserError(
-        say`A table of ${id} chooses experts by token, so none of them can be removed alone.`,
+        say`A table in ${id} selects experts by token, so none of them can be removed.`,
         {
           ...subject,
-          remedy: say`Write ${id} to remove the whole mixture, or choose experts of another.`,
+          remedy: say`Write ${id} to remove the whole MoE layer, or choose experts of another.`,
         },
       );
     }
     throw new UserError(
       least === 1
         ? say`Every expert of ${id} would be removed.`
-        : say`Too many of the ${count} experts of ${id} would be removed: the graph sends each token to ${least}.`,
+        : say`Too many of the ${count} experts of ${id} would be removed: the graph routes each token to ${least}.`,
       {
         ...subject,
-        remedy: say`Write ${id} to remove the whole mixture, or keep ${least === 1 ? 'one' : least} of its experts.`,
+        remedy: say`Write ${id} to remove the whole MoE layer, or keep ${least === 1 ? 'one' : least} of its experts.`,
       },
     );
   }
@@ -233,7 +233,7 @@ export function nothingToRemove(
   const grouped = sublayers.find(({ experts }) => experts?.groups !== undefined);
   if (granularity === 'expert' && grouped !== undefined) {
     return new UserError(
-      say`The router of ${grouped.id} chooses from groups of experts, which must lose the same number, so no expert can be removed alone.`,
+      say`The router of ${grouped.id} chooses from groups of experts. The same number must be removed from each, so no expert can be removed alone.`,
       {
         file: path,
         field: `granularity ${granularity}`,
@@ -246,7 +246,7 @@ export function nothingToRemove(
       ? warnings.filter(({ code }) => code.startsWith('Single experts'))
       : [];
   return new UserError(
-    joined([say`The model has nothing that could be removed at this granularity.`, ...reasons]),
+    joined([say`Nothing in the model can be removed at this granularity.`, ...reasons]),
     {
       file: path,
       field: `granularity ${granularity}`,
@@ -257,7 +257,7 @@ export function nothingToRemove(
 
 /** Error for a search in which no candidate may be removed. */
 export function nothingMayGo(): UserError {
-  return new UserError(say`Nothing may be removed: every candidate is protected or excluded.`, {
+  return new UserError(say`Nothing can be removed: every candidate is protected or excluded.`, {
     field: 'protect',
     remedy: say`Protect fewer sublayers, or lower exclude.`,
   });

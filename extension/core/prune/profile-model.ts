@@ -177,7 +177,7 @@ export async function profileModel(
   });
   if (earlier !== undefined) {
     context.inform(
-      say`The profile that is there has this search already. Only its refinement is made.`,
+      say`The existing profile already contains this search. Only the refinement will run.`,
     );
   }
   const spentHere = totalSpent(journal.replayed);

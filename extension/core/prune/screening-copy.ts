@@ -62,19 +62,21 @@ async function tryScreening(
     return { reason: say`A search compares candidates in int8 on the CPU only, not on ${device}.` };
   }
   if (isShared) {
-    return { reason: say`A search that several processes share compares candidates in float32.` };
+    return {
+      reason: say`A search that is divided among several processes compares candidates in float32.`,
+    };
   }
   if (vocabularyShare('sampled', model.emitter?.vocabularySize) === 1) {
     return { reason: say`Only language models with a large vocabulary are compared in int8.` };
   }
   const copy = int8Copy(model);
   if (copy === undefined) {
-    return { reason: say`The linear layers of the model can't be rounded to int8.` };
+    return { reason: say`The linear layers of the model can't be quantized to int8.` };
   }
   const rest = memoryBytes - leastMemory(model, device);
   const copyBytes = Math.min(rest, memoryBytes * copyShare);
   if (copyBytes < leastMemory(copy, device, false)) {
-    return { reason: say`The memory setting has no room for an int8 copy of two sublayers.` };
+    return { reason: say`The memory setting leaves no room for an int8 copy of two sublayers.` };
   }
   // Without integer dot product instructions, int8 matmuls are slower than float32.
   if (!isAsked && !(await integerSumsAreWhole())) {

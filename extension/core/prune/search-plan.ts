@@ -151,8 +151,8 @@ export class SearchPlan {
     const round = rounds + 1;
     return new UserError(
       next === undefined
-        ? say`Round ${round}: the outputs of ${name} hold NaN or infinity, whatever is removed.`
-        : say`Round ${round}: without ${next.id}, the outputs of ${name} hold NaN or infinity.`,
+        ? say`Round ${round}: the outputs of ${name} contain NaN or infinity, regardless of what is removed.`
+        : say`Round ${round}: without ${next.id}, the outputs of ${name} contain NaN or infinity.`,
       {
         file: path,
         field: `mode ${this.settings.mode}`,

@@ -50,7 +50,7 @@ export class DeviceFinder {
     if (works) {
       return choice;
     }
-    warn(say`The device ${choice} cannot be used; the CPU is used instead. ${detail}`);
+    warn(say`The device ${choice} can't be used; the CPU is used instead. ${detail}`);
     return 'cpu';
   }
 

@@ -540,9 +540,9 @@ export class LayeredExecutor {
         throw error;
       }
       const [reason = ''] = error.message.trim().split('\n');
-      throw new UserError(say`ONNX Runtime cannot compute the model on these inputs: ${reason}`, {
+      throw new UserError(say`ONNX Runtime can't run the model on these inputs: ${reason}`, {
         file: this.model.summary.path,
-        remedy: say`Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.`,
+        remedy: say`Random inputs may have sizes or values that the model rejects. Choose real examples in a .npz file.`,
       });
     }
   }

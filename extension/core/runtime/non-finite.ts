@@ -61,7 +61,7 @@ async function explainWeights(
   const tensor = tensors.find((_, i) => !floatOutput(outputs, String(i)).every(Number.isFinite));
   return (
     tensor &&
-    new UserError(say`The weight holds NaN or infinity, so ${id} cannot be computed.`, {
+    new UserError(say`The weight contains NaN or infinity, so ${id} can't be computed.`, {
       file: tensor.file,
       field: tensor.name,
       remedy: damaged,

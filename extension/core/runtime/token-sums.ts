@@ -110,7 +110,7 @@ async function outputLogits(
   if (rows < targets.length || rows > targets.length + 1) {
     const { summary } = executor.model;
     throw new UserError(
-      say`Logits are needed for each of the ${targets.length} predictions; the output is [${logits.dims.join(', ')}].`,
+      say`Logits are required for each of the ${targets.length} predictions; the output is [${logits.dims.join(', ')}].`,
       {
         file: summary.path,
         remedy: say`Choose a causal language model with logits as its output.`,

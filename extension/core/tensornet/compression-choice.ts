@@ -211,11 +211,11 @@ export function parseCompression(text: string, field?: string): CompressionReque
   const { method, amount, variant, then } = requestForm.exec(text.trim())?.groups ?? {};
   const named = methodNames.find((name) => name === method);
   if (named === undefined) {
-    throw malformed(text, field, say`It does not begin with one of ${methodNames.join(', ')}.`);
+    throw malformed(text, field, say`It must begin with one of ${methodNames.join(', ')}.`);
   }
   const quantizer = quantizerNames.find((name) => name === then);
   if (then !== undefined && quantizer === undefined) {
-    throw malformed(text, field, say`After the + stands none of ${quantizerNames.join(', ')}.`);
+    throw malformed(text, field, say`Expected one of ${quantizerNames.join(', ')} after "+".`);
   }
   const rest = {
     method: named,

@@ -205,7 +205,7 @@ export function requireFit(
     refuse(say`The layer is compressed already.`, say`Compress the model that it was made from.`);
   }
   if (!isLevel(method, level)) {
-    refuse(say`${level} is not a valid setting of ${method}.`, say`Give ${levelWords[method]}.`);
+    refuse(say`${level} is not a valid setting of ${method}.`, say`Add ${levelWords[method]}.`);
   }
   if ('place' in layer && !embeddingMethods.some((name) => name === method)) {
     refuse(
@@ -223,25 +223,25 @@ export function requireFit(
   ) {
     refuse(
       say`int8:${level} has no variant "${variant}".`,
-      level === 0 ? say`Give a block size as well.` : say`Leave the block size out: int8:0.`,
+      level === 0 ? say`Add a block size as well.` : say`Leave the block size out: int8:0.`,
     );
   }
   if (needsCalibration(variant) && 'place' in layer) {
     refuse(
-      say`The ${embeddingAndHeadNames[layer.place]} is rounded without calibration, which the variant "${variant}" needs.`,
+      say`The ${embeddingAndHeadNames[layer.place]} is rounded without calibration, which the variant "${variant}" requires.`,
       say`Use one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }
   if (needsCalibration(variant) && !isCalibrated) {
     refuse(
       say`The variant "${variant}" of ${method} needs calibration.`,
-      say`Give a calibration text.`,
+      say`Choose a calibration text.`,
     );
   }
   if (then !== undefined && method !== 'lowrank') {
     refuse(
-      say`What ${method} leaves is not quantized by ${then}.`,
-      say`Only the factors of lowrank are: leave "then" out.`,
+      say`Results of ${method} are not quantized by ${then}.`,
+      say`Only the factors of lowrank are: remove "then".`,
     );
   }
 }

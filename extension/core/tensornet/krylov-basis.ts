@@ -206,8 +206,8 @@ async function orthonormal(
 ): Promise<{ readonly rows: Rows; readonly least: number }> {
   const gram = await products.gram(rows);
   if (!Number.isFinite(trace(gram))) {
-    throw new UserError(say`The numbers of the matrix are too large for float32 products.`, {
-      remedy: say`Leave this layer as it is.`,
+    throw new UserError(say`The values of the matrix are too large for float32 matmuls.`, {
+      remedy: say`Leave this layer unchanged.`,
     });
   }
   let lower = await choleskyBlocked(products, copyMatrix(gram));

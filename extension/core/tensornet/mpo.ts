@@ -152,10 +152,10 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
     product(sites.in) === length;
   if (!fits) {
     throw new UserError(
-      say`Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] do not make a matrix of ${count} × ${length}.`,
+      say`Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] don't form a matrix of ${count} × ${length}.`,
       {
         field: name,
-        remedy: say`Give two or more factors for each side, whose products are its sizes.`,
+        remedy: say`Pass two or more factors for each side, with the sizes as their products.`,
       },
     );
   }

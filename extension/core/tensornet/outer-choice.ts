@@ -58,14 +58,11 @@ export function embeddingsToMeasure(
   const ids = new Set(asked.map(({ id }) => id));
   for (const { place, tiedTo } of asked) {
     if (tiedTo !== undefined && !ids.has(tiedTo)) {
-      throw new UserError(
-        say`Embedding and head are one matrix in this model, which is stored once.`,
-        {
-          file: model.summary.path,
-          field: place,
-          remedy: say`Choose both: compressed alike they stay one matrix, else both would be stored.`,
-        },
-      );
+      throw new UserError(say`The embedding and head are tied in this model, and stored once.`, {
+        file: model.summary.path,
+        field: place,
+        remedy: say`Choose both. Compressed in the same way, they remain one matrix; otherwise both are stored.`,
+      });
     }
   }
   return asked.filter((matrix) => !isTiedHead(matrix));

@@ -233,7 +233,7 @@ export function batchNorm({ epsilon = 1e-5, momentum = 0.9 } = {}): Layer {
 /** Norm over the last `axes` axes. */
 export function layerNorm({ epsilon = 1e-5, axes = 1 } = {}): Layer {
   return ({ graph, parameter }, { value, shape }) => {
-    const sizes = shape.slice(-axes).map((size) => known(size, say`normed axes`));
+    const sizes = shape.slice(-axes).map((size) => known(size, say`normalized axes`));
     const weight = parameter('weight', sizes, { kind: 'constant', value: 1 });
     const bias = parameter('bias', sizes, { kind: 'constant', value: 0 });
     const attributes = { axis: -axes, epsilon: float(epsilon) };
@@ -303,7 +303,7 @@ export function attention(options: AttentionOptions): Layer {
     const width = known(x.shape.at(-1), say`last axis`);
     const size = headSize ?? width / heads;
     if (!Number.isInteger(size)) {
-      throw new UserError(say`${heads} heads do not divide a width of ${width}.`, {
+      throw new UserError(say`${heads} heads don't divide a width of ${width}.`, {
         remedy: say`Choose a number of heads that divides it.`,
       });
     }

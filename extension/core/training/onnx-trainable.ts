@@ -91,7 +91,7 @@ export function trainedOpsets(
   const version = Number(own?.version ?? 0);
   if (version < oldestOpset) {
     throw new UserError(
-      say`The model is of opset ${version}; training needs ${oldestOpset} or later.`,
+      say`The model uses opset ${version}; training needs ${oldestOpset} or later.`,
       {
         file: path,
         remedy: say`Export it with opset_version=${opset}.`,
@@ -111,7 +111,7 @@ function graphBase(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
   const all = [...initializers.values()];
   const lost = all.find(({ inline, mappable }) => inline === undefined && !mappable);
   if (lost !== undefined) {
-    throw new UserError(say`Its numbers are stored in a way that cannot be read in place.`, {
+    throw new UserError(say`Its storage layout can't be read in place.`, {
       file: path,
       field: lost.name,
       remedy: say`Export the model with raw_data, as all current exporters do.`,

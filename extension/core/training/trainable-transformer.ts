@@ -82,7 +82,7 @@ function transformerGraph(model: LayeredModel): {
 } {
   const { emitter, summary } = model;
   if (emitter === undefined) {
-    throw new UserError(say`The model is an ONNX graph already.`, {
+    throw new UserError(say`The model is already an ONNX graph.`, {
       file: summary.path,
       remedy: say`Open it as an ONNX file for training.`,
     });

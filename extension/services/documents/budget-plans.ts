@@ -10,10 +10,10 @@ import type { CompressionPlan, RemovalCost } from '../../core/tensornet/budget/p
 import { formatCompression } from '../../core/tensornet/compression-choice';
 import { UserError } from '../../core/user-error';
 import { sublayersOf } from '../../protocol/compression';
+import type { PlanSize } from '../../protocol/frontier';
 import type {
   BudgetChoice,
   BudgetSurvey,
-  PlanSize,
   PredictedPlan,
   ShownTable,
 } from '../../protocol/compression';

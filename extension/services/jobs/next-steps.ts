@@ -79,7 +79,7 @@ export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
         ? offerStep('compare', subject)
         : {
             label: l10n.t('See Why'),
-            title: l10n.t('Show what each tensor costs in each type'),
+            title: l10n.t('Show the size of each tensor in each type'),
             command: ['vscode.open', Uri.file(sensitivity)],
           };
     case 'compare':

@@ -16,7 +16,7 @@ export function modelReport(model: ModelSummary): string {
     headline(model),
     ...model.warnings.map((warning) => `> ⚠ ${escapeMarkdown(localise(warning))}`),
     facts(model),
-    `## ${l10n.t('Where the parameters are')}`,
+    `## ${l10n.t('Parameters by part')}`,
     parts(model),
     `## ${l10n.t('Sublayers')}`,
     sublayers(model),
@@ -56,7 +56,7 @@ function facts(model: ModelSummary): string {
       ...known(l10n.t('Longest context'), model.maxPositions, (positions) =>
         l10n.t('{0} tokens', positions),
       ),
-      ...known(l10n.t('Output head'), model.tiedHead, (tied) =>
+      ...known(l10n.t('LM head'), model.tiedHead, (tied) =>
         tied ? l10n.t('shares the embedding') : l10n.t('has its own weights'),
       ),
       [l10n.t('Fingerprint'), `\`${model.fingerprint.slice(0, 16)}\``],

@@ -47,7 +47,7 @@ export function testNarrowing(session: () => Session): void {
     ).toMatch(/linear-gradient\(to right, .* 75%, .* 75%\)/);
     const row = panel.rows.filter({ hasText: '240 of 320 channels' });
     expect(await row.getByText('240 of 320 channels').isVisible()).toBe(true);
-    expect(await panel.tile('Sublayers narrowed').textContent()).toContain('2of 24');
+    expect(await panel.tile('Sublayers with pruned width').textContent()).toContain('2of 24');
     // An attention with its norm, a quarter of three matrices, and a half of four.
     const [hidden, inner, heads, groups, size] = [192, 320, 6, 2, 32];
     const attention = 2 * hidden * (heads + groups) * size;

@@ -77,7 +77,7 @@ export function testExplorer(session: () => Session): void {
     const chosen = frame.getByRole('region', { name: 'Details' });
     await chosen.getByText('Standard deviation').waitFor();
     expect(await chosen.locator('.statistics').textContent()).toMatch(/Numbers36,864.*Mean/);
-    expect(await chosen.locator('canvas').getAttribute('aria-label')).toMatch(/64 equal parts/);
+    expect(await chosen.locator('canvas').getAttribute('aria-label')).toMatch(/64 bins/);
     for (let step = 0; step < 4; step++) await page.keyboard.press('ArrowLeft');
     await expect
       .poll(async () => row(frame, 'block.0').getAttribute('aria-expanded'))
@@ -205,7 +205,7 @@ export function testExplorer(session: () => Session): void {
     await workbench.screenshot('explorer-comparison');
     await frame.getByRole('button', { name: 'Compare Weights' }).click();
     await frame
-      .getByText(/^Weights: |same numbers/)
+      .getByText(/^Weights: |same values/)
       .first()
       .waitFor();
     await frame.getByRole('button', { name: 'Close' }).click();

@@ -38,10 +38,10 @@ export function testDataMap(session: () => Session): void {
 
   it('opens when a data set has been scored through the menu', async () => {
     const { workbench, workspace } = session();
-    await workbench.explorerMenu(['strokes'], 'Score Data Set…');
+    await workbench.explorerMenu(['strokes'], 'Score Dataset…');
     await workbench.quickPick('mlp').click();
     await workbench.quickPick('EL2N').click();
-    await workbench.quickPick('Other numbers…').click();
+    await workbench.quickPick('Other values…').click();
     await workbench.answer('Runs, each', '3');
     await workbench.answer('Epochs before', '12');
     const frame = await dataMap();
@@ -94,7 +94,7 @@ export function testDataMap(session: () => Session): void {
     const { workbench } = session();
     const { page } = workbench;
     const frame = await dataMap();
-    const map = frame.getByRole('application', { name: /Map of confidence against variability/ });
+    const map = frame.getByRole('application', { name: /Map of confidence and variability/ });
     const found = frame.locator('.card[data-found]');
     // The lowest point is the example that is labelled wrong; it is on the page that is shown.
     const place = await map.evaluate(lowestPoint);
@@ -188,8 +188,8 @@ export function testDataMap(session: () => Session): void {
     await frame.getByText('New labels: 1', { exact: true }).waitFor();
     expect(await frame.locator('.card[data-relabeled]').count()).toBe(1);
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
-    await workbench.quickPick('A copy of the whole data set with the new labels').click();
-    await workbench.accept('The data set is left as it is.');
+    await workbench.quickPick('A copy of the whole dataset with the new labels').click();
+    await workbench.accept('The dataset is left as it is.');
     await workbench.notification(/Exported 40 examples to strokes-relabeled/).waitFor();
     const names = async (folder: string): Promise<string[]> =>
       readdir(join(workspace, folder, 'vertical'));
@@ -273,8 +273,8 @@ export function testDataMap(session: () => Session): void {
     const { workbench, workspace } = session();
     const frame = await dataMap();
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
-    await workbench.quickPick('The chosen subset, as a data set').click();
-    await workbench.accept('The data set is left as it is.');
+    await workbench.quickPick('The chosen subset, as a dataset').click();
+    await workbench.accept('The dataset is left as it is.');
     await workbench.notification(/Exported 15 examples to strokes-subset/).waitFor();
     const subset = join(workspace, 'strokes-subset');
     const names = (await readdir(subset, { recursive: true })).filter((name) =>
@@ -295,16 +295,16 @@ export function testDataMap(session: () => Session): void {
     const file = join(workspace, 'strokes.datadiet.json');
     await rm(file);
     await frame.getByRole('button', { name: 'Reload' }).click();
-    await frame.getByText('No experiment with this data set yet.').waitFor();
+    await frame.getByText('No experiment with this dataset yet.').waitFor();
     await frame.getByRole('button', { name: 'Compare Subsets…' }).click();
     await workbench.quickPick('mlp').click();
-    await workbench.quickPick('What is chosen in the map: 40\u00a0% by policy max').click();
+    await workbench.quickPick('Selection in the map: 40\u00a0% by policy max').click();
     await frame
       .getByRole('img', {
         name: 'Line chart of strokes.datadiet.json: all examples, random, el2n@12 max.',
       })
       .waitFor();
-    const numbers = frame.locator('details', { hasText: 'Numbers of the experiment' });
+    const numbers = frame.locator('details', { hasText: 'Values of the experiment' });
     await numbers.locator('summary').click();
     expect(await numbers.locator('tbody th').allTextContents()).toEqual([
       'all examples',
@@ -327,8 +327,8 @@ export function testDataMap(session: () => Session): void {
     await frame.getByRole('heading', { name: 'many', level: 1 }).waitFor();
     const start = async (): Promise<void> => {
       await frame.getByRole('button', { name: 'Export Subset…' }).click();
-      await workbench.quickPick('The chosen subset, as a data set').click();
-      await workbench.answer('The data set is left as it is.', join(outside, 'many-subset'));
+      await workbench.quickPick('The chosen subset, as a dataset').click();
+      await workbench.answer('The dataset is left as it is.', join(outside, 'many-subset'));
       await frame.getByText(/\d+ of 2,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');

@@ -153,7 +153,7 @@ export function testEvolution(session: () => Session): void {
     await session().holdJobs(1);
     await workbench.runCommand('Espalier: Synthesize Modules…');
     await workbench.quickPick('Balanced').click();
-    await workbench.quickPick('Other numbers…').click();
+    await workbench.quickPick('Other values…').click();
     await workbench.answer('Iterations', '1');
     await workbench.answer('Graphs of each population', '2');
     await workbench.accept('New folder');

@@ -74,7 +74,7 @@ describe('a model folder', () => {
   it('without config.json is refused by the name of the file in it that was chosen', async () => {
     const file = join(folderWith('model.safetensors', 'other.json'), 'other.json');
     const error = await refusal(file);
-    expect(error.message).toMatch(/isn't part of a model: there is no config\.json beside it\./);
+    expect(error.message).toMatch(/isn't part of a model: there is no config\.json next to it\./);
     expect(error.subject.file).toBe(file);
   });
 

@@ -110,7 +110,7 @@ describe('a sharded checkpoint', () => {
     const index = writeModel({ weight_map: { ...weightMap, d: shards[1] } });
     const error = await refusal(index);
     expect(inEnglish(error.problem)).toBe(
-      `The index places this tensor in ${shards[1]}, which lacks it.`,
+      `The index places this tensor in ${shards[1]}, which doesn't contain it.`,
     );
     expect(error.subject).toMatchObject({ file: index, field: 'd' });
   });
@@ -118,7 +118,7 @@ describe('a sharded checkpoint', () => {
   it('is refused when a tensor lies elsewhere than the index says', async () => {
     const error = await refusal(writeModel({ weight_map: { ...weightMap, b: shards[1] } }));
     expect(inEnglish(error.problem)).toMatch(
-      /places this tensor in model-00002.* but it is here too/,
+      /places this tensor in model-00002.* but this file also contains it/,
     );
     expect(error.subject.field).toBe('b');
   });

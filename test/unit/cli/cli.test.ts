@@ -182,7 +182,7 @@ describe('espalier', () => {
     );
     expect(await says('--method', 'int3')).toMatch(/begin with one of mpo, lowrank, int8, int4/);
     expect(await says('--method', 'int8', '--roles', 'middle')).toMatch(
-      /--roles takes some of query/,
+      /--roles accepts some of query/,
     );
     expect(await says('--method', 'int8', '--blocks', '7')).toMatch(
       /no linear layer of these roles/,
@@ -381,11 +381,11 @@ describe('espalier', () => {
   });
 
   it.each([
-    [['profile', model, '--metric', 'wrong'], '--metric takes one of js'],
+    [['profile', model, '--metric', 'wrong'], '--metric accepts one of js'],
     [['profile', model, '--remove', '1', '--all'], 'only one of'],
-    [['profile', model, '--memory', 'lots'], '--memory takes a size'],
-    [['profile', model, '--remove', '0'], '--remove takes an integer of at least 1'],
-    [['profile', model, '--ratio', '1.5'], '--ratio takes a number above 0'],
+    [['profile', model, '--memory', 'lots'], '--memory accepts a size'],
+    [['profile', model, '--remove', '0'], '--remove accepts an integer of at least 1'],
+    [['profile', model, '--ratio', '1.5'], '--ratio accepts a number above 0'],
     [['profile', model, '--unknown'], '--unknown'],
     [['prune', model, '--remove', '1'], '--out'],
     [['prune', model, '--out', 'x'], '--plan'],

@@ -33,7 +33,7 @@ describe('usage errors', () => {
   it.each([
     [
       ['compress', model, '--method', 'int8', '--plan', 'p', '--out', 'x'],
-      /^Give only one of --method, --budget and --plan, not both --method and --plan\./,
+      /^Use only one of --method, --budget and --plan, not both --method and --plan\./,
     ],
     [['compress', '--method', 'int8', '--out', 'x'], /^MODEL or --plan is required\./],
     [['compress', model, '--method', 'int8'], /^--out is required\./],
@@ -54,7 +54,9 @@ describe('usage errors', () => {
       ['--sensitivity', 's'],
     ].map((flags): Wrong => [
       ['compress', '--plan', 'p', '--out', 'x', ...flags],
-      new RegExp(`^${flags[0] ?? ''} has no effect with --plan: the plan says what to compress\\.`),
+      new RegExp(
+        `^${flags[0] ?? ''} has no effect with --plan: the plan specifies what to compress\\.`,
+      ),
     ]),
     ...[
       ...[
@@ -88,11 +90,11 @@ describe('usage errors', () => {
     ]),
     [
       ['compress', model, '--budget', '2', '--out', 'x'],
-      /^--budget takes a number above 0 and at most 1, not 2\./,
+      /^--budget accepts a number above 0 and at most 1, not 2\./,
     ],
     [
       ['compress', model, '--method', 'int8', '--rows', '0', '--out', 'x'],
-      /^--rows takes an integer of at least 1, not 0\./,
+      /^--rows accepts an integer of at least 1, not 0\./,
     ],
     [
       ['compress', model, '--method', 'int8', '--no-calibration', '--sequences', '2', '--out', 'x'],
@@ -100,12 +102,15 @@ describe('usage errors', () => {
     ],
     [
       ['repair', model, '--teacher', model, '--out', 'x', '--rate', '0'],
-      /^--rate takes a number abo/,
+      /^--rate accepts a number abo/,
     ],
     [['repair', model, '--out', 'x'], /^--teacher is required\./],
-    [['sensitivity', model, '--roles', 'middle'], /^--roles takes some of query/],
-    [['sensitivity', model, '--blocks', '1,x'], /^--blocks takes numbers and ranges such as 0-3,7/],
-    [['sensitivity', model, '--seed', '-1'], /^--seed takes an integer of at least 0, not -1/],
+    [['sensitivity', model, '--roles', 'middle'], /^--roles accepts some of query/],
+    [
+      ['sensitivity', model, '--blocks', '1,x'],
+      /^--blocks accepts numbers and ranges such as 0-3,7/,
+    ],
+    [['sensitivity', model, '--seed', '-1'], /^--seed accepts an integer of at least 0, not -1/],
     [
       ['sensitivity', model, '--calibration-policy', 'max'],
       /^--calibration-policy needs --calibration-scores/,
@@ -219,7 +224,7 @@ describe('a plan under a budget', () => {
       /^--unit needs --budget\./,
     );
     expect(await says('--budget', '0.7', '--context', '9')).toMatch(
-      /^--context applies only if --unit or --limits count memory\./,
+      /^--context applies only if --unit or --limits limits memory\./,
     );
     const { settings } = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
     const other = await changedProfile('kl', { settings: { ...settings, metric: 'kl' } });

@@ -105,7 +105,7 @@ describe('espalier, data sets', () => {
       '--out',
       at('wrong'),
     ]);
-    expect(wrong.stderr).toMatch(/fingerprint: .*another data set/);
+    expect(wrong.stderr).toMatch(/fingerprint: .*another dataset/);
     expect(existsSync(at('wrong'))).toBe(false);
   });
 
@@ -142,7 +142,7 @@ describe('espalier, data sets', () => {
       '--out',
       at('wrong.selection.json'),
     ]);
-    expect(relabelled.stderr).toMatch(/plain\.csv: This data set doesn't match the scores\./);
+    expect(relabelled.stderr).toMatch(/plain\.csv: This dataset doesn't match the scores\./);
     expect(existsSync(at('wrong.selection.json'))).toBe(false);
   });
 
@@ -208,7 +208,7 @@ describe('espalier, data sets', () => {
     expect(spawn).toEqual([0, 1]);
     expect(groups.map(({ rank }) => rank)).toEqual([0, 20]);
     const late = await runCli([...study, ...few, '--spawn', '2', '--out', at('late.json')]);
-    expect(late.stderr).toMatch(/--spawn: Children of epoch 2/);
+    expect(late.stderr).toMatch(/--spawn: The children of epoch 2/);
   });
 
   it('stops on Ctrl-C and goes on where it was', async () => {
@@ -251,20 +251,26 @@ describe('espalier, data sets', () => {
     [['train', '--out', 'x'], '--data is required.'],
     [
       ['train', '--data', data, '--out', 'x', '--epochs', '0'],
-      '--epochs takes an integer of at least 1',
+      '--epochs accepts an integer of at least 1',
     ],
     [
       ['train', '--data', data, '--out', 'x', '--batch', '0'],
-      '--batch takes an integer of at least',
+      '--batch accepts an integer of at least',
     ],
-    [['train', '--data', data, '--out', 'x', '--rate', '-1'], '--rate takes a number above 0'],
+    [['train', '--data', data, '--out', 'x', '--rate', '-1'], '--rate accepts a number above 0'],
     [
       ['train', '--data', data, '--out', 'x', '--momentum', '2'],
-      '--momentum takes a number from 0',
+      '--momentum accepts a number from 0',
     ],
     [['train', '--data', data, '--out', 'x', '--image-size', '8'], 'takes a size such as 32x32'],
-    [['score-data', '--data', data, '--out', 'x', '--score', 'loss'], '--score takes one of el2n'],
-    [['score-data', '--data', data, '--out', 'x', '--epoch', '-1'], '--epoch takes an integer of'],
+    [
+      ['score-data', '--data', data, '--out', 'x', '--score', 'loss'],
+      '--score accepts one of el2n',
+    ],
+    [
+      ['score-data', '--data', data, '--out', 'x', '--epoch', '-1'],
+      '--epoch accepts an integer of',
+    ],
     [
       ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--workers', '2'],
       '--workers has no effect with --dynamics: its runs are sequential.',
@@ -272,7 +278,7 @@ describe('espalier, data sets', () => {
     [['select-data', '--scores', 'x', '--out', 'y'], '--keep is required.'],
     [
       ['select-data', '--scores', 'x', '--keep', '0', '--out', 'y'],
-      '--keep takes a number above 0',
+      '--keep accepts a number above 0',
     ],
     [
       ['select-data', '--scores', 'x', '--keep', '1', '--offset', '0.1', '--out', 'y'],
@@ -285,7 +291,7 @@ describe('espalier, data sets', () => {
     [['convert-scores', '--scores', 'x'], '--out is required.'],
     [['export-data', '--data', data, '--out', 'x'], '--selection or --scores is required.'],
     [['data-diet', '--data', data, '--out', 'x', '--score', 'el2n'], 'such as el2n@3'],
-    [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes numbers above 0'],
+    [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep accepts numbers above 0'],
     [
       ['data-diet', '--data', data, '--out', 'x', '--policy', 'max', '--offset', '0.1'],
       '--offset applies only with --policy window, not max.',
@@ -296,11 +302,11 @@ describe('espalier, data sets', () => {
     ],
     [
       ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--spawn', '0,0.5'],
-      '--spawn takes integers of at least 0, separated by commas, not [0,0.5].',
+      '--spawn accepts integers of at least 0, separated by commas, not [0,0.5].',
     ],
     [
       ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--group-size', '1'],
-      '--group-size takes an integer of at least 2, not 1.',
+      '--group-size accepts an integer of at least 2, not 1.',
     ],
     [
       ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--workers', '2'],

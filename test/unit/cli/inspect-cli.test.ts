@@ -67,7 +67,7 @@ describe('espalier tensors', () => {
     const { code, stdout, stderr } = await runCli(['tensors', path, '--stats', '--json']);
     expect(code).toBe(0);
     expect((JSON.parse(stdout) as TensorList).tensors[0]?.statistics).toBeNull();
-    expect(stderr).toMatch(/a: Numbers of dtype F4 can be listed/);
+    expect(stderr).toMatch(/a: Values of dtype F4 can be listed/);
   });
 });
 
@@ -143,7 +143,7 @@ describe('espalier compare', () => {
   });
 
   it.each([
-    [['compare', model], 2, 'Name two models'],
+    [['compare', model], 2, 'Specify two models'],
     [['tensors', model, '--json', '--csv'], 2, 'only one of'],
     [['tensors', 'no-such-model'], 1, 'no-such-model'],
     [['compare', model, 'no-such-model'], 1, 'no-such-model'],

@@ -41,8 +41,8 @@ describe('espalier score-text', () => {
   });
 
   it.each([
-    [['--length', '1'], '--length takes an integer of at least 2, not 1.'],
-    [['--windows', '0'], '--windows takes an integer of at least 1, not 0.'],
+    [['--length', '1'], '--length accepts an integer of at least 2, not 1.'],
+    [['--windows', '0'], '--windows accepts an integer of at least 1, not 0.'],
   ])('%j is a usage error', async (args, message) => {
     const { code, stderr } = await runCli(['score-text', model, ...args]);
     expect(code).toBe(2);

@@ -71,7 +71,7 @@ describe('espalier symbolic', () => {
     expect(errors[0]?.stderr).toMatch(
       /^Give a command: symbolic evaluate or symbolic enumerate\.\nSee espalier symbolic --help\.$/m,
     );
-    expect(errors[1]?.stderr).toContain('Give one program');
+    expect(errors[1]?.stderr).toContain('Pass one program');
     expect(errors[2]?.stderr).toMatch(
       /^--max-size is required\.\nSee espalier symbolic enumerate --help\.$/m,
     );
@@ -79,6 +79,6 @@ describe('espalier symbolic', () => {
     expect(errors[4]?.stderr).toMatch(/^error: --max-size: /);
     expect(errors[5]?.stderr).toContain('library.json.missing');
     expect(errors[6]?.stderr).toContain('There is no command "symbolic enumerat".');
-    expect(errors[7]?.stderr).toContain('--max-size takes an integer of at least 1, not 2.5.');
+    expect(errors[7]?.stderr).toContain('--max-size accepts an integer of at least 1, not 2.5.');
   });
 });

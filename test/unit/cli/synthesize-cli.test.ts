@@ -49,12 +49,12 @@ it('synthesizes modules, and reads the best program again', async () => {
 it('says what is wrong with its options', async () => {
   const wrong = await runCli(['synthesize', '--out', folder, '--population', '4', '--keep', '5']);
   expect(wrong).toMatchObject({ code: 2 });
-  expect(wrong.stderr).toMatch(/--keep takes at most --population, which is 4\./);
+  expect(wrong.stderr).toMatch(/--keep accepts at most --population, which is 4\./);
   const pictures = await runCli(['synthesize', '--out', folder, '--pictures', '129']);
   expect(pictures).toMatchObject({ code: 2 });
-  expect(pictures.stderr).toMatch(/--pictures takes at most --train, which is 128\./);
+  expect(pictures.stderr).toMatch(/--pictures accepts at most --train, which is 128\./);
   const epochs = await runCli(['synthesize', '--out', folder, '--epochs', '0']);
-  expect(epochs.stderr).toMatch(/--epochs takes an integer of at least 1, not 0\./);
+  expect(epochs.stderr).toMatch(/--epochs accepts an integer of at least 1, not 0\./);
   const size = await runCli(['synthesize', '--out', folder, '--size', 'huge']);
-  expect(size.stderr).toMatch(/--size takes one of paper, small, not "huge"/);
+  expect(size.stderr).toMatch(/--size accepts one of paper, small, not "huge"/);
 });

@@ -50,11 +50,14 @@ describe('usage errors', () => {
     [['profil'], /^There is no command "profil"\. .*profile.*\nSee espalier --help\.$/],
     [['profile', model, '--metrc', 'js'], /^There is no option --metrc\. .*--metric/],
     [['profile', model, '--metric'], /^--metric needs a value\.\nSee espalier profile --help\.$/],
-    [['profile', model, '--memory', '10'], /^--memory takes a size with its unit.*"10"\./],
+    [['profile', model, '--memory', '10'], /^--memory accepts a size with its unit.*"10"\./],
     [['profile', model, '--memory', '10MiB'], /at least 64MiB, or auto, not "10MiB"\./],
-    [['profile', model, '--exclude', '2'], /^--exclude takes a number from 0 to 1, not 2\./],
-    [['profile', model, '--remove', '-2'], /^--remove takes an integer of at least 1, not -2\./],
-    [['profile', model, '--ratio', '0'], /^--ratio takes a number above 0 and at most 1, not 0\./],
+    [['profile', model, '--exclude', '2'], /^--exclude accepts a number from 0 to 1, not 2\./],
+    [['profile', model, '--remove', '-2'], /^--remove accepts an integer of at least 1, not -2\./],
+    [
+      ['profile', model, '--ratio', '0'],
+      /^--ratio accepts a number above 0 and at most 1, not 0\./,
+    ],
     [['profil', '--help'], /^There is no command "profil"\. .*profile/],
     [['inspect', model, model], /^Too many arguments/],
     [['evaluate'], /^MODEL or --plan is required\./],
@@ -64,7 +67,7 @@ describe('usage errors', () => {
     [['prune', '--plan', 'a', '--profile', 'b', '--out', 'x'], /^--profile .* --plan/],
     [['prune', model, '--profile', 'b', '--out', 'x'], /--remove/],
     [['apply', 'a', '--no-calibration', '--sequences', '3', '--out', 'x'], /--no-calibration/],
-    [['compress', model, '--method', 'int8', '--budget', '0.5', '--out', 'x'], /^Give only one/],
+    [['compress', model, '--method', 'int8', '--budget', '0.5', '--out', 'x'], /^Use only one/],
   ])('%j: the cause and a hint', async (args, message) => {
     const { code, stdout, stderr } = await run(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -83,7 +86,7 @@ describe('failures', () => {
     ],
     [
       ['profile', model, '--remove', '1', '--granularity', 'expert', ...calibrated],
-      /granularity expert: The model has nothing that could be removed/,
+      /granularity expert: Nothing in the model can be removed/,
     ],
     [
       [
@@ -95,7 +98,7 @@ describe('failures', () => {
         'block.0,block.1,block.2,block.3',
         ...calibrated,
       ],
-      /--protect: Nothing may be removed/,
+      /--protect: Nothing can be removed/,
     ],
     [
       ['profile', onnxFixture('plain-dynamo'), '--remove', '1', ...small],

@@ -150,7 +150,7 @@ describe('a request that cannot be met', () => {
     const summary = { ...model.summary, vocabularySize: 50 };
     const request = { file: file('big.txt', words), sequences: 1, length: 8 };
     await expect(loadCalibration(request, { summary }, '')).rejects.toThrow(
-      /tokenizer\.json: It gives the token id \d+, but the vocabulary of llama-gqa-untied ends at 49/,
+      /tokenizer\.json: It contains the token id \d+, but the vocabulary of llama-gqa-untied ends at 49/,
     );
   });
 });

@@ -222,7 +222,7 @@ describe('examples from a file', () => {
       [ids],
       'f.npy',
       floatNpy([1, 2], [1, 2]),
-      /input_ids: It has fractions \(F32\), but the model takes I64\. Save the array as the model takes it: I64/,
+      /input_ids: It contains fractions \(F32\), but the model expects I64\. Save the array in the shape that the model expects: I64/,
     ],
     [
       'whole numbers too large',
@@ -273,7 +273,7 @@ describe('examples from a file', () => {
       floatNpy([1, 3], [1, 2, 3]),
       /The model has 2 inputs: x, z/,
     ],
-    ['no rows', [x], 'empty.npy', floatNpy([0, 3], []), /There are no examples/],
+    ['no rows', [x], 'empty.npy', floatNpy([0, 3], []), /It contains no examples/],
     ['one number', [x], 'scalar.npy', floatNpy([], [1]), /It is F32 \[\], but/],
   ];
   it.each(faults)('are refused: %s', async (_, ports, name, bytes, message) => {
@@ -379,7 +379,7 @@ describe('examples from a folder', () => {
     );
     const only = join(folder, 'pictures-only');
     await expect(load([x], { file: only })).rejects.toThrow(
-      /does not take images alone: x F32 \[batch, 3\]/,
+      /needs other inputs in addition to images: x F32 \[batch, 3\]/,
     );
     await expect(load([pixels], { file: only })).rejects.toThrow(/a\.png: This is neither/);
   });
@@ -442,7 +442,7 @@ describe('random examples', () => {
 
   it('are refused where a shape or a dtype is not known, or memory would run out', async () => {
     await expect(load([{ ...x, shape: undefined }], {})).rejects.toThrow(
-      /x: The model does not say which shape/,
+      /x: The model doesn't define the shape/,
     );
     await expect(load([{ ...x, dtype: 'STRING' }], {})).rejects.toThrow(
       /x: Values of dtype STRING/,

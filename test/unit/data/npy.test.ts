@@ -190,7 +190,7 @@ describe('a .npy file', () => {
     [
       'with truth values of 2',
       npyBytes(npyHeader('|b1', [1]), Uint8Array.of(2)),
-      /data: It has booleans/,
+      /data: It contains booleans/,
     ],
     [
       'with a header of 60 KB',
@@ -262,10 +262,10 @@ describe('a .npz file', () => {
     [
       'whose sizes cannot be',
       archive({ name: 'a.npy', data: array, deflate: true, lie: { size: 0xf000_0000 } }),
-      /a\.npy: The archive promises more data than it can hold/,
+      /a\.npy: The archive declares more data than it can contain/,
     ],
     [
-      'that unpacks to more than it says',
+      'that decompresses to more than it says',
       archive({ name: 'a.npy', data: zeros, deflate: true, lie: { size: 1000 } }),
       /cannot be read: too many bytes/,
     ],

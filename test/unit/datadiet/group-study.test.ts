@@ -137,7 +137,7 @@ describe('groups of examples of about the same score', () => {
     expect(hard?.meanScore).toBeGreaterThan(easy?.meanScore ?? Infinity);
     await expect(
       studyGroups({ ...request, spawn: [3] }, bareScores('x', scores), unattended),
-    ).rejects.toThrow(/spawn: Children of epoch 3/);
+    ).rejects.toThrow(/spawn: The children of epoch 3/);
     await expect(studyGroups(request, bareScores('x', [1]), unattended)).rejects.toThrow(
       /240 examples, but the file has 1 score/,
     );

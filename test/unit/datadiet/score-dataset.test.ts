@@ -108,7 +108,7 @@ describe('scoring a data set', () => {
       expect(Math.min(...scores)).toBeGreaterThanOrEqual(0);
     }
     expect(
-      document.notes.join().includes('at initialization measures mostly how large the input is'),
+      document.notes.join().includes('at initialization mostly measures the size of the input is'),
     ).toBe(score === 'grand' && epoch === 0);
   });
 

@@ -235,7 +235,7 @@ describe('scores of other tools are refused', () => {
           'gap.jsonl',
           '{"guid":1,"gold":0,"logits_epoch_0":[1,2],"logits_epoch_1":[1,2]}\n{"guid":2,"gold":1,"logits_epoch_1":[1,2]}',
         ),
-      /Not every example/,
+      /Some examples lack the/,
     ],
     [
       'without logits',

@@ -153,7 +153,7 @@ describe('scores with their data set', () => {
     };
     const changed = { path: data, name: '', fingerprint: 'other' };
     expect(await fault({ dataset: changed })).toMatch(
-      /strokes: This data set doesn't match the scores/,
+      /strokes: This dataset doesn't match the scores/,
     );
     expect(await fault({ dataset: { ...changed, path: '/no/such' } })).toMatch(
       /no\/such: There is no such file or folder/,
@@ -169,7 +169,7 @@ describe('scores with their data set', () => {
     writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
     const alone = await ScoredData.open({ scores });
     const { data: unknown, map } = await alone.data();
-    expect(unknown.problem?.code).toMatch(/don't say which data set/);
+    expect(unknown.problem?.code).toMatch(/don't specify their dataset/);
     expect(map).toBeUndefined();
     expect((await alone.map()).overview.classes).toEqual([]);
     const { map: named } = await (await ScoredData.open({ scores, data })).data();

@@ -98,7 +98,9 @@ describe('a selection', () => {
       const read = await readSelection(path, 8);
       expect([...read.indices]).toEqual([...indices]);
       expect(read.fingerprint).toBe(name === 'a.json' ? 'f' : undefined);
-      await expect(readSelection(path, 7)).rejects.toThrow(/no example 7: indices run from 0 to 6/);
+      await expect(readSelection(path, 7)).rejects.toThrow(
+        /no example 7: indices range from 0 to 6/,
+      );
     }
     writeFileSync(join(folder, 'bad.npy'), int64Npy([2], [0, -1]));
     await expect(readSelection(join(folder, 'bad.npy'), 8)).rejects.toThrow(/no example -1/);

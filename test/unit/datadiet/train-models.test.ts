@@ -97,7 +97,7 @@ describe('training from several seeds', () => {
     // More seeds add to those that are there; another training does not.
     expect((await trainModels({ ...again, seeds: 3 }, unattended)).runs).toHaveLength(3);
     await expect(trainModels({ ...again, epochs: 5 }, unattended)).rejects.toThrow(
-      /stopped: The folder holds the runs of another training/,
+      /stopped: The folder contains the runs of another training/,
     );
   });
 
@@ -209,6 +209,6 @@ describe('a seed that somebody else trains as well', () => {
       });
     await open();
     cloudsTable(test, 30, 3);
-    await expect(open()).rejects.toThrow('The data set changed while it was read.');
+    await expect(open()).rejects.toThrow('The dataset changed while it was read.');
   });
 });

@@ -71,6 +71,6 @@ it.each([
   ['redis://me@host:6379', 'redis://me@host:6379'],
   ['redis://:secret@host', 'redis://@host'],
   ['rediss://me:se:cr@et@host:1/2', 'rediss://me@host:1/2'],
-])('%s is stored as %s', (address, stored) => {
+])('%s Compressed layers are stored as %s', (address, stored) => {
   expect(withoutPassword(address)).toBe(stored);
 });

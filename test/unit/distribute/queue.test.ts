@@ -203,7 +203,7 @@ describe('a queue', () => {
       inform: (message) => told.push(inEnglish(message)),
     });
     expectSame(found);
-    expect(told.join('\n')).toMatch(/ joins: its numbers differ by \d\.\de[+-]\d+ at most\./);
+    expect(told.join('\n')).toMatch(/ joins: its results differ by \d\.\de[+-]\d+ at most\./);
     const { code, stdout } = await runCli([
       ...['queue', '--json', '--queue', server.url(`:${password}@`)],
     ]);
@@ -378,7 +378,7 @@ describe('a queue', () => {
     vi.spyOn(performance, 'now').mockReturnValue(performance.now());
     try {
       await expect(profile('poisoned', engine())).rejects.toThrow(
-        /A piece of the work failed 3 times.*It ended with SIGKILL\. no memory\nweights are mapped\n/s,
+        /A work item failed 3 times.*It ended with SIGKILL\. no memory\nweights are mapped\n/s,
       );
     } finally {
       vi.restoreAllMocks();
@@ -407,12 +407,12 @@ describe('a queue', () => {
   });
 
   it.each([
-    ['a wrong password', ':wrong@', /127\.0\.0\.1:\d+ refuses the user or the password: WRONGPASS/],
-    ['no password', '', /refuses the user or the password: NOAUTH/],
+    ['a wrong password', ':wrong@', /127\.0\.0\.1:\d+ rejects the user or the password: WRONGPASS/],
+    ['no password', '', /rejects the user or the password: NOAUTH/],
     [
       'an unknown user',
       'nobody:secret@',
-      /nobody@127.*refuses the user or the password: WRONGPASS/,
+      /nobody@127.*rejects the user or the password: WRONGPASS/,
     ],
   ])('refuses %s', async (_, who, reason) => {
     const { code, stderr } = await runCli(['queue', '--queue', server.url(who)]);
@@ -445,7 +445,9 @@ describe('a queue', () => {
     await redis.config('SET', 'requirepass', password);
     redis.disconnect();
     expect([code, allowed.code]).toEqual([1, 0]);
-    expect(stderr).toMatch(/^error: --queue: redis:\/\/0\.0\.0\.0:\d+ is open: anyone who reaches/);
+    expect(stderr).toMatch(
+      /^error: --queue: redis:\/\/0\.0\.0\.0:\d+ is open: anyone who can reach/,
+    );
   });
 
   it('says that no server answers', async () => {

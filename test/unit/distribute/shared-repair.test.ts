@@ -100,14 +100,14 @@ describe('a repair on the states of the teacher, whose sublayers several workers
       },
     }));
     await expect(run('wrong', engine)).rejects.toThrow(
-      /A piece of the work failed 3 times\. Worker 1: .*left\.weight/,
+      /A work item failed 3 times\. Worker 1: .*left\.weight/,
     );
   });
 
   it('refuses a sublayer whose numbers are too many to be sent', async () => {
     const engine = Object.assign(new InProcessEngine(2), { mostResultBytes: 100 });
     await expect(run('too-large', engine)).rejects.toThrow(
-      /queue: block\.0\.\w+ trains [\d.]+ KiB, more than a queue passes on \(100 B\)\./,
+      /queue: block\.0\.\w+ trains [\d.]+ KiB, more than a queue accepts \(100 B\)\./,
     );
   });
 

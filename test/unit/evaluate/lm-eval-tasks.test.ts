@@ -63,7 +63,7 @@ const requestsOf = (example: Example) =>
     ? [example.prompt, example.targets, example.stops, example.tokens]
     : [example.pairs, example.kind === 'multiple-choice' && example.answer];
 
-/** Numbers of few-shot examples of a task: 2 or 0 in turn, or both in `npm run test:all`. */
+/** Values of few-shot examples of a task: 2 or 0 in turn, or both in `npm run test:all`. */
 const fewShotCounts = (task: number): readonly number[] =>
   runsAllCases ? [0, 2] : [task % 2 === 0 ? 2 : 0];
 
@@ -121,7 +121,7 @@ it('a task whose answers are written warns where each token costs the whole text
   const warn = (message: Message): number => warned.push(inEnglish(message));
   await matchAnswers(withoutCache, tokenizer, one, options, unsavedPart(), { ...unattended, warn });
   expect(warned).toEqual([
-    'espalier-sample reads the whole text again for each token: the graph has no key/value cache.',
+    'espalier-sample processes the whole text again for each token: the graph has no key/value cache.',
   ]);
 });
 

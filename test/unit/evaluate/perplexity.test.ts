@@ -250,7 +250,7 @@ describe('a model whose numbers are not finite', () => {
     const path = await spoil(`${sublayer}-${value}`, tensor, value);
     const failure = evaluate(path, ids, { length: 24 });
     await expect(failure).rejects.toThrow(
-      `${join(path, 'model.safetensors')}: ${tensor}: The weight holds NaN or infinity, so ${sublayer} cannot be computed.`,
+      `${join(path, 'model.safetensors')}: ${tensor}: The weight contains NaN or infinity, so ${sublayer} can't be computed.`,
     );
     await expect(failure).rejects.toHaveProperty('name', 'UserError');
   });

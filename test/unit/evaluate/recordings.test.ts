@@ -148,7 +148,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
         context,
       );
     await expect(apply('refused', {})).rejects.toThrow(
-      /writes down what it hears, so the limit agreement>0% can't be measured on a text/,
+      /is a speech-to-text model, so the limit agreement>0% can't be measured on a text/,
     );
     expect(existsSync(join(out, 'refused'))).toBe(false);
     // Before the sensitivity is measured.
@@ -188,21 +188,21 @@ describe('a Whisper model and recordings with transcripts', async () => {
   it('say what is wrong', async () => {
     const text = join(out, 'text.txt');
     writeFileSync(text, 'the model hears and reads no text');
-    await expect(evaluate(text)).rejects.toThrow(/writes down what it hears.*Give recordings/);
+    await expect(evaluate(text)).rejects.toThrow(/is a speech-to-text model.*Choose recordings/);
     await expect(evaluate(folderOf('without', {}))).rejects.toThrow(
       /one\.txt: There is no transcript of one\.wav/,
     );
     const list = (name: string, fields: object): string =>
       join(folderOf(name, { 'metadata.jsonl': row(fields) }), 'metadata.jsonl');
     await expect(evaluate(list('no-text', { file_name: 'one.wav' }))).rejects.toThrow(
-      /metadata\.jsonl: line 1: The line names no \.wav file or no transcript/,
+      /metadata\.jsonl: line 1: The line has no \.wav file or no transcript/,
     );
     await expect(evaluate(list('empty', { file_name: 'one.wav', text: '' }))).rejects.toThrow(
       /one\.wav: The transcript has no token/,
     );
     const long = { file_name: 'one.wav', text: 'more than the model can write' };
     await expect(evaluate(list('long', long))).rejects.toThrow(
-      /one\.wav: The transcript has 30 tokens, and the model reads 20/,
+      /one\.wav: The transcript has 30 tokens, but the model reads 20/,
     );
     const windows = { ...run, model, removed: [], text: recordings, length: 8 };
     await expect(evaluateModels(windows, unattended)).rejects.toThrow(/read whole, one by one/);

@@ -109,7 +109,7 @@ describe('a model that reads source and target', async () => {
     expect(tokens).toBe(Math.floor(ids / 16) * 8 + Math.floor((ids % 16) / 2));
     expect(Number.isFinite(perplexity)).toBe(true);
     expect(warn.mock.calls.flat().map(inEnglish)).toEqual([
-      expect.stringMatching(/first half of each window is its source.*input and target/),
+      expect.stringMatching(/first half of each window is the source.*input and target/),
     ]);
     const overlapping = await evaluateModels({ ...request, stride: 4 }, unattended);
     expect(overlapping.tokens).toBe(ids - 12);

@@ -207,7 +207,7 @@ describe('a compressed Hugging Face folder', () => {
   it.each<[string, OuterForms]>([
     ['one', { embedding: 'int4, portable', head: 'int4, portable' }],
     ['two', { embedding: 'int4', head: 'int8 in blocks' }],
-  ])('holds embedding and head as %s in ONNX, and goes on from that', async (count_, outer) => {
+  ])('holds embedding and head %s in ONNX, and goes on from that', async (count_, outer) => {
     const source = fixture('llama-tied-f16');
     const { path, matrices } = await compressed(source, [], { outer });
     const result = await prune(path, ['block.0.attention'], fresh(), { format: 'onnx' });
@@ -273,7 +273,7 @@ describe('a compressed Hugging Face folder', () => {
   it('is refused where one matrix of transformers would become two', async () => {
     const model = encoderFixture('bert-masked');
     const problem = await rejection(compressed(model, [], { outer: { head: 'int8' } }));
-    expect(problem.message).toMatch(/embedding is the head.*Compress both alike/);
+    expect(problem.message).toMatch(/embedding and head.*Compress both in the same way/);
   });
 
   it('becomes ONNX', async () => {
@@ -314,7 +314,7 @@ describe('a compressed Hugging Face folder', () => {
     [
       'another rank',
       { kind: 'low-rank', rank: 5, left: { kind: 'dense' }, right: { kind: 'dense' } },
-      /do not meet in rank 5/,
+      /don't share the rank 5/,
     ],
     [
       'a rank beyond all numbers',

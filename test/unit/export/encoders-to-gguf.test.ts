@@ -89,7 +89,7 @@ describe('a GGUF file of a folder of an encoder', () => {
   it('lacks the bias behind mixtures, and says so', async () => {
     const [out, source] = [fresh(), encoderFixture('nomic-mixtures')];
     const { loadsWith, verification } = await prune(source, [], out, { format: 'gguf' });
-    expect(inEnglish(loadsWith)).toContain('without their bias, which llama.cpp has no place for');
+    expect(inEnglish(loadsWith)).toContain('without their bias, which llama.cpp has no tensor for');
     expect(verification.relativeError).toBeLessThan(1e-5);
     const unbiased = changed(source, {});
     const path = join(unbiased, 'model.safetensors');
@@ -114,7 +114,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     const { options } = writeSource(await openModelFiles(encoderFixture('nomic-mixtures')));
     const gguf = options.find(({ format }) => format === 'gguf');
     const refused = await gguf?.refuse(narrowed);
-    expect(refused && inEnglish(refused.reason)).toMatch(/MLPs as wide as the experts/);
+    expect(refused && inEnglish(refused.reason)).toMatch(/MLPs with the width of the experts/);
   });
 
   it.each([
@@ -159,16 +159,19 @@ describe('a GGUF file of a folder of an encoder', () => {
   it.each([
     [
       pooled({ pooling_mode_max_tokens: true }),
-      /1_Pooling.config\.json: pooling_mode_max_tokens: llama\.cpp takes/,
+      /1_Pooling.config\.json: pooling_mode_max_tokens: llama\.cpp supports pooling by/,
     ],
-    [pooled({ pooling_mode: 'max' }), /1_Pooling.config\.json: pooling_mode: llama\.cpp takes/],
+    [
+      pooled({ pooling_mode: 'max' }),
+      /1_Pooling.config\.json: pooling_mode: llama\.cpp supports pooling by/,
+    ],
     [
       pooled({ pooling_mode_mean_tokens: false }),
-      /1_Pooling.config\.json: pooling_mode_mean_tokens: llama\.cpp takes/,
+      /1_Pooling.config\.json: pooling_mode_mean_tokens: llama\.cpp supports pooling by/,
     ],
     [
       { 'modules.json': modules('Transformer', 'Pooling') },
-      /1_Pooling.config\.json: The file that sets the pooling is missing/,
+      /1_Pooling.config\.json: The file that defines the pooling is missing/,
     ],
     [
       {
@@ -193,15 +196,15 @@ describe('a GGUF file of a folder of an encoder', () => {
         '2_Dense/config.json': JSON.stringify({ activation_function: 'torch.nn.Mystery' }),
         '2_Dense/model.safetensors': '',
       },
-      /2_Dense.config\.json: activation_function: The module can't be computed with "torch\.nn\.Mystery"/,
+      /2_Dense.config\.json: activation_function: The module can't run with "torch\.nn\.Mystery"/,
     ],
     [
       { 'modules.json': modules('Transformer', 'Dense') },
-      /modules\.json: \[1\]\.type: GGUF files hold no "Dense" modules/,
+      /modules\.json: \[1\]\.type: GGUF files can't store "Dense" modules/,
     ],
     [
       { 'modules.json': modules('Transformer', 'Pooling', 'Normalize', 'Dense') },
-      /modules\.json: \[3\]\.type: GGUF files hold no "Dense" modules/,
+      /modules\.json: \[3\]\.type: GGUF files can't store "Dense" modules/,
     ],
   ])('is refused with what llama.cpp does not have: %j', async (files, expected) => {
     const folder = changed(encoderFixture('bert-plain'), {}, files);
@@ -249,7 +252,7 @@ describe('a GGUF file of a folder of an encoder', () => {
       ...{ code: 'not-in-gguf', field: '2_Dense' },
     });
     expect(others.message).toMatch(
-      /modules\.json: 2_Dense: GGUF files of bert models hold no linear layers behind the pooling/,
+      /modules\.json: 2_Dense: GGUF files of bert models can't store linear layers after the pooling/,
     );
     const one = changed(
       encoderFixture('gemma3-embedding'),
@@ -257,19 +260,17 @@ describe('a GGUF file of a folder of an encoder', () => {
       { 'modules.json': modules('Transformer', 'Pooling', 'Dense') },
     );
     const { message } = await rejection(prune(one, [], fresh(), { format: 'gguf' }));
-    expect(message).toMatch(/2_Dense: llama\.cpp computes two linear layers behind the pooling/);
+    expect(message).toMatch(/2_Dense: llama\.cpp runs two linear layers after the pooling/);
   });
 
   it('is refused for classes, and for both directions that are one', async () => {
     const classes = await rejection(
       prune(encoderFixture('bert-classes'), [], fresh(), { format: 'gguf' }),
     );
-    expect(classes.message).toMatch(/GGUF files hold encoders that give embeddings, not classes/);
+    expect(classes.message).toMatch(/GGUF files store encoders for embeddings, not classifiers/);
     const causal = changed(encoderFixture('bert-plain'), { is_decoder: true });
     const { message } = await rejection(prune(causal, [], fresh(), { format: 'gguf' }));
-    expect(message).toMatch(
-      /is_decoder: llama\.cpp computes bert models with false here, not true/,
-    );
+    expect(message).toMatch(/is_decoder: llama\.cpp runs bert models with false here, not true/);
   });
 
   it('of gte and of images is refused', async () => {
@@ -317,7 +318,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     );
     const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
     expect(message).toMatch(
-      /tokenizer\.json: normalizer: llama\.cpp splits texts into words as BERT does only/,
+      /tokenizer\.json: normalizer: llama\.cpp splits texts into words only as BERT does/,
     );
   });
 

@@ -112,7 +112,7 @@ describe('a model without single experts', () => {
     const all = [0, 1, 2, 3].map((j) => `block.0.expert.${j}`);
     const out = join(await freshFolder(), 'pruned');
     await expect(prune(fixture('mixtral'), all, out)).rejects.toThrow(
-      /Every expert of block.0.expert .* Write block.0.expert to remove the whole mixture/,
+      /Every expert of block.0.expert .* Write block.0.expert to remove the whole MoE layer/,
     );
     await expect(prune(fixture('mixtral'), ['block.0.expert.4'], out)).rejects.toThrow(
       /no sublayer "block.0.expert.4"/,

@@ -143,7 +143,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
       }
     }
     const first = await rejection(prune(folder, wholeBlock(0), fresh(), { format: 'gguf' }));
-    expect(first.message).toMatch(/block 0 of a gemma4_text model still changes what passes it/);
+    expect(first.message).toMatch(/block 0 of a gemma4_text model still changes its input/);
     const full = [...wholeBlock(1), ...wholeBlock(3)];
     const { message } = await rejection(prune(folder, full, fresh(), { format: 'gguf' }));
     expect(message).toMatch(/expects a block without a sliding window in gemma4 models/);
@@ -165,7 +165,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
   it('of Gemma 3n with other sizes than llama.cpp takes is refused', async () => {
     const asked = prune(familyFixture('gemma3n_text'), [], fresh(), { format: 'gguf' });
     const { message } = await rejection(asked);
-    expect(message).toMatch(/laurel_rank: llama\.cpp computes gemma3n models with 64 here, not 8/);
+    expect(message).toMatch(/laurel_rank: llama\.cpp runs gemma3n models with 64 here, not 8/);
   });
 
   it('lacks tensors that the model does not use, though their names have a place', async () => {
@@ -322,12 +322,12 @@ describe('a GGUF file of a Hugging Face folder', () => {
   it('is refused with the reason, and nothing is written', async () => {
     for (const [name, more, message] of [
       ['opt', {}, /opt models can't be written to GGUF.*convert_hf_to_gguf/],
-      ['phi-qk-norm', {}, /qk_layernorm: llama\.cpp computes phi2 models with false/],
-      ['gpt2-unscaled', {}, /scale_attn_weights: llama\.cpp computes gpt2 models with true/],
-      ['falcon-alibi', {}, /alibi: llama\.cpp computes falcon models with false/],
-      ['bitnet', {}, /hidden_act: llama\.cpp computes bitnet models with silu, not relu2/],
-      ['falcon-sequential', {}, /bias: llama\.cpp computes falcon models with false/],
-      ['gpt-neox-sequential', {}, /attention_bias: llama\.cpp computes gptneox models with true/],
+      ['phi-qk-norm', {}, /qk_layernorm: llama\.cpp runs phi2 models with false/],
+      ['gpt2-unscaled', {}, /scale_attn_weights: llama\.cpp runs gpt2 models with true/],
+      ['falcon-alibi', {}, /alibi: llama\.cpp runs falcon models with false/],
+      ['bitnet', {}, /hidden_act: llama\.cpp runs bitnet models with silu, not relu2/],
+      ['falcon-sequential', {}, /bias: llama\.cpp runs falcon models with false/],
+      ['gpt-neox-sequential', {}, /attention_bias: llama\.cpp runs gptneox models with true/],
       ['mistral-sliding', {}, /sliding_window.*without sliding windows/],
       [
         'cohere-qk-norm',

@@ -79,7 +79,7 @@ async function write(graph: OnnxSource): Promise<string> {
 
 async function writeEmitted(model: LayeredModel, removed: readonly string[] = []): Promise<string> {
   if (model.emitter === undefined) {
-    throw new Error('the model does not emit itself');
+    throw new Error("the model doesn't emit itself");
   }
   const graph = buildOnnxGraph(model, model.emitter, layOutChanges(model.summary, removed));
   return write(graph);

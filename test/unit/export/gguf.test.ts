@@ -146,7 +146,7 @@ describe('a pruned GGUF file', () => {
   it('whose blocks do more than their sublayers is refused', async () => {
     const refused = prune(ggufFixture('gemma4.gguf'), wholeBlock(0), fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
-      message: expect.stringContaining('still changes what passes it') as string,
+      message: expect.stringContaining('still changes its input it') as string,
     });
   });
 
@@ -154,7 +154,7 @@ describe('a pruned GGUF file', () => {
     const removed = ['block.1.attention', 'block.1.expert'];
     const refused = prune(ggufFixture('deepseek2-lite.gguf'), removed, fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
-      message: expect.stringContaining('only at some numbers of blocks, not 1') as string,
+      message: expect.stringContaining('only with some numbers of blocks, not 1') as string,
     });
   });
 
@@ -330,7 +330,7 @@ describe('a pruned GGUF file', () => {
       'qwen2',
       ['block.0.attention'],
       { format: 'gguf' },
-      /attention and feed-forward in every block of a qwen2 model, but block\.0\.attention would be removed alone.*--granularity block/,
+      /attention and MLP in every block of a qwen2 model, but block\.0\.attention would be removed alone.*--granularity block/,
     ],
     ['qwen2', ['block.1.attention'], { format: 'gguf', layout: 'deci' }, /only a llama model/],
     [
@@ -418,7 +418,7 @@ describe('a pruned GGUF file', () => {
     const first = ['block.0.attention', 'block.0.feedforward'];
     const error = await rejection(prune(source, first, join(root, 'turns'), { format: 'gguf' }));
     expect(error.message).toMatch(
-      /would compute block 3 differently as block 2\. Remove the last blocks, or 4 in a row/,
+      /would run block 3 differently as block 2\. Remove the last blocks, or 4 in a row/,
     );
   });
 

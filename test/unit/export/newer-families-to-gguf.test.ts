@@ -81,8 +81,8 @@ it.each(written)(
 );
 
 it.each([
-  ['afmoe-scaled', [1], /would compute block 3 differently as block 2/],
-  ['afmoe', [], /mup_enabled: llama\.cpp computes afmoe models with true here, not false/],
+  ['afmoe-scaled', [1], /would run block 3 differently as block 2/],
+  ['afmoe', [], /mup_enabled: llama\.cpp runs afmoe models with true here, not false/],
 ] as const)('%s without blocks %j is refused, of the folder', async (name, blocks, message) => {
   const folder = familyFixture(name);
   const removed = (await Promise.all(blocks.map(async (one) => blockOf(folder, one)))).flat();

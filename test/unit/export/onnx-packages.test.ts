@@ -134,7 +134,7 @@ describe('a graph whose sublayers share their weights', () => {
       environment: { ...environment, open: openModelFiles },
     });
     const said = (names: string): string =>
-      `Removing ${names} frees no parameters: sublayers that stay use the same weights.`;
+      `Removing ${names} frees no parameters: other sublayers use the same weights.`;
     expect(planned.warnings).toEqual(
       expect.arrayContaining([said(all.join(', ')), said(remove.join())]),
     );

@@ -86,7 +86,7 @@ describe('beside the weights', () => {
       expect(readdirSync(join(out, 'additional_chat_templates'))).toEqual(['tool.jinja']);
       expect(context.warnings.join()).toMatch(/Not copied.*original/);
       expect(context.warnings).toContain(
-        "Not copied, since they are links out of the model's folder: NOTES.txt, additional_chat_templates/notes.jinja, loop.",
+        "Not copied, because they are links to places outside of the model's folder: NOTES.txt, additional_chat_templates/notes.jinja, loop.",
       );
       expect(result.files.map(({ name }) => name)).toContain(
         join('additional_chat_templates', 'tool.jinja'),

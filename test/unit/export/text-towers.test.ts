@@ -173,7 +173,7 @@ describe('single sublayers of a text tower', () => {
     const source = name === 'gemma3' ? withFields('scaled', scaled) : familyFixture(name);
     const result = await prune(source, [], out, { format: 'gguf' });
     expect(result.verification.relativeError).toBeLessThan(1e-5);
-    expect(inEnglish(result.loadsWith)).toContain('It holds the text tower alone.');
+    expect(inEnglish(result.loadsWith)).toContain('It contains only the text model.');
     const file = readdirSync(out).find((one) => one.endsWith('.gguf')) ?? '';
     const { metadata, tensors } = await readGgufHeader(join(out, file));
     expect(metadata.get('general.architecture')).toBe(architecture);

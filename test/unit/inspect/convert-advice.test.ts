@@ -31,8 +31,8 @@ async function dequantizedSample(): Promise<string> {
 
 const model = await dequantizedSample();
 const found =
-  'The weights have been quantized before: they are on the grid of Q4_1. ' +
-  'Q4_1 keeps them without loss; most other types add rounding errors.';
+  'The weights were quantized before: they lie on the grid of Q4_1. ' +
+  'Q4_1 stores them without loss; most other types add rounding errors.';
 let results = 0;
 const convert = async (...more: readonly string[]): ReturnType<typeof runCli> => {
   const out = join(folder, `result-${++results}`);

@@ -155,9 +155,9 @@ describe('weights that were quantized before', () => {
     const grid = await findSourceGrid(modelWith(matrices, 'F16'));
     expect(grid).toMatchObject({ type: 'Q4_1', matrices: 4, onGrid: 3 });
     expect(inEnglish(describeGrid(grid ?? expect.fail()))).toBe(
-      'The weights have been quantized before: they are on the grid of Q4_1. ' +
+      'The weights were quantized before: they lie on the grid of Q4_1. ' +
         'This is the type of 3 of 4 sampled matrices. ' +
-        'Q4_1 keeps them without loss; most other types add rounding errors.',
+        'Q4_1 stores them without loss; most other types add rounding errors.',
     );
   });
 

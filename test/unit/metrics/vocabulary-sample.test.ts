@@ -59,7 +59,7 @@ describe('a sample of a vocabulary', () => {
     ['as stored', false],
     ['rounded to int8', true],
   ])(
-    'estimates distances of probabilities over the vocabulary, with an LM head %s',
+    'estimates distances of probabilities over the vocabulary, with a separate LM head %s',
     async (_, roundsHead) => {
       const vocabulary = 20_000;
       const folder = await makeRandomModel({ seed: 3, blocks: 2, vocabulary });

@@ -98,7 +98,7 @@ describe('what a model cannot do', () => {
     const { capabilities } = await openModelFiles(ggufFixture('llama.gguf'));
     const { compress } = listRefusals(capabilities);
     const told = inEnglish(compress ?? verbatim(''));
-    expect(told).toMatch(/GGUF files can't hold what compression makes/);
+    expect(told).toMatch(/GGUF files can't store compressed layers/);
     expect(told).toMatch(/Hugging Face folder.*layout dense.*convert the result to GGUF/);
     expect(
       Object.values(listRefusals((await openModelFiles(fixture('mixtral'))).capabilities))
@@ -140,7 +140,7 @@ describe('what a model can be written as', () => {
 describe('the metric of a model', () => {
   it('says why it compares no probabilities', async () => {
     const { model } = await openModelFiles(encoderFixture('bert-plain'));
-    expect(describeMetric('norm', model)).toMatch(/last_hidden_state.*holds values, not logits/);
+    expect(describeMetric('norm', model)).toMatch(/last_hidden_state.*contains values, not logits/);
     expect(describeMetric('norm', (await openModelFiles(fixture('gpt2'))).model)).toMatch(
       /logits, mean/,
     );

@@ -77,7 +77,7 @@ it('is written as ONNX without sublayers and experts', async () => {
   const removed = ['block.0.attention', 'block.1.expert.2', 'block.2.expert'];
   const { path, loadsWith } = await prune(folder, removed, join(out, 'onnx'), { format: 'onnx' });
   expect(inEnglish(loadsWith)).toMatch(
-    /^ONNX Runtime: .* 3 caches: keys and what compressed runs are made of, which optimum and/,
+    /^ONNX Runtime: .* 3 caches: keys and compressed values, which optimum and/,
   );
   const expected = await outputsOf(await openModel(folder), [ids], removed);
   const logits = await writtenOnnxLogits(path, ids, vocabulary, unattended);
@@ -118,7 +118,7 @@ it('what can not be said is refused with the reason', async () => {
   expect((await rejection(zeroed)).message).toMatch(/mixes several streams/);
   const byTable = prune(folder, ['block.2.expert.1'], join(out, 'table'));
   expect((await rejection(byTable)).message).toMatch(
-    /A table of block\.2\.expert chooses experts by token/,
+    /A table of block\.2\.expert selects experts by token/,
   );
   const { capabilities, summary, ...opened } = await openModelFiles(folder);
   const model: LayeredModel = opened.model;
@@ -297,7 +297,7 @@ it('a table of experts must hold integers', async () => {
   const text = bytes.toString('latin1').replace('"I64"', '"F64"');
   writeFileSync(file, Buffer.from(text, 'latin1'));
   const { message, subject } = await rejection(openModel(other));
-  expect(message).toMatch(/A table of experts holds integers, not F64/);
+  expect(message).toMatch(/The expert table must contain integers, not F64/);
   expect(subject.field).toMatch(/gate\.tid2eid$/);
   expect(inEnglish((subject.remedy ?? '') as never)).toMatch(/int64/);
 });

@@ -225,11 +225,7 @@ describe('a model in a GGUF file', () => {
       ],
       /llama\.embedding_length: Its value is not a number/,
     ],
-    [
-      'heads',
-      model({ 'attention.head_count': 3 }),
-      /: llama\.attention\.head_count: 3 heads cannot share/,
-    ],
+    ['heads', model({ 'attention.head_count': 3 }), /: llama\.attention\.head_count: 3 A/],
     ['vocabulary', model({ vocab_size: 0 }), /: llama\.vocab_size: /],
     ['rotary', model({ 'rope.dimension_count': 3 }), /llama\.rope\.dimension_count: 3 dim/],
     ...['block_count', 'nextn_predict_layers'].map(
@@ -325,7 +321,7 @@ describe('the tokenizer in a GGUF file', () => {
     const path = join(folder, 'every-second.gguf');
     writeFileSync(path, bytes);
     await expect(openModel(path)).rejects.toThrow(
-      `${path}: moe_layer_interval: ernie4_5_moe models with 2 here cannot be computed yet`,
+      `${path}: moe_layer_interval: ernie4_5_moe models with 2 here are not supported yet`,
     );
   });
 

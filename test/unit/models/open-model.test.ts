@@ -81,7 +81,7 @@ describe('config.json', () => {
     );
     const other = withConfig('llama-gqa-untied', { model_type: 'longcat_flash' });
     expect((await refusal(other)).message).toMatch(
-      /"longcat_flash" is not supported\. Its blocks have two attentions .*\. Export it to ONNX\./,
+      /"longcat_flash" is not supported\. Each of its blocks has two attention layers, two MLPs .*\. Export it to ONNX\./,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });

@@ -168,8 +168,8 @@ describe('a model of stages', () => {
   });
 
   it.each([
-    ['swin', 'block.0', /would swap those behind it/],
-    ['swin', 'block.2', /would swap those behind it/],
+    ['swin', 'block.0', /would swap the ones after it/],
+    ['swin', 'block.2', /would swap the ones after it/],
   ])(
     '%s without %s is refused, since other blocks would compute otherwise',
     async (name, block, reason) => {

@@ -96,7 +96,7 @@ it('judges by the speed here and by a task with shots', async () => {
     },
     { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
   );
-  expect(warnings.join()).toMatch(/5 examples to choose shots from, fewer than 9/);
+  expect(warnings.join()).toMatch(/5 examples to choose few-shot examples from, fewer than 9/);
 });
 
 it('keeps the written model where the comparison is cancelled, and says so', async () => {
@@ -122,7 +122,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   expect(result.quality).toBeUndefined();
   expect(existsSync(join(out, 'config.json'))).toBe(true);
   expect(warnings).toEqual([
-    `${out} is written, but not compared with the original.`,
+    `Wrote ${out}. Quality was not measured.`,
     'There is not enough evidence for a verdict, because measuring was canceled.',
   ]);
   expect(result.verdict?.limits.map(({ outcome }) => outcome)).toEqual([
@@ -159,8 +159,6 @@ it('keeps the written model where the models cannot be compared, and says why', 
   expect(keepsLimits(result)).toBe(false);
   expect(existsSync(join(out, 'graph.onnx'))).toBe(true);
   expect(warnings).toContainEqual(
-    expect.stringMatching(
-      /^.*graph-pruned.* is written, but it can't be compared.*out of data bounds/,
-    ),
+    expect.stringMatching(/^.*graph-pruned.* , but it can't be compared.*out of data bounds/),
   );
 });

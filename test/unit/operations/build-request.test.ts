@@ -94,29 +94,29 @@ describe('buildRequest', () => {
 
   it.each([
     [{}, 'MODEL is required.'],
-    [{ model: 'm', count: 0 }, '--count takes an integer from 1 to 9, not 0.'],
-    [{ model: 'm', count: 1.5 }, '--count takes an integer from 1 to 9, not 1.5.'],
-    [{ model: 'm', count: 'many' }, '--count takes an integer from 1 to 9, not "many".'],
-    [{ model: 'm', share: 1.5 }, '--share takes a number from 0 to 1, not 1.5.'],
-    [{ model: 'm', rate: 0 }, '--rate takes a number above 0, not 0.'],
-    [{ model: 'm', ratio: 2 }, '--ratio takes a number above 0 and at most 1, not 2.'],
-    [{ model: 'm', mode: 'swift' }, '--mode takes one of fast, slow, not "swift".'],
+    [{ model: 'm', count: 0 }, '--count accepts an integer from 1 to 9, not 0.'],
+    [{ model: 'm', count: 1.5 }, '--count accepts an integer from 1 to 9, not 1.5.'],
+    [{ model: 'm', count: 'many' }, '--count accepts an integer from 1 to 9, not "many".'],
+    [{ model: 'm', share: 1.5 }, '--share accepts a number from 0 to 1, not 1.5.'],
+    [{ model: 'm', rate: 0 }, '--rate accepts a number above 0, not 0.'],
+    [{ model: 'm', ratio: 2 }, '--ratio accepts a number above 0 and at most 1, not 2.'],
+    [{ model: 'm', mode: 'swift' }, '--mode accepts one of fast, slow, not "swift".'],
     [
       { model: 'm', memory: '10' },
-      '--memory takes a size with its unit, such as 4GiB, at least 64MiB, or auto',
+      '--memory accepts a size with its unit, such as 4GiB, at least 64MiB, or auto',
     ],
     [{ model: 'm', memory: '10MiB' }, 'at least 64MiB, or auto, not "10MiB".'],
-    [{ model: 'm', area: '3' }, '--area takes a size such as 3x4, not "3".'],
+    [{ model: 'm', area: '3' }, '--area accepts a size such as 3x4, not "3".'],
     [
       { model: 'm', marks: ['a@1', 'a'] },
-      '--marks takes marks such as a@1, separated by commas, not ["a@1","a"].',
+      '--marks accepts marks such as a@1, separated by commas, not ["a@1","a"].',
     ],
     [
       { model: 'm', shares: [0.5, 2] },
-      '--shares takes numbers from 0 to 1, separated by commas, not [0.5,2].',
+      '--shares accepts numbers from 0 to 1, separated by commas, not [0.5,2].',
     ],
-    [{ model: 'm', noteText: 3 }, '--note-text takes a text, not 3.'],
-    [{ model: 'm', check: 'yes' }, '--no-check takes true or false, not "yes".'],
+    [{ model: 'm', noteText: 3 }, '--note-text accepts a text, not 3.'],
+    [{ model: 'm', check: 'yes' }, '--no-check accepts true or false, not "yes".'],
     [{ model: 'm', coumt: 3 }, 'There is no field "coumt".'],
   ])('refuses %j by the flag', (given, message) => {
     expect(() => buildRequest(shape, given as never, { name })).toThrow(RequestError);
@@ -126,7 +126,7 @@ describe('buildRequest', () => {
   it('names settings to the editor', () => {
     expect(() =>
       buildRequest(shape, { model: 'm' }, { settings: { count: 0 }, name: asSetting(fields) }),
-    ).toThrow('espalier.many.count takes an integer');
+    ).toThrow('espalier.many.count accepts an integer');
   });
 
   it.each([undefined, null, 'text', []])('validates that %j is no request', (request) => {
@@ -145,11 +145,11 @@ describe('rules', () => {
   };
 
   it.each([
-    [excludes('count', 'share'), { count: 1, share: 0 }, 'Give only one of --count and --share.'],
+    [excludes('count', 'share'), { count: 1, share: 0 }, 'Use only one of --count and --share.'],
     [
       excludes('count', 'share', 'extra'),
       { share: 0, extra: true },
-      'Give only one of --count, --share and --extra, not both --share and --extra.',
+      'Use only one of --count, --share and --extra, not both --share and --extra.',
     ],
     [excludes('count', 'extra'), { count: 1, extra: false }, undefined],
     [needs('share', 'keep'), { share: 1 }, '--share needs --keep.'],
@@ -205,7 +205,7 @@ describe('rules', () => {
     const request = buildRequest({ fields, rules }, { model: 'm', count: 4 });
     expect(validateRequest({ fields, rules }, request)).toEqual(request);
     expect(() => validateRequest({ fields, rules }, { ...request, mode: 'slow' })).toThrow(
-      'Give only one of count and mode.',
+      'Use only one of count and mode.',
     );
   });
 });

@@ -88,16 +88,16 @@ describe('repair', () => {
   });
 
   it.each([
-    [{ epochs: -1 }, '--epochs takes an integer of at least 0, not -1.'],
-    [{ epochs: 1.5 }, '--epochs takes an integer of at least 0, not 1.5.'],
-    [{ batch: 0 }, '--batch takes an integer of at least 1, not 0.'],
-    [{ rate: 0 }, '--rate takes a number above 0, not 0.'],
-    [{ rate: Number.NaN }, '--rate takes a number above 0'],
-    [{ seed: -1 }, '--seed takes an integer of at least 0, not -1.'],
-    [{ effort: 'quick', sequences: 9 }, 'Give only one of --effort and --sequences.'],
+    [{ epochs: -1 }, '--epochs accepts an integer of at least 0, not -1.'],
+    [{ epochs: 1.5 }, '--epochs accepts an integer of at least 0, not 1.5.'],
+    [{ batch: 0 }, '--batch accepts an integer of at least 1, not 0.'],
+    [{ rate: 0 }, '--rate accepts a number above 0, not 0.'],
+    [{ rate: Number.NaN }, '--rate accepts a number above 0'],
+    [{ seed: -1 }, '--seed accepts an integer of at least 0, not -1.'],
+    [{ effort: 'quick', sequences: 9 }, 'Use only one of --effort and --sequences.'],
     [{ teacher: undefined }, '--teacher is required.'],
     [{ calibrationPolicy: 'max' }, '--calibration-policy needs --calibration-scores.'],
-    [{ calibrationScores: '/s', length: 8 }, 'Give only one of --calibration-scores and --length.'],
+    [{ calibrationScores: '/s', length: 8 }, 'Use only one of --calibration-scores and --length.'],
   ] as const)('refuses %o', (wrong, problem) => {
     const name = asFlag(repair.fields);
     expect(() => buildRequest(repair, { ...given, ...wrong } as never, { name })).toThrow(problem);
@@ -134,10 +134,10 @@ describe('patch', () => {
   });
 
   it.each([
-    [{ rate: -1 }, '--rate takes a number above 0, not -1.'],
-    [{ epochs: 0 }, '--epochs takes an integer of at least 1, not 0.'],
-    [{ batch: 0.5 }, '--batch takes an integer of at least 1, not 0.5.'],
-    [{ graphs: 0 }, '--graphs takes an integer of at least 1, not 0.'],
+    [{ rate: -1 }, '--rate accepts a number above 0, not -1.'],
+    [{ epochs: 0 }, '--epochs accepts an integer of at least 1, not 0.'],
+    [{ batch: 0.5 }, '--batch accepts an integer of at least 1, not 0.5.'],
+    [{ graphs: 0 }, '--graphs accepts an integer of at least 1, not 0.'],
     [{ sublayer: undefined }, '--sublayer is required.'],
   ])('refuses %o before any work', (wrong, problem) => {
     const name = asFlag(patch.fields);

@@ -94,7 +94,7 @@ describe('what a data map writes', () => {
       /No example is chosen/,
     );
     await expect(select({ keep: 1, leaveOut: [40], out })).rejects.toThrow(
-      /leaveOut: There is no example 40: indices run from 0 to 39/,
+      /leaveOut: There is no example 40: indices range from 0 to 39/,
     );
     await expect(write({ data: '/no/such', scores, keep: 1, out: at('no') })).rejects.toThrow(
       /There is no such file/,
@@ -104,7 +104,7 @@ describe('what a data map writes', () => {
       [{}, /selection or scores is required/],
       [{ scores }, /scores needs keep/],
       [{ selection: out, keep: 0.5 }, /keep needs scores/],
-      [{ selection: out, scores, keep: 0.5 }, /Give only one of selection and scores/],
+      [{ selection: out, scores, keep: 0.5 }, /Use only one of selection and scores/],
     ] as const) {
       await expect(write({ ...given, out })).rejects.toThrow(problem);
     }

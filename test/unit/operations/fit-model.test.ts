@@ -171,7 +171,9 @@ describe('the sizes of a model', () => {
     await expect(run({ model: gguf, for: 'onnxruntime' })).rejects.toThrow(
       /for: .*a GGUF file stays a GGUF file\. Choose llama\.cpp\./,
     );
-    await expect(run({ model: gguf, for: 'vllm' })).rejects.toThrow(/vLLM loads no quantized/);
+    await expect(run({ model: gguf, for: 'vllm' })).rejects.toThrow(
+      /vLLM doesn't load the quantized/,
+    );
   });
 });
 
@@ -319,7 +321,7 @@ describe('a size', () => {
   it('that quantization cannot reach says what can', async () => {
     await expect(
       fitted({ ...quick, model: sample, size: '5%', out: join(folder, 'tiny') }),
-    ).rejects.toThrow(/size: Quantization leaves at least .* or remove blocks/);
+    ).rejects.toThrow(/size: Quantization needs at least .* or remove blocks/);
     expect(existsSync(join(folder, 'tiny'))).toBe(false);
   });
 });
@@ -330,8 +332,8 @@ it.each([
   [{ size: 'Q5_K_M', out: 'x', time: '1min' }, /apply only if size is a percentage/],
   [{ size: 'Q5_K_M', out: 'x', speed: 20 }, /apply only if size is a percentage/],
   [{ machine: 'phone' }, /machine needs out/],
-  [{ speed: 0, out: 'x' }, /speed takes a number/],
-  [{ size: '50%', memoryAt: '8x', out: 'x' }, /memoryAt takes a number of tokens/],
+  [{ speed: 0, out: 'x' }, /speed accepts a number/],
+  [{ size: '50%', memoryAt: '8x', out: 'x' }, /memoryAt accepts a number of tokens/],
   [{ size: 'banana', out: 'x' }, /size takes a percentage of the model/],
   [{ size: '50%', out: 'x', time: '1 day' }, /time takes a time with its unit/],
 ] satisfies [Omit<Given, 'model'>, RegExp][])('%j is refused before any work', (given, problem) => {
@@ -356,7 +358,7 @@ it.each([
 it.each([
   [134_515_008, 300],
   [1_543_714_304, 1770],
-])('the best mix of %i parameters takes at most %i s by default', async (parameters, seconds) => {
+])('the best mix of %i parameters accepts at most %i s by default', async (parameters, seconds) => {
   expect(defaultTimeLimit({ parameters })).toBe(seconds);
   const opened = await new ModelCache({ capacity: 1 }).open(sample);
   const summary = { ...opened.summary, parameters };

@@ -76,7 +76,7 @@ describe('what a profile removes at a time', () => {
     const fewer = await profiled(t5File('t5-gated'), all);
     expect(fewer.found.rounds.length).toBeLessThan(3);
     expect(fewer.warned).toContainEqual(
-      `The order ends after ${fewer.found.rounds.length} removals, fewer than were asked for: nothing else may go.`,
+      `The order ends after ${fewer.found.rounds.length} removals, fewer than requested: nothing else can be removed.`,
     );
   });
 

@@ -25,10 +25,10 @@ it('reads a request as the settings of an evolution', () => {
 it('keeps and writes no more than there is', () => {
   const complete = buildRequest(synthesize, { out: '/o' });
   expect(() => buildRequest(synthesize, { out: '/o', keep: 13 })).toThrow(
-    'keep takes at most population, which is 12.',
+    'keep accepts at most population, which is 12.',
   );
   expect(() => validateRequest(synthesize, { ...complete, pictures: 129 })).toThrow(
-    'pictures takes at most train, which is 128.',
+    'pictures accepts at most train, which is 128.',
   );
   expect(buildRequest(synthesize, { out: '/o', keep: 12, pictures: 128 })).toMatchObject({
     keep: 12,

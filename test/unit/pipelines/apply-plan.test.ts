@@ -52,7 +52,7 @@ describe('types of GGUF tensors', () => {
       ),
     );
     expect(error).toMatchObject({ subject: { field } });
-    expect(error.message).toMatch(/compresses layers cannot give tensors types/);
+    expect(error.message).toMatch(/can't both compress layers and assign quantization types/);
     expect(existsSync(out)).toBe(false);
   });
 });

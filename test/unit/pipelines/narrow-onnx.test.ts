@@ -130,7 +130,7 @@ describe('a narrowed ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
     const part = [{ sublayer: 'block.0.feedforward', remove: '0-15' }];
     const error = await rejection(narrow(source, { narrow: part }, 'part'));
-    expect(error.message).toMatch(/so 32 neighbors go together/);
+    expect(error.message).toMatch(/so 32 neighbors are removed together/);
   });
 
   it('of an exporter that lists weights as inputs says their new sizes there', async () => {
@@ -207,7 +207,7 @@ describe('a narrowed ONNX file', () => {
     const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
     expect(uneven.config).toEqual(config);
     expect(uneven.warnings).toEqual([
-      'config.json keeps the original widths of feed-forwards, attentions: it has no fields for the new ones. espalier.json lists them.',
+      'config.json keeps the original widths of prune the width of MLPs, attention layers, because it has no fields for the new ones. espalier.json lists them.',
     ]);
   });
 

@@ -53,7 +53,7 @@ const plans = await Promise.all(
 
 describe('a narrowed quantized folder', () => {
   it.each(plans.filter(([, plan]) => plan.length > 0))(
-    'of %s holds the same numbers, without those that go',
+    'of %s holds the same values, without those that go',
     async (name, plan) => {
       const source: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
       const described = await describeWidthPruned(await openModelFiles(quantizedFixture(name)), {
@@ -115,7 +115,7 @@ describe('a narrowed quantized folder', () => {
   it.each([
     ['gptq-4-act-order', /grouped by activation \(desc_act\)/],
     ['bnb-nf4', /bitsandbytes counts blocks of nf4 over all rows/],
-    ['awq-gemv', /AWQ fills up scales of the form gemv/],
+    ['awq-gemv', /AWQ pads scales of the gemv/],
   ])('of %s is refused with the reason', async (name, message) => {
     const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-31' }] };
     const error = await rejection(narrow(quantizedFixture(name), changes, 'refused'));
@@ -137,6 +137,6 @@ describe('a narrowed quantized folder', () => {
   it('is refused for a part of a group', async () => {
     const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-15' }] };
     const error = await rejection(narrow(quantizedFixture('gptq-3'), changes, 'part'));
-    expect(error.message).toMatch(/so 32 neighbors go together/);
+    expect(error.message).toMatch(/so 32 neighbors are removed together/);
   });
 });

@@ -292,7 +292,11 @@ describe('a narrowed GGUF file', () => {
       [{ ...attention, sublayer: 'block.0.attention' }],
       /with fewer heads/,
     ],
-    ['llama', [{ sublayer: 'block.0.feedforward', remove: '0-30' }], /so 32 neighbors go together/],
+    [
+      'llama',
+      [{ sublayer: 'block.0.feedforward', remove: '0-30' }],
+      /so 32 neighbors are removed together/,
+    ],
   ])('of %s is refused where it cannot be written', async (name, plan, message) => {
     const error = await rejection(narrow(ggufFixture(`${name}.gguf`), { narrow: plan }, 'refused'));
     expect(error.message).toMatch(message);
@@ -350,7 +354,7 @@ describe('a narrowed encoder', async () => {
     'of %s keeps heads that tables, gates or slopes know',
     async (name) => {
       const error = await rejection(narrow(encoderFixture(name), { narrow: [head] }, 'tables'));
-      expect(error.message).toMatch(/block.0.attention can't be narrowed. Not all of its layers/);
+      expect(error.message).toMatch(/block.0.attention can't be pruned\. Not all of its layers/);
     },
   );
 

@@ -209,7 +209,7 @@ describe('repair', () => {
     ]);
     await expect(
       repair(model, 'no-states', { trains: 'all', scope: 'model', states: 'teacher' }),
-    ).rejects.toThrow(/states: The full model learns the teacher's outputs/);
+    ).rejects.toThrow(/states: The full model is trained on the teacher's outputs/);
   });
 
   it('goes on within a pass of the full model where it was stopped, and finds the same', async () => {

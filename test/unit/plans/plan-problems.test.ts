@@ -57,7 +57,7 @@ describe('planProblems', () => {
     expect(found(['block.0.attention', ...of('feedforward')])).toEqual([
       [
         'warning',
-        'Removing block.0.attention frees no parameters: sublayers that stay use the same weights.',
+        'Removing block.0.attention frees no parameters: other sublayers use the same weights.',
       ],
     ]);
     expect(found(of('attention'))).toEqual([]);
@@ -78,7 +78,7 @@ describe('planProblems', () => {
       );
     expect(found(0, 3)).toEqual([]);
     expect(found(0, 1)).toEqual([
-      'The router of block.1.expert chooses from 2 equal groups of 2 experts, and they would keep different numbers.',
+      'The router of block.1.expert chooses from 2 equal groups of 2 experts, but they would keep different numbers.',
     ]);
   });
 

@@ -96,8 +96,8 @@ describe.each(modes)('a search in mode %s', (mode) => {
     const { message } = await rejection(searched([-0.5, -0.5, 0, 0], 3));
     expect(message).toMatch(
       isBaseline(mode)
-        ? /Round 3: without block\.0\.\w+, the outputs of \S+ hold NaN or infinity\./
-        : /Round 3: the outputs of \S+ hold NaN or infinity, whatever is removed\./,
+        ? /Round 3: without block\.0\.\w+, the outputs of \S+ contain NaN or infinity\./
+        : /Round 3: the outputs of \S+ contain NaN or infinity, regardless of what is removed\./,
     );
     expect(message).toContain('Set the budget to 2 removals');
   });

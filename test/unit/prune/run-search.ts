@@ -40,8 +40,8 @@ export interface SearchRun {
   readonly warn?: (message: Message) => void;
 }
 
-/** Is told all and keeps nothing. */
-export const quiet: SearchListener = {
+/** Listener that ignores every event. */
+const quiet: SearchListener = {
   onCosineLocal: () => undefined,
   onCandidate: () => undefined,
   onRound: () => undefined,

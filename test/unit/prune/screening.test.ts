@@ -119,7 +119,7 @@ describe('planScreening', () => {
 
   it.each([
     ['another device', { device: 'webgpu' }, /on the CPU only, not on webgpu/],
-    ['shared work', { isShared: true }, /several processes share/],
+    ['shared work', { isShared: true }, /several processes/],
     ['little memory', { memoryBytes: 1 << 20 }, /no room for an int8 copy/],
   ] as const)('says why int8 is not possible: %s', async (_, other, message) => {
     const asked = { ...defaultSettings, arithmetic: 'int8' } as const;

@@ -126,7 +126,7 @@ describe('a model that changes while a job reads it', () => {
     const error = await disturbed(name, change, goOn);
     expect(error).toBeInstanceOf(UserError);
     expect((error as UserError).message).toMatch(
-      /model\.safetensors: The file changed while the job read it\. Leave the model alone/,
+      /model\.safetensors: The file changed while the job read it\. Don't change the model/,
     );
   });
 

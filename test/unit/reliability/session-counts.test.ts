@@ -260,7 +260,7 @@ describe.each(Object.entries(jobs) as [OperationId, (out: string) => Given][])(
 const streamed = ['compress', 'sensitivity'] as const;
 
 it.each(['profile', 'evaluate', ...(runsAllCases ? streamed : [])] as const)(
-  '%s releases sessions that the memory setting has no room to keep, each after its use',
+  '%s releases sessions that the memory setting leaves no room to keep, each after its use',
   async (id) => {
     // As a pool does with a session that does not fit.
     vi.spyOn(SessionPool.prototype, 'use').mockImplementation(async function (

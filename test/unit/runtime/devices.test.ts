@@ -67,7 +67,7 @@ describe('devices', () => {
   it('fall back to the CPU with the reason when they are not built in', async () => {
     const missing = process.platform === 'win32' ? 'coreml' : 'dml';
     expect(await fallBack(finder(probe), missing)).toMatch(
-      /^The device \w+ cannot be used; the CPU is used instead\. ONNX Runtime for \S+ does not contain it\.$/,
+      /^The device \w+ can't be used; the CPU is used instead\. ONNX Runtime for \S+ does not contain it\.$/,
     );
   });
 

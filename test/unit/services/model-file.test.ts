@@ -44,7 +44,7 @@ describe('a model in one file', () => {
       after: 'general.architecture = llama\nblock_count = 1\n',
     });
     expect(inEnglish(loadsWith)).toBe(
-      'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 block.',
+      'llama.cpp and tools built on it: llama.gguf, a standard model of 1 block.',
     );
     expect(previewPrunedFile(['block.1.attention'], summary)).toMatchObject({
       after: 'general.architecture = deci\nblock_count = 2\n',

@@ -330,10 +330,12 @@ describe('types are refused', () => {
         context,
       );
     await expect(plan({ methods: ['gguf', 'int4'] })).rejects.toThrow(
-      /takes gguf or other methods/,
+      /\. Use gguf or other methods/,
     );
     await expect(plan({ profile: 'none.layerprofile.json' })).rejects.toThrow(/without removing/);
-    await expect(plan({ widths: ['50%'] })).rejects.toThrow(/without removing or narrowing/);
+    await expect(plan({ widths: ['50%'] })).rejects.toThrow(
+      /without removing sublayers or pruning widths/,
+    );
   });
 
   it('by compress, which chooses no GGUF types', async () => {

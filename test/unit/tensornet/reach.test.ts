@@ -164,7 +164,7 @@ describe('a limit', () => {
     { unit: 'memory', most: 123_456_789 },
     { unit: 'decode', most: 0.000_123 },
     { unit: 'flops', ratio: 0.000_001 },
-  ] as const)('is read as it was written: %o', (limit) => {
+  ] as const)('is read in its current state was written: %o', (limit) => {
     expect(parseLimit(formatLimit(limit))).toMatchObject(limit);
   });
 });

@@ -66,7 +66,7 @@ it('warns where no plan that it tried keeps the limit', async () => {
   const { plan, tried } = await refined('decode<75%', 0.01, 0);
   expect([tried, plan.compress.length]).toEqual([[2], 2]);
   expect(warnings).toEqual([
-    'The plan takes 3.92 ms (decode), above the limit of 3.00 ms: no plan was found that keeps it.',
+    'The plan takes 3.92 ms (decode), above the limit of 3.00 ms: no plan was found that meets it.',
   ]);
 });
 

@@ -135,7 +135,7 @@ describe('widths', () => {
   it('are refused where nothing can be narrowed so', async () => {
     const asked = { widths: [0.999], blocks: [] };
     expect(() => chosenWidths(model.model, asked)).toThrow(
-      /widths: No sublayer .* to these shares/,
+      /widths: No sublayer .* to these widths/,
     );
     const graph = await openModelFiles(onnxFixture('gpt2-merged'));
     expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(/narrow feed-/);
@@ -244,7 +244,7 @@ describe('limits', () => {
     }));
     const some = { ...table, layers: timed, settings: { ...table.settings, blocks: [0] } };
     const budget = { limits: [parseLimit('decode<1000')], context };
-    expect(() => planProblem(some, budget)).toThrow(/limits: .* the times of some layers only/);
+    expect(() => planProblem(some, budget)).toThrow(/limits: .* the times of only some layers/);
   });
 });
 

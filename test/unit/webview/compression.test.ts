@@ -125,7 +125,7 @@ describe('the cells of the compression panel', () => {
     expect(cells.map(cellLabel)).toEqual([
       'Down, block 0: int8, per output, distance 1.00e-4, 20 B → 10 B',
       'Query, block 0: Low rank + int4, rank 2, distance 0.01, 20 B → 6 B',
-      'Down, block 1: kept as it is by the plan',
+      'Down, block 1: left unchanged by the plan',
       'Query, block 1: removed by the plan with its sublayer',
     ]);
   });
@@ -177,7 +177,7 @@ describe('the cells of the compression panel', () => {
     const [cell] = cellsOf(table, { kind: 'way', way: 'mpo', share: 50 }).cells;
     expect(cell === undefined ? [] : cellFacts(cell, 'js')).toContainEqual({
       name: 'Runs faster',
-      value: 'as one matrix, multiplied out when it is loaded',
+      value: 'as one matrix, multiplied out on loading',
     });
   });
 });

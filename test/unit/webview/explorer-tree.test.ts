@@ -50,20 +50,20 @@ const labelsOf = (expanded: readonly string[], query = ''): string[] =>
 
 describe('the tree', () => {
   it('begins with the embedding and goes on in the order of the model', () => {
-    expect(labelsOf([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'Output head']);
+    expect(labelsOf([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'LM head']);
   });
 
   it('tells blocks of an encoder from those of a decoder', () => {
     const towers = treeOf({ ...model, facts: { encoderBlocks: 1 } } as ModelDescription);
     expect(towers.map(({ label }) => label)).toEqual([
-      ...['Embedding', 'Block 0 (encoder)', 'Block 1 (decoder)', 'Output head'],
+      ...['Embedding', 'Block 0 (encoder)', 'Block 1 (decoder)', 'LM head'],
     ]);
   });
 
   it('opens blocks and sublayers', () => {
     expect(labelsOf(['block.0', 'block.0.attention'])).toEqual([
       ...['Embedding', 'Block 0', 'Attention', 'self_attn.q_proj.weight'],
-      ...['self_attn.k_proj.weight', 'Feed-forward', 'Block 1', 'Output head'],
+      ...['self_attn.k_proj.weight', 'MLP', 'Block 1', 'LM head'],
     ]);
   });
 
@@ -91,7 +91,7 @@ describe('a search', () => {
       ...['Block 1', 'Attention', 'self_attn.k_proj.weight'],
     ]);
     expect(labelsOf([], 'UP_PROJ f32 layers.1')).toEqual([
-      ...['Block 1', 'Feed-forward', 'mlp.up_proj.weight'],
+      ...['Block 1', 'MLP', 'mlp.up_proj.weight'],
     ]);
     expect(labelsOf([], 'nothing like it')).toEqual([]);
   });
@@ -107,7 +107,7 @@ describe('the histogram', () => {
 
   it('is told in a sentence', () => {
     expect(histogramSummary(histogram)).toBe(
-      'Histogram of 4 equal parts from -1 to 1; most numbers lie around -0.25.',
+      'Histogram with 4 bins from -1 to 1; most values are around -0.25.',
     );
   });
 

@@ -57,7 +57,7 @@ export async function loadSoundPreprocessor(folder: string): Promise<SoundPrepro
     warnings: isThere
       ? []
       : [
-          say`The model has no preprocessor_config.json: audio at ${rate} Hz was normalized. If it was trained with other steps, its results mean little.`,
+          say`The model has no preprocessor_config.json: audio at ${rate} Hz was normalized. If the model was trained with other steps, its results mean little.`,
         ],
   };
 }
@@ -87,7 +87,7 @@ export async function loadSpectrogramPreprocessor(
     warnings: isThere
       ? []
       : [
-          say`The model has no preprocessor_config.json: audio was prepared as for the published Whisper models. If it was trained with other steps, its results mean little.`,
+          say`The model has no preprocessor_config.json: audio was prepared as for the published Whisper models. If the model was trained with other steps, its results mean little.`,
         ],
   };
 }
@@ -120,7 +120,7 @@ async function readConfig<
 function requireRate(sound: Sound, rate: number): void {
   if (sound.rate !== rate) {
     throw new UserError(
-      say`The file's sample rate is ${sound.rate} Hz, the model takes ${rate} Hz.`,
+      say`The file's sample rate is ${sound.rate} Hz, but the model expects ${rate} Hz.`,
       { remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.` },
     );
   }

@@ -61,7 +61,11 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
     format.getUint16(14, true),
   ];
   if (channels !== 1) {
-    throw fault(say`The file has ${channels} channels, the model takes one.`, convert, 'channels');
+    throw fault(
+      say`The file has ${channels} channels, but the model expects one.`,
+      convert,
+      'channels',
+    );
   }
   const isFloat = kind === ieeeFloat && bits === 32;
   if (!isFloat && !(kind === pcm && bits === 16)) {

@@ -53,7 +53,7 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
       {
         file,
         ...(asked === undefined ? {} : { field: asked }),
-        remedy: say`Name the arrays x and y, or say which ones to use.`,
+        remedy: say`Name the arrays x and y, or specify which ones to use.`,
       },
     );
   };
@@ -113,7 +113,7 @@ async function findLabelFile(file: string, { label }: DatasetOptions): Promise<s
   }
   throw new UserError(say`The labels that belong to it are missing.`, {
     file,
-    remedy: say`Put ${names[0] ?? 'y'}.npy beside it, or save both with numpy.savez.`,
+    remedy: say`Put ${names[0] ?? 'y'}.npy next to it, or save both with numpy.savez.`,
   });
 }
 

@@ -47,10 +47,10 @@ export async function checkParquet(
     } catch (error) {
       throw error instanceof WorkerLostError
         ? new UserError(
-            say`Its rows cannot be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
+            say`Its rows can't be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
             {
               file: path,
-              remedy: say`If the file is sound, save it again with smaller row groups.`,
+              remedy: say`If the file is valid, save it again with smaller row groups.`,
             },
           )
         : error;

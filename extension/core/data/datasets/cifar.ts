@@ -78,7 +78,7 @@ export async function openCifar(
   if (form === undefined) {
     throw new UserError(say`This is not a batch of CIFAR by its name.`, {
       file: first,
-      remedy: say`Give it the name that it was downloaded with, such as data_batch_1.bin.`,
+      remedy: say`Rename it to the name it was downloaded with, such as data_batch_1.bin.`,
     });
   }
   const row = form.labelBytes + imageBytes;

@@ -39,9 +39,9 @@ export function columnRoles(
       .find((column) => column !== undefined);
   const label = options.label ?? findColumn(defaultLabels);
   if (label === undefined) {
-    throw new UserError(say`No column is called label: ${columns.slice(0, 20).join(', ')}.`, {
+    throw new UserError(say`No column is named label: ${columns.slice(0, 20).join(', ')}.`, {
       file,
-      remedy: say`Say which column has the labels.`,
+      remedy: say`Specify the column with the labels.`,
     });
   }
   const text =

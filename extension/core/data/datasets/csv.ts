@@ -76,11 +76,11 @@ function parseTable(text: string, file: string): Table {
   if (twice !== undefined || names.every((name) => number.test(name))) {
     const problem =
       twice === undefined
-        ? say`The first line has no names of columns.`
+        ? say`The first line contains no column names.`
         : say`Two columns are called ${JSON.stringify(twice)}.`;
     throw new UserError(problem, {
       file,
-      remedy: say`Give every column a name in the first line.`,
+      remedy: say`Name every column in the first line.`,
     });
   }
   rows.forEach((row, i) => {
@@ -90,7 +90,7 @@ function parseTable(text: string, file: string): Table {
         {
           file,
           field: rowName(i),
-          remedy: say`Correct the row or leave it out.`,
+          remedy: say`Correct the row or delete it.`,
         },
       );
     }
@@ -117,7 +117,7 @@ function numbers(
           {
             file,
             field: place(r, name),
-            remedy: say`Correct the value, or say which columns are the features.`,
+            remedy: say`Correct the value, or specify the feature columns.`,
           },
         );
       }

@@ -200,9 +200,9 @@ function checkSize(labels: Int32Array, size: number, file: string): void {
     );
   }
   if (size === 0) {
-    throw new UserError(say`There are no examples in it.`, {
+    throw new UserError(say`It contains no examples.`, {
       file,
-      remedy: say`Choose another data set.`,
+      remedy: say`Choose another dataset.`,
     });
   }
 }
@@ -211,7 +211,7 @@ function checkFinite(array: NumericArray, step: number, file: string): void {
   for (let i = 0; isFloat(array.dtype) && i < array.data.length; i++) {
     const value = numberAt(array, i);
     if (!Number.isFinite(value)) {
-      throw new UserError(say`Number ${(i % step) + 1} of the example is ${value}.`, {
+      throw new UserError(say`Value ${(i % step) + 1} of the example is ${value}.`, {
         file,
         field: rowName(Math.floor(i / step)),
         remedy: say`Leave out or fix examples with values that are not finite.`,

@@ -60,7 +60,7 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   if (dims.length !== 1) {
     throw new UserError(say`Labels have one axis, but the file has ${dims.length}.`, {
       file: labelFile,
-      remedy: say`Choose the labels that belong to the images: the name of their file has idx1.`,
+      remedy: say`Choose the labels that belong to the images: idx1 is part of their file name.`,
     });
   }
   const [count = 0, ...rest] = images.dims;
@@ -95,7 +95,7 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
     kind === 'images'
       ? say`The images that belong to it are missing.`
       : say`The labels that belong to it are missing.`,
-    { file, remedy: say`Put ${stem} beside it.` },
+    { file, remedy: say`Put ${stem} next to it.` },
   );
 }
 

@@ -59,7 +59,7 @@ export function namedLabels(
       throw new UserError(say`The label is missing.`, {
         file,
         field: field(i),
-        remedy: say`Give the row a label or leave it out.`,
+        remedy: say`Add a label to the row, or delete it.`,
       });
     }
   });
@@ -107,8 +107,8 @@ export function classRowFinder(
     const row = first.get(label);
     if (row === undefined) {
       throw new UserError(
-        say`The class ${classNames[label] ?? label} has no example to show how it is written.`,
-        { file, field: 'relabel', remedy: say`Choose a class that some example has.` },
+        say`The class ${classNames[label] ?? label} has no example that shows its format.`,
+        { file, field: 'relabel', remedy: say`Choose a class that has examples.` },
       );
     }
     return row;

@@ -12,7 +12,7 @@ import { openJsonl } from './jsonl';
 import { openParquet } from './parquet';
 import { say } from '../../message';
 
-const remedy = say`Data sets are folders of images (a folder for each class), MNIST (IDX) or CIFAR (binary) files, .npz and .npy arrays, .csv, .jsonl and .parquet tables.`;
+const remedy = say`Datasets are folders of images (a folder for each class), MNIST (IDX) or CIFAR (binary) files, .npz and .npy arrays, .csv, .jsonl and .parquet tables.`;
 
 type Opener = (file: string, options: DatasetOptions) => Promise<Dataset>;
 
@@ -115,7 +115,7 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
     const top = imageRoot(folder, files, options.split);
     return openImageFolder(top, filesIn(top, files), options);
   }
-  throw new UserError(say`The folder has no data set that Espalier can read.`, {
+  throw new UserError(say`The folder has no dataset that Espalier can read.`, {
     file: folder,
     remedy,
   });

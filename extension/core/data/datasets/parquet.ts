@@ -192,7 +192,7 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
           numbers.push(list ?? features.map((name) => row[name]), {
             ...place,
             field: `${place.field}, ${fault}`,
-            remedy: say`The features could be the columns ${features.slice(0, 20).join(', ')}: say which ones to use.`,
+            remedy: say`The features could be the columns ${features.slice(0, 20).join(', ')}: specify which ones to use.`,
           });
         },
         finish: (parts) => {
@@ -210,7 +210,7 @@ function imageBytes(value: unknown, place: RowPlace): Buffer {
   if (!(bytes instanceof Uint8Array)) {
     throw new UserError(say`The image is missing.`, {
       ...place,
-      remedy: say`Save the data set with its images embedded.`,
+      remedy: say`Save the dataset with its images embedded.`,
     });
   }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -225,7 +225,7 @@ function requireText(value: unknown, place: RowPlace): string {
   }
   throw new UserError(say`The text is missing.`, {
     ...place,
-    remedy: say`Give the row a text or leave it out.`,
+    remedy: say`Add a text to the row, or delete it.`,
   });
 }
 
@@ -244,7 +244,7 @@ function toLabels(
       throw new UserError(say`The label is missing or neither a name nor a number.`, {
         file,
         field: field(i),
-        remedy: say`Give the row a label or leave it out.`,
+        remedy: say`Add a label to the row, or delete it.`,
       });
     }
     return plain;

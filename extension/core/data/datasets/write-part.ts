@@ -34,9 +34,9 @@ export type PartWriter = (
 /** @throws UserError if the file's data type can't store a class index. */
 function requireSame(written: number | undefined, label: number, file: string): void {
   if (written !== label) {
-    throw new UserError(say`The class ${label} does not fit into the labels of the data set.`, {
+    throw new UserError(say`The class ${label} does not fit into the labels of the dataset.`, {
       file,
-      remedy: say`Give the examples one of the data set's own classes.`,
+      remedy: say`Choose one of the dataset's own classes.`,
     });
   }
 }

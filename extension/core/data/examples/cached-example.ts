@@ -26,7 +26,7 @@ export function cachedExample(
     ports.map((port) => {
       const { name, dtype, shape } = port;
       if (shape === undefined || !isArrayDType(dtype)) {
-        throw new UserError(say`Values of this input cannot be made.`, {
+        throw new UserError(say`Values for this input can't be generated.`, {
           file,
           field: name,
           remedy: say`Export the model with a shape and a numeric dtype for this input.`,

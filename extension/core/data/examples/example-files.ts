@@ -72,7 +72,7 @@ function exampleCount(rows: ReadonlyMap<string, readonly NumericArray[]>, file: 
         {
           file,
           field: name,
-          remedy: say`Give every input the same number of rows.`,
+          remedy: say`Every input needs the same number of rows.`,
         },
       );
     }
@@ -231,10 +231,10 @@ async function imageReader(
   const form = port === undefined ? undefined : imageForm(port);
   if (port === undefined || form === undefined || more.length > 0) {
     throw new UserError(
-      say`The model does not take images alone: ${ports.map(describePort).join(', ')}.`,
+      say`The model needs other inputs in addition to images: ${ports.map(describePort).join(', ')}.`,
       {
         file: folder,
-        remedy: say`Give examples of all inputs as a .npz file.`,
+        remedy: say`Choose examples of all inputs in a .npz file.`,
       },
     );
   }
@@ -250,10 +250,10 @@ async function soundReader(
   const [port, ...more] = ports.filter((candidate) => !follows(candidate));
   if (port === undefined || !takesSamples(port) || more.length > 0) {
     throw new UserError(
-      say`The model does not take audio alone: ${ports.map(describePort).join(', ')}.`,
+      say`The model needs other inputs in addition to audio: ${ports.map(describePort).join(', ')}.`,
       {
         file: folder,
-        remedy: say`Give examples of all inputs as a .npz file.`,
+        remedy: say`Choose examples of all inputs in a .npz file.`,
       },
     );
   }
@@ -323,7 +323,7 @@ function wholeExample(
   }
   if (typeof first === 'string' && dims[0] !== 1) {
     throw new UserError(
-      say`The file has ${counted(dims[0] ?? 0, 'example')}; in a folder, each file is one.`,
+      say`The file has ${counted(dims[0] ?? 0, 'example')}; in a folder, each file is one example.`,
       {
         file,
         ...(port === undefined ? {} : { field: port.name }),

@@ -35,10 +35,10 @@ export function checkDims(
       shape.every((size, axis) => typeof size === 'string' || size === array.dims[axis]));
   if (!fits) {
     throw new UserError(
-      say`It is ${describeArray(array)}, but the model takes [${shape.join(', ')}].`,
+      say`It is ${describeArray(array)}, but the model expects [${shape.join(', ')}].`,
       {
         ...place,
-        remedy: say`Save it in the shape that the model takes.`,
+        remedy: say`Save it in the shape that the model expects.`,
       },
     );
   }
@@ -77,7 +77,7 @@ function convert(array: NumericArray, dtype: string, place: ErrorPlace): Numeric
   const fault = (problem: Message): UserError =>
     new UserError(problem, {
       ...place,
-      remedy: say`Save the array as the model takes it: ${dtype}.`,
+      remedy: say`Save the array in the shape that the model expects: ${dtype}.`,
     });
   if (!isArrayDType(dtype)) {
     throw new UserError(say`Values of dtype ${dtype} are not supported.`, {
@@ -86,7 +86,7 @@ function convert(array: NumericArray, dtype: string, place: ErrorPlace): Numeric
     });
   }
   if (isFloat(array.dtype) && !isFloat(dtype)) {
-    throw fault(say`It has fractions (${array.dtype}), but the model takes ${dtype}.`);
+    throw fault(say`It contains fractions (${array.dtype}), but the model expects ${dtype}.`);
   }
   const { dims, data } = array;
   const converted = {

@@ -101,7 +101,7 @@ async function fileExamples(
     modelFolder,
   );
   if (examples.length === 0 && after === 0) {
-    throw new UserError(say`There are no examples in it.`, {
+    throw new UserError(say`It contains no examples.`, {
       file,
       remedy: say`Choose another file or folder.`,
     });

@@ -71,16 +71,16 @@ function randomWarning(
   sizes: ReadonlyMap<string, readonly number[]>,
 ): Message {
   const shapes = ports.map(({ name }) => `${name} [${sizes.get(name)?.join(', ') ?? ''}]`);
-  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Give real examples as a .npz file or a folder of images or .wav files.`;
+  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Choose real examples: a .npz file, or a folder of images or .wav files.`;
 }
 
 /** Shape of an input, with a default for each dynamic axis. */
 function portShape(port: InputPort, length: number, file: string): number[] {
   if (port.shape === undefined) {
-    throw new UserError(say`The model does not say which shape this input has.`, {
+    throw new UserError(say`The model doesn't define the shape of this input.`, {
       file,
       field: port.name,
-      remedy: say`Give examples as a .npz file.`,
+      remedy: say`Choose examples in a .npz file.`,
     });
   }
   const image = imageForm(port);
@@ -117,10 +117,10 @@ function randomValue(
   file: string,
 ): ExampleValue {
   if (!isArrayDType(dtype)) {
-    throw new UserError(say`Values of dtype ${dtype} cannot be made at random.`, {
+    throw new UserError(say`Random values of dtype ${dtype} can't be generated.`, {
       file,
       field: name,
-      remedy: say`Give examples as a .npz file.`,
+      remedy: say`Choose examples in a .npz file.`,
     });
   }
   const bound = Math.min(bounds[name] ?? defaultBound, largestBounds[dtype] ?? Infinity);

@@ -111,7 +111,7 @@ async function listRecordings(path: string): Promise<readonly Recording[]> {
       if (!existsSync(transcript)) {
         throw new UserError(say`There is no transcript of ${basename(sound)}.`, {
           file: transcript,
-          remedy: say`Write what is said in each .wav file into a .txt file of the same name, or list all in ${listName}.`,
+          remedy: say`Write the transcript of each .wav file into a .txt file of the same name, or list all in ${listName}.`,
         });
       }
       return { sound, text: (await readSmallText(transcript)).trim() };
@@ -128,7 +128,7 @@ async function readList(file: string): Promise<readonly Recording[]> {
     const subject = { file, field: `line ${i + 1}`, remedy };
     const row = v.safeParse(rowSchema, parseObjectLine(line, subject));
     if (!row.success) {
-      throw new UserError(say`The line names no .wav file or no transcript.`, subject);
+      throw new UserError(say`The line has no .wav file or no transcript.`, subject);
     }
     const { sound, text } = row.output;
     return [{ sound: resolve(dirname(file), sound), text }];
@@ -145,19 +145,19 @@ function encodeTranscript(
   const ids = [start, ...(all[0] === start ? all.subarray(1) : all)];
   if (ids.length === 1 || text.trim() === '') {
     throw new UserError(say`The transcript has no token.`, {
-      remedy: say`Leave the recording out, or write what is said in it.`,
+      remedy: say`Leave the recording out, or add its transcript.`,
     });
   }
   if (ids.length > most) {
     throw new UserError(
-      say`The transcript has ${counted(ids.length, 'token')}, and the model reads ${most}.`,
+      say`The transcript has ${counted(ids.length, 'token')}, but the model reads ${most}.`,
       { remedy: say`Cut the recording into shorter ones.` },
     );
   }
   const outside = ids.find((id) => id >= vocabularySize);
   if (outside !== undefined) {
     throw new UserError(
-      say`It gives the token id ${outside}, but the vocabulary of the model ends at ${vocabularySize - 1}.`,
+      say`It contains the token id ${outside}, but the vocabulary of the model ends at ${vocabularySize - 1}.`,
       {
         file: tokenizer.file,
         remedy: say`The tokenizer doesn't match the model: download both again.`,

@@ -56,7 +56,7 @@ function guessSteps({ height, width, channels }: ImageForm): StepsOfModel {
       reversesChannels: false,
     },
     warnings: [
-      say`The model has no preprocessor_config.json: images were stretched to ${size.width}×${size.height} pixels, with ${values}. If it was trained with other steps, its results mean little.`,
+      say`The model has no preprocessor_config.json: images were stretched to ${size.width}×${size.height} pixels, with ${values}. If the model was trained with other steps, its results mean little.`,
     ],
   };
 }
@@ -112,7 +112,7 @@ function valueTables(
         {
           ...(file === undefined ? {} : { file }),
           field,
-          remedy: say`Give one number, or one for each channel.`,
+          remedy: say`Pass one number, or one for each channel.`,
         },
       );
     }

@@ -169,8 +169,8 @@ function toSteps(config: PreprocessorConfig, file: string): StepsOfModel {
       known === undefined
         ? [
             type === ''
-              ? say`${file}: The image processor is not named; its fields were followed.`
-              : say`${file}: ${type} may do more than its fields say; its fields were followed.`,
+              ? say`${file}: The image processor is not named; its fields were used.`
+              : say`${file}: ${type} may do more than its fields define; its fields were used.`,
           ]
         : [],
   };
@@ -225,7 +225,7 @@ function readCrop(config: PreprocessorConfig, file: string): { height: number; w
     return { height: size, width: size };
   }
   if ('shortestEdge' in size) {
-    throw new UserError(say`It must be a number of pixels or {height, width}.`, {
+    throw new UserError(say`It must be a number of pixels, or {height, width}.`, {
       file,
       field: 'crop_size',
       remedy: undefined,

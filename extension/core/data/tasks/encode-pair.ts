@@ -64,11 +64,11 @@ function requireTokens(
     throw new UserError(
       tokens >= most
         ? say`The continuation has ${counted(tokens, 'token')}, more than the model reads.`
-        : say`The continuation has no token of its own after the context.`,
+        : say`The continuation adds no token to the context.`,
       {
         file,
         field: JSON.stringify(continuation.slice(0, 40)),
-        remedy: say`Give a context and a continuation that are not empty.`,
+        remedy: say`Add a context and a continuation that are not empty.`,
       },
     );
   }

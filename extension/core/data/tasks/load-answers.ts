@@ -22,7 +22,7 @@ export async function loadAnswers(
   if (file === undefined) {
     throw new UserError(say`The metric answers needs a task.`, {
       field: 'calibration',
-      remedy: say`Name a task, a JSONL file of questions with answers (--calibration FILE).`,
+      remedy: say`Specify a task, a JSONL file of questions with answers (--calibration FILE).`,
     });
   }
   const { examples } = await readTask(file);

@@ -73,7 +73,7 @@ export function encodeAnswer(
     throw new UserError(say`The source or the target has no token.`, {
       file,
       field: JSON.stringify(pair.context.slice(0, 40)),
-      remedy: say`Give a source and a target that are not empty.`,
+      remedy: say`Add a source and a target that are not empty.`,
     });
   }
   return new AnsweredIds(ids, source.length);

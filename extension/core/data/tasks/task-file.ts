@@ -33,7 +33,7 @@ const readers = [...loggedReaders, ...datasetReaders, ...ownReaders];
 const forms = [...new Map(readers.map(({ name, fields }) => [name, fields]))]
   .map(([name, fields]) => `${name} (${fields.join(', ').replaceAll('|', ' or ')})`)
   .join('; ');
-const remedy = say`A file has rows of one form: ${forms}.`;
+const remedy = say`All rows of a file have the same format: ${forms}.`;
 
 /**
  * Reads a task from JSONL, one example per line, and prepends few-shot examples.
@@ -53,7 +53,7 @@ export async function readTask(
   // Rows with the same reader may have different kinds.
   const other = prompted.findIndex(({ kind }) => kind !== first?.kind);
   if (other >= 0) {
-    throw new UserError(say`Example ${other + 1} is of another kind than the first.`, {
+    throw new UserError(say`Example ${other + 1} has another shape than the first.`, {
       file,
       remedy,
     });
@@ -85,14 +85,14 @@ function promptPrefix(
     const [first] = others;
     throw new UserError(
       first?.solved === undefined
-        ? say`Its rows are whole prompts, which shots can't be made of.`
-        : say`There are ${counted(solved.length, 'example')} to choose shots from, fewer than ${shots}.`,
+        ? say`Its rows are whole prompts, from which few-shot examples can't be made.`
+        : say`There are ${counted(solved.length, 'example')} to choose few-shot examples from, fewer than ${shots}.`,
       {
         file,
         field: 'shots',
         remedy:
           first?.solved === undefined
-            ? say`Leave out the shots: a file of lm-eval has its own.`
+            ? say`Remove the few-shot examples: a file of lm-eval has its own.`
             : say`Ask for fewer, or name a file with more examples.`,
       },
     );
@@ -141,7 +141,7 @@ async function readExamples(file: string): Promise<readonly Example[]> {
         {
           file,
           field: `${line}: ${answer}`,
-          remedy: say`Name the right choice; numbers count from 0. Rows without an answer, as in many test sets, can't be judged.`,
+          remedy: say`Specify the right choice; numbers count from 0. Rows without an answer, as in many test sets, can't be judged.`,
         },
       );
     }

@@ -64,7 +64,7 @@ export class DataIssues {
     if (!this.known.includes(kind)) {
       throw new UserError(say`These scores don't include ${kind}.`, {
         field: 'without',
-        remedy: say`Score the data set again, with an embedding.`,
+        remedy: say`Score the dataset again, with an embedding.`,
       });
     }
     return this.affected(kind, similarity);

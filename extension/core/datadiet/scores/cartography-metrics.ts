@@ -34,7 +34,7 @@ export async function writeCartographyMetrics(
   if (confidence.length === 0) {
     throw new UserError(say`These scores have no statistics by epoch.`, {
       file: path,
-      remedy: say`Choose another format, or score the data set here.`,
+      remedy: say`Choose another format, or score the dataset here.`,
     });
   }
   const lines = confidence.map((mean, index) => {
@@ -93,7 +93,7 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
     }
   }
   if (labels.length !== 0 && labels.length !== confidence.length) {
-    throw new UserError(say`Some examples have a label, others have none.`, { file, remedy });
+    throw new UserError(say`Some examples have a label, others don't.`, { file, remedy });
   }
   // The authors count epochs instead of storing shares.
   const most = counts.reduce((high, count) => Math.max(high, count), 1);

@@ -139,7 +139,7 @@ const gemmWeight: NormRule = (emitter, node, delta) => {
   const [a = ''] = node.input;
   const plain = intAttribute(node, 'transA', 0) === 0 && floatAttribute(node, 'alpha', 1) === 1;
   if (!plain) {
-    throw new UserError(say`A scaled or transposed product has no per-example norms.`, {
+    throw new UserError(say`A scaled or transposed matmul has no per-example gradient norms.`, {
       field: node.name,
       remedy: say`Score by EL2N, or leave this parameter out.`,
     });

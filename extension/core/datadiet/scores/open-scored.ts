@@ -22,15 +22,15 @@ export async function openScored(
       say`It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
       {
         file,
-        remedy: say`Choose the data set that was scored.`,
+        remedy: say`Choose the dataset that was scored.`,
       },
     );
   }
   const fingerprint = document.dataset?.fingerprint;
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError(say`This data set doesn't match the scores.`, {
+    throw new UserError(say`This dataset doesn't match the scores.`, {
       file,
-      remedy: say`Choose the data set that was scored, or score this one again.`,
+      remedy: say`Choose the dataset that was scored, or score this one again.`,
     });
   }
   return { dataset, options };

@@ -52,7 +52,7 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
   const cartography = new Cartography(labels.length);
   for (const { given, correct } of ordered) {
     if (given.length !== labels.length || Object.keys(given).length !== labels.length) {
-      throw new UserError(say`Not every example has logits of every epoch.`, {
+      throw new UserError(say`Some examples lack the logits of an epoch.`, {
         file: path,
         remedy: say`Record every example once in each epoch.`,
       });

@@ -105,12 +105,12 @@ function scoreNotes(score: ScoreKind, epoch: number, drawsWeights: boolean): str
   const notes = [
     ...(score === 'grand' && epoch === 0
       ? [
-          say`GraNd at initialization measures mostly how large the input is, and chooses worse than random.`,
+          say`GraNd at initialization mostly measures the size of the input, and selects worse than random.`,
         ]
       : []),
     ...(score === 'forgetting'
       ? [
-          say`Forgetting counts how often an example turns from right to wrong; null means that it was never learned.`,
+          say`Number of times an example was learned and then forgotten; null if it was never learned.`,
         ]
       : []),
     ...(drawsWeights

@@ -53,7 +53,7 @@ export async function openScoring(
 function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
   const whole = (name: string, value: number, least: number): void => {
     if (!Number.isInteger(value) || value < least) {
-      throw new UserError(say`It takes an integer of at least ${least}, not ${value}.`, {
+      throw new UserError(say`It must be an integer of at least ${least}, not ${value}.`, {
         field: name,
         remedy: undefined,
       });

@@ -183,7 +183,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
         {
           file,
           field: column,
-          remedy: say`Score the data set again.`,
+          remedy: say`Score the dataset again.`,
         },
       );
     }
@@ -194,7 +194,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
     throw new UserError(say`Its length doesn't match ${counted(examples, 'example')}.`, {
       file,
       field: `embedding.${fault}`,
-      remedy: say`Score the data set again.`,
+      remedy: say`Score the dataset again.`,
     });
   }
   const isNone = (index: number): boolean => index < 0 || index >= examples;
@@ -208,7 +208,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
       throw new UserError(
         say`There is no example ${index}: there are ${counted(examples, 'example')}.`,
         {
-          ...{ file, field, remedy: say`Score the data set again.` },
+          ...{ file, field, remedy: say`Score the dataset again.` },
         },
       );
     }
@@ -226,7 +226,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
 }
 
 export async function readText(file: string): Promise<string> {
-  return (await readWholeFile(file, maxBytes, say`Score a part of the data set.`)).toString('utf8');
+  return (await readWholeFile(file, maxBytes, say`Score a part of the dataset.`)).toString('utf8');
 }
 
 /** Header fields before the columns, in reading order. */

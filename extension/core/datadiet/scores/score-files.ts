@@ -96,7 +96,7 @@ async function readArray(file: string): Promise<ScoreDocument> {
     throw new UserError(say`Scores have one axis; this has ${array.dims.length}.`, {
       file,
       field: 'shape',
-      remedy: say`Save scores.ravel() in the order of the data set.`,
+      remedy: say`Save scores.ravel() in the order of the dataset.`,
     });
   }
   const scores = Array.from({ length: array.data.length }, (_, i) => {
@@ -105,7 +105,7 @@ async function readArray(file: string): Promise<ScoreDocument> {
       throw new UserError(say`The score is ${score}.`, {
         file,
         field: `index ${i}`,
-        remedy: say`Save a number for every example.`,
+        remedy: say`Save a value for every example.`,
       });
     }
     return Number.isFinite(score) ? score : null;
@@ -165,7 +165,7 @@ function cleanlabTable(document: ScoreDocument, file: string): string {
   if (labels.length === 0 || labelScores.length === 0) {
     throw new UserError(say`These scores have neither labels nor predictions.`, {
       file,
-      remedy: say`Write them as .npy, or score the data set here.`,
+      remedy: say`Write them as .npy, or score the dataset here.`,
     });
   }
   const className = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);

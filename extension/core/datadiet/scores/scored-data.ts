@@ -127,7 +127,7 @@ export class ScoredData {
     const document = this.#document;
     const path = this.source.data ?? (await findDataset(document, this.source.scores));
     if (path === undefined) {
-      const problem = say`These scores don't say which data set they belong to.`;
+      const problem = say`These scores don't specify their dataset.`;
       return { data: { problem, warnings: [] } };
     }
     try {

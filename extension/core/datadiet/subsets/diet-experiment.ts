@@ -311,7 +311,7 @@ class DietBench {
       const fits = this.seeds.map((seed) =>
         this.keyedFit(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
       );
-      const results = await this.fitAll(fits, say`${choice}, window behind ${offset}`);
+      const results = await this.fitAll(fits, say`${choice}, window after ${offset}`);
       validated.push({ offset, accuracies: results.map(({ accuracy }) => accuracy) });
       seconds += results.reduce((sum, result) => sum + result.seconds, 0);
     }

@@ -75,10 +75,10 @@ export async function studyGroups(
   const late = spawn.find((epoch) => epoch >= epochs);
   if (late !== undefined) {
     throw new UserError(
-      say`Children of epoch ${late} have no epochs left: the run has ${epochs}.`,
+      say`The children of epoch ${late} have no epochs left: the run has ${epochs}.`,
       {
         field: 'spawn',
-        remedy: say`Give earlier epochs, or train for more.`,
+        remedy: say`Choose earlier epochs, or train for more.`,
       },
     );
   }

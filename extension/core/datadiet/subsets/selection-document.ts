@@ -132,11 +132,11 @@ export async function readSelection(path: string, size: number): Promise<ReadSel
   const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
   if (fault >= 0) {
     throw new UserError(
-      say`There is no example ${values[fault] ?? ''}: indices run from 0 to ${size - 1}.`,
+      say`There is no example ${values[fault] ?? ''}: indices range from 0 to ${size - 1}.`,
       {
         file: path,
         field: `index ${fault}`,
-        remedy: say`Choose the data set that the selection was made for.`,
+        remedy: say`Choose the dataset that the selection was made for.`,
       },
     );
   }

@@ -39,7 +39,7 @@ export function selectExamples(
   if (labels === undefined) {
     throw new UserError(say`The examples have no known classes, so they cannot be balanced.`, {
       field: 'labels',
-      remedy: say`Name the data set, or choose without balance.`,
+      remedy: say`Specify the dataset, or select without balance.`,
     });
   }
   const chosen = groupByClass(labels, among).map((members) => {

@@ -55,7 +55,7 @@ export const defaultMaxTokens = 128;
 export async function openProxy(request: ProxyRequest, dataset: Dataset): Promise<ProxyModel> {
   if (dataset.classNames.length < 2) {
     throw new UserError(say`All examples of ${dataset.name} are of one class.`, {
-      remedy: say`Choose a data set with two classes or more.`,
+      remedy: say`Choose a dataset with two classes or more.`,
     });
   }
   requireTexts(request, dataset);
@@ -92,7 +92,7 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
   const classes = classNames.length;
   if (name !== 'mlp' && featureShape.length !== 3) {
     throw new UserError(
-      say`The model ${name} is for images; these are [${featureShape.join(', ')}].`,
+      say`The model ${name} is for images, but these are [${featureShape.join(', ')}].`,
       {
         remedy: say`Use mlp, or an ONNX file.`,
       },
@@ -119,14 +119,14 @@ async function textProxy(
   { defaultTokenizer, tokenizer = defaultTokenizer, maxTokens = defaultMaxTokens }: ProxyRequest,
 ): Promise<ProxyModel> {
   if (name !== 'mlp') {
-    throw new UserError(say`The model ${name} is for images; these are texts.`, {
+    throw new UserError(say`The model ${name} is for images, but these are texts.`, {
       remedy: say`Use mlp, or an ONNX file.`,
     });
   }
   if (tokenizer === undefined) {
     throw new UserError(say`There is no tokenizer for the texts.`, {
       field: 'tokenizer',
-      remedy: say`Name a model with the tokenizer to use.`,
+      remedy: say`Specify a model that has the tokenizer.`,
     });
   }
   const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
@@ -178,7 +178,7 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
     throw new UserError(say`Its inputs cannot be made from text.`, {
       file: path,
       field: unknown?.name ?? 'input_ids',
-      remedy: say`Export the model with input_ids and attention_mask alone.`,
+      remedy: say`Export the model with only input_ids and attention_mask as inputs.`,
     });
   }
   return {
@@ -214,7 +214,7 @@ function checkOutput(shape: readonly (number | string)[], dataset: Dataset, path
   const classes = shape[1];
   if (shape.length !== 2 || (typeof classes === 'number' && classes !== length)) {
     throw new UserError(
-      say`Its output is [${shape.join(', ')}], but the ${length} classes of ${dataset.name} take [batch, ${length}].`,
+      say`Its output is [${shape.join(', ')}], but the ${length} classes of ${dataset.name} need [batch, ${length}].`,
       { file: path, remedy: say`Export a classifier of these classes that gives logits.` },
     );
   }
@@ -224,7 +224,7 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
   const [only, ...more] = ports;
   if (only === undefined || more.length > 0 || only.dtype !== 'F32') {
     throw new UserError(
-      say`It takes ${ports.map(({ name, dtype }) => `${name} (${dtype})`).join(', ')}; examples are one float32 array.`,
+      say`It expects ${ports.map(({ name, dtype }) => `${name} (${dtype})`).join(', ')}; examples are one float32 array.`,
       { file: path, remedy: say`Export the model with one input of float32.` },
     );
   }
@@ -235,7 +235,7 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
     sizes.every((size, axis) => typeof size === 'string' || size === featureShape[axis]);
   if (typeof batch === 'number' || !fits) {
     throw new UserError(
-      say`It takes [${(only.shape ?? []).join(', ')}], but examples are [batch, ${featureShape.join(', ')}].`,
+      say`It expects [${(only.shape ?? []).join(', ')}], but examples are [batch, ${featureShape.join(', ')}].`,
       {
         file: path,
         field: only.name,

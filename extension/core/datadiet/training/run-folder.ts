@@ -82,7 +82,7 @@ async function makeWay(
   if (!isOurs || onOther === 'refuse') {
     throw new UserError(
       isOurs
-        ? say`The folder holds the runs of another training.`
+        ? say`The folder contains the runs of another training.`
         : say`The folder contains other files.`,
       { file: path, remedy: say`Choose another folder, or remove this one.` },
     );

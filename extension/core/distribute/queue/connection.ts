@@ -41,10 +41,10 @@ export async function connect(
     (await isOpen(library, address))
   ) {
     throw new UserError(
-      say`${address.shown} is open: anyone who reaches this address can read and write it.`,
+      say`${address.shown} is open: anyone who can reach this address can read and write it.`,
       {
         field: 'queue',
-        remedy: say`Set a password on the server, or a firewall before it and --allow-open here.`,
+        remedy: say`Set a password on the server, or put it behind a firewall and use --allow-open here.`,
       },
     );
   }
@@ -118,7 +118,7 @@ async function isOpen(library: typeof Library, address: QueueAddress): Promise<b
 
 function explain({ shown, tls }: QueueAddress, failure: string): UserError {
   if (/^(?:WRONGPASS|NOAUTH|ERR AUTH|NOPERM)/.test(failure)) {
-    return new UserError(say`${shown} refuses the user or the password: ${failure}`, {
+    return new UserError(say`${shown} rejects the user or the password: ${failure}`, {
       field: 'queue',
       remedy: say`Write them in the address, or set ${loginVariable} to the address with both.`,
     });
@@ -127,6 +127,6 @@ function explain({ shown, tls }: QueueAddress, failure: string): UserError {
     field: 'queue',
     remedy: tls
       ? say`Start the server, and check host, port and certificate.`
-      : say`Start the server, and check host and port. Write rediss:// where it takes TLS only.`,
+      : say`Start the server, and check host and port. Use rediss:// if it accepts only TLS.`,
   });
 }

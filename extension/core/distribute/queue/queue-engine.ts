@@ -254,7 +254,7 @@ class Watch {
   public start(): void {
     if (this.known.size + this.refused.size === 0) {
       this.means.inform(
-        say`No worker of the queue has what this job reads yet. This process works alone until one joins.`,
+        say`No worker of the queue has the files of this job yet. This process works alone until one joins.`,
       );
     }
     let isLooking = false;
@@ -334,7 +334,7 @@ class Watch {
             this.refused.delete(entry.id);
           } else if (!this.isStopped) {
             const why = error instanceof Error ? error.message : String(error);
-            this.means.warn(say`${entry.name} takes no part. ${verbatim(why)}`);
+            this.means.warn(say`${entry.name} can't join. ${verbatim(why)}`);
           }
         });
         this.trials.push(trial);
@@ -347,7 +347,7 @@ class Watch {
     const { warn, inform, here } = this.means;
     if (entry.version !== this.version) {
       warn(
-        say`${entry.name} runs Espalier ${entry.version} and takes no part: this is ${this.version}.`,
+        say`${entry.name} runs Espalier ${entry.version} and can't join: this is ${this.version}.`,
       );
       return;
     }
@@ -370,14 +370,14 @@ class Watch {
     if (difference <= maxDifference) {
       this.pool.join(worker);
       inform(
-        say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`,
+        say`${entry.name} joins: its results differ by at most ${difference.toExponential(1)}.`,
       );
       return;
     }
     this.known.delete(entry.id);
     await worker.close(false);
     warn(
-      say`${entry.name} takes no part: its numbers differ by ${difference.toExponential(1)}, more than ${maxDifference.toExponential(0)}.`,
+      say`${entry.name} can't join: its results differ by ${difference.toExponential(1)}, more than ${maxDifference.toExponential(0)}.`,
     );
   }
 }

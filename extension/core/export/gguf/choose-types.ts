@@ -59,10 +59,10 @@ export function chosenTypes(
   for (const [name, type] of Object.entries(single)) {
     const tensor = byName.get(name);
     if (tensor === undefined) {
-      throw new UserError(say`The model has no tensor of this name to give a type.`, {
+      throw new UserError(say`The model has no tensor of this name.`, {
         file,
         field: name,
-        remedy: say`Name tensors as llama.cpp does, such as blk.0.ffn_down.weight.`,
+        remedy: say`Use the tensor names of llama.cpp, such as blk.0.ffn_down.weight.`,
       });
     }
     types.set(name, checkedType(type, tensor, file));
@@ -73,10 +73,10 @@ export function chosenTypes(
 function checkedType(type: string, tensor: TypedTensor, file: string): WritableType {
   const { name, shape } = tensor;
   if (isTable(tensor)) {
-    throw new UserError(say`A table of integers has no other type.`, {
+    throw new UserError(say`A table of integers has only one type.`, {
       file,
       field: name,
-      remedy: say`Name another tensor.`,
+      remedy: say`Specify another tensor.`,
     });
   }
   const known = writableTypes.find((one) => one === type);
@@ -89,7 +89,7 @@ function checkedType(type: string, tensor: TypedTensor, file: string): WritableT
   }
   const [length = 1] = shape.slice(-1);
   if (!fitsRows(known, length)) {
-    throw new UserError(say`Rows of ${length} numbers can't be divided into blocks of ${known}.`, {
+    throw new UserError(say`Rows of ${length} values can't be divided into blocks of ${known}.`, {
       file,
       field: name,
       remedy: say`Choose Q8_0 or F16.`,

@@ -56,14 +56,14 @@ import { ggufBlocks } from '../../models/gguf/gguf-names';
 const defaultAlignment = 32;
 const version = 3;
 
-const textAlone = say`It holds the text tower alone. For images, convert the other parts with llama.cpp (--mmproj).`;
+const textAlone = say`It contains only the text model. For images, convert the other parts with llama.cpp (--mmproj).`;
 
 /** Greatest relative error of logits where llama.cpp lets steps fall below the least that transformers does. */
 const withoutLeastStep = 0.02;
 
 /** Why llama.cpp, which knows these, would give other logits. */
 const otherInLlamaCpp: Readonly<Record<string, Message>> = {
-  phimoe: say`llama.cpp gives the experts of phimoe models other weights than the model was trained with.`,
+  phimoe: say`llama.cpp weights the experts of phimoe models differently than in training.`,
 };
 
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
@@ -222,7 +222,7 @@ function warnNoTokenizer(folder: string, context: JobContext): void {
   const others = otherTokenizers(folder);
   if (others.length > 0 && explainNoTokenizer(folder) !== undefined) {
     context.warn(
-      say`The file gets no tokenizer: its folder has ${others.join(', ')}, but no tokenizer.json. Write that with save_pretrained of transformers' AutoTokenizer first.`,
+      say`The file will have no tokenizer: its folder has ${others.join(', ')}, but no tokenizer.json. First write one with save_pretrained of transformers' AutoTokenizer.`,
     );
   }
 }

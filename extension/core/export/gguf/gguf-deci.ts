@@ -24,7 +24,7 @@ export function explainDeciUnsupported(
   if (!deciFamilies.includes(architecture)) {
     return {
       code: 'single-sublayers',
-      reason: say`llama.cpp can't load a ${architecture} model without single sublayers, only a llama model.`,
+      reason: say`llama.cpp can't load a ${architecture} model with single sublayers removed, only a llama model.`,
       remedy: say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
     };
   }
@@ -33,7 +33,7 @@ export function explainDeciUnsupported(
     return {
       code: 'single-sublayers',
       reason: say`llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would be removed.`,
-      remedy: say`Keep it (--protect), or remove the feed-forward as well, and with it the whole block.`,
+      remedy: say`Keep it (--protect), or also remove the MLP, and with it the whole block.`,
     };
   }
   const partial = blocks.filter(
@@ -43,8 +43,8 @@ export function explainDeciUnsupported(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: say`llama.cpp skips the attention of a block without feed-forward, so ${partial.map((source) => `block.${source}.feedforward`).join(', ')} can't be removed alone.`,
-        remedy: say`Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
+        reason: say`llama.cpp skips the attention of a block without an MLP, so ${partial.map((source) => `block.${source}.feedforward`).join(', ')} can't be removed alone.`,
+        remedy: say`Also remove the attention of the same block, keep the MLP (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }
 

@@ -104,7 +104,7 @@ export function whyOtherWidths(
     return {
       code: 'uneven-widths',
       reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
-      remedy: say`Leave as many channels in every feed-forward and as many heads in every attention, or write a Hugging Face folder or ONNX.`,
+      remedy: say`Keep the same number of channels in every MLP and of heads in every attention layer, or write a Hugging Face folder or ONNX.`,
     };
   }
   const isTaken = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
@@ -113,6 +113,6 @@ export function whyOtherWidths(
     : {
         code: 'uneven-widths',
         reason: say`llama.cpp can't load a ${architecture} model with fewer heads.`,
-        remedy: say`Narrow feed-forwards only, or write a Hugging Face folder or ONNX.`,
+        remedy: say`Prune the width of MLPs only, or write a Hugging Face folder or ONNX.`,
       };
 }

@@ -129,7 +129,7 @@ export async function* convert(
   const parts = (importance?.length ?? length) / length;
   if (parts !== 1 && parts !== experts) {
     throw new UserError(
-      say`The importance matrix has ${importance?.length ?? 0} numbers of ${name}, expected ${length * experts}.`,
+      say`The importance matrix has ${importance?.length ?? 0} values of ${name}, expected ${length * experts}.`,
       {
         field: 'imatrix',
         remedy: say`Write the changed model first, then measure its own matrix: espalier imatrix.`,

@@ -245,7 +245,7 @@ async function withElements(
 ): Promise<Buffer> {
   const size = ggufElementBytes(list.elementType);
   if (size === undefined) {
-    throw new UserError(say`It has an entry for each block, in a type that cannot be rewritten.`, {
+    throw new UserError(say`It has one entry per block, in a type that can't be rewritten.`, {
       file,
       field: key,
       remedy: say`Convert the model again with a recent llama.cpp.`,

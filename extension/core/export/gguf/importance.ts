@@ -79,7 +79,7 @@ export async function readImportance(path: string): Promise<Importance> {
         return count > 0 ? sum / count : 1;
       });
       if (!means.every(Number.isFinite)) {
-        throw new UserError(say`Its numbers are not finite.`, {
+        throw new UserError(say`Its values are not finite.`, {
           file: path,
           field: tensor.name,
           remedy: say`Make the importance matrix again.`,

@@ -98,12 +98,12 @@ function whyOtherT5(source: CheckpointSource, configFile: string): Refusal | und
   if (farthest !== farthestInGguf) {
     return refuse(
       'relative_attention_max_distance',
-      say`llama.cpp treats distances above ${farthestInGguf} alike, not above ${Number(farthest)}.`,
+      say`llama.cpp treats all distances above ${farthestInGguf} as equal, not above ${Number(farthest)}.`,
     );
   }
   return activation === (isGated(config) ? 'gelu_new' : 'relu')
     ? undefined
-    : refuse('feed_forward_proj', say`llama.cpp computes t5 models with relu or gated-gelu only.`);
+    : refuse('feed_forward_proj', say`llama.cpp runs t5 models with relu or gated-gelu only.`);
 }
 
 /**
@@ -127,7 +127,7 @@ const whyAbsent = ({ absent: [lacking] }: Changes): Refusal | undefined =>
         remedy: say`Choose another format.`,
       };
 
-const ownHead = say`Its head is a matrix of its own, scaled as the model was trained: llama.cpp doesn't scale what a tied head reads.`;
+const ownHead = say`Its head is a separate matrix, scaled in training: llama.cpp doesn't scale the input of a tied head.`;
 
 async function t5Writer(
   source: T5Source,

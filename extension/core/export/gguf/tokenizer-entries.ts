@@ -194,7 +194,7 @@ function byteLevelEntries(
   };
   const kind = findPreTokenizerKind(division, isEncoder);
   if (kind === undefined) {
-    throw refusal(file, 'pre_tokenizer', say`No kind of llama.cpp that is known divides texts so.`);
+    throw refusal(file, 'pre_tokenizer', say`No llama.cpp pre-tokenizer matches this tokenizer.`);
   }
   return [
     headerEntry.text(key('model'), 'gpt2'),

@@ -22,14 +22,14 @@ export function explainDeciUnsupported(
   if (Object.keys(changes.patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: say`nemotron-nas models can't hold graph modules.`,
+      reason: say`nemotron-nas models can't store graph modules.`,
       remedy,
     };
   }
   if (Object.keys(changes.compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: say`nemotron-nas models can't hold compressed matrices.`,
+      reason: say`nemotron-nas models can't store compressed layers.`,
       remedy,
     };
   }
@@ -71,7 +71,7 @@ export function explainDeciUnsupported(
   if (narrowed !== undefined) {
     return {
       code: 'uneven-widths',
-      reason: say`Every attention of a nemotron-nas model has the same number of query heads, but ${narrowed} has fewer.`,
+      reason: say`All attention layers of a nemotron-nas model have the same number of query heads, but ${narrowed} has fewer.`,
       remedy,
     };
   }
@@ -79,7 +79,7 @@ export function explainDeciUnsupported(
   if (odd !== undefined) {
     return {
       code: 'size-not-multiple',
-      reason: say`The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${odd}.`,
+      reason: say`The MLP size of a nemotron-nas model is a multiple of ${sizeStep}, not ${odd}.`,
       remedy,
     };
   }

@@ -87,7 +87,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     module: 'none',
     plan: renumbered,
     loadsWith: (source) =>
-      say`${describeLoading(source, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but saves no bytes and no time.`,
+      say`${describeLoading(source, false)} Compressed layers are stored as dense matrices of the compressed values: the outputs are those of the compressed model, but no bytes and no time are saved.`,
   },
   deci: {
     name: 'deci',
@@ -109,7 +109,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     module: 'none',
     plan: zeroed,
     loadsWith: (source) =>
-      say`${describeLoading(source, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but saves no bytes and no time.`,
+      say`${describeLoading(source, false)} The output weights of the removed sublayers are zeros: the outputs are those of the pruned model, but no bytes and no time are saved.`,
   },
 };
 
@@ -124,7 +124,7 @@ function explainModuleUnsupported({ compressed }: Changes): Refusal | undefined 
     ? undefined
     : {
         code: 'experts-not-expressible',
-        reason: say`transformers keeps all experts of a mixture in one tensor, so ${expert} can't be compressed alone.`,
+        reason: say`transformers keeps all experts of an MoE layer in one tensor, so ${expert} can't be compressed alone.`,
         remedy: say`Write ONNX, choose dense, or leave the experts out.`,
       };
 }
@@ -147,14 +147,14 @@ function explainBlocksUnsupported(source: CheckpointSource, changes: Changes): R
   if (narrow !== undefined) {
     return {
       code: 'uneven-widths',
-      reason: say`All blocks of an ordinary model are equally wide, but ${narrow} is not.`,
-      remedy: say`Choose auto-map, or leave as many channels in every feed-forward.`,
+      reason: say`All blocks of a standard checkpoint have the same width, but ${narrow} has another.`,
+      remedy: say`Choose auto-map, or keep the same number of channels in every MLP.`,
     };
   }
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: say`An ordinary model can't hold graph modules.`,
+      reason: say`A standard checkpoint can't store graph modules.`,
       remedy: say`Choose auto-map.`,
     };
   }
@@ -162,36 +162,36 @@ function explainBlocksUnsupported(source: CheckpointSource, changes: Changes): R
   if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
     return {
       code: 'matrices-not-expressible',
-      reason: say`An ordinary model of this family stores its matrices transposed.`,
+      reason: say`Checkpoints of this family store their matrices transposed.`,
       remedy: say`Choose auto-map, or write ONNX.`,
     };
   }
   if (forms.length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: say`An ordinary model can't hold compressed matrices.`,
-      remedy: say`Choose auto-map, or dense where nothing has to be smaller.`,
+      reason: say`A standard checkpoint can't store compressed layers.`,
+      remedy: say`Choose auto-map, or dense if nothing has to be smaller.`,
     };
   }
   if (absent.length > 0 && summary.sublayers.some(({ leavesParts = false }) => leavesParts)) {
     return {
       code: 'single-sublayers',
-      reason: say`Norms and other parts behind removed sublayers stay, and an ordinary model of this family can't hold them alone.`,
+      reason: say`Norms and other parts after removed sublayers remain, and a standard checkpoint of this family can't store them alone.`,
       remedy: say`Choose auto-map or zeroed, or write ONNX.`,
     };
   }
   if (absent.length > 0) {
     return {
       code: 'single-sublayers',
-      reason: say`An ordinary model can lose whole blocks only, but this would remove parts of blocks (${counted(absent.length, 'sublayer')}).`,
+      reason: say`A standard checkpoint supports removing whole blocks, but this would remove parts of blocks (${counted(absent.length, 'sublayer')}).`,
       remedy: say`Choose auto-map, or remove whole blocks (--granularity block).`,
     };
   }
   return isUneven(expertCounts)
     ? {
         code: 'uneven-experts',
-        reason: say`Every mixture of an ordinary model has the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
-        remedy: say`Choose auto-map, or remove the same number of experts from each mixture.`,
+        reason: say`All MoE layers of a standard checkpoint have the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would have another.`,
+        remedy: say`Choose auto-map, or remove the same number of experts from each MoE layer.`,
       }
     : whyNoLayerTypes(source, changes);
 }
@@ -209,7 +209,7 @@ function whyNoLayerTypes({ family }: CheckpointSource, { blocks }: Changes): Ref
     ? undefined
     : {
         code: 'blocks-not-removable',
-        reason: say`transformers expects a block of type ${missing} in ${modelType} models, and there would be none.`,
+        reason: say`transformers expects a block of type ${missing} in ${modelType} models, and none would remain.`,
         remedy: say`Keep a block of each type.`,
       };
 }
@@ -222,7 +222,7 @@ function explainZeroedUnsupported(
   if (Object.keys(widths).length > 0) {
     return {
       code: 'uneven-widths',
-      reason: say`All blocks of an ordinary model are equally wide.`,
+      reason: say`All blocks of a standard checkpoint have the same width.`,
       remedy: say`Choose auto-map.`,
     };
   }
@@ -236,7 +236,7 @@ function explainZeroedUnsupported(
   if (matrices.size > 0 || Object.keys(compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: say`Zeroed weights can't express compressed matrices.`,
+      reason: say`Zeroed weights can't express compressed layers.`,
       remedy: say`Choose auto-map.`,
     };
   }
@@ -250,7 +250,7 @@ function explainZeroedUnsupported(
   if (mixesStreams(model.emitter)) {
     return {
       code: 'zeros-not-expressible',
-      reason: say`A sublayer of a ${summary.architecture} model mixes several streams, and still would with zeroed weights.`,
+      reason: say`A sublayer of a ${summary.architecture} model mixes several streams, even if its weights are zero.`,
       remedy: say`Choose auto-map, or write ONNX.`,
     };
   }
@@ -258,13 +258,13 @@ function explainZeroedUnsupported(
     return {
       code: 'zeros-not-expressible',
       reason: say`The router would still choose an expert with zeroed weights.`,
-      remedy: say`Choose auto-map, or blocks if every mixture keeps the same number of experts.`,
+      remedy: say`Choose auto-map, or blocks if every MoE layer keeps the same number of experts.`,
     };
   }
   return (summary.absent ?? []).length > 0 || isUneven(expertCounts)
     ? {
         code: 'zeros-not-expressible',
-        reason: say`The model has lost sublayers or experts already.`,
+        reason: say`Sublayers or experts of the model have already been removed.`,
         remedy: say`Choose auto-map.`,
       }
     : undefined;

@@ -56,7 +56,7 @@ export function describeLoading(
   const load = `${loader}.from_pretrained`;
   if (family.kind === 'encoder' && family.architecture.isFromHub === true) {
     return config['auto_map'] === undefined
-      ? say`transformers, with the model's own code: config.json has no auto_map that names it.`
+      ? say`transformers, with the model's own code: config.json has no auto_map that refers to it.`
       : say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
   }
   return withModellingFile
@@ -216,8 +216,8 @@ export function explainNotRewritable(
   if (kind === 'encoder' && architecture.firstAttention !== undefined && blocks[0] !== 0) {
     return {
       code: 'config-not-rewritable',
-      reason: say`The first block of ${modelType} models has another shape, so no other block can take its place.`,
-      remedy: say`Keep the feed-forward or the attention of block 0.`,
+      reason: say`The first block of ${modelType} models has another shape, so no other block can replace it.`,
+      remedy: say`Keep the MLP or the attention of block 0.`,
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
@@ -228,8 +228,8 @@ export function explainNotRewritable(
       code: 'config-not-rewritable',
       reason:
         architecture.period === undefined
-          ? say`A stage of ${modelType} models can't lose all of its blocks.`
-          : say`Odd and even blocks of a stage compute differently in ${modelType} models, and removing this one would swap those behind it.`,
+          ? say`At least one block must remain in each stage of ${modelType} models.`
+          : say`Odd and even blocks of a stage differ in ${modelType} models, and removing this one would swap the ones after it.`,
       remedy: say`Keep a sublayer of this block, or remove another block.`,
     };
   }
@@ -247,7 +247,7 @@ export function explainNotRewritable(
       code: 'config-not-rewritable',
       reason:
         pruningProblem ??
-        say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
+        say`${String(config['model_type'])} models define their kinds of blocks by periods, which the remaining blocks don't have.`,
       remedy:
         pruningProblem === undefined
           ? say`Remove single sublayers, the last blocks, or a whole period of blocks.`
@@ -259,9 +259,9 @@ export function explainNotRewritable(
     ? undefined
     : {
         code: 'config-not-rewritable',
-        reason: say`Rules for single modules may name blocks by number, which would change.`,
+        reason: say`Rules for single modules may refer to blocks by number, which would change.`,
         field: `quantization_config.${rules}`,
-        remedy: say`Remove single sublayers, or the last blocks: all others keep their numbers.`,
+        remedy: say`Remove single sublayers, or the last blocks, so that all others keep their numbers.`,
       };
 }
 

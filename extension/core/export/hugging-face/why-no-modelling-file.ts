@@ -38,7 +38,7 @@ export function whyNoModellingFile(
   if (architecture.moduleNames !== undefined && Object.keys(compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: say`transformers gives modules of ${modelType} models other names than their tensors have, so their matrices can't be compressed.`,
+      reason: say`transformers names the modules of ${modelType} models differently than their tensors, so their layers can't be compressed.`,
       remedy: say`Choose dense, or write ONNX.`,
     };
   }
@@ -55,7 +55,7 @@ export function whyNoModellingFile(
   if (architecture.streamFactor !== undefined && Object.keys(patched).length > 0) {
     return {
       code: 'no-modelling-file',
-      reason: say`${modelType} multiplies the stream where a sublayer is added to it, which a graph module doesn't know of.`,
+      reason: say`${modelType} multiplies the stream where a sublayer is added to it, which a graph module doesn't support.`,
       remedy: say`Write ONNX.`,
     };
   }
@@ -71,7 +71,7 @@ export function whyNoModellingFile(
   })
     ? {
         code: 'nothing-patchable',
-        reason: say`transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
+        reason: say`transformers runs this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
         remedy: say`Write ONNX.`,
       }
     : undefined;
@@ -100,7 +100,7 @@ function whyNoWhole(
   if (foreign !== undefined) {
     return {
       code: 'no-modelling-file',
-      reason: say`The folder brings a class of its own for this model, which a modeling file can't extend.`,
+      reason: say`The folder contains a custom class for this model, which a modeling file can't extend.`,
       field: `auto_map.${foreign[0]}`,
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };
@@ -149,7 +149,7 @@ function whyKeysAreLent(
     ? undefined
     : {
         code: 'matrices-not-expressible',
-        reason: say`Later blocks read the keys and values of ${attentionId(packed)}, which are compressed and can't stay without it.`,
+        reason: say`Later blocks read the compressed keys and values of ${attentionId(packed)}, which can't remain without it.`,
         remedy: say`Remove it from the original and compress the result, or write ONNX.`,
       };
 }
@@ -176,7 +176,7 @@ function whyNoEncoderFile(
     ? undefined
     : {
         code: 'nothing-patchable',
-        reason: say`transformers computes this sublayer of ${modelType} models in several modules, so a graph module can't replace it.`,
+        reason: say`transformers runs this sublayer of ${modelType} models in several modules, so a graph module can't replace it.`,
         remedy: say`Write ONNX.`,
       };
 }

@@ -41,9 +41,9 @@ export function whyNoWidths(
         code: 'uneven-widths',
         reason:
           heads !== undefined
-            ? say`Attentions of ${modelType} models have heads of their own in each block, so ${narrowed} can't be narrowed for transformers.`
+            ? say`Attention layers of ${modelType} models have their own heads in each block, so the width of ${narrowed} can't be pruned for transformers.`
             : say`transformers splits queries, keys and values of ${modelType} models by sizes that all blocks share, but ${narrowed} has others.`,
-        remedy: say`Narrow feed-forwards only, or write ONNX.`,
+        remedy: say`Prune the width of MLPs only, or write ONNX.`,
       };
 }
 

@@ -51,7 +51,7 @@ export async function genaiPackage(
   }
   const parsed = v.safeParse(schema, jsonOf(text));
   if (!parsed.success || parsed.output.model.decoder.filename !== file) {
-    return { problem: say`${genaiConfig} is not copied: it does not describe ${file}.` };
+    return { problem: say`${genaiConfig} is not copied: it doesn't describe ${file}.` };
   }
   const { decoder } = parsed.output.model;
   const count = decoder.num_hidden_layers;

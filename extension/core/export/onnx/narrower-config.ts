@@ -67,7 +67,7 @@ export function narrowerConfig(
       edited = setField(edited, [field], value);
     }
     if (changes === undefined) {
-      unsaid.push(kind === 'attention' ? say`attentions` : say`feed-forwards`);
+      unsaid.push(kind === 'attention' ? say`attention layers` : say`MLPs`);
     }
   }
   const [first, ...others] = unsaid;
@@ -75,7 +75,7 @@ export function narrowerConfig(
     text: edited,
     problem:
       first &&
-      say`config.json keeps the original widths of ${listed([first, ...others])}: it has no fields for the new ones. espalier.json lists them.`,
+      say`config.json keeps the original widths of ${listed([first, ...others])}, because it has no fields for the new ones. espalier.json lists them.`,
   };
 }
 

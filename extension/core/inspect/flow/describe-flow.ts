@@ -23,7 +23,7 @@ export async function describeFlow(
     const graph = await openGraph(files[0]?.path ?? path, open);
     return (
       onnxFlow(graph) ?? {
-        reason: warnings[0] ?? say`The graph has no residual stream to fold it by.`,
+        reason: warnings[0] ?? say`The graph has no residual stream to group it by.`,
       }
     );
   }

@@ -86,7 +86,7 @@ class GraphFlow {
       [...byPlace.keys()]
         .filter((key) => key.startsWith(prefix))
         .flatMap((key) => part(key, key === 'front.side' ? say`Side values` : label, itemsOf(key)));
-    const front = partsFrom('front', say`In front of the blocks`);
+    const front = partsFrom('front', say`Before the blocks`);
     const shapes = new Map(
       [...this.model.file.initializers].map(([name, { dims }]) => [name, dims]),
     );
@@ -116,7 +116,7 @@ class GraphFlow {
         ...front,
         ...folded,
         ...between,
-        ...part('behind', say`Behind the blocks`, behind, branches.length === 0),
+        ...part('behind', say`After the blocks`, behind, branches.length === 0),
         ...outputs,
       ],
       edges,

@@ -100,11 +100,11 @@ function readFields(config: EncoderConfig, { config: file }: ModelFolder): Audio
   throw new UserError(
     issue === undefined
       ? say`conv_dim, conv_kernel and conv_stride have different lengths.`
-      : say`It is not what an audio model needs: ${issue.message}.`,
+      : say`An audio model needs other settings: ${issue.message}.`,
     {
       file,
       field: issue === undefined ? 'conv_dim' : (v.getDotPath(issue) ?? 'conv_dim'),
-      remedy: say`Correct the field: the model cannot be computed without it.`,
+      remedy: say`Correct the field: the model can't run without it.`,
     },
   );
 }

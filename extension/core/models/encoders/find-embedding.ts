@@ -183,7 +183,7 @@ function required(value: number | undefined, field: string, folder: ModelFolder)
     throw new UserError(say`The field is missing.`, {
       file: folder.config,
       field,
-      remedy: say`Correct the field: the model cannot be computed without it.`,
+      remedy: say`Correct the field: the model can't run without it.`,
     });
   }
   return value;

@@ -51,7 +51,7 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
         encodingSizes(form.left).in !== form.rank ||
         encodingSizes(form.right).out !== form.rank
       ) {
-        throw new UserError(say`The factors of the matrix do not meet in rank ${form.rank}.`, {
+        throw new UserError(say`The factors of the matrix don't share the rank ${form.rank}.`, {
           ...id,
           remedy: say`Compress the layer again.`,
         });
@@ -94,7 +94,7 @@ function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
   const { bits, blockSize, out, quants, scales, zeros } = form;
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
     throw new UserError(
-      say`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`,
+      say`The block size ${blockSize} is not a power of two that is at least ${smallestBlock}.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
   }

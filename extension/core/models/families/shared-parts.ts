@@ -122,7 +122,7 @@ export const queryKeyLayernorms = {
 
 /** Why a family has no modelling file. */
 export const noKnownClass = (modelType: string): Message =>
-  say`No class of transformers is known for ${modelType} models.`;
+  say`No transformers class is known for ${modelType} models.`;
 
 /** Slopes of ALiBi: powers of 2 with exponents evenly between 0 and −8 (arXiv 2108.12409). */
 export function alibiSlopes(heads: number): number[] {

@@ -41,7 +41,11 @@ async function readBound(keys: GgufKeys, key: string): Promise<number> {
     : [keys.number(key)];
   return others.every((other) => other === first)
     ? first
-    : keys.fault(keys.name(key), say`Blocks with different bounds are not supported.`, useFolder);
+    : keys.fault(
+        keys.name(key),
+        say`Blocks with different dimensions are not supported.`,
+        useFolder,
+      );
 }
 
 /** Clamp limit shared by all experts. */

@@ -87,8 +87,7 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
       commonSize(
         blockInnerSizes,
         innerSize,
-        (other, common) =>
-          say`Feed-forwards with ${other} and with ${common} channels are not supported.`,
+        (other, common) => say`MLPs with ${other} and with ${common} channels are not supported.`,
       ) || 1,
     blockInnerSizes,
     absent: [],
@@ -150,7 +149,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (uneven >= 0) {
     keys.fault(
       keys.name(headCount),
-      say`Block ${uneven} has another number of query heads for each key/value head, which is not supported.`,
+      say`The number of query heads of block ${uneven} differs between key/value heads, which is not supported.`,
       say`Choose another model.`,
     );
   }

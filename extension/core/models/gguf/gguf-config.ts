@@ -51,7 +51,7 @@ export async function describeGguf(
   if (!Number.isInteger(headDim)) {
     keys.fault(
       keys.name(ggufFields.num_attention_heads),
-      say`${heads} heads cannot share a width of ${hiddenSize} evenly.`,
+      say`A width of ${hiddenSize} can't be divided among ${heads} heads evenly.`,
     );
   }
   const valueDim = keys.numberIfPresent(valueLength) ?? headDim;

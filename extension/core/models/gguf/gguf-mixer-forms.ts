@@ -178,7 +178,7 @@ export function describePeriods({
     ) ??
     keys.fault(
       keys.name('block_count'),
-      say`Its blocks with attention or experts follow no period.`,
+      say`Its blocks with attention or experts are not periodic.`,
       say`Use the Hugging Face folder of the model.`,
     );
   const full = blockPeriod((block) => types[block] === 'full_attention');

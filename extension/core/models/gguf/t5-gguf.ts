@@ -53,7 +53,7 @@ export function explainOtherTowers(
         }
       : {
           reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
-          remedy: say`Remove as many blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+          remedy: say`Remove the same number of blocks from the decoder, or write a Hugging Face folder or ONNX.`,
         }),
   };
 }

@@ -32,6 +32,7 @@ import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-pa
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { runningCosts } from './costs';
 import { maskInput, routedSteps } from './routed-steps';
+import type { PartInputs } from './routed-steps';
 
 /** Output of a sublayer: an input and an output of a graph cannot share a name. */
 const nextStream = 'next';
@@ -42,14 +43,6 @@ interface ComposedLayout {
   readonly absent: readonly string[];
   /** Modules of a block that patches replace, by the kind of the sublayer. */
   readonly patchModules?: Readonly<Partial<Record<string, string>>>;
-}
-
-/** Names of a part's inputs. */
-interface PartInputs {
-  readonly stateNames: readonly string[];
-  readonly sides: readonly string[];
-  /** Inputs that are neither state nor side values. */
-  readonly further: readonly string[];
 }
 
 /** A module as one sublayer of a composed model. */

@@ -109,11 +109,11 @@ function readHeads(
   const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
   if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
     throw new UserError(
-      say`${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
+      say`A hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads can't be divided among ${numHeads} heads evenly.`,
       {
         file: folder.config,
         field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
-        remedy: say`Correct the field: the weights cannot be divided otherwise.`,
+        remedy: say`Correct the field: the weights can't be divided in another way.`,
       },
     );
   }

@@ -1,13 +1,55 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder } from '../../onnx/graph-builder';
-import type { ExpertMask, RoutedPart, RoutedSteps } from '../layered-model';
+import type { ExpertMask, RoutedPart, RoutedSteps, Step } from '../layered-model';
 import type { LinearLayer } from '../matrix-encoding';
 import { routedNames } from '../model-emitter';
-import type { EmitOptions } from '../model-emitter';
+import type { EmitOptions, Values } from '../model-emitter';
 import { emittedPart, tappedPart } from '../transformer/tapped-part';
-import type { BuilderPart } from '../transformer/tapped-part';
-import type { AnyComposedModel } from './composed-model';
-import type { SingleExpert } from './sublayer';
+import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
+import type { SingleExpert, SingleExperts } from './sublayer';
+
+/** Names of a part's inputs. */
+export interface PartInputs {
+  readonly stateNames: readonly string[];
+  readonly sides: readonly string[];
+  /** Inputs that are neither state nor side values. */
+  readonly further: readonly string[];
+}
+
+type Emit<Result> = (graph: GraphBuilder, state: Values, side: Values) => Result;
+
+/** Model that emits its sublayers in parts. */
+interface PartEmitter {
+  at(index: number): { readonly singleExperts?: SingleExperts | undefined };
+  idAt(index: number): string;
+  expertMask(index: number): ExpertMask | undefined;
+  stateNames(index: number): readonly string[];
+  sidesOf(index: number): readonly string[];
+  nextState(boundary: number, next: string): Step['next'];
+  partFrom(
+    key: string,
+    costs: RunningCosts,
+    inputs: PartInputs,
+    outputs: readonly string[],
+    emit: Emit<void>,
+  ): BuilderPart;
+  partOver(
+    key: string,
+    costs: RunningCosts,
+    stateNames: readonly string[],
+    sides: readonly string[],
+    mask: ExpertMask | undefined,
+    index: number,
+    emit: Emit<Values>,
+  ): BuilderPart;
+  emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    options: EmitOptions,
+  ): Values;
+}
 
 /** Declares the input of a mask, if there is one. */
 export const maskInput = (
@@ -19,11 +61,11 @@ export const maskInput = (
     : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
 
 /**
- * Sublayer `index` in parts, if it is an MoE layer whose experts can run by themselves. Parts give what goes into the linear
- * layers `tapped` as well.
+ * Sublayer `index` in parts, if it is an MoE layer whose experts can run separately. The inputs of the linear layers
+ * `tapped` are further outputs of the parts.
  */
 export function routedSteps(
-  model: AnyComposedModel,
+  model: PartEmitter,
   index: number,
   tapped: readonly LinearLayer[],
 ): RoutedSteps | undefined {

@@ -187,7 +187,7 @@ export class GraphIndex {
     this.steps += steps;
     if (this.steps > maxSteps) {
       throw new UserError(
-        say`Its values are added to each other in too many ways to be followed.`,
+        say`Its values are added to each other in more ways than can be traced.`,
         {
           file: this.file,
           remedy: say`This is not a graph of layers: choose another model.`,

@@ -228,11 +228,11 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     const odd = numbers.find(([i]) => (this.streamShape(i)?.length ?? 0) > rowsRank);
     if (odd !== undefined) {
       throw new UserError(
-        say`The stream holds maps of images, but a patch reads rows of features.`,
+        say`The stream contains feature maps of images, but a patch reads rows of features.`,
         {
           file: this.summary.path,
           field: this.idOf(odd[0]),
-          remedy: say`Patch a model whose stream is [batch, sequence, features].`,
+          remedy: say`Patch a model with hidden states of shape [batch, sequence, features].`,
         },
       );
     }

@@ -118,7 +118,7 @@ function findWrapped(
     if (other !== undefined && ids(other) !== ids(first)) {
       const label = choice.name === '' ? (choice.output[0] ?? '') : choice.name;
       return {
-        problem: say`The branches of If ${label} hold different layers (${ids(first)}; ${ids(other)}), so none can be removed from both. Export them as graphs of their own.`,
+        problem: say`The branches of If ${label} contain different layers (${ids(first)}; ${ids(other)}), so none can be removed from both. Export them as separate graphs.`,
       };
     }
     return { modes: [first, ...modes.filter((mode) => mode !== first)] };

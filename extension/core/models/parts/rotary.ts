@@ -222,7 +222,7 @@ export function readRotary(
   const dimensions = config.rotary_dim ?? Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
-      say`Heads of ${headDim} with a rotary share of ${fraction} cannot be rotated in pairs.`,
+      say`Heads of dimension ${headDim} with a rotary fraction of ${fraction} can't be rotated in pairs.`,
       { file, field: 'head_dim', remedy: say`Correct config.json.` },
     );
   }

@@ -70,7 +70,7 @@ export function requirePlaces(
       throw new UserError(say`The model has no such sublayer.`, {
         file: path,
         field: id,
-        remedy: say`Name one that \`espalier inspect\` lists, such as block.0.attention.`,
+        remedy: say`Specify one that \`espalier inspect\` lists, such as block.0.attention.`,
       });
     }
   }

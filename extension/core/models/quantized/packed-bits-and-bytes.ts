@@ -66,7 +66,7 @@ function parseState(tensor: LazyTensor, bytes: Buffer): v.InferOutput<typeof sta
   }
   const result = v.safeParse(stateSchema, state);
   if (!result.success) {
-    throw fault(tensor, say`It does not give the sizes of the weights and their blocks.`);
+    throw fault(tensor, say`It lacks the sizes of the weights and their blocks.`);
   }
   return result.output;
 }

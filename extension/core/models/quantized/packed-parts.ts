@@ -38,7 +38,7 @@ export function take(parts: Parts, part: string): LazyTensor {
 export function matrixShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
   const [rows = 0, columns = 0] = shape;
   if (shape.length !== 2 || rows * columns === 0) {
-    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not that of a matrix.`);
+    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not a matrix.`);
   }
   return [rows, columns];
 }
@@ -67,7 +67,7 @@ export function floats(tensor: LazyTensor): PackedMatrix {
 export function gridShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
   const [rows = 1, columns = 1] = shape;
   if (shape.length > 2 || elementCount(shape) === 0) {
-    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not that of a matrix.`);
+    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not a matrix.`);
   }
   return [rows, columns];
 }
@@ -148,7 +148,7 @@ function requireCover({ matrix, block, groups }: Grid, shape: PackedMatrix['shap
   if (!fits || !isTold) {
     throw fault(
       tensor,
-      say`Its shape [${tensor.shape.join(', ')}] does not divide a matrix [${shape.join(', ')}] into equal blocks.`,
+      say`Its shape [${tensor.shape.join(', ')}] doesn't divide a matrix of shape [${shape.join(', ')}] into equal blocks.`,
     );
   }
 }

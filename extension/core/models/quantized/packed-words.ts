@@ -133,7 +133,7 @@ function requireEven(tensor: LazyTensor, input: number, count: number): void {
   if (!Number.isInteger(count) || input % count !== 0) {
     throw fault(
       tensor,
-      say`${input} inputs cannot be divided into ${counted(count, 'group')} evenly.`,
+      say`${input} inputs can't be divided into ${counted(count, 'group')} evenly.`,
     );
   }
 }

@@ -136,9 +136,9 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
 
   /** @throws UserError, because patches need a stream of constant width. */
   public withPatches(): never {
-    throw new UserError(say`Models of several widths can't hold graph modules.`, {
+    throw new UserError(say`Graph modules are not supported in models with several hidden sizes.`, {
       file: this.summary.path,
-      remedy: say`Choose a model with one width.`,
+      remedy: say`Choose a model with one hidden size.`,
     });
   }
 

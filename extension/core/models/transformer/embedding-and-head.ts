@@ -89,7 +89,7 @@ export function checkEmbeddingOrHeadEncoding(
     throw new UserError(say`The embedding cannot be stored as ${form.kind}.`, {
       field: matrix.id,
       ...(file === undefined ? {} : { file }),
-      remedy: say`Compress the embedding by int8 or int4.`,
+      remedy: say`Compress the embedding to int8 or int4.`,
     });
   }
 }

@@ -117,7 +117,7 @@ export function findExperts(
 function findTable(name: string, shape: readonly number[], tensors: TensorFinder): LazyTensor {
   const table = tensors.take(name, shape);
   if (table.dtype !== 'I64' && table.dtype !== 'I32') {
-    throw new UserError(say`A table of experts holds integers, not ${table.dtype}.`, {
+    throw new UserError(say`The expert table must contain integers, not ${table.dtype}.`, {
       file: table.file,
       field: name,
       remedy: say`Save the model again with the table as int64.`,

@@ -66,7 +66,7 @@ export function guessFamilies(
   }
   const [closest] = attempts.sort((a, b) => a.unread - b.unread);
   throw new UserError(
-    say`The model follows no known family. Closest is ${closest?.family ?? ''}, but: ${closest?.reason ?? ''}`,
+    say`The model matches no known family. Closest is ${closest?.family ?? ''}, but: ${closest?.reason ?? ''}`,
     { file: folder.path, remedy: say`Export the model to ONNX and open that.` },
   );
 }

@@ -184,7 +184,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
     throw new UserError(say`${issue.message}.`, {
       file,
       field: layout.names?.[field] ?? field,
-      remedy: say`Correct the field: the model cannot be computed without it.`,
+      remedy: say`Correct the field: the model can't run without it.`,
     });
   }
   refuseOtherForms(result.output, file, layout);
@@ -236,7 +236,7 @@ function refuseOtherForms(
     const value = fields[field] ?? choices[0];
     if (!choices.includes(value)) {
       throw new UserError(
-        say`${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${choices.map((one) => JSON.stringify(one)).join(' or ')}.`,
+        say`${config.model_type} models with ${JSON.stringify(value)} here are not supported yet, only with ${choices.map((one) => JSON.stringify(one)).join(' or ')}.`,
         { file, field, remedy: say`Choose another model: the weights depend on this value.` },
       );
     }

@@ -10,8 +10,8 @@ export interface NotWidthPrunable {
   readonly remedy: Message;
 }
 
-const narrowable = say`Narrow feed-forwards and attentions of a decoder or an encoder.`;
-const before = say`Narrow the model before it is quantized.`;
+const narrowable = say`Width pruning supports MLPs and attention layers of decoders and encoders.`;
+const before = say`Prune the width before the model is quantized.`;
 
 /** Of kinds that have no channels or heads to lose. */
 const byKind: Readonly<Partial<Record<SublayerKind, NotWidthPrunable>>> = {
@@ -24,12 +24,12 @@ const byKind: Readonly<Partial<Record<SublayerKind, NotWidthPrunable>>> = {
     remedy: say`Remove it, or compress its matrices.`,
   },
   'cross-attention': {
-    reason: say`The keys and values of a cross-attention are made from the encoder's output.`,
+    reason: say`The keys and values of cross-attention are computed from the encoder's output.`,
     remedy: narrowable,
   },
   patch: { reason: say`A graph module has no channels or heads.`, remedy: narrowable },
   convolution: {
-    reason: say`The channels of a convolution are those of the stream around it.`,
+    reason: say`The channels of a convolution are those of the residual stream.`,
     remedy: narrowable,
   },
 };
@@ -59,14 +59,14 @@ export function explainNotWidthPrunable(
   }
   if (modelKind === 'encoder-decoder' && kind === 'attention') {
     return {
-      reason: say`Of encoder–decoder models only feed-forwards are narrowed.`,
-      remedy: say`Narrow feed-forwards, or the ONNX file of the model.`,
+      reason: say`In encoder–decoder models, only MLPs support width pruning.`,
+      remedy: say`Prune the width of MLPs, or use the ONNX file of the model.`,
     };
   }
   if (modelKind === 'stages') {
     return {
-      reason: say`Its layers are sized by one config for all blocks.`,
-      remedy: say`Remove sublayers, or narrow the ONNX file of the model.`,
+      reason: say`Its layer sizes are defined once for all blocks.`,
+      remedy: say`Remove sublayers, or prune the width of the model's ONNX file.`,
     };
   }
   return (
@@ -75,8 +75,8 @@ export function explainNotWidthPrunable(
       reason:
         model.sublayer(index).widthProblem ??
         (kind === 'attention'
-          ? say`Not all of its layers can be parted by heads.`
-          : say`Not all of its layers can be parted by channels.`),
+          ? say`Not all of its layers can be divided by heads.`
+          : say`Not all of its layers can be divided by channels.`),
       remedy: narrowable,
     }
   );
@@ -90,23 +90,23 @@ function whyTooCoarse(quantization: QuantizationSummary | undefined): NotWidthPr
   const { method, form, byActivation } = quantization;
   if (byActivation === true) {
     return {
-      reason: say`Its inputs are grouped by activation (desc_act), so no neighbors share a group.`,
+      reason: say`Its inputs are grouped by activation (desc_act), so groups don't contain neighbors.`,
       remedy: before,
     };
   }
   if (method === 'bitsandbytes' && form !== 'int8') {
     return {
-      reason: say`bitsandbytes counts blocks of ${form ?? ''} over all rows of a matrix, so no column can go without cutting them.`,
+      reason: say`bitsandbytes counts blocks of ${form ?? ''} over all rows of a matrix, so no column can be removed without splitting them.`,
       remedy: before,
     };
   }
   return form === 'gemv'
     ? {
-        reason: say`AWQ fills up scales of the form gemv to sizes that depend on the width.`,
+        reason: say`AWQ pads scales of the gemv format to sizes that depend on the width.`,
         remedy: before,
       }
     : {
-        reason: say`Its weights are quantized in groups, and only whole groups can go; it has too few.`,
+        reason: say`Its weights are quantized in groups, and only whole groups can be removed; it has too few.`,
         remedy: before,
       };
 }

@@ -134,10 +134,10 @@ function groupIndices(tensor: LazyTensor, block: number, count: number): Compute
     bytes: async () => {
       const stored = await readBytes(tensor, tensor.length);
       if (!stored.equals(numbers(shape[0] ?? 0))) {
-        throw new UserError(say`Its groups are no runs of ${block} neighbors.`, {
+        throw new UserError(say`Its groups are not runs of ${block} neighbors.`, {
           file,
           field: name,
-          remedy: say`Narrow the model before it is quantized.`,
+          remedy: say`Prune the width before the model is quantized.`,
         });
       }
       return Promise.resolve(numbers(count));

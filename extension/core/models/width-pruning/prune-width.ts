@@ -149,8 +149,8 @@ export function readWidthPruning(
       };
       if (removedIds.has(sublayer)) {
         fault(
-          say`${sublayer} is removed, so there is nothing to narrow.`,
-          say`Narrow or remove it, not both.`,
+          say`${sublayer} is removed, so its width can't be pruned.`,
+          say`Prune its width or remove it, not both.`,
         );
       }
       const { count, of, step } = requireWidth(model, sublayer);
@@ -168,8 +168,8 @@ export function readWidthPruning(
       }
       if ([...out].some((one) => !alignedRun(one, step).every((other) => out.has(other)))) {
         fault(
-          say`${sublayer} is quantized in groups or blocks, so ${step} neighbors go together, but ${ranges} would be removed.`,
-          say`Remove ranges such as 0-${step - 1}, or narrow the model before it is quantized.`,
+          say`${sublayer} is quantized in groups or blocks, so ${step} neighbors are removed together, but ${ranges} would be removed.`,
+          say`Remove ranges such as 0-${step - 1}, or prune the width before the model is quantized.`,
         );
       }
       if (remaining.length === 0) {
@@ -206,9 +206,9 @@ function notWidthPrunable({ model, path }: OpenedModel, id: string): UserError {
     ? new UserError(say`There is no sublayer ${id}.`, {
         file: path,
         field: 'narrow',
-        remedy: say`Name one that the model has, such as ${model.summary.sublayers[0]?.id ?? ''}.`,
+        remedy: say`Specify one that the model has, such as ${model.summary.sublayers[0]?.id ?? ''}.`,
       })
-    : new UserError(say`${id} can't be narrowed. ${why.reason}`, {
+    : new UserError(say`The width of ${id} can't be pruned. ${why.reason}`, {
         file: path,
         field: 'narrow',
         remedy: why.remedy,

@@ -130,7 +130,7 @@ export async function compressModel(
   const forms = matrixChanges(model, stands);
   if (forms.unties) {
     context.warn(
-      say`Embedding and head are one matrix in this model. Compressed differently, both are stored, which takes more bytes.`,
+      say`The embedding and head are tied in this model. If they are compressed differently, both are stored, which takes more bytes.`,
     );
   }
   const changes = checkChanges(model.summary, removed, forms, patches);

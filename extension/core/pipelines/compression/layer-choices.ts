@@ -27,7 +27,7 @@ export interface LayerSelection {
   readonly roles?: readonly LinearRole[];
   /** Roles that are left as they are. */
   readonly skip?: readonly LinearRole[];
-  /** Numbers of blocks, from 0. */
+  /** Block numbers, from 0. */
   readonly blocks?: readonly number[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
   readonly outer?: readonly EmbeddingOrHeadPlace[];
@@ -98,7 +98,7 @@ export function chooseForAll(
     throw new UserError(
       unfit.length === 0
         ? say`The model has no linear layer of these roles in these blocks that is stored dense.`
-        : say`At this setting, none of ${counted(unfit.length, 'layer')} would be smaller than its dense matrix.`,
+        : say`At this setting, none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
       {
         file: model.summary.path,
         remedy:
@@ -129,7 +129,7 @@ function chooseOuter(
         {
           file: model.summary.path,
           field: place,
-          remedy: say`Quantize what the method leaves instead (--then int4, --then int8).`,
+          remedy: say`Also quantize the result of the method (--then int4, --then int8).`,
         },
       );
     }
@@ -254,11 +254,11 @@ function finder(
       refuse(
         say`${model.summary.name} has no linear layer "${tensor}".`,
         all.size === 0
-          ? say`It has none that can be compressed.`
+          ? say`None of its layers can be compressed.`
           : say`Similar ids: ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
       );
     if (!staying.has(tensor)) {
-      refuse(say`${tensor} belongs to a sublayer that is removed.`, say`Leave one of the two out.`);
+      refuse(say`${tensor} belongs to a sublayer that is removed.`, say`Remove one of the two.`);
     }
     if (layer.form !== undefined) {
       refuse(

@@ -67,7 +67,7 @@ export interface RepairRequest {
   /** The compressed ones where there are some, else all, when absent. */
   readonly trains?: TrainedLayers;
   readonly settings: Omit<RepairSettings, 'epochs'>;
-  /** Passes over the text at most. */
+  /** Maximum number of passes over the text. */
   readonly epochs?: number;
   /** Sequences to read in all where the passes are not given; those of the default if absent. */
   readonly reads?: number;
@@ -141,7 +141,7 @@ export async function repairModel(
   const {
     train,
     heldOut: [heldOut = []],
-  } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
+  } = holdOutInputs(loaded.inputs, 1, say`Repair needs at least two sequences: one is held out.`);
   const size = { student, forms, train, settings };
   const fits = trainsAsWhole(size, memoryBytes);
   const scope = request.scope ?? (fits ? chooseScope(request, forms) : 'sublayers');
@@ -225,21 +225,18 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
   if (isDecoder !== (teacher.kind === 'decoder')) {
     throw new UserError(say`An ONNX graph learns from the graph that it was made from.`, {
       file,
-      remedy: say`Name that as teacher, or repair the Hugging Face folder and then write it as ONNX.`,
+      remedy: say`Specify that as the teacher, or repair the Hugging Face folder and then write it as ONNX.`,
     });
   }
   if (student.kind === 'graph') {
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
   if (!isDecoder && scope !== undefined && scope !== 'sublayers') {
-    throw new UserError(
-      say`Only decoders in Hugging Face folders can be trained as a full model.`,
-      {
-        file,
-        field: 'scope',
-        remedy: say`Choose --scope sublayers.`,
-      },
-    );
+    throw new UserError(say`Only decoders in Hugging Face folders can be trained as a whole.`, {
+      file,
+      field: 'scope',
+      remedy: say`Choose --scope sublayers.`,
+    });
   }
 }
 
@@ -262,11 +259,14 @@ function requireStates(
   scope: RepairScope | undefined,
 ): void {
   if (states === 'teacher' && scope === 'model') {
-    throw new UserError(say`The full model learns the teacher's outputs, not its hidden states.`, {
-      file: student.summary.path,
-      field: 'states',
-      remedy: say`Remove --states, or add --scope both.`,
-    });
+    throw new UserError(
+      say`The full model is trained on the teacher's outputs, not its hidden states.`,
+      {
+        file: student.summary.path,
+        field: 'states',
+        remedy: say`Remove --states, or add --scope both.`,
+      },
+    );
   }
   if (states === 'teacher' && student.kind === 'graph') {
     throw new UserError(say`An ONNX graph can't be trained on the states of its teacher.`, {
@@ -323,7 +323,7 @@ async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Prom
   if (student.fingerprint === teacher.fingerprint) {
     throw new UserError(say`${student.name} can't be its own teacher.`, {
       file: student.path,
-      remedy: say`Name as teacher the model that it was compressed or pruned from.`,
+      remedy: say`Specify the model that it was compressed or pruned from as the teacher.`,
     });
   }
   const steps = stepsFrom(teacher.fingerprint, await readManifest(student.path));
@@ -348,7 +348,7 @@ async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Prom
     throw new UserError(say`${student.name} was not made from ${teacher.name}.`, {
       file: student.path,
       field: manifestName,
-      remedy: say`Name as teacher the model that it was compressed or pruned from.`,
+      remedy: say`Specify the model that it was compressed or pruned from as the teacher.`,
     });
   }
   return ids.map(({ place }) => place);

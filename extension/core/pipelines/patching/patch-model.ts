@@ -122,7 +122,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   } = holdOutInputs(
     loaded.inputs,
     2,
-    say`A patch needs three sequences at least: to fit, to choose and to judge.`,
+    say`A patch needs at least three sequences: one to fit, one to choose and one to test.`,
   );
   const texts = { train, validation, test };
   const contestants = createContestants(await findGraphs(library, limits, context), seed);
@@ -260,7 +260,7 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
   const plan = parsePlan(await readSmallText(file), file);
   requireMadeFor(plan, summary, {
     file,
-    remedy: say`Name another plan, or delete the field to add the patch anyway.`,
+    remedy: say`Specify another plan, or delete the field to add the patch anyway.`,
   });
   return plan;
 }

@@ -111,7 +111,7 @@ export function parsePatchGraph(text: string, field: string): SymbolicGraph {
     if (!(error instanceof Rejection)) {
       throw error;
     }
-    throw new UserError(say`The program builds no graph: ${error.message}`, {
+    throw new UserError(say`The program creates no graph: ${error.message}`, {
       field,
       remedy: fitAgain,
     });

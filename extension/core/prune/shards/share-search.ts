@@ -46,7 +46,7 @@ export async function shareSearch<T>(
   const home = new ShardWork(setup);
   if ((engine.size ?? 0) > sequences.length) {
     const most = counted(sequences.length, 'sequence');
-    context.warn(say`A search is divided by its ${most}: more workers have nothing to do.`);
+    context.warn(say`A search uses at most as many workers as it has ${most}.`);
   }
   const shared: WorkSetup = {
     ...{ kind: 'search', key: hashSetup(key, executor.device) },

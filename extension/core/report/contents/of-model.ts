@@ -37,7 +37,7 @@ export function modelReport(manifest: Manifest, path: string): Report {
         removed.map((id) => [id]),
       ),
       ...listed(
-        'Narrowed',
+        'Width pruned',
         [{ title: 'sublayer' }, { title: 'left', isNumeric: true }],
         Object.entries(narrowed).map(([id, left]) => [id, String(left)]),
       ),

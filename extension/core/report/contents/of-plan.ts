@@ -27,7 +27,7 @@ export function planReport(plan: Plan, file: string): Report {
         remove.map((id) => [id]),
       ),
       ...listed(
-        'Narrowed',
+        'Width pruned',
         [{ title: 'sublayer' }, { title: 'what is removed' }],
         narrow.map((one) => [one.sublayer, one.remove]),
       ),

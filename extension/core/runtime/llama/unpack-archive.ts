@@ -57,7 +57,7 @@ export async function unpackArchive(
     try {
       return await unpackFiles(new ByteReader(chunks), archive, folder, cancellation);
     } catch (error) {
-      throw isArchiveError(error) ? damaged(archive, say`It can't be unpacked.`) : error;
+      throw isArchiveError(error) ? damaged(archive, say`It can't be decompressed.`) : error;
     } finally {
       bytes.destroy();
       chunks.destroy();

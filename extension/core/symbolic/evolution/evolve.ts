@@ -143,13 +143,13 @@ function fitting(
   if (fit.length < population.length) {
     const left = population.length - fit.length;
     job.warn(
-      say`Left out: ${counted(left, 'graph')} with more nodes and edges than a width of ${features} takes.`,
+      say`Left out: ${counted(left, 'graph')} with more nodes and edges than fit in a width of ${features}.`,
     );
   }
   if (fit.length === 0) {
     throw new UserError(say`The search found no graph.`, {
       field: 'programs',
-      remedy: say`Let it try more programs: 1000 are enough for the first graph.`,
+      remedy: say`Try more programs: 1000 are enough for the first graph.`,
     });
   }
   return fit;

@@ -292,7 +292,7 @@ async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {
-    throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
+    throw new UserError(say`The folder can't be created: ${(error as Error).message}.`, {
       file: path,
       remedy: say`Choose a folder that can be written to.`,
     });

@@ -146,8 +146,8 @@ async function judge(
 ): Promise<CompetitionResult> {
   const best = winners.get('graph');
   if (best === undefined) {
-    throw new UserError(say`No program builds a graph that a patch can have.`, {
-      remedy: say`Try more programs, or give a library whose graphs have at most ${patchWidth} nodes and edges (${patchMode}).`,
+    throw new UserError(say`No program creates a graph that can be a patch.`, {
+      remedy: say`Try more programs, or use a library whose graphs have at most ${patchWidth} nodes and edges (${patchMode}).`,
     });
   }
   const branches = patchKinds.map((kind): Branch => {

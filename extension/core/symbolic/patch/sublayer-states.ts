@@ -95,7 +95,7 @@ function concatRows(states: readonly HiddenState[], name: string): Rows {
   if (other !== undefined) {
     throw new UserError(say`The stream is not rows of features, but [${other.dims.join(', ')}].`, {
       field: name,
-      remedy: say`Patch a model whose stream is [batch, sequence, features].`,
+      remedy: say`Patch a model with hidden states of shape [batch, sequence, features].`,
     });
   }
   const size = tensors.reduce((sum, tensor) => sum + tensor.size, 0);

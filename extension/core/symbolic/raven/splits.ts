@@ -72,7 +72,7 @@ export async function drawSplits(request: SplitRequest, job: JobContext): Promis
   while (all.length < total) {
     all.push(source.next().value);
     if (all.length % portion === 0) {
-      job.progress({ stage: say`Drawing matrices`, done: all.length, total, unit: 'steps' });
+      job.progress({ stage: say`Reading weights`, done: all.length, total, unit: 'steps' });
       await checkpoint(job.cancellation);
     }
   }

@@ -264,7 +264,7 @@ function requireTimes(
   { settings: { roles, blocks }, runs }: SensitivityProfile,
 ): void {
   if (whole === 0) {
-    throw new UserError(say`The sensitivity profile has no times: all matrices are convolutions.`, {
+    throw new UserError(say`The sensitivity profile has no times: all layers are convolutions.`, {
       field: limit.field ?? 'unit',
       remedy: say`Count bytes, parameters or flops.`,
     });
@@ -272,7 +272,7 @@ function requireTimes(
   const isAmount = 'most' in limit && Number.isFinite(limit.most);
   if (isAmount && runs === undefined && roles.length + blocks.length > 0) {
     throw new UserError(
-      say`The sensitivity profile has the times of some layers only, so a number of milliseconds can't be checked.`,
+      say`The sensitivity profile has the times of only some layers, so a number of milliseconds can't be checked.`,
       {
         field: limit.field ?? 'unit',
         remedy: say`Profile the sensitivity of all roles and blocks, or limit a percentage.`,

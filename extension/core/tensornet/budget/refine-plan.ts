@@ -119,7 +119,7 @@ export async function refinePlan(
       throw tooLow(given, cost, most);
     }
     context.warn(
-      say`The plan takes ${formatAmount(unit, cost)} (${unit}), above the limit of ${formatAmount(unit, most)}: no plan was found that keeps it.`,
+      say`The plan takes ${formatAmount(unit, cost)} (${unit}), above the limit of ${formatAmount(unit, most)}: no plan was found that meets it.`,
     );
   });
   return { ...plan, distance, tried };

@@ -22,7 +22,7 @@ export async function costsInFolder(
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
+    throw new UserError(say`The folder can't be created: ${(error as Error).message}.`, {
       file: folder,
       remedy: say`Move your user's cache folder, or make it writable.`,
     });
@@ -33,7 +33,7 @@ export async function costsInFolder(
     again,
     afterGraph: async (done, total) => {
       context.progress({
-        stage: say`Timing matrix products on this machine`,
+        stage: say`Timing matmuls on this machine`,
         done,
         total,
         unit: 'steps',

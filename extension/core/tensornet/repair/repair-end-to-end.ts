@@ -205,7 +205,7 @@ function withoutText({ summary }: LayeredModel): never {
 }
 
 function noText(file: string): UserError {
-  return new UserError(say`Only models that continue texts can be trained as a full model.`, {
+  return new UserError(say`Only models that continue texts can be trained as a whole.`, {
     file,
     remedy: say`Choose --scope sublayers.`,
   });

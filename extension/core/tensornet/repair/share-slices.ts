@@ -80,8 +80,8 @@ export async function shareSlices(
         const bytes = resultBytes(forms);
         if (bytes > mostResultBytes) {
           throw new UserError(
-            say`${id} trains ${formatBytes(bytes)}, more than a queue passes on (${formatBytes(mostResultBytes)}).`,
-            { field: 'queue', remedy: say`Share the work among processes (--workers) instead.` },
+            say`${id} trains ${formatBytes(bytes)}, more than a queue accepts (${formatBytes(mostResultBytes)}).`,
+            { field: 'queue', remedy: say`Divide the work among processes (--workers) instead.` },
           );
         }
         const request: SliceRequest = { sublayer };

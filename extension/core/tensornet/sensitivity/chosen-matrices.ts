@@ -38,7 +38,7 @@ export function chosenLayers(
 
 function noLayers({ summary }: LayeredModel): never {
   throw new UserError(
-    say`The model has no linear layers in its sublayers that can be compressed.`,
+    say`The sublayers of the model contain no linear layers that can be compressed.`,
     {
       file: summary.path,
       remedy: say`Open the model in the explorer to see its parts.`,

@@ -28,16 +28,16 @@ export function choosesTypes(
   }
   if (methods.some((method) => method !== 'gguf')) {
     throw new UserError(
-      say`A GGUF file has types and no other encodings, so a plan takes gguf or other methods.`,
-      { field: 'methods', remedy: say`Name gguf alone, or the others without it.` },
+      say`A plan for a GGUF file chooses GGUF types, and no other encodings. Use gguf or other methods, not both.`,
+      { field: 'methods', remedy: say`Use gguf alone, or the others without it.` },
     );
   }
   if (removes || narrows) {
     throw new UserError(
-      say`Types are chosen for the tensors of the model as it is, without removing or narrowing sublayers.`,
+      say`Types are chosen for the tensors of the unchanged model, without removing sublayers or pruning widths.`,
       {
         field: removes ? 'profile' : 'widths',
-        remedy: say`Prune or narrow the model first, and profile the sensitivity of the result.`,
+        remedy: say`First prune the model, then profile the sensitivity of the result.`,
       },
     );
   }

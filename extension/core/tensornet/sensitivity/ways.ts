@@ -54,7 +54,7 @@ export function withOuter(
       );
     }
     if (tiedPlaces(found).some((one) => !places.includes(one))) {
-      throw new UserError(say`Embedding and head are one matrix in this model.`, {
+      throw new UserError(say`The embedding and head are tied in this model.`, {
         field: place,
         remedy: say`Choose both, or neither.`,
       });

@@ -46,9 +46,9 @@ export function chosenWidths(
       : [{ index, sublayer: sublayer.id, count, ...rest, kept: levels.sort((a, b) => b - a) }];
   });
   if (shares.length > 0 && found.length === 0) {
-    throw new UserError(say`No sublayer of the chosen blocks can be narrowed to these shares.`, {
+    throw new UserError(say`No sublayer of the chosen blocks can be pruned to these widths.`, {
       field: 'widths',
-      remedy: say`Choose other shares, or narrow feed-forwards, attentions or mixtures of experts.`,
+      remedy: say`Choose other shares, or prune the width of MLPs, attention layers or MoE layers.`,
     });
   }
   return found;

@@ -53,11 +53,11 @@ export async function loadProfileInputs(
   );
   if (looks && found === 0) {
     warn(
-      say`There is nothing to fit compressions to besides the ${counted(after, 'sequence')} that are measured. Methods that use inputs (low rank, GPTQ, scaled MPO) are fitted to the same inputs and seem better than they are. Give a longer text or more examples, or measure fewer.`,
+      say`No sequences are left to fit compressions to, besides the ${counted(after, 'sequence')} that are measured. Methods that use inputs (low rank, GPTQ, scaled MPO) are fitted to the same inputs and seem better than they are. Choose a longer text or more examples, or measure fewer.`,
     );
   } else if (looks && found < wanted) {
     warn(
-      say`Besides the ${counted(after, 'sequence')} that are measured there are only ${found} to fit compressions to; compressing uses ${wanted}. Low rank may seem worse than it is.`,
+      say`Only ${found} sequences are left to fit compressions to, besides the ${counted(after, 'sequence')} that are measured; compressing uses ${wanted}. Low rank may seem worse than it is.`,
     );
   }
   return { measured, fitting: found === 0 ? undefined : further };

@@ -46,7 +46,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
       partsSection(model, result),
       ...listed(l10n.t('Removed'), removed),
       ...listed(
-        l10n.t('Narrowed'),
+        l10n.t('Width pruned'),
         Object.entries(narrowed).map(([id, left]) =>
           l10n.t(
             '{0}: {1} left',

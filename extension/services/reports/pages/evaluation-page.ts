@@ -100,7 +100,7 @@ export function taskPage(
       ({ accNorm, accNormError }) =>
         accNorm === undefined ? undefined : formatAccuracy(accNorm, accNormError),
     ],
-    [l10n.t('perplexity of a word'), ({ perplexity }) => perplexity?.toFixed(2)],
+    [l10n.t('perplexity per word'), ({ perplexity }) => perplexity?.toFixed(2)],
   ];
   const measured = columns.filter(([, tell]) => tell(result) !== undefined);
   return {

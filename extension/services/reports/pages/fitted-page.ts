@@ -20,12 +20,12 @@ export function fittedPage(result: FittedModel): PageContent {
         ? []
         : [
             l10n.t(
-              'The weights of the original are {0}. The loss is relative to that file, not to the model it was made from.',
+              'The weights of the original are {0}. The loss is relative to that file, not to the model that it was made from.',
               requantized,
             ),
           ]),
       ...(evaluation === undefined
-        ? [l10n.t('It was not evaluated: the model reads no text, or it could not be run.')]
+        ? [l10n.t('It was not evaluated: the model reads no text, or it could not run.')]
         : []),
     ],
     sections: [

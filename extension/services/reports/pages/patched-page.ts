@@ -29,7 +29,7 @@ export function patchedPage(
         code: program,
         texts: [
           l10n.t(
-            'It builds a graph with {0} and {1}.',
+            'It creates a graph with {0} and {1}.',
             counts.nodes(graph.size),
             counts.edges(graph.edges.length / 2),
           ),
@@ -57,7 +57,7 @@ function contestSection(result: PatchResult<ApplyResult>): ReportSection {
               sequences.test,
             ),
         l10n.t(
-          'Error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, on {0} that chose the best try of each kind. Fitted to {1}.',
+          "Error ‖ŷ − y‖² / ‖y‖² of the sublayer's output, on the {0} that selected the best attempt of each kind. Fitted to {1}.",
           sequences.validation,
           sequences.train,
         ),
@@ -65,7 +65,7 @@ function contestSection(result: PatchResult<ApplyResult>): ReportSection {
     ],
     table: {
       columns: [
-        { title: l10n.t('In its place') },
+        { title: l10n.t('Replacement') },
         { title: l10n.t('Distance'), isNumber: true },
         { title: l10n.t('Error'), isNumber: true },
         { title: l10n.t('Parameters'), isNumber: true },

@@ -22,13 +22,13 @@ export function repairedPage(result: Repaired, written: PruneResult): PageConten
         note:
           learned.tokens === 0
             ? l10n.t(
-                'Learned from {0} examples, {1} held out. Passes over them: {2} at most.',
+                'Trained on {0} examples, {1} held out. At most {2} passes.',
                 learned.train,
                 learned.heldOut,
                 learned.passes,
               )
             : l10n.t(
-                'Learned from {0} tokens in {1} sequences, {2} held out. Passes over the text: {3} at most.',
+                'Trained on {0} tokens in {1} sequences, {2} held out. At most {3} passes.',
                 formatCount(learned.tokens),
                 learned.train,
                 learned.heldOut,
@@ -82,7 +82,7 @@ function sublayerSection(slices: Repaired['slices']): ReportSection[] {
               errorBefore.toPrecision(3),
               errorAfter.toPrecision(3),
               String(epochs),
-              repaired ? l10n.t('as repaired') : l10n.t('as it was'),
+              repaired ? l10n.t('as repaired') : l10n.t('unchanged'),
             ]),
           },
         },

@@ -86,11 +86,11 @@ it('sounds at another rate, and what takes no samples, are refused with the file
   mkdirSync(folder);
   writeFileSync(join(folder, 'slow.wav'), changed([24, [0x40, 0x1f, 0, 0]]));
   await expect(load(folder, root)).rejects.toThrow(
-    /slow\.wav: The file's sample rate is 8000 Hz, the model takes 16000 Hz/,
+    /slow\.wav: The file's sample rate is 8000 Hz, but the model expects 16000 Hz/,
   );
   const spectrogram = { ...port, shape: ['batch', 20, 18] };
   await expect(load(folder, root, [spectrogram])).rejects.toThrow(
-    /does not take audio alone: input_values F32 \[batch, 20, 18\]/,
+    /needs other inputs in addition to audio: input_values F32 \[batch, 20, 18\]/,
   );
   const model = join(root, 'model');
   mkdirSync(model);

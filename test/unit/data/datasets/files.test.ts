@@ -102,7 +102,7 @@ describe('MNIST files', () => {
       'no examples',
       idxBytes(8, [0, 2, 2], Buffer.alloc(0)),
       idxBytes(8, [0], Buffer.alloc(0)),
-      /There are no examples/,
+      /It contains no examples/,
     ],
     [
       'a value that is no number',
@@ -275,7 +275,7 @@ describe('arrays', () => {
       /row 3: Number 1 of the example is NaN/,
     ],
     ['a single number', { x: floatNpy([], [1]), y: int64Npy([1], [0]) }, /single number/],
-    ['no examples', { x: floatNpy([0, 2], []), y: int64Npy([0], []) }, /There are no examples/],
+    ['no examples', { x: floatNpy([0, 2], []), y: int64Npy([0], []) }, /It contains no examples/],
   ];
   it.each(faults)('are refused with %s', async (_, arrays, message) => {
     const path = npz('set.npz', arrays);
@@ -288,7 +288,7 @@ describe('arrays', () => {
     await expect(openDataset(path)).rejects.toThrow(
       /x\.npy: The labels that belong to it are missing\. Put y\.npy/,
     );
-    await expect(openDataset(dirname(path))).rejects.toThrow(/no data set that Espalier can read/);
+    await expect(openDataset(dirname(path))).rejects.toThrow(/no dataset that Espalier can read/);
   });
 });
 
@@ -336,7 +336,7 @@ describe('a folder of images', () => {
     );
     put('loose/1.png', 'rgb.png');
     await expect(openDataset(join(folder, 'loose'))).rejects.toThrow(
-      /1\.png: The image is not in the folder of a class/,
+      /1\.png: The image is not in a class/,
     );
     file('broken/a/1.png', 'not a picture');
     await expect(openDataset(join(folder, 'broken'))).rejects.toThrow(
@@ -358,11 +358,11 @@ describe('what is no data set', () => {
       /nowhere: There is no such file or folder/,
     );
     await expect(openDataset(file('a.xlsx', ''))).rejects.toThrow(
-      /a\.xlsx: Unsupported file type\. Data sets are/,
+      /a\.xlsx: Unsupported file type\. Datasets are/,
     );
     mkdirSync(join(folder, 'void'));
     await expect(openDataset(join(folder, 'void'))).rejects.toThrow(
-      /void: The folder has no data set/,
+      /void: The folder has no dataset/,
     );
   });
 

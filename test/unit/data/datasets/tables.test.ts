@@ -108,7 +108,12 @@ describe('a table in a text', () => {
       /row 2: Number 1 of the example is Infinity/,
     ],
     ['a value that is missing', 'a,b,label\n1,,x\n', {}, /row 1, b: The value is missing/],
-    ['no column of labels', 'a,b\n1,2\n', {}, /No column is called label: a, b\. Say which column/],
+    [
+      'no column of labels',
+      'a,b\n1,2\n',
+      {},
+      /No column is named label: a, b\. Specify the column/,
+    ],
     [
       'a column that is not there',
       'a,label\n1,x\n',
@@ -116,9 +121,9 @@ describe('a table in a text', () => {
       /c: There is no such column\. Its columns are a, label/,
     ],
     ['two columns of one name', 'a,a,label\n1,2,x\n', {}, /Two columns are called "a"/],
-    ['no names', '1,2,3\n4,5,6\n', {}, /The first line has no names/],
-    ['no rows', 'a,label\n', {}, /There are no examples/],
-    ['nothing', '', {}, /no names of columns|No column/],
+    ['no names', '1,2,3\n4,5,6\n', {}, /The first line contains no column names/],
+    ['no rows', 'a,label\n', {}, /It contains no examples/],
+    ['nothing', '', {}, /no column names|No column/],
     ['open quotation marks', 'a,label\n"1,x\n', {}, /row 1: The quotation marks do not match/],
   ];
   it.each(faults)('is refused with %s', async (_, text, options, message) => {
@@ -195,7 +200,7 @@ describe('lines of objects', () => {
       '{"features":[1e99],"label":0}',
       /row 1: Number 1 of the example is Infinity/,
     ],
-    ['without lines', '\n', /There are no examples/],
+    ['without lines', '\n', /It contains no examples/],
   ];
   it.each(faults)('are refused %s', async (_, text, message) => {
     const path = file('l.jsonl', text);
@@ -348,7 +353,7 @@ describe('a Parquet table', () => {
     const error: unknown = await openDataset(path).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(UserError);
     expect(String(error)).toMatch(
-      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 6 s/,
+      /run\.parquet: Its rows can't be decoded in 513 MiB of memory and 6 s/,
     );
   });
 

@@ -129,7 +129,7 @@ it('is quantized but for its table of experts, which takes no type', async () =>
     format: 'gguf',
     types: { tensors: { [table]: 'F16' } },
   });
-  expect((await rejection(asked)).message).toMatch(/A table of integers has no other type/);
+  expect((await rejection(asked)).message).toMatch(/A table of integers has only one type/);
 });
 
 it.each([
@@ -140,7 +140,7 @@ it.each([
     'deepseek_v4-three',
     {},
     [2],
-    /layer_types: .* with runs of 4 tokens in deepseek4 models, and none remains/,
+    /layer_types: .* with chunks of 4 tokens in deepseek4 models, and none remains/,
   ],
 ] as const)('%s with %j without blocks %j is refused', async (name, changed, blocks, message) => {
   const other = folderOf(name, changed);
@@ -167,7 +167,7 @@ it('a file keeps a block whose tokens choose runs', async () => {
   const file = await written();
   const asked = prune(file, await blockOf(file, 2), fresh(), { format: 'gguf' });
   expect((await rejection(asked)).message).toMatch(
-    /with runs of 4 tokens in deepseek4 models, and none remains/,
+    /with chunks of 4 tokens in deepseek4 models, and none remains/,
   );
 });
 

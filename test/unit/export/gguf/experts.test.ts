@@ -189,7 +189,7 @@ describe('a GGUF file without some experts', () => {
     await prune(source, removed, fresh(), { format: 'gguf' });
     const error = await rejection(prune(grouped, removed, fresh(), { format: 'gguf' }));
     expect(error.message).toMatch(
-      /qwen3moe\.expert_group_count: llama\.cpp needs more experts than groups .*: 1 expert would be left, in 1 group\. Keep at least 2/,
+      /qwen3moe\.expert_group_count: llama\.cpp needs more experts than groups .*: 1 expert would remain, in 1 group\. Keep at least 2/,
     );
   });
 
@@ -268,7 +268,7 @@ describe('a router that chooses from groups', () => {
     const folder = await withMoreExperts(folderOf('deepseek_v3'), fresh());
     const uneven = await rejection(prune(folder, one.slice(1), fresh()));
     expect(uneven.message).toMatch(
-      /remove: The router of block\.1\.expert chooses from 2 equal groups of 4 experts, and they would keep different numbers\. Remove as many from each group/,
+      /remove: The router of block\.1\.expert chooses from 2 equal groups of 4 experts, but they would keep different numbers\. Remove the same number from each group/,
     );
     const many = [0, 1, 2, 5, 6, 7].map((expert) => `block.1.expert.${expert}`);
     const few = await rejection(prune(folder, many, fresh()));

@@ -74,7 +74,7 @@ it.each([{}, { scale_depth: 1.1 }])(
     const without = await logitsOf(folder, ids, removed);
     expect(relativeError(await logitsOf(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
     const { message } = await rejection(prune(file, removed, fresh(), { format: 'gguf' }));
-    expect(message).toMatch(/so 4 blocks cannot become 3\. Prune the Hugging Face folder/);
+    expect(message).toMatch(/so 4 blocks can't become 3\. Prune the Hugging Face folder/);
   },
 );
 
@@ -89,7 +89,8 @@ it('blocks that choose tokens say so in GLM files, and the file keeps what they 
     ...[true, true, false],
   ]);
   const asked = prune(folder, await blockOf(folder, 0), fresh(), inFloats);
-  const message = /expects the first block .* and block 1 reuses the choice of the block before it/;
+  const message =
+    /expects the first block .* and block 1 reuses the selection of the previous block/;
   expect((await rejection(asked)).message).toMatch(message);
   const all = fresh();
   await prune(folder, [], all, inFloats);
@@ -145,7 +146,7 @@ it.each([true, false])(
     }
     const asked = prune(file, await blockOf(file, 0), fresh(), { format: 'gguf' });
     expect((await rejection(asked)).message).toMatch(
-      /block 1 reuses the choice of the block before it/,
+      /block 1 reuses the selection of the previous block/,
     );
   },
 );
@@ -169,7 +170,7 @@ it.each([false, true])(
     const config = JSON.parse(readFileSync(file, 'utf8')) as object;
     writeFileSync(file, JSON.stringify({ ...config, tie_word_embeddings: tied }));
     const { message } = await rejection(prune(folder, [], fresh(), inFloats));
-    expect(message).toContain('This model has an LM head of its own.');
+    expect(message).toContain('This model has a separate LM head.');
     await rm(folder, { recursive: true });
   },
 );
@@ -216,7 +217,7 @@ it.each([
         sliding_attention: { rope_type: 'default', rope_theta: 1000, partial_rotary_factor: 1 },
       },
     },
-    /rotates 4 dimensions of each head .*, not 8 in blocks with sliding windows/,
+    /rotates 4 dimensions of each head .*, not 8 in sliding-window blocks/,
   ],
   ['minicpm3', { dim_model_base: 64 }, /dim_model_base: .* with 256 here, not 64/],
 ] as const)('%s with %j is refused', async (name, changed, message) => {

@@ -84,7 +84,7 @@ it('a token around texts that is none is refused', async () => {
     post_processor: { ...bertPair, cls: ['[START]', 2] },
   });
   const { message } = await rejection(prune(folder, [], fresh(), { format: 'gguf' }));
-  expect(message).toMatch(/tokenizer\.json: post_processor: "\[START\]", which it puts around/);
+  expect(message).toMatch(/tokenizer\.json: post_processor: "\[START\]", which is added around/);
 });
 
 /** A file whose entry of this name gives way to another. */
@@ -222,7 +222,7 @@ it.each([
   [{ normalizer: { type: 'Strip', strip_left: true, strip_right: true } }, /no Strip steps/],
   [
     { pre_tokenizer: divided({ type: 'Digits', individual_digits: true }, metaspace) },
-    /pre_tokenizer: llama\.cpp divides texts of Unigram tokenizers at spaces only/,
+    /pre_tokenizer: llama\.cpp splits texts of Unigram tokenizers at spaces only/,
   ],
   [{ pre_tokenizer: { type: 'WhitespaceSplit' } }, /pre_tokenizer: .* at spaces only/],
   [{ pre_tokenizer: { ...metaspace, add_prefix_space: false } }, /pre_tokenizer: .* at spaces/],

@@ -192,7 +192,7 @@ describe('a model with other forms', () => {
     [
       'of factors that do not meet',
       ({ out, in: input }) => ({ ...make.lowRank(out, input, 4), left: make.dense(out, 5) }),
-      /do not meet in rank 4/,
+      /don't share the rank 4/,
     ],
     [
       'of a core of another shape',
@@ -202,7 +202,7 @@ describe('a model with other forms', () => {
     [
       'in blocks that are no power of two',
       ({ out, in: input }) => make.blocks(out, input, { bits: 4, blockSize: 24, run: 'qdq' }),
-      /A block of 24 is not a power of two/,
+      /The block size 24 is not a power of two/,
     ],
     [
       'of bytes where floats are needed',

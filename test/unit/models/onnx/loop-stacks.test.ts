@@ -419,7 +419,7 @@ describe('a loop in a branch of an If', () => {
     expect(ids).toEqual([]);
     expect(warnings).toEqual([
       expect.stringMatching(
-        /^The branches of If y hold different layers \(block\.0\.feedforward, /,
+        /^The branches of If y contain different layers \(block\.0\.feedforward, /,
       ),
     ]);
     expect(file.initializers.get('up')?.dims).toEqual(stack);

@@ -142,8 +142,10 @@ describe('llama.cpp', () => {
 
   it('refuses archives that are damaged or hold anything but files below package/', async () => {
     const whole = packFiles(fakeFiles());
-    await expect(installSent(whole.subarray(0, -40))).rejects.toThrow(/It can't be unpacked/);
-    await expect(installSent(Buffer.from('no archive'))).rejects.toThrow(/It can't be unpacked/);
+    await expect(installSent(whole.subarray(0, -40))).rejects.toThrow(/It can't be decompressed/);
+    await expect(installSent(Buffer.from('no archive'))).rejects.toThrow(
+      /It can't be decompressed/,
+    );
     for (const name of ['package/../../evil', '/etc/evil', 'package/a\\..\\b', 'package/c:d']) {
       await expect(installSent(packFiles({ [name]: 'x' })), name).rejects.toThrow(
         /which isn't a plain file/,

@@ -134,7 +134,7 @@ describe('llama.cpp in a child process', () => {
     const verification = { relativeError: 0, tolerance: 1, tokens: 1 };
     const llamaCpp = { release: 'v9.9.9', failure };
     expect(inEnglish(describeVerification({ ...verification, llamaCpp }))).toMatch(
-      /It does not run in llama\.cpp v9\.9\.9: unknown model architecture: 'fake'\.$/,
+      /It doesn't run in llama\.cpp v9\.9\.9: unknown model architecture: 'fake'\.$/,
     );
   });
 

@@ -17,10 +17,10 @@ import type { Refusal } from '../../../models/capability';
 import { say } from '../../../message';
 
 /** Said of a file that lacks the head of its source. */
-export const withoutHead = say`It holds the encoder without its head.`;
+export const withoutHead = say`It contains the encoder without its head.`;
 
 /** Note for files that lack the bias added after MoE layers. */
-export const missingSumBiasNote = say`It holds mixtures of experts without their bias, which llama.cpp has no place for.`;
+export const missingSumBiasNote = say`It contains MoE layers without their bias, which llama.cpp has no tensor for.`;
 
 /** True if the model adds a bias after MoE layers. GGUF files can't store it. */
 export const hasSumBias = (model: AnyModel): boolean =>
@@ -40,7 +40,7 @@ export function whyClasses(model: AnyModel): Refusal | undefined {
     ? undefined
     : {
         code: 'not-in-gguf',
-        reason: say`GGUF files hold encoders that give embeddings, not classes.`,
+        reason: say`GGUF files store encoders for embeddings, not classifiers.`,
         remedy: say`Choose another format, or name the model without its head in architectures of config.json.`,
       };
 }
@@ -124,8 +124,8 @@ function whyOtherDense(
   return {
     code: 'not-in-gguf',
     reason: hasDense
-      ? say`llama.cpp computes two linear layers behind the pooling, without biases and activations, that give ${hiddenSize} channels.`
-      : say`GGUF files of ${summary.architecture} models hold no linear layers behind the pooling.`,
+      ? say`llama.cpp runs two linear layers after the pooling, without biases and activations, with ${hiddenSize} output channels.`
+      : say`GGUF files of ${summary.architecture} models can't store linear layers after the pooling.`,
     ...{ file: join(summary.path, 'modules.json'), field: first.path },
     remedy: say`Choose another format, or remove the module from modules.json.`,
   };

@@ -68,7 +68,7 @@ function wordPiece({
   if (!divides || fields['clean_text'] === false || fields['handle_chinese_chars'] === false) {
     return {
       field: 'normalizer',
-      problem: say`llama.cpp splits texts into words as BERT does only.`,
+      problem: say`llama.cpp splits texts into words only as BERT does.`,
     };
   }
   const lowercase = fields['lowercase'] !== false;
@@ -149,7 +149,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
   if (otherNormalizer !== undefined) {
     return {
       field: 'normalizer',
-      problem: say`llama.cpp has no ${String(otherNormalizer['type'])} steps in Unigram tokenizers.`,
+      problem: say`llama.cpp supports no ${String(otherNormalizer['type'])} steps in Unigram tokenizers.`,
     };
   }
   const divides = readNormalizerSteps(preTokenizer);
@@ -161,7 +161,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
     ? undefined
     : {
         field: 'pre_tokenizer',
-        problem: say`llama.cpp divides texts of Unigram tokenizers at spaces only, and keeps those with the words behind them.`,
+        problem: say`llama.cpp splits texts of Unigram tokenizers at spaces only, and keeps each space with the following word.`,
       };
 }
 
@@ -192,7 +192,7 @@ function unigram({
   if (model.byte_fallback === true) {
     return {
       field: 'model.byte_fallback',
-      problem: say`llama.cpp has no bytes in Unigram tokenizers.`,
+      problem: say`llama.cpp supports no byte tokens in Unigram tokenizers.`,
     };
   }
   const fault = whyOtherSteps(normalizer, preTokenizer);

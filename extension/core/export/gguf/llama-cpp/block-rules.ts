@@ -48,7 +48,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       return other < 0
         ? undefined
         : {
-            reason: say`llama.cpp expects the blocks of ${target.architecture} models whose experts are chosen by a table first, and block ${blocks[other] ?? 0} comes after one without a table.`,
+            reason: say`llama.cpp expects the blocks of ${target.architecture} models whose experts are chosen by a table first, and block ${blocks[other] ?? 0} follows one without a table.`,
           };
     },
   },
@@ -60,8 +60,8 @@ export const blockRules: readonly LlamaCppRule[] = [
       blocks.some((block) => architecture.compressed?.(config, block).rate === rates[chosen])
         ? undefined
         : {
-            reason: say`llama.cpp expects a block with runs of ${rates[chosen] ?? 0} tokens in ${target.architecture} models, and none remains.`,
-            remedy: say`Keep a block with runs of ${rates[chosen] ?? 0} tokens.`,
+            reason: say`llama.cpp expects a block with chunks of ${rates[chosen] ?? 0} tokens in ${target.architecture} models, and none remains.`,
+            remedy: say`Keep a block with chunks of ${rates[chosen] ?? 0} tokens.`,
           },
   },
   {
@@ -72,7 +72,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       new Set(expertCounts.values()).size < 2
         ? undefined
         : {
-            reason: say`llama.cpp reads one number of experts for all blocks of ${target.architecture} models, and ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+            reason: say`llama.cpp reads one number of experts for all blocks of ${target.architecture} models, and ${[...new Set(expertCounts.values())].join(', ')} would remain.`,
             remedy: say`Remove the same number of experts from every block, as \`espalier score-experts --ratio\` plans it. A Hugging Face folder or an ONNX file can have different numbers.`,
           },
   },
@@ -87,7 +87,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       return least > groups
         ? undefined
         : {
-            reason: say`llama.cpp needs more experts than groups in ${target.architecture} models: ${counted(least, 'expert')} would be left, in ${counted(groups, 'group')}.`,
+            reason: say`llama.cpp needs more experts than groups in ${target.architecture} models: ${counted(least, 'expert')} would remain, in ${counted(groups, 'group')}.`,
             remedy: say`Keep at least ${groups + 1} experts in every block.`,
           };
     },
@@ -152,7 +152,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       return other < 0
         ? undefined
         : {
-            reason: say`llama.cpp decides by block number which blocks of ${architecture} models have a rotary embedding, and would compute block ${blocks[other] ?? 0} differently as block ${other}.`,
+            reason: say`llama.cpp decides by block number which blocks of ${architecture} models have a rotary embedding, and would run block ${blocks[other] ?? 0} differently as block ${other}.`,
             ...(every === undefined ? {} : { remedy: removeGroups(every) }),
           };
     },
@@ -197,8 +197,8 @@ export const blockRules: readonly LlamaCppRule[] = [
         ? undefined
         : {
             reason: isPlain
-              ? say`llama.cpp reads ${target.architecture} models without a latent of queries only at some numbers of blocks, not ${blocks}.`
-              : say`llama.cpp reads ${target.architecture} models of ${counted(blocks, 'block')} without a latent of queries, and this model has one.`,
+              ? say`llama.cpp reads ${target.architecture} models without latent queries only with some numbers of blocks, not ${blocks}.`
+              : say`llama.cpp reads ${target.architecture} models of ${counted(blocks, 'block')} without latent queries, and this model has them.`,
             remedy: say`Remove another number of blocks.`,
           };
     },
@@ -211,7 +211,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       const isRead = windows !== undefined && hasWindows(windows, blocks.length);
       return !isRead && blocks.some((block) => hasWindow(facts, block))
         ? {
-            reason: say`llama.cpp computes this ${facts.target.architecture} model without sliding windows.`,
+            reason: say`llama.cpp runs this ${facts.target.architecture} model without sliding windows.`,
           }
         : undefined;
     },
@@ -276,7 +276,7 @@ export const blockRules: readonly LlamaCppRule[] = [
       after === before
         ? undefined
         : {
-            reason: say`llama.cpp scales the branches of ${target.architecture} models by their number of blocks, so ${counted(before, 'block')} cannot become ${after}.`,
+            reason: say`llama.cpp scales the branches of ${target.architecture} models by their number of blocks, so ${counted(before, 'block')} can't become ${after}.`,
           },
   },
   {
@@ -287,8 +287,8 @@ export const blockRules: readonly LlamaCppRule[] = [
       hasIndexer(config, first)
         ? undefined
         : {
-            reason: say`llama.cpp expects the first block of ${target.architecture} models to choose tokens, and block ${first} reuses the choice of the block before it.`,
-            remedy: say`Keep a block that chooses tokens before it.`,
+            reason: say`llama.cpp expects the first block of ${target.architecture} models to select tokens, and block ${first} reuses the selection of the previous block.`,
+            remedy: say`Keep a block that selects tokens before it.`,
           },
   },
   {
@@ -297,7 +297,7 @@ export const blockRules: readonly LlamaCppRule[] = [
     check: ({ target }, kept) =>
       narrowedKinds(kept).includes('feedforward')
         ? {
-            reason: say`llama.cpp needs MLPs as wide as the experts of a ${target.architecture} model.`,
+            reason: say`llama.cpp needs MLPs with the width of the experts in a ${target.architecture} model.`,
           }
         : undefined,
   },

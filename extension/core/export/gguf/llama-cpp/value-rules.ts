@@ -15,7 +15,7 @@ import { say } from '../../../message';
 import type { Message } from '../../../message';
 
 const otherValue = (architecture: string, known: unknown, value: unknown): Message =>
-  say`llama.cpp computes ${architecture} models with ${JSON.stringify(known)} here, not ${JSON.stringify(value)}.`;
+  say`llama.cpp runs ${architecture} models with ${JSON.stringify(known)} here, not ${JSON.stringify(value)}.`;
 
 const mixerForm = ({ architecture, config }: LlamaCppFacts): MixerForm | undefined =>
   architecture.mixer?.form(config);
@@ -88,7 +88,7 @@ export const valueRules: readonly LlamaCppRule[] = [
       return activations.includes(config.hidden_act)
         ? undefined
         : {
-            reason: say`llama.cpp computes ${target.architecture} models with ${activations.join(', ')}, not ${config.hidden_act}.`,
+            reason: say`llama.cpp runs ${target.architecture} models with ${activations.join(', ')}, not ${config.hidden_act}.`,
           };
     },
   },
@@ -130,7 +130,7 @@ export const valueRules: readonly LlamaCppRule[] = [
       return low <= leastStep && high === Infinity
         ? undefined
         : {
-            reason: say`llama.cpp computes the steps of ${facts.target.architecture} models without bounds.`,
+            reason: say`llama.cpp runs the steps of ${facts.target.architecture} models without bounds.`,
           };
     },
   },
@@ -143,7 +143,7 @@ export const valueRules: readonly LlamaCppRule[] = [
       return width === 2 * facts.config.hidden_size
         ? undefined
         : {
-            reason: say`llama.cpp computes ${facts.target.architecture} models whose SSM layers have twice the hidden size, not ${width} channels.`,
+            reason: say`llama.cpp runs ${facts.target.architecture} models whose SSM layers have twice the hidden size, not ${width} channels.`,
           };
     },
   },
@@ -189,7 +189,7 @@ export const valueRules: readonly LlamaCppRule[] = [
       return dimensions === windowed || !windowsApply(facts, kept)
         ? undefined
         : {
-            reason: say`llama.cpp rotates ${dimensions} dimensions of each head in all blocks of ${facts.target.architecture} models, not ${windowed} in blocks with sliding windows.`,
+            reason: say`llama.cpp rotates ${dimensions} dimensions of each head in all blocks of ${facts.target.architecture} models, not ${windowed} in sliding-window blocks.`,
           };
     },
   },
@@ -200,7 +200,7 @@ export const valueRules: readonly LlamaCppRule[] = [
       config.tie_word_embeddings
         ? undefined
         : {
-            reason: say`llama.cpp uses the token embedding of ${target.architecture} models as their LM head. This model has an LM head of its own.`,
+            reason: say`llama.cpp uses the token embedding of ${target.architecture} models as their LM head. This model has a separate LM head.`,
           },
   },
 ];

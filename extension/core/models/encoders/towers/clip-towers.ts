@@ -126,7 +126,7 @@ function textTowers({
       ...alone,
       modelType,
       headClasses: forms.map((form) => form.class),
-      otherModules: say`transformers makes the text tower of a ${modelType} model of its text_config alone, which holds no modeling file.`,
+      otherModules: say`transformers creates the text model of a ${modelType} model from its text_config alone, which has no modeling file.`,
       config: { ...alone.config, nested: 'text_config' },
     },
   ];

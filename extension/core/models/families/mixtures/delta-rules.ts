@@ -231,7 +231,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     ...base,
     modelType: 'olmo_hybrid',
     classes: { config: 'OlmoHybridConfig', model: 'OlmoHybridForCausalLM' },
-    otherModules: say`olmo_hybrid models have norms of one name in different places of their blocks.`,
+    otherModules: say`olmo_hybrid models use one norm name for different places in their blocks.`,
     needsEachLayerType: true,
     config: {
       defaults: () => ({ max_position_embeddings: 65_536 }),
@@ -270,7 +270,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     ...latentAttention,
     modelType: 'kimi_linear',
     classes: { config: 'KimiLinearConfig', model: 'KimiLinearForCausalLM' },
-    otherModules: say`transformers gives modules of kimi_linear models other names than their tensors have.`,
+    otherModules: say`transformers names the modules of kimi_linear models differently than their tensors.`,
     config: {
       names: {
         max_position_embeddings: 'model_max_length',

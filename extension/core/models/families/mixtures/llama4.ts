@@ -24,7 +24,7 @@ export const llama4: Architecture = {
   ...base,
   modelType: 'llama4_text',
   classes: { config: 'Llama4TextConfig', model: 'Llama4ForCausalLM' },
-  otherModules: say`Experts of llama4_text models give a pair in transformers, other feed-forwards don't.`,
+  otherModules: say`The experts of llama4_text models return a pair in transformers, other MLPs don't.`,
   config: {
     // The width of experts before it gives way to that of other feed-forwards.
     names: {

@@ -264,7 +264,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     ...base,
     modelType: 'falcon_h1',
     classes: { config: 'FalconH1Config', model: 'FalconH1ForCausalLM' },
-    otherModules: say`transformers gives falcon_h1 models their factors in its own class only.`,
+    otherModules: say`transformers assigns the factors of falcon_h1 models only in its own class.`,
     config: {
       defaults: () => ({
         num_key_value_heads: 8,

@@ -57,7 +57,7 @@ const concatenatedWidth = (config: ModelConfig): number =>
 export const zamba2: Architecture = {
   ...base,
   modelType: 'zamba2',
-  otherModules: say`transformers makes the layers of zamba2 models in its own class only.`,
+  otherModules: say`transformers creates the layers of zamba2 models only in its own class.`,
   config: {
     names: { layer_types: 'layers_block_type' },
     lists: { layer_types: (_, block) => defaultTypes[block] },

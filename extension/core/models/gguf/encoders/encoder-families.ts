@@ -16,7 +16,7 @@ const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => 
   return tensors.has(second)
     ? keys.fault(
         second,
-        say`${keys.architecture} files with a second norm of attention are not supported.`,
+        say`${keys.architecture} files with a second attention norm are not supported.`,
         say`Choose another model.`,
       )
     : describeEncoder(source);
@@ -32,7 +32,7 @@ const describeMixtures = (source: GgufSource): Readonly<Record<string, unknown>>
     ? describeEncoder(source)
     : keys.fault(
         keys.name(key),
-        say`${keys.architecture} files with experts in other blocks than every second are not supported.`,
+        say`${keys.architecture} files with experts in blocks other than every second one are not supported.`,
         say`Choose another model.`,
       );
 };

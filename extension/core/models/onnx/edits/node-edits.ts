@@ -66,7 +66,7 @@ export async function restoreNestedTensors(
 ): Promise<void> {
   const fault = (name: string): UserError =>
     new UserError(
-      say`The graph holds large weights inside its nodes, which cannot be copied yet.`,
+      say`The graph contains large weights inside its nodes, which can't be copied yet.`,
       {
         file: file.path,
         field: name,

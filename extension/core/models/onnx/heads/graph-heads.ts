@@ -33,7 +33,7 @@ export function graphHeads(
 ): GraphHeads | Message | undefined {
   const last = matrices.last(index);
   if (source.place !== undefined) {
-    return say`The graph holds it several times, once for each way that it runs.`;
+    return say`The graph contains it several times, once for each execution path.`;
   }
   if (last === undefined) {
     return undefined;

@@ -94,7 +94,7 @@ export class HeadWalk {
     for (let value = open.pop(); value !== undefined; value = open.pop()) {
       for (const node of index.consumersOf(value)) {
         if (node === this.last.node) {
-          this.problem = say`All of its heads read what ${nodeName(product)} makes.`;
+          this.problem = say`All of its heads read the output of ${nodeName(product)}.`;
           return true;
         }
         const isParted = this.nodes.has(node) && this.products.includes(node);
@@ -290,7 +290,7 @@ export class HeadWalk {
     this.problem ??=
       node === undefined
         ? undefined
-        : say`Which of the numbers that ${nodeName(node)} reads belong to a head can't be told.`;
+        : say`The inputs of ${nodeName(node)} that belong to a head are unknown.`;
     return false;
   }
 }

@@ -196,7 +196,7 @@ function readScan(
   { shapes, opset }: Around,
 ): KnownSteps | NotKnown {
   if (opset < scanOpset) {
-    return { problem: say`Scan had another form before opset ${scanOpset}` };
+    return { problem: say`Scan had another format before opset ${scanOpset}` };
   }
   const firsts = node.input.slice(0, states);
   const inputs = body.input.map(({ name }) => name);

@@ -14,7 +14,7 @@ import { joined, say } from '../../../message';
 export function explainNoSublayers(file: OnnxFile, index: GraphIndex): Message {
   const { graph, path } = file;
   if ([...index.outputs].every((name) => index.constants.has(name))) {
-    return say`The outputs of the graph are constants: it computes nothing from its inputs.`;
+    return say`The outputs of the graph are constants: they don't depend on its inputs.`;
   }
   const found = streamsWithin(graph.node, path, index.constants);
   if (found.length > 0) {
@@ -26,11 +26,11 @@ export function explainNoSublayers(file: OnnxFile, index: GraphIndex): Message {
   }
   const folded = index.nodes.filter(isFolded).length;
   if (folded > 0) {
-    return say`ONNX Runtime's optimizer has fused the sums of the residual stream into ${folded} convolutions. Use the model from before the optimizer.`;
+    return say`An optimizer of ONNX Runtime has fused the sums of the residual stream into ${folded} convolutions. Use the model from before optimization.`;
   }
   const dense = index.nodes.filter((node) => isDense(node, index)).length;
   return dense > 0
-    ? say`The graph has no residual branch: its layers hand on what they read by Concat (${dense} times, dense connections), so that the next layers have weights for it and none can be removed.`
+    ? say`The graph has no residual branch: its layers pass on their inputs with Concat (${dense} times, dense connections), so the next layers have weights for them and none can be removed.`
     : say`The graph has no residual branch, so there is no sublayer to remove.`;
 }
 
@@ -43,14 +43,14 @@ export function explainOtherStreams({ file, index, branches }: StreamOfGraph): M
     ? []
     : [
         joined([
-          say`The layers inside ${describePlaces(found)} stay as they are: sublayers can't be removed there.`,
+          say`The layers inside ${describePlaces(found)} remain unchanged: sublayers can't be removed there.`,
           ...whyThere(file, found),
           asGraph,
         ]),
       ];
 }
 
-const asGraph = say`Export those layers as a graph without Loop, Scan and nested If.`;
+const asGraph = say`Export those layers as a graph without Loop, Scan or nested If.`;
 
 /** Operators of ONNX Runtime that run a decoder, which they hold, for each token. */
 const generation = /^(?:BeamSearch|GreedySearch|Sampling)$/;
@@ -59,7 +59,7 @@ const generation = /^(?:BeamSearch|GreedySearch|Sampling)$/;
 function whyThere(file: OnnxFile, found: readonly NestedStream[]): Message[] {
   return [...new Set(found.map(({ node }) => node))].flatMap((node) =>
     generation.test(node.opType)
-      ? say`${node.opType} runs its decoder for each token: open the decoder as a model of its own.`
+      ? say`${node.opType} runs its decoder for each token: open the decoder as a separate model.`
       : (explainNotUnrolled(file, node) ?? []),
   );
 }

@@ -88,7 +88,7 @@ const poolFormer: StagedFamily = {
               kind: 'feedforward',
               branch: () =>
                 chain(
-                  say`Feed-forward`,
+                  say`MLP`,
                   own.groupNorm('after_norm', width),
                   own.conv('output.conv1', width, inner),
                   activation(config.hidden_act),
@@ -220,10 +220,10 @@ const focalNet: StagedFamily = {
               kind: 'feedforward',
               branch: () =>
                 around(
-                  say`Feed-forward`,
+                  say`MLP`,
                   2,
                   chain(
-                    say`Feed-forward`,
+                    say`MLP`,
                     own.linear('mlp.fc1', width, inner),
                     activation(config.hidden_act),
                     own.linear('mlp.fc2', inner, width),

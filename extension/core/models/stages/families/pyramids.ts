@@ -150,7 +150,7 @@ function branches(
       kind: 'feedforward',
       branch: () =>
         chain(
-          say`Feed-forward`,
+          say`MLP`,
           find.layerNorm('layer_norm_2', width, epsilon),
           find.linear('mlp.dense1', width, inner),
           ...(mixes

@@ -230,7 +230,7 @@ const regnet: Form = {
 };
 
 /** ONNX Runtime takes padding right in front of a pooling for the pooling's own, whose border is −∞: something stands between. */
-const zerosAround = plain(say`Zeros around`, (graph, x) =>
+const zerosAround = plain(say`Zero padding`, (graph, x) =>
   graph.op('Max', [graph.op('Pad', [x, graph.ints([0, 0, 1, 1, 0, 0, 1, 1])])]),
 );
 

@@ -162,10 +162,10 @@ function swin(form: Form): StagedFamily {
         kind: 'feedforward',
         branch: () =>
           around(
-            say`Feed-forward`,
+            say`MLP`,
             'after',
             chain(
-              say`Feed-forward`,
+              say`MLP`,
               find.linear('intermediate.dense', width, inner),
               activation(config.hidden_act),
               find.linear('output.dense', inner, width),

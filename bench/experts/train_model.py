@@ -1,7 +1,7 @@
 """Trains a small MoE model (Qwen3-MoE: 4 blocks, 16 experts, 2 per token) and writes it in float32.
 
     python samples/train/fetch_corpus.py WORK
-    python bench/experts/train/train_model.py WORK/corpus/train.txt samples/espalier-sample MODEL_FOLDER
+    python bench/experts/train_model.py WORK/corpus/train.txt samples/espalier-sample MODEL_FOLDER
 
 Text and tokenizer are those of the sample model. Seeded, with a fixed number of steps. Matrices are updated by Muon,
 everything else by AdamW. The loss has the usual load-balancing term (arXiv 2101.03961). Needs torch, safetensors and
