@@ -71,7 +71,8 @@ function npmManifest() {
   return {
     name,
     version,
-    description: 'Profile, prune, compress and repair the layers of a model. Runs on your machine, no Python.',
+    description:
+      'Profile, prune, compress and repair the layers of a model. Runs on your machine, no Python.',
     license,
     keywords,
     engines: { node: engines.node },
