@@ -10,11 +10,11 @@ export function mainType({
   return quantization?.method ?? most?.[0] ?? '';
 }
 
-/** What menus offer only for some models. */
+/** Menu entries that only some models get. */
 export const menuWords = ['generate', 'evaluate', 'profile', 'compress', 'repair'] as const;
 export type MenuWord = (typeof menuWords)[number];
 
-/** What menus offer for a model. */
+/** Menu entries that a model gets. */
 export function menuWordsOf(capabilities: Capabilities): MenuWord[] {
   const { generate, evaluate, repair, compress, run } = capabilities;
   const { removeBlocks, removeAttention, removeFeedforward } = capabilities;

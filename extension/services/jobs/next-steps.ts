@@ -16,7 +16,7 @@ export interface OfferedStep {
   readonly command: readonly [id: string, ...args: unknown[]];
 }
 
-/** What the next steps of a job act on. */
+/** Models and files that the next steps of a job act on. */
 export async function stepSubject({
   model,
   operation,

@@ -31,7 +31,7 @@ export function reportResults(jobs: JobService, reports: ShownReports, models: O
     const outputs = output === undefined ? [] : [output];
     const subject = await stepSubject({ ...job, outputs });
     const steps = operationOf(job.operation).nextSteps?.(job.request) ?? [];
-    const able = ableSteps(steps, await wordsOf(models, subject.model));
+    const able = ableSteps(steps, await modelWords(models, subject.model));
     reports.show({
       notices: [],
       ...content,
@@ -92,8 +92,8 @@ export function reportResults(jobs: JobService, reports: ShownReports, models: O
   });
 }
 
-/** What a model can do; nothing if it is gone. */
-async function wordsOf(models: OpenModels, path: string): Promise<readonly MenuWord[]> {
+/** Abilities of a model; none if it can't be opened. */
+async function modelWords(models: OpenModels, path: string): Promise<readonly MenuWord[]> {
   try {
     return menuWordsOf((await models.inspect(path)).capabilities);
   } catch {

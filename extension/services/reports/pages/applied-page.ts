@@ -23,7 +23,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
   return {
     title: basename(result.path),
     tooltip: result.path,
-    tags: [kindOf(result), result.format],
+    tags: [changeName(result), result.format],
     sections: [
       {
         title: l10n.t('Result'),
@@ -68,8 +68,8 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
   };
 }
 
-/** What was done to the model, in a word. */
-function kindOf(result: ApplyResult): string {
+/** One word for the change: compressed, pruned, … */
+function changeName(result: ApplyResult): string {
   if ('layers' in result && result.layers.length > 0) {
     return l10n.t('compressed');
   }
@@ -82,7 +82,7 @@ function kindOf(result: ApplyResult): string {
   return result.patched === undefined ? l10n.t('converted') : l10n.t('with graph modules');
 }
 
-/** What it consists of, before and after. */
+/** Parameters, sublayers and experts, before and after. */
 function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
@@ -119,9 +119,9 @@ function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
 function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[][] {
   const all = sublayers.flatMap(expertIds);
   const left = sublayers.filter(({ id }) => !removed.includes(id)).flatMap(expertIds);
-  const gone = left.filter((id) => removed.includes(id));
-  const after = left.length - gone.length;
-  return gone.length === 0
+  const removedExperts = left.filter((id) => removed.includes(id));
+  const after = left.length - removedExperts.length;
+  return removedExperts.length === 0
     ? []
     : [
         [
@@ -133,7 +133,7 @@ function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[
       ];
 }
 
-/** What became of each linear layer that was compressed. */
+/** Method, size and error of each compressed linear layer. */
 function compressedSection({ layers }: CompressResult): ReportSection {
   const number = (title: string) => ({ title, isNumber: true });
   return {
