@@ -97,7 +97,7 @@ describe('repair and patching', () => {
     await heatmap.job.getByText(/Fitting/).waitFor();
     await workbench.screenshot('patch-running');
     await session().releaseJobs();
-    const done = workbench.notification(/patched is written\. Verified: .* The patch is/);
+    const done = workbench.notification(/Wrote patched\. Verified: .* The patch is/);
     await done.waitFor({ timeout: 400_000 });
     await workbench.screenshot('patch-done');
     const report = await workbench.webview('td:has-text("Nothing (skip)")');

@@ -61,7 +61,7 @@ describe('editors', () => {
         .map((content) => (content instanceof vscode.MarkdownString ? content.value : ''))
         .join('\n');
     };
-    assert.match(await textAt('num_key_value_heads'), /shared by 2 heads.*keeps 768 B/s);
+    assert.match(await textAt('num_key_value_heads'), /shared by 2 query heads.*takes 768 B/s);
     assert.match(await textAt('vocab_size'), /rows of the token embedding and of the LM head/);
     assert.match(await textAt('num_hidden_layers'), /parameters\*\* depend on it: \d+/);
     assert.equal(await textAt('bos_token_id'), '');

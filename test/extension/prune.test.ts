@@ -106,7 +106,7 @@ describe('Prune Layers', () => {
     );
     assert.match(
       reportText(espalier, narrowed),
-      /"Narrowed","list":\["block\.1\.feedforward: \d+ channels left"/,
+      /"Width pruned","list":\["block\.1\.feedforward: \d+ channels left"/,
     );
     const converted = workspacePath('plain-onnx');
     await vscode.commands.executeCommand('espalier.convertModel', vscode.Uri.file(model), {

@@ -3,7 +3,6 @@ import { formatBytes } from '../format';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
-import { contextForm } from './machines';
 import { machines } from './machines';
 import type { MachineName } from './machines';
 import { runtimeMemory, totalMemory } from './runtime-memory';
@@ -25,7 +24,7 @@ export interface AskedTargets {
 const tokensPerK = 1024;
 
 /**
- * Parses a context length that {@link contextForm} matches.
+ * Parses a context length that `contextForm` matches.
  * @throws UserError if the model reads fewer tokens
  */
 function parseContext(text: string, { summary, path }: OpenedModel): number {

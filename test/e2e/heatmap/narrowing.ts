@@ -31,15 +31,15 @@ export function testNarrowing(session: () => Session): void {
     await workbench.extensionKnown();
     await workbench.explorer.open('narrower.plan.json');
     const lenses = workbench.page.locator('.codelens-decoration');
-    await lenses.filter({ hasText: 'Narrows 2 sublayers' }).waitFor();
+    await lenses.filter({ hasText: 'Prunes the width of 2 sublayers' }).waitFor();
     await workbench.explorerMenu(['narrower.plan.json'], 'Espalier', 'Open Layer Heatmap');
     const panel = await heatmap();
     await narrowed(panel).nth(1).waitFor();
     expect(await panel.cell('block.1.feedforward').getAttribute('aria-label')).toMatch(
-      /narrowed to 240 of 320 channels \(75\.0\s%\)/,
+      /width 240 of 320 channels \(75\.0\s%\)/,
     );
     expect(await panel.cell('block.2.attention').getAttribute('aria-label')).toMatch(
-      /narrowed to 1 of 2 key\/value heads \(50\.0\s%\)/,
+      /width 1 of 2 key\/value heads \(50\.0\s%\)/,
     );
     const bar = panel.cell('block.1.feedforward').locator('.fill');
     expect(

@@ -169,13 +169,13 @@ describe('an .onnx file', () => {
     expect(((await open(bytes)) as UserError).message).toMatch(/nested more than 21 deep/);
   });
 
-  it('with a name that is not UTF-8 is refused', async () => {
+  it('with a name that is not valid UTF-8 is refused', async () => {
     const bytes = Buffer.from(modelBytes(text([rawTensor('weight', [4, 4])])));
     bytes[bytes.indexOf('weight')] = 0xff;
-    expect(((await open(bytes)) as UserError).message).toMatch(/not UTF-8/);
+    expect(((await open(bytes)) as UserError).message).toMatch(/not valid UTF-8/);
     const value = Buffer.from(modelBytes({ ...text(), nodes: [['Relu', ['x'], ['result']]] }));
     value[value.indexOf('result')] = 0xff;
-    expect(((await open(value)) as UserError).message).toMatch(/not UTF-8/);
+    expect(((await open(value)) as UserError).message).toMatch(/not valid UTF-8/);
   });
 
   it('that is something else is refused', async () => {

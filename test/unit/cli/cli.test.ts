@@ -389,7 +389,7 @@ describe('espalier', () => {
     [['profile', model, '--unknown'], '--unknown'],
     [['prune', model, '--remove', '1'], '--out'],
     [['prune', model, '--out', 'x'], '--plan'],
-    [['inspect'], 'Name one model'],
+    [['inspect'], 'Specify one model'],
     [['fly'], 'no command "fly"'],
   ])('%j is a usage error', async (args, message) => {
     const { code, stdout, stderr } = await runCli(args);

@@ -262,7 +262,7 @@ describe('espalier, data sets', () => {
       ['train', '--data', data, '--out', 'x', '--momentum', '2'],
       '--momentum accepts a number from 0',
     ],
-    [['train', '--data', data, '--out', 'x', '--image-size', '8'], 'takes a size such as 32x32'],
+    [['train', '--data', data, '--out', 'x', '--image-size', '8'], 'accepts a size such as 32x32'],
     [
       ['score-data', '--data', data, '--out', 'x', '--score', 'loss'],
       '--score accepts one of el2n',

@@ -48,7 +48,7 @@ it('says how many answers change, what is retained, and whether so many examples
   const compared = { gained: 3, lost: 5, chance: 0.727, retention: 0.978 };
   const unsure = { value: -2 / 150, low: -0.05, high: 0.024 };
   const shown = printed({ ...task, against: task, compared: { ...compared, difference: unsure } });
-  expect(shown).toContain('acc: no significant difference from whole that 150 examples could show');
+  expect(shown).toContain('acc: no significant difference from whole with 150 examples');
   expect(shown).toContain('3 wrong → right, 5 right → wrong (McNemar p = 0.73)');
   expect(shown).toContain('Accuracy retained: 98 %');
   const sure = { value: -0.1, low: -0.15, high: -0.05 };

@@ -200,7 +200,7 @@ describe('examples from a file', () => {
       [x],
       'r.npy',
       floatNpy([3], [1, 2, 3]),
-      /r\.npy: x: It is F32 \[1\], but the model takes \[batch, 3\]/,
+      /r\.npy: x: It is F32 \[1\], but the model expects \[batch, 3\]/,
     ],
     ['another size', [x], 's.npy', floatNpy([1, 4], [1, 2, 3, 4]), /x: It is F32 \[1, 4\]/],
     [
@@ -445,7 +445,7 @@ describe('random examples', () => {
       /x: The model doesn't define the shape/,
     );
     await expect(load([{ ...x, dtype: 'STRING' }], {})).rejects.toThrow(
-      /x: Values of dtype STRING/,
+      /x: Random values of dtype STRING/,
     );
     await expect(load([{ ...x, shape: ['n', 2 ** 40] }], {})).rejects.toThrow(
       /count: 100 examples of \d+ numbers do not fit/,
@@ -472,7 +472,7 @@ describe('random examples', () => {
         const loaded = await load(inputs, { count: 2, length }).catch((error: unknown) => error);
         if (loaded instanceof UserError) {
           // A fixed mask may be of another length than the rest.
-          expect(loaded.message).toMatch(/, but the model takes/);
+          expect(loaded.message).toMatch(/, but the model expects/);
           return;
         }
         for (const example of (loaded as LoadedExamples).examples) {

@@ -108,7 +108,7 @@ describe('scoring a data set', () => {
       expect(Math.min(...scores)).toBeGreaterThanOrEqual(0);
     }
     expect(
-      document.notes.join().includes('at initialization mostly measures the size of the input is'),
+      document.notes.join().includes('at initialization mostly measures the size of the input'),
     ).toBe(score === 'grand' && epoch === 0);
   });
 

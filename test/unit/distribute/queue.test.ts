@@ -203,7 +203,7 @@ describe('a queue', () => {
       inform: (message) => told.push(inEnglish(message)),
     });
     expectSame(found);
-    expect(told.join('\n')).toMatch(/ joins: its results differ by \d\.\de[+-]\d+ at most\./);
+    expect(told.join('\n')).toMatch(/ joins: its results differ by at most \d\.\de[+-]\d+\./);
     const { code, stdout } = await runCli([
       ...['queue', '--json', '--queue', server.url(`:${password}@`)],
     ]);

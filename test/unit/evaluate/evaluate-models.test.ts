@@ -145,7 +145,7 @@ describe('evaluating models', () => {
       ...{ model: { value: model }, capabilities: { value: capabilities } },
     }) as OpenedModel;
     const { result, warnings } = await evaluate({ against });
-    expect(warnings).toEqual([expect.stringMatching(/return logits of 112 tokens, .* of 128/)]);
+    expect(warnings).toEqual([expect.stringMatching(/returns logits of 112 tokens, .* of 128/)]);
     expect(result.perplexity).toBe((await evaluate({})).result.perplexity);
     expect(result.against?.perplexity).toBeGreaterThan(1);
     expect(result.perplexityRatio).toBeDefined();

@@ -157,7 +157,12 @@ describe('a task file of others', () => {
     [[{ colour: 'red' }], 0, 'line 1', 'No task has rows with the fields colour'],
     [[{ ...piqa, label: -1 }], 0, 'line 1: label', 'no choice -1 among 2'],
     [[piqa, { goal: 'To see,' }], 0, 'line 2: sol1', ''],
-    [[piqa, { ...piqa, goal: 'To hear,' }], 2, 'shots', '1 example to choose shots from'],
+    [
+      [piqa, { ...piqa, goal: 'To hear,' }],
+      2,
+      'shots',
+      '1 example to choose few-shot examples from',
+    ],
     [
       [{ doc: {}, target: '0', arguments: { gen_args_0: { arg_0: 'a', arg_1: ' b' } } }],
       1,

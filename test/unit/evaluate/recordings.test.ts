@@ -157,7 +157,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
     const compressed = async (gate: string): Promise<unknown> =>
       compress.run(buildRequest(compress, { ...budget, gate: [gate] }), { ...context, progress });
     await expect(compressed('agreement>0%')).rejects.toThrow(/can't be measured on a text/);
-    await expect(compressed('task>-2pt')).rejects.toThrow(/There is no task/);
+    await expect(compressed('task>-2pt')).rejects.toThrow(/The task limit needs a task/);
     expect(progress).not.toHaveBeenCalled();
     const { verdict } = await apply('accepted', { examples: list });
     const [limit] = verdict?.limits ?? [];

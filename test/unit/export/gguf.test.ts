@@ -101,7 +101,8 @@ describe('a pruned GGUF file', () => {
       const removed = sublayers.flatMap(({ id, block }) => (blocks.includes(block) ? [id] : []));
       const out = fresh();
       const result = await prune(source, removed, out, { format: 'gguf' });
-      expect(result.verification.relativeError).toBe(0);
+      // Experts that run one after the other are summed in another order than in one graph.
+      expect(result.verification.relativeError).toBeLessThan(1e-6);
       expect(result.files.map((file) => file.name)).toEqual([`${name}.gguf`, 'espalier.json']);
       expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
       const written = join(out, `${name}.gguf`);
@@ -146,7 +147,7 @@ describe('a pruned GGUF file', () => {
   it('whose blocks do more than their sublayers is refused', async () => {
     const refused = prune(ggufFixture('gemma4.gguf'), wholeBlock(0), fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
-      message: expect.stringContaining('still changes its input it') as string,
+      message: expect.stringContaining('still changes its input') as string,
     });
   });
 

@@ -182,7 +182,7 @@ describe('an importance matrix', () => {
     const error = await rejection(
       prune(sample, [], join(root, 'other'), { format: 'gguf', types }),
     );
-    expect(error.message).toMatch(/has 32 numbers of blk\.3\.ffn_down\.weight, expected \d+/);
+    expect(error.message).toMatch(/has 32 values of blk\.3\.ffn_down\.weight, expected \d+/);
     expect(readdirSync(root)).not.toContain('other');
   });
 

@@ -66,7 +66,7 @@ it('warns where the model cannot run on so long a text, and passes a cancellatio
   const variants = [{ change: {}, open: async () => Promise.resolve(model) }];
   expect(await measureRunTimes(model, variants, where, context)).toBeUndefined();
   expect(warnings.join()).toMatch(
-    /^The full model can't be timed, so budgets in milliseconds count .* only: .*out of data bounds/,
+    /^The full model can't be timed, so budgets in milliseconds count only .*: .*out of data bounds/,
   );
   const cancelled = { ...context, cancellation: { isCancellationRequested: true } };
   await expect(measureRunTimes(model, variants, where, cancelled)).rejects.toThrow(CancelledError);

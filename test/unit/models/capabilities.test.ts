@@ -142,7 +142,7 @@ describe('the metric of a model', () => {
     const { model } = await openModelFiles(encoderFixture('bert-plain'));
     expect(describeMetric('norm', model)).toMatch(/last_hidden_state.*contains values, not logits/);
     expect(describeMetric('norm', (await openModelFiles(fixture('gpt2'))).model)).toMatch(
-      /logits, mean/,
+      /logits of each sequence, averaged/,
     );
   });
 });

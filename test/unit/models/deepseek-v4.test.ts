@@ -118,7 +118,7 @@ it('what can not be said is refused with the reason', async () => {
   expect((await rejection(zeroed)).message).toMatch(/mixes several streams/);
   const byTable = prune(folder, ['block.2.expert.1'], join(out, 'table'));
   expect((await rejection(byTable)).message).toMatch(
-    /A table of block\.2\.expert selects experts by token/,
+    /A table in block\.2\.expert selects experts by token/,
   );
   const { capabilities, summary, ...opened } = await openModelFiles(folder);
   const model: LayeredModel = opened.model;

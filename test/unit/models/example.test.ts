@@ -13,6 +13,6 @@ it('a text fills the switches of a graph as examples do, and nothing else by gue
   expect(example['use_cache_branch']).toEqual({ dtype: 'BOOL', dims: [1], data: Uint8Array.of(0) });
   const pixels = { name: 'pixel_values', dtype: 'F32', shape: [1, 3, 8, 8] };
   expect(() => tokenExample([ids, pixels], Int32Array.of(3), 'model.onnx')).toThrow(
-    /model\.onnx: pixel_values: .*cannot be made from text/,
+    /model\.onnx: pixel_values: .*can't be created from text/,
   );
 });

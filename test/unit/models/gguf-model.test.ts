@@ -225,7 +225,11 @@ describe('a model in a GGUF file', () => {
       ],
       /llama\.embedding_length: Its value is not a number/,
     ],
-    ['heads', model({ 'attention.head_count': 3 }), /: llama\.attention\.head_count: 3 A/],
+    [
+      'heads',
+      model({ 'attention.head_count': 3 }),
+      /: llama\.attention\.head_count: A hidden size of/,
+    ],
     ['vocabulary', model({ vocab_size: 0 }), /: llama\.vocab_size: /],
     ['rotary', model({ 'rope.dimension_count': 3 }), /llama\.rope\.dimension_count: 3 dim/],
     ...['block_count', 'nextn_predict_layers'].map(

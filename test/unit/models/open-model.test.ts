@@ -247,7 +247,9 @@ describe('weights', () => {
     'heads %d wide are refused before anything is made of that size',
     async (size) => {
       const folder = withConfig('llama-head-dim', { head_dim: size });
-      expect((await refusal(folder)).message).toMatch(/config\.json: head_dim: Heads of \d+/);
+      expect((await refusal(folder)).message).toMatch(
+        /config\.json: head_dim: Heads of dimension \d+/,
+      );
     },
   );
 

@@ -45,7 +45,7 @@ it('GPT-NeoX Japanese, narrowed alike in all blocks, is no ordinary model: its c
 it('Gemma 3n with feed-forwards of two widths is refused as a GGUF file, which llama.cpp could not load', () => {
   const widths = { 'block.0.feedforward': 32, 'block.1.feedforward': 64 };
   const kept = [0, 1].map((block) => ({ kind: 'feedforward', block }));
-  const changes = { widths, kept, blocks: [0, 1] } as unknown as Changes;
+  const changes = { widths, remaining: kept, blocks: [0, 1] } as unknown as Changes;
   const refusal = whyOtherWidths({ architecture: 'gemma3n' }, ggufFamilies['gemma3n'], changes);
   expect(refusal?.code).toBe('uneven-widths');
   expect(

@@ -71,7 +71,7 @@ it('a group that does not exist is an error that names the tensor', async () => 
   bytes.writeInt32LE(1000, index?.offset ?? 0);
   writeFileSync(path, bytes);
   const reading = logitsOf(folder, [[1, 2, 3]]);
-  await expect(reading).rejects.toThrow('names group 1000');
+  await expect(reading).rejects.toThrow('is in group 1000');
   await expect(reading).rejects.toMatchObject({
     subject: { field: index?.name },
   });

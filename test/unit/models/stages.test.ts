@@ -135,7 +135,7 @@ describe('a model of stages', () => {
       repair: { code: 'nothing-to-compress' },
       patch: { code: 'several-widths' },
     });
-    expect(() => model.withPatches(new Map())).toThrow(/several widths/);
+    expect(() => model.withPatches(new Map())).toThrow(/several hidden sizes/);
   });
 
   it.each(['resnet', 'swin', 'pvt'])('%s is written as a graph, and drawn', async (name) => {

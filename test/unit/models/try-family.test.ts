@@ -77,7 +77,7 @@ describe('a model of an unknown type', () => {
   });
 
   it.each([
-    [{ logit_divisor: 4 }, /Closest is llama, but: it doesn't read logit_divisor, which is 4/],
+    [{ logit_divisor: 4 }, /Closest is llama, but: it does not read logit_divisor, which is 4/],
     [{ attention_sinks: true }, /does not read attention_sinks/],
     [{ head_dim: 64 }, /Closest is llama, but: .*q_proj.* expected \[384, 192\]/],
   ])('is refused with %j', async (fields, message) => {
@@ -95,7 +95,7 @@ describe('a model of an unknown type', () => {
     bytes.write('model.layers.0.inner_layernorm.weight', bytes.indexOf(name));
     writeFileSync(file, bytes);
     await expect(tried(folder)).rejects.toThrow(
-      /matches no known family\.*has no tensor .*inner_layernorm/,
+      /matches no known family.*has no tensor .*inner_layernorm/,
     );
   });
 

@@ -55,7 +55,7 @@ it('keeps what blocks share, once, and says where turns would change', async () 
     true,
   );
   const first = prune(folder, removed.slice(0, 2), join(out, 'first'));
-  expect((await rejection(first)).message).toMatch(/alternate between blocks\. Without/);
+  expect((await rejection(first)).message).toMatch(/alternate between shared transformers/);
 });
 
 it('without a mixer nothing of what its block shares is felt', async () => {

@@ -334,8 +334,8 @@ it.each([
   [{ machine: 'phone' }, /machine needs out/],
   [{ speed: 0, out: 'x' }, /speed accepts a number/],
   [{ size: '50%', memoryAt: '8x', out: 'x' }, /memoryAt accepts a number of tokens/],
-  [{ size: 'banana', out: 'x' }, /size takes a percentage of the model/],
-  [{ size: '50%', out: 'x', time: '1 day' }, /time takes a time with its unit/],
+  [{ size: 'banana', out: 'x' }, /size accepts a percentage of the model/],
+  [{ size: '50%', out: 'x', time: '1 day' }, /time accepts a time with its unit/],
 ] satisfies [Omit<Given, 'model'>, RegExp][])('%j is refused before any work', (given, problem) => {
   expect(() => buildRequest(fitModel, { model: sample, ...given })).toThrow(problem);
 });

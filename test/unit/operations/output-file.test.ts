@@ -85,7 +85,7 @@ it.each(written)(
 
 it('says how a file may be called', async () => {
   await expect(ask('plan', at('small.json'))).rejects.toThrow(
-    'out: The name small.json does not end with .plan.json. Specify a plan such as small.plan.json.',
+    'out: The name small.json does not end with .plan.json. Name a plan such as small.plan.json.',
   );
   await expect(ask('score-data', at('a.txt'), { format: 'deepcore' })).rejects.toThrow(
     'Name scores such as a.json.',

@@ -64,7 +64,7 @@ describe('a folder to write', () => {
     async (name) => {
       const out = join(folder, name);
       await expect(toldBefore(prune, { out, remove: 1 })).rejects.toThrow(
-        `Wrote out: ${name} is the name of a file, but a folder. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
+        `out: ${name} is the name of a file, but a folder is written. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
       );
     },
   );

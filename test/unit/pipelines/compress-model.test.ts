@@ -373,7 +373,7 @@ describe('compressing a model', () => {
     [
       'blocks, which hold dense matrices alone',
       { layout: 'blocks' },
-      /compressed matrices.*auto-map/,
+      /compressed layers.*auto-map/,
     ],
     [
       'experts of one tensor',

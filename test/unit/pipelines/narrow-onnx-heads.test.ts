@@ -293,7 +293,7 @@ describe('heads of a narrowed ONNX file', () => {
     const source = onnxFixture('llama-legacy');
     const { path } = await narrow(source, { narrow: plan }, 'one-group');
     expect(await whyNot(join(path, 'model.onnx'))).toMatch(
-      /^All of its heads read the output of .+ makes/,
+      /^All of its heads read the output of .+/,
     );
   });
 });

@@ -207,7 +207,7 @@ describe('a narrowed ONNX file', () => {
     const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
     expect(uneven.config).toEqual(config);
     expect(uneven.warnings).toEqual([
-      'config.json keeps the original widths of prune the width of MLPs, attention layers, because it has no fields for the new ones. espalier.json lists them.',
+      'config.json keeps the original widths of MLPs, attention layers, because it has no fields for the new ones. espalier.json lists them.',
     ]);
   });
 

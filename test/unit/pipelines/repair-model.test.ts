@@ -372,6 +372,6 @@ describe('repair', () => {
     const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
     await expect(repair(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
     const short = { ...text, sequences: 1 };
-    await expect(repair(model, 'no', { text: short })).rejects.toThrow('two sequences at least');
+    await expect(repair(model, 'no', { text: short })).rejects.toThrow('at least two sequences');
   });
 });

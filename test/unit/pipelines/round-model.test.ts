@@ -156,7 +156,7 @@ describe('the flags of rounding', () => {
   it.each([
     [['--type', 'Q4_0', '--rounding', 'importance'], /needs an importance matrix.*--imatrix/s],
     [['--type', 'Q4_0', '--rounding', 'nearest', '--sequences', '2'], /uses no calibration/],
-    [['--rounding', 'feedback'], /no effect unless a tensor changes type\.*--type/s],
+    [['--rounding', 'feedback'], /no effect unless a tensor changes type.*--type/s],
   ])('%j are refused', async (flags, message) => {
     const out = join(root, 'refused');
     const { code, stderr } = await runCli([

@@ -34,17 +34,14 @@ describe('a compression as people write it', () => {
     ['', /begin with one of/],
     ['lowrank:', /begin with one of/],
     ['lowrank:0', /0 is not a valid setting of lowrank: a rank from 1/],
-    [
-      'int4:24',
-      /24 is not a valid setting of int4: a block size, a power of two that is at least 16 to 256/,
-    ],
+    ['int4:24', /24 is not a valid setting of int4: a block size, a power of two from 16 to 256/],
     ['int4:0', /not a valid setting of int4/],
     ['gguf:IQ1_S', /IQ1_S is not a valid setting of gguf: one of F32, F16/],
     ['int4:Q4_K', /Q4_K is not a valid setting of int4/],
     ['int8:8', /not a valid setting of int8/],
     ['mpo:0%', /more than 0 %/],
     ['mpo:120%', /at most 100 %/],
-    ['lowrank:8+mpo', /After the \+/],
+    ['lowrank:8+mpo', /after "\+"/],
   ])('%s is refused, with what to write', (text, message) => {
     expect(() => parseCompression(text)).toThrow(message);
     expect(() => parseCompression(text)).toThrow(/Write METHOD/);

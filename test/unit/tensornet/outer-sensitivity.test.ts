@@ -232,7 +232,7 @@ describe('asking for embedding or head', () => {
 
   it('is refused where they are one, or nothing rounds them, or there is none', async () => {
     const tied = fixture('llama-tied-f16');
-    await expect(profile(tied, { outer: ['embedding'] })).rejects.toThrow('one matrix');
+    await expect(profile(tied, { outer: ['embedding'] })).rejects.toThrow('are tied');
     await expect(profile(tied, { compressions: [{ method: 'mpo' }] })).rejects.toThrow(
       'Add one of int8, int4',
     );
@@ -243,6 +243,6 @@ describe('asking for embedding or head', () => {
       blocks: [0],
       precision: 0,
     });
-    expect(() => withOuter(table, ['embedding'])).toThrow('one matrix');
+    expect(() => withOuter(table, ['embedding'])).toThrow('are tied');
   });
 });

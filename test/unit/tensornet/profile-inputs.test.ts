@@ -66,7 +66,7 @@ describe('what compressions are fitted to', () => {
     const some = await load({ file: short, sequences: 2, length: 8 });
     const found = some.fitting?.inputs.length ?? 0;
     expect(found).toBeGreaterThan(1);
-    expect(some.warnings.join()).toContain(`there are only ${found} to fit`);
+    expect(some.warnings.join()).toContain(`Only ${found} sequences are left to fit`);
     const whole = { file: short, sequences: 2 + found, length: 8 };
     const none = await load(whole);
     expect(none.fitting).toBeUndefined();

@@ -138,7 +138,9 @@ describe('widths', () => {
       /widths: No sublayer .* to these widths/,
     );
     const graph = await openModelFiles(onnxFixture('gpt2-merged'));
-    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(/narrow feed-/);
+    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(
+      /prune the width of MLPs/,
+    );
     expect(chosenWidths(graph.model, { blocks: [] })).toEqual([]);
   });
 

@@ -82,8 +82,8 @@ describe('cells', () => {
     };
     const { cells, byId } = cellsOf(stateOf({ narrowed }));
     const cell = byId.get(id);
-    expect(cell && cellLabel(cell)).toMatch(/narrowed to 3 of 4 channels \(75\.0\s%\)/);
-    expect(cell && cellTooltip(cell)).toMatch(/^narrowed to 3 of 4 channels/);
+    expect(cell && cellLabel(cell)).toMatch(/width 3 of 4 channels \(75\.0\s%\)/);
+    expect(cell && cellTooltip(cell)).toMatch(/^width 3 of 4 channels/);
     const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Width')).toMatch(/^3 of 4 channels/);
     expect(facts.get('Parameters')).toBe('30 → 24');
@@ -293,7 +293,7 @@ describe('words of a cell', () => {
     expect(label('block.0.attention')).toBe(
       'Attention, block 0: removed, number 1, distance 0.0123, rank 1 of 1',
     );
-    expect(label('block.0.feedforward')).toBe('Feed-forward, block 0: kept, distance ≥ 0.5');
+    expect(label('block.0.feedforward')).toBe('MLP, block 0: kept, distance ≥ 0.5');
     expect(label('block.1.attention')).toBe('Attention, block 1: kept, preview 0.25');
     expect(label('block.2.attention')).toBe('Attention, block 2: kept, not measured yet');
   });

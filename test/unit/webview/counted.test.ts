@@ -9,7 +9,7 @@ it('a count agrees with its noun, as a number or as it is shown', () => {
     '1,024 tensors',
   ]);
   expect([strings.pays('1'), strings.pays('2')].map((text) => text.slice(0, 18))).toEqual([
-    'The layer measured',
+    'The measured layer',
     'All 2 layers measu',
   ]);
 });

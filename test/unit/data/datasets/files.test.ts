@@ -108,7 +108,7 @@ describe('MNIST files', () => {
       'a value that is no number',
       idxBytes(13, [3], Buffer.from('000000007fc0000000000000', 'hex')),
       labels,
-      /row 2: Number 1 of the example is NaN/,
+      /row 2: Value 1 of the example is NaN/,
     ],
   ];
   it.each(faults)('are refused with %s', async (name, first, second, message) => {
@@ -272,7 +272,7 @@ describe('arrays', () => {
     [
       'a value that is not finite',
       { x: floatNpy([3, 2], [0, 1, 2, 3, Number.NaN, 5]), y },
-      /row 3: Number 1 of the example is NaN/,
+      /row 3: Value 1 of the example is NaN/,
     ],
     ['a single number', { x: floatNpy([], [1]), y: int64Npy([1], [0]) }, /single number/],
     ['no examples', { x: floatNpy([0, 2], []), y: int64Npy([0], []) }, /It contains no examples/],

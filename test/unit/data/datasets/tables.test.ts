@@ -105,7 +105,7 @@ describe('a table in a text', () => {
       'a number too large',
       'a,label\n1,x\n1e99,x\n',
       {},
-      /row 2: Number 1 of the example is Infinity/,
+      /row 2: Value 1 of the example is Infinity/,
     ],
     ['a value that is missing', 'a,b,label\n1,,x\n', {}, /row 1, b: The value is missing/],
     [
@@ -198,7 +198,7 @@ describe('lines of objects', () => {
     [
       'with numbers too large',
       '{"features":[1e99],"label":0}',
-      /row 1: Number 1 of the example is Infinity/,
+      /row 1: Value 1 of the example is Infinity/,
     ],
     ['without lines', '\n', /It contains no examples/],
   ];

@@ -176,7 +176,7 @@ describe('a GGUF file without some experts', () => {
     const removed = ['block.0.expert.1', 'block.0.expert.2', 'block.1.expert.0'];
     const error = await rejection(prune(source, removed, fresh(), { format: 'gguf' }));
     expect(error.message).toMatch(
-      /qwen3moe\.expert_count: llama\.cpp reads one number of experts for all blocks of qwen3moe models, and 2, 3 would be left\. Remove the same number .* `espalier score-experts --ratio`/,
+      /qwen3moe\.expert_count: llama\.cpp reads one number of experts for all blocks of qwen3moe models, and 2, 3 would remain\. Remove the same number .* `espalier score-experts --ratio`/,
     );
   });
 
@@ -198,7 +198,7 @@ describe('a GGUF file without some experts', () => {
     await prune(folderOf('deepseek_v4-three'), [], out, inFloats);
     const removed = [1, 2].map((block) => `block.${block}.expert.1`);
     const error = await rejection(prune(fileIn(out), removed, fresh(), { format: 'gguf' }));
-    expect(error.message).toMatch(/deepseek4\.expert_count: .* and 4, 3 would be left/);
+    expect(error.message).toMatch(/deepseek4\.expert_count: .* and 4, 3 would remain/);
   });
 });
 

@@ -218,7 +218,7 @@ const divided = (...pretokenizers: readonly object[]): object => ({
 
 it.each([
   [{ normalizer: sequence({ type: 'Nmt' }, { type: 'NFKC' }, merging) }, /normalizer: .* no Nmt/],
-  [{ normalizer: { type: 'Lowercase' } }, /normalizer: llama\.cpp has no Lowercase steps/],
+  [{ normalizer: { type: 'Lowercase' } }, /normalizer: llama\.cpp supports no Lowercase steps/],
   [{ normalizer: { type: 'Strip', strip_left: true, strip_right: true } }, /no Strip steps/],
   [
     { pre_tokenizer: divided({ type: 'Digits', individual_digits: true }, metaspace) },
