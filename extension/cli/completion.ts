@@ -1,7 +1,7 @@
 import type { Field } from '../core/operations/fields';
 import { operations } from '../core/operations/operations';
-import { flagsOf } from './options';
-import { presenterOf } from './presenters';
+import { fieldFlags } from './options';
+import { getPresenter } from './presenters';
 import { commonFields } from './run-operation';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
@@ -40,10 +40,10 @@ function completed(): Completed[] {
       name: id,
       summary,
       words: [],
-      flags: Object.entries<Field>({ ...fields, ...presenterOf(id).options, ...commonFields })
+      flags: Object.entries<Field>({ ...fields, ...getPresenter(id).options, ...commonFields })
         .filter(([, field]) => !field.positional)
         .flatMap(([key, field]) =>
-          flagsOf(key, field).map(({ long, takesValue }) => ({
+          fieldFlags(key, field).map(({ long, takesValue }) => ({
             long,
             takesValue,
             description: field.description,

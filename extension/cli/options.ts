@@ -14,7 +14,7 @@ export function addFields(command: Command, fields: Fields, typed: Typed): void 
       command.argument(`[${field.placeholder}]`, field.description);
       continue;
     }
-    for (const { long, takesValue, value, description } of flagsOf(key, field)) {
+    for (const { long, takesValue, value, description } of fieldFlags(key, field)) {
       const option = new Option(takesValue ? `${long} <${field.placeholder}>` : long, description);
       command.addOption(field.group === '' ? option : option.helpGroup(`${field.group}:`));
       command.on(`option:${option.name()}`, (text: string) => {
@@ -44,7 +44,7 @@ export interface Flag {
 }
 
 /** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two where nothing is the default. */
-export function flagsOf(key: string, field: Field): Flag[] {
+export function fieldFlags(key: string, field: Field): Flag[] {
   const long = flagOf(key, field);
   if (field.positional) {
     return [{ long, takesValue: false, value: true, description: describe(field) }];

@@ -74,4 +74,4 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
 };
 
 /** How the result of an operation is shown: its facts, a line each, unless something better is listed. */
-export const presenterOf = (id: OperationId): Presenter => presenters[id] ?? facts;
+export const getPresenter = (id: OperationId): Presenter => presenters[id] ?? facts;

@@ -15,7 +15,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
-import { dataMapOf, waitForData } from './open-data-map';
+import { resolveDataMap, waitForData } from './open-data-map';
 import { choose } from './questions/ask';
 import { say } from '../core/message';
 import { followedBy } from './questions/steps';
@@ -35,7 +35,7 @@ export async function compareSubsets(
   argument: unknown,
   options: CompareSubsetsOptions = {},
 ): Promise<DietResult | undefined> {
-  const session = await dataMapOf(services, argument);
+  const session = await resolveDataMap(services, argument);
   if (session === undefined) {
     return undefined;
   }

@@ -139,7 +139,7 @@ async function chooseTargets(
     placeHolder: l10n.t('How small? The model is {0}.', formatBytes(sizes.bytes)),
     matchOnDescription: true,
     matchOnDetail: true,
-    whyNot: ({ choice }) =>
+    explainUnavailable: ({ choice }) =>
       choice?.marks.some(isForbidding) === true ? marksText(choice, sizes) : undefined,
   });
   if (chosen === custom) {

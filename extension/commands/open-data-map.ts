@@ -9,7 +9,7 @@ import { DataMapSession } from '../services/sessions/data-map-session';
 import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { whyDataUnreadable } from '../services/trust';
-import { pickData, uriOf } from './target';
+import { pickData, toUri } from './target';
 import { askPath, choose } from './questions/ask';
 import { verbatim } from '../core/message';
 
@@ -62,7 +62,7 @@ export async function waitForData(session: DataMapSession): Promise<boolean> {
 }
 
 /** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */
-export async function dataMapOf(
+export async function resolveDataMap(
   services: Services,
   argument: unknown,
 ): Promise<DataMapSession | undefined> {
@@ -79,7 +79,7 @@ export async function dataMapOf(
 
 /** What was clicked, or a file of scores that the user picks. */
 async function chooseScores(argument: unknown, data?: string): Promise<ScoredSource | undefined> {
-  const uri = uriOf(argument) ?? (await pickScores());
+  const uri = toUri(argument) ?? (await pickScores());
   if (uri === undefined) {
     return undefined;
   }

@@ -22,7 +22,7 @@ export async function chooseSession(
   command: CommandName,
 ): Promise<ModelSession | undefined> {
   const target = await chooseTarget(argument, services, command);
-  return target === undefined ? undefined : sessionOf(services, target);
+  return target === undefined ? undefined : openSession(services, target);
 }
 
 /** @throws UserError where nothing is marked in a heatmap, and nothing narrowed. */
@@ -35,14 +35,14 @@ export function requireSelection({ model, choice }: ModelSession): void {
 }
 
 /** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
-export function cellOf(argument: unknown): string | undefined {
+export function clickedSublayer(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
   return typeof id === 'string' ? id : undefined;
 }
 
 /** The session of a target, the plan chosen where it is one. */
-export async function sessionOf(services: Services, target: Target): Promise<ModelSession> {
+export async function openSession(services: Services, target: Target): Promise<ModelSession> {
   if (target.session !== undefined) {
     return target.session;
   }

@@ -1,7 +1,7 @@
 import { l10n, Uri, ViewColumn, window } from 'vscode';
 import { writeDocument } from '../core/jobs/write-document';
-import { fileExists, planPathOf } from '../services/documents/documents';
-import { planOf } from '../services/documents/plans';
+import { fileExists, defaultPlanPath } from '../services/documents/documents';
+import { selectionPlan } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseSession, requireSelection } from './open-heatmap';
@@ -22,7 +22,7 @@ export async function savePlan(
     return undefined;
   }
   requireSelection(session);
-  const path = planPathOf(session.model.path);
+  const path = defaultPlanPath(session.model.path);
   if (
     options.overwrite !== true &&
     (await fileExists(path)) &&
@@ -30,7 +30,7 @@ export async function savePlan(
   ) {
     return undefined;
   }
-  await writeDocument(path, planOf(session, path));
+  await writeDocument(path, selectionPlan(session, path));
   const uri = Uri.file(path);
   await window.showTextDocument(uri, { viewColumn: ViewColumn.One, preview: false });
   return uri;

@@ -11,13 +11,13 @@ import type { datasetFields } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
 import { scoreData as operation } from '../core/operations/score-data';
 import type { DataScoring } from '../core/operations/score-data';
-import { fileExists, scoresPathOf } from '../services/documents/documents';
+import { fileExists, defaultScoresPath } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { chooseProxy, chooseScore, chooseTrainings } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
-import { pickData, uriOf } from './target';
+import { pickData, toUri } from './target';
 import { counts } from '../services/counts';
 import { followedBy, steps } from './questions/steps';
 
@@ -37,7 +37,7 @@ export async function scoreData(
   given: ScoreDataOptions = {},
 ): Promise<DataScoring | undefined> {
   const uri =
-    uriOf(argument) ??
+    toUri(argument) ??
     (await followedBy(3, async () => pickData(l10n.t('Score Dataset: choose it'))));
   if (uri === undefined) {
     return undefined;
@@ -139,20 +139,20 @@ async function askOptions(name: string, problem: string): Promise<DatasetGiven |
     value: '32x32',
     prompt: l10n.t('Height and width in pixels.'),
     validateInput: (value) =>
-      sizeOf(value) === undefined ? l10n.t('Write a size such as 32x32.') : undefined,
+      parseSize(value) === undefined ? l10n.t('Write a size such as 32x32.') : undefined,
   });
-  const imageSize = sizeOf(typed ?? '');
+  const imageSize = parseSize(typed ?? '');
   return imageSize === undefined ? undefined : { imageSize };
 }
 
-function sizeOf(text: string): string | undefined {
+function parseSize(text: string): string | undefined {
   const [, height, width] = /^\s*([1-9]\d{0,4})\s*[x×]\s*([1-9]\d{0,4})\s*$/.exec(text) ?? [];
   return height === undefined || width === undefined ? undefined : `${height}x${width}`;
 }
 
 /** Beside the data set, or in the workspace where that cannot be written to. */
 async function placeFor(data: string): Promise<string> {
-  const beside = scoresPathOf(data);
+  const beside = defaultScoresPath(data);
   const [folder] = workspace.workspaceFolders ?? [];
   const writable = await access(dirname(beside), constants.W_OK).then(
     () => true,

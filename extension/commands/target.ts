@@ -43,13 +43,13 @@ export async function chooseTarget(
     return { model: shown.model.path, session: shown };
   }
   const uri =
-    uriOf(argument) ??
+    toUri(argument) ??
     (await activeModelFile(services)) ??
     (await followedBy(questions, async () => pickModel(services, commandTitle(command), [], true)));
-  return uri === undefined ? undefined : targetOf(uri, services);
+  return uri === undefined ? undefined : resolveTarget(uri, services);
 }
 
-async function targetOf(uri: Uri, { documents }: Services): Promise<Target> {
+async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
   const unreadable = whyUnreadable(uri.scheme);
   if (unreadable !== undefined) {
     throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
@@ -65,7 +65,7 @@ async function targetOf(uri: Uri, { documents }: Services): Promise<Target> {
 }
 
 /** Menus give a URI, links and key bindings a string, the tree view an item with `resourceUri`. */
-export function uriOf(argument: unknown): Uri | undefined {
+export function toUri(argument: unknown): Uri | undefined {
   if (argument instanceof Uri) {
     return argument;
   }
@@ -73,14 +73,14 @@ export function uriOf(argument: unknown): Uri | undefined {
     return /^[a-z][a-z+.-]+:/i.test(argument) ? Uri.parse(argument, true) : Uri.file(argument);
   }
   if (typeof argument === 'object' && argument !== null && 'resourceUri' in argument) {
-    return uriOf(argument.resourceUri);
+    return toUri(argument.resourceUri);
   }
   return undefined;
 }
 
 /** @throws UserError if nothing was clicked. */
 export function requireUri(argument: unknown): Uri {
-  const uri = uriOf(argument);
+  const uri = toUri(argument);
   if (uri === undefined) {
     throw new UserError(say`Choose a model or a result in the side bar first.`, {
       remedy: undefined,
@@ -95,8 +95,8 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
     return undefined;
   }
   const folder = Uri.joinPath(uri, '..').toString();
-  const inModel = (await services.folders.known()).some((known) => known.toString() === folder);
-  return isPlan(uri.path) || isProfile(uri.path) || (inModel && uri.path.endsWith('/config.json'))
+  const isInModel = (await services.folders.known()).some((known) => known.toString() === folder);
+  return isPlan(uri.path) || isProfile(uri.path) || (isInModel && uri.path.endsWith('/config.json'))
     ? uri
     : undefined;
 }

@@ -8,7 +8,7 @@ import type { Services } from '../services/services';
 import { commandTitle } from '../services/command-titles';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { askNewFile, askPath } from './questions/ask';
-import { uriOf } from './target';
+import { toUri } from './target';
 
 /** Answers given beforehand, and what is not asked. */
 export interface WriteReportOptions {
@@ -24,7 +24,7 @@ export async function writeReport(
   argument: unknown,
   options: WriteReportOptions = {},
 ): Promise<WrittenReport | undefined> {
-  const about = uriOf(argument) ?? activeFile() ?? (await chooseDocument());
+  const about = toUri(argument) ?? activeFile() ?? (await chooseDocument());
   if (about === undefined) {
     return undefined;
   }

@@ -3,7 +3,7 @@ import type { CompressionCalls, CompressionState } from '../protocol/compression
 import { compressionCalls } from '../protocol/compression';
 import { commandIds } from '../services/command-ids';
 import type { CompressionSession } from '../services/sessions/compression-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 
@@ -23,8 +23,8 @@ export const compressionPanel: PanelDefinition<
   calls: compressionCalls,
   handlersOf: (session) => ({
     profile: () => runCommand(commandIds.profileSensitivity, session),
-    resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
-    cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
+    cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
     survey: (choice) => session.survey(choice),
     predict: (choice) => session.predict(choice),
     usePredicted: (choice) => session.usePredicted(choice),

@@ -4,7 +4,7 @@ import type { DataMapCalls, DataMapState } from '../protocol/datamap';
 import { dataMapCalls } from '../protocol/datamap';
 import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/sessions/data-map-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 
@@ -33,7 +33,7 @@ export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMap
     details: (index, similarity) => session.details(index, similarity),
     choose: (subset) => session.choose(subset),
     exportSubset: () => runCommand(commandIds.exportSubset, session),
-    cancelExport: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    cancelExport: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
     compareSubsets: () => runCommand(commandIds.compareSubsets, session),
     chooseData: () => runCommand(commandIds.openDataMap, session),
     openText: () =>

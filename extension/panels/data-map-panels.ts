@@ -9,7 +9,7 @@ import type { DataMarks } from '../services/sessions/data-marks';
 import { viewTypes } from '../services/documents/document-views';
 import { isScores } from '../services/documents/documents';
 import type { JobService } from '../services/jobs/job-service';
-import { jobsAbout, panelJobOf } from '../services/jobs/panel-job';
+import { jobsAbout, selectPanelJob } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/sessions/data-maps';
 import { refreshOnTrust, whyDataBlocked } from '../services/trust';
@@ -35,7 +35,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
             const isItsOwn = 'scores' in request && request.scores === scores;
             // The place of a job that waits changes with others.
             if (isItsOwn || session.job.kind === 'queued') {
-              session.setJob(this.#jobOf(scores));
+              session.setJob(this.#exportJob(scores));
             }
           }
         }),
@@ -122,13 +122,13 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   }
 
   /** How far the writing of what was chosen from scores is. */
-  #jobOf(scores: string): ExportJob {
+  #exportJob(scores: string): ExportJob {
     const jobs = jobsAbout(
       this.#jobs.jobs,
       dataOperations,
       ({ request }) => request.scores === scores,
     );
-    return panelJobOf(this.#jobs, jobs);
+    return selectPanelJob(this.#jobs, jobs);
   }
 
   #find({ scores }: Pick<ScoredSource, 'scores'>): DataMapPanel | undefined {
@@ -144,7 +144,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       describeError,
       blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
-    session.setJob(this.#jobOf(source.scores));
+    session.setJob(this.#exportJob(source.scores));
     return session;
   }
 }

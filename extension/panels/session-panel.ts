@@ -22,7 +22,10 @@ import { saveImage } from './save-image';
 import { panelHtml, webviewRoot } from './panel-html';
 import type { PanelName } from './panel-html';
 
-const pieceOf = (sent: SentPiece): PieceToPanel => ({ type: 'piece', sent: JSON.stringify(sent) });
+const pieceMessage = (sent: SentPiece): PieceToPanel => ({
+  type: 'piece',
+  sent: JSON.stringify(sent),
+});
 
 /** What the host does when a panel calls. */
 export type Handlers<C extends CallsOf<C>> = {
@@ -37,7 +40,7 @@ export async function runCommand(command: string, ...args: readonly unknown[]): 
 }
 
 /** Id of the job that a panel tells of. */
-export const idOf = (job: PanelJob<string>): string | undefined =>
+export const panelJobId = (job: PanelJob<string>): string | undefined =>
   job.kind === 'idle' ? undefined : job.id;
 
 /** A kind of panel: its bundle, its tabs, what it shows and what it can ask. */
@@ -252,8 +255,8 @@ export class SessionPanel<
         return;
       }
       const isWhole = sent.isLast && begins(sent.piece);
-      const told = isWhole ? message : pieceOf(sent);
-      void this.#panel.webview.postMessage(told);
+      const posted = isWhole ? message : pieceMessage(sent);
+      void this.#panel.webview.postMessage(posted);
       if (!sent.isLast) {
         await setImmediate();
       }

@@ -4,7 +4,7 @@ import type { SymbolicCalls, SymbolicState } from '../protocol/symbolic';
 import { symbolicCalls } from '../protocol/symbolic';
 import { commandIds } from '../services/command-ids';
 import type { SynthesisSession } from '../services/sessions/synthesis-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 
@@ -19,8 +19,8 @@ export const symbolicPanel: PanelDefinition<SynthesisSession, SymbolicState, Sym
   calls: symbolicCalls,
   handlersOf: (session) => ({
     reload: () => session.open(),
-    resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
-    cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
+    cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
     copy: (text) => env.clipboard.writeText(text),
     openText: () =>
       runCommand('vscode.openWith', Uri.file(session.file), 'default', ViewColumn.Beside),

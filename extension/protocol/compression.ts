@@ -47,7 +47,7 @@ export interface BudgetChoice {
   /** Whether sublayers may be narrowed, where widths were measured. */
   readonly narrows: boolean;
   /** Whether embedding and head may be compressed, where they were measured. */
-  readonly outer: boolean;
+  readonly embeddingAndHead: boolean;
 }
 
 /** A plan that has been made, and for what: predicted by single changes, or measured as a whole. */
@@ -56,7 +56,7 @@ export interface MadePlan extends BudgetChoice {
 }
 
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
-export function sublayersOf({
+export function plannedSublayers({
   remove,
   narrow,
 }: Pick<CompressionPlan, 'remove' | 'narrow'>): Pick<PlanSize, 'removed' | 'narrowed'> {
@@ -169,7 +169,7 @@ const budgetChoice = object({
   ),
   removes: boolean(),
   narrows: boolean(),
-  outer: boolean(),
+  embeddingAndHead: boolean(),
 });
 
 export const compressionCalls: CallSchemas<CompressionCalls> = {

@@ -67,7 +67,7 @@ function* cutEntries<Key extends string | number>(
   let group: (readonly [Key, unknown])[] = [];
   let weight = 0;
   for (const [key, item] of entries) {
-    const added = weigh(item, most) + lengthOf(key);
+    const added = weigh(item, most) + keyLength(key);
     if (group.length > 0 && weight + added > most) {
       yield { path, value: join(group), adds: true };
       [group, weight] = [[], 0];
@@ -97,14 +97,14 @@ function weigh(value: unknown, most: number): number {
     }
   } else if (Object.getPrototypeOf(value) === Object.prototype) {
     for (const [key, item] of Object.entries(value)) {
-      weight += weigh(item, most - weight) + lengthOf(key);
+      weight += weigh(item, most - weight) + keyLength(key);
       if (weight > most) break;
     }
   }
   return weight;
 }
 
-const lengthOf = (key: string | number): number => (typeof key === 'string' ? key.length + 4 : 1);
+const keyLength = (key: string | number): number => (typeof key === 'string' ? key.length + 4 : 1);
 
 /** Whether a piece is what was cut as a whole, or begins it. */
 export const begins = ({ path, adds }: Piece): boolean => path.length === 0 && adds !== true;

@@ -61,7 +61,7 @@ export interface PlaygroundState {
   /** What was said before in this chat. */
   readonly turns: readonly Turn[];
   /** Whether the texts that are shown are the last turn of a chat. */
-  readonly inChat: boolean;
+  readonly isChatTurn: boolean;
 }
 
 export interface PlaygroundCalls {

@@ -52,7 +52,7 @@ export interface JobEnvelope<Request = unknown> {
   /** Absent where it came in pieces. */
   readonly request?: Request;
   /** Whether the answer comes as a {@link SentPiece}, and what follows it by {@link nextPiece}. */
-  readonly inPieces?: true;
+  readonly answersInPieces?: true;
 }
 
 /** Name on the wire of a piece of a request that comes before it, as a {@link RequestPiece}. */

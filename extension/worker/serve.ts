@@ -36,7 +36,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
     new IPCMessageReader(process),
     new IPCMessageWriter(process),
   );
-  const contextOf = (job: number, cancellation: CancellationToken): JobContext<JobEvent> => {
+  const createContext = (job: number, cancellation: CancellationToken): JobContext<JobEvent> => {
     const send = (message: JobNotification['message']): void => {
       void connection.sendNotification(jobNotification, { job, message } satisfies JobNotification);
     };
@@ -61,7 +61,10 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   };
   /** Pieces of answers that have not been asked for yet. */
   const rest = new Map<number, Iterator<SentPiece, undefined>>();
-  const pieceOf = (job: number, pieces: Iterator<SentPiece, undefined>): SentPiece | null => {
+  const nextPieceOrNull = (
+    job: number,
+    pieces: Iterator<SentPiece, undefined>,
+  ): SentPiece | null => {
     const { value = null } = pieces.next();
     if (value?.isLast === false) {
       rest.set(job, pieces);
@@ -72,7 +75,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   };
   connection.onRequest(nextPiece, ({ job }: { readonly job: number }) => {
     const pieces = rest.get(job);
-    return pieces === undefined ? null : pieceOf(job, pieces);
+    return pieces === undefined ? null : nextPieceOrNull(job, pieces);
   });
   /** Requests that come in pieces and aren't complete yet. */
   const coming = new Map<number, Joiner>();
@@ -85,12 +88,15 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   for (const [method, handler] of Object.entries(handlers)) {
     connection.onRequest(
       method,
-      async ({ job, inPieces: cuts, ...envelope }: JobEnvelope, token: CancellationToken) => {
+      async (
+        { job, answersInPieces: cuts, ...envelope }: JobEnvelope,
+        token: CancellationToken,
+      ) => {
         const { value: request = envelope.request } = coming.get(job) ?? {};
         coming.delete(job);
         try {
-          const answer = await (handler as Handler)(request, contextOf(job, token));
-          return cuts === true ? pieceOf(job, inPieces(answer)) : answer;
+          const answer = await (handler as Handler)(request, createContext(job, token));
+          return cuts === true ? nextPieceOrNull(job, inPieces(answer)) : answer;
         } catch (error) {
           return toResponseError(error);
         }

@@ -10,7 +10,7 @@ import { whyUnfit } from '../../extension/commands/questions/choose-output';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 import { buildRequest } from '../../extension/core/operations/build-request';
 import { prune as pruneOperation } from '../../extension/core/operations/prune';
-import { planOf } from '../../extension/services/documents/plans';
+import { selectionPlan } from '../../extension/services/documents/plans';
 import { activate, configure, placeFixture, reportText, workspacePath } from './support';
 
 describe('Prune Layers', () => {
@@ -160,7 +160,7 @@ describe('Prune Layers', () => {
     await writeFile(precious, 'keep');
     const request = buildRequest(pruneOperation, {
       model: session.model.path,
-      plan: planOf(session, out),
+      plan: selectionPlan(session, out),
       out,
       format: 'safetensors',
     });

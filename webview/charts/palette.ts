@@ -38,7 +38,7 @@ function paletteRgb(position: number): Rgb {
 export const bands = 5;
 
 /** Pattern of a position, from 0. */
-export const bandOf = (position: number): number =>
+export const bandIndex = (position: number): number =>
   Math.min(Math.floor(Math.max(position, 0) * bands), bands - 1);
 
 /** Whether white or black text reads better on the colour of a position (WCAG contrast). */

@@ -137,8 +137,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       // The click that follows is the end of the drag.
       this.hasSelected = true;
       this.actions.select?.({
-        x: valuesOf(chart, 'x', drag.from.x, drag.to.x),
-        y: valuesOf(chart, 'y', drag.from.y, drag.to.y),
+        x: axisValues(chart, 'x', drag.from.x, drag.to.x),
+        y: axisValues(chart, 'y', drag.from.y, drag.to.y),
       });
       chart.draw();
     });
@@ -160,8 +160,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     const { x, y } = this.placeOf(point);
     const [width, height] = [around * (right - left), around * (bottom - top)];
     this.actions.select?.({
-      x: valuesOf(this.chart, 'x', x - width, x + width),
-      y: valuesOf(this.chart, 'y', y - height, y + height),
+      x: axisValues(this.chart, 'x', x - width, x + width),
+      y: axisValues(this.chart, 'y', y - height, y + height),
     });
   }
 
@@ -296,7 +296,7 @@ function placeIn({ scales }: Plot, { x, y }: Pick<ScatterPoint, 'x' | 'y'>): Pla
 }
 
 /** Values on an axis at two pixels, ascending. */
-function valuesOf(
+function axisValues(
   { scales }: Plot,
   axis: 'x' | 'y',
   from: number,

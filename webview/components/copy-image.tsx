@@ -11,7 +11,7 @@ interface CopyImageProps {
 }
 
 /** How long the button says so, in milliseconds. */
-const told = 2000;
+const copiedMilliseconds = 2000;
 
 /** Copies a chart or a drawing as an image, or saves it where the clipboard takes none. Seen while it is pointed at, where there is a pointer. */
 export function CopyImage({ draw, label }: CopyImageProps): VNode {
@@ -29,7 +29,7 @@ export function CopyImage({ draw, label }: CopyImageProps): VNode {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
       setCopied(false);
-    }, told);
+    }, copiedMilliseconds);
   };
   return (
     <>

@@ -36,7 +36,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
   const { name, job, words, announce, onResume, onShowLog } = props;
   const last = useRef<PanelJob<What>>({ kind: 'idle' });
   useEffect(() => {
-    const news = newsOf(last.current, job, words);
+    const news = announcement(last.current, job, words);
     last.current = job;
     if (news !== undefined) announce(news);
   }, [job, words, announce]);
@@ -85,7 +85,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
 }
 
 /** What is said of a job whose state has changed. */
-function newsOf<What extends string>(
+function announcement<What extends string>(
   last: PanelJob<What>,
   job: PanelJob<What>,
   words: JobWords<What>,
@@ -119,7 +119,7 @@ function ProgressLine(props: ProgressLineProps): VNode {
   const [isCancelled, setCancelled] = useState(false);
   const stage = isCancelled ? strings.cancelling : (progress?.stage ?? starting);
   const detail = progress === undefined ? '' : progressText(progress);
-  const fraction = fractionOf(progress);
+  const fraction = progressFraction(progress);
   return (
     <section class="job" aria-label={name}>
       <div class="job-text">
@@ -154,7 +154,7 @@ function ProgressLine(props: ProgressLineProps): VNode {
   );
 }
 
-function fractionOf(progress: JobProgress | undefined): number | undefined {
+function progressFraction(progress: JobProgress | undefined): number | undefined {
   if (progress === undefined || progress.total <= 0) return undefined;
   return Math.min(1, progress.done / progress.total);
 }
@@ -168,7 +168,7 @@ function progressText(progress: JobProgress): string {
         total > 1
         ? [strings.progressCount(formatCount(done), formatCount(total), unit)]
         : [];
-  const fraction = fractionOf(progress);
+  const fraction = progressFraction(progress);
   if (fraction !== undefined) parts.push(formatPercent(fraction));
   if (secondsLeft !== undefined)
     parts.push(strings.timeLeft(formatDuration(Math.max(1, secondsLeft))));

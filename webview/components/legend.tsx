@@ -147,7 +147,7 @@ interface LegendKeyProps {
   /** Shows a striped band. */
   readonly dependsOnText?: boolean;
   /** Shows a bar of this length. */
-  readonly kept?: string;
+  readonly keptWidth?: string;
   /** Stands in the corner of the cell. */
   readonly fill?: ComponentChildren;
   readonly children?: ComponentChildren;
@@ -161,7 +161,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
     mark = 'keep',
     hasDrawback = false,
     dependsOnText = false,
-    kept,
+    keptWidth,
     fill,
     children,
   } = props;
@@ -174,9 +174,9 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
         data-depends={dependsOnText ? '' : undefined}
-        data-narrowed={kept === undefined ? undefined : ''}
+        data-narrowed={keptWidth === undefined ? undefined : ''}
       >
-        <span class="fill" style={kept === undefined ? undefined : { '--kept': kept }}>
+        <span class="fill" style={keptWidth === undefined ? undefined : { '--kept': keptWidth }}>
           {fill}
         </span>
         {children !== undefined && <span class="badge">{children}</span>}

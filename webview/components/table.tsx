@@ -137,7 +137,7 @@ export function SortedTable<Key extends string, Item extends object>(
   const { caption, label, columns, sort, onSort, items, row, context, empty } = props;
   const { shown, end } = useGrowingList(items.length);
   const drawn = useMemo(() => new WeakMap<Item, VNode>(), [context]);
-  const rowOf = (item: Item): VNode => {
+  const drawRow = (item: Item): VNode => {
     const known = drawn.get(item) ?? row(item);
     drawn.set(item, known);
     return known;
@@ -153,7 +153,7 @@ export function SortedTable<Key extends string, Item extends object>(
             ))}
           </tr>
         </thead>
-        <tbody>{items.slice(0, shown).map(rowOf)}</tbody>
+        <tbody>{items.slice(0, shown).map(drawRow)}</tbody>
       </table>
       <div ref={end} />
       {items.length === 0 && <p class="muted">{empty}</p>}

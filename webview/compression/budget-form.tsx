@@ -6,8 +6,8 @@ import { Slider } from '../components/slider';
 import { Section } from '../components/section';
 import { formatBytes, formatCount, formatDistance, formatShare } from '../format';
 import {
-  contextOf,
-  contextsOf,
+  limitContext,
+  listContexts,
   formatAmount,
   isPlanFor,
   isTime,
@@ -97,7 +97,7 @@ interface LimitsProps {
 /** Which limits hold, and how much each allows. */
 function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
   const { form } = panel.view.value;
-  const context = contextOf(form, table);
+  const context = limitContext(form, table);
   const change = changer(panel);
   const units = panel.get('units');
   const set = units.filter((unit) => form.limits[unit].isSet);
@@ -122,7 +122,7 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
         {form.limits.memory.isSet && units.includes('memory') && (
           <Dropdown
             label={strings.context}
-            options={contextsOf(table).map((tokens) => ({
+            options={listContexts(table).map((tokens) => ({
               value: String(tokens),
               label: strings.tokens(formatCount(tokens)),
             }))}
@@ -193,10 +193,10 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
         })}
         {(table.outer ?? []).length > 0 && (
           <Checkbox
-            label={strings.outerToo}
-            checked={form.outer}
-            onChange={(outer) => {
-              change({ outer });
+            label={strings.embeddingAndHeadToo}
+            checked={form.embeddingAndHead}
+            onChange={(embeddingAndHead) => {
+              change({ embeddingAndHead });
             }}
           />
         )}

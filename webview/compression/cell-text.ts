@@ -9,7 +9,7 @@ import {
   formatTime,
   formatWithError,
 } from '../format';
-import { isOuter } from './cells';
+import { isEmbeddingOrHead } from './cells';
 import type { LayerCell } from './cells';
 import { strings } from './strings';
 import { listed, tell } from '../translate';
@@ -17,7 +17,7 @@ import { listed, tell } from '../translate';
 /** What a screen reader says of a cell. */
 export function cellLabel(cell: LayerCell): string {
   const { line, block, layer } = cell;
-  const name = isOuter(layer) ? line : strings.cellName(line, block);
+  const name = isEmbeddingOrHead(layer) ? line : strings.cellName(line, block);
   return strings.cellLabel(name, [...statusTexts(cell), ...cell.drawbacks.map(strings.drawback)]);
 }
 

@@ -1,6 +1,6 @@
 import { useMemo, useRef } from 'preact/hooks';
 import type { CompressionState, ShownTable } from '../../extension/protocol/compression';
-import { cellsOf, wayKey, waysOf } from './cells';
+import { buildCells, wayKey, listWays } from './cells';
 import type { CellSet, Shown } from './cells';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
@@ -25,9 +25,9 @@ export function useFrame(panel: CompressionPanel): Frame | undefined {
   const before = useRef<CellSet>(undefined);
   return useMemo(() => {
     if (table === undefined) return undefined;
-    const ways = waysOf(table);
-    const shown = shownOf(wanted, share, ways, plan);
-    before.current = shown && cellsOf(table, shown, before.current);
+    const ways = listWays(table);
+    const shown = chooseShown(wanted, share, ways, plan);
+    before.current = shown && buildCells(table, shown, before.current);
     return { table, ways, shown, cells: before.current };
   }, [table, plan, wanted, share]);
 }
@@ -50,7 +50,7 @@ export function withMeasured(
 }
 
 /** What the user has chosen to see, as far as there is such. */
-function shownOf(
+function chooseShown(
   wanted: string | undefined,
   share: number,
   ways: readonly Way[],

@@ -61,7 +61,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
   ];
   const { form } = panel.view.value;
   const { unit } = survey;
-  const scores = useMemo(() => scoresOf(survey, measured), [survey, measured]);
+  const scores = useMemo(() => matchScores(survey, measured), [survey, measured]);
   const others = useMemo(() => (scores === undefined ? [] : [scoreSeries(scores)]), [scores]);
   const points = useMemo(
     () => [
@@ -104,8 +104,8 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
         points={points}
         others={others}
         titles={titles}
-        ring={ringOf(unit, asked.plan?.ok)}
-        rule={ruleOf(panel, unit, survey, format)}
+        ring={predictedPoint(unit, asked.plan?.ok)}
+        rule={targetRule(panel, unit, survey, format)}
         original={before}
         step={unit === 'bytes' || unit === 'memory' ? byteStep(before) : undefined}
         format={format}
@@ -133,7 +133,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
 }
 
 /** Sizes of 1 % each, from the smallest that plans reach. */
-function ruleOf(
+function targetRule(
   panel: CompressionPanel,
   unit: BudgetSurvey['unit'],
   { reach }: BudgetSurvey,
@@ -172,7 +172,7 @@ const planPoint = ({
   ]),
 });
 
-function ringOf(
+function predictedPoint(
   unit: BudgetSurvey['unit'],
   predicted: PredictedPlan | undefined,
 ): { readonly size: number; readonly loss: number } | undefined {
@@ -188,7 +188,7 @@ interface Scores {
   readonly points: readonly (ScoredFront['points'][number] | undefined)[];
 }
 
-function scoresOf(
+function matchScores(
   { unit, points }: BudgetSurvey,
   measured: ScoredFront | undefined,
 ): Scores | undefined {
@@ -220,12 +220,12 @@ function madePoints(
   { original }: PlannedFrame['table'],
 ): FrontierPoint[] {
   const distance = made?.result.distance;
-  const kept = made?.result.limits.find((limit) => limit.unit === unit);
-  return distance === undefined || kept === undefined
+  const planned = made?.result.limits.find((limit) => limit.unit === unit);
+  return distance === undefined || planned === undefined
     ? []
     : [
         {
-          ...{ kind: 'made', name: formatShare(kept.cost / kept.before), size: kept.cost },
+          ...{ kind: 'made', name: formatShare(planned.cost / planned.before), size: planned.cost },
           ...{ loss: distance - original, isMeasured: true, note: '' },
         },
       ];

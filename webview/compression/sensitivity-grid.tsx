@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { bandOf, inkOn, paletteColor } from '../charts/palette';
+import { bandIndex, inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { GridLegend, LegendKey } from '../components/legend';
@@ -11,7 +11,7 @@ import { formatCount, formatDistanceShort, formatShare } from '../format';
 import { Grid } from '../grid/grid';
 import { t, listed } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
-import { sharesOf, wayKey } from './cells';
+import { listShares, wayKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
 import type { Frame } from './frame';
 import { useSteadyHeight } from '../kit/steady-height';
@@ -97,7 +97,7 @@ function drawCell(
     const position = scale?.position(loss) ?? 0;
     fill.style.setProperty('--cell', paletteColor(position));
     setAttribute(element, 'data-ink', inkOn(position));
-    setAttribute(fill, 'data-band', bandOf(position));
+    setAttribute(fill, 'data-band', bandIndex(position));
   }
 }
 
@@ -118,7 +118,7 @@ function paysText({ cells }: CellSet): string {
 /** The slider over the shares of bytes that a method's levels leave. */
 function Level({ panel, frame: { table }, shown }: GridProps): VNode {
   if (shown.kind === 'plan') return <p class="muted level-note">{strings.planShown}</p>;
-  const shares = [...sharesOf(table, shown.way)].reverse();
+  const shares = [...listShares(table, shown.way)].reverse();
   const [only] = shares;
   if (shares.length < 2) {
     return (

@@ -8,7 +8,7 @@ import type {
 } from '../../extension/protocol/compression';
 import type { Answered } from '../kit/asker';
 import { useAnswer } from '../kit/use-answer';
-import { choiceOf, withinReach } from './budget';
+import { formChoice, withinReach } from './budget';
 import type { BudgetForm } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { resumesMeasuring } from './frame';
@@ -35,7 +35,7 @@ export function useBudget(
   // The host reads the document, which is written at the end.
   const isWritten = useComputed(() => !isMeasuring(panel.get('job'))).value;
   const wished = useMemo(
-    () => (isWritten ? choiceOf(form, { table, ways, units, removable }) : undefined),
+    () => (isWritten ? formChoice(form, { table, ways, units, removable }) : undefined),
     [form, table, ways, units, removable, isWritten],
   );
   const survey = async (one: BudgetChoice | undefined): Promise<BudgetSurvey | undefined> =>

@@ -57,7 +57,7 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
           <div class="details-content">
             <ContentOf example={details} isOpening={data === undefined} />
           </div>
-          <Facts facts={factsOf(details)} />
+          <Facts facts={listFacts(details)} />
           <Neighbors
             details={details}
             onGo={onGo}
@@ -73,7 +73,7 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
   );
 }
 
-function factsOf(details: ExampleDetails): Fact[] {
+function listFacts(details: ExampleDetails): Fact[] {
   const { label, predicted, suspected, labelScore, dynamics, outlierScore, place } = details;
   const known = (name: string, value: string | undefined, title?: string): Fact[] =>
     value === undefined ? [] : [{ name, value, ...(title === undefined ? {} : { title }) }];

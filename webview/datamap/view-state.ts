@@ -12,7 +12,7 @@ import {
 import type { InferOutput } from 'valibot';
 import { issueKinds, orders, policies, similarities } from '../../extension/protocol/datamap';
 import type { ChosenSubset } from '../../extension/protocol/datamap';
-import { count, countOr, flagOr, group, maybe, oneOf, textOr } from '../kit/saved-view';
+import { count, countOr, flagOr, group, maybe, savedChoice, textOr } from '../kit/saved-view';
 
 const oneKind = picklist(issueKinds);
 
@@ -20,7 +20,7 @@ const oneKind = picklist(issueKinds);
 export const savedView = group({
   /** What is looked at in the gallery. */
   query: group({
-    order: oneOf(orders, 'hardest'),
+    order: savedChoice(orders, 'hardest'),
     /** Number of a class. */
     label: maybe(count()),
     /** Number of the class that is predicted. */
@@ -40,13 +40,13 @@ export const savedView = group({
   ),
   /** Which map is shown, and what its points are coloured by. */
   map: group({
-    shown: oneOf(['dynamics', 'embedding'], 'dynamics'),
-    color: oneOf(['label', 'score', 'issue'], 'label'),
+    shown: savedChoice(['dynamics', 'embedding'], 'dynamics'),
+    color: savedChoice(['label', 'score', 'issue'], 'label'),
   }),
   /** What the controls of the choice say. */
   subset: group({
     keep: fallback(pipe(number(), gtValue(0), maxValue(1)), 0.5),
-    policy: oneOf(policies, 'max'),
+    policy: savedChoice(policies, 'max'),
     /** Kept for when the policy is `window` again. */
     offset: fallback(pipe(number(), minValue(0), ltValue(1)), 0.1),
     balanced: flagOr(true),
@@ -60,7 +60,7 @@ export type ShownQuery = View['query'];
 export type SubsetForm = View['subset'];
 
 /** What is asked of the host. A window never reaches beyond the last example. */
-export function subsetOf(form: SubsetForm, similarity: number): ChosenSubset {
+export function chosenSubset(form: SubsetForm, similarity: number): ChosenSubset {
   const { keep, policy, balanced, leaveOutMarked, without } = form;
   return {
     request: {

@@ -22,7 +22,7 @@ export interface ColourScale {
   /** Where what a box stands for is on the scale, from 0 to 1; undefined for a part of it that nothing is known of. */
   positions(box: Coloured): readonly (number | undefined)[];
   /** What is told of a box as a whole; undefined where nothing is known of it, or it says so itself. */
-  told(box: Coloured): string | undefined;
+  describe(box: Coloured): string | undefined;
 }
 
 /** The importance of sublayers, on the scale of the heatmap's colours; undefined where nothing was measured. */
@@ -30,9 +30,9 @@ export function importanceScale(importance: Importance | undefined): ColourScale
   const scale = logScale((importance?.sublayers ?? []).map(({ distance }) => distance));
   if (importance === undefined || scale === undefined) return undefined;
   const byId = new Map(importance.sublayers.map(({ id, distance }) => [id, distance]));
-  const blockOf = (id: string) => id.split('.').slice(0, 2).join('.');
+  const blockId = (id: string) => id.split('.').slice(0, 2).join('.');
   // Or of its block, where only blocks were measured.
-  const distanceOf = (id: string) => byId.get(id) ?? byId.get(blockOf(id));
+  const findDistance = (id: string) => byId.get(id) ?? byId.get(blockId(id));
   return {
     legend: strings.importanceLegend(importance.metric),
     low: `${strings.cheap} ${formatInRow(scale.min)}`,
@@ -40,17 +40,17 @@ export function importanceScale(importance: Importance | undefined): ColourScale
     warning: importance.stale ? strings.importanceStale : undefined,
     positions: ({ sublayers }) =>
       sublayers.map((id) => {
-        const distance = distanceOf(id);
+        const distance = findDistance(id);
         return distance === undefined ? undefined : scale.position(distance);
       }),
-    told: ({ sublayers }) => {
-      const known = sublayers.flatMap((id) => distanceOf(id) ?? []);
+    describe: ({ sublayers }) => {
+      const known = sublayers.flatMap((id) => findDistance(id) ?? []);
       if (known.length === 0) return undefined;
       const most = Math.max(...known);
       const ends = [...new Set([Math.min(...known), most].map(formatInRow))];
       const word = distanceWord(importance.metric, most);
-      const told = strings.importanceOf(ends.join(' – '));
-      return word === undefined ? told : listed([told, tell(word)]);
+      const range = strings.importanceOf(ends.join(' – '));
+      return word === undefined ? range : listed([range, tell(word)]);
     },
   };
 }
@@ -70,7 +70,7 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
         const known = byId.get(id);
         return known && scale.position(known.relativeError);
       }),
-    told: ({ sublayers }) => {
+    describe: ({ sublayers }) => {
       const [worst] = sublayers
         .flatMap((id) => byId.get(id) ?? [])
         .sort((a, b) => b.relativeError - a.relativeError);
@@ -93,6 +93,6 @@ export function valueColours(values: Diagram['values']): ColourScale | undefined
     note: strings.valuesFound(formatCount(found), formatCount(count)),
     positions: ({ value }) =>
       value === undefined ? [] : [logarithmic?.position(value.most) ?? linear(value.most)],
-    told: () => undefined,
+    describe: () => undefined,
   };
 }

@@ -24,7 +24,7 @@ export function Comparison({ panel, state }: ComparisonProps): VNode {
     <Section
       class="comparison"
       id="comparison-title"
-      title={titleOf(state)}
+      title={comparisonTitle(state)}
       controls={
         <>
           {state.kind === 'known' && state.comparison.weights === undefined && (
@@ -50,7 +50,7 @@ export function Comparison({ panel, state }: ComparisonProps): VNode {
   );
 }
 
-function titleOf(state: ComparisonState): string {
+function comparisonTitle(state: ComparisonState): string {
   if (state.kind === 'known') return strings.comparison(state.comparison.against.name);
   const name = fileName(state.against);
   return state.kind === 'comparing' && state.weights

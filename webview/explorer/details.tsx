@@ -40,7 +40,7 @@ export function Details({ panel, model, node, choose }: DetailsProps): VNode {
         <>
           <h3>{node.tensor?.name ?? node.label}</h3>
           <p class="muted">{node.note}</p>
-          <Facts stacked facts={factsOf(node, model)} />
+          <Facts stacked facts={listFacts(node, model)} />
           {node.tensor === undefined ? (
             <TensorList node={node} choose={choose} />
           ) : (
@@ -122,7 +122,7 @@ function Statistics({ panel, tensor }: StatisticsProps): VNode {
         }}
       />
       <p class="muted" role="status" data-failed={state?.kind === 'failed' ? '' : undefined}>
-        {statusOf(state)}
+        {statisticsStatus(state)}
       </p>
       {known !== undefined && (
         <>
@@ -138,7 +138,7 @@ function Statistics({ panel, tensor }: StatisticsProps): VNode {
   );
 }
 
-function statusOf(state: StatisticsState | undefined): string {
+function statisticsStatus(state: StatisticsState | undefined): string {
   if (state?.kind === 'reading') return strings.reading(formatPercent(state.share));
   return state?.kind === 'failed' ? state.message : '';
 }
@@ -172,7 +172,7 @@ function HistogramChart({ panel, histogram }: HistogramProps): VNode {
   );
 }
 
-function factsOf(node: TreeNode, { totals }: ModelDescription): Fact[] {
+function listFacts(node: TreeNode, { totals }: ModelDescription): Fact[] {
   const { tensor, tensors } = node;
   if (tensor === undefined && tensors === 0) return [];
   const share = totals.parameters === 0 ? 0 : node.parameters / totals.parameters;

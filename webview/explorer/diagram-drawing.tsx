@@ -85,7 +85,7 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
         {edges.map(({ points, shared, arrow }, i) => (
           <path
             key={i}
-            d={pathOf(points)}
+            d={svgPath(points)}
             class={shared ? 'edge shared' : 'edge'}
             marker-end={arrow ? 'url(#arrow)' : undefined}
           />
@@ -118,8 +118,10 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
   const { difference } = node;
   const differs = difference && strings.difference[difference];
   const title = times > 1 ? strings.times(label, String(times)) : label;
-  const told = colours?.told(node);
-  const parts = [title, detail, node.name, differs, told].filter((text) => text !== undefined);
+  const colourText = colours?.describe(node);
+  const parts = [title, detail, node.name, differs, colourText].filter(
+    (text) => text !== undefined,
+  );
   return (
     <g
       class={`box ${frame ? 'open' : 'closed'} ${kind} ${difference === undefined ? '' : `in-${difference}`}`}
@@ -247,7 +249,7 @@ function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale })
 }
 
 /** A line through the points, its corners rounded. */
-function pathOf(points: Diagram['edges'][number]['points']): string {
+function svgPath(points: Diagram['edges'][number]['points']): string {
   const [first, ...others] = points;
   if (first === undefined) return '';
   const last = others.at(-1) ?? first;

@@ -7,7 +7,7 @@ import { listed, named, tell } from '../translate';
 import type { ModelDescription } from './types';
 
 /** What a model is, as far as its headers tell, in the order of interest. */
-export function factsOf(model: ModelDescription): Fact[] {
+export function listFacts(model: ModelDescription): Fact[] {
   const { facts, totals, blocks, dtypes } = model;
   const sublayers = blocks.reduce((sum, block) => sum + block.sublayers.length, 0);
   const active = totals.activeParameters;

@@ -35,7 +35,7 @@ export interface TreeNode {
 }
 
 /** The embedding, the blocks, and what follows them. */
-export function treeOf(model: ModelDescription): TreeNode[] {
+export function buildTree(model: ModelDescription): TreeNode[] {
   const isFirst = ({ part }: PartDescription): boolean => part === 'embedding';
   return [
     ...model.parts.filter(isFirst).map(partNode),
@@ -224,12 +224,12 @@ export function visibleRows(
   query: string,
 ): VisibleRow[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const kept = words.length === 0 ? undefined : matching(tree, words);
+  const matches = words.length === 0 ? undefined : matching(tree, words);
   const rows: VisibleRow[] = [];
   const visit = (nodes: readonly TreeNode[]): void => {
-    const shown = kept === undefined ? nodes : nodes.filter((node) => kept.has(node));
+    const shown = matches === undefined ? nodes : nodes.filter((node) => matches.has(node));
     for (const [index, node] of shown.entries()) {
-      const isOpen = expanded.has(node.id) || kept?.get(node) === 'above';
+      const isOpen = expanded.has(node.id) || matches?.get(node) === 'above';
       rows.push({ node, expanded: isOpen, position: index + 1, siblings: shown.length });
       if (isOpen) visit(node.children);
     }

@@ -45,9 +45,9 @@ const stillness = 1e-6;
  */
 export function layOutGraph(graph: Graph): DrawnGraph {
   const { ids, links } = simplified(graph);
-  const near = neighboursOf(ids, links);
+  const near = listNeighbours(ids, links);
   const steps = stepsBetween(near);
-  const places = turned(relaxed(steps, start(steps, near)));
+  const places = rotate(relaxed(steps, start(steps, near)));
   const at = new Map(ids.map((id, i) => [id, places[i] ?? { x: 0, y: 0 }]));
   const scaled = (id: number): Point => {
     const { x, y } = at.get(id) ?? { x: 0, y: 0 };
@@ -85,7 +85,7 @@ function simplified({ edges }: Graph): { ids: readonly number[]; links: readonly
   return { ids, links };
 }
 
-function neighboursOf(ids: readonly number[], links: readonly Link[]): number[][] {
+function listNeighbours(ids: readonly number[], links: readonly Link[]): number[][] {
   const index = new Map(ids.map((id, i) => [id, i]));
   const near: Set<number>[] = ids.map(() => new Set());
   for (const { ends } of links) {
@@ -172,7 +172,7 @@ function relaxed(steps: readonly (readonly number[])[], begin: readonly Point[])
 }
 
 /** Turned so that the longest side lies flat. */
-function turned(places: readonly Point[]): Point[] {
+function rotate(places: readonly Point[]): Point[] {
   const mean = (axis: 'x' | 'y') =>
     places.reduce((sum, place) => sum + place[axis], 0) / Math.max(1, places.length);
   const middle = { x: mean('x'), y: mean('y') };

@@ -17,7 +17,7 @@ export interface Availability {
  * A plan is a text file, so that saving one needs neither trust nor an idle worker; evaluating with
  * nothing selected measures the original.
  */
-export function availabilityOf(
+export function findAvailability(
   state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'narrowed' | 'cannot'>,
 ): Availability {
   const { job } = state;

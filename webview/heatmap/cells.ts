@@ -8,12 +8,12 @@ import type {
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem, LostPlace } from '../grid/block-grid';
-import { columnOf, columns } from './columns';
+import { findColumn, columns } from './columns';
 import type { HeatmapColumn } from './columns';
-import { linesOf } from './kinds';
-import { expandSublayers, removalOrder, sublayersOf } from './selection';
+import { listLines } from './kinds';
+import { expandSublayers, removalOrder, candidateSublayers } from './selection';
 import type { Mark, ShownProfile } from './types';
-import { isExpert, unitName, unitsOf } from './units';
+import { isExpert, unitName, listUnits } from './units';
 import type { Unit } from './units';
 
 type Granularity = ShownProfile['settings']['granularity'];
@@ -106,27 +106,29 @@ export type CellSource = Pick<
 > & { readonly colours?: string };
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
-export function cellsOf(source: CellSource, before?: CellSet): CellSet {
+export function buildCells(source: CellSource, before?: CellSet): CellSet {
   const { model, profile, protectedIds, patches } = source;
-  const of = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
+  const bySublayer = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
     new Map(
       values.flatMap(([candidate, value]) =>
-        sublayersOf(candidate, model).map((id) => [id, value] as const),
+        candidateSublayers(candidate, model).map((id) => [id, value] as const),
       ),
     );
   const candidates = Object.values(source.candidates);
-  const measured = of(candidates.map((one) => [one.sublayer, one]));
+  const measured = bySublayer(candidates.map((one) => [one.sublayer, one]));
   const ranking = candidates
     .flatMap(({ sublayer, distance }) => (distance === null ? [] : [{ sublayer, distance }]))
     .sort((a, b) => a.distance - b.distance);
-  const ranks = of(ranking.map(({ sublayer }, index) => [sublayer, index + 1]));
-  const rounds = of((profile?.rounds ?? []).map((round, index) => [round.removed, index + 1]));
-  const local = of(
+  const ranks = bySublayer(ranking.map(({ sublayer }, index) => [sublayer, index + 1]));
+  const rounds = bySublayer(
+    (profile?.rounds ?? []).map((round, index) => [round.removed, index + 1]),
+  );
+  const local = bySublayer(
     (profile?.cosineLocal ?? []).flatMap(({ sublayer, distance }) =>
       distance === null ? [] : [[sublayer, distance] as const],
     ),
   );
-  const stabilities = of(
+  const stabilities = bySublayer(
     (profile?.stability?.candidates ?? []).map((one) => [one.sublayer, one] as const),
   );
   const order = removalOrder(source);
@@ -141,17 +143,17 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
     [...order.keys(), ...locked, ...Object.values(source.measurements).flatMap(Object.keys)].some(
       isExpert,
     );
-  const units = withExperts ? unitsOf(model) : model.sublayers;
+  const units = withExperts ? listUnits(model) : model.sublayers;
   const values = columns.map(({ id, value }) => [id, value(source)] as const);
   const column = shownColumn(source, units);
 
-  const cellOf = (sublayer: Unit): Cell => {
+  const buildCell = (sublayer: Unit): Cell => {
     const { id, block } = sublayer;
     const { distance: known, atLeast: bound, standardError } = measured.get(id) ?? {};
     const distance = known ?? undefined;
     const atLeast = distance === undefined ? bound : undefined;
     const preview = local.get(id);
-    const status = statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
+    const status = cellStatus(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
     const patch = patches[id];
     const drift = drifted.get(id);
     const own = Object.fromEntries(values.map(([key, valueOf]) => [key, valueOf(sublayer)]));
@@ -164,7 +166,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       standardError: distance === undefined ? undefined : standardError,
       position:
         value === undefined
-          ? positionOf(status, distance ?? atLeast, preview, distances, previews)
+          ? scalePosition(status, distance ?? atLeast, preview, distances, previews)
           : column?.colors.position(value),
       rank: ranks.get(id),
       ranked: ranks.has(id) ? ranking.length : undefined,
@@ -178,29 +180,29 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
     };
   };
   const cells = units.map((sublayer) => {
-    const cell = cellOf(sublayer);
+    const cell = buildCell(sublayer);
     const last = before?.byId.get(cell.id);
     return last !== undefined && isSame(cell, last) ? last : cell;
   });
   return {
     cells,
     byId: new Map(cells.map((cell) => [cell.id, cell])),
-    lines: linesOf(cells.map(({ sublayer }) => sublayer)).map(unitName),
+    lines: listLines(cells.map(({ sublayer }) => sublayer)).map(unitName),
     distances,
     previews,
     column,
   };
 }
 
-const valuesOf = (
+const listValues = (
   value: (unit: Unit) => number | undefined,
   units: readonly Unit[],
 ): readonly number[] => units.flatMap((unit) => value(unit) ?? []);
 
 /** The column that is asked for, if something is known for it. */
 function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | undefined {
-  const column = columnOf(source.colours);
-  const known = column && valuesOf(column.value(source), units);
+  const column = findColumn(source.colours);
+  const known = column && listValues(column.value(source), units);
   const colors = known && column.scale(known);
   return colors && { ...column, colors };
 }
@@ -212,7 +214,7 @@ function isSame(a: Cell, b: Cell): boolean {
   );
 }
 
-function positionOf(
+function scalePosition(
   status: CellStatus,
   distance: number | undefined,
   preview: number | undefined,
@@ -235,7 +237,7 @@ function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean 
   );
 }
 
-function statusOf(
+function cellStatus(
   distance: number | undefined,
   preview: number | undefined,
   considered: boolean,

@@ -75,7 +75,7 @@ export const columns: readonly HeatmapColumn[] = [
   },
 ];
 
-export const columnOf = (id: string | undefined): HeatmapColumn | undefined =>
+export const findColumn = (id: string | undefined): HeatmapColumn | undefined =>
   columns.find((column) => column.id === id);
 
 /** Columns that have a value in some cell. */

@@ -1,5 +1,5 @@
 import { useMemo, useRef } from 'preact/hooks';
-import { cellsOf } from './cells';
+import { buildCells } from './cells';
 import type { CellSet } from './cells';
 import { Choices } from './choices';
 import { expectedDistance } from './curves/expected-distance';
@@ -56,7 +56,7 @@ export function useFrame(panel: HeatmapPanel): Frame {
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {
     const shown = { ...selected, candidates, patches, drift, measurements, colours };
-    before.current = cellsOf(shown, before.current);
+    before.current = buildCells(shown, before.current);
     return before.current;
   }, [selected, candidates, patches, drift, measurements, colours]);
   const expected = useMemo(

@@ -11,15 +11,15 @@ export interface Unit extends SublayerSummary {
 const known = new WeakMap<ModelSummary, readonly Unit[]>();
 
 /** The sublayers in order, each mixture followed by its experts. */
-export function unitsOf(model: ModelSummary): readonly Unit[] {
+export function listUnits(model: ModelSummary): readonly Unit[] {
   const units =
-    known.get(model) ?? model.sublayers.flatMap((sublayer) => [sublayer, ...expertsOf(sublayer)]);
+    known.get(model) ?? model.sublayers.flatMap((sublayer) => [sublayer, ...listExperts(sublayer)]);
   known.set(model, units);
   return units;
 }
 
 /** The experts of a mixture, as if tokens were sent to all of them equally often. */
-function expertsOf({ id, block, kind, experts }: SublayerSummary): Unit[] {
+function listExperts({ id, block, kind, experts }: SublayerSummary): Unit[] {
   if (experts === undefined) return [];
   const { count, perToken, parameters, bytes } = experts;
   return Array.from({ length: count }, (_, expert) => ({

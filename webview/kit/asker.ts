@@ -11,7 +11,7 @@ export class Asker<Question, Answer> {
 
   public constructor(
     private readonly call: (question: Question) => Promise<Answer>,
-    private readonly told: (answered: Answered<Question, Answer>) => void,
+    private readonly onAnswer: (answered: Answered<Question, Answer>) => void,
   ) {}
 
   public ask(question: Question): void {
@@ -31,7 +31,7 @@ export class Asker<Question, Answer> {
           error: error instanceof Error ? error.message : String(error),
         }),
       );
-      if (this.#isLast()) this.told(answered);
+      if (this.#isLast()) this.onAnswer(answered);
     }
     this.#isAsking = false;
   }

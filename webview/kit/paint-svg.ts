@@ -37,7 +37,7 @@ type Six = [number, number, number, number, number, number];
 
 function paintShape(context: CanvasRenderingContext2D, element: SVGGraphicsElement): void {
   const style = getComputedStyle(element);
-  const outline = outlineOf(element);
+  const outline = elementOutline(element);
   paint(context, style, {
     fill: () => {
       context.fill(outline);
@@ -49,7 +49,7 @@ function paintShape(context: CanvasRenderingContext2D, element: SVGGraphicsEleme
   if (element instanceof SVGPathElement) paintArrow(context, element, style);
 }
 
-function outlineOf(element: SVGGraphicsElement): Path2D {
+function elementOutline(element: SVGGraphicsElement): Path2D {
   if (element instanceof SVGPathElement) return new Path2D(element.getAttribute('d') ?? '');
   const outline = new Path2D();
   if (element instanceof SVGRectElement) {

@@ -9,14 +9,14 @@ import { formatCompact } from '../format';
 import { Form } from './form';
 import type { Pace, PlaygroundPanel, Token, Turn } from './playground-panel';
 import { strings } from './strings';
-import { columnsOf, firstDifference } from './texts';
+import { splitColumns, firstDifference } from './texts';
 import type { Sureness } from './texts';
 import { Chances, TokenList } from './token-list';
 
 /** A prompt, and how one model or two continue it. */
 export function Main({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   const [models, run, tokens] = [panel.get('models'), panel.get('run'), panel.get('tokens')];
-  const columns = useMemo(() => columnsOf(tokens, models.length), [tokens, models.length]);
+  const columns = useMemo(() => splitColumns(tokens, models.length), [tokens, models.length]);
   useTextsAnnounced(panel, columns);
   return (
     <div>
@@ -96,7 +96,7 @@ function Texts({ panel, models, columns }: TextsProps): VNode {
     <Section
       id="texts-title"
       title={strings.texts}
-      note={noteOf(columns, difference, kind === 'running')}
+      note={differenceNote(columns, difference, kind === 'running')}
     >
       <div class={models.length > 1 ? 'columns even' : 'columns'}>
         {models.map((path, model) => {
@@ -148,7 +148,7 @@ function Legend({ isCompared }: { readonly isCompared: boolean }): VNode {
 }
 
 /** Where two texts first differ. */
-function noteOf(
+function differenceNote(
   columns: readonly (readonly Token[])[],
   difference: number | undefined,
   isRunning: boolean,

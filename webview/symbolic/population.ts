@@ -11,7 +11,7 @@ export interface Member {
 }
 
 /** The models of an iteration, the best of them first by the order; `found` is as the search has it. */
-export function membersOf(evolution: Evolution, iteration: number, order: Order): Member[] {
+export function listMembers(evolution: Evolution, iteration: number, order: Order): Member[] {
   const models = evolution.iterations[iteration]?.models ?? [];
   const { best } = evolution;
   const members = models.map((model, i) => ({
@@ -41,7 +41,7 @@ export function selectedPlace(evolution: Evolution, wanted: Place | undefined): 
 }
 
 /** Every training of a graph, in the order of the iterations. */
-export function runsOf({ iterations }: Evolution, graphClass: number): readonly Place[] {
+export function findRuns({ iterations }: Evolution, graphClass: number): readonly Place[] {
   return iterations.flatMap(({ models }, iteration) =>
     models.flatMap((model, i) =>
       model.graphClass === graphClass ? [{ iteration, model: i }] : [],
@@ -87,5 +87,5 @@ export function accuracyRange(values: readonly number[]): { min: number; max: nu
 /** Whether all of an iteration's graphs are trained. */
 export const isDone = ({ spread }: Iteration): boolean => spread !== undefined;
 
-export const meanOf = (values: readonly number[]): number =>
+export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);

@@ -108,21 +108,21 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
   }
   const groups = new Map<string, LayerRecord[]>();
   for (const layer of layers) {
-    const key = verbose ? layer.tensor : `${patternOf(layer)}\n${methodOf(layer)}`;
+    const key = verbose ? layer.tensor : `${tensorPattern(layer)}\n${describeMethod(layer)}`;
     groups.set(key, [...(groups.get(key) ?? []), layer]);
   }
   printTable(
     terminal,
     ['layer', 'count', 'method', 'level', 'parameters', 'bytes', 'error', 'of outputs'],
     [...groups.values()].map((some) => [
-      verbose ? (some[0]?.tensor ?? '') : patternOf(some[0]),
+      verbose ? (some[0]?.tensor ?? '') : tensorPattern(some[0]),
       String(some.length),
-      methodOf(some[0]),
+      describeMethod(some[0]),
       span(some.map(({ level }) => level)),
       formatCount(sum(some.map(({ parameters }) => parameters))),
       formatBytes(sum(some.map(({ bytes }) => bytes))),
       formatPercent(mean(some.map(({ error }) => error))),
-      ...outputErrorOf(some),
+      ...outputErrorCells(some),
     ]),
   );
   const runs = layers.flatMap(({ mpoRun }) => (mpoRun === undefined ? [] : [mpoRun]));
@@ -157,17 +157,17 @@ function printQuality(terminal: Terminal, quality: Quality): void {
 }
 
 /** `model.layers.*.mlp.up_proj.weight`: the same layer of every block. */
-function patternOf(layer: LayerRecord | undefined): string {
+function tensorPattern(layer: LayerRecord | undefined): string {
   return layer?.tensor.replaceAll(/\.\d+\./g, '.*.') ?? '';
 }
 
-function methodOf(layer: LayerRecord | undefined): string {
+function describeMethod(layer: LayerRecord | undefined): string {
   return layer === undefined
     ? ''
     : `${layer.method} ${layer.variant}${layer.then === undefined ? '' : ` + ${layer.then}`}`;
 }
 
-function outputErrorOf(layers: readonly LayerRecord[]): string[] {
+function outputErrorCells(layers: readonly LayerRecord[]): string[] {
   const known = layers.flatMap(({ outputError }) => outputError ?? []);
   return [known.length === 0 ? '' : formatPercent(mean(known))];
 }

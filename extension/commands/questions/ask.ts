@@ -28,7 +28,7 @@ interface Choices<Item> {
   readonly matchOnDescription?: boolean;
   readonly matchOnDetail?: boolean;
   /** Why a row cannot be chosen, if so: told when the user tries. */
-  readonly whyNot?: (item: Item) => string | undefined;
+  readonly explainUnavailable?: (item: Item) => string | undefined;
 }
 
 /** Asks for a line of text. */
@@ -69,9 +69,9 @@ async function check(box: InputBox, validate: TextQuestion['validateInput']): Pr
 /** Asks for one of several rows. */
 export async function choose<Item extends QuickPickItem>(
   items: readonly Item[],
-  { whyNot, ...texts }: Choices<Item>,
+  { explainUnavailable, ...texts }: Choices<Item>,
 ): Promise<Item | undefined> {
-  const find = (key: string): Item | undefined => items.find((item) => keyOf(item) === key);
+  const find = (key: string): Item | undefined => items.find((item) => itemKey(item) === key);
   return steps().question<string, Item>(find, async (place, earlier) => {
     const pick = quickPick(items, texts);
     const before = find(earlier ?? '');
@@ -79,10 +79,10 @@ export async function choose<Item extends QuickPickItem>(
     return asked(pick, place, (answer) => [
       pick.onDidAccept(() => {
         const [item] = pick.selectedItems;
-        const problem = item && whyNot?.(item);
+        const problem = item && explainUnavailable?.(item);
         // A row has room for the beginning alone.
         if (problem !== undefined) void window.showWarningMessage(problem);
-        else if (item !== undefined) answer(keyOf(item));
+        else if (item !== undefined) answer(itemKey(item));
       }),
     ]);
   });
@@ -94,14 +94,14 @@ export async function chooseMany<Item extends QuickPickItem>(
   texts: Choices<Item>,
 ): Promise<readonly Item[] | undefined> {
   const among = (keys: readonly string[]): readonly Item[] =>
-    items.filter((item) => keys.includes(keyOf(item)));
+    items.filter((item) => keys.includes(itemKey(item)));
   return steps().question<readonly string[], readonly Item[]>(among, async (place, earlier) => {
     const pick = quickPick(items, texts);
     pick.canSelectMany = true;
     pick.selectedItems = among(earlier ?? []);
     return asked(pick, place, (answer) => [
       pick.onDidAccept(() => {
-        answer(pick.selectedItems.map(keyOf));
+        answer(pick.selectedItems.map(itemKey));
       }),
     ]);
   });
@@ -117,7 +117,7 @@ function quickPick<Item extends QuickPickItem>(
 }
 
 /** Rows are made anew for each run of a command. */
-const keyOf = ({ label, description = '', kind }: QuickPickItem): string =>
+const itemKey = ({ label, description = '', kind }: QuickPickItem): string =>
   kind === QuickPickItemKind.Separator ? '' : `${label}\n${description}`;
 
 /**

@@ -23,7 +23,7 @@ export async function chooseEffort(
   const times = await steps().once(async () =>
     window.withProgress(
       { location: ProgressLocation.Window, title: l10n.t('Timing a short run') },
-      async () => timesOf(services, session),
+      async () => estimateTimes(services, session),
     ),
   );
   if (times === undefined) {
@@ -56,7 +56,7 @@ export async function chooseEffort(
 }
 
 /** @returns seconds of both; undefined where the standard profile takes little, or nothing tells */
-async function timesOf(
+async function estimateTimes(
   { worker, settings, jobs }: Services,
   session: ModelSession,
 ): Promise<Readonly<Record<ProfileEffort, number | null>> | undefined> {
@@ -68,16 +68,16 @@ async function timesOf(
   const timer = setTimeout(() => {
     source.cancel();
   }, mostMilliseconds);
-  const secondsOf = async (effort: ProfileEffort): Promise<number | null> => {
+  const estimateSeconds = async (effort: ProfileEffort): Promise<number | null> => {
     const request = profileRequest(settings, session, effort);
     const { token } = source;
     return worker.request('expect', { operation: 'profile', request }, { token }).catch(() => null);
   };
   try {
-    const standard = await secondsOf('standard');
+    const standard = await estimateSeconds('standard');
     return standard === null || standard < worthAsking
       ? undefined
-      : { standard, quick: await secondsOf('quick') };
+      : { standard, quick: await estimateSeconds('quick') };
   } finally {
     clearTimeout(timer);
     source.dispose();

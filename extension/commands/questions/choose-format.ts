@@ -51,20 +51,20 @@ export async function chooseFormat(
 
 /** The rows that are shown first. */
 export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[] =>
-  formatRows(answers).recommended.map(itemOf);
+  formatRows(answers).recommended.map(formatItem);
 
 /** All rows, those that cannot express the changes last. */
 export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
   const { recommended, others, blocked } = formatRows(answers);
   const separator = l10n.t("Can't store these changes");
   return [
-    ...[...recommended, ...others].map(itemOf),
+    ...[...recommended, ...others].map(formatItem),
     ...(blocked.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
-    ...blocked.map(itemOf),
+    ...blocked.map(formatItem),
   ];
 }
 
-function itemOf(answer: OutputAnswer): FormatItem {
+function formatItem(answer: OutputAnswer): FormatItem {
   const { label, detail } = describeFormat(answer);
   return answer.able
     ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }

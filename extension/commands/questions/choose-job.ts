@@ -21,7 +21,7 @@ export async function chooseJob(
   among: readonly JobRecord[],
   { title, none, takesSingle = false }: JobQuestion,
 ): Promise<JobRecord | undefined> {
-  const id = idOf(argument);
+  const id = clickedJob(argument);
   if (id !== undefined) {
     return among.find((job) => job.id === id);
   }
@@ -42,7 +42,7 @@ export async function chooseJob(
 }
 
 /** The Jobs view gives a job, panels its id. */
-function idOf(argument: unknown): string | undefined {
+function clickedJob(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null ? Reflect.get(argument, 'id') : argument;
   return typeof id === 'string' ? id : undefined;

@@ -100,8 +100,8 @@ export async function chooseRest(
   }
   const converts = format !== 'safetensors' && !isModelFile(model);
   const ending = types.type ?? (converts ? format : undefined);
-  const usual = `${modelStem(model)}${suffix}${ending === undefined ? '' : `-${ending}`}`;
-  const folder = await chooseFolder(model, usual, folderTitle, options);
+  const defaultName = `${modelStem(model)}${suffix}${ending === undefined ? '' : `-${ending}`}`;
+  const folder = await chooseFolder(model, defaultName, folderTitle, options);
   return folder && { format, ...(layout === undefined ? {} : { layout }), ...types, ...folder };
 }
 
@@ -176,6 +176,6 @@ export function whyUnfit(value: string, source: string): string | undefined {
 
 /** Shows a folder in the explorer, or in the system's where it is not of the workspace. */
 export async function revealFolder(uri: Uri): Promise<void> {
-  const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
-  await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
+  const isInWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
+  await commands.executeCommand(isInWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
 }

@@ -26,7 +26,7 @@ interface Entry {
 export class Steps {
   readonly #entries: Entry[] = [];
   /** How many entries hold; what the user went back from is only suggested anew. */
-  #held = 0;
+  #answered = 0;
   #next = 0;
   #following = 0;
 
@@ -54,11 +54,11 @@ export class Steps {
     const index = this.#next++;
     const entry = this.#entries[index];
     const earlier = entry?.isQuestion === true ? (entry.answer as Answer) : undefined;
-    const known = earlier === undefined || index >= this.#held ? undefined : read(earlier);
+    const known = earlier === undefined || index >= this.#answered ? undefined : read(earlier);
     if (known !== undefined) {
       return known;
     }
-    this.#held = index;
+    this.#answered = index;
     const step = this.#questions.length + 1;
     const answer = await ask({ step, total: step + this.#following }, earlier);
     if (answer === back) {
@@ -74,10 +74,10 @@ export class Steps {
   public async once<T>(run: () => Promise<T>): Promise<T> {
     const index = this.#next++;
     const entry = this.#entries[index];
-    if (entry?.isQuestion === false && index < this.#held) {
+    if (entry?.isQuestion === false && index < this.#answered) {
       return entry.answer as T;
     }
-    this.#held = index;
+    this.#answered = index;
     const answer = await run();
     this.#keep(index, { isQuestion: false, answer });
     return answer;
@@ -97,15 +97,15 @@ export class Steps {
   public goBack(): void {
     const last = this.#questions.at(-1);
     if (last !== undefined) {
-      this.#held = last;
+      this.#answered = last;
       throw new GoneBack();
     }
   }
 
   /** Where the entries are that hold an answer. */
   get #questions(): readonly number[] {
-    return [...this.#entries.slice(0, this.#held).entries()].flatMap(([index, { isQuestion }]) =>
-      isQuestion ? [index] : [],
+    return [...this.#entries.slice(0, this.#answered).entries()].flatMap(
+      ([index, { isQuestion }]) => (isQuestion ? [index] : []),
     );
   }
 
@@ -114,7 +114,7 @@ export class Steps {
     const isAsBefore =
       JSON.stringify(this.#entries[index]?.answer) === JSON.stringify(entry.answer);
     this.#entries.splice(index, isAsBefore ? 1 : Infinity, entry);
-    this.#held = index + 1;
+    this.#answered = index + 1;
   }
 }
 

@@ -15,10 +15,10 @@ const beside =
   (id: DocumentId) =>
   (source: string): string =>
     defaultDocumentPath(id, source);
-export const profilePathOf = beside('layerProfile');
-export const sensitivityPathOf = beside('sensitivity');
-export const planPathOf = beside('plan');
-export const scoresPathOf = beside('scores');
+export const defaultProfilePath = beside('layerProfile');
+export const defaultSensitivityPath = beside('sensitivity');
+export const defaultPlanPath = beside('plan');
+export const defaultScoresPath = beside('scores');
 
 const named =
   (id: DocumentId) =>

@@ -1,7 +1,7 @@
 import { commands, Disposable, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 import { Throttle } from '../throttle';
-import { menuWordsOf, pathsWithout } from './model-context';
+import { listMenuWords, pathsWithout } from './model-context';
 import type { MenuWord } from './model-context';
 import type { ModelFolders } from './model-folders';
 import type { OpenModels } from './open-models';
@@ -77,7 +77,7 @@ export class ModelMenus implements Disposable {
 
   async #wordsOf(path: string): Promise<readonly MenuWord[] | undefined> {
     try {
-      return menuWordsOf((await this.#models.inspect(path)).capabilities);
+      return listMenuWords((await this.#models.inspect(path)).capabilities);
     } catch {
       // The overview of the model says what is wrong with it.
       return undefined;

@@ -11,10 +11,10 @@ import { asRecord, isOver, isResumable, storedRequest } from './job-record';
 import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
 import { watchJob } from './job-watch';
-import { afterRestart, savedOf } from './interruption';
-import { jobOperations, operationOf } from './operations';
+import { afterRestart, describeSavedWork } from './interruption';
+import { jobOperations, getOperation } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
-import { removeWork, workOf } from './saved-work';
+import { removeWork, savedWorkPaths } from './saved-work';
 
 /** Description of a new job. */
 export interface NewJob<O extends Operation> {
@@ -122,7 +122,7 @@ export class JobService {
     request,
     token,
   }: NewJob<O>): Promise<ResultOf<O>> {
-    const { title, subject } = operationOf(operation);
+    const { title, subject } = getOperation(operation);
     const job: StoredJob = {
       id: randomUUID(),
       operation,
@@ -285,7 +285,7 @@ export class JobService {
       }
       const [original] = followers.flatMap((one) => one.original?.(record) ?? []);
       const { name, request } = job;
-      const { outcome } = operationOf(job.operation);
+      const { outcome } = getOperation(job.operation);
       return (
         outcome?.(result, { name, request, ...(original === undefined ? {} : { original }) }) ?? {
           summary: say`Done.`,
@@ -304,7 +304,7 @@ export class JobService {
     const { translate, describeError, log } = this.#environment;
     job.ended = Date.now();
     if (outcome === undefined) {
-      job.saved = savedOf(job, translate);
+      job.saved = describeSavedWork(job, translate);
       job.state = this.#stateAfter(job, error);
       if (job.state !== 'cancelled') {
         job.message = describeError(error);
@@ -312,7 +312,7 @@ export class JobService {
     } else {
       job.state = 'done';
       job.result = render(outcome.summary, translate);
-      const output = operationOf(job.operation).output?.(job.request) ?? '';
+      const output = getOperation(job.operation).output?.(job.request) ?? '';
       job.outputs = output === '' || outcome.writesNothing === true ? [] : [output];
       delete job.saved;
     }
@@ -353,10 +353,10 @@ export class JobService {
 
   /** Finished work that a job goes on with is no longer that of an earlier job with the same output. */
   #takeOver(job: StoredJob): void {
-    const work = workOf(asRecord(job));
+    const work = savedWorkPaths(asRecord(job));
     for (const other of this.#jobs) {
       if (other !== job && other.saved !== undefined) {
-        const isSame = workOf(asRecord(other)).some((path) => work.includes(path));
+        const isSame = savedWorkPaths(asRecord(other)).some((path) => work.includes(path));
         if (isSame) {
           delete other.saved;
           this.#tell(other);

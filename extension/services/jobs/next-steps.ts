@@ -4,10 +4,10 @@ import { l10n, Uri } from 'vscode';
 import type { NextStep } from '../../core/operations/presentation';
 import type { StepSubject } from '../../protocol/report';
 import { commandIds } from '../command-ids';
-import { fileExists, sensitivityPathOf } from '../documents/documents';
+import { fileExists, defaultSensitivityPath } from '../documents/documents';
 import { isModelFile } from '../documents/model-file';
 import type { JobRecord } from './job-record';
-import { operationOf } from './operations';
+import { getOperation } from './operations';
 
 /** Button of a next step, and the command that it runs. */
 export interface OfferedStep {
@@ -23,9 +23,9 @@ export async function stepSubject({
   request,
   outputs: [output = model],
 }: Pick<JobRecord, 'model' | 'operation' | 'request' | 'outputs'>): Promise<StepSubject> {
-  const { original } = operationOf(operation);
+  const { original } = getOperation(operation);
   const given: unknown = original === undefined ? undefined : Reflect.get(request, original);
-  const sensitivity = sensitivityPathOf(output);
+  const sensitivity = defaultSensitivityPath(output);
   return {
     output,
     model: await modelIn(output),

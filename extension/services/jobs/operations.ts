@@ -90,5 +90,5 @@ const running = new Set<string>([
 export const runsOrWrites = (method: string): boolean => isJob(method) || running.has(method);
 
 /** An operation where its own type of request is known only at run time, as for what was stored. */
-export const operationOf = (operation: Operation): JobOperation<object> =>
+export const getOperation = (operation: Operation): JobOperation<object> =>
   jobOperations[operation] as JobOperation<object>;

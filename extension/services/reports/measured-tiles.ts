@@ -21,10 +21,10 @@ import { localise } from '../localise';
 export const sizeTile = (before: number, after: number): ReportTile => ({
   name: l10n.t('Size'),
   value: formatBytes(after),
-  note: insteadOf(before, after),
+  note: compareBytes(before, after),
 });
 
-const insteadOf = (before: number, after: number): string =>
+const compareBytes = (before: number, after: number): string =>
   l10n.t('instead of {0} ({1})', formatBytes(before), formatChange(before, after));
 
 /** Memory of weights, keys and values. */

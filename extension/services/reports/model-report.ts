@@ -71,7 +71,7 @@ function known<T>(name: string, value: T | undefined, text: (value: T) => string
 
 function parts(model: ModelSummary): string {
   const present = new Set(model.sublayers.map(({ kind }) => kind));
-  const ofKind = sublayerKinds
+  const kindTotals = sublayerKinds
     .filter((kind) => present.has(kind))
     .map((kind) => {
       const members = model.sublayers.filter((sublayer) => sublayer.kind === kind);
@@ -86,13 +86,13 @@ function parts(model: ModelSummary): string {
         kv: sum('kvBytesPerToken'),
       };
     });
-  const inSublayers = (field: 'parameters' | 'bytes'): number =>
-    ofKind.reduce((total, part) => total + part[field], 0);
+  const sumOverSublayers = (field: 'parameters' | 'bytes'): number =>
+    kindTotals.reduce((total, part) => total + part[field], 0);
   const rest = {
     name: l10n.t('Embedding, final norm, head'),
     count: undefined,
-    parameters: model.parameters - inSublayers('parameters'),
-    bytes: model.bytes - inSublayers('bytes'),
+    parameters: model.parameters - sumOverSublayers('parameters'),
+    bytes: model.bytes - sumOverSublayers('bytes'),
     flops: '',
     kv: 0,
   };
@@ -106,7 +106,7 @@ function parts(model: ModelSummary): string {
       `${l10n.t('FLOPs per token')}:`,
       `${l10n.t('KV cache per token')}:`,
     ],
-    [...ofKind, rest].map((part) => {
+    [...kindTotals, rest].map((part) => {
       const share = model.parameters > 0 ? part.parameters / model.parameters : 0;
       return [
         part.name,

@@ -21,11 +21,11 @@ import { noMarks } from '../../protocol/marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import { shownPatches } from './patches';
-import { profileStateOf, reduceProfile } from './profile-state';
+import { createProfileState, reduceProfile } from './profile-state';
 import {
   choiceKey,
   emptySelection,
-  isOfPatch,
+  includesPatch,
   markSublayer,
   matchingRounds,
   smallLossRounds,
@@ -186,7 +186,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   public loadProfile(profile: LayerProfile | undefined): void {
-    this.#profile = profile === undefined ? undefined : profileStateOf(profile);
+    this.#profile = profile === undefined ? undefined : createProfileState(profile);
     this.#selection = {
       ...this.#selection,
       rounds:
@@ -292,7 +292,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const { narrow, removed } = this.choice;
     const narrowed =
       narrow.length === 0 ? undefined : await this.host.narrowed({ narrow, remove: removed });
-    if (textOf(narrow) === textOf(this.narrow)) {
+    if (widthsKey(narrow) === widthsKey(this.narrow)) {
       this.#narrowed = narrowed;
       this.tell('narrowed', 'configPreview');
     }
@@ -304,10 +304,10 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#patches = [...others, patch];
     // Its weights may have been fitted anew in the same file.
     this.#evaluations = Object.fromEntries(
-      Object.entries(this.#evaluations).filter(([key]) => !isOfPatch(key, patch)),
+      Object.entries(this.#evaluations).filter(([key]) => !includesPatch(key, patch)),
     );
     for (const key of this.#drifts.keys()) {
-      if (isOfPatch(key, patch)) {
+      if (includesPatch(key, patch)) {
         this.#drifts.delete(key);
       }
     }
@@ -404,15 +404,15 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #chosen(before: readonly PlannedWidthPruning[]): void {
     this.#save();
     this.tell('selectedRounds', 'selectionEvaluation', 'drift');
-    if (textOf(this.narrow) !== textOf(before)) {
+    if (widthsKey(this.narrow) !== widthsKey(before)) {
       this.restoreWidthPruning().catch(this.host.showError);
     }
   }
 
   #modelWithWarnings(): ModelSummary {
     const own = this.#fileWarning === undefined ? [] : [this.#fileWarning];
-    const told = [...own, ...this.#warnings].map(verbatim);
-    return { ...this.model, warnings: [...this.model.warnings, ...told] };
+    const messages = [...own, ...this.#warnings].map(verbatim);
+    return { ...this.model, warnings: [...this.model.warnings, ...messages] };
   }
 
   #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
@@ -450,4 +450,4 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 }
 
-const textOf = (narrow: readonly PlannedWidthPruning[]): string => JSON.stringify(narrow);
+const widthsKey = (narrow: readonly PlannedWidthPruning[]): string => JSON.stringify(narrow);

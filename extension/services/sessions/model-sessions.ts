@@ -12,8 +12,13 @@ import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
 import { isSmallPerplexity } from '../../core/change-size';
-import { inTurns } from '../activation/in-turns';
-import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
+import { runInTurns } from '../activation/run-in-turns';
+import {
+  fileExists,
+  findModel,
+  defaultProfilePath,
+  defaultSensitivityPath,
+} from '../documents/documents';
 import type { Documents } from '../documents/documents';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { offeredSizes, offeredTypes } from './frontier-points';
@@ -70,7 +75,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     this.#log = log;
     this.#listening = jobs.changed.listen((job) => {
       if (job.operation === 'profile' && isGone(job, jobs)) {
-        void this.#showAgain(job.request.out ?? profilePathOf(job.model));
+        void this.#showAgain(job.request.out ?? defaultProfilePath(job.model));
       }
     });
   }
@@ -87,7 +92,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   public async open(path: string, profilePath?: string): Promise<ModelSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
     const cannot = listRefusals(capabilities);
-    return this.#openAs(summary, profilePath ?? profilePathOf(summary.path), { cannot });
+    return this.#openAs(summary, profilePath ?? defaultProfilePath(summary.path), { cannot });
   }
 
   /** The session of a profile, which shows its numbers even where the model itself is not. */
@@ -114,7 +119,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   /** Reads a sensitivity profile again, from which the best compression plans follow. */
   public async reloadPlans(file: string): Promise<void> {
     for (const session of this.known) {
-      if (sensitivityPathOf(session.model.path) === file) {
+      if (defaultSensitivityPath(session.model.path) === file) {
         await this.#loadPlans(session);
       }
     }
@@ -174,7 +179,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         cannot,
         preview: (choice, narrowed) =>
           missing === undefined
-            ? previewOf(config, choice, narrowed, model, preview)
+            ? previewChoice(config, choice, narrowed, model, preview)
             : { lines: [], loadsWith: missing },
         narrowed: async (changes) => this.#models.narrowed(model.path, changes),
         showError: (error) => {
@@ -213,7 +218,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   /** Reads the best compression plans, if a sensitivity profile of the same weights lies next to the model. */
   async #loadPlans(session: ModelSession): Promise<void> {
     const { path, fingerprint } = session.model;
-    const file = sensitivityPathOf(path);
+    const file = defaultSensitivityPath(path);
     try {
       const isCurrent =
         (await fileExists(file)) &&
@@ -279,7 +284,7 @@ const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
   isOver({ state }) && state !== 'done' && !resumable.some((one) => one.id === id);
 
 /** What becomes of config.json, or of the header of a model file. */
-function previewOf(
+function previewChoice(
   config: string | undefined,
   choice: Choice,
   narrowed: WidthPrunedModel | undefined,
@@ -306,7 +311,7 @@ function previewOf(
 }
 
 async function importPreview(): Promise<typeof Preview> {
-  await inTurns([
+  await runInTurns([
     async () => import('../../core/models/parts/weight'),
     async () => import('../../core/models/families/mixtures/mixtures-and-mixers'),
     async () => import('../../core/models/transformer/architectures'),

@@ -49,7 +49,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     warnings: () => this.#warnings,
     turns: () => this.#turns,
     isChat: () => this.#isChat,
-    inChat: () => this.#chatted !== undefined,
+    isChatTurn: () => this.#chatted !== undefined,
   };
 
   readonly #environment: PlaygroundEnvironment;
@@ -93,7 +93,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#turns = [];
     this.#chatted = undefined;
     this.#forget({ kind: 'idle' });
-    this.tell('turns', 'inChat');
+    this.tell('turns', 'isChatTurn');
   }
 
   /**
@@ -202,7 +202,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       this.#turns = [...this.#turns, { prompt: this.#chatted, answers }];
     }
     this.#chatted = chat ? prompt : undefined;
-    this.tell('turns', 'inChat');
+    this.tell('turns', 'isChatTurn');
   }
 
   #textOf(model: number): string {

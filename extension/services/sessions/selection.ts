@@ -150,7 +150,7 @@ export function choiceKey({ removed, narrow, patches }: Choice): string {
 }
 
 /** True if the evaluation key includes the patch. */
-export const isOfPatch = (key: string, patch: PlannedPatch): boolean =>
+export const includesPatch = (key: string, patch: PlannedPatch): boolean =>
   key.split(' ').includes(patchName(patch));
 
 function patchName({ sublayer, program, file }: PlannedPatch): string {

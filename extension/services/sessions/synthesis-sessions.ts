@@ -20,7 +20,7 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
     super(jobs);
     this.#documents = documents;
     const makeSession = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
-      this.get(logOf(request.out));
+      this.get(logPath(request.out));
     jobs.follow('synthesize', {
       begin: (job) => {
         makeSession(job).begin(evolutionSettings(job.request));
@@ -61,7 +61,7 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
   }
 
   protected isAbout({ model }: JobRecord, { file }: SynthesisSession): boolean {
-    return file === logOf(model);
+    return file === logPath(model);
   }
 
   protected jobsOf({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
@@ -69,10 +69,14 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
   }
 
   #jobsOf(file: string): readonly JobRecord<'synthesize'>[] {
-    return jobsAbout(this.jobs.jobs, ['synthesize'], ({ request }) => logOf(request.out) === file);
+    return jobsAbout(
+      this.jobs.jobs,
+      ['synthesize'],
+      ({ request }) => logPath(request.out) === file,
+    );
   }
 }
 
 /** The document that an evolution writes into its folder. */
-export const logOf = (out: string): string =>
+export const logPath = (out: string): string =>
   join(out, `synthesis${documentNames.evolution.suffix}`);

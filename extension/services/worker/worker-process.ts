@@ -158,13 +158,13 @@ export class WorkerProcess<R extends Requests<R>> {
     request: object,
     token: CancellationToken,
   ): Promise<unknown> {
-    let envelope: JobEnvelope = { job, request, inPieces: true };
+    let envelope: JobEnvelope = { job, request, answersInPieces: true };
     for (const { piece, isLast } of inPieces(request)) {
       if (isLast && begins(piece)) {
         break;
       }
       await this.#connection.sendRequest(requestPiece, { job, piece } satisfies RequestPiece);
-      envelope = { job, inPieces: true };
+      envelope = { job, answersInPieces: true };
     }
     const answer = new Joiner();
     let sent = await this.#connection.sendRequest<SentPiece>(method, envelope, token);

@@ -115,7 +115,7 @@ export function GroupedMap<Point extends { readonly index: number }>(
             name,
             formatCount(members.length),
             formatShare(members.length / Math.max(1, points.length)),
-            ...table.means.map(({ of }) => meanOf(members.flatMap((point) => of(point) ?? []))),
+            ...table.means.map(({ of }) => formatMean(members.flatMap((point) => of(point) ?? []))),
           ])}
         />
       </Folded>
@@ -128,7 +128,7 @@ export function focusMap(): void {
   document.getElementById(mapId)?.focus();
 }
 
-const meanOf = (values: readonly number[]): string =>
+const formatMean = (values: readonly number[]): string =>
   values.length === 0
     ? strings.none
     : formatDistance(values.reduce((sum, value) => sum + value, 0) / values.length);

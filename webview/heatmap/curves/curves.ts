@@ -1,6 +1,6 @@
 import { isSameText } from '../../../extension/core/change-size';
-import { sublayersOf } from '../selection';
-import { unitsOf } from '../units';
+import { candidateSublayers } from '../selection';
+import { listUnits } from '../units';
 import type { BaselineName, Evaluation, ModelSummary, Round, ShownProfile } from '../types';
 
 /** What the horizontal axis counts as removed. */
@@ -33,7 +33,7 @@ export const isZeroAtOriginal = ({
  * The curves of a profile. Where the original's distance is zero they start at the origin (which a
  * logarithmic axis cannot show).
  */
-export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
+export function buildCurves(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
   const origin = isZeroAtOriginal(profile) ? [{ rounds: 0, x: 0, y: 0 }] : [];
   const curve = (rounds: readonly Round[]): CurvePoint[] => {
     const removed = removedAmounts(rounds, model, axis);
@@ -76,11 +76,11 @@ function removedAmounts(
   model: ModelSummary,
   axis: Axis,
 ): readonly number[] {
-  const sublayers = new Map(unitsOf(model).map((one) => [one.id, one]));
+  const sublayers = new Map(listUnits(model).map((one) => [one.id, one]));
   const amounts = [0];
   let total = 0;
   for (const round of rounds) {
-    for (const id of sublayersOf(round.removed, model)) {
+    for (const id of candidateSublayers(round.removed, model)) {
       total += axis === 'sublayers' ? 1 : (sublayers.get(id)?.[axis] ?? 0);
     }
     amounts.push(total);
@@ -99,7 +99,7 @@ export interface CurveRow {
 }
 
 export function curveRows(profile: ShownProfile, model: ModelSummary, axis: Axis): CurveRow[] {
-  const curves = curvesOf(profile, model, axis);
+  const curves = buildCurves(profile, model, axis);
   const amounts = removedAmounts(profile.rounds, model, axis);
   const at = (points: readonly CurvePoint[], rounds: number) =>
     points.find((point) => point.rounds === rounds)?.y;

@@ -1,5 +1,5 @@
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
-import { expandSublayers, sublayersOf } from '../selection';
+import { expandSublayers, candidateSublayers } from '../selection';
 import { isZeroAtOriginal } from './curves';
 
 type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | 'candidates'>;
@@ -40,10 +40,10 @@ export function expectedDistance(known: Known): number | undefined {
 
 /** The candidates that the selection consists of; undefined where it is none, or holds parts of some. */
 function chosenCandidates({ model, removed, candidates }: Known): ReadonlySet<string> | undefined {
-  const gone = new Set(expandSublayers(removed, model));
+  const removedIds = new Set(expandSublayers(removed, model));
   const chosen = Object.keys(candidates).filter((id) =>
-    sublayersOf(id, model).every((one) => gone.has(one)),
+    candidateSublayers(id, model).every((one) => removedIds.has(one)),
   );
   const covered = expandSublayers(chosen, model);
-  return covered.length > 0 && covered.length === gone.size ? new Set(chosen) : undefined;
+  return covered.length > 0 && covered.length === removedIds.size ? new Set(chosen) : undefined;
 }

@@ -2,7 +2,7 @@ import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { isSameText } from '../../../extension/core/change-size';
 
 /** Held-out perplexity of the original and of the selection, where they have been measured. */
-export function perplexitiesOf(
+export function measuredPerplexities(
   state: Pick<HeatmapState, 'profile' | 'selectedRounds' | 'selectionEvaluation'>,
 ): {
   original: number | undefined;

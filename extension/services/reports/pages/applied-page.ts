@@ -23,7 +23,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
   return {
     title: basename(result.path),
     tooltip: result.path,
-    tags: [kindOf(result), result.format],
+    tags: [resultTag(result), result.format],
     sections: [
       {
         title: l10n.t('Result'),
@@ -69,7 +69,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
 }
 
 /** What was done to the model, in a word. */
-function kindOf(result: ApplyResult): string {
+function resultTag(result: ApplyResult): string {
   if ('layers' in result && result.layers.length > 0) {
     return l10n.t('compressed');
   }
@@ -86,7 +86,7 @@ function kindOf(result: ApplyResult): string {
 function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
-  const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id)).length;
+  const remaining = model.sublayers.filter(({ id }) => !result.removed.includes(id)).length;
   return {
     title: l10n.t('Parts'),
     table: {
@@ -106,8 +106,8 @@ function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
         [
           l10n.t('Sublayers'),
           String(model.sublayers.length),
-          String(kept),
-          change(model.sublayers.length, kept),
+          String(remaining),
+          change(model.sublayers.length, remaining),
         ],
         ...experts(model, result),
       ],
@@ -119,9 +119,9 @@ function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
 function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[][] {
   const all = sublayers.flatMap(expertIds);
   const left = sublayers.filter(({ id }) => !removed.includes(id)).flatMap(expertIds);
-  const gone = left.filter((id) => removed.includes(id));
-  const after = left.length - gone.length;
-  return gone.length === 0
+  const removedIds = left.filter((id) => removed.includes(id));
+  const after = left.length - removedIds.length;
+  return removedIds.length === 0
     ? []
     : [
         [

@@ -16,7 +16,7 @@ export type Asked =
  * Reads the form. The limits may be left empty.
  * @param isChat true if the models have a chat template
  */
-export function promptOf(view: View, isChat: boolean): Asked {
+export function readPrompt(view: View, isChat: boolean): Asked {
   if (view.prompt === '') return { wrong: 'prompt' };
   const numbers = numberFields.flatMap((name) => {
     const text = view[name].trim();
