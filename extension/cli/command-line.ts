@@ -17,12 +17,12 @@ import { isAnswered, usageProblem } from './usage-errors';
 import type { Message } from '../core/message';
 import { inEnglish } from '../core/message';
 
-/** What surrounds a command. */
+/** Environment in which a command runs. */
 export interface Surroundings {
   readonly terminal: Terminal;
   readonly cancellation: Cancellation;
   readonly version: string;
-  /** Folder of the bundles, beside that of the samples. */
+  /** Folder of the bundles, next to that of the samples. */
   readonly dist: string;
 }
 

@@ -11,7 +11,7 @@ interface Completed {
   /** `profile`, `symbolic evaluate`. */
   readonly name: string;
   readonly summary: string;
-  /** What may follow instead of a flag, besides files. */
+  /** Words that can follow instead of a flag, besides files. */
   readonly words: readonly string[];
   readonly flags: readonly {
     readonly long: string;

@@ -38,7 +38,7 @@ export function takeArguments(fields: Fields, args: readonly string[], typed: Ty
 export interface Flag {
   readonly long: string;
   readonly takesValue: boolean;
-  /** What the flag alone stands for. */
+  /** Value if only the flag is given. */
   readonly value: boolean;
   readonly description: string;
 }

@@ -12,7 +12,7 @@ import { commonFields } from './run-operation';
 import { toolProcess } from './mcp/tools';
 import { inEnglish, say } from '../core/message';
 
-/** What commands do once they are parsed. */
+/** Handlers that commands call after parsing. */
 export interface Actions {
   readonly version: string;
   readonly print: (text: string) => void;
@@ -22,7 +22,7 @@ export interface Actions {
     typed: Typed,
   ) => Promise<void>;
   /**
-   * Serves tools to agents until they have gone.
+   * Serves tools to agents until they disconnect.
    * @param except names of tools that are left out
    */
   readonly serve: (except: readonly string[]) => Promise<void>;
@@ -63,7 +63,7 @@ export function createProgram(actions: Actions): Command {
   return program;
 }
 
-/** What is typed before options to name a command: `symbolic evaluate`, or as much of it as there is. */
+/** Words before the options that name a command, such as `symbolic evaluate`, as far as they are given. */
 export function commandPath(program: Command, args: readonly string[]): string {
   const [name, ...rest] = args;
   const command = program.commands.find((one) => one.name() === name);
@@ -72,7 +72,7 @@ export function commandPath(program: Command, args: readonly string[]): string {
     : [command.name(), commandPath(command, rest)].filter(Boolean).join(' ');
 }
 
-/** Arguments as they are parsed: `--help` behind a name that is no command would help with nothing. */
+/** Arguments to parse: `--help` after a name that is not a command is removed, since it would show no help. */
 export function withoutVainHelp(program: Command, args: readonly string[]): readonly string[] {
   const [name = '-'] = args;
   const isCommand = name === 'help' || program.commands.some((one) => one.name() === name);

@@ -28,7 +28,7 @@ export const commonFields = {
   }),
 } satisfies Fields;
 
-/** What a run needs of the command line. */
+/** Parts of the command line that a run uses. */
 export interface CommandLine {
   readonly terminal: Terminal;
   readonly context: OperationContext<unknown>;

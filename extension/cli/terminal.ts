@@ -30,7 +30,7 @@ export class Terminal {
     private readonly err: Output = process.stderr,
   ) {}
 
-  /** Whether colours are wanted on standard output. */
+  /** True if standard output should be colored. */
   public get hasColour(): boolean {
     const forced = process.env['FORCE_COLOR'];
     return forced === undefined

@@ -38,7 +38,7 @@ export const applied: Presenter<ApplyResult> = {
   },
 };
 
-/** What was changed, what it saves, how it was checked, and how far it is from the original. */
+/** Prints the changes, the savings, the checks, and the distance to the original. */
 export function printApplied(terminal: Terminal, result: ApplyResult, verbose: boolean): void {
   const { removed, patched = [], narrowed = {} } = result;
   const layers = 'layers' in result ? result.layers : [];

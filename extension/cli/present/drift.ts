@@ -31,7 +31,7 @@ export const drift: Presenter<Drift> = {
   },
 };
 
-/** Where drift is largest, and how large; dashes where there is none. */
+/** Position with the largest drift, and its size; dashes if there is no drift. */
 function driftCells({ token, position, relativeError }: DriftedPosition): [string, string] {
   return relativeError === 0
     ? ['–', '–']

@@ -3,7 +3,7 @@ import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import { formatPercent } from '../../core/format';
 
-/** A row for each expert, the least salient of each mixture first. */
+/** A row for each expert, the least salient of each MoE layer first. */
 export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-experts'>['run']>>> = {
   options: {},
   print: ({ mixtures, remove }, { terminal, request }) => {
