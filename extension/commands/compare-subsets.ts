@@ -29,7 +29,7 @@ export interface CompareSubsetsOptions {
 
 type Choices = Pick<Given, 'keep' | 'policy' | 'offset'>;
 
-/** Trains on parts of a data set, chosen by score and at random, and shows how accurate each makes a model. */
+/** Trains on subsets of a dataset, selected by score and at random, and shows the accuracy of each. */
 export async function compareSubsets(
   services: Services,
   argument: unknown,

@@ -210,7 +210,7 @@ async function chooseRatio(
     : { method, ratio: chosen.ratio, ...(then === undefined ? {} : { then }) };
 }
 
-/** The paper leaves down projections dense; rounding harms none so much. */
+/** The paper leaves down projections dense; quantizing them hardly changes the outputs. */
 async function chooseRoles(
   { method }: CompressionRequest,
   model: string,

@@ -62,7 +62,7 @@ async function chooseOther(
   return chooseFormat(title, others);
 }
 
-/** With nothing removed, layouts of a format are alike: the first that can be written stands for all. */
+/** One answer per format: with nothing removed, its layouts are alike, so the first writable one is used. */
 function onePerFormat(answers: readonly OutputAnswer[]): OutputAnswer[] {
   const formats = [...new Set(answers.map(({ format }) => format))];
   return formats.flatMap((format) => {

@@ -50,7 +50,7 @@ export async function evaluateModel(
   }
   const { against } = options;
   const isCompared = measure === 'compared-text';
-  // What is left of a model is compared with all of it.
+  // A pruned selection is compared with the original.
   const isAsked = isWhole(choice) && (isCompared || options.measure === undefined);
   const other =
     against === undefined && isAsked

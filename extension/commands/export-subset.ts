@@ -46,11 +46,11 @@ export interface ExportSubsetOptions {
 interface ExportItem extends QuickPickItem {
   readonly description: string;
   readonly request: DataExport;
-  /** What a new name ends in, behind that of the scores. */
+  /** Suffix of a new name, after that of the scores. */
   readonly ending: string;
 }
 
-/** How examples are chosen, whatever is written of them. */
+/** Options that select examples, independent of the output. */
 type ChoiceGiven = Omit<GivenOf<typeof selectData.fields>, 'scores' | 'data' | 'out'>;
 
 /** Writes what a data map's choice keeps, what is marked in it, or its scores. */
@@ -201,7 +201,7 @@ function scoreItems(scores: string, { mapped, issues }: DataMap['overview']): Ex
   ];
 }
 
-/** A data set becomes a new folder beside the old one; everything else is a file. */
+/** Asks for the output: a new folder next to the old one for a dataset, a file for everything else. */
 async function choosePlace(
   { source: { scores }, data: mapped }: DataMapSession,
   { request: { operation }, ending }: ExportItem,

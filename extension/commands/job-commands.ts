@@ -26,7 +26,7 @@ export async function cancelJob(services: Services, argument: unknown): Promise<
   }
 }
 
-/** What can be done with a job: from the status bar and the Jobs view. */
+/** Shows the actions of a job, from the status bar or the Jobs view. */
 export async function showJob(services: Services, argument: unknown): Promise<void> {
   const { jobs } = services;
   const job = await chooseJob(services, argument, jobs.jobs, {

@@ -30,7 +30,7 @@ function needsNotice(services: Services, job: JobRecord, { shown = false }: Outc
   return !shown || (!isSeen(services, job) && ended - started > longMilliseconds);
 }
 
-/** Whether the user can see in a panel how a job ends. */
+/** True if a visible panel shows the end of the job. */
 export const isSeen = ({ jobs }: Services, job: JobRecord): boolean =>
   window.state.focused && jobs.isShown(job);
 

@@ -7,7 +7,7 @@ import type { Services } from '../services/services';
 import { chooseTarget } from './target';
 import type { Target } from './target';
 
-/** Opens the layer heatmap beside the editor; a plan becomes its selection. */
+/** Opens the layer heatmap next to the editor; a plan becomes its selection. */
 export async function openHeatmap(services: Services, argument: unknown): Promise<void> {
   const session = await chooseSession(services, argument, 'openHeatmap');
   if (session !== undefined) {

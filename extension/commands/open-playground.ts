@@ -13,7 +13,7 @@ export interface PlaygroundOptions {
   readonly against?: string;
 }
 
-/** Lets a model continue prompts beside the original that it was made from; in a playground, chooses another to compare. */
+/** Lets a model and its original continue the same prompts; in a playground, selects another model to compare. */
 export async function openPlayground(
   services: Services,
   argument: unknown,

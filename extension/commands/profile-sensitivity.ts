@@ -92,7 +92,7 @@ const firstLook: readonly CompressionRequest[] = [
 /** Shares of their width that sublayers are narrowed to. */
 const defaultWidths: readonly string[] = ['75%', '50%', '25%'];
 
-/** What is tried on every layer and sublayer. */
+/** Compressions and widths to measure on every layer and sublayer. */
 interface Trials {
   readonly compressions: readonly CompressionRequest[];
   readonly widths: readonly string[];

@@ -57,7 +57,7 @@ export async function pruneLayers(
   return runFor(services.jobs, session, 'prune', request);
 }
 
-/** The plan that was clicked, or the heatmap's selection, or the plan beside the model. */
+/** The clicked plan, the heatmap's selection, or the plan next to the model. */
 async function choosePlan(
   { documents }: Services,
   session: ModelSession,

@@ -19,7 +19,7 @@ export async function resumeJob(services: Services, argument: unknown): Promise<
   return services.jobs.resume(job.id);
 }
 
-/** How the command is told beforehand what it would ask. */
+/** Answers given in advance to the questions of the command. */
 export interface DiscardOptions {
   readonly confirmed?: boolean;
 }

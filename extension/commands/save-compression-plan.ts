@@ -9,7 +9,7 @@ import { chooseCompression } from './open-compression';
 import type { SavePlanOptions } from './save-plan';
 import { say } from '../core/message';
 
-/** Writes the plan that was made under a budget beside the model and opens it. */
+/** Writes the plan made for a budget next to the model and opens it. */
 export async function saveCompressionPlan(
   services: Services,
   argument: unknown,

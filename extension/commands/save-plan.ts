@@ -6,12 +6,12 @@ import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseSession, requireSelection } from './open-heatmap';
 
-/** How a command that would ask can be told beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface SavePlanOptions {
   readonly overwrite?: boolean;
 }
 
-/** Writes the heatmap's selection as a plan beside the model and opens it. */
+/** Writes the heatmap's selection as a plan next to the model and opens it. */
 export async function savePlan(
   services: Services,
   argument: unknown,

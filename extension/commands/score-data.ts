@@ -30,7 +30,7 @@ export interface ScoreDataOptions extends Given {
   readonly overwrite?: boolean;
 }
 
-/** Trains small models on a data set and scores how much each of its examples matters. */
+/** Trains small models on a dataset and scores the importance of each example. */
 export async function scoreData(
   services: Services,
   argument: unknown,
@@ -89,8 +89,7 @@ async function askRequest(
 }
 
 /**
- * Opens the data set to see what it is. Where that does not follow from its files, the user says what is
- * missing.
+ * Opens the dataset to detect its type, and asks for anything that its files do not say.
  */
 async function lookAt(
   services: Services,
@@ -150,7 +149,7 @@ function parseSize(text: string): string | undefined {
   return height === undefined || width === undefined ? undefined : `${height}x${width}`;
 }
 
-/** Beside the data set, or in the workspace where that cannot be written to. */
+/** Folder next to the dataset, or in the workspace if that is not writable. */
 async function placeFor(data: string): Promise<string> {
   const beside = defaultScoresPath(data);
   const [folder] = workspace.workspaceFolders ?? [];

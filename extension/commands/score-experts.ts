@@ -12,13 +12,13 @@ import { chooseTarget } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ScoreExpertsOptions {
-  /** Fraction of the experts of each mixture to remove. */
+  /** Fraction of the experts of each MoE layer to remove. */
   readonly ratio?: number;
-  /** Replace the plan beside the model without asking. */
+  /** Replace the plan next to the model without asking. */
   readonly overwrite?: boolean;
 }
 
-/** Ranks the experts of each mixture in one pass (REAP), and marks the least salient in the heatmap. */
+/** Ranks the experts of each MoE layer in one pass (REAP), and marks the least salient in the heatmap. */
 export async function scoreExperts(
   services: Services,
   argument: unknown,

@@ -19,7 +19,7 @@ export interface ScoreTextOptions {
   readonly overwrite?: boolean;
 }
 
-/** Stands for the text that comes with the extension. */
+/** Value for the text that is bundled with the extension. */
 export const bundled = 'bundled';
 
 /** Scores how hard each window of a text is for a model, so that calibration can choose among them. */

@@ -14,7 +14,7 @@ import { askPath, choose } from './questions/ask';
 import { say, verbatim } from '../core/message';
 import { followedBy } from './questions/steps';
 
-/** What a command acts on. */
+/** Model, plan or profile that a command acts on. */
 export interface Target {
   /** Path of the model folder or file, or of a file in the folder. */
   readonly model: string;
@@ -27,9 +27,9 @@ export interface Target {
 }
 
 /**
- * What was clicked, or else what the active editor shows, or else what the user picks.
- * Undefined when the user picks nothing.
- * @param questions how many the command asks at least when it knows the model
+ * The clicked file, else that of the active editor, else one that the user selects.
+ * Undefined if the user selects nothing.
+ * @param questions minimum number of questions that the command asks once it knows the model
  */
 export async function chooseTarget(
   argument: unknown,
@@ -101,7 +101,7 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
     : undefined;
 }
 
-/** A data set that the user picks. */
+/** A dataset that the user selects. */
 export async function pickData(title: string): Promise<Uri | undefined> {
   const folder: QuickPickItem = {
     label: `$(folder-opened) ${l10n.t('A folder…')}`,
@@ -126,7 +126,7 @@ export async function pickData(title: string): Promise<Uri | undefined> {
 /**
  * A model that the user picks, of the workspace's or elsewhere.
  * @param except paths of models that make no sense here
- * @param offersSample whether it may be the bundled sample, where the workspace has no model
+ * @param offersSample whether to offer the bundled sample if the workspace has no model
  */
 export async function pickModel(
   services: Services,

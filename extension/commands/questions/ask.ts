@@ -16,7 +16,7 @@ interface TextQuestion {
   readonly title: string;
   readonly prompt: string;
   readonly value?: string;
-  /** What of the value is replaced by typing, as start and end. */
+  /** Initially selected part of the value, as start and end. */
   readonly valueSelection?: readonly [number, number];
   /** Why a text is no answer, if so. */
   readonly validateInput?: (text: string) => string | undefined | Promise<string | undefined>;
@@ -116,14 +116,14 @@ function quickPick<Item extends QuickPickItem>(
   return pick;
 }
 
-/** Rows are made anew for each run of a command. */
+/** Identity of a row between runs of a command, which create new rows. */
 const itemKey = ({ label, description = '', kind }: QuickPickItem): string =>
   kind === QuickPickItemKind.Separator ? '' : `${label}\n${description}`;
 
 /**
- * Shows a question until it is answered. It stays when something else takes the focus: behind the palette or another
- * question the editor may get it back only once the question is there, and the question or what was typed would be lost.
- * Escape closes it.
+ * Shows a question until it is answered. It stays open when it loses the focus: while the palette or another question
+ * is open, the editor may return the focus too late, and the question or the typed text would be lost. Escape closes
+ * it.
  */
 async function asked<Answer>(
   input: QuickInput & {

@@ -13,8 +13,8 @@ const worthAsking = 60;
 const mostMilliseconds = 5000;
 
 /**
- * Asks how thoroughly to profile, with the times of both, where it takes long.
- * @returns undefined where the question was closed
+ * Asks how thoroughly to profile, with the estimated times of both choices, if profiling takes long.
+ * @returns undefined if the question was closed
  */
 export async function chooseEffort(
   services: Services,
@@ -60,7 +60,7 @@ async function estimateTimes(
   { worker, settings, jobs }: Services,
   session: ModelSession,
 ): Promise<Readonly<Record<ProfileEffort, number | null>> | undefined> {
-  // Times beside other work would be wrong.
+  // Times measured while other jobs run would be wrong.
   if (jobs.running.length > 0) {
     return undefined;
   }

@@ -9,8 +9,8 @@ import { choose } from './ask';
 type Item = QuickPickItem & { readonly places: readonly EmbeddingOrHeadPlace[] };
 
 /**
- * Asks for embedding and head, which are rounded or stay as they are; images have no embedding
- * of tokens. Where both are one matrix, the head alone is offered if that is to be stored beside it.
+ * Asks whether to compress embedding and head; image models have no token embedding. If both are tied, only the head is
+ * offered, if it can be stored separately.
  */
 export async function chooseEmbeddingAndHead(
   title: string,

@@ -13,9 +13,9 @@ interface FormatItem extends QuickPickItem {
 }
 
 /**
- * Lets the user choose what to write: two recommended rows, and behind *More formats…* the others and those
- * that cannot express the changes, with the reason. Where there is only one, nothing is asked; where there is
- * none, the reasons are shown at once.
+ * Asks for the format to write: two recommended rows, and under *More formats…* the others, and those that cannot
+ * express the changes, with the reason. A single format is used without a question. If there is none, the reasons are
+ * shown immediately.
  */
 export async function chooseFormat(
   title: string,
@@ -77,7 +77,7 @@ interface FormatText {
   readonly detail: string;
 }
 
-/** What a format is called, and what it is good for. */
+/** Name of a format, and its use. */
 function describeFormat({ format, layout }: OutputTarget): FormatText {
   switch (format) {
     case 'onnx':

@@ -5,12 +5,12 @@ import { describeState } from '../../services/jobs/job-texts';
 import type { Services } from '../../services/services';
 import { choose } from './ask';
 
-/** What the user is asked where no job is named. */
+/** Texts of the question if no job is named. */
 interface JobQuestion {
   readonly title: string;
-  /** What is said where there is none to choose. */
+  /** Message if there is no job to choose. */
   readonly none: string;
-  /** Whether a single one is taken without a question. */
+  /** True if a single job is chosen without a question. */
   readonly takesSingle?: boolean;
 }
 

@@ -20,7 +20,7 @@ import { followedBy } from './steps';
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions extends TypeOptions {
   readonly format?: OutputFormat;
-  /** Of the format; the default one when absent. */
+  /** Layout of the format; its default one if undefined. */
   readonly layout?: LayoutName;
   /** Path of the new folder. */
   readonly out?: string;
@@ -28,16 +28,16 @@ export interface OutputOptions extends TypeOptions {
   readonly overwrite?: boolean;
 }
 
-/** What questions about an output are called, and how its folder ends. */
+/** Titles of the questions about an output, and the suffix of its folder. */
 export interface OutputWords {
   readonly formatTitle: string;
   readonly folderTitle: string;
   readonly suffix: string;
-  /** What is asked of types where the output is a GGUF file; nothing when absent. */
+  /** Question about the quantization types of a GGUF file; undefined if none is asked. */
   readonly types?: TypeQuestion;
 }
 
-/** Where a changed model is written, and as what. */
+/** Path and format of a changed model. */
 interface Output extends OutputTarget, TypeAnswer {
   readonly out: string;
   readonly overwrite: boolean;
@@ -62,7 +62,7 @@ export async function chooseOutput(
     if (types === undefined) {
       return answers;
     }
-    // Only GGUF files have types, whatever the layout.
+    // Only GGUF files have types, in any layout.
     const typed = answers.filter(({ format }) => format === 'gguf');
     const able = typed.find((answer) => answer.able);
     return able === undefined ? typed : [able];

@@ -4,9 +4,9 @@ import type { OutputAnswer } from '../../core/export/output-options';
 export interface FormatRows {
   /** At most two: the default, and the first of another format. */
   readonly recommended: readonly OutputAnswer[];
-  /** What else can express the changes. */
+  /** Other formats that can express the changes. */
   readonly others: readonly OutputAnswer[];
-  /** What cannot. */
+  /** Formats that cannot express the changes. */
   readonly blocked: readonly OutputAnswer[];
 }
 

@@ -3,14 +3,14 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 /** Says that the user goes back to the question before. */
 export const back = Symbol('back');
 
-/** Ends a run, which begins anew. */
+/** Ends a run, which then restarts. */
 class GoneBack extends Error {}
 
-/** Where a question stands among those of its command. */
+/** Position of a question among those of its command. */
 export interface Place {
   /** From 1. */
   readonly step: number;
-  /** How many questions there are at least, this one included. */
+  /** Minimum number of questions, including this one. */
   readonly total: number;
 }
 
@@ -20,17 +20,17 @@ interface Entry {
 }
 
 /**
- * The questions of one command in their order. Going back runs the command anew, with the answers up to there given: what
- * comes before its last question may be done again.
+ * Questions of one command, in order. Going back restarts the command with the answers given so far, so the code before
+ * its last question may run again.
  */
 export class Steps {
   readonly #entries: Entry[] = [];
-  /** How many entries hold; what the user went back from is only suggested anew. */
+  /** Number of entries with a valid answer; answers after a step back are only suggested again. */
   #answered = 0;
   #next = 0;
   #following = 0;
 
-  /** @param run asks by `question`, and is run anew after each step back */
+  /** @param run asks by `question`, and is restarted after each step back */
   public async run(run: () => unknown): Promise<unknown> {
     for (;;) {
       this.#next = 0;
@@ -83,7 +83,7 @@ export class Steps {
     return answer;
   }
 
-  /** Asks, knowing that at least so many questions follow. */
+  /** Asks, with at least `count` questions to follow. */
   public async followedBy<T>(count: number, ask: () => Promise<T>): Promise<T> {
     this.#following += count;
     try {
@@ -102,7 +102,7 @@ export class Steps {
     }
   }
 
-  /** Where the entries are that hold an answer. */
+  /** Indices of the entries that contain an answer. */
   get #questions(): readonly number[] {
     return [...this.#entries.slice(0, this.#answered).entries()].flatMap(
       ([index, { isQuestion }]) => (isQuestion ? [index] : []),
@@ -126,7 +126,7 @@ export const inSteps = async (run: () => unknown): Promise<unknown> => {
   return current.run(steps, async () => steps.run(run));
 };
 
-/** Asks, knowing that at least so many questions follow. */
+/** Asks, with at least `count` questions to follow. */
 export const followedBy = async <T>(count: number, ask: () => Promise<T>): Promise<T> =>
   steps().followedBy(count, ask);
 
