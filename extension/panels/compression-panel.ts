@@ -9,7 +9,7 @@ import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type CompressionPanel = SessionPanel<CompressionSession, CompressionState, CompressionCalls>;
 
-/** What compression costs each linear layer of a model. */
+/** Panel of the cost of compressing each linear layer of a model. */
 export const compressionPanel: PanelDefinition<
   CompressionSession,
   CompressionState,

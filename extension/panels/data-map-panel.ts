@@ -10,7 +10,7 @@ import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type DataMapPanel = SessionPanel<DataMapSession, DataMapState, DataMapCalls>;
 
-/** Scores of a data set, its examples, and which of them are kept. */
+/** Panel of the scores of a dataset, its examples, and the selected subset. */
 export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMapCalls> = {
   name: 'datamap',
   viewType: panelViewTypes.dataMap,

@@ -121,7 +121,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
     return this.panels.filter(({ session }) => session.data?.path === data);
   }
 
-  /** How far the writing of what was chosen from scores is. */
+  /** Progress of writing the subset selected from scores. */
   #exportJob(scores: string): ExportJob {
     const jobs = jobsAbout(
       this.#jobs.jobs,

@@ -18,7 +18,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   }
 
   /**
-   * A new tab opens beside the file that is being looked at, with other heatmaps where they are.
+   * A new tab opens next to the active file, or with other heatmaps if there are any.
    * @param left a tab that a window reload has left
    */
   public show(session: ModelSession, left?: WebviewPanel): void {

@@ -33,7 +33,7 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
     return this.panels.find((panel) => panel.active)?.session;
   }
 
-  /** Whether a panel shows a session now. */
+  /** True if a visible panel shows a session. */
   public isShown(session: Session): boolean {
     return this.panels.some((panel) => panel.visible && panel.session === session);
   }

@@ -20,7 +20,7 @@ export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState
     calls: playgroundCalls,
     handlersOf: (session) => ({
       generate: (prompt) => {
-        // The panel hears of its tokens, and is told how it ends.
+        // The session sends tokens and the end of the run to the panel.
         void session.generate(prompt);
       },
       stop: () => {

@@ -27,7 +27,7 @@ export class PlaygroundPanels
 
   readonly #models: OpenModels;
 
-  /** @param newWorker a process for each playground, so that it waits for no job and its memory goes with its tab */
+  /** @param newWorker starts a process per playground: it waits for no job, and closing the tab frees its memory */
   public constructor(
     extension: Uri,
     settings: Settings,

@@ -27,14 +27,14 @@ const pieceMessage = (sent: SentPiece): PieceToPanel => ({
   sent: JSON.stringify(sent),
 });
 
-/** What the host does when a panel calls. */
+/** Handlers of the host for a panel's calls. */
 export type Handlers<C extends CallsOf<C>> = {
   readonly [K in keyof C]: (
     ...args: Parameters<C[K]>
   ) => ReturnType<C[K]> | PromiseLike<Awaited<ReturnType<C[K]>>>;
 };
 
-/** Runs a command of the editor, whose result no webview is told. */
+/** Runs a command of the editor; its result is not sent to the webview. */
 export async function runCommand(command: string, ...args: readonly unknown[]): Promise<void> {
   await commands.executeCommand(command, ...args);
 }
@@ -51,7 +51,7 @@ export interface PanelDefinition<
 > {
   readonly name: PanelName;
   readonly viewType: string;
-  /** At most this often a webview is told what has changed; 100 where absent. */
+  /** Minimum time between state updates of a webview, in milliseconds; 100 if undefined. */
   readonly patchMilliseconds?: number;
   readonly titleOf: (session: Session) => string;
   readonly restoreOf: (session: Session) => Restore;
@@ -111,7 +111,7 @@ export class SessionPanel<
         }
       }),
       panel.onDidChangeViewState(() => {
-        // A hidden webview is thrown away; shown again, its script runs anew and says `ready`.
+        // A hidden webview is destroyed; when shown again, its script restarts and sends `ready`.
         this.#ready &&= panel.visible;
       }),
       panel.onDidDispose(() => {
@@ -133,7 +133,7 @@ export class SessionPanel<
     return this.#panel.active;
   }
 
-  /** Where the tab is; VS Code tells none of a hidden one. */
+  /** View column of the tab; undefined while it is hidden. */
   public get viewColumn(): ViewColumn | undefined {
     return this.#panel.viewColumn;
   }
@@ -190,7 +190,7 @@ export class SessionPanel<
       return;
     }
     void this.#answer(message.name, message.args).then((answer) => {
-      // Who has the answer sees what the call has changed.
+      // The state that the call changed is sent before the answer is used.
       this.#sendChanges();
       this.#post({ type: 'answer', id: message.id, answer });
     });
@@ -243,7 +243,7 @@ export class SessionPanel<
     });
   }
 
-  /** In the order in which they are told; a long one holds nothing up. */
+  /** Sends messages in order; a long one does not delay others. */
   #post(message: ToPanel<State>): void {
     const post = async (): Promise<void> => this.#postPieces(message);
     this.#sent = this.#sent.then(post, post);
