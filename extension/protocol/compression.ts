@@ -34,19 +34,19 @@ import type { CallSchemas } from './panel';
 
 export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pareto' | 'compress'>;
 
-/** What the user asks a plan for. */
+/** Budget and allowed changes of a plan. */
 export interface BudgetChoice {
-  /** All hold together; the first is what sizes are told in. */
+  /** All limits apply together; sizes are reported in the unit of the first. */
   readonly limits: readonly BudgetLimit[];
-  /** Tokens that memory is counted at, if not as many as usual. */
+  /** Context length for memory, in tokens; the default if undefined. */
   readonly context?: number | undefined;
   /** Ways that the plan may take. */
   readonly ways: readonly Way[];
-  /** Whether sublayers may be removed, by the layer profile. */
+  /** True if sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
-  /** Whether sublayers may be narrowed, where widths were measured. */
+  /** True if sublayers may be width-pruned, if widths were measured. */
   readonly narrows: boolean;
-  /** Whether embedding and head may be compressed, where they were measured. */
+  /** True if embedding and head may be compressed, if they were measured. */
   readonly embeddingAndHead: boolean;
 }
 
@@ -67,7 +67,7 @@ export function plannedSublayers({
   };
 }
 
-/** What the measured single changes allow. */
+/** Range of plans that the measured single changes allow. */
 export interface BudgetSurvey {
   readonly unit: BudgetUnit;
   /** Plans that keep all limits but the first, none beaten by another, from the dearest to the cheapest. */
@@ -75,7 +75,7 @@ export interface BudgetSurvey {
   readonly reach: readonly Reach[];
 }
 
-/** What models of all sizes score on a task. */
+/** Scores of plans of all sizes on a task. */
 export interface ScoredFront {
   readonly unit: BudgetUnit;
   readonly original: Pick<TaskResult, 'task' | 'examples' | 'acc' | 'accError'>;
@@ -107,7 +107,7 @@ export interface CompressionState {
   readonly scores: ScoredFront | undefined;
   /** Sublayers that a layer profile by the table's metric has measured. */
   readonly removable: number;
-  /** What limits can count, by the table. */
+  /** Units of the limits that the table can count. */
   readonly units: readonly BudgetUnit[];
   /** Types that the model can be written in. */
   readonly types: readonly OfferedType[];
@@ -115,7 +115,7 @@ export interface CompressionState {
   readonly canPlan: boolean;
   /** Sizes that removing sublayers reaches, by a layer profile with the table's metric. */
   readonly pruned: readonly PrunedSize[];
-  /** What the user should know of the table, such as that it is of other weights. */
+  /** Warnings about the table, such as one for different weights. */
   readonly warnings: string | undefined;
   /** The sentence that says why no job may run, if so. */
   readonly blocked: string | undefined;
@@ -125,7 +125,7 @@ export interface CompressionCalls {
   profile(): void;
   resume(): void;
   cancel(): void;
-  /** What plans of all sizes cost by single changes. */
+  /** Estimates the cost of plans of all sizes from single changes. */
   survey(choice: BudgetChoice): Promise<BudgetSurvey>;
   /** The plan of a choice by single changes. */
   predict(choice: BudgetChoice): Promise<PredictedPlan>;

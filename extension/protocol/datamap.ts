@@ -46,7 +46,7 @@ export const issueKinds = [
 export const similarities = { least: 0.9, most: 1, usual: 0.995, step: 0.005 } as const;
 export const policies = ['max', 'window', 'random'] as const satisfies readonly Policy[];
 
-/** What the user asks for in the gallery; marked and relabeled ones are known to the host. */
+/** Query of the gallery; the host knows marked and relabeled examples. */
 export type GalleryQuery = Omit<ExampleQuery, 'among'> & {
   readonly marked: boolean;
   readonly relabeled: boolean;
@@ -55,12 +55,12 @@ export type GalleryQuery = Omit<ExampleQuery, 'among'> & {
 /** Writing what was chosen, as the panel tells of it. */
 export type ExportJob = PanelJob<DataOperation>;
 
-/** What is to be kept. */
+/** Selection policy of the subset to keep. */
 export interface ChosenSubset {
   readonly request: SelectionRequest;
   /** Marked examples are not kept. */
   readonly leaveOutMarked: boolean;
-  /** Nor those with such issues, where they are known. */
+  /** Issues whose examples are left out, if known. */
   readonly without: readonly IssueKind[];
   readonly similarity: number;
 }
@@ -77,7 +77,7 @@ export interface DataMapState {
   readonly scores: string;
   /** Undefined until it has been read, and where it cannot be. */
   readonly map: DataMap | undefined;
-  /** Its data set; undefined until it has been opened. */
+  /** Dataset of the scores; undefined until it is open. */
   readonly data: MappedData | undefined;
   /** Why there is nothing to show, if so. */
   readonly failure: string | undefined;
@@ -103,9 +103,9 @@ export interface DataMapCalls {
   choose(subset: ChosenSubset): ChoiceCounts;
   exportSubset(): void;
   cancelExport(): void;
-  /** Training on parts of the data set. */
+  /** Trains on subsets of the dataset. */
   compareSubsets(): void;
-  /** The user names the data set. */
+  /** Asks the user for the dataset. */
   chooseData(): void;
   openText(): void;
 }

@@ -2,7 +2,7 @@
 export interface Piece {
   readonly path: readonly (string | number)[];
   readonly value: unknown;
-  /** Whether it adds to the list, the object or the text at `path`. */
+  /** True if it extends the list, object or text at `path`. */
   readonly adds?: true;
 }
 
@@ -12,7 +12,7 @@ export interface SentPiece {
   readonly isLast: boolean;
 }
 
-/** So many characters of JSON are written or read in a few milliseconds on a slow machine. */
+/** Maximum size of a piece: writing or reading it takes a few milliseconds on a slow machine. */
 const pieceCharacters = 50_000;
 
 /**
@@ -106,7 +106,7 @@ function weigh(value: unknown, most: number): number {
 
 const keyLength = (key: string | number): number => (typeof key === 'string' ? key.length + 4 : 1);
 
-/** Whether a piece is what was cut as a whole, or begins it. */
+/** True if a piece is the whole value, or its start. */
 export const begins = ({ path, adds }: Piece): boolean => path.length === 0 && adds !== true;
 
 /** Puts pieces together. */
@@ -131,7 +131,7 @@ function child(value: unknown, key: string | number): unknown {
   return Object.getOwnPropertyDescriptor(value, key)?.value;
 }
 
-/** What a list, an object or a text is with more at its end. */
+/** A list, an object or a text, extended at its end. */
 function extended(known: unknown, more: unknown): unknown {
   if (typeof known === 'string') return known + String(more);
   if (Array.isArray(known)) {

@@ -19,7 +19,7 @@ export type { Turn } from '../core/operations/generate';
 
 const whole = (least: number) => pipe(number(), integer(), minValue(least));
 
-/** What the user asks both models to continue, and how. */
+/** Prompt for both models, with the sampling settings. */
 export const playgroundPrompt = object({
   prompt: string(),
   /** Puts the prompt into each model's chat template. */
@@ -32,15 +32,15 @@ export const playgroundPrompt = object({
 });
 export type PlaygroundPrompt = InferOutput<typeof playgroundPrompt>;
 
-/** What has become of the last prompt. */
+/** State of the last prompt. */
 export type PlaygroundRun =
   | { readonly kind: 'idle' | 'running' | 'stopped' | 'done' }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** How far a model is with its text. */
+/** Progress of a model's text. */
 export interface PlaygroundPace {
   readonly tokensPerSecond: number | null;
-  /** Whether the model has ended its text; undefined while it may go on. */
+  /** True if the model has finished its text; undefined while it may continue. */
   readonly ended: boolean | undefined;
 }
 
@@ -58,9 +58,9 @@ export interface PlaygroundState {
   readonly warnings: readonly string[];
   /** True if all models have a chat template. */
   readonly isChat: boolean;
-  /** What was said before in this chat. */
+  /** Earlier turns of this chat. */
   readonly turns: readonly Turn[];
-  /** Whether the texts that are shown are the last turn of a chat. */
+  /** True if the texts shown are the last turn of a chat. */
   readonly isChatTurn: boolean;
 }
 

@@ -6,7 +6,7 @@ import type { CallSchemas } from './panel';
 /** The evolution's job, as the panel tells of it. */
 export type SynthesisJob = PanelJob<'synthesize'>;
 
-/** What the panel of an evolution shows. */
+/** State of the panel of an evolution. */
 export interface SymbolicState {
   /** Path of the document, which may not have been written yet. */
   readonly file: string;
