@@ -23,7 +23,7 @@ import type { Settings } from '../settings';
 import type { WorkerClient } from '../worker/worker-client';
 import { defaultProfilePath } from './documents';
 
-/** What plans are made for, and by which profiles. */
+/** Model, profiles and tables that plans are made from. */
 interface Subject {
   readonly model: ModelSummary;
   /** The sensitivity profile, and what of it is known. */
@@ -42,7 +42,7 @@ export class BudgetPlans {
     private readonly settings: Settings,
   ) {}
 
-  /** What the worker is asked to measure, or the inspector to predict. */
+  /** Request for the worker to measure, or the inspector to predict. */
   public request(subject: Subject, choice: BudgetChoice): PlanRequest {
     const measured = choice.embeddingAndHead ? measuredPlaces(subject) : [];
     const measurements = { sensitivity: subject.file };
@@ -112,7 +112,7 @@ async function withoutField<Answer>(answer: Promise<Answer>): Promise<Answer> {
   });
 }
 
-/** What a choice allows, as fields that all requests have. */
+/** Allowed changes of a choice, as fields common to all requests. */
 function allowedChanges({ model, removable }: Subject, choice: BudgetChoice) {
   const { limits, context, ways, removes, narrows } = choice;
   const countsMemory = limits.some(({ unit }) => unit === 'memory');

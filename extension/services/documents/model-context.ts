@@ -10,11 +10,11 @@ export function mainType({
   return quantization?.method ?? most?.[0] ?? '';
 }
 
-/** What menus offer only for some models. */
+/** Abilities that menus depend on. */
 export const menuWords = ['generate', 'evaluate', 'profile', 'compress', 'repair'] as const;
 export type MenuWord = (typeof menuWords)[number];
 
-/** What menus offer for a model. */
+/** Abilities of a model that menus depend on. */
 export function listMenuWords(capabilities: Capabilities): MenuWord[] {
   const { generate, evaluate, repair, compress, run } = capabilities;
   const { removeBlocks, removeAttention, removeFeedforward } = capabilities;

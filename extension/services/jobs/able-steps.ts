@@ -1,7 +1,7 @@
 import type { NextStep } from '../../core/operations/presentation';
 import type { MenuWord } from '../documents/model-context';
 
-/** What a model must be able to do for a step. */
+/** Ability that a step requires of the model. */
 const needs: Readonly<Partial<Record<NextStep, MenuWord>>> = {
   playground: 'generate',
   evaluate: 'evaluate',

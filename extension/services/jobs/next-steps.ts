@@ -16,7 +16,7 @@ export interface OfferedStep {
   readonly command: readonly [id: string, ...args: unknown[]];
 }
 
-/** What the next steps of a job act on. */
+/** Subject of the next steps of a job. */
 export async function stepSubject({
   model,
   operation,

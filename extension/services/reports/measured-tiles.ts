@@ -132,7 +132,7 @@ export function qualityTiles({
   ];
 }
 
-/** What the tiles of {@link qualityTiles} were measured on. */
+/** Note on the data that {@link qualityTiles} were measured on. */
 export const qualityNote = ({ perplexity, positions }: Quality): string =>
   perplexity === undefined
     ? l10n.t('Measured on {0} positions of the output.', formatCount(positions))

@@ -9,7 +9,7 @@ import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 import { counts } from '../counts';
 import { localise } from '../localise';
 
-/** What a model consists of, as Markdown. */
+/** Composition of a model, as Markdown. */
 export function modelReport(model: ModelSummary): string {
   return [
     `# ${escapeMarkdown(model.name)}`,
@@ -64,7 +64,7 @@ function facts(model: ModelSummary): string {
   );
 }
 
-/** A row of the table, where the model's files tell the value. */
+/** A row of the table, if the model's files contain the value. */
 function known<T>(name: string, value: T | undefined, text: (value: T) => string): string[][] {
   return value === undefined ? [] : [[name, text(value)]];
 }

@@ -1,6 +1,6 @@
 import type { ReportPage, ReportSection } from '../../protocol/report';
 
-/** What a report says; what it can lead to is added by the job. */
+/** Content of a report; the job adds the next steps. */
 export type PageContent = Pick<ReportPage, 'title' | 'tooltip' | 'tags' | 'sections'> &
   Partial<Pick<ReportPage, 'notices'>>;
 

@@ -92,7 +92,7 @@ export function reportResults(jobs: JobService, reports: ShownReports, models: O
   });
 }
 
-/** What a model can do; nothing if it is gone. */
+/** Abilities of a model; empty if it no longer exists. */
 async function menuWords(models: OpenModels, path: string): Promise<readonly MenuWord[]> {
   try {
     return listMenuWords((await models.inspect(path)).capabilities);

@@ -38,16 +38,16 @@ import type { StoredSession } from './session-store';
 import type { Refusal } from '../trust';
 import { verbatim } from '../../core/message';
 
-/** What a session needs from its surroundings. */
+/** Dependencies of a session. */
 export interface SessionHost {
-  /** What the model cannot do, and why. */
+  /** Operations that the model does not support, and the reasons. */
   readonly cannot: Unable;
-  /** What writing a choice does to config.json, and how the result loads. */
+  /** Preview of config.json for a choice, and how to load the result. */
   readonly preview: (
     choice: Choice,
     narrowed: WidthPrunedModel | undefined,
   ) => HeatmapState['configPreview'];
-  /** What narrowing leaves of the model; fails where it cannot be narrowed so. */
+  /** Model that remains after width pruning; fails if its widths are not possible. */
   readonly narrowed: (
     changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
   ) => Promise<WidthPrunedModel>;
@@ -94,12 +94,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #profile: ProfileState | undefined;
   #selection: Selection;
   #job: HeatmapJob = { kind: 'idle' };
-  /** What the worker has warned of. */
+  /** Warnings of the worker. */
   #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
   #narrow: readonly PlannedWidthPruning[];
-  /** What that leaves, without sublayers that are removed. */
+  /** Width-pruned model, without removed sublayers. */
   #narrowed: WidthPrunedModel | undefined;
   /** By the choice that was looked at. */
   readonly #drifts = new Map<string, Drift>();
@@ -118,7 +118,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   public constructor(
     public readonly model: ModelSummary,
-    /** Where the profile lies or will lie. */
+    /** Path of the profile, whether or not it exists yet. */
     public readonly profilePath: string,
     private readonly host: SessionHost,
     stored: StoredSession | undefined,
@@ -143,12 +143,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#job;
   }
 
-  /** What is chosen for removal, what is to stand in the places of some of it, and what is narrowed. */
+  /** Sublayers to remove, patches that replace some of them, and widths to prune. */
   public get choice(): Choice {
     return { removed: this.#selection.removed, narrow: this.narrow, patches: this.patches };
   }
 
-  /** What sublayers lose that are not marked for removal. */
+  /** Planned width pruning of sublayers that are not marked for removal. */
   public get narrow(): readonly PlannedWidthPruning[] {
     return this.#narrow.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
   }
@@ -287,7 +287,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#chosen(before);
   }
 
-  /** Finds out what the remembered narrowing leaves. */
+  /** Computes the model that remains after the saved width pruning. */
   public async restoreWidthPruning(): Promise<void> {
     const { narrow, removed } = this.choice;
     const narrowed =
@@ -298,11 +298,11 @@ export class ModelSession extends PanelSession<HeatmapState> {
     }
   }
 
-  /** Plans a patch, in place of an earlier one for the same sublayer. */
+  /** Plans a patch, which replaces an earlier one for the same sublayer. */
   public addPatch(patch: PlannedPatch): void {
     const others = this.#patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
     this.#patches = [...others, patch];
-    // Its weights may have been fitted anew in the same file.
+    // Its weights may have been fitted again in the same file.
     this.#evaluations = Object.fromEntries(
       Object.entries(this.#evaluations).filter(([key]) => !includesPatch(key, patch)),
     );
@@ -429,7 +429,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     if (this.#profile === undefined) {
       return undefined;
     }
-    // Candidates are told by themselves; messages drop what is undefined.
+    // Candidates are sent separately; messages drop undefined values.
     const shown = { ...this.#profile, candidates: undefined, evaluations: this.evaluations };
     return shown;
   }

@@ -39,7 +39,7 @@ import { Sessions } from './sessions';
 import { whyBlocked } from '../trust';
 import { localise } from '../localise';
 
-/** What cannot be done with a model. */
+/** Operations that a model does not support. */
 interface Limits {
   readonly cannot: Unable;
   /** Why the model is not here, if so. */
@@ -279,11 +279,11 @@ function quantizedSize({ choices, bytes: bytesBefore }: OfferedSizes): Quantized
   );
 }
 
-/** Whether a job has ended without a result, and with nothing to go on from. */
+/** True if a job ended without a result and cannot be resumed. */
 const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
   isOver({ state }) && state !== 'done' && !resumable.some((one) => one.id === id);
 
-/** What becomes of config.json, or of the header of a model file. */
+/** Preview of config.json, or of the header of a model file. */
 function previewChoice(
   config: string | undefined,
   choice: Choice,

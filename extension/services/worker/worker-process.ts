@@ -43,15 +43,15 @@ export interface RequestWatch {
 export interface WorkerOptions {
   /** Path of the bundled worker. */
   readonly modulePath: string;
-  /** After a cancellation the worker has this long to stop by itself; then it is killed. */
+  /** Time that the worker has to stop after a cancellation before it is killed. */
   readonly graceMilliseconds: number;
-  /** What the worker writes on its standard output and error. */
+  /** Receives the worker's standard output and standard error. */
   readonly onOutput: (text: string) => void;
 }
 
 /** One forked child with its connection. Lives until it exits; {@link WorkerClient} starts the next. */
 export class WorkerProcess<R extends Requests<R>> {
-  /** Resolves when the child is gone. */
+  /** Resolves when the child exits. */
   public readonly exited: Promise<WorkerExit>;
   /** Set when this side ended the child because a cancelled request did not stop. */
   public killedForCancel = false;
@@ -59,7 +59,7 @@ export class WorkerProcess<R extends Requests<R>> {
   readonly #child: ChildProcess;
   readonly #connection: MessageConnection;
   readonly #watches = new Map<number, RequestWatch>();
-  /** Reject what is waited for when the child is gone. */
+  /** Reject pending requests when the child exits. */
   readonly #crashes = new Set<(exit: WorkerExit) => void>();
   readonly #graceMilliseconds: number;
   #isGone = false;
@@ -89,7 +89,7 @@ export class WorkerProcess<R extends Requests<R>> {
     this.#connection.onNotification(jobNotification, (notification: JobNotification) => {
       this.#notify(notification);
     });
-    // A failed write means that the child is going; its exit tells the requests.
+    // A failed write means that the child is exiting; its exit rejects the requests.
     this.#connection.onError(() => undefined);
     this.exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -176,7 +176,7 @@ export class WorkerProcess<R extends Requests<R>> {
     return answer.value;
   }
 
-  /** The answer, or a rejection when the child is gone. A race with its exit would keep each answer as long as the child. */
+  /** The answer, or a rejection when the child exits. Racing with its exit would retain each answer until then. */
   async #unlessCrashed<T>(method: string, answer: Promise<T>): Promise<T> {
     if (this.#isGone) {
       answer.catch(() => undefined);
@@ -191,7 +191,7 @@ export class WorkerProcess<R extends Requests<R>> {
     });
   }
 
-  /** Rejects when the child is gone. */
+  /** Rejects when the child exits. */
   async #crash(method: string): Promise<never> {
     throw new WorkerCrashed(method, await this.exited);
   }

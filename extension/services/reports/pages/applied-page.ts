@@ -68,7 +68,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
   };
 }
 
-/** What was done to the model, in a word. */
+/** Main change of the model, in one word. */
 function resultTag(result: ApplyResult): string {
   if ('layers' in result && result.layers.length > 0) {
     return l10n.t('compressed');
@@ -82,7 +82,7 @@ function resultTag(result: ApplyResult): string {
   return result.patched === undefined ? l10n.t('converted') : l10n.t('with graph modules');
 }
 
-/** What it consists of, before and after. */
+/** Parts of the model before and after. */
 function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
@@ -133,7 +133,7 @@ function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[
       ];
 }
 
-/** What became of each linear layer that was compressed. */
+/** Table of the compressed linear layers. */
 function compressedSection({ layers }: CompressResult): ReportSection {
   const number = (title: string) => ({ title, isNumber: true });
   return {
