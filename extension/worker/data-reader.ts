@@ -6,7 +6,7 @@ import { serve } from './serve';
 
 /** Data sets that are kept open: those of the maps looked at last. */
 const maxOpen = 2;
-/** What nobody has asked about for so long is closed. */
+/** Time without requests after which scores are closed. */
 const idleMilliseconds = 10 * 60 * 1000;
 
 /** Open scores by their source, the one used last at the end. */

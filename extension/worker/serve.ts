@@ -22,7 +22,7 @@ import type {
   WorkerErrorData,
 } from '../protocol/worker';
 
-/** What answers each request of a child process. */
+/** Handlers of the requests of a child process. */
 export type Handlers<R extends Requests<R>> = {
   readonly [M in keyof R]: (request: R[M][0], context: JobContext<JobEvent>) => Promise<R[M][1]>;
 };
@@ -30,7 +30,7 @@ export type Handlers<R extends Requests<R>> = {
 /** Requests come from the host's typed client, so that their form is known. */
 type Handler = (request: unknown, context: JobContext<JobEvent>) => Promise<unknown>;
 
-/** Answers the process that has forked this one until it is gone. */
+/** Answers the parent process until it exits. */
 export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   const connection = createMessageConnection(
     new IPCMessageReader(process),
