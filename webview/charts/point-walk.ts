@@ -36,7 +36,7 @@ export function nextPlace(
   places.forEach((place, i) => {
     const [dx, dy] = [place.x - start.x, start.y - place.y];
     if (i === from || mainDirection(dx, dy, i > from) !== direction) return;
-    // Of those that cover each other the first comes first, the last when walking to the left.
+    // Overlapping points are visited in order, in reverse when moving left.
     const distance = Math.hypot(dx, dy);
     const isNearer = direction === 'ArrowLeft' ? distance <= best : distance < best;
     if (isNearer) [next, best] = [i, distance];

@@ -9,7 +9,7 @@ import { Icon } from './icons';
 
 type Stopped = Extract<PanelJob<string>, { kind: 'stopped' }>;
 
-/** What the jobs of a panel are called. */
+/** Names of a panel's jobs. */
 export interface JobWords<What extends string> {
   readonly jobProgress: (what: What) => string;
   readonly starting: (what: What) => string;
@@ -31,7 +31,7 @@ interface JobLineProps<What extends string> {
   readonly announce: (text: string) => void;
 }
 
-/** What runs, how far it is and how long it takes; or how the last job ended, with a button to go on. */
+/** Progress and time of the running job, or the result of the last one, with a button to resume. */
 export function JobLine<What extends string>(props: JobLineProps<What>): VNode | null {
   const { name, job, words, announce, onResume, onShowLog } = props;
   const last = useRef<PanelJob<What>>({ kind: 'idle' });
@@ -84,7 +84,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
   );
 }
 
-/** What is said of a job whose state has changed. */
+/** Announcement of a job's new state, for screen readers. */
 function announcement<What extends string>(
   last: PanelJob<What>,
   job: PanelJob<What>,
@@ -105,7 +105,7 @@ function announcement<What extends string>(
 
 interface ProgressLineProps {
   readonly name: string;
-  /** Of the progress bar. */
+  /** Accessible name of the progress bar. */
   readonly label: string;
   readonly progress: JobProgress | undefined;
   /** Stands where no stage is known yet. */
@@ -113,7 +113,7 @@ interface ProgressLineProps {
   readonly onCancel: () => void;
 }
 
-/** What runs and how far it is. */
+/** Name and progress of the running job. */
 function ProgressLine(props: ProgressLineProps): VNode {
   const { name, label, progress, starting, onCancel } = props;
   const [isCancelled, setCancelled] = useState(false);

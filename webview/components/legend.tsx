@@ -7,7 +7,7 @@ import { formatDistanceShort } from '../format';
 
 export type Marker = 'circle' | 'rect' | 'triangle' | 'rectRot' | 'crossRot';
 
-/** What a chart's points or lines stand for. */
+/** Meaning of a chart's points or lines. */
 export interface LegendItem {
   readonly name: string;
   readonly color: SeriesColor;
@@ -74,18 +74,18 @@ interface GridLegendProps {
   readonly title: string;
   /** Absent where nothing has a colour yet. */
   readonly scale: LogScale | undefined;
-  /** What the ends of the scale mean. */
+  /** Labels of the ends of the scale. */
   readonly low: string;
   readonly high: string;
-  /** How numbers of the scale are written; as distances unless said. */
+  /** Format of the scale's numbers; that of distances if undefined. */
   readonly format?: ((value: number) => string) | undefined;
-  /** What the numbers are. */
+  /** Definition of the numbers. */
   readonly definition: string | undefined;
-  /** What the cells' marks mean. */
+  /** Legend of the cells' marks. */
   readonly children?: ComponentChildren;
 }
 
-/** What the colours and the marks of a grid's cells mean. */
+/** Legend of a grid: colors and marks of its cells. */
 export function GridLegend(props: GridLegendProps): VNode {
   const { title, scale, low, high, format, definition, children } = props;
   return (
@@ -142,13 +142,13 @@ interface LegendKeyProps {
   readonly text: string;
   readonly status: string;
   readonly mark?: string;
-  /** Shows a corner that is turned down. */
+  /** Shows a folded corner. */
   readonly hasDrawback?: boolean;
   /** Shows a striped band. */
   readonly dependsOnText?: boolean;
   /** Shows a bar of this length. */
   readonly keptWidth?: string;
-  /** Stands in the corner of the cell. */
+  /** Content of the cell's corner. */
   readonly fill?: ComponentChildren;
   readonly children?: ComponentChildren;
 }

@@ -5,7 +5,7 @@ import { Actions } from './section';
 interface PageHeaderProps {
   readonly title: string;
   readonly tooltip?: string | undefined;
-  /** Words beside the title. */
+  /** Words next to the title. */
   readonly tags?: readonly string[];
   readonly actions: ComponentChildren;
   readonly actionsLabel: string;
@@ -14,7 +14,7 @@ interface PageHeaderProps {
   readonly children?: ComponentChildren;
 }
 
-/** What a page is about, with what can be done, and what is known of it below. */
+/** Subject of a page, with its actions, and its facts below. */
 export function PageHeader(props: PageHeaderProps): VNode {
   const { title, tooltip, tags = [], actions, actionsLabel, blocked, children } = props;
   return (

@@ -94,7 +94,7 @@ interface LimitsProps {
   readonly asked: AskedBudget;
 }
 
-/** Which limits hold, and how much each allows. */
+/** Limits of the plan: which ones apply, and their values. */
 function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
   const { form } = panel.view.value;
   const context = limitContext(form, table);
@@ -169,7 +169,7 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
 
 type ChangesProps = Pick<BudgetProps, 'panel'> & PlannedFrame;
 
-/** What a plan may do to the model. */
+/** Changes that a plan may make to the model. */
 function Changes({ panel, table, ways }: ChangesProps): VNode {
   const { form } = panel.view.value;
   const change = changer(panel);
@@ -224,7 +224,7 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
   );
 }
 
-/** What single changes say of the plan, as the form changes. */
+/** Prediction of the plan from single changes, updated with the form. */
 function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
   if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
   if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;

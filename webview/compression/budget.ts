@@ -12,11 +12,11 @@ import type { BudgetUnit, Way } from './types';
 /** A limit as the form keeps it, set or not. */
 export interface FormLimit {
   readonly isSet: boolean;
-  /** Of the whole model, that may be left. */
+  /** Maximum size, in percent of the original. */
   readonly percent: number;
 }
 
-/** What the form of the budget says. */
+/** State of the budget form. */
 export interface BudgetForm {
   readonly limits: Readonly<Record<BudgetUnit, FormLimit>>;
   /** Tokens that memory is counted at. */
@@ -25,7 +25,7 @@ export interface BudgetForm {
   readonly without: readonly string[];
   readonly removes: boolean;
   readonly narrows: boolean;
-  /** Whether embedding and head may be compressed. */
+  /** True if embedding and head may be compressed. */
   readonly embeddingAndHead: boolean;
 }
 
@@ -48,7 +48,7 @@ export const initialForm: BudgetForm = {
 
 const contexts = [1024, usualContext, 8192, 32_768, 131_072] as const;
 
-/** Contexts to choose from, in tokens; the last is all that the model reads, where that is less. */
+/** Context lengths to choose from, in tokens; the last is the model's maximum, if smaller. */
 export const listContexts = ({ model: { maxPositions = Infinity } }: ShownTable): number[] => [
   ...new Set(contexts.map((tokens) => Math.min(tokens, maxPositions))),
 ];
@@ -133,13 +133,13 @@ export function withSet(
 interface Known {
   readonly table: ShownTable;
   readonly ways: readonly Way[];
-  /** What the table can count. */
+  /** Units that the table can count. */
   readonly units: readonly BudgetUnit[];
   /** Sublayers that may be removed. */
   readonly removable: number;
 }
 
-/** What the form asks the host for; undefined where no limit is set, or nothing may change. */
+/** Request of the form; undefined if no limit is set, or nothing may change. */
 export function formChoice(form: BudgetForm, known: Known): BudgetChoice | undefined {
   const { table, ways, units, removable } = known;
   const limits = units
@@ -198,7 +198,7 @@ export function countMatrices(
   return layers.length + (takesPart ? outside : 0);
 }
 
-/** How many layers a plan compresses in each way. */
+/** Number of layers that a plan compresses with each method. */
 export function countWays({ result }: MadePlan): { way: Way; count: number }[] {
   const counts = new Map<string, { way: Way; count: number }>();
   for (const choice of result.compress) {

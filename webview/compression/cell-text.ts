@@ -14,7 +14,7 @@ import type { LayerCell } from './cells';
 import { strings } from './strings';
 import { listed, tell } from '../translate';
 
-/** What a screen reader says of a cell. */
+/** Accessible name of a cell. */
 export function cellLabel(cell: LayerCell): string {
   const { line, block, layer } = cell;
   const name = isEmbeddingOrHead(layer) ? line : strings.cellName(line, block);

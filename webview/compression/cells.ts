@@ -14,7 +14,7 @@ export interface LayerCell extends GridItem {
    */
   readonly status: 'measured' | 'pending' | 'kept' | 'removed';
   readonly entry: Entry | undefined;
-  /** What the entry costs the model's output; of perplexity what it adds. */
+  /** Increase of the output distance, or of perplexity, caused by the entry. */
   readonly loss: number | undefined;
   readonly drawbacks: readonly Drawback[];
 }
@@ -28,7 +28,7 @@ export interface CellSet {
   readonly scale: LogScale | undefined;
 }
 
-/** What cells show: one way at about a share of the bytes, or the plan. */
+/** Content of the cells: one method at about a share of the bytes, or the plan. */
 export type Shown =
   | { readonly kind: 'way'; readonly way: string; readonly share: number }
   | { readonly kind: 'plan'; readonly plan: MadePlan };
@@ -91,7 +91,7 @@ export function buildCells(table: ShownTable, shown: Shown, before?: CellSet): C
           layer.entries.find((one) => wayKey(one) === wayKey(choice) && one.level === choice.level);
     const cell: LayerCell = {
       id: tensor,
-      // The embedding stands in front of the first block, the head behind the last.
+      // The embedding is placed before the first block, the head after the last.
       block: isEmbeddingOrHead(layer)
         ? layer.place === 'embedding'
           ? Math.min(...blocks)
@@ -169,7 +169,7 @@ function nameLines(matrices: readonly Matrix[]): Map<string, string> {
   );
 }
 
-/** What a matrix is for, in words. */
+/** Role of a matrix, in words. */
 export function roleName(matrix: Matrix): string {
   if (!isEmbeddingOrHead(matrix)) return strings.role[matrix.role];
   return matrix.tiedTo === undefined ? strings.place[matrix.place] : strings.tied;
@@ -188,7 +188,7 @@ function lineRank(line: string): number {
   return lineOrder.indexOf(name) * 1e4 + Number(number);
 }
 
-/** Whether it is an embedding or a head. */
+/** True if the matrix is an embedding or a head. */
 export function isEmbeddingOrHead(matrix: Matrix): matrix is EmbeddingOrHead {
   return 'place' in matrix;
 }

@@ -12,7 +12,7 @@ interface FindingsProps {
   readonly findings: readonly MethodFindings[];
 }
 
-/** What the paper says of blocks and matrices, beside what this model shows. */
+/** Findings of the paper about blocks and matrices, compared with this model. */
 export function Findings({ findings }: FindingsProps): VNode {
   return (
     <section class="findings">

@@ -6,7 +6,7 @@ import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
 import type { Matrix, Way } from './types';
 
-/** What the parts of the panel draw of a table. */
+/** Data that the parts of the panel draw from. */
 export interface Frame {
   readonly table: ShownTable;
   readonly ways: readonly Way[];
@@ -14,7 +14,7 @@ export interface Frame {
   readonly cells: CellSet | undefined;
 }
 
-/** What plans are made of. */
+/** Data that plans are made from. */
 export type PlannedFrame = Pick<Frame, 'table' | 'ways'>;
 
 /** Computed where the table, the plan or what is shown of them has changed. */
@@ -49,7 +49,7 @@ export function withMeasured(
   };
 }
 
-/** What the user has chosen to see, as far as there is such. */
+/** Content that the user selected, if it exists. */
 function chooseShown(
   wanted: string | undefined,
   share: number,
@@ -69,7 +69,7 @@ export function reasonAgainst(panel: CompressionPanel): string | undefined {
   return panel.get('blocked') ?? (isActive ? strings.reasonRunning(job.what) : undefined);
 }
 
-/** Whether the measurement was stopped and can be resumed. */
+/** True if the measurement was stopped and can be resumed. */
 export function resumesMeasuring(job: CompressionState['job']): boolean {
   return job.kind === 'stopped' && job.what === 'sensitivity' && job.saved !== undefined;
 }

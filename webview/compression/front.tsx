@@ -193,7 +193,7 @@ function matchScores(
   measured: ScoredFront | undefined,
 ): Scores | undefined {
   if (measured?.unit !== unit) return undefined;
-  // Where other changes are allowed, a plan of the same size is another one.
+  // With other allowed changes, a plan of the same size is a different one.
   const found = points.map(({ cost, sumOfDistances }) =>
     measured.points.find((one) => one.cost === cost && one.sumOfDistances === sumOfDistances),
   );

@@ -71,7 +71,7 @@ export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
 
 interface RowProps {
   readonly cell: LayerCell;
-  /** Of its distance on the scale. */
+  /** Position of the distance on the color scale. */
   readonly position: number;
 }
 

@@ -18,7 +18,7 @@ import type { CompressionPanel } from './compression-panel';
 import { Types } from './types-list';
 import { useBudget } from './use-budget';
 
-/** What a plan is made for, and what sizes there are to choose from. */
+/** Budget form of a plan, and the sizes to choose from. */
 function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
@@ -34,7 +34,7 @@ interface PlanningProps {
   readonly frame: PlannedFrame;
 }
 
-/** Drawn anew with another table only: what is measured meanwhile changes no plan. */
+/** Redrawn only for a new table: measurements in progress do not change the plan. */
 function usePlanning(panel: CompressionPanel): VNode | undefined {
   const table = panel.get('table');
   return useMemo(
@@ -48,7 +48,7 @@ function usePlanning(panel: CompressionPanel): VNode | undefined {
   );
 }
 
-/** What compression costs each linear layer, and a plan under a budget. */
+/** Cost of compressing each linear layer, and a plan for a budget. */
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
   const job = panel.get('job');
   const canPlan = panel.get('canPlan');

@@ -19,7 +19,7 @@ interface PlanProps {
   readonly table: ShownTable;
 }
 
-/** What a plan leaves, what it costs, and what can be done with it. */
+/** Result of a plan: its sizes, its cost, and its actions. */
 export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { result, ...choice } = plan;
   const { distance, tried = [], limits } = result;

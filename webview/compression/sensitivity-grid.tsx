@@ -101,7 +101,7 @@ function drawCell(
   }
 }
 
-/** What is plainly to be said of the compression that is shown. */
+/** Summary of whether the shown compression pays off. */
 function paysText({ cells }: CellSet): string {
   const measured = cells.filter(({ entry }) => entry !== undefined);
   if (measured.length === 0) return '';
@@ -154,7 +154,7 @@ function nearestIndex(shares: readonly number[], share: number): number {
 
 interface DetailsProps {
   readonly cell: LayerCell | undefined;
-  /** Of its distance. */
+  /** Metric of the distance. */
   readonly metric: string;
 }
 
@@ -185,7 +185,7 @@ function statusText({ status, entry }: LayerCell): string {
   return entry === undefined ? strings.status.pending : strings.way(entry);
 }
 
-/** What the colours and the marks of the grid mean. */
+/** Legend of the grid: colors and marks. */
 function Legend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cells'>): VNode {
   const { scale } = cells;
   const statuses = new Set(cells.cells.map(({ status }) => status));

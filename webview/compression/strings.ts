@@ -190,7 +190,7 @@ export const strings = {
     removed: t('removed by the plan with its sublayer'),
   },
 
-  // Whether it pays
+  // Benefit of the compression
   pays: (layers: string) =>
     layers === '1'
       ? t('The measured layer gets smaller, and takes no more FLOPs than the original.')

@@ -14,10 +14,10 @@ import type { CompressionPanel } from './compression-panel';
 import { resumesMeasuring } from './frame';
 import type { PlannedFrame } from './frame';
 
-/** What the form asks for, and what the host says to it. */
+/** Request of the form, and the host's answers. */
 export interface AskedBudget {
   readonly choice: BudgetChoice | undefined;
-  /** How far down each unit goes by itself; undefined until that is known. */
+  /** Minimum of each unit without the other limits; undefined until known. */
   readonly reach: BudgetSurvey['reach'] | undefined;
   readonly survey: Told<BudgetSurvey>;
   readonly plan: Told<PredictedPlan>;
@@ -70,7 +70,7 @@ function isMeasuring(job: CompressionState['job']): boolean {
   return (isActive && job.what === 'sensitivity') || resumesMeasuring(job);
 }
 
-/** The choice whatever its first limit allows. */
+/** The choice without its first limit. */
 function anySize(choice: BudgetChoice): BudgetChoice {
   const [first, ...others] = choice.limits;
   return { ...choice, limits: [{ unit: first?.unit ?? 'bytes', ratio: 1 }, ...others] };

@@ -8,7 +8,7 @@ import { sortKeys } from './sort-keys';
 const limit = ({ isSet, percent }: FormLimit) =>
   group({ isSet: flagOr(isSet), percent: countOr(percent) });
 
-/** How the user looks at the panel, and what is asked of a plan. */
+/** Saved view of the panel, with the budget form. */
 export const savedView = group({
   /** Key of the way that is shown, `plan`, or undefined for the first. */
   shown: maybe(string()),

@@ -12,7 +12,7 @@ import type { MapGroup } from './map/groups';
 import { strings } from './strings';
 import type { Overview } from './types';
 
-/** How often each part of the range of scores occurs. */
+/** Distribution of the scores. */
 export function ScoreHistogram({
   overview: { histogram, score },
 }: {

@@ -28,7 +28,7 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
   }, []);
   const { similarity } = panel.view.value;
   const data = panel.get('data');
-  // The content comes with the data set.
+  // Content is available only with the dataset.
   const asked = useMemo(() => ({ index, similarity }), [index, similarity, data]);
   const { ok: details, error } =
     useAnswer(async (one: typeof asked) => panel.call.details(one.index, one.similarity), asked) ??

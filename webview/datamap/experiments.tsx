@@ -20,7 +20,7 @@ interface ExperimentsProps {
   readonly map: DataMap;
 }
 
-/** What training on parts of the data set gave, where that was measured. */
+/** Results of training on subsets of the dataset, if measured. */
 export function Experiments({ panel, map }: ExperimentsProps): VNode {
   const { experiments } = map;
   return (
@@ -111,7 +111,7 @@ function buildContent(all: readonly ExperimentSeries[]): ChartContent {
   };
 }
 
-/** Training on all examples has one result, which stands as a line beside every share. */
+/** Training on all examples has a single result, drawn as a horizontal line. */
 function seriesPoints({ name, rows }: ExperimentSeries, all: Experiment['rows']): ChartPoint[] {
   const points = rows.map(({ keep, mean, deviation }) => ({
     ...{ x: keep, y: mean, index: 0 },

@@ -59,11 +59,11 @@ interface Asked {
   readonly containing: number | undefined;
   readonly marks: readonly number[];
   readonly relabeled: readonly unknown[];
-  /** What is asked about: asked anew when it has changed. */
+  /** Inputs of the question; it is asked again when they change. */
   readonly about: readonly unknown[];
 }
 
-/** What the host is asked; the same object as long as the same examples are shown. */
+/** Question for the host; the same object as long as the same examples are shown. */
 export function useQuestion(asked: Asked): GalleryQuery {
   const { query, similarity, region, containing, marks, relabeled, about } = asked;
   const { order, label, predicted, issue, similarTo, search, page } = query;

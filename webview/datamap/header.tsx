@@ -17,7 +17,7 @@ interface HeaderProps {
   readonly map: DataMap;
 }
 
-/** What was scored, how, and what is to be known of such scores. */
+/** Summary of the scores: dataset, method, and caveats. */
 export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNode {
   const { run } = panel;
   const data = panel.get('data');

@@ -17,7 +17,7 @@ interface SubsetProps {
   readonly overview: Overview;
 }
 
-/** What is to be kept: policy, share, balance, and what comes of it for each class. */
+/** Selection of the subset: policy, share, balance, and the result for each class. */
 export function Subset({ panel, overview }: SubsetProps): VNode {
   const form = panel.view.value.subset;
   const { classes } = overview;

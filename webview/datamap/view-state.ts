@@ -16,9 +16,9 @@ import { count, countOr, flagOr, group, maybe, savedChoice, textOr } from '../ki
 
 const oneKind = picklist(issueKinds);
 
-/** How the user looks at the panel, and what is to be kept. */
+/** Saved view of the panel, with the selection of the subset. */
 export const savedView = group({
-  /** What is looked at in the gallery. */
+  /** Query of the gallery. */
   query: group({
     order: savedChoice(orders, 'hardest'),
     /** Number of a class. */
@@ -38,12 +38,12 @@ export const savedView = group({
     pipe(number(), minValue(similarities.least), maxValue(similarities.most)),
     similarities.usual,
   ),
-  /** Which map is shown, and what its points are coloured by. */
+  /** Selected map, and the coloring of its points. */
   map: group({
     shown: savedChoice(['dynamics', 'embedding'], 'dynamics'),
     color: savedChoice(['label', 'score', 'issue'], 'label'),
   }),
-  /** What the controls of the choice say. */
+  /** State of the selection form. */
   subset: group({
     keep: fallback(pipe(number(), gtValue(0), maxValue(1)), 0.5),
     policy: savedChoice(policies, 'max'),
@@ -59,7 +59,7 @@ export type View = InferOutput<typeof savedView>;
 export type ShownQuery = View['query'];
 export type SubsetForm = View['subset'];
 
-/** What is asked of the host. A window never reaches beyond the last example. */
+/** Selection to request from the host. A window ends at the last example at the latest. */
 export function chosenSubset(form: SubsetForm, similarity: number): ChosenSubset {
   const { keep, policy, balanced, leaveOutMarked, without } = form;
   return {

@@ -7,21 +7,21 @@ import { strings } from './strings';
 import { listed, tell } from '../translate';
 import type { Diagram, DiagramNode, Drift, Importance } from './types';
 
-/** What of a box is coloured. */
+/** Colored parts of a box. */
 type Coloured = Pick<DiagramNode, 'sublayers' | 'value'>;
 
-/** What the colours of the diagram show, and its words. */
+/** Color scale of the diagram, with its texts. */
 export interface ColourScale {
   readonly legend: string;
-  /** What the ends mean, with their numbers. */
+  /** Labels of the ends, with their numbers. */
   readonly low: string;
   readonly high: string;
   readonly note?: string | undefined;
   /** Why it may not be true. */
   readonly warning?: string | undefined;
-  /** Where what a box stands for is on the scale, from 0 to 1; undefined for a part of it that nothing is known of. */
+  /** Position of each part of a box on the scale, from 0 to 1; undefined if unknown. */
   positions(box: Coloured): readonly (number | undefined)[];
-  /** What is told of a box as a whole; undefined where nothing is known of it, or it says so itself. */
+  /** Description of the box; undefined if nothing is known of it, or its own text says so. */
   describe(box: Coloured): string | undefined;
 }
 
@@ -55,7 +55,7 @@ export function importanceScale(importance: Importance | undefined): ColourScale
   };
 }
 
-/** How far states behind sublayers drift from the original's. */
+/** Color scale of the drift after each sublayer. */
 export function driftColours(drift: Drift | undefined): ColourScale | undefined {
   const scale = drift && driftScale(drift.sublayers.map(({ relativeError }) => relativeError));
   if (drift === undefined || scale === undefined) return undefined;

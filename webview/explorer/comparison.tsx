@@ -17,7 +17,7 @@ interface ComparisonProps {
   readonly state: ComparisonState;
 }
 
-/** What another model has differently. */
+/** Differences from another model. */
 export function Comparison({ panel, state }: ComparisonProps): VNode {
   const isRunning = state.kind === 'comparing';
   return (

@@ -30,7 +30,7 @@ interface DetailsProps {
 /** Tensors listed of what is selected. */
 const mostListed = 200;
 
-/** What is selected in the tree: its numbers and, of a tensor, what its numbers are like. */
+/** Details of the selected tree row: its numbers and, for a tensor, its statistics. */
 export function Details({ panel, model, node, choose }: DetailsProps): VNode {
   return (
     <Section class="chosen" id="details-title" title={strings.details}>
@@ -88,7 +88,7 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
   );
 }
 
-/** Labels, or what names have behind their common beginning where tensors of several blocks have one label. */
+/** Labels, or the distinct suffixes of names if tensors of several blocks have the same label. */
 function distinct(tensors: readonly TreeNode[]): (name: string, label: string) => string {
   if (new Set(tensors.map(({ label }) => label)).size === tensors.length) {
     return (_, label) => label;

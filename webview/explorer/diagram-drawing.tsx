@@ -13,7 +13,7 @@ interface DrawingProps {
   readonly diagram: Diagram;
   readonly colours: ColourScale | undefined;
   readonly scale: number;
-  /** The box that Tab comes to. */
+  /** Id of the box that is in the tab order. */
   readonly current: string | undefined;
   readonly isSelected: boolean;
 }
@@ -46,7 +46,7 @@ export function DiagramDrawing(props: DrawingProps): VNode {
   );
 }
 
-/** What lies below the boxes: frames and edges. */
+/** Background of the boxes: frames and edges. */
 function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): VNode {
   const frames = nodes.filter(({ frame }) => frame);
   return (
@@ -227,7 +227,7 @@ function Fold({ expanded, x, y }: FoldProps): VNode {
   );
 }
 
-/** One colour for each part that the box stands for. */
+/** A color for each part of the box. */
 function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale }): VNode {
   const { width, height } = node;
   const positions = colours.positions(node);
@@ -264,7 +264,7 @@ function svgPath(points: Diagram['edges'][number]['points']): string {
   return `M${first.x},${first.y} ${corners.join(' ')} L${last.x},${last.y}`;
 }
 
-/** What the colours mean. */
+/** Legend of the colors. */
 export function ColourLegend({ colours }: { readonly colours: ColourScale }): VNode {
   const { legend, low, high, note, warning } = colours;
   const stops = Array.from({ length: 11 }, (_, i) => paletteColor(i / 10));

@@ -54,7 +54,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
     movedByDragging(scroller.current);
   }, [diagram === undefined]);
 
-  // What was opened stays under the pointer.
+  // The opened box stays under the pointer.
   const corner = useRef<{ readonly diagram: unknown; readonly x: number; readonly y: number }>(
     null,
   );

@@ -37,11 +37,11 @@ interface ModelProps {
 function Model({ panel, model }: ModelProps): VNode {
   const tree = useMemo(() => buildTree(model), [model]);
   const nodes = useMemo(() => nodesById(tree), [tree]);
-  /** What is selected in the diagram and is no row of the table. */
+  /** Rows of a diagram selection that is not a row of the table. */
   const [combined, setCombined] = useState<TreeNode>();
   const { selected } = panel.view.value;
   const chosen = combined ?? (selected === undefined ? undefined : nodes().get(selected));
-  /** Selects a row, and opens what it lies in. */
+  /** Selects a row and opens its ancestors. */
   const choose = (id: string) => {
     const expanded = new Set(panel.view.peek().expanded);
     for (let above = nodes().get(id)?.parent; above !== undefined; above = above.parent) {

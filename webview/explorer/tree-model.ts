@@ -9,7 +9,7 @@ import type {
   SublayerDescription,
 } from './types';
 
-/** A row of the tree with those below it, which are made when they are asked for: a mixture has 50,000. */
+/** A row of the tree with its children, which are created on demand: an MoE model has 50,000. */
 export interface TreeNode {
   /** Unique in the tree. */
   readonly id: string;
@@ -28,9 +28,9 @@ export interface TreeNode {
   /** Number of tensors in it. */
   readonly tensors: number;
   readonly tensor: StoredTensor | undefined;
-  /** What a search looks at, in lower case. */
+  /** Searchable text, in lower case. */
   readonly text: string;
-  /** What there is to say besides. */
+  /** Additional remark. */
   readonly note?: string;
 }
 

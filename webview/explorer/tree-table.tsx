@@ -116,7 +116,7 @@ type KeyAction =
   | { readonly kind: 'toggle'; readonly node: TreeNode; readonly expanded: boolean }
   | { readonly kind: 'activate'; readonly node: TreeNode };
 
-/** What a key means on a row; undefined where it means nothing. */
+/** Action of a key on a row; undefined if it has none. */
 function keyAction(
   key: string,
   rows: readonly VisibleRow[],

@@ -2,10 +2,10 @@ import { string } from 'valibot';
 import type { InferOutput } from 'valibot';
 import { flagOr, group, maybe, savedChoice, textOr, texts } from '../kit/saved-view';
 
-/** What colours of the diagram may show. */
+/** Quantities that the diagram can show as colors. */
 export const colourings = ['importance', 'drift', 'values'] as const;
 
-/** How the user looks at the panel. */
+/** Saved view of the panel. */
 export const savedView = group({
   expanded: texts(),
   query: textOr(''),
@@ -14,7 +14,7 @@ export const savedView = group({
   open: texts(),
   /** Row of the table. */
   selected: maybe(string()),
-  /** What the diagram shows by its colours, where both are known. */
+  /** Quantity shown as colors, if both are known. */
   colours: savedChoice(colourings, 'importance'),
   logarithmic: flagOr(false),
 });

@@ -35,7 +35,7 @@ export interface FrontierProps {
   /** The plan that belongs to the target. */
   readonly ring?: { readonly size: number; readonly loss: number } | undefined;
   readonly rule?: TargetRule | undefined;
-  /** Size of the original, where the axis ends. */
+  /** Size of the original, at the end of the axis. */
   readonly original: number;
   readonly step: number | undefined;
   readonly format: (size: number) => string;

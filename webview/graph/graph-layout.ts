@@ -14,7 +14,7 @@ export interface DrawnEdge {
   /** The same at both ends. */
   readonly port: number;
   readonly ends: readonly [Point, Point];
-  /** Of the quadratic curve between the ends; on the line where the edge is straight. */
+  /** Control point of the quadratic curve between the ends; on the line if the edge is straight. */
   readonly control: Point;
   /** The middle of the curve. */
   readonly middle: Point;
@@ -72,7 +72,7 @@ interface Link {
   readonly key: string;
 }
 
-/** Every edge once, and all nodes; a node has edges wherever there is more than one node. */
+/** All nodes, and each edge once; a graph with more than one node has an edge at every node. */
 function simplified({ edges }: Graph): { ids: readonly number[]; links: readonly Link[] } {
   const links = edges
     .flatMap(([[node, port], [id, neighbour]]) =>
@@ -115,8 +115,8 @@ function stepsBetween(near: readonly (readonly number[])[]): number[][] {
 }
 
 /**
- * Where nodes begin: from left to right by how much nearer they are to one end of the graph than to the other, and where
- * several are as far along, one above the other in the order in which one comes by them. A path begins straight.
+ * Initial positions: from left to right by the difference of the distances to both ends of the graph; nodes at the same
+ * position are stacked in order of traversal. A path starts straight.
  */
 function start(
   steps: readonly (readonly number[])[],
@@ -171,7 +171,7 @@ function relaxed(steps: readonly (readonly number[])[], begin: readonly Point[])
   return places;
 }
 
-/** Turned so that the longest side lies flat. */
+/** Rotated so that the longest extent is horizontal. */
 function rotate(places: readonly Point[]): Point[] {
   const mean = (axis: 'x' | 'y') =>
     places.reduce((sum, place) => sum + place[axis], 0) / Math.max(1, places.length);

@@ -9,7 +9,7 @@ export interface Availability {
   readonly evaluate: string | undefined;
   readonly showDrift: string | undefined;
   readonly savePlan: string | undefined;
-  /** Whether the main button resumes the search. */
+  /** True if the main button resumes the search. */
   readonly resumable: boolean;
 }
 
@@ -39,7 +39,7 @@ export function findAvailability(
   };
 }
 
-/** Whether a selection removes nothing and narrows nothing. */
+/** True if a selection removes nothing and prunes no widths. */
 export function isWhole({
   removed,
   narrowed,
@@ -47,12 +47,12 @@ export function isWhole({
   return removed.length + Object.keys(narrowed).length === 0;
 }
 
-/** Whether the search was stopped and can be resumed. */
+/** True if the search was stopped and can be resumed. */
 export function resumesProfile(job: HeatmapState['job']): boolean {
   return job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined;
 }
 
-/** Whether there is nothing to show of a profile, and nothing under way. */
+/** True if there is no profile to show, and no job running. */
 export function isEmpty({ profile, job }: Pick<HeatmapState, 'profile' | 'job'>): boolean {
   return profile === undefined && job.kind === 'idle';
 }

@@ -28,7 +28,7 @@ const NUMBERS: ReadonlySet<SortKey> = new Set([
   'bytes',
 ]);
 
-/** Columns of the table; those of the heatmap stand before the mark. */
+/** Columns of the table; those of the heatmap precede the mark. */
 const tableColumns = (known: readonly HeatmapColumn[], isNarrowed: boolean) => [
   ...fixedColumns.filter(({ key }) => key !== 'mark' && (isNarrowed || key !== 'width')),
   ...known.map(({ id, title }) => ({ key: id, title, isNumber: true })),
@@ -137,7 +137,7 @@ interface RowProps {
   readonly cell: Cell;
   /** Columns of the heatmap that the table has. */
   readonly known: readonly HeatmapColumn[];
-  /** Whether there is a column of widths. */
+  /** True if there is a column of widths. */
   readonly isNarrowed: boolean;
   readonly onMark: CandidatesProps['onMark'];
 }

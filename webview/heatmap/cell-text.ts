@@ -32,7 +32,7 @@ export function distanceText(cell: Cell, format = formatDistance): string {
   return strings.notYet;
 }
 
-/** What a screen reader says of a cell. */
+/** Accessible name of a cell. */
 export function cellLabel(cell: Cell): string {
   const { sublayer } = cell;
   const facts = [strings.markName(cell.mark, cell.order)];
@@ -55,7 +55,7 @@ export function cellLabel(cell: Cell): string {
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-/** How much of a narrowed sublayer is kept. */
+/** Remaining width of a width-pruned sublayer. */
 export function widthText({ of, kept, count }: WidthPrunedSublayer): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
@@ -76,13 +76,13 @@ function placesText({ places: [best, worst], dependsOnText }: CandidateStability
   return dependsOnText ? `${places}, ${strings.dependsOnText}` : places;
 }
 
-/** What stands in the place of a sublayer, in short. */
+/** Short description of the patch that replaces a sublayer. */
 function patchFact({ place, graph }: ShownPatch): string {
   const size = graph === undefined ? '' : strings.graphSize(graph.size, graph.edges.length / 2);
   return strings.factPatch(place === 'plan', size);
 }
 
-/** What a pointer that rests on a cell is told. */
+/** Tooltip of a cell. */
 export function cellTooltip(cell: Cell): string | undefined {
   if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
   if (cell.narrowed !== undefined) return strings.factNarrowed(widthText(cell.narrowed));

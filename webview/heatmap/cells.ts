@@ -19,8 +19,8 @@ import type { Unit } from './units';
 type Granularity = ShownProfile['settings']['granularity'];
 
 /**
- * How much is known of a sublayer: its distance, only the local preview, nothing yet, or that the
- * search does not consider it (a search over attention alone says nothing of feed-forward).
+ * State of a sublayer: its distance is known, only the local preview, nothing yet, or it is not part of the search (a
+ * search over attention alone excludes the MLP).
  */
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
@@ -33,30 +33,30 @@ export interface Cell extends GridItem {
   readonly status: CellStatus;
   /** Distance of the original without this sublayer (or its block), when measured in full. */
   readonly distance: number | undefined;
-  /** Standard error of the distance, where it is known. */
+  /** Standard error of the distance, if known. */
   readonly standardError: number | undefined;
   /** A lower bound where the distance was not needed in full. */
   readonly atLeast: number | undefined;
   /** 1 − cos(x, x + f(x)). */
   readonly preview: number | undefined;
-  /** Of its distance, or of its preview without one, among all: from 0 to 1 on the scale of colours. */
+  /** Position of the distance, or of the preview, on the color scale, from 0 to 1. */
   readonly position: number | undefined;
   /** 1 is the cheapest candidate; undefined without a distance. */
   readonly rank: number | undefined;
   /** Among how many candidates it has its rank. */
   readonly ranked: number | undefined;
-  /** What other calibration texts say of it, where it was measured on several. */
+  /** Stability across calibration texts, if measured on several. */
   readonly stability: CandidateStability | undefined;
   readonly mark: Mark;
   /** Place in the order of removal, from 1, when removed; of all that one round removes the same. */
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
-  /** How much of it is kept, where it stays and is narrowed. */
+  /** Remaining width, if the sublayer is width-pruned. */
   readonly narrowed: WidthPrunedSublayer | undefined;
-  /** What stands, or is to stand, in its place. */
+  /** Patch that replaces, or will replace, the sublayer. */
   readonly patch: ShownPatch | undefined;
-  /** How far states behind it have drifted from the original's, where that is known. */
+  /** Drift of the hidden states after the sublayer, if known. */
   readonly drift: SublayerDrift | undefined;
   /** Values of the columns, by their ids. */
   readonly values: Readonly<Record<string, number | undefined>>;
@@ -79,7 +79,7 @@ export interface CellSet {
   readonly column: ShownColumn | undefined;
 }
 
-/** Where sublayers stood that an earlier pruning took out, in lines that other blocks have. */
+/** Positions of sublayers removed by an earlier pruning, in lines that other blocks have. */
 export function lostPlaces({ absent = [], sublayers }: HeatmapState['model']): LostPlace[] {
   const present = new Set(sublayers.map(({ id }) => id));
   return absent.flatMap((id) => {
@@ -175,7 +175,7 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
       order: order.get(id),
       round: rounds.get(id),
       narrowed: order.has(id) ? undefined : source.narrowed[id],
-      // One that is planned stands for what goes.
+      // A planned patch replaces only sublayers that are removed.
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };
   };
@@ -225,7 +225,7 @@ function scalePosition(
   return status === 'preview' && preview !== undefined ? previews?.position(preview) : undefined;
 }
 
-/** Whether a search at `granularity` measures a unit. */
+/** True if a search at `granularity` measures a unit. */
 function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean {
   if (granularity === 'expert') return expert !== undefined;
   return (

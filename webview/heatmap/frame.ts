@@ -10,11 +10,11 @@ import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { Mark } from './types';
 
-/** What the parts of the panel draw of a selection, and how they change it. */
+/** Data of a selection that the parts of the panel draw from, and the functions that change it. */
 export interface Frame {
   readonly selected: Selected;
   readonly cells: CellSet;
-  /** Of what is selected, where no round has measured it. */
+  /** Expected distance of the selection, if no round has measured it. */
   readonly expected: number | undefined;
   readonly selectRounds: (rounds: number) => void;
   readonly setMark: (sublayer: string, mark: Mark) => void;

@@ -10,11 +10,11 @@ import type { ShownProfile } from './types';
 interface HeatmapLegendProps {
   readonly cells: CellSet;
   readonly source: ColumnSource;
-  /** Whether the model has lost sublayers already. */
+  /** True if sublayers of the model were removed earlier. */
   readonly hasLost: boolean;
 }
 
-/** What the colours and the marks of the grid mean. */
+/** Legend of the grid: colors and marks. */
 export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): VNode {
   const { distances, previews, column } = cells;
   const { profile } = source;

@@ -129,7 +129,7 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawWidth(element, fill, cell);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));
-  // What the menu of a right click is told.
+  // Context of the right-click menu.
   const { experts, kind } = cell.sublayer;
   const hasExperts = experts !== undefined || kind === 'expert';
   const context = { webviewSection: 'sublayer', sublayer: cell.id, mark, hasExperts };
@@ -142,14 +142,14 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
 }
 
-/** How much of a narrowed sublayer is kept, as the length of a bar. */
+/** Draws the remaining width of a sublayer as a bar. */
 function drawWidth(element: HTMLElement, fill: HTMLElement, { narrowed }: Cell): void {
   setAttribute(element, 'data-narrowed', narrowed !== undefined);
   if (narrowed === undefined) fill.style.removeProperty('--kept');
   else fill.style.setProperty('--kept', `${(100 * narrowed.kept) / narrowed.count}%`);
 }
 
-/** Where a mark stands; cells that never had one are spared the element. */
+/** Element of a cell's mark; cells without marks have none. */
 function cellBadge(cell: HTMLElement, isNeeded: boolean): Element | undefined {
   if (cell.childElementCount === 1 && isNeeded) {
     cell.append(h('span', { class: 'badge', 'aria-hidden': 'true' }));

@@ -22,7 +22,7 @@ export const everyKind = (Object.keys(places) as SublayerKind[]).sort(
 /** A line of the grid: units of one kind, or the experts of one number. */
 export type Line = Pick<Unit, 'kind' | 'expert'>;
 
-/** The lines of a grid: kinds in the order in which a block's are shown, behind them single experts. */
+/** Lines of a grid: kinds in display order, then single experts. */
 export function listLines(units: readonly Line[]): Line[] {
   const most = units.reduce((sum, { expert = -1 }) => Math.max(sum, expert + 1), 0);
   return listKinds(units).flatMap((kind): Line[] => [

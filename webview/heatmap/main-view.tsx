@@ -24,7 +24,7 @@ interface PanelProps {
   readonly panel: HeatmapPanel;
 }
 
-/** How important each sublayer is, what is to be removed, and what that saves and costs. */
+/** Importance of each sublayer, the selection to remove, and its savings and cost. */
 export function Main({ panel }: PanelProps): VNode {
   const frame = useFrame(panel);
   const { selected, cells } = frame;
@@ -111,7 +111,7 @@ interface NoProfileProps extends PanelProps {
   readonly selected: Selected;
 }
 
-/** What to do with a model that has not been profiled. */
+/** Actions for a model that has not been profiled. */
 function NoProfile({ panel, selected }: NoProfileProps): VNode {
   const { profile: reason } = findAvailability({
     ...selected,

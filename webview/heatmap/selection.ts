@@ -3,10 +3,10 @@ import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
 import { listUnits } from './units';
 
-/** What a selection takes out of a model, and its share of the model. */
+/** Parts that a selection removes from a model, and their share of the model. */
 export interface SelectionTotals {
   readonly sublayers: number;
-  /** Single experts of mixtures that stay. */
+  /** Number of single experts removed from MoE layers that remain. */
   readonly experts: number;
   /** Sublayers that stay with fewer channels or heads. */
   readonly narrowed: number;
@@ -25,7 +25,7 @@ export interface SelectionTotals {
   };
 }
 
-/** Ids of the sublayers that a candidate stands for: itself, or both of a block (`block.N`). */
+/** Ids of the sublayers of a candidate: itself, or both of a block (`block.N`). */
 export function candidateSublayers(candidate: string, model: ModelSummary): string[] {
   const block = /^block\.(\d+)$/.exec(candidate)?.[1];
   if (block === undefined) return [candidate];

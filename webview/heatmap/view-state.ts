@@ -5,7 +5,7 @@ import { colourings } from './cells';
 import { axes } from './curves/curves';
 import { everyKind } from './kinds';
 
-/** How the user looks at the panel. */
+/** Saved view of the panel. */
 export const savedView = group({
   gridScroll: countOr(0),
   sort: group({ key: savedChoice(sortKeys, 'sublayer'), descending: flagOr(false) }),
@@ -16,7 +16,7 @@ export const savedView = group({
   }),
   axis: savedChoice(axes, 'sublayers'),
   logarithmic: flagOr(true),
-  /** What the cells' colours say. */
+  /** Quantity shown as colors. */
   colours: savedChoice(colourings, 'importance'),
   /** Series of the chart that are switched off. */
   hiddenSeries: texts(),

@@ -1,10 +1,12 @@
-/** What came of a question. */
+/** Result of a question. */
 export type Answered<Question, Answer> = { readonly question: Question } & (
   | { readonly ok: Answer; readonly error?: undefined }
   | { readonly ok?: undefined; readonly error: string }
 );
 
-/** Asks one question at a time. Of those that come meanwhile only the last is asked, and its answer is the one told. */
+/**
+ * Asks one question at a time. Only the last of the questions asked meanwhile is sent, and only its answer is reported.
+ */
 export class Asker<Question, Answer> {
   #next: { readonly question: Question } | undefined;
   #isAsking = false;

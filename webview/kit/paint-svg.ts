@@ -1,4 +1,4 @@
-/** Pixels for each unit of a drawing, where it is not too large for them. */
+/** Pixels per unit of a drawing, unless it is too large. */
 const sharpness = 2;
 /** Browsers make no canvas with longer sides or more pixels. */
 const [longestSide, mostPixels] = [16_000, 64e6];
@@ -69,7 +69,7 @@ function elementOutline(element: SVGGraphicsElement): Path2D {
   return outline;
 }
 
-/** The marker at the end of a path, turned the way that the path comes. */
+/** The marker at the end of a path, rotated in the path's direction. */
 function paintArrow(
   context: CanvasRenderingContext2D,
   path: SVGPathElement,

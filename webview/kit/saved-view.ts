@@ -52,7 +52,7 @@ export const texts = (): Saved<readonly string[]> =>
     [],
   );
 
-/** How the user looked at the panel. */
+/** Reads the saved view of a panel. */
 export const viewFrom = <View>(schema: Saved<View>, saved: unknown): View =>
   parse(schema, savedField(saved, 'view'));
 

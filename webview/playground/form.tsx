@@ -34,7 +34,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   };
   const prompt = useRef<HTMLTextAreaElement>(null);
   useFirstFocus(prompt);
-  // What is typed is drawn once: a text that comes back later would move the caret.
+  // The text is set only once: a text that arrives later would move the caret.
   const [first] = useState(view.prompt);
   return (
     <section aria-label={strings.prompt}>

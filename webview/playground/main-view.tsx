@@ -54,7 +54,7 @@ interface ConversationProps {
   readonly turns: readonly Turn[];
 }
 
-/** What was asked before, and what each model has answered. */
+/** Earlier prompts, and each model's answers. */
 function Conversation({ models, turns }: ConversationProps): VNode | null {
   if (turns.length === 0) return null;
   return (
@@ -147,7 +147,7 @@ function Legend({ isCompared }: { readonly isCompared: boolean }): VNode {
   );
 }
 
-/** Where two texts first differ. */
+/** Position of the first difference between two texts. */
 function differenceNote(
   columns: readonly (readonly Token[])[],
   difference: number | undefined,

@@ -7,7 +7,7 @@ import type { View } from './view-state';
 export const numberFields = ['tokens', 'temperature', 'topK', 'topP', 'seed'] as const;
 export type NumberField = (typeof numberFields)[number];
 
-/** What the form asks for, or the field that is wrong. */
+/** Prompt of the form, or the invalid field. */
 export type Asked =
   | { readonly prompt: PlaygroundPrompt }
   | { readonly wrong: NumberField | 'prompt' };

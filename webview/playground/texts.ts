@@ -24,7 +24,7 @@ export function firstDifference(columns: readonly (readonly Token[])[]): number 
   return place < 0 ? undefined : place;
 }
 
-/** How sure a model is of a token, in three bands. */
+/** Confidence of a model in a token, in three bands. */
 export type Sureness = 'sure' | 'open' | 'unlikely';
 
 export function classifySureness({ probability }: Token): Sureness {

@@ -62,7 +62,7 @@ interface ChancesProps {
   readonly token: Token;
 }
 
-/** What else a model might have written at a place. */
+/** Other tokens that a model considered at a position. */
 export function Chances({ name, place, token }: ChancesProps): VNode {
   // Different tokens may have the same text, such as parts of a character.
   const isTaken = ({ text, probability }: Chance): boolean =>
@@ -95,7 +95,7 @@ type Chance = Token['likeliest'][number];
 const visible = ({ text }: Chance): string =>
   text === '' ? strings.noText : text.replaceAll('\n', '⏎');
 
-/** What screen readers say instead of a text that has no words. */
+/** Accessible name of a text without words. */
 function spokenName({ text }: Token): string | undefined {
   if (text === '') return strings.noText;
   return text.trim() === '' ? strings.whiteSpace : undefined;

@@ -14,7 +14,7 @@ interface HeaderProps {
   readonly evolution: Evolution;
 }
 
-/** What was evolved, and on what. */
+/** Summary of the evolution and its data. */
 export function Header({ panel, evolution }: HeaderProps): VNode {
   const file = panel.get('file');
   return (

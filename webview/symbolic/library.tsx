@@ -15,7 +15,7 @@ const columns = [
   { title: strings.usedIn },
 ];
 
-/** The inventions: what they stand for, when they were learned, and where they are used. */
+/** Library of inventions: definitions, when they were learned, and their uses. */
 export function Library({ evolution }: { readonly evolution: Evolution }): VNode {
   const { inventions } = evolution;
   return (

@@ -94,7 +94,7 @@ function iterationChoices(count: number): { readonly value: string; readonly lab
 interface CardProps {
   readonly member: Member;
   readonly isSelected: boolean;
-  /** The one that Tab comes to. */
+  /** True if the row is in the tab order. */
   readonly isCurrent: boolean;
   readonly onSelect: () => void;
 }

@@ -32,7 +32,7 @@ export function modelAt({ iterations }: Evolution, { iteration, model }: Place):
   return iterations[iteration]?.models[model];
 }
 
-/** What is selected: what was, as long as it is there, else the best, else the first of the latest population. */
+/** The selected model, if it still exists, else the best, else the first of the latest population. */
 export function selectedPlace(evolution: Evolution, wanted: Place | undefined): Place | undefined {
   if (wanted !== undefined && modelAt(evolution, wanted) !== undefined) return wanted;
   const { best, iterations } = evolution;
@@ -53,14 +53,14 @@ export function findRuns({ iterations }: Evolution, graphClass: number): readonl
 export interface SpreadPoint {
   readonly x: number;
   readonly y: number;
-  /** Of all models, in the order of the iterations. */
+  /** Index among all models, in the order of the iterations. */
   readonly index: number;
   readonly place: Place;
 }
 
 /** Accuracies nearer than this cover each other. */
 const near = 0.004;
-/** Distance between points that lie beside each other. */
+/** Distance between adjacent points. */
 const step = 0.05;
 
 /** The test accuracies of every iteration; those that would cover each other lie side by side. */
@@ -84,7 +84,7 @@ export function accuracyRange(values: readonly number[]): { min: number; max: nu
   return { min: Math.max(0, down), max: Math.min(1, up) };
 }
 
-/** Whether all of an iteration's graphs are trained. */
+/** True if all graphs of an iteration are trained. */
 export const isDone = ({ spread }: Iteration): boolean => spread !== undefined;
 
 export const mean = (values: readonly number[]): number =>

@@ -21,7 +21,7 @@ interface NamedLevel extends Level {
   readonly name: string;
 }
 
-/** How accurate the networks of each iteration are, beside what needs no graph. */
+/** Accuracy of the networks of each iteration, compared with baselines without a graph. */
 export function Spread({ evolution, selected, onPick }: SpreadProps): VNode {
   const [visited, setVisited] = useState('');
   const { points, levels, content, label } = useMemo(() => buildChart(evolution), [evolution]);

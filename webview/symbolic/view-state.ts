@@ -3,7 +3,7 @@ import type { InferOutput } from 'valibot';
 import { count, group, maybe, savedChoice } from '../kit/saved-view';
 import { orders } from './population';
 
-/** How the user looks at the panel. */
+/** Saved view of the panel. */
 export const savedView = group({
   /** Number of the population, from 0 on; the latest where undefined. */
   iteration: maybe(count()),

@@ -21,7 +21,7 @@ interface EmbeddingMapProps extends MapProps {
   readonly onColor: (color: View['map']['color']) => void;
 }
 
-/** Where examples lie by the features of a proxy model. */
+/** Map of the examples by the features of a proxy model. */
 export function EmbeddingMap(props: EmbeddingMapProps): VNode {
   const { overview, embedding, color, controls, onColor, onPick, onSelect } = props;
   const { points, layer, layout } = embedding;

@@ -35,12 +35,12 @@ export interface Group<Point> {
 
 interface GroupedMapProps<Point> extends Pick<MapProps, 'onPick' | 'onSelect'> {
   readonly groups: readonly Group<Point>[];
-  /** All of them; a ring goes with its points. */
+  /** All points; a ring moves with its points. */
   readonly points: readonly Point[];
   readonly content: ScatterContent;
   /** The map in words, from the groups and how many are in each. */
   readonly summary: (groups: string) => string;
-  /** What is said of a point that the keyboard has reached. */
+  /** Announcement of a point that receives the keyboard focus. */
   readonly said: (point: ScatterPoint, group: string) => string;
   /** With the id `map-hint`. */
   readonly note: VNode;

@@ -10,7 +10,7 @@ import type { View } from '../view-state';
 export type PlaceGroup = Group<PlacedPoint>;
 
 const markers: readonly Marker[] = ['circle', 'triangle', 'rect', 'rectRot', 'crossRot'];
-/** As many as differ in colour and marker. */
+/** Maximum number of groups that differ in color and marker. */
 const mostGroups = seriesColors.length * markers.length;
 
 /** Each differs from the ones near it in both, so that colours need not be told apart. */

@@ -13,7 +13,7 @@ interface ConfigProps {
   readonly hasChanges: boolean;
 }
 
-/** What pruning would do to config.json, as a diff, and how the result loads. */
+/** Changes to config.json as a diff, and how to load the result. */
 export function ConfigPreview({ panel, hasChanges }: ConfigProps): VNode {
   const { lines, loadsWith } = panel.get('configPreview');
   const isFile = /\.(?:gguf|onnx)$/i.test(panel.get('model').path);

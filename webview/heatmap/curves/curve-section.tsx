@@ -23,7 +23,7 @@ interface CurveProps {
   readonly frame: Frame;
 }
 
-/** Distance and perplexity against what is removed, with the baselines beside the greedy search. */
+/** Distance and perplexity against the removed amount, with the baselines next to the greedy search. */
 export function CurveSection({ panel, frame }: CurveProps): VNode {
   const { axis, logarithmic } = panel.view.value;
   const { profile } = frame.selected;

@@ -3,7 +3,7 @@ import { candidateSublayers } from '../selection';
 import { listUnits } from '../units';
 import type { BaselineName, Evaluation, ModelSummary, Round, ShownProfile } from '../types';
 
-/** What the horizontal axis counts as removed. */
+/** Units of the horizontal axis. */
 export const axes = ['sublayers', 'parameters', 'bytes'] as const;
 export type Axis = (typeof axes)[number];
 
@@ -23,15 +23,15 @@ export interface Curves {
 /** Order in which baselines are listed. */
 const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
 
-/** Whether the original's distance is 0, which is so of all metrics that compare with it. */
+/** True if the original's distance is 0, as for all metrics that compare with it. */
 export const isZeroAtOriginal = ({
   settings: { metric },
 }: Pick<ShownProfile, 'settings'>): boolean =>
   !['perplexity', 'answers', 'accuracy'].includes(metric);
 
 /**
- * The curves of a profile. Where the original's distance is zero they start at the origin (which a
- * logarithmic axis cannot show).
+ * Curves of a profile. If the original's distance is zero, they start at the origin (which a logarithmic axis cannot
+ * show).
  */
 export function buildCurves(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
   const origin = isZeroAtOriginal(profile) ? [{ rounds: 0, x: 0, y: 0 }] : [];
@@ -62,7 +62,7 @@ export function buildCurves(profile: ShownProfile, model: ModelSummary, axis: Ax
   };
 }
 
-/** Those on the text that the original's was measured on. */
+/** Evaluations on the same text as that of the original. */
 function comparableEvaluations({ evaluations }: ShownProfile): readonly Evaluation[] {
   const original = evaluations.find(({ rounds }) => rounds === 0);
   return original === undefined
@@ -70,7 +70,7 @@ function comparableEvaluations({ evaluations }: ShownProfile): readonly Evaluati
     : evaluations.filter((one) => isSameText(one, original));
 }
 
-/** What is gone after 0, 1, 2 … rounds. */
+/** Removed amounts after 0, 1, 2 … rounds. */
 function removedAmounts(
   rounds: readonly Round[],
   model: ModelSummary,

@@ -5,10 +5,10 @@ import { isZeroAtOriginal } from './curves';
 type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | 'candidates'>;
 
 /**
- * The distance expected of a selection that was not measured. What removals cost alone nearly adds up, and how
- * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance
- * over its own sum, to the power of that index, times the sum over the selection (bench/finercut/NOTES.md). Undefined
- * where it is not known what a removal costs alone, and of a selection that narrows.
+ * Expected distance of a selection that was not measured. The costs of single removals nearly add up. The deviation is
+ * estimated from the search round most similar to the selection (Jaccard index): its distance over its own sum, to the
+ * power of that index, times the sum over the selection (bench/finercut/NOTES.md). Undefined if a removal's own cost is
+ * unknown, and for selections with width pruning.
  */
 export function expectedDistance(known: Known): number | undefined {
   const { profile, narrowed, candidates } = known;
@@ -32,7 +32,7 @@ export function expectedDistance(known: Known): number | undefined {
       [likeness, proportion] = [alike, distance / sum];
     }
   }
-  // What one removal costs alone is known.
+  // The cost of a single removal is known.
   const trust = chosen.size === 1 && likeness < 1 ? 0 : likeness;
   const expected = proportion ** trust * [...chosen].reduce((total, id) => total + alone(id), 0);
   return Number.isFinite(expected) ? expected : undefined;
