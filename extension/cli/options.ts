@@ -43,7 +43,7 @@ export interface Flag {
   readonly description: string;
 }
 
-/** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two where nothing is the default. */
+/** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two if there is no default. */
 export function fieldFlags(key: string, field: Field): Flag[] {
   const long = flagOf(key, field);
   if (field.positional) {
@@ -109,7 +109,7 @@ function parseNames(text: string): readonly unknown[] {
 
 const splitNames = (text: string): string[] => text.split(',').map((part) => part.trim());
 
-/** The number, or the text where it is none. */
+/** The number, or the text if it is not a number. */
 function parseNumber(text: string): number | string {
   const value = Number(text);
   return text.trim() === '' || Number.isNaN(value) ? text : value;

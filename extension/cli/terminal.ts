@@ -74,7 +74,7 @@ export class Terminal {
     this.err.write(`${printableText(text)}\n`);
   }
 
-  /** Draws the bar over itself; nothing where there is no terminal. */
+  /** Redraws the progress bar; nothing without a terminal. */
   public progress({ stage, done, total, unit }: StageProgress): void {
     if (!this.err.isTTY) {
       return;

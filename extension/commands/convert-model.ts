@@ -45,7 +45,7 @@ export async function convertModel(
 
 /**
  * Asks for one of the formats that make a difference: others than the model's own, and GGUF, whose types can change.
- * @throws UserError where there is none, with the reason.
+ * * @throws UserError if there is none, with the reason
  */
 async function chooseOther(
   services: Services,

@@ -15,7 +15,7 @@ export interface EvaluateOptions {
   readonly selection?: boolean;
   /** Path of a model to compare with, which is evaluated too. */
   readonly against?: string;
-  /** Text or a task; asked for when absent, except by the heatmap, which shows perplexity. */
+  /** Text or a task; asked for if undefined, except by the heatmap, which shows perplexity. */
   readonly measure?: Measure;
 }
 

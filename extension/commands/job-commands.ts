@@ -121,7 +121,7 @@ export async function showJobLog(services: Services, argument: unknown): Promise
   }
 }
 
-/** Takes a job out of the history; what it has saved goes too. */
+/** Removes a job from the history, with its saved work. */
 export async function removeJob(services: Services, argument: unknown): Promise<void> {
   const over = services.jobs.jobs.filter((job) => isOver(job) && !isResumable(job));
   const job = await chooseJob(services, argument, over, {

@@ -10,7 +10,7 @@ import { noticeAction } from './next-steps';
 /** Nobody waits in front of the screen for a job that takes longer. */
 const longMilliseconds = 20_000;
 
-/** Tells of jobs that are done, where what comes next is asked or nobody has watched. */
+/** Notifies of finished jobs if they have next steps, or if no panel showed the end. */
 export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> {
   void tellInterrupted(services);
   return services.jobs.ended.listen(({ job, outcome }) => {

@@ -25,7 +25,7 @@ export interface SmallerOptions {
   readonly out?: string;
 }
 
-/** Makes a model smaller: asks where it will run and how small it should be, and shows a report of the result. */
+/** Makes a model smaller: asks for the target device and size, and shows a report of the result. */
 export async function makeSmaller(
   services: Services,
   argument: unknown,
@@ -63,7 +63,7 @@ export async function makeSmaller(
   return isFitted(result) ? result : undefined;
 }
 
-/** The same in the palette, where its title has more words to be found by. */
+/** Same command for the palette, with a title that more search words match. */
 export async function makeModelSmaller(
   services: Services,
   argument: unknown,

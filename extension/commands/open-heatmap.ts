@@ -25,7 +25,7 @@ export async function chooseSession(
   return target === undefined ? undefined : openSession(services, target);
 }
 
-/** @throws UserError where nothing is marked in a heatmap, and nothing narrowed. */
+/** @throws UserError if nothing is marked in a heatmap, and no widths are pruned */
 export function requireSelection({ model, choice }: ModelSession): void {
   if (isWhole(choice)) {
     throw new UserError(say`No sublayer of ${model.name} is marked for removal.`, {
@@ -34,14 +34,14 @@ export function requireSelection({ model, choice }: ModelSession): void {
   }
 }
 
-/** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
+/** Id of the right-clicked sublayer in a heatmap, from its webview's context. */
 export function clickedSublayer(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
   return typeof id === 'string' ? id : undefined;
 }
 
-/** The session of a target, the plan chosen where it is one. */
+/** The session of a target, with the plan selected if it is one. */
 export async function openSession(services: Services, target: Target): Promise<ModelSession> {
   if (target.session !== undefined) {
     return target.session;

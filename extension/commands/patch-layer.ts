@@ -31,7 +31,9 @@ export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
   readonly graphs?: number;
 }
 
-/** Fits a small symbolic module for a removed sublayer, and writes the model with it where it beats simpler things. */
+/**
+ * Fits a small symbolic module for a removed sublayer, and writes the model with it if it beats the simple baselines.
+ */
 export async function patchLayer(
   services: Services,
   argument: unknown,
@@ -98,7 +100,7 @@ async function askRequest(
   );
 }
 
-/** One of the sublayers that are marked for removal; of all where none is. */
+/** Asks for one of the sublayers that are marked for removal, or of all sublayers if none is. */
 async function chooseSublayer(session: ModelSession): Promise<string | undefined> {
   const { model, selection, profile } = session;
   const distances = new Map(

@@ -113,7 +113,7 @@ export async function chooseText(
   }
 }
 
-/** Sets espalier.calibration.scores, in the workspace where there is one. */
+/** Sets espalier.calibration.scores, in the workspace if there is one. */
 export async function useForCalibration(out: string): Promise<void> {
   const target =
     workspace.workspaceFolders === undefined

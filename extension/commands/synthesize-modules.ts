@@ -28,7 +28,7 @@ type Extent = Pick<SynthesizeRequest, 'iterations' | 'population'>;
 /** Enough to see how far apart runs of one network lie. */
 const baselines = 3;
 
-/** Searches for programs that build small networks, trains those, learns from the best, and shows how it goes. */
+/** Searches for programs that build small networks, trains those, learns from the best, and shows the progress. */
 export async function synthesizeModules(
   services: Services,
   argument: unknown,

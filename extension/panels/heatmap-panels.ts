@@ -26,7 +26,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
     if (open === undefined) {
       const title = heatmapPanel.titleOf(session);
       this.fill(
-        left ?? newTab(heatmapPanel, title, session.model.path, this.#columnBeside()),
+        left ?? newTab(heatmapPanel, title, session.model.path, this.#siblingColumn()),
         session,
       );
     } else {
@@ -35,7 +35,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
     }
   }
 
-  #columnBeside(): ViewColumn {
+  #siblingColumn(): ViewColumn {
     const here = window.tabGroups.activeTabGroup.viewColumn;
     // Only where a heatmap is looked at may another cover it.
     const isHeatmap = this.panels.some(({ active }) => active);

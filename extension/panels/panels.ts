@@ -86,7 +86,7 @@ export function savedText(saved: unknown, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** @throws Error where it is not there. */
+/** @throws Error if it does not exist */
 export function requireSavedText(saved: unknown, name: string): string {
   const text = savedText(saved, name);
   if (text === undefined) {

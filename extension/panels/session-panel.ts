@@ -77,7 +77,7 @@ export class SessionPanel<
   #sent = Promise.resolve();
   #session: Session;
   #listening: { dispose(): void };
-  /** The webview's script runs and has been told the state. */
+  /** True once the webview's script runs and has received the state. */
   #ready = false;
   #isDisposed = false;
 

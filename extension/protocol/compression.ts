@@ -79,7 +79,7 @@ export interface BudgetSurvey {
 export interface ScoredFront {
   readonly unit: BudgetUnit;
   readonly original: Pick<TaskResult, 'task' | 'examples' | 'acc' | 'accError'>;
-  /** By what the plans leave in the unit, and the sum of their distances. */
+  /** Points by size in the unit, and by sum of distances. */
   readonly points: readonly (Pick<TaskResult, 'acc' | 'accError'> &
     Pick<CompressionPlan, 'cost' | 'sumOfDistances'>)[];
 }
@@ -117,7 +117,7 @@ export interface CompressionState {
   readonly pruned: readonly PrunedSize[];
   /** Warnings about the table, such as one for different weights. */
   readonly warnings: string | undefined;
-  /** The sentence that says why no job may run, if so. */
+  /** Sentence that explains why no job may run, if any. */
   readonly blocked: string | undefined;
 }
 

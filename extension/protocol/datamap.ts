@@ -42,7 +42,7 @@ export const issueKinds = [
   'duplicates',
   'outliers',
 ] as const satisfies readonly IssueKind[];
-/** Bounds of the cosine from which on examples are duplicates, and what it is unless the user says. */
+/** Range and default of the cosine similarity from which examples count as duplicates. */
 export const similarities = { least: 0.9, most: 1, usual: 0.995, step: 0.005 } as const;
 export const policies = ['max', 'window', 'random'] as const satisfies readonly Policy[];
 
@@ -65,7 +65,7 @@ export interface ChosenSubset {
   readonly similarity: number;
 }
 
-/** A new class of an example by its name; none where it has its own again. */
+/** A new class of an example by its name; undefined if it has its own again. */
 export interface LabelChange {
   readonly index: number;
   readonly label?: string;
@@ -75,18 +75,18 @@ export interface LabelChange {
 export interface DataMapState {
   /** Path of the scores. */
   readonly scores: string;
-  /** Undefined until it has been read, and where it cannot be. */
+  /** Undefined until it has been read, or if it cannot be read. */
   readonly map: DataMap | undefined;
   /** Dataset of the scores; undefined until it is open. */
   readonly data: MappedData | undefined;
-  /** Why there is nothing to show, if so. */
+  /** Reason why there is nothing to show, if any. */
   readonly failure: string | undefined;
   /** Indices of marked examples, ascending. */
   readonly marks: readonly number[];
   /** New labels of examples, ascending. */
   readonly relabeled: readonly NewLabel[];
   readonly job: ExportJob;
-  /** The sentence that says why nothing can be written, if so. */
+  /** Sentence that explains why nothing can be written, if any. */
   readonly blocked: string | undefined;
 }
 

@@ -51,9 +51,9 @@ export type ExportFormat = (typeof exportFormats)[number];
 export interface ExplorerState {
   /** Undefined until its headers have been read. */
   readonly model: ModelDescription | undefined;
-  /** Why they cannot be read, if so. */
+  /** Reason why they cannot be read, if any. */
   readonly failure: string | undefined;
-  /** By tensor, of those that were asked for. */
+  /** Statistics by tensor, of the requested ones. */
   readonly statistics: Readonly<Record<string, StatisticsState>>;
   readonly comparison: ComparisonState | undefined;
   /** Drift of the model, or of its heatmap's selection, from the original; undefined if not measured. */

@@ -24,7 +24,7 @@ export function* cut(value: unknown, most = pieceCharacters): Generator<Piece> {
   yield* cutAt([], value, most);
 }
 
-/** As {@link cut}, each told whether more follow. */
+/** Same as {@link cut}, each piece with a flag whether more follow. */
 export function* inPieces(value: unknown): Generator<SentPiece, undefined> {
   let before: Piece | undefined;
   for (const piece of cut(value)) {
@@ -111,7 +111,7 @@ export const begins = ({ path, adds }: Piece): boolean => path.length === 0 && a
 
 /** Puts pieces together. */
 export class Joiner {
-  /** As far as it has come. */
+  /** The value received so far. */
   public value: unknown;
 
   public add({ path, value, adds }: Piece): void {

@@ -46,14 +46,14 @@ export interface PlaygroundPace {
 
 /** Two models that continue the same prompt, or one alone. */
 export interface PlaygroundState {
-  /** Paths of the models; the second is absent until it is chosen. */
+  /** Paths of the models; the second is missing until it is chosen. */
   readonly models: readonly string[];
-  /** Why no model can be run, if so. */
+  /** Reason why no model can be run, if any. */
   readonly blocked: string | undefined;
   readonly run: PlaygroundRun;
-  /** By number of the model and of the token: `1.17`. */
+  /** Keys are the numbers of the model and of the token: `1.17`. */
   readonly tokens: Readonly<Record<string, GeneratedToken>>;
-  /** By model; fewer before their first tokens. */
+  /** One per model; fewer before their first tokens. */
   readonly paces: readonly PlaygroundPace[];
   readonly warnings: readonly string[];
   /** True if all models have a chat template. */

@@ -12,10 +12,10 @@ export interface SymbolicState {
   readonly file: string;
   /** Undefined while nothing is known of it. */
   readonly evolution: EvolutionView | undefined;
-  /** Why it cannot be shown, if so. */
+  /** Reason why it cannot be shown, if any. */
   readonly failure: string | undefined;
   readonly job: SynthesisJob;
-  /** Why nothing can be trained, if so. */
+  /** Reason why nothing can be trained, if any. */
   readonly blocked: string | undefined;
 }
 

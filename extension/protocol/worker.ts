@@ -49,7 +49,7 @@ export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 /** Parameters as they travel: the request and the id its notifications carry. */
 export interface JobEnvelope<Request = unknown> {
   readonly job: number;
-  /** Absent where it came in pieces. */
+  /** Undefined if it was sent in pieces. */
   readonly request?: Request;
   /** True if the answer comes as a {@link SentPiece}, and the rest by {@link nextPiece}. */
   readonly answersInPieces?: true;

@@ -9,7 +9,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 export const counts = {
   blocks: (n: number): string =>
     n === 1 ? l10n.t('1 block') : l10n.t('{0} blocks', formatCount(n)),
-  /** As {@link counts.blocks}, told apart where a model has an encoder and a decoder. */
+  /** Same as {@link counts.blocks}, separate for encoder and decoder if a model has both. */
   blocksOf: ({ blocks, encoderBlocks }: Pick<ModelSummary, 'blocks' | 'encoderBlocks'>): string =>
     encoderBlocks === undefined
       ? counts.blocks(blocks)

@@ -10,21 +10,21 @@ export interface Circumstances {
   readonly scheme: string;
 }
 
-/** Why something cannot be done here. */
+/** Reason why something cannot be done here. */
 export interface Refusal {
   readonly reason: string;
   /** True if trusting the workspace would allow it. */
   readonly needsTrust: boolean;
 }
 
-/** Something cannot be done here; where it {@link Refusal.needsTrust}, the user can change that. */
+/** Something cannot be done here; the user can change that if it {@link Refusal.needsTrust}. */
 export class RefusedError extends UserError {
   public constructor(public readonly refusal: Refusal) {
     super(verbatim(refusal.reason), { remedy: undefined });
   }
 }
 
-/** @throws RefusedError where there is a reason against it. */
+/** @throws RefusedError if there is a reason against it */
 export function assertAllowed(refusal: Refusal | undefined): void {
   if (refusal !== undefined) {
     throw new RefusedError(refusal);
@@ -42,7 +42,7 @@ export function refreshOnTrust(
   });
 }
 
-/** Why models cannot be run here, or undefined when they can. */
+/** Reason why models cannot be run here; undefined if they can. */
 export function whyBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
@@ -62,7 +62,7 @@ export function whyDataBlocked(circumstances: Circumstances): Refusal | undefine
   );
 }
 
-/** Why no modules can be synthesized here, or undefined when they can. */
+/** Reason why no modules can be synthesized here; undefined if they can. */
 export function whySynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
@@ -85,7 +85,7 @@ function makeRefusal(
   return trusted ? undefined : { reason: untrusted, needsTrust: true };
 }
 
-/** The sentence that says why an evolution cannot even be read, or undefined when it can. */
+/** Sentence that explains why an evolution cannot be read; undefined if it can. */
 export function whySynthesisUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
@@ -95,7 +95,7 @@ export function whySynthesisUnreadable(scheme: string): string | undefined {
       );
 }
 
-/** The sentence that says why scores and data sets cannot even be read, or undefined when they can. */
+/** Sentence that explains why scores and datasets cannot be read; undefined if they can. */
 export function whyDataUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
@@ -105,7 +105,7 @@ export function whyDataUnreadable(scheme: string): string | undefined {
       );
 }
 
-/** The sentence that says why a model cannot even be inspected, or undefined when it can. */
+/** Sentence that explains why a model cannot be inspected; undefined if it can. */
 export function whyUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined

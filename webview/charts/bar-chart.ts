@@ -31,7 +31,7 @@ export interface BarRange {
 
 export interface BarContent {
   readonly bars: readonly Bar[];
-  /** Of upright bars that are parts of a range; else each has its label. */
+  /** Range of upright bars that are bins; without it, each bar has its own label. */
   readonly range?: BarRange | undefined;
   /** Bars from left to right, with their labels at the left; else upright and next to each other. */
   readonly horizontal: boolean;

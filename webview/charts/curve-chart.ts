@@ -148,7 +148,7 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     ctx.restore();
   }
 
-  /** Names of points, except where they would cover another name or leave the plot. */
+  /** Names of points, unless they would overlap another name or leave the plot. */
   private drawNames({ ctx, chartArea, scales }: Plot): void {
     const { x, y } = scales;
     if (x === undefined || y === undefined) return;
@@ -262,7 +262,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       x: {
         type: 'linear',
         beginAtZero: true,
-        // By hand, more can be selected than the series remove.
+        // A manual selection can remove more than the series.
         ...(content.selection === undefined ? {} : { suggestedMax: content.selection.x }),
         ...(content.mostX === undefined ? {} : { max: content.mostX }),
         title: title(content.titles.x),

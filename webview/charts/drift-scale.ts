@@ -7,7 +7,7 @@ import type { LogScale } from './log-scale';
 /** Less is no drift that anybody would look for: rounding. */
 const leastShown = 0.001;
 
-/** The scale of relative errors; undefined where nothing was measured. */
+/** Scale of relative errors; undefined if nothing was measured. */
 export function driftScale(errors: readonly number[]): LogScale | undefined {
   return logScale(errors.map((error) => Math.max(error, leastShown)));
 }

@@ -9,7 +9,7 @@ export interface HistogramCounts {
   readonly counts: readonly number[];
 }
 
-/** A number of any size: few digits, and powers of ten where it is very large or small. */
+/** Formats a number of any size: few digits, and powers of ten if it is very large or small. */
 export function formatNumber(value: number, digits = 3): string {
   const magnitude = Math.abs(value);
   return magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e6)
@@ -46,7 +46,7 @@ export function histogramBars(histogram: HistogramCounts): Bar[] {
   }));
 }
 
-/** The range with about six round numbers in it; undefined where it has no width. */
+/** About six round numbers in the range; undefined if it has no width. */
 export function histogramRange(histogram: HistogramCounts): BarRange | undefined {
   const { low, high } = histogram;
   const rough = (high - low) / 6;

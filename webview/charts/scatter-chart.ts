@@ -56,7 +56,7 @@ export interface Level {
 export interface Whisker {
   readonly x: number;
   readonly mean: number;
-  /** 0 where it is not known. */
+  /** 0 if unknown. */
   readonly deviation: number;
 }
 
@@ -76,9 +76,9 @@ export interface ScatterContent {
   readonly format: (value: number) => string;
   /** Format of the horizontal axis; same as `format` if undefined. */
   readonly formatX?: (value: number) => string;
-  /** From 0 on where absent. */
+  /** Starts at 0 if undefined. */
   readonly rangeX?: AxisRange;
-  /** From 0 to 1 where absent. */
+  /** From 0 to 1 if undefined. */
   readonly rangeY?: AxisRange;
   readonly levels?: readonly Level[];
   readonly whiskers?: readonly Whisker[];

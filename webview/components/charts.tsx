@@ -51,7 +51,7 @@ interface ScatterPlotProps {
   readonly ring: number | undefined;
   readonly actions: ScatterActions;
   readonly label: string;
-  /** Id of what says how it is used. */
+  /** Id of the element with the usage hint. */
   readonly describedBy: string;
 }
 
@@ -100,7 +100,7 @@ interface BarPlotProps {
   /** The same object as long as nothing has changed. */
   readonly content: BarContent;
   readonly label: string;
-  /** In pixels; small where absent. */
+  /** Height in pixels; small if undefined. */
   readonly height?: number;
 }
 

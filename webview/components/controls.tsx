@@ -20,7 +20,7 @@ export interface ButtonProps {
   readonly label: string;
   readonly onClick: () => void;
   readonly primary?: boolean | undefined;
-  /** Why it cannot be pressed now, if so: its tooltip then. */
+  /** Reason why the button is disabled, if it is; shown as its tooltip. */
   readonly reason?: string | undefined;
   readonly title?: string | undefined;
   readonly hidden?: boolean | undefined;
@@ -58,7 +58,7 @@ interface DropdownProps<T extends string> {
   readonly onChange: (value: T) => void;
 }
 
-/** The toolkit makes an element of each option, which takes long where there are more. */
+/** Limit on the number of options: the toolkit creates an element for each, which is slow. */
 const mostOptions = 50;
 
 export function Dropdown<T extends string>(props: DropdownProps<T>): VNode {

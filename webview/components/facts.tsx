@@ -33,7 +33,7 @@ interface TileProps {
   readonly name: string;
   readonly value: string;
   readonly note: string;
-  /** Why the number cannot be known, if so. */
+  /** Reason why the number is unknown, if it is. */
   readonly reason?: string | undefined;
   /** Explanation of the value. */
   readonly meaning?: string;

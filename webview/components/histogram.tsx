@@ -19,7 +19,7 @@ interface HistogramProps {
   /** Measured quantity, if the text next to the chart does not name it; adds titles to the axes. */
   readonly measured?: string;
   readonly logarithmic?: boolean;
-  /** In pixels; small where absent. */
+  /** Height in pixels; small if undefined. */
   readonly height?: number;
 }
 

@@ -24,7 +24,7 @@ interface JobLineProps<What extends string> {
   readonly onCancel: () => void;
   /** Absent where a button of its own resumes the job. */
   readonly onResume?: ((what: What) => void) | undefined;
-  /** Why it cannot be resumed now, if so. */
+  /** Reason why the job cannot be resumed now, if any. */
   readonly blocked?: string | undefined;
   readonly primaryResume?: boolean;
   readonly onShowLog?: () => void;
@@ -108,7 +108,7 @@ interface ProgressLineProps {
   /** Accessible name of the progress bar. */
   readonly label: string;
   readonly progress: JobProgress | undefined;
-  /** Stands where no stage is known yet. */
+  /** Text until a stage is known. */
   readonly starting: string;
   readonly onCancel: () => void;
 }

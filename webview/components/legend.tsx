@@ -72,7 +72,7 @@ export function SeriesSwitches<Key extends string>(props: SeriesSwitchesProps<Ke
 
 interface GridLegendProps {
   readonly title: string;
-  /** Absent where nothing has a colour yet. */
+  /** Undefined if nothing is colored yet. */
   readonly scale: LogScale | undefined;
   /** Labels of the ends of the scale. */
   readonly low: string;

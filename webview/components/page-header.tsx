@@ -9,7 +9,7 @@ interface PageHeaderProps {
   readonly tags?: readonly string[];
   readonly actions: ComponentChildren;
   readonly actionsLabel: string;
-  /** Why nothing can be run, if so. */
+  /** Reason why nothing can be run, if any. */
   readonly blocked?: string | undefined;
   readonly children?: ComponentChildren;
 }
@@ -46,7 +46,7 @@ interface NotesProps {
   readonly open: boolean;
 }
 
-/** Warnings, folded under their count; nothing where there are none. */
+/** Warnings, collapsed under their count; nothing if there are none. */
 export function Notes({ title, texts, open }: NotesProps): VNode | null {
   if (texts.length === 0) return null;
   return (

@@ -18,7 +18,7 @@ interface TableProps {
   readonly caption: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
-  /** Of rows, where not all of them are drawn yet. */
+  /** Total number of rows, if not all of them are drawn yet. */
   readonly total?: number;
 }
 

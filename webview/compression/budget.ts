@@ -53,7 +53,7 @@ export const listContexts = ({ model: { maxPositions = Infinity } }: ShownTable)
   ...new Set(contexts.map((tokens) => Math.min(tokens, maxPositions))),
 ];
 
-/** The context that the form says, or as much of it as the model reads. */
+/** Context length of the form, limited to the model's maximum. */
 export const limitContext = (
   { context }: BudgetForm,
   { model: { maxPositions = Infinity } }: ShownTable,
@@ -106,7 +106,7 @@ export function leastBytes({ model, layers, outer = [] }: ShownTable, way: Way):
   }, model.bytes);
 }
 
-/** The least percent of the whole model that can be left, rounded up; 1 where that is not known. */
+/** Minimum size in percent of the original, rounded up; 1 if unknown. */
 export function leastPercent(unit: BudgetUnit, reach: BudgetSurvey['reach'] = []): number {
   const known = reach.find((one) => one.unit === unit);
   return known === undefined || known.before === 0
@@ -189,7 +189,7 @@ export function formatAmount(unit: BudgetUnit, value: number, like = value): str
   }
 }
 
-/** Of how many matrices a plan chose; one that is embedding and head is compressed as two. */
+/** Number of matrices that a plan chose from; tied embedding and head are compressed as two. */
 export function countMatrices(
   { embeddingAndHead: takesPart }: MadePlan,
   { layers, outer = [] }: ShownTable,

@@ -101,7 +101,7 @@ function distanceText(
   return word === undefined ? distance : listed([distance, tell(word)]);
 }
 
-/** Times are zero where none are known. */
+/** Unknown times are zero. */
 export function timeText(before: number, after: number | undefined): string {
   if (before === 0) return strings.noTime;
   return after === undefined

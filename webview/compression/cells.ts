@@ -70,7 +70,7 @@ function bytesPercent(entry: Entry, bytes: number): number {
   return Math.round((100 * entry.bytes) / bytes);
 }
 
-/** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
+/** @param before set whose unchanged cells are reused, so that they are not redrawn */
 export function buildCells(table: ShownTable, shown: Shown, before?: CellSet): CellSet {
   const matrices = allMatrices(table);
   const lines = nameLines(matrices);
@@ -143,7 +143,7 @@ function nearest({ entries, bytes }: Matrix, way: string, share: number): Entry 
     );
 }
 
-/** In what a form is no better than the dense matrix; times are zero where none are known. */
+/** Aspects in which an encoding is no better than the original matrix; unknown times are zero. */
 function findDrawbacks(layer: Matrix, entry: Entry): Drawback[] {
   const [before, after] = [layer.decodeMsPerToken, entry.decodeMsPerToken];
   const isSlower = after > before && before > 0;

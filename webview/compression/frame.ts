@@ -62,7 +62,7 @@ function chooseShown(
   return way === undefined ? undefined : { kind: 'way', way, share };
 }
 
-/** Why no job can be started, if so. */
+/** Reason why no job can be started, if any. */
 export function reasonAgainst(panel: CompressionPanel): string | undefined {
   const job = panel.get('job');
   const isActive = job.kind === 'running' || job.kind === 'queued';

@@ -39,7 +39,7 @@ export function Front({ panel, frame, asked }: FrontProps): VNode {
   return (
     <Section class="front" id="front-title" title={frontier.title}>
       {survey?.ok === undefined || survey.ok.points.length === 0 ? (
-        // The form says why.
+        // The form shows the reason.
         <p class="muted">
           {(survey?.ok ?? survey?.error) ? strings.frontNone : strings.noPrediction}
         </p>
@@ -182,7 +182,7 @@ function predictedPoint(
     : { size: at.cost, loss: predicted.sumOfDistances };
 }
 
-/** Scores of the points that are shown, by their places; undefined where none of them was measured. */
+/** Scores of the shown points, by index; undefined if none of them was measured. */
 interface Scores {
   readonly original: ScoredFront['original'];
   readonly points: readonly (ScoredFront['points'][number] | undefined)[];

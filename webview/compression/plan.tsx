@@ -122,7 +122,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
   );
 }
 
-/** A note, with a word for the distance where its metric has one: `small: measured, after 3 plans`. */
+/** A note with a rating of the distance, if its metric has one: `small: measured, after 3 plans`. */
 function judged(metric: string, distance: number, note: string): string {
   const word = distanceWord(metric, distance);
   return word === undefined ? note : named(tell(word), note);

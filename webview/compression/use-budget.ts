@@ -40,7 +40,7 @@ export function useBudget(
   );
   const survey = async (one: BudgetChoice | undefined): Promise<BudgetSurvey | undefined> =>
     one && panel.call.survey(one);
-  // Limits that no plan keeps together do not hide how far each goes.
+  // Limits that no plan meets together do not hide the reach of each one.
   const alone = useAnswer(survey, useSteady(wished && anySize(singled(wished)), table));
   const reach = alone?.ok?.reach;
   const choice = useMemo(() => wished && withinReach(wished, reach), [wished, reach]);
@@ -53,7 +53,7 @@ export function useBudget(
   };
 }
 
-/** The same object as long as it says the same, and is asked of the same table. */
+/** The same object as long as the request and the table do not change. */
 function useSteady<Value>(value: Value, table: object): Value {
   return useMemo(() => value, [JSON.stringify(value), table]);
 }
@@ -70,7 +70,7 @@ function isMeasuring(job: CompressionState['job']): boolean {
   return (isActive && job.what === 'sensitivity') || resumesMeasuring(job);
 }
 
-/** The choice without its first limit. */
+/** The choice with its first limit set to the size of the original. */
 function anySize(choice: BudgetChoice): BudgetChoice {
   const [first, ...others] = choice.limits;
   return { ...choice, limits: [{ unit: first?.unit ?? 'bytes', ratio: 1 }, ...others] };

@@ -62,7 +62,7 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
             details={details}
             onGo={onGo}
             onSimilar={(to) => {
-              // The focus goes back to the page.
+              // The focus returns to the page.
               dialog.current?.close();
               onSimilar(to);
             }}

@@ -102,7 +102,7 @@ export function ExampleCard(props: ExampleCardProps): VNode {
 
 interface CardFactProps {
   readonly name: string;
-  /** Nothing is shown where it is not known. */
+  /** Nothing is shown if it is unknown. */
   readonly value: string | undefined;
   /** Names may be long: what is cut off is in the tooltip. */
   readonly title?: string | undefined;

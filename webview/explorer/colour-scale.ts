@@ -17,7 +17,7 @@ export interface ColourScale {
   readonly low: string;
   readonly high: string;
   readonly note?: string | undefined;
-  /** Why it may not be true. */
+  /** Reason why the colors may be wrong. */
   readonly warning?: string | undefined;
   /** Position of each part of a box on the scale, from 0 to 1; undefined if unknown. */
   positions(box: Coloured): readonly (number | undefined)[];
@@ -25,13 +25,13 @@ export interface ColourScale {
   describe(box: Coloured): string | undefined;
 }
 
-/** The importance of sublayers, on the scale of the heatmap's colours; undefined where nothing was measured. */
+/** Importance of the sublayers, on the heatmap's color scale; undefined if nothing was measured. */
 export function importanceScale(importance: Importance | undefined): ColourScale | undefined {
   const scale = logScale((importance?.sublayers ?? []).map(({ distance }) => distance));
   if (importance === undefined || scale === undefined) return undefined;
   const byId = new Map(importance.sublayers.map(({ id, distance }) => [id, distance]));
   const blockId = (id: string) => id.split('.').slice(0, 2).join('.');
-  // Or of its block, where only blocks were measured.
+  // Falls back to the block, if only blocks were measured.
   const findDistance = (id: string) => byId.get(id) ?? byId.get(blockId(id));
   return {
     legend: strings.importanceLegend(importance.metric),
@@ -79,7 +79,7 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
   };
 }
 
-/** The numbers of a file, of each box the largest; undefined where the diagram has none. */
+/** Largest value of each box, from a file; undefined if the diagram has none. */
 export function valueColours(values: Diagram['values']): ColourScale | undefined {
   if (values === undefined) return undefined;
   const { file, count, found, least, most } = values;

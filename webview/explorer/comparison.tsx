@@ -106,11 +106,11 @@ interface ListProps {
   readonly title: (count: string) => string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
-  /** Absent: where it is short. */
+  /** Undefined if the table is short. */
   readonly open?: boolean;
 }
 
-/** A table under a title that counts its rows; nothing where there are none. */
+/** A table under a title with its row count; nothing if there are no rows. */
 function List({ title, columns, rows, open = rows.length <= 20 }: ListProps): VNode | null {
   if (rows.length === 0) return null;
   const text = title(formatCount(rows.length));

@@ -103,7 +103,7 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
   );
 }
 
-/** So that differences are not told by lines alone. */
+/** Text that marks differences, which are otherwise shown only by lines. */
 const signs = { model: '+', against: '−', changed: '≠' } as const;
 
 interface BoxProps {
@@ -248,7 +248,7 @@ function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale })
   );
 }
 
-/** A line through the points, its corners rounded. */
+/** A line through the points, with rounded corners. */
 function svgPath(points: Diagram['edges'][number]['points']): string {
   const [first, ...others] = points;
   if (first === undefined) return '';

@@ -46,7 +46,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   const colours = coloured && scales[coloured];
   const nodes = diagram?.nodes ?? [];
   const node = nodes.find(({ id }) => id === selected);
-  /** As chosen, or else so that the diagram is as wide as the panel at most. */
+  /** The chosen zoom; by default, the diagram fits the width of the panel. */
   const scale = zoom ?? Math.max(smallest, Math.min(1, room / (diagram?.width ?? 1)));
   useLayoutEffect(() => {
     if (scroller.current === null) return;

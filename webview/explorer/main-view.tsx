@@ -37,7 +37,7 @@ interface ModelProps {
 function Model({ panel, model }: ModelProps): VNode {
   const tree = useMemo(() => buildTree(model), [model]);
   const nodes = useMemo(() => nodesById(tree), [tree]);
-  /** Rows of a diagram selection that is not a row of the table. */
+  /** Selection in the diagram that is not a row of the table. */
   const [combined, setCombined] = useState<TreeNode>();
   const { selected } = panel.view.value;
   const chosen = combined ?? (selected === undefined ? undefined : nodes().get(selected));

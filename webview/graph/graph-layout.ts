@@ -144,7 +144,7 @@ function start(
   });
 }
 
-/** Moves one node after the other to where it has the least stress, until none moves any more. */
+/** Moves nodes one by one to the position with the least stress, until none moves. */
 function relaxed(steps: readonly (readonly number[])[], begin: readonly Point[]): Point[] {
   const places = [...begin];
   for (let round = 0; round < rounds; round++) {
@@ -198,7 +198,7 @@ function curved({ id, port }: Link, from: Point, to: Point, shift: number): Draw
     x: (from.x + to.x) / 2 - (dy / length) * by,
     y: (from.y + to.y) / 2 + (dx / length) * by,
   });
-  // A quadratic curve goes half as far as its control point.
+  // A quadratic curve reaches half the distance to its control point.
   return { id, port, ends: [from, to], control: along(2 * shift), middle: along(shift) };
 }
 

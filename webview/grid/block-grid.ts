@@ -17,7 +17,7 @@ export type LostPlace = Pick<GridItem, 'block' | 'line'>;
 /** Accessible name of a grid, and handlers of its cells. */
 export interface GridOptions<Item extends GridItem> {
   readonly label: string;
-  /** Id of the element that says how to use it. */
+  /** Id of the element with the usage hint. */
   readonly describedBy: string;
   /** True if several cells can be selected. */
   readonly chooses: boolean;

@@ -224,7 +224,7 @@ function Distance({ selected, expected }: DistanceProps): VNode {
 interface PerplexityProps {
   readonly panel: HeatmapPanel;
   readonly selected: Selected;
-  /** Why it cannot be measured now, if so. */
+  /** Reason why it cannot be measured now, if any. */
   readonly reason: string | undefined;
 }
 

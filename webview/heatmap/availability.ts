@@ -2,7 +2,7 @@ import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { strings } from './strings';
 import { tell } from '../translate';
 
-/** Why an action cannot be taken now; undefined when it can. */
+/** Reason why an action is disabled; undefined if it is enabled. */
 export interface Availability {
   readonly profile: string | undefined;
   readonly prune: string | undefined;

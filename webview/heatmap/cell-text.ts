@@ -21,7 +21,7 @@ import { columns } from './columns';
 import type { HeatmapColumn } from './columns';
 import { unitName } from './units';
 
-/** The distance of a cell in words; a dash where there is none. */
+/** The distance of a cell in words; a dash if there is none. */
 export function distanceText(cell: Cell, format = formatDistance): string {
   if (cell.distance !== undefined) {
     return cell.standardError === undefined

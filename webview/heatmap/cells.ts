@@ -105,7 +105,7 @@ export type CellSource = Pick<
   | 'measurements'
 > & { readonly colours?: string };
 
-/** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
+/** @param before set whose unchanged cells are reused, so that they are not redrawn */
 export function buildCells(source: CellSource, before?: CellSet): CellSet {
   const { model, profile, protectedIds, patches } = source;
   const bySublayer = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
@@ -137,7 +137,7 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
   const previews = logScale(local.values());
   const drifted = new Map(source.drift?.sublayers.map((one) => [one.sublayer, one]));
-  // Experts have cells where they matter: there may be thousands.
+  // Experts have cells only where needed, since there may be thousands.
   const withExperts =
     granularity === 'expert' ||
     [...order.keys(), ...locked, ...Object.values(source.measurements).flatMap(Object.keys)].some(

@@ -14,7 +14,7 @@ export type ColumnSource = Pick<HeatmapState, 'model' | 'profile' | 'drift' | 'm
 
 /** Part of a cell that columns know. */
 interface ColumnCell {
-  /** By the ids of columns. */
+  /** Values by column id. */
   readonly values: Readonly<Record<string, number | undefined>>;
   readonly drift: SublayerDrift | undefined;
 }

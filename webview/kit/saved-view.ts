@@ -39,7 +39,7 @@ export const savedChoice = <const Values extends readonly string[]>(
   otherwise: Values[number],
 ): Saved<Values[number]> => fallback(picklist(values), () => otherwise);
 
-/** Undefined where nothing that fits was kept. */
+/** Undefined if no valid value was saved. */
 export const maybe = <T>(schema: Saved<T>): Saved<T | undefined> =>
   fallback(optional(schema), undefined);
 

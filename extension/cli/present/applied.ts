@@ -20,7 +20,7 @@ import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 import { inEnglish } from '../../core/message';
 
-/** Of operations that write a changed model. */
+/** Presenter of operations that write a changed model. */
 export const applied: Presenter<ApplyResult> = {
   terms: {
     distance: glossary.measuredDistance,

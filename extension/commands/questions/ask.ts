@@ -18,7 +18,7 @@ interface TextQuestion {
   readonly value?: string;
   /** Initially selected part of the value, as start and end. */
   readonly valueSelection?: readonly [number, number];
-  /** Why a text is no answer, if so. */
+  /** Reason why a text is not a valid answer, if it is not. */
   readonly validateInput?: (text: string) => string | undefined | Promise<string | undefined>;
 }
 
@@ -27,7 +27,7 @@ interface Choices<Item> {
   readonly placeHolder?: string;
   readonly matchOnDescription?: boolean;
   readonly matchOnDetail?: boolean;
-  /** Why a row cannot be chosen, if so: told when the user tries. */
+  /** Reason why a row cannot be chosen, if any; shown when the user tries. */
   readonly explainUnavailable?: (item: Item) => string | undefined;
 }
 
@@ -158,7 +158,7 @@ async function asked<Answer>(
   }
 }
 
-/** Asks for a file or folder; without an answer the user goes back to the question before, if there is one. */
+/** Asks for a file or folder; without an answer the user returns to the previous question, if there is one. */
 export async function askPath(options: OpenDialogOptions): Promise<Uri | undefined> {
   return asStep(async () => (await window.showOpenDialog(options))?.[0]);
 }

@@ -55,7 +55,7 @@ export async function chooseEffort(
   return chosen?.effort;
 }
 
-/** @returns seconds of both; undefined where the standard profile takes little, or nothing tells */
+/** @returns seconds of both; undefined if the standard profile is short, or no estimate exists */
 async function estimateTimes(
   { worker, settings, jobs }: Services,
   session: ModelSession,

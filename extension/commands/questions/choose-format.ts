@@ -33,7 +33,7 @@ export async function chooseFormat(
     whyNot: ({ answer }: FormatItem) =>
       answer?.able === false ? localise(answer.reason) : undefined,
   };
-  // Whoever types the name of one of them finds where it is.
+  // Typing the name of one of them finds the row.
   const more: FormatItem = { label: l10n.t('More formats…'), alwaysShow: true };
   const ask = async (
     items: readonly FormatItem[],

@@ -155,7 +155,7 @@ async function whyTaken(value: string, source: string): Promise<string | undefin
     : undefined;
 }
 
-/** Why a path cannot be the new folder, if so. */
+/** Reason why a path cannot be the new folder, if any. */
 export function whyUnfit(value: string, source: string): string | undefined {
   if (value.trim() === '') {
     return l10n.t('Write the path of the new folder.');
@@ -174,7 +174,7 @@ export function whyUnfit(value: string, source: string): string | undefined {
     : undefined;
 }
 
-/** Shows a folder in the explorer, or in the system's where it is not of the workspace. */
+/** Shows a folder in the explorer, or in the system's file manager if it is outside the workspace. */
 export async function revealFolder(uri: Uri): Promise<void> {
   const isInWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
   await commands.executeCommand(isInWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);

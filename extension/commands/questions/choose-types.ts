@@ -10,7 +10,7 @@ import { askPath, choose } from './ask';
 
 /** The types of a GGUF file's tensors. */
 export interface TypeOptions {
-  /** As the model stores them when absent. */
+  /** Types; those that the model stores if undefined. */
   readonly type?: TypeMix;
   /** Path of the importance matrix that rounding is weighted by. */
   readonly imatrix?: string;

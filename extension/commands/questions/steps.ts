@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** Says that the user goes back to the question before. */
+/** Thrown when the user goes back to the previous question. */
 export const back = Symbol('back');
 
 /** Ends a run, which then restarts. */
@@ -43,9 +43,9 @@ export class Steps {
   }
 
   /**
-   * @param read what an answer means; undefined where it is no answer any more
+   * @param read parses an answer; undefined if it is no longer valid
    * @param ask gets what was answered before a step back, if so
-   * @returns undefined where the user breaks off
+   * @returns undefined if the user cancels
    */
   public async question<Answer, Meaning>(
     read: (answer: Answer) => Meaning | undefined,

@@ -79,7 +79,7 @@ export class ModelMenus implements Disposable {
     try {
       return listMenuWords((await this.#models.inspect(path)).capabilities);
     } catch {
-      // The overview of the model says what is wrong with it.
+      // The overview of the model shows its errors.
       return undefined;
     }
   }

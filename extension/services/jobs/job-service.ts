@@ -147,7 +147,7 @@ export class JobService {
     }
   }
 
-  /** Runs a job again whose finished work is saved; undefined where there is none such. */
+  /** Resumes a job from its saved work; undefined if there is none. */
   public async resume(id: string): Promise<unknown> {
     const job = this.#find(id);
     if (job === undefined || !isResumable(job)) {
@@ -351,7 +351,7 @@ export class JobService {
     return 'failed';
   }
 
-  /** Finished work that a job goes on with is no longer that of an earlier job with the same output. */
+  /** Finished work that a job continues no longer belongs to an earlier job with the same output. */
   #takeOver(job: StoredJob): void {
     const work = savedWorkPaths(asRecord(job));
     for (const other of this.#jobs) {
@@ -369,7 +369,7 @@ export class JobService {
     job.log = [...job.log, { time: Date.now(), text }].slice(-logLength);
   }
 
-  /** Tells of a change, which is stored: at once, or soon where it comes often. */
+  /** Notifies of a change and stores it, immediately, or with a delay if changes are frequent. */
   #tell(job: StoredJob, atOnce = true): void {
     if (atOnce || performance.now() - this.#saved > saveMilliseconds) {
       this.#save();

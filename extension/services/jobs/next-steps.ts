@@ -47,7 +47,7 @@ export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
   const { output, source, sensitivity } = subject;
   const [model, original] = [Uri.file(subject.model), Uri.file(source)];
   const against = source === subject.model ? {} : { against: source };
-  // On text, which asks nothing more.
+  // On text, which needs no further questions.
   const onText = { measure: 'text' };
   switch (step) {
     case 'playground':

@@ -47,7 +47,7 @@ function holdsWork(path: string): boolean {
   }
 }
 
-/** A `.json` file says what the job is; everything else is work, a journal if it has an entry. */
+/** A `.json` file describes the job; everything else is work. A journal counts if it has an entry. */
 function isWork(file: string): boolean {
   return file.endsWith('.jsonl') ? hasEntry(file) : !file.endsWith('.json');
 }

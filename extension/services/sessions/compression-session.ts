@@ -38,7 +38,7 @@ export interface StoredCompression {
 
 /** Dependencies of a session. */
 export interface CompressionHost {
-  /** Why jobs may not run, if so. */
+  /** Reason why jobs may not run, if any. */
   readonly blocked: () => Refusal | undefined;
   readonly canPlan: boolean;
   readonly save: (stored: StoredCompression) => void;
@@ -91,7 +91,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.#scores = stored?.scores;
   }
 
-  /** As far as it is known. */
+  /** The table with everything measured so far. */
   public get table(): ShownTable | undefined {
     if (this.#table === undefined) {
       return undefined;

@@ -34,7 +34,7 @@ export interface DataMapEnvironment {
   readonly marks: StoredMarks | undefined;
   save(marks: StoredMarks): void;
   readonly describeError: (error: unknown) => string;
-  /** Why nothing can be written, if so. */
+  /** Reason why nothing can be written, if any. */
   blocked(): Refusal | undefined;
 }
 
@@ -85,7 +85,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#source;
   }
 
-  /** Undefined until it has been read, and where it cannot be. */
+  /** Undefined until it has been read, or if it cannot be read. */
   public get map(): DataMap | undefined {
     return this.#map;
   }

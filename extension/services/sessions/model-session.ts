@@ -52,7 +52,7 @@ export interface SessionHost {
     changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
   ) => Promise<WidthPrunedModel>;
   readonly showError: (error: unknown) => void;
-  /** Why jobs may not run, if so. */
+  /** Reason why jobs may not run, if any. */
   readonly blocked: () => Refusal | undefined;
   readonly save: (session: StoredSession) => void;
 }
@@ -101,7 +101,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #narrow: readonly PlannedWidthPruning[];
   /** Width-pruned model, without removed sublayers. */
   #narrowed: WidthPrunedModel | undefined;
-  /** By the choice that was looked at. */
+  /** Drifts by choice. */
   readonly #drifts = new Map<string, Drift>();
   #measurements: HeatmapState['measurements'] = {};
   #quantized: QuantizedSize | undefined;
@@ -158,7 +158,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#patches.filter(({ sublayer }) => this.#selection.removed.includes(sublayer));
   }
 
-  /** Why jobs may not run, if so. */
+  /** Reason why jobs may not run, if any. */
   public get blocked(): Refusal | undefined {
     return this.host.blocked();
   }
@@ -168,7 +168,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#evaluationOf(wholeModel);
   }
 
-  /** Perplexities by rounds: the document's, and those measured here where they are of a number of rounds. */
+  /** Perplexities by number of rounds: the document's, and those measured here for such a number. */
   public get evaluations(): readonly ProfileEvaluation[] {
     const { rounds = [], evaluations = [] } = this.#profile ?? {};
     const measured = Object.entries(this.#evaluations).flatMap(([key, evaluation]) => {

@@ -42,7 +42,7 @@ import { localise } from '../localise';
 /** Operations that a model does not support. */
 interface Limits {
   readonly cannot: Unable;
-  /** Why the model is not here, if so. */
+  /** Reason why the model is not available, if any. */
   readonly missing?: string;
 }
 

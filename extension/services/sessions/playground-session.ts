@@ -32,7 +32,7 @@ export interface PlaygroundEnvironment {
   hasChatTemplate(model: string): Promise<boolean>;
   describeError(error: unknown): string;
   localise(message: Message): string;
-  /** Why models cannot be run, if so. */
+  /** Reason why models cannot be run, if any. */
   blocked(): Refusal | undefined;
   /** Ends the process that the models run in. */
   dispose(): void;
@@ -183,7 +183,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     const models = this.#models;
     const found = await Promise.all(
       models.map(async (model) =>
-        // Generating says what is wrong with the model.
+        // Generating reports errors of the model.
         this.#environment.hasChatTemplate(model).catch(() => false),
       ),
     );

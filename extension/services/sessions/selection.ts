@@ -131,9 +131,9 @@ export function matchingRounds(
 /** Removed sublayers, patches that replace some of them, and width pruning. */
 export interface Choice {
   readonly removed: readonly string[];
-  /** Of sublayers that stay. */
+  /** Width pruning of the sublayers that remain. */
   readonly narrow: readonly PlannedWidthPruning[];
-  /** Of sublayers that are removed, their files by absolute path. */
+  /** Patches of removed sublayers, with absolute file paths. */
   readonly patches: readonly PlannedPatch[];
 }
 

@@ -19,7 +19,7 @@ export interface SynthesisEnvironment {
   describeError(error: unknown): string;
   /** Settings of the last evolution that has not written the file yet, if there is one. */
   unfinished(file: string): EvolutionSettings | undefined;
-  /** Why nothing can be trained, if so. */
+  /** Reason why nothing can be trained, if any. */
   blocked(): Refusal | undefined;
 }
 
@@ -80,7 +80,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     this.tell('blocked');
   }
 
-  /** The job begins. What an earlier run has told comes again. */
+  /** The job starts. Events of an earlier run are sent again. */
   public begin(settings: EvolutionSettings): void {
     this.#setState({ settings, iterations: [], models: [] });
   }

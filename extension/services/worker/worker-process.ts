@@ -72,7 +72,7 @@ export class WorkerProcess<R extends Requests<R>> {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         ...process.env,
-        // Under VS Code this process is Electron, which must be told to be Node.
+        // Under VS Code this process is Electron, which needs this variable to act as Node.
         ELECTRON_RUN_AS_NODE: '1',
         ORT_DISABLE_TELEMETRY: '1',
       },

@@ -47,7 +47,7 @@ interface GroupedMapProps<Point> extends Pick<MapProps, 'onPick' | 'onSelect'> {
   readonly table: {
     readonly title: string;
     readonly group: string;
-    /** Columns with the mean of each group; undefined where a point has no such number. */
+    /** Columns with the mean of each group; undefined if a point has no such number. */
     readonly means: readonly {
       readonly title: string;
       readonly of: (point: Point) => number | null | undefined;
@@ -123,7 +123,7 @@ export function GroupedMap<Point extends { readonly index: number }>(
   );
 }
 
-/** Puts the keyboard where it was on the map. */
+/** Restores the keyboard focus on the map. */
 export function focusMap(): void {
   document.getElementById(mapId)?.focus();
 }

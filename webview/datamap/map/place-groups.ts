@@ -13,7 +13,7 @@ const markers: readonly Marker[] = ['circle', 'triangle', 'rect', 'rectRot', 'cr
 /** Maximum number of groups that differ in color and marker. */
 const mostGroups = seriesColors.length * markers.length;
 
-/** Each differs from the ones near it in both, so that colours need not be told apart. */
+/** Adjacent groups differ in color and marker, so that color alone is never needed. */
 function styled(groups: readonly Pick<PlaceGroup, 'name' | 'points'>[]): PlaceGroup[] {
   return groups.map((group, i) => ({
     ...group,

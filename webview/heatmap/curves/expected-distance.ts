@@ -38,7 +38,7 @@ export function expectedDistance(known: Known): number | undefined {
   return Number.isFinite(expected) ? expected : undefined;
 }
 
-/** The candidates that the selection consists of; undefined where it is none, or holds parts of some. */
+/** Candidates that make up the selection; undefined if there are none, or only parts of some are selected. */
 function chosenCandidates({ model, removed, candidates }: Known): ReadonlySet<string> | undefined {
   const removedIds = new Set(expandSublayers(removed, model));
   const chosen = Object.keys(candidates).filter((id) =>
