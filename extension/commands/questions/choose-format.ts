@@ -30,7 +30,7 @@ export async function chooseFormat(
   const texts = {
     title,
     matchOnDetail: true,
-    whyNot: ({ answer }: FormatItem) =>
+    explainUnavailable: ({ answer }: FormatItem) =>
       answer?.able === false ? localise(answer.reason) : undefined,
   };
   // Typing the name of one of them finds the row.
