@@ -12,7 +12,7 @@ import { UserError } from '../core/user-error';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyDataBlocked } from '../services/trust';
+import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
 import { resolveDataMap, waitForData } from './open-data-map';
@@ -39,7 +39,7 @@ export async function compareSubsets(
   if (session === undefined) {
     return undefined;
   }
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const asked = options.request ?? (await askRequest(services, session));
   if (asked === undefined) {
     return undefined;

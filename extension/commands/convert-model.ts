@@ -5,7 +5,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import { convert } from '../core/operations/convert';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { chooseFormat } from './questions/choose-format';
 import { askedTarget, chooseRest, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
@@ -22,7 +22,7 @@ export async function convertModel(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const model = await services.models.summary(target.model);
   const title = l10n.t('Convert {0}', model.name);
   const format =

@@ -16,9 +16,9 @@ import { counts } from '../services/counts';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import type { RequestOf, ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
-import { assertAllowed, whyDataBlocked } from '../services/trust';
+import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { askNewFile, askText, choose } from './questions/ask';
-import { whyUnfit } from './questions/choose-output';
+import { explainUnfit } from './questions/choose-output';
 import { resolveDataMap, waitForData } from './open-data-map';
 import { say } from '../core/message';
 
@@ -63,7 +63,7 @@ export async function exportSubset(
   if (session === undefined) {
     return undefined;
   }
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const asked = await askExport(services, session, options);
   if (asked === undefined) {
     return undefined;
@@ -215,7 +215,7 @@ async function choosePlace(
       prompt: l10n.t('The dataset is left as it is.'),
       value: path,
       valueSelection: [path.length - basename(path).length, path.length],
-      validateInput: (value) => whyUnfit(value, data),
+      validateInput: (value) => explainUnfit(value, data),
     });
     return typed === undefined ? undefined : resolve(dirname(data), typed.trim());
   }

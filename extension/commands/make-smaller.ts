@@ -12,7 +12,7 @@ import { freeName } from '../services/documents/free-name';
 import { modelStem } from '../services/documents/model-file';
 import { localise } from '../services/localise';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 import { chooseTarget } from './target';
@@ -35,7 +35,7 @@ export async function makeSmaller(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { path, name } = await services.models.summary(target.model);
   const title = l10n.t('Make {0} smaller', name);
   const defaults = await services.models.sizes(path, options.runtime);

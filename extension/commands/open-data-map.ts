@@ -8,7 +8,7 @@ import { tellDone } from '../services/activation/steps-done';
 import { DataMapSession } from '../services/sessions/data-map-session';
 import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { whyDataUnreadable } from '../services/trust';
+import { explainDataUnreadable } from '../services/trust';
 import { pickData, toUri } from './target';
 import { askPath, choose } from './questions/ask';
 import { verbatim } from '../core/message';
@@ -83,7 +83,7 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
   if (uri === undefined) {
     return undefined;
   }
-  const unreadable = whyDataUnreadable(uri.scheme);
+  const unreadable = explainDataUnreadable(uri.scheme);
   if (unreadable !== undefined) {
     throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }

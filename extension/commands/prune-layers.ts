@@ -66,11 +66,11 @@ async function choosePlan(
   if (planPath !== undefined) {
     return documents.read('plan', planPath);
   }
-  const beside = defaultPlanPath(session.model.path);
+  const siblingPlan = defaultPlanPath(session.model.path);
   if (!isWhole(session.choice)) {
-    return selectionPlan(session, beside);
+    return selectionPlan(session, siblingPlan);
   }
-  return (await fileExists(beside)) ? documents.read('plan', beside) : undefined;
+  return (await fileExists(siblingPlan)) ? documents.read('plan', siblingPlan) : undefined;
 }
 
 async function offerHeatmap(services: Services, session: ModelSession): Promise<void> {

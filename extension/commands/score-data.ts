@@ -13,7 +13,7 @@ import { scoreData as operation } from '../core/operations/score-data';
 import type { DataScoring } from '../core/operations/score-data';
 import { fileExists, defaultScoresPath } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyDataBlocked } from '../services/trust';
+import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { chooseProxy, chooseScore, chooseTrainings } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
@@ -42,7 +42,7 @@ export async function scoreData(
   if (uri === undefined) {
     return undefined;
   }
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
+  assertAllowed(explainDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
   const asked = await askRequest(services, uri.fsPath, given);
   if (asked === undefined) {
     return undefined;
@@ -151,11 +151,13 @@ function parseSize(text: string): string | undefined {
 
 /** Folder next to the dataset, or in the workspace if that is not writable. */
 async function placeFor(data: string): Promise<string> {
-  const beside = defaultScoresPath(data);
+  const scoresPath = defaultScoresPath(data);
   const [folder] = workspace.workspaceFolders ?? [];
-  const writable = await access(dirname(beside), constants.W_OK).then(
+  const writable = await access(dirname(scoresPath), constants.W_OK).then(
     () => true,
     () => false,
   );
-  return writable || folder === undefined ? beside : join(folder.uri.fsPath, basename(beside));
+  return writable || folder === undefined
+    ? scoresPath
+    : join(folder.uri.fsPath, basename(scoresPath));
 }

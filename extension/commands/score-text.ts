@@ -5,7 +5,7 @@ import type { TextScores } from '../core/data/text-scores';
 import { scoreText as operation, textScoresPath } from '../core/operations/score-text';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 import { askPath, choose } from './questions/ask';
@@ -32,7 +32,7 @@ export async function scoreText(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
   const file = services.settings.calibrationFile();

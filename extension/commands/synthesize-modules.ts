@@ -9,7 +9,7 @@ import type { RequestOfOperation } from '../protocol/worker';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { logPath } from '../services/sessions/synthesis-sessions';
-import { assertAllowed, whySynthesisBlocked } from '../services/trust';
+import { assertAllowed, explainSynthesisBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { askNumber } from './questions/ask-scoring';
 import { toUri } from './target';
@@ -34,7 +34,7 @@ export async function synthesizeModules(
   argument: unknown,
   options: SynthesizeOptions = {},
 ): Promise<SynthesisResult | undefined> {
-  assertAllowed(whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainSynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const request = options.request ?? (await askRequest(argument));
   if (request === undefined) {
     return undefined;

@@ -9,7 +9,7 @@ import type { Services } from '../services/services';
 import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
-import { whyUnreadable } from '../services/trust';
+import { explainUnreadable } from '../services/trust';
 import { askPath, choose } from './questions/ask';
 import { say, verbatim } from '../core/message';
 import { followedBy } from './questions/steps';
@@ -50,7 +50,7 @@ export async function chooseTarget(
 }
 
 async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
-  const unreadable = whyUnreadable(uri.scheme);
+  const unreadable = explainUnreadable(uri.scheme);
   if (unreadable !== undefined) {
     throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }

@@ -6,7 +6,7 @@ import { report } from '../core/operations/report';
 import type { WrittenReport } from '../core/operations/report';
 import type { Services } from '../services/services';
 import { commandTitle } from '../services/command-titles';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { askNewFile, askPath } from './questions/ask';
 import { toUri } from './target';
 
@@ -28,7 +28,7 @@ export async function writeReport(
   if (about === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
   const out = options.out ?? (await chooseOut(about));
   if (out === undefined) {
     return undefined;

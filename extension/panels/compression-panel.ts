@@ -18,10 +18,10 @@ export const compressionPanel: PanelDefinition<
   name: 'compression',
   viewType: panelViewTypes.compression,
   patchMilliseconds: 250,
-  titleOf: ({ model }) => l10n.t('Compression: {0}', model.name),
-  restoreOf: ({ model, file }) => ({ model: model.path, file }),
+  getTitle: ({ model }) => l10n.t('Compression: {0}', model.name),
+  getRestore: ({ model, file }) => ({ model: model.path, file }),
   calls: compressionCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     profile: () => runCommand(commandIds.profileSensitivity, session),
     resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
     cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),

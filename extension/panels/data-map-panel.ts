@@ -14,11 +14,11 @@ export type DataMapPanel = SessionPanel<DataMapSession, DataMapState, DataMapCal
 export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMapCalls> = {
   name: 'datamap',
   viewType: panelViewTypes.dataMap,
-  titleOf: ({ source }) =>
+  getTitle: ({ source }) =>
     l10n.t('Data Map: {0}', basename(source.scores).replace(/\.scores\.json$/, '')),
-  restoreOf: ({ source }) => ({ ...source }),
+  getRestore: ({ source }) => ({ ...source }),
   calls: dataMapCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     reload: () => session.open(),
     examples: (query) => session.examples(query),
     mark: (indices, marked) => {

@@ -12,7 +12,7 @@ import type { JobService } from '../services/jobs/job-service';
 import { jobsAbout, selectPanelJob } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/sessions/data-maps';
-import { refreshOnTrust, whyDataBlocked } from '../services/trust';
+import { refreshOnTrust, explainDataBlocked } from '../services/trust';
 import { dataMapPanel } from './data-map-panel';
 import type { DataMapPanel } from './data-map-panel';
 import { newTab, Panels, requireSavedText, savedText } from './panels';
@@ -65,7 +65,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       }
     }
     const session = this.#session(source);
-    await this.#open(newTab(dataMapPanel, dataMapPanel.titleOf(session), source.scores), session);
+    await this.#open(newTab(dataMapPanel, dataMapPanel.getTitle(session), source.scores), session);
     return session;
   }
 
@@ -142,7 +142,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
         void this.#marks.set(source.scores, marks);
       },
       describeError,
-      blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+      blocked: () => explainDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
     session.setJob(this.#exportJob(source.scores));
     return session;

@@ -67,7 +67,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
       }
     }
     const session = this.#session(path);
-    this.#keep(newTab(this.#definition, this.#definition.titleOf(session), session.path), session);
+    this.#keep(newTab(this.#definition, this.#definition.getTitle(session), session.path), session);
     await session.open();
     return session;
   }

@@ -15,10 +15,10 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
   name: 'heatmap',
   viewType: panelViewTypes.heatmap,
   patchMilliseconds: 250,
-  titleOf: ({ model }) => l10n.t('Layer Heatmap: {0}', model.name),
-  restoreOf: ({ model, profilePath }) => ({ model: model.path, profileFile: profilePath }),
+  getTitle: ({ model }) => l10n.t('Layer Heatmap: {0}', model.name),
+  getRestore: ({ model, profilePath }) => ({ model: model.path, profileFile: profilePath }),
   calls: heatmapCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     selectRounds: (rounds) => {
       session.chooseRounds(rounds);
       tellDone('chooseLayers');

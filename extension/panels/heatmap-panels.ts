@@ -24,7 +24,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   public show(session: ModelSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
-      const title = heatmapPanel.titleOf(session);
+      const title = heatmapPanel.getTitle(session);
       this.fill(
         left ?? newTab(heatmapPanel, title, session.model.path, this.#siblingColumn()),
         session,

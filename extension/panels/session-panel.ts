@@ -4,7 +4,7 @@ import type { ViewColumn, WebviewPanel } from 'vscode';
 import { safeParse } from 'valibot';
 import type { PanelJob } from '../protocol/jobs';
 import { fromPanel } from '../protocol/panel';
-import { begins, inPieces } from '../protocol/pieces';
+import { begins, cutPieces } from '../protocol/pieces';
 import type { SentPiece } from '../protocol/pieces';
 import type {
   Answer,
@@ -53,10 +53,10 @@ export interface PanelDefinition<
   readonly viewType: string;
   /** Minimum time between state updates of a webview, in milliseconds; 100 if undefined. */
   readonly patchMilliseconds?: number;
-  readonly titleOf: (session: Session) => string;
-  readonly restoreOf: (session: Session) => Restore;
+  readonly getTitle: (session: Session) => string;
+  readonly getRestore: (session: Session) => Restore;
   readonly calls: CallSchemas<C>;
-  readonly handlersOf: (session: Session) => Handlers<C>;
+  readonly createHandlers: (session: Session) => Handlers<C>;
 }
 
 /** One webview that shows a session, in a tab of its own or as a custom editor. */
@@ -118,7 +118,7 @@ export class SessionPanel<
         this.dispose();
       }),
     );
-    webview.html = panelHtml(name, webview, extension, definition.titleOf(session));
+    webview.html = panelHtml(name, webview, extension, definition.getTitle(session));
   }
 
   public get session(): Session {
@@ -197,7 +197,7 @@ export class SessionPanel<
   }
 
   async #answer(name: string, args: readonly unknown[]): Promise<Answer> {
-    const { calls, handlersOf } = this.#definition;
+    const { calls, createHandlers } = this.#definition;
     try {
       if (!Object.hasOwn(calls, name)) {
         throw new Error(`There is no call ${name}.`);
@@ -207,7 +207,7 @@ export class SessionPanel<
       if (!success) {
         throw new Error(`${name}: ${issues[0].message}`);
       }
-      return { ok: await handlersOf(this.#session)[call](...output) };
+      return { ok: await createHandlers(this.#session)[call](...output) };
     } catch (error) {
       return { error: describeError(error) };
     }
@@ -216,7 +216,7 @@ export class SessionPanel<
   #sendState(): void {
     this.#changed.clear();
     this.#grown.clear();
-    const restore = this.#definition.restoreOf(this.#session);
+    const restore = this.#definition.getRestore(this.#session);
     this.#post({ type: 'state', state: this.#session.snapshot(), restore });
   }
 
@@ -239,7 +239,7 @@ export class SessionPanel<
       patch,
       cleared: fields.filter((field) => patch[field] === undefined),
       added,
-      restore: this.#definition.restoreOf(this.#session),
+      restore: this.#definition.getRestore(this.#session),
     });
   }
 
@@ -250,7 +250,7 @@ export class SessionPanel<
   }
 
   async #postPieces(message: ToPanel<State>): Promise<void> {
-    for (const sent of inPieces(message)) {
+    for (const sent of cutPieces(message)) {
       if (this.#isDisposed) {
         return;
       }

@@ -14,10 +14,10 @@ export type SymbolicPanel = SessionPanel<SynthesisSession, SymbolicState, Symbol
 export const symbolicPanel: PanelDefinition<SynthesisSession, SymbolicState, SymbolicCalls> = {
   name: 'symbolic',
   viewType: panelViewTypes.symbolic,
-  titleOf: ({ file }) => l10n.t('Evolution: {0}', basename(dirname(file))),
-  restoreOf: ({ file }) => ({ file }),
+  getTitle: ({ file }) => l10n.t('Evolution: {0}', basename(dirname(file))),
+  getRestore: ({ file }) => ({ file }),
   calls: symbolicCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     reload: () => session.open(),
     resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
     cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),

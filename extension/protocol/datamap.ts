@@ -43,7 +43,7 @@ export const issueKinds = [
   'outliers',
 ] as const satisfies readonly IssueKind[];
 /** Range and default of the cosine similarity from which examples count as duplicates. */
-export const similarities = { least: 0.9, most: 1, usual: 0.995, step: 0.005 } as const;
+export const similarities = { least: 0.9, most: 1, default: 0.995, step: 0.005 } as const;
 export const policies = ['max', 'window', 'random'] as const satisfies readonly Policy[];
 
 /** Query of the gallery; the host knows marked and relabeled examples. */

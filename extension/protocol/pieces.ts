@@ -25,7 +25,7 @@ export function* cut(value: unknown, most = pieceCharacters): Generator<Piece> {
 }
 
 /** Same as {@link cut}, each piece with a flag whether more follow. */
-export function* inPieces(value: unknown): Generator<SentPiece, undefined> {
+export function* cutPieces(value: unknown): Generator<SentPiece, undefined> {
   let before: Piece | undefined;
   for (const piece of cut(value)) {
     if (before !== undefined) {

@@ -18,7 +18,7 @@ import type { Operation, RequestOf } from './jobs/operations';
 import { describeError } from './report-error';
 import type { Services } from './services';
 import { resolvePaths } from './settings';
-import { assertAllowed, whyBlocked } from './trust';
+import { assertAllowed, explainBlocked } from './trust';
 
 /** Titles of jobs are in the list of operations. */
 const translate: Translate = l10n.t;
@@ -99,7 +99,7 @@ class AgentTool implements LanguageModelTool<Given> {
     if (isReading(this.operation)) {
       return worker.request(id, request as RequestOf<Operation>, { token });
     }
-    assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+    assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
     return jobs.run({ operation: id, name, request: request as RequestOf<Operation>, token });
   }
 }

@@ -10,7 +10,10 @@ export const counts = {
   blocks: (n: number): string =>
     n === 1 ? l10n.t('1 block') : l10n.t('{0} blocks', formatCount(n)),
   /** Same as {@link counts.blocks}, separate for encoder and decoder if a model has both. */
-  blocksOf: ({ blocks, encoderBlocks }: Pick<ModelSummary, 'blocks' | 'encoderBlocks'>): string =>
+  formatBlocks: ({
+    blocks,
+    encoderBlocks,
+  }: Pick<ModelSummary, 'blocks' | 'encoderBlocks'>): string =>
     encoderBlocks === undefined
       ? counts.blocks(blocks)
       : l10n.t(

@@ -43,19 +43,19 @@ export function refreshOnTrust(
 }
 
 /** Reason why models cannot be run here; undefined if they can. */
-export function whyBlocked(circumstances: Circumstances): Refusal | undefined {
+export function explainBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
-    whyUnreadable,
+    explainUnreadable,
     l10n.t('This workspace is not trusted: models can be inspected, but not run or written.'),
   );
 }
 
 /** Reason why a dataset can't be scored or written, or undefined if it can. */
-export function whyDataBlocked(circumstances: Circumstances): Refusal | undefined {
+export function explainDataBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
-    whyDataUnreadable,
+    explainDataUnreadable,
     l10n.t(
       'This workspace is not trusted: data maps can be viewed, but nothing is trained or written.',
     ),
@@ -63,10 +63,10 @@ export function whyDataBlocked(circumstances: Circumstances): Refusal | undefine
 }
 
 /** Reason why no modules can be synthesized here; undefined if they can. */
-export function whySynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
+export function explainSynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
-    whySynthesisUnreadable,
+    explainSynthesisUnreadable,
     l10n.t(
       'This workspace is not trusted: evolutions can be viewed, but nothing is trained or written.',
     ),
@@ -86,7 +86,7 @@ function makeRefusal(
 }
 
 /** Sentence that explains why an evolution cannot be read; undefined if it can. */
-export function whySynthesisUnreadable(scheme: string): string | undefined {
+export function explainSynthesisUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(
@@ -96,7 +96,7 @@ export function whySynthesisUnreadable(scheme: string): string | undefined {
 }
 
 /** Sentence that explains why scores and datasets cannot be read; undefined if they can. */
-export function whyDataUnreadable(scheme: string): string | undefined {
+export function explainDataUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(
@@ -106,7 +106,7 @@ export function whyDataUnreadable(scheme: string): string | undefined {
 }
 
 /** Sentence that explains why a model cannot be inspected; undefined if it can. */
-export function whyUnreadable(scheme: string): string | undefined {
+export function explainUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(

@@ -10,7 +10,7 @@ import { CancelledError } from '../core/jobs/job';
 import type { JobContext } from '../core/jobs/job';
 import { endWithParent } from '../core/jobs/parent-watchdog';
 import { UserError } from '../core/user-error';
-import { inPieces, Joiner } from '../protocol/pieces';
+import { cutPieces, Joiner } from '../protocol/pieces';
 import type { SentPiece } from '../protocol/pieces';
 import { jobNotification, nextPiece, requestPiece } from '../protocol/worker';
 import type {
@@ -96,7 +96,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
         coming.delete(job);
         try {
           const answer = await (handler as Handler)(request, createContext(job, token));
-          return cuts === true ? nextPieceOrNull(job, inPieces(answer)) : answer;
+          return cuts === true ? nextPieceOrNull(job, cutPieces(answer)) : answer;
         } catch (error) {
           return toResponseError(error);
         }

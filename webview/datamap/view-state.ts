@@ -36,7 +36,7 @@ export const savedView = group({
   /** Cosine from which on examples are duplicates. */
   similarity: fallback(
     pipe(number(), minValue(similarities.least), maxValue(similarities.most)),
-    similarities.usual,
+    similarities.default,
   ),
   /** Selected map, and the coloring of its points. */
   map: group({

@@ -123,32 +123,33 @@ export async function withImportance(
 /** A new folder; an existing one only where that was said beforehand. Undefined when the user breaks off. */
 export async function chooseFolder(
   source: string,
-  usual: string,
+  defaultName: string,
   title: string,
   options: Pick<OutputOptions, 'out' | 'overwrite'>,
 ): Promise<{ readonly out: string; readonly overwrite: boolean } | undefined> {
-  const out = options.out ?? (await askFolder(source, await freeName(usual), title));
+  const out = options.out ?? (await askFolder(source, await freeName(defaultName), title));
   return out === undefined ? undefined : { out, overwrite: options.overwrite === true };
 }
 
 async function askFolder(
   source: string,
-  usual: string,
+  defaultName: string,
   title: string,
 ): Promise<string | undefined> {
-  const name = usual.length - basename(usual).length;
+  const name = defaultName.length - basename(defaultName).length;
   const typed = await askText({
     title,
     prompt: l10n.t('The original is left as it is.'),
-    value: usual,
-    valueSelection: [name, usual.length],
-    validateInput: async (value) => whyUnfit(value, source) ?? (await whyTaken(value, source)),
+    value: defaultName,
+    valueSelection: [name, defaultName.length],
+    validateInput: async (value) =>
+      explainUnfit(value, source) ?? (await explainTaken(value, source)),
   });
   return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
 }
 
 /** Nothing is ever deleted to make room. */
-async function whyTaken(value: string, source: string): Promise<string | undefined> {
+async function explainTaken(value: string, source: string): Promise<string | undefined> {
   const path = resolve(dirname(source), value.trim());
   return (await fileExists(path))
     ? l10n.t('{0} exists. Choose another name.', basename(path))
@@ -156,7 +157,7 @@ async function whyTaken(value: string, source: string): Promise<string | undefin
 }
 
 /** Reason why a path cannot be the new folder, if any. */
-export function whyUnfit(value: string, source: string): string | undefined {
+export function explainUnfit(value: string, source: string): string | undefined {
   if (value.trim() === '') {
     return l10n.t('Write the path of the new folder.');
   }

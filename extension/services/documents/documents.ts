@@ -11,14 +11,14 @@ import type { InspectorRequests } from '../../protocol/worker';
 import type { WorkerClient } from '../worker/worker-client';
 import { isModelFile } from './model-file';
 
-const beside =
+const siblingPath =
   (id: DocumentId) =>
   (source: string): string =>
     defaultDocumentPath(id, source);
-export const defaultProfilePath = beside('layerProfile');
-export const defaultSensitivityPath = beside('sensitivity');
-export const defaultPlanPath = beside('plan');
-export const defaultScoresPath = beside('scores');
+export const defaultProfilePath = siblingPath('layerProfile');
+export const defaultSensitivityPath = siblingPath('sensitivity');
+export const defaultPlanPath = siblingPath('plan');
+export const defaultScoresPath = siblingPath('scores');
 
 const named =
   (id: DocumentId) =>

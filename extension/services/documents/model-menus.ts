@@ -68,14 +68,14 @@ export class ModelMenus implements Disposable {
       const models = (await this.#folders.known()).slice(0, mostLookedAt);
       for (const { fsPath } of models) {
         if (!this.#known.has(fsPath)) {
-          this.#known.set(fsPath, await this.#wordsOf(fsPath));
+          this.#known.set(fsPath, await this.#loadMenuWords(fsPath));
         }
       }
       await this.#tell(models);
     }
   }
 
-  async #wordsOf(path: string): Promise<readonly MenuWord[] | undefined> {
+  async #loadMenuWords(path: string): Promise<readonly MenuWord[] | undefined> {
     try {
       return listMenuWords((await this.#models.inspect(path)).capabilities);
     } catch {

@@ -100,13 +100,13 @@ export class JobService {
   }
 
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
-    const known = this.#followersOf({ operation });
+    const known = this.#findFollowers({ operation });
     this.#followers.set(operation, [...known, follower as unknown as JobFollower<Operation>]);
   }
 
   /** True if a panel currently shows a job. */
   public isShown(job: JobRecord): boolean {
-    return this.#followersOf(job).some((one) => one.isShown?.(job) === true);
+    return this.#findFollowers(job).some((one) => one.isShown?.(job) === true);
   }
 
   /** The job that has thrown an error. */
@@ -244,7 +244,7 @@ export class JobService {
     this.#tell(job);
     log.info(`${job.operation} ${job.model}`, JSON.stringify(job.request));
     const record = asRecord(job);
-    const followers = this.#followersOf(job);
+    const followers = this.#findFollowers(job);
     try {
       for (const follower of followers) {
         await follower.begin?.(record, resumed);
@@ -279,7 +279,7 @@ export class JobService {
   async #outcome(job: StoredJob, result: unknown): Promise<Outcome> {
     try {
       const record = asRecord(job);
-      const followers = this.#followersOf(job);
+      const followers = this.#findFollowers(job);
       for (const follower of followers) {
         await follower.done?.(result as never, record);
       }
@@ -382,7 +382,7 @@ export class JobService {
     void this.#environment.store.save(this.#jobs);
   }
 
-  #followersOf({ operation }: Pick<StoredJob, 'operation'>): readonly JobFollower<Operation>[] {
+  #findFollowers({ operation }: Pick<StoredJob, 'operation'>): readonly JobFollower<Operation>[] {
     return this.#followers.get(operation) ?? [];
   }
 

@@ -33,7 +33,7 @@ function headline(model: ModelSummary): string {
     `**${escapeMarkdown(model.architecture)}**`,
     l10n.t('{0} parameters', formatCount(model.parameters)),
     formatBytes(model.bytes),
-    counts.blocksOf(model),
+    counts.formatBlocks(model),
     counts.sublayers(model.sublayers.length),
   ].join(' · ');
 }

@@ -20,7 +20,7 @@ import { jobsAbout } from '../jobs/panel-job';
 import type { OpenModels } from '../documents/open-models';
 import { reportError } from '../report-error';
 import { Sessions } from './sessions';
-import { whyBlocked } from '../trust';
+import { explainBlocked } from '../trust';
 import { localise } from '../localise';
 
 const operations = ['sensitivity', 'plan-compression', 'pareto', 'compress'] as const;
@@ -96,7 +96,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
     return session.model.path === model;
   }
 
-  protected jobsOf({
+  protected listJobs({
     model,
     file,
   }: CompressionSession): readonly JobRecord<(typeof operations)[number]>[] {
@@ -125,7 +125,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
       {
         blocked: () =>
           unable === undefined
-            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            ? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
             : { reason: unable, needsTrust: false },
         canPlan: unable === undefined || !/\.gguf$/i.test(model.path),
         save: (next) => {

@@ -43,7 +43,7 @@ const defaultSubset: ChosenSubset = {
   request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
   leaveOutMarked: true,
   without: [],
-  similarity: similarities.usual,
+  similarity: similarities.default,
 };
 
 /** Scores shown in a panel: marked examples, and the selection to keep. */

@@ -80,7 +80,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     patches: () => shownPatches(this.model, this.#patches),
     narrowed: () => this.#narrowed?.sublayers ?? {},
     configPreview: () => this.host.preview(this.choice, this.#narrowed),
-    selectionEvaluation: () => this.#evaluationOf(this.choice),
+    selectionEvaluation: () => this.#findEvaluation(this.choice),
     drift: () => this.#drifts.get(choiceKey(this.choice)),
     measurements: () => this.#measurements,
     quantized: () => this.#quantized,
@@ -165,7 +165,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   /** Perplexity of the whole model, once measured. */
   public get originalEvaluation(): ProfileEvaluation | undefined {
-    return this.#evaluationOf(wholeModel);
+    return this.#findEvaluation(wholeModel);
   }
 
   /** Perplexities by number of rounds: the document's, and those measured here for such a number. */
@@ -415,7 +415,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return { ...this.model, warnings: [...this.model.warnings, ...messages] };
   }
 
-  #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
+  #findEvaluation(choice: Choice): ProfileEvaluation | undefined {
     const measured = this.#evaluations[choiceKey(choice)];
     const { removed, narrow, patches } = choice;
     if (measured !== undefined || narrow.length + patches.length > 0) {

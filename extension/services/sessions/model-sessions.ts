@@ -36,7 +36,7 @@ import { isWhole } from './selection';
 import type { Choice } from './selection';
 import type { SessionStore } from './session-store';
 import { Sessions } from './sessions';
-import { whyBlocked } from '../trust';
+import { explainBlocked } from '../trust';
 import { localise } from '../localise';
 
 /** Operations that a model does not support. */
@@ -74,7 +74,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     this.#store = store;
     this.#log = log;
     this.#listening = jobs.changed.listen((job) => {
-      if (job.operation === 'profile' && isGone(job, jobs)) {
+      if (job.operation === 'profile' && endedWithoutResult(job, jobs)) {
         void this.#showAgain(job.request.out ?? defaultProfilePath(job.model));
       }
     });
@@ -134,7 +134,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     return session.model.path === model;
   }
 
-  protected jobsOf({
+  protected listJobs({
     model,
     profilePath,
   }: ModelSession): readonly JobRecord<(typeof operations)[number]>[] {
@@ -187,7 +187,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         },
         blocked: () =>
           missing === undefined
-            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            ? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
             : { reason: missing, needsTrust: false },
         save: (stored) => {
           void this.#store.set(profilePath, stored);
@@ -280,7 +280,7 @@ function quantizedSize({ choices, bytes: bytesBefore }: OfferedSizes): Quantized
 }
 
 /** True if a job ended without a result and cannot be resumed. */
-const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
+const endedWithoutResult = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
   isOver({ state }) && state !== 'done' && !resumable.some((one) => one.id === id);
 
 /** Preview of config.json, or of the header of a model file. */

@@ -195,7 +195,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
 
   /** Adds the texts shown to the chat if the next prompt continues it. */
   #takeTurn({ prompt, chat }: PlaygroundPrompt): void {
-    const answers = this.#models.map((_, model) => this.#textOf(model));
+    const answers = this.#models.map((_, model) => this.#joinText(model));
     if (!chat) {
       this.#turns = [];
     } else if (this.#chatted !== undefined && answers.some((text) => text !== '')) {
@@ -205,7 +205,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.tell('turns', 'isChatTurn');
   }
 
-  #textOf(model: number): string {
+  #joinText(model: number): string {
     let text = '';
     for (let place = 0; ; place++) {
       const token = this.#tokens[`${model}.${place}`];

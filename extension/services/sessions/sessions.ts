@@ -82,10 +82,10 @@ export abstract class Sessions<S extends Session<O>, O extends Operation> implem
   protected abstract isAbout(job: JobRecord, session: S): boolean;
 
   /** All jobs of a session, the latest first. */
-  protected abstract jobsOf(session: S): readonly ShownJob<O>[];
+  protected abstract listJobs(session: S): readonly ShownJob<O>[];
 
   #tellJob(session: S): void {
-    const jobs = this.jobsOf(session);
+    const jobs = this.listJobs(session);
     session.setJob(selectPanelJob(this.jobs, jobs), latestWarnings(jobs));
   }
 }

@@ -10,7 +10,7 @@ import { jobsAbout } from '../jobs/panel-job';
 import { describeError } from '../report-error';
 import { Sessions } from './sessions';
 import { SynthesisSession } from './synthesis-session';
-import { whySynthesisBlocked } from '../trust';
+import { explainSynthesisBlocked } from '../trust';
 
 /** Evolutions that are or were shown, by document. */
 export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> {
@@ -46,10 +46,10 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
           exists: fileExists,
           describeError,
           unfinished: (path) => {
-            const job = this.#jobsOf(path).find(({ state }) => state !== 'done');
+            const job = this.#findJobs(path).find(({ state }) => state !== 'done');
             return job && evolutionSettings(job.request);
           },
-          blocked: () => whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+          blocked: () => explainSynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
         }),
       )
     );
@@ -64,11 +64,11 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
     return file === logPath(model);
   }
 
-  protected jobsOf({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
-    return this.#jobsOf(file);
+  protected listJobs({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
+    return this.#findJobs(file);
   }
 
-  #jobsOf(file: string): readonly JobRecord<'synthesize'>[] {
+  #findJobs(file: string): readonly JobRecord<'synthesize'>[] {
     return jobsAbout(
       this.jobs.jobs,
       ['synthesize'],

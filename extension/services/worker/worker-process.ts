@@ -11,7 +11,7 @@ import {
 import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress, WorkerTally } from '../../core/jobs/job';
 import { UserError } from '../../core/user-error';
-import { begins, inPieces, Joiner } from '../../protocol/pieces';
+import { begins, cutPieces, Joiner } from '../../protocol/pieces';
 import type { SentPiece } from '../../protocol/pieces';
 import { jobNotification, nextPiece, requestPiece } from '../../protocol/worker';
 import type {
@@ -62,7 +62,7 @@ export class WorkerProcess<R extends Requests<R>> {
   /** Reject pending requests when the child exits. */
   readonly #crashes = new Set<(exit: WorkerExit) => void>();
   readonly #graceMilliseconds: number;
-  #isGone = false;
+  #hasExited = false;
   #nextJob = 1;
 
   public constructor(options: WorkerOptions) {
@@ -100,7 +100,7 @@ export class WorkerProcess<R extends Requests<R>> {
       });
     });
     void this.exited.then((exit) => {
-      this.#isGone = true;
+      this.#hasExited = true;
       this.#connection.dispose();
       for (const crash of this.#crashes) {
         crash(exit);
@@ -159,7 +159,7 @@ export class WorkerProcess<R extends Requests<R>> {
     token: CancellationToken,
   ): Promise<unknown> {
     let envelope: JobEnvelope = { job, request, answersInPieces: true };
-    for (const { piece, isLast } of inPieces(request)) {
+    for (const { piece, isLast } of cutPieces(request)) {
       if (isLast && begins(piece)) {
         break;
       }
@@ -178,7 +178,7 @@ export class WorkerProcess<R extends Requests<R>> {
 
   /** The answer, or a rejection when the child exits. Racing with its exit would retain each answer until then. */
   async #unlessCrashed<T>(method: string, answer: Promise<T>): Promise<T> {
-    if (this.#isGone) {
+    if (this.#hasExited) {
       answer.catch(() => undefined);
       return this.#crash(method);
     }
