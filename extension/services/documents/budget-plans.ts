@@ -10,14 +10,13 @@ import type { CompressionPlan, RemovalCost } from '../../core/tensornet/budget/p
 import { formatCompression } from '../../core/tensornet/compression-choice';
 import { UserError } from '../../core/user-error';
 import { plannedSublayers } from '../../protocol/compression';
-import type { PlanSize } from '../../protocol/frontier';
 import type {
   BudgetChoice,
   BudgetSurvey,
   PredictedPlan,
   ShownTable,
 } from '../../protocol/compression';
-import type { PlannedSizes } from '../../protocol/frontier';
+import type { PlannedSizes, PlanSize } from '../../protocol/frontier';
 import type { InspectorRequests } from '../../protocol/worker';
 import type { Settings } from '../settings';
 import type { WorkerClient } from '../worker/worker-client';
