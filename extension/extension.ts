@@ -6,7 +6,7 @@ import { workRoot } from './core/jobs/work-folder';
 import { canInstallCuda } from './core/runtime/cuda/can-install';
 import { canInstallLlama } from './core/runtime/llama/package';
 import type * as Host from './host';
-import { inTurns } from './services/activation/in-turns';
+import { runInTurns } from './services/activation/run-in-turns';
 import { loadQuietly, registerAll } from './services/activation/register-all';
 import { ModelFolders } from './services/documents/model-folders';
 import { offerPlanTasks } from './services/plan-tasks';
@@ -20,7 +20,7 @@ export interface Activated {
 }
 
 async function importHost(): Promise<typeof Host> {
-  await inTurns([
+  await runInTurns([
     async () => import('./core/operations/operations'),
     async () => import('./services/worker/worker-client'),
     async () => import('./commands/run-command'),

@@ -44,7 +44,7 @@ import { jobsFile, stored } from './services/stored';
 import { SessionStore } from './services/sessions/session-store';
 import { Settings } from './services/settings';
 import { SynthesisSessions } from './services/sessions/synthesis-sessions';
-import { assertAllowed, whyBlocked } from './services/trust';
+import { assertAllowed, explainBlocked } from './services/trust';
 import { WorkerClient } from './services/worker/worker-client';
 import type { ClientOptions } from './services/worker/worker-client';
 import { showJobStatus } from './views/job-status';
@@ -74,7 +74,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     modulePath: Uri.joinPath(context.extensionUri, 'dist', bundle).fsPath,
     graceMilliseconds,
     assertMayRun: () => {
-      assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+      assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
     },
     onOutput: (text) => {
       log.warn(text.trimEnd());

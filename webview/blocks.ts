@@ -9,7 +9,7 @@ export interface BlockCounts {
 }
 
 /** `12 blocks`, or `5 blocks (3 of the encoder, 2 of the decoder)` */
-export function blocksOf({ blocks, encoderBlocks }: BlockCounts): string {
+export function formatBlocks({ blocks, encoderBlocks }: BlockCounts): string {
   const all = counted(formatCount(blocks), 'block');
   return encoderBlocks === undefined
     ? all

@@ -1,2 +1,2 @@
-/** Stylesheets are imported for esbuild, which bundles them beside the script. */
+/** Stylesheets are imported for esbuild, which writes them next to the script. */
 declare module '*.css';

@@ -16,7 +16,7 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Sets, or removes, an attribute where it differs, so that observers and transitions stay quiet. */
+/** Sets or removes an attribute only if it differs, so that observers and transitions are not triggered. */
 export function setAttribute(
   element: Element,
   name: string,

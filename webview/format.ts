@@ -22,8 +22,8 @@ export function formatCount(value: number): string {
  */
 export function formatCompact(value: number, like = value): string {
   const parts = compact.formatToParts(like);
-  const ofNumber = new Set(['integer', 'decimal', 'fraction']);
-  const number = parts.filter(({ type }) => ofNumber.has(type)).map((part) => part.value);
+  const numberTypes = new Set(['integer', 'decimal', 'fraction']);
+  const number = parts.filter(({ type }) => numberTypes.has(type)).map((part) => part.value);
   const shown = Number(number.join(''));
   const factor = shown === 0 ? 1 : 10 ** Math.round(Math.log10(Math.abs(like) / shown));
   const unit = parts.find(({ type }) => type === 'compact')?.value ?? '';

@@ -3,7 +3,7 @@ import { t, listed } from './translate';
 /** Language of the strings below, which numbers are formatted for. */
 export const locale = 'en';
 
-/** How a job ends without a result. */
+/** Messages for jobs that end without a result. */
 export const ends = {
   cancelled: t('was canceled.'),
   failed: t('failed.'),

@@ -338,7 +338,7 @@ export function playgroundDocument() {
         { tokensPerSecond: 30.1, ended: false },
       ],
       warnings: [],
-      inChat: true,
+      isChatTurn: true,
       turns: [
         {
           prompt: 'Who wrote it?',

@@ -8,7 +8,7 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/jobs/user-cache';
 import { UserError } from '../core/user-error';
-import { callInChild, callTool, toolsOf } from './mcp/tools';
+import { callInChild, callTool, createTools } from './mcp/tools';
 import type { ToolCall } from './mcp/tools';
 import { commandPath, createProgram, withoutVainHelp } from './program';
 import { runOperation } from './run-operation';
@@ -17,12 +17,12 @@ import { isAnswered, usageProblem } from './usage-errors';
 import type { Message } from '../core/message';
 import { inEnglish } from '../core/message';
 
-/** What surrounds a command. */
+/** Environment in which a command runs. */
 export interface Surroundings {
   readonly terminal: Terminal;
   readonly cancellation: Cancellation;
   readonly version: string;
-  /** Folder of the bundles, beside that of the samples. */
+  /** Folder of the bundles, next to that of the samples. */
   readonly dist: string;
 }
 
@@ -35,7 +35,7 @@ export async function runCommandLine(
   surroundings: Surroundings,
 ): Promise<number | 'stopped'> {
   const { terminal, version, dist } = surroundings;
-  const context = contextOf(surroundings);
+  const context = createContext(surroundings);
   let exitCode = 0;
   let hint: () => string | undefined = () => undefined;
   const program = createProgram({
@@ -55,7 +55,7 @@ export async function runCommandLine(
     },
     serve: async (except) => {
       const { serve } = await import('./mcp/mcp-server');
-      await serve(toolsOf(callInChild(join(dist, 'cli.js')), except), version);
+      await serve(createTools(callInChild(join(dist, 'cli.js')), except), version);
     },
     performCalls: () => {
       serveTasks(async (call, job) => callTool(call as ToolCall, context, job));
@@ -89,7 +89,7 @@ export async function runCommandLine(
   }
 }
 
-function contextOf({
+function createContext({
   terminal,
   cancellation,
   version,

@@ -1,7 +1,7 @@
 import type { Field } from '../core/operations/fields';
 import { operations } from '../core/operations/operations';
-import { flagsOf } from './options';
-import { presenterOf } from './presenters';
+import { fieldFlags } from './options';
+import { getPresenter } from './presenters';
 import { commonFields } from './run-operation';
 
 export const shells = ['bash', 'zsh', 'fish'] as const;
@@ -11,7 +11,7 @@ interface Completed {
   /** `profile`, `symbolic evaluate`. */
   readonly name: string;
   readonly summary: string;
-  /** What may follow instead of a flag, besides files. */
+  /** Words that can follow instead of a flag, besides files. */
   readonly words: readonly string[];
   readonly flags: readonly {
     readonly long: string;
@@ -40,10 +40,10 @@ function completed(): Completed[] {
       name: id,
       summary,
       words: [],
-      flags: Object.entries<Field>({ ...fields, ...presenterOf(id).options, ...commonFields })
+      flags: Object.entries<Field>({ ...fields, ...getPresenter(id).options, ...commonFields })
         .filter(([, field]) => !field.positional)
         .flatMap(([key, field]) =>
-          flagsOf(key, field).map(({ long, takesValue }) => ({
+          fieldFlags(key, field).map(({ long, takesValue }) => ({
             long,
             takesValue,
             description: field.description,

@@ -6,7 +6,7 @@ import { Terminal } from './terminal';
 /** Exit codes of a process that a signal has ended: 128 and its number. */
 const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
-// ONNX Runtime reports home unless told not to before its first session.
+// ONNX Runtime sends telemetry unless it is disabled before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 // The reader of a pipe has seen enough, as `head` does.

@@ -14,7 +14,7 @@ export function addFields(command: Command, fields: Fields, typed: Typed): void 
       command.argument(`[${field.placeholder}]`, field.description);
       continue;
     }
-    for (const { long, takesValue, value, description } of flagsOf(key, field)) {
+    for (const { long, takesValue, value, description } of fieldFlags(key, field)) {
       const option = new Option(takesValue ? `${long} <${field.placeholder}>` : long, description);
       command.addOption(field.group === '' ? option : option.helpGroup(`${field.group}:`));
       command.on(`option:${option.name()}`, (text: string) => {
@@ -38,13 +38,13 @@ export function takeArguments(fields: Fields, args: readonly string[], typed: Ty
 export interface Flag {
   readonly long: string;
   readonly takesValue: boolean;
-  /** What the flag alone stands for. */
+  /** Value if only the flag is given. */
   readonly value: boolean;
   readonly description: string;
 }
 
-/** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two where nothing is the default. */
-export function flagsOf(key: string, field: Field): Flag[] {
+/** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two if there is no default. */
+export function fieldFlags(key: string, field: Field): Flag[] {
   const long = flagOf(key, field);
   if (field.positional) {
     return [{ long, takesValue: false, value: true, description: describe(field) }];
@@ -109,7 +109,7 @@ function parseNames(text: string): readonly unknown[] {
 
 const splitNames = (text: string): string[] => text.split(',').map((part) => part.trim());
 
-/** The number, or the text where it is none. */
+/** The number, or the text if it is not a number. */
 function parseNumber(text: string): number | string {
   const value = Number(text);
   return text.trim() === '' || Number.isNaN(value) ? text : value;

@@ -2,7 +2,7 @@ import type { Message } from '../core/message';
 import type { Fields } from '../core/operations/fields';
 import type { Terminal } from './terminal';
 
-/** What a result is shown beside. */
+/** Context in which a result is shown. */
 export interface Shown {
   readonly terminal: Terminal;
   /** The complete request. */
@@ -11,7 +11,7 @@ export interface Shown {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** How the terminal shows the result of an operation; `--json` prints the result itself. */
+/** Prints the result of an operation to the terminal; `--json` prints the result itself. */
 export interface Presenter<Result = unknown> {
   /** Flags that change only what is shown. */
   readonly options: Fields;

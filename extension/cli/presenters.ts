@@ -73,5 +73,5 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   report,
 };
 
-/** How the result of an operation is shown: its facts, a line each, unless something better is listed. */
-export const presenterOf = (id: OperationId): Presenter => presenters[id] ?? facts;
+/** Presenter of an operation. The default prints one fact per line. */
+export const getPresenter = (id: OperationId): Presenter => presenters[id] ?? facts;

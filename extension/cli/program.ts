@@ -7,12 +7,12 @@ import type { Shell } from './completion';
 import { addFields, takeArguments } from './options';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
-import { presenterOf } from './presenters';
+import { getPresenter } from './presenters';
 import { commonFields } from './run-operation';
 import { toolProcess } from './mcp/tools';
 import { inEnglish, say } from '../core/message';
 
-/** What commands do once they are parsed. */
+/** Handlers that commands call after parsing. */
 export interface Actions {
   readonly version: string;
   readonly print: (text: string) => void;
@@ -22,7 +22,7 @@ export interface Actions {
     typed: Typed,
   ) => Promise<void>;
   /**
-   * Serves tools to agents until they have gone.
+   * Serves tools to agents until they disconnect.
    * @param except names of tools that are left out
    */
   readonly serve: (except: readonly string[]) => Promise<void>;
@@ -40,7 +40,7 @@ export function createProgram(actions: Actions): Command {
     .configureOutput({ writeOut: actions.print, writeErr: () => undefined })
     .addHelpText('after', '\nespalier COMMAND --help shows the options of a command.');
   for (const operation of operations) {
-    const presenter = presenterOf(operation.id);
+    const presenter = getPresenter(operation.id);
     addOperation(program, operation as unknown as AnyOperation, presenter, actions);
   }
   program
@@ -63,7 +63,7 @@ export function createProgram(actions: Actions): Command {
   return program;
 }
 
-/** What is typed before options to name a command: `symbolic evaluate`, or as much of it as there is. */
+/** Words before the options that name a command, such as `symbolic evaluate`, as far as they are given. */
 export function commandPath(program: Command, args: readonly string[]): string {
   const [name, ...rest] = args;
   const command = program.commands.find((one) => one.name() === name);
@@ -72,7 +72,7 @@ export function commandPath(program: Command, args: readonly string[]): string {
     : [command.name(), commandPath(command, rest)].filter(Boolean).join(' ');
 }
 
-/** Arguments as they are parsed: `--help` behind a name that is no command would help with nothing. */
+/** Arguments to parse: `--help` after a name that is not a command is removed, since it would show no help. */
 export function withoutVainHelp(program: Command, args: readonly string[]): readonly string[] {
   const [name = '-'] = args;
   const isCommand = name === 'help' || program.commands.some((one) => one.name() === name);
@@ -80,7 +80,7 @@ export function withoutVainHelp(program: Command, args: readonly string[]): read
 }
 
 /** The command whose subcommands share its name: `symbolic` of `symbolic evaluate`. */
-function groupOf(parent: Command, name: string): Command {
+function commandGroup(parent: Command, name: string): Command {
   const known = parent.commands.find((command) => command.name() === name);
   if (known !== undefined) {
     return known;
@@ -88,14 +88,14 @@ function groupOf(parent: Command, name: string): Command {
   const group: Command = parent
     .command(name)
     .description(
-      `${subcommandsOf(name)
+      `${listSubcommands(name)
         .map(({ title }) => title)
         .join(', ')}.`,
     )
     .usage('COMMAND …')
     .allowExcessArguments()
     .action(() => {
-      const known = subcommandsOf(name)
+      const known = listSubcommands(name)
         .map(({ id }) => id)
         .join(' or ');
       const [typed] = group.args;
@@ -108,7 +108,9 @@ function groupOf(parent: Command, name: string): Command {
   return group;
 }
 
-const subcommandsOf = (name: string): readonly { readonly id: string; readonly title: string }[] =>
+const listSubcommands = (
+  name: string,
+): readonly { readonly id: string; readonly title: string }[] =>
   operations.filter(({ id }) => id.startsWith(`${name} `));
 
 function addOperation(
@@ -120,7 +122,7 @@ function addOperation(
   const { id, summary, fields, rules } = operation;
   const words = id.split(' ');
   const name = words.pop() ?? '';
-  const parent = words.reduce(groupOf, program);
+  const parent = words.reduce(commandGroup, program);
   const command = parent.command(name).description(summary);
   const typed: Typed = {};
   addFields(command, fields, typed);

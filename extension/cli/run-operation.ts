@@ -28,7 +28,7 @@ export const commonFields = {
   }),
 } satisfies Fields;
 
-/** What a run needs of the command line. */
+/** Parts of the command line that a run uses. */
 export interface CommandLine {
   readonly terminal: Terminal;
   readonly context: OperationContext<unknown>;
@@ -77,7 +77,7 @@ export async function runOperation(
   });
   const result = await runOnCore(operation, request, context as OperationContext).catch(
     (error: unknown) => {
-      throw inFlags(error, fields);
+      throw nameFlag(error, fields);
     },
   );
   if (common['json'] === true) {
@@ -139,7 +139,7 @@ async function readConfig(file: string, expected: string): Promise<Typed> {
 }
 
 /** An error about a field of the request names its flag. */
-function inFlags(error: unknown, fields: Fields): unknown {
+function nameFlag(error: unknown, fields: Fields): unknown {
   if (!(error instanceof UserError)) {
     return error;
   }

@@ -30,7 +30,7 @@ export class Terminal {
     private readonly err: Output = process.stderr,
   ) {}
 
-  /** Whether colours are wanted on standard output. */
+  /** True if standard output should be colored. */
   public get hasColour(): boolean {
     const forced = process.env['FORCE_COLOR'];
     return forced === undefined
@@ -74,7 +74,7 @@ export class Terminal {
     this.err.write(`${printableText(text)}\n`);
   }
 
-  /** Draws the bar over itself; nothing where there is no terminal. */
+  /** Redraws the progress bar; nothing without a terminal. */
   public progress({ stage, done, total, unit }: StageProgress): void {
     if (!this.err.isTTY) {
       return;

@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander';
 import { RequestError } from '../core/operations/build-request';
 
-/** What is wrong with a command line, in a line or two; undefined for errors of another kind. */
+/** Describes an error in the command line in one or two lines; undefined for other errors. */
 export function usageProblem(error: unknown): string | undefined {
   if (error instanceof RequestError) {
     return error.message;
@@ -25,7 +25,7 @@ export function usageProblem(error: unknown): string | undefined {
   }
 }
 
-/** Whether help or the version was asked for and printed. */
+/** True if help or the version was requested and printed. */
 export function isAnswered(error: unknown): boolean {
   return error instanceof CommanderError && error.exitCode === 0;
 }

@@ -26,7 +26,7 @@ export async function compareModels(
   if (path === undefined) {
     return undefined;
   }
-  const own = modelOf(path);
+  const own = weightsToModel(path);
   const other =
     against ??
     (await pickModel(services, l10n.t('Compare {0} with', basename(own)), [own]))?.fsPath;
@@ -40,4 +40,5 @@ export async function compareModels(
 }
 
 /** The explorer may have been opened on one of the files of a folder. */
-const modelOf = (path: string): string => (/\.safetensors$/i.test(path) ? dirname(path) : path);
+const weightsToModel = (path: string): string =>
+  /\.safetensors$/i.test(path) ? dirname(path) : path;

@@ -12,10 +12,10 @@ import { UserError } from '../core/user-error';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyDataBlocked } from '../services/trust';
+import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
-import { dataMapOf, waitForData } from './open-data-map';
+import { resolveDataMap, waitForData } from './open-data-map';
 import { choose } from './questions/ask';
 import { say } from '../core/message';
 import { followedBy } from './questions/steps';
@@ -29,17 +29,17 @@ export interface CompareSubsetsOptions {
 
 type Choices = Pick<Given, 'keep' | 'policy' | 'offset'>;
 
-/** Trains on parts of a data set, chosen by score and at random, and shows how accurate each makes a model. */
+/** Trains on subsets of a dataset, selected by score and at random, and shows the accuracy of each. */
 export async function compareSubsets(
   services: Services,
   argument: unknown,
   options: CompareSubsetsOptions = {},
 ): Promise<DietResult | undefined> {
-  const session = await dataMapOf(services, argument);
+  const session = await resolveDataMap(services, argument);
   if (session === undefined) {
     return undefined;
   }
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const asked = options.request ?? (await askRequest(services, session));
   if (asked === undefined) {
     return undefined;

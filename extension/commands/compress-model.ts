@@ -8,19 +8,19 @@ import type { ApplyResult } from '../core/operations/apply-plan';
 import type { LinearRole, EmbeddingOrHeadPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import { CompressionSession } from '../services/sessions/compression-session';
-import { isPlan, planPathOf } from '../services/documents/documents';
+import { isPlan, defaultPlanPath } from '../services/documents/documents';
 import { compress } from '../core/operations/compress';
 import { runFor } from '../services/jobs/model-requests';
-import { compressionPlanOf, idleSettings } from '../services/documents/plans';
+import { budgetPlan, idleSettings } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { chooseOuter } from './questions/choose-outer';
+import { chooseEmbeddingAndHead } from './questions/choose-embedding-and-head';
 import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
 import { offerOtherWays } from './other-ways';
-import { chooseTarget, uriOf } from './target';
+import { chooseTarget, toUri } from './target';
 import { counts } from '../services/counts';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
@@ -32,7 +32,7 @@ export interface CompressOptions extends OutputOptions {
   /** Roles of layers that stay as they are. */
   readonly skip?: readonly LinearRole[];
   /** Matrices outside the blocks that are compressed as well. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
 /** Writes a new model whose linear layers are compressed: by a plan, or all by one method. */
@@ -41,9 +41,9 @@ export async function compressModel(
   argument: unknown,
   options: CompressOptions = {},
 ): Promise<ApplyResult | undefined> {
-  const uri = uriOf(argument);
+  const uri = toUri(argument);
   const planPath = uri?.scheme === 'file' && isPlan(uri.path) ? uri.fsPath : undefined;
-  const session = await sessionOf(services, argument, planPath);
+  const session = await findSession(services, argument, planPath);
   if (session === undefined) {
     return undefined;
   }
@@ -74,14 +74,14 @@ export async function compressModel(
   }
   const given = {
     model: model.path,
-    plan: withAbsolutePaths(plan, planPath ?? planPathOf(model.path)),
+    plan: withAbsolutePaths(plan, planPath ?? defaultPlanPath(model.path)),
     ...(await withImportance(services, model, output)),
   };
   const request = services.settings.request(compress, given, idleSettings(plan));
   return runFor(services.jobs, session, 'compress', request);
 }
 
-async function sessionOf(
+async function findSession(
   services: Services,
   argument: unknown,
   planPath: string | undefined,
@@ -103,7 +103,7 @@ async function askForPlan(
   const { model } = session;
   const made =
     argument instanceof CompressionSession
-      ? compressionPlanOf(session, join(dirname(model.path), 'plan'))
+      ? budgetPlan(session, join(dirname(model.path), 'plan'))
       : undefined;
   if (made !== undefined && options.compression === undefined) {
     return { ...made, model: { ...made.model, path: model.path } };
@@ -118,17 +118,17 @@ async function askForPlan(
     return undefined;
   }
   const title = l10n.t('Compress {0}', model.name);
-  const outer = isAsked
-    ? await chooseOuter(title, model, [compression], { unties: true })
-    : (options.outer ?? []);
-  if (outer === undefined) {
+  const embeddingAndHead = isAsked
+    ? await chooseEmbeddingAndHead(title, model, [compression], { unties: true })
+    : (options.embeddingAndHead ?? []);
+  if (embeddingAndHead === undefined) {
     return undefined;
   }
   const { choices, unfit } = await services.models.chooseLayers({
     model: model.path,
     compression,
     skip,
-    outer,
+    outer: embeddingAndHead,
   });
   if (unfit > 0) {
     void window.showInformationMessage(
@@ -210,7 +210,7 @@ async function chooseRatio(
     : { method, ratio: chosen.ratio, ...(then === undefined ? {} : { then }) };
 }
 
-/** The paper leaves down projections dense; rounding harms none so much. */
+/** The paper leaves down projections dense; quantizing them hardly changes the outputs. */
 async function chooseRoles(
   { method }: CompressionRequest,
   model: string,

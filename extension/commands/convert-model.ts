@@ -5,7 +5,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import { convert } from '../core/operations/convert';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { chooseFormat } from './questions/choose-format';
 import { askedTarget, chooseRest, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
@@ -22,7 +22,7 @@ export async function convertModel(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const model = await services.models.summary(target.model);
   const title = l10n.t('Convert {0}', model.name);
   const format =
@@ -45,7 +45,7 @@ export async function convertModel(
 
 /**
  * Asks for one of the formats that make a difference: others than the model's own, and GGUF, whose types can change.
- * @throws UserError where there is none, with the reason.
+ * * @throws UserError if there is none, with the reason
  */
 async function chooseOther(
   services: Services,
@@ -62,7 +62,7 @@ async function chooseOther(
   return chooseFormat(title, others);
 }
 
-/** With nothing removed, layouts of a format are alike: the first that can be written stands for all. */
+/** One answer per format: with nothing removed, its layouts are alike, so the first writable one is used. */
 function onePerFormat(answers: readonly OutputAnswer[]): OutputAnswer[] {
   const formats = [...new Set(answers.map(({ format }) => format))];
   return formats.flatMap((format) => {

@@ -4,7 +4,7 @@ import type { RequestOf, ResultOf } from '../services/jobs/operations';
 import { isWhole, wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { sessionOf } from './open-heatmap';
+import { openSession } from './open-heatmap';
 import { chooseMeasure, chooseOther } from './questions/choose-measure';
 import type { Measure } from './questions/choose-measure';
 import { chooseTarget } from './target';
@@ -15,7 +15,7 @@ export interface EvaluateOptions {
   readonly selection?: boolean;
   /** Path of a model to compare with, which is evaluated too. */
   readonly against?: string;
-  /** Text or a task; asked for when absent, except by the heatmap, which shows perplexity. */
+  /** Text or a task; asked for if undefined, except by the heatmap, which shows perplexity. */
   readonly measure?: Measure;
 }
 
@@ -30,11 +30,11 @@ export async function evaluateModel(
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
-  const session = await sessionOf(services, target);
+  const session = await openSession(services, target);
   assertAllowed(session.blocked);
   const { model } = session;
-  const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
-  const choice = ofSelection ? session.choice : wholeModel;
+  const evaluatesSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
+  const choice = evaluatesSelection ? session.choice : wholeModel;
   const title = l10n.t('Evaluate {0}', model.name);
   const measure =
     options.measure ??
@@ -50,7 +50,7 @@ export async function evaluateModel(
   }
   const { against } = options;
   const isCompared = measure === 'compared-text';
-  // What is left of a model is compared with all of it.
+  // A pruned selection is compared with the original.
   const isAsked = isWhole(choice) && (isCompared || options.measure === undefined);
   const other =
     against === undefined && isAsked

@@ -16,10 +16,10 @@ import { counts } from '../services/counts';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import type { RequestOf, ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
-import { assertAllowed, whyDataBlocked } from '../services/trust';
+import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { askNewFile, askText, choose } from './questions/ask';
-import { whyUnfit } from './questions/choose-output';
-import { dataMapOf, waitForData } from './open-data-map';
+import { explainUnfit } from './questions/choose-output';
+import { resolveDataMap, waitForData } from './open-data-map';
 import { say } from '../core/message';
 
 const declarations = {
@@ -46,11 +46,11 @@ export interface ExportSubsetOptions {
 interface ExportItem extends QuickPickItem {
   readonly description: string;
   readonly request: DataExport;
-  /** What a new name ends in, behind that of the scores. */
+  /** Suffix of a new name, after that of the scores. */
   readonly ending: string;
 }
 
-/** How examples are chosen, whatever is written of them. */
+/** Options that select examples, independent of the output. */
 type ChoiceGiven = Omit<GivenOf<typeof selectData.fields>, 'scores' | 'data' | 'out'>;
 
 /** Writes what a data map's choice keeps, what is marked in it, or its scores. */
@@ -59,11 +59,11 @@ export async function exportSubset(
   argument: unknown,
   options: ExportSubsetOptions = {},
 ): Promise<ResultOf<DataOperation> | undefined> {
-  const session = await dataMapOf(services, argument);
+  const session = await resolveDataMap(services, argument);
   if (session === undefined) {
     return undefined;
   }
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const asked = await askExport(services, session, options);
   if (asked === undefined) {
     return undefined;
@@ -97,7 +97,7 @@ async function askExport(
   const { kept } = await services.dataReader.request('count', {
     ...{ ...source, choice: session.choice },
   });
-  const picked = await choose(itemsOf(session, map, kept), {
+  const picked = await choose(exportItems(session, map, kept), {
     title: l10n.t('Export from {0}', map.overview.name),
   });
   if (picked === undefined) {
@@ -107,7 +107,7 @@ async function askExport(
   return place === undefined ? undefined : { request: picked.request, out: place };
 }
 
-function itemsOf(
+function exportItems(
   { source: { scores }, choice, subset, marks, relabeled, data: mapped }: DataMapSession,
   { overview }: DataMap,
   kept: number,
@@ -120,13 +120,13 @@ function itemsOf(
   const labels = relabel.length === 0 ? {} : { relabel };
   const issues = without.length === 0 ? {} : { without, similarity };
   const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }), ...issues };
-  const ofChosen = l10n.t(
+  const chosenText = l10n.t(
     '{0}: {1} kept by policy {2}',
     ...[counts.examples(kept), formatPercent(rest.keep), rest.policy],
   );
   const whole = { keep: 1, unbalanced: true };
   const marked = { ...whole, only: marks };
-  const ofMarked = counts.markedExamples(marks.length);
+  const markedText = counts.markedExamples(marks.length);
   const folder = (given: ChoiceGiven, label: string, description: string, ending: string) =>
     data === undefined
       ? []
@@ -152,13 +152,13 @@ function itemsOf(
           counts.newLabels(relabel.length),
           '-relabeled',
         )),
-    ...folder(chosen, l10n.t('The chosen subset, as a dataset'), ofChosen, '-subset'),
-    indices(chosen, l10n.t('Indices of the chosen subset'), ofChosen),
+    ...folder(chosen, l10n.t('The chosen subset, as a dataset'), chosenText, '-subset'),
+    indices(chosen, l10n.t('Indices of the chosen subset'), chosenText),
     ...(marks.length === 0
       ? []
       : [
-          ...folder(marked, l10n.t('The marked examples, as a dataset'), ofMarked, '-marked'),
-          indices(marked, l10n.t('Indices of the marked examples'), ofMarked),
+          ...folder(marked, l10n.t('The marked examples, as a dataset'), markedText, '-marked'),
+          indices(marked, l10n.t('Indices of the marked examples'), markedText),
         ]),
     ...scoreItems(scores, overview),
   ];
@@ -201,7 +201,7 @@ function scoreItems(scores: string, { mapped, issues }: DataMap['overview']): Ex
   ];
 }
 
-/** A data set becomes a new folder beside the old one; everything else is a file. */
+/** Asks for the output: a new folder next to the old one for a dataset, a file for everything else. */
 async function choosePlace(
   { source: { scores }, data: mapped }: DataMapSession,
   { request: { operation }, ending }: ExportItem,
@@ -215,7 +215,7 @@ async function choosePlace(
       prompt: l10n.t('The dataset is left as it is.'),
       value: path,
       valueSelection: [path.length - basename(path).length, path.length],
-      validateInput: (value) => whyUnfit(value, data),
+      validateInput: (value) => explainUnfit(value, data),
     });
     return typed === undefined ? undefined : resolve(dirname(data), typed.trim());
   }

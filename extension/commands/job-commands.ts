@@ -3,7 +3,7 @@ import { toCommandLine } from '../services/jobs/command-line';
 import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
 import { describeState } from '../services/jobs/job-texts';
-import { operationOf } from '../services/jobs/operations';
+import { getOperation } from '../services/jobs/operations';
 import { fileExists } from '../services/documents/documents';
 import { openJobLog } from '../services/reports/job-log';
 import type { Services } from '../services/services';
@@ -26,7 +26,7 @@ export async function cancelJob(services: Services, argument: unknown): Promise<
   }
 }
 
-/** What can be done with a job: from the status bar and the Jobs view. */
+/** Shows the actions of a job, from the status bar or the Jobs view. */
 export async function showJob(services: Services, argument: unknown): Promise<void> {
   const { jobs } = services;
   const job = await chooseJob(services, argument, jobs.jobs, {
@@ -36,7 +36,7 @@ export async function showJob(services: Services, argument: unknown): Promise<vo
   if (job === undefined) {
     return;
   }
-  const items = actionsOf(services, job).map(([label, run]) => ({ label, run }));
+  const items = jobActions(services, job).map(([label, run]) => ({ label, run }));
   const chosen = await choose(items, {
     title: job.title,
     placeHolder: describeState(job, jobs),
@@ -44,7 +44,7 @@ export async function showJob(services: Services, argument: unknown): Promise<vo
   await chosen?.run();
 }
 
-function actionsOf(services: Services, job: JobRecord): (readonly [string, () => unknown])[] {
+function jobActions(services: Services, job: JobRecord): (readonly [string, () => unknown])[] {
   const log = [
     [`$(output) ${l10n.t('Show Log')}`, async () => openJobLog(services.reports, job)],
   ] as const;
@@ -92,7 +92,7 @@ export async function runJobAgain(services: Services, argument: unknown): Promis
     return undefined;
   }
   const { operation, name, request } = job;
-  const output = operationOf(operation).output?.(request);
+  const output = getOperation(operation).output?.(request);
   const replaces = output !== undefined && (await fileExists(output));
   if (replaces && !(await confirmAnew(output, l10n.t('Run Again')))) {
     return undefined;
@@ -121,7 +121,7 @@ export async function showJobLog(services: Services, argument: unknown): Promise
   }
 }
 
-/** Takes a job out of the history; what it has saved goes too. */
+/** Removes a job from the history, with its saved work. */
 export async function removeJob(services: Services, argument: unknown): Promise<void> {
   const over = services.jobs.jobs.filter((job) => isOver(job) && !isResumable(job));
   const job = await chooseJob(services, argument, over, {

@@ -10,7 +10,7 @@ import { noticeAction } from './next-steps';
 /** Nobody waits in front of the screen for a job that takes longer. */
 const longMilliseconds = 20_000;
 
-/** Tells of jobs that are done, where what comes next is asked or nobody has watched. */
+/** Notifies of finished jobs if they have next steps, or if no panel showed the end. */
 export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> {
   void tellInterrupted(services);
   return services.jobs.ended.listen(({ job, outcome }) => {
@@ -30,7 +30,7 @@ function needsNotice(services: Services, job: JobRecord, { shown = false }: Outc
   return !shown || (!isSeen(services, job) && ended - started > longMilliseconds);
 }
 
-/** Whether the user can see in a panel how a job ends. */
+/** True if a visible panel shows the end of the job. */
 export const isSeen = ({ jobs }: Services, job: JobRecord): boolean =>
   window.state.focused && jobs.isShown(job);
 

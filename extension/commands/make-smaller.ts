@@ -12,7 +12,7 @@ import { freeName } from '../services/documents/free-name';
 import { modelStem } from '../services/documents/model-file';
 import { localise } from '../services/localise';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 import { chooseTarget } from './target';
@@ -25,7 +25,7 @@ export interface SmallerOptions {
   readonly out?: string;
 }
 
-/** Makes a model smaller: asks where it will run and how small it should be, and shows a report of the result. */
+/** Makes a model smaller: asks for the target device and size, and shows a report of the result. */
 export async function makeSmaller(
   services: Services,
   argument: unknown,
@@ -35,7 +35,7 @@ export async function makeSmaller(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { path, name } = await services.models.summary(target.model);
   const title = l10n.t('Make {0} smaller', name);
   const defaults = await services.models.sizes(path, options.runtime);
@@ -63,7 +63,7 @@ export async function makeSmaller(
   return isFitted(result) ? result : undefined;
 }
 
-/** The same in the palette, where its title has more words to be found by. */
+/** Same command for the palette, with a title that more search words match. */
 export async function makeModelSmaller(
   services: Services,
   argument: unknown,
@@ -139,7 +139,7 @@ async function chooseTargets(
     placeHolder: l10n.t('How small? The model is {0}.', formatBytes(sizes.bytes)),
     matchOnDescription: true,
     matchOnDetail: true,
-    whyNot: ({ choice }) =>
+    explainUnavailable: ({ choice }) =>
       choice?.marks.some(isForbidding) === true ? marksText(choice, sizes) : undefined,
   });
   if (chosen === custom) {

@@ -1,8 +1,8 @@
 import { extname } from 'node:path';
 import { commands, l10n, Uri } from 'vscode';
-import { documentOf } from '../services/jobs/job-panels';
+import { jobDocument } from '../services/jobs/job-panels';
 import type { JobRecord } from '../services/jobs/job-record';
-import { operationOf } from '../services/jobs/operations';
+import { getOperation } from '../services/jobs/operations';
 import { reportKey } from '../services/reports/report-key';
 import type { Action } from '../services/offer';
 import type { Services } from '../services/services';
@@ -12,20 +12,20 @@ import { useForCalibration } from './score-text';
 
 /** Shows the report of a job, or what it has written, or the panel that follows it. */
 export async function openResult(services: Services, job: JobRecord): Promise<void> {
-  const { opens, panel, nextSteps } = operationOf(job.operation);
+  const { opens, panel, nextSteps } = getOperation(job.operation);
   if (nextSteps !== undefined && (await services.resultReports.reopen(reportKey(job)))) {
     return;
   }
   const [path] = job.outputs;
   if (panel !== undefined && (opens === undefined || opens === 'writtenModel')) {
-    await services.jobPanels[panel].open(job.model, documentOf(job));
+    await services.jobPanels[panel].open(job.model, jobDocument(job));
   } else if (path !== undefined) {
     await openFile(Uri.file(path), opens);
   }
 }
 
 /** Opens the output of a job; a folder, or a file that no editor shows, in the Explorer. */
-async function openFile(file: Uri, opens: ReturnType<typeof operationOf>['opens']): Promise<void> {
+async function openFile(file: Uri, opens: ReturnType<typeof getOperation>['opens']): Promise<void> {
   if (opens === 'report') {
     await openPage(file);
   } else if (opens === 'folder' || (opens === undefined && extname(file.path) === '')) {
@@ -37,7 +37,7 @@ async function openFile(file: Uri, opens: ReturnType<typeof operationOf>['opens'
 
 /** The button of the notification of a finished job. Everything else is in its report, which stays. */
 export function noticeAction(services: Services, job: JobRecord): Action | undefined {
-  const { notice, nextSteps, panel } = operationOf(job.operation);
+  const { notice, nextSteps, panel } = getOperation(job.operation);
   const [path] = job.outputs;
   if (path !== undefined && notice === 'calibrate') {
     return [l10n.t('Use for Calibration'), () => useForCalibration(path)];

@@ -2,7 +2,7 @@ import { CompressionSession } from '../services/sessions/compression-session';
 import { isSensitivity } from '../services/documents/documents';
 import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
-import { chooseTarget, uriOf } from './target';
+import { chooseTarget, toUri } from './target';
 
 /** Opens the compression panel of a model, or of a sensitivity table. */
 export async function openCompression(services: Services, argument: unknown): Promise<void> {
@@ -26,7 +26,7 @@ export async function chooseCompression(
   if (active !== undefined) {
     return active;
   }
-  const uri = uriOf(argument);
+  const uri = toUri(argument);
   if (uri?.scheme === 'file' && isSensitivity(uri.path)) {
     return services.compressionSessions.openTable(uri.fsPath);
   }

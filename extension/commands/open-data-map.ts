@@ -8,18 +8,18 @@ import { tellDone } from '../services/activation/steps-done';
 import { DataMapSession } from '../services/sessions/data-map-session';
 import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { whyDataUnreadable } from '../services/trust';
-import { pickData, uriOf } from './target';
+import { explainDataUnreadable } from '../services/trust';
+import { pickData, toUri } from './target';
 import { askPath, choose } from './questions/ask';
 import { verbatim } from '../core/message';
 
-/** How a command that would ask can be told beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface OpenDataMapOptions {
-  /** Path of the data set, where scores do not name it. */
+  /** Path of the dataset, if the scores do not name it. */
   readonly data?: string;
 }
 
-/** Shows scores as a data map; given a map, the user names its data set anew. */
+/** Shows scores as a data map; if called on a map, asks for its dataset again. */
 export async function openDataMap(
   services: Services,
   argument: unknown,
@@ -42,7 +42,7 @@ export async function openDataMap(
 }
 
 /**
- * Waits until the scores and their data set are open, and says so where that isn't yet.
+ * Waits until the scores and their dataset are open, with a notification while they are not.
  * @returns false if the user cancels; opening continues for the map
  */
 export async function waitForData(session: DataMapSession): Promise<boolean> {
@@ -62,7 +62,7 @@ export async function waitForData(session: DataMapSession): Promise<boolean> {
 }
 
 /** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */
-export async function dataMapOf(
+export async function resolveDataMap(
   services: Services,
   argument: unknown,
 ): Promise<DataMapSession | undefined> {
@@ -77,13 +77,13 @@ export async function dataMapOf(
   return source === undefined ? undefined : services.dataMaps.session(source);
 }
 
-/** What was clicked, or a file of scores that the user picks. */
+/** The clicked file, or a file of scores that the user selects. */
 async function chooseScores(argument: unknown, data?: string): Promise<ScoredSource | undefined> {
-  const uri = uriOf(argument) ?? (await pickScores());
+  const uri = toUri(argument) ?? (await pickScores());
   if (uri === undefined) {
     return undefined;
   }
-  const unreadable = whyDataUnreadable(uri.scheme);
+  const unreadable = explainDataUnreadable(uri.scheme);
   if (unreadable !== undefined) {
     throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }
@@ -91,7 +91,7 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
   if (data !== undefined || isScores(scores)) {
     return { scores, ...(data === undefined ? {} : { data }) };
   }
-  // Scores of other tools do not name their data set.
+  // Scores of other tools do not name their dataset.
   const named = await askData(basename(scores));
   return named === undefined ? undefined : { scores, ...named };
 }

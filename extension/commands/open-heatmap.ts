@@ -7,7 +7,7 @@ import type { Services } from '../services/services';
 import { chooseTarget } from './target';
 import type { Target } from './target';
 
-/** Opens the layer heatmap beside the editor; a plan becomes its selection. */
+/** Opens the layer heatmap next to the editor; a plan becomes its selection. */
 export async function openHeatmap(services: Services, argument: unknown): Promise<void> {
   const session = await chooseSession(services, argument, 'openHeatmap');
   if (session !== undefined) {
@@ -22,10 +22,10 @@ export async function chooseSession(
   command: CommandName,
 ): Promise<ModelSession | undefined> {
   const target = await chooseTarget(argument, services, command);
-  return target === undefined ? undefined : sessionOf(services, target);
+  return target === undefined ? undefined : openSession(services, target);
 }
 
-/** @throws UserError where nothing is marked in a heatmap, and nothing narrowed. */
+/** @throws UserError if nothing is marked in a heatmap, and no widths are pruned */
 export function requireSelection({ model, choice }: ModelSession): void {
   if (isWhole(choice)) {
     throw new UserError(say`No sublayer of ${model.name} is marked for removal.`, {
@@ -34,15 +34,15 @@ export function requireSelection({ model, choice }: ModelSession): void {
   }
 }
 
-/** The sublayer of a heatmap's cell that was right-clicked: what its webview says of it. */
-export function cellOf(argument: unknown): string | undefined {
+/** Id of the right-clicked sublayer in a heatmap, from its webview's context. */
+export function clickedSublayer(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null && Reflect.get(argument, 'sublayer');
   return typeof id === 'string' ? id : undefined;
 }
 
-/** The session of a target, the plan chosen where it is one. */
-export async function sessionOf(services: Services, target: Target): Promise<ModelSession> {
+/** The session of a target, with the plan selected if it is one. */
+export async function openSession(services: Services, target: Target): Promise<ModelSession> {
   if (target.session !== undefined) {
     return target.session;
   }

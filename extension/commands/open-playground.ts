@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { readManifest } from '../core/pipelines/manifest-file';
 import type { Services } from '../services/services';
 import { PlaygroundSession } from '../services/sessions/playground-session';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { findSource } from './source-model';
 import { chooseTarget, pickModel } from './target';
 
@@ -13,7 +13,7 @@ export interface PlaygroundOptions {
   readonly against?: string;
 }
 
-/** Lets a model continue prompts beside the original that it was made from; in a playground, chooses another to compare. */
+/** Lets a model and its original continue the same prompts; in a playground, selects another model to compare. */
 export async function openPlayground(
   services: Services,
   argument: unknown,
@@ -26,7 +26,7 @@ export async function openPlayground(
   if (target === undefined) {
     return;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   await services.models.require(target.model, 'generate');
   const model = await services.models.summary(target.model);
   const manifest = await readManifest(model.path);

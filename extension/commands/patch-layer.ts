@@ -8,14 +8,14 @@ import type { SublayerSummary } from '../core/models/model-summary';
 import { patch } from '../core/operations/patch';
 import { runFor } from '../services/jobs/model-requests';
 import type { RequestOf } from '../services/jobs/operations';
-import { planPathOf } from '../services/documents/documents';
+import { defaultPlanPath } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
 import { chooseOutput } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
-import { cellOf, sessionOf } from './open-heatmap';
+import { clickedSublayer, openSession } from './open-heatmap';
 import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
@@ -31,13 +31,15 @@ export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
   readonly graphs?: number;
 }
 
-/** Fits a small symbolic module for a removed sublayer, and writes the model with it where it beats simpler things. */
+/**
+ * Fits a small symbolic module for a removed sublayer, and writes the model with it if it beats the simple baselines.
+ */
 export async function patchLayer(
   services: Services,
   argument: unknown,
   given: PatchOptions = {},
 ): Promise<PatchResult | undefined> {
-  const cell = cellOf(argument);
+  const cell = clickedSublayer(argument);
   const target = await chooseTarget(
     cell === undefined ? argument : undefined,
     services,
@@ -48,7 +50,7 @@ export async function patchLayer(
     return undefined;
   }
   await services.models.require(target.model, 'patch');
-  const session = await sessionOf(services, target);
+  const session = await openSession(services, target);
   assertAllowed(session.blocked);
   const options = { ...given, ...(cell === undefined ? {} : { sublayer: cell }) };
   const request = await askRequest(services, session, target.plan, options);
@@ -92,13 +94,13 @@ async function askRequest(
     {
       ...{ model: model.path, sublayer, anyway, format, out, overwrite, ...learning },
       ...(given.graphs === undefined ? {} : { graphs: given.graphs }),
-      plan: plan ?? planPathOf(resolve(dirname(model.path), out)),
+      plan: plan ?? defaultPlanPath(resolve(dirname(model.path), out)),
     },
     unset,
   );
 }
 
-/** One of the sublayers that are marked for removal; of all where none is. */
+/** Asks for one of the sublayers that are marked for removal, or of all sublayers if none is. */
 async function chooseSublayer(session: ModelSession): Promise<string | undefined> {
   const { model, selection, profile } = session;
   const distances = new Map(

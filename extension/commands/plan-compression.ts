@@ -26,7 +26,7 @@ export async function planCompression(
     return undefined;
   }
   const { limits = [], context } = choice;
-  const { ways = [], removes = false, narrows = false, outer = false } = choice;
+  const { ways = [], removes = false, narrows = false, embeddingAndHead = false } = choice;
   if (limits.length === 0 || (ways.length === 0 && !removes && !narrows)) {
     throw new UserError(
       say`A plan needs a limit, and at least one kind of change that it may make.`,
@@ -36,7 +36,7 @@ export async function planCompression(
     );
   }
   const request = services.plans.request(session, {
-    ...{ limits, context, ways, removes, narrows, outer },
+    ...{ limits, context, ways, removes, narrows, embeddingAndHead },
   });
   if (asks && !(await confirmMeasuring(services, session, request))) {
     return undefined;
@@ -60,11 +60,11 @@ async function confirmMeasuring(
           formatDuration(table?.seconds ?? 0),
         )
       : l10n.t('It takes about {0}.', formatDuration(seconds));
-  const kept = l10n.t('You can cancel and resume: measurements are saved.');
+  const resumeNote = l10n.t('You can cancel and resume: measurements are saved.');
   const measure = l10n.t('Measure');
   const chosen = await window.showInformationMessage(
     l10n.t('Run the model with this plan?'),
-    { modal: true, detail: `${time} ${kept}` },
+    { modal: true, detail: `${time} ${resumeNote}` },
     measure,
   );
   return chosen === measure;

@@ -8,7 +8,7 @@ import { assertAllowed } from '../services/trust';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseSession } from './open-heatmap';
 
-/** How a command that would ask can be told beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface ProfileOptions {
   /** Replace an existing profile without asking. */
   readonly overwrite?: boolean;

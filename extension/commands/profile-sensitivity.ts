@@ -8,7 +8,7 @@ import { runFor } from '../services/jobs/model-requests';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { chooseOuter } from './questions/choose-outer';
+import { chooseEmbeddingAndHead } from './questions/choose-embedding-and-head';
 import { confirmAnew } from './questions/confirm-replace';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
@@ -20,7 +20,7 @@ export interface SensitivityOptions {
   readonly compressions?: readonly CompressionRequest[];
   readonly blocks?: readonly number[];
   /** Matrices outside the blocks that are measured as well. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
   /** Replace an existing table without asking. */
   readonly overwrite?: boolean;
 }
@@ -29,7 +29,12 @@ export interface SensitivityOptions {
 export async function profileSensitivity(
   services: Services,
   argument: unknown,
-  { compressions: given, outer: asked, blocks = [], overwrite = false }: SensitivityOptions = {},
+  {
+    compressions: given,
+    embeddingAndHead: asked,
+    blocks = [],
+    overwrite = false,
+  }: SensitivityOptions = {},
 ): Promise<void> {
   const session = await chooseCompression(services, argument, 'profileSensitivity', 1);
   if (session === undefined) {
@@ -54,11 +59,11 @@ export async function profileSensitivity(
     return;
   }
   const { compressions, widths } = trials;
-  const outer =
+  const embeddingAndHead =
     given === undefined && asked === undefined
-      ? await chooseOuter(title, model, compressions, { unties: false })
+      ? await chooseEmbeddingAndHead(title, model, compressions, { unties: false })
       : asked;
-  if (given === undefined && outer === undefined) {
+  if (given === undefined && embeddingAndHead === undefined) {
     return;
   }
   const replaces = await fileExists(session.file);
@@ -70,8 +75,8 @@ export async function profileSensitivity(
     methods: compressions.map(formatCompression),
     ...(widths.length === 0 ? {} : { widths }),
     ...(blocks.length === 0 ? {} : { blocks: blocks.map(String) }),
-    embeddings: outer?.includes('embedding') === true,
-    head: outer?.includes('head') === true,
+    embeddings: embeddingAndHead?.includes('embedding') === true,
+    head: embeddingAndHead?.includes('head') === true,
   });
   await runFor(services.jobs, session, 'sensitivity', request);
 }
@@ -85,9 +90,9 @@ const firstLook: readonly CompressionRequest[] = [
 ];
 
 /** Shares of their width that sublayers are narrowed to. */
-const usualWidths: readonly string[] = ['75%', '50%', '25%'];
+const defaultWidths: readonly string[] = ['75%', '50%', '25%'];
 
-/** What is tried on every layer and sublayer. */
+/** Compressions and widths to measure on every layer and sublayer. */
 interface Trials {
   readonly compressions: readonly CompressionRequest[];
   readonly widths: readonly string[];
@@ -135,7 +140,7 @@ async function chooseTrials(
   const items = methodItems();
   if (chosen === full) {
     const compressions = items.map(({ method }) => ({ method }));
-    return { compressions, widths: canNarrow ? usualWidths : [] };
+    return { compressions, widths: canNarrow ? defaultWidths : [] };
   }
   const methods =
     chosen === undefined

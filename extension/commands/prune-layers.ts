@@ -1,19 +1,19 @@
 import { l10n } from 'vscode';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import type { Plan } from '../core/plans/plan';
-import { fileExists, planPathOf } from '../services/documents/documents';
+import { fileExists, defaultPlanPath } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
 import { isWhole } from '../services/sessions/selection';
 import { offer } from '../services/offer';
 import { prune } from '../core/operations/prune';
 import { runFor } from '../services/jobs/model-requests';
-import { idleSettings, planOf } from '../services/documents/plans';
+import { idleSettings, selectionPlan } from '../services/documents/plans';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
 import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
-import { sessionOf } from './open-heatmap';
+import { openSession } from './open-heatmap';
 import { chooseTarget } from './target';
 
 /** Writes a new model without the chosen sublayers. */
@@ -26,7 +26,7 @@ export async function pruneLayers(
   if (target === undefined) {
     return undefined;
   }
-  const session = await sessionOf(services, target);
+  const session = await openSession(services, target);
   assertAllowed(session.blocked);
   const plan = await choosePlan(services, session, target.plan);
   if (plan === undefined) {
@@ -49,7 +49,7 @@ export async function pruneLayers(
   const calibration = session.profile?.calibration;
   const given = {
     model: session.model.path,
-    plan: withAbsolutePaths(plan, target.plan ?? planPathOf(session.model.path)),
+    plan: withAbsolutePaths(plan, target.plan ?? defaultPlanPath(session.model.path)),
     ...(await withImportance(services, session.model, output)),
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
@@ -57,7 +57,7 @@ export async function pruneLayers(
   return runFor(services.jobs, session, 'prune', request);
 }
 
-/** The plan that was clicked, or the heatmap's selection, or the plan beside the model. */
+/** The clicked plan, the heatmap's selection, or the plan next to the model. */
 async function choosePlan(
   { documents }: Services,
   session: ModelSession,
@@ -66,11 +66,11 @@ async function choosePlan(
   if (planPath !== undefined) {
     return documents.read('plan', planPath);
   }
-  const beside = planPathOf(session.model.path);
+  const siblingPlan = defaultPlanPath(session.model.path);
   if (!isWhole(session.choice)) {
-    return planOf(session, beside);
+    return selectionPlan(session, siblingPlan);
   }
-  return (await fileExists(beside)) ? documents.read('plan', beside) : undefined;
+  return (await fileExists(siblingPlan)) ? documents.read('plan', siblingPlan) : undefined;
 }
 
 async function offerHeatmap(services: Services, session: ModelSession): Promise<void> {

@@ -10,7 +10,7 @@ import type { RepairEffort } from '../core/tensornet/repair/efforts';
 import type { RequestOf } from '../services/jobs/operations';
 import { modelStem } from '../services/documents/model-file';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { offerOtherWays } from './other-ways';
 import { chooseFolder } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
@@ -42,7 +42,7 @@ export async function repairModel(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const model = await services.models.summary(target.model);
   const title = l10n.t('Repair {0}', model.name);
   const isAsked = given.teacher === undefined;

@@ -3,7 +3,7 @@ import { hasWork } from '../services/jobs/saved-work';
 import { isOver } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { chooseJob } from './questions/choose-job';
 
 /** Goes on with a job whose finished work is saved. */
@@ -15,11 +15,11 @@ export async function resumeJob(services: Services, argument: unknown): Promise<
   if (job === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   return services.jobs.resume(job.id);
 }
 
-/** How the command is told beforehand what it would ask. */
+/** Answers given in advance to the questions of the command. */
 export interface DiscardOptions {
   readonly confirmed?: boolean;
 }

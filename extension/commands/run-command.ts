@@ -10,7 +10,7 @@ type Handler = (services: Services, argument: unknown, options?: object) => unkn
 
 const handlers: Readonly<Record<CommandName, Handler>> = functions;
 
-/** Runs a command, whatever the circumstances: one that cannot run says why. */
+/** Runs a command. If it cannot run, shows the reason. */
 export async function runCommand(
   services: Services,
   name: CommandName,

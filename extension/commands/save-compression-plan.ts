@@ -1,15 +1,15 @@
 import { l10n, Uri, ViewColumn, window } from 'vscode';
 import { writeDocument } from '../core/jobs/write-document';
 import { UserError } from '../core/user-error';
-import { fileExists, planPathOf } from '../services/documents/documents';
-import { compressionPlanOf } from '../services/documents/plans';
+import { fileExists, defaultPlanPath } from '../services/documents/documents';
+import { budgetPlan } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseCompression } from './open-compression';
 import type { SavePlanOptions } from './save-plan';
 import { say } from '../core/message';
 
-/** Writes the plan that was made under a budget beside the model and opens it. */
+/** Writes the plan made for a budget next to the model and opens it. */
 export async function saveCompressionPlan(
   services: Services,
   argument: unknown,
@@ -19,8 +19,8 @@ export async function saveCompressionPlan(
   if (session === undefined) {
     return undefined;
   }
-  const path = planPathOf(session.model.path);
-  const plan = compressionPlanOf(session, path);
+  const path = defaultPlanPath(session.model.path);
+  const plan = budgetPlan(session, path);
   if (plan === undefined) {
     throw new UserError(say`There is no plan for ${session.model.name}.`, {
       remedy: say`Choose a budget in the compression panel, then Plan.`,

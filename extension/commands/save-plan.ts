@@ -1,17 +1,17 @@
 import { l10n, Uri, ViewColumn, window } from 'vscode';
 import { writeDocument } from '../core/jobs/write-document';
-import { fileExists, planPathOf } from '../services/documents/documents';
-import { planOf } from '../services/documents/plans';
+import { fileExists, defaultPlanPath } from '../services/documents/documents';
+import { selectionPlan } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseSession, requireSelection } from './open-heatmap';
 
-/** How a command that would ask can be told beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface SavePlanOptions {
   readonly overwrite?: boolean;
 }
 
-/** Writes the heatmap's selection as a plan beside the model and opens it. */
+/** Writes the heatmap's selection as a plan next to the model and opens it. */
 export async function savePlan(
   services: Services,
   argument: unknown,
@@ -22,7 +22,7 @@ export async function savePlan(
     return undefined;
   }
   requireSelection(session);
-  const path = planPathOf(session.model.path);
+  const path = defaultPlanPath(session.model.path);
   if (
     options.overwrite !== true &&
     (await fileExists(path)) &&
@@ -30,7 +30,7 @@ export async function savePlan(
   ) {
     return undefined;
   }
-  await writeDocument(path, planOf(session, path));
+  await writeDocument(path, selectionPlan(session, path));
   const uri = Uri.file(path);
   await window.showTextDocument(uri, { viewColumn: ViewColumn.One, preview: false });
   return uri;

@@ -11,13 +11,13 @@ import type { datasetFields } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
 import { scoreData as operation } from '../core/operations/score-data';
 import type { DataScoring } from '../core/operations/score-data';
-import { fileExists, scoresPathOf } from '../services/documents/documents';
+import { fileExists, defaultScoresPath } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyDataBlocked } from '../services/trust';
+import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { chooseProxy, chooseScore, chooseTrainings } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
-import { pickData, uriOf } from './target';
+import { pickData, toUri } from './target';
 import { counts } from '../services/counts';
 import { followedBy, steps } from './questions/steps';
 
@@ -30,19 +30,19 @@ export interface ScoreDataOptions extends Given {
   readonly overwrite?: boolean;
 }
 
-/** Trains small models on a data set and scores how much each of its examples matters. */
+/** Trains small models on a dataset and scores the importance of each example. */
 export async function scoreData(
   services: Services,
   argument: unknown,
   given: ScoreDataOptions = {},
 ): Promise<DataScoring | undefined> {
   const uri =
-    uriOf(argument) ??
+    toUri(argument) ??
     (await followedBy(3, async () => pickData(l10n.t('Score Dataset: choose it'))));
   if (uri === undefined) {
     return undefined;
   }
-  assertAllowed(whyDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
+  assertAllowed(explainDataBlocked({ trusted: workspace.isTrusted, scheme: uri.scheme }));
   const asked = await askRequest(services, uri.fsPath, given);
   if (asked === undefined) {
     return undefined;
@@ -89,8 +89,7 @@ async function askRequest(
 }
 
 /**
- * Opens the data set to see what it is. Where that does not follow from its files, the user says what is
- * missing.
+ * Opens the dataset to detect its type, and asks for anything that its files do not say.
  */
 async function lookAt(
   services: Services,
@@ -139,24 +138,26 @@ async function askOptions(name: string, problem: string): Promise<DatasetGiven |
     value: '32x32',
     prompt: l10n.t('Height and width in pixels.'),
     validateInput: (value) =>
-      sizeOf(value) === undefined ? l10n.t('Write a size such as 32x32.') : undefined,
+      parseSize(value) === undefined ? l10n.t('Write a size such as 32x32.') : undefined,
   });
-  const imageSize = sizeOf(typed ?? '');
+  const imageSize = parseSize(typed ?? '');
   return imageSize === undefined ? undefined : { imageSize };
 }
 
-function sizeOf(text: string): string | undefined {
+function parseSize(text: string): string | undefined {
   const [, height, width] = /^\s*([1-9]\d{0,4})\s*[x×]\s*([1-9]\d{0,4})\s*$/.exec(text) ?? [];
   return height === undefined || width === undefined ? undefined : `${height}x${width}`;
 }
 
-/** Beside the data set, or in the workspace where that cannot be written to. */
+/** Folder next to the dataset, or in the workspace if that is not writable. */
 async function placeFor(data: string): Promise<string> {
-  const beside = scoresPathOf(data);
+  const scoresPath = defaultScoresPath(data);
   const [folder] = workspace.workspaceFolders ?? [];
-  const writable = await access(dirname(beside), constants.W_OK).then(
+  const writable = await access(dirname(scoresPath), constants.W_OK).then(
     () => true,
     () => false,
   );
-  return writable || folder === undefined ? beside : join(folder.uri.fsPath, basename(beside));
+  return writable || folder === undefined
+    ? scoresPath
+    : join(folder.uri.fsPath, basename(scoresPath));
 }

@@ -1,43 +1,43 @@
 import { l10n } from 'vscode';
-import { fileExists, planPathOf } from '../services/documents/documents';
+import { fileExists, defaultPlanPath } from '../services/documents/documents';
 import { scoreExperts as operation } from '../core/operations/score-experts';
 import { runFor } from '../services/jobs/model-requests';
 import type { ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { cellOf, sessionOf } from './open-heatmap';
+import { clickedSublayer, openSession } from './open-heatmap';
 import { askText } from './questions/ask';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ScoreExpertsOptions {
-  /** Fraction of the experts of each mixture to remove. */
+  /** Fraction of the experts of each MoE layer to remove. */
   readonly ratio?: number;
-  /** Replace the plan beside the model without asking. */
+  /** Replace the plan next to the model without asking. */
   readonly overwrite?: boolean;
 }
 
-/** Ranks the experts of each mixture in one pass (REAP), and marks the least salient in the heatmap. */
+/** Ranks the experts of each MoE layer in one pass (REAP), and marks the least salient in the heatmap. */
 export async function scoreExperts(
   services: Services,
   argument: unknown,
   { ratio: given, overwrite = false }: ScoreExpertsOptions = {},
 ): Promise<ResultOf<'score-experts'> | undefined> {
-  const ofCell = cellOf(argument) !== undefined;
-  const target = await chooseTarget(ofCell ? undefined : argument, services, 'scoreExperts', 1);
+  const isFromCell = clickedSublayer(argument) !== undefined;
+  const target = await chooseTarget(isFromCell ? undefined : argument, services, 'scoreExperts', 1);
   if (target === undefined) {
     return undefined;
   }
   await services.models.require(target.model, 'run');
-  const session = await sessionOf(services, target);
+  const session = await openSession(services, target);
   assertAllowed(session.blocked);
   const { name, path } = session.model;
   const ratio = given ?? (await askRatio(l10n.t('Score experts of {0}', name)));
   if (ratio === undefined) {
     return undefined;
   }
-  const out = planPathOf(path);
+  const out = defaultPlanPath(path);
   const replaces = !overwrite && (await fileExists(out));
   if (replaces && !(await confirmReplace(out, l10n.t('Replace')))) {
     return undefined;

@@ -6,7 +6,7 @@ import type { Services } from '../services/services';
 import { chooseTask } from './questions/choose-measure';
 
 export interface ScorePlansOptions {
-  /** What plans are made for. */
+  /** Budget and allowed changes of the plans. */
   readonly choice?: BudgetChoice;
   /** The answer to which task, so that it is not asked. */
   readonly task?: string;

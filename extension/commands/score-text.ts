@@ -5,7 +5,7 @@ import type { TextScores } from '../core/data/text-scores';
 import { scoreText as operation, textScoresPath } from '../core/operations/score-text';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 import { askPath, choose } from './questions/ask';
@@ -19,7 +19,7 @@ export interface ScoreTextOptions {
   readonly overwrite?: boolean;
 }
 
-/** Stands for the text that comes with the extension. */
+/** Value for the text that is bundled with the extension. */
 export const bundled = 'bundled';
 
 /** Scores how hard each window of a text is for a model, so that calibration can choose among them. */
@@ -32,7 +32,7 @@ export async function scoreText(
   if (target === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   await services.models.require(target.model, 'evaluate');
   const model = await services.models.summary(target.model);
   const file = services.settings.calibrationFile();
@@ -113,7 +113,7 @@ export async function chooseText(
   }
 }
 
-/** Sets espalier.calibration.scores, in the workspace where there is one. */
+/** Sets espalier.calibration.scores, in the workspace if there is one. */
 export async function useForCalibration(out: string): Promise<void> {
   const target =
     workspace.workspaceFolders === undefined

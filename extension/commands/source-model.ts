@@ -6,7 +6,7 @@ import { modelFolder } from '../services/documents/model-file';
 import type { Services } from '../services/services';
 import { pickModel } from './target';
 
-/** The model that a manifest names, where it is known or lies beside; else one that the user picks. */
+/** The model named in a manifest, if it is known or next to it; otherwise a model that the user selects. */
 export async function chooseSource(
   services: Services,
   model: ModelSummary,
@@ -27,7 +27,7 @@ export async function chooseSource(
   return (await pickModel(services, title, [model.path]))?.fsPath;
 }
 
-/** The model that a manifest names, where it is known or lies beside. */
+/** The model named in a manifest, if it is known or next to it. */
 export async function findSource(
   services: Services,
   model: ModelSummary,

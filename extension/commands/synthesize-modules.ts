@@ -8,11 +8,11 @@ import type { SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type { RequestOfOperation } from '../protocol/worker';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { logOf } from '../services/sessions/synthesis-sessions';
-import { assertAllowed, whySynthesisBlocked } from '../services/trust';
+import { logPath } from '../services/sessions/synthesis-sessions';
+import { assertAllowed, explainSynthesisBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { askNumber } from './questions/ask-scoring';
-import { uriOf } from './target';
+import { toUri } from './target';
 import { followedBy } from './questions/steps';
 
 type SynthesizeRequest = RequestOfOperation<'synthesize'>;
@@ -28,18 +28,18 @@ type Extent = Pick<SynthesizeRequest, 'iterations' | 'population'>;
 /** Enough to see how far apart runs of one network lie. */
 const baselines = 3;
 
-/** Searches for programs that build small networks, trains those, learns from the best, and shows how it goes. */
+/** Searches for programs that build small networks, trains those, learns from the best, and shows the progress. */
 export async function synthesizeModules(
   services: Services,
   argument: unknown,
   options: SynthesizeOptions = {},
 ): Promise<SynthesisResult | undefined> {
-  assertAllowed(whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainSynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const request = options.request ?? (await askRequest(argument));
   if (request === undefined) {
     return undefined;
   }
-  services.syntheses.show(services.synthesisSessions.get(logOf(request.out)));
+  services.syntheses.show(services.synthesisSessions.get(logPath(request.out)));
   return services.jobs.run({ operation: 'synthesize', name: basename(request.out), request });
 }
 
@@ -47,7 +47,7 @@ async function askRequest(argument: unknown): Promise<SynthesizeRequest | undefi
   const title = l10n.t('Synthesize modules');
   const data = await followedBy(2, async () => chooseData(title));
   const extent = data && (await followedBy(1, async () => chooseExtent(title)));
-  const out = extent && (await askFolder(title, uriOf(argument)?.fsPath));
+  const out = extent && (await askFolder(title, toUri(argument)?.fsPath));
   if (data === undefined || extent === undefined || out === undefined) {
     return undefined;
   }

@@ -9,12 +9,12 @@ import type { Services } from '../services/services';
 import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
-import { whyUnreadable } from '../services/trust';
+import { explainUnreadable } from '../services/trust';
 import { askPath, choose } from './questions/ask';
 import { say, verbatim } from '../core/message';
 import { followedBy } from './questions/steps';
 
-/** What a command acts on. */
+/** Model, plan or profile that a command acts on. */
 export interface Target {
   /** Path of the model folder or file, or of a file in the folder. */
   readonly model: string;
@@ -27,9 +27,9 @@ export interface Target {
 }
 
 /**
- * What was clicked, or else what the active editor shows, or else what the user picks.
- * Undefined when the user picks nothing.
- * @param questions how many the command asks at least when it knows the model
+ * The clicked file, else that of the active editor, else one that the user selects.
+ * Undefined if the user selects nothing.
+ * @param questions minimum number of questions that the command asks once it knows the model
  */
 export async function chooseTarget(
   argument: unknown,
@@ -43,14 +43,14 @@ export async function chooseTarget(
     return { model: shown.model.path, session: shown };
   }
   const uri =
-    uriOf(argument) ??
+    toUri(argument) ??
     (await activeModelFile(services)) ??
     (await followedBy(questions, async () => pickModel(services, commandTitle(command), [], true)));
-  return uri === undefined ? undefined : targetOf(uri, services);
+  return uri === undefined ? undefined : resolveTarget(uri, services);
 }
 
-async function targetOf(uri: Uri, { documents }: Services): Promise<Target> {
-  const unreadable = whyUnreadable(uri.scheme);
+async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
+  const unreadable = explainUnreadable(uri.scheme);
   if (unreadable !== undefined) {
     throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }
@@ -65,7 +65,7 @@ async function targetOf(uri: Uri, { documents }: Services): Promise<Target> {
 }
 
 /** Menus give a URI, links and key bindings a string, the tree view an item with `resourceUri`. */
-export function uriOf(argument: unknown): Uri | undefined {
+export function toUri(argument: unknown): Uri | undefined {
   if (argument instanceof Uri) {
     return argument;
   }
@@ -73,14 +73,14 @@ export function uriOf(argument: unknown): Uri | undefined {
     return /^[a-z][a-z+.-]+:/i.test(argument) ? Uri.parse(argument, true) : Uri.file(argument);
   }
   if (typeof argument === 'object' && argument !== null && 'resourceUri' in argument) {
-    return uriOf(argument.resourceUri);
+    return toUri(argument.resourceUri);
   }
   return undefined;
 }
 
 /** @throws UserError if nothing was clicked. */
 export function requireUri(argument: unknown): Uri {
-  const uri = uriOf(argument);
+  const uri = toUri(argument);
   if (uri === undefined) {
     throw new UserError(say`Choose a model or a result in the side bar first.`, {
       remedy: undefined,
@@ -95,13 +95,13 @@ async function activeModelFile(services: Services): Promise<Uri | undefined> {
     return undefined;
   }
   const folder = Uri.joinPath(uri, '..').toString();
-  const inModel = (await services.folders.known()).some((known) => known.toString() === folder);
-  return isPlan(uri.path) || isProfile(uri.path) || (inModel && uri.path.endsWith('/config.json'))
+  const isInModel = (await services.folders.known()).some((known) => known.toString() === folder);
+  return isPlan(uri.path) || isProfile(uri.path) || (isInModel && uri.path.endsWith('/config.json'))
     ? uri
     : undefined;
 }
 
-/** A data set that the user picks. */
+/** A dataset that the user selects. */
 export async function pickData(title: string): Promise<Uri | undefined> {
   const folder: QuickPickItem = {
     label: `$(folder-opened) ${l10n.t('A folder…')}`,
@@ -126,7 +126,7 @@ export async function pickData(title: string): Promise<Uri | undefined> {
 /**
  * A model that the user picks, of the workspace's or elsewhere.
  * @param except paths of models that make no sense here
- * @param offersSample whether it may be the bundled sample, where the workspace has no model
+ * @param offersSample whether to offer the bundled sample if the workspace has no model
  */
 export async function pickModel(
   services: Services,

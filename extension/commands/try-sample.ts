@@ -4,9 +4,9 @@ import { commands, Uri, workspace } from 'vscode';
 import { replaceFile } from '../core/jobs/replace-file';
 import { commandIds } from '../services/command-ids';
 import { tellDone } from '../services/activation/steps-done';
-import { fileExists, profilePathOf } from '../services/documents/documents';
+import { fileExists, defaultProfilePath } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 
 const name = 'espalier-sample';
 
@@ -16,7 +16,7 @@ const name = 'espalier-sample';
  */
 export async function trySample(services: Services): Promise<void> {
   const folder = workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file');
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { samples, ownFolder } = services.places;
   const model = join((folder?.uri ?? ownFolder).fsPath, name);
   if (!(await fileExists(model))) {
@@ -26,7 +26,7 @@ export async function trySample(services: Services): Promise<void> {
     await services.folders.refresh();
   }
   tellDone('trySample');
-  const known = await fileExists(profilePathOf(model));
+  const known = await fileExists(defaultProfilePath(model));
   await commands.executeCommand(
     known ? commandIds.openHeatmap : commandIds.profileLayers,
     Uri.file(model),

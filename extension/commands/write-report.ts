@@ -6,9 +6,9 @@ import { report } from '../core/operations/report';
 import type { WrittenReport } from '../core/operations/report';
 import type { Services } from '../services/services';
 import { commandTitle } from '../services/command-titles';
-import { assertAllowed, whyBlocked } from '../services/trust';
+import { assertAllowed, explainBlocked } from '../services/trust';
 import { askNewFile, askPath } from './questions/ask';
-import { uriOf } from './target';
+import { toUri } from './target';
 
 /** Answers given beforehand, and what is not asked. */
 export interface WriteReportOptions {
@@ -24,11 +24,11 @@ export async function writeReport(
   argument: unknown,
   options: WriteReportOptions = {},
 ): Promise<WrittenReport | undefined> {
-  const about = uriOf(argument) ?? activeFile() ?? (await chooseDocument());
+  const about = toUri(argument) ?? activeFile() ?? (await chooseDocument());
   if (about === undefined) {
     return undefined;
   }
-  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
+  assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
   const out = options.out ?? (await chooseOut(about));
   if (out === undefined) {
     return undefined;

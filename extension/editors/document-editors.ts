@@ -12,7 +12,11 @@ import type { Host } from '../services/activation/host';
 import { documentViews, weightsViewType } from '../services/documents/document-views';
 import { describeError } from '../services/report-error';
 import type { Services } from '../services/services';
-import { whyDataUnreadable, whySynthesisUnreadable, whyUnreadable } from '../services/trust';
+import {
+  explainDataUnreadable,
+  explainSynthesisUnreadable,
+  explainUnreadable,
+} from '../services/trust';
 import { watchDocuments } from '../services/documents/watch-documents';
 
 /** Opens files in a panel. */
@@ -49,7 +53,7 @@ export function documentEditors(all: DocumentServices): Host['resolveEditor'] {
     return editor === undefined || viewType === undefined ? [] : [[viewType, editor]];
   });
   const ofWeights: DocumentEditor = {
-    whyUnreadable,
+    whyUnreadable: explainUnreadable,
     fill: (panel, path) => void all.explorers.fill(panel, path),
   };
   const editors = new Map([[weightsViewType, ofWeights], ...ofDocuments]);
@@ -82,7 +86,7 @@ function hostDocuments({
   return {
     layerProfile: {
       editor: {
-        whyUnreadable,
+        whyUnreadable: explainUnreadable,
         fill: async (panel, path) => {
           heatmaps.fill(panel, await sessions.openProfile(path));
         },
@@ -92,7 +96,7 @@ function hostDocuments({
     },
     sensitivity: {
       editor: {
-        whyUnreadable,
+        whyUnreadable: explainUnreadable,
         fill: async (panel, path) => {
           compressions.fill(panel, await compressionSessions.openTable(path));
         },
@@ -103,14 +107,14 @@ function hostDocuments({
     // The webviews of these are filled when their scripts run: VS Code need not wait for the files.
     scores: {
       editor: {
-        whyUnreadable: whyDataUnreadable,
+        whyUnreadable: explainDataUnreadable,
         fill: (panel, path) => void dataMaps.fill(panel, { scores: path }),
       },
       reload: async (path) => dataMaps.reload(path),
     },
     evolution: {
       editor: {
-        whyUnreadable: whySynthesisUnreadable,
+        whyUnreadable: explainSynthesisUnreadable,
         fill: (panel, path) => void syntheses.fill(panel, path),
       },
       reload: async (path) => synthesisSessions.reload(path),

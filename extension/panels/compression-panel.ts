@@ -3,13 +3,13 @@ import type { CompressionCalls, CompressionState } from '../protocol/compression
 import { compressionCalls } from '../protocol/compression';
 import { commandIds } from '../services/command-ids';
 import type { CompressionSession } from '../services/sessions/compression-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type CompressionPanel = SessionPanel<CompressionSession, CompressionState, CompressionCalls>;
 
-/** What compression costs each linear layer of a model. */
+/** Panel of the cost of compressing each linear layer of a model. */
 export const compressionPanel: PanelDefinition<
   CompressionSession,
   CompressionState,
@@ -18,13 +18,13 @@ export const compressionPanel: PanelDefinition<
   name: 'compression',
   viewType: panelViewTypes.compression,
   patchMilliseconds: 250,
-  titleOf: ({ model }) => l10n.t('Compression: {0}', model.name),
-  restoreOf: ({ model, file }) => ({ model: model.path, file }),
+  getTitle: ({ model }) => l10n.t('Compression: {0}', model.name),
+  getRestore: ({ model, file }) => ({ model: model.path, file }),
   calls: compressionCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     profile: () => runCommand(commandIds.profileSensitivity, session),
-    resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
-    cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
+    cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
     survey: (choice) => session.survey(choice),
     predict: (choice) => session.predict(choice),
     usePredicted: (choice) => session.usePredicted(choice),

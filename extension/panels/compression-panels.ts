@@ -24,7 +24,7 @@ export class CompressionPanels
     const open = this.panels.find((panel) => panel.session.file === session.file);
     if (open === undefined) {
       this.fill(
-        left ?? newTab(compressionPanel, compressionPanel.titleOf(session), session.model.path),
+        left ?? newTab(compressionPanel, compressionPanel.getTitle(session), session.model.path),
         session,
       );
     } else {

@@ -4,21 +4,21 @@ import type { DataMapCalls, DataMapState } from '../protocol/datamap';
 import { dataMapCalls } from '../protocol/datamap';
 import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/sessions/data-map-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type DataMapPanel = SessionPanel<DataMapSession, DataMapState, DataMapCalls>;
 
-/** Scores of a data set, its examples, and which of them are kept. */
+/** Panel of the scores of a dataset, its examples, and the selected subset. */
 export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMapCalls> = {
   name: 'datamap',
   viewType: panelViewTypes.dataMap,
-  titleOf: ({ source }) =>
+  getTitle: ({ source }) =>
     l10n.t('Data Map: {0}', basename(source.scores).replace(/\.scores\.json$/, '')),
-  restoreOf: ({ source }) => ({ ...source }),
+  getRestore: ({ source }) => ({ ...source }),
   calls: dataMapCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     reload: () => session.open(),
     examples: (query) => session.examples(query),
     mark: (indices, marked) => {
@@ -33,7 +33,7 @@ export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMap
     details: (index, similarity) => session.details(index, similarity),
     choose: (subset) => session.choose(subset),
     exportSubset: () => runCommand(commandIds.exportSubset, session),
-    cancelExport: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    cancelExport: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
     compareSubsets: () => runCommand(commandIds.compareSubsets, session),
     chooseData: () => runCommand(commandIds.openDataMap, session),
     openText: () =>

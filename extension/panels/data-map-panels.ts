@@ -9,10 +9,10 @@ import type { DataMarks } from '../services/sessions/data-marks';
 import { viewTypes } from '../services/documents/document-views';
 import { isScores } from '../services/documents/documents';
 import type { JobService } from '../services/jobs/job-service';
-import { jobsAbout, panelJobOf } from '../services/jobs/panel-job';
+import { jobsAbout, selectPanelJob } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/sessions/data-maps';
-import { refreshOnTrust, whyDataBlocked } from '../services/trust';
+import { refreshOnTrust, explainDataBlocked } from '../services/trust';
 import { dataMapPanel } from './data-map-panel';
 import type { DataMapPanel } from './data-map-panel';
 import { newTab, Panels, requireSavedText, savedText } from './panels';
@@ -35,7 +35,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
             const isItsOwn = 'scores' in request && request.scores === scores;
             // The place of a job that waits changes with others.
             if (isItsOwn || session.job.kind === 'queued') {
-              session.setJob(this.#jobOf(scores));
+              session.setJob(this.#exportJob(scores));
             }
           }
         }),
@@ -65,7 +65,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
       }
     }
     const session = this.#session(source);
-    await this.#open(newTab(dataMapPanel, dataMapPanel.titleOf(session), source.scores), session);
+    await this.#open(newTab(dataMapPanel, dataMapPanel.getTitle(session), source.scores), session);
     return session;
   }
 
@@ -121,14 +121,14 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
     return this.panels.filter(({ session }) => session.data?.path === data);
   }
 
-  /** How far the writing of what was chosen from scores is. */
-  #jobOf(scores: string): ExportJob {
+  /** Progress of writing the subset selected from scores. */
+  #exportJob(scores: string): ExportJob {
     const jobs = jobsAbout(
       this.#jobs.jobs,
       dataOperations,
       ({ request }) => request.scores === scores,
     );
-    return panelJobOf(this.#jobs, jobs);
+    return selectPanelJob(this.#jobs, jobs);
   }
 
   #find({ scores }: Pick<ScoredSource, 'scores'>): DataMapPanel | undefined {
@@ -142,9 +142,9 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
         void this.#marks.set(source.scores, marks);
       },
       describeError,
-      blocked: () => whyDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+      blocked: () => explainDataBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
     });
-    session.setJob(this.#jobOf(source.scores));
+    session.setJob(this.#exportJob(source.scores));
     return session;
   }
 }

@@ -17,10 +17,10 @@ export type ExplorerPanel = SessionPanel<ExplorerSession, ExplorerState, Explore
 export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
   name: 'explorer',
   viewType: panelViewTypes.explorer,
-  titleOf: ({ path }) => l10n.t('Model: {0}', basename(path)),
-  restoreOf: ({ path }) => ({ path }),
+  getTitle: ({ path }) => l10n.t('Model: {0}', basename(path)),
+  getRestore: ({ path }) => ({ path }),
   calls: explorerCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     reload: () => session.open(),
     measure: (tensor) => session.measure(tensor),
     revealed: () => {

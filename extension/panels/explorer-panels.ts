@@ -50,7 +50,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   }
 
   public async show(path: string): Promise<ExplorerSession> {
-    // What is wrong with a model is said before a tab is opened for it.
+    // Errors of a model are shown before a tab opens for it.
     await this.#inspector.request('describe', { model: path });
     const open = this.panels.find((panel) => panel.session.path === path);
     if (open !== undefined) {
@@ -67,7 +67,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
       }
     }
     const session = this.#session(path);
-    this.#keep(newTab(this.#definition, this.#definition.titleOf(session), session.path), session);
+    this.#keep(newTab(this.#definition, this.#definition.getTitle(session), session.path), session);
     await session.open();
     return session;
   }

@@ -3,7 +3,7 @@ import type { HeatmapCalls, HeatmapState } from '../protocol/heatmap';
 import { heatmapCalls } from '../protocol/heatmap';
 import { commandIds } from '../services/command-ids';
 import type { ModelSession } from '../services/sessions/model-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 import { tellDone } from '../services/activation/steps-done';
@@ -15,10 +15,10 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
   name: 'heatmap',
   viewType: panelViewTypes.heatmap,
   patchMilliseconds: 250,
-  titleOf: ({ model }) => l10n.t('Layer Heatmap: {0}', model.name),
-  restoreOf: ({ model, profilePath }) => ({ model: model.path, profileFile: profilePath }),
+  getTitle: ({ model }) => l10n.t('Layer Heatmap: {0}', model.name),
+  getRestore: ({ model, profilePath }) => ({ model: model.path, profileFile: profilePath }),
   calls: heatmapCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     selectRounds: (rounds) => {
       session.chooseRounds(rounds);
       tellDone('chooseLayers');
@@ -44,8 +44,8 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
     makeSmaller: () => runCommand(commandIds.makeSmaller, Uri.file(session.model.path)),
     evaluate: () => runCommand(commandIds.evaluateModel, session, { selection: true }),
     showDrift: () => runCommand(commandIds.showDrift, session),
-    cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
-    resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
+    cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
+    resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
     savePlan: () => runCommand(commandIds.savePlan, session),
     openCompression: () => runCommand(commandIds.openCompression, Uri.file(session.model.path)),
     openConfig: () =>

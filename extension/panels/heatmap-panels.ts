@@ -18,15 +18,15 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   }
 
   /**
-   * A new tab opens beside the file that is being looked at, with other heatmaps where they are.
+   * A new tab opens next to the active file, or with other heatmaps if there are any.
    * @param left a tab that a window reload has left
    */
   public show(session: ModelSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
-      const title = heatmapPanel.titleOf(session);
+      const title = heatmapPanel.getTitle(session);
       this.fill(
-        left ?? newTab(heatmapPanel, title, session.model.path, this.#columnBeside()),
+        left ?? newTab(heatmapPanel, title, session.model.path, this.#siblingColumn()),
         session,
       );
     } else {
@@ -35,7 +35,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
     }
   }
 
-  #columnBeside(): ViewColumn {
+  #siblingColumn(): ViewColumn {
     const here = window.tabGroups.activeTabGroup.viewColumn;
     // Only where a heatmap is looked at may another cover it.
     const isHeatmap = this.panels.some(({ active }) => active);

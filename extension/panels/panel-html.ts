@@ -46,7 +46,7 @@ function catalogueMeta(): string {
     : `\n    <meta name="catalogue" content="${escapeHtml(JSON.stringify(bundle))}">`;
 }
 
-/** A page with a sentence: what a restored panel shows when its model is gone. */
+/** A page with one sentence, for a restored panel whose model no longer exists. */
 export function messageHtml(title: string, message: string): string {
   return page("default-src 'none'", title, '', `<p role="alert">${escapeHtml(message)}</p>`);
 }

@@ -33,7 +33,7 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
     return this.panels.find((panel) => panel.active)?.session;
   }
 
-  /** Whether a panel shows a session now. */
+  /** True if a visible panel shows a session. */
   public isShown(session: Session): boolean {
     return this.panels.some((panel) => panel.visible && panel.session === session);
   }
@@ -86,7 +86,7 @@ export function savedText(saved: unknown, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** @throws Error where it is not there. */
+/** @throws Error if it does not exist */
 export function requireSavedText(saved: unknown, name: string): string {
   const text = savedText(saved, name);
   if (text === undefined) {

@@ -15,12 +15,12 @@ export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState
   {
     name: 'playground',
     viewType: panelViewTypes.playground,
-    titleOf: ({ models }) => l10n.t('Playground: {0}', basename(models.at(-1) ?? '')),
-    restoreOf: ({ models }) => ({ models: JSON.stringify(models) }),
+    getTitle: ({ models }) => l10n.t('Playground: {0}', basename(models.at(-1) ?? '')),
+    getRestore: ({ models }) => ({ models: JSON.stringify(models) }),
     calls: playgroundCalls,
-    handlersOf: (session) => ({
+    createHandlers: (session) => ({
       generate: (prompt) => {
-        // The panel hears of its tokens, and is told how it ends.
+        // The session sends tokens and the end of the run to the panel.
         void session.generate(prompt);
       },
       stop: () => {

@@ -10,7 +10,7 @@ import type { OpenModels } from '../services/documents/open-models';
 import type { Playgrounds } from '../services/services';
 import { PlaygroundSession } from '../services/sessions/playground-session';
 import type { Settings } from '../services/settings';
-import { refreshOnTrust, whyBlocked } from '../services/trust';
+import { refreshOnTrust, explainBlocked } from '../services/trust';
 import type { WorkerClient } from '../services/worker/worker-client';
 import { newTab, Panels, requireSavedText } from './panels';
 import { playgroundPanel } from './playground-panel';
@@ -27,7 +27,7 @@ export class PlaygroundPanels
 
   readonly #models: OpenModels;
 
-  /** @param newWorker a process for each playground, so that it waits for no job and its memory goes with its tab */
+  /** @param newWorker starts a process per playground: it waits for no job, and closing the tab frees its memory */
   public constructor(
     extension: Uri,
     settings: Settings,
@@ -48,7 +48,7 @@ export class PlaygroundPanels
     if (open === undefined) {
       const session = this.#session(models);
       this.#keep(
-        newTab(playgroundPanel, playgroundPanel.titleOf(session), models.at(-1) ?? ''),
+        newTab(playgroundPanel, playgroundPanel.getTitle(session), models.at(-1) ?? ''),
         session,
       );
     } else {
@@ -65,7 +65,7 @@ export class PlaygroundPanels
     const made = new SessionPanel(panel, this.extension, playgroundPanel, session);
     const listening = session.changed.listen((fields) => {
       if (fields.includes('models')) {
-        panel.title = playgroundPanel.titleOf(session);
+        panel.title = playgroundPanel.getTitle(session);
       }
     });
     made.onDidDispose(() => {
@@ -96,7 +96,7 @@ export class PlaygroundPanels
       hasChatTemplate: async (model) => this.#models.hasChatTemplate(model),
       describeError,
       localise,
-      blocked: () => whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+      blocked: () => explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
       dispose: () => {
         worker.dispose();
       },

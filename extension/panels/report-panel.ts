@@ -13,10 +13,10 @@ export type ReportPanel = SessionPanel<ReportSession, ReportState, ReportCalls>;
 export const reportPanel: PanelDefinition<ReportSession, ReportState, ReportCalls> = {
   name: 'report',
   viewType: panelViewTypes.report,
-  titleOf: ({ report }) => l10n.t('Report: {0}', report.title),
-  restoreOf: ({ report }) => ({ report: JSON.stringify(report) }),
+  getTitle: ({ report }) => l10n.t('Report: {0}', report.title),
+  getRestore: ({ report }) => ({ report: JSON.stringify(report) }),
   calls: reportCalls,
-  handlersOf: ({ report: { subject, sections, steps } }) => ({
+  createHandlers: ({ report: { subject, sections, steps } }) => ({
     step: async (id) => {
       if (steps.some((step) => step.id === id)) {
         await runCommand(...offerStep(id, subject).command);

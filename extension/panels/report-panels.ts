@@ -43,7 +43,7 @@ export class ReportPanels extends Panels<ReportSession, ReportPanel> {
     const session = new ReportSession(report);
     const open = this.panels.find((panel) => panel.session.report.key === report.key);
     if (open === undefined) {
-      const tab = newTab(reportPanel, reportPanel.titleOf(session), report.subject.output);
+      const tab = newTab(reportPanel, reportPanel.getTitle(session), report.subject.output);
       this.keep(new SessionPanel(tab, this.extension, reportPanel, session));
     } else {
       open.show(session);

@@ -4,7 +4,7 @@ import type { ViewColumn, WebviewPanel } from 'vscode';
 import { safeParse } from 'valibot';
 import type { PanelJob } from '../protocol/jobs';
 import { fromPanel } from '../protocol/panel';
-import { begins, inPieces } from '../protocol/pieces';
+import { begins, cutPieces } from '../protocol/pieces';
 import type { SentPiece } from '../protocol/pieces';
 import type {
   Answer,
@@ -22,22 +22,25 @@ import { saveImage } from './save-image';
 import { panelHtml, webviewRoot } from './panel-html';
 import type { PanelName } from './panel-html';
 
-const pieceOf = (sent: SentPiece): PieceToPanel => ({ type: 'piece', sent: JSON.stringify(sent) });
+const pieceMessage = (sent: SentPiece): PieceToPanel => ({
+  type: 'piece',
+  sent: JSON.stringify(sent),
+});
 
-/** What the host does when a panel calls. */
+/** Handlers of the host for a panel's calls. */
 export type Handlers<C extends CallsOf<C>> = {
   readonly [K in keyof C]: (
     ...args: Parameters<C[K]>
   ) => ReturnType<C[K]> | PromiseLike<Awaited<ReturnType<C[K]>>>;
 };
 
-/** Runs a command of the editor, whose result no webview is told. */
+/** Runs a command of the editor; its result is not sent to the webview. */
 export async function runCommand(command: string, ...args: readonly unknown[]): Promise<void> {
   await commands.executeCommand(command, ...args);
 }
 
 /** Id of the job that a panel tells of. */
-export const idOf = (job: PanelJob<string>): string | undefined =>
+export const panelJobId = (job: PanelJob<string>): string | undefined =>
   job.kind === 'idle' ? undefined : job.id;
 
 /** A kind of panel: its bundle, its tabs, what it shows and what it can ask. */
@@ -48,12 +51,12 @@ export interface PanelDefinition<
 > {
   readonly name: PanelName;
   readonly viewType: string;
-  /** At most this often a webview is told what has changed; 100 where absent. */
+  /** Minimum time between state updates of a webview, in milliseconds; 100 if undefined. */
   readonly patchMilliseconds?: number;
-  readonly titleOf: (session: Session) => string;
-  readonly restoreOf: (session: Session) => Restore;
+  readonly getTitle: (session: Session) => string;
+  readonly getRestore: (session: Session) => Restore;
   readonly calls: CallSchemas<C>;
-  readonly handlersOf: (session: Session) => Handlers<C>;
+  readonly createHandlers: (session: Session) => Handlers<C>;
 }
 
 /** One webview that shows a session, in a tab of its own or as a custom editor. */
@@ -74,7 +77,7 @@ export class SessionPanel<
   #sent = Promise.resolve();
   #session: Session;
   #listening: { dispose(): void };
-  /** The webview's script runs and has been told the state. */
+  /** True once the webview's script runs and has received the state. */
   #ready = false;
   #isDisposed = false;
 
@@ -108,14 +111,14 @@ export class SessionPanel<
         }
       }),
       panel.onDidChangeViewState(() => {
-        // A hidden webview is thrown away; shown again, its script runs anew and says `ready`.
+        // A hidden webview is destroyed; when shown again, its script restarts and sends `ready`.
         this.#ready &&= panel.visible;
       }),
       panel.onDidDispose(() => {
         this.dispose();
       }),
     );
-    webview.html = panelHtml(name, webview, extension, definition.titleOf(session));
+    webview.html = panelHtml(name, webview, extension, definition.getTitle(session));
   }
 
   public get session(): Session {
@@ -130,7 +133,7 @@ export class SessionPanel<
     return this.#panel.active;
   }
 
-  /** Where the tab is; VS Code tells none of a hidden one. */
+  /** View column of the tab; undefined while it is hidden. */
   public get viewColumn(): ViewColumn | undefined {
     return this.#panel.viewColumn;
   }
@@ -187,14 +190,14 @@ export class SessionPanel<
       return;
     }
     void this.#answer(message.name, message.args).then((answer) => {
-      // Who has the answer sees what the call has changed.
+      // The state that the call changed is sent before the answer is used.
       this.#sendChanges();
       this.#post({ type: 'answer', id: message.id, answer });
     });
   }
 
   async #answer(name: string, args: readonly unknown[]): Promise<Answer> {
-    const { calls, handlersOf } = this.#definition;
+    const { calls, createHandlers } = this.#definition;
     try {
       if (!Object.hasOwn(calls, name)) {
         throw new Error(`There is no call ${name}.`);
@@ -204,7 +207,7 @@ export class SessionPanel<
       if (!success) {
         throw new Error(`${name}: ${issues[0].message}`);
       }
-      return { ok: await handlersOf(this.#session)[call](...output) };
+      return { ok: await createHandlers(this.#session)[call](...output) };
     } catch (error) {
       return { error: describeError(error) };
     }
@@ -213,7 +216,7 @@ export class SessionPanel<
   #sendState(): void {
     this.#changed.clear();
     this.#grown.clear();
-    const restore = this.#definition.restoreOf(this.#session);
+    const restore = this.#definition.getRestore(this.#session);
     this.#post({ type: 'state', state: this.#session.snapshot(), restore });
   }
 
@@ -236,24 +239,24 @@ export class SessionPanel<
       patch,
       cleared: fields.filter((field) => patch[field] === undefined),
       added,
-      restore: this.#definition.restoreOf(this.#session),
+      restore: this.#definition.getRestore(this.#session),
     });
   }
 
-  /** In the order in which they are told; a long one holds nothing up. */
+  /** Sends messages in order; a long one does not delay others. */
   #post(message: ToPanel<State>): void {
     const post = async (): Promise<void> => this.#postPieces(message);
     this.#sent = this.#sent.then(post, post);
   }
 
   async #postPieces(message: ToPanel<State>): Promise<void> {
-    for (const sent of inPieces(message)) {
+    for (const sent of cutPieces(message)) {
       if (this.#isDisposed) {
         return;
       }
       const isWhole = sent.isLast && begins(sent.piece);
-      const told = isWhole ? message : pieceOf(sent);
-      void this.#panel.webview.postMessage(told);
+      const posted = isWhole ? message : pieceMessage(sent);
+      void this.#panel.webview.postMessage(posted);
       if (!sent.isLast) {
         await setImmediate();
       }

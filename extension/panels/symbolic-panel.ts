@@ -4,7 +4,7 @@ import type { SymbolicCalls, SymbolicState } from '../protocol/symbolic';
 import { symbolicCalls } from '../protocol/symbolic';
 import { commandIds } from '../services/command-ids';
 import type { SynthesisSession } from '../services/sessions/synthesis-session';
-import { idOf, runCommand } from './session-panel';
+import { panelJobId, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
 
@@ -14,13 +14,13 @@ export type SymbolicPanel = SessionPanel<SynthesisSession, SymbolicState, Symbol
 export const symbolicPanel: PanelDefinition<SynthesisSession, SymbolicState, SymbolicCalls> = {
   name: 'symbolic',
   viewType: panelViewTypes.symbolic,
-  titleOf: ({ file }) => l10n.t('Evolution: {0}', basename(dirname(file))),
-  restoreOf: ({ file }) => ({ file }),
+  getTitle: ({ file }) => l10n.t('Evolution: {0}', basename(dirname(file))),
+  getRestore: ({ file }) => ({ file }),
   calls: symbolicCalls,
-  handlersOf: (session) => ({
+  createHandlers: (session) => ({
     reload: () => session.open(),
-    resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
-    cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    resume: () => runCommand(commandIds.resumeJob, panelJobId(session.job)),
+    cancel: () => runCommand(commandIds.cancelJob, panelJobId(session.job)),
     copy: (text) => env.clipboard.writeText(text),
     openText: () =>
       runCommand('vscode.openWith', Uri.file(session.file), 'default', ViewColumn.Beside),

@@ -19,7 +19,7 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
   public show(session: SynthesisSession): void {
     const open = this.panels.find((panel) => panel.session === session);
     if (open === undefined) {
-      const tab = newTab(symbolicPanel, symbolicPanel.titleOf(session), session.file);
+      const tab = newTab(symbolicPanel, symbolicPanel.getTitle(session), session.file);
       this.keep(new SessionPanel(tab, this.extension, symbolicPanel, session));
     } else {
       open.show(session);

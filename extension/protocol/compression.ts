@@ -34,20 +34,20 @@ import type { CallSchemas } from './panel';
 
 export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pareto' | 'compress'>;
 
-/** What the user asks a plan for. */
+/** Budget and allowed changes of a plan. */
 export interface BudgetChoice {
-  /** All hold together; the first is what sizes are told in. */
+  /** All limits apply together; sizes are reported in the unit of the first. */
   readonly limits: readonly BudgetLimit[];
-  /** Tokens that memory is counted at, if not as many as usual. */
+  /** Context length for memory, in tokens; the default if undefined. */
   readonly context?: number | undefined;
   /** Ways that the plan may take. */
   readonly ways: readonly Way[];
-  /** Whether sublayers may be removed, by the layer profile. */
+  /** True if sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
-  /** Whether sublayers may be narrowed, where widths were measured. */
+  /** True if sublayers may be width-pruned, if widths were measured. */
   readonly narrows: boolean;
-  /** Whether embedding and head may be compressed, where they were measured. */
-  readonly outer: boolean;
+  /** True if embedding and head may be compressed, if they were measured. */
+  readonly embeddingAndHead: boolean;
 }
 
 /** A plan that has been made, and for what: predicted by single changes, or measured as a whole. */
@@ -56,7 +56,7 @@ export interface MadePlan extends BudgetChoice {
 }
 
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
-export function sublayersOf({
+export function plannedSublayers({
   remove,
   narrow,
 }: Pick<CompressionPlan, 'remove' | 'narrow'>): Pick<PlanSize, 'removed' | 'narrowed'> {
@@ -67,7 +67,7 @@ export function sublayersOf({
   };
 }
 
-/** What the measured single changes allow. */
+/** Range of plans that the measured single changes allow. */
 export interface BudgetSurvey {
   readonly unit: BudgetUnit;
   /** Plans that keep all limits but the first, none beaten by another, from the dearest to the cheapest. */
@@ -75,11 +75,11 @@ export interface BudgetSurvey {
   readonly reach: readonly Reach[];
 }
 
-/** What models of all sizes score on a task. */
+/** Scores of plans of all sizes on a task. */
 export interface ScoredFront {
   readonly unit: BudgetUnit;
   readonly original: Pick<TaskResult, 'task' | 'examples' | 'acc' | 'accError'>;
-  /** By what the plans leave in the unit, and the sum of their distances. */
+  /** Points by size in the unit, and by sum of distances. */
   readonly points: readonly (Pick<TaskResult, 'acc' | 'accError'> &
     Pick<CompressionPlan, 'cost' | 'sumOfDistances'>)[];
 }
@@ -107,7 +107,7 @@ export interface CompressionState {
   readonly scores: ScoredFront | undefined;
   /** Sublayers that a layer profile by the table's metric has measured. */
   readonly removable: number;
-  /** What limits can count, by the table. */
+  /** Units of the limits that the table can count. */
   readonly units: readonly BudgetUnit[];
   /** Types that the model can be written in. */
   readonly types: readonly OfferedType[];
@@ -115,9 +115,9 @@ export interface CompressionState {
   readonly canPlan: boolean;
   /** Sizes that removing sublayers reaches, by a layer profile with the table's metric. */
   readonly pruned: readonly PrunedSize[];
-  /** What the user should know of the table, such as that it is of other weights. */
+  /** Warnings about the table, such as one for different weights. */
   readonly warnings: string | undefined;
-  /** The sentence that says why no job may run, if so. */
+  /** Sentence that explains why no job may run, if any. */
   readonly blocked: string | undefined;
 }
 
@@ -125,7 +125,7 @@ export interface CompressionCalls {
   profile(): void;
   resume(): void;
   cancel(): void;
-  /** What plans of all sizes cost by single changes. */
+  /** Estimates the cost of plans of all sizes from single changes. */
   survey(choice: BudgetChoice): Promise<BudgetSurvey>;
   /** The plan of a choice by single changes. */
   predict(choice: BudgetChoice): Promise<PredictedPlan>;
@@ -169,7 +169,7 @@ const budgetChoice = object({
   ),
   removes: boolean(),
   narrows: boolean(),
-  outer: boolean(),
+  embeddingAndHead: boolean(),
 });
 
 export const compressionCalls: CallSchemas<CompressionCalls> = {

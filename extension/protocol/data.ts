@@ -17,7 +17,7 @@ export interface SummarizeRequest {
   readonly options: DatasetOptions;
 }
 
-/** Operations that write from scores and their data set: they run no model, and wait for none. */
+/** Operations that write from scores and their dataset. They run no model and do not wait for one. */
 export const dataOperations = ['export-data', 'select-data', 'convert-scores'] as const;
 export type DataOperation = (typeof dataOperations)[number];
 
@@ -27,9 +27,9 @@ export type DataOperation = (typeof dataOperations)[number];
  */
 export interface DataRequests extends Pick<WorkerRequests, DataOperation> {
   summarize: [SummarizeRequest, DatasetSummary];
-  /** Reads everything anew. */
+  /** Reads all files again. */
   map: [ScoredSource, DataMap];
-  /** Opens the data set. */
+  /** Opens the dataset. */
   data: [ScoredSource, OpenedData];
   examples: [ScoredSource & { readonly query: ExampleQuery }, ExamplePage];
   details: [ScoredSource & { readonly index: number; readonly similarity: number }, ExampleDetails];

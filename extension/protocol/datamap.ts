@@ -42,11 +42,11 @@ export const issueKinds = [
   'duplicates',
   'outliers',
 ] as const satisfies readonly IssueKind[];
-/** Bounds of the cosine from which on examples are duplicates, and what it is unless the user says. */
-export const similarities = { least: 0.9, most: 1, usual: 0.995, step: 0.005 } as const;
+/** Range and default of the cosine similarity from which examples count as duplicates. */
+export const similarities = { least: 0.9, most: 1, default: 0.995, step: 0.005 } as const;
 export const policies = ['max', 'window', 'random'] as const satisfies readonly Policy[];
 
-/** What the user asks for in the gallery; marked and relabeled ones are known to the host. */
+/** Query of the gallery; the host knows marked and relabeled examples. */
 export type GalleryQuery = Omit<ExampleQuery, 'among'> & {
   readonly marked: boolean;
   readonly relabeled: boolean;
@@ -55,17 +55,17 @@ export type GalleryQuery = Omit<ExampleQuery, 'among'> & {
 /** Writing what was chosen, as the panel tells of it. */
 export type ExportJob = PanelJob<DataOperation>;
 
-/** What is to be kept. */
+/** Selection policy of the subset to keep. */
 export interface ChosenSubset {
   readonly request: SelectionRequest;
   /** Marked examples are not kept. */
   readonly leaveOutMarked: boolean;
-  /** Nor those with such issues, where they are known. */
+  /** Issues whose examples are left out, if known. */
   readonly without: readonly IssueKind[];
   readonly similarity: number;
 }
 
-/** A new class of an example by its name; none where it has its own again. */
+/** A new class of an example by its name; undefined if it has its own again. */
 export interface LabelChange {
   readonly index: number;
   readonly label?: string;
@@ -75,18 +75,18 @@ export interface LabelChange {
 export interface DataMapState {
   /** Path of the scores. */
   readonly scores: string;
-  /** Undefined until it has been read, and where it cannot be. */
+  /** Undefined until it has been read, or if it cannot be read. */
   readonly map: DataMap | undefined;
-  /** Its data set; undefined until it has been opened. */
+  /** Dataset of the scores; undefined until it is open. */
   readonly data: MappedData | undefined;
-  /** Why there is nothing to show, if so. */
+  /** Reason why there is nothing to show, if any. */
   readonly failure: string | undefined;
   /** Indices of marked examples, ascending. */
   readonly marks: readonly number[];
   /** New labels of examples, ascending. */
   readonly relabeled: readonly NewLabel[];
   readonly job: ExportJob;
-  /** The sentence that says why nothing can be written, if so. */
+  /** Sentence that explains why nothing can be written, if any. */
   readonly blocked: string | undefined;
 }
 
@@ -103,9 +103,9 @@ export interface DataMapCalls {
   choose(subset: ChosenSubset): ChoiceCounts;
   exportSubset(): void;
   cancelExport(): void;
-  /** Training on parts of the data set. */
+  /** Trains on subsets of the dataset. */
   compareSubsets(): void;
-  /** The user names the data set. */
+  /** Asks the user for the dataset. */
   chooseData(): void;
   openText(): void;
 }

@@ -36,27 +36,27 @@ export interface Importance {
     /** Id of a sublayer or a block. */
     readonly id: string;
     readonly distance: number;
-    /** Whether the distance is as large or larger. */
+    /** True if the distance is a lower bound. */
     readonly isBound: boolean;
   }[];
-  /** Whether it was made for other weights or another configuration. */
+  /** True if the profile was made for other weights or another configuration. */
   readonly stale: boolean;
 }
 
-/** What can be written to a file. */
+/** File formats for the description. */
 const exportFormats = ['json', 'csv', 'markdown'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
-/** What the explorer of a model shows. */
+/** State of the model explorer. */
 export interface ExplorerState {
   /** Undefined until its headers have been read. */
   readonly model: ModelDescription | undefined;
-  /** Why they cannot be read, if so. */
+  /** Reason why they cannot be read, if any. */
   readonly failure: string | undefined;
-  /** By tensor, of those that were asked for. */
+  /** Statistics by tensor, of the requested ones. */
   readonly statistics: Readonly<Record<string, StatisticsState>>;
   readonly comparison: ComparisonState | undefined;
-  /** Where the model, or what is selected in its heatmap, drifts from its original, when that has been measured. */
+  /** Drift of the model, or of its heatmap's selection, from the original; undefined if not measured. */
   readonly drift: Drift | undefined;
   /** A JSON file whose numbers are drawn on the diagram. */
   readonly values: string | undefined;
@@ -65,14 +65,14 @@ export interface ExplorerState {
 }
 
 export interface ExplorerCalls {
-  /** Describes the model anew: its files may have changed. */
+  /** Describes the model again, since its files may have changed. */
   reload(): void;
   measure(tensor: string): void;
   /** The row that was asked for is shown. */
   revealed(): void;
   /** The data flow with these groups open. */
   diagram(open: readonly string[]): DiagramState;
-  /** What a profile beside the model says, if there is one. */
+  /** Importance from the profile next to the model, if there is one. */
   importance(): Importance | undefined;
   export(format: ExportFormat): void;
   makeSmaller(): void;
@@ -81,12 +81,12 @@ export interface ExplorerCalls {
   /** The user chooses a file of numbers. */
   chooseValues(): void;
   hideValues(): void;
-  /** Opens a file beside the weights. */
+  /** Opens a file next to the weights. */
   openFile(name: string): void;
   /** The user chooses the other model. */
   compare(): void;
   compareWeights(): void;
-  /** Of the comparison. */
+  /** Writes a report of the comparison. */
   writeReport(): void;
   endComparison(): void;
 }

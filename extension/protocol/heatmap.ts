@@ -39,7 +39,7 @@ export interface ProfileState {
   readonly rounds: readonly Round[];
   readonly baselines: Readonly<Partial<Record<BaselineName, readonly Round[]>>>;
   readonly evaluations: readonly ProfileEvaluation[];
-  /** What the search runs, or ran, on. */
+  /** Device of the search. */
   readonly device?: string;
   /** Absent while the search runs. */
   readonly search?: SearchCost;
@@ -51,12 +51,12 @@ export interface ConfigChange {
   readonly change: 'same' | 'removed' | 'added';
 }
 
-/** A symbolic patch in the place of a sublayer. */
+/** A symbolic patch that replaces a sublayer. */
 export interface ShownPatch {
   readonly program: string;
   /** Absent where the program, which a person may have written, builds none. */
   readonly graph?: GraphJson;
-  /** Whether the model has it, or a plan is to put it there. */
+  /** `model` if the model contains it, `plan` if a plan adds it. */
   readonly place: 'model' | 'plan';
   /** Its own, of a planned one. */
   readonly parameters?: number;
@@ -83,11 +83,11 @@ export interface HeatmapState {
   readonly patches: Readonly<Record<string, ShownPatch>>;
   /** Sublayers that are narrowed and stay, by id. */
   readonly narrowed: Readonly<Record<string, WidthPrunedSublayer>>;
-  /** What writing the selection would do to config.json, and how the result loads. */
+  /** Preview of config.json with the selection applied, and how to load the result. */
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */
   readonly selectionEvaluation: ProfileEvaluation | undefined;
-  /** Where the current selection drifts from the original, when that has been measured. */
+  /** Drift of the current selection from the original; undefined if not measured. */
   readonly drift: Drift | undefined;
   /** Values of units that operations have measured, by the ids of columns and of units. */
   readonly measurements: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -97,11 +97,11 @@ export interface HeatmapState {
   readonly types: readonly OfferedType[];
   /** The best compression plans, if a sensitivity profile lies next to the model. */
   readonly plans: PlannedSizes | undefined;
-  /** File the profile was loaded from or saved to, where there is one. */
+  /** File that the profile was loaded from or saved to, if any. */
   readonly profileFile: string | undefined;
-  /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */
+  /** Sentence that explains why jobs may not run (workspace trust); undefined if they may. */
   readonly blocked: string | undefined;
-  /** What the model cannot do: why, and the way out. */
+  /** Operations that the model does not support: the reason, and the fix. */
   readonly cannot: Unable;
 }
 
@@ -123,7 +123,7 @@ export type ShownProfile = Omit<ProfileState, 'candidates'>;
 
 const marks = ['keep', 'removed', 'protected'] as const;
 
-/** What the user wants done with a sublayer. */
+/** Mark that the user sets on a sublayer. */
 export type Mark = (typeof marks)[number];
 
 export interface HeatmapCalls {

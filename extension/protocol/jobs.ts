@@ -1,6 +1,6 @@
 import type { StageProgress } from '../core/jobs/job';
 
-/** How far a job is, as panels show it: in the editor's language. */
+/** Progress of a job, in the editor's language. */
 export type JobProgress = Omit<StageProgress, 'stage'> & { readonly stage: string };
 
 /** The job that a panel tells of, if there is one. `id` is that of the job service. */
@@ -26,6 +26,6 @@ export type PanelJob<What extends string> =
       readonly what: What;
       readonly reason: 'cancelled' | 'failed' | 'crashed' | 'closed';
       readonly message: string;
-      /** What Resume does not do again; absent where there is nothing to resume. */
+      /** Work that Resume does not repeat; undefined if there is nothing to resume. */
       readonly saved?: string;
     };

@@ -20,7 +20,7 @@ export type CallSchemas<C extends CallsOf<C>> = {
   readonly [K in keyof C]: GenericSchema<unknown, Parameters<C[K]>>;
 };
 
-/** What a call came back with. */
+/** Result of a call. */
 export type Answer = { readonly ok: unknown } | { readonly error: string };
 
 /** Texts by which a panel is found again after a reload of the window. */

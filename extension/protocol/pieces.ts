@@ -2,7 +2,7 @@
 export interface Piece {
   readonly path: readonly (string | number)[];
   readonly value: unknown;
-  /** Whether it adds to the list, the object or the text at `path`. */
+  /** True if it extends the list, object or text at `path`. */
   readonly adds?: true;
 }
 
@@ -12,7 +12,7 @@ export interface SentPiece {
   readonly isLast: boolean;
 }
 
-/** So many characters of JSON are written or read in a few milliseconds on a slow machine. */
+/** Maximum size of a piece: writing or reading it takes a few milliseconds on a slow machine. */
 const pieceCharacters = 50_000;
 
 /**
@@ -24,8 +24,8 @@ export function* cut(value: unknown, most = pieceCharacters): Generator<Piece> {
   yield* cutAt([], value, most);
 }
 
-/** As {@link cut}, each told whether more follow. */
-export function* inPieces(value: unknown): Generator<SentPiece, undefined> {
+/** Same as {@link cut}, each piece with a flag whether more follow. */
+export function* cutPieces(value: unknown): Generator<SentPiece, undefined> {
   let before: Piece | undefined;
   for (const piece of cut(value)) {
     if (before !== undefined) {
@@ -67,7 +67,7 @@ function* cutEntries<Key extends string | number>(
   let group: (readonly [Key, unknown])[] = [];
   let weight = 0;
   for (const [key, item] of entries) {
-    const added = weigh(item, most) + lengthOf(key);
+    const added = weigh(item, most) + keyLength(key);
     if (group.length > 0 && weight + added > most) {
       yield { path, value: join(group), adds: true };
       [group, weight] = [[], 0];
@@ -97,21 +97,21 @@ function weigh(value: unknown, most: number): number {
     }
   } else if (Object.getPrototypeOf(value) === Object.prototype) {
     for (const [key, item] of Object.entries(value)) {
-      weight += weigh(item, most - weight) + lengthOf(key);
+      weight += weigh(item, most - weight) + keyLength(key);
       if (weight > most) break;
     }
   }
   return weight;
 }
 
-const lengthOf = (key: string | number): number => (typeof key === 'string' ? key.length + 4 : 1);
+const keyLength = (key: string | number): number => (typeof key === 'string' ? key.length + 4 : 1);
 
-/** Whether a piece is what was cut as a whole, or begins it. */
+/** True if a piece is the whole value, or its start. */
 export const begins = ({ path, adds }: Piece): boolean => path.length === 0 && adds !== true;
 
 /** Puts pieces together. */
 export class Joiner {
-  /** As far as it has come. */
+  /** The value received so far. */
   public value: unknown;
 
   public add({ path, value, adds }: Piece): void {
@@ -131,7 +131,7 @@ function child(value: unknown, key: string | number): unknown {
   return Object.getOwnPropertyDescriptor(value, key)?.value;
 }
 
-/** What a list, an object or a text is with more at its end. */
+/** A list, an object or a text, extended at its end. */
 function extended(known: unknown, more: unknown): unknown {
   if (typeof known === 'string') return known + String(more);
   if (Array.isArray(known)) {

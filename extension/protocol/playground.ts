@@ -19,7 +19,7 @@ export type { Turn } from '../core/operations/generate';
 
 const whole = (least: number) => pipe(number(), integer(), minValue(least));
 
-/** What the user asks both models to continue, and how. */
+/** Prompt for both models, with the sampling settings. */
 export const playgroundPrompt = object({
   prompt: string(),
   /** Puts the prompt into each model's chat template. */
@@ -32,36 +32,36 @@ export const playgroundPrompt = object({
 });
 export type PlaygroundPrompt = InferOutput<typeof playgroundPrompt>;
 
-/** What has become of the last prompt. */
+/** State of the last prompt. */
 export type PlaygroundRun =
   | { readonly kind: 'idle' | 'running' | 'stopped' | 'done' }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** How far a model is with its text. */
+/** Progress of a model's text. */
 export interface PlaygroundPace {
   readonly tokensPerSecond: number | null;
-  /** Whether the model has ended its text; undefined while it may go on. */
+  /** True if the model has finished its text; undefined while it may continue. */
   readonly ended: boolean | undefined;
 }
 
 /** Two models that continue the same prompt, or one alone. */
 export interface PlaygroundState {
-  /** Paths of the models; the second is absent until it is chosen. */
+  /** Paths of the models; the second is missing until it is chosen. */
   readonly models: readonly string[];
-  /** Why no model can be run, if so. */
+  /** Reason why no model can be run, if any. */
   readonly blocked: string | undefined;
   readonly run: PlaygroundRun;
-  /** By number of the model and of the token: `1.17`. */
+  /** Keys are the numbers of the model and of the token: `1.17`. */
   readonly tokens: Readonly<Record<string, GeneratedToken>>;
-  /** By model; fewer before their first tokens. */
+  /** One per model; fewer before their first tokens. */
   readonly paces: readonly PlaygroundPace[];
   readonly warnings: readonly string[];
   /** True if all models have a chat template. */
   readonly isChat: boolean;
-  /** What was said before in this chat. */
+  /** Earlier turns of this chat. */
   readonly turns: readonly Turn[];
-  /** Whether the texts that are shown are the last turn of a chat. */
-  readonly inChat: boolean;
+  /** True if the texts shown are the last turn of a chat. */
+  readonly isChatTurn: boolean;
 }
 
 export interface PlaygroundCalls {

@@ -5,7 +5,7 @@ import type { CallSchemas } from './panel';
 
 const step = string() as GenericSchema<unknown, string> as GenericSchema<unknown, NextStep>;
 
-/** What the buttons of a report act on. */
+/** Subject of a report's buttons. */
 const subjectSchema = object({
   /** Path of what was written, or of the model that was evaluated. */
   output: string(),
@@ -43,7 +43,7 @@ export type ReportSection = InferOutput<typeof sectionSchema>;
 
 /** Report of a result: what was made, what it costs, and what to do next. A tab keeps it over a reload. */
 export const reportSchema = object({
-  /** What it is kept by: the path of what was written, for example. */
+  /** Storage key, for example the path of the output. */
   key: string(),
   title: string(),
   tooltip: string(),

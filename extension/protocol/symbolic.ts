@@ -6,16 +6,16 @@ import type { CallSchemas } from './panel';
 /** The evolution's job, as the panel tells of it. */
 export type SynthesisJob = PanelJob<'synthesize'>;
 
-/** What the panel of an evolution shows. */
+/** State of the panel of an evolution. */
 export interface SymbolicState {
   /** Path of the document, which may not have been written yet. */
   readonly file: string;
   /** Undefined while nothing is known of it. */
   readonly evolution: EvolutionView | undefined;
-  /** Why it cannot be shown, if so. */
+  /** Reason why it cannot be shown, if any. */
   readonly failure: string | undefined;
   readonly job: SynthesisJob;
-  /** Why nothing can be trained, if so. */
+  /** Reason why nothing can be trained, if any. */
   readonly blocked: string | undefined;
 }
 

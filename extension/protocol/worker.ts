@@ -25,7 +25,7 @@ type OperationRequest<Id extends OperationId> = [
 export type WorkerRequests = { readonly [Id in OperationId]: OperationRequest<Id> } & {
   /** Seconds by earlier runs on this machine or a short one; null where neither tells, or it is little work. */
   readonly expect: [EstimateRequest, number | null];
-  /** As `generate`, behind what was said before; the models stay open for the next prompt. */
+  /** Same as `generate`, continuing earlier turns; the models stay open for the next prompt. */
   readonly converse: [ConverseRequest, GenerationResult];
 };
 
@@ -40,7 +40,7 @@ export type WorkerEvents = {
   readonly [Id in OperationId]: OperationEvent<Id>;
 };
 export type JobEvent = WorkerEvents[keyof WorkerEvents];
-/** What a request tells: nothing where it is none of {@link WorkerEvents}. */
+/** Events of a request; never if it is not in {@link WorkerEvents}. */
 export type EventOf<M> = M extends keyof WorkerEvents ? WorkerEvents[M] : never;
 
 /** Requests of a child process, by method, as [params, result]. */
@@ -49,10 +49,10 @@ export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 /** Parameters as they travel: the request and the id its notifications carry. */
 export interface JobEnvelope<Request = unknown> {
   readonly job: number;
-  /** Absent where it came in pieces. */
+  /** Undefined if it was sent in pieces. */
   readonly request?: Request;
-  /** Whether the answer comes as a {@link SentPiece}, and what follows it by {@link nextPiece}. */
-  readonly inPieces?: true;
+  /** True if the answer comes as a {@link SentPiece}, and the rest by {@link nextPiece}. */
+  readonly answersInPieces?: true;
 }
 
 /** Name on the wire of a piece of a request that comes before it, as a {@link RequestPiece}. */

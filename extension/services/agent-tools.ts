@@ -13,12 +13,12 @@ import { shortenResult } from '../core/operations/shorten-result';
 import type { AnyOperation } from '../core/operations/operation';
 import type { OperationId } from '../core/operations/operations';
 import { editorOperations, editorToolName, isReading } from '../core/operations/tool-names';
-import { operationOf } from './jobs/operations';
+import { getOperation } from './jobs/operations';
 import type { Operation, RequestOf } from './jobs/operations';
 import { describeError } from './report-error';
 import type { Services } from './services';
-import { inWorkspace } from './settings';
-import { assertAllowed, whyBlocked } from './trust';
+import { resolvePaths } from './settings';
+import { assertAllowed, explainBlocked } from './trust';
 
 /** Titles of jobs are in the list of operations. */
 const translate: Translate = l10n.t;
@@ -53,7 +53,7 @@ class AgentTool implements LanguageModelTool<Given> {
     readonly input: Given;
   }): Promise<PreparedToolInvocation> {
     const { id, request, name } = await this.#asked(input);
-    const invocationMessage = translate(operationOf(id).title, name);
+    const invocationMessage = translate(getOperation(id).title, name);
     if (isReading(this.operation)) {
       return { invocationMessage };
     }
@@ -88,10 +88,10 @@ class AgentTool implements LanguageModelTool<Given> {
   async #asked(input: Given): Promise<Asked> {
     const { operation, services } = this;
     const id = operation.id as OperationId;
-    const built = services.settings.request(operation, inWorkspace(operation.fields, input));
+    const built = services.settings.request(operation, resolvePaths(operation.fields, input));
     const out = 'out' in built ? undefined : await operation.suggestOut?.(built);
     const request = out === undefined ? built : { ...built, out };
-    return { id, request, name: basename(operationOf(id).subject(request)) };
+    return { id, request, name: basename(getOperation(id).subject(request)) };
   }
 
   async #run({ id, request, name }: Asked, token: CancellationToken): Promise<unknown> {
@@ -99,7 +99,7 @@ class AgentTool implements LanguageModelTool<Given> {
     if (isReading(this.operation)) {
       return worker.request(id, request as RequestOf<Operation>, { token });
     }
-    assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+    assertAllowed(explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
     return jobs.run({ operation: id, name, request: request as RequestOf<Operation>, token });
   }
 }

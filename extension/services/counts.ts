@@ -9,8 +9,11 @@ import type { ModelSummary } from '../core/models/model-summary';
 export const counts = {
   blocks: (n: number): string =>
     n === 1 ? l10n.t('1 block') : l10n.t('{0} blocks', formatCount(n)),
-  /** As {@link counts.blocks}, told apart where a model has an encoder and a decoder. */
-  blocksOf: ({ blocks, encoderBlocks }: Pick<ModelSummary, 'blocks' | 'encoderBlocks'>): string =>
+  /** Same as {@link counts.blocks}, separate for encoder and decoder if a model has both. */
+  formatBlocks: ({
+    blocks,
+    encoderBlocks,
+  }: Pick<ModelSummary, 'blocks' | 'encoderBlocks'>): string =>
     encoderBlocks === undefined
       ? counts.blocks(blocks)
       : l10n.t(

@@ -86,7 +86,7 @@ export async function reportError(
       log.show();
     },
   ];
-  // The message of a user error says all that the log says.
+  // The message of a user error contains everything that the log contains.
   const isExplained = error instanceof UserError && failed === undefined;
   const remedies = errorActions(error, failed?.job);
   await offer(message, isExplained ? remedies : [...remedies, showLog], 'error');

@@ -19,7 +19,7 @@ import type { InspectorRequests } from '../protocol/worker';
 import type { WorkerClient } from './worker/worker-client';
 import type { DataMaps } from './sessions/data-maps';
 
-/** What commands, panels, editors and views share. Made once, by activate(). */
+/** Services shared by commands, panels, editors and views. Created once, by activate(). */
 export interface Services {
   readonly log: LogOutputChannel;
   readonly worker: WorkerClient;
@@ -66,7 +66,7 @@ export interface ResultReports {
 export interface Places {
   /** The model and the texts that come with it. */
   readonly samples: Uri;
-  /** Where it keeps files of its own. */
+  /** Folder of the extension's own files. */
   readonly ownFolder: Uri;
 }
 
@@ -88,7 +88,7 @@ export interface Heatmaps {
 /** Shows sessions in compression panels. */
 export interface Compressions {
   show(session: CompressionSession): void;
-  /** Whether a panel shows a session now. */
+  /** True if a visible panel shows a session. */
   isShown(session: CompressionSession): boolean;
   /** The session of the panel that has the focus. */
   readonly active: CompressionSession | undefined;

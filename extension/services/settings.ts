@@ -37,7 +37,7 @@ export class Settings {
         text === undefined || text === '' || (Array.isArray(text) && text.length === 0);
       return isEmpty ? [] : [[key, text] as const];
     });
-    return inWorkspace(fields, Object.fromEntries(values)) as GivenOf<F>;
+    return resolvePaths(fields, Object.fromEntries(values)) as GivenOf<F>;
   }
 
   /**
@@ -113,7 +113,7 @@ function invalid(name: string, value: string, remedy: Message): UserError {
 }
 
 /** Values of fields; relative paths among them start at the first workspace folder. */
-export function inWorkspace(
+export function resolvePaths(
   fields: Fields,
   values: Readonly<Record<string, unknown>>,
 ): Readonly<Record<string, unknown>> {

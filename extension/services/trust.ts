@@ -10,21 +10,21 @@ export interface Circumstances {
   readonly scheme: string;
 }
 
-/** Why something cannot be done here. */
+/** Reason why something cannot be done here. */
 export interface Refusal {
   readonly reason: string;
   /** True if trusting the workspace would allow it. */
   readonly needsTrust: boolean;
 }
 
-/** Something cannot be done here; where it {@link Refusal.needsTrust}, the user can change that. */
+/** Something cannot be done here; the user can change that if it {@link Refusal.needsTrust}. */
 export class RefusedError extends UserError {
   public constructor(public readonly refusal: Refusal) {
     super(verbatim(refusal.reason), { remedy: undefined });
   }
 }
 
-/** @throws RefusedError where there is a reason against it. */
+/** @throws RefusedError if there is a reason against it */
 export function assertAllowed(refusal: Refusal | undefined): void {
   if (refusal !== undefined) {
     throw new RefusedError(refusal);
@@ -42,31 +42,31 @@ export function refreshOnTrust(
   });
 }
 
-/** Why models cannot be run here, or undefined when they can. */
-export function whyBlocked(circumstances: Circumstances): Refusal | undefined {
+/** Reason why models cannot be run here; undefined if they can. */
+export function explainBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
-    whyUnreadable,
+    explainUnreadable,
     l10n.t('This workspace is not trusted: models can be inspected, but not run or written.'),
   );
 }
 
 /** Reason why a dataset can't be scored or written, or undefined if it can. */
-export function whyDataBlocked(circumstances: Circumstances): Refusal | undefined {
+export function explainDataBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
-    whyDataUnreadable,
+    explainDataUnreadable,
     l10n.t(
       'This workspace is not trusted: data maps can be viewed, but nothing is trained or written.',
     ),
   );
 }
 
-/** Why no modules can be synthesized here, or undefined when they can. */
-export function whySynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
+/** Reason why no modules can be synthesized here; undefined if they can. */
+export function explainSynthesisBlocked(circumstances: Circumstances): Refusal | undefined {
   return makeRefusal(
     circumstances,
-    whySynthesisUnreadable,
+    explainSynthesisUnreadable,
     l10n.t(
       'This workspace is not trusted: evolutions can be viewed, but nothing is trained or written.',
     ),
@@ -85,8 +85,8 @@ function makeRefusal(
   return trusted ? undefined : { reason: untrusted, needsTrust: true };
 }
 
-/** The sentence that says why an evolution cannot even be read, or undefined when it can. */
-export function whySynthesisUnreadable(scheme: string): string | undefined {
+/** Sentence that explains why an evolution cannot be read; undefined if it can. */
+export function explainSynthesisUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(
@@ -95,8 +95,8 @@ export function whySynthesisUnreadable(scheme: string): string | undefined {
       );
 }
 
-/** The sentence that says why scores and data sets cannot even be read, or undefined when they can. */
-export function whyDataUnreadable(scheme: string): string | undefined {
+/** Sentence that explains why scores and datasets cannot be read; undefined if they can. */
+export function explainDataUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(
@@ -105,8 +105,8 @@ export function whyDataUnreadable(scheme: string): string | undefined {
       );
 }
 
-/** The sentence that says why a model cannot even be inspected, or undefined when it can. */
-export function whyUnreadable(scheme: string): string | undefined {
+/** Sentence that explains why a model cannot be inspected; undefined if it can. */
+export function explainUnreadable(scheme: string): string | undefined {
   return scheme === 'file'
     ? undefined
     : l10n.t(

@@ -23,7 +23,7 @@ export async function describeModelItem(
     item.tooltip = l10n.t(
       '{0}: {1}, {2}',
       workspace.asRelativePath(model),
-      counts.blocksOf(summary),
+      counts.formatBlocks(summary),
       counts.sublayers(summary.sublayers.length),
     );
     item.contextValue = modelContext(capabilities);

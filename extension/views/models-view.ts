@@ -14,7 +14,7 @@ import { documentGlob } from '../core/document-names';
 import { distinctNames } from '../services/documents/distinct-names';
 import { Descriptions } from '../services/documents/descriptions';
 import type { Inspector } from '../services/sessions/explorer-session';
-import { fileExists, sensitivityPathOf } from '../services/documents/documents';
+import { fileExists, defaultSensitivityPath } from '../services/documents/documents';
 import { describeError } from '../services/report-error';
 import type { ModelFolders } from '../services/documents/model-folders';
 import type { OpenModels } from '../services/documents/open-models';
@@ -56,7 +56,7 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
     );
     const tableChanged = ({ fsPath }: Uri): void => {
       for (const model of folders.folders) {
-        if (sensitivityPathOf(model.fsPath) === fsPath) {
+        if (defaultSensitivityPath(model.fsPath) === fsPath) {
           this.#stale.add(model);
           refresh.trigger();
         }
@@ -93,7 +93,7 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       return [...parent.children()];
     }
     try {
-      const table = sensitivityPathOf(parent.fsPath);
+      const table = defaultSensitivityPath(parent.fsPath);
       return [
         ...((await fileExists(table)) ? [sensitivityEntry(Uri.file(table))] : []),
         ...entriesOf(await this.#descriptions.of(parent.fsPath), parent),

@@ -6,7 +6,7 @@ import type { JobEvent, WorkerRequests } from '../protocol/worker';
 import { environment } from './environment';
 import type { Handlers } from './serve';
 
-/** What answers the requests of some operations, each of which is checked. */
+/** Handler of the requests of some operations; each request is validated. */
 export function answering<Id extends keyof WorkerRequests>(
   operations: readonly { readonly id: Id }[],
 ): Handlers<Pick<WorkerRequests, Id>> {

@@ -7,7 +7,7 @@ import { converse as continueText, generate } from '../core/operations/generate'
 import type { ConverseRequest, GenerationResult } from '../core/operations/generate';
 import { environment } from './environment';
 
-/** Of the two models of a playground: the next prompt opens none again, and reads only what is new. */
+/** Decoders of the two models of a playground: the next prompt reuses them and prefills only new tokens. */
 const decoders = new DecoderPool(2);
 
 /** Continues a conversation with models that stay open. */

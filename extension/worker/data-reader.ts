@@ -5,27 +5,27 @@ import type { dataWriter } from './data-writer';
 import { serve } from './serve';
 
 /** Data sets that are kept open: those of the maps looked at last. */
-const keptOpen = 2;
-/** What nobody has asked about for so long is closed. */
+const maxOpen = 2;
+/** Time without requests after which scores are closed. */
 const idleMilliseconds = 10 * 60 * 1000;
 
 /** Open scores by their source, the one used last at the end. */
 const open = new Map<string, Promise<ScoredData>>();
 let idle: NodeJS.Timeout | undefined;
 
-function keyOf({ scores, data }: ScoredSource): string {
+function sourceKey({ scores, data }: ScoredSource): string {
   return JSON.stringify([scores, data]);
 }
 
 async function scored({ scores, data }: ScoredSource, anew = false): Promise<ScoredData> {
   const source = { scores, ...(data === undefined ? {} : { data }) };
-  const key = keyOf(source);
+  const key = sourceKey(source);
   const known = anew ? undefined : open.get(key);
   const opening = known ?? ScoredData.open(source);
   open.delete(key);
   open.set(key, opening);
   const [oldest] = open.keys();
-  if (open.size > keptOpen && oldest !== undefined) {
+  if (open.size > maxOpen && oldest !== undefined) {
     open.delete(oldest);
   }
   clearTimeout(idle);

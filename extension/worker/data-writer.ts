@@ -3,5 +3,5 @@ import { exportData } from '../core/operations/export-data';
 import { selectData } from '../core/operations/select-data';
 import { answering } from './answer';
 
-/** What answers requests to write from scores and their data set. */
+/** Handler of requests to write from scores and their dataset. */
 export const dataWriter = answering([exportData, selectData, convertScores]);

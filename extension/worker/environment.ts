@@ -5,13 +5,13 @@ import type { OpenedModel } from '../core/models/opened-model';
 import { costsFolder } from '../core/jobs/user-cache';
 import type { Environment } from '../core/operations/operation';
 
-/** Texts that come with the extension, beside the folder of the bundles. */
+/** Texts bundled with the extension, next to the folder of the bundles. */
 const samples = join(import.meta.dirname, '..', 'samples');
 
 /** Models of the last jobs: the next one on the same files reads none again. */
 const models = new ModelCache({ capacity: 4 });
 
-/** What operations get in a child process. */
+/** Environment of operations in a child process. */
 export const environment: Environment = {
   samples,
   version: packageJson.version,

@@ -7,7 +7,7 @@ import { expect } from '../core/operations/estimate';
 import { environment } from './environment';
 import { serve } from './serve';
 
-// ONNX Runtime reports home unless told not to before its first session.
+// ONNX Runtime sends telemetry unless it is disabled before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 serve<WorkerRequests>({

@@ -5,7 +5,7 @@ import { serveTasks } from '../core/jobs/child-task';
 import { openModelFiles } from '../core/models/open-model';
 import { PieceRunner } from '../core/operations/run-piece';
 
-// ONNX Runtime reports home unless told not to before its first session.
+// ONNX Runtime sends telemetry unless it is disabled before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 const runner = new PieceRunner(openModelFiles, join(import.meta.dirname, '..', 'samples'));

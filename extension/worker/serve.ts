@@ -10,7 +10,7 @@ import { CancelledError } from '../core/jobs/job';
 import type { JobContext } from '../core/jobs/job';
 import { endWithParent } from '../core/jobs/parent-watchdog';
 import { UserError } from '../core/user-error';
-import { inPieces, Joiner } from '../protocol/pieces';
+import { cutPieces, Joiner } from '../protocol/pieces';
 import type { SentPiece } from '../protocol/pieces';
 import { jobNotification, nextPiece, requestPiece } from '../protocol/worker';
 import type {
@@ -22,7 +22,7 @@ import type {
   WorkerErrorData,
 } from '../protocol/worker';
 
-/** What answers each request of a child process. */
+/** Handlers of the requests of a child process. */
 export type Handlers<R extends Requests<R>> = {
   readonly [M in keyof R]: (request: R[M][0], context: JobContext<JobEvent>) => Promise<R[M][1]>;
 };
@@ -30,13 +30,13 @@ export type Handlers<R extends Requests<R>> = {
 /** Requests come from the host's typed client, so that their form is known. */
 type Handler = (request: unknown, context: JobContext<JobEvent>) => Promise<unknown>;
 
-/** Answers the process that has forked this one until it is gone. */
+/** Answers the parent process until it exits. */
 export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   const connection = createMessageConnection(
     new IPCMessageReader(process),
     new IPCMessageWriter(process),
   );
-  const contextOf = (job: number, cancellation: CancellationToken): JobContext<JobEvent> => {
+  const createContext = (job: number, cancellation: CancellationToken): JobContext<JobEvent> => {
     const send = (message: JobNotification['message']): void => {
       void connection.sendNotification(jobNotification, { job, message } satisfies JobNotification);
     };
@@ -61,7 +61,10 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   };
   /** Pieces of answers that have not been asked for yet. */
   const rest = new Map<number, Iterator<SentPiece, undefined>>();
-  const pieceOf = (job: number, pieces: Iterator<SentPiece, undefined>): SentPiece | null => {
+  const nextPieceOrNull = (
+    job: number,
+    pieces: Iterator<SentPiece, undefined>,
+  ): SentPiece | null => {
     const { value = null } = pieces.next();
     if (value?.isLast === false) {
       rest.set(job, pieces);
@@ -72,7 +75,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   };
   connection.onRequest(nextPiece, ({ job }: { readonly job: number }) => {
     const pieces = rest.get(job);
-    return pieces === undefined ? null : pieceOf(job, pieces);
+    return pieces === undefined ? null : nextPieceOrNull(job, pieces);
   });
   /** Requests that come in pieces and aren't complete yet. */
   const coming = new Map<number, Joiner>();
@@ -85,12 +88,15 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
   for (const [method, handler] of Object.entries(handlers)) {
     connection.onRequest(
       method,
-      async ({ job, inPieces: cuts, ...envelope }: JobEnvelope, token: CancellationToken) => {
+      async (
+        { job, answersInPieces: cuts, ...envelope }: JobEnvelope,
+        token: CancellationToken,
+      ) => {
         const { value: request = envelope.request } = coming.get(job) ?? {};
         coming.delete(job);
         try {
-          const answer = await (handler as Handler)(request, contextOf(job, token));
-          return cuts === true ? pieceOf(job, inPieces(answer)) : answer;
+          const answer = await (handler as Handler)(request, createContext(job, token));
+          return cuts === true ? nextPieceOrNull(job, cutPieces(answer)) : answer;
         } catch (error) {
           return toResponseError(error);
         }

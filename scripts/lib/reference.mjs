@@ -9,7 +9,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * @param {Declarations} declarations
  */
 export function cliReference(declarations) {
-  const { operations, presenterOf, commonFields } = declarations;
+  const { operations, getPresenter, commonFields } = declarations;
   const common = optionItems(commonFields, declarations);
   const sections = operations.flatMap((operation) => {
     const { id, summary, fields, rules, result } = operation;
@@ -23,7 +23,7 @@ export function cliReference(declarations) {
       `    ${usage}`,
       [
         ...optionItems(fields, declarations),
-        ...optionItems(presenterOf(id).options, declarations),
+        ...optionItems(getPresenter(id).options, declarations),
       ].join('\n'),
       ...(notes.length === 0 ? [] : ['Rules:', notes.map((text) => `- ${text}`).join('\n')]),
       `The JSON result has at least \`${formatShape(result)}\`.`,
@@ -262,9 +262,9 @@ export function settleSettings(manifest, words, { operations }) {
  * @param {Readonly<Record<string, Field>>} fields
  * @param {Declarations} declarations
  */
-function optionItems(fields, { flagsOf }) {
+function optionItems(fields, { fieldFlags }) {
   return Object.entries(fields).flatMap(([key, field]) =>
-    flagsOf(key, field).map(({ long, takesValue, description }) => {
+    fieldFlags(key, field).map(({ long, takesValue, description }) => {
       const setting = field.setting === undefined ? '' : ` Setting: \`espalier.${field.setting}\`.`;
       return `- \`${long}${takesValue ? ` ${field.placeholder}` : ''}\`: ${description}.${setting}`;
     }),

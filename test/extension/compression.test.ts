@@ -51,7 +51,7 @@ describe('compression', () => {
   it('is measured by command, while its panel shows it', async () => {
     await run('profileSensitivity', vscode.Uri.file(model), {
       compressions: [{ method: 'int8' }, { method: 'lowrank' }],
-      outer: ['embedding', 'head'],
+      embeddingAndHead: ['embedding', 'head'],
       overwrite: true,
     });
     const { layers, outer } = await espalier.documents.read('sensitivity', table);
@@ -99,7 +99,7 @@ describe('compression', () => {
       limits: [{ unit: 'bytes', ratio: 0.8 }],
       ways: [{ method: 'lowrank' }, { method: 'int4' }],
       removes: false,
-      outer: false,
+      embeddingAndHead: false,
     });
     assert.ok(plan.result.cost <= 0.8 * plan.result.costBefore);
     assert.deepEqual(session.plan, plan);
@@ -117,7 +117,7 @@ describe('compression', () => {
     await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
     const choice = {
       ...{ limits: [{ unit: 'bytes', ratio: 1 }], context: 4096, ways: [{ method: 'int4' }] },
-      ...{ removes: false, narrows: false, outer: false },
+      ...{ removes: false, narrows: false, embeddingAndHead: false },
     };
     const scores = await run<ScoredFront>('scorePlans', session, { choice, task });
     const survey = await session.survey(choice as BudgetChoice);
@@ -163,7 +163,7 @@ describe('compression', () => {
     // So little that a type is needed whose rounding is weighted.
     const { result } = await run<MadePlan>('planCompression', typed, {
       ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], ways: [{ method: 'gguf' }] },
-      ...{ removes: false, narrows: false, outer: true },
+      ...{ removes: false, narrows: false, embeddingAndHead: true },
     });
     assert.equal(result.byImportance, true);
     const out = workspacePath('typed-gguf');

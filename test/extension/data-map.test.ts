@@ -8,7 +8,7 @@ import type { ExportedData } from '../../extension/core/operations/export-data';
 import type { DataScoring } from '../../extension/core/operations/score-data';
 import type { Espalier } from '../../extension/host';
 import { dataMapPanel } from '../../extension/panels/data-map-panel';
-import { whyDataBlocked } from '../../extension/services/trust';
+import { explainDataBlocked } from '../../extension/services/trust';
 import {
   activate,
   cancelRunning,
@@ -170,8 +170,14 @@ describe('the data map', () => {
     const none = workspacePath('none.scores.json');
     const session = await espalier.dataMaps.session({ scores: none });
     assert.match(session.snapshot().failure ?? '', /none\.scores\.json: There is no such file/);
-    assert.match(whyDataBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
-    assert.match(whyDataBlocked({ trusted: true, scheme: 'vscode-vfs' })?.reason ?? '', /virtual/);
+    assert.match(
+      explainDataBlocked({ trusted: false, scheme: 'file' })?.reason ?? '',
+      /not trusted/,
+    );
+    assert.match(
+      explainDataBlocked({ trusted: true, scheme: 'vscode-vfs' })?.reason ?? '',
+      /virtual/,
+    );
     const virtual = vscode.Uri.parse('vscode-vfs://github/owner/a.scores.json');
     assert.equal(await vscode.commands.executeCommand('espalier.openDataMap', virtual), undefined);
   });

@@ -12,7 +12,7 @@ import type { Espalier } from '../../extension/host';
 import { inEnglish } from '../../extension/core/message';
 import { patchKindName } from '../../extension/core/operations/patch-verdict';
 import { patchedPage } from '../../extension/services/reports/pages/patched-page';
-import { planOf } from '../../extension/services/documents/plans';
+import { selectionPlan } from '../../extension/services/documents/plans';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 import {
   activate,
@@ -108,7 +108,7 @@ describe('Patch Removed Layer', () => {
     assert.equal(patch.program, result.program);
     assert.ok((patch.graph?.size ?? 0) > 1);
     assert.match(JSON.stringify(shown.configPreview.lines), /patches/);
-    assert.deepEqual(planOf(session, plan).patch, planned);
+    assert.deepEqual(selectionPlan(session, plan).patch, planned);
 
     const smaller = workspacePath('pruned-with-patch');
     const pruned = await run<PruneResult>('pruneLayers', session, {
@@ -119,7 +119,7 @@ describe('Patch Removed Layer', () => {
     const opened = await espalier.sessions.open(smaller);
     assert.equal(opened.snapshot().patches[sublayer]?.place, 'model');
     session.chooseMark(sublayer, 'keep');
-    assert.deepEqual(planOf(session, plan).patch, undefined);
+    assert.deepEqual(selectionPlan(session, plan).patch, undefined);
   });
 
   it('is told of as refused where something simpler is as good', () => {

@@ -6,11 +6,11 @@ import type { ApplyResult } from '../../extension/core/operations/apply-plan';
 import type { Plan } from '../../extension/core/plans/plan';
 import type { Espalier } from '../../extension/host';
 import { allItems, recommendedItems } from '../../extension/commands/questions/choose-format';
-import { whyUnfit } from '../../extension/commands/questions/choose-output';
+import { explainUnfit } from '../../extension/commands/questions/choose-output';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 import { buildRequest } from '../../extension/core/operations/build-request';
 import { prune as pruneOperation } from '../../extension/core/operations/prune';
-import { planOf } from '../../extension/services/documents/plans';
+import { selectionPlan } from '../../extension/services/documents/plans';
 import { activate, configure, placeFixture, reportText, workspacePath } from './support';
 
 describe('Prune Layers', () => {
@@ -160,7 +160,7 @@ describe('Prune Layers', () => {
     await writeFile(precious, 'keep');
     const request = buildRequest(pruneOperation, {
       model: session.model.path,
-      plan: planOf(session, out),
+      plan: selectionPlan(session, out),
       out,
       format: 'safetensors',
     });
@@ -184,12 +184,12 @@ describe('Prune Layers', () => {
 
   it('refuses folders that would harm the original', () => {
     const { path } = session.model;
-    assert.ok(whyUnfit(path, path));
-    assert.ok(whyUnfit(join(path, 'inside'), path));
-    assert.ok(whyUnfit(workspacePath(), path));
-    assert.ok(whyUnfit(' ', path));
-    assert.ok(whyUnfit('small.gguf', path));
-    assert.equal(whyUnfit('whole-2', path), undefined);
-    assert.equal(whyUnfit('/elsewhere/..b', path), undefined);
+    assert.ok(explainUnfit(path, path));
+    assert.ok(explainUnfit(join(path, 'inside'), path));
+    assert.ok(explainUnfit(workspacePath(), path));
+    assert.ok(explainUnfit(' ', path));
+    assert.ok(explainUnfit('small.gguf', path));
+    assert.equal(explainUnfit('whole-2', path), undefined);
+    assert.equal(explainUnfit('/elsewhere/..b', path), undefined);
   });
 });

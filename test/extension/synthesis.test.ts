@@ -10,7 +10,7 @@ import { buildRequest } from '../../extension/core/operations/build-request';
 import { synthesize } from '../../extension/core/operations/synthesize';
 import type { Espalier } from '../../extension/host';
 import type { RequestOfOperation } from '../../extension/protocol/worker';
-import { logOf } from '../../extension/services/sessions/synthesis-sessions';
+import { logPath } from '../../extension/services/sessions/synthesis-sessions';
 import type { SynthesisSession } from '../../extension/services/sessions/synthesis-session';
 import { activate, resumable, until, workspacePath } from './support';
 
@@ -27,11 +27,11 @@ describe('Synthesize Modules', () => {
   const run = async <T>(command: string, ...args: readonly unknown[]): Promise<T> =>
     vscode.commands.executeCommand<T>(`espalier.${command}`, ...args);
   const sessionOf = (out: string): SynthesisSession =>
-    espalier.synthesisSessions.get(logOf(workspacePath(out)));
+    espalier.synthesisSessions.get(logPath(workspacePath(out)));
   const shownOf = (session: SynthesisSession): EvolutionView | undefined =>
     session.read(['evolution']).evolution;
   const readLog = async (out: string): Promise<GssnnDocument> => {
-    const file = logOf(workspacePath(out));
+    const file = logPath(workspacePath(out));
     return parseGssnnDocument(await readFile(file, 'utf8'), file);
   };
   /** What does not depend on the clock. */
@@ -86,7 +86,7 @@ describe('Synthesize Modules', () => {
   it('opens the log as the editor of its own', async () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     await until('no panel', () => espalier.syntheses.panels.length === 0);
-    const file = vscode.Uri.file(logOf(workspacePath('evolved')));
+    const file = vscode.Uri.file(logPath(workspacePath('evolved')));
     await vscode.commands.executeCommand('vscode.open', file);
     await until('the panel', () => espalier.syntheses.panels[0]?.ready);
     const shown = shownOf(sessionOf('evolved'));

@@ -7,18 +7,18 @@ import {
 } from '../../extension/services/jobs/model-requests';
 import { ModelSession } from '../../extension/services/sessions/model-session';
 import { wholeModel } from '../../extension/services/sessions/selection';
-import { whyBlocked, whyUnreadable } from '../../extension/services/trust';
+import { explainBlocked, explainUnreadable } from '../../extension/services/trust';
 import { activate, placeFixture } from './support';
 
 describe('trust', () => {
   it('lets an untrusted workspace inspect, but not run', () => {
-    assert.equal(whyBlocked({ trusted: true, scheme: 'file' }), undefined);
-    assert.match(whyBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
-    assert.equal(whyUnreadable('file'), undefined);
+    assert.equal(explainBlocked({ trusted: true, scheme: 'file' }), undefined);
+    assert.match(explainBlocked({ trusted: false, scheme: 'file' })?.reason ?? '', /not trusted/);
+    assert.equal(explainUnreadable('file'), undefined);
   });
 
   it('says why a virtual folder cannot be read', async () => {
-    assert.match(whyUnreadable('vscode-vfs') ?? '', /virtual \(vscode-vfs\)/);
+    assert.match(explainUnreadable('vscode-vfs') ?? '', /virtual \(vscode-vfs\)/);
     const virtual = vscode.Uri.parse('vscode-vfs://github/owner/model');
     assert.equal(await vscode.commands.executeCommand('espalier.inspectModel', virtual), undefined);
   });
@@ -36,7 +36,7 @@ describe('trust', () => {
           throw error;
         },
         cannot: {},
-        blocked: () => whyBlocked({ trusted: false, scheme: 'file' }),
+        blocked: () => explainBlocked({ trusted: false, scheme: 'file' }),
         save: () => undefined,
       },
       undefined,
@@ -45,7 +45,7 @@ describe('trust', () => {
     const profile = profileRequest(settings, session);
     await assert.rejects(runFor(jobs, session, 'profile', profile), /not trusted/);
     // Typed, so that the message can offer to trust the workspace.
-    const refusal = whyBlocked({ trusted: false, scheme: 'file' });
+    const refusal = explainBlocked({ trusted: false, scheme: 'file' });
     assert.equal(refusal?.needsTrust, true);
     const evaluation = perplexityRequest(settings, session, wholeModel);
     await assert.rejects(runFor(jobs, session, 'evaluate', evaluation), { refusal });

@@ -2,8 +2,8 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isAbandoned, ownerPattern } from '../../extension/core/jobs/owner';
-import { operationOf } from '../../extension/services/jobs/operations';
-import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
+import { getOperation } from '../../extension/services/jobs/operations';
+import { removeWork, savedWorkPaths } from '../../extension/services/jobs/saved-work';
 import { pick } from '../fuzz/mutate';
 import type { Random } from '../fuzz/mutate';
 import { runTask, ways } from './disturb';
@@ -72,8 +72,8 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   let milliseconds = performance.now() - started;
   const expected = treeOf(out);
   const saved = [
-    ...workOf(job),
-    ...(operationOf(job.operation).saved?.leftovers?.(job.request) ?? []),
+    ...savedWorkPaths(job),
+    ...(getOperation(job.operation).saved?.leftovers?.(job.request) ?? []),
   ].map((path) => relative(out, path));
   const findings: string[] = [];
   const counts = { finished: 0, discarded: 0 };

@@ -10,8 +10,8 @@ import type { Message } from '../../extension/core/message';
 import { operations } from '../../extension/core/operations/operations';
 import { runOperation } from '../../extension/core/operations/run-operation';
 import { UserError } from '../../extension/core/user-error';
-import { operationOf } from '../../extension/services/jobs/operations';
-import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
+import { getOperation } from '../../extension/services/jobs/operations';
+import { removeWork, savedWorkPaths } from '../../extension/services/jobs/saved-work';
 import { describe, FaultyDisk, KilledError } from './faulty-disk';
 import type { Call, Fault } from './faulty-disk';
 import { taskOf } from './kinds';
@@ -180,10 +180,12 @@ export class FaultyWork {
 
   /** Paths of unfinished work, relative to the output. */
   #saved(): string[] {
-    const { operation, request } = this.task as Parameters<typeof workOf>[0];
+    const { operation, request } = this.task as Parameters<typeof savedWorkPaths>[0];
     const out = join(this.options.folder, 'out');
-    const scratch = operationOf(operation).saved?.leftovers?.(request) ?? [];
-    return [...workOf({ operation, request }), ...scratch].map((path) => relative(out, path));
+    const scratch = getOperation(operation).saved?.leftovers?.(request) ?? [];
+    return [...savedWorkPaths({ operation, request }), ...scratch].map((path) =>
+      relative(out, path),
+    );
   }
 }
 

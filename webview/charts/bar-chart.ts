@@ -16,12 +16,12 @@ Chart.register(BarController, BarElement, CategoryScale, LinearScale, Logarithmi
 export interface Bar {
   readonly label: string;
   readonly value: number;
-  /** What a tooltip says; the label and the value where absent. */
+  /** Text of the tooltip; the label and the value if undefined. */
   readonly title?: string;
   readonly color: SeriesColor;
 }
 
-/** What bars of one width divide from end to end, and the places that are numbered. */
+/** Range that bars of equal width divide, and its labeled positions. */
 export interface BarRange {
   readonly low: number;
   readonly high: number;
@@ -31,13 +31,13 @@ export interface BarRange {
 
 export interface BarContent {
   readonly bars: readonly Bar[];
-  /** Of upright bars that are parts of a range; else each has its label. */
+  /** Range of upright bars that are bins; without it, each bar has its own label. */
   readonly range?: BarRange | undefined;
   /** Bars from left to right, with their labels at the left; else upright and next to each other. */
   readonly horizontal: boolean;
   readonly logarithmic: boolean;
   readonly format: (value: number) => string;
-  /** What the axes of upright bars show, where the text beside the chart does not say so. */
+  /** Titles of the axes of upright bars, if the text next to the chart does not name them. */
   readonly titles?: { readonly x: string; readonly y: string } | undefined;
 }
 

@@ -18,15 +18,15 @@ Chart.register(LinearScale, LineController, LineElement, LogarithmicScale, Point
 export interface ChartPoint {
   readonly x: number;
   readonly y: number;
-  /** What the point stands for, such as a number of rounds. */
+  /** Value that the point represents, such as a number of rounds. */
   readonly index: number;
-  /** Standard deviation of `y`, where it is known. */
+  /** Standard deviation of `y`, if known. */
   readonly spread?: number;
   /** Drawn next to the point, if there is room. */
   readonly name?: string;
   /** More about the point, for its tooltip. */
   readonly note?: string;
-  /** True if the point is drawn hollow whatever its series. */
+  /** True if the point is drawn hollow in any series. */
   readonly isHollow?: boolean;
 }
 
@@ -37,7 +37,7 @@ export interface ChartSeries {
   /** Lengths of dashes and gaps; empty for a solid line. */
   readonly dash: readonly number[];
   readonly marker: Extract<PointStyle, string>;
-  /** Which vertical axis: `y` on the left, `y2` on the right. */
+  /** Vertical axis: `y` on the left, `y2` on the right. */
   readonly axis: 'y' | 'y2';
   readonly emphasised: boolean;
   /** True if no line connects the points. */
@@ -59,15 +59,15 @@ export interface ChartContent {
     | undefined;
   /** End of the horizontal axis, if the points don't reach it. */
   readonly mostX?: number;
-  /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
+  /** Step between the labels of the horizontal axis, if the chart's own are not round. */
   readonly stepX: number | undefined;
-  /** Whether `x` counts something. */
+  /** True if `x` is a count. */
   readonly countsX?: boolean;
   readonly formatX: (value: number) => string;
   readonly formatY: (value: number) => string;
-  /** Whether `y` holds shares of one. */
+  /** True if `y` contains shares of one. */
   readonly sharesY?: boolean;
-  /** Of the right axis, where that holds shares of one. */
+  /** Format of the right axis, if it contains shares of one. */
   readonly formatY2?: (value: number) => string;
   readonly pointTitle: (point: ChartPoint) => string;
 }
@@ -148,7 +148,7 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     ctx.restore();
   }
 
-  /** Names of points, except where they would cover another name or leave the plot. */
+  /** Names of points, unless they would overlap another name or leave the plot. */
   private drawNames({ ctx, chartArea, scales }: Plot): void {
     const { x, y } = scales;
     if (x === undefined || y === undefined) return;
@@ -262,7 +262,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       x: {
         type: 'linear',
         beginAtZero: true,
-        // By hand, more can be selected than the series remove.
+        // A manual selection can remove more than the series.
         ...(content.selection === undefined ? {} : { suggestedMax: content.selection.x }),
         ...(content.mostX === undefined ? {} : { max: content.mostX }),
         title: title(content.titles.x),
@@ -340,7 +340,7 @@ const formatOn = ({ formatY, formatY2 = formatY }: ChartContent, axis: string | 
 const isLogarithmicRight = (content: ChartContent): boolean =>
   content.logarithmic && content.formatY2 === undefined && isWide(content, 'y2');
 
-/** Shares end at 1. Equal ones are drawn on the whole scale, where nothing looks like a difference. */
+/** Shares end at 1. Equal shares are drawn on the full scale, so that no difference is suggested. */
 function shareRange(
   { series }: ChartContent,
   axis: ChartSeries['axis'],
@@ -364,7 +364,7 @@ function ownRange({ series, selection }: ChartContent): {
     : { suggestedMin: Math.min(...ends), suggestedMax: Math.max(...ends) };
 }
 
-/** Whether the values of an axis span more than a decade; a linear axis shows less better. */
+/** True if the values of an axis span more than a decade, which a linear axis shows poorly. */
 function isWide({ series }: ChartContent, axis: ChartSeries['axis']): boolean {
   const values = series.filter((one) => one.axis === axis).flatMap((one) => one.points);
   // A logarithmic axis leaves out the rest.

@@ -7,12 +7,12 @@ import type { LogScale } from './log-scale';
 /** Less is no drift that anybody would look for: rounding. */
 const leastShown = 0.001;
 
-/** The scale of relative errors; undefined where nothing was measured. */
+/** Scale of relative errors; undefined if nothing was measured. */
 export function driftScale(errors: readonly number[]): LogScale | undefined {
   return logScale(errors.map((error) => Math.max(error, leastShown)));
 }
 
-/** Where drift starts, and at which tokens it is largest there. */
+/** Sublayer where drift starts, and the tokens with the largest drift there. */
 export function startsText({ starts, startsAt = [], limit }: Drift): string {
   if (starts === undefined) return strings.driftStaysBelow(formatShare(limit));
   const start = strings.driftStarts(formatShare(limit), starts);

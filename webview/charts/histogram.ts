@@ -2,14 +2,14 @@ import { formatCount } from '../format';
 import { strings } from '../strings';
 import type { Bar, BarRange } from './bar-chart';
 
-/** How many values lie in each part of a range, whose parts are of one size. */
+/** Number of values in each bin of a range; all bins have the same size. */
 export interface HistogramCounts {
   readonly low: number;
   readonly high: number;
   readonly counts: readonly number[];
 }
 
-/** A number of any size: few digits, and powers of ten where it is very large or small. */
+/** Formats a number of any size: few digits, and powers of ten if it is very large or small. */
 export function formatNumber(value: number, digits = 3): string {
   const magnitude = Math.abs(value);
   return magnitude !== 0 && (magnitude < 1e-3 || magnitude >= 1e6)
@@ -29,7 +29,7 @@ function edge({ low, high, counts }: HistogramCounts, index: number): number {
   return low + ((high - low) * index) / counts.length;
 }
 
-/** The parts of the range that a bar stands for, as text. */
+/** Range of a bar, as text. */
 function binText(histogram: HistogramCounts, index: number): string {
   const format = edgeFormat(histogram);
   return strings.bin(format(edge(histogram, index)), format(edge(histogram, index + 1)));
@@ -38,7 +38,7 @@ function binText(histogram: HistogramCounts, index: number): string {
 export function histogramBars(histogram: HistogramCounts): Bar[] {
   const format = edgeFormat(histogram);
   return histogram.counts.map((value, index) => ({
-    // Labelled by the middle, so that a label stands for its whole bar.
+    // Labeled by the middle, so that a label applies to its whole bar.
     label: format((edge(histogram, index) + edge(histogram, index + 1)) / 2),
     title: binText(histogram, index),
     value,
@@ -46,7 +46,7 @@ export function histogramBars(histogram: HistogramCounts): Bar[] {
   }));
 }
 
-/** The range with about six round numbers in it; undefined where it has no width. */
+/** About six round numbers in the range; undefined if it has no width. */
 export function histogramRange(histogram: HistogramCounts): BarRange | undefined {
   const { low, high } = histogram;
   const rough = (high - low) / 6;

@@ -34,14 +34,14 @@ function paletteRgb(position: number): Rgb {
   return [mix(from[0], to[0]), mix(from[1], to[1]), mix(from[2], to[2])];
 }
 
-/** Number of patterns that stand for parts of the palette, for those who do not see its colours. */
+/** Number of patterns that mark parts of the palette for color-blind users. */
 export const bands = 5;
 
 /** Pattern of a position, from 0. */
-export const bandOf = (position: number): number =>
+export const bandIndex = (position: number): number =>
   Math.min(Math.floor(Math.max(position, 0) * bands), bands - 1);
 
-/** Whether white or black text reads better on the colour of a position (WCAG contrast). */
+/** Text color with the better contrast on a palette position (WCAG contrast). */
 export function inkOn(position: number): 'white' | 'black' {
   const luminance = relativeLuminance(paletteRgb(position));
   return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 ? 'white' : 'black';

@@ -35,8 +35,8 @@ export function nextPlace(
   let [next, best]: [number | undefined, number] = [undefined, Infinity];
   places.forEach((place, i) => {
     const [dx, dy] = [place.x - start.x, start.y - place.y];
-    if (i === from || directionOf(dx, dy, i > from) !== direction) return;
-    // Of those that cover each other the first comes first, the last when walking to the left.
+    if (i === from || mainDirection(dx, dy, i > from) !== direction) return;
+    // Overlapping points are visited in order, in reverse when moving left.
     const distance = Math.hypot(dx, dy);
     const isNearer = direction === 'ArrowLeft' ? distance <= best : distance < best;
     if (isNearer) [next, best] = [i, distance];
@@ -44,7 +44,7 @@ export function nextPlace(
   return next;
 }
 
-function directionOf(dx: number, dy: number, isLater: boolean): Direction {
+function mainDirection(dx: number, dy: number, isLater: boolean): Direction {
   if (dx === 0 && dy === 0) return isLater ? 'ArrowRight' : 'ArrowLeft';
   if (Math.abs(dx) >= Math.abs(dy)) return dx > 0 ? 'ArrowRight' : 'ArrowLeft';
   return dy > 0 ? 'ArrowUp' : 'ArrowDown';

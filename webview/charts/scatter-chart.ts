@@ -12,7 +12,7 @@ Chart.register(LinearScale, PointElement, ScatterController, Tooltip);
 export interface ScatterPoint {
   readonly x: number;
   readonly y: number;
-  /** What the point stands for. */
+  /** Index of the example of this point. */
   readonly index: number;
 }
 
@@ -23,7 +23,7 @@ export interface ScatterSeries {
   readonly marker: Extract<PointStyle, string>;
 }
 
-/** What a user does with the points of a chart. */
+/** Handlers of user actions on the points of a chart. */
 export interface ScatterActions {
   /** The point that the keyboard has come to. */
   readonly visit: (point: ScatterPoint) => void;
@@ -39,7 +39,7 @@ export interface ChartRegion {
   readonly y: readonly [number, number];
 }
 
-/** How far the mouse must be drawn to select, in pixels. */
+/** Minimum distance of a drag that selects, in pixels. */
 const leastDrag = 6;
 /** Share of the axes that is selected around a point. */
 const around = 0.05;
@@ -56,7 +56,7 @@ export interface Level {
 export interface Whisker {
   readonly x: number;
   readonly mean: number;
-  /** 0 where it is not known. */
+  /** 0 if unknown. */
   readonly deviation: number;
 }
 
@@ -67,18 +67,18 @@ export interface AxisRange {
   readonly step?: number;
 }
 
-/** How near to a point a click must be, in pixels. */
+/** Maximum distance between a click and its point, in pixels. */
 const reach = 10;
 
 export interface ScatterContent {
   readonly series: readonly ScatterSeries[];
   readonly titles: { readonly x: string; readonly y: string };
   readonly format: (value: number) => string;
-  /** Of the horizontal axis; as `format` where absent. */
+  /** Format of the horizontal axis; same as `format` if undefined. */
   readonly formatX?: (value: number) => string;
-  /** From 0 on where absent. */
+  /** Starts at 0 if undefined. */
   readonly rangeX?: AxisRange;
-  /** From 0 to 1 where absent. */
+  /** From 0 to 1 if undefined. */
   readonly rangeY?: AxisRange;
   readonly levels?: readonly Level[];
   readonly whiskers?: readonly Whisker[];
@@ -87,12 +87,12 @@ export interface ScatterContent {
 
 /** chart.js's scatter chart in the theme's colours, whose points can be picked. */
 export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', ScatterPoint[]> {
-  /** All that are drawn, and their numbers there by what they stand for. */
+  /** All drawn points, and their positions in that list by index. */
   private points: readonly ScatterPoint[] = [];
   private numbers: ReadonlyMap<number, number> = new Map();
-  /** What the point with a ring stands for. */
+  /** Index of the point with a ring. */
   private ringed: number | undefined;
-  /** Where the mouse was pressed, and where it is now. */
+  /** Start and current position of a drag. */
   private drag: { readonly from: Place; readonly to: Place } | undefined;
   private hasSelected = false;
 
@@ -137,8 +137,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       // The click that follows is the end of the drag.
       this.hasSelected = true;
       this.actions.select?.({
-        x: valuesOf(chart, 'x', drag.from.x, drag.to.x),
-        y: valuesOf(chart, 'y', drag.from.y, drag.to.y),
+        x: axisValues(chart, 'x', drag.from.x, drag.to.x),
+        y: axisValues(chart, 'y', drag.from.y, drag.to.y),
       });
       chart.draw();
     });
@@ -160,8 +160,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     const { x, y } = this.placeOf(point);
     const [width, height] = [around * (right - left), around * (bottom - top)];
     this.actions.select?.({
-      x: valuesOf(this.chart, 'x', x - width, x + width),
-      y: valuesOf(this.chart, 'y', y - height, y + height),
+      x: axisValues(this.chart, 'x', x - width, x + width),
+      y: axisValues(this.chart, 'y', y - height, y + height),
     });
   }
 
@@ -175,14 +175,14 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     ctx.restore();
   }
 
-  /** Puts a ring around the point of an example, where it is drawn. */
+  /** Draws a ring around the point of an example, if it is drawn. */
   public ring(index: number | undefined): void {
     if (index === this.ringed) return;
     this.ringed = index;
     this.chart?.draw();
   }
 
-  /** Whether the key means something here. */
+  /** True if the key was handled. */
   private press(key: string, isShifted: boolean): boolean {
     const { points } = this;
     const from = this.numbers.get(this.ringed ?? -1) ?? -1;
@@ -296,7 +296,7 @@ function placeIn({ scales }: Plot, { x, y }: Pick<ScatterPoint, 'x' | 'y'>): Pla
 }
 
 /** Values on an axis at two pixels, ascending. */
-function valuesOf(
+function axisValues(
   { scales }: Plot,
   axis: 'x' | 'y',
   from: number,

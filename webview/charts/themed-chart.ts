@@ -3,7 +3,7 @@ import type { ChartConfiguration, ChartType, DefaultDataPoint } from 'chart.js';
 import type { ThemeColors } from './theme-colors';
 import { readThemeColors } from './theme-colors';
 
-/** What plugins draw with, whatever the chart's type. */
+/** Parts of a chart of any type that plugins draw with. */
 export type Plot = Pick<Chart, 'ctx' | 'chartArea' | 'scales'>;
 
 /** A chart of chart.js in the theme's colours. */
@@ -20,7 +20,7 @@ export abstract class ThemedChart<
 
   protected constructor(protected readonly canvas: HTMLCanvasElement) {}
 
-  /** Draws anew, in the colours of the theme as it is now. */
+  /** Redraws the chart in the colors of the current theme. */
   public show(content: Content): void {
     this.content = content;
     this.colors = readThemeColors();

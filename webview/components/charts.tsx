@@ -43,7 +43,7 @@ export function useChart<Content, Chart extends DrawnChart<Content>>(
 }
 
 interface ScatterPlotProps {
-  /** Of the chart itself, which takes the focus. */
+  /** Id of the chart element, which receives the focus. */
   readonly id?: string;
   /** The same object as long as nothing has changed. */
   readonly content: ScatterContent;
@@ -51,7 +51,7 @@ interface ScatterPlotProps {
   readonly ring: number | undefined;
   readonly actions: ScatterActions;
   readonly label: string;
-  /** Id of what says how it is used. */
+  /** Id of the element with the usage hint. */
   readonly describedBy: string;
 }
 
@@ -100,7 +100,7 @@ interface BarPlotProps {
   /** The same object as long as nothing has changed. */
   readonly content: BarContent;
   readonly label: string;
-  /** In pixels; small where absent. */
+  /** Height in pixels; small if undefined. */
   readonly height?: number;
 }
 
@@ -125,7 +125,7 @@ interface CurvePlotProps {
   readonly content: ChartContent;
   /** Says in words what the chart shows. */
   readonly label: string;
-  /** Is given what the point that was clicked stands for. */
+  /** Called with the index of the clicked point. */
   readonly onPick?: (index: number) => void;
 }
 

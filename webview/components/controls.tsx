@@ -20,11 +20,11 @@ export interface ButtonProps {
   readonly label: string;
   readonly onClick: () => void;
   readonly primary?: boolean | undefined;
-  /** Why it cannot be pressed now, if so: its tooltip then. */
+  /** Reason why the button is disabled, if it is; shown as its tooltip. */
   readonly reason?: string | undefined;
   readonly title?: string | undefined;
   readonly hidden?: boolean | undefined;
-  /** Of a button that switches something on. */
+  /** State of a toggle button. */
   readonly pressed?: boolean;
 }
 
@@ -58,7 +58,7 @@ interface DropdownProps<T extends string> {
   readonly onChange: (value: T) => void;
 }
 
-/** The toolkit makes an element of each option, which takes long where there are more. */
+/** Limit on the number of options: the toolkit creates an element for each, which is slow. */
 const mostOptions = 50;
 
 export function Dropdown<T extends string>(props: DropdownProps<T>): VNode {
@@ -127,11 +127,11 @@ function OptionList<T extends string>({
 
 interface TextFieldProps {
   readonly label: string;
-  /** What stands there at first. */
+  /** Initial text of the field. */
   readonly value: string;
   readonly onInput: (value: string) => void;
   readonly class?: string;
-  /** What stands in an empty field; the label where that stands nowhere else. */
+  /** Placeholder of an empty field; the label if it is shown nowhere else. */
   readonly placeholder?: string;
 }
 
@@ -147,7 +147,7 @@ export function TextField({
     // Not a property: Preact would write it again and again over what is typed.
     field.current?.setAttribute('value', value);
   }, []);
-  // The toolkit names a field by its content, which the stylesheet hides, whatever its aria-label.
+  // The toolkit names a field by its content, which the stylesheet hides, even if it has an aria-label.
   return (
     <VsTextField
       ref={field}

@@ -6,14 +6,17 @@ import { named } from '../translate';
 
 interface CopyImageProps {
   readonly draw: () => HTMLCanvasElement | null;
-  /** What the image shows. */
+  /** Description of the image. */
   readonly label: string;
 }
 
-/** How long the button says so, in milliseconds. */
-const told = 2000;
+/** Time that the button shows the confirmation, in milliseconds. */
+const copiedMilliseconds = 2000;
 
-/** Copies a chart or a drawing as an image, or saves it where the clipboard takes none. Seen while it is pointed at, where there is a pointer. */
+/**
+ * Copies a chart or a drawing as an image, or saves it if the clipboard does not accept images. Shown on hover, if the
+ * device has a pointer.
+ */
 export function CopyImage({ draw, label }: CopyImageProps): VNode {
   const [isCopied, setCopied] = useState(false);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
@@ -29,7 +32,7 @@ export function CopyImage({ draw, label }: CopyImageProps): VNode {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
       setCopied(false);
-    }, told);
+    }, copiedMilliseconds);
   };
   return (
     <>
@@ -51,7 +54,7 @@ export function CopyImage({ draw, label }: CopyImageProps): VNode {
   );
 }
 
-/** What is drawn is clear where nothing is. */
+/** Canvas with an opaque background: drawings are transparent where they are empty. */
 function withBackground(drawn: HTMLCanvasElement): HTMLCanvasElement {
   const image = document.createElement('canvas');
   image.width = drawn.width;
@@ -65,7 +68,7 @@ function withBackground(drawn: HTMLCanvasElement): HTMLCanvasElement {
   return image;
 }
 
-/** Whether the clipboard has taken the image: some systems and browsers let no page write to it. */
+/** True if the clipboard accepted the image: some systems and browsers do not let pages write images. */
 async function toClipboard(image: HTMLCanvasElement): Promise<boolean> {
   const png = await new Promise<Blob | null>((resolve) => {
     image.toBlob(resolve, 'image/png');

@@ -2,7 +2,7 @@ import type { VNode } from 'preact';
 import { Button } from './controls';
 import type { ButtonProps } from './controls';
 
-/** Something that is told of a model, a document or a run. */
+/** A fact about a model, a document or a run. */
 export interface Fact {
   readonly name: string;
   readonly value: string;
@@ -33,15 +33,15 @@ interface TileProps {
   readonly name: string;
   readonly value: string;
   readonly note: string;
-  /** Why the number cannot be known, if so. */
+  /** Reason why the number is unknown, if it is. */
   readonly reason?: string | undefined;
-  /** What it means. */
+  /** Explanation of the value. */
   readonly meaning?: string;
   /** Button that measures the number. */
   readonly action?: ButtonProps | undefined;
 }
 
-/** A number with its name, and a word on it; stands in a list of definitions. */
+/** A number with its name and a rating; rendered in a definition list. */
 export function Tile({ name, value, note, reason, meaning, action }: TileProps): VNode {
   return (
     <div class={reason === undefined ? 'tile' : 'tile disabled'} title={reason ?? meaning}>

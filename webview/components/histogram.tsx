@@ -14,16 +14,16 @@ interface HistogramProps {
   readonly histogram: HistogramCounts;
   /** Says in words what the chart shows. */
   readonly label: string;
-  /** What is counted, as the head of a column. */
+  /** Counted items, as a column heading. */
   readonly counted: string;
-  /** What the range is of, where the text beside the chart does not say so: axes have titles then. */
+  /** Measured quantity, if the text next to the chart does not name it; adds titles to the axes. */
   readonly measured?: string;
   readonly logarithmic?: boolean;
-  /** In pixels; small where absent. */
+  /** Height in pixels; small if undefined. */
   readonly height?: number;
 }
 
-/** How often each part of a range occurs: a chart, and its numbers below. */
+/** Frequency of each bin of a range: a chart, and its numbers below. */
 export function Histogram(props: HistogramProps): VNode {
   const { histogram, label, counted, measured, logarithmic = false, height } = props;
   const content = useMemo<BarContent>(

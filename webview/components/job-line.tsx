@@ -9,7 +9,7 @@ import { Icon } from './icons';
 
 type Stopped = Extract<PanelJob<string>, { kind: 'stopped' }>;
 
-/** What the jobs of a panel are called. */
+/** Names of a panel's jobs. */
 export interface JobWords<What extends string> {
   readonly jobProgress: (what: What) => string;
   readonly starting: (what: What) => string;
@@ -24,19 +24,19 @@ interface JobLineProps<What extends string> {
   readonly onCancel: () => void;
   /** Absent where a button of its own resumes the job. */
   readonly onResume?: ((what: What) => void) | undefined;
-  /** Why it cannot be resumed now, if so. */
+  /** Reason why the job cannot be resumed now, if any. */
   readonly blocked?: string | undefined;
   readonly primaryResume?: boolean;
   readonly onShowLog?: () => void;
   readonly announce: (text: string) => void;
 }
 
-/** What runs, how far it is and how long it takes; or how the last job ended, with a button to go on. */
+/** Progress and time of the running job, or the result of the last one, with a button to resume. */
 export function JobLine<What extends string>(props: JobLineProps<What>): VNode | null {
   const { name, job, words, announce, onResume, onShowLog } = props;
   const last = useRef<PanelJob<What>>({ kind: 'idle' });
   useEffect(() => {
-    const news = newsOf(last.current, job, words);
+    const news = announcement(last.current, job, words);
     last.current = job;
     if (news !== undefined) announce(news);
   }, [job, words, announce]);
@@ -84,8 +84,8 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
   );
 }
 
-/** What is said of a job whose state has changed. */
-function newsOf<What extends string>(
+/** Announcement of a job's new state, for screen readers. */
+function announcement<What extends string>(
   last: PanelJob<What>,
   job: PanelJob<What>,
   words: JobWords<What>,
@@ -105,21 +105,21 @@ function newsOf<What extends string>(
 
 interface ProgressLineProps {
   readonly name: string;
-  /** Of the progress bar. */
+  /** Accessible name of the progress bar. */
   readonly label: string;
   readonly progress: JobProgress | undefined;
-  /** Stands where no stage is known yet. */
+  /** Text until a stage is known. */
   readonly starting: string;
   readonly onCancel: () => void;
 }
 
-/** What runs and how far it is. */
+/** Name and progress of the running job. */
 function ProgressLine(props: ProgressLineProps): VNode {
   const { name, label, progress, starting, onCancel } = props;
   const [isCancelled, setCancelled] = useState(false);
   const stage = isCancelled ? strings.cancelling : (progress?.stage ?? starting);
   const detail = progress === undefined ? '' : progressText(progress);
-  const fraction = fractionOf(progress);
+  const fraction = progressFraction(progress);
   return (
     <section class="job" aria-label={name}>
       <div class="job-text">
@@ -154,7 +154,7 @@ function ProgressLine(props: ProgressLineProps): VNode {
   );
 }
 
-function fractionOf(progress: JobProgress | undefined): number | undefined {
+function progressFraction(progress: JobProgress | undefined): number | undefined {
   if (progress === undefined || progress.total <= 0) return undefined;
   return Math.min(1, progress.done / progress.total);
 }
@@ -168,7 +168,7 @@ function progressText(progress: JobProgress): string {
         total > 1
         ? [strings.progressCount(formatCount(done), formatCount(total), unit)]
         : [];
-  const fraction = fractionOf(progress);
+  const fraction = progressFraction(progress);
   if (fraction !== undefined) parts.push(formatPercent(fraction));
   if (secondsLeft !== undefined)
     parts.push(strings.timeLeft(formatDuration(Math.max(1, secondsLeft))));

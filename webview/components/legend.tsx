@@ -7,7 +7,7 @@ import { formatDistanceShort } from '../format';
 
 export type Marker = 'circle' | 'rect' | 'triangle' | 'rectRot' | 'crossRot';
 
-/** What a chart's points or lines stand for. */
+/** Meaning of a chart's points or lines. */
 export interface LegendItem {
   readonly name: string;
   readonly color: SeriesColor;
@@ -72,20 +72,20 @@ export function SeriesSwitches<Key extends string>(props: SeriesSwitchesProps<Ke
 
 interface GridLegendProps {
   readonly title: string;
-  /** Absent where nothing has a colour yet. */
+  /** Undefined if nothing is colored yet. */
   readonly scale: LogScale | undefined;
-  /** What the ends of the scale mean. */
+  /** Labels of the ends of the scale. */
   readonly low: string;
   readonly high: string;
-  /** How numbers of the scale are written; as distances unless said. */
+  /** Format of the scale's numbers; that of distances if undefined. */
   readonly format?: ((value: number) => string) | undefined;
-  /** What the numbers are. */
+  /** Definition of the numbers. */
   readonly definition: string | undefined;
-  /** What the cells' marks mean. */
+  /** Legend of the cells' marks. */
   readonly children?: ComponentChildren;
 }
 
-/** What the colours and the marks of a grid's cells mean. */
+/** Legend of a grid: colors and marks of its cells. */
 export function GridLegend(props: GridLegendProps): VNode {
   const { title, scale, low, high, format, definition, children } = props;
   return (
@@ -142,13 +142,13 @@ interface LegendKeyProps {
   readonly text: string;
   readonly status: string;
   readonly mark?: string;
-  /** Shows a corner that is turned down. */
+  /** Shows a folded corner. */
   readonly hasDrawback?: boolean;
   /** Shows a striped band. */
   readonly dependsOnText?: boolean;
   /** Shows a bar of this length. */
-  readonly kept?: string;
-  /** Stands in the corner of the cell. */
+  readonly keptWidth?: string;
+  /** Content of the cell's corner. */
   readonly fill?: ComponentChildren;
   readonly children?: ComponentChildren;
 }
@@ -161,7 +161,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
     mark = 'keep',
     hasDrawback = false,
     dependsOnText = false,
-    kept,
+    keptWidth,
     fill,
     children,
   } = props;
@@ -174,9 +174,9 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
         data-depends={dependsOnText ? '' : undefined}
-        data-narrowed={kept === undefined ? undefined : ''}
+        data-narrowed={keptWidth === undefined ? undefined : ''}
       >
-        <span class="fill" style={kept === undefined ? undefined : { '--kept': kept }}>
+        <span class="fill" style={keptWidth === undefined ? undefined : { '--kept': keptWidth }}>
           {fill}
         </span>
         {children !== undefined && <span class="badge">{children}</span>}

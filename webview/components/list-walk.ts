@@ -1,7 +1,7 @@
 import type { Direction } from '../charts/point-walk';
 import { directions, nextPlace } from '../charts/point-walk';
 
-/** Where a key leads from an entry of a list that flows in lines; undefined where it leads nowhere. */
+/** Next entry for a key in a list that wraps into lines; undefined if there is none. */
 export function nextInList(
   cards: readonly HTMLElement[],
   from: number,

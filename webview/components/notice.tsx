@@ -25,7 +25,7 @@ interface FailureProps {
   readonly children?: ComponentChildren;
 }
 
-/** What stands there in place of what could not be shown. */
+/** Message shown instead of content that failed to load. */
 export function Failure({ title, message, children }: FailureProps): VNode {
   return (
     <section class="empty">

@@ -5,16 +5,16 @@ import { Actions } from './section';
 interface PageHeaderProps {
   readonly title: string;
   readonly tooltip?: string | undefined;
-  /** Words beside the title. */
+  /** Words next to the title. */
   readonly tags?: readonly string[];
   readonly actions: ComponentChildren;
   readonly actionsLabel: string;
-  /** Why nothing can be run, if so. */
+  /** Reason why nothing can be run, if any. */
   readonly blocked?: string | undefined;
   readonly children?: ComponentChildren;
 }
 
-/** What a page is about, with what can be done, and what is known of it below. */
+/** Subject of a page, with its actions, and its facts below. */
 export function PageHeader(props: PageHeaderProps): VNode {
   const { title, tooltip, tags = [], actions, actionsLabel, blocked, children } = props;
   return (
@@ -46,7 +46,7 @@ interface NotesProps {
   readonly open: boolean;
 }
 
-/** Warnings, folded under their count; nothing where there are none. */
+/** Warnings, collapsed under their count; nothing if there are none. */
 export function Notes({ title, texts, open }: NotesProps): VNode | null {
   if (texts.length === 0) return null;
   return (

@@ -2,11 +2,11 @@ import type { ComponentChildren, VNode } from 'preact';
 import { useState } from 'preact/hooks';
 
 interface SectionProps {
-  /** Of its title. */
+  /** Id of the title. */
   readonly id: string;
   readonly title: string;
   readonly class?: string | undefined;
-  /** Stands behind the title. */
+  /** Content after the title. */
   readonly note?: ComponentChildren;
   /** Stand at the right of the title. */
   readonly controls?: ComponentChildren;
@@ -58,7 +58,7 @@ interface ActionsProps {
   readonly children?: ComponentChildren;
 }
 
-/** Buttons beside each other. */
+/** A row of buttons. */
 export function Actions({ label, children }: ActionsProps): VNode {
   return (
     <div class="actions" role="group" aria-label={label}>

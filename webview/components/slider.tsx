@@ -8,7 +8,7 @@ interface SliderProps {
   readonly most: number;
   /** The value in words. */
   readonly text: string;
-  /** What screen readers say in its place. */
+  /** Text for screen readers, instead of the number. */
   readonly spoken?: string;
   readonly onInput: (value: number) => void;
   readonly disabled?: boolean;

@@ -7,7 +7,7 @@ export interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
   readonly isNumber?: boolean | undefined;
-  /** What the title means, for a pointer that rests on it. */
+  /** Explanation of the title, as a tooltip. */
   readonly meaning?: string | undefined;
 }
 
@@ -18,7 +18,7 @@ interface TableProps {
   readonly caption: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
-  /** Of rows, where not all of them are drawn yet. */
+  /** Total number of rows, if not all of them are drawn yet. */
   readonly total?: number;
 }
 
@@ -55,11 +55,11 @@ export function Table({ caption, columns, rows, total = rows.length }: TableProp
   );
 }
 
-/** What screen readers are told where not all rows are drawn; the head is one. */
+/** Row count for screen readers if not all rows are drawn; it includes the heading. */
 const rowCount = (shown: number, total: number): number | undefined =>
   shown < total ? total + 1 : undefined;
 
-/** A table that scrolls by itself where it is too long. */
+/** A table that scrolls if it is too long. */
 export function ScrollingTable(props: TableProps): VNode {
   const { caption, rows } = props;
   const { shown, end } = useGrowingList(rows.length);
@@ -115,29 +115,29 @@ function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
 interface SortedTableProps<Key extends string, Item> {
   readonly caption: string;
   readonly class?: string;
-  /** Of the region that scrolls. */
+  /** Accessible name of the scrolling region. */
   readonly label: string;
   readonly columns: readonly (Column & { readonly key: Key })[];
   readonly sort: ColumnSort<Key>;
   readonly onSort: (sort: ColumnSort<Key>) => void;
-  /** What there is a row for, sorted. */
+  /** Items of the rows, sorted. */
   readonly items: readonly Item[];
   /** A row, which begins with its heading. */
   readonly row: (item: Item) => VNode;
-  /** What rows are drawn from besides their items: while it is the same, only other items are drawn. */
+  /** Data that rows depend on besides their items; rows of the same item are redrawn if it changes. */
   readonly context?: unknown;
-  /** Stands below where there is no row. */
+  /** Text below a table without rows. */
   readonly empty?: string;
 }
 
-/** A table whose headings sort it, which scrolls by itself where it is too long. */
+/** A table that is sorted by its headings and scrolls if it is too long. */
 export function SortedTable<Key extends string, Item extends object>(
   props: SortedTableProps<Key, Item>,
 ): VNode {
   const { caption, label, columns, sort, onSort, items, row, context, empty } = props;
   const { shown, end } = useGrowingList(items.length);
   const drawn = useMemo(() => new WeakMap<Item, VNode>(), [context]);
-  const rowOf = (item: Item): VNode => {
+  const drawRow = (item: Item): VNode => {
     const known = drawn.get(item) ?? row(item);
     drawn.set(item, known);
     return known;
@@ -153,7 +153,7 @@ export function SortedTable<Key extends string, Item extends object>(
             ))}
           </tr>
         </thead>
-        <tbody>{items.slice(0, shown).map(rowOf)}</tbody>
+        <tbody>{items.slice(0, shown).map(drawRow)}</tbody>
       </table>
       <div ref={end} />
       {items.length === 0 && <p class="muted">{empty}</p>}

@@ -8,10 +8,10 @@ import {
 } from '@vscode/webview-ui-toolkit';
 
 /**
- * The only file that knows which component library the panels use: the toolkit is archived upstream,
- * and another library replaces it here. Its data grid, progress ring and tag are left out: they set
- * inline styles, which the panels' content security policy blocks. A task for each: what is on the page already is
- * drawn anew when its component comes.
+ * The only file that depends on the component library of the panels: the toolkit is archived upstream, and another
+ * library can replace it here. Its data grid, progress ring and tag are left out: they set inline styles, which the
+ * panels' content security policy blocks. Each component is registered in a separate task, since registering redraws
+ * its elements on the page.
  */
 export async function registerComponents(): Promise<void> {
   const components = [

@@ -6,8 +6,8 @@ import { Slider } from '../components/slider';
 import { Section } from '../components/section';
 import { formatBytes, formatCount, formatDistance, formatShare } from '../format';
 import {
-  contextOf,
-  contextsOf,
+  limitContext,
+  listContexts,
   formatAmount,
   isPlanFor,
   isTime,
@@ -94,10 +94,10 @@ interface LimitsProps {
   readonly asked: AskedBudget;
 }
 
-/** Which limits hold, and how much each allows. */
+/** Limits of the plan: which ones apply, and their values. */
 function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
   const { form } = panel.view.value;
-  const context = contextOf(form, table);
+  const context = limitContext(form, table);
   const change = changer(panel);
   const units = panel.get('units');
   const set = units.filter((unit) => form.limits[unit].isSet);
@@ -122,7 +122,7 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
         {form.limits.memory.isSet && units.includes('memory') && (
           <Dropdown
             label={strings.context}
-            options={contextsOf(table).map((tokens) => ({
+            options={listContexts(table).map((tokens) => ({
               value: String(tokens),
               label: strings.tokens(formatCount(tokens)),
             }))}
@@ -169,7 +169,7 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
 
 type ChangesProps = Pick<BudgetProps, 'panel'> & PlannedFrame;
 
-/** What a plan may do to the model. */
+/** Changes that a plan may make to the model. */
 function Changes({ panel, table, ways }: ChangesProps): VNode {
   const { form } = panel.view.value;
   const change = changer(panel);
@@ -193,10 +193,10 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
         })}
         {(table.outer ?? []).length > 0 && (
           <Checkbox
-            label={strings.outerToo}
-            checked={form.outer}
-            onChange={(outer) => {
-              change({ outer });
+            label={strings.embeddingAndHeadToo}
+            checked={form.embeddingAndHead}
+            onChange={(embeddingAndHead) => {
+              change({ embeddingAndHead });
             }}
           />
         )}
@@ -224,7 +224,7 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
   );
 }
 
-/** What single changes say of the plan, as the form changes. */
+/** Prediction of the plan from single changes, updated with the form. */
 function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
   if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
   if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;

@@ -12,11 +12,11 @@ import type { BudgetUnit, Way } from './types';
 /** A limit as the form keeps it, set or not. */
 export interface FormLimit {
   readonly isSet: boolean;
-  /** Of the whole model, that may be left. */
+  /** Maximum size, in percent of the original. */
   readonly percent: number;
 }
 
-/** What the form of the budget says. */
+/** State of the budget form. */
 export interface BudgetForm {
   readonly limits: Readonly<Record<BudgetUnit, FormLimit>>;
   /** Tokens that memory is counted at. */
@@ -25,8 +25,8 @@ export interface BudgetForm {
   readonly without: readonly string[];
   readonly removes: boolean;
   readonly narrows: boolean;
-  /** Whether embedding and head may be compressed. */
-  readonly outer: boolean;
+  /** True if embedding and head may be compressed. */
+  readonly embeddingAndHead: boolean;
 }
 
 /** Units that count milliseconds. */
@@ -43,18 +43,18 @@ export const initialForm: BudgetForm = {
   without: [],
   removes: false,
   narrows: true,
-  outer: true,
+  embeddingAndHead: true,
 };
 
 const contexts = [1024, usualContext, 8192, 32_768, 131_072] as const;
 
-/** Contexts to choose from, in tokens; the last is all that the model reads, where that is less. */
-export const contextsOf = ({ model: { maxPositions = Infinity } }: ShownTable): number[] => [
+/** Context lengths to choose from, in tokens; the last is the model's maximum, if smaller. */
+export const listContexts = ({ model: { maxPositions = Infinity } }: ShownTable): number[] => [
   ...new Set(contexts.map((tokens) => Math.min(tokens, maxPositions))),
 ];
 
-/** The context that the form says, or as much of it as the model reads. */
-export const contextOf = (
+/** Context length of the form, limited to the model's maximum. */
+export const limitContext = (
   { context }: BudgetForm,
   { model: { maxPositions = Infinity } }: ShownTable,
 ): number => Math.min(context, maxPositions);
@@ -84,15 +84,15 @@ export function isPlanFor(
       one.ways.map(wayKey).sort(),
       one.removes,
       widths !== undefined && one.narrows,
-      outer !== undefined && one.outer,
+      outer !== undefined && one.embeddingAndHead,
       one.limits.some(({ unit }) => unit === 'memory') ? (one.context ?? usualContext) : 0,
     ]);
   return (
     relevant(plan) === relevant(choice) &&
     choice.limits.every((limit) => {
-      const kept = result.limits.find(({ unit }) => unit === limit.unit);
-      const share = 'ratio' in limit ? limit.ratio : limit.most / (kept?.before ?? 1);
-      return kept !== undefined && Math.abs(kept.most / kept.before - share) <= sameShare;
+      const planned = result.limits.find(({ unit }) => unit === limit.unit);
+      const share = 'ratio' in limit ? limit.ratio : limit.most / (planned?.before ?? 1);
+      return planned !== undefined && Math.abs(planned.most / planned.before - share) <= sameShare;
     })
   );
 }
@@ -106,7 +106,7 @@ export function leastBytes({ model, layers, outer = [] }: ShownTable, way: Way):
   }, model.bytes);
 }
 
-/** The least percent of the whole model that can be left, rounded up; 1 where that is not known. */
+/** Minimum size in percent of the original, rounded up; 1 if unknown. */
 export function leastPercent(unit: BudgetUnit, reach: BudgetSurvey['reach'] = []): number {
   const known = reach.find((one) => one.unit === unit);
   return known === undefined || known.before === 0
@@ -133,25 +133,25 @@ export function withSet(
 interface Known {
   readonly table: ShownTable;
   readonly ways: readonly Way[];
-  /** What the table can count. */
+  /** Units that the table can count. */
   readonly units: readonly BudgetUnit[];
   /** Sublayers that may be removed. */
   readonly removable: number;
 }
 
-/** What the form asks the host for; undefined where no limit is set, or nothing may change. */
-export function choiceOf(form: BudgetForm, known: Known): BudgetChoice | undefined {
+/** Request of the form; undefined if no limit is set, or nothing may change. */
+export function formChoice(form: BudgetForm, known: Known): BudgetChoice | undefined {
   const { table, ways, units, removable } = known;
   const limits = units
     .filter((unit) => form.limits[unit].isSet)
     .map((unit) => ({ unit, ratio: Math.min(99, form.limits[unit].percent) / 100 }));
   const choice: BudgetChoice = {
     limits,
-    context: contextOf(form, table),
+    context: limitContext(form, table),
     ways: ways.filter((way) => !form.without.includes(wayKey(way))),
     removes: form.removes && removable > 0,
     narrows: form.narrows && table.widths !== undefined,
-    outer: form.outer && table.outer !== undefined,
+    embeddingAndHead: form.embeddingAndHead && table.outer !== undefined,
   };
   const changes = choice.ways.length > 0 || choice.removes || choice.narrows;
   return limits.length > 0 && changes ? choice : undefined;
@@ -189,17 +189,17 @@ export function formatAmount(unit: BudgetUnit, value: number, like = value): str
   }
 }
 
-/** Of how many matrices a plan chose; one that is embedding and head is compressed as two. */
-export function countOf(
-  { outer: takesPart }: MadePlan,
+/** Number of matrices that a plan chose from; tied embedding and head are compressed as two. */
+export function countMatrices(
+  { embeddingAndHead: takesPart }: MadePlan,
   { layers, outer = [] }: ShownTable,
 ): number {
   const outside = outer.reduce((sum, { tiedTo }) => sum + (tiedTo === undefined ? 1 : 2), 0);
   return layers.length + (takesPart ? outside : 0);
 }
 
-/** How many layers a plan compresses in each way. */
-export function countsOf({ result }: MadePlan): { way: Way; count: number }[] {
+/** Number of layers that a plan compresses with each method. */
+export function countWays({ result }: MadePlan): { way: Way; count: number }[] {
   const counts = new Map<string, { way: Way; count: number }>();
   for (const choice of result.compress) {
     const key = wayKey(choice);

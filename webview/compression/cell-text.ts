@@ -9,15 +9,15 @@ import {
   formatTime,
   formatWithError,
 } from '../format';
-import { isOuter } from './cells';
+import { isEmbeddingOrHead } from './cells';
 import type { LayerCell } from './cells';
 import { strings } from './strings';
 import { listed, tell } from '../translate';
 
-/** What a screen reader says of a cell. */
+/** Accessible name of a cell. */
 export function cellLabel(cell: LayerCell): string {
   const { line, block, layer } = cell;
-  const name = isOuter(layer) ? line : strings.cellName(line, block);
+  const name = isEmbeddingOrHead(layer) ? line : strings.cellName(line, block);
   return strings.cellLabel(name, [...statusTexts(cell), ...cell.drawbacks.map(strings.drawback)]);
 }
 
@@ -101,7 +101,7 @@ function distanceText(
   return word === undefined ? distance : listed([distance, tell(word)]);
 }
 
-/** Times are zero where none are known. */
+/** Unknown times are zero. */
 export function timeText(before: number, after: number | undefined): string {
   if (before === 0) return strings.noTime;
   return after === undefined

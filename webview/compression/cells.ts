@@ -3,7 +3,7 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { strings } from './strings';
-import type { Drawback, Entry, Matrix, Outer, Way } from './types';
+import type { Drawback, Entry, Matrix, EmbeddingOrHead, Way } from './types';
 
 /** One linear layer, embedding or head as the grid, the details and the table show it. */
 export interface LayerCell extends GridItem {
@@ -14,7 +14,7 @@ export interface LayerCell extends GridItem {
    */
   readonly status: 'measured' | 'pending' | 'kept' | 'removed';
   readonly entry: Entry | undefined;
-  /** What the entry costs the model's output; of perplexity what it adds. */
+  /** Increase of the output distance, or of perplexity, caused by the entry. */
   readonly loss: number | undefined;
   readonly drawbacks: readonly Drawback[];
 }
@@ -28,7 +28,7 @@ export interface CellSet {
   readonly scale: LogScale | undefined;
 }
 
-/** What cells show: one way at about a share of the bytes, or the plan. */
+/** Content of the cells: one method at about a share of the bytes, or the plan. */
 export type Shown =
   | { readonly kind: 'way'; readonly way: string; readonly share: number }
   | { readonly kind: 'plan'; readonly plan: MadePlan };
@@ -39,7 +39,7 @@ export function wayKey({ method, variant, then }: Way): string {
 }
 
 /** The ways that a table has measured or will measure, in its order. */
-export function waysOf(table: ShownTable): Way[] {
+export function listWays(table: ShownTable): Way[] {
   const all: readonly Way[] = [
     ...table.settings.compressions,
     ...allMatrices(table).flatMap(({ entries }) => entries),
@@ -59,21 +59,21 @@ export function waysOf(table: ShownTable): Way[] {
 }
 
 /** Whole percents of the bytes that a way's levels leave of layers, the mildest first. */
-export function sharesOf(table: ShownTable, way: string): number[] {
+export function listShares(table: ShownTable, way: string): number[] {
   const shares = allMatrices(table).flatMap(({ entries, bytes }) =>
-    entries.filter((entry) => wayKey(entry) === way).map((entry) => percentOf(entry, bytes)),
+    entries.filter((entry) => wayKey(entry) === way).map((entry) => bytesPercent(entry, bytes)),
   );
   return [...new Set(shares)].sort((a, b) => b - a);
 }
 
-function percentOf(entry: Entry, bytes: number): number {
+function bytesPercent(entry: Entry, bytes: number): number {
   return Math.round((100 * entry.bytes) / bytes);
 }
 
-/** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
-export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): CellSet {
+/** @param before set whose unchanged cells are reused, so that they are not redrawn */
+export function buildCells(table: ShownTable, shown: Shown, before?: CellSet): CellSet {
   const matrices = allMatrices(table);
-  const lines = linesOf(matrices);
+  const lines = nameLines(matrices);
   const blocks = table.layers.map(({ block }) => block);
   const removed = shown.kind === 'plan' ? new Set(shown.plan.result.remove) : new Set<string>();
   const choices = new Map(
@@ -91,8 +91,8 @@ export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): Cell
           layer.entries.find((one) => wayKey(one) === wayKey(choice) && one.level === choice.level);
     const cell: LayerCell = {
       id: tensor,
-      // The embedding stands in front of the first block, the head behind the last.
-      block: isOuter(layer)
+      // The embedding is placed before the first block, the head after the last.
+      block: isEmbeddingOrHead(layer)
         ? layer.place === 'embedding'
           ? Math.min(...blocks)
           : Math.max(...blocks)
@@ -100,35 +100,35 @@ export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): Cell
       line: lines.get(tensor) ?? '',
       layer,
       entry,
-      loss: entry && lossOf(entry, table),
+      loss: entry && entryLoss(entry, table),
       status:
-        !isOuter(layer) && removed.has(layer.sublayer)
+        !isEmbeddingOrHead(layer) && removed.has(layer.sublayer)
           ? 'removed'
           : entry !== undefined
             ? 'measured'
             : shown.kind === 'plan'
               ? 'kept'
               : 'pending',
-      drawbacks: entry === undefined ? [] : drawbacksOf(layer, entry),
+      drawbacks: entry === undefined ? [] : findDrawbacks(layer, entry),
     };
     const known = before?.byId.get(tensor);
     const isKnown = known?.layer === layer && known.entry === entry && known.status === cell.status;
     return isKnown ? known : cell;
   });
   const scale = logScale(
-    matrices.flatMap(({ entries }) => entries.map((one) => lossOf(one, table))),
+    matrices.flatMap(({ entries }) => entries.map((one) => entryLoss(one, table))),
   );
   const isSameScale = before?.scale?.min === scale?.min && before?.scale?.max === scale?.max;
   return {
     cells,
     byId: new Map(cells.map((cell) => [cell.id, cell])),
-    lines: [...new Set(lines.values())].sort((a, b) => placeOf(a) - placeOf(b)),
+    lines: [...new Set(lines.values())].sort((a, b) => lineRank(a) - lineRank(b)),
     scale: isSameScale ? before?.scale : scale,
   };
 }
 
 /** Distances by perplexity begin at the original's. */
-export function lossOf({ distance }: Entry, { original }: Pick<ShownTable, 'original'>): number {
+export function entryLoss({ distance }: Entry, { original }: Pick<ShownTable, 'original'>): number {
   return Math.max(0, distance - original);
 }
 
@@ -143,8 +143,8 @@ function nearest({ entries, bytes }: Matrix, way: string, share: number): Entry 
     );
 }
 
-/** In what a form is no better than the dense matrix; times are zero where none are known. */
-function drawbacksOf(layer: Matrix, entry: Entry): Drawback[] {
+/** Aspects in which an encoding is no better than the original matrix; unknown times are zero. */
+function findDrawbacks(layer: Matrix, entry: Entry): Drawback[] {
   const [before, after] = [layer.decodeMsPerToken, entry.decodeMsPerToken];
   const isSlower = after > before && before > 0;
   const isTimed = after > 0 && before > 0;
@@ -156,12 +156,12 @@ function drawbacksOf(layer: Matrix, entry: Entry): Drawback[] {
 }
 
 /** Name of the line of each layer: its role, numbered where a block has several of it. */
-function linesOf(matrices: readonly Matrix[]): Map<string, string> {
+function nameLines(matrices: readonly Matrix[]): Map<string, string> {
   const seen = new Map<string, number>();
   return new Map(
     matrices.map((matrix) => {
       const name = roleName(matrix);
-      const key = isOuter(matrix) ? name : `${matrix.block} ${name}`;
+      const key = isEmbeddingOrHead(matrix) ? name : `${matrix.block} ${name}`;
       const number = (seen.get(key) ?? 0) + 1;
       seen.set(key, number);
       return [matrix.tensor, number === 1 ? name : `${name} ${number}`];
@@ -169,9 +169,9 @@ function linesOf(matrices: readonly Matrix[]): Map<string, string> {
   );
 }
 
-/** What a matrix is for, in words. */
+/** Role of a matrix, in words. */
 export function roleName(matrix: Matrix): string {
-  if (!isOuter(matrix)) return strings.role[matrix.role];
+  if (!isEmbeddingOrHead(matrix)) return strings.role[matrix.role];
   return matrix.tiedTo === undefined ? strings.place[matrix.place] : strings.tied;
 }
 
@@ -183,13 +183,13 @@ const lineOrder: readonly string[] = [
   strings.place.head,
 ];
 
-function placeOf(line: string): number {
+function lineRank(line: string): number {
   const [, name = line, number = '1'] = /^(.*?)(?: (\d+))?$/.exec(line) ?? [];
   return lineOrder.indexOf(name) * 1e4 + Number(number);
 }
 
-/** Whether it is an embedding or a head. */
-export function isOuter(matrix: Matrix): matrix is Outer {
+/** True if the matrix is an embedding or a head. */
+export function isEmbeddingOrHead(matrix: Matrix): matrix is EmbeddingOrHead {
   return 'place' in matrix;
 }
 

@@ -12,7 +12,7 @@ interface FindingsProps {
   readonly findings: readonly MethodFindings[];
 }
 
-/** What the paper says of blocks and matrices, beside what this model shows. */
+/** Findings of the paper about blocks and matrices, compared with this model. */
 export function Findings({ findings }: FindingsProps): VNode {
   return (
     <section class="findings">
@@ -45,7 +45,7 @@ export function Findings({ findings }: FindingsProps): VNode {
 function earlyCell({ byDepth, earlyIsMostSensitive }: MethodFindings): VNode {
   return verdict(
     byDepth.length < 2 ? undefined : earlyIsMostSensitive,
-    sharesOf(byDepth, (group) => strings.depth[group]),
+    describeShares(byDepth, (group) => strings.depth[group]),
   );
 }
 
@@ -53,19 +53,19 @@ function downCell({ byRole, downIsMostSensitive }: MethodFindings): VNode {
   const roles = [...byRole].sort((a, b) => b.distance - a.distance);
   return verdict(
     downIsMostSensitive,
-    sharesOf(roles, (group) => strings.role[group].toLowerCase()),
+    describeShares(roles, (group) => strings.role[group].toLowerCase()),
   );
 }
 
 /** Distances differ by orders of magnitude between methods, their shares of the largest do not. */
-function sharesOf<Group>(
+function describeShares<Group>(
   groups: readonly { readonly group: Group; readonly distance: number }[],
-  nameOf: (group: Group) => string,
+  groupName: (group: Group) => string,
 ): string[] {
   const largest = Math.max(...groups.map(({ distance }) => distance));
   return groups.map(
     ({ group, distance }) =>
-      `${nameOf(group)} ${formatShare(largest > 0 ? distance / largest : 0)}`,
+      `${groupName(group)} ${formatShare(largest > 0 ? distance / largest : 0)}`,
   );
 }
 

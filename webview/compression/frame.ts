@@ -1,12 +1,12 @@
 import { useMemo, useRef } from 'preact/hooks';
 import type { CompressionState, ShownTable } from '../../extension/protocol/compression';
-import { cellsOf, wayKey, waysOf } from './cells';
+import { buildCells, wayKey, listWays } from './cells';
 import type { CellSet, Shown } from './cells';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
 import type { Matrix, Way } from './types';
 
-/** What the parts of the panel draw of a table. */
+/** Data that the parts of the panel draw from. */
 export interface Frame {
   readonly table: ShownTable;
   readonly ways: readonly Way[];
@@ -14,7 +14,7 @@ export interface Frame {
   readonly cells: CellSet | undefined;
 }
 
-/** What plans are made of. */
+/** Data that plans are made from. */
 export type PlannedFrame = Pick<Frame, 'table' | 'ways'>;
 
 /** Computed where the table, the plan or what is shown of them has changed. */
@@ -25,9 +25,9 @@ export function useFrame(panel: CompressionPanel): Frame | undefined {
   const before = useRef<CellSet>(undefined);
   return useMemo(() => {
     if (table === undefined) return undefined;
-    const ways = waysOf(table);
-    const shown = shownOf(wanted, share, ways, plan);
-    before.current = shown && cellsOf(table, shown, before.current);
+    const ways = listWays(table);
+    const shown = chooseShown(wanted, share, ways, plan);
+    before.current = shown && buildCells(table, shown, before.current);
     return { table, ways, shown, cells: before.current };
   }, [table, plan, wanted, share]);
 }
@@ -49,8 +49,8 @@ export function withMeasured(
   };
 }
 
-/** What the user has chosen to see, as far as there is such. */
-function shownOf(
+/** Content that the user selected, if it exists. */
+function chooseShown(
   wanted: string | undefined,
   share: number,
   ways: readonly Way[],
@@ -62,14 +62,14 @@ function shownOf(
   return way === undefined ? undefined : { kind: 'way', way, share };
 }
 
-/** Why no job can be started, if so. */
+/** Reason why no job can be started, if any. */
 export function reasonAgainst(panel: CompressionPanel): string | undefined {
   const job = panel.get('job');
   const isActive = job.kind === 'running' || job.kind === 'queued';
   return panel.get('blocked') ?? (isActive ? strings.reasonRunning(job.what) : undefined);
 }
 
-/** Whether the measurement was stopped and can be resumed. */
+/** True if the measurement was stopped and can be resumed. */
 export function resumesMeasuring(job: CompressionState['job']): boolean {
   return job.kind === 'stopped' && job.what === 'sensitivity' && job.saved !== undefined;
 }

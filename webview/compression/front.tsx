@@ -39,7 +39,7 @@ export function Front({ panel, frame, asked }: FrontProps): VNode {
   return (
     <Section class="front" id="front-title" title={frontier.title}>
       {survey?.ok === undefined || survey.ok.points.length === 0 ? (
-        // The form says why.
+        // The form shows the reason.
         <p class="muted">
           {(survey?.ok ?? survey?.error) ? strings.frontNone : strings.noPrediction}
         </p>
@@ -61,7 +61,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
   ];
   const { form } = panel.view.value;
   const { unit } = survey;
-  const scores = useMemo(() => scoresOf(survey, measured), [survey, measured]);
+  const scores = useMemo(() => matchScores(survey, measured), [survey, measured]);
   const others = useMemo(() => (scores === undefined ? [] : [scoreSeries(scores)]), [scores]);
   const points = useMemo(
     () => [
@@ -104,8 +104,8 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
         points={points}
         others={others}
         titles={titles}
-        ring={ringOf(unit, asked.plan?.ok)}
-        rule={ruleOf(panel, unit, survey, format)}
+        ring={predictedPoint(unit, asked.plan?.ok)}
+        rule={targetRule(panel, unit, survey, format)}
         original={before}
         step={unit === 'bytes' || unit === 'memory' ? byteStep(before) : undefined}
         format={format}
@@ -133,7 +133,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
 }
 
 /** Sizes of 1 % each, from the smallest that plans reach. */
-function ruleOf(
+function targetRule(
   panel: CompressionPanel,
   unit: BudgetSurvey['unit'],
   { reach }: BudgetSurvey,
@@ -172,7 +172,7 @@ const planPoint = ({
   ]),
 });
 
-function ringOf(
+function predictedPoint(
   unit: BudgetSurvey['unit'],
   predicted: PredictedPlan | undefined,
 ): { readonly size: number; readonly loss: number } | undefined {
@@ -182,18 +182,18 @@ function ringOf(
     : { size: at.cost, loss: predicted.sumOfDistances };
 }
 
-/** Scores of the points that are shown, by their places; undefined where none of them was measured. */
+/** Scores of the shown points, by index; undefined if none of them was measured. */
 interface Scores {
   readonly original: ScoredFront['original'];
   readonly points: readonly (ScoredFront['points'][number] | undefined)[];
 }
 
-function scoresOf(
+function matchScores(
   { unit, points }: BudgetSurvey,
   measured: ScoredFront | undefined,
 ): Scores | undefined {
   if (measured?.unit !== unit) return undefined;
-  // Where other changes are allowed, a plan of the same size is another one.
+  // With other allowed changes, a plan of the same size is a different one.
   const found = points.map(({ cost, sumOfDistances }) =>
     measured.points.find((one) => one.cost === cost && one.sumOfDistances === sumOfDistances),
   );
@@ -220,12 +220,12 @@ function madePoints(
   { original }: PlannedFrame['table'],
 ): FrontierPoint[] {
   const distance = made?.result.distance;
-  const kept = made?.result.limits.find((limit) => limit.unit === unit);
-  return distance === undefined || kept === undefined
+  const planned = made?.result.limits.find((limit) => limit.unit === unit);
+  return distance === undefined || planned === undefined
     ? []
     : [
         {
-          ...{ kind: 'made', name: formatShare(kept.cost / kept.before), size: kept.cost },
+          ...{ kind: 'made', name: formatShare(planned.cost / planned.before), size: planned.cost },
           ...{ loss: distance - original, isMeasured: true, note: '' },
         },
       ];

@@ -69,13 +69,13 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
     >
       {warnings !== undefined && <Notice text={warnings} />}
       <Folded title={strings.details}>
-        <Facts facts={factsOf(model, table, job, panel.get('file'))} />
+        <Facts facts={listFacts(model, table, job, panel.get('file'))} />
       </Folded>
     </PageHeader>
   );
 }
 
-function factsOf(
+function listFacts(
   model: CompressionState['model'],
   table: CompressionState['table'],
   job: CompressionState['job'],
@@ -86,7 +86,7 @@ function factsOf(
   const { calibration, fitting, metric, metricDefinition, device, seconds, layers } = table;
   const source =
     calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);
-  const sizeOf = ({ sequences, length }: typeof calibration): [string, string] => [
+  const formatSize = ({ sequences, length }: typeof calibration): [string, string] => [
     formatCount(sequences),
     formatCount(length),
   ];
@@ -95,13 +95,15 @@ function factsOf(
     { name: strings.layers, value: formatCount(layers.length) },
     {
       name: strings.calibration,
-      value: strings.calibrationValue(...sizeOf(calibration), source),
+      value: strings.calibrationValue(...formatSize(calibration), source),
       title: calibration.source,
     },
     {
       name: strings.fittedTo,
       value:
-        fitting === undefined ? strings.fittedToSame : strings.fittedToOther(...sizeOf(fitting)),
+        fitting === undefined
+          ? strings.fittedToSame
+          : strings.fittedToOther(...formatSize(fitting)),
       title: fitting === undefined ? strings.fittedToSameTitle : strings.fittedToOtherTitle,
     },
     { name: strings.metric, value: metric, title: t(metricDefinition) },

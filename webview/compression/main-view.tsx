@@ -4,7 +4,7 @@ import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
 import { Budget } from './budget-form';
-import { waysOf } from './cells';
+import { listWays } from './cells';
 import { Findings } from './findings';
 import { reasonAgainst, resumesMeasuring, useFrame } from './frame';
 import type { PlannedFrame } from './frame';
@@ -18,7 +18,7 @@ import type { CompressionPanel } from './compression-panel';
 import { Types } from './types-list';
 import { useBudget } from './use-budget';
 
-/** What a plan is made for, and what sizes there are to choose from. */
+/** Budget form of a plan, and the sizes to choose from. */
 function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
@@ -34,21 +34,21 @@ interface PlanningProps {
   readonly frame: PlannedFrame;
 }
 
-/** Drawn anew with another table only: what is measured meanwhile changes no plan. */
+/** Redrawn only for a new table: measurements in progress do not change the plan. */
 function usePlanning(panel: CompressionPanel): VNode | undefined {
   const table = panel.get('table');
   return useMemo(
     () =>
       table && (
         <AfterPaint>
-          <Planning panel={panel} frame={{ table, ways: waysOf(table) }} />
+          <Planning panel={panel} frame={{ table, ways: listWays(table) }} />
         </AfterPaint>
       ),
     [panel, table],
   );
 }
 
-/** What compression costs each linear layer, and a plan under a budget. */
+/** Cost of compressing each linear layer, and a plan for a budget. */
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
   const job = panel.get('job');
   const canPlan = panel.get('canPlan');

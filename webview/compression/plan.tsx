@@ -2,12 +2,12 @@ import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import { distanceWord, memoryContext } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
-import { sublayersOf } from '../../extension/protocol/compression';
+import { plannedSublayers } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
 import { formatCount, formatDistance, formatShare } from '../format';
-import { countOf, countsOf, formatAmount } from './budget';
+import { countMatrices, countWays, formatAmount } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
 import { named, tell } from '../translate';
@@ -19,11 +19,11 @@ interface PlanProps {
   readonly table: ShownTable;
 }
 
-/** What a plan leaves, what it costs, and what can be done with it. */
+/** Result of a plan: its sizes, its cost, and its actions. */
 export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { result, ...choice } = plan;
   const { distance, tried = [], limits } = result;
-  const { removed, narrowed } = sublayersOf(result);
+  const { removed, narrowed } = plannedSublayers(result);
   const reason = useComputed(() => reasonAgainst(panel)).value;
   const context = formatCount(plan.context ?? memoryContext(table.model));
   return (
@@ -66,7 +66,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         <Tile
           name={strings.changed}
           value={formatCount(result.compress.length)}
-          note={strings.ofTotal(formatCount(countOf(plan, table)))}
+          note={strings.ofTotal(formatCount(countMatrices(plan, table)))}
         />
         {choice.removes && (
           <Tile
@@ -84,7 +84,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         )}
       </dl>
       <p class="muted">
-        {countsOf(plan)
+        {countWays(plan)
           .map(({ way, count }) => strings.countOf(formatCount(count), strings.way(way)))
           .join(' · ')}
       </p>
@@ -122,7 +122,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
   );
 }
 
-/** A note, with a word for the distance where its metric has one: `small: measured, after 3 plans`. */
+/** A note with a rating of the distance, if its metric has one: `small: measured, after 3 plans`. */
 function judged(metric: string, distance: number, note: string): string {
   const word = distanceWord(metric, distance);
   return word === undefined ? note : named(tell(word), note);

@@ -1,5 +1,5 @@
 import type { ColumnSort } from '../components/table';
-import { isOuter, roleName } from './cells';
+import { isEmbeddingOrHead, roleName } from './cells';
 import type { LayerCell } from './cells';
 import type { SortKey } from './sort-keys';
 
@@ -9,19 +9,19 @@ export function sorted(
   { key, descending }: ColumnSort<SortKey>,
 ): LayerCell[] {
   const place = new Map(cells.map((cell, index) => [cell, index]));
-  const placeOf = (cell: LayerCell) => place.get(cell) ?? 0;
+  const rank = (cell: LayerCell) => place.get(cell) ?? 0;
   return [...cells].sort((a, b) => {
-    const [left, right] = [valueOf(a, key), valueOf(b, key)];
+    const [left, right] = [sortValue(a, key), sortValue(b, key)];
     if (left === undefined || right === undefined) {
-      return Number(left === undefined) - Number(right === undefined) || placeOf(a) - placeOf(b);
+      return Number(left === undefined) - Number(right === undefined) || rank(a) - rank(b);
     }
     const order =
       typeof left === 'string' ? left.localeCompare(String(right)) : left - Number(right);
-    return (descending ? -order : order) || placeOf(a) - placeOf(b);
+    return (descending ? -order : order) || rank(a) - rank(b);
   });
 }
 
-function valueOf({ layer, entry, loss }: LayerCell, key: SortKey): number | string | undefined {
+function sortValue({ layer, entry, loss }: LayerCell, key: SortKey): number | string | undefined {
   switch (key) {
     case 'tensor':
     case 'bytes':
@@ -29,7 +29,7 @@ function valueOf({ layer, entry, loss }: LayerCell, key: SortKey): number | stri
     case 'role':
       return roleName(layer);
     case 'block':
-      return isOuter(layer) ? undefined : layer.block;
+      return isEmbeddingOrHead(layer) ? undefined : layer.block;
     case 'level':
     case 'error':
     case 'outputError':

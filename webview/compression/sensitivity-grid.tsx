@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { bandOf, inkOn, paletteColor } from '../charts/palette';
+import { bandIndex, inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { GridLegend, LegendKey } from '../components/legend';
@@ -11,7 +11,7 @@ import { formatCount, formatDistanceShort, formatShare } from '../format';
 import { Grid } from '../grid/grid';
 import { t, listed } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
-import { sharesOf, wayKey } from './cells';
+import { listShares, wayKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
 import type { Frame } from './frame';
 import { useSteadyHeight } from '../kit/steady-height';
@@ -97,11 +97,11 @@ function drawCell(
     const position = scale?.position(loss) ?? 0;
     fill.style.setProperty('--cell', paletteColor(position));
     setAttribute(element, 'data-ink', inkOn(position));
-    setAttribute(fill, 'data-band', bandOf(position));
+    setAttribute(fill, 'data-band', bandIndex(position));
   }
 }
 
-/** What is plainly to be said of the compression that is shown. */
+/** Summary of whether the shown compression pays off. */
 function paysText({ cells }: CellSet): string {
   const measured = cells.filter(({ entry }) => entry !== undefined);
   if (measured.length === 0) return '';
@@ -118,7 +118,7 @@ function paysText({ cells }: CellSet): string {
 /** The slider over the shares of bytes that a method's levels leave. */
 function Level({ panel, frame: { table }, shown }: GridProps): VNode {
   if (shown.kind === 'plan') return <p class="muted level-note">{strings.planShown}</p>;
-  const shares = [...sharesOf(table, shown.way)].reverse();
+  const shares = [...listShares(table, shown.way)].reverse();
   const [only] = shares;
   if (shares.length < 2) {
     return (
@@ -154,7 +154,7 @@ function nearestIndex(shares: readonly number[], share: number): number {
 
 interface DetailsProps {
   readonly cell: LayerCell | undefined;
-  /** Of its distance. */
+  /** Metric of the distance. */
   readonly metric: string;
 }
 
@@ -185,7 +185,7 @@ function statusText({ status, entry }: LayerCell): string {
   return entry === undefined ? strings.status.pending : strings.way(entry);
 }
 
-/** What the colours and the marks of the grid mean. */
+/** Legend of the grid: colors and marks. */
 function Legend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cells'>): VNode {
   const { scale } = cells;
   const statuses = new Set(cells.cells.map(({ status }) => status));

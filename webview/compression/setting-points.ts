@@ -1,6 +1,6 @@
 import type { ShownTable } from '../../extension/protocol/compression';
 import type { FrontierPoint } from '../frontier/frontier-points';
-import { allMatrices, lossOf, wayKey } from './cells';
+import { allMatrices, entryLoss, wayKey } from './cells';
 import { strings } from './strings';
 import type { Method } from './types';
 
@@ -23,7 +23,7 @@ export function settingPoints(table: ShownTable): FrontierPoint[] {
       // Embedding and head may have been left out of the measurement.
       if (entry === undefined && 'block' in matrix) return [];
       size += (entry?.bytes ?? matrix.bytes) - matrix.bytes;
-      loss += entry === undefined ? 0 : lossOf(entry, table);
+      loss += entry === undefined ? 0 : entryLoss(entry, table);
     }
     const name = `${strings.way(setting)} ${strings.level(setting)}`;
     return [

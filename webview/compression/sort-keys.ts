@@ -1,4 +1,4 @@
-/** What the layers can be sorted by. */
+/** Sort keys of the layers. */
 export const sortKeys = [
   'tensor',
   'role',

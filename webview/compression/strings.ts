@@ -190,7 +190,7 @@ export const strings = {
     removed: t('removed by the plan with its sublayer'),
   },
 
-  // Whether it pays
+  // Benefit of the compression
   pays: (layers: string) =>
     layers === '1'
       ? t('The measured layer gets smaller, and takes no more FLOPs than the original.')
@@ -257,7 +257,7 @@ export const strings = {
   least: (limits: readonly string[]) => t('The allowed changes reach down to {0}.', listed(limits)),
   allowed: t('Changes allowed'),
   removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
-  outerToo: t('Also compress embedding and head'),
+  embeddingAndHeadToo: t('Also compress embedding and head'),
   noRemovals: t(
     'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   ),

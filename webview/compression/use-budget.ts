@@ -8,16 +8,16 @@ import type {
 } from '../../extension/protocol/compression';
 import type { Answered } from '../kit/asker';
 import { useAnswer } from '../kit/use-answer';
-import { choiceOf, withinReach } from './budget';
+import { formChoice, withinReach } from './budget';
 import type { BudgetForm } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { resumesMeasuring } from './frame';
 import type { PlannedFrame } from './frame';
 
-/** What the form asks for, and what the host says to it. */
+/** Request of the form, and the host's answers. */
 export interface AskedBudget {
   readonly choice: BudgetChoice | undefined;
-  /** How far down each unit goes by itself; undefined until that is known. */
+  /** Minimum of each unit without the other limits; undefined until known. */
   readonly reach: BudgetSurvey['reach'] | undefined;
   readonly survey: Told<BudgetSurvey>;
   readonly plan: Told<PredictedPlan>;
@@ -35,12 +35,12 @@ export function useBudget(
   // The host reads the document, which is written at the end.
   const isWritten = useComputed(() => !isMeasuring(panel.get('job'))).value;
   const wished = useMemo(
-    () => (isWritten ? choiceOf(form, { table, ways, units, removable }) : undefined),
+    () => (isWritten ? formChoice(form, { table, ways, units, removable }) : undefined),
     [form, table, ways, units, removable, isWritten],
   );
   const survey = async (one: BudgetChoice | undefined): Promise<BudgetSurvey | undefined> =>
     one && panel.call.survey(one);
-  // Limits that no plan keeps together do not hide how far each goes.
+  // Limits that no plan meets together do not hide the reach of each one.
   const alone = useAnswer(survey, useSteady(wished && anySize(singled(wished)), table));
   const reach = alone?.ok?.reach;
   const choice = useMemo(() => wished && withinReach(wished, reach), [wished, reach]);
@@ -53,7 +53,7 @@ export function useBudget(
   };
 }
 
-/** The same object as long as it says the same, and is asked of the same table. */
+/** The same object as long as the request and the table do not change. */
 function useSteady<Value>(value: Value, table: object): Value {
   return useMemo(() => value, [JSON.stringify(value), table]);
 }
@@ -70,7 +70,7 @@ function isMeasuring(job: CompressionState['job']): boolean {
   return (isActive && job.what === 'sensitivity') || resumesMeasuring(job);
 }
 
-/** The choice whatever its first limit allows. */
+/** The choice with its first limit set to the size of the original. */
 function anySize(choice: BudgetChoice): BudgetChoice {
   const [first, ...others] = choice.limits;
   return { ...choice, limits: [{ unit: first?.unit ?? 'bytes', ratio: 1 }, ...others] };

@@ -1,6 +1,6 @@
 import { string } from 'valibot';
 import type { InferOutput } from 'valibot';
-import { countOr, flagOr, group, maybe, oneOf, texts } from '../kit/saved-view';
+import { countOr, flagOr, group, maybe, savedChoice, texts } from '../kit/saved-view';
 import { initialForm } from './budget';
 import type { FormLimit } from './budget';
 import { sortKeys } from './sort-keys';
@@ -8,13 +8,13 @@ import { sortKeys } from './sort-keys';
 const limit = ({ isSet, percent }: FormLimit) =>
   group({ isSet: flagOr(isSet), percent: countOr(percent) });
 
-/** How the user looks at the panel, and what is asked of a plan. */
+/** Saved view of the panel, with the budget form. */
 export const savedView = group({
   /** Key of the way that is shown, `plan`, or undefined for the first. */
   shown: maybe(string()),
   /** Percent of the bytes at which layers are shown. */
   share: countOr(40),
-  sort: group({ key: oneOf(sortKeys, 'loss'), descending: flagOr(true) }),
+  sort: group({ key: savedChoice(sortKeys, 'loss'), descending: flagOr(true) }),
   form: group({
     limits: group({
       bytes: limit(initialForm.limits.bytes),
@@ -28,7 +28,7 @@ export const savedView = group({
     without: texts(),
     removes: flagOr(initialForm.removes),
     narrows: flagOr(initialForm.narrows),
-    outer: flagOr(initialForm.outer),
+    embeddingAndHead: flagOr(initialForm.embeddingAndHead),
   }),
 });
 

@@ -7,12 +7,12 @@ import { Section } from '../components/section';
 import { formatCount, formatDistance } from '../format';
 import { GroupedMap } from './map/grouped-map';
 import type { MapProps } from './map/grouped-map';
-import { groupsOf } from './map/groups';
+import { groupByCorrectness } from './map/groups';
 import type { MapGroup } from './map/groups';
 import { strings } from './strings';
 import type { Overview } from './types';
 
-/** How often each part of the range of scores occurs. */
+/** Distribution of the scores. */
 export function ScoreHistogram({
   overview: { histogram, score },
 }: {
@@ -44,11 +44,11 @@ export function ScoreHistogram({
 /** Dataset cartography: mean probability of the label against its deviation. */
 export function Cartography({ overview, controls, onPick, onSelect }: MapProps): VNode {
   const { points, mapped, scoring } = overview;
-  const groups = useMemo(() => groupsOf(points), [points]);
-  const content = useMemo(() => contentOf(groups), [groups]);
+  const groups = useMemo(() => groupByCorrectness(points), [points]);
+  const content = useMemo(() => buildContent(groups), [groups]);
   const note = (
     <p class="muted" id="map-hint">
-      {noteOf(points.length, mapped, scoring)}
+      {mapNote(points.length, mapped, scoring)}
       {overview.embedding === undefined && ` ${strings.embeddingNone}`}
     </p>
   );
@@ -85,7 +85,7 @@ export function Cartography({ overview, controls, onPick, onSelect }: MapProps):
   );
 }
 
-function contentOf(groups: readonly MapGroup[]): ScatterContent {
+function buildContent(groups: readonly MapGroup[]): ScatterContent {
   return {
     series: groups.map(({ name, points, color, marker }) => ({
       ...{ label: name, color, marker },
@@ -99,7 +99,7 @@ function contentOf(groups: readonly MapGroup[]): ScatterContent {
   };
 }
 
-function noteOf(drawn: number, mapped: number, scoring: Overview['scoring']): string {
+function mapNote(drawn: number, mapped: number, scoring: Overview['scoring']): string {
   if (drawn === 0) return strings.mapNone;
   const looks = scoring === undefined ? Infinity : scoring.runs * Math.max(1, scoring.epoch);
   return [

@@ -28,7 +28,7 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
   }, []);
   const { similarity } = panel.view.value;
   const data = panel.get('data');
-  // The content comes with the data set.
+  // Content is available only with the dataset.
   const asked = useMemo(() => ({ index, similarity }), [index, similarity, data]);
   const { ok: details, error } =
     useAnswer(async (one: typeof asked) => panel.call.details(one.index, one.similarity), asked) ??
@@ -57,12 +57,12 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
           <div class="details-content">
             <ContentOf example={details} isOpening={data === undefined} />
           </div>
-          <Facts facts={factsOf(details)} />
+          <Facts facts={listFacts(details)} />
           <Neighbors
             details={details}
             onGo={onGo}
             onSimilar={(to) => {
-              // The focus goes back to the page.
+              // The focus returns to the page.
               dialog.current?.close();
               onSimilar(to);
             }}
@@ -73,7 +73,7 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
   );
 }
 
-function factsOf(details: ExampleDetails): Fact[] {
+function listFacts(details: ExampleDetails): Fact[] {
   const { label, predicted, suspected, labelScore, dynamics, outlierScore, place } = details;
   const known = (name: string, value: string | undefined, title?: string): Fact[] =>
     value === undefined ? [] : [{ name, value, ...(title === undefined ? {} : { title }) }];

@@ -8,11 +8,11 @@ import type { Example, Overview } from './types';
 interface ExampleCardProps {
   readonly example: Example;
   readonly isMarked: boolean;
-  /** Whether this is the example that was looked for. */
+  /** True if this is the example that the user searched for. */
   readonly isFound: boolean;
-  /** Whether the data set is still being opened. */
+  /** True while the dataset is being opened. */
   readonly isOpening: boolean;
-  /** The class that the user has given it, where that is another. */
+  /** Class assigned by the user, if it differs. */
   readonly newLabel: string | undefined;
   readonly classes: Overview['classes'];
   readonly onMark: (index: number, marked: boolean) => void;
@@ -102,7 +102,7 @@ export function ExampleCard(props: ExampleCardProps): VNode {
 
 interface CardFactProps {
   readonly name: string;
-  /** Nothing is shown where it is not known. */
+  /** Nothing is shown if it is unknown. */
   readonly value: string | undefined;
   /** Names may be long: what is cut off is in the tooltip. */
   readonly title?: string | undefined;
@@ -119,7 +119,7 @@ function CardFact({ name, value, title, className }: CardFactProps): VNode | nul
   );
 }
 
-/** What may be wrong with an example, in a few words each. */
+/** Possible issues of an example, as short labels. */
 export function Badges({ example }: { readonly example: Example }): VNode {
   const { suspected, group, isOutlier, index } = example;
   const alike =

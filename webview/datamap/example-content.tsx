@@ -14,7 +14,7 @@ export function scoreText({ score, deviation }: Example): string {
 
 interface ContentProps {
   readonly example: Pick<Example, 'content' | 'index' | 'label'>;
-  /** Whether the data set is still being opened. */
+  /** True while the dataset is being opened. */
   readonly isOpening: boolean;
 }
 

@@ -10,7 +10,7 @@ import { Actions, Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatPercent, formatShare } from '../format';
 import { listed, named } from '../translate';
-import { seriesOf } from './map/groups';
+import { groupSeries } from './map/groups';
 import type { ExperimentSeries } from './map/groups';
 import { strings } from './strings';
 import type { DataMap, DataMapPanel, Experiment } from './types';
@@ -20,7 +20,7 @@ interface ExperimentsProps {
   readonly map: DataMap;
 }
 
-/** What training on parts of the data set gave, where that was measured. */
+/** Results of training on subsets of the dataset, if measured. */
 export function Experiments({ panel, map }: ExperimentsProps): VNode {
   const { experiments } = map;
   return (
@@ -61,14 +61,14 @@ const columns = [
 
 function ExperimentChart({ experiment }: { readonly experiment: Experiment }): VNode {
   const { file, request } = experiment;
-  const all = useMemo(() => seriesOf(experiment), [experiment]);
-  const content = useMemo(() => contentOf(all), [all]);
+  const all = useMemo(() => groupSeries(experiment), [experiment]);
+  const content = useMemo(() => buildContent(all), [all]);
   return (
     <>
       <p class="muted">{strings.experimentIso(request.iso, request.seeds, file)}</p>
       <Legend
         items={content.series.map(({ label, color }, i) => ({
-          ...{ name: label, color, mark: markerOf(i) },
+          ...{ name: label, color, mark: seriesMarker(i) },
         }))}
       />
       <CurvePlot
@@ -79,24 +79,24 @@ function ExperimentChart({ experiment }: { readonly experiment: Experiment }): V
         <ScrollingTable
           caption={strings.experimentTable}
           columns={columns}
-          rows={all.flatMap(({ name, rows }) => rows.map((row) => cellsOf(name, row)))}
+          rows={all.flatMap(({ name, rows }) => rows.map((row) => rowCells(name, row)))}
         />
       </Folded>
     </>
   );
 }
 
-const markerOf = (i: number): Marker => markers[i % markers.length] ?? 'circle';
+const seriesMarker = (i: number): Marker => markers[i % markers.length] ?? 'circle';
 
-function contentOf(all: readonly ExperimentSeries[]): ChartContent {
+function buildContent(all: readonly ExperimentSeries[]): ChartContent {
   const rows = all.flatMap((one) => one.rows);
   return {
     series: all.map((one, i) => ({
       label: strings.seriesName(one.name),
-      points: pointsOf(one, rows),
+      points: seriesPoints(one, rows),
       color: seriesColors[i % seriesColors.length] ?? 'blue',
       dash: dashes[i % dashes.length] ?? [],
-      marker: markerOf(i),
+      marker: seriesMarker(i),
       axis: 'y',
       emphasised: one.name !== 'random' && one.name !== 'full',
     })),
@@ -111,8 +111,8 @@ function contentOf(all: readonly ExperimentSeries[]): ChartContent {
   };
 }
 
-/** Training on all examples has one result, which stands as a line beside every share. */
-function pointsOf({ name, rows }: ExperimentSeries, all: Experiment['rows']): ChartPoint[] {
+/** Training on all examples has a single result, drawn as a horizontal line. */
+function seriesPoints({ name, rows }: ExperimentSeries, all: Experiment['rows']): ChartPoint[] {
   const points = rows.map(({ keep, mean, deviation }) => ({
     ...{ x: keep, y: mean, index: 0 },
     ...(deviation === undefined ? {} : { spread: deviation }),
@@ -124,7 +124,7 @@ function pointsOf({ name, rows }: ExperimentSeries, all: Experiment['rows']): Ch
   return [...[0, ...shares].sort((a, b) => a - b).map((x) => ({ x, y, index: 0 })), whole];
 }
 
-function cellsOf(name: string, row: Experiment['rows'][number]): string[] {
+function rowCells(name: string, row: Experiment['rows'][number]): string[] {
   const { keep, examples, mean, deviation, offset } = row;
   return [
     offset === undefined

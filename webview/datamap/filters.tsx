@@ -3,7 +3,7 @@ import { issueKinds, similarities } from '../../extension/protocol/datamap';
 import { Checkbox, Dropdown, TextField } from '../components/controls';
 import { Slider } from '../components/slider';
 import { formatCount } from '../format';
-import { ordersOf } from './gallery-query';
+import { listOrders } from './gallery-query';
 import type { Region } from './gallery-query';
 import { strings } from './strings';
 import type { Overview } from './types';
@@ -32,7 +32,10 @@ export function Filters(props: FiltersProps): VNode {
       <div class="controls">
         <Dropdown
           label={strings.order}
-          options={ordersOf(overview).map((value) => ({ value, label: strings.orderName[value] }))}
+          options={listOrders(overview).map((value) => ({
+            value,
+            label: strings.orderName[value],
+          }))}
           value={query.order}
           onChange={(order) => {
             onChange({ order, similarTo: undefined });

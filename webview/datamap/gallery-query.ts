@@ -12,13 +12,13 @@ export type Region = NonNullable<GalleryQuery['region']>;
 export function fitting(query: ShownQuery, overview: Overview): ShownQuery {
   const { order, issue, similarTo } = query;
   const { classes, issues, embedding, examples } = overview;
-  const classOf = (label: number | undefined) =>
+  const knownClass = (label: number | undefined) =>
     label !== undefined && label < classes.length ? label : undefined;
   return {
     ...query,
-    order: ordersOf(overview).includes(order) ? order : 'hardest',
-    label: classOf(query.label),
-    predicted: classOf(query.predicted),
+    order: listOrders(overview).includes(order) ? order : 'hardest',
+    label: knownClass(query.label),
+    predicted: knownClass(query.predicted),
     issue: issue !== undefined && issues[issue] !== undefined ? issue : undefined,
     similarTo:
       embedding !== undefined && similarTo !== undefined && similarTo < examples
@@ -28,7 +28,7 @@ export function fitting(query: ShownQuery, overview: Overview): ShownQuery {
 }
 
 /** Orders by what is known of these scores. */
-export function ordersOf({ mapped, issues }: Overview): ShownQuery['order'][] {
+export function listOrders({ mapped, issues }: Overview): ShownQuery['order'][] {
   const isKnown: Partial<Readonly<Record<ShownQuery['order'], boolean>>> = {
     ambiguous: mapped > 0,
     suspicious: issues.suspected !== undefined,
@@ -59,11 +59,11 @@ interface Asked {
   readonly containing: number | undefined;
   readonly marks: readonly number[];
   readonly relabeled: readonly unknown[];
-  /** What is asked about: asked anew when it has changed. */
+  /** Inputs of the question; it is asked again when they change. */
   readonly about: readonly unknown[];
 }
 
-/** What the host is asked; the same object as long as the same examples are shown. */
+/** Question for the host; the same object as long as the same examples are shown. */
 export function useQuestion(asked: Asked): GalleryQuery {
   const { query, similarity, region, containing, marks, relabeled, about } = asked;
   const { order, label, predicted, issue, similarTo, search, page } = query;

@@ -22,7 +22,7 @@ interface GalleryProps {
   readonly onLeaveRegion: () => void;
   readonly sought: Sought | undefined;
   readonly onSought: (sought: Sought | undefined) => void;
-  /** Escape was pressed on the example that was gone to. */
+  /** Called when Escape is pressed on the focused example. */
   readonly onBack: () => void;
 }
 
@@ -86,7 +86,7 @@ export function Gallery(props: GalleryProps): VNode {
         }}
       >
         {items.map((example, place) => (
-          // By place: a card that goes leaves the focus to the one that comes.
+          // By position: a removed card passes its focus to the card that replaces it.
           <ExampleCard
             key={place}
             example={example}
@@ -167,7 +167,7 @@ function useArrival(props: ArrivalProps): void {
   }, [sought, answered]);
 }
 
-/** The last card that goes gives its focus to the one before it, or to the filters where none is left. */
+/** When the last card is removed, the focus moves to the previous one, or to the filters if none is left. */
 function useFocusKept(
   grid: { readonly current: HTMLElement | null },
   items: ExamplePage['items'],

@@ -17,7 +17,7 @@ interface HeaderProps {
   readonly map: DataMap;
 }
 
-/** What was scored, how, and what is to be known of such scores. */
+/** Summary of the scores: dataset, method, and caveats. */
 export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNode {
   const { run } = panel;
   const data = panel.get('data');
@@ -52,7 +52,7 @@ export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNo
       {data?.problem !== undefined && (
         <Notice text={`${tell(data.problem)} ${strings.withoutData}`} />
       )}
-      <Facts facts={factsOf(overview)} />
+      <Facts facts={listFacts(overview)} />
       <ul class="notes" aria-label={strings.notes}>
         {[...overview.notes.map(verbatim), ...warnings, ...(data?.warnings ?? [])]
           .map(tell)
@@ -64,7 +64,7 @@ export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNo
   );
 }
 
-function factsOf({ examples, classes, scoring, issues }: Overview): Fact[] {
+function listFacts({ examples, classes, scoring, issues }: Overview): Fact[] {
   return [
     { name: strings.examples, value: formatCount(examples) },
     ...(classes.length === 0

@@ -4,13 +4,13 @@ import { strings } from './strings';
 import type { Overview } from './types';
 
 interface LabelChoiceProps {
-  /** Of the example, for screen readers. */
+  /** Name of the example, for screen readers. */
   readonly name: string;
-  /** The class that the data set gives. */
+  /** Class in the dataset. */
   readonly label: string;
-  /** The class that the models suggest, where the label is suspected. */
+  /** Class suggested by the models, if the label is suspected. */
   readonly suggested: string | undefined;
-  /** The class that the user has given, where that is another. */
+  /** Class assigned by the user, if it differs. */
   readonly chosen: string | undefined;
   readonly classes: Overview['classes'];
   /** Undefined for the class that it has. */

@@ -14,7 +14,7 @@ interface LabelIssuesProps {
   readonly onShow: (label: number, predicted?: number) => void;
 }
 
-/** Which classes have suspected labels, and what they are confused with; each filters the examples. */
+/** Classes with suspected labels, and the classes they are confused with; each filters the examples. */
 export function LabelIssues({ overview, onShow }: LabelIssuesProps): VNode | null {
   const { classes, issues } = overview;
   if (issues.suspected === undefined || classes.length === 0) return null;

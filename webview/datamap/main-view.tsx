@@ -18,7 +18,7 @@ import { Subset } from './subset';
 import type { DataMap, DataMapPanel, Sought } from './types';
 import type { ShownQuery } from './view-state';
 
-/** Scores of a data set, its examples, and which of them are kept. */
+/** Scores of a dataset, its examples, and the selected subset. */
 export function Main({ panel }: { readonly panel: DataMapPanel }): VNode {
   const [map, failure] = [panel.get('map'), panel.get('failure')];
   if (failure !== undefined) {

@@ -12,7 +12,7 @@ export function Picture({ content: { width, height, pixels }, label }: PicturePr
   const canvas = useRef<HTMLCanvasElement>(null);
   useLayoutEffect(() => {
     const context = canvas.current?.getContext('2d');
-    context?.putImageData(new ImageData(rgbaOf(pixels, width * height), width, height), 0, 0);
+    context?.putImageData(new ImageData(decodeRgba(pixels, width * height), width, height), 0, 0);
   }, [pixels, width, height]);
   // Small pictures are enlarged as they are; large ones are smoothed.
   const size = Math.max(width, height) <= 64 ? 'picture small' : 'picture';
@@ -22,7 +22,7 @@ export function Picture({ content: { width, height, pixels }, label }: PicturePr
 }
 
 /** Red, green and blue in base64 with the alpha that a canvas takes. */
-export function rgbaOf(pixels: string, count: number): Uint8ClampedArray<ArrayBuffer> {
+export function decodeRgba(pixels: string, count: number): Uint8ClampedArray<ArrayBuffer> {
   const bytes = atob(pixels);
   const rgba = new Uint8ClampedArray(count * 4);
   for (let i = 0; i < count; i++) {

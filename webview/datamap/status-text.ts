@@ -9,7 +9,7 @@ export function lastPage(page: ExamplePage | undefined): number {
   return page === undefined ? 0 : Math.max(0, Math.ceil(page.total / pageSize) - 1);
 }
 
-/** What screen readers are told of the examples that are shown. */
+/** Announcement of the shown examples, for screen readers. */
 export function statusText(
   answered: Answered<GalleryQuery, ExamplePage> | undefined,
   sought: Sought | undefined,

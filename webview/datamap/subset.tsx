@@ -9,7 +9,7 @@ import { formatCount, formatDistance, formatShare } from '../format';
 import { useAnswer } from '../kit/use-answer';
 import { strings } from './strings';
 import type { ChoiceCounts, DataMapPanel, Overview } from './types';
-import { mostOffset, subsetOf } from './view-state';
+import { mostOffset, chosenSubset } from './view-state';
 import type { SubsetForm } from './view-state';
 
 interface SubsetProps {
@@ -17,14 +17,17 @@ interface SubsetProps {
   readonly overview: Overview;
 }
 
-/** What is to be kept: policy, share, balance, and what comes of it for each class. */
+/** Selection of the subset: policy, share, balance, and the result for each class. */
 export function Subset({ panel, overview }: SubsetProps): VNode {
   const form = panel.view.value.subset;
   const { classes } = overview;
   const marks = panel.get('marks');
   const leftOut = form.leaveOutMarked ? marks : undefined;
   const { similarity } = panel.view.value;
-  const asked = useMemo(() => subsetOf(form, similarity), [form, similarity, overview, leftOut]);
+  const asked = useMemo(
+    () => chosenSubset(form, similarity),
+    [form, similarity, overview, leftOut],
+  );
   const { ok: counts, error } = useAnswer(panel.call.choose, asked) ?? {};
   const set = (change: Partial<SubsetForm>) => {
     panel.setView({ subset: { ...panel.view.peek().subset, ...change } });
@@ -103,7 +106,7 @@ export function Subset({ panel, overview }: SubsetProps): VNode {
       {classes.length === 0 ? (
         <p class="muted">{strings.noClasses}</p>
       ) : (
-        counts && <ClassTable classes={classes} kept={counts.classes} />
+        counts && <ClassTable classes={classes} chosen={counts.classes} />
       )}
     </Section>
   );
@@ -140,10 +143,10 @@ function countedText({ kept, examples }: ChoiceCounts): string {
 
 interface ClassTableProps {
   readonly classes: Overview['classes'];
-  readonly kept: ChoiceCounts['classes'];
+  readonly chosen: ChoiceCounts['classes'];
 }
 
-function ClassTable({ classes, kept }: ClassTableProps): VNode {
+function ClassTable({ classes, chosen }: ClassTableProps): VNode {
   const total = classes.reduce((sum, { examples }) => sum + examples, 0);
   const hasSuspects = classes.some(({ suspected }) => suspected !== undefined);
   const share = (part: number, whole: number) =>
@@ -163,7 +166,7 @@ function ClassTable({ classes, kept }: ClassTableProps): VNode {
           {name}
         </span>,
         share(examples, total),
-        share(kept[i]?.kept ?? 0, examples),
+        share(chosen[i]?.kept ?? 0, examples),
         ...(hasSuspects ? [share(suspected, examples)] : []),
         meanScore === undefined ? strings.none : formatDistance(meanScore),
       ])}

@@ -12,7 +12,7 @@ export type Details = ReturnType<DataMapCalls['details']>;
 export type PlacedPoint = NonNullable<Overview['embedding']>['points'][number];
 export type Example = ExamplePage['items'][number];
 export type Content = NonNullable<Example['content']>;
-/** An example to show, whatever page it is on. */
+/** An example to show, on any page. */
 export interface Sought {
   readonly index: number;
   /** Filters were cleared to show it. */

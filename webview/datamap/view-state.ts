@@ -12,15 +12,15 @@ import {
 import type { InferOutput } from 'valibot';
 import { issueKinds, orders, policies, similarities } from '../../extension/protocol/datamap';
 import type { ChosenSubset } from '../../extension/protocol/datamap';
-import { count, countOr, flagOr, group, maybe, oneOf, textOr } from '../kit/saved-view';
+import { count, countOr, flagOr, group, maybe, savedChoice, textOr } from '../kit/saved-view';
 
 const oneKind = picklist(issueKinds);
 
-/** How the user looks at the panel, and what is to be kept. */
+/** Saved view of the panel, with the selection of the subset. */
 export const savedView = group({
-  /** What is looked at in the gallery. */
+  /** Query of the gallery. */
   query: group({
-    order: oneOf(orders, 'hardest'),
+    order: savedChoice(orders, 'hardest'),
     /** Number of a class. */
     label: maybe(count()),
     /** Number of the class that is predicted. */
@@ -36,17 +36,17 @@ export const savedView = group({
   /** Cosine from which on examples are duplicates. */
   similarity: fallback(
     pipe(number(), minValue(similarities.least), maxValue(similarities.most)),
-    similarities.usual,
+    similarities.default,
   ),
-  /** Which map is shown, and what its points are coloured by. */
+  /** Selected map, and the coloring of its points. */
   map: group({
-    shown: oneOf(['dynamics', 'embedding'], 'dynamics'),
-    color: oneOf(['label', 'score', 'issue'], 'label'),
+    shown: savedChoice(['dynamics', 'embedding'], 'dynamics'),
+    color: savedChoice(['label', 'score', 'issue'], 'label'),
   }),
-  /** What the controls of the choice say. */
+  /** State of the selection form. */
   subset: group({
     keep: fallback(pipe(number(), gtValue(0), maxValue(1)), 0.5),
-    policy: oneOf(policies, 'max'),
+    policy: savedChoice(policies, 'max'),
     /** Kept for when the policy is `window` again. */
     offset: fallback(pipe(number(), minValue(0), ltValue(1)), 0.1),
     balanced: flagOr(true),
@@ -59,8 +59,8 @@ export type View = InferOutput<typeof savedView>;
 export type ShownQuery = View['query'];
 export type SubsetForm = View['subset'];
 
-/** What is asked of the host. A window never reaches beyond the last example. */
-export function subsetOf(form: SubsetForm, similarity: number): ChosenSubset {
+/** Selection to request from the host. A window ends at the last example at the latest. */
+export function chosenSubset(form: SubsetForm, similarity: number): ChosenSubset {
   const { keep, policy, balanced, leaveOutMarked, without } = form;
   return {
     request: {

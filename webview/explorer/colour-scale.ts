@@ -7,32 +7,32 @@ import { strings } from './strings';
 import { listed, tell } from '../translate';
 import type { Diagram, DiagramNode, Drift, Importance } from './types';
 
-/** What of a box is coloured. */
+/** Colored parts of a box. */
 type Coloured = Pick<DiagramNode, 'sublayers' | 'value'>;
 
-/** What the colours of the diagram show, and its words. */
+/** Color scale of the diagram, with its texts. */
 export interface ColourScale {
   readonly legend: string;
-  /** What the ends mean, with their numbers. */
+  /** Labels of the ends, with their numbers. */
   readonly low: string;
   readonly high: string;
   readonly note?: string | undefined;
-  /** Why it may not be true. */
+  /** Reason why the colors may be wrong. */
   readonly warning?: string | undefined;
-  /** Where what a box stands for is on the scale, from 0 to 1; undefined for a part of it that nothing is known of. */
+  /** Position of each part of a box on the scale, from 0 to 1; undefined if unknown. */
   positions(box: Coloured): readonly (number | undefined)[];
-  /** What is told of a box as a whole; undefined where nothing is known of it, or it says so itself. */
-  told(box: Coloured): string | undefined;
+  /** Description of the box; undefined if nothing is known of it, or its own text says so. */
+  describe(box: Coloured): string | undefined;
 }
 
-/** The importance of sublayers, on the scale of the heatmap's colours; undefined where nothing was measured. */
+/** Importance of the sublayers, on the heatmap's color scale; undefined if nothing was measured. */
 export function importanceScale(importance: Importance | undefined): ColourScale | undefined {
   const scale = logScale((importance?.sublayers ?? []).map(({ distance }) => distance));
   if (importance === undefined || scale === undefined) return undefined;
   const byId = new Map(importance.sublayers.map(({ id, distance }) => [id, distance]));
-  const blockOf = (id: string) => id.split('.').slice(0, 2).join('.');
-  // Or of its block, where only blocks were measured.
-  const distanceOf = (id: string) => byId.get(id) ?? byId.get(blockOf(id));
+  const blockId = (id: string) => id.split('.').slice(0, 2).join('.');
+  // Falls back to the block, if only blocks were measured.
+  const findDistance = (id: string) => byId.get(id) ?? byId.get(blockId(id));
   return {
     legend: strings.importanceLegend(importance.metric),
     low: `${strings.cheap} ${formatInRow(scale.min)}`,
@@ -40,22 +40,22 @@ export function importanceScale(importance: Importance | undefined): ColourScale
     warning: importance.stale ? strings.importanceStale : undefined,
     positions: ({ sublayers }) =>
       sublayers.map((id) => {
-        const distance = distanceOf(id);
+        const distance = findDistance(id);
         return distance === undefined ? undefined : scale.position(distance);
       }),
-    told: ({ sublayers }) => {
-      const known = sublayers.flatMap((id) => distanceOf(id) ?? []);
+    describe: ({ sublayers }) => {
+      const known = sublayers.flatMap((id) => findDistance(id) ?? []);
       if (known.length === 0) return undefined;
       const most = Math.max(...known);
       const ends = [...new Set([Math.min(...known), most].map(formatInRow))];
       const word = distanceWord(importance.metric, most);
-      const told = strings.importanceOf(ends.join(' – '));
-      return word === undefined ? told : listed([told, tell(word)]);
+      const range = strings.importanceOf(ends.join(' – '));
+      return word === undefined ? range : listed([range, tell(word)]);
     },
   };
 }
 
-/** How far states behind sublayers drift from the original's. */
+/** Color scale of the drift after each sublayer. */
 export function driftColours(drift: Drift | undefined): ColourScale | undefined {
   const scale = drift && driftScale(drift.sublayers.map(({ relativeError }) => relativeError));
   if (drift === undefined || scale === undefined) return undefined;
@@ -70,7 +70,7 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
         const known = byId.get(id);
         return known && scale.position(known.relativeError);
       }),
-    told: ({ sublayers }) => {
+    describe: ({ sublayers }) => {
       const [worst] = sublayers
         .flatMap((id) => byId.get(id) ?? [])
         .sort((a, b) => b.relativeError - a.relativeError);
@@ -79,7 +79,7 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
   };
 }
 
-/** The numbers of a file, of each box the largest; undefined where the diagram has none. */
+/** Largest value of each box, from a file; undefined if the diagram has none. */
 export function valueColours(values: Diagram['values']): ColourScale | undefined {
   if (values === undefined) return undefined;
   const { file, count, found, least, most } = values;
@@ -93,6 +93,6 @@ export function valueColours(values: Diagram['values']): ColourScale | undefined
     note: strings.valuesFound(formatCount(found), formatCount(count)),
     positions: ({ value }) =>
       value === undefined ? [] : [logarithmic?.position(value.most) ?? linear(value.most)],
-    told: () => undefined,
+    describe: () => undefined,
   };
 }

@@ -17,14 +17,14 @@ interface ComparisonProps {
   readonly state: ComparisonState;
 }
 
-/** What another model has differently. */
+/** Differences from another model. */
 export function Comparison({ panel, state }: ComparisonProps): VNode {
   const isRunning = state.kind === 'comparing';
   return (
     <Section
       class="comparison"
       id="comparison-title"
-      title={titleOf(state)}
+      title={comparisonTitle(state)}
       controls={
         <>
           {state.kind === 'known' && state.comparison.weights === undefined && (
@@ -50,7 +50,7 @@ export function Comparison({ panel, state }: ComparisonProps): VNode {
   );
 }
 
-function titleOf(state: ComparisonState): string {
+function comparisonTitle(state: ComparisonState): string {
   if (state.kind === 'known') return strings.comparison(state.comparison.against.name);
   const name = fileName(state.against);
   return state.kind === 'comparing' && state.weights
@@ -106,11 +106,11 @@ interface ListProps {
   readonly title: (count: string) => string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
-  /** Absent: where it is short. */
+  /** Undefined if the table is short. */
   readonly open?: boolean;
 }
 
-/** A table under a title that counts its rows; nothing where there are none. */
+/** A table under a title with its row count; nothing if there are no rows. */
 function List({ title, columns, rows, open = rows.length <= 20 }: ListProps): VNode | null {
   if (rows.length === 0) return null;
   const text = title(formatCount(rows.length));

@@ -36,7 +36,7 @@ const columns = [
   ),
 ];
 
-/** What the parameters are for: a chart and the same numbers as a table. */
+/** Parameters by purpose: a chart and the same numbers as a table. */
 export function Composition({ model }: { readonly model: ModelDescription }): VNode {
   const { composition, totals } = model;
   const share = (parameters: number) =>

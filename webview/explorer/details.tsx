@@ -30,7 +30,7 @@ interface DetailsProps {
 /** Tensors listed of what is selected. */
 const mostListed = 200;
 
-/** What is selected in the tree: its numbers and, of a tensor, what its numbers are like. */
+/** Details of the selected tree row: its numbers and, for a tensor, its statistics. */
 export function Details({ panel, model, node, choose }: DetailsProps): VNode {
   return (
     <Section class="chosen" id="details-title" title={strings.details}>
@@ -40,7 +40,7 @@ export function Details({ panel, model, node, choose }: DetailsProps): VNode {
         <>
           <h3>{node.tensor?.name ?? node.label}</h3>
           <p class="muted">{node.note}</p>
-          <Facts stacked facts={factsOf(node, model)} />
+          <Facts stacked facts={listFacts(node, model)} />
           {node.tensor === undefined ? (
             <TensorList node={node} choose={choose} />
           ) : (
@@ -88,7 +88,7 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
   );
 }
 
-/** Labels, or what names have behind their common beginning where tensors of several blocks have one label. */
+/** Labels, or the distinct suffixes of names if tensors of several blocks have the same label. */
 function distinct(tensors: readonly TreeNode[]): (name: string, label: string) => string {
   if (new Set(tensors.map(({ label }) => label)).size === tensors.length) {
     return (_, label) => label;
@@ -122,7 +122,7 @@ function Statistics({ panel, tensor }: StatisticsProps): VNode {
         }}
       />
       <p class="muted" role="status" data-failed={state?.kind === 'failed' ? '' : undefined}>
-        {statusOf(state)}
+        {statisticsStatus(state)}
       </p>
       {known !== undefined && (
         <>
@@ -138,7 +138,7 @@ function Statistics({ panel, tensor }: StatisticsProps): VNode {
   );
 }
 
-function statusOf(state: StatisticsState | undefined): string {
+function statisticsStatus(state: StatisticsState | undefined): string {
   if (state?.kind === 'reading') return strings.reading(formatPercent(state.share));
   return state?.kind === 'failed' ? state.message : '';
 }
@@ -172,7 +172,7 @@ function HistogramChart({ panel, histogram }: HistogramProps): VNode {
   );
 }
 
-function factsOf(node: TreeNode, { totals }: ModelDescription): Fact[] {
+function listFacts(node: TreeNode, { totals }: ModelDescription): Fact[] {
   const { tensor, tensors } = node;
   if (tensor === undefined && tensors === 0) return [];
   const share = totals.parameters === 0 ? 0 : node.parameters / totals.parameters;

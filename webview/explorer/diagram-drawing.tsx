@@ -13,7 +13,7 @@ interface DrawingProps {
   readonly diagram: Diagram;
   readonly colours: ColourScale | undefined;
   readonly scale: number;
-  /** The box that Tab comes to. */
+  /** Id of the box that is in the tab order. */
   readonly current: string | undefined;
   readonly isSelected: boolean;
 }
@@ -46,7 +46,7 @@ export function DiagramDrawing(props: DrawingProps): VNode {
   );
 }
 
-/** What lies below the boxes: frames and edges. */
+/** Background of the boxes: frames and edges. */
 function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): VNode {
   const frames = nodes.filter(({ frame }) => frame);
   return (
@@ -85,7 +85,7 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
         {edges.map(({ points, shared, arrow }, i) => (
           <path
             key={i}
-            d={pathOf(points)}
+            d={svgPath(points)}
             class={shared ? 'edge shared' : 'edge'}
             marker-end={arrow ? 'url(#arrow)' : undefined}
           />
@@ -103,7 +103,7 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
   );
 }
 
-/** So that differences are not told by lines alone. */
+/** Text that marks differences, which are otherwise shown only by lines. */
 const signs = { model: '+', against: '−', changed: '≠' } as const;
 
 interface BoxProps {
@@ -118,8 +118,10 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
   const { difference } = node;
   const differs = difference && strings.difference[difference];
   const title = times > 1 ? strings.times(label, String(times)) : label;
-  const told = colours?.told(node);
-  const parts = [title, detail, node.name, differs, told].filter((text) => text !== undefined);
+  const colourText = colours?.describe(node);
+  const parts = [title, detail, node.name, differs, colourText].filter(
+    (text) => text !== undefined,
+  );
   return (
     <g
       class={`box ${frame ? 'open' : 'closed'} ${kind} ${difference === undefined ? '' : `in-${difference}`}`}
@@ -225,7 +227,7 @@ function Fold({ expanded, x, y }: FoldProps): VNode {
   );
 }
 
-/** One colour for each part that the box stands for. */
+/** A color for each part of the box. */
 function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale }): VNode {
   const { width, height } = node;
   const positions = colours.positions(node);
@@ -246,8 +248,8 @@ function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale })
   );
 }
 
-/** A line through the points, its corners rounded. */
-function pathOf(points: Diagram['edges'][number]['points']): string {
+/** A line through the points, with rounded corners. */
+function svgPath(points: Diagram['edges'][number]['points']): string {
   const [first, ...others] = points;
   if (first === undefined) return '';
   const last = others.at(-1) ?? first;
@@ -262,7 +264,7 @@ function pathOf(points: Diagram['edges'][number]['points']): string {
   return `M${first.x},${first.y} ${corners.join(' ')} L${last.x},${last.y}`;
 }
 
-/** What the colours mean. */
+/** Legend of the colors. */
 export function ColourLegend({ colours }: { readonly colours: ColourScale }): VNode {
   const { legend, low, high, note, warning } = colours;
   const stops = Array.from({ length: 11 }, (_, i) => paletteColor(i / 10));

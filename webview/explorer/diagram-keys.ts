@@ -4,7 +4,7 @@ type KeyAction =
   | { readonly kind: 'focus'; readonly node: DiagramNode | undefined }
   | { readonly kind: 'toggle' | 'zoomIn' | 'zoomOut' | 'fit' };
 
-/** What a key means at a box of the diagram; undefined where it means nothing. */
+/** Action of a key on a box of the diagram; undefined if it has none. */
 export function keyAction(
   key: string,
   nodes: readonly DiagramNode[],

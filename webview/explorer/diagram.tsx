@@ -46,7 +46,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   const colours = coloured && scales[coloured];
   const nodes = diagram?.nodes ?? [];
   const node = nodes.find(({ id }) => id === selected);
-  /** As chosen, or else so that the diagram is as wide as the panel at most. */
+  /** The chosen zoom; by default, the diagram fits the width of the panel. */
   const scale = zoom ?? Math.max(smallest, Math.min(1, room / (diagram?.width ?? 1)));
   useLayoutEffect(() => {
     if (scroller.current === null) return;
@@ -54,7 +54,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
     movedByDragging(scroller.current);
   }, [diagram === undefined]);
 
-  // What was opened stays under the pointer.
+  // The opened box stays under the pointer.
   const corner = useRef<{ readonly diagram: unknown; readonly x: number; readonly y: number }>(
     null,
   );
@@ -70,11 +70,11 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
     corner.current = now;
   });
 
-  const elementOf = (id: string | undefined) =>
+  const findElement = (id: string | undefined) =>
     [...(scroller.current?.querySelectorAll<SVGGElement>('[data-id]') ?? [])].find(
       (one) => one.getAttribute('data-id') === id,
     );
-  const nodeOf = (target: EventTarget | null) => {
+  const findNode = (target: EventTarget | null) => {
     const element = target instanceof Element ? target.closest('[data-id], [data-frame]') : null;
     const id = element?.getAttribute('data-id') ?? element?.getAttribute('data-frame');
     return nodes.find((one) => one.id === id);
@@ -107,7 +107,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
     if (action === undefined) return;
     event.preventDefault();
     if (action.kind === 'focus') {
-      const element = elementOf(action.node?.id);
+      const element = findElement(action.node?.id);
       element?.focus({ preventScroll: true });
       element?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     } else if (action.kind === 'toggle') toggle(node);
@@ -118,7 +118,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
     <div class="diagram">
       <div class="diagram-head">
         <p class="muted" role="status">
-          {statusOf(state)}
+          {diagramStatus(state)}
         </p>
         <div>{colours !== undefined && <ColourLegend colours={colours} />}</div>
         <div class="controls" role="group" aria-label={strings.diagramControls}>
@@ -186,17 +186,17 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
             ref={scroller}
             onKeyDown={press}
             onClick={({ target }) => {
-              const clicked = nodeOf(target);
+              const clicked = findNode(target);
               if (clicked === undefined) return;
-              elementOf(clicked.id)?.focus({ preventScroll: true });
+              findElement(clicked.id)?.focus({ preventScroll: true });
               if (clicked.id !== selected) choose(clicked);
               if (target instanceof Element && target.closest('.fold') !== null) toggle(clicked);
             }}
             onDblClick={({ target }) => {
-              toggle(nodeOf(target));
+              toggle(findNode(target));
             }}
             onFocusIn={({ target }) => {
-              const focused = nodeOf(target);
+              const focused = findNode(target);
               if (focused !== undefined && focused.id !== selected) choose(focused);
             }}
             onWheel={(event) => {
@@ -231,7 +231,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   );
 }
 
-function statusOf(state: DiagramState | undefined): string {
+function diagramStatus(state: DiagramState | undefined): string {
   if (state === undefined) return strings.drawing;
   return state.kind === 'unknown'
     ? strings.noFlow(state.reason)

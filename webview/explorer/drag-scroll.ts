@@ -1,4 +1,4 @@
-/** The content follows the pointer while it is held down beside the boxes. */
+/** Dragging the background scrolls the content. */
 export function movedByDragging(scroller: HTMLElement): void {
   let from: { x: number; y: number; left: number; top: number } | undefined;
   scroller.addEventListener('pointerdown', ({ button, clientX, clientY, target }) => {

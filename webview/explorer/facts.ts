@@ -6,8 +6,8 @@ import { strings } from './strings';
 import { listed, named, tell } from '../translate';
 import type { ModelDescription } from './types';
 
-/** What a model is, as far as its headers tell, in the order of interest. */
-export function factsOf(model: ModelDescription): Fact[] {
+/** Facts about a model from its headers, the most interesting first. */
+export function listFacts(model: ModelDescription): Fact[] {
   const { facts, totals, blocks, dtypes } = model;
   const sublayers = blocks.reduce((sum, block) => sum + block.sublayers.length, 0);
   const active = totals.activeParameters;
@@ -83,12 +83,12 @@ export function factsOf(model: ModelDescription): Fact[] {
   ];
 }
 
-/** What is not kept at all goes without saying. */
+/** The value if positive: zeros are not listed. */
 export function positive(value: number | undefined): number | undefined {
   return value === 0 ? undefined : value;
 }
 
-/** A fact, where the headers tell it. */
+/** A fact, if the headers contain it. */
 function given<T>(
   name: string,
   value: T | undefined,

@@ -9,7 +9,7 @@ interface ModelProps {
   readonly model: ModelDescription;
 }
 
-/** What a model takes in memory: its weights, its cache, and to train it. */
+/** Memory use of a model: weights, KV cache, and training. */
 export function Footprint({ model }: ModelProps): VNode {
   return (
     <div class="tiles">

@@ -3,7 +3,7 @@ import { Button } from '../components/controls';
 import { Facts } from '../components/facts';
 import { Notes, PageHeader } from '../components/page-header';
 import type { ExportFormat } from '../../extension/protocol/explorer';
-import { factsOf } from './facts';
+import { listFacts } from './facts';
 import { strings } from './strings';
 import type { ExplorerPanel, ModelDescription } from './types';
 import { tell } from '../translate';
@@ -66,7 +66,7 @@ export function Header({ panel, model }: HeaderProps): VNode {
         </>
       }
     >
-      <Facts facts={factsOf(model)} />
+      <Facts facts={listFacts(model)} />
       <p class="muted source">{strings.source(by)}</p>
       <Notes
         title={strings.warnings}

@@ -11,7 +11,7 @@ import { Header } from './header';
 import { Lists } from './lists';
 import { strings } from './strings';
 import { Structure } from './structure';
-import { nodesById, treeOf } from './tree-model';
+import { nodesById, buildTree } from './tree-model';
 import type { TreeNode } from './tree-model';
 import type { ExplorerPanel, ModelDescription } from './types';
 
@@ -35,13 +35,13 @@ interface ModelProps {
 }
 
 function Model({ panel, model }: ModelProps): VNode {
-  const tree = useMemo(() => treeOf(model), [model]);
+  const tree = useMemo(() => buildTree(model), [model]);
   const nodes = useMemo(() => nodesById(tree), [tree]);
-  /** What is selected in the diagram and is no row of the table. */
+  /** Selection in the diagram that is not a row of the table. */
   const [combined, setCombined] = useState<TreeNode>();
   const { selected } = panel.view.value;
   const chosen = combined ?? (selected === undefined ? undefined : nodes().get(selected));
-  /** Selects a row, and opens what it lies in. */
+  /** Selects a row and opens its ancestors. */
   const choose = (id: string) => {
     const expanded = new Set(panel.view.peek().expanded);
     for (let above = nodes().get(id)?.parent; above !== undefined; above = above.parent) {

@@ -1,4 +1,4 @@
-import { blocksOf } from '../blocks';
+import { formatBlocks } from '../blocks';
 import type { BlockCounts } from '../blocks';
 import { counted } from '../counted';
 import type { ComponentKind, ModelDescription, SideFile } from './types';
@@ -49,7 +49,7 @@ export const strings = {
   size: t('Size'),
   structure: t('Structure'),
   structureValue: (model: BlockCounts, sublayers: string, tensors: string) =>
-    [blocksOf(model), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')].join(', '),
+    [formatBlocks(model), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')].join(', '),
   hiddenSize: t('Hidden size'),
   intermediateSize: t('Intermediate size'),
   heads: t('Attention heads'),

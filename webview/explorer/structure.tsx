@@ -17,14 +17,14 @@ interface StructureProps {
   readonly tree: readonly TreeNode[];
   /** All of them by their ids. */
   readonly nodes: () => ReadonlyMap<string, TreeNode>;
-  /** Selects a row and opens what it lies in. */
+  /** Selects a row and opens its ancestors. */
   readonly choose: (id: string) => void;
   readonly onSelect: (node: TreeNode) => void;
-  /** What is selected is several rows together, or none. */
+  /** Called with the combined row if the selection has several rows or none. */
   readonly onCombined: (node: TreeNode) => void;
 }
 
-/** What the model consists of: as a table, or as the flow of its data. */
+/** Structure of the model, as a table or as a data flow diagram. */
 export function Structure(props: StructureProps): VNode {
   const { panel, model, nodes, choose, onCombined } = props;
   const { form } = panel.view.value;
@@ -71,7 +71,7 @@ export function Structure(props: StructureProps): VNode {
   );
 }
 
-/** A row made of those that a box stands for. */
+/** A row that combines the rows of a box. */
 function combined({ id, label, detail, name }: DiagramNode, rows: readonly TreeNode[]): TreeNode {
   const together = rows.length > 1 ? strings.together(formatCount(rows.length)) : undefined;
   const notes = [detail, name, together].filter((text) => text !== undefined);

@@ -9,7 +9,7 @@ import type {
   SublayerDescription,
 } from './types';
 
-/** A row of the tree with those below it, which are made when they are asked for: a mixture has 50,000. */
+/** A row of the tree with its children, which are created on demand: an MoE model has 50,000. */
 export interface TreeNode {
   /** Unique in the tree. */
   readonly id: string;
@@ -28,14 +28,14 @@ export interface TreeNode {
   /** Number of tensors in it. */
   readonly tensors: number;
   readonly tensor: StoredTensor | undefined;
-  /** What a search looks at, in lower case. */
+  /** Searchable text, in lower case. */
   readonly text: string;
-  /** What there is to say besides. */
+  /** Additional remark. */
   readonly note?: string;
 }
 
 /** The embedding, the blocks, and what follows them. */
-export function treeOf(model: ModelDescription): TreeNode[] {
+export function buildTree(model: ModelDescription): TreeNode[] {
   const isFirst = ({ part }: PartDescription): boolean => part === 'embedding';
   return [
     ...model.parts.filter(isFirst).map(partNode),
@@ -224,12 +224,12 @@ export function visibleRows(
   query: string,
 ): VisibleRow[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const kept = words.length === 0 ? undefined : matching(tree, words);
+  const matches = words.length === 0 ? undefined : matching(tree, words);
   const rows: VisibleRow[] = [];
   const visit = (nodes: readonly TreeNode[]): void => {
-    const shown = kept === undefined ? nodes : nodes.filter((node) => kept.has(node));
+    const shown = matches === undefined ? nodes : nodes.filter((node) => matches.has(node));
     for (const [index, node] of shown.entries()) {
-      const isOpen = expanded.has(node.id) || kept?.get(node) === 'above';
+      const isOpen = expanded.has(node.id) || matches?.get(node) === 'above';
       rows.push({ node, expanded: isOpen, position: index + 1, siblings: shown.length });
       if (isOpen) visit(node.children);
     }

@@ -35,7 +35,7 @@ export function TreeTable(props: TreeTableProps): VNode {
   const body = useRef<HTMLTableSectionElement>(null);
   const shown = rows.slice(0, list.shown);
   const isShown = shown.some(({ node }) => node.id === selected);
-  const rowOf = (target: EventTarget | null) => {
+  const findRow = (target: EventTarget | null) => {
     const id = target instanceof Element ? target.closest('tr')?.getAttribute('data-id') : null;
     return rows.find(({ node }) => node.id === id);
   };
@@ -52,7 +52,7 @@ export function TreeTable(props: TreeTableProps): VNode {
   const press = (event: TargetedKeyboardEvent<HTMLElement>) => {
     const index = rows.findIndex(({ node }) => node.id === selected);
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const action = actionOf(event.key, rows, index, shown.length - 1);
+    const action = keyAction(event.key, rows, index, shown.length - 1);
     if (action === undefined) return;
     event.preventDefault();
     if (action.kind === 'focus') body.current?.rows[action.index]?.focus();
@@ -81,17 +81,17 @@ export function TreeTable(props: TreeTableProps): VNode {
           ref={body}
           onKeyDown={press}
           onFocusIn={({ target }) => {
-            const row = rowOf(target);
+            const row = findRow(target);
             if (row !== undefined && row.node.id !== selected) onSelect(row.node);
           }}
           onClick={({ target }) => {
-            const row = rowOf(target);
+            const row = findRow(target);
             if (row !== undefined && row.node.tensor === undefined) {
               onToggle(row.node, !row.expanded);
             }
           }}
           onDblClick={({ target }) => {
-            const row = rowOf(target);
+            const row = findRow(target);
             if (row?.node.tensor !== undefined) onActivate(row.node);
           }}
         >
@@ -116,8 +116,8 @@ type KeyAction =
   | { readonly kind: 'toggle'; readonly node: TreeNode; readonly expanded: boolean }
   | { readonly kind: 'activate'; readonly node: TreeNode };
 
-/** What a key means on a row; undefined where it means nothing. */
-function actionOf(
+/** Action of a key on a row; undefined if it has none. */
+function keyAction(
   key: string,
   rows: readonly VisibleRow[],
   index: number,

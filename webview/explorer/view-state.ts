@@ -1,21 +1,21 @@
 import { string } from 'valibot';
 import type { InferOutput } from 'valibot';
-import { flagOr, group, maybe, oneOf, textOr, texts } from '../kit/saved-view';
+import { flagOr, group, maybe, savedChoice, textOr, texts } from '../kit/saved-view';
 
-/** What colours of the diagram may show. */
+/** Quantities that the diagram can show as colors. */
 export const colourings = ['importance', 'drift', 'values'] as const;
 
-/** How the user looks at the panel. */
+/** Saved view of the panel. */
 export const savedView = group({
   expanded: texts(),
   query: textOr(''),
-  form: oneOf(['table', 'diagram'], 'table'),
+  form: savedChoice(['table', 'diagram'], 'table'),
   /** Groups of the diagram that are open. */
   open: texts(),
   /** Row of the table. */
   selected: maybe(string()),
-  /** What the diagram shows by its colours, where both are known. */
-  colours: oneOf(colourings, 'importance'),
+  /** Quantity shown as colors, if both are known. */
+  colours: savedChoice(colourings, 'importance'),
   logarithmic: flagOr(false),
 });
 

@@ -10,7 +10,7 @@ export interface FrontierPoint {
   readonly name: string;
   /** In the unit of the chart. */
   readonly size: number;
-  /** By the metric of the chart. */
+  /** Distance, by the metric of the chart. */
   readonly loss: number;
   /** False if the loss is predicted. */
   readonly isMeasured: boolean;

@@ -35,7 +35,7 @@ export interface FrontierProps {
   /** The plan that belongs to the target. */
   readonly ring?: { readonly size: number; readonly loss: number } | undefined;
   readonly rule?: TargetRule | undefined;
-  /** Size of the original, where the axis ends. */
+  /** Size of the original, at the end of the axis. */
   readonly original: number;
   readonly step: number | undefined;
   readonly format: (size: number) => string;
@@ -56,7 +56,7 @@ const kinds = Object.keys(looks) as Kind[];
 export function Frontier(props: FrontierProps): VNode {
   const { points, others = [], hint, rule } = props;
   const content = useMemo(
-    () => contentOf(props),
+    () => buildContent(props),
     [points, others, props.ring?.size, props.ring?.loss, rule?.size, props.original, props.titles],
   );
   const shown = kinds.filter((kind) => points.some((one) => one.kind === kind));
@@ -85,7 +85,7 @@ export function Frontier(props: FrontierProps): VNode {
   );
 }
 
-function contentOf(props: FrontierProps): ChartContent {
+function buildContent(props: FrontierProps): ChartContent {
   const { points, others = [], titles, ring, rule, original, step, format, formatOther } = props;
   const series = kinds
     .map((kind): ChartSeries => {

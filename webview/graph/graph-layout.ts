@@ -14,7 +14,7 @@ export interface DrawnEdge {
   /** The same at both ends. */
   readonly port: number;
   readonly ends: readonly [Point, Point];
-  /** Of the quadratic curve between the ends; on the line where the edge is straight. */
+  /** Control point of the quadratic curve between the ends; on the line if the edge is straight. */
   readonly control: Point;
   /** The middle of the curve. */
   readonly middle: Point;
@@ -45,9 +45,9 @@ const stillness = 1e-6;
  */
 export function layOutGraph(graph: Graph): DrawnGraph {
   const { ids, links } = simplified(graph);
-  const near = neighboursOf(ids, links);
+  const near = listNeighbours(ids, links);
   const steps = stepsBetween(near);
-  const places = turned(relaxed(steps, start(steps, near)));
+  const places = rotate(relaxed(steps, start(steps, near)));
   const at = new Map(ids.map((id, i) => [id, places[i] ?? { x: 0, y: 0 }]));
   const scaled = (id: number): Point => {
     const { x, y } = at.get(id) ?? { x: 0, y: 0 };
@@ -72,7 +72,7 @@ interface Link {
   readonly key: string;
 }
 
-/** Every edge once, and all nodes; a node has edges wherever there is more than one node. */
+/** All nodes, and each edge once; a graph with more than one node has an edge at every node. */
 function simplified({ edges }: Graph): { ids: readonly number[]; links: readonly Link[] } {
   const links = edges
     .flatMap(([[node, port], [id, neighbour]]) =>
@@ -85,7 +85,7 @@ function simplified({ edges }: Graph): { ids: readonly number[]; links: readonly
   return { ids, links };
 }
 
-function neighboursOf(ids: readonly number[], links: readonly Link[]): number[][] {
+function listNeighbours(ids: readonly number[], links: readonly Link[]): number[][] {
   const index = new Map(ids.map((id, i) => [id, i]));
   const near: Set<number>[] = ids.map(() => new Set());
   for (const { ends } of links) {
@@ -115,8 +115,8 @@ function stepsBetween(near: readonly (readonly number[])[]): number[][] {
 }
 
 /**
- * Where nodes begin: from left to right by how much nearer they are to one end of the graph than to the other, and where
- * several are as far along, one above the other in the order in which one comes by them. A path begins straight.
+ * Initial positions: from left to right by the difference of the distances to both ends of the graph; nodes at the same
+ * position are stacked in order of traversal. A path starts straight.
  */
 function start(
   steps: readonly (readonly number[])[],
@@ -144,7 +144,7 @@ function start(
   });
 }
 
-/** Moves one node after the other to where it has the least stress, until none moves any more. */
+/** Moves nodes one by one to the position with the least stress, until none moves. */
 function relaxed(steps: readonly (readonly number[])[], begin: readonly Point[]): Point[] {
   const places = [...begin];
   for (let round = 0; round < rounds; round++) {
@@ -171,8 +171,8 @@ function relaxed(steps: readonly (readonly number[])[], begin: readonly Point[])
   return places;
 }
 
-/** Turned so that the longest side lies flat. */
-function turned(places: readonly Point[]): Point[] {
+/** Rotated so that the longest extent is horizontal. */
+function rotate(places: readonly Point[]): Point[] {
   const mean = (axis: 'x' | 'y') =>
     places.reduce((sum, place) => sum + place[axis], 0) / Math.max(1, places.length);
   const middle = { x: mean('x'), y: mean('y') };
@@ -198,7 +198,7 @@ function curved({ id, port }: Link, from: Point, to: Point, shift: number): Draw
     x: (from.x + to.x) / 2 - (dy / length) * by,
     y: (from.y + to.y) / 2 + (dx / length) * by,
   });
-  // A quadratic curve goes half as far as its control point.
+  // A quadratic curve reaches half the distance to its control point.
   return { id, port, ends: [from, to], control: along(2 * shift), middle: along(shift) };
 }
 

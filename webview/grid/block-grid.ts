@@ -3,7 +3,7 @@ import { h, setAttribute } from '../dom';
 import type { GridLayout, Place } from './grid-layout';
 import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
 
-/** What stands at a place of the grid: a block and one of its lines. */
+/** Position of a cell in the grid: a block and one of its lines. */
 export interface GridItem {
   readonly id: string;
   readonly block: number;
@@ -14,23 +14,23 @@ export interface GridItem {
 /** A place of the grid whose part the model has lost already. */
 export type LostPlace = Pick<GridItem, 'block' | 'line'>;
 
-/** What a grid is called and what becomes of its cells. */
+/** Accessible name of a grid, and handlers of its cells. */
 export interface GridOptions<Item extends GridItem> {
   readonly label: string;
-  /** Id of the element that says how to use it. */
+  /** Id of the element with the usage hint. */
   readonly describedBy: string;
-  /** Whether several cells can be chosen. */
+  /** True if several cells can be selected. */
   readonly chooses: boolean;
-  /** How far a grid that is wider than the page is scrolled at first. */
+  /** Initial scroll position of a grid that is wider than the page, in pixels. */
   readonly scrollLeft?: number | undefined;
   readonly words: {
     readonly corner: string;
     readonly nothing: string;
-    /** Of a place whose part was lost earlier, where there are such. */
+    /** Label of positions whose part was removed earlier, if there are any. */
     readonly lost?: string;
   };
   readonly lost?: readonly LostPlace[];
-  /** How many of the blocks are an encoder's; those of the decoder stand a little apart. */
+  /** Number of encoder blocks; decoder blocks are drawn with a gap. */
   readonly encoderBlocks?: number | undefined;
   /** Draws an item; the cell has the child `.fill`. */
   readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item) => void;
@@ -61,7 +61,7 @@ export class BlockGrid<Item extends GridItem> {
   private width: number | undefined;
   private layout: GridLayout | undefined;
   private built = '';
-  /** What cells are drawn from besides their items. */
+  /** Data that cells depend on besides their items. */
   private context: unknown;
   private readonly drawn = new Map<string, Item>();
   private blocks: readonly number[] = [];
@@ -220,7 +220,7 @@ export class BlockGrid<Item extends GridItem> {
     });
     this.grid.addEventListener('focusin', (event) => {
       this.focused = idAt(event);
-      // The keyboard has moved on: the pointer, wherever it rests, comes second.
+      // The keyboard focus has moved, and takes precedence over the pointer.
       this.hovered = undefined;
       if (this.focused !== undefined) this.moveTabStop(this.focused);
       this.point();
@@ -235,7 +235,7 @@ export class BlockGrid<Item extends GridItem> {
     });
   }
 
-  /** Whether the key meant something. */
+  /** True if the key was handled. */
   private pressed(event: KeyboardEvent, item: Item): boolean {
     if (event.altKey || event.metaKey) return false;
     if (this.options.pressed(event, item)) return true;

@@ -1,26 +1,26 @@
-/** Whether blocks run across (the kinds of sublayers below each other) or down, one row each. */
+/** `across`: one column per block, with the kinds of sublayers as rows; `down`: one row per block. */
 export type Orientation = 'across' | 'down';
 
 export interface GridLayout {
   readonly orientation: Orientation;
   /** Every how many blocks a number is shown, so that numbers do not run into each other. */
   readonly labelEvery: number;
-  /** Whether cells are so small that gaps and numbers shrink. */
+  /** True if cells are so small that gaps and numbers shrink. */
   readonly dense: boolean;
   /** True if cells are too narrow for the order of removal. */
   readonly narrow: boolean;
-  /** Whether there are so many lines, one for each expert, that they are low. */
+  /** True if there is a line for each expert, so that lines are low. */
   readonly low: boolean;
-  /** Whether cells are wide enough to show their distance. */
+  /** True if cells are wide enough to show their distance. */
   readonly showValues: boolean;
 }
 
 const LABEL_WIDTH = 96;
 const GAP = 2;
 const DENSE_GAP = 1;
-/** Narrower cells cannot show an order number of two digits. */
+/** Minimum width of a cell with a two-digit order number. */
 const NUMBER_WIDTH = 14;
-/** Narrower cells are hard to see and to click. */
+/** Minimum width of a cell that is visible and clickable. */
 export const LEAST_CELL_WIDTH = 5;
 const DENSE_CELL_WIDTH = 22;
 export const MOST_CELL_WIDTH = 112;
@@ -30,8 +30,8 @@ const BLOCK_NUMBER_WIDTH = 24;
 const MANY_LINES = 24;
 
 /**
- * How to lay out `blocks` of `lines` cells in `width` CSS pixels. Blocks run down where a narrow panel
- * cannot hold them, unless the lines are more than fit beside each other.
+ * Layout of `blocks` of `lines` cells in `width` CSS pixels. Blocks run down if they do not fit in a narrow panel,
+ * unless there are more lines than fit in a row.
  */
 export function gridLayout(width: number, blocks: number, lines: number): GridLayout {
   const low = lines > MANY_LINES;
@@ -62,8 +62,8 @@ export interface Place {
 }
 
 /**
- * Where a key moves from a place, following the ARIA grid pattern; undefined for other keys. Places
- * without a sublayer are stepped over.
+ * Target of a key in the grid, following the ARIA grid pattern; undefined for other keys. Positions without a sublayer
+ * are skipped.
  */
 export function moveInGrid(
   key: string,

@@ -8,7 +8,7 @@ type GridProps<Item extends GridItem> = Omit<GridOptions<Item>, 'clicked' | 'pre
     readonly items: readonly Item[];
     /** In the order in which a block's are shown. */
     readonly lines: readonly string[];
-    /** What cells are drawn from besides their items, if anything. */
+    /** Data that cells depend on besides their items. */
     readonly context?: unknown;
     readonly scrolled?: (left: number) => void;
   };

@@ -22,10 +22,10 @@ import {
 } from '../format';
 import { AfterPaint } from '../kit/after-paint';
 import { listed, named, tell } from '../translate';
-import { availabilityOf, isWhole } from './availability';
+import { findAvailability, isWhole } from './availability';
 import type { Availability } from './availability';
 import { isZeroAtOriginal } from './curves/curves';
-import { perplexitiesOf } from './curves/perplexities';
+import { measuredPerplexities } from './curves/perplexities';
 import type { Selected } from './draft';
 import type { Frame } from './frame';
 import { SizeAndLoss } from './size-and-loss';
@@ -44,7 +44,7 @@ export function Answer({ panel, frame, totals }: AnswerProps): VNode {
   const { selected, expected } = frame;
   const { bytes } = selected.model;
   const left = bytes - totals.bytes;
-  const available = availabilityOf({
+  const available = findAvailability({
     ...{ ...selected, job: panel.get('job') },
     ...{ blocked: panel.get('blocked'), cannot: panel.get('cannot') },
   });
@@ -131,7 +131,7 @@ function lossText({ loss, perplexityRatio }: QuantizedSize): string {
 
 /** True if the loss of the selection is known to be small. */
 function losesLittle({ selected, expected }: Frame): boolean {
-  const { original, selected: perplexity } = perplexitiesOf(selected);
+  const { original, selected: perplexity } = measuredPerplexities(selected);
   if (original !== undefined && perplexity !== undefined) {
     return isSmallPerplexity(original, perplexity);
   }
@@ -224,12 +224,12 @@ function Distance({ selected, expected }: DistanceProps): VNode {
 interface PerplexityProps {
   readonly panel: HeatmapPanel;
   readonly selected: Selected;
-  /** Why it cannot be measured now, if so. */
+  /** Reason why it cannot be measured now, if any. */
   readonly reason: string | undefined;
 }
 
 function Perplexity({ panel, selected: state, reason }: PerplexityProps): VNode {
-  const { original, selected, firstTokens } = perplexitiesOf(state);
+  const { original, selected, firstTokens } = measuredPerplexities(state);
   const { evaluate: unable } = panel.get('cannot');
   const onFirst = firstTokens === undefined ? '' : strings.firstTokens(formatCount(firstTokens));
   const note =
@@ -265,11 +265,11 @@ function perplexityNote(selected: number, original: number | undefined): string 
   const change = selected / original - 1;
   const share = formatShare(Math.abs(change));
   const sign = change >= 0 ? '+' : '−';
-  const told = strings.perplexityChange(
+  const changeText = strings.perplexityChange(
     formatDistance(original),
     share.startsWith('<') ? share : `${sign}${share}`,
   );
-  return named(told, tell(perplexityWord(original, selected)));
+  return named(changeText, tell(perplexityWord(original, selected)));
 }
 
 /** `js: small` */

@@ -2,14 +2,14 @@ import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { strings } from './strings';
 import { tell } from '../translate';
 
-/** Why an action cannot be taken now; undefined when it can. */
+/** Reason why an action is disabled; undefined if it is enabled. */
 export interface Availability {
   readonly profile: string | undefined;
   readonly prune: string | undefined;
   readonly evaluate: string | undefined;
   readonly showDrift: string | undefined;
   readonly savePlan: string | undefined;
-  /** Whether the main button resumes the search. */
+  /** True if the main button resumes the search. */
   readonly resumable: boolean;
 }
 
@@ -17,7 +17,7 @@ export interface Availability {
  * A plan is a text file, so that saving one needs neither trust nor an idle worker; evaluating with
  * nothing selected measures the original.
  */
-export function availabilityOf(
+export function findAvailability(
   state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'narrowed' | 'cannot'>,
 ): Availability {
   const { job } = state;
@@ -39,7 +39,7 @@ export function availabilityOf(
   };
 }
 
-/** Whether a selection removes nothing and narrows nothing. */
+/** True if a selection removes nothing and prunes no widths. */
 export function isWhole({
   removed,
   narrowed,
@@ -47,12 +47,12 @@ export function isWhole({
   return removed.length + Object.keys(narrowed).length === 0;
 }
 
-/** Whether the search was stopped and can be resumed. */
+/** True if the search was stopped and can be resumed. */
 export function resumesProfile(job: HeatmapState['job']): boolean {
   return job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined;
 }
 
-/** Whether there is nothing to show of a profile, and nothing under way. */
+/** True if there is no profile to show, and no job running. */
 export function isEmpty({ profile, job }: Pick<HeatmapState, 'profile' | 'job'>): boolean {
   return profile === undefined && job.kind === 'idle';
 }

@@ -41,10 +41,10 @@ export function filterFor(filter: Filter, kinds: readonly SublayerKind[]): Filte
  * The cells, given in the order of the model, that pass the filter, sorted; those without a value
  * come last either way.
  */
-export function rowsOf(cells: readonly Cell[], filter: Filter, sort: Sort): Cell[] {
+export function selectRows(cells: readonly Cell[], filter: Filter, sort: Sort): Cell[] {
   const text = filter.text.trim().toLowerCase();
   const position = new Map(cells.map((cell, index) => [cell, index]));
-  const placeOf = (cell: Cell) => position.get(cell) ?? 0;
+  const rank = (cell: Cell) => position.get(cell) ?? 0;
   return cells
     .filter(
       (cell) =>
@@ -52,7 +52,7 @@ export function rowsOf(cells: readonly Cell[], filter: Filter, sort: Sort): Cell
         (filter.kind === 'all' || cell.sublayer.kind === filter.kind) &&
         (filter.mark === 'all' || cell.mark === filter.mark),
     )
-    .sort((a, b) => compareValues(a, b, sort, placeOf) || placeOf(a) - placeOf(b));
+    .sort((a, b) => compareValues(a, b, sort, rank) || rank(a) - rank(b));
 }
 
 function compareValues(

@@ -7,13 +7,13 @@ import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
 import { formatBytes, formatCompact, formatCount, formatInRow } from '../format';
-import { filterFor, fixedKeys, rowsOf } from './candidate-rows';
+import { filterFor, fixedKeys, selectRows } from './candidate-rows';
 import type { Filter, SortKey } from './candidate-rows';
-import { distanceText, keptText } from './cell-text';
+import { distanceText, widthText } from './cell-text';
 import type { Cell } from './cells';
 import { knownColumns } from './columns';
 import type { HeatmapColumn } from './columns';
-import { kindsOf } from './kinds';
+import { listKinds } from './kinds';
 import { nextMark } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
@@ -28,7 +28,7 @@ const NUMBERS: ReadonlySet<SortKey> = new Set([
   'bytes',
 ]);
 
-/** Columns of the table; those of the heatmap stand before the mark. */
+/** Columns of the table; those of the heatmap precede the mark. */
 const tableColumns = (known: readonly HeatmapColumn[], isNarrowed: boolean) => [
   ...fixedColumns.filter(({ key }) => key !== 'mark' && (isNarrowed || key !== 'width')),
   ...known.map(({ id, title }) => ({ key: id, title, isNumber: true })),
@@ -50,11 +50,11 @@ interface CandidatesProps {
 /** Every sublayer as a line that can be sorted and filtered, with a button that changes its mark. */
 export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
   const { sort, filter: wanted } = panel.view.value;
-  const kinds = useMemo(() => kindsOf(cells.map(({ sublayer }) => sublayer)), [cells]);
+  const kinds = useMemo(() => listKinds(cells.map(({ sublayer }) => sublayer)), [cells]);
   const filter = filterFor(wanted, kinds);
   const isNarrowed = cells.some(({ narrowed }) => narrowed !== undefined);
   const known = useMemo(() => knownColumns(cells), [cells]);
-  const shown = useMemo(() => rowsOf(cells, filter, sort), [cells, wanted, sort]);
+  const shown = useMemo(() => selectRows(cells, filter, sort), [cells, wanted, sort]);
   return (
     <Section
       class="candidates"
@@ -137,7 +137,7 @@ interface RowProps {
   readonly cell: Cell;
   /** Columns of the heatmap that the table has. */
   readonly known: readonly HeatmapColumn[];
-  /** Whether there is a column of widths. */
+  /** True if there is a column of widths. */
   readonly isNarrowed: boolean;
   readonly onMark: CandidatesProps['onMark'];
 }
@@ -177,7 +177,7 @@ function Row({ cell, known, isNarrowed, onMark }: RowProps): VNode {
       </td>
       <td class="number">{formatBytes(sublayer.bytes)}</td>
       {isNarrowed && (
-        <td class="number kept">{narrowed === undefined ? strings.notYet : keptText(narrowed)}</td>
+        <td class="number kept">{narrowed === undefined ? strings.notYet : widthText(narrowed)}</td>
       )}
       {known.map(({ id: key, format }) => (
         <td key={key} class="number">

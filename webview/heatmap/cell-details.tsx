@@ -13,7 +13,7 @@ interface CellDetailsProps {
   /** Id of the cell under the pointer or with the focus. */
   readonly pointed: ReadonlySignal<string | undefined>;
   readonly cells: CellSet;
-  /** Of the distances; empty without a profile. */
+  /** Metric of the distances; empty without a profile. */
   readonly metric: string;
 }
 
@@ -46,7 +46,7 @@ export function CellDetails({ pointed, cells, metric }: CellDetailsProps): VNode
   );
 }
 
-/** What stands, or is to stand, in the place of a sublayer. */
+/** Patch that replaces, or will replace, a sublayer. */
 function Patch({ patch }: { readonly patch: ShownPatch }): VNode {
   const { program, graph, place, parameters } = patch;
   return (

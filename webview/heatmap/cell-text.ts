@@ -21,7 +21,7 @@ import { columns } from './columns';
 import type { HeatmapColumn } from './columns';
 import { unitName } from './units';
 
-/** The distance of a cell in words; a dash where there is none. */
+/** The distance of a cell in words; a dash if there is none. */
 export function distanceText(cell: Cell, format = formatDistance): string {
   if (cell.distance !== undefined) {
     return cell.standardError === undefined
@@ -32,7 +32,7 @@ export function distanceText(cell: Cell, format = formatDistance): string {
   return strings.notYet;
 }
 
-/** What a screen reader says of a cell. */
+/** Accessible name of a cell. */
 export function cellLabel(cell: Cell): string {
   const { sublayer } = cell;
   const facts = [strings.markName(cell.mark, cell.order)];
@@ -50,13 +50,13 @@ export function cellLabel(cell: Cell): string {
   const rank = rankText(cell, strings.factRank);
   if (rank !== undefined) facts.push(rank);
   if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
-  if (cell.narrowed !== undefined) facts.push(strings.factNarrowed(keptText(cell.narrowed)));
+  if (cell.narrowed !== undefined) facts.push(strings.factNarrowed(widthText(cell.narrowed)));
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-/** How much of a narrowed sublayer is kept. */
-export function keptText({ of, kept, count }: WidthPrunedSublayer): string {
+/** Remaining width of a width-pruned sublayer. */
+export function widthText({ of, kept, count }: WidthPrunedSublayer): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
 
@@ -76,16 +76,16 @@ function placesText({ places: [best, worst], dependsOnText }: CandidateStability
   return dependsOnText ? `${places}, ${strings.dependsOnText}` : places;
 }
 
-/** What stands in the place of a sublayer, in short. */
+/** Short description of the patch that replaces a sublayer. */
 function patchFact({ place, graph }: ShownPatch): string {
   const size = graph === undefined ? '' : strings.graphSize(graph.size, graph.edges.length / 2);
   return strings.factPatch(place === 'plan', size);
 }
 
-/** What a pointer that rests on a cell is told. */
+/** Tooltip of a cell. */
 export function cellTooltip(cell: Cell): string | undefined {
   if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
-  if (cell.narrowed !== undefined) return strings.factNarrowed(keptText(cell.narrowed));
+  if (cell.narrowed !== undefined) return strings.factNarrowed(widthText(cell.narrowed));
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
@@ -107,7 +107,7 @@ function distanceInWords(cell: Cell, metric: string): string {
  */
 export function cellFacts(cell: Cell, metric: string): Fact[] {
   const { sublayer, narrowed } = cell;
-  const sizeOf = (
+  const formatSize = (
     field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken',
     format: (value: number) => string,
   ): string =>
@@ -134,8 +134,8 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
       value: cell.round === undefined ? strings.notYet : `${cell.round}`,
       title: tell(glossary.round),
     },
-    ...(narrowed === undefined ? [] : [{ name: strings.width, value: keptText(narrowed) }]),
-    { name: strings.parameters, value: sizeOf('parameters', formatCompact) },
+    ...(narrowed === undefined ? [] : [{ name: strings.width, value: widthText(narrowed) }]),
+    { name: strings.parameters, value: formatSize('parameters', formatCompact) },
     ...(sublayer.sharedWeights === undefined
       ? []
       : [
@@ -145,15 +145,15 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
             title: strings.sharedTitle,
           },
         ]),
-    { name: strings.bytes, value: sizeOf('bytes', formatBytes) },
+    { name: strings.bytes, value: formatSize('bytes', formatBytes) },
     {
       name: strings.flopsPerToken,
-      value: sizeOf('flopsPerToken', formatCompact),
+      value: formatSize('flopsPerToken', formatCompact),
       title: tell(glossary.flopsPerToken),
     },
     {
       name: strings.kvBytesPerToken,
-      value: sizeOf('kvBytesPerToken', formatBytes),
+      value: formatSize('kvBytesPerToken', formatBytes),
       title: tell(glossary.kvBytesPerToken),
     },
     { name: strings.preview, value: strings.previewOnly(preview), title: tell(glossary.preview) },

@@ -8,19 +8,19 @@ import type {
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem, LostPlace } from '../grid/block-grid';
-import { columnOf, columns } from './columns';
+import { findColumn, columns } from './columns';
 import type { HeatmapColumn } from './columns';
-import { linesOf } from './kinds';
-import { expandSublayers, removalOrder, sublayersOf } from './selection';
+import { listLines } from './kinds';
+import { expandSublayers, removalOrder, candidateSublayers } from './selection';
 import type { Mark, ShownProfile } from './types';
-import { isExpert, unitName, unitsOf } from './units';
+import { isExpert, unitName, listUnits } from './units';
 import type { Unit } from './units';
 
 type Granularity = ShownProfile['settings']['granularity'];
 
 /**
- * How much is known of a sublayer: its distance, only the local preview, nothing yet, or that the
- * search does not consider it (a search over attention alone says nothing of feed-forward).
+ * State of a sublayer: its distance is known, only the local preview, nothing yet, or it is not part of the search (a
+ * search over attention alone excludes the MLP).
  */
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
@@ -33,30 +33,30 @@ export interface Cell extends GridItem {
   readonly status: CellStatus;
   /** Distance of the original without this sublayer (or its block), when measured in full. */
   readonly distance: number | undefined;
-  /** Standard error of the distance, where it is known. */
+  /** Standard error of the distance, if known. */
   readonly standardError: number | undefined;
   /** A lower bound where the distance was not needed in full. */
   readonly atLeast: number | undefined;
   /** 1 − cos(x, x + f(x)). */
   readonly preview: number | undefined;
-  /** Of its distance, or of its preview without one, among all: from 0 to 1 on the scale of colours. */
+  /** Position of the distance, or of the preview, on the color scale, from 0 to 1. */
   readonly position: number | undefined;
   /** 1 is the cheapest candidate; undefined without a distance. */
   readonly rank: number | undefined;
   /** Among how many candidates it has its rank. */
   readonly ranked: number | undefined;
-  /** What other calibration texts say of it, where it was measured on several. */
+  /** Stability across calibration texts, if measured on several. */
   readonly stability: CandidateStability | undefined;
   readonly mark: Mark;
   /** Place in the order of removal, from 1, when removed; of all that one round removes the same. */
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
-  /** How much of it is kept, where it stays and is narrowed. */
+  /** Remaining width, if the sublayer is width-pruned. */
   readonly narrowed: WidthPrunedSublayer | undefined;
-  /** What stands, or is to stand, in its place. */
+  /** Patch that replaces, or will replace, the sublayer. */
   readonly patch: ShownPatch | undefined;
-  /** How far states behind it have drifted from the original's, where that is known. */
+  /** Drift of the hidden states after the sublayer, if known. */
   readonly drift: SublayerDrift | undefined;
   /** Values of the columns, by their ids. */
   readonly values: Readonly<Record<string, number | undefined>>;
@@ -79,7 +79,7 @@ export interface CellSet {
   readonly column: ShownColumn | undefined;
 }
 
-/** Where sublayers stood that an earlier pruning took out, in lines that other blocks have. */
+/** Positions of sublayers removed by an earlier pruning, in lines that other blocks have. */
 export function lostPlaces({ absent = [], sublayers }: HeatmapState['model']): LostPlace[] {
   const present = new Set(sublayers.map(({ id }) => id));
   return absent.flatMap((id) => {
@@ -105,28 +105,30 @@ export type CellSource = Pick<
   | 'measurements'
 > & { readonly colours?: string };
 
-/** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
-export function cellsOf(source: CellSource, before?: CellSet): CellSet {
+/** @param before set whose unchanged cells are reused, so that they are not redrawn */
+export function buildCells(source: CellSource, before?: CellSet): CellSet {
   const { model, profile, protectedIds, patches } = source;
-  const of = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
+  const bySublayer = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
     new Map(
       values.flatMap(([candidate, value]) =>
-        sublayersOf(candidate, model).map((id) => [id, value] as const),
+        candidateSublayers(candidate, model).map((id) => [id, value] as const),
       ),
     );
   const candidates = Object.values(source.candidates);
-  const measured = of(candidates.map((one) => [one.sublayer, one]));
+  const measured = bySublayer(candidates.map((one) => [one.sublayer, one]));
   const ranking = candidates
     .flatMap(({ sublayer, distance }) => (distance === null ? [] : [{ sublayer, distance }]))
     .sort((a, b) => a.distance - b.distance);
-  const ranks = of(ranking.map(({ sublayer }, index) => [sublayer, index + 1]));
-  const rounds = of((profile?.rounds ?? []).map((round, index) => [round.removed, index + 1]));
-  const local = of(
+  const ranks = bySublayer(ranking.map(({ sublayer }, index) => [sublayer, index + 1]));
+  const rounds = bySublayer(
+    (profile?.rounds ?? []).map((round, index) => [round.removed, index + 1]),
+  );
+  const local = bySublayer(
     (profile?.cosineLocal ?? []).flatMap(({ sublayer, distance }) =>
       distance === null ? [] : [[sublayer, distance] as const],
     ),
   );
-  const stabilities = of(
+  const stabilities = bySublayer(
     (profile?.stability?.candidates ?? []).map((one) => [one.sublayer, one] as const),
   );
   const order = removalOrder(source);
@@ -135,23 +137,23 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
   const previews = logScale(local.values());
   const drifted = new Map(source.drift?.sublayers.map((one) => [one.sublayer, one]));
-  // Experts have cells where they matter: there may be thousands.
+  // Experts have cells only where needed, since there may be thousands.
   const withExperts =
     granularity === 'expert' ||
     [...order.keys(), ...locked, ...Object.values(source.measurements).flatMap(Object.keys)].some(
       isExpert,
     );
-  const units = withExperts ? unitsOf(model) : model.sublayers;
+  const units = withExperts ? listUnits(model) : model.sublayers;
   const values = columns.map(({ id, value }) => [id, value(source)] as const);
   const column = shownColumn(source, units);
 
-  const cellOf = (sublayer: Unit): Cell => {
+  const buildCell = (sublayer: Unit): Cell => {
     const { id, block } = sublayer;
     const { distance: known, atLeast: bound, standardError } = measured.get(id) ?? {};
     const distance = known ?? undefined;
     const atLeast = distance === undefined ? bound : undefined;
     const preview = local.get(id);
-    const status = statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
+    const status = cellStatus(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
     const patch = patches[id];
     const drift = drifted.get(id);
     const own = Object.fromEntries(values.map(([key, valueOf]) => [key, valueOf(sublayer)]));
@@ -164,7 +166,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       standardError: distance === undefined ? undefined : standardError,
       position:
         value === undefined
-          ? positionOf(status, distance ?? atLeast, preview, distances, previews)
+          ? scalePosition(status, distance ?? atLeast, preview, distances, previews)
           : column?.colors.position(value),
       rank: ranks.get(id),
       ranked: ranks.has(id) ? ranking.length : undefined,
@@ -173,34 +175,34 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       order: order.get(id),
       round: rounds.get(id),
       narrowed: order.has(id) ? undefined : source.narrowed[id],
-      // One that is planned stands for what goes.
+      // A planned patch replaces only sublayers that are removed.
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };
   };
   const cells = units.map((sublayer) => {
-    const cell = cellOf(sublayer);
+    const cell = buildCell(sublayer);
     const last = before?.byId.get(cell.id);
     return last !== undefined && isSame(cell, last) ? last : cell;
   });
   return {
     cells,
     byId: new Map(cells.map((cell) => [cell.id, cell])),
-    lines: linesOf(cells.map(({ sublayer }) => sublayer)).map(unitName),
+    lines: listLines(cells.map(({ sublayer }) => sublayer)).map(unitName),
     distances,
     previews,
     column,
   };
 }
 
-const valuesOf = (
+const listValues = (
   value: (unit: Unit) => number | undefined,
   units: readonly Unit[],
 ): readonly number[] => units.flatMap((unit) => value(unit) ?? []);
 
 /** The column that is asked for, if something is known for it. */
 function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | undefined {
-  const column = columnOf(source.colours);
-  const known = column && valuesOf(column.value(source), units);
+  const column = findColumn(source.colours);
+  const known = column && listValues(column.value(source), units);
   const colors = known && column.scale(known);
   return colors && { ...column, colors };
 }
@@ -212,7 +214,7 @@ function isSame(a: Cell, b: Cell): boolean {
   );
 }
 
-function positionOf(
+function scalePosition(
   status: CellStatus,
   distance: number | undefined,
   preview: number | undefined,
@@ -223,7 +225,7 @@ function positionOf(
   return status === 'preview' && preview !== undefined ? previews?.position(preview) : undefined;
 }
 
-/** Whether a search at `granularity` measures a unit. */
+/** True if a search at `granularity` measures a unit. */
 function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean {
   if (granularity === 'expert') return expert !== undefined;
   return (
@@ -235,7 +237,7 @@ function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean 
   );
 }
 
-function statusOf(
+function cellStatus(
   distance: number | undefined,
   preview: number | undefined,
   considered: boolean,

@@ -2,8 +2,8 @@ import { signal } from '@preact/signals';
 import type { Choice } from './draft';
 
 /**
- * What the user has chosen and the host has not taken yet: shown at once, even when the host is far away, and told
- * one after the other.
+ * Choices of the user that the host has not applied yet: shown immediately, even with a remote host, and sent in
+ * sequence.
  */
 export class Choices {
   readonly #tell: (choice: Choice) => Promise<void>;
@@ -25,7 +25,7 @@ export class Choices {
       void this.#tellAll();
       return;
     }
-    // Of a slider that is dragged, only the last place counts.
+    // Only the last position of a dragged slider counts.
     const others =
       choice.type === 'selectRounds' ? untold.filter(({ type }) => type !== choice.type) : untold;
     this.#waiting.value = [told, ...others, choice];

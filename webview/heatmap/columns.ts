@@ -14,7 +14,7 @@ export type ColumnSource = Pick<HeatmapState, 'model' | 'profile' | 'drift' | 'm
 
 /** Part of a cell that columns know. */
 interface ColumnCell {
-  /** By the ids of columns. */
+  /** Values by column id. */
   readonly values: Readonly<Record<string, number | undefined>>;
   readonly drift: SublayerDrift | undefined;
 }
@@ -75,7 +75,7 @@ export const columns: readonly HeatmapColumn[] = [
   },
 ];
 
-export const columnOf = (id: string | undefined): HeatmapColumn | undefined =>
+export const findColumn = (id: string | undefined): HeatmapColumn | undefined =>
   columns.find((column) => column.id === id);
 
 /** Columns that have a value in some cell. */

@@ -3,13 +3,13 @@ import { noMarks, removedIds, withMark } from '../../extension/protocol/marks';
 import { expandSublayers, removedByRounds } from './selection';
 import type { Mark } from './types';
 
-/** What the user wants of the selection. */
+/** A change of the selection. */
 export type Choice =
   | { readonly type: 'selectRounds'; readonly rounds: number }
   | { readonly type: 'setMark'; readonly sublayer: string; readonly mark: Mark }
   | { readonly type: 'clearMarks' | 'undo' | 'redo' };
 
-/** What is selected, and what it follows from. */
+/** The selection, and the state it follows from. */
 export type Selected = Pick<
   HeatmapState,
   | 'model'

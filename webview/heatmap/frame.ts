@@ -1,5 +1,5 @@
 import { useMemo, useRef } from 'preact/hooks';
-import { cellsOf } from './cells';
+import { buildCells } from './cells';
 import type { CellSet } from './cells';
 import { Choices } from './choices';
 import { expectedDistance } from './curves/expected-distance';
@@ -10,11 +10,11 @@ import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { Mark } from './types';
 
-/** What the parts of the panel draw of a selection, and how they change it. */
+/** Data of a selection that the parts of the panel draw from, and the functions that change it. */
 export interface Frame {
   readonly selected: Selected;
   readonly cells: CellSet;
-  /** Of what is selected, where no round has measured it. */
+  /** Expected distance of the selection, if no round has measured it. */
   readonly expected: number | undefined;
   readonly selectRounds: (rounds: number) => void;
   readonly setMark: (sublayer: string, mark: Mark) => void;
@@ -56,7 +56,7 @@ export function useFrame(panel: HeatmapPanel): Frame {
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {
     const shown = { ...selected, candidates, patches, drift, measurements, colours };
-    before.current = cellsOf(shown, before.current);
+    before.current = buildCells(shown, before.current);
     return before.current;
   }, [selected, candidates, patches, drift, measurements, colours]);
   const expected = useMemo(

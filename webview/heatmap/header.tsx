@@ -10,7 +10,7 @@ import { formatDuration } from '../../extension/core/format';
 import { selectionStability } from '../../extension/core/selection-stability';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings as common } from '../strings';
-import { availabilityOf, isEmpty } from './availability';
+import { findAvailability, isEmpty } from './availability';
 import type { Selected } from './draft';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
@@ -35,7 +35,7 @@ export function Header({ panel, selected }: HeaderProps): VNode {
       actions={<Buttons panel={panel} selected={selected} />}
     >
       <Folded title={strings.details}>
-        <Facts facts={factsOf(model, panel.get('profile'), panel.get('profileFile'))} />
+        <Facts facts={listFacts(model, panel.get('profile'), panel.get('profileFile'))} />
       </Folded>
       <Notes title={strings.warnings} texts={[...new Set(model.warnings.map(tell))]} open={false} />
     </PageHeader>
@@ -46,7 +46,7 @@ export function Header({ panel, selected }: HeaderProps): VNode {
 function Buttons({ panel, selected }: HeaderProps): VNode {
   const { run } = panel;
   const [job, profile] = [panel.get('job'), panel.get('profile')];
-  const available = availabilityOf({
+  const available = findAvailability({
     ...{ ...selected, job },
     blocked: panel.get('blocked'),
     cannot: panel.get('cannot'),
@@ -88,7 +88,7 @@ function Buttons({ panel, selected }: HeaderProps): VNode {
   );
 }
 
-function factsOf(
+function listFacts(
   model: ModelSummary,
   profile: ShownProfile | undefined,
   file: string | undefined,
@@ -99,7 +99,7 @@ function factsOf(
       value: formatCompact(model.parameters),
       title: formatCount(model.parameters),
     },
-    { name: strings.size, value: sizeOf(model), title: sizeTitle(model) },
+    { name: strings.size, value: formatSize(model), title: sizeTitle(model) },
     {
       name: strings.structure,
       value: strings.structureValue(model, formatCount(model.sublayers.length)),
@@ -200,7 +200,7 @@ function calibrationTitle(calibration: ShownProfile['calibration']): string {
   return `${title}\n${strings.calibrationChoice(policy, formatCount(windows), fileName(scores))}`;
 }
 
-function sizeOf({ bytes, dtypes }: ModelSummary): string {
+function formatSize({ bytes, dtypes }: ModelSummary): string {
   return `${formatBytes(bytes)} (${listed(Object.keys(dtypes))})`;
 }
 

@@ -10,11 +10,11 @@ import type { ShownProfile } from './types';
 interface HeatmapLegendProps {
   readonly cells: CellSet;
   readonly source: ColumnSource;
-  /** Whether the model has lost sublayers already. */
+  /** True if sublayers of the model were removed earlier. */
   readonly hasLost: boolean;
 }
 
-/** What the colours and the marks of the grid mean. */
+/** Legend of the grid: colors and marks. */
 export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): VNode {
   const { distances, previews, column } = cells;
   const { profile } = source;
@@ -22,7 +22,7 @@ export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): V
   const statuses = new Set(cells.cells.map(({ status }) => status));
   return (
     <GridLegend
-      title={titleOf(profile, cells)}
+      title={legendTitle(profile, cells)}
       scale={column?.colors ?? distances ?? previews}
       low={column === undefined ? strings.cheap : low}
       high={column === undefined ? strings.important : high}
@@ -41,7 +41,7 @@ export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): V
         <Icon name="lock" />
       </LegendKey>
       {cells.cells.some(({ narrowed }) => narrowed !== undefined) && (
-        <LegendKey text={strings.legendNarrowed} status="sample" kept="60%" />
+        <LegendKey text={strings.legendNarrowed} status="sample" keptWidth="60%" />
       )}
       {cells.cells.some(({ stability }) => stability?.dependsOnText === true) && (
         <LegendKey text={strings.legendDepends} status="sample" dependsOnText />
@@ -54,7 +54,7 @@ export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): V
   );
 }
 
-function titleOf(
+function legendTitle(
   profile: ShownProfile | undefined,
   { distances, previews, column }: CellSet,
 ): string {

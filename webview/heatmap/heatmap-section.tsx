@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { render } from 'preact';
 import type { VNode } from 'preact';
-import { bandOf, inkOn, paletteColor } from '../charts/palette';
+import { bandIndex, inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
@@ -124,33 +124,33 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   else fill.style.setProperty('--cell', paletteColor(position));
   const isMeasured = status === 'measured';
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
-  setAttribute(fill, 'data-band', position === undefined ? undefined : bandOf(position));
+  setAttribute(fill, 'data-band', position === undefined ? undefined : bandIndex(position));
   setAttribute(element, 'data-depends', cell.stability?.dependsOnText === true);
-  drawKept(element, fill, cell);
+  drawWidth(element, fill, cell);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));
-  // What the menu of a right click is told.
+  // Context of the right-click menu.
   const { experts, kind } = cell.sublayer;
   const hasExperts = experts !== undefined || kind === 'expert';
   const context = { webviewSection: 'sublayer', sublayer: cell.id, mark, hasExperts };
   const menu = { ...context, preventDefaultContextMenuItems: true };
   setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
   drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
-  const badge = badgeOf(element, mark !== 'keep');
+  const badge = cellBadge(element, mark !== 'keep');
   if (badge === undefined) return;
   setAttribute(badge, 'data-order', order);
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
 }
 
-/** How much of a narrowed sublayer is kept, as the length of a bar. */
-function drawKept(element: HTMLElement, fill: HTMLElement, { narrowed }: Cell): void {
+/** Draws the remaining width of a sublayer as a bar. */
+function drawWidth(element: HTMLElement, fill: HTMLElement, { narrowed }: Cell): void {
   setAttribute(element, 'data-narrowed', narrowed !== undefined);
   if (narrowed === undefined) fill.style.removeProperty('--kept');
   else fill.style.setProperty('--kept', `${(100 * narrowed.kept) / narrowed.count}%`);
 }
 
-/** Where a mark stands; cells that never had one are spared the element. */
-function badgeOf(cell: HTMLElement, isNeeded: boolean): Element | undefined {
+/** Element of a cell's mark; cells without marks have none. */
+function cellBadge(cell: HTMLElement, isNeeded: boolean): Element | undefined {
   if (cell.childElementCount === 1 && isNeeded) {
     cell.append(h('span', { class: 'badge', 'aria-hidden': 'true' }));
   }

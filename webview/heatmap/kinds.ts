@@ -22,17 +22,17 @@ export const everyKind = (Object.keys(places) as SublayerKind[]).sort(
 /** A line of the grid: units of one kind, or the experts of one number. */
 export type Line = Pick<Unit, 'kind' | 'expert'>;
 
-/** The lines of a grid: kinds in the order in which a block's are shown, behind them single experts. */
-export function linesOf(units: readonly Line[]): Line[] {
+/** Lines of a grid: kinds in display order, then single experts. */
+export function listLines(units: readonly Line[]): Line[] {
   const most = units.reduce((sum, { expert = -1 }) => Math.max(sum, expert + 1), 0);
-  return kindsOf(units).flatMap((kind): Line[] => [
+  return listKinds(units).flatMap((kind): Line[] => [
     { kind },
     ...(kind === 'expert' ? Array.from({ length: most }, (_, expert) => ({ kind, expert })) : []),
   ]);
 }
 
 /** The kinds that a model has, in the order in which a block's are shown. */
-export function kindsOf(sublayers: readonly Pick<SublayerSummary, 'kind'>[]): SublayerKind[] {
+export function listKinds(sublayers: readonly Pick<SublayerSummary, 'kind'>[]): SublayerKind[] {
   const present = new Set(sublayers.map(({ kind }) => kind));
   return everyKind.filter((kind) => present.has(kind));
 }

@@ -6,7 +6,7 @@ import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
 import { strings as common } from '../strings';
 import { Answer } from './answer';
-import { availabilityOf, isEmpty, isWhole, resumesProfile } from './availability';
+import { findAvailability, isEmpty, isWhole, resumesProfile } from './availability';
 import { Candidates } from './candidates';
 import { ConfigPreview } from './config/config-preview';
 import { CurveSection } from './curves/curve-section';
@@ -16,7 +16,7 @@ import type { Frame } from './frame';
 import { Header } from './header';
 import { HeatmapSection } from './heatmap-section';
 import { Removal } from './removal';
-import { expandSublayers, totalsOf } from './selection';
+import { expandSublayers, sumSelection } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 
@@ -24,7 +24,7 @@ interface PanelProps {
   readonly panel: HeatmapPanel;
 }
 
-/** How important each sublayer is, what is to be removed, and what that saves and costs. */
+/** Importance of each sublayer, the selection to remove, and its savings and cost. */
 export function Main({ panel }: PanelProps): VNode {
   const frame = useFrame(panel);
   const { selected, cells } = frame;
@@ -35,7 +35,7 @@ export function Main({ panel }: PanelProps): VNode {
   const hasAnswer = !isNew || hasChanges;
   const { removed, model, narrowed } = selected;
   const totals = useMemo(
-    () => totalsOf(expandSublayers(removed, model), model, narrowed),
+    () => sumSelection(expandSublayers(removed, model), model, narrowed),
     [removed, model, narrowed],
   );
   useUndoKeys(frame);
@@ -111,9 +111,9 @@ interface NoProfileProps extends PanelProps {
   readonly selected: Selected;
 }
 
-/** What to do with a model that has not been profiled. */
+/** Actions for a model that has not been profiled. */
 function NoProfile({ panel, selected }: NoProfileProps): VNode {
-  const { profile: reason } = availabilityOf({
+  const { profile: reason } = findAvailability({
     ...selected,
     job: panel.get('job'),
     blocked: panel.get('blocked'),

@@ -1,12 +1,12 @@
 import { memoryContext } from '../../extension/core/change-size';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
-import { unitsOf } from './units';
+import { listUnits } from './units';
 
-/** What a selection takes out of a model, and its share of the model. */
+/** Parts that a selection removes from a model, and their share of the model. */
 export interface SelectionTotals {
   readonly sublayers: number;
-  /** Single experts of mixtures that stay. */
+  /** Number of single experts removed from MoE layers that remain. */
   readonly experts: number;
   /** Sublayers that stay with fewer channels or heads. */
   readonly narrowed: number;
@@ -25,8 +25,8 @@ export interface SelectionTotals {
   };
 }
 
-/** Ids of the sublayers that a candidate stands for: itself, or both of a block (`block.N`). */
-export function sublayersOf(candidate: string, model: ModelSummary): string[] {
+/** Ids of the sublayers of a candidate: itself, or both of a block (`block.N`). */
+export function candidateSublayers(candidate: string, model: ModelSummary): string[] {
   const block = /^block\.(\d+)$/.exec(candidate)?.[1];
   if (block === undefined) return [candidate];
   return model.sublayers.filter((one) => one.block === Number(block)).map((one) => one.id);
@@ -34,7 +34,7 @@ export function sublayersOf(candidate: string, model: ModelSummary): string[] {
 
 /** Sublayer ids of a list of candidates, each once, in order. */
 export function expandSublayers(candidates: readonly string[], model: ModelSummary): string[] {
-  return [...new Set(candidates.flatMap((one) => sublayersOf(one, model)))];
+  return [...new Set(candidates.flatMap((one) => candidateSublayers(one, model)))];
 }
 
 /** Ids that the first `count` rounds remove. */
@@ -59,7 +59,7 @@ export function removalOrder({
 }: Pick<HeatmapState, 'removed' | 'profile' | 'model'>): ReadonlyMap<string, number> {
   const rounds = new Map(
     (profile?.rounds ?? []).flatMap((round, index) =>
-      sublayersOf(round.removed, model).map((id) => [id, index] as const),
+      candidateSublayers(round.removed, model).map((id) => [id, index] as const),
     ),
   );
   const places = new Map<number | string, number>();
@@ -73,27 +73,27 @@ export function removalOrder({
   );
 }
 
-export function totalsOf(
+export function sumSelection(
   removed: Iterable<string>,
   model: ModelSummary,
   narrowed: HeatmapState['narrowed'],
 ): SelectionTotals {
   const chosen = new Set(removed);
   const whole = model.sublayers.filter((one) => chosen.has(one.id));
-  const within = unitsOf(model).filter(
+  const within = listUnits(model).filter(
     ({ id, block, expert }) =>
       expert !== undefined && chosen.has(id) && !chosen.has(`block.${block}.expert`),
   );
   const narrower = model.sublayers.flatMap((one) => {
     const left = chosen.has(one.id) ? undefined : narrowed[one.id];
-    return left === undefined ? [] : [lossOf(one, left)];
+    return left === undefined ? [] : [subtractSizes(one, left)];
   });
-  const gone = [...whole, ...within, ...narrower];
+  const removedParts = [...whole, ...within, ...narrower];
   const sum = (items: readonly Sizes[], field: keyof Sizes) =>
     items.reduce((total, one) => total + one[field], 0);
-  const parameters = sum(gone, 'parameters');
-  const bytes = sum(gone, 'bytes');
-  const kvBytesPerToken = sum(gone, 'kvBytesPerToken');
+  const parameters = sum(removedParts, 'parameters');
+  const bytes = sum(removedParts, 'bytes');
+  const kvBytesPerToken = sum(removedParts, 'kvBytesPerToken');
   const context = memoryContext(model);
   const memory = bytes + context * kvBytesPerToken;
   return {
@@ -113,7 +113,7 @@ export function totalsOf(
 
 type Sizes = Pick<ModelSummary['sublayers'][number], 'parameters' | 'bytes' | 'kvBytesPerToken'>;
 
-const lossOf = (before: Sizes, after: Sizes): Sizes => ({
+const subtractSizes = (before: Sizes, after: Sizes): Sizes => ({
   parameters: before.parameters - after.parameters,
   bytes: before.bytes - after.bytes,
   kvBytesPerToken: before.kvBytesPerToken - after.kvBytesPerToken,

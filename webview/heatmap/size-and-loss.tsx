@@ -6,7 +6,7 @@ import { Frontier } from '../frontier/frontier';
 import { prunedPoints, typePoints } from '../frontier/frontier-points';
 import { strings as frontier } from '../frontier/strings';
 import { listed } from '../translate';
-import { curvesOf, isZeroAtOriginal } from './curves/curves';
+import { buildCurves, isZeroAtOriginal } from './curves/curves';
 import type { Frame } from './frame';
 import type { HeatmapPanel } from './heatmap-panel';
 import { strings } from './strings';
@@ -28,7 +28,7 @@ export function SizeAndLoss({ panel, frame, left }: SizeAndLossProps): VNode | n
     () =>
       profile === undefined
         ? []
-        : curvesOf(profile, model, 'bytes')
+        : buildCurves(profile, model, 'bytes')
             .greedy.filter(({ rounds }) => rounds > 0)
             .map(({ rounds, x, y }) => ({ rounds, bytes: model.bytes - x, distance: y })),
     [profile, model],

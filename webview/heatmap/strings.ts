@@ -1,4 +1,4 @@
-import { blocksOf } from '../blocks';
+import { formatBlocks } from '../blocks';
 import type { BlockCounts } from '../blocks';
 import { counted } from '../counted';
 import { ends } from '../strings';
@@ -42,7 +42,7 @@ export const strings = {
   size: t('Size'),
   structure: t('Structure'),
   structureValue: (model: BlockCounts, sublayers: string) =>
-    `${blocksOf(model)}, ${counted(sublayers, 'sublayer')}`,
+    `${formatBlocks(model)}, ${counted(sublayers, 'sublayer')}`,
   hiddenSize: t('Hidden size'),
   calibration: t('Calibration'),
   severalTexts: (count: number) => t('{0} texts', count),

@@ -1,25 +1,25 @@
 import { strings } from './strings';
 import type { ModelSummary, SublayerSummary } from './types';
 
-/** What a cell stands for: a sublayer, or one expert of a mixture. */
+/** Content of a cell: a sublayer, or one expert of an MoE layer. */
 export interface Unit extends SublayerSummary {
-  /** Counted from 0 among the mixture's. */
+  /** Index of the expert in its MoE layer, from 0. */
   readonly expert?: number;
 }
 
-/** Those of models that are looked at, since a mixture has thousands. */
+/** Units of recently shown models: an MoE model has thousands. */
 const known = new WeakMap<ModelSummary, readonly Unit[]>();
 
-/** The sublayers in order, each mixture followed by its experts. */
-export function unitsOf(model: ModelSummary): readonly Unit[] {
+/** Sublayers in order, each MoE layer followed by its experts. */
+export function listUnits(model: ModelSummary): readonly Unit[] {
   const units =
-    known.get(model) ?? model.sublayers.flatMap((sublayer) => [sublayer, ...expertsOf(sublayer)]);
+    known.get(model) ?? model.sublayers.flatMap((sublayer) => [sublayer, ...listExperts(sublayer)]);
   known.set(model, units);
   return units;
 }
 
-/** The experts of a mixture, as if tokens were sent to all of them equally often. */
-function expertsOf({ id, block, kind, experts }: SublayerSummary): Unit[] {
+/** Experts of an MoE layer, assuming that the router selects all of them equally often. */
+function listExperts({ id, block, kind, experts }: SublayerSummary): Unit[] {
   if (experts === undefined) return [];
   const { count, perToken, parameters, bytes } = experts;
   return Array.from({ length: count }, (_, expert) => ({
@@ -34,12 +34,12 @@ function expertsOf({ id, block, kind, experts }: SublayerSummary): Unit[] {
   }));
 }
 
-/** Whether an id is that of a single expert, `block.N.expert.J`. */
+/** True if an id names a single expert, `block.N.expert.J`. */
 export function isExpert(id: string): boolean {
   return /^block\.\d+\.expert\.\d+$/.test(id);
 }
 
-/** What a unit is called, its block apart. */
+/** Name of a unit, without its block. */
 export function unitName({ kind, expert }: Pick<Unit, 'kind' | 'expert'>): string {
   return expert === undefined ? strings.kind(kind) : strings.expertNumber(expert);
 }

@@ -1,23 +1,23 @@
 import type { InferOutput } from 'valibot';
-import { countOr, flagOr, group, oneOf, texts, textOr } from '../kit/saved-view';
+import { countOr, flagOr, group, savedChoice, texts, textOr } from '../kit/saved-view';
 import { everything, sortKeys } from './candidate-rows';
 import { colourings } from './cells';
 import { axes } from './curves/curves';
 import { everyKind } from './kinds';
 
-/** How the user looks at the panel. */
+/** Saved view of the panel. */
 export const savedView = group({
   gridScroll: countOr(0),
-  sort: group({ key: oneOf(sortKeys, 'sublayer'), descending: flagOr(false) }),
+  sort: group({ key: savedChoice(sortKeys, 'sublayer'), descending: flagOr(false) }),
   filter: group({
     text: textOr(everything.text),
-    kind: oneOf(['all', ...everyKind], everything.kind),
-    mark: oneOf(['all', 'keep', 'removed', 'protected'], everything.mark),
+    kind: savedChoice(['all', ...everyKind], everything.kind),
+    mark: savedChoice(['all', 'keep', 'removed', 'protected'], everything.mark),
   }),
-  axis: oneOf(axes, 'sublayers'),
+  axis: savedChoice(axes, 'sublayers'),
   logarithmic: flagOr(true),
-  /** What the cells' colours say. */
-  colours: oneOf(colourings, 'importance'),
+  /** Quantity shown as colors. */
+  colours: savedChoice(colourings, 'importance'),
   /** Series of the chart that are switched off. */
   hiddenSeries: texts(),
 });

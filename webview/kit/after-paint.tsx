@@ -1,7 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 
-/** What lies far below is drawn in a task of its own, once the top of the page has been painted. */
+/** Content far below the top, drawn in a separate task after the top has been painted. */
 export function AfterPaint({ children }: { readonly children: ComponentChildren }): VNode | null {
   const [isPainted, setPainted] = useState(false);
   useEffect(() => {

@@ -1,17 +1,19 @@
-/** What came of a question. */
+/** Result of a question. */
 export type Answered<Question, Answer> = { readonly question: Question } & (
   | { readonly ok: Answer; readonly error?: undefined }
   | { readonly ok?: undefined; readonly error: string }
 );
 
-/** Asks one question at a time. Of those that come meanwhile only the last is asked, and its answer is the one told. */
+/**
+ * Asks one question at a time. Only the last of the questions asked meanwhile is sent, and only its answer is reported.
+ */
 export class Asker<Question, Answer> {
   #next: { readonly question: Question } | undefined;
   #isAsking = false;
 
   public constructor(
     private readonly call: (question: Question) => Promise<Answer>,
-    private readonly told: (answered: Answered<Question, Answer>) => void,
+    private readonly onAnswer: (answered: Answered<Question, Answer>) => void,
   ) {}
 
   public ask(question: Question): void {
@@ -31,7 +33,7 @@ export class Asker<Question, Answer> {
           error: error instanceof Error ? error.message : String(error),
         }),
       );
-      if (this.#isLast()) this.told(answered);
+      if (this.#isLast()) this.onAnswer(answered);
     }
     this.#isAsking = false;
   }

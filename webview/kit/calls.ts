@@ -5,7 +5,7 @@ export type Caller<C extends CallsOf<C>> = {
   readonly [K in keyof C]: (...args: Parameters<C[K]>) => Promise<Awaited<ReturnType<C[K]>>>;
 };
 
-/** As {@link Caller}, for those who need no answer: an error is shown in the panel. */
+/** Same as {@link Caller}, for callers that need no answer: an error is shown in the panel. */
 export type Runner<C extends CallsOf<C>> = {
   readonly [K in keyof C]: (...args: Parameters<C[K]>) => void;
 };

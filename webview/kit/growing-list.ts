@@ -1,21 +1,21 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 
-/** So many take less than 50 ms to be drawn and laid out. */
+/** Number of items that are drawn and laid out in less than 50 ms. */
 const atOnce = 50;
-/** How far below what is seen the next ones are drawn, in pixels. */
+/** Distance below the visible area at which the next items are drawn, in pixels. */
 const ahead = 600;
 
 interface GrowingList {
-  /** How many items are drawn by now. */
+  /** Number of drawn items. */
   readonly shown: number;
-  /** Of an element behind the last of them, in what scrolls. */
+  /** Element after the last drawn item, in the scrolling container. */
   readonly end: RefObject<HTMLDivElement | null>;
   /** Draws more than would be seen. */
   readonly showAtLeast: (count: number) => void;
 }
 
-/** Of a long list that scrolls, what is seen and a little more: the rest is drawn as the user comes near. */
+/** Visible part of a long list, and a little more: the rest is drawn as the user scrolls. */
 export function useGrowingList(total: number): GrowingList {
   const [most, setMost] = useState(atOnce);
   const end = useRef<HTMLDivElement>(null);

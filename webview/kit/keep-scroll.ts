@@ -1,6 +1,6 @@
 /**
- * Scrolls to where an earlier page was, as soon as there is so much of the page, unless the user scrolls before.
- * @param scrolled hears where the page is from then on
+ * Restores the scroll position of an earlier page once the page is long enough, unless the user scrolls first.
+ * @param scrolled receives the scroll position from then on
  */
 export function keepScroll(wanted: number, scrolled: (top: number) => void): void {
   let isPending = wanted > 0;

@@ -1,4 +1,4 @@
-/** Pixels for each unit of a drawing, where it is not too large for them. */
+/** Pixels per unit of a drawing, unless it is too large. */
 const sharpness = 2;
 /** Browsers make no canvas with longer sides or more pixels. */
 const [longestSide, mostPixels] = [16_000, 64e6];
@@ -37,7 +37,7 @@ type Six = [number, number, number, number, number, number];
 
 function paintShape(context: CanvasRenderingContext2D, element: SVGGraphicsElement): void {
   const style = getComputedStyle(element);
-  const outline = outlineOf(element);
+  const outline = elementOutline(element);
   paint(context, style, {
     fill: () => {
       context.fill(outline);
@@ -49,7 +49,7 @@ function paintShape(context: CanvasRenderingContext2D, element: SVGGraphicsEleme
   if (element instanceof SVGPathElement) paintArrow(context, element, style);
 }
 
-function outlineOf(element: SVGGraphicsElement): Path2D {
+function elementOutline(element: SVGGraphicsElement): Path2D {
   if (element instanceof SVGPathElement) return new Path2D(element.getAttribute('d') ?? '');
   const outline = new Path2D();
   if (element instanceof SVGRectElement) {
@@ -69,7 +69,7 @@ function outlineOf(element: SVGGraphicsElement): Path2D {
   return outline;
 }
 
-/** The marker at the end of a path, turned the way that the path comes. */
+/** The marker at the end of a path, rotated in the path's direction. */
 function paintArrow(
   context: CanvasRenderingContext2D,
   path: SVGPathElement,

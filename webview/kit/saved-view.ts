@@ -34,12 +34,12 @@ export const flagOr = (otherwise: boolean): Saved<boolean> => fallback(boolean()
 
 export const textOr = (otherwise: string): Saved<string> => fallback(string(), otherwise);
 
-export const oneOf = <const Values extends readonly string[]>(
+export const savedChoice = <const Values extends readonly string[]>(
   values: Values,
   otherwise: Values[number],
 ): Saved<Values[number]> => fallback(picklist(values), () => otherwise);
 
-/** Undefined where nothing that fits was kept. */
+/** Undefined if no valid value was saved. */
 export const maybe = <T>(schema: Saved<T>): Saved<T | undefined> =>
   fallback(optional(schema), undefined);
 
@@ -52,14 +52,14 @@ export const texts = (): Saved<readonly string[]> =>
     [],
   );
 
-/** How the user looked at the panel. */
+/** Reads the saved view of a panel. */
 export const viewFrom = <View>(schema: Saved<View>, saved: unknown): View =>
-  parse(schema, fieldOf(saved, 'view'));
+  parse(schema, savedField(saved, 'view'));
 
 /** The place in the page. */
 export const scrollTopFrom = (saved: unknown): number =>
-  parse(countOr(0), fieldOf(saved, 'scrollTop'));
+  parse(countOr(0), savedField(saved, 'scrollTop'));
 
-function fieldOf(saved: unknown, name: string): unknown {
+function savedField(saved: unknown, name: string): unknown {
   return typeof saved === 'object' && saved !== null ? Reflect.get(saved, name) : undefined;
 }

@@ -15,11 +15,11 @@ import { scrollTopFrom, viewFrom } from './saved-view';
 import type { Saved } from './saved-view';
 import { Store } from './store';
 
-/** What the components of a panel draw from, and what they can do. */
+/** Data and functions of a panel's components. */
 export interface Panel<State extends object, C extends CallsOf<C>, View extends object> {
   /** A field of the host's state. Who reads it is drawn again when it changes. */
   readonly get: <Field extends keyof State>(field: Field) => State[Field];
-  /** How the user looks at it: kept over reloads. */
+  /** View of the panel, restored after reloads. */
   readonly view: ReadonlySignal<View>;
   readonly setView: (change: Partial<View>) => void;
   readonly call: Caller<C>;
@@ -34,7 +34,7 @@ export interface PanelParts<State extends object, C extends CallsOf<C>, View ext
   /** Reads a view that was kept; each field has a fallback. */
   readonly view: Saved<View>;
   readonly Main: FunctionComponent<{ readonly panel: Panel<State, C, View> }>;
-  /** Stands there until the host tells its state. */
+  /** Text until the host sends its state. */
   readonly loading: string;
 }
 

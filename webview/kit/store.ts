@@ -7,9 +7,9 @@ type StateMessage<State> = Exclude<ToPanel<State>, { type: 'answer' }>;
 /** The host's state, a signal for each field: who reads a field is drawn again when it changes. */
 export class Store<State extends object> {
   readonly #fields = new Map<keyof State, Signal<unknown>>();
-  /** The host has told its state. */
+  /** True once the host has sent its state. */
   public readonly loaded = signal(false);
-  /** By what the panel is found again after a reload. */
+  /** Data from which the panel is restored after a reload. */
   public restore: Restore = {};
 
   /** A field's value, once {@link loaded}. */

@@ -4,7 +4,7 @@ import type { Answered } from './asker';
 
 /**
  * The answer to the question that was asked last, and the one before until it is there.
- * @param question the same object as long as nothing is to be asked anew
+ * @param question the same object as long as no new question is needed
  */
 export function useAnswer<Question, Answer>(
   call: (question: Question) => Promise<Answer>,

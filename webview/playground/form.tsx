@@ -2,7 +2,7 @@ import type { RefObject, VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button, Checkbox, TextField } from '../components/controls';
 import type { PlaygroundPanel } from './playground-panel';
-import { numberFields, promptOf } from './prompt-of';
+import { numberFields, readPrompt } from './read-prompt';
 import { strings } from './strings';
 
 /** Focuses the prompt when the panel gets the focus for the first time. */
@@ -24,7 +24,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   const view = panel.view.value;
   const isRunning = panel.get('run').kind === 'running';
   const isChat = panel.get('isChat');
-  const asked = promptOf(view, isChat);
+  const asked = readPrompt(view, isChat);
   const wrong = 'wrong' in asked ? strings.wrong[asked.wrong] : undefined;
   const reason = panel.get('blocked') ?? wrong;
   const generate = (): void => {
@@ -34,7 +34,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   };
   const prompt = useRef<HTMLTextAreaElement>(null);
   useFirstFocus(prompt);
-  // What is typed is drawn once: a text that comes back later would move the caret.
+  // The text is set only once: a text that arrives later would move the caret.
   const [first] = useState(view.prompt);
   return (
     <section aria-label={strings.prompt}>
@@ -77,7 +77,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
         <Button
           label={strings.newChat}
           title={strings.newChatTitle}
-          hidden={!panel.get('inChat')}
+          hidden={!panel.get('isChatTurn')}
           onClick={panel.run.newChat}
         />
         <Checkbox

@@ -9,14 +9,14 @@ import { formatCompact } from '../format';
 import { Form } from './form';
 import type { Pace, PlaygroundPanel, Token, Turn } from './playground-panel';
 import { strings } from './strings';
-import { columnsOf, firstDifference } from './texts';
+import { splitColumns, firstDifference } from './texts';
 import type { Sureness } from './texts';
 import { Chances, TokenList } from './token-list';
 
 /** A prompt, and how one model or two continue it. */
 export function Main({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   const [models, run, tokens] = [panel.get('models'), panel.get('run'), panel.get('tokens')];
-  const columns = useMemo(() => columnsOf(tokens, models.length), [tokens, models.length]);
+  const columns = useMemo(() => splitColumns(tokens, models.length), [tokens, models.length]);
   useTextsAnnounced(panel, columns);
   return (
     <div>
@@ -54,7 +54,7 @@ interface ConversationProps {
   readonly turns: readonly Turn[];
 }
 
-/** What was asked before, and what each model has answered. */
+/** Earlier prompts, and each model's answers. */
 function Conversation({ models, turns }: ConversationProps): VNode | null {
   if (turns.length === 0) return null;
   return (
@@ -96,7 +96,7 @@ function Texts({ panel, models, columns }: TextsProps): VNode {
     <Section
       id="texts-title"
       title={strings.texts}
-      note={noteOf(columns, difference, kind === 'running')}
+      note={differenceNote(columns, difference, kind === 'running')}
     >
       <div class={models.length > 1 ? 'columns even' : 'columns'}>
         {models.map((path, model) => {
@@ -147,8 +147,8 @@ function Legend({ isCompared }: { readonly isCompared: boolean }): VNode {
   );
 }
 
-/** Where two texts first differ. */
-function noteOf(
+/** Position of the first difference between two texts. */
+function differenceNote(
   columns: readonly (readonly Token[])[],
   difference: number | undefined,
   isRunning: boolean,

@@ -1,6 +1,6 @@
 import { counted } from '../counted';
 import { t } from '../translate';
-import type { NumberField } from './prompt-of';
+import type { NumberField } from './read-prompt';
 import type { Sureness } from './texts';
 
 /** Every text of the panel that people read, so that a translation replaces one module. */

@@ -1,7 +1,7 @@
 import type { Token } from './playground-panel';
 
 /** Tokens of each model, in the order of its text. */
-export function columnsOf(
+export function splitColumns(
   tokens: Readonly<Record<string, Token>>,
   models: number,
 ): readonly (readonly Token[])[] {
@@ -24,10 +24,10 @@ export function firstDifference(columns: readonly (readonly Token[])[]): number 
   return place < 0 ? undefined : place;
 }
 
-/** How sure a model is of a token, in three bands. */
+/** Confidence of a model in a token, in three bands. */
 export type Sureness = 'sure' | 'open' | 'unlikely';
 
-export function surenessOf({ probability }: Token): Sureness {
+export function classifySureness({ probability }: Token): Sureness {
   if (probability >= 0.5) return 'sure';
   return probability >= 0.1 ? 'open' : 'unlikely';
 }

@@ -3,7 +3,7 @@ import { nextInList } from '../components/list-walk';
 import { formatPercent } from '../format';
 import type { PlaygroundPanel, Token } from './playground-panel';
 import { strings } from './strings';
-import { surenessOf } from './texts';
+import { classifySureness } from './texts';
 
 interface TokenListProps {
   readonly panel: PlaygroundPanel;
@@ -39,9 +39,9 @@ export function TokenList(props: TokenListProps): VNode {
           class={i === difference ? 'token first' : 'token'}
           role="option"
           aria-selected={i === own}
-          aria-label={nameOf(token)}
+          aria-label={spokenName(token)}
           tabIndex={i === (own ?? 0) ? 0 : -1}
-          data-sureness={surenessOf(token)}
+          data-sureness={classifySureness(token)}
           onFocus={() => {
             select(i);
           }}
@@ -62,7 +62,7 @@ interface ChancesProps {
   readonly token: Token;
 }
 
-/** What else a model might have written at a place. */
+/** Other tokens that a model considered at a position. */
 export function Chances({ name, place, token }: ChancesProps): VNode {
   // Different tokens may have the same text, such as parts of a character.
   const isTaken = ({ text, probability }: Chance): boolean =>
@@ -95,8 +95,8 @@ type Chance = Token['likeliest'][number];
 const visible = ({ text }: Chance): string =>
   text === '' ? strings.noText : text.replaceAll('\n', '⏎');
 
-/** What screen readers say instead of a text that has no words. */
-function nameOf({ text }: Token): string | undefined {
+/** Accessible name of a text without words. */
+function spokenName({ text }: Token): string | undefined {
   if (text === '') return strings.noText;
   return text.trim() === '' ? strings.whiteSpace : undefined;
 }

@@ -2,7 +2,7 @@ import { boolean, object } from 'valibot';
 import type { InferOutput } from 'valibot';
 import { count, group, maybe, textOr } from '../kit/saved-view';
 
-/** How the user looks at the panel; numbers as they are typed. */
+/** Saved view of the panel; numbers as typed. */
 export const savedView = group({
   prompt: textOr(''),
   /** Undefined until it is switched: on for chat models. */

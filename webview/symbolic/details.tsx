@@ -5,7 +5,7 @@ import { Table } from '../components/table';
 import { formatPercent } from '../format';
 import { GraphDrawing } from '../graph/graph-drawing';
 import { layOutGraph } from '../graph/graph-layout';
-import { modelAt, runsOf } from './population';
+import { modelAt, findRuns } from './population';
 import { strings } from './strings';
 import type { SymbolicPanel } from './symbolic-panel';
 import type { Evolution, Model, Place, WrittenProgram } from './types';
@@ -27,7 +27,7 @@ export function Details({ panel, evolution, place }: DetailsProps): VNode {
           <div>
             <h3>{model.name}</h3>
             <div class="graph-box">
-              <GraphDrawing graph={model.graph} label={labelOf(model)} />
+              <GraphDrawing graph={model.graph} label={graphLabel(model)} />
             </div>
             <p class="muted">{strings.legend}</p>
             <Program panel={panel} program={model.program} />
@@ -43,7 +43,7 @@ export function Details({ panel, evolution, place }: DetailsProps): VNode {
   );
 }
 
-function labelOf({ name, graph }: Model): string {
+function graphLabel({ name, graph }: Model): string {
   return strings.graphLabel(name, graph.size, graph.edges.length / 2);
 }
 
@@ -104,15 +104,15 @@ interface RunsProps {
   readonly graphClass: number;
 }
 
-const numberOf = (title: string) => ({ title, isNumber: true });
+const numberColumn = (title: string) => ({ title, isNumber: true });
 const runColumns = [
   { title: strings.iteration },
-  ...[strings.testLong, strings.validationLong, strings.trainLong].map(numberOf),
-  ...[strings.trainingLong, strings.massLong].map(numberOf),
+  ...[strings.testLong, strings.validationLong, strings.trainLong].map(numberColumn),
+  ...[strings.trainingLong, strings.massLong].map(numberColumn),
 ];
 
 function Runs({ evolution, shown, graphClass }: RunsProps): VNode {
-  const runs = runsOf(evolution, graphClass);
+  const runs = findRuns(evolution, graphClass);
   const rows = runs.flatMap((place) => {
     const model = modelAt(evolution, place);
     if (model === undefined) return [];
@@ -137,7 +137,7 @@ function Edges({ model }: { readonly model: Model }): VNode {
   return (
     <Table
       caption={strings.edges}
-      columns={[{ title: strings.edge }, { title: strings.between }, numberOf(strings.port)]}
+      columns={[{ title: strings.edge }, { title: strings.between }, numberColumn(strings.port)]}
       rows={edges.map(({ id, port, ends: [from, to] }) => [
         id,
         strings.ends(idAt(from), idAt(to)),

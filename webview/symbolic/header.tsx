@@ -4,7 +4,7 @@ import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
 import { PageHeader } from '../components/page-header';
 import { formatCount, formatPercent } from '../format';
-import { isDone, meanOf } from './population';
+import { isDone, mean } from './population';
 import { strings } from './strings';
 import type { SymbolicPanel } from './symbolic-panel';
 import type { Evolution } from './types';
@@ -14,12 +14,12 @@ interface HeaderProps {
   readonly evolution: Evolution;
 }
 
-/** What was evolved, and on what. */
+/** Summary of the evolution and its data. */
 export function Header({ panel, evolution }: HeaderProps): VNode {
   const file = panel.get('file');
   return (
     <PageHeader
-      title={folderOf(file)}
+      title={folderName(file)}
       tooltip={file}
       blocked={panel.get('blocked')}
       actionsLabel={strings.actions}
@@ -34,16 +34,16 @@ export function Header({ panel, evolution }: HeaderProps): VNode {
         )
       }
     >
-      <Facts facts={factsOf(evolution)} />
+      <Facts facts={listFacts(evolution)} />
     </PageHeader>
   );
 }
 
-function folderOf(file: string): string {
+function folderName(file: string): string {
   return file.split(/[\\/]/).at(-2) ?? file;
 }
 
-function factsOf({ settings, iterations, baselines, best }: Evolution): Fact[] {
+function listFacts({ settings, iterations, baselines, best }: Evolution): Fact[] {
   const { data, population, keep, programLimit, size, mode, epochs, seed } = settings;
   const done = iterations.filter(isDone).length;
   const examples = [data.train, data.validation, data.test].map(formatCount);
@@ -64,7 +64,7 @@ function factsOf({ settings, iterations, baselines, best }: Evolution): Fact[] {
       : [
           {
             name: strings.baseline,
-            value: formatPercent(meanOf(baselines.map((metrics) => metrics.test))),
+            value: formatPercent(mean(baselines.map((metrics) => metrics.test))),
             title: strings.baselineTitle,
           },
         ]),

@@ -15,7 +15,7 @@ const columns = [
   { title: strings.usedIn },
 ];
 
-/** The inventions: what they stand for, when they were learned, and where they are used. */
+/** Library of inventions: definitions, when they were learned, and their uses. */
 export function Library({ evolution }: { readonly evolution: Evolution }): VNode {
   const { inventions } = evolution;
   return (
@@ -38,7 +38,7 @@ export function Library({ evolution }: { readonly evolution: Evolution }): VNode
               ),
               iteration,
               formatCount(utility),
-              usesOf(programs),
+              describeUses(programs),
             ])}
           />
         )}
@@ -47,7 +47,7 @@ export function Library({ evolution }: { readonly evolution: Evolution }): VNode
   );
 }
 
-function usesOf(programs: readonly number[]): string {
+function describeUses(programs: readonly number[]): string {
   const parts = programs.flatMap((count, i) => (count === 0 ? [] : [strings.usesOf(i + 1, count)]));
   return parts.length === 0 ? strings.unused : listed(parts);
 }

@@ -4,7 +4,7 @@ import { nextInList } from '../components/list-walk';
 import { Section } from '../components/section';
 import { formatCount, formatPercent } from '../format';
 import { GraphDrawing } from '../graph/graph-drawing';
-import { membersOf, orders } from './population';
+import { listMembers, orders } from './population';
 import type { Member } from './population';
 import { strings } from './strings';
 import type { SymbolicPanel } from './symbolic-panel';
@@ -24,7 +24,7 @@ export function Population({ panel, evolution, selected }: PopulationProps): VNo
   const { iteration, order } = panel.view.value;
   const count = evolution.iterations.length;
   const shown = Math.min(iteration ?? count - 1, count - 1);
-  const members = membersOf(evolution, shown, order);
+  const members = listMembers(evolution, shown, order);
   const isSelected = ({ place }: Member) =>
     place.iteration === selected?.iteration && place.model === selected.model;
   const current = Math.max(0, members.findIndex(isSelected));
@@ -94,7 +94,7 @@ function iterationChoices(count: number): { readonly value: string; readonly lab
 interface CardProps {
   readonly member: Member;
   readonly isSelected: boolean;
-  /** The one that Tab comes to. */
+  /** True if the row is in the tab order. */
   readonly isCurrent: boolean;
   readonly onSelect: () => void;
 }

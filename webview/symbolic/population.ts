@@ -11,7 +11,7 @@ export interface Member {
 }
 
 /** The models of an iteration, the best of them first by the order; `found` is as the search has it. */
-export function membersOf(evolution: Evolution, iteration: number, order: Order): Member[] {
+export function listMembers(evolution: Evolution, iteration: number, order: Order): Member[] {
   const models = evolution.iterations[iteration]?.models ?? [];
   const { best } = evolution;
   const members = models.map((model, i) => ({
@@ -32,7 +32,7 @@ export function modelAt({ iterations }: Evolution, { iteration, model }: Place):
   return iterations[iteration]?.models[model];
 }
 
-/** What is selected: what was, as long as it is there, else the best, else the first of the latest population. */
+/** The selected model, if it still exists, else the best, else the first of the latest population. */
 export function selectedPlace(evolution: Evolution, wanted: Place | undefined): Place | undefined {
   if (wanted !== undefined && modelAt(evolution, wanted) !== undefined) return wanted;
   const { best, iterations } = evolution;
@@ -41,7 +41,7 @@ export function selectedPlace(evolution: Evolution, wanted: Place | undefined): 
 }
 
 /** Every training of a graph, in the order of the iterations. */
-export function runsOf({ iterations }: Evolution, graphClass: number): readonly Place[] {
+export function findRuns({ iterations }: Evolution, graphClass: number): readonly Place[] {
   return iterations.flatMap(({ models }, iteration) =>
     models.flatMap((model, i) =>
       model.graphClass === graphClass ? [{ iteration, model: i }] : [],
@@ -53,14 +53,14 @@ export function runsOf({ iterations }: Evolution, graphClass: number): readonly 
 export interface SpreadPoint {
   readonly x: number;
   readonly y: number;
-  /** Of all models, in the order of the iterations. */
+  /** Index among all models, in the order of the iterations. */
   readonly index: number;
   readonly place: Place;
 }
 
 /** Accuracies nearer than this cover each other. */
 const near = 0.004;
-/** Distance between points that lie beside each other. */
+/** Distance between adjacent points. */
 const step = 0.05;
 
 /** The test accuracies of every iteration; those that would cover each other lie side by side. */
@@ -84,8 +84,8 @@ export function accuracyRange(values: readonly number[]): { min: number; max: nu
   return { min: Math.max(0, down), max: Math.min(1, up) };
 }
 
-/** Whether all of an iteration's graphs are trained. */
+/** True if all graphs of an iteration are trained. */
 export const isDone = ({ spread }: Iteration): boolean => spread !== undefined;
 
-export const meanOf = (values: readonly number[]): number =>
+export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);

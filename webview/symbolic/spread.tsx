@@ -6,7 +6,7 @@ import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatPercent, formatShare } from '../format';
-import { accuracyRange, meanOf, modelAt, spreadPoints } from './population';
+import { accuracyRange, mean, modelAt, spreadPoints } from './population';
 import type { SpreadPoint } from './population';
 import { strings } from './strings';
 import type { Evolution, Iteration, Place } from './types';
@@ -21,11 +21,11 @@ interface NamedLevel extends Level {
   readonly name: string;
 }
 
-/** How accurate the networks of each iteration are, beside what needs no graph. */
+/** Accuracy of the networks of each iteration, compared with baselines without a graph. */
 export function Spread({ evolution, selected, onPick }: SpreadProps): VNode {
   const [visited, setVisited] = useState('');
-  const { points, levels, content, label } = useMemo(() => chartOf(evolution), [evolution]);
-  const placeOf = ({ index }: ScatterPoint) => points.find((one) => one.index === index)?.place;
+  const { points, levels, content, label } = useMemo(() => buildChart(evolution), [evolution]);
+  const findPlace = ({ index }: ScatterPoint) => points.find((one) => one.index === index)?.place;
   const ringed = points.find(
     ({ place }) => place.iteration === selected?.iteration && place.model === selected.model,
   );
@@ -45,13 +45,13 @@ export function Spread({ evolution, selected, onPick }: SpreadProps): VNode {
         describedBy="spread-hint"
         actions={{
           visit: (point) => {
-            const place = placeOf(point);
+            const place = findPlace(point);
             const model = place && modelAt(evolution, place);
             if (place === undefined || model === undefined) return;
             setVisited(strings.visited(place.iteration + 1, model.name, formatPercent(point.y)));
           },
           pick: (point) => {
-            const place = placeOf(point);
+            const place = findPlace(point);
             if (place !== undefined) onPick(place);
           },
         }}
@@ -66,7 +66,7 @@ export function Spread({ evolution, selected, onPick }: SpreadProps): VNode {
         <ScrollingTable
           caption={strings.spreadTable}
           columns={columns}
-          rows={evolution.iterations.map(numbersOf)}
+          rows={evolution.iterations.map(rowNumbers)}
         />
       </Folded>
     </Section>
@@ -80,11 +80,11 @@ interface SpreadChart {
   readonly label: string;
 }
 
-function chartOf(evolution: Evolution): SpreadChart {
+function buildChart(evolution: Evolution): SpreadChart {
   const points = spreadPoints(evolution);
-  const levels = levelsOf(evolution);
+  const levels = buildLevels(evolution);
   const { iterations, settings } = evolution;
-  const keptAt = ({ place }: SpreadPoint) => modelAt(evolution, place)?.kept === true;
+  const isKept = ({ place }: SpreadPoint) => modelAt(evolution, place)?.kept === true;
   const spreads = iterations.flatMap(({ spread }, i) =>
     spread === undefined ? [] : [{ iteration: i + 1, ...spread }],
   );
@@ -94,11 +94,11 @@ function chartOf(evolution: Evolution): SpreadChart {
   const series: ScatterSeries[] = [
     {
       ...{ label: strings.graphs, color: 'blue', marker: 'circle' },
-      points: points.filter((point) => !keptAt(point)),
+      points: points.filter((point) => !isKept(point)),
     },
     {
       ...{ label: strings.keptGraphs, color: 'green', marker: 'triangle' },
-      points: points.filter(keptAt),
+      points: points.filter(isKept),
     },
   ];
   const content: ScatterContent = {
@@ -122,10 +122,10 @@ function chartOf(evolution: Evolution): SpreadChart {
   return { points, levels, content, label };
 }
 
-function levelsOf({ lines, baselines }: Evolution): NamedLevel[] {
+function buildLevels({ lines, baselines }: Evolution): NamedLevel[] {
   const levels: NamedLevel[] = [];
   if (baselines.length > 0) {
-    const y = meanOf(baselines.map(({ test }) => test));
+    const y = mean(baselines.map(({ test }) => test));
     const name = strings.baselineLine(formatShare(y), baselines.length);
     levels.push({ y, color: 'purple', dash: [], name });
   }
@@ -153,7 +153,7 @@ const columns = [
   ].map((title) => ({ title, isNumber: true })),
 ];
 
-function numbersOf(
+function rowNumbers(
   { exploration, spread, correlation, models }: Iteration,
   i: number,
 ): readonly (string | number)[] {

@@ -5,7 +5,7 @@ export type Iteration = Evolution['iterations'][number];
 export type Model = Iteration['models'][number];
 export type WrittenProgram = Model['program'];
 
-/** Where a model stands: its population and its number there, both from 0 on. */
+/** Position of a model: its population and its number there, both from 0. */
 export interface Place {
   readonly iteration: number;
   readonly model: number;

@@ -1,13 +1,13 @@
 import { object } from 'valibot';
 import type { InferOutput } from 'valibot';
-import { count, group, maybe, oneOf } from '../kit/saved-view';
+import { count, group, maybe, savedChoice } from '../kit/saved-view';
 import { orders } from './population';
 
-/** How the user looks at the panel. */
+/** Saved view of the panel. */
 export const savedView = group({
   /** Number of the population, from 0 on; the latest where undefined. */
   iteration: maybe(count()),
-  order: oneOf(orders, 'validation'),
+  order: savedChoice(orders, 'validation'),
   selected: maybe(object({ iteration: count(), model: count() })),
 });
 

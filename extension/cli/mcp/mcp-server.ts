@@ -11,7 +11,7 @@ import {
 import { inEnglish } from '../../core/message';
 import type { Tool } from './tools';
 
-/** At most so often, in milliseconds, a call tells how far it is. */
+/** Minimum time between progress notifications of a call, in milliseconds. */
 const interval = 500;
 
 const instructions =

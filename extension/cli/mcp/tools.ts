@@ -45,7 +45,7 @@ const idleMilliseconds = 600_000;
  * @param except names of tools that are left out
  * @throws UserError if there is no such tool
  */
-export function toolsOf(perform: CallTool, except: readonly string[]): Tool[] {
+export function createTools(perform: CallTool, except: readonly string[]): Tool[] {
   const names = listedOperations.map(toolName);
   const unknown = except.find((name) => !names.includes(name));
   if (unknown !== undefined) {
@@ -76,7 +76,7 @@ export function callInChild(script: string): CallTool {
       );
       return answer as ToolAnswer;
     } catch (error) {
-      if (error instanceof CancelledError) return stopped(operationOf(call));
+      if (error instanceof CancelledError) return stopped(findOperation(call));
       if (error instanceof WorkerLostError) {
         return { text: `The process of this call ended. ${error.message}`, isError: true };
       }
@@ -88,7 +88,7 @@ export function callInChild(script: string): CallTool {
 /** Command of the process that performs calls. */
 export const toolProcess = 'mcp-call';
 
-const operationOf = ({ name }: ToolCall): AnyOperation => {
+const findOperation = ({ name }: ToolCall): AnyOperation => {
   const operation = listedOperations.find((one) => toolName(one) === name);
   if (operation === undefined) {
     throw new RangeError(`there is no tool ${name}`);
@@ -107,7 +107,7 @@ export async function callTool(
   context: OperationContext<unknown>,
   { cancellation, progress }: TaskJob,
 ): Promise<ToolAnswer> {
-  const operation = operationOf(call);
+  const operation = findOperation(call);
   const warnings: string[] = [];
   const { toJson = (whole: unknown) => whole } = operation;
   try {

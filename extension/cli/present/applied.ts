@@ -20,7 +20,7 @@ import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 import { inEnglish } from '../../core/message';
 
-/** Of operations that write a changed model. */
+/** Presenter of operations that write a changed model. */
 export const applied: Presenter<ApplyResult> = {
   terms: {
     distance: glossary.measuredDistance,
@@ -38,7 +38,7 @@ export const applied: Presenter<ApplyResult> = {
   },
 };
 
-/** What was changed, what it saves, how it was checked, and how far it is from the original. */
+/** Prints the changes, the savings, the checks, and the distance to the original. */
 export function printApplied(terminal: Terminal, result: ApplyResult, verbose: boolean): void {
   const { removed, patched = [], narrowed = {} } = result;
   const layers = 'layers' in result ? result.layers : [];
@@ -108,21 +108,21 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
   }
   const groups = new Map<string, LayerRecord[]>();
   for (const layer of layers) {
-    const key = verbose ? layer.tensor : `${patternOf(layer)}\n${methodOf(layer)}`;
+    const key = verbose ? layer.tensor : `${tensorPattern(layer)}\n${describeMethod(layer)}`;
     groups.set(key, [...(groups.get(key) ?? []), layer]);
   }
   printTable(
     terminal,
     ['layer', 'count', 'method', 'level', 'parameters', 'bytes', 'error', 'of outputs'],
     [...groups.values()].map((some) => [
-      verbose ? (some[0]?.tensor ?? '') : patternOf(some[0]),
+      verbose ? (some[0]?.tensor ?? '') : tensorPattern(some[0]),
       String(some.length),
-      methodOf(some[0]),
+      describeMethod(some[0]),
       span(some.map(({ level }) => level)),
       formatCount(sum(some.map(({ parameters }) => parameters))),
       formatBytes(sum(some.map(({ bytes }) => bytes))),
       formatPercent(mean(some.map(({ error }) => error))),
-      ...outputErrorOf(some),
+      ...outputErrorCells(some),
     ]),
   );
   const runs = layers.flatMap(({ mpoRun }) => (mpoRun === undefined ? [] : [mpoRun]));
@@ -157,17 +157,17 @@ function printQuality(terminal: Terminal, quality: Quality): void {
 }
 
 /** `model.layers.*.mlp.up_proj.weight`: the same layer of every block. */
-function patternOf(layer: LayerRecord | undefined): string {
+function tensorPattern(layer: LayerRecord | undefined): string {
   return layer?.tensor.replaceAll(/\.\d+\./g, '.*.') ?? '';
 }
 
-function methodOf(layer: LayerRecord | undefined): string {
+function describeMethod(layer: LayerRecord | undefined): string {
   return layer === undefined
     ? ''
     : `${layer.method} ${layer.variant}${layer.then === undefined ? '' : ` + ${layer.then}`}`;
 }
 
-function outputErrorOf(layers: readonly LayerRecord[]): string[] {
+function outputErrorCells(layers: readonly LayerRecord[]): string[] {
   const known = layers.flatMap(({ outputError }) => outputError ?? []);
   return [known.length === 0 ? '' : formatPercent(mean(known))];
 }

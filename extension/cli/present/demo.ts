@@ -5,7 +5,7 @@ import { printTable } from '../table';
 import { printApplied } from './applied';
 import { printProfile } from './profile';
 
-/** What `npm start` shows. */
+/** Output of `npm start`. */
 export const demo: Presenter<DemoResult> = {
   options: {},
   print: ({ profile, applied, evaluation }, { terminal }) => {

@@ -15,7 +15,7 @@ export const drift: Presenter<Drift> = {
         removed ? `${sublayer} (removed)` : sublayer,
         formatPercent(relativeError),
         cosine.toFixed(3),
-        ...placeOf(worst),
+        ...driftCells(worst),
       ]),
     );
     const limit = formatPercent(share);
@@ -25,14 +25,14 @@ export const drift: Presenter<Drift> = {
         : `Drift reaches ${limit} after ${starts} (${positions} positions).`,
     );
     if (startsAt.length > 0) {
-      const listed = startsAt.map(placeOf).map(([place, drift]) => `${place} (${drift})`);
+      const listed = startsAt.map(driftCells).map(([place, drift]) => `${place} (${drift})`);
       terminal.print(`Largest there: ${listed.join(', ')}`);
     }
   },
 };
 
-/** Where drift is largest, and how large; dashes where there is none. */
-function placeOf({ token, position, relativeError }: DriftedPosition): [string, string] {
+/** Position with the largest drift, and its size; dashes if there is no drift. */
+function driftCells({ token, position, relativeError }: DriftedPosition): [string, string] {
   return relativeError === 0
     ? ['–', '–']
     : [

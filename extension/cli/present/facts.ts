@@ -1,7 +1,7 @@
 import { inEnglish, isMessage } from '../../core/message';
 import type { Presenter } from '../presenter';
 
-/** Of operations whose result is a few facts: `name: value`. */
+/** Presenter of operations whose result is a few facts: `name: value`. */
 export const facts: Presenter = {
   options: {},
   print: (result, { terminal }) => {

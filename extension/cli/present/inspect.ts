@@ -67,7 +67,7 @@ export const inspect: Presenter<Inspection> = {
   },
 };
 
-/** What the model cannot do, each reason once. */
+/** Reasons why operations cannot run on the model, without duplicates. */
 function refusalsIn({ capabilities }: Inspection): Message[] {
   if (capabilities === undefined) {
     return [];
@@ -83,7 +83,7 @@ function describeParameters({ parameters, sharedWeights }: SublayerSummary): str
     : `${formatCount(parameters)}, ${formatCount(sharedWeights)} shared`;
 }
 
-/** `8, 2 per token` for a mixture whose experts can be removed one by one. */
+/** Number of experts, such as `8, 2 per token`, if experts can be removed one by one. */
 function describeExperts({ experts }: SublayerSummary): string {
   return experts === undefined ? '' : `${experts.count}, ${experts.perToken} per token`;
 }

@@ -87,7 +87,7 @@ function describeRefinement(refinement: Refinement, removals: number): string {
         `${exchanged} of ${counted(removals, 'removal')} exchanged (${measured})`;
 }
 
-/** How far the texts agree, and about which sublayers they do not. */
+/** Prints the agreement between calibration texts, and the sublayers on which they disagree. */
 function printStability(stability: Stability, removals: number, terminal: Terminal): void {
   const { texts, correlation, least, candidates } = stability;
   const measured = texts.map(

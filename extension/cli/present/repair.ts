@@ -31,11 +31,11 @@ function printResult(terminal: Terminal, result: Repaired): void {
   const text =
     tokens === 0 ? `${train} examples` : `${formatCount(tokens)} tokens in ${train} sequences`;
   terminal.print(`Learned from ${text}, ${heldOut} held out. Passes at most: ${passes}`);
-  const gone = 1 - lossAfter / lossBefore;
+  const lossReduction = 1 - lossAfter / lossBefore;
   const [name, words] =
     unit === 'nats' ? ['KL', ' nats per token'] : ['‖ŷ − y‖² / ‖y‖² of outputs', ''];
   terminal.print(
-    `Held-out ${name} to the original: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)}${words}${written === null ? '' : ` (${formatPercent(gone)} less)`}`,
+    `Held-out ${name} to the original: ${lossBefore.toPrecision(4)} → ${lossAfter.toPrecision(4)}${words}${written === null ? '' : ` (${formatPercent(lossReduction)} less)`}`,
   );
   terminal.print(
     written === null

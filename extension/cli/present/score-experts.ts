@@ -3,11 +3,11 @@ import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import { formatPercent } from '../../core/format';
 
-/** A row for each expert, the least salient of each mixture first. */
+/** A row for each expert, the least salient of each MoE layer first. */
 export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-experts'>['run']>>> = {
   options: {},
   print: ({ mixtures, remove }, { terminal, request }) => {
-    const gone = new Set(remove);
+    const marked = new Set(remove);
     printTable(
       terminal,
       [
@@ -15,7 +15,7 @@ export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-exper
         'mean gate × output',
         'tokens',
         'share of tokens',
-        ...(gone.size === 0 ? [] : ['removed']),
+        ...(marked.size === 0 ? [] : ['removed']),
       ],
       mixtures.flatMap((experts) =>
         [...experts]
@@ -25,7 +25,7 @@ export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-exper
             saliency.toPrecision(3),
             String(tokens),
             formatPercent(frequency),
-            ...(gone.size === 0 ? [] : [gone.has(expert) ? 'yes' : '']),
+            ...(marked.size === 0 ? [] : [marked.has(expert) ? 'yes' : '']),
           ]),
       ),
     );

@@ -23,7 +23,7 @@ export const sensitivity: Presenter<SensitivityProfile> = {
   },
 };
 
-/** A heatmap for each method, and what the paper says beside what this model shows. */
+/** Prints a heatmap for each method, and compares the paper's findings with this model's. */
 function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
   const { model, calibration, layers, metricDefinition, seconds, device } = table;
   const { sequences, length } = calibration;
@@ -66,7 +66,7 @@ function printOuter({ outer = [], original }: SensitivityProfile, terminal: Term
   );
 }
 
-/** What sublayers are narrowed by. */
+/** Units of width pruning, in words. */
 const widthNames = { channels: 'channels', groups: 'key/value heads', experts: 'experts' } as const;
 
 /** Sublayers that can be narrowed, each with what its widths cost. */

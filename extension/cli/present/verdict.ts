@@ -3,7 +3,7 @@ import type { Verdict } from '../../core/evaluate/gate';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 
-/** What limits say, one by one and together; nothing where there are none. */
+/** Prints the result of each requirement, and the overall result; nothing without requirements. */
 export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): void {
   if (verdict === undefined) {
     return;

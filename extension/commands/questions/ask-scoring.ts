@@ -9,7 +9,7 @@ import { pickModel } from '../target';
 import { counts } from '../../services/counts';
 import { followedBy } from './steps';
 
-/** Which model is trained: one that suits the examples, or the user's own. */
+/** Asks which model to train: one that suits the examples, or the user's own. */
 export async function chooseProxy(
   services: Services,
   title: string,
@@ -96,7 +96,7 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
   return chosen?.score;
 }
 
-/** How many trainings scores are averaged over, and how long each is. */
+/** Asks for the number of training runs to average over, and their length. */
 export async function chooseTrainings(
   title: string,
   score: ScoreKind,

@@ -16,9 +16,9 @@ interface TextQuestion {
   readonly title: string;
   readonly prompt: string;
   readonly value?: string;
-  /** What of the value is replaced by typing, as start and end. */
+  /** Initially selected part of the value, as start and end. */
   readonly valueSelection?: readonly [number, number];
-  /** Why a text is no answer, if so. */
+  /** Reason why a text is not a valid answer, if it is not. */
   readonly validateInput?: (text: string) => string | undefined | Promise<string | undefined>;
 }
 
@@ -27,8 +27,8 @@ interface Choices<Item> {
   readonly placeHolder?: string;
   readonly matchOnDescription?: boolean;
   readonly matchOnDetail?: boolean;
-  /** Why a row cannot be chosen, if so: told when the user tries. */
-  readonly whyNot?: (item: Item) => string | undefined;
+  /** Reason why a row cannot be chosen, if any; shown when the user tries. */
+  readonly explainUnavailable?: (item: Item) => string | undefined;
 }
 
 /** Asks for a line of text. */
@@ -69,9 +69,9 @@ async function check(box: InputBox, validate: TextQuestion['validateInput']): Pr
 /** Asks for one of several rows. */
 export async function choose<Item extends QuickPickItem>(
   items: readonly Item[],
-  { whyNot, ...texts }: Choices<Item>,
+  { explainUnavailable, ...texts }: Choices<Item>,
 ): Promise<Item | undefined> {
-  const find = (key: string): Item | undefined => items.find((item) => keyOf(item) === key);
+  const find = (key: string): Item | undefined => items.find((item) => itemKey(item) === key);
   return steps().question<string, Item>(find, async (place, earlier) => {
     const pick = quickPick(items, texts);
     const before = find(earlier ?? '');
@@ -79,10 +79,10 @@ export async function choose<Item extends QuickPickItem>(
     return asked(pick, place, (answer) => [
       pick.onDidAccept(() => {
         const [item] = pick.selectedItems;
-        const problem = item && whyNot?.(item);
+        const problem = item && explainUnavailable?.(item);
         // A row has room for the beginning alone.
         if (problem !== undefined) void window.showWarningMessage(problem);
-        else if (item !== undefined) answer(keyOf(item));
+        else if (item !== undefined) answer(itemKey(item));
       }),
     ]);
   });
@@ -94,14 +94,14 @@ export async function chooseMany<Item extends QuickPickItem>(
   texts: Choices<Item>,
 ): Promise<readonly Item[] | undefined> {
   const among = (keys: readonly string[]): readonly Item[] =>
-    items.filter((item) => keys.includes(keyOf(item)));
+    items.filter((item) => keys.includes(itemKey(item)));
   return steps().question<readonly string[], readonly Item[]>(among, async (place, earlier) => {
     const pick = quickPick(items, texts);
     pick.canSelectMany = true;
     pick.selectedItems = among(earlier ?? []);
     return asked(pick, place, (answer) => [
       pick.onDidAccept(() => {
-        answer(pick.selectedItems.map(keyOf));
+        answer(pick.selectedItems.map(itemKey));
       }),
     ]);
   });
@@ -116,14 +116,14 @@ function quickPick<Item extends QuickPickItem>(
   return pick;
 }
 
-/** Rows are made anew for each run of a command. */
-const keyOf = ({ label, description = '', kind }: QuickPickItem): string =>
+/** Identity of a row between runs of a command, which create new rows. */
+const itemKey = ({ label, description = '', kind }: QuickPickItem): string =>
   kind === QuickPickItemKind.Separator ? '' : `${label}\n${description}`;
 
 /**
- * Shows a question until it is answered. It stays when something else takes the focus: behind the palette or another
- * question the editor may get it back only once the question is there, and the question or what was typed would be lost.
- * Escape closes it.
+ * Shows a question until it is answered. It stays open when it loses the focus: while the palette or another question
+ * is open, the editor may return the focus too late, and the question or the typed text would be lost. Escape closes
+ * it.
  */
 async function asked<Answer>(
   input: QuickInput & {
@@ -158,7 +158,7 @@ async function asked<Answer>(
   }
 }
 
-/** Asks for a file or folder; without an answer the user goes back to the question before, if there is one. */
+/** Asks for a file or folder; without an answer the user returns to the previous question, if there is one. */
 export async function askPath(options: OpenDialogOptions): Promise<Uri | undefined> {
   return asStep(async () => (await window.showOpenDialog(options))?.[0]);
 }

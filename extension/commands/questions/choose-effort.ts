@@ -13,8 +13,8 @@ const worthAsking = 60;
 const mostMilliseconds = 5000;
 
 /**
- * Asks how thoroughly to profile, with the times of both, where it takes long.
- * @returns undefined where the question was closed
+ * Asks how thoroughly to profile, with the estimated times of both choices, if profiling takes long.
+ * @returns undefined if the question was closed
  */
 export async function chooseEffort(
   services: Services,
@@ -23,7 +23,7 @@ export async function chooseEffort(
   const times = await steps().once(async () =>
     window.withProgress(
       { location: ProgressLocation.Window, title: l10n.t('Timing a short run') },
-      async () => timesOf(services, session),
+      async () => estimateTimes(services, session),
     ),
   );
   if (times === undefined) {
@@ -55,12 +55,12 @@ export async function chooseEffort(
   return chosen?.effort;
 }
 
-/** @returns seconds of both; undefined where the standard profile takes little, or nothing tells */
-async function timesOf(
+/** @returns seconds of both; undefined if the standard profile is short, or no estimate exists */
+async function estimateTimes(
   { worker, settings, jobs }: Services,
   session: ModelSession,
 ): Promise<Readonly<Record<ProfileEffort, number | null>> | undefined> {
-  // Times beside other work would be wrong.
+  // Times measured while other jobs run would be wrong.
   if (jobs.running.length > 0) {
     return undefined;
   }
@@ -68,16 +68,16 @@ async function timesOf(
   const timer = setTimeout(() => {
     source.cancel();
   }, mostMilliseconds);
-  const secondsOf = async (effort: ProfileEffort): Promise<number | null> => {
+  const estimateSeconds = async (effort: ProfileEffort): Promise<number | null> => {
     const request = profileRequest(settings, session, effort);
     const { token } = source;
     return worker.request('expect', { operation: 'profile', request }, { token }).catch(() => null);
   };
   try {
-    const standard = await secondsOf('standard');
+    const standard = await estimateSeconds('standard');
     return standard === null || standard < worthAsking
       ? undefined
-      : { standard, quick: await secondsOf('quick') };
+      : { standard, quick: await estimateSeconds('quick') };
   } finally {
     clearTimeout(timer);
     source.dispose();

@@ -13,9 +13,9 @@ interface FormatItem extends QuickPickItem {
 }
 
 /**
- * Lets the user choose what to write: two recommended rows, and behind *More formats…* the others and those
- * that cannot express the changes, with the reason. Where there is only one, nothing is asked; where there is
- * none, the reasons are shown at once.
+ * Asks for the format to write: two recommended rows, and under *More formats…* the others, and those that cannot
+ * express the changes, with the reason. A single format is used without a question. If there is none, the reasons are
+ * shown immediately.
  */
 export async function chooseFormat(
   title: string,
@@ -30,10 +30,10 @@ export async function chooseFormat(
   const texts = {
     title,
     matchOnDetail: true,
-    whyNot: ({ answer }: FormatItem) =>
+    explainUnavailable: ({ answer }: FormatItem) =>
       answer?.able === false ? localise(answer.reason) : undefined,
   };
-  // Whoever types the name of one of them finds where it is.
+  // Typing the name of one of them finds the row.
   const more: FormatItem = { label: l10n.t('More formats…'), alwaysShow: true };
   const ask = async (
     items: readonly FormatItem[],
@@ -51,20 +51,20 @@ export async function chooseFormat(
 
 /** The rows that are shown first. */
 export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[] =>
-  formatRows(answers).recommended.map(itemOf);
+  formatRows(answers).recommended.map(formatItem);
 
 /** All rows, those that cannot express the changes last. */
 export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
   const { recommended, others, blocked } = formatRows(answers);
   const separator = l10n.t("Can't store these changes");
   return [
-    ...[...recommended, ...others].map(itemOf),
+    ...[...recommended, ...others].map(formatItem),
     ...(blocked.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
-    ...blocked.map(itemOf),
+    ...blocked.map(formatItem),
   ];
 }
 
-function itemOf(answer: OutputAnswer): FormatItem {
+function formatItem(answer: OutputAnswer): FormatItem {
   const { label, detail } = describeFormat(answer);
   return answer.able
     ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
@@ -77,7 +77,7 @@ interface FormatText {
   readonly detail: string;
 }
 
-/** What a format is called, and what it is good for. */
+/** Name of a format, and its use. */
 function describeFormat({ format, layout }: OutputTarget): FormatText {
   switch (format) {
     case 'onnx':

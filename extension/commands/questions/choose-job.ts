@@ -5,12 +5,12 @@ import { describeState } from '../../services/jobs/job-texts';
 import type { Services } from '../../services/services';
 import { choose } from './ask';
 
-/** What the user is asked where no job is named. */
+/** Texts of the question if no job is named. */
 interface JobQuestion {
   readonly title: string;
-  /** What is said where there is none to choose. */
+  /** Message if there is no job to choose. */
   readonly none: string;
-  /** Whether a single one is taken without a question. */
+  /** True if a single job is chosen without a question. */
   readonly takesSingle?: boolean;
 }
 
@@ -21,7 +21,7 @@ export async function chooseJob(
   among: readonly JobRecord[],
   { title, none, takesSingle = false }: JobQuestion,
 ): Promise<JobRecord | undefined> {
-  const id = idOf(argument);
+  const id = clickedJob(argument);
   if (id !== undefined) {
     return among.find((job) => job.id === id);
   }
@@ -42,7 +42,7 @@ export async function chooseJob(
 }
 
 /** The Jobs view gives a job, panels its id. */
-function idOf(argument: unknown): string | undefined {
+function clickedJob(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null ? Reflect.get(argument, 'id') : argument;
   return typeof id === 'string' ? id : undefined;

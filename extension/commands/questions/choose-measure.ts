@@ -10,8 +10,7 @@ import { askPath, choose } from './ask';
 import { askNumber } from './ask-scoring';
 
 /**
- * What a model is measured on: held-out text, by itself or beside another model, or a task with solved examples in front
- * of each of its own.
+ * Measure of a model's quality: held-out text, alone or compared with another model, or a task with few-shot examples.
  */
 export type Measure = 'text' | 'compared-text' | { readonly task: string; readonly shots: number };
 

@@ -20,7 +20,7 @@ import { followedBy } from './steps';
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions extends TypeOptions {
   readonly format?: OutputFormat;
-  /** Of the format; the default one when absent. */
+  /** Layout of the format; its default one if undefined. */
   readonly layout?: LayoutName;
   /** Path of the new folder. */
   readonly out?: string;
@@ -28,16 +28,16 @@ export interface OutputOptions extends TypeOptions {
   readonly overwrite?: boolean;
 }
 
-/** What questions about an output are called, and how its folder ends. */
+/** Titles of the questions about an output, and the suffix of its folder. */
 export interface OutputWords {
   readonly formatTitle: string;
   readonly folderTitle: string;
   readonly suffix: string;
-  /** What is asked of types where the output is a GGUF file; nothing when absent. */
+  /** Question about the quantization types of a GGUF file; undefined if none is asked. */
   readonly types?: TypeQuestion;
 }
 
-/** Where a changed model is written, and as what. */
+/** Path and format of a changed model. */
 interface Output extends OutputTarget, TypeAnswer {
   readonly out: string;
   readonly overwrite: boolean;
@@ -62,7 +62,7 @@ export async function chooseOutput(
     if (types === undefined) {
       return answers;
     }
-    // Only GGUF files have types, whatever the layout.
+    // Only GGUF files have types, in any layout.
     const typed = answers.filter(({ format }) => format === 'gguf');
     const able = typed.find((answer) => answer.able);
     return able === undefined ? typed : [able];
@@ -100,8 +100,8 @@ export async function chooseRest(
   }
   const converts = format !== 'safetensors' && !isModelFile(model);
   const ending = types.type ?? (converts ? format : undefined);
-  const usual = `${modelStem(model)}${suffix}${ending === undefined ? '' : `-${ending}`}`;
-  const folder = await chooseFolder(model, usual, folderTitle, options);
+  const defaultName = `${modelStem(model)}${suffix}${ending === undefined ? '' : `-${ending}`}`;
+  const folder = await chooseFolder(model, defaultName, folderTitle, options);
   return folder && { format, ...(layout === undefined ? {} : { layout }), ...types, ...folder };
 }
 
@@ -123,40 +123,41 @@ export async function withImportance(
 /** A new folder; an existing one only where that was said beforehand. Undefined when the user breaks off. */
 export async function chooseFolder(
   source: string,
-  usual: string,
+  defaultName: string,
   title: string,
   options: Pick<OutputOptions, 'out' | 'overwrite'>,
 ): Promise<{ readonly out: string; readonly overwrite: boolean } | undefined> {
-  const out = options.out ?? (await askFolder(source, await freeName(usual), title));
+  const out = options.out ?? (await askFolder(source, await freeName(defaultName), title));
   return out === undefined ? undefined : { out, overwrite: options.overwrite === true };
 }
 
 async function askFolder(
   source: string,
-  usual: string,
+  defaultName: string,
   title: string,
 ): Promise<string | undefined> {
-  const name = usual.length - basename(usual).length;
+  const name = defaultName.length - basename(defaultName).length;
   const typed = await askText({
     title,
     prompt: l10n.t('The original is left as it is.'),
-    value: usual,
-    valueSelection: [name, usual.length],
-    validateInput: async (value) => whyUnfit(value, source) ?? (await whyTaken(value, source)),
+    value: defaultName,
+    valueSelection: [name, defaultName.length],
+    validateInput: async (value) =>
+      explainUnfit(value, source) ?? (await explainTaken(value, source)),
   });
   return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
 }
 
 /** Nothing is ever deleted to make room. */
-async function whyTaken(value: string, source: string): Promise<string | undefined> {
+async function explainTaken(value: string, source: string): Promise<string | undefined> {
   const path = resolve(dirname(source), value.trim());
   return (await fileExists(path))
     ? l10n.t('{0} exists. Choose another name.', basename(path))
     : undefined;
 }
 
-/** Why a path cannot be the new folder, if so. */
-export function whyUnfit(value: string, source: string): string | undefined {
+/** Reason why a path cannot be the new folder, if any. */
+export function explainUnfit(value: string, source: string): string | undefined {
   if (value.trim() === '') {
     return l10n.t('Write the path of the new folder.');
   }
@@ -174,8 +175,8 @@ export function whyUnfit(value: string, source: string): string | undefined {
     : undefined;
 }
 
-/** Shows a folder in the explorer, or in the system's where it is not of the workspace. */
+/** Shows a folder in the explorer, or in the system's file manager if it is outside the workspace. */
 export async function revealFolder(uri: Uri): Promise<void> {
-  const inWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
-  await commands.executeCommand(inWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
+  const isInWorkspace = workspace.getWorkspaceFolder(uri) !== undefined;
+  await commands.executeCommand(isInWorkspace ? 'revealInExplorer' : 'revealFileInOS', uri);
 }

@@ -10,23 +10,23 @@ import { askPath, choose } from './ask';
 
 /** The types of a GGUF file's tensors. */
 export interface TypeOptions {
-  /** As the model stores them when absent. */
+  /** Types; those that the model stores if undefined. */
   readonly type?: TypeMix;
   /** Path of the importance matrix that rounding is weighted by. */
   readonly imatrix?: string;
 }
 
-/** What the user wants the tensors rounded to, before an importance matrix that has to be measured is there. */
+/** Quantization types that the user chose, before a required importance matrix has been measured. */
 export interface TypeAnswer extends TypeOptions {
   /** The matrix is measured on the calibration text first. */
   readonly measure?: boolean;
 }
 
-/** What is left to choose. */
+/** Choices that are left to the user. */
 export interface TypeQuestion {
-  /** Whether something must change: a GGUF file as stored would be a copy. */
+  /** True if something must change, since a GGUF file as stored would be a copy. */
   readonly mustChange?: boolean;
-  /** Whether a matrix measured on the original fits what is written: not where channels or experts go. */
+  /** True if a matrix measured on the original fits the output; false if channels or experts are removed. */
   readonly weighs?: boolean;
   /** A plan that gives tensors types already, so that only their rounding is asked about. */
   readonly planned?: Pick<Plan, 'types' | 'byImportance'>;
@@ -63,7 +63,7 @@ const alike: readonly WritableType[] = ['F32', 'F16', 'BF16', 'Q8_0'];
 
 type TypeItem = QuickPickItem & {
   readonly type?: TypeMix;
-  /** Whether so few bits are left that the choice of roundings matters. */
+  /** True if the types have so few bits that the quantization method matters. */
   readonly isRounded: boolean;
 };
 
@@ -98,7 +98,7 @@ function typeItems(): TypeItem[] {
   ];
 }
 
-/** What rounding is weighted by. */
+/** Asks for the importance matrix that weights the quantization error. */
 async function chooseImportance(
   title: string,
   model: string,

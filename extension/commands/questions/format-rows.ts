@@ -2,11 +2,11 @@ import type { OutputAnswer } from '../../core/export/output-options';
 
 /** The rows of a choice of format. */
 export interface FormatRows {
-  /** At most two: the default, and the first of another format. */
+  /** At most two rows: the default, and the first of another format. */
   readonly recommended: readonly OutputAnswer[];
-  /** What else can express the changes. */
+  /** Other formats that can express the changes. */
   readonly others: readonly OutputAnswer[];
-  /** What cannot. */
+  /** Formats that cannot express the changes. */
   readonly blocked: readonly OutputAnswer[];
 }
 

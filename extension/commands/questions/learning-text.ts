@@ -6,7 +6,7 @@ import { bundled, chooseText } from '../score-text';
 /** Fields that say which text, and which of its parts. */
 type TextField = 'calibration' | 'calibrationScores' | 'calibrationPolicy';
 
-/** What a request says of a text that was chosen, and the fields whose settings are about another. */
+/** Request fields of a chosen text, and the fields whose settings belong to another text. */
 export interface LearningText {
   readonly given: { readonly calibration?: string };
   readonly unset: readonly TextField[];

@@ -1,16 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** Says that the user goes back to the question before. */
+/** Thrown when the user goes back to the previous question. */
 export const back = Symbol('back');
 
-/** Ends a run, which begins anew. */
+/** Ends a run, which then restarts. */
 class GoneBack extends Error {}
 
-/** Where a question stands among those of its command. */
+/** Position of a question among those of its command. */
 export interface Place {
   /** From 1. */
   readonly step: number;
-  /** How many questions there are at least, this one included. */
+  /** Minimum number of questions, including this one. */
   readonly total: number;
 }
 
@@ -20,17 +20,17 @@ interface Entry {
 }
 
 /**
- * The questions of one command in their order. Going back runs the command anew, with the answers up to there given: what
- * comes before its last question may be done again.
+ * Questions of one command, in order. Going back restarts the command with the answers given so far, so the code before
+ * its last question may run again.
  */
 export class Steps {
   readonly #entries: Entry[] = [];
-  /** How many entries hold; what the user went back from is only suggested anew. */
-  #held = 0;
+  /** Number of entries with a valid answer; answers after a step back are only suggested again. */
+  #answered = 0;
   #next = 0;
   #following = 0;
 
-  /** @param run asks by `question`, and is run anew after each step back */
+  /** @param run asks by `question`, and is restarted after each step back */
   public async run(run: () => unknown): Promise<unknown> {
     for (;;) {
       this.#next = 0;
@@ -43,9 +43,9 @@ export class Steps {
   }
 
   /**
-   * @param read what an answer means; undefined where it is no answer any more
+   * @param read parses an answer; undefined if it is no longer valid
    * @param ask gets what was answered before a step back, if so
-   * @returns undefined where the user breaks off
+   * @returns undefined if the user cancels
    */
   public async question<Answer, Meaning>(
     read: (answer: Answer) => Meaning | undefined,
@@ -54,11 +54,11 @@ export class Steps {
     const index = this.#next++;
     const entry = this.#entries[index];
     const earlier = entry?.isQuestion === true ? (entry.answer as Answer) : undefined;
-    const known = earlier === undefined || index >= this.#held ? undefined : read(earlier);
+    const known = earlier === undefined || index >= this.#answered ? undefined : read(earlier);
     if (known !== undefined) {
       return known;
     }
-    this.#held = index;
+    this.#answered = index;
     const step = this.#questions.length + 1;
     const answer = await ask({ step, total: step + this.#following }, earlier);
     if (answer === back) {
@@ -74,16 +74,16 @@ export class Steps {
   public async once<T>(run: () => Promise<T>): Promise<T> {
     const index = this.#next++;
     const entry = this.#entries[index];
-    if (entry?.isQuestion === false && index < this.#held) {
+    if (entry?.isQuestion === false && index < this.#answered) {
       return entry.answer as T;
     }
-    this.#held = index;
+    this.#answered = index;
     const answer = await run();
     this.#keep(index, { isQuestion: false, answer });
     return answer;
   }
 
-  /** Asks, knowing that at least so many questions follow. */
+  /** Asks, with at least `count` questions to follow. */
   public async followedBy<T>(count: number, ask: () => Promise<T>): Promise<T> {
     this.#following += count;
     try {
@@ -97,15 +97,15 @@ export class Steps {
   public goBack(): void {
     const last = this.#questions.at(-1);
     if (last !== undefined) {
-      this.#held = last;
+      this.#answered = last;
       throw new GoneBack();
     }
   }
 
-  /** Where the entries are that hold an answer. */
+  /** Indices of the entries that contain an answer. */
   get #questions(): readonly number[] {
-    return [...this.#entries.slice(0, this.#held).entries()].flatMap(([index, { isQuestion }]) =>
-      isQuestion ? [index] : [],
+    return [...this.#entries.slice(0, this.#answered).entries()].flatMap(
+      ([index, { isQuestion }]) => (isQuestion ? [index] : []),
     );
   }
 
@@ -114,7 +114,7 @@ export class Steps {
     const isAsBefore =
       JSON.stringify(this.#entries[index]?.answer) === JSON.stringify(entry.answer);
     this.#entries.splice(index, isAsBefore ? 1 : Infinity, entry);
-    this.#held = index + 1;
+    this.#answered = index + 1;
   }
 }
 
@@ -126,7 +126,7 @@ export const inSteps = async (run: () => unknown): Promise<unknown> => {
   return current.run(steps, async () => steps.run(run));
 };
 
-/** Asks, knowing that at least so many questions follow. */
+/** Asks, with at least `count` questions to follow. */
 export const followedBy = async <T>(count: number, ask: () => Promise<T>): Promise<T> =>
   steps().followedBy(count, ask);
 

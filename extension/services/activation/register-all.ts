@@ -73,7 +73,7 @@ function registerView(name: keyof typeof viewIds, load: LoadHost): Disposable {
   );
 }
 
-/** Loads the host where nobody waits for it; what fails is said. */
+/** Loads the host in the background; failures are reported. */
 export function loadQuietly(load: LoadHost): void {
   load().catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error);
@@ -83,7 +83,7 @@ export function loadQuietly(load: LoadHost): void {
   });
 }
 
-/** Loads the host for documents that it says something about in the text editor. */
+/** Loads the host for documents that it annotates in the text editor. */
 function loadForDocuments(load: LoadHost): Disposable {
   const look = ({ uri }: TextDocument): void => {
     if (

@@ -9,21 +9,20 @@ import { formatLimit } from '../../core/tensornet/budget/budget-limits';
 import type { CompressionPlan, RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
 import { formatCompression } from '../../core/tensornet/compression-choice';
 import { UserError } from '../../core/user-error';
-import { sublayersOf } from '../../protocol/compression';
-import type { PlanSize } from '../../protocol/frontier';
+import { plannedSublayers } from '../../protocol/compression';
 import type {
   BudgetChoice,
   BudgetSurvey,
   PredictedPlan,
   ShownTable,
 } from '../../protocol/compression';
-import type { PlannedSizes } from '../../protocol/frontier';
+import type { PlannedSizes, PlanSize } from '../../protocol/frontier';
 import type { InspectorRequests } from '../../protocol/worker';
 import type { Settings } from '../settings';
 import type { WorkerClient } from '../worker/worker-client';
-import { profilePathOf } from './documents';
+import { defaultProfilePath } from './documents';
 
-/** What plans are made for, and by which profiles. */
+/** Model, profiles and tables that plans are made from. */
 interface Subject {
   readonly model: ModelSummary;
   /** The sensitivity profile, and what of it is known. */
@@ -42,15 +41,15 @@ export class BudgetPlans {
     private readonly settings: Settings,
   ) {}
 
-  /** What the worker is asked to measure, or the inspector to predict. */
+  /** Request for the worker to measure, or the inspector to predict. */
   public request(subject: Subject, choice: BudgetChoice): PlanRequest {
-    const measured = choice.outer ? placesOf(subject) : [];
+    const measured = choice.embeddingAndHead ? measuredPlaces(subject) : [];
     const measurements = { sensitivity: subject.file };
     const request = this.settings.request(
       planCompression,
       {
         ...measurements,
-        ...changesOf(subject, choice),
+        ...allowedChanges(subject, choice),
         model: subject.model.path,
         limits: choice.limits.map(formatLimit),
         embeddings: measured.includes('embedding'),
@@ -64,7 +63,7 @@ export class BudgetPlans {
 
   /** Plans of all sizes in the first limit's unit, under the other limits. */
   public async survey(subject: Subject, choice: BudgetChoice): Promise<BudgetSurvey> {
-    const { unit, reach, points } = await ofForm(
+    const { unit, reach, points } = await withoutField(
       this.inspector.request('front', this.frontRequest(subject, choice)),
     );
     return {
@@ -84,18 +83,18 @@ export class BudgetPlans {
   public frontRequest(subject: Subject, choice: BudgetChoice, task?: string): FrontRequest {
     const [first, ...others] = choice.limits;
     return this.settings.request(pareto, {
-      ...changesOf(subject, choice),
+      ...allowedChanges(subject, choice),
       sensitivity: subject.file,
       unit: first?.unit ?? 'bytes',
       limits: others.map(formatLimit),
-      blocksOnly: !choice.outer,
+      blocksOnly: !choice.embeddingAndHead,
       ...(task === undefined ? {} : { task, model: subject.model.path }),
     });
   }
 
   public async predict(subject: Subject, choice: BudgetChoice): Promise<PredictedPlan> {
-    const plan = await ofForm(this.predictPlan(subject, choice));
-    return { limits: plan.limits, ...sizeOf(plan) };
+    const plan = await withoutField(this.predictPlan(subject, choice));
+    return { limits: plan.limits, ...planSize(plan) };
   }
 
   public async predictPlan(subject: Subject, choice: BudgetChoice): Promise<CompressionPlan> {
@@ -104,7 +103,7 @@ export class BudgetPlans {
 }
 
 /** Says what is wrong with limits without the name of their field, which no form has. */
-async function ofForm<Answer>(answer: Promise<Answer>): Promise<Answer> {
+async function withoutField<Answer>(answer: Promise<Answer>): Promise<Answer> {
   return answer.catch((error: unknown) => {
     throw error instanceof UserError && error.subject.field === 'limits'
       ? new UserError(error.problem, { remedy: error.subject.remedy })
@@ -112,20 +111,20 @@ async function ofForm<Answer>(answer: Promise<Answer>): Promise<Answer> {
   });
 }
 
-/** What a choice allows, as fields that all requests have. */
-function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
+/** Allowed changes of a choice, as fields common to all requests. */
+function allowedChanges({ model, removable }: Subject, choice: BudgetChoice) {
   const { limits, context, ways, removes, narrows } = choice;
   const countsMemory = limits.some(({ unit }) => unit === 'memory');
   return {
     methods: ways.map(formatCompression),
     keepWidths: !narrows,
     ...(countsMemory && context !== undefined ? { context } : {}),
-    ...(removes && removable.length > 0 ? { profile: profilePathOf(model.path) } : {}),
+    ...(removes && removable.length > 0 ? { profile: defaultProfilePath(model.path) } : {}),
   };
 }
 
 /** Matrices outside the blocks that a session's profile has measured. */
-function placesOf({ table }: Subject): EmbeddingOrHeadPlace[] {
+function measuredPlaces({ table }: Subject): EmbeddingOrHeadPlace[] {
   return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
     tiedTo === undefined ? [place] : ['embedding', 'head'],
   );
@@ -133,14 +132,14 @@ function placesOf({ table }: Subject): EmbeddingOrHeadPlace[] {
 
 const surveyPoint = ({ cost, share, ...plan }: FrontPoint): BudgetSurvey['points'][number] => ({
   ...{ cost, share },
-  ...sizeOf(plan),
+  ...planSize(plan),
 });
 
-function sizeOf({
+function planSize({
   sumOfDistances,
   compress,
   remove,
   narrow,
 }: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'narrow'>): PlanSize {
-  return { sumOfDistances, compressed: compress.length, ...sublayersOf({ remove, narrow }) };
+  return { sumOfDistances, compressed: compress.length, ...plannedSublayers({ remove, narrow }) };
 }

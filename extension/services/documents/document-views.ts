@@ -3,7 +3,7 @@ import type { DocumentId } from '../../core/document-names';
 
 /** Editor settings for documents of a type. */
 interface DocumentView {
-  /** Id of the custom editor; the text editor opens them where there is none. */
+  /** Id of the custom editor; without one, documents open in the text editor. */
   readonly viewType?: string;
   /** Path of a JSON schema, for the text editor. */
   readonly schema?: string;
@@ -34,7 +34,7 @@ const requests = { suffix: requestSuffix, schema: './media/request.schema.json' 
 
 /** Contributions of documents in package.json. */
 export interface DocumentContributions {
-  /** Of `activationEvents`: documents that something is done with as soon as they are there. */
+  /** Documents of `activationEvents`, which are handled as soon as they exist. */
   readonly activationEvents: readonly string[];
   readonly customEditors: readonly {
     readonly viewType: string;

@@ -11,14 +11,14 @@ import type { InspectorRequests } from '../../protocol/worker';
 import type { WorkerClient } from '../worker/worker-client';
 import { isModelFile } from './model-file';
 
-const beside =
+const siblingPath =
   (id: DocumentId) =>
   (source: string): string =>
     defaultDocumentPath(id, source);
-export const profilePathOf = beside('layerProfile');
-export const sensitivityPathOf = beside('sensitivity');
-export const planPathOf = beside('plan');
-export const scoresPathOf = beside('scores');
+export const defaultProfilePath = siblingPath('layerProfile');
+export const defaultSensitivityPath = siblingPath('sensitivity');
+export const defaultPlanPath = siblingPath('plan');
+export const defaultScoresPath = siblingPath('scores');
 
 const named =
   (id: DocumentId) =>

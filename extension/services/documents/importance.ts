@@ -1,5 +1,5 @@
 import type { Importance } from '../../protocol/explorer';
-import { fileExists, profilePathOf } from './documents';
+import { fileExists, defaultProfilePath } from './documents';
 import type { Documents } from './documents';
 import type { OpenModels } from './open-models';
 
@@ -9,7 +9,7 @@ export async function readImportance(
   models: Pick<OpenModels, 'summary'>,
   documents: Documents,
 ): Promise<Importance | undefined> {
-  const path = profilePathOf(model);
+  const path = defaultProfilePath(model);
   if (!(await fileExists(path))) {
     return undefined;
   }

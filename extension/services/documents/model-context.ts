@@ -10,12 +10,12 @@ export function mainType({
   return quantization?.method ?? most?.[0] ?? '';
 }
 
-/** Menu entries that only some models get. */
+/** Abilities that menus depend on. */
 export const menuWords = ['generate', 'evaluate', 'profile', 'compress', 'repair'] as const;
 export type MenuWord = (typeof menuWords)[number];
 
-/** Menu entries that a model gets. */
-export function menuWordsOf(capabilities: Capabilities): MenuWord[] {
+/** Abilities of a model that menus depend on. */
+export function listMenuWords(capabilities: Capabilities): MenuWord[] {
   const { generate, evaluate, repair, compress, run } = capabilities;
   const { removeBlocks, removeAttention, removeFeedforward } = capabilities;
   const able: Readonly<Record<MenuWord, boolean>> = {
@@ -31,7 +31,7 @@ export function menuWordsOf(capabilities: Capabilities): MenuWord[] {
 
 /** Words that context menus of trees test: `model`, and what is offered for it. */
 export const modelContext = (capabilities: Capabilities): string =>
-  ['model', ...menuWordsOf(capabilities)].join(' ');
+  ['model', ...listMenuWords(capabilities)].join(' ');
 
 /** A model as menus outside of the side bar know it. */
 export interface KnownModel {
@@ -45,13 +45,13 @@ export interface KnownModel {
  * can't be opened is in all of them, also in `everything`.
  */
 export function pathsWithout(models: readonly KnownModel[]): Readonly<Record<string, string[]>> {
-  const pathsOf = (isOne: (model: KnownModel) => boolean): string[] =>
+  const listPaths = (isOne: (model: KnownModel) => boolean): string[] =>
     models.filter(isOne).flatMap(({ paths }) => paths);
   return Object.fromEntries([
-    ['espalier.without.everything', pathsOf(({ words }) => words === undefined)],
+    ['espalier.without.everything', listPaths(({ words }) => words === undefined)],
     ...menuWords.map((word) => [
       `espalier.without.${word}`,
-      pathsOf(({ words }) => words?.includes(word) !== true),
+      listPaths(({ words }) => words?.includes(word) !== true),
     ]),
   ]) as Readonly<Record<string, string[]>>;
 }

@@ -1,7 +1,7 @@
 import { commands, Disposable, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 import { Throttle } from '../throttle';
-import { menuWordsOf, pathsWithout } from './model-context';
+import { listMenuWords, pathsWithout } from './model-context';
 import type { MenuWord } from './model-context';
 import type { ModelFolders } from './model-folders';
 import type { OpenModels } from './open-models';
@@ -68,18 +68,18 @@ export class ModelMenus implements Disposable {
       const models = (await this.#folders.known()).slice(0, mostLookedAt);
       for (const { fsPath } of models) {
         if (!this.#known.has(fsPath)) {
-          this.#known.set(fsPath, await this.#wordsOf(fsPath));
+          this.#known.set(fsPath, await this.#loadMenuWords(fsPath));
         }
       }
       await this.#tell(models);
     }
   }
 
-  async #wordsOf(path: string): Promise<readonly MenuWord[] | undefined> {
+  async #loadMenuWords(path: string): Promise<readonly MenuWord[] | undefined> {
     try {
-      return menuWordsOf((await this.#models.inspect(path)).capabilities);
+      return listMenuWords((await this.#models.inspect(path)).capabilities);
     } catch {
-      // The overview of the model says what is wrong with it.
+      // The overview of the model shows its errors.
       return undefined;
     }
   }

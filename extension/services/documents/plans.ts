@@ -7,7 +7,7 @@ import type { CompressionSession } from '../sessions/compression-session';
 import type { ModelSession } from '../sessions/model-session';
 
 /** The session's choice as a plan that lies at `planPath`. */
-export function planOf(session: ModelSession, planPath: string): Plan {
+export function selectionPlan(session: ModelSession, planPath: string): Plan {
   const { removed, protectedIds } = session.selection;
   const { narrow } = session;
   const from = pathFrom(planPath);
@@ -27,7 +27,7 @@ export function planOf(session: ModelSession, planPath: string): Plan {
 }
 
 /** The session's budget plan as a plan to be saved at `planPath`, if there is one. */
-export function compressionPlanOf(
+export function budgetPlan(
   { model, plan, table }: CompressionSession,
   planPath: string,
 ): Plan | undefined {

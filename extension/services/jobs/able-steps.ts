@@ -1,7 +1,7 @@
 import type { NextStep } from '../../core/operations/presentation';
 import type { MenuWord } from '../documents/model-context';
 
-/** Ability of the model that a step needs. */
+/** Ability that a step requires of the model. */
 const needs: Readonly<Partial<Record<NextStep, MenuWord>>> = {
   playground: 'generate',
   evaluate: 'evaluate',

@@ -1,6 +1,6 @@
 import { asRecord, isOver } from './job-record';
 import type { StoredJob } from './job-record';
-import { operationOf } from './operations';
+import { getOperation } from './operations';
 import { hasWork } from './saved-work';
 import { render } from '../../core/message';
 import type { Translate } from '../../core/message';
@@ -18,7 +18,7 @@ export function afterRestart(job: StoredJob, now: number, translate: Translate):
     progress: undefined,
     workers: undefined,
     expected: undefined,
-    saved: savedOf(job, translate),
+    saved: describeSavedWork(job, translate),
     message:
       job.state === 'running'
         ? translate('The window was closed while the job ran.')
@@ -30,12 +30,12 @@ export function afterRestart(job: StoredJob, now: number, translate: Translate):
  * Describes the saved work that Resume skips. Files on disk determine whether there is any, and the
  * job's counter determines how much.
  */
-export function savedOf(job: StoredJob, translate: Translate): string | undefined {
+export function describeSavedWork(job: StoredJob, translate: Translate): string | undefined {
   // // Work saved by another job with the same output doesn't belong to a job that never ran.
   if (job.started === undefined || !hasWork(asRecord(job))) {
     return undefined;
   }
-  const { saved } = operationOf(job.operation);
+  const { saved } = getOperation(job.operation);
   const { done = 0, total = 0 } = job.counted ?? {};
   return saved === undefined || done === 0
     ? translate('Progress is saved.')

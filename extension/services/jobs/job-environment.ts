@@ -14,7 +14,7 @@ export interface JobEnvironment {
   readonly store: Pick<JobStore, 'load' | 'save'>;
   /** A stored request with the password of its queue. */
   readonly withPassword: (request: object) => object;
-  /** Seconds that an operation will take, by earlier runs; null where none tells. */
+  /** Estimated seconds of an operation, from earlier runs; null if unknown. */
   readonly estimate: (operation: Operation, request: object) => Promise<number | null>;
   readonly log: {
     info(text: string, ...details: readonly unknown[]): void;

@@ -1,12 +1,12 @@
 import type { CompressionSessions } from '../sessions/compression-sessions';
 import type { DataMaps } from '../sessions/data-maps';
 import type { ModelSessions } from '../sessions/model-sessions';
-import { logOf } from '../sessions/synthesis-sessions';
+import { logPath } from '../sessions/synthesis-sessions';
 import type { SynthesisSessions } from '../sessions/synthesis-sessions';
 import type { Compressions, Heatmaps, JobPanels, Syntheses } from '../services';
 import type { JobRecord } from './job-record';
 import type { JobService } from './job-service';
-import { operationOf, operations } from './operations';
+import { getOperation, operations } from './operations';
 
 /** The panels of this window, by the names that operations declare. */
 export function jobPanels(host: {
@@ -49,10 +49,10 @@ export function jobPanels(host: {
     },
     symbolic: {
       open: async (_, document = '') => {
-        syntheses.show(synthesisSessions.get(logOf(document)));
+        syntheses.show(synthesisSessions.get(logPath(document)));
         return Promise.resolve();
       },
-      isShown: (_, document = '') => syntheses.isShown(synthesisSessions.get(logOf(document))),
+      isShown: (_, document = '') => syntheses.isShown(synthesisSessions.get(logPath(document))),
     },
   };
 }
@@ -60,18 +60,18 @@ export function jobPanels(host: {
 /** Informs the job service which jobs a panel shows. */
 export function watchPanels(jobs: JobService, panels: JobPanels): void {
   for (const operation of operations) {
-    const { panel } = operationOf(operation);
+    const { panel } = getOperation(operation);
     if (panel !== undefined) {
       jobs.follow(operation, {
-        isShown: (job) => panels[panel].isShown(job.model, documentOf(job)),
+        isShown: (job) => panels[panel].isShown(job.model, jobDocument(job)),
       });
     }
   }
 }
 
 /** Path of the document that the panel of a job shows; undefined for the one next to the model. */
-export function documentOf({ operation, request }: JobRecord): string | undefined {
-  const { document } = operationOf(operation);
+export function jobDocument({ operation, request }: JobRecord): string | undefined {
+  const { document } = getOperation(operation);
   const path: unknown = document === undefined ? undefined : Reflect.get(request, document);
   return typeof path === 'string' ? path : undefined;
 }

@@ -18,7 +18,7 @@ const progressSchema = v.object({
   done: v.number(),
   total: v.number(),
   unit: v.picklist(['sequences', 'examples', 'bytes', 'steps', 'programs']),
-  /** From the work counted lately; absent while that says nothing. */
+  /** Estimate from recently counted work; undefined while it is unknown. */
   secondsLeft: v.optional(v.number()),
 });
 
@@ -58,7 +58,7 @@ export const jobRecordSchema = v.object({
   counted: v.optional(v.object({ done: v.number(), total: v.number() })),
   /** Description of the saved work that Resume skips; absent if nothing is saved. */
   saved: v.optional(v.string()),
-  /** Why it ended without a result. */
+  /** Reason why it ended without a result. */
   message: v.optional(v.string()),
   /** External cause of the job's end, neither an error nor the user. */
   cause: v.optional(v.picklist(['crashed', 'closed'])),

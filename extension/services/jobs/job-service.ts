@@ -11,10 +11,10 @@ import { asRecord, isOver, isResumable, storedRequest } from './job-record';
 import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
 import { watchJob } from './job-watch';
-import { afterRestart, savedOf } from './interruption';
-import { jobOperations, operationOf } from './operations';
+import { afterRestart, describeSavedWork } from './interruption';
+import { jobOperations, getOperation } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
-import { removeWork, workOf } from './saved-work';
+import { removeWork, savedWorkPaths } from './saved-work';
 
 /** Description of a new job. */
 export interface NewJob<O extends Operation> {
@@ -100,13 +100,13 @@ export class JobService {
   }
 
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
-    const known = this.#followersOf({ operation });
+    const known = this.#findFollowers({ operation });
     this.#followers.set(operation, [...known, follower as unknown as JobFollower<Operation>]);
   }
 
   /** True if a panel currently shows a job. */
   public isShown(job: JobRecord): boolean {
-    return this.#followersOf(job).some((one) => one.isShown?.(job) === true);
+    return this.#findFollowers(job).some((one) => one.isShown?.(job) === true);
   }
 
   /** The job that has thrown an error. */
@@ -122,7 +122,7 @@ export class JobService {
     request,
     token,
   }: NewJob<O>): Promise<ResultOf<O>> {
-    const { title, subject } = operationOf(operation);
+    const { title, subject } = getOperation(operation);
     const job: StoredJob = {
       id: randomUUID(),
       operation,
@@ -147,7 +147,7 @@ export class JobService {
     }
   }
 
-  /** Runs a job again whose finished work is saved; undefined where there is none such. */
+  /** Resumes a job from its saved work; undefined if there is none. */
   public async resume(id: string): Promise<unknown> {
     const job = this.#find(id);
     if (job === undefined || !isResumable(job)) {
@@ -244,7 +244,7 @@ export class JobService {
     this.#tell(job);
     log.info(`${job.operation} ${job.model}`, JSON.stringify(job.request));
     const record = asRecord(job);
-    const followers = this.#followersOf(job);
+    const followers = this.#findFollowers(job);
     try {
       for (const follower of followers) {
         await follower.begin?.(record, resumed);
@@ -279,13 +279,13 @@ export class JobService {
   async #outcome(job: StoredJob, result: unknown): Promise<Outcome> {
     try {
       const record = asRecord(job);
-      const followers = this.#followersOf(job);
+      const followers = this.#findFollowers(job);
       for (const follower of followers) {
         await follower.done?.(result as never, record);
       }
       const [original] = followers.flatMap((one) => one.original?.(record) ?? []);
       const { name, request } = job;
-      const { outcome } = operationOf(job.operation);
+      const { outcome } = getOperation(job.operation);
       return (
         outcome?.(result, { name, request, ...(original === undefined ? {} : { original }) }) ?? {
           summary: say`Done.`,
@@ -304,7 +304,7 @@ export class JobService {
     const { translate, describeError, log } = this.#environment;
     job.ended = Date.now();
     if (outcome === undefined) {
-      job.saved = savedOf(job, translate);
+      job.saved = describeSavedWork(job, translate);
       job.state = this.#stateAfter(job, error);
       if (job.state !== 'cancelled') {
         job.message = describeError(error);
@@ -312,7 +312,7 @@ export class JobService {
     } else {
       job.state = 'done';
       job.result = render(outcome.summary, translate);
-      const output = operationOf(job.operation).output?.(job.request) ?? '';
+      const output = getOperation(job.operation).output?.(job.request) ?? '';
       job.outputs = output === '' || outcome.writesNothing === true ? [] : [output];
       delete job.saved;
     }
@@ -351,12 +351,12 @@ export class JobService {
     return 'failed';
   }
 
-  /** Finished work that a job goes on with is no longer that of an earlier job with the same output. */
+  /** Finished work that a job continues no longer belongs to an earlier job with the same output. */
   #takeOver(job: StoredJob): void {
-    const work = workOf(asRecord(job));
+    const work = savedWorkPaths(asRecord(job));
     for (const other of this.#jobs) {
       if (other !== job && other.saved !== undefined) {
-        const isSame = workOf(asRecord(other)).some((path) => work.includes(path));
+        const isSame = savedWorkPaths(asRecord(other)).some((path) => work.includes(path));
         if (isSame) {
           delete other.saved;
           this.#tell(other);
@@ -369,7 +369,7 @@ export class JobService {
     job.log = [...job.log, { time: Date.now(), text }].slice(-logLength);
   }
 
-  /** Tells of a change, which is stored: at once, or soon where it comes often. */
+  /** Notifies of a change and stores it, immediately, or with a delay if changes are frequent. */
   #tell(job: StoredJob, atOnce = true): void {
     if (atOnce || performance.now() - this.#saved > saveMilliseconds) {
       this.#save();
@@ -382,7 +382,7 @@ export class JobService {
     void this.#environment.store.save(this.#jobs);
   }
 
-  #followersOf({ operation }: Pick<StoredJob, 'operation'>): readonly JobFollower<Operation>[] {
+  #findFollowers({ operation }: Pick<StoredJob, 'operation'>): readonly JobFollower<Operation>[] {
     return this.#followers.get(operation) ?? [];
   }
 

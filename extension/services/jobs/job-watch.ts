@@ -10,7 +10,7 @@ import type { JobFollower } from './job-follower';
 import { asRecord } from './job-record';
 import type { StoredJob } from './job-record';
 import type { Operation } from './operations';
-import { operationOf } from './operations';
+import { getOperation } from './operations';
 
 /** Effects of a running job on other parts of the host. */
 interface JobHooks {
@@ -32,7 +32,7 @@ export function watchJob(
   const estimate = new Estimate((seconds) => {
     note(translate('This takes about {0} on this machine.', formatEstimate(seconds)));
   });
-  const { saved } = operationOf(job.operation);
+  const { saved } = getOperation(job.operation);
   const count = saved?.counter?.();
   return {
     token,

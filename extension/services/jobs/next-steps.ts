@@ -4,10 +4,10 @@ import { l10n, Uri } from 'vscode';
 import type { NextStep } from '../../core/operations/presentation';
 import type { StepSubject } from '../../protocol/report';
 import { commandIds } from '../command-ids';
-import { fileExists, sensitivityPathOf } from '../documents/documents';
+import { fileExists, defaultSensitivityPath } from '../documents/documents';
 import { isModelFile } from '../documents/model-file';
 import type { JobRecord } from './job-record';
-import { operationOf } from './operations';
+import { getOperation } from './operations';
 
 /** Button of a next step, and the command that it runs. */
 export interface OfferedStep {
@@ -16,16 +16,16 @@ export interface OfferedStep {
   readonly command: readonly [id: string, ...args: unknown[]];
 }
 
-/** Models and files that the next steps of a job act on. */
+/** Subject of the next steps of a job. */
 export async function stepSubject({
   model,
   operation,
   request,
   outputs: [output = model],
 }: Pick<JobRecord, 'model' | 'operation' | 'request' | 'outputs'>): Promise<StepSubject> {
-  const { original } = operationOf(operation);
+  const { original } = getOperation(operation);
   const given: unknown = original === undefined ? undefined : Reflect.get(request, original);
-  const sensitivity = sensitivityPathOf(output);
+  const sensitivity = defaultSensitivityPath(output);
   return {
     output,
     model: await modelIn(output),
@@ -47,7 +47,7 @@ export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
   const { output, source, sensitivity } = subject;
   const [model, original] = [Uri.file(subject.model), Uri.file(source)];
   const against = source === subject.model ? {} : { against: source };
-  // On text, which asks nothing more.
+  // On text, which needs no further questions.
   const onText = { measure: 'text' };
   switch (step) {
     case 'playground':

@@ -22,7 +22,7 @@ interface JobOperation<Request> extends Omit<
   readonly lane: Lane;
   /** Path of the model or dataset. */
   readonly subject: (request: Request) => string;
-  /** Files and folders that hold finished work until the result is written; absent where it does not resume. */
+  /** Files and folders that contain finished work until the result is written; undefined if it cannot be resumed. */
   readonly saves?: (request: Request) => readonly string[];
   /** Output file or folder. */
   readonly output?: (request: Request) => string;
@@ -89,6 +89,6 @@ const running = new Set<string>([
 /** True if a request to a child process does more than read. */
 export const runsOrWrites = (method: string): boolean => isJob(method) || running.has(method);
 
-/** An operation where its own type of request is known only at run time, as for what was stored. */
-export const operationOf = (operation: Operation): JobOperation<object> =>
+/** Returns an operation whose request type is known only at run time, as for stored jobs. */
+export const getOperation = (operation: Operation): JobOperation<object> =>
   jobOperations[operation] as JobOperation<object>;

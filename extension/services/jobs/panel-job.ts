@@ -22,7 +22,7 @@ export function jobsAbout<O extends Operation>(
  * Job that a panel shows: the one that is running or waiting, the last one that ended in this
  * window without a result, or one that can be resumed.
  */
-export function panelJobOf<O extends Operation>(
+export function selectPanelJob<O extends Operation>(
   service: Pick<JobService, 'place' | 'opened'>,
   jobs: readonly ShownJob<O>[],
 ): PanelJob<O> {
@@ -41,7 +41,7 @@ export function panelJobOf<O extends Operation>(
 }
 
 /** Warnings of the worker in the job that ran last. */
-export const warningsOf = (jobs: readonly JobSummary[]): readonly string[] =>
+export const latestWarnings = (jobs: readonly JobSummary[]): readonly string[] =>
   latest(jobs)?.warnings ?? [];
 
 /** The job that was started last. */

@@ -10,24 +10,24 @@ import {
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isPartial, removeLeftovers } from '../../core/jobs/partial';
-import { operationOf } from './operations';
+import { getOperation } from './operations';
 import type { JobRecord } from './job-record';
 
 type Job = Pick<JobRecord, 'operation' | 'request'>;
 
 /** Files and folders of finished work, whether they are there or not. */
-export function workOf({ operation, request }: Job): readonly string[] {
-  return operationOf(operation).saves?.(request) ?? [];
+export function savedWorkPaths({ operation, request }: Job): readonly string[] {
+  return getOperation(operation).saves?.(request) ?? [];
 }
 
 /** True if there is finished work on disk. */
-export const hasWork = (job: Job): boolean => workOf(job).some(holdsWork);
+export const hasWork = (job: Job): boolean => savedWorkPaths(job).some(holdsWork);
 
 /** Removes finished work and what was in progress. What stands at the job's output stays. */
 export async function removeWork(job: Job): Promise<void> {
-  const { saved, output } = operationOf(job.operation);
+  const { saved, output } = getOperation(job.operation);
   const result = output?.(job.request);
-  for (const path of [...workOf(job), ...(saved?.leftovers?.(job.request) ?? [])]) {
+  for (const path of [...savedWorkPaths(job), ...(saved?.leftovers?.(job.request) ?? [])]) {
     if (path !== result) {
       await rm(path, { recursive: true, force: true });
     }
@@ -47,7 +47,7 @@ function holdsWork(path: string): boolean {
   }
 }
 
-/** A `.json` file says what the job is; everything else is work, a journal if it has an entry. */
+/** A `.json` file describes the job; everything else is work. A journal counts if it has an entry. */
 function isWork(file: string): boolean {
   return file.endsWith('.jsonl') ? hasEntry(file) : !file.endsWith('.json');
 }

@@ -3,7 +3,7 @@ import type { JobRecord } from '../jobs/job-record';
 import { escapeMarkdown } from './markdown-table';
 import type { Reports } from './reports';
 
-/** Shows what a job was asked, what it has told and what came of it. */
+/** Shows the request, the log and the result of a job. */
 export async function openJobLog(reports: Reports, job: JobRecord): Promise<void> {
   await reports.showText(l10n.t('{0}, log', job.title), job.id, jobLog(job));
 }

@@ -21,10 +21,10 @@ import { localise } from '../localise';
 export const sizeTile = (before: number, after: number): ReportTile => ({
   name: l10n.t('Size'),
   value: formatBytes(after),
-  note: formatReduction(before, after),
+  note: compareBytes(before, after),
 });
 
-const formatReduction = (before: number, after: number): string =>
+const compareBytes = (before: number, after: number): string =>
   l10n.t('instead of {0} ({1})', formatBytes(before), formatChange(before, after));
 
 /** Memory of weights, keys and values. */
@@ -132,7 +132,7 @@ export function qualityTiles({
   ];
 }
 
-/** Amount of text or output that {@link qualityTiles} were measured on. */
+/** Note on the data that {@link qualityTiles} were measured on. */
 export const qualityNote = ({ perplexity, positions }: Quality): string =>
   perplexity === undefined
     ? l10n.t('Measured on {0} positions of the output.', formatCount(positions))

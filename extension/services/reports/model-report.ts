@@ -9,7 +9,7 @@ import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 import { counts } from '../counts';
 import { localise } from '../localise';
 
-/** What a model consists of, as Markdown. */
+/** Composition of a model, as Markdown. */
 export function modelReport(model: ModelSummary): string {
   return [
     `# ${escapeMarkdown(model.name)}`,
@@ -33,7 +33,7 @@ function headline(model: ModelSummary): string {
     `**${escapeMarkdown(model.architecture)}**`,
     l10n.t('{0} parameters', formatCount(model.parameters)),
     formatBytes(model.bytes),
-    counts.blocksOf(model),
+    counts.formatBlocks(model),
     counts.sublayers(model.sublayers.length),
   ].join(' · ');
 }
@@ -64,14 +64,14 @@ function facts(model: ModelSummary): string {
   );
 }
 
-/** A row of the table, where the model's files tell the value. */
+/** A row of the table, if the model's files contain the value. */
 function known<T>(name: string, value: T | undefined, text: (value: T) => string): string[][] {
   return value === undefined ? [] : [[name, text(value)]];
 }
 
 function parts(model: ModelSummary): string {
   const present = new Set(model.sublayers.map(({ kind }) => kind));
-  const ofKind = sublayerKinds
+  const kindTotals = sublayerKinds
     .filter((kind) => present.has(kind))
     .map((kind) => {
       const members = model.sublayers.filter((sublayer) => sublayer.kind === kind);
@@ -86,13 +86,13 @@ function parts(model: ModelSummary): string {
         kv: sum('kvBytesPerToken'),
       };
     });
-  const inSublayers = (field: 'parameters' | 'bytes'): number =>
-    ofKind.reduce((total, part) => total + part[field], 0);
+  const sumOverSublayers = (field: 'parameters' | 'bytes'): number =>
+    kindTotals.reduce((total, part) => total + part[field], 0);
   const rest = {
     name: l10n.t('Embedding, final norm, head'),
     count: undefined,
-    parameters: model.parameters - inSublayers('parameters'),
-    bytes: model.bytes - inSublayers('bytes'),
+    parameters: model.parameters - sumOverSublayers('parameters'),
+    bytes: model.bytes - sumOverSublayers('bytes'),
     flops: '',
     kv: 0,
   };
@@ -106,7 +106,7 @@ function parts(model: ModelSummary): string {
       `${l10n.t('FLOPs per token')}:`,
       `${l10n.t('KV cache per token')}:`,
     ],
-    [...ofKind, rest].map((part) => {
+    [...kindTotals, rest].map((part) => {
       const share = model.parameters > 0 ? part.parameters / model.parameters : 0;
       return [
         part.name,

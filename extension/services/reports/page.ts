@@ -1,6 +1,6 @@
 import type { ReportPage, ReportSection } from '../../protocol/report';
 
-/** Content of a report, without its next steps, which follow from the job. */
+/** Content of a report; the job adds the next steps. */
 export type PageContent = Pick<ReportPage, 'title' | 'tooltip' | 'tags' | 'sections'> &
   Partial<Pick<ReportPage, 'notices'>>;
 

@@ -1,6 +1,6 @@
 import type { JobRecord } from '../jobs/job-record';
 
-/** Key of a job's report: the path of the model that it writes, or the models that it evaluates. */
+/** Storage key of a job's report: the path of its output, or the models that it evaluates. */
 export function reportKey({ operation, model, request }: JobRecord): string {
   const given = (name: string): string => {
     const value: unknown = Reflect.get(request, name);

@@ -1,14 +1,14 @@
 import { isFitted } from '../../core/operations/fit-model';
 import { evaluatedNames } from '../../core/operations/evaluation-outcome';
 import type { ReportPage } from '../../protocol/report';
-import { menuWordsOf } from '../documents/model-context';
+import { listMenuWords } from '../documents/model-context';
 import type { MenuWord } from '../documents/model-context';
 import type { OpenModels } from '../documents/open-models';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import { ableSteps } from '../jobs/able-steps';
 import { offerStep, stepSubject } from '../jobs/next-steps';
-import { operationOf } from '../jobs/operations';
+import { getOperation } from '../jobs/operations';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import type { PageContent } from './page';
 import { appliedPage } from './pages/applied-page';
@@ -30,8 +30,8 @@ export function reportResults(jobs: JobService, reports: ShownReports, models: O
   const show = async (job: JobRecord, content: PageContent, output?: string): Promise<void> => {
     const outputs = output === undefined ? [] : [output];
     const subject = await stepSubject({ ...job, outputs });
-    const steps = operationOf(job.operation).nextSteps?.(job.request) ?? [];
-    const able = ableSteps(steps, await modelWords(models, subject.model));
+    const steps = getOperation(job.operation).nextSteps?.(job.request) ?? [];
+    const able = ableSteps(steps, await menuWords(models, subject.model));
     reports.show({
       notices: [],
       ...content,
@@ -92,10 +92,10 @@ export function reportResults(jobs: JobService, reports: ShownReports, models: O
   });
 }
 
-/** Abilities of a model; none if it can't be opened. */
-async function modelWords(models: OpenModels, path: string): Promise<readonly MenuWord[]> {
+/** Abilities of a model; empty if it no longer exists. */
+async function menuWords(models: OpenModels, path: string): Promise<readonly MenuWord[]> {
   try {
-    return menuWordsOf((await models.inspect(path)).capabilities);
+    return listMenuWords((await models.inspect(path)).capabilities);
   } catch {
     return [];
   }

@@ -28,17 +28,17 @@ import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import type { Refusal } from '../trust';
 
-/** What is remembered of a table between windows. */
+/** State of a table that is saved between windows. */
 export interface StoredCompression {
-  /** Of the model that all this is about. */
+  /** Fingerprint of the model. */
   readonly fingerprint: string;
   readonly plan?: MadePlan;
   readonly scores?: ScoredFront;
 }
 
-/** What a session needs from its surroundings. */
+/** Dependencies of a session. */
 export interface CompressionHost {
-  /** Why jobs may not run, if so. */
+  /** Reason why jobs may not run, if any. */
   readonly blocked: () => Refusal | undefined;
   readonly canPlan: boolean;
   readonly save: (stored: StoredCompression) => void;
@@ -67,13 +67,13 @@ export class CompressionSession extends PanelSession<CompressionState> {
   };
 
   #table: ShownTable | undefined;
-  /** Those of the table by their tensors, where they have been measured further since. */
+  /** Matrices of the table that were measured again since, by tensor. */
   readonly #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
   #scores: ScoredFront | undefined;
-  /** What the worker has warned of. */
+  /** Warnings of the worker. */
   #warnings: readonly string[] = [];
   #tableWarning: string | undefined;
   #types: readonly OfferedType[] = [];
@@ -81,7 +81,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
 
   public constructor(
     public readonly model: ModelSummary,
-    /** Where the table lies or will lie. */
+    /** Path of the table, whether or not it exists yet. */
     public readonly file: string,
     private readonly host: CompressionHost,
     stored: StoredCompression | undefined,
@@ -91,7 +91,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.#scores = stored?.scores;
   }
 
-  /** As far as it is known. */
+  /** The table with everything measured so far. */
   public get table(): ShownTable | undefined {
     if (this.#table === undefined) {
       return undefined;
@@ -153,7 +153,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.tell('table', 'measured', 'findings', 'warnings', 'removable', 'units');
   }
 
-  /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
+  /** Uses the cost of removing sublayers from the layer profile next to the model. */
   public loadProfile(profile: LayerProfile | undefined): void {
     this.#profile = profile;
     this.#findPruned();

@@ -7,7 +7,12 @@ import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
 import { offeredSizes, offeredTypes } from './frontier-points';
 import type { StoredCompression } from './compression-session';
-import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
+import {
+  fileExists,
+  findModel,
+  defaultProfilePath,
+  defaultSensitivityPath,
+} from '../documents/documents';
 import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
@@ -15,7 +20,7 @@ import { jobsAbout } from '../jobs/panel-job';
 import type { OpenModels } from '../documents/open-models';
 import { reportError } from '../report-error';
 import { Sessions } from './sessions';
-import { whyBlocked } from '../trust';
+import { explainBlocked } from '../trust';
 import { localise } from '../localise';
 
 const operations = ['sensitivity', 'plan-compression', 'pareto', 'compress'] as const;
@@ -50,7 +55,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
     const unable = listRefusals(capabilities).compress;
     return this.#openAs(
       summary,
-      file ?? sensitivityPathOf(summary.path),
+      file ?? defaultSensitivityPath(summary.path),
       unable === undefined ? undefined : localise(unable),
     );
   }
@@ -76,7 +81,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   /** Reads a layer profile again, from which plans take what removing sublayers costs. */
   public async reloadProfile(file: string): Promise<void> {
     for (const session of this.known) {
-      if (profilePathOf(session.model.path) === file) {
+      if (defaultProfilePath(session.model.path) === file) {
         await this.#loadProfile(session);
       }
     }
@@ -91,7 +96,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
     return session.model.path === model;
   }
 
-  protected jobsOf({
+  protected listJobs({
     model,
     file,
   }: CompressionSession): readonly JobRecord<(typeof operations)[number]>[] {
@@ -120,7 +125,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
       {
         blocked: () =>
           unable === undefined
-            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            ? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
             : { reason: unable, needsTrust: false },
         canPlan: unable === undefined || !/\.gguf$/i.test(model.path),
         save: (next) => {
@@ -165,7 +170,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
 
   async #loadProfile(session: CompressionSession): Promise<void> {
     try {
-      const profile = profilePathOf(session.model.path);
+      const profile = defaultProfilePath(session.model.path);
       session.loadProfile(
         (await fileExists(profile))
           ? await this.#documents.read('layerProfile', profile)

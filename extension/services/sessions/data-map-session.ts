@@ -34,7 +34,7 @@ export interface DataMapEnvironment {
   readonly marks: StoredMarks | undefined;
   save(marks: StoredMarks): void;
   readonly describeError: (error: unknown) => string;
-  /** Why nothing can be written, if so. */
+  /** Reason why nothing can be written, if any. */
   blocked(): Refusal | undefined;
 }
 
@@ -43,7 +43,7 @@ const defaultSubset: ChosenSubset = {
   request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
   leaveOutMarked: true,
   without: [],
-  similarity: similarities.usual,
+  similarity: similarities.default,
 };
 
 /** Scores shown in a panel: marked examples, and the selection to keep. */
@@ -85,7 +85,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#source;
   }
 
-  /** Undefined until it has been read, and where it cannot be. */
+  /** Undefined until it has been read, or if it cannot be read. */
   public get map(): DataMap | undefined {
     return this.#map;
   }

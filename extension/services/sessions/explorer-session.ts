@@ -60,7 +60,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     this.#describeError = describeError;
   }
 
-  /** Undefined until it has been read, and where it cannot be. */
+  /** Undefined until it has been read, or if it cannot be read. */
   public get model(): ModelDescription | undefined {
     return this.#model;
   }

@@ -39,7 +39,7 @@ const budgetChoice = (request: RequestOf<'plan-compression'>): BudgetChoice => (
   limits: (request.limits ?? []).map(budgetLimit),
   context: request.context,
   ways: (request.methods ?? []).map((method) => parseCompression(method)),
-  outer: request.embeddings === true || request.head === true,
+  embeddingAndHead: request.embeddings === true || request.head === true,
   narrows: !request.keepWidths,
   removes: request.profile !== undefined,
 });

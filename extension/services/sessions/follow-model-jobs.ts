@@ -7,8 +7,8 @@ import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
-import { operationOf, operations } from '../jobs/operations';
-import { inOwnIds } from './drift-in-own-ids';
+import { getOperation, operations } from '../jobs/operations';
+import { useOwnIds } from './use-own-ids';
 import type { ModelSession } from './model-session';
 import type { ModelSessions } from './model-sessions';
 import { wholeModel } from './selection';
@@ -65,7 +65,7 @@ export function followModelJobs(
   });
   jobs.follow('drift', {
     done: (result, { model, request }) => {
-      const shown = request.against === undefined ? result : inOwnIds(result);
+      const shown = request.against === undefined ? result : useOwnIds(result);
       for (const session of sessions.of(model)) {
         session.addDrift(plannedChoice(request.plan), shown);
       }
@@ -84,7 +84,7 @@ export function followModelJobs(
     original: ({ request: { model = '' } }) => sessions.of(model)[0]?.originalEvaluation,
   });
   for (const operation of operations) {
-    const { measures } = operationOf(operation);
+    const { measures } = getOperation(operation);
     if (measures !== undefined) {
       jobs.follow(operation, {
         done: (result, { model }) => {

@@ -21,11 +21,11 @@ import { noMarks } from '../../protocol/marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import { shownPatches } from './patches';
-import { profileStateOf, reduceProfile } from './profile-state';
+import { createProfileState, reduceProfile } from './profile-state';
 import {
   choiceKey,
   emptySelection,
-  isOfPatch,
+  includesPatch,
   markSublayer,
   matchingRounds,
   smallLossRounds,
@@ -38,21 +38,21 @@ import type { StoredSession } from './session-store';
 import type { Refusal } from '../trust';
 import { verbatim } from '../../core/message';
 
-/** What a session needs from its surroundings. */
+/** Dependencies of a session. */
 export interface SessionHost {
-  /** What the model cannot do, and why. */
+  /** Operations that the model does not support, and the reasons. */
   readonly cannot: Unable;
-  /** What writing a choice does to config.json, and how the result loads. */
+  /** Preview of config.json for a choice, and how to load the result. */
   readonly preview: (
     choice: Choice,
     narrowed: WidthPrunedModel | undefined,
   ) => HeatmapState['configPreview'];
-  /** What narrowing leaves of the model; fails where it cannot be narrowed so. */
+  /** Model that remains after width pruning; fails if its widths are not possible. */
   readonly narrowed: (
     changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
   ) => Promise<WidthPrunedModel>;
   readonly showError: (error: unknown) => void;
-  /** Why jobs may not run, if so. */
+  /** Reason why jobs may not run, if any. */
   readonly blocked: () => Refusal | undefined;
   readonly save: (session: StoredSession) => void;
 }
@@ -80,7 +80,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     patches: () => shownPatches(this.model, this.#patches),
     narrowed: () => this.#narrowed?.sublayers ?? {},
     configPreview: () => this.host.preview(this.choice, this.#narrowed),
-    selectionEvaluation: () => this.#evaluationOf(this.choice),
+    selectionEvaluation: () => this.#findEvaluation(this.choice),
     drift: () => this.#drifts.get(choiceKey(this.choice)),
     measurements: () => this.#measurements,
     quantized: () => this.#quantized,
@@ -94,14 +94,14 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #profile: ProfileState | undefined;
   #selection: Selection;
   #job: HeatmapJob = { kind: 'idle' };
-  /** What the worker has warned of. */
+  /** Warnings of the worker. */
   #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
   #narrow: readonly PlannedWidthPruning[];
-  /** What that leaves, without sublayers that are removed. */
+  /** Width-pruned model, without removed sublayers. */
   #narrowed: WidthPrunedModel | undefined;
-  /** By the choice that was looked at. */
+  /** Drifts by choice. */
   readonly #drifts = new Map<string, Drift>();
   #measurements: HeatmapState['measurements'] = {};
   #quantized: QuantizedSize | undefined;
@@ -118,7 +118,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   public constructor(
     public readonly model: ModelSummary,
-    /** Where the profile lies or will lie. */
+    /** Path of the profile, whether or not it exists yet. */
     public readonly profilePath: string,
     private readonly host: SessionHost,
     stored: StoredSession | undefined,
@@ -143,12 +143,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#job;
   }
 
-  /** What is chosen for removal, what is to stand in the places of some of it, and what is narrowed. */
+  /** Sublayers to remove, patches that replace some of them, and widths to prune. */
   public get choice(): Choice {
     return { removed: this.#selection.removed, narrow: this.narrow, patches: this.patches };
   }
 
-  /** What sublayers lose that are not marked for removal. */
+  /** Planned width pruning of sublayers that are not marked for removal. */
   public get narrow(): readonly PlannedWidthPruning[] {
     return this.#narrow.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
   }
@@ -158,17 +158,17 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#patches.filter(({ sublayer }) => this.#selection.removed.includes(sublayer));
   }
 
-  /** Why jobs may not run, if so. */
+  /** Reason why jobs may not run, if any. */
   public get blocked(): Refusal | undefined {
     return this.host.blocked();
   }
 
   /** Perplexity of the whole model, once measured. */
   public get originalEvaluation(): ProfileEvaluation | undefined {
-    return this.#evaluationOf(wholeModel);
+    return this.#findEvaluation(wholeModel);
   }
 
-  /** Perplexities by rounds: the document's, and those measured here where they are of a number of rounds. */
+  /** Perplexities by number of rounds: the document's, and those measured here for such a number. */
   public get evaluations(): readonly ProfileEvaluation[] {
     const { rounds = [], evaluations = [] } = this.#profile ?? {};
     const measured = Object.entries(this.#evaluations).flatMap(([key, evaluation]) => {
@@ -186,7 +186,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   public loadProfile(profile: LayerProfile | undefined): void {
-    this.#profile = profile === undefined ? undefined : profileStateOf(profile);
+    this.#profile = profile === undefined ? undefined : createProfileState(profile);
     this.#selection = {
       ...this.#selection,
       rounds:
@@ -287,27 +287,27 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#chosen(before);
   }
 
-  /** Finds out what the remembered narrowing leaves. */
+  /** Computes the model that remains after the saved width pruning. */
   public async restoreWidthPruning(): Promise<void> {
     const { narrow, removed } = this.choice;
     const narrowed =
       narrow.length === 0 ? undefined : await this.host.narrowed({ narrow, remove: removed });
-    if (textOf(narrow) === textOf(this.narrow)) {
+    if (widthsKey(narrow) === widthsKey(this.narrow)) {
       this.#narrowed = narrowed;
       this.tell('narrowed', 'configPreview');
     }
   }
 
-  /** Plans a patch, in place of an earlier one for the same sublayer. */
+  /** Plans a patch, which replaces an earlier one for the same sublayer. */
   public addPatch(patch: PlannedPatch): void {
     const others = this.#patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
     this.#patches = [...others, patch];
-    // Its weights may have been fitted anew in the same file.
+    // Its weights may have been fitted again in the same file.
     this.#evaluations = Object.fromEntries(
-      Object.entries(this.#evaluations).filter(([key]) => !isOfPatch(key, patch)),
+      Object.entries(this.#evaluations).filter(([key]) => !includesPatch(key, patch)),
     );
     for (const key of this.#drifts.keys()) {
-      if (isOfPatch(key, patch)) {
+      if (includesPatch(key, patch)) {
         this.#drifts.delete(key);
       }
     }
@@ -404,18 +404,18 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #chosen(before: readonly PlannedWidthPruning[]): void {
     this.#save();
     this.tell('selectedRounds', 'selectionEvaluation', 'drift');
-    if (textOf(this.narrow) !== textOf(before)) {
+    if (widthsKey(this.narrow) !== widthsKey(before)) {
       this.restoreWidthPruning().catch(this.host.showError);
     }
   }
 
   #modelWithWarnings(): ModelSummary {
     const own = this.#fileWarning === undefined ? [] : [this.#fileWarning];
-    const told = [...own, ...this.#warnings].map(verbatim);
-    return { ...this.model, warnings: [...this.model.warnings, ...told] };
+    const messages = [...own, ...this.#warnings].map(verbatim);
+    return { ...this.model, warnings: [...this.model.warnings, ...messages] };
   }
 
-  #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
+  #findEvaluation(choice: Choice): ProfileEvaluation | undefined {
     const measured = this.#evaluations[choiceKey(choice)];
     const { removed, narrow, patches } = choice;
     if (measured !== undefined || narrow.length + patches.length > 0) {
@@ -429,7 +429,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     if (this.#profile === undefined) {
       return undefined;
     }
-    // Candidates are told by themselves; messages drop what is undefined.
+    // Candidates are sent separately; messages drop undefined values.
     const shown = { ...this.#profile, candidates: undefined, evaluations: this.evaluations };
     return shown;
   }
@@ -450,4 +450,4 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 }
 
-const textOf = (narrow: readonly PlannedWidthPruning[]): string => JSON.stringify(narrow);
+const widthsKey = (narrow: readonly PlannedWidthPruning[]): string => JSON.stringify(narrow);

@@ -12,8 +12,13 @@ import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
 import { isSmallPerplexity } from '../../core/change-size';
-import { inTurns } from '../activation/in-turns';
-import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
+import { runInTurns } from '../activation/run-in-turns';
+import {
+  fileExists,
+  findModel,
+  defaultProfilePath,
+  defaultSensitivityPath,
+} from '../documents/documents';
 import type { Documents } from '../documents/documents';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { offeredSizes, offeredTypes } from './frontier-points';
@@ -31,13 +36,13 @@ import { isWhole } from './selection';
 import type { Choice } from './selection';
 import type { SessionStore } from './session-store';
 import { Sessions } from './sessions';
-import { whyBlocked } from '../trust';
+import { explainBlocked } from '../trust';
 import { localise } from '../localise';
 
-/** What cannot be done with a model. */
+/** Operations that a model does not support. */
 interface Limits {
   readonly cannot: Unable;
-  /** Why the model is not here, if so. */
+  /** Reason why the model is not available, if any. */
   readonly missing?: string;
 }
 
@@ -69,8 +74,8 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     this.#store = store;
     this.#log = log;
     this.#listening = jobs.changed.listen((job) => {
-      if (job.operation === 'profile' && isGone(job, jobs)) {
-        void this.#showAgain(job.request.out ?? profilePathOf(job.model));
+      if (job.operation === 'profile' && endedWithoutResult(job, jobs)) {
+        void this.#showAgain(job.request.out ?? defaultProfilePath(job.model));
       }
     });
   }
@@ -87,7 +92,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   public async open(path: string, profilePath?: string): Promise<ModelSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
     const cannot = listRefusals(capabilities);
-    return this.#openAs(summary, profilePath ?? profilePathOf(summary.path), { cannot });
+    return this.#openAs(summary, profilePath ?? defaultProfilePath(summary.path), { cannot });
   }
 
   /** The session of a profile, which shows its numbers even where the model itself is not. */
@@ -114,7 +119,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   /** Reads a sensitivity profile again, from which the best compression plans follow. */
   public async reloadPlans(file: string): Promise<void> {
     for (const session of this.known) {
-      if (sensitivityPathOf(session.model.path) === file) {
+      if (defaultSensitivityPath(session.model.path) === file) {
         await this.#loadPlans(session);
       }
     }
@@ -129,7 +134,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     return session.model.path === model;
   }
 
-  protected jobsOf({
+  protected listJobs({
     model,
     profilePath,
   }: ModelSession): readonly JobRecord<(typeof operations)[number]>[] {
@@ -174,7 +179,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         cannot,
         preview: (choice, narrowed) =>
           missing === undefined
-            ? previewOf(config, choice, narrowed, model, preview)
+            ? previewChoice(config, choice, narrowed, model, preview)
             : { lines: [], loadsWith: missing },
         narrowed: async (changes) => this.#models.narrowed(model.path, changes),
         showError: (error) => {
@@ -182,7 +187,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         },
         blocked: () =>
           missing === undefined
-            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            ? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
             : { reason: missing, needsTrust: false },
         save: (stored) => {
           void this.#store.set(profilePath, stored);
@@ -213,7 +218,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   /** Reads the best compression plans, if a sensitivity profile of the same weights lies next to the model. */
   async #loadPlans(session: ModelSession): Promise<void> {
     const { path, fingerprint } = session.model;
-    const file = sensitivityPathOf(path);
+    const file = defaultSensitivityPath(path);
     try {
       const isCurrent =
         (await fileExists(file)) &&
@@ -274,12 +279,12 @@ function quantizedSize({ choices, bytes: bytesBefore }: OfferedSizes): Quantized
   );
 }
 
-/** Whether a job has ended without a result, and with nothing to go on from. */
-const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
+/** True if a job ended without a result and cannot be resumed. */
+const endedWithoutResult = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
   isOver({ state }) && state !== 'done' && !resumable.some((one) => one.id === id);
 
-/** What becomes of config.json, or of the header of a model file. */
-function previewOf(
+/** Preview of config.json, or of the header of a model file. */
+function previewChoice(
   config: string | undefined,
   choice: Choice,
   narrowed: WidthPrunedModel | undefined,
@@ -306,7 +311,7 @@ function previewOf(
 }
 
 async function importPreview(): Promise<typeof Preview> {
-  await inTurns([
+  await runInTurns([
     async () => import('../../core/models/parts/weight'),
     async () => import('../../core/models/families/mixtures/mixtures-and-mixers'),
     async () => import('../../core/models/transformer/architectures'),

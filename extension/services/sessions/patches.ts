@@ -56,7 +56,7 @@ function shownPlanPatch(patch: PlannedPatch, { hiddenSize }: ModelSummary): Show
   };
 }
 
-/** Undefined where the program builds none; carrying out the plan says why. */
+/** Undefined if the program builds no graph; applying the plan reports the reason. */
 function patchGraph({ program, sublayer }: PlannedPatch): SymbolicGraph | undefined {
   try {
     return parsePatchGraph(program, `patch.${sublayer}.program`);

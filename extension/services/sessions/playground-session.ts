@@ -32,7 +32,7 @@ export interface PlaygroundEnvironment {
   hasChatTemplate(model: string): Promise<boolean>;
   describeError(error: unknown): string;
   localise(message: Message): string;
-  /** Why models cannot be run, if so. */
+  /** Reason why models cannot be run, if any. */
   blocked(): Refusal | undefined;
   /** Ends the process that the models run in. */
   dispose(): void;
@@ -49,7 +49,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     warnings: () => this.#warnings,
     turns: () => this.#turns,
     isChat: () => this.#isChat,
-    inChat: () => this.#chatted !== undefined,
+    isChatTurn: () => this.#chatted !== undefined,
   };
 
   readonly #environment: PlaygroundEnvironment;
@@ -93,7 +93,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#turns = [];
     this.#chatted = undefined;
     this.#forget({ kind: 'idle' });
-    this.tell('turns', 'inChat');
+    this.tell('turns', 'isChatTurn');
   }
 
   /**
@@ -183,7 +183,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     const models = this.#models;
     const found = await Promise.all(
       models.map(async (model) =>
-        // Generating says what is wrong with the model.
+        // Generating reports errors of the model.
         this.#environment.hasChatTemplate(model).catch(() => false),
       ),
     );
@@ -195,17 +195,17 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
 
   /** Adds the texts shown to the chat if the next prompt continues it. */
   #takeTurn({ prompt, chat }: PlaygroundPrompt): void {
-    const answers = this.#models.map((_, model) => this.#textOf(model));
+    const answers = this.#models.map((_, model) => this.#joinText(model));
     if (!chat) {
       this.#turns = [];
     } else if (this.#chatted !== undefined && answers.some((text) => text !== '')) {
       this.#turns = [...this.#turns, { prompt: this.#chatted, answers }];
     }
     this.#chatted = chat ? prompt : undefined;
-    this.tell('turns', 'inChat');
+    this.tell('turns', 'isChatTurn');
   }
 
-  #textOf(model: number): string {
+  #joinText(model: number): string {
     let text = '';
     for (let place = 0; ; place++) {
       const token = this.#tokens[`${model}.${place}`];

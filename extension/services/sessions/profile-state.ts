@@ -8,7 +8,7 @@ import type {
 import type { ProfileState } from '../../protocol/heatmap';
 
 /** Panel state of a finished profile. */
-export function profileStateOf(whole: LayerProfile): ProfileState {
+export function createProfileState(whole: LayerProfile): ProfileState {
   const profile = shownProfile(whole);
   const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = profile.search;
   return {

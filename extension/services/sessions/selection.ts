@@ -131,9 +131,9 @@ export function matchingRounds(
 /** Removed sublayers, patches that replace some of them, and width pruning. */
 export interface Choice {
   readonly removed: readonly string[];
-  /** Of sublayers that stay. */
+  /** Width pruning of the sublayers that remain. */
   readonly narrow: readonly PlannedWidthPruning[];
-  /** Of sublayers that are removed, their files by absolute path. */
+  /** Patches of removed sublayers, with absolute file paths. */
   readonly patches: readonly PlannedPatch[];
 }
 
@@ -150,7 +150,7 @@ export function choiceKey({ removed, narrow, patches }: Choice): string {
 }
 
 /** True if the evaluation key includes the patch. */
-export const isOfPatch = (key: string, patch: PlannedPatch): boolean =>
+export const includesPatch = (key: string, patch: PlannedPatch): boolean =>
   key.split(' ').includes(patchName(patch));
 
 function patchName({ sublayer, program, file }: PlannedPatch): string {

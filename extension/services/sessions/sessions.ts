@@ -3,7 +3,7 @@ import type { PanelJob } from '../../protocol/jobs';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import type { Operation } from '../jobs/operations';
-import { panelJobOf, warningsOf } from '../jobs/panel-job';
+import { selectPanelJob, latestWarnings } from '../jobs/panel-job';
 import type { ShownJob } from '../jobs/panel-job';
 import { refreshOnTrust } from '../trust';
 
@@ -82,10 +82,10 @@ export abstract class Sessions<S extends Session<O>, O extends Operation> implem
   protected abstract isAbout(job: JobRecord, session: S): boolean;
 
   /** All jobs of a session, the latest first. */
-  protected abstract jobsOf(session: S): readonly ShownJob<O>[];
+  protected abstract listJobs(session: S): readonly ShownJob<O>[];
 
   #tellJob(session: S): void {
-    const jobs = this.jobsOf(session);
-    session.setJob(panelJobOf(this.jobs, jobs), warningsOf(jobs));
+    const jobs = this.listJobs(session);
+    session.setJob(selectPanelJob(this.jobs, jobs), latestWarnings(jobs));
   }
 }

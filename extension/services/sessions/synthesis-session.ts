@@ -19,7 +19,7 @@ export interface SynthesisEnvironment {
   describeError(error: unknown): string;
   /** Settings of the last evolution that has not written the file yet, if there is one. */
   unfinished(file: string): EvolutionSettings | undefined;
-  /** Why nothing can be trained, if so. */
+  /** Reason why nothing can be trained, if any. */
   blocked(): Refusal | undefined;
 }
 
@@ -69,7 +69,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
       return;
     }
     this.#state = undefined;
-    const shown = await this.#shownOf(environment.read(this.file));
+    const shown = await this.#loadShown(environment.read(this.file));
     // A job that has begun meanwhile knows better.
     if (!this.#isTold()) {
       this.#show(shown);
@@ -80,7 +80,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     this.tell('blocked');
   }
 
-  /** The job begins. What an earlier run has told comes again. */
+  /** The job starts. Events of an earlier run are sent again. */
   public begin(settings: EvolutionSettings): void {
     this.#setState({ settings, iterations: [], models: [] });
   }
@@ -128,7 +128,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     let viewed: EvolutionState | undefined;
     while (this.#state !== undefined && this.#state !== viewed) {
       viewed = this.#state;
-      const shown = await this.#shownOf(this.#environment.view(viewed));
+      const shown = await this.#loadShown(this.#environment.view(viewed));
       if (this.#isTold()) {
         this.#show(shown);
       }
@@ -145,7 +145,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     this.tell('evolution', 'failure');
   }
 
-  async #shownOf(view: Promise<EvolutionView>): Promise<Shown> {
+  async #loadShown(view: Promise<EvolutionView>): Promise<Shown> {
     try {
       return { evolution: await view, failure: undefined };
     } catch (error) {

@@ -10,7 +10,7 @@ import { jobsAbout } from '../jobs/panel-job';
 import { describeError } from '../report-error';
 import { Sessions } from './sessions';
 import { SynthesisSession } from './synthesis-session';
-import { whySynthesisBlocked } from '../trust';
+import { explainSynthesisBlocked } from '../trust';
 
 /** Evolutions that are or were shown, by document. */
 export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> {
@@ -20,7 +20,7 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
     super(jobs);
     this.#documents = documents;
     const makeSession = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
-      this.get(logOf(request.out));
+      this.get(logPath(request.out));
     jobs.follow('synthesize', {
       begin: (job) => {
         makeSession(job).begin(evolutionSettings(job.request));
@@ -46,10 +46,10 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
           exists: fileExists,
           describeError,
           unfinished: (path) => {
-            const job = this.#jobsOf(path).find(({ state }) => state !== 'done');
+            const job = this.#findJobs(path).find(({ state }) => state !== 'done');
             return job && evolutionSettings(job.request);
           },
-          blocked: () => whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+          blocked: () => explainSynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
         }),
       )
     );
@@ -61,18 +61,22 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
   }
 
   protected isAbout({ model }: JobRecord, { file }: SynthesisSession): boolean {
-    return file === logOf(model);
+    return file === logPath(model);
   }
 
-  protected jobsOf({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
-    return this.#jobsOf(file);
+  protected listJobs({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
+    return this.#findJobs(file);
   }
 
-  #jobsOf(file: string): readonly JobRecord<'synthesize'>[] {
-    return jobsAbout(this.jobs.jobs, ['synthesize'], ({ request }) => logOf(request.out) === file);
+  #findJobs(file: string): readonly JobRecord<'synthesize'>[] {
+    return jobsAbout(
+      this.jobs.jobs,
+      ['synthesize'],
+      ({ request }) => logPath(request.out) === file,
+    );
   }
 }
 
 /** The document that an evolution writes into its folder. */
-export const logOf = (out: string): string =>
+export const logPath = (out: string): string =>
   join(out, `synthesis${documentNames.evolution.suffix}`);

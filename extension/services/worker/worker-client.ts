@@ -6,7 +6,7 @@ import type { RequestWatch, WorkerOptions } from './worker-process';
 
 /** Options for starting the child, and for requests that do more than read. */
 export interface ClientOptions extends WorkerOptions {
-  /** Throws where no model may be run and no file written. */
+  /** Throws if no model may be run and no file written. */
   readonly assertMayRun: () => void;
 }
 

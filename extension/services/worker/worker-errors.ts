@@ -2,7 +2,7 @@
 export interface WorkerExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Why it could not even start. */
+  /** Reason why it could not start. */
   readonly failure?: string;
 }
 

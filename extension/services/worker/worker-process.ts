@@ -11,7 +11,7 @@ import {
 import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress, WorkerTally } from '../../core/jobs/job';
 import { UserError } from '../../core/user-error';
-import { begins, inPieces, Joiner } from '../../protocol/pieces';
+import { begins, cutPieces, Joiner } from '../../protocol/pieces';
 import type { SentPiece } from '../../protocol/pieces';
 import { jobNotification, nextPiece, requestPiece } from '../../protocol/worker';
 import type {
@@ -43,15 +43,15 @@ export interface RequestWatch {
 export interface WorkerOptions {
   /** Path of the bundled worker. */
   readonly modulePath: string;
-  /** After a cancellation the worker has this long to stop by itself; then it is killed. */
+  /** Time that the worker has to stop after a cancellation before it is killed. */
   readonly graceMilliseconds: number;
-  /** What the worker writes on its standard output and error. */
+  /** Receives the worker's standard output and standard error. */
   readonly onOutput: (text: string) => void;
 }
 
 /** One forked child with its connection. Lives until it exits; {@link WorkerClient} starts the next. */
 export class WorkerProcess<R extends Requests<R>> {
-  /** Resolves when the child is gone. */
+  /** Resolves when the child exits. */
   public readonly exited: Promise<WorkerExit>;
   /** Set when this side ended the child because a cancelled request did not stop. */
   public killedForCancel = false;
@@ -59,10 +59,10 @@ export class WorkerProcess<R extends Requests<R>> {
   readonly #child: ChildProcess;
   readonly #connection: MessageConnection;
   readonly #watches = new Map<number, RequestWatch>();
-  /** Reject what is waited for when the child is gone. */
+  /** Reject pending requests when the child exits. */
   readonly #crashes = new Set<(exit: WorkerExit) => void>();
   readonly #graceMilliseconds: number;
-  #isGone = false;
+  #hasExited = false;
   #nextJob = 1;
 
   public constructor(options: WorkerOptions) {
@@ -72,7 +72,7 @@ export class WorkerProcess<R extends Requests<R>> {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
         ...process.env,
-        // Under VS Code this process is Electron, which must be told to be Node.
+        // Under VS Code this process is Electron, which needs this variable to act as Node.
         ELECTRON_RUN_AS_NODE: '1',
         ORT_DISABLE_TELEMETRY: '1',
       },
@@ -89,7 +89,7 @@ export class WorkerProcess<R extends Requests<R>> {
     this.#connection.onNotification(jobNotification, (notification: JobNotification) => {
       this.#notify(notification);
     });
-    // A failed write means that the child is going; its exit tells the requests.
+    // A failed write means that the child is exiting; its exit rejects the requests.
     this.#connection.onError(() => undefined);
     this.exited = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
@@ -100,7 +100,7 @@ export class WorkerProcess<R extends Requests<R>> {
       });
     });
     void this.exited.then((exit) => {
-      this.#isGone = true;
+      this.#hasExited = true;
       this.#connection.dispose();
       for (const crash of this.#crashes) {
         crash(exit);
@@ -158,13 +158,13 @@ export class WorkerProcess<R extends Requests<R>> {
     request: object,
     token: CancellationToken,
   ): Promise<unknown> {
-    let envelope: JobEnvelope = { job, request, inPieces: true };
-    for (const { piece, isLast } of inPieces(request)) {
+    let envelope: JobEnvelope = { job, request, answersInPieces: true };
+    for (const { piece, isLast } of cutPieces(request)) {
       if (isLast && begins(piece)) {
         break;
       }
       await this.#connection.sendRequest(requestPiece, { job, piece } satisfies RequestPiece);
-      envelope = { job, inPieces: true };
+      envelope = { job, answersInPieces: true };
     }
     const answer = new Joiner();
     let sent = await this.#connection.sendRequest<SentPiece>(method, envelope, token);
@@ -176,9 +176,9 @@ export class WorkerProcess<R extends Requests<R>> {
     return answer.value;
   }
 
-  /** The answer, or a rejection when the child is gone. A race with its exit would keep each answer as long as the child. */
+  /** The answer, or a rejection when the child exits. Racing with its exit would retain each answer until then. */
   async #unlessCrashed<T>(method: string, answer: Promise<T>): Promise<T> {
-    if (this.#isGone) {
+    if (this.#hasExited) {
       answer.catch(() => undefined);
       return this.#crash(method);
     }
@@ -191,7 +191,7 @@ export class WorkerProcess<R extends Requests<R>> {
     });
   }
 
-  /** Rejects when the child is gone. */
+  /** Rejects when the child exits. */
   async #crash(method: string): Promise<never> {
     throw new WorkerCrashed(method, await this.exited);
   }

@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { say } from '../../../extension/core/message';
 import { shortenResult } from '../../../extension/core/operations/shorten-result';
 import { serve } from '../../../extension/cli/mcp/mcp-server';
-import { callInChild, callTool, toolsOf } from '../../../extension/cli/mcp/tools';
+import { callInChild, callTool, createTools } from '../../../extension/cli/mcp/tools';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { fixture } from '../fixtures';
@@ -266,10 +266,10 @@ describe('a call', () => {
         open: async (path: string) => models.open(path),
       },
     };
-    const perform: Parameters<typeof toolsOf>[0] = async (call, run) =>
+    const perform: Parameters<typeof createTools>[0] = async (call, run) =>
       callTool(call, context, run);
-    expect(() => toolsOf(perform, ['profile'])).toThrow('There is no tool "profile".');
-    const [profiling] = toolsOf(perform, ['inspect_model']).filter(
+    expect(() => createTools(perform, ['profile'])).toThrow('There is no tool "profile".');
+    const [profiling] = createTools(perform, ['inspect_model']).filter(
       ({ name }) => name === 'profile_layers',
     );
     const cancellation = { isCancellationRequested: false };

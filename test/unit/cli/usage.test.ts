@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 import { pathToFileURL } from 'node:url';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { flagsOf } from '../../../extension/cli/options';
-import { presenterOf } from '../../../extension/cli/presenters';
+import { fieldFlags } from '../../../extension/cli/options';
+import { getPresenter } from '../../../extension/cli/presenters';
 import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
 import type { Fields } from '../../../extension/core/operations/fields';
 import { operations } from '../../../extension/core/operations/operations';
@@ -120,9 +120,9 @@ describe('help', () => {
       const { code, stdout } = await run(...id.split(' '), '--help');
       expect(code).toBe(0);
       expect(stdout.replaceAll(/\s+/g, ' ')).toContain(summary);
-      const all: Fields = { ...fields, ...presenterOf(id).options };
+      const all: Fields = { ...fields, ...getPresenter(id).options };
       for (const [key, field] of Object.entries(all)) {
-        for (const { long } of flagsOf(key, field)) {
+        for (const { long } of fieldFlags(key, field)) {
           expect(stdout).toMatch(new RegExp(`^  ${long}\\b.* {2}\\S`, 'm'));
         }
       }

@@ -6,8 +6,8 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { createProgram } from '../../../extension/cli/program';
 import type { Actions } from '../../../extension/cli/program';
-import { flagsOf } from '../../../extension/cli/options';
-import { presenterOf } from '../../../extension/cli/presenters';
+import { fieldFlags } from '../../../extension/cli/options';
+import { getPresenter } from '../../../extension/cli/presenters';
 import { commonFields, runOperation } from '../../../extension/cli/run-operation';
 import { Terminal } from '../../../extension/cli/terminal';
 import { costsFolder } from '../../../extension/core/jobs/user-cache';
@@ -149,6 +149,8 @@ function onCpu(args: readonly string[]): string[] {
 }
 
 function flagsOfOperation({ id, fields }: AnyOperation): string[] {
-  const all = { ...fields, ...presenterOf(id as never).options, ...commonFields };
-  return Object.entries(all).flatMap(([key, field]) => flagsOf(key, field).map(({ long }) => long));
+  const all = { ...fields, ...getPresenter(id as never).options, ...commonFields };
+  return Object.entries(all).flatMap(([key, field]) =>
+    fieldFlags(key, field).map(({ long }) => long),
+  );
 }

@@ -9,7 +9,7 @@ import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import type { BudgetChoice, MadePlan } from '../../../extension/protocol/compression';
 import { CompressionSession } from '../../../extension/services/sessions/compression-session';
 import type { StoredCompression } from '../../../extension/services/sessions/compression-session';
-import { compressionPlanOf } from '../../../extension/services/documents/plans';
+import { budgetPlan } from '../../../extension/services/documents/plans';
 import { smallModel } from './small-model';
 
 const model = smallModel(2);
@@ -80,7 +80,7 @@ const choice: BudgetChoice = {
   ways: [{ method: 'int8' }],
   removes: false,
   narrows: false,
-  outer: false,
+  embeddingAndHead: false,
 };
 
 const plan: MadePlan = {
@@ -166,17 +166,17 @@ describe('a compression session', () => {
     await session.usePredicted(choice);
     expect(session.plan).toEqual({ ...choice, result: predicted });
     expect(saved.at(-1)?.plan).toEqual(session.plan);
-    expect(compressionPlanOf(session, '/models/small.plan.json')?.note).toBe(
+    expect(budgetPlan(session, '/models/small.plan.json')?.note).toBe(
       'budget 0.5 of bytes, sum of js 0.1000, not measured',
     );
   });
 
   it('writes its plan as a document', () => {
     const { session } = sessionOf();
-    expect(compressionPlanOf(session, '/models/small.plan.json')).toBeUndefined();
+    expect(budgetPlan(session, '/models/small.plan.json')).toBeUndefined();
     session.loadTable(tableOf());
     session.setPlan(plan);
-    expect(compressionPlanOf(session, '/models/small.plan.json')).toEqual({
+    expect(budgetPlan(session, '/models/small.plan.json')).toEqual({
       format: 'espalier.plan',
       version: 1,
       model: { path: 'small', fingerprint: model.fingerprint },

@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { previewPrunedFile } from '../../../extension/core/export/preview-file';
 import { openModel } from '../../../extension/core/models/open-model';
-import { planPathOf, profilePathOf } from '../../../extension/services/documents/documents';
+import {
+  defaultPlanPath,
+  defaultProfilePath,
+} from '../../../extension/services/documents/documents';
 import { isModelFile, modelPlaces } from '../../../extension/services/documents/model-file';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
@@ -12,10 +15,10 @@ describe('a model in one file', () => {
   it('is told by its ending, and what lies beside it is named without that', () => {
     expect(['a.gguf', 'A.GGUF', 'b/model.onnx'].every(isModelFile)).toBe(true);
     expect(['a', 'a.safetensors', 'gguf', 'model.onnx_data'].some(isModelFile)).toBe(false);
-    expect(profilePathOf(join('m', 'tiny.Q4_0.gguf'))).toBe(
+    expect(defaultProfilePath(join('m', 'tiny.Q4_0.gguf'))).toBe(
       join('m', 'tiny.Q4_0.layerprofile.json'),
     );
-    expect(planPathOf(join('m', 'v1.5'))).toBe(join('m', 'v1.5.plan.json'));
+    expect(defaultPlanPath(join('m', 'v1.5'))).toBe(join('m', 'v1.5.plan.json'));
   });
 
   it('is found among the files of a workspace, but not as another form of a folder', () => {

@@ -6,7 +6,7 @@ import { planFor } from '../../../extension/core/plans/plan';
 import type { Plan } from '../../../extension/core/plans/plan';
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { ModelSession } from '../../../extension/services/sessions/model-session';
-import { planOf } from '../../../extension/services/documents/plans';
+import { selectionPlan } from '../../../extension/services/documents/plans';
 import type { StoredSession } from '../../../extension/services/sessions/session-store';
 import { smallModel } from './small-model';
 import { inEnglish } from '../../../extension/core/message';
@@ -124,7 +124,7 @@ describe('ModelSession', () => {
       configPreview: { loadsWith: ['block.0.attention', ...ids].join(' ') },
       selectedRounds: undefined,
     });
-    expect(planOf(session, '/models/small.plan.json')).toMatchObject({ narrow });
+    expect(selectionPlan(session, '/models/small.plan.json')).toMatchObject({ narrow });
     const evaluation = { rounds: 1, text: 't', perplexity: 5, tokens: 1, tokensPerSecond: 1 };
     session.addEvaluation(session.choice, evaluation);
     const restored = open(saved);
@@ -146,7 +146,7 @@ describe('ModelSession', () => {
     expect(session.narrow).toEqual(narrow);
     session.keepWidths();
     expect(session.snapshot().narrowed).toEqual({});
-    expect(planOf(session, '/models/small.plan.json')).not.toHaveProperty('narrow');
+    expect(selectionPlan(session, '/models/small.plan.json')).not.toHaveProperty('narrow');
   });
 
   it('keeps the patches of a plan, which count where their sublayers go', () => {
@@ -169,7 +169,7 @@ describe('ModelSession', () => {
     const restored = open(saved);
     expect(restored.snapshot()).toEqual(session.snapshot());
     const patch = { sublayer, program, file: '../plans/w.safetensors' };
-    expect(planOf(restored, '/models/small.plan.json').patch).toEqual([patch]);
+    expect(selectionPlan(restored, '/models/small.plan.json').patch).toEqual([patch]);
 
     session.addPatch({ sublayer, program: '(push identity)', file: '/models/other.safetensors' });
     const { patches } = session.snapshot();
@@ -177,7 +177,7 @@ describe('ModelSession', () => {
     expect(patches[sublayer]).toMatchObject({ program: '(push identity)', place: 'plan' });
     expect(patches[sublayer]).not.toHaveProperty('graph');
     session.chooseMark(sublayer, 'protected');
-    expect(planOf(session, '/models/small.plan.json').patch).toBeUndefined();
+    expect(selectionPlan(session, '/models/small.plan.json').patch).toBeUndefined();
   });
 
   it('ignores marks on sublayers that the model does not have', () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { documentTypes, showDocument } from '../../../extension/core/documents/document-types';
 import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
-import { cut, inPieces, Joiner } from '../../../extension/protocol/pieces';
+import { cut, cutPieces, Joiner } from '../../../extension/protocol/pieces';
 import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker/worker-client';
 import { buildChild } from '../build-child';
@@ -38,8 +38,10 @@ describe('pieces of a message', () => {
   });
 
   it('are told apart by whether more follow', () => {
-    expect([...inPieces('short')]).toEqual([{ piece: { path: [], value: 'short' }, isLast: true }]);
-    const long = [...inPieces('x'.repeat(120_000))];
+    expect([...cutPieces('short')]).toEqual([
+      { piece: { path: [], value: 'short' }, isLast: true },
+    ]);
+    const long = [...cutPieces('x'.repeat(120_000))];
     expect(long.map(({ isLast }) => isLast)).toEqual([false, false, false, true]);
   });
 

@@ -155,7 +155,7 @@ describe('a playground', () => {
     };
     ask('Who?');
     expect(last().turns).toEqual([]);
-    expect(session.snapshot().inChat).toBe(true);
+    expect(session.snapshot().isChatTurn).toBe(true);
     await answer('A clerk.');
     ask('When?');
     const turns = [{ prompt: 'Who?', answers: ['A clerk.'] }];
@@ -164,7 +164,7 @@ describe('a playground', () => {
     expect(session.snapshot().turns).toEqual(turns);
     await answer('In May.');
     session.newChat();
-    expect(session.snapshot()).toMatchObject({ turns: [], inChat: false, tokens: {} });
+    expect(session.snapshot()).toMatchObject({ turns: [], isChatTurn: false, tokens: {} });
     expect(session.snapshot().run).toEqual({ kind: 'idle' });
     ask('Why?');
     await expect.poll(() => last().text).toBe('Why?');

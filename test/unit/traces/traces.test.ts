@@ -5,7 +5,7 @@ import type { GenericSchema } from 'valibot';
 import { expect, it } from 'vitest';
 import type { toCommandLine } from '../../../extension/services/jobs/command-line';
 import type { JobService } from '../../../extension/services/jobs/job-service';
-import type { operationOf } from '../../../extension/services/jobs/operations';
+import type { getOperation } from '../../../extension/services/jobs/operations';
 import type { JobStore } from '../../../extension/services/jobs/job-store';
 import type { ModelSession } from '../../../extension/services/sessions/model-session';
 import type { WorkerClient } from '../../../extension/services/worker/worker-client';
@@ -64,9 +64,9 @@ const notCalled = (): never => {
   throw new Error('not asked for here');
 };
 
-/** What the trace uses of webview/heatmap, whose types need those of a page. */
+/** Exports of webview/heatmap that the trace uses; the types of the page are not available here. */
 interface HeatmapView {
-  readonly cellsOf: (source: object) => {
+  readonly buildCells: (source: object) => {
     readonly cells: readonly HeatmapCell[];
     readonly byId: ReadonlyMap<string, HeatmapCell>;
     readonly column?: { readonly title: string };
@@ -74,7 +74,7 @@ interface HeatmapView {
   readonly cellLabel: (cell: HeatmapCell) => string;
   readonly cellFacts: (cell: HeatmapCell, metric: string) => readonly object[];
   readonly knownColumns: (cells: readonly HeatmapCell[]) => readonly { readonly id: string }[];
-  readonly rowsOf: (
+  readonly selectRows: (
     cells: readonly HeatmapCell[],
     filter: object,
     sort: object,
@@ -90,7 +90,7 @@ interface HeatmapCell {
 }
 interface HeatmapHost {
   readonly ModelSession: typeof ModelSession;
-  readonly operationOf: typeof operationOf;
+  readonly getOperation: typeof getOperation;
 }
 
 /** All that is added, at once to one copy: each by its own insertions. */
@@ -329,7 +329,7 @@ it('a column of the heatmap: an entry, and what an operation measures for it', a
     },
   });
   // Chosen and remembered, drawn in color, read aloud, in the details and in the table.
-  const shown = view.cellsOf({ ...state, colours: 'density' });
+  const shown = view.buildCells({ ...state, colours: 'density' });
   const cell = shown.byId.get('block.0.attention');
   expect(parse(view.savedView, { colours: 'density' }).colours).toBe('density');
   expect(view.sortKeys).toContain('density');
@@ -340,12 +340,12 @@ it('a column of the heatmap: an entry, and what an operation measures for it', a
   expect(cell && view.cellFacts(cell, '')).toContainEqual({ name: 'Density', value: '2' });
   expect(view.knownColumns(shown.cells).map(({ id }) => id)).toEqual(['density']);
   const sort = { key: 'density', descending: true };
-  expect(view.rowsOf(shown.cells, view.everything, sort)[0]?.id).toBe('block.0.attention');
+  expect(view.selectRows(shown.cells, view.everything, sort)[0]?.id).toBe('block.0.attention');
 
   // The session keeps what the operation declares, whoever has run it.
   const loaded = await scratch.load<HeatmapHost>(
     `export { ModelSession } from './extension/services/sessions/model-session';
-    export { operationOf } from './extension/services/jobs/operations';`,
+    export { getOperation } from './extension/services/jobs/operations';`,
   );
   const host = { narrowed: notCalled, showError: notCalled, blocked: notCalled, cannot: {} };
   const surroundings = {
@@ -354,9 +354,9 @@ it('a column of the heatmap: an entry, and what an operation measures for it', a
     save: () => undefined,
   };
   const session = new loaded.ModelSession(model, 'm.layerprofile.json', surroundings, undefined);
-  const { measures } = loaded.operationOf('latency');
+  const { measures } = loaded.getOperation('latency');
   if (measures !== undefined) session.addMeasurements(measures({}));
-  const measured = view.cellsOf({
+  const measured = view.buildCells({
     ...state,
     ...session.read(['measurements']),
     colours: 'traffic',

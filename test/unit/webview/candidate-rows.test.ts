@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Filter, SortKey } from '../../../webview/heatmap/candidate-rows';
-import { everything, filterFor, rowsOf } from '../../../webview/heatmap/candidate-rows';
+import { everything, filterFor, selectRows } from '../../../webview/heatmap/candidate-rows';
 import { sortBy } from '../../../webview/components/table';
-import { cellsOf } from '../../../webview/heatmap/cells';
+import { buildCells } from '../../../webview/heatmap/cells';
 import { modelOf, profileOf, stateOf } from './heatmap-fixture';
 
-const { cells } = cellsOf(
+const { cells } = buildCells(
   stateOf({
     model: modelOf(11),
     profile: profileOf({
@@ -20,7 +20,7 @@ const { cells } = cellsOf(
   }),
 );
 const ids = (filter: Filter, key: SortKey, descending: boolean) =>
-  rowsOf(cells, filter, { key, descending }).map(({ sublayer }) => sublayer.id);
+  selectRows(cells, filter, { key, descending }).map(({ sublayer }) => sublayer.id);
 
 describe('sorting', () => {
   it('keeps the model order, in which block 2 comes before block 10', () => {

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { cellFacts, cellLabel, cellTooltip } from '../../../webview/heatmap/cell-text';
-import { cellsOf, lostPlaces } from '../../../webview/heatmap/cells';
-import { totalsOf } from '../../../webview/heatmap/selection';
+import { buildCells, lostPlaces } from '../../../webview/heatmap/cells';
+import { sumSelection } from '../../../webview/heatmap/selection';
 import { unitName } from '../../../webview/heatmap/units';
-import { everything, rowsOf } from '../../../webview/heatmap/candidate-rows';
+import { everything, selectRows } from '../../../webview/heatmap/candidate-rows';
 import { mixtureOf, modelOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
 
 describe('cells', () => {
   it('wait without a profile, and carry the marks all the same', () => {
-    const { cells, distances } = cellsOf(
+    const { cells, distances } = buildCells(
       stateOf({ removed: ['block.1.attention'], protectedIds: ['block.0'] }),
     );
     expect(distances).toBeUndefined();
@@ -26,7 +26,7 @@ describe('cells', () => {
   it('are numbered by rounds, where one removes a whole block, and by themselves elsewhere', () => {
     const profile = profileOf({ rounds: roundsOf('block.1', 'block.0') });
     const removed = ['block.1', 'block.0', 'block.2.feedforward'];
-    const { cells } = cellsOf(stateOf({ profile, removed }));
+    const { cells } = buildCells(stateOf({ profile, removed }));
     expect(cells.map(({ order }) => order)).toEqual([2, 2, 1, 1, undefined, 3]);
   });
 
@@ -51,8 +51,8 @@ describe('cells', () => {
       candidates: [{ sublayer: 'block.0.attention', distance: 0.5 }],
     });
     const state = stateOf({ profile, drift });
-    const plain = cellsOf(state);
-    const coloured = cellsOf({ ...state, colours: 'drift' });
+    const plain = buildCells(state);
+    const coloured = buildCells({ ...state, colours: 'drift' });
     expect(plain.column).toBeUndefined();
     expect(coloured.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
     const cell = coloured.byId.get('block.0.feedforward');
@@ -80,7 +80,7 @@ describe('cells', () => {
         ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
       },
     };
-    const { cells, byId } = cellsOf(stateOf({ narrowed }));
+    const { cells, byId } = buildCells(stateOf({ narrowed }));
     const cell = byId.get(id);
     expect(cell && cellLabel(cell)).toMatch(/width 3 of 4 channels \(75\.0\s%\)/);
     expect(cell && cellTooltip(cell)).toMatch(/^width 3 of 4 channels/);
@@ -90,18 +90,18 @@ describe('cells', () => {
     expect(facts.get('KV cache per token')).toBe('0 B');
     const heads = byId.get('block.0.attention');
     expect(heads && cellLabel(heads)).toContain('1 of 2 key/value heads');
-    const sorted = rowsOf(cells, everything, { key: 'width', descending: false });
+    const sorted = selectRows(cells, everything, { key: 'width', descending: false });
     expect(sorted.slice(0, 2)).toEqual([heads, cell]);
 
     const model = modelOf(3);
-    const totals = totalsOf([], model, narrowed);
+    const totals = sumSelection([], model, narrowed);
     expect(totals).toMatchObject({ sublayers: 0, narrowed: 2, parameters: 11, bytes: 22 });
     expect(totals.memory).toBe(22 + 16 * 2);
     expect(totals.shares.memory).toBeCloseTo((22 + 16 * 2) / (280 + 16 * 12));
-    const without = cellsOf(stateOf({ narrowed, removed: [id] }));
+    const without = buildCells(stateOf({ narrowed, removed: [id] }));
     expect(without.byId.get(id)?.narrowed).toBeUndefined();
     // Removed, it goes as a whole.
-    expect(totalsOf([id], model, narrowed)).toMatchObject({ narrowed: 1, parameters: 35 });
+    expect(sumSelection([id], model, narrowed)).toMatchObject({ narrowed: 1, parameters: 35 });
   });
 
   it('say where the rank depends on the text', () => {
@@ -121,7 +121,7 @@ describe('cells', () => {
         ],
       },
     });
-    const [cell, other] = cellsOf(stateOf({ profile })).cells;
+    const [cell, other] = buildCells(stateOf({ profile })).cells;
     const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Rank by text')).toBe('1 to 4, depends on the text');
     expect(cell && cellLabel(cell)).toMatch(/depends on the text/);
@@ -140,7 +140,7 @@ describe('cells', () => {
         { sublayer: 'block.2.feedforward', distance: 0.1 },
       ],
     });
-    const { byId, distances } = cellsOf(stateOf({ profile }));
+    const { byId, distances } = buildCells(stateOf({ profile }));
     expect(distances).toMatchObject({ min: 0.01, max: 0.5 });
     expect(byId.get('block.0.attention')).toMatchObject({
       status: 'measured',
@@ -157,15 +157,15 @@ describe('cells', () => {
 
   it('stand for single experts where a search or a choice is about them', () => {
     const model = mixtureOf(2);
-    expect(cellsOf(stateOf({ model })).cells).toHaveLength(4);
+    expect(buildCells(stateOf({ model })).cells).toHaveLength(4);
     const removed = ['block.1.expert.2', 'block.0.expert.0', 'block.0.expert'];
-    expect(cellsOf(stateOf({ model, removed })).byId.get('block.1.expert.2')).toMatchObject({
+    expect(buildCells(stateOf({ model, removed })).byId.get('block.1.expert.2')).toMatchObject({
       mark: 'removed',
       order: 1,
       status: 'excluded',
     });
     // The expert of a mixture that goes is not counted twice.
-    expect(totalsOf(removed, model, {})).toMatchObject({
+    expect(sumSelection(removed, model, {})).toMatchObject({
       sublayers: 1,
       experts: 1,
       parameters: 35,
@@ -174,7 +174,7 @@ describe('cells', () => {
       settings: { ...profileOf().settings, granularity: 'expert' },
       candidates: [{ sublayer: 'block.0.expert.3', distance: 0.5 }],
     });
-    const { byId } = cellsOf(stateOf({ model, profile }));
+    const { byId } = buildCells(stateOf({ model, profile }));
     expect(byId.size).toBe(12);
     expect(byId.get('block.0.expert.3')).toMatchObject({ status: 'measured', distance: 0.5 });
     expect(byId.get('block.1.expert.0')?.status).toBe('pending');
@@ -189,7 +189,7 @@ describe('cells', () => {
       candidates: [{ sublayer: 'block.2', distance: 0.5 }],
       rounds: roundsOf('block.2'),
     });
-    const { byId } = cellsOf(stateOf({ profile, removed: ['block.2'] }));
+    const { byId } = buildCells(stateOf({ profile, removed: ['block.2'] }));
     for (const id of ['block.2.attention', 'block.2.feedforward']) {
       expect(byId.get(id)).toMatchObject({
         distance: 0.5,
@@ -203,7 +203,7 @@ describe('cells', () => {
 
   it('are left out where the search does not consider their kind', () => {
     const settings = { ...profileOf().settings, granularity: 'attention' as const };
-    const { byId } = cellsOf(stateOf({ profile: profileOf({ settings }) }));
+    const { byId } = buildCells(stateOf({ profile: profileOf({ settings }) }));
     expect(byId.get('block.0.feedforward')?.status).toBe('excluded');
     expect(byId.get('block.0.attention')?.status).toBe('pending');
   });
@@ -227,7 +227,7 @@ describe('cells', () => {
       'block.1.attention': { program: '(b)', graph, place: 'plan' },
       'block.2.attention': { program: '(c)', place: 'plan' },
     } as const;
-    const { byId } = cellsOf(stateOf({ patches, removed: ['block.2.attention'] }));
+    const { byId } = buildCells(stateOf({ patches, removed: ['block.2.attention'] }));
     const of = (id: string) => {
       const cell = byId.get(id);
       return cell && [cellTooltip(cell), cellLabel(cell)];
@@ -256,20 +256,20 @@ describe('cells', () => {
         ],
       }),
     });
-    const before = cellsOf(state);
+    const before = buildCells(state);
     const measured = { sublayer: 'block.2.attention', distance: null, atLeast: 0.2 };
-    const after = cellsOf(
+    const after = buildCells(
       { ...state, candidates: { ...state.candidates, [measured.sublayer]: measured } },
       before,
     );
     const changed = after.cells.filter((cell, index) => cell !== before.cells[index]);
     expect(changed.map(({ id }) => id)).toEqual(['block.2.attention']);
-    const marked = cellsOf({ ...state, removed: ['block.1.feedforward'] }, before);
+    const marked = buildCells({ ...state, removed: ['block.1.feedforward'] }, before);
     expect(marked.cells.filter((cell, index) => cell !== before.cells[index])).toHaveLength(1);
   });
 
   it('order removed sublayers as the selection lists them', () => {
-    const { byId } = cellsOf(stateOf({ removed: ['block.2.attention', 'block.0.attention'] }));
+    const { byId } = buildCells(stateOf({ removed: ['block.2.attention', 'block.0.attention'] }));
     expect(byId.get('block.2.attention')?.order).toBe(1);
     expect(byId.get('block.0.attention')?.order).toBe(2);
   });
@@ -283,7 +283,7 @@ describe('words of a cell', () => {
     ],
     cosineLocal: [{ sublayer: 'block.1.attention', distance: 0.25 }],
   });
-  const set = cellsOf(stateOf({ profile, removed: ['block.0.attention'] }));
+  const set = buildCells(stateOf({ profile, removed: ['block.0.attention'] }));
   const label = (id: string) => {
     const cell = set.byId.get(id);
     return cell && cellLabel(cell);

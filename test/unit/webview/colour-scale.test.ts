@@ -23,10 +23,10 @@ it('colours the diagram by drift, and says where it starts', () => {
   expect(colours?.positions({ sublayers: ['block.0.feedforward'] })).toEqual([0]);
   expect(colours?.positions({ sublayers: ['block.1.attention'] })).toEqual([1]);
   expect(colours?.positions({ sublayers: ['block.2.attention'] })).toEqual([undefined]);
-  expect(colours?.told({ sublayers: ['block.0.attention', 'block.1.attention'] })).toMatch(
+  expect(colours?.describe({ sublayers: ['block.0.attention', 'block.1.attention'] })).toMatch(
     /^drift 40\.0\s%$/,
   );
-  expect(colours?.told({ sublayers: [] })).toBeUndefined();
+  expect(colours?.describe({ sublayers: [] })).toBeUndefined();
   expect(colours?.note).toMatch(
     /^Drift reaches 10\s% after block\.1\.attention\. Largest there: " fox" \(token 3, 50\.0\s%\)\.$/,
   );
@@ -42,7 +42,7 @@ it('colours it by importance, of a block where only blocks were measured', () =>
     ],
   });
   expect(colours?.positions({ sublayers: ['block.0.attention'] })).toEqual([0]);
-  expect(colours?.told({ sublayers: ['block.0.attention', 'block.1.attention'] })).toBe(
+  expect(colours?.describe({ sublayers: ['block.0.attention', 'block.1.attention'] })).toBe(
     'distance when removed 0.01 – 1, large',
   );
   expect(colours?.warning).toBe('The profile was made for other weights.');

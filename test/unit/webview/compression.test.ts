@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sublayersOf } from '../../../extension/protocol/compression';
+import { plannedSublayers } from '../../../extension/protocol/compression';
 import type {
   BudgetChoice,
   CompressionState,
@@ -7,10 +7,10 @@ import type {
 } from '../../../extension/protocol/compression';
 import {
   choiceAt,
-  choiceOf,
-  contextsOf,
-  countOf,
-  countsOf,
+  formChoice,
+  listContexts,
+  countMatrices,
+  countWays,
   initialForm,
   isPlanFor,
   leastBytes,
@@ -20,7 +20,7 @@ import {
   withSet,
 } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
-import { cellsOf, sharesOf, wayKey, waysOf } from '../../../webview/compression/cells';
+import { buildCells, listShares, wayKey, listWays } from '../../../webview/compression/cells';
 import { sorted } from '../../../webview/compression/rows';
 import { withMeasured } from '../../../webview/compression/frame';
 import type { Entry, Layer } from '../../../webview/compression/types';
@@ -37,7 +37,7 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
     ways: [{ method: 'int8' }],
     removes: true,
     narrows: false,
-    outer: false,
+    embeddingAndHead: false,
     result: {
       compress: [
         { tensor: 'layers.0.down.weight', method: 'int8', level: 0 },
@@ -59,15 +59,15 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
 describe('the cells of the compression panel', () => {
   it('are told apart by method, variant and what comes on top', () => {
     const table = tableOf();
-    expect(waysOf(table).map(wayKey)).toEqual(['int8', 'lowrank+int4']);
+    expect(listWays(table).map(wayKey)).toEqual(['int8', 'lowrank+int4']);
     expect(wayKey({ method: 'int4', variant: 'gptq' })).toBe('int4:gptq');
-    expect(sharesOf(table, 'lowrank+int4')).toEqual([60, 30]);
-    expect(sharesOf(table, 'int8')).toEqual([50]);
+    expect(listShares(table, 'lowrank+int4')).toEqual([60, 30]);
+    expect(listShares(table, 'int8')).toEqual([50]);
   });
 
   it('show the level that leaves nearest to a share, and say where nothing was measured', () => {
     const at = (share: number) =>
-      cellsOf(tableOf(), { kind: 'way', way: 'lowrank+int4', share }).cells.map(
+      buildCells(tableOf(), { kind: 'way', way: 'lowrank+int4', share }).cells.map(
         ({ status, entry }) => [status, entry?.level],
       );
     expect(at(70)).toEqual([
@@ -81,7 +81,7 @@ describe('the cells of the compression panel', () => {
 
   it('stand in the lines of their matrices, in the order of a block', () => {
     const twice = [layerOf(0, 'down', []), layerOf(0, 'down', [], '.b'), layerOf(0, 'query', [])];
-    const { lines, cells } = cellsOf(tableOf({ layers: twice }), {
+    const { lines, cells } = buildCells(tableOf({ layers: twice }), {
       kind: 'way',
       way: 'int8',
       share: 50,
@@ -91,7 +91,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('count perplexity from the original’s', () => {
-    const { cells } = cellsOf(tableOf({ original: 1e-4, metric: 'perplexity' }), {
+    const { cells } = buildCells(tableOf({ original: 1e-4, metric: 'perplexity' }), {
       kind: 'way',
       way: 'int8',
       share: 50,
@@ -102,7 +102,7 @@ describe('the cells of the compression panel', () => {
   it('say where a form does not pay, by time where there is one and else by work', () => {
     const big = { ...lowRank(9, 20, 0.1), flopsPerToken: 30 };
     const drawbacks = (layer: Partial<Layer>, entry: Partial<Entry>) =>
-      cellsOf(tableOf({ layers: [{ ...layerOf(0, 'up', [{ ...big, ...entry }]), ...layer }] }), {
+      buildCells(tableOf({ layers: [{ ...layerOf(0, 'up', [{ ...big, ...entry }]), ...layer }] }), {
         kind: 'way',
         way: 'lowrank+int4',
         share: 50,
@@ -115,7 +115,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('show what a plan makes of each layer', () => {
-    const { cells } = cellsOf(tableOf(), { kind: 'plan', plan: planOf() });
+    const { cells } = buildCells(tableOf(), { kind: 'plan', plan: planOf() });
     expect(cells.map(({ status, entry }) => [status, entry?.level])).toEqual([
       ['measured', 0],
       ['measured', 2],
@@ -131,7 +131,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('tell times only where there are some', () => {
-    const [cell] = cellsOf(tableOf(), { kind: 'way', way: 'int8', share: 50 }).cells;
+    const [cell] = buildCells(tableOf(), { kind: 'way', way: 'int8', share: 50 }).cells;
     expect(cell).toBeDefined();
     const facts = Object.fromEntries(
       (cell === undefined ? [] : cellFacts(cell, 'js')).map(({ name, value }) => [name, value]),
@@ -153,7 +153,7 @@ describe('the cells of the compression panel', () => {
 
   it('have those of embedding and head in front of the first block and behind the last', () => {
     const way = { kind: 'way', way: 'int8', share: 50 } as const;
-    const { cells, lines, scale } = cellsOf(tableOf({ outer: outside() }), way);
+    const { cells, lines, scale } = buildCells(tableOf({ outer: outside() }), way);
     expect(lines).toEqual(['Embedding', 'Query', 'Down', 'Head']);
     const [embedding, head] = cells.slice(-2);
     expect([embedding?.block, embedding?.line, embedding?.status]).toEqual([
@@ -163,18 +163,18 @@ describe('the cells of the compression panel', () => {
     expect(head && cellLabel(head)).toMatch(/^Head: int8, per output, distance 1/);
     expect(scale?.position(1)).toBe(1);
     expect(sorted(cells, { key: 'block', descending: true }).slice(-2)).toEqual([embedding, head]);
-    expect(cellsOf(tableOf({ outer: [tied()] }), way).lines).toEqual([
+    expect(buildCells(tableOf({ outer: [tied()] }), way).lines).toEqual([
       ...['Embedding, head', 'Query', 'Down'],
     ]);
     const lowRank = { ...way, way: 'lowrank+int4' };
-    const [pending] = cellsOf(tableOf({ outer: outside() }), lowRank).cells.slice(-2);
+    const [pending] = buildCells(tableOf({ outer: outside() }), lowRank).cells.slice(-2);
     expect(pending?.status).toBe('pending');
   });
 
   it('say how a tensor network runs', () => {
     const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
     const table = tableOf({ layers: [layerOf(0, 'down', [entry])] });
-    const [cell] = cellsOf(table, { kind: 'way', way: 'mpo', share: 50 }).cells;
+    const [cell] = buildCells(table, { kind: 'way', way: 'mpo', share: 50 }).cells;
     expect(cell === undefined ? [] : cellFacts(cell, 'js')).toContainEqual({
       name: 'Runs faster',
       value: 'as one matrix, multiplied out on loading',
@@ -184,7 +184,7 @@ describe('the cells of the compression panel', () => {
 
 describe('the rows of the table', () => {
   it('are sorted by a column, those without a value last either way', () => {
-    const { cells } = cellsOf(tableOf(), { kind: 'way', way: 'lowrank+int4', share: 30 });
+    const { cells } = buildCells(tableOf(), { kind: 'way', way: 'lowrank+int4', share: 30 });
     const order = (key: 'loss' | 'tensor', descending: boolean) =>
       sorted(cells, { key, descending }).map(({ block, line }) => `${block} ${line.toLowerCase()}`);
     expect(order('tensor', true)).toEqual(['1 query', '1 down', '0 query', '0 down']);
@@ -197,7 +197,7 @@ describe('the rows of the table', () => {
 describe('a budget', () => {
   const known = {
     table: tableOf(),
-    ways: waysOf(tableOf()),
+    ways: listWays(tableOf()),
     units: ['bytes', 'parameters', 'memory'],
     removable: 0,
   } as const;
@@ -205,7 +205,7 @@ describe('a budget', () => {
 
   it('asks for all limits that are set, and only for what is allowed', () => {
     const form = { ...withLimit(initialForm, 'memory', set), without: ['int8'], context: 8192 };
-    expect(choiceOf(form, known)).toEqual({
+    expect(formChoice(form, known)).toEqual({
       limits: [
         { unit: 'bytes', ratio: 0.5 },
         { unit: 'memory', ratio: 0.4 },
@@ -214,20 +214,20 @@ describe('a budget', () => {
       ways: [{ method: 'lowrank', then: 'int4' }],
       removes: false,
       narrows: false,
-      outer: false,
+      embeddingAndHead: false,
     });
     const { maxPositions: _, ...endless } = known.table.model;
-    expect(choiceOf(form, { ...known, table: { ...known.table, model: endless } })?.context).toBe(
+    expect(formChoice(form, { ...known, table: { ...known.table, model: endless } })?.context).toBe(
       8192,
     );
     const outer = tableOf({ outer: outside() });
-    expect(choiceOf(form, { ...known, table: outer })?.outer).toBe(true);
-    expect(choiceOf({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
+    expect(formChoice(form, { ...known, table: outer })?.embeddingAndHead).toBe(true);
+    expect(formChoice({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
   });
 
   it('counts memory at no more tokens than the model reads', () => {
     const reading = (maxPositions: number) =>
-      contextsOf({ ...known.table, model: { ...known.table.model, maxPositions } });
+      listContexts({ ...known.table, model: { ...known.table.model, maxPositions } });
     expect(reading(512)).toEqual([512]);
     expect(reading(8192)).toEqual([1024, 4096, 8192]);
     expect(reading(200_000)).toEqual([1024, 4096, 8192, 32_768, 131_072]);
@@ -235,19 +235,19 @@ describe('a budget', () => {
 
   it('asks for nothing without a limit that is counted, or where nothing may change', () => {
     const off = withLimit(initialForm, 'bytes', { isSet: false });
-    expect(choiceOf(off, known)).toBeUndefined();
-    expect(choiceOf(withLimit(off, 'flops', set), known)).toBeUndefined();
+    expect(formChoice(off, known)).toBeUndefined();
+    expect(formChoice(withLimit(off, 'flops', set), known)).toBeUndefined();
     const without = known.ways.map(wayKey);
-    expect(choiceOf({ ...initialForm, without }, known)).toBeUndefined();
+    expect(formChoice({ ...initialForm, without }, known)).toBeUndefined();
     const removing = { ...initialForm, without, removes: true };
-    expect(choiceOf(removing, { ...known, removable: 1 })?.ways).toEqual([]);
+    expect(formChoice(removing, { ...known, removable: 1 })?.ways).toEqual([]);
   });
 
   it('goes down as far as the host says', () => {
     const reach = [{ unit: 'bytes', before: 200, least: 151 }] as const;
     expect(leastPercent('bytes', reach)).toBe(76);
     expect(leastPercent('memory', reach)).toBe(1);
-    const choice = choiceOf(withLimit(initialForm, 'memory', set), known);
+    const choice = formChoice(withLimit(initialForm, 'memory', set), known);
     if (choice === undefined) throw new Error('no choice');
     expect(withinReach(choice, reach).limits).toEqual([
       { unit: 'bytes', ratio: 0.76 },
@@ -268,7 +268,7 @@ describe('a budget', () => {
   });
 
   it('takes the size of a point and keeps its other limits', () => {
-    const choice = choiceOf(withLimit(initialForm, 'memory', set), known);
+    const choice = formChoice(withLimit(initialForm, 'memory', set), known);
     if (choice === undefined) throw new Error('no choice');
     expect(choiceAt(choice, 120.5).limits).toEqual([
       { unit: 'bytes', most: 121 },
@@ -285,26 +285,28 @@ describe('a budget', () => {
     expect(isFor({ ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
     expect(isFor({ ...choice, removes: false })).toBe(false);
     // A job that measured the plan tells neither a context nor what the table lacks.
-    expect(isFor({ ...choice, context: undefined, narrows: true, outer: true })).toBe(true);
+    expect(isFor({ ...choice, context: undefined, narrows: true, embeddingAndHead: true })).toBe(
+      true,
+    );
   });
 
   it('says how small each way makes the model', () => {
     const table = tableOf();
-    const [first, second] = waysOf(table).map((way) => leastBytes(table, way));
+    const [first, second] = listWays(table).map((way) => leastBytes(table, way));
     // Layers of 20 bytes: four become 10, or two become 6.
     expect(first).toBe(table.model.bytes - 4 * 10);
     expect(second).toBe(table.model.bytes - 2 * 14);
   });
 
   it('is told of all matrices that take part', () => {
-    const outer = { ...planOf(), outer: true };
-    expect(countOf(outer, tableOf({ outer: outside() }))).toBe(6);
-    expect(countOf(outer, tableOf({ outer: [tied()] }))).toBe(6);
-    expect(countOf(planOf(), tableOf({ outer: outside() }))).toBe(4);
+    const outer = { ...planOf(), embeddingAndHead: true };
+    expect(countMatrices(outer, tableOf({ outer: outside() }))).toBe(6);
+    expect(countMatrices(outer, tableOf({ outer: [tied()] }))).toBe(6);
+    expect(countMatrices(planOf(), tableOf({ outer: outside() }))).toBe(4);
   });
 
   it('is told by how many layers take each way', () => {
-    expect(countsOf(planOf()).map(({ way, count }) => [wayKey(way), count])).toEqual([
+    expect(countWays(planOf()).map(({ way, count }) => [wayKey(way), count])).toEqual([
       ['int8', 1],
       ['lowrank+int4', 1],
     ]);
@@ -383,7 +385,13 @@ describe('the view of the compression panel', () => {
       sort: { key: 'error', descending: false },
       form: {
         ...withLimit(initialForm, 'flops', { isSet: true, percent: 40 }),
-        ...{ context: 8192, without: ['int8'], removes: true, narrows: false, outer: false },
+        ...{
+          context: 8192,
+          without: ['int8'],
+          removes: true,
+          narrows: false,
+          embeddingAndHead: false,
+        },
       },
     };
     const saved: unknown = JSON.parse(JSON.stringify({ model: '/m', file: '/f', view }));
@@ -410,6 +418,6 @@ describe('what a plan takes out', () => {
       'block.2.expert.3',
       'block.3.expert.3',
     ];
-    expect(sublayersOf({ remove, narrow })).toEqual({ removed: 1, narrowed: 3 });
+    expect(plannedSublayers({ remove, narrow })).toEqual({ removed: 1, narrowed: 3 });
   });
 });

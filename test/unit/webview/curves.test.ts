@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { curveSummary } from '../../../webview/heatmap/curves/curve-summary';
 import { byteStep } from '../../../webview/charts/byte-step';
-import { curveRows, curvesOf } from '../../../webview/heatmap/curves/curves';
+import { curveRows, buildCurves } from '../../../webview/heatmap/curves/curves';
 import { evaluationOf, modelOf, profileOf, roundsOf } from './heatmap-fixture';
 
 const model = modelOf(3);
@@ -13,21 +13,21 @@ const profile = profileOf({
 
 describe('curves', () => {
   it('start at the original and count what is removed on the chosen axis', () => {
-    const curves = curvesOf(profile, model, 'sublayers');
+    const curves = buildCurves(profile, model, 'sublayers');
     expect(curves.greedy).toEqual([
       { rounds: 0, x: 0, y: 0 },
       { rounds: 1, x: 1, y: 0.1 },
       { rounds: 2, x: 2, y: 0.2 },
       { rounds: 3, x: 4, y: 0.3 },
     ]);
-    expect(curvesOf(profile, model, 'parameters').greedy.map(({ x }) => x)).toEqual([
+    expect(buildCurves(profile, model, 'parameters').greedy.map(({ x }) => x)).toEqual([
       0, 10, 40, 80,
     ]);
-    expect(curvesOf(profile, model, 'bytes').greedy.map(({ x }) => x)).toEqual([0, 20, 80, 160]);
+    expect(buildCurves(profile, model, 'bytes').greedy.map(({ x }) => x)).toEqual([0, 20, 80, 160]);
   });
 
   it('give each baseline the sizes of its own order, and leave out empty ones', () => {
-    expect(curvesOf(profile, model, 'parameters').baselines).toEqual([
+    expect(buildCurves(profile, model, 'parameters').baselines).toEqual([
       {
         name: 'reverse',
         points: [
@@ -39,7 +39,7 @@ describe('curves', () => {
   });
 
   it('place perplexities by their rounds, in order, and drop rounds nobody searched', () => {
-    expect(curvesOf(profile, model, 'sublayers').perplexity).toEqual([
+    expect(buildCurves(profile, model, 'sublayers').perplexity).toEqual([
       { rounds: 0, x: 0, y: 20 },
       { rounds: 2, x: 2, y: 30 },
     ]);
@@ -47,7 +47,7 @@ describe('curves', () => {
 
   it('have no origin when the distance is a perplexity, which is never zero', () => {
     const settings = { ...profile.settings, metric: 'perplexity' as const };
-    const [first] = curvesOf({ ...profile, settings }, model, 'sublayers').greedy;
+    const [first] = buildCurves({ ...profile, settings }, model, 'sublayers').greedy;
     expect(first).toEqual({ rounds: 1, x: 1, y: 0.1 });
   });
 
@@ -65,7 +65,7 @@ describe('curves', () => {
   });
 
   it('are summed up in words', () => {
-    const curves = curvesOf(profile, model, 'sublayers');
+    const curves = buildCurves(profile, model, 'sublayers');
     expect(curveSummary({ selectedRounds: 2 }, curves, String)).toBe(
       'Line chart of the distance to the original over 3 rounds of the greedy search: 0.1 after the first round, 0.3 after the last, with 4 removed. ' +
         'Reverse order ends at 0.1. Held-out perplexity: 20 → 30. Round 2 is selected.',

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { placeGroups } from '../../../webview/datamap/map/place-groups';
-import { groupsOf, seriesOf } from '../../../webview/datamap/map/groups';
-import { rgbaOf } from '../../../webview/datamap/picture';
-import { mostOffset, savedView, subsetOf } from '../../../webview/datamap/view-state';
+import { groupByCorrectness, groupSeries } from '../../../webview/datamap/map/groups';
+import { decodeRgba } from '../../../webview/datamap/picture';
+import { mostOffset, savedView, chosenSubset } from '../../../webview/datamap/view-state';
 import { viewFrom } from '../../../webview/kit/saved-view';
 
 const read = (saved: unknown) => viewFrom(savedView, saved);
@@ -38,9 +38,9 @@ describe('the view of the data map', () => {
   it('never asks for a window beyond the last example', () => {
     const rest = { keep: 0.9, offset: 0.4, balanced: true, leaveOutMarked: true, without: [] };
     const form = { ...rest, policy: 'window' } as const;
-    expect(subsetOf(form, 0.99).request).toMatchObject({ keep: 0.9, offset: 0.1 });
+    expect(chosenSubset(form, 0.99).request).toMatchObject({ keep: 0.9, offset: 0.1 });
     expect(mostOffset(form)).toBe(0.1);
-    expect(subsetOf({ ...form, policy: 'max' }, 0.99).request).not.toHaveProperty('offset');
+    expect(chosenSubset({ ...form, policy: 'max' }, 0.99).request).not.toHaveProperty('offset');
   });
 });
 
@@ -72,11 +72,9 @@ describe('the charts of the data map', () => {
       confidence: 0,
       variability: 0,
     }));
-    expect(groupsOf(points).map((group) => group.points.map(({ index }) => index))).toEqual([
-      [3, 4],
-      [1, 2],
-      [0],
-    ]);
+    expect(
+      groupByCorrectness(points).map((group) => group.points.map(({ index }) => index)),
+    ).toEqual([[3, 4], [1, 2], [0]]);
   });
 
   it('draw a line for each choice and policy, by the share kept', () => {
@@ -87,7 +85,7 @@ describe('the charts of the data map', () => {
       mean: keep,
       ...(policy === undefined ? {} : { policy }),
     });
-    const series = seriesOf({
+    const series = groupSeries({
       file: 'x',
       dataset: { name: '', fingerprint: '', examples: 1 },
       request: { iso: 'steps', seeds: 1 },
@@ -107,6 +105,6 @@ describe('the charts of the data map', () => {
 
   it('draw pixels without transparency', () => {
     const pixels = btoa(String.fromCharCode(1, 2, 3, 253, 254, 255));
-    expect([...rgbaOf(pixels, 2)]).toEqual([1, 2, 3, 255, 253, 254, 255, 255]);
+    expect([...decodeRgba(pixels, 2)]).toEqual([1, 2, 3, 255, 253, 254, 255, 255]);
   });
 });

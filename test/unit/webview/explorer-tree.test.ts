@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { histogramRows, histogramSummary } from '../../../webview/charts/histogram';
-import { allNodes, treeOf, visibleRows } from '../../../webview/explorer/tree-model';
+import { allNodes, buildTree, visibleRows } from '../../../webview/explorer/tree-model';
 import type { ModelDescription, StoredTensor } from '../../../webview/explorer/types';
 import { savedView } from '../../../webview/explorer/view-state';
 import { viewFrom } from '../../../webview/kit/saved-view';
@@ -44,7 +44,7 @@ const model: Pick<ModelDescription, 'blocks' | 'parts' | 'facts'> = {
   ],
 };
 
-const tree = treeOf(model as ModelDescription);
+const tree = buildTree(model as ModelDescription);
 const labelsOf = (expanded: readonly string[], query = ''): string[] =>
   visibleRows(tree, new Set(expanded), query).map(({ node }) => node.label);
 
@@ -54,7 +54,7 @@ describe('the tree', () => {
   });
 
   it('tells blocks of an encoder from those of a decoder', () => {
-    const towers = treeOf({ ...model, facts: { encoderBlocks: 1 } } as ModelDescription);
+    const towers = buildTree({ ...model, facts: { encoderBlocks: 1 } } as ModelDescription);
     expect(towers.map(({ label }) => label)).toEqual([
       ...['Embedding', 'Block 0 (encoder)', 'Block 1 (decoder)', 'LM head'],
     ]);

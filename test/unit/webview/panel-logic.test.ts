@@ -12,15 +12,15 @@ import {
   formatShare,
   formatWithError,
 } from '../../../webview/format';
-import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
-import { changedLines, hunksOf } from '../../../webview/heatmap/config/config-hunks';
-import { perplexitiesOf } from '../../../webview/heatmap/curves/perplexities';
+import { findAvailability, isEmpty } from '../../../webview/heatmap/availability';
+import { changedLines, splitHunks } from '../../../webview/heatmap/config/config-hunks';
+import { measuredPerplexities } from '../../../webview/heatmap/curves/perplexities';
 import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
 import { inEnglish, say } from '../../../extension/core/message';
 
 describe('what can be done', () => {
   it('needs a selection to prune or to save a plan, not to evaluate', () => {
-    const available = availabilityOf(stateOf());
+    const available = findAvailability(stateOf());
     expect(available.profile).toBeUndefined();
     expect(available.evaluate).toBeUndefined();
     expect(available.prune).toMatch(/No sublayer/);
@@ -28,7 +28,7 @@ describe('what can be done', () => {
   });
 
   it('waits for a running job, but a plan can be saved', () => {
-    const available = availabilityOf(
+    const available = findAvailability(
       stateOf({
         removed: ['block.0.attention'],
         job: { id: '1', kind: 'running', what: 'profile', progress: undefined },
@@ -41,11 +41,11 @@ describe('what can be done', () => {
 
   it('waits for a job of the same model that is queued', () => {
     const job = { id: '1', kind: 'queued', what: 'prune', place: 1 } as const;
-    expect(availabilityOf(stateOf({ job })).profile).toBe('Pruning is queued');
+    expect(findAvailability(stateOf({ job })).profile).toBe('Pruning is queued');
   });
 
   it('says why the workspace allows nothing', () => {
-    const available = availabilityOf(stateOf({ blocked: 'Not trusted.' }));
+    const available = findAvailability(stateOf({ blocked: 'Not trusted.' }));
     expect([available.profile, available.prune, available.evaluate]).toEqual(
       Array(3).fill('Not trusted.'),
     );
@@ -53,11 +53,11 @@ describe('what can be done', () => {
 
   it('leaves out what the model cannot do, with the reason', () => {
     const cannot = { evaluate: say`It sees the whole input.`, keepCache: say`It keeps none.` };
-    const encoder = availabilityOf(stateOf({ cannot, removed: ['block.0.attention'] }));
+    const encoder = findAvailability(stateOf({ cannot, removed: ['block.0.attention'] }));
     expect(encoder.evaluate).toBe(inEnglish(cannot.evaluate));
     expect(encoder.profile).toBeUndefined();
     expect(encoder.prune).toBeUndefined();
-    const listed = availabilityOf(stateOf({ cannot: { run: say`Packed.` } }));
+    const listed = findAvailability(stateOf({ cannot: { run: say`Packed.` } }));
     expect([listed.profile, listed.evaluate, listed.prune]).toEqual([
       'Packed.',
       'Packed.',
@@ -71,10 +71,10 @@ describe('what can be done', () => {
       ...{ id: '1', message: '' },
     };
     const saved = 'Saved: 4 of 36 sublayers.';
-    expect(availabilityOf(stateOf({ job: { ...job, saved } })).resumable).toBe(true);
-    expect(availabilityOf(stateOf({ job })).resumable).toBe(false);
+    expect(findAvailability(stateOf({ job: { ...job, saved } })).resumable).toBe(true);
+    expect(findAvailability(stateOf({ job })).resumable).toBe(false);
     // Patching has a button of its own to go on with.
-    expect(availabilityOf(stateOf({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
+    expect(findAvailability(stateOf({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
       false,
     );
   });
@@ -93,7 +93,7 @@ describe('preview of config.json', () => {
   const added: ConfigChange = { line: 'new', change: 'added' };
 
   it('folds what is far from a change', () => {
-    const hunks = hunksOf([...same(10), added, ...same(10)]);
+    const hunks = splitHunks([...same(10), added, ...same(10)]);
     expect(hunks.map(({ kind, lines }) => [kind, lines.length])).toEqual([
       ['folded', 7],
       ['lines', 7],
@@ -103,10 +103,10 @@ describe('preview of config.json', () => {
 
   it('does not fold a few lines, and loses none', () => {
     const lines = [added, ...same(8), added];
-    const hunks = hunksOf(lines);
+    const hunks = splitHunks(lines);
     expect(hunks.every(({ kind }) => kind === 'lines')).toBe(true);
     expect(hunks.flatMap((hunk) => hunk.lines)).toEqual(lines);
-    expect(hunksOf([])).toEqual([]);
+    expect(splitHunks([])).toEqual([]);
   });
 
   it('counts both sides', () => {
@@ -121,31 +121,33 @@ describe('perplexities', () => {
   const profile = profileOf({ evaluations: [evaluationOf(0, 20), evaluationOf(2, 30)] });
 
   it('come from the profile, or from an evaluation of the selection', () => {
-    expect(perplexitiesOf(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
+    expect(measuredPerplexities(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
       original: 20,
       selected: 30,
       firstTokens: undefined,
     });
     const selectionEvaluation = evaluationOf(0, 25);
-    expect(perplexitiesOf(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual({
-      original: 20,
-      selected: 25,
-      firstTokens: undefined,
-    });
+    expect(measuredPerplexities(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual(
+      {
+        original: 20,
+        selected: 25,
+        firstTokens: undefined,
+      },
+    );
   });
 
   it('take an evaluation of nothing removed as the original', () => {
     const selectionEvaluation = evaluationOf(0, 21);
-    expect(perplexitiesOf(stateOf({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
+    expect(measuredPerplexities(stateOf({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
       original: 21,
       selected: 21,
       firstTokens: undefined,
     });
     // Of narrowed sublayers, none of which is removed.
-    expect(perplexitiesOf(stateOf({ selectionEvaluation })).original).toBeUndefined();
-    expect(perplexitiesOf(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
+    expect(measuredPerplexities(stateOf({ selectionEvaluation })).original).toBeUndefined();
+    expect(measuredPerplexities(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
     const partial = { ...evaluationOf(0, 21), partial: true } as const;
-    expect(perplexitiesOf(stateOf({ selectionEvaluation: partial })).firstTokens).toBe(
+    expect(measuredPerplexities(stateOf({ selectionEvaluation: partial })).firstTokens).toBe(
       partial.tokens,
     );
   });

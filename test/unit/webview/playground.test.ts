@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { viewFrom } from '../../../webview/kit/saved-view';
-import { promptOf } from '../../../webview/playground/prompt-of';
-import { columnsOf, firstDifference } from '../../../webview/playground/texts';
+import { readPrompt } from '../../../webview/playground/read-prompt';
+import { splitColumns, firstDifference } from '../../../webview/playground/texts';
 import { savedView } from '../../../webview/playground/view-state';
 
 const token = (text: string) => ({ text, probability: 0.5, likeliest: [] });
@@ -15,7 +15,7 @@ describe('texts beside each other', () => {
       '0.0': token('a'),
       '0.10': token('late'),
     };
-    expect(columnsOf(tokens, 2)).toEqual(columns(['a', 'b'], ['x']));
+    expect(splitColumns(tokens, 2)).toEqual(columns(['a', 'b'], ['x']));
   });
 
   it('first differ where both have a token, and not where one is ahead', () => {
@@ -30,10 +30,10 @@ describe('the form', () => {
 
   it('asks greedily for 64 tokens, with limits only where they are typed', () => {
     const prompt = { prompt: 'The', chat: false, tokens: 64, temperature: 0, seed: 0 };
-    expect(promptOf(view, false)).toEqual({ prompt });
-    expect(promptOf(view, true)).toEqual({ prompt: { ...prompt, chat: true } });
-    expect(promptOf({ ...view, chat: false }, true)).toEqual({ prompt });
-    expect(promptOf({ ...view, topK: '40', topP: ' 0.9 ' }, false)).toEqual({
+    expect(readPrompt(view, false)).toEqual({ prompt });
+    expect(readPrompt(view, true)).toEqual({ prompt: { ...prompt, chat: true } });
+    expect(readPrompt({ ...view, chat: false }, true)).toEqual({ prompt });
+    expect(readPrompt({ ...view, topK: '40', topP: ' 0.9 ' }, false)).toEqual({
       prompt: { ...prompt, topK: 40, topP: 0.9 },
     });
   });
@@ -48,6 +48,6 @@ describe('the form', () => {
     ['topP', '2'],
     ['seed', ''],
   ])('names the field that is wrong: %s "%s"', (field, text) => {
-    expect(promptOf({ ...view, [field]: text }, false)).toEqual({ wrong: field });
+    expect(readPrompt({ ...view, [field]: text }, false)).toEqual({ wrong: field });
   });
 });

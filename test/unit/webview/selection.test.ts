@@ -3,7 +3,7 @@ import {
   expandSublayers,
   removedByRounds,
   nextMark,
-  totalsOf,
+  sumSelection,
 } from '../../../webview/heatmap/selection';
 import { modelOf, roundsOf } from './heatmap-fixture';
 
@@ -11,7 +11,7 @@ const model = modelOf(3);
 
 describe('totals of a selection', () => {
   it('adds up and relates to the whole model, key/value bytes to those of all attention', () => {
-    const totals = totalsOf(['block.0.attention', 'block.2.feedforward'], model, {});
+    const totals = sumSelection(['block.0.attention', 'block.2.feedforward'], model, {});
     expect(totals).toMatchObject({ sublayers: 2, parameters: 40, bytes: 80, kvBytesPerToken: 4 });
     expect(totals.shares.sublayers).toBeCloseTo(2 / 6);
     expect(totals.shares.parameters).toBeCloseTo(40 / 140);
@@ -21,12 +21,12 @@ describe('totals of a selection', () => {
 
   it('counts a sublayer once and leaves unknown ids out', () => {
     const ids = ['block.0.attention', 'block.0.attention', 'block.9.attention'];
-    expect(totalsOf(ids, model, {}).sublayers).toBe(1);
+    expect(sumSelection(ids, model, {}).sublayers).toBe(1);
   });
 
   it('has no share of nothing', () => {
     const empty = { ...modelOf(0), parameters: 0, bytes: 0 };
-    expect(totalsOf([], empty, {}).shares.kvBytesPerToken).toBe(0);
+    expect(sumSelection([], empty, {}).shares.kvBytesPerToken).toBe(0);
   });
 });
 

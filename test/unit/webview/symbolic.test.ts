@@ -8,8 +8,8 @@ import { randomGraph } from '../../../extension/core/symbolic/random-graph';
 import { layOutGraph, nodeRadius } from '../../../webview/graph/graph-layout';
 import {
   accuracyRange,
-  membersOf,
-  runsOf,
+  listMembers,
+  findRuns,
   selectedPlace,
   spreadPoints,
 } from '../../../webview/symbolic/population';
@@ -123,14 +123,14 @@ describe('the population', () => {
   const done = { ...evolution, best: { iteration: 1, model: 2 } };
 
   it('is ordered, the lighter first of equals, and says which is the best', () => {
-    const numbers = (order: Parameters<typeof membersOf>[2]) =>
-      membersOf(done, 0, order).map(({ place }) => place.model);
+    const numbers = (order: Parameters<typeof listMembers>[2]) =>
+      listMembers(done, 0, order).map(({ place }) => place.model);
     expect(numbers('test')).toEqual([1, 2, 0]);
     expect(numbers('train')).toEqual([2, 0, 1]);
     expect(numbers('mass')).toEqual([2, 1, 0]);
     expect(numbers('found')).toEqual([0, 1, 2]);
-    expect(membersOf(done, 0, 'found').map(({ isBest }) => isBest)).toEqual([false, true, false]);
-    expect(membersOf(done, 7, 'test')).toEqual([]);
+    expect(listMembers(done, 0, 'found').map(({ isBest }) => isBest)).toEqual([false, true, false]);
+    expect(listMembers(done, 7, 'test')).toEqual([]);
   });
 
   it('selects what was selected, else the best, else the first of the latest', () => {
@@ -141,8 +141,8 @@ describe('the population', () => {
   });
 
   it('finds every training of a graph', () => {
-    expect(runsOf(evolution, 0)).toHaveLength(4);
-    expect(runsOf(evolution, 1)).toEqual([]);
+    expect(findRuns(evolution, 0)).toHaveLength(4);
+    expect(findRuns(evolution, 1)).toEqual([]);
   });
 
   it('lays points that would cover each other side by side, around their iteration', () => {

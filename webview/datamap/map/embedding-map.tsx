@@ -21,7 +21,7 @@ interface EmbeddingMapProps extends MapProps {
   readonly onColor: (color: View['map']['color']) => void;
 }
 
-/** Where examples lie by the features of a proxy model. */
+/** Map of the examples by the features of a proxy model. */
 export function EmbeddingMap(props: EmbeddingMapProps): VNode {
   const { overview, embedding, color, controls, onColor, onPick, onSelect } = props;
   const { points, layer, layout } = embedding;
@@ -29,7 +29,7 @@ export function EmbeddingMap(props: EmbeddingMapProps): VNode {
     () => placeGroups(overview, points, color).filter((group) => group.points.length > 0),
     [overview, points, color],
   );
-  const content = useMemo(() => contentOf(groups, embedding), [groups]);
+  const content = useMemo(() => buildContent(groups, embedding), [groups]);
   return (
     <Section
       id="map-title"
@@ -73,30 +73,33 @@ export function EmbeddingMap(props: EmbeddingMapProps): VNode {
 
 const colors = ['label', 'score', 'issue'] as const;
 
-function contentOf(groups: readonly PlaceGroup[], { points, layout }: Embedding): ScatterContent {
-  const titleOf = (number: string) => strings.axis(strings.layoutName[layout], number);
+function buildContent(
+  groups: readonly PlaceGroup[],
+  { points, layout }: Embedding,
+): ScatterContent {
+  const axisTitle = (number: string) => strings.axis(strings.layoutName[layout], number);
   return {
     series: groups.map(({ name, points: members, color, marker }) => ({
       ...{ label: name, color, marker },
       points: members.map(({ index, x, y }) => ({ index, x, y })),
     })),
-    titles: { x: titleOf('1'), y: titleOf('2') },
+    titles: { x: axisTitle('1'), y: axisTitle('2') },
     format: formatDistance,
-    rangeX: rangeOf(points, ({ x }) => x),
-    rangeY: rangeOf(points, ({ y }) => y),
+    rangeX: findRange(points, ({ x }) => x),
+    rangeY: findRange(points, ({ y }) => y),
     pointTitle: ({ index }) => strings.point(formatCount(index)),
   };
 }
 
 /** All points with a little room around them, between round numbers. */
-function rangeOf(
+function findRange(
   points: readonly PlacedPoint[],
-  valueOf: (point: PlacedPoint) => number,
+  coordinate: (point: PlacedPoint) => number,
 ): AxisRange {
   let [min, max] = [Infinity, -Infinity];
   for (const point of points) {
-    min = Math.min(min, valueOf(point));
-    max = Math.max(max, valueOf(point));
+    min = Math.min(min, coordinate(point));
+    max = Math.max(max, coordinate(point));
   }
   const room = max > min ? 0.02 * (max - min) : 1;
   const unit = 10 ** Math.floor(Math.log10(max - min + 2 * room)) / 2;

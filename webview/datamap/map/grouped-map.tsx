@@ -35,19 +35,19 @@ export interface Group<Point> {
 
 interface GroupedMapProps<Point> extends Pick<MapProps, 'onPick' | 'onSelect'> {
   readonly groups: readonly Group<Point>[];
-  /** All of them; a ring goes with its points. */
+  /** All points; a ring moves with its points. */
   readonly points: readonly Point[];
   readonly content: ScatterContent;
   /** The map in words, from the groups and how many are in each. */
   readonly summary: (groups: string) => string;
-  /** What is said of a point that the keyboard has reached. */
+  /** Announcement of a point that receives the keyboard focus. */
   readonly said: (point: ScatterPoint, group: string) => string;
   /** With the id `map-hint`. */
   readonly note: VNode;
   readonly table: {
     readonly title: string;
     readonly group: string;
-    /** Columns with the mean of each group; undefined where a point has no such number. */
+    /** Columns with the mean of each group; undefined if a point has no such number. */
     readonly means: readonly {
       readonly title: string;
       readonly of: (point: Point) => number | null | undefined;
@@ -115,7 +115,7 @@ export function GroupedMap<Point extends { readonly index: number }>(
             name,
             formatCount(members.length),
             formatShare(members.length / Math.max(1, points.length)),
-            ...table.means.map(({ of }) => meanOf(members.flatMap((point) => of(point) ?? []))),
+            ...table.means.map(({ of }) => formatMean(members.flatMap((point) => of(point) ?? []))),
           ])}
         />
       </Folded>
@@ -123,12 +123,12 @@ export function GroupedMap<Point extends { readonly index: number }>(
   );
 }
 
-/** Puts the keyboard where it was on the map. */
+/** Restores the keyboard focus on the map. */
 export function focusMap(): void {
   document.getElementById(mapId)?.focus();
 }
 
-const meanOf = (values: readonly number[]): string =>
+const formatMean = (values: readonly number[]): string =>
   values.length === 0
     ? strings.none
     : formatDistance(values.reduce((sum, value) => sum + value, 0) / values.length);

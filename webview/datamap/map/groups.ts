@@ -5,7 +5,7 @@ import type { Experiment, MapPoint } from '../types';
 export type MapGroup = Group<MapPoint>;
 
 /** Points by how often the label was predicted; groups differ in shape as well as in colour. */
-export function groupsOf(points: readonly MapPoint[]): MapGroup[] {
+export function groupByCorrectness(points: readonly MapPoint[]): MapGroup[] {
   const between = (low: number, high: number) =>
     points.filter(({ correctness }) => correctness >= low && correctness < high);
   return [
@@ -36,7 +36,7 @@ export interface ExperimentSeries {
 }
 
 /** Rows of an experiment by what was trained on, each from the smallest share to the largest. */
-export function seriesOf({ rows }: Experiment): ExperimentSeries[] {
+export function groupSeries({ rows }: Experiment): ExperimentSeries[] {
   const groups = new Map<string, Experiment['rows'][number][]>();
   for (const row of rows) {
     const { choice, policy } = row;

@@ -10,10 +10,10 @@ import type { View } from '../view-state';
 export type PlaceGroup = Group<PlacedPoint>;
 
 const markers: readonly Marker[] = ['circle', 'triangle', 'rect', 'rectRot', 'crossRot'];
-/** As many as differ in colour and marker. */
+/** Maximum number of groups that differ in color and marker. */
 const mostGroups = seriesColors.length * markers.length;
 
-/** Each differs from the ones near it in both, so that colours need not be told apart. */
+/** Adjacent groups differ in color and marker, so that color alone is never needed. */
 function styled(groups: readonly Pick<PlaceGroup, 'name' | 'points'>[]): PlaceGroup[] {
   return groups.map((group, i) => ({
     ...group,
@@ -70,8 +70,8 @@ function byClass(
 }
 
 function byScore(points: readonly PlacedPoint[]): Pick<PlaceGroup, 'name' | 'points'>[] {
-  const scoreOf = ({ score }: PlacedPoint) => score ?? Infinity;
-  const sorted = points.map(scoreOf).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const sortScore = ({ score }: PlacedPoint) => score ?? Infinity;
+  const sorted = points.map(sortScore).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   const count = strings.fifths.length;
   const ends = strings.fifths.map(
     (_, i) => sorted[Math.ceil(((i + 1) * sorted.length) / count) - 1] ?? Infinity,
@@ -79,6 +79,6 @@ function byScore(points: readonly PlacedPoint[]): Pick<PlaceGroup, 'name' | 'poi
   // Equal scores are in one group, so that some may be empty.
   return strings.fifths.map((name, i) => ({
     name,
-    points: points.filter((point) => ends.findIndex((end) => scoreOf(point) <= end) === i),
+    points: points.filter((point) => ends.findIndex((end) => sortScore(point) <= end) === i),
   }));
 }

@@ -11,7 +11,7 @@ const CONTEXT = 3;
 const LEAST_FOLDED = 4;
 
 /** Folds the unchanged stretches of a preview, as diff views do. */
-export function hunksOf(lines: readonly ConfigChange[]): Hunk[] {
+export function splitHunks(lines: readonly ConfigChange[]): Hunk[] {
   const shown = lines.map(() => false);
   for (const [index, line] of lines.entries()) {
     if (line.change !== 'same') {

@@ -3,7 +3,7 @@ import type { ConfigChange } from '../../../extension/protocol/heatmap';
 import { Button } from '../../components/controls';
 import { Facts } from '../../components/facts';
 import { Section } from '../../components/section';
-import { changedLines, hunksOf } from './config-hunks';
+import { changedLines, splitHunks } from './config-hunks';
 import type { Hunk } from './config-hunks';
 import { strings } from '../strings';
 import type { HeatmapPanel } from '../heatmap-panel';
@@ -13,7 +13,7 @@ interface ConfigProps {
   readonly hasChanges: boolean;
 }
 
-/** What pruning would do to config.json, as a diff, and how the result loads. */
+/** Changes to config.json as a diff, and how to load the result. */
 export function ConfigPreview({ panel, hasChanges }: ConfigProps): VNode {
   const { lines, loadsWith } = panel.get('configPreview');
   const isFile = /\.(?:gguf|onnx)$/i.test(panel.get('model').path);
@@ -39,7 +39,7 @@ export function ConfigPreview({ panel, hasChanges }: ConfigProps): VNode {
       {!hasChanges && !isChanged && <p class="muted">{strings.configSame}</p>}
       {lines.length > 0 && (
         <div class="diff" tabIndex={0} role="region" aria-label={strings.configLines}>
-          {hunksOf(lines).map((hunk, index) => (
+          {splitHunks(lines).map((hunk, index) => (
             <Lines key={index} hunk={hunk} />
           ))}
         </div>

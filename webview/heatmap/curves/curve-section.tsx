@@ -9,10 +9,10 @@ import { Section } from '../../components/section';
 import { formatBytes, formatCompact, formatCount, formatDistance } from '../../format';
 import { curveSummary } from './curve-summary';
 import { CurveTable } from './curve-table';
-import { axes, curvesOf } from './curves';
+import { axes, buildCurves } from './curves';
 import type { Axis, Curves } from './curves';
 import type { Frame } from '../frame';
-import { expandSublayers, totalsOf } from '../selection';
+import { expandSublayers, sumSelection } from '../selection';
 import { strings } from '../strings';
 import type { HeatmapPanel } from '../heatmap-panel';
 import type { BaselineName, ShownProfile } from '../types';
@@ -23,7 +23,7 @@ interface CurveProps {
   readonly frame: Frame;
 }
 
-/** Distance and perplexity against what is removed, with the baselines beside the greedy search. */
+/** Distance and perplexity against the removed amount, with the baselines next to the greedy search. */
 export function CurveSection({ panel, frame }: CurveProps): VNode {
   const { axis, logarithmic } = panel.view.value;
   const { profile } = frame.selected;
@@ -69,8 +69,8 @@ function Chart({ panel, profile, frame }: ChartProps): VNode {
   const { axis, logarithmic, hiddenSeries } = panel.view.value;
   const { selected, selectRounds } = frame;
   const { model, removed, selectedRounds } = selected;
-  const curves = useMemo(() => curvesOf(profile, model, axis), [profile, model, axis]);
-  const series = useMemo(() => seriesOf(curves), [curves]);
+  const curves = useMemo(() => buildCurves(profile, model, axis), [profile, model, axis]);
+  const series = useMemo(() => buildSeries(curves), [curves]);
   const content = useMemo(
     (): ChartContent => ({
       series: series.filter(({ key }) => !hiddenSeries.includes(key)),
@@ -80,13 +80,13 @@ function Chart({ panel, profile, frame }: ChartProps): VNode {
         y2: strings.perplexity,
       },
       logarithmic,
-      selection: selectionOf(frame, axis, curves),
+      selection: selectionPoint(frame, axis, curves),
       stepX: axis === 'bytes' ? byteStep(mostRemoved(curves)) : undefined,
       countsX: axis === 'sublayers',
-      formatX: formatOf[axis],
+      formatX: axisFormats[axis],
       formatY: formatDistance,
       pointTitle: ({ index, x }) =>
-        `${strings.tooltipRound(index)} · ${named(strings.axisName[axis], formatOf[axis](x))}`,
+        `${strings.tooltipRound(index)} · ${named(strings.axisName[axis], axisFormats[axis](x))}`,
     }),
     [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds],
   );
@@ -104,16 +104,16 @@ function Chart({ panel, profile, frame }: ChartProps): VNode {
       />
       <CurvePlot
         content={content}
-        label={curveSummary(selected, curves, formatOf[axis])}
+        label={curveSummary(selected, curves, axisFormats[axis])}
         onPick={selectRounds}
       />
-      <CurveTable profile={profile} model={model} axis={axis} formatX={formatOf[axis]} />
+      <CurveTable profile={profile} model={model} axis={axis} formatX={axisFormats[axis]} />
     </>
   );
 }
 
 /** Amounts on the horizontal axis as text. */
-const formatOf: Readonly<Record<Axis, (value: number) => string>> = {
+const axisFormats: Readonly<Record<Axis, (value: number) => string>> = {
   sublayers: formatCount,
   parameters: formatCompact,
   bytes: formatBytes,
@@ -136,7 +136,7 @@ const looks: Readonly<Record<SeriesName, Look>> = {
   },
 };
 
-function seriesOf({ greedy, baselines, perplexity }: Curves): Series[] {
+function buildSeries({ greedy, baselines, perplexity }: Curves): Series[] {
   const all = [
     { key: 'greedy', points: greedy, label: strings.greedy },
     ...baselines.map(({ name, points }) => ({ key: name, points, label: strings.baseline(name) })),
@@ -156,13 +156,13 @@ function mostRemoved({ greedy, baselines }: Curves): number {
   return Math.max(...points.map((point) => point.x));
 }
 
-function selectionOf(
+function selectionPoint(
   { selected: { removed, narrowed, model, selectedRounds } }: Frame,
   axis: Axis,
   { greedy }: Curves,
 ): ChartContent['selection'] {
   const point = greedy.find(({ rounds }) => rounds === selectedRounds);
   if (point !== undefined) return { x: point.x, y: point.y };
-  const { [axis]: x } = totalsOf(expandSublayers(removed, model), model, narrowed);
+  const { [axis]: x } = sumSelection(expandSublayers(removed, model), model, narrowed);
   return { x, y: undefined };
 }

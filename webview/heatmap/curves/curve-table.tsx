@@ -3,7 +3,7 @@ import { Folded } from '../../components/section';
 import { ScrollingTable } from '../../components/table';
 import { formatCount, formatInRow } from '../../format';
 import type { Axis } from './curves';
-import { curveRows, curvesOf } from './curves';
+import { curveRows, buildCurves } from './curves';
 import { strings } from '../strings';
 import type { ModelSummary, ShownProfile } from '../types';
 
@@ -20,21 +20,21 @@ export function CurveTable(props: CurveTableProps): VNode {
 }
 
 function Numbers({ profile, model, axis, formatX }: CurveTableProps): VNode {
-  const { baselines, perplexity } = curvesOf(profile, model, axis);
+  const { baselines, perplexity } = buildCurves(profile, model, axis);
   const withPerplexity = perplexity.length > 0;
-  const numberOf = (title: string) => ({ title, isNumber: true });
+  const numberColumn = (title: string) => ({ title, isNumber: true });
   const text = (value: number | undefined) =>
     value === undefined ? strings.notYet : formatInRow(value);
   return (
     <ScrollingTable
       caption={strings.curveTable}
       columns={[
-        numberOf(strings.roundColumn),
+        numberColumn(strings.roundColumn),
         { title: strings.removedColumn },
-        numberOf(strings.axisName[axis]),
-        numberOf(strings.greedy),
-        ...baselines.map(({ name }) => numberOf(strings.baseline(name))),
-        ...(withPerplexity ? [numberOf(strings.perplexity)] : []),
+        numberColumn(strings.axisName[axis]),
+        numberColumn(strings.greedy),
+        ...baselines.map(({ name }) => numberColumn(strings.baseline(name))),
+        ...(withPerplexity ? [numberColumn(strings.perplexity)] : []),
       ]}
       rows={curveRows(profile, model, axis).map((row) => [
         formatCount(row.rounds),

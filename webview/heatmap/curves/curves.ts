@@ -1,9 +1,9 @@
 import { isSameText } from '../../../extension/core/change-size';
-import { sublayersOf } from '../selection';
-import { unitsOf } from '../units';
+import { candidateSublayers } from '../selection';
+import { listUnits } from '../units';
 import type { BaselineName, Evaluation, ModelSummary, Round, ShownProfile } from '../types';
 
-/** What the horizontal axis counts as removed. */
+/** Units of the horizontal axis. */
 export const axes = ['sublayers', 'parameters', 'bytes'] as const;
 export type Axis = (typeof axes)[number];
 
@@ -23,17 +23,17 @@ export interface Curves {
 /** Order in which baselines are listed. */
 const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
 
-/** Whether the original's distance is 0, which is so of all metrics that compare with it. */
+/** True if the original's distance is 0, as for all metrics that compare with it. */
 export const isZeroAtOriginal = ({
   settings: { metric },
 }: Pick<ShownProfile, 'settings'>): boolean =>
   !['perplexity', 'answers', 'accuracy'].includes(metric);
 
 /**
- * The curves of a profile. Where the original's distance is zero they start at the origin (which a
- * logarithmic axis cannot show).
+ * Curves of a profile. If the original's distance is zero, they start at the origin (which a logarithmic axis cannot
+ * show).
  */
-export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
+export function buildCurves(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
   const origin = isZeroAtOriginal(profile) ? [{ rounds: 0, x: 0, y: 0 }] : [];
   const curve = (rounds: readonly Round[]): CurvePoint[] => {
     const removed = removedAmounts(rounds, model, axis);
@@ -62,7 +62,7 @@ export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis)
   };
 }
 
-/** Those on the text that the original's was measured on. */
+/** Evaluations on the same text as that of the original. */
 function comparableEvaluations({ evaluations }: ShownProfile): readonly Evaluation[] {
   const original = evaluations.find(({ rounds }) => rounds === 0);
   return original === undefined
@@ -70,17 +70,17 @@ function comparableEvaluations({ evaluations }: ShownProfile): readonly Evaluati
     : evaluations.filter((one) => isSameText(one, original));
 }
 
-/** What is gone after 0, 1, 2 … rounds. */
+/** Removed amounts after 0, 1, 2 … rounds. */
 function removedAmounts(
   rounds: readonly Round[],
   model: ModelSummary,
   axis: Axis,
 ): readonly number[] {
-  const sublayers = new Map(unitsOf(model).map((one) => [one.id, one]));
+  const sublayers = new Map(listUnits(model).map((one) => [one.id, one]));
   const amounts = [0];
   let total = 0;
   for (const round of rounds) {
-    for (const id of sublayersOf(round.removed, model)) {
+    for (const id of candidateSublayers(round.removed, model)) {
       total += axis === 'sublayers' ? 1 : (sublayers.get(id)?.[axis] ?? 0);
     }
     amounts.push(total);
@@ -99,7 +99,7 @@ export interface CurveRow {
 }
 
 export function curveRows(profile: ShownProfile, model: ModelSummary, axis: Axis): CurveRow[] {
-  const curves = curvesOf(profile, model, axis);
+  const curves = buildCurves(profile, model, axis);
   const amounts = removedAmounts(profile.rounds, model, axis);
   const at = (points: readonly CurvePoint[], rounds: number) =>
     points.find((point) => point.rounds === rounds)?.y;

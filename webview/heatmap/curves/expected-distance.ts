@@ -1,14 +1,14 @@
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
-import { expandSublayers, sublayersOf } from '../selection';
+import { expandSublayers, candidateSublayers } from '../selection';
 import { isZeroAtOriginal } from './curves';
 
 type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | 'candidates'>;
 
 /**
- * The distance expected of a selection that was not measured. What removals cost alone nearly adds up, and how
- * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance
- * over its own sum, to the power of that index, times the sum over the selection (bench/finercut/NOTES.md). Undefined
- * where it is not known what a removal costs alone, and of a selection that narrows.
+ * Expected distance of a selection that was not measured. The costs of single removals nearly add up. The deviation is
+ * estimated from the search round most similar to the selection (Jaccard index): its distance over its own sum, to the
+ * power of that index, times the sum over the selection (bench/finercut/NOTES.md). Undefined if a removal's own cost is
+ * unknown, and for selections with width pruning.
  */
 export function expectedDistance(known: Known): number | undefined {
   const { profile, narrowed, candidates } = known;
@@ -32,18 +32,18 @@ export function expectedDistance(known: Known): number | undefined {
       [likeness, proportion] = [alike, distance / sum];
     }
   }
-  // What one removal costs alone is known.
+  // The cost of a single removal is known.
   const trust = chosen.size === 1 && likeness < 1 ? 0 : likeness;
   const expected = proportion ** trust * [...chosen].reduce((total, id) => total + alone(id), 0);
   return Number.isFinite(expected) ? expected : undefined;
 }
 
-/** The candidates that the selection consists of; undefined where it is none, or holds parts of some. */
+/** Candidates that make up the selection; undefined if there are none, or only parts of some are selected. */
 function chosenCandidates({ model, removed, candidates }: Known): ReadonlySet<string> | undefined {
-  const gone = new Set(expandSublayers(removed, model));
+  const removedIds = new Set(expandSublayers(removed, model));
   const chosen = Object.keys(candidates).filter((id) =>
-    sublayersOf(id, model).every((one) => gone.has(one)),
+    candidateSublayers(id, model).every((one) => removedIds.has(one)),
   );
   const covered = expandSublayers(chosen, model);
-  return covered.length > 0 && covered.length === gone.size ? new Set(chosen) : undefined;
+  return covered.length > 0 && covered.length === removedIds.size ? new Set(chosen) : undefined;
 }

@@ -1,13 +1,13 @@
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { isSameText } from '../../../extension/core/change-size';
 
-/** Held-out perplexity of the original and of the selection, where they have been measured. */
-export function perplexitiesOf(
+/** Held-out perplexity of the original and of the selection, if measured. */
+export function measuredPerplexities(
   state: Pick<HeatmapState, 'profile' | 'selectedRounds' | 'selectionEvaluation'>,
 ): {
   original: number | undefined;
   selected: number | undefined;
-  /** Tokens that were read, where those are only the first of what an evaluation reads. */
+  /** Number of tokens, if fewer than in a full evaluation. */
   firstTokens: number | undefined;
 } {
   const { profile, selectedRounds, selectionEvaluation } = state;

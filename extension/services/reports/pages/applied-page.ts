@@ -23,7 +23,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
   return {
     title: basename(result.path),
     tooltip: result.path,
-    tags: [changeName(result), result.format],
+    tags: [resultTag(result), result.format],
     sections: [
       {
         title: l10n.t('Result'),
@@ -68,8 +68,8 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
   };
 }
 
-/** One word for the change: compressed, pruned, … */
-function changeName(result: ApplyResult): string {
+/** Main change of the model, in one word. */
+function resultTag(result: ApplyResult): string {
   if ('layers' in result && result.layers.length > 0) {
     return l10n.t('compressed');
   }
@@ -82,11 +82,11 @@ function changeName(result: ApplyResult): string {
   return result.patched === undefined ? l10n.t('converted') : l10n.t('with graph modules');
 }
 
-/** Parameters, sublayers and experts, before and after. */
+/** Parts of the model before and after. */
 function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
-  const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id)).length;
+  const remaining = model.sublayers.filter(({ id }) => !result.removed.includes(id)).length;
   return {
     title: l10n.t('Parts'),
     table: {
@@ -106,8 +106,8 @@ function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
         [
           l10n.t('Sublayers'),
           String(model.sublayers.length),
-          String(kept),
-          change(model.sublayers.length, kept),
+          String(remaining),
+          change(model.sublayers.length, remaining),
         ],
         ...experts(model, result),
       ],
@@ -119,9 +119,9 @@ function partsSection(model: ModelSummary, result: ApplyResult): ReportSection {
 function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[][] {
   const all = sublayers.flatMap(expertIds);
   const left = sublayers.filter(({ id }) => !removed.includes(id)).flatMap(expertIds);
-  const removedExperts = left.filter((id) => removed.includes(id));
-  const after = left.length - removedExperts.length;
-  return removedExperts.length === 0
+  const removedIds = left.filter((id) => removed.includes(id));
+  const after = left.length - removedIds.length;
+  return removedIds.length === 0
     ? []
     : [
         [
@@ -133,7 +133,7 @@ function experts({ sublayers }: ModelSummary, { removed }: PruneResult): string[
       ];
 }
 
-/** Method, size and error of each compressed linear layer. */
+/** Table of the compressed linear layers. */
 function compressedSection({ layers }: CompressResult): ReportSection {
   const number = (title: string) => ({ title, isNumber: true });
   return {

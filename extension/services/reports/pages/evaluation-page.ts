@@ -15,7 +15,7 @@ import { localise } from '../../localise';
 import { evaluationTiles, verdictSections } from '../measured-tiles';
 import type { PageContent } from '../page';
 
-/** Paths of the evaluated model and of the model that it was compared with. */
+/** Paths of the evaluated model and its reference. */
 export interface EvaluatedPaths {
   readonly model: string;
   readonly against?: string;

@@ -13,7 +13,7 @@ import type { RequestOfOperation } from '../../../../extension/protocol/worker';
 import { JobService } from '../../../../extension/services/jobs/job-service';
 import type { JobRunner } from '../../../../extension/services/jobs/job-environment';
 import { JobStore, withoutOldest } from '../../../../extension/services/jobs/job-store';
-import { jobsAbout, panelJobOf } from '../../../../extension/services/jobs/panel-job';
+import { jobsAbout, selectPanelJob } from '../../../../extension/services/jobs/panel-job';
 import type { StoredJob } from '../../../../extension/services/jobs/job-record';
 import type { RequestOf } from '../../../../extension/services/jobs/operations';
 import {
@@ -450,7 +450,7 @@ describe('the job service', () => {
 
     it('is what a panel tells of: queued, running, stopped, idle', async () => {
       const shown = () =>
-        panelJobOf(
+        selectPanelJob(
           jobs,
           jobsAbout(jobs.jobs, ['profile', 'prune'], ({ model }) => model === 'm'),
         );

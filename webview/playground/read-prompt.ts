@@ -7,7 +7,7 @@ import type { View } from './view-state';
 export const numberFields = ['tokens', 'temperature', 'topK', 'topP', 'seed'] as const;
 export type NumberField = (typeof numberFields)[number];
 
-/** What the form asks for, or the field that is wrong. */
+/** Prompt of the form, or the invalid field. */
 export type Asked =
   | { readonly prompt: PlaygroundPrompt }
   | { readonly wrong: NumberField | 'prompt' };
@@ -16,7 +16,7 @@ export type Asked =
  * Reads the form. The limits may be left empty.
  * @param isChat true if the models have a chat template
  */
-export function promptOf(view: View, isChat: boolean): Asked {
+export function readPrompt(view: View, isChat: boolean): Asked {
   if (view.prompt === '') return { wrong: 'prompt' };
   const numbers = numberFields.flatMap((name) => {
     const text = view[name].trim();

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 /** Imports parts of the extension, each in a turn of its own: all together would keep the editor's thread for a frame. */
-export async function inTurns(parts: readonly (() => Promise<unknown>)[]): Promise<void> {
+export async function runInTurns(parts: readonly (() => Promise<unknown>)[]): Promise<void> {
   for (const part of parts) {
     await part();
     await nextTurn();

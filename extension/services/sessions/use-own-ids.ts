@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import type { Drift } from '../../core/evaluate/drift';
 
 /** Drift of the sublayers that a written model still has, by its own ids. */
-export function inOwnIds(drift: Drift): Drift {
+export function useOwnIds(drift: Drift): Drift {
   const { starts, sublayers } = drift;
   const place = sublayers.find(({ sublayer }) => sublayer === starts)?.place;
   return {
