@@ -39,9 +39,9 @@ describe('Prune Layers', () => {
     session.chooseMark('block.1.attention', 'removed');
     session.chooseMark('block.1.feedforward', 'removed');
     const out = workspacePath('whole-pruned');
-    await configure({ gate: ['size<-5%'] });
+    await configure({ requirements: ['size<-5%'] });
     const result = await prune({ format: 'safetensors', out });
-    await configure({ gate: undefined });
+    await configure({ requirements: undefined });
     assert.ok(result);
     assert.ok(result.parametersAfter < result.parametersBefore);
     assert.ok(result.verification.relativeError <= result.verification.tolerance);

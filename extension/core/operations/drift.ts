@@ -7,7 +7,7 @@ import { resolvePatches } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
 import { planToRun } from './evaluate';
 import { path } from './fields';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { perplexityWord } from '../change-size';
-import type { Outcome as VerdictOutcome, Verdict } from '../evaluate/gate';
+import type { Outcome as VerdictOutcome, Verdict } from '../evaluate/requirements';
 import type { Quality } from '../evaluate/measure-quality';
 import { describeVerification } from '../export/verification';
 import { formatBytes, formatChange, formatCount, formatPercent } from '../format';

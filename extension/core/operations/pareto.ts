@@ -22,7 +22,7 @@ import {
 } from './budget-fields';
 import { document, flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
-import { shotsFields, shotsOf, shotsRules } from './gate-fields';
+import { shotsFields, shotsOf, shotsRules } from './requirement-fields';
 import { operationJournal, ownFolder } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';

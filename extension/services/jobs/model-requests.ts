@@ -89,7 +89,7 @@ export function taskRequest(
     evaluate,
     { ...chosen(session, choice), ...compared(against), task, ...(shots === 0 ? {} : { shots }) },
     // Settings are for text.
-    ['text', 'gate'],
+    ['text', 'require'],
   );
 }
 

@@ -1,8 +1,8 @@
 import { l10n } from 'vscode';
 import { distanceWord, perplexityWord } from '../../core/change-size';
 import type { BaseEvaluation, EvaluationResult, LlamaTiming } from '../../core/evaluate/evaluation';
-import type { Verdict } from '../../core/evaluate/gate';
-import { describeMeasured } from '../../core/evaluate/gate';
+import type { Verdict } from '../../core/evaluate/requirements';
+import { describeMeasured } from '../../core/evaluate/requirements';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import type { Interval } from '../../core/evaluate/paired';
 import {

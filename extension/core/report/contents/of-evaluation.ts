@@ -8,7 +8,7 @@ import {
 } from '../../evaluate/describe-accuracy';
 import { domainCells, domainTitles } from '../../evaluate/domain-table';
 import { describeLlamaSpeed } from '../../evaluate/describe-llama-speed';
-import { describeMeasured, outcomeWords } from '../../evaluate/gate';
+import { describeMeasured, outcomeWords } from '../../evaluate/requirements';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
