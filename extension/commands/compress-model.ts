@@ -14,7 +14,7 @@ import { runFor } from '../services/jobs/model-requests';
 import { compressionPlanOf, idleSettings } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { chooseOuter } from './questions/choose-outer';
+import { chooseEmbeddingAndHead } from './questions/choose-embedding-and-head';
 import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { methodItems } from './questions/method-items';
@@ -119,7 +119,7 @@ async function askForPlan(
   }
   const title = l10n.t('Compress {0}', model.name);
   const outer = isAsked
-    ? await chooseOuter(title, model, [compression], { unties: true })
+    ? await chooseEmbeddingAndHead(title, model, [compression], { unties: true })
     : (options.outer ?? []);
   if (outer === undefined) {
     return undefined;

@@ -8,7 +8,7 @@ import { runFor } from '../services/jobs/model-requests';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { chooseOuter } from './questions/choose-outer';
+import { chooseEmbeddingAndHead } from './questions/choose-embedding-and-head';
 import { confirmAnew } from './questions/confirm-replace';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
@@ -46,7 +46,7 @@ export async function profileSensitivity(
   const trials =
     given === undefined
       ? await chooseTrials(title, {
-          canNarrow: capabilities.narrow.able,
+          canPruneWidth: capabilities.narrow.able,
           canType: await services.models.canTypeLayers(model.path),
         })
       : { compressions: given, widths: [] };
@@ -56,7 +56,7 @@ export async function profileSensitivity(
   const { compressions, widths } = trials;
   const outer =
     given === undefined && asked === undefined
-      ? await chooseOuter(title, model, compressions, { unties: false })
+      ? await chooseEmbeddingAndHead(title, model, compressions, { unties: false })
       : asked;
   if (given === undefined && outer === undefined) {
     return;
@@ -95,7 +95,7 @@ interface Trials {
 
 async function chooseTrials(
   title: string,
-  { canNarrow, canType }: { readonly canNarrow: boolean; readonly canType: boolean },
+  { canPruneWidth, canType }: { readonly canPruneWidth: boolean; readonly canType: boolean },
 ): Promise<Trials | undefined> {
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
@@ -105,7 +105,7 @@ async function chooseTrials(
   const full: QuickPickItem = {
     label: l10n.t('All settings'),
     description: l10n.t('for plans under a budget'),
-    detail: canNarrow
+    detail: canPruneWidth
       ? l10n.t(
           'Every method at its default settings, and each sublayer at 75, 50 and 25 % of its width: about 14 runs per layer.',
         )
@@ -135,7 +135,7 @@ async function chooseTrials(
   const items = methodItems();
   if (chosen === full) {
     const compressions = items.map(({ method }) => ({ method }));
-    return { compressions, widths: canNarrow ? usualWidths : [] };
+    return { compressions, widths: canPruneWidth ? usualWidths : [] };
   }
   const methods =
     chosen === undefined

@@ -27,7 +27,7 @@ import type {
   LayerSensitivity,
   SensitivityProfile,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
-import type { Way } from '../core/tensornet/sensitivity/ways';
+import type { CompressionScheme } from '../core/tensornet/sensitivity/schemes';
 import type { PanelJob } from './jobs';
 import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
@@ -41,7 +41,7 @@ export interface BudgetChoice {
   /** Tokens that memory is counted at, if not as many as usual. */
   readonly context?: number | undefined;
   /** Ways that the plan may take. */
-  readonly ways: readonly Way[];
+  readonly schemes: readonly CompressionScheme[];
   /** Whether sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
   /** Whether sublayers may be narrowed, where widths were measured. */
@@ -160,7 +160,7 @@ const budgetChoice = object({
     minLength(1),
   ),
   context: optional(pipe(number(), integer(), minValue(1))),
-  ways: array(
+  schemes: array(
     object({
       method: picklist(['mpo', 'lowrank', 'int8', 'int4', 'gguf']),
       variant: exactOptional(string()),

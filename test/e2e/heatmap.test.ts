@@ -1,6 +1,6 @@
 import { afterAll, describe } from 'vitest';
 import { testGallery, testPanel } from './heatmap/accessibility';
-import { placePlan, testNarrowing } from './heatmap/narrowing';
+import { placePlan, testNarrowing } from './heatmap/width-pruning';
 import { useSession } from './support/use-session';
 
 /** Heatmaps of the sample model, and their components, in one editor: to start one takes longer than most tests. */

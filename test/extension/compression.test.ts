@@ -97,7 +97,7 @@ describe('compression', () => {
   it('is planned under a budget and saved as a plan', async () => {
     const plan = await run<MadePlan>('planCompression', session, {
       limits: [{ unit: 'bytes', ratio: 0.8 }],
-      ways: [{ method: 'lowrank' }, { method: 'int4' }],
+      schemes: [{ method: 'lowrank' }, { method: 'int4' }],
       removes: false,
       outer: false,
     });
@@ -116,7 +116,7 @@ describe('compression', () => {
     }));
     await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
     const choice = {
-      ...{ limits: [{ unit: 'bytes', ratio: 1 }], context: 4096, ways: [{ method: 'int4' }] },
+      ...{ limits: [{ unit: 'bytes', ratio: 1 }], context: 4096, schemes: [{ method: 'int4' }] },
       ...{ removes: false, narrows: false, outer: false },
     };
     const scores = await run<ScoredFront>('scorePlans', session, { choice, task });

@@ -5,7 +5,7 @@ import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
 import { formatBytes, formatCount, formatDistance, formatPercent } from '../format';
 import { timeText } from './cell-text';
-import { isOuter, roleName } from './cells';
+import { isEmbeddingOrHead, roleName } from './cells';
 import type { CellSet, LayerCell } from './cells';
 import { sorted } from './rows';
 import { sortKeys } from './sort-keys';
@@ -83,7 +83,7 @@ function Row({ cell, position }: RowProps): VNode {
     <tr>
       <th scope="row">{layer.tensor}</th>
       <td>{roleName(layer)}</td>
-      <td class="number">{isOuter(layer) ? strings.none : formatCount(layer.block)}</td>
+      <td class="number">{isEmbeddingOrHead(layer) ? strings.none : formatCount(layer.block)}</td>
       <td>{levelText(cell)}</td>
       <td class="number">
         {loss !== undefined && (

@@ -1,6 +1,6 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
-import { distanceWord, memoryContext } from '../../extension/core/change-size';
+import { distanceLabel, memoryContext } from '../../extension/core/quality-labels';
 import { glossary } from '../../extension/core/glossary';
 import { sublayersOf } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
@@ -85,7 +85,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
       </dl>
       <p class="muted">
         {countsOf(plan)
-          .map(({ way, count }) => strings.countOf(formatCount(count), strings.way(way)))
+          .map(({ scheme, count }) => strings.countOf(formatCount(count), strings.scheme(scheme)))
           .join(' · ')}
       </p>
       <div class="actions">
@@ -124,6 +124,6 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
 
 /** A note, with a word for the distance where its metric has one: `small: measured, after 3 plans`. */
 function judged(metric: string, distance: number, note: string): string {
-  const word = distanceWord(metric, distance);
+  const word = distanceLabel(metric, distance);
   return word === undefined ? note : named(tell(word), note);
 }

@@ -1,5 +1,5 @@
 import type { ColumnSort } from '../components/table';
-import { isOuter, roleName } from './cells';
+import { isEmbeddingOrHead, roleName } from './cells';
 import type { LayerCell } from './cells';
 import type { SortKey } from './sort-keys';
 
@@ -29,7 +29,7 @@ function valueOf({ layer, entry, loss }: LayerCell, key: SortKey): number | stri
     case 'role':
       return roleName(layer);
     case 'block':
-      return isOuter(layer) ? undefined : layer.block;
+      return isEmbeddingOrHead(layer) ? undefined : layer.block;
     case 'level':
     case 'error':
     case 'outputError':

@@ -1,4 +1,4 @@
-import { distanceWord } from '../../extension/core/change-size';
+import { distanceLabel } from '../../extension/core/quality-labels';
 import { glossary } from '../../extension/core/glossary';
 import type {
   CandidateStability,
@@ -97,7 +97,7 @@ function columnFacts({ id, title, format, facts }: HeatmapColumn, cell: Cell): r
 
 /** `0.029 ± 0.001, small` */
 function distanceInWords(cell: Cell, metric: string): string {
-  const word = cell.distance === undefined ? undefined : distanceWord(metric, cell.distance);
+  const word = cell.distance === undefined ? undefined : distanceLabel(metric, cell.distance);
   return word === undefined ? distanceText(cell) : listed([distanceText(cell), tell(word)]);
 }
 

@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { memoryContext } from '../../extension/core/change-size';
+import { memoryContext } from '../../extension/core/quality-labels';
 import { explainNothingFreed, freeingNothing } from '../../extension/core/shared-weights';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';

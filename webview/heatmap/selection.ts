@@ -1,4 +1,4 @@
-import { memoryContext } from '../../extension/core/change-size';
+import { memoryContext } from '../../extension/core/quality-labels';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
 import { unitsOf } from './units';

@@ -1,5 +1,5 @@
 import { glossary } from '../../core/glossary';
-import { distanceWord } from '../../core/change-size';
+import { distanceLabel } from '../../core/quality-labels';
 import {
   formatBytes,
   formatChange,
@@ -43,7 +43,7 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
   const { removed, patched = [], narrowed = {} } = result;
   const layers = 'layers' in result ? result.layers : [];
   printKinds(terminal, removed, patched, verbose);
-  printNarrowed(terminal, narrowed, verbose);
+  printWidthPruning(terminal, narrowed, verbose);
   printLayers(terminal, layers, verbose);
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   terminal.print(
@@ -85,7 +85,7 @@ function printKinds(
 }
 
 /** `Narrowed attention: 2, feedforward: 12`, or what is left of each if `verbose`. */
-function printNarrowed(
+function printWidthPruning(
   terminal: Terminal,
   narrowed: Readonly<Record<string, number>>,
   verbose: boolean,
@@ -139,7 +139,7 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
 function printQuality(terminal: Terminal, quality: Quality): void {
   const { metric, distance, positions, top1Agreement, perplexity, memory } = quality;
   const unit = metric === 'js' ? 'Jensen–Shannon, nats' : 'relative change of the output';
-  const word = distanceWord(metric, distance);
+  const word = distanceLabel(metric, distance);
   const agreement =
     top1Agreement === undefined ? '' : `, top-1 agreement ${formatPercent(top1Agreement)}`;
   terminal.print(

@@ -37,7 +37,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
     printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
     printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }
-  printOuter(table, terminal);
+  printEmbeddingAndHead(table, terminal);
   printWidths(table, terminal);
   terminal.print();
   terminal.print(
@@ -46,7 +46,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
 }
 
 /** Embedding and head, each with what its ways cost. */
-function printOuter({ outer = [], original }: SensitivityProfile, terminal: Terminal): void {
+function printEmbeddingAndHead({ outer = [], original }: SensitivityProfile, terminal: Terminal): void {
   if (outer.length === 0) {
     return;
   }

@@ -76,7 +76,7 @@ function refuseScales(unread: readonly string[], file: string): void {
 }
 
 /** Differences between a model and the files it was made from. */
-interface Narrowed {
+interface WidthPruned {
   /** Channels and key/value heads by sublayer. */
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
@@ -89,7 +89,7 @@ interface Narrowed {
 export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
-  narrowed?: Narrowed,
+  narrowed?: WidthPruned,
 ): Promise<
   GgufContents & {
     /** Conversion of the family to GGUF; undefined for T5. */

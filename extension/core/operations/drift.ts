@@ -4,7 +4,7 @@ import { measureDrift, placesIn } from '../evaluate/drift';
 import type { Drift, DriftRequest } from '../evaluate/drift';
 import { asPlanned } from '../evaluate/evaluate-models';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withNarrowed } from '../pipelines/planned-narrowing';
+import { withPrunedWidths } from '../pipelines/planned-width-pruning';
 import { planToRun } from './evaluate';
 import { path } from './fields';
 import { heldOutText } from './requirement-fields';
@@ -128,7 +128,7 @@ async function withModels(
   }
   const planned = await planToRun(await readPlan(plan, model === '' ? undefined : model), open);
   const original = await open(planned.model);
-  return withNarrowed(original, planned.plan, undefined, async (narrowed) => {
+  return withPrunedWidths(original, planned.plan, undefined, async (narrowed) => {
     const changed = await asPlanned({
       model: narrowed,
       removed: planned.plan.remove,

@@ -12,7 +12,7 @@ import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withNarrowed } from '../pipelines/planned-narrowing';
+import { withPrunedWidths } from '../pipelines/planned-width-pruning';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
@@ -274,7 +274,7 @@ export const evaluate = defineOperation({
         ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
         removed: changes.removed.length,
         ...(task === undefined && base === undefined && !domains ? { text } : {}),
-        ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
+        ...(await withPrunedWidths(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
           measure(one, saved),
         )),
         ...(warnings.length === 0 ? {} : { warnings }),

@@ -1,7 +1,7 @@
 import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { memoryContext } from '../change-size';
+import { memoryContext } from '../quality-labels';
 import {
   defaultCalibration,
   roundingCalibration,

@@ -11,7 +11,7 @@ import { defaultSettings } from '../prune/options';
 import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
 import { layerCosts, widthCosts } from '../tensornet/sensitivity/expected-cost';
-import { chosenLayers, chosenOuter } from '../tensornet/sensitivity/chosen-matrices';
+import { chosenLayers, chosenEmbeddingAndHead } from '../tensornet/sensitivity/chosen-matrices';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   GgufFacts,
@@ -140,7 +140,7 @@ async function ggufFactsFor(
   context: OperationContext<SensitivityEvent>,
 ): Promise<GgufFacts> {
   requireAble(model.capabilities.run, model.path);
-  const embeddingAndHead = chosenOuter(model.model, settings).map(({ matrix }) => matrix);
+  const embeddingAndHead = chosenEmbeddingAndHead(model.model, settings).map(({ matrix }) => matrix);
   const matrices = [...chosenLayers(model.model, settings), ...embeddingAndHead];
   return ggufFacts(model, matrices, memoryBytes, context);
 }

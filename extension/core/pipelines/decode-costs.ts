@@ -14,7 +14,7 @@ import { expandCompressions } from '../tensornet/sensitivity/compressions-of';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityProfile,
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { machines } from './machines';
@@ -130,7 +130,7 @@ export function withDecodeTimes(
     layers: table.layers.map((layer: LayerSensitivity) => timed(layer, true)),
     ...(table.outer === undefined
       ? {}
-      : { outer: table.outer.map((one: OuterSensitivity) => timed(one, !isLookup(one))) }),
+      : { outer: table.outer.map((one: EmbeddingOrHeadSensitivity) => timed(one, !isLookup(one))) }),
   };
 }
 

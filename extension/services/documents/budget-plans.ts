@@ -114,10 +114,10 @@ async function ofForm<Answer>(answer: Promise<Answer>): Promise<Answer> {
 
 /** What a choice allows, as fields that all requests have. */
 function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
-  const { limits, context, ways, removes, narrows } = choice;
+  const { limits, context, schemes, removes, narrows } = choice;
   const countsMemory = limits.some(({ unit }) => unit === 'memory');
   return {
-    methods: ways.map(formatCompression),
+    methods: schemes.map(formatCompression),
     keepWidths: !narrows,
     ...(countsMemory && context !== undefined ? { context } : {}),
     ...(removes && removable.length > 0 ? { profile: profilePathOf(model.path) } : {}),

@@ -7,7 +7,7 @@ import { allMatrices } from '../../core/tensornet/sensitivity/sensitivity-profil
 import type {
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityEvent,
 } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type { LayerProfile } from '../../core/prune/layer-profile';
@@ -68,7 +68,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
 
   #table: ShownTable | undefined;
   /** Those of the table by their tensors, where they have been measured further since. */
-  readonly #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
+  readonly #matrices = new Map<string, LayerSensitivity | EmbeddingOrHeadSensitivity>();
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;

@@ -11,7 +11,7 @@ import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
-import { isSmallPerplexity } from '../../core/change-size';
+import { isSmallPerplexity } from '../../core/quality-labels';
 import { inTurns } from '../activation/in-turns';
 import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
 import type { Documents } from '../documents/documents';

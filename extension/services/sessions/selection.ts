@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
-import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/change-size';
+import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/quality-labels';
 import { expertIds, unitsMeant } from '../../core/models/units';
 import type { Round } from '../../core/prune/layer-profile';
 import type { Mark, ProfileState } from '../../protocol/heatmap';

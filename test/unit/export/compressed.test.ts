@@ -14,7 +14,7 @@ import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { denseValues, formNames, formsInTurn, formsOutside } from './all-forms';
-import type { FormName, OuterForms } from './all-forms';
+import type { FormName, EmbeddingAndHeadForms } from './all-forms';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
 
 const root = temporaryFolder();
@@ -26,7 +26,7 @@ const goldens = join(import.meta.dirname, '../../fixtures/compressed');
 interface Golden {
   readonly name: string;
   readonly forms: FormName[];
-  readonly outer?: OuterForms;
+  readonly outer?: EmbeddingAndHeadForms;
   readonly removed: string[];
   readonly inputIds: number[][];
   /** Of the last token of each text, as transformers computed them. */
@@ -51,7 +51,7 @@ async function compressed(
     removed = [],
     dense = false,
     outer = {},
-  }: { removed?: readonly string[]; dense?: boolean; outer?: OuterForms } = {},
+  }: { removed?: readonly string[]; dense?: boolean; outer?: EmbeddingAndHeadForms } = {},
 ): Promise<Written> {
   const model = await openModel(source);
   const layers = layersOf(model, removed);
@@ -178,7 +178,7 @@ describe('a compressed Hugging Face folder', () => {
 
   it('stores what is embedding and head once where both take one form, else twice', async () => {
     const source = fixture('llama-tied-f16');
-    const names = async (outer: OuterForms, dense = false): Promise<string[]> => {
+    const names = async (outer: EmbeddingAndHeadForms, dense = false): Promise<string[]> => {
       const { path } = await compressed(source, [], { outer, dense });
       const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
       return [...tensors.keys()].filter((name) => /embed_tokens|lm_head/.test(name)).sort();
@@ -194,7 +194,7 @@ describe('a compressed Hugging Face folder', () => {
     ]);
     expect(await names({ embedding: 'int8', head: 'int8' }, true)).toEqual([`${table}.weight`]);
 
-    const config = async (outer: OuterForms): Promise<Record<string, unknown>> =>
+    const config = async (outer: EmbeddingAndHeadForms): Promise<Record<string, unknown>> =>
       readConfig((await compressed(source, [], { outer })).path);
     const told = { 'model.embed_tokens': { kind: 'int8', inputScale: false } };
     expect(await config({ embedding: 'int8', head: 'int8' })).toMatchObject({
@@ -204,7 +204,7 @@ describe('a compressed Hugging Face folder', () => {
     expect(await config({ embedding: 'int8' })).toMatchObject({ tie_word_embeddings: false });
   });
 
-  it.each<[string, OuterForms]>([
+  it.each<[string, EmbeddingAndHeadForms]>([
     ['one', { embedding: 'int4, portable', head: 'int4, portable' }],
     ['two', { embedding: 'int4', head: 'int8 in blocks' }],
   ])('holds embedding and head %s in ONNX, and goes on from that', async (count_, outer) => {
@@ -246,7 +246,7 @@ describe('a compressed Hugging Face folder', () => {
     const [other = '', second = ''] = (await openModel(apart)).embeddingAndHeadMatrices.map(
       ({ id }) => id,
     );
-    const cases: [string, OuterForms, string[]][] = [
+    const cases: [string, EmbeddingAndHeadForms, string[]][] = [
       [tied, { embedding: 'int8', head: 'int8' }, []],
       [tied, { embedding: 'int4', head: 'int8' }, []],
       [tied, { embedding: 'int4' }, [table]],

@@ -8,7 +8,7 @@ import { familyFixture, fixture, relativeError } from '../fixtures';
 import { sampled, sublayerFeatures } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, rejection } from './pruning';
-import { narrowIn } from '../pipelines/narrowing';
+import { narrowIn } from '../pipelines/width-pruning';
 
 const root = temporaryFolder();
 let count = 0;

@@ -13,7 +13,7 @@ import { fixture } from '../fixtures';
 import { modelBytes, rawTensor } from '../onnx-bytes';
 import type { NodeLine } from '../onnx-bytes';
 import { onnxFixture } from '../onnx-fixtures';
-import { narrowIn } from '../pipelines/narrowing';
+import { narrowIn } from '../pipelines/width-pruning';
 import { temporaryFolder } from '../temporary-folder';
 import { prune, RecordedContext } from './pruning';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';

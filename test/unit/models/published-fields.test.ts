@@ -5,7 +5,7 @@ import type { Changes } from '../../../extension/core/export/changes';
 import { whyOtherWidths } from '../../../extension/core/export/gguf/gguf-sizes';
 import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { narrowIn } from '../pipelines/narrowing';
+import { narrowIn } from '../pipelines/width-pruning';
 import { logitsOf, readConfig } from '../export/pruning';
 import { familyFixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';

@@ -10,7 +10,7 @@ import { costRanges } from '../../../extension/core/tensornet/budget/pareto-fron
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { RemovalCost } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
-import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import { withSchemes } from '../../../extension/core/tensornet/sensitivity/schemes';
 import { int8, layerOf, lowRank, outside, tableOf } from '../webview/compression-fixture';
 
 const times = { decodeMsPerToken: 1, prefillMsPerToken: 0.5 };
@@ -39,8 +39,8 @@ describe('how far a model can go down', () => {
   it('is as far as the levels that are allowed', () => {
     // 200 bytes, 80 of linear layers: 6 + 6 + 10 + 10 of them can be left.
     expect(leastOf(tableOf())).toBe(120 + 32);
-    expect(leastOf(withWays(tableOf(), [{ method: 'int8' }]))).toBe(120 + 40);
-    expect(leastOf(withWays(tableOf(), []))).toBe(200);
+    expect(leastOf(withSchemes(tableOf(), [{ method: 'int8' }]))).toBe(120 + 40);
+    expect(leastOf(withSchemes(tableOf(), []))).toBe(200);
   });
 
   it('is further where sublayers may go or be narrowed, with their keys and values', () => {

@@ -1,5 +1,5 @@
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
-import type { Entry, Layer, Outer, Role } from '../../../webview/compression/types';
+import type { Entry, Layer, EmbeddingOrHead, Role } from '../../../webview/compression/types';
 import { modelOf } from './heatmap-fixture';
 
 export const int8 = (distance: number): Entry => ({
@@ -46,10 +46,10 @@ export function layerOf(block: number, role: Role, entries: readonly Entry[], mo
 }
 
 function getEmbeddingAndHead(
-  place: Outer['place'],
+  place: EmbeddingOrHead['place'],
   distance: number,
   flopsPerToken: number,
-): Outer {
+): EmbeddingOrHead {
   const {
     out,
     in: width,
@@ -65,11 +65,11 @@ function getEmbeddingAndHead(
   };
 }
 
-export const outside = (): [Outer, Outer] => [
+export const outside = (): [EmbeddingOrHead, EmbeddingOrHead] => [
   getEmbeddingAndHead('embedding', 1e-3, 0),
   getEmbeddingAndHead('head', 1, 20),
 ];
-export const tied = (): Outer => ({
+export const tied = (): EmbeddingOrHead => ({
   ...getEmbeddingAndHead('embedding', 1, 20),
   tiedTo: 'head.weight',
 });

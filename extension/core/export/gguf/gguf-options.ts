@@ -25,7 +25,7 @@ import {
   needsDeci,
   explainDeciUnsupported,
 } from './gguf-deci';
-import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
+import { widthPrunedKinds, widthPrunedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied, roundedTensor } from './gguf-tensors';
 import { bytesByName, planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
@@ -162,7 +162,7 @@ function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Chang
 /** Sizes of narrowed sublayers. */
 async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes): Promise<Entry[]> {
   const sizes = await ggufSizes(header);
-  const entries = [...narrowedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
+  const entries = [...widthPrunedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
     const key = keys.name(field);
     return all === undefined || keys.isList(field)
       ? [key, headerEntry.integers(key, each)]
@@ -181,7 +181,7 @@ async function headEntries(
   const { heads } = await ggufSizes(header);
   const headDim =
     keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads;
-  const lacking = narrowedKinds(changes).includes('attention')
+  const lacking = widthPrunedKinds(changes).includes('attention')
     ? headSizes.filter((field) => !keys.has(field))
     : [];
   return lacking.map((field) => {

@@ -9,8 +9,8 @@ import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { genaiConfig, genaiPackage } from './genai-package';
-import { narrowerConfig, shorterConfig } from './narrower-config';
-import type { NarrowerConfig } from './narrower-config';
+import { widthPrunedConfig, shorterConfig } from './width-pruned-config';
+import type { WidthPrunedConfig } from './width-pruned-config';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from '../preview-file';
 import { withChanges } from '../changes';
@@ -59,12 +59,12 @@ export async function graphWriter(
   const { text: configText } = await siblingConfig(dirname(source.file.path));
   const removed = new Set(changes.removed);
   const shorter = configText && shorterConfig(configText, summary, removed);
-  const config: NarrowerConfig | undefined =
+  const config: WidthPrunedConfig | undefined =
     shorter === undefined || (narrowed === undefined && shorter === configText)
       ? undefined
       : narrowed === undefined
         ? { text: shorter, problem: undefined }
-        : narrowerConfig(shorter, narrowed, removed);
+        : widthPrunedConfig(shorter, narrowed, removed);
   if (config?.problem !== undefined) {
     context.warn(config.problem);
   }

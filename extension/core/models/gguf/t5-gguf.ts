@@ -162,7 +162,7 @@ export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {
 }
 
 /** Widths and fingerprint of a model that differs from its header. */
-interface Narrowed {
+interface WidthPruned {
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
 }
@@ -175,7 +175,7 @@ export async function readT5Gguf(
   folder: ModelFolder,
   header: GgufHeader,
   keys: GgufKeys,
-  narrowed?: Narrowed,
+  narrowed?: WidthPruned,
 ): Promise<{ readonly model: Seq2SeqModel | EncoderModel; readonly family: ParsedFamily }> {
   const { metadata, tensors: listed, files } = header;
   const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));

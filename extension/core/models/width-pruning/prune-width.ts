@@ -51,7 +51,7 @@ export async function pruneWidth(
   for (const [id, remaining] of narrowing) {
     fingerprint.update(`${id} ${formatRanges(remaining)}\n`);
   }
-  const { model, family, headers } = await readNarrowed(
+  const { model, family, headers } = await readWidthPruned(
     opened,
     stored,
     narrowing,
@@ -65,7 +65,7 @@ const remainingCounts = (narrowing: WidthPruning): Readonly<Record<string, numbe
   Object.fromEntries([...narrowing].map(([id, remaining]) => [id, remaining.length]));
 
 /** The model with the tensors of `stored` in the places of its own. */
-async function readNarrowed(
+async function readWidthPruned(
   { family: before, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
   narrowing: WidthPruning,

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { perplexityWord } from '../../change-size';
+import { perplexityLabel } from '../../quality-labels';
 import {
   accuracyName,
   describeAnswers,
@@ -72,7 +72,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       'How surprised the model is by held-out text: lower is better.',
       ...(before === undefined || after === undefined
         ? []
-        : [`${formatChange(before, after)}: ${inEnglish(perplexityWord(before, after))}.${range}`]),
+        : [`${formatChange(before, after)}: ${inEnglish(perplexityLabel(before, after))}.${range}`]),
       ...sentences([...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)]),
     ],
     table: {

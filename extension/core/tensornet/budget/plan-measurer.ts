@@ -20,7 +20,7 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import type { TokenTimes } from '../sensitivity/sensitivity-profile';
 import { compressionKey } from '../sensitivity/compressions-of';
-import { isTiedHead, tiedIds } from '../outer-choice';
+import { isTiedHead, tiedIds } from '../embedding-and-head-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 import { memoryBesideFitting } from '../statistics/fitting-memory';
@@ -119,7 +119,7 @@ export class PlanMeasurer {
       for (const { tensor } of inTurn ? plan.compress : []) {
         const matrix = this.outer.get(tensor);
         if (matrix !== undefined && !this.isLate()) {
-          without.set(tensor, await this.withoutOuter(scorer, model, forms, matrix));
+          without.set(tensor, await this.withoutEmbeddingOrHead(scorer, model, forms, matrix));
         }
       }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
@@ -184,7 +184,7 @@ export class PlanMeasurer {
   }
 
   /** Distance of the plan with an unchanged embedding or head. */
-  private async withoutOuter(
+  private async withoutEmbeddingOrHead(
     scorer: ChangeScorer,
     model: LayeredModel,
     forms: ReadonlyMap<string, MatrixEncoding>,

@@ -1,4 +1,4 @@
-import { memoryContext } from '../../change-size';
+import { memoryContext } from '../../quality-labels';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/width-pruning/number-ranges';
 import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
@@ -12,7 +12,7 @@ import type {
   GgufFacts,
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityEntry,
   SensitivityProfile,
   WidthEntry,
@@ -36,8 +36,8 @@ import {
   remainingShare,
   optionsWithoutExperts,
   totalCost,
-} from './narrower-states';
-import type { RemainingCost, OfferedEntries } from './narrower-states';
+} from './remaining-costs';
+import type { RemainingCost, OfferedEntries } from './remaining-costs';
 import { chooseOptions } from './choose-options';
 import { timesFromRuns } from './timed-by-runs';
 import { leastCost, slack, totals, undominated } from './budget-problem';
@@ -89,7 +89,7 @@ export interface PlannedState {
 export interface PlannedPart {
   /** Id of the sublayer; undefined for embedding and head. */
   readonly sublayer: string | undefined;
-  readonly matrices: readonly (LayerSensitivity | OuterSensitivity)[];
+  readonly matrices: readonly (LayerSensitivity | EmbeddingOrHeadSensitivity)[];
   /** States, in the order of the problem's. */
   readonly states: readonly PlannedState[];
 }
@@ -131,7 +131,7 @@ export function planProblem(
     matrices.map(({ entries }) => [undefined, ...entries]);
   /** Options without those that are dominated by another one. */
   const offered = (
-    matrices: readonly (LayerSensitivity | OuterSensitivity)[],
+    matrices: readonly (LayerSensitivity | EmbeddingOrHeadSensitivity)[],
     entries: OfferedEntries,
     left?: RemainingCost,
   ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
@@ -379,7 +379,7 @@ function partChanges(
 }
 
 /** Ids of the matrix and its tied head. */
-function tensorIds(matrix: LayerSensitivity | OuterSensitivity): string[] {
+function tensorIds(matrix: LayerSensitivity | EmbeddingOrHeadSensitivity): string[] {
   const { tensor } = matrix;
   return 'tiedTo' in matrix ? [tensor, matrix.tiedTo] : [tensor];
 }

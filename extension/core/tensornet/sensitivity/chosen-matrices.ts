@@ -3,7 +3,7 @@ import type { LinearLayer, EmbeddingOrHead } from '../../models/matrix-encoding'
 import { UserError } from '../../user-error';
 import { embeddingMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
-import { embeddingRequest, embeddingsToMeasure } from '../outer-choice';
+import { embeddingRequest, embeddingsToMeasure } from '../embedding-and-head-choice';
 import { expandCompressions } from './compressions-of';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { counted, say } from '../../message';
@@ -50,7 +50,7 @@ function noLayers({ summary }: LayeredModel): never {
  * Selected matrices of embedding and head, with the compressions to try on them.
  * @throws UserError if the model has none, or no method supports them
  */
-export function chosenOuter(
+export function chosenEmbeddingAndHead(
   model: LayeredModel,
   { outer = [], compressions }: SensitivitySettings,
 ): { readonly matrix: EmbeddingOrHead; readonly compressions: readonly Compression[] }[] {

@@ -20,9 +20,9 @@ import { formatCompression } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { loadProfileInputs } from '../statistics/profile-inputs';
-import { chosenLayers, chosenOuter } from './chosen-matrices';
+import { chosenLayers, chosenEmbeddingAndHead } from './chosen-matrices';
 import { expandCompressions } from './compressions-of';
-import { describeLayer, describeOuter, matrixKey } from './describe-matrices';
+import { describeLayer, describeEmbeddingOrHead, matrixKey } from './describe-matrices';
 import { layerCosts, embeddingCosts, widthCosts } from './expected-cost';
 import { LayerWork } from './layer-work';
 import {
@@ -110,7 +110,7 @@ export async function profileSensitivity(
 ): Promise<SensitivityProfile> {
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
-  const outer = chosenOuter(model, job.settings);
+  const outer = chosenEmbeddingAndHead(model, job.settings);
   const widths = chosenWidths(model, job.settings);
   const warn = (message: Message): void => {
     context.warn(message);
@@ -212,7 +212,7 @@ export async function profileSensitivity(
         ? {}
         : {
             outer: outer.map(({ matrix, compressions }) =>
-              describeOuter(matrix, compressions, known, timing),
+              describeEmbeddingOrHead(matrix, compressions, known, timing),
             ),
           }),
       ...(widths.length === 0
@@ -252,9 +252,9 @@ export async function profileSensitivity(
     const trials = { ...settings, tokens: sequences * length };
     const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
     const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
-    const openOuter = outer.filter(({ matrix, compressions }) => isOpen(matrix, compressions));
+    const openEmbeddingAndHead = outer.filter(({ matrix, compressions }) => isOpen(matrix, compressions));
     const costs = new Map([
-      ...embeddingCosts(model, openOuter, trials.tokens),
+      ...embeddingCosts(model, openEmbeddingAndHead, trials.tokens),
       ...layerCosts(
         model,
         openLayers.map(({ layer }) => layer),
@@ -278,7 +278,7 @@ export async function profileSensitivity(
       ? [...requests.filter(isEarly), ...requests.filter((part) => !isEarly(part))]
       : requests;
     const parts = [
-      ...openOuter.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
+      ...openEmbeddingAndHead.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
       ...ordered,
     ];
     const shared = {

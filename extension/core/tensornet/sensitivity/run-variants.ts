@@ -42,7 +42,7 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
     layer,
     compressions: expandCompressions(layer, settings.compressions),
   }));
-  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
+  const timingKeys = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
   return [
     ...[...new Set(sublayers.map(({ kind }) => kind))].map((kind): RunVariant => ({
       change: { change: 'without', kind },
@@ -62,7 +62,7 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
         return (await pruneWidth(opened, new Map(narrowing), file)).model;
       },
     })),
-    ...[...ways].map((as): RunVariant => ({
+    ...[...timingKeys].map((as): RunVariant => ({
       change: { change: 'compressed', as },
       open: async () => compressed(setup, layers, as),
     })),

@@ -93,7 +93,7 @@ export interface LayerSensitivity extends MatrixSensitivity {
 }
 
 /** Embedding (a lookup without matmul) or head; quantized without calibration. */
-export interface OuterSensitivity extends MatrixSensitivity {
+export interface EmbeddingOrHeadSensitivity extends MatrixSensitivity {
   readonly place: EmbeddingOrHeadPlace;
   /** Id of the head, for tied embeddings; the head has the same encoding and is stored with the embedding. */
   readonly tiedTo?: string;
@@ -151,7 +151,7 @@ export interface SensitivityProfile extends Origin {
   readonly sublayerEvaluations: number;
   readonly layers: readonly LayerSensitivity[];
   /** Embedding and head, if selected. */
-  readonly outer?: readonly OuterSensitivity[];
+  readonly outer?: readonly EmbeddingOrHeadSensitivity[];
   /** Sublayers that can be narrowed, if requested. */
   readonly widths?: readonly WidthSensitivity[];
   readonly gguf?: GgufFacts;
@@ -163,7 +163,7 @@ export interface SensitivityProfile extends Origin {
 export function allMatrices({
   layers,
   outer = [],
-}: Pick<SensitivityProfile, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
+}: Pick<SensitivityProfile, 'layers' | 'outer'>): (LayerSensitivity | EmbeddingOrHeadSensitivity)[] {
   return [...layers, ...outer];
 }
 

@@ -18,7 +18,7 @@ import {
 } from '../../encoder-fixtures';
 import { relativeError } from '../../fixtures';
 import { t5File, t5Golden, t5Names, t5Samples, t5Tokenizer } from '../../gguf-t5-fixtures';
-import { narrowIn } from '../../pipelines/narrowing';
+import { narrowIn } from '../../pipelines/width-pruning';
 import { temporaryFolder } from '../../temporary-folder';
 import { RecordedContext, prune, rejection } from '../pruning';
 

@@ -14,7 +14,7 @@ import { readConfig, rejection } from '../export/pruning';
 import { floatsOfWeight } from '../models/floats-of-weight';
 import { quantizedCases, quantizedFixture } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { narrowIn } from './narrowing';
+import { narrowIn } from './width-pruning';
 
 const narrow = narrowIn(temporaryFolder());
 

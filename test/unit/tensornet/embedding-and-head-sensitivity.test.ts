@@ -18,7 +18,7 @@ import type {
   SensitivityProfile,
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
-import { withOuter, withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import { withEmbeddingAndHead, withSchemes } from '../../../extension/core/tensornet/sensitivity/schemes';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -116,7 +116,7 @@ describe.each([
       }
       return 100;
     };
-    expect(await least(table)).toBeLessThan(await least(withOuter(table, [])));
+    expect(await least(table)).toBeLessThan(await least(withEmbeddingAndHead(table, [])));
   });
 
   const plan = async (
@@ -139,7 +139,7 @@ describe.each([
 
   it('take part in a plan that is measured as it is written', async () => {
     // Rounded without calibration, so that what is written is what was measured.
-    const rounded = withWays(table, [{ method: 'int8', variant: 'rtn' }]);
+    const rounded = withSchemes(table, [{ method: 'int8', variant: 'rtn' }]);
     const outer = rounded.outer ?? [];
     const saved = [...rounded.layers, ...outer].reduce(
       (sum, { bytes, entries: [entry] }) => sum + bytes - (entry?.bytes ?? bytes),
@@ -182,14 +182,14 @@ describe.each([
     expect(parseSensitivityProfile(JSON.stringify(table), 'table').outer).toEqual(table.outer);
   });
 
-  it('are left out of a table by ways and places', () => {
-    const { outer = [] } = withWays(table, [{ method: 'int4' }]);
+  it('are left out of a table by schemes and places', () => {
+    const { outer = [] } = withSchemes(table, [{ method: 'int4' }]);
     expect(outer.flatMap(({ entries }) => entries.map(({ method }) => method))).toEqual(
       Array.from({ length: matrices }, () => 'int4'),
     );
-    expect(withOuter(table, []).outer).toBeUndefined();
-    expect(withOuter(table, both)).toEqual(table);
-    expect(() => withOuter(withOuter(table, []), ['head'])).toThrow('does not include the head');
+    expect(withEmbeddingAndHead(table, []).outer).toBeUndefined();
+    expect(withEmbeddingAndHead(table, both)).toEqual(table);
+    expect(() => withEmbeddingAndHead(withEmbeddingAndHead(table, []), ['head'])).toThrow('does not include the head');
   });
 });
 
@@ -243,6 +243,6 @@ describe('asking for embedding or head', () => {
       blocks: [0],
       precision: 0,
     });
-    expect(() => withOuter(table, ['embedding'])).toThrow('one matrix');
+    expect(() => withEmbeddingAndHead(table, ['embedding'])).toThrow('one matrix');
   });
 });

@@ -12,7 +12,7 @@ type Item = QuickPickItem & { readonly outer: readonly EmbeddingOrHeadPlace[] };
  * Asks for embedding and head, which are rounded or stay as they are; images have no embedding
  * of tokens. Where both are one matrix, the head alone is offered if that is to be stored beside it.
  */
-export async function chooseOuter(
+export async function chooseEmbeddingAndHead(
   title: string,
   { tiedHead, vocabularySize }: ModelSummary,
   compressions: readonly CompressionRequest[],

@@ -24,7 +24,7 @@ import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixture
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
 import { makeRandomModel } from '../random-model';
-import { ignoringIn, narrowIn } from './narrowing';
+import { ignoringIn, narrowIn } from './width-pruning';
 import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 

@@ -20,7 +20,7 @@ import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn, outputOf } from './narrowing';
+import { ignoringIn, narrowIn, outputOf } from './width-pruning';
 
 const root = temporaryFolder();
 const narrow = narrowIn(root);

@@ -5,11 +5,11 @@ import type { Compression } from '../compression-choice';
 import type { MatrixSensitivity, SensitivityProfile } from './sensitivity-profile';
 import { say } from '../../message';
 
-/** Way to compress, regardless of the level. */
-export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
+/** Compression method, variant and second quantizer, without the level. */
+export type CompressionScheme = Pick<Compression, 'method' | 'variant' | 'then'>;
 
-/** Name of a way: METHOD[:VARIANT][+THEN]. */
-export function wayName({ method, variant, then }: Way): string {
+/** Name of a scheme: METHOD[:VARIANT][+THEN]. */
+export function schemeName({ method, variant, then }: CompressionScheme): string {
   return [
     method,
     variant === undefined ? '' : `:${variant}`,
@@ -17,12 +17,12 @@ export function wayName({ method, variant, then }: Way): string {
   ].join('');
 }
 
-/** Profile without entries of other ways. */
-export function withWays(table: SensitivityProfile, ways: readonly Way[]): SensitivityProfile {
-  const names = new Set(ways.map(wayName));
+/** Profile without entries of other schemes. */
+export function withSchemes(table: SensitivityProfile, schemes: readonly CompressionScheme[]): SensitivityProfile {
+  const names = new Set(schemes.map(schemeName));
   const selected = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
     ...matrix,
-    entries: matrix.entries.filter((entry) => names.has(wayName(entry))),
+    entries: matrix.entries.filter((entry) => names.has(schemeName(entry))),
   });
   const { layers, outer } = table;
   return {
@@ -36,7 +36,7 @@ export function withWays(table: SensitivityProfile, ways: readonly Way[]): Sensi
  * Profile without the embedding or head unless named.
  * @throws UserError if a named one wasn't measured, or is tied to one that isn't named
  */
-export function withOuter(
+export function withEmbeddingAndHead(
   { outer = [], ...table }: SensitivityProfile,
   places: readonly EmbeddingOrHeadPlace[],
 ): SensitivityProfile {

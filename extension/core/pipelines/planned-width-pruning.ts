@@ -12,7 +12,7 @@ import type { Plan } from '../plans/plan';
  * @param folder for the pruned tensors, removed at the end; a temporary one when undefined
  * @throws UserError for sublayers that can't be width-pruned this way or are removed as well.
  */
-export async function withNarrowed<T>(
+export async function withPrunedWidths<T>(
   model: OpenedModel,
   plan: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
   folder: string | undefined,

@@ -6,7 +6,7 @@ import { encoderOutput, seq2seqFixture, seq2seqGolden } from '../encoder-fixture
 import { readConfig } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn } from './narrowing';
+import { ignoringIn, narrowIn } from './width-pruning';
 
 const root = temporaryFolder();
 const narrow = narrowIn(root);

@@ -20,7 +20,7 @@ import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn, outputOf } from './narrowing';
+import { ignoringIn, narrowIn, outputOf } from './width-pruning';
 
 const root = temporaryFolder();
 const narrow = narrowIn(root);
