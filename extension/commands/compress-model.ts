@@ -32,7 +32,7 @@ export interface CompressOptions extends OutputOptions {
   /** Roles of layers that stay as they are. */
   readonly skip?: readonly LinearRole[];
   /** Matrices outside the blocks that are compressed as well. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
 /** Writes a new model whose linear layers are compressed: by a plan, or all by one method. */
@@ -118,17 +118,17 @@ async function askForPlan(
     return undefined;
   }
   const title = l10n.t('Compress {0}', model.name);
-  const outer = isAsked
+  const embeddingAndHead = isAsked
     ? await chooseEmbeddingAndHead(title, model, [compression], { unties: true })
-    : (options.outer ?? []);
-  if (outer === undefined) {
+    : (options.embeddingAndHead ?? []);
+  if (embeddingAndHead === undefined) {
     return undefined;
   }
   const { choices, unfit } = await services.models.chooseLayers({
     model: model.path,
     compression,
     skip,
-    outer,
+    embeddingAndHead,
   });
   if (unfit > 0) {
     void window.showInformationMessage(

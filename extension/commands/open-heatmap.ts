@@ -25,7 +25,7 @@ export async function chooseSession(
   return target === undefined ? undefined : sessionOf(services, target);
 }
 
-/** @throws UserError where nothing is marked in a heatmap, and nothing narrowed. */
+/** @throws UserError where nothing is marked in a heatmap, and nothing width-pruned. */
 export function requireSelection({ model, choice }: ModelSession): void {
   if (isWhole(choice)) {
     throw new UserError(say`No sublayer of ${model.name} is marked for removal.`, {

@@ -20,7 +20,7 @@ export interface SensitivityOptions {
   readonly compressions?: readonly CompressionRequest[];
   readonly blocks?: readonly number[];
   /** Matrices outside the blocks that are measured as well. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
   /** Replace an existing table without asking. */
   readonly overwrite?: boolean;
 }
@@ -29,7 +29,12 @@ export interface SensitivityOptions {
 export async function profileSensitivity(
   services: Services,
   argument: unknown,
-  { compressions: given, outer: asked, blocks = [], overwrite = false }: SensitivityOptions = {},
+  {
+    compressions: given,
+    embeddingAndHead: asked,
+    blocks = [],
+    overwrite = false,
+  }: SensitivityOptions = {},
 ): Promise<void> {
   const session = await chooseCompression(services, argument, 'profileSensitivity', 1);
   if (session === undefined) {
@@ -46,7 +51,7 @@ export async function profileSensitivity(
   const trials =
     given === undefined
       ? await chooseTrials(title, {
-          canPruneWidth: capabilities.narrow.able,
+          canPruneWidth: capabilities.pruneWidth.able,
           canType: await services.models.canTypeLayers(model.path),
         })
       : { compressions: given, widths: [] };
@@ -54,11 +59,11 @@ export async function profileSensitivity(
     return;
   }
   const { compressions, widths } = trials;
-  const outer =
+  const embeddingAndHead =
     given === undefined && asked === undefined
       ? await chooseEmbeddingAndHead(title, model, compressions, { unties: false })
       : asked;
-  if (given === undefined && outer === undefined) {
+  if (given === undefined && embeddingAndHead === undefined) {
     return;
   }
   const replaces = await fileExists(session.file);
@@ -70,8 +75,8 @@ export async function profileSensitivity(
     methods: compressions.map(formatCompression),
     ...(widths.length === 0 ? {} : { widths }),
     ...(blocks.length === 0 ? {} : { blocks: blocks.map(String) }),
-    embeddings: outer?.includes('embedding') === true,
-    head: outer?.includes('head') === true,
+    embeddings: embeddingAndHead?.includes('embedding') === true,
+    head: embeddingAndHead?.includes('head') === true,
   });
   await runFor(services.jobs, session, 'sensitivity', request);
 }
@@ -84,7 +89,7 @@ const firstLook: readonly CompressionRequest[] = [
   { method: 'mpo', ratio: 0.3 },
 ];
 
-/** Shares of their width that sublayers are narrowed to. */
+/** Default shares of the width to keep. */
 const usualWidths: readonly string[] = ['75%', '50%', '25%'];
 
 /** What is tried on every layer and sublayer. */

@@ -44,10 +44,10 @@ export interface BudgetChoice {
   readonly schemes: readonly CompressionScheme[];
   /** Whether sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
-  /** Whether sublayers may be narrowed, where widths were measured. */
-  readonly narrows: boolean;
+  /** Whether sublayers may be width-pruned, where widths were measured. */
+  readonly prunesWidths: boolean;
   /** Whether embedding and head may be compressed, where they were measured. */
-  readonly outer: boolean;
+  readonly embeddingAndHead: boolean;
 }
 
 /** A plan that has been made, and for what: predicted by single changes, or measured as a whole. */
@@ -58,12 +58,12 @@ export interface MadePlan extends BudgetChoice {
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
 export function sublayersOf({
   remove,
-  narrow,
-}: Pick<CompressionPlan, 'remove' | 'narrow'>): Pick<PlanSize, 'removed' | 'narrowed'> {
+  widths,
+}: Pick<CompressionPlan, 'remove' | 'widths'>): Pick<PlanSize, 'removed' | 'widthPruned'> {
   const mixtures = remove.flatMap((id) => /^(.+)\.\d+$/.exec(id)?.[1] ?? []);
   return {
     removed: remove.length - mixtures.length,
-    narrowed: narrow.length + new Set(mixtures).size,
+    widthPruned: widths.length + new Set(mixtures).size,
   };
 }
 
@@ -168,8 +168,8 @@ const budgetChoice = object({
     }),
   ),
   removes: boolean(),
-  narrows: boolean(),
-  outer: boolean(),
+  prunesWidths: boolean(),
+  embeddingAndHead: boolean(),
 });
 
 export const compressionCalls: CallSchemas<CompressionCalls> = {

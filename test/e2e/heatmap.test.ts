@@ -14,7 +14,7 @@ describe('a workspace of the sample model', () => {
     },
   });
 
-  describe('the heatmap of a plan that narrows', () => {
+  describe('the heatmap of a plan that prunes widths', () => {
     testNarrowing(session);
     afterAll(async () => {
       await session().workbench.runCommand('View: Close All Editors');

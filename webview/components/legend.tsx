@@ -174,7 +174,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
         data-depends={dependsOnText ? '' : undefined}
-        data-narrowed={kept === undefined ? undefined : ''}
+        data-width-pruned={kept === undefined ? undefined : ''}
       >
         <span class="fill" style={kept === undefined ? undefined : { '--kept': kept }}>
           {fill}

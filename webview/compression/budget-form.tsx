@@ -191,21 +191,21 @@ function Changes({ panel, table, schemes }: ChangesProps): VNode {
             />
           );
         })}
-        {(table.outer ?? []).length > 0 && (
+        {(table.embeddingAndHead ?? []).length > 0 && (
           <Checkbox
             label={strings.embeddingAndHeadToo}
-            checked={form.outer}
-            onChange={(outer) => {
-              change({ outer });
+            checked={form.embeddingAndHead}
+            onChange={(embeddingAndHead) => {
+              change({ embeddingAndHead });
             }}
           />
         )}
         {(table.widths ?? []).length > 0 && (
           <Checkbox
-            label={strings.narrows(formatCount((table.widths ?? []).length))}
-            checked={form.narrows}
-            onChange={(narrows) => {
-              change({ narrows });
+            label={strings.prunesWidths(formatCount((table.widths ?? []).length))}
+            checked={form.prunesWidths}
+            onChange={(prunesWidths) => {
+              change({ prunesWidths });
             }}
           />
         )}
@@ -228,11 +228,11 @@ function Changes({ panel, table, schemes }: ChangesProps): VNode {
 function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
   if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
   if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;
-  const { limits, sumOfDistances, compressed, removed, narrowed } = plan.ok;
+  const { limits, sumOfDistances, compressed, removed, widthPruned } = plan.ok;
   const counts = [
     { name: strings.changed, count: compressed },
     { name: strings.removed, count: removed },
-    { name: strings.narrowed, count: narrowed },
+    { name: strings.widthPruned, count: widthPruned },
   ];
   return (
     <Facts

@@ -24,9 +24,9 @@ export interface BudgetForm {
   /** Ways that are left out, by their keys. */
   readonly without: readonly string[];
   readonly removes: boolean;
-  readonly narrows: boolean;
+  readonly prunesWidths: boolean;
   /** Whether embedding and head may be compressed. */
-  readonly outer: boolean;
+  readonly embeddingAndHead: boolean;
 }
 
 /** Units that count milliseconds. */
@@ -42,8 +42,8 @@ export const initialForm: BudgetForm = {
   context: defaultContext,
   without: [],
   removes: false,
-  narrows: true,
-  outer: true,
+  prunesWidths: true,
+  embeddingAndHead: true,
 };
 
 const contexts = [1024, defaultContext, 8192, 32_768, 131_072] as const;
@@ -76,15 +76,15 @@ const sameShare = 0.01;
 export function isPlanFor(
   { result, ...plan }: MadePlan,
   choice: BudgetChoice,
-  { widths, outer }: ShownTable,
+  { widths, embeddingAndHead }: ShownTable,
 ): boolean {
   const relevant = (one: BudgetChoice): string =>
     JSON.stringify([
       one.limits.map(({ unit }) => unit),
       one.schemes.map(schemeKey).sort(),
       one.removes,
-      widths !== undefined && one.narrows,
-      outer !== undefined && one.outer,
+      widths !== undefined && one.prunesWidths,
+      embeddingAndHead !== undefined && one.embeddingAndHead,
       one.limits.some(({ unit }) => unit === 'memory') ? (one.context ?? defaultContext) : 0,
     ]);
   return (
@@ -98,9 +98,12 @@ export function isPlanFor(
 }
 
 /** Bytes of the model with each layer in the smallest setting that was measured of a scheme. */
-export function leastBytes({ model, layers, outer = [] }: ShownTable, scheme: CompressionScheme): number {
+export function leastBytes(
+  { model, layers, embeddingAndHead = [] }: ShownTable,
+  scheme: CompressionScheme,
+): number {
   const key = schemeKey(scheme);
-  return [...layers, ...outer].reduce((bytes, layer) => {
+  return [...layers, ...embeddingAndHead].reduce((bytes, layer) => {
     const sizes = layer.entries.filter((one) => schemeKey(one) === key).map((one) => one.bytes);
     return bytes - layer.bytes + Math.min(layer.bytes, ...sizes);
   }, model.bytes);
@@ -150,10 +153,10 @@ export function choiceOf(form: BudgetForm, known: Known): BudgetChoice | undefin
     context: contextOf(form, table),
     schemes: schemes.filter((scheme) => !form.without.includes(schemeKey(scheme))),
     removes: form.removes && removable > 0,
-    narrows: form.narrows && table.widths !== undefined,
-    outer: form.outer && table.outer !== undefined,
+    prunesWidths: form.prunesWidths && table.widths !== undefined,
+    embeddingAndHead: form.embeddingAndHead && table.embeddingAndHead !== undefined,
   };
-  const changes = choice.schemes.length > 0 || choice.removes || choice.narrows;
+  const changes = choice.schemes.length > 0 || choice.removes || choice.prunesWidths;
   return limits.length > 0 && changes ? choice : undefined;
 }
 
@@ -191,10 +194,13 @@ export function formatAmount(unit: BudgetUnit, value: number, like = value): str
 
 /** Of how many matrices a plan chose; one that is embedding and head is compressed as two. */
 export function countOf(
-  { outer: takesPart }: MadePlan,
-  { layers, outer = [] }: ShownTable,
+  { embeddingAndHead: takesPart }: MadePlan,
+  { layers, embeddingAndHead = [] }: ShownTable,
 ): number {
-  const outside = outer.reduce((sum, { tiedTo }) => sum + (tiedTo === undefined ? 1 : 2), 0);
+  const outside = embeddingAndHead.reduce(
+    (sum, { tiedTo }) => sum + (tiedTo === undefined ? 1 : 2),
+    0,
+  );
   return layers.length + (takesPart ? outside : 0);
 }
 

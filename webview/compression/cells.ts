@@ -88,7 +88,9 @@ export function cellsOf(table: ShownTable, shown: Shown, before?: CellSet): Cell
       shown.kind === 'scheme'
         ? nearest(layer, shown.scheme, shown.share)
         : choice &&
-          layer.entries.find((one) => schemeKey(one) === schemeKey(choice) && one.level === choice.level);
+          layer.entries.find(
+            (one) => schemeKey(one) === schemeKey(choice) && one.level === choice.level,
+          );
     const cell: LayerCell = {
       id: tensor,
       // The embedding stands in front of the first block, the head behind the last.
@@ -193,6 +195,6 @@ export function isEmbeddingOrHead(matrix: Matrix): matrix is EmbeddingOrHead {
   return 'place' in matrix;
 }
 
-export function allMatrices({ layers, outer = [] }: ShownTable): readonly Matrix[] {
-  return [...layers, ...outer];
+export function allMatrices({ layers, embeddingAndHead = [] }: ShownTable): readonly Matrix[] {
+  return [...layers, ...embeddingAndHead];
 }

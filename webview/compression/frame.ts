@@ -41,11 +41,11 @@ export function withMeasured(
     const entries = measured[matrix.tensor];
     return entries === undefined ? matrix : { ...matrix, entries };
   };
-  const { layers, outer } = table;
+  const { layers, embeddingAndHead } = table;
   return {
     ...table,
     layers: layers.map(known),
-    ...(outer === undefined ? {} : { outer: outer.map(known) }),
+    ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(known) }),
   };
 }
 

@@ -23,7 +23,7 @@ interface PlanProps {
 export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { result, ...choice } = plan;
   const { distance, tried = [], limits } = result;
-  const { removed, narrowed } = sublayersOf(result);
+  const { removed, widthPruned } = sublayersOf(result);
   const reason = useComputed(() => reasonAgainst(panel)).value;
   const context = formatCount(plan.context ?? memoryContext(table.model));
   return (
@@ -75,10 +75,10 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}
-        {narrowed > 0 && (
+        {widthPruned > 0 && (
           <Tile
-            name={strings.narrowed}
-            value={formatCount(narrowed)}
+            name={strings.widthPruned}
+            value={formatCount(widthPruned)}
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}

@@ -34,7 +34,10 @@ export function SensitivityGrid(props: GridProps): VNode {
   const [pointed, setPointed] = useState<string>();
   const job = panel.get('job');
   const isRunning = job.kind === 'running' && job.what === 'sensitivity';
-  const options = frame.schemes.map((scheme) => ({ value: schemeKey(scheme), label: strings.scheme(scheme) }));
+  const options = frame.schemes.map((scheme) => ({
+    value: schemeKey(scheme),
+    label: strings.scheme(scheme),
+  }));
   return (
     <Section
       class={isRunning ? 'heatmap running' : 'heatmap'}

@@ -162,7 +162,8 @@ export const strings = {
       ...(variant === undefined ? [] : [`(${variant})`]),
       ...(then === undefined ? [] : [`+ ${then}`]),
     ].join(' '),
-  schemeDownTo: (scheme: CompressionScheme, size: string): string => t('{0}, down to {1}', strings.scheme(scheme), size),
+  schemeDownTo: (scheme: CompressionScheme, size: string): string =>
+    t('{0}, down to {1}', strings.scheme(scheme), size),
   method: (method: Method) => methods[method],
   level: ({ method, level, type }: Pick<Entry, 'method' | 'level' | 'type'>) =>
     levels[method](level, type),
@@ -261,7 +262,7 @@ export const strings = {
   noRemovals: t(
     'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   ),
-  narrows: (count: string) => t('Allow width pruning ({0} in the profile)', count),
+  prunesWidths: (count: string) => t('Allow width pruning ({0} in the profile)', count),
   noPrediction: t('Predictions need a measured profile and a limit.'),
   leftOf: (unit: string) => t('Remaining of the {0}', unit),
   measurePlan: t('Measure Plan…'),
@@ -297,7 +298,7 @@ export const strings = {
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
   changed: t('Layers compressed'),
   removed: t('Sublayers removed'),
-  narrowed: t('Sublayers with pruned width'),
+  widthPruned: t('Sublayers with pruned width'),
   ofTotal: (total: string) => t('of {0}', total),
   countOf: (count: string, scheme: string) => `${count} × ${scheme}`,
 

@@ -2,7 +2,7 @@ import type { BudgetChoice, ShownTable } from '../../extension/protocol/compress
 
 export type Layer = ShownTable['layers'][number];
 /** Embedding or head. */
-export type EmbeddingOrHead = NonNullable<ShownTable['outer']>[number];
+export type EmbeddingOrHead = NonNullable<ShownTable['embeddingAndHead']>[number];
 export type Matrix = Layer | EmbeddingOrHead;
 export type Entry = Layer['entries'][number];
 export type Role = Layer['role'];

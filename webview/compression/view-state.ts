@@ -27,8 +27,8 @@ export const savedView = group({
     context: countOr(initialForm.context),
     without: texts(),
     removes: flagOr(initialForm.removes),
-    narrows: flagOr(initialForm.narrows),
-    outer: flagOr(initialForm.outer),
+    prunesWidths: flagOr(initialForm.prunesWidths),
+    embeddingAndHead: flagOr(initialForm.embeddingAndHead),
   }),
 });
 

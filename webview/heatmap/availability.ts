@@ -18,7 +18,7 @@ export interface Availability {
  * nothing selected measures the original.
  */
 export function availabilityOf(
-  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'narrowed' | 'cannot'>,
+  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'widthPruned' | 'cannot'>,
 ): Availability {
   const { job } = state;
   const active =
@@ -39,12 +39,12 @@ export function availabilityOf(
   };
 }
 
-/** Whether a selection removes nothing and narrows nothing. */
+/** Whether a selection removes nothing and prunes no widths. */
 export function isWhole({
   removed,
-  narrowed,
-}: Pick<HeatmapState, 'removed' | 'narrowed'>): boolean {
-  return removed.length + Object.keys(narrowed).length === 0;
+  widthPruned,
+}: Pick<HeatmapState, 'removed' | 'widthPruned'>): boolean {
+  return removed.length + Object.keys(widthPruned).length === 0;
 }
 
 /** Whether the search was stopped and can be resumed. */

@@ -50,12 +50,13 @@ export function cellLabel(cell: Cell): string {
   const rank = rankText(cell, strings.factRank);
   if (rank !== undefined) facts.push(rank);
   if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
-  if (cell.narrowed !== undefined) facts.push(strings.factNarrowed(keptText(cell.narrowed)));
+  if (cell.widthPruned !== undefined)
+    facts.push(strings.factWidthPruned(keptText(cell.widthPruned)));
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-/** How much of a narrowed sublayer is kept. */
+/** How much of a width-pruned sublayer is kept. */
 export function keptText({ of, kept, count }: WidthPrunedSublayer): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
@@ -85,7 +86,7 @@ function patchFact({ place, graph }: ShownPatch): string {
 /** What a pointer that rests on a cell is told. */
 export function cellTooltip(cell: Cell): string | undefined {
   if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
-  if (cell.narrowed !== undefined) return strings.factNarrowed(keptText(cell.narrowed));
+  if (cell.widthPruned !== undefined) return strings.factWidthPruned(keptText(cell.widthPruned));
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
@@ -106,14 +107,14 @@ function distanceInWords(cell: Cell, metric: string): string {
  * @param metric of the distance; empty without a profile
  */
 export function cellFacts(cell: Cell, metric: string): Fact[] {
-  const { sublayer, narrowed } = cell;
+  const { sublayer, widthPruned } = cell;
   const sizeOf = (
     field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken',
     format: (value: number) => string,
   ): string =>
-    narrowed === undefined || narrowed[field] === sublayer[field]
+    widthPruned === undefined || widthPruned[field] === sublayer[field]
       ? format(sublayer[field])
-      : strings.becomes(format(sublayer[field]), format(narrowed[field]));
+      : strings.becomes(format(sublayer[field]), format(widthPruned[field]));
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
     {
@@ -134,7 +135,7 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
       value: cell.round === undefined ? strings.notYet : `${cell.round}`,
       title: tell(glossary.round),
     },
-    ...(narrowed === undefined ? [] : [{ name: strings.width, value: keptText(narrowed) }]),
+    ...(widthPruned === undefined ? [] : [{ name: strings.width, value: keptText(widthPruned) }]),
     { name: strings.parameters, value: sizeOf('parameters', formatCompact) },
     ...(sublayer.sharedWeights === undefined
       ? []

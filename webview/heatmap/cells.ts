@@ -52,8 +52,8 @@ export interface Cell extends GridItem {
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
-  /** How much of it is kept, where it stays and is narrowed. */
-  readonly narrowed: WidthPrunedSublayer | undefined;
+  /** How much of it is kept, where it stays and is width-pruned. */
+  readonly widthPruned: WidthPrunedSublayer | undefined;
   /** What stands, or is to stand, in its place. */
   readonly patch: ShownPatch | undefined;
   /** How far states behind it have drifted from the original's, where that is known. */
@@ -99,7 +99,7 @@ export type CellSource = Pick<
   | 'candidates'
   | 'removed'
   | 'protectedIds'
-  | 'narrowed'
+  | 'widthPruned'
   | 'patches'
   | 'drift'
   | 'measurements'
@@ -172,7 +172,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
       order: order.get(id),
       round: rounds.get(id),
-      narrowed: order.has(id) ? undefined : source.narrowed[id],
+      widthPruned: order.has(id) ? undefined : source.widthPruned[id],
       // One that is planned stands for what goes.
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };

@@ -142,11 +142,11 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
 }
 
-/** How much of a narrowed sublayer is kept, as the length of a bar. */
-function drawKept(element: HTMLElement, fill: HTMLElement, { narrowed }: Cell): void {
-  setAttribute(element, 'data-narrowed', narrowed !== undefined);
-  if (narrowed === undefined) fill.style.removeProperty('--kept');
-  else fill.style.setProperty('--kept', `${(100 * narrowed.kept) / narrowed.count}%`);
+/** How much of a width-pruned sublayer is kept, as the length of a bar. */
+function drawKept(element: HTMLElement, fill: HTMLElement, { widthPruned }: Cell): void {
+  setAttribute(element, 'data-width-pruned', widthPruned !== undefined);
+  if (widthPruned === undefined) fill.style.removeProperty('--kept');
+  else fill.style.setProperty('--kept', `${(100 * widthPruned.kept) / widthPruned.count}%`);
 }
 
 /** Where a mark stands; cells that never had one are spared the element. */

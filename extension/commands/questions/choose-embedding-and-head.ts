@@ -6,7 +6,7 @@ import { embeddingMethods } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import { choose } from './ask';
 
-type Item = QuickPickItem & { readonly outer: readonly EmbeddingOrHeadPlace[] };
+type Item = QuickPickItem & { readonly places: readonly EmbeddingOrHeadPlace[] };
 
 /**
  * Asks for embedding and head, which are rounded or stay as they are; images have no embedding
@@ -32,21 +32,21 @@ export async function chooseEmbeddingAndHead(
           'It is then stored in addition to the embedding: more bytes, but fewer to read per token.',
         )
       : l10n.t('The largest matmul of a small model.'),
-    outer: ['head'],
+    places: ['head'],
   };
   const embedding: Item = {
     label: l10n.t('The embedding as well'),
     detail: l10n.t("Fewer bytes; matmuls aren't faster."),
-    outer: ['embedding'],
+    places: ['embedding'],
   };
   const items: Item[] = [
-    { label: l10n.t('Only the layers of the blocks'), outer: [] },
+    { label: l10n.t('Only the layers of the blocks'), places: [] },
     {
       label: l10n.t('Also embedding and head'),
       detail: isTied
         ? l10n.t('They are one matrix in this model, which is stored once.')
         : l10n.t('The embedding stores integers, and the head multiplies by them.'),
-      outer: ['embedding', 'head'],
+      places: ['embedding', 'head'],
     },
     ...(isTied && !unties ? [] : [head]),
     ...(isTied ? [] : [embedding]),
@@ -55,5 +55,5 @@ export async function chooseEmbeddingAndHead(
     title,
     placeHolder: l10n.t('Also compress embedding and head?'),
   });
-  return chosen?.outer;
+  return chosen?.places;
 }

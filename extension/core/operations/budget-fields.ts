@@ -166,7 +166,7 @@ export async function planByBudget(
     // Before it is measured.
     const { methods = encodingNames, profile, widths = [] } = request;
     const chosen = methods.map((text) => parseCompression(text, 'methods').method);
-    const how = { removes: profile !== undefined, narrows: widths.length > 0 };
+    const how = { removes: profile !== undefined, prunesWidths: widths.length > 0 };
     if (choosesTypes(chosen, how) && !takesTypes) {
       throw noTypes('methods');
     }
@@ -246,10 +246,13 @@ async function choicesOf(
 ): Promise<Choices> {
   const removable =
     request.profile === undefined ? [] : await readRemovable(request.profile, table);
-  return { table: withEmbeddingAndHead(asWide(table, request), getEmbeddingAndHead(request)), removable };
+  return {
+    table: withEmbeddingAndHead(asWide(table, request), getEmbeddingAndHead(request)),
+    removable,
+  };
 }
 
-/** A table without its narrower sublayers, where those are not asked for. */
+/** Table without width pruning, unless the request asks for it. */
 export function asWide(
   { widths, ...table }: SensitivityProfile,
   { keepWidths }: Pick<BudgetRequest, 'keepWidths'>,

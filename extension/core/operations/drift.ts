@@ -128,9 +128,9 @@ async function withModels(
   }
   const planned = await planToRun(await readPlan(plan, model === '' ? undefined : model), open);
   const original = await open(planned.model);
-  return withPrunedWidths(original, planned.plan, undefined, async (narrowed) => {
+  return withPrunedWidths(original, planned.plan, undefined, async (widthPruned) => {
     const changed = await asPlanned({
-      model: narrowed,
+      model: widthPruned,
       removed: planned.plan.remove,
       patch: resolvePatches(planned.plan, join(planned.folder, 'plan')),
     });

@@ -213,10 +213,10 @@ export const evaluate = defineOperation({
       ...runOptions(request),
     };
     const measure = async (
-      narrowed: OpenedModel,
+      widthPruned: OpenedModel,
       saved: SavedParts,
     ): Promise<(EvaluationResult | BaseEvaluation | TaskEvaluation) & Judged> => {
-      const models = { ...changes, model: narrowed, saved };
+      const models = { ...changes, model: widthPruned, saved };
       if (task !== undefined) {
         const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
         const { compared } = result;
@@ -249,7 +249,7 @@ export const evaluate = defineOperation({
         },
         context,
       );
-      const isWhole = changes.removed.length === 0 && narrowed === opened;
+      const isWhole = changes.removed.length === 0 && widthPruned === opened;
       const timed = await addLlamaSpeeds(
         result,
         {
@@ -274,8 +274,11 @@ export const evaluate = defineOperation({
         ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
         removed: changes.removed.length,
         ...(task === undefined && base === undefined && !domains ? { text } : {}),
-        ...(await withPrunedWidths(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
-          measure(one, saved),
+        ...(await withPrunedWidths(
+          opened,
+          planned?.plan ?? { remove: [] },
+          undefined,
+          async (one) => measure(one, saved),
         )),
         ...(warnings.length === 0 ? {} : { warnings }),
         ...describeOrigin(version),

@@ -112,12 +112,12 @@ const otherModel = ({ model, against }: EvaluatedRequest): string | undefined =>
 
 /** `without 2 sublayers`; undefined if the whole model was evaluated. */
 function plannedChange(plan: EvaluatedRequest['plan']): Message | undefined {
-  const { remove = [], narrow = [], patch = [] } = typeof plan === 'object' ? plan : {};
-  if (remove.length + narrow.length === 0) {
+  const { remove = [], widths = [], patch = [] } = typeof plan === 'object' ? plan : {};
+  if (remove.length + widths.length === 0) {
     return undefined;
   }
-  if (narrow.length > 0) {
-    return say`with ${several(remove.length, 'sublayer')} removed and the width of ${narrow.length} pruned`;
+  if (widths.length > 0) {
+    return say`with ${several(remove.length, 'sublayer')} removed and the width of ${widths.length} pruned`;
   }
   return patch.length === 0
     ? say`without ${several(remove.length, 'sublayer')}`

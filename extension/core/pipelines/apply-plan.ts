@@ -56,8 +56,8 @@ export async function applyPlan(
   });
   // Other devices need no less.
   requireMemory(model.model, application.memoryBytes, 'cpu');
-  return withPrunedWidths(model, plan, workFolder(out, 'narrow'), async (narrowed) =>
-    carryOut({ ...application, model: narrowed }, context),
+  return withPrunedWidths(model, plan, workFolder(out, 'widths'), async (widthPruned) =>
+    carryOut({ ...application, model: widthPruned }, context),
   );
 }
 

@@ -128,9 +128,13 @@ export function withDecodeTimes(
   return {
     ...table,
     layers: table.layers.map((layer: LayerSensitivity) => timed(layer, true)),
-    ...(table.outer === undefined
+    ...(table.embeddingAndHead === undefined
       ? {}
-      : { outer: table.outer.map((one: EmbeddingOrHeadSensitivity) => timed(one, !isLookup(one))) }),
+      : {
+          embeddingAndHead: table.embeddingAndHead.map((one: EmbeddingOrHeadSensitivity) =>
+            timed(one, !isLookup(one)),
+          ),
+        }),
   };
 }
 

@@ -201,7 +201,7 @@ async function writeChecked(
   ];
   const manifest = await describeResult(before, changes, {
     ...written,
-    narrowed: widthPruned?.widths,
+    widths: widthPruned?.widths,
     files: [...weights, ...others],
   });
   await removeRounded(output.partial);
@@ -213,7 +213,7 @@ async function writeChecked(
     path: output.path,
     removed: changes.removed,
     ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
-    ...(widthPruned === undefined ? {} : { narrowed: widthPruned.widths }),
+    ...(widthPruned === undefined ? {} : { widths: widthPruned.widths }),
     parametersBefore: before.parameters,
     bytesBefore: totalBytes(await measureSizes('', source.files)),
     bytesAfter: totalBytes(weightFiles),

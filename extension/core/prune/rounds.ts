@@ -149,7 +149,11 @@ export interface Proposal {
 }
 
 /** @param proposal contribution of a surrogate, if any */
-export function roundResult(input: RoundInput, measurements: RoundMeasurements, proposal?: Proposal): RoundResult {
+export function roundResult(
+  input: RoundInput,
+  measurements: RoundMeasurements,
+  proposal?: Proposal,
+): RoundResult {
   const candidate = bestCandidate(input, measurements);
   const result = { distances: measurements.distances(), totals: measurements.totals };
   if (candidate === undefined) {

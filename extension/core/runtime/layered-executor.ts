@@ -327,7 +327,8 @@ export class LayeredExecutor {
    * @param what sublayers alone where another executor uses what is around them
    */
   public async rest(what: 'all' | 'sublayers' = 'all'): Promise<void> {
-    const outer = what === 'all' && this.ownsEmbeddingAndHeadPool ? [this.embeddingAndHeadPool] : [];
+    const outer =
+      what === 'all' && this.ownsEmbeddingAndHeadPool ? [this.embeddingAndHeadPool] : [];
     await Promise.all([this.pool, ...outer].map(async (pool) => pool.dispose()));
   }
 

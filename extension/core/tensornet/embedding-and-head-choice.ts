@@ -11,7 +11,10 @@ import { say } from '../message';
  * Dense matrices of the embedding or the head.
  * @throws UserError if the model has none
  */
-export function denseEmbeddingOrHead(model: LayeredModel, place: EmbeddingOrHeadPlace): EmbeddingOrHead[] {
+export function denseEmbeddingOrHead(
+  model: LayeredModel,
+  place: EmbeddingOrHeadPlace,
+): EmbeddingOrHead[] {
   const matrices = model.embeddingAndHeadMatrices.filter((matrix) => matrix.place === place);
   const dense = matrices.filter(({ form }) => form === undefined);
   if (dense.length === 0) {

@@ -28,7 +28,7 @@ interface Subject {
   readonly model: ModelSummary;
   /** The sensitivity profile, and what of it is known. */
   readonly file: string;
-  readonly table: Pick<ShownTable, 'outer'> | undefined;
+  readonly table: Pick<ShownTable, 'embeddingAndHead'> | undefined;
   readonly removable: readonly RemovalCost[];
 }
 
@@ -44,7 +44,7 @@ export class BudgetPlans {
 
   /** What the worker is asked to measure, or the inspector to predict. */
   public request(subject: Subject, choice: BudgetChoice): PlanRequest {
-    const measured = choice.outer ? placesOf(subject) : [];
+    const measured = choice.embeddingAndHead ? placesOf(subject) : [];
     const measurements = { sensitivity: subject.file };
     const request = this.settings.request(
       planCompression,
@@ -88,7 +88,7 @@ export class BudgetPlans {
       sensitivity: subject.file,
       unit: first?.unit ?? 'bytes',
       limits: others.map(formatLimit),
-      blocksOnly: !choice.outer,
+      blocksOnly: !choice.embeddingAndHead,
       ...(task === undefined ? {} : { task, model: subject.model.path }),
     });
   }
@@ -114,11 +114,11 @@ async function ofForm<Answer>(answer: Promise<Answer>): Promise<Answer> {
 
 /** What a choice allows, as fields that all requests have. */
 function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
-  const { limits, context, schemes, removes, narrows } = choice;
+  const { limits, context, schemes, removes, prunesWidths } = choice;
   const countsMemory = limits.some(({ unit }) => unit === 'memory');
   return {
     methods: schemes.map(formatCompression),
-    keepWidths: !narrows,
+    keepWidths: !prunesWidths,
     ...(countsMemory && context !== undefined ? { context } : {}),
     ...(removes && removable.length > 0 ? { profile: profilePathOf(model.path) } : {}),
   };
@@ -126,7 +126,7 @@ function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
 
 /** Matrices outside the blocks that a session's profile has measured. */
 function placesOf({ table }: Subject): EmbeddingOrHeadPlace[] {
-  return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
+  return (table?.embeddingAndHead ?? []).flatMap(({ place, tiedTo }) =>
     tiedTo === undefined ? [place] : ['embedding', 'head'],
   );
 }
@@ -140,7 +140,7 @@ function sizeOf({
   sumOfDistances,
   compress,
   remove,
-  narrow,
-}: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'narrow'>): PlanSize {
-  return { sumOfDistances, compressed: compress.length, ...sublayersOf({ remove, narrow }) };
+  widths,
+}: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'widths'>): PlanSize {
+  return { sumOfDistances, compressed: compress.length, ...sublayersOf({ remove, widths }) };
 }

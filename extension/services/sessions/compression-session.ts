@@ -100,11 +100,11 @@ export class CompressionSession extends PanelSession<CompressionState> {
       ...matrix,
       entries: this.#matrices.get(matrix.tensor)?.entries ?? matrix.entries,
     });
-    const { layers, outer } = this.#table;
+    const { layers, embeddingAndHead } = this.#table;
     return {
       ...this.#table,
       layers: layers.map(known),
-      ...(outer === undefined ? {} : { outer: outer.map(known) }),
+      ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(known) }),
     };
   }
 

@@ -39,8 +39,8 @@ const budgetChoice = (request: RequestOf<'plan-compression'>): BudgetChoice => (
   limits: (request.limits ?? []).map(budgetLimit),
   context: request.context,
   schemes: (request.methods ?? []).map((method) => parseCompression(method)),
-  outer: request.embeddings === true || request.head === true,
-  narrows: !request.keepWidths,
+  embeddingAndHead: request.embeddings === true || request.head === true,
+  prunesWidths: !request.keepWidths,
   removes: request.profile !== undefined,
 });
 

@@ -172,11 +172,11 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       profilePath,
       {
         cannot,
-        preview: (choice, narrowed) =>
+        preview: (choice, widthPruned) =>
           missing === undefined
-            ? previewOf(config, choice, narrowed, model, preview)
+            ? previewOf(config, choice, widthPruned, model, preview)
             : { lines: [], loadsWith: missing },
-        narrowed: async (changes) => this.#models.narrowed(model.path, changes),
+        widthPruned: async (changes) => this.#models.widthPruned(model.path, changes),
         showError: (error) => {
           void reportError(error, this.#log);
         },
@@ -282,7 +282,7 @@ const isGone = ({ id, state }: JobRecord, { resumable }: JobService): boolean =>
 function previewOf(
   config: string | undefined,
   choice: Choice,
-  narrowed: WidthPrunedModel | undefined,
+  widthPruned: WidthPrunedModel | undefined,
   model: ModelSummary,
   previewConfig: typeof Preview.previewPrunedConfig,
 ): HeatmapState['configPreview'] {
@@ -294,8 +294,8 @@ function previewOf(
   try {
     const { before, after, loadsWith } =
       config === undefined
-        ? previewPrunedFile(removed, narrowed?.summary ?? model)
-        : previewConfig(config, removed, model, describedPatches(patches), narrowed);
+        ? previewPrunedFile(removed, widthPruned?.summary ?? model)
+        : previewConfig(config, removed, model, describedPatches(patches), widthPruned);
     return {
       lines: before === after ? unchanged : diffLines(before, after),
       loadsWith: localise(loadsWith),

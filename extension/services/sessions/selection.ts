@@ -132,21 +132,21 @@ export function matchingRounds(
 export interface Choice {
   readonly removed: readonly string[];
   /** Of sublayers that stay. */
-  readonly narrow: readonly PlannedWidthPruning[];
+  readonly widths: readonly PlannedWidthPruning[];
   /** Of sublayers that are removed, their files by absolute path. */
   readonly patches: readonly PlannedPatch[];
 }
 
-export const wholeModel: Choice = { removed: [], narrow: [], patches: [] };
+export const wholeModel: Choice = { removed: [], widths: [], patches: [] };
 
-export const isWhole = ({ removed, narrow }: Pick<Choice, 'removed' | 'narrow'>): boolean =>
-  removed.length + narrow.length === 0;
+export const isWhole = ({ removed, widths }: Pick<Choice, 'removed' | 'widths'>): boolean =>
+  removed.length + widths.length === 0;
 
 /** Name under which a choice's results are kept: the order of removal does not matter, patches and widths do. */
-export function choiceKey({ removed, narrow, patches }: Choice): string {
+export function choiceKey({ removed, widths, patches }: Choice): string {
   const names = new Map(patches.map((patch) => [patch.sublayer, patchName(patch)]));
-  const narrowed = narrow.map((one) => `${one.sublayer}~${digest(one.remove)}`);
-  return [...removed.map((id) => names.get(id) ?? id), ...narrowed].sort().join(' ');
+  const widthPruned = widths.map((one) => `${one.sublayer}~${digest(one.remove)}`);
+  return [...removed.map((id) => names.get(id) ?? id), ...widthPruned].sort().join(' ');
 }
 
 /** True if the evaluation key includes the patch. */

@@ -131,7 +131,7 @@ describe('espalier', () => {
   });
 
   describe('embedding and head', () => {
-    const table = join(folder, 'outer.sensitivity.json');
+    const table = join(folder, 'embeddingAndHead.sensitivity.json');
     let profiled: Awaited<ReturnType<typeof runCli>>;
     beforeAll(async () => {
       profiled = await runCli([

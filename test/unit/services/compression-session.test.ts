@@ -67,7 +67,7 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile 
 const predicted = {
   compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
   remove: ['block.1.attention'],
-  narrow: [],
+  widths: [],
   limits: [],
   cost: 1,
   costBefore: 2,
@@ -79,8 +79,8 @@ const choice: BudgetChoice = {
   context: 4096,
   schemes: [{ method: 'int8' }],
   removes: false,
-  narrows: false,
-  outer: false,
+  prunesWidths: false,
+  embeddingAndHead: false,
 };
 
 const plan: MadePlan = {

@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { compressWithEach, compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
+import {
+  compressWithEach,
+  compressMatrix,
+} from '../../../extension/core/tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';

@@ -36,15 +36,15 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
     context: 4096,
     schemes: [{ method: 'int8' }],
     removes: true,
-    narrows: false,
-    outer: false,
+    prunesWidths: false,
+    embeddingAndHead: false,
     result: {
       compress: [
         { tensor: 'layers.0.down.weight', method: 'int8', level: 0 },
         { tensor: 'layers.0.query.weight', method: 'lowrank', level: 2, then: 'int4' },
       ],
       remove: ['block.1.attention'],
-      narrow: [],
+      widths: [],
       limits: [],
       cost: 90,
       costBefore: 200,
@@ -153,7 +153,7 @@ describe('the cells of the compression panel', () => {
 
   it('have those of embedding and head in front of the first block and behind the last', () => {
     const scheme = { kind: 'scheme', scheme: 'int8', share: 50 } as const;
-    const { cells, lines, scale } = cellsOf(tableOf({ outer: outside() }), scheme);
+    const { cells, lines, scale } = cellsOf(tableOf({ embeddingAndHead: outside() }), scheme);
     expect(lines).toEqual(['Embedding', 'Query', 'Down', 'Head']);
     const [embedding, head] = cells.slice(-2);
     expect([embedding?.block, embedding?.line, embedding?.status]).toEqual([
@@ -163,11 +163,11 @@ describe('the cells of the compression panel', () => {
     expect(head && cellLabel(head)).toMatch(/^Head: int8, per output, distance 1/);
     expect(scale?.position(1)).toBe(1);
     expect(sorted(cells, { key: 'block', descending: true }).slice(-2)).toEqual([embedding, head]);
-    expect(cellsOf(tableOf({ outer: [tied()] }), scheme).lines).toEqual([
+    expect(cellsOf(tableOf({ embeddingAndHead: [tied()] }), scheme).lines).toEqual([
       ...['Embedding, head', 'Query', 'Down'],
     ]);
     const lowRank = { ...scheme, scheme: 'lowrank+int4' };
-    const [pending] = cellsOf(tableOf({ outer: outside() }), lowRank).cells.slice(-2);
+    const [pending] = cellsOf(tableOf({ embeddingAndHead: outside() }), lowRank).cells.slice(-2);
     expect(pending?.status).toBe('pending');
   });
 
@@ -213,15 +213,15 @@ describe('a budget', () => {
       context: 16,
       schemes: [{ method: 'lowrank', then: 'int4' }],
       removes: false,
-      narrows: false,
-      outer: false,
+      prunesWidths: false,
+      embeddingAndHead: false,
     });
     const { maxPositions: _, ...endless } = known.table.model;
     expect(choiceOf(form, { ...known, table: { ...known.table, model: endless } })?.context).toBe(
       8192,
     );
-    const outer = tableOf({ outer: outside() });
-    expect(choiceOf(form, { ...known, table: outer })?.outer).toBe(true);
+    const embeddingAndHead = tableOf({ embeddingAndHead: outside() });
+    expect(choiceOf(form, { ...known, table: embeddingAndHead })?.embeddingAndHead).toBe(true);
     expect(choiceOf({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
   });
 
@@ -285,7 +285,9 @@ describe('a budget', () => {
     expect(isFor({ ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
     expect(isFor({ ...choice, removes: false })).toBe(false);
     // A job that measured the plan tells neither a context nor what the table lacks.
-    expect(isFor({ ...choice, context: undefined, narrows: true, outer: true })).toBe(true);
+    expect(
+      isFor({ ...choice, context: undefined, prunesWidths: true, embeddingAndHead: true }),
+    ).toBe(true);
   });
 
   it('says how small each scheme makes the model', () => {
@@ -297,10 +299,10 @@ describe('a budget', () => {
   });
 
   it('is told of all matrices that take part', () => {
-    const outer = { ...planOf(), outer: true };
-    expect(countOf(outer, tableOf({ outer: outside() }))).toBe(6);
-    expect(countOf(outer, tableOf({ outer: [tied()] }))).toBe(6);
-    expect(countOf(planOf(), tableOf({ outer: outside() }))).toBe(4);
+    const embeddingAndHead = { ...planOf(), embeddingAndHead: true };
+    expect(countOf(embeddingAndHead, tableOf({ embeddingAndHead: outside() }))).toBe(6);
+    expect(countOf(embeddingAndHead, tableOf({ embeddingAndHead: [tied()] }))).toBe(6);
+    expect(countOf(planOf(), tableOf({ embeddingAndHead: outside() }))).toBe(4);
   });
 
   it('is told by how many layers take each scheme', () => {
@@ -368,9 +370,9 @@ describe('what the host tells', () => {
 
   it('replaces embedding and head as well', () => {
     const [embedding, head] = outside();
-    const before = tableOf({ outer: [embedding, { ...head, entries: [] }] });
+    const before = tableOf({ embeddingAndHead: [embedding, { ...head, entries: [] }] });
     const next = withMeasured(before, { [head.tensor]: head.entries });
-    expect(next.outer).toEqual([embedding, head]);
+    expect(next.embeddingAndHead).toEqual([embedding, head]);
     expect(next.layers).toEqual(before.layers);
   });
 });
@@ -383,7 +385,13 @@ describe('the view of the compression panel', () => {
       sort: { key: 'error', descending: false },
       form: {
         ...withLimit(initialForm, 'flops', { isSet: true, percent: 40 }),
-        ...{ context: 8192, without: ['int8'], removes: true, narrows: false, outer: false },
+        ...{
+          context: 8192,
+          without: ['int8'],
+          removes: true,
+          prunesWidths: false,
+          embeddingAndHead: false,
+        },
       },
     };
     const saved: unknown = JSON.parse(JSON.stringify({ model: '/m', file: '/f', view }));
@@ -402,14 +410,14 @@ describe('the view of the compression panel', () => {
 });
 
 describe('what a plan takes out', () => {
-  it('counts a mixture with fewer experts as one that is narrower', () => {
-    const narrow = [{ sublayer: 'block.0.attention', remove: '1' }];
+  it('counts a mixture with fewer experts as one that is width-pruned', () => {
+    const widths = [{ sublayer: 'block.0.attention', remove: '1' }];
     const remove = [
       'block.1.attention',
       'block.2.expert.0',
       'block.2.expert.3',
       'block.3.expert.3',
     ];
-    expect(sublayersOf({ remove, narrow })).toEqual({ removed: 1, narrowed: 3 });
+    expect(sublayersOf({ remove, widths })).toEqual({ removed: 1, widthPruned: 3 });
   });
 });

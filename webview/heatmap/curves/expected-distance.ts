@@ -2,21 +2,21 @@ import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { expandSublayers, sublayersOf } from '../selection';
 import { isZeroAtOriginal } from './curves';
 
-type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | 'candidates'>;
+type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'widthPruned' | 'candidates'>;
 
 /**
  * The distance expected of a selection that was not measured. What removals cost alone nearly adds up, and how
  * nearly is told by the round of the search that has most in common with the selection (Jaccard index): its distance
  * over its own sum, to the power of that index, times the sum over the selection (bench/finercut/NOTES.md). Undefined
- * where it is not known what a removal costs alone, and of a selection that narrows.
+ * where it is not known what a removal costs alone, and of a selection that prunes widths.
  */
 export function expectedDistance(known: Known): number | undefined {
-  const { profile, narrowed, candidates } = known;
+  const { profile, widthPruned, candidates } = known;
   const chosen = chosenCandidates(known);
   if (
     profile === undefined ||
     chosen === undefined ||
-    Object.keys(narrowed).length > 0 ||
+    Object.keys(widthPruned).length > 0 ||
     !isZeroAtOriginal(profile)
   ) {
     return undefined;

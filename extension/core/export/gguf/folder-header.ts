@@ -131,9 +131,9 @@ function attentionEntries(
       entries.integers(field, values);
     }
   } else {
-    const narrowed = widthPrunedSizes(sizes, changes);
+    const widthPruned = widthPrunedSizes(sizes, changes);
     for (const [field, before] of sizesAfter(sizes, changes)) {
-      const { all, each: own = before } = narrowed.get(field) ?? {};
+      const { all, each: own = before } = widthPruned.get(field) ?? {};
       const values = all === undefined ? own : [all];
       const [first = 0, ...others] = new Set(values);
       if (others.length === 0) {

@@ -52,7 +52,7 @@ import { say } from '../../message';
 
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
-  blocks: 'An ordinary model with fewer blocks, or with all of them as much narrower.',
+  blocks: 'A standard model with fewer blocks, or with the same pruned width in all blocks.',
   deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. It can lose whole blocks, single attentions, channels and key/value heads.',
 } as const;
 
@@ -159,7 +159,7 @@ function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Chang
   ];
 }
 
-/** Sizes of narrowed sublayers. */
+/** Sizes of width-pruned sublayers. */
 async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes): Promise<Entry[]> {
   const sizes = await ggufSizes(header);
   const entries = [...widthPrunedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
@@ -171,7 +171,7 @@ async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes)
   return entries;
 }
 
-/** The size of narrowed heads, which otherwise follows from their number; of the first block in `deci`. */
+/** The size of width-pruned heads, which otherwise follows from their number; of the first block in `deci`. */
 async function headEntries(
   header: GgufHeader,
   keys: GgufKeys,

@@ -61,7 +61,7 @@ function sublayerIds({ remaining: kept, blocks }: Changes, kind: SizedKind): rea
     .map(({ block }) => `block.${blocks.indexOf(block)}.${kind}`);
 }
 
-/** The sizes of narrowed kinds by key: of each block, and the one of all that have the sublayer where these are alike. */
+/** The sizes of width-pruned kinds by key: of each block, and the one of all that have the sublayer where these are alike. */
 export function widthPrunedSizes(
   sizes: SourceSizes,
   changes: Changes,

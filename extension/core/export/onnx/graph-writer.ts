@@ -39,7 +39,7 @@ export async function changedGraph(
 export async function graphWriter(
   model: OnnxLayeredModel,
   changes: Changes,
-  narrowed: WidthPrunedFrom | undefined,
+  widthPruned: WidthPrunedFrom | undefined,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
@@ -60,11 +60,11 @@ export async function graphWriter(
   const removed = new Set(changes.removed);
   const shorter = configText && shorterConfig(configText, summary, removed);
   const config: WidthPrunedConfig | undefined =
-    shorter === undefined || (narrowed === undefined && shorter === configText)
+    shorter === undefined || (widthPruned === undefined && shorter === configText)
       ? undefined
-      : narrowed === undefined
+      : widthPruned === undefined
         ? { text: shorter, problem: undefined }
-        : widthPrunedConfig(shorter, narrowed, removed);
+        : widthPrunedConfig(shorter, widthPruned, removed);
   if (config?.problem !== undefined) {
     context.warn(config.problem);
   }

@@ -30,7 +30,7 @@ export interface LayerSelection {
   /** Block numbers, from 0. */
   readonly blocks?: readonly number[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
 /** A matrix and what is done to it. */
@@ -93,7 +93,7 @@ export function chooseForAll(
       choices.push({ tensor: layer.id, method: then, level: defaultLevel(layer) });
     }
   }
-  choices.push(...chooseEmbeddingAndHead(model, request, selection.outer ?? []));
+  choices.push(...chooseEmbeddingAndHead(model, request, selection.embeddingAndHead ?? []));
   if (choices.length === 0) {
     throw new UserError(
       unfit.length === 0

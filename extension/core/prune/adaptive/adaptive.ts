@@ -225,11 +225,19 @@ export class AdaptiveRounds {
    * Measures candidates until one is left or all slices are done, and measures the last one on everything.
    * @param measured slices on which all are already measured
    */
-  private async narrow(measurements: RoundMeasurements, field: readonly Candidate[], measured: number): Promise<void> {
+  private async narrow(
+    measurements: RoundMeasurements,
+    field: readonly Candidate[],
+    measured: number,
+  ): Promise<void> {
     let left = field;
     for (let done = measured; done <= this.slices.length; done++) {
       if (done > measured) {
-        await measurements.measure(left, this.slices.slice(done - 1, done), this.slices.slice(done));
+        await measurements.measure(
+          left,
+          this.slices.slice(done - 1, done),
+          this.slices.slice(done),
+        );
       }
       const leader = least(left, (candidate) => measurements.estimate(candidate).total);
       if (leader === undefined) {
@@ -248,7 +256,11 @@ export class AdaptiveRounds {
    * confidence, by Student's t over blocks. The risk is divided by the number of slices (Bonferroni), and measured rows are exact (finite population
    * correction).
    */
-  private isWorse(measurements: RoundMeasurements, candidate: Candidate, leader: Candidate): boolean {
+  private isWorse(
+    measurements: RoundMeasurements,
+    candidate: Candidate,
+    leader: Candidate,
+  ): boolean {
     const { total, standardError, blocks, share } = measurements.difference(candidate, leader);
     if (Number.isNaN(total)) {
       // The leader is NaN only if all remaining candidates are.

@@ -56,7 +56,10 @@ export class Expectations {
   ): void {
     const measured = candidates
       .filter((candidate) => measurements.isMeasured(candidate))
-      .map((candidate) => ({ id: candidate.id, ...measurements.partialDistances(candidate, seenRows) }))
+      .map((candidate) => ({
+        id: candidate.id,
+        ...measurements.partialDistances(candidate, seenRows),
+      }))
       .filter(({ over, seen }) => Number.isFinite(over) && Number.isFinite(seen));
     const base = this.base ?? {
       over: Math.min(...measured.map(({ over }) => over)),

@@ -72,7 +72,9 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       'How surprised the model is by held-out text: lower is better.',
       ...(before === undefined || after === undefined
         ? []
-        : [`${formatChange(before, after)}: ${inEnglish(perplexityLabel(before, after))}.${range}`]),
+        : [
+            `${formatChange(before, after)}: ${inEnglish(perplexityLabel(before, after))}.${range}`,
+          ]),
       ...sentences([...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)]),
     ],
     table: {

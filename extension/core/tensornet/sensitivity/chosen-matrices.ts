@@ -52,16 +52,16 @@ function noLayers({ summary }: LayeredModel): never {
  */
 export function chosenEmbeddingAndHead(
   model: LayeredModel,
-  { outer = [], compressions }: SensitivitySettings,
+  { embeddingAndHead = [], compressions }: SensitivitySettings,
 ): { readonly matrix: EmbeddingOrHead; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => embeddingRequest(request) ?? []);
-  if (outer.length > 0 && requests.length === 0) {
+  if (embeddingAndHead.length > 0 && requests.length === 0) {
     throw new UserError(say`None of the methods can compress the embedding and the head.`, {
       field: 'methods',
       remedy: say`Add one of ${embeddingMethods.join(', ')}.`,
     });
   }
-  return embeddingsToMeasure(model, outer).map((matrix) => ({
+  return embeddingsToMeasure(model, embeddingAndHead).map((matrix) => ({
     matrix,
     compressions: expandCompressions(matrix, requests),
   }));

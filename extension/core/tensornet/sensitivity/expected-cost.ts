@@ -70,7 +70,7 @@ export function widthCosts(
 /** Approximate cost of measuring embedding and head, by id; an embedding runs through the whole model. */
 export function embeddingCosts(
   { summary: { sublayers } }: LayeredModel,
-  outer: readonly {
+  embeddingAndHead: readonly {
     readonly matrix: EmbeddingOrHead;
     readonly compressions: readonly Compression[];
   }[],
@@ -78,7 +78,7 @@ export function embeddingCosts(
 ): ReadonlyMap<string, number> {
   const behind = sublayers.reduce((sum, one) => sum + one.parameters, 0);
   return new Map(
-    outer.map(({ matrix: { id, place, out, in: inputs }, compressions }) => {
+    embeddingAndHead.map(({ matrix: { id, place, out, in: inputs }, compressions }) => {
       const run = out * inputs + (place === 'embedding' ? behind : 0);
       return [id, compressions.length * tokens * run];
     }),
@@ -99,5 +99,7 @@ function tokensRun(
   compressions: number,
   { precision, tokens }: Pick<Trials, 'precision' | 'tokens'>,
 ): number {
-  return precision === 0 ? compressions * tokens : tokens + compressions * Math.min(tokens, firstRows);
+  return precision === 0
+    ? compressions * tokens
+    : tokens + compressions * Math.min(tokens, firstRows);
 }

@@ -49,7 +49,7 @@ const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const layerRequestSchema = v.variant('kind', [
   v.object({ kind: v.literal('layer'), sublayer: index, id: v.string() }),
   v.object({ kind: v.literal('widths'), sublayer: index }),
-  v.object({ kind: v.literal('outer'), id: v.string() }),
+  v.object({ kind: v.literal('embedding-or-head'), id: v.string() }),
 ]);
 export type LayerRequest = v.InferOutput<typeof layerRequestSchema>;
 
@@ -154,7 +154,7 @@ export class LayerWork {
   }
 
   private async measure(request: LayerRequest): Promise<Omit<LayerResult, 'evaluations'>> {
-    if (request.kind === 'outer') {
+    if (request.kind === 'embedding-or-head') {
       if (!this.isStarted) {
         await this.start(this.cancellation);
       }
@@ -171,14 +171,20 @@ export class LayerWork {
 
   private async measureOuter(id: string): Promise<SensitivityEntry[]> {
     const { model, settings, timing, device, memoryBytes, threads, folder, onWork } = this.setup;
-    const found = chosenEmbeddingAndHead(model.model, settings).find(({ matrix }) => matrix.id === id);
+    const found = chosenEmbeddingAndHead(model.model, settings).find(
+      ({ matrix }) => matrix.id === id,
+    );
     if (found === undefined) {
       throw new Error(`the model has no embedding or head ${id} to measure`);
     }
     onWork(say`Measuring embedding and head`);
     const { scorer, compression, cancellation } = this;
     const setup = { model: model.model, scorer, compression, timing, device, memoryBytes, threads };
-    return measureEmbeddingOrHead({ ...setup, folder, cancellation }, found.matrix, found.compressions);
+    return measureEmbeddingOrHead(
+      { ...setup, folder, cancellation },
+      found.matrix,
+      found.compressions,
+    );
   }
 
   private async goTo(index: number): Promise<void> {

@@ -110,7 +110,7 @@ export async function profileSensitivity(
 ): Promise<SensitivityProfile> {
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
-  const outer = chosenEmbeddingAndHead(model, job.settings);
+  const embeddingAndHead = chosenEmbeddingAndHead(model, job.settings);
   const widths = chosenWidths(model, job.settings);
   const warn = (message: Message): void => {
     context.warn(message);
@@ -163,15 +163,20 @@ export async function profileSensitivity(
     compressions: expandCompressions(layer, settings.compressions),
   }));
   const total =
-    [...wanted, ...outer].reduce((sum, { compressions }) => sum + compressions.length, 0) +
-    widths.reduce((sum, { kept }) => sum + kept.length, 0);
+    [...wanted, ...embeddingAndHead].reduce(
+      (sum, { compressions }) => sum + compressions.length,
+      0,
+    ) + widths.reduce((sum, { kept }) => sum + kept.length, 0);
   const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
     compressions.some((one) => !known.has(matrixKey(id, one)));
   let ahead: CostAhead | undefined;
   const report = (stage: Message): void => {
     const secondsLeft = ahead?.secondsLeft;
-    const narrowed = [...measuredWidths.values()].reduce((sum, one) => sum + one.entries.length, 0);
-    const done = known.size + narrowed;
+    const widthPruned = [...measuredWidths.values()].reduce(
+      (sum, one) => sum + one.entries.length,
+      0,
+    );
+    const done = known.size + widthPruned;
     context.progress({ stage, done, total, unit: 'steps', secondsLeft });
   };
   const timing = createTiming(machine);
@@ -208,10 +213,10 @@ export async function profileSensitivity(
       layers: wanted.map(({ layer, compressions }) =>
         describeLayer(model, layer, compressions, known, timing),
       ),
-      ...(outer.length === 0
+      ...(embeddingAndHead.length === 0
         ? {}
         : {
-            outer: outer.map(({ matrix, compressions }) =>
+            embeddingAndHead: embeddingAndHead.map(({ matrix, compressions }) =>
               describeEmbeddingOrHead(matrix, compressions, known, timing),
             ),
           }),
@@ -252,7 +257,9 @@ export async function profileSensitivity(
     const trials = { ...settings, tokens: sequences * length };
     const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
     const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
-    const openEmbeddingAndHead = outer.filter(({ matrix, compressions }) => isOpen(matrix, compressions));
+    const openEmbeddingAndHead = embeddingAndHead.filter(({ matrix, compressions }) =>
+      isOpen(matrix, compressions),
+    );
     const costs = new Map([
       ...embeddingCosts(model, openEmbeddingAndHead, trials.tokens),
       ...layerCosts(
@@ -278,7 +285,9 @@ export async function profileSensitivity(
       ? [...requests.filter(isEarly), ...requests.filter((part) => !isEarly(part))]
       : requests;
     const parts = [
-      ...openEmbeddingAndHead.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
+      ...openEmbeddingAndHead.map(
+        ({ matrix: { id } }) => ({ kind: 'embedding-or-head', id }) as const,
+      ),
       ...ordered,
     ];
     const shared = {

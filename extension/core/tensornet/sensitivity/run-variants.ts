@@ -50,16 +50,16 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
       open: async () => Promise.resolve(model),
     })),
     ...[...new Set(widths.map(({ of }) => of))].map((of): RunVariant => ({
-      change: { change: 'narrowed', of },
+      change: { change: 'width-pruned', of },
       open: async () => {
-        const narrowing = widths
+        const widthPruning = widths
           .filter((one) => one.of === of)
           .map(
             ({ sublayer, count, kept }) =>
               [sublayer, lastIndices(count, Math.min(...kept))] as const,
           );
         const file = join(folder, `timed-${of}.safetensors`);
-        return (await pruneWidth(opened, new Map(narrowing), file)).model;
+        return (await pruneWidth(opened, new Map(widthPruning), file)).model;
       },
     })),
     ...[...timingKeys].map((as): RunVariant => ({

@@ -18,17 +18,20 @@ export function schemeName({ method, variant, then }: CompressionScheme): string
 }
 
 /** Profile without entries of other schemes. */
-export function withSchemes(table: SensitivityProfile, schemes: readonly CompressionScheme[]): SensitivityProfile {
+export function withSchemes(
+  table: SensitivityProfile,
+  schemes: readonly CompressionScheme[],
+): SensitivityProfile {
   const names = new Set(schemes.map(schemeName));
   const selected = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
     ...matrix,
     entries: matrix.entries.filter((entry) => names.has(schemeName(entry))),
   });
-  const { layers, outer } = table;
+  const { layers, embeddingAndHead } = table;
   return {
     ...table,
     layers: layers.map(selected),
-    ...(outer === undefined ? {} : { outer: outer.map(selected) }),
+    ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(selected) }),
   };
 }
 
@@ -37,18 +40,21 @@ export function withSchemes(table: SensitivityProfile, schemes: readonly Compres
  * @throws UserError if a named one wasn't measured, or is tied to one that isn't named
  */
 export function withEmbeddingAndHead(
-  { outer = [], ...table }: SensitivityProfile,
+  { embeddingAndHead = [], ...table }: SensitivityProfile,
   places: readonly EmbeddingOrHeadPlace[],
 ): SensitivityProfile {
-  const tiedPlaces = ({ place, tiedTo }: (typeof outer)[number]): readonly EmbeddingOrHeadPlace[] =>
+  const tiedPlaces = ({
+    place,
+    tiedTo,
+  }: (typeof embeddingAndHead)[number]): readonly EmbeddingOrHeadPlace[] =>
     tiedTo === undefined ? [place] : ['embedding', 'head'];
   for (const place of places) {
-    const found = outer.find((one) => tiedPlaces(one).includes(place));
+    const found = embeddingAndHead.find((one) => tiedPlaces(one).includes(place));
     if (found === undefined) {
       throw new UserError(
         say`The sensitivity profile does not include the ${embeddingAndHeadNames[place]}.`,
         {
-          field: 'outer',
+          field: 'embeddingAndHead',
           remedy: say`Profile the sensitivity again, with the ${embeddingAndHeadNames[place]}.`,
         },
       );
@@ -60,6 +66,8 @@ export function withEmbeddingAndHead(
       });
     }
   }
-  const selected = outer.filter((one) => tiedPlaces(one).every((place) => places.includes(place)));
-  return selected.length === 0 ? table : { ...table, outer: selected };
+  const selected = embeddingAndHead.filter((one) =>
+    tiedPlaces(one).every((place) => places.includes(place)),
+  );
+  return selected.length === 0 ? table : { ...table, embeddingAndHead: selected };
 }
