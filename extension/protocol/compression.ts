@@ -44,7 +44,7 @@ export interface BudgetChoice {
   readonly schemes: readonly CompressionScheme[];
   /** Whether sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
-  /** Whether sublayers may be width-pruned, where widths were measured. */
+  /** True to allow width pruning, if the profile includes widths. */
   readonly prunesWidths: boolean;
   /** Whether embedding and head may be compressed, where they were measured. */
   readonly embeddingAndHead: boolean;

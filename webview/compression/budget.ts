@@ -204,7 +204,7 @@ export function countOf(
   return layers.length + (takesPart ? outside : 0);
 }
 
-/** How many layers a plan compresses in each scheme. */
+/** Number of layers that a plan compresses with each scheme. */
 export function countsOf({ result }: MadePlan): { scheme: CompressionScheme; count: number }[] {
   const counts = new Map<string, { scheme: CompressionScheme; count: number }>();
   for (const choice of result.compress) {

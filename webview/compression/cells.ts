@@ -28,7 +28,7 @@ export interface CellSet {
   readonly scale: LogScale | undefined;
 }
 
-/** What cells show: one scheme at about a share of the bytes, or the plan. */
+/** Contents of the cells: one scheme at about a share of the bytes, or the plan. */
 export type Shown =
   | { readonly kind: 'scheme'; readonly scheme: string; readonly share: number }
   | { readonly kind: 'plan'; readonly plan: MadePlan };

@@ -39,7 +39,7 @@ export function availabilityOf(
   };
 }
 
-/** Whether a selection removes nothing and prunes no widths. */
+/** True if a selection removes nothing and prunes no widths. */
 export function isWhole({
   removed,
   widthPruned,

@@ -56,7 +56,7 @@ export function cellLabel(cell: Cell): string {
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-/** How much of a width-pruned sublayer is kept. */
+/** Remaining share of a width-pruned sublayer. */
 export function keptText({ of, kept, count }: WidthPrunedSublayer): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }

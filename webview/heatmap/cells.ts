@@ -52,7 +52,7 @@ export interface Cell extends GridItem {
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
-  /** How much of it is kept, where it stays and is width-pruned. */
+  /** Remaining width, if it is kept and width-pruned. */
   readonly widthPruned: WidthPrunedSublayer | undefined;
   /** What stands, or is to stand, in its place. */
   readonly patch: ShownPatch | undefined;

@@ -142,7 +142,7 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
 }
 
-/** How much of a width-pruned sublayer is kept, as the length of a bar. */
+/** Shows the remaining share of a width-pruned sublayer as the length of a bar. */
 function drawKept(element: HTMLElement, fill: HTMLElement, { widthPruned }: Cell): void {
   setAttribute(element, 'data-width-pruned', widthPruned !== undefined);
   if (widthPruned === undefined) fill.style.removeProperty('--kept');

@@ -327,9 +327,9 @@ export class LayeredExecutor {
    * @param what sublayers alone where another executor uses what is around them
    */
   public async rest(what: 'all' | 'sublayers' = 'all'): Promise<void> {
-    const outer =
+    const shared =
       what === 'all' && this.ownsEmbeddingAndHeadPool ? [this.embeddingAndHeadPool] : [];
-    await Promise.all([this.pool, ...outer].map(async (pool) => pool.dispose()));
+    await Promise.all([this.pool, ...shared].map(async (pool) => pool.dispose()));
   }
 
   public async dispose(): Promise<void> {

@@ -143,7 +143,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#job;
   }
 
-  /** What is chosen for removal, what is to stand in the places of some of it, and what is width-pruned. */
+  /** Removed sublayers, their replacements, and width pruning. */
   public get choice(): Choice {
     return { removed: this.#selection.removed, widths: this.widths, patches: this.patches };
   }
@@ -292,7 +292,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const { widths, removed } = this.choice;
     const widthPruned =
       widths.length === 0 ? undefined : await this.host.widthPruned({ widths, remove: removed });
-    if (textOf(widths) === textOf(this.widths)) {
+    if (widthsText(widths) === widthsText(this.widths)) {
       this.#widthPruned = widthPruned;
       this.tell('widthPruned', 'configPreview');
     }
@@ -404,7 +404,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #chosen(before: readonly PlannedWidthPruning[]): void {
     this.#save();
     this.tell('selectedRounds', 'selectionEvaluation', 'drift');
-    if (textOf(this.widths) !== textOf(before)) {
+    if (widthsText(this.widths) !== widthsText(before)) {
       this.restoreWidthPruning().catch(this.host.showError);
     }
   }
@@ -450,4 +450,4 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 }
 
-const textOf = (widths: readonly PlannedWidthPruning[]): string => JSON.stringify(widths);
+const widthsText = (widths: readonly PlannedWidthPruning[]): string => JSON.stringify(widths);

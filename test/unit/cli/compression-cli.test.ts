@@ -269,7 +269,7 @@ describe('a plan under a budget', () => {
   });
 });
 
-it('tells the drift of a plan that prunes widths', async () => {
+it('reports the drift of a plan that prunes widths', async () => {
   const file = join(folder, 'widths.plan.json');
   const widths = [{ sublayer: 'block.0.feedforward', remove: '0-20' }];
   const plan = { format: 'espalier.plan', version: 1, model: { path: model }, remove: [], widths };

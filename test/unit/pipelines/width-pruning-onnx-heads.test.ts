@@ -52,7 +52,7 @@ function withoutHeads(
   );
 }
 
-/** How far a width-pruned file is from the original that ignores the heads, and that one from the original. */
+/** Distances of a width-pruned file from the original that ignores the heads, and of that one from the original. */
 async function errors(
   source: string,
   name: string,

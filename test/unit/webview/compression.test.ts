@@ -305,7 +305,7 @@ describe('a budget', () => {
     expect(countOf(planOf(), tableOf({ embeddingAndHead: outside() }))).toBe(4);
   });
 
-  it('is told by how many layers take each scheme', () => {
+  it('counts the layers of each scheme', () => {
     expect(countsOf(planOf()).map(({ scheme, count }) => [schemeKey(scheme), count])).toEqual([
       ['int8', 1],
       ['lowrank+int4', 1],
@@ -410,7 +410,7 @@ describe('the view of the compression panel', () => {
 });
 
 describe('what a plan takes out', () => {
-  it('counts a mixture with fewer experts as one that is width-pruned', () => {
+  it('counts a MoE layer with fewer experts as width-pruned', () => {
     const widths = [{ sublayer: 'block.0.attention', remove: '1' }];
     const remove = [
       'block.1.attention',
