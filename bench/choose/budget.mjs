@@ -166,7 +166,7 @@ async function outcome(folder, { own, allowed, profile }, share) {
     ...['apply', plan, '--out', out, '--overwrite'],
     ...(allowed.gguf ? ['--format', 'gguf'] : []),
     // A limit that always holds: it has the speed measured.
-    ...(options.unit === 'decode' ? ['--gate', 'speed>-99%'] : ['--no-quality']),
+    ...(options.unit === 'decode' ? ['--require', 'speed>-99%'] : ['--no-quality']),
   ]);
   const { perplexity } = await espalier(['evaluate', out, '--text', heldOut, '--whole-text']);
   await rm(out, { recursive: true });

@@ -70,7 +70,7 @@ async function main([file = '', text = '', choices = '']: readonly string[]): Pr
         const returned = pick(removedIds, back);
         const removed = [...removedIds.filter((id) => !returned.includes(id)), ...pick(next, more)];
         const truth = await trueDistance(removed);
-        const known = { model: profile.model, profile, removed, narrowed: {}, candidates };
+        const known = { model: profile.model, profile, removed, widthPruned: {}, candidates };
         expected.push(Math.log((expectedDistance(known) ?? Number.NaN) / truth));
         sums.push(Math.log(removed.reduce((sum, id) => sum + alone(id), 0) / truth));
       }

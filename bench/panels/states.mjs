@@ -62,7 +62,7 @@ const entryOf = (/** @type {number} */ level) => ({
 });
 
 /** Plans of all sizes of 8 GB, and the one for half of it. */
-const changes = { compressed: 700, removed: 12, narrowed: 30 };
+const changes = { compressed: 700, removed: 12, widthPruned: 30 };
 const surveyed = {
   unit: 'bytes',
   points: Array.from({ length: 12 }, (_, i) => ({
@@ -143,7 +143,15 @@ export function heatmapDocument(blocks = 128, count = 200) {
     name: `heatmap: ${blocks} blocks × ${count} rounds`,
     panel: 'heatmap',
     state: {
-      ...{ model, candidates, job: idle, protectedIds: [], narrowed: {}, patches: {}, cannot: {} },
+      ...{
+        model,
+        candidates,
+        job: idle,
+        protectedIds: [],
+        widthPruned: {},
+        patches: {},
+        cannot: {},
+      },
       measurements: {},
       profile: {
         settings: { metric: 'js', mode: 'adaptive', granularity: 'sublayer' },

@@ -1,4 +1,4 @@
-import { perplexityWord } from '../core/change-size';
+import { perplexityLabel } from '../core/quality-labels';
 import { formatChange } from '../core/format';
 import { inEnglish } from '../core/message';
 
@@ -8,6 +8,6 @@ export function describePerplexity(change: {
   readonly after: number;
 }): string {
   const { before, after } = change;
-  const word = inEnglish(perplexityWord(before, after));
+  const word = inEnglish(perplexityLabel(before, after));
   return `${before.toPrecision(4)} → ${after.toPrecision(4)} (${formatChange(before, after)}, ${word})`;
 }

@@ -128,7 +128,7 @@ async function askForPlan(
     model: model.path,
     compression,
     skip,
-    outer: embeddingAndHead,
+    embeddingAndHead,
   });
   if (unfit > 0) {
     void window.showInformationMessage(

@@ -26,8 +26,8 @@ export async function planCompression(
     return undefined;
   }
   const { limits = [], context } = choice;
-  const { ways = [], removes = false, narrows = false, embeddingAndHead = false } = choice;
-  if (limits.length === 0 || (ways.length === 0 && !removes && !narrows)) {
+  const { schemes = [], removes = false, prunesWidths = false, embeddingAndHead = false } = choice;
+  if (limits.length === 0 || (schemes.length === 0 && !removes && !prunesWidths)) {
     throw new UserError(
       say`A plan needs a limit, and at least one kind of change that it may make.`,
       {
@@ -36,7 +36,7 @@ export async function planCompression(
     );
   }
   const request = services.plans.request(session, {
-    ...{ limits, context, ways, removes, narrows, embeddingAndHead },
+    ...{ limits, context, schemes, removes, prunesWidths, embeddingAndHead },
   });
   if (asks && !(await confirmMeasuring(services, session, request))) {
     return undefined;

@@ -51,7 +51,7 @@ export async function profileSensitivity(
   const trials =
     given === undefined
       ? await chooseTrials(title, {
-          canNarrow: capabilities.narrow.able,
+          canPruneWidth: capabilities.pruneWidth.able,
           canType: await services.models.canTypeLayers(model.path),
         })
       : { compressions: given, widths: [] };
@@ -89,7 +89,7 @@ const firstLook: readonly CompressionRequest[] = [
   { method: 'mpo', ratio: 0.3 },
 ];
 
-/** Shares of their width that sublayers are narrowed to. */
+/** Default shares of the width to keep. */
 const defaultWidths: readonly string[] = ['75%', '50%', '25%'];
 
 /** Compressions and widths to measure on every layer and sublayer. */
@@ -100,7 +100,7 @@ interface Trials {
 
 async function chooseTrials(
   title: string,
-  { canNarrow, canType }: { readonly canNarrow: boolean; readonly canType: boolean },
+  { canPruneWidth, canType }: { readonly canPruneWidth: boolean; readonly canType: boolean },
 ): Promise<Trials | undefined> {
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
@@ -110,7 +110,7 @@ async function chooseTrials(
   const full: QuickPickItem = {
     label: l10n.t('All settings'),
     description: l10n.t('for plans under a budget'),
-    detail: canNarrow
+    detail: canPruneWidth
       ? l10n.t(
           'Every method at its default settings, and each sublayer at 75, 50 and 25 % of its width: about 14 runs per layer.',
         )
@@ -140,7 +140,7 @@ async function chooseTrials(
   const items = methodItems();
   if (chosen === full) {
     const compressions = items.map(({ method }) => ({ method }));
-    return { compressions, widths: canNarrow ? defaultWidths : [] };
+    return { compressions, widths: canPruneWidth ? defaultWidths : [] };
   }
   const methods =
     chosen === undefined

@@ -40,7 +40,7 @@ export async function pruneLayers(
     suffix: '-pruned',
     types: {
       weighs:
-        (plan.narrow ?? []).length === 0 && !plan.remove.some((id) => id.includes('.expert.')),
+        (plan.widths ?? []).length === 0 && !plan.remove.some((id) => id.includes('.expert.')),
     },
   });
   if (output === undefined) {

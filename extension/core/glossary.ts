@@ -1,4 +1,4 @@
-import { moderateDistance } from './change-size';
+import { moderateDistance } from './quality-labels';
 import { say } from './message';
 
 /** What terms mean, in a sentence: where a pointer rests on them, and in the help of the command line. */

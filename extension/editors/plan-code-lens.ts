@@ -68,12 +68,14 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       model.sublayers.length,
       formatPercent(parameters / model.parameters),
     );
-    const narrowed = plan.narrow?.length ?? 0;
+    const widthPruned = plan.widths?.length ?? 0;
     const patched = plan.patch?.length ?? 0;
     const typed = Object.keys(plan.types ?? {}).length;
     return [
-      ...(removed.length === 0 && narrowed + compressed + patched + typed > 0 ? [] : [removal]),
-      ...(narrowed === 0 ? [] : [l10n.t('Prunes the width of {0}', counts.sublayers(narrowed))]),
+      ...(removed.length === 0 && widthPruned + compressed + patched + typed > 0 ? [] : [removal]),
+      ...(widthPruned === 0
+        ? []
+        : [l10n.t('Prunes the width of {0}', counts.sublayers(widthPruned))]),
       ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
       ...(typed === 0 ? [] : [l10n.t('Sets the types of {0}', counts.tensors(typed))]),
       ...(patched === 0 ? [] : [l10n.t('Patches {0}', counts.sublayers(patched))]),

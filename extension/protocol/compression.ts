@@ -27,7 +27,7 @@ import type {
   LayerSensitivity,
   SensitivityProfile,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
-import type { Way } from '../core/tensornet/sensitivity/ways';
+import type { CompressionScheme } from '../core/tensornet/sensitivity/schemes';
 import type { PanelJob } from './jobs';
 import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
@@ -41,12 +41,12 @@ export interface BudgetChoice {
   /** Context length for memory, in tokens; the default if undefined. */
   readonly context?: number | undefined;
   /** Ways that the plan may take. */
-  readonly ways: readonly Way[];
+  readonly schemes: readonly CompressionScheme[];
   /** True if sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
-  /** True if sublayers may be width-pruned, if widths were measured. */
-  readonly narrows: boolean;
-  /** True if embedding and head may be compressed, if they were measured. */
+  /** True to allow width pruning, if the profile includes widths. */
+  readonly prunesWidths: boolean;
+  /** True to allow compressing embedding and head, if the profile includes them. */
   readonly embeddingAndHead: boolean;
 }
 
@@ -58,12 +58,12 @@ export interface MadePlan extends BudgetChoice {
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
 export function plannedSublayers({
   remove,
-  narrow,
-}: Pick<CompressionPlan, 'remove' | 'narrow'>): Pick<PlanSize, 'removed' | 'narrowed'> {
+  widths,
+}: Pick<CompressionPlan, 'remove' | 'widths'>): Pick<PlanSize, 'removed' | 'widthPruned'> {
   const mixtures = remove.flatMap((id) => /^(.+)\.\d+$/.exec(id)?.[1] ?? []);
   return {
     removed: remove.length - mixtures.length,
-    narrowed: narrow.length + new Set(mixtures).size,
+    widthPruned: widths.length + new Set(mixtures).size,
   };
 }
 
@@ -160,7 +160,7 @@ const budgetChoice = object({
     minLength(1),
   ),
   context: optional(pipe(number(), integer(), minValue(1))),
-  ways: array(
+  schemes: array(
     object({
       method: picklist(['mpo', 'lowrank', 'int8', 'int4', 'gguf']),
       variant: exactOptional(string()),
@@ -168,7 +168,7 @@ const budgetChoice = object({
     }),
   ),
   removes: boolean(),
-  narrows: boolean(),
+  prunesWidths: boolean(),
   embeddingAndHead: boolean(),
 });
 

@@ -42,7 +42,7 @@ export interface PlanSize {
   readonly sumOfDistances: number;
   readonly compressed: number;
   readonly removed: number;
-  readonly narrowed: number;
+  readonly widthPruned: number;
 }
 
 /** Plan that no other plan beats, with its cost in the unit of the budget and as a share of the original. */

@@ -81,8 +81,8 @@ export interface HeatmapState {
   readonly protectedIds: readonly string[];
   /** Patches by the sublayers in whose places they stand, or are to stand once those are removed. */
   readonly patches: Readonly<Record<string, ShownPatch>>;
-  /** Sublayers that are narrowed and stay, by id. */
-  readonly narrowed: Readonly<Record<string, WidthPrunedSublayer>>;
+  /** Sublayers that are width-pruned and stay, by id. */
+  readonly widthPruned: Readonly<Record<string, WidthPrunedSublayer>>;
   /** Preview of config.json with the selection applied, and how to load the result. */
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */
@@ -133,7 +133,7 @@ export interface HeatmapCalls {
   clearMarks(): void;
   undo(): void;
   redo(): void;
-  /** Narrows nothing any more. */
+  /** Clears the width pruning. */
   keepWidths(): void;
   profile(): void;
   prune(): void;

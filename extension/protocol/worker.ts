@@ -1,5 +1,5 @@
 import type { Piece } from './pieces';
-import type { StageProgress, WorkerTally } from '../core/jobs/job';
+import type { StageProgress, WorkerProgress } from '../core/jobs/job';
 import type { Message } from '../core/message';
 import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
@@ -74,7 +74,7 @@ export interface JobNotification {
     | { readonly kind: 'event'; readonly event: JobEvent }
     | { readonly kind: 'warning'; readonly warning: Message }
     | { readonly kind: 'information'; readonly information: Message }
-    | { readonly kind: 'workers'; readonly workers: readonly WorkerTally[] };
+    | { readonly kind: 'workers'; readonly workers: readonly WorkerProgress[] };
 }
 
 /** Name of {@link JobNotification} on the wire. */

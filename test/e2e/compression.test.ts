@@ -73,9 +73,9 @@ describe('the compression panel', () => {
       .getByText(/^sample\.sensitivity\.json$/)
       .waitFor({ state: 'attached', timeout: 150_000 });
     expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
-    const { layers, outer, fitting } = await readTable();
+    const { layers, embeddingAndHead, fitting } = await readTable();
     expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
-    expect(outer?.map(({ entries }) => entries.length)).toEqual([2, 2]);
+    expect(embeddingAndHead?.map(({ entries }) => entries.length)).toEqual([2, 2]);
     // As many as by default, which are more than 16 for each of the 64 inputs of the widest layer.
     expect(fitting?.tokens).toBe(2560);
     await frame.getByText('40 × 64 other tokens').waitFor({ state: 'attached' });

@@ -1,6 +1,6 @@
 import { afterAll, describe } from 'vitest';
 import { testGallery, testPanel } from './heatmap/accessibility';
-import { placePlan, testNarrowing } from './heatmap/narrowing';
+import { placePlan, testNarrowing } from './heatmap/width-pruning';
 import { useSession } from './support/use-session';
 
 /** Heatmaps of the sample model, and their components, in one editor: to start one takes longer than most tests. */
@@ -14,7 +14,7 @@ describe('a workspace of the sample model', () => {
     },
   });
 
-  describe('the heatmap of a plan that narrows', () => {
+  describe('the heatmap of a plan that prunes widths', () => {
     testNarrowing(session);
     afterAll(async () => {
       await session().workbench.runCommand('View: Close All Editors');

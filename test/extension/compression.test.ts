@@ -54,18 +54,18 @@ describe('compression', () => {
       embeddingAndHead: ['embedding', 'head'],
       overwrite: true,
     });
-    const { layers, outer } = await espalier.documents.read('sensitivity', table);
+    const { layers, embeddingAndHead } = await espalier.documents.read('sensitivity', table);
     assert.ok(layers.length > 0);
     assert.ok(layers.every(({ entries }) => entries.some(({ method }) => method === 'int8')));
     assert.deepEqual(session.table?.layers, layers);
     assert.deepEqual(
-      outer?.map(({ place, entries }) => [place, entries.length]),
+      embeddingAndHead?.map(({ place, entries }) => [place, entries.length]),
       [
         ['embedding', 2],
         ['head', 2],
       ],
     );
-    assert.deepEqual(session.table.outer, outer);
+    assert.deepEqual(session.table.embeddingAndHead, embeddingAndHead);
     assert.deepEqual(resumable(espalier, 'sensitivity'), []);
     const [panel] = espalier.compressions.panels;
     assert.equal(panel?.session, session);
@@ -97,7 +97,7 @@ describe('compression', () => {
   it('is planned under a budget and saved as a plan', async () => {
     const plan = await run<MadePlan>('planCompression', session, {
       limits: [{ unit: 'bytes', ratio: 0.8 }],
-      ways: [{ method: 'lowrank' }, { method: 'int4' }],
+      schemes: [{ method: 'lowrank' }, { method: 'int4' }],
       removes: false,
       embeddingAndHead: false,
     });
@@ -116,8 +116,8 @@ describe('compression', () => {
     }));
     await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
     const choice = {
-      ...{ limits: [{ unit: 'bytes', ratio: 1 }], context: 4096, ways: [{ method: 'int4' }] },
-      ...{ removes: false, narrows: false, embeddingAndHead: false },
+      ...{ limits: [{ unit: 'bytes', ratio: 1 }], context: 4096, schemes: [{ method: 'int4' }] },
+      ...{ removes: false, prunesWidths: false, embeddingAndHead: false },
     };
     const scores = await run<ScoredFront>('scorePlans', session, { choice, task });
     const survey = await session.survey(choice as BudgetChoice);
@@ -152,18 +152,18 @@ describe('compression', () => {
     await answering(['Types of a GGUF file', 'Also embedding and head'], () =>
       run('profileSensitivity', vscode.Uri.file(typed.model.path), { blocks: [0] }),
     );
-    const { layers = [], outer = [] } = typed.table ?? {};
+    const { layers = [], embeddingAndHead = [] } = typed.table ?? {};
     assert.ok(layers.length > 0);
     assert.deepEqual(
-      outer.map(({ place }) => place),
+      embeddingAndHead.map(({ place }) => place),
       ['embedding', 'head'],
     );
-    const entries = [...layers, ...outer].flatMap((one) => one.entries);
+    const entries = [...layers, ...embeddingAndHead].flatMap((one) => one.entries);
     assert.ok(entries.every(({ method }) => method === 'gguf'));
     // So little that a type is needed whose rounding is weighted.
     const { result } = await run<MadePlan>('planCompression', typed, {
       ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], ways: [{ method: 'gguf' }] },
-      ...{ removes: false, narrows: false, embeddingAndHead: true },
+      ...{ removes: false, prunesWidths: false, embeddingAndHead: true },
     });
     assert.equal(result.byImportance, true);
     const out = workspacePath('typed-gguf');

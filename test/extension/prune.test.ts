@@ -39,9 +39,9 @@ describe('Prune Layers', () => {
     session.chooseMark('block.1.attention', 'removed');
     session.chooseMark('block.1.feedforward', 'removed');
     const out = workspacePath('whole-pruned');
-    await configure({ gate: ['size<-5%'] });
+    await configure({ requirements: ['size<-5%'] });
     const result = await prune({ format: 'safetensors', out });
-    await configure({ gate: undefined });
+    await configure({ requirements: undefined });
     assert.ok(result);
     assert.ok(result.parametersAfter < result.parametersBefore);
     assert.ok(result.verification.relativeError <= result.verification.tolerance);
@@ -86,26 +86,26 @@ describe('Prune Layers', () => {
     assert.equal(explorer.snapshot().drift, drift);
   });
 
-  it('says in the report what a plan has narrowed, and that a conversion changes nothing', async () => {
+  it('says in the report what a plan has width-pruned, and that a conversion changes nothing', async () => {
     // A session of its own: applying a plan marks what it removes.
     const model = await placeFixture('llama-gqa-untied', 'plain');
-    const narrowed = workspacePath('plain-narrowed');
+    const widthPruned = workspacePath('plain-widthPruned');
     const plan: Plan = {
       ...{ format: 'espalier.plan', version: 1, model: { path: 'plain' }, remove: [] },
-      narrow: [{ sublayer: 'block.1.feedforward', remove: '0-1' }],
+      widths: [{ sublayer: 'block.1.feedforward', remove: '0-1' }],
     };
-    const file = workspacePath('narrowed.plan.json');
+    const file = workspacePath('widthPruned.plan.json');
     await writeFile(file, JSON.stringify(plan));
     await vscode.commands.executeCommand('espalier.pruneLayers', vscode.Uri.file(file), {
-      ...{ format: 'safetensors', layout: 'auto-map', out: narrowed },
+      ...{ format: 'safetensors', layout: 'auto-map', out: widthPruned },
     });
-    assert.match(reportText(espalier, narrowed), /"tags":\["narrowed"/);
+    assert.match(reportText(espalier, widthPruned), /"tags":\["widthPruned"/);
     assert.match(
-      reportText(espalier, narrowed),
+      reportText(espalier, widthPruned),
       /Verified: it opens and runs, .* The plan is the original, changed in the same way in memory\./,
     );
     assert.match(
-      reportText(espalier, narrowed),
+      reportText(espalier, widthPruned),
       /"Width pruned","list":\["block\.1\.feedforward: \d+ channels left"/,
     );
     const converted = workspacePath('plain-onnx');

@@ -45,7 +45,7 @@ describe('a plan as a task', () => {
 
     const own = {
       ...{ type: 'espalier', label: 'much smaller', plan: 'built.plan.json', out: 'strict' },
-      options: ['--gate', 'size<-99%'],
+      options: ['--require', 'size<-99%'],
     };
     await mkdir(workspacePath('.vscode'), { recursive: true });
     await writeFile(

@@ -31,7 +31,7 @@ describe('trust', () => {
       `${model.path}.layerprofile.json`,
       {
         preview: () => ({ lines: [], loadsWith: '' }),
-        narrowed: async (changes) => espalier.models.narrowed(model.path, changes),
+        widthPruned: async (changes) => espalier.models.widthPruned(model.path, changes),
         showError: (error) => {
           throw error;
         },

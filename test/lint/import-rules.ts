@@ -49,7 +49,7 @@ const roomImports: Readonly<Record<string, readonly string[]>> = {
 
 /** Words of the core, and what follows from a choice as it changes, which a webview may import. */
 const sharedWithWebviews: ReadonlySet<string> = new Set(
-  ['message', 'format', 'change-size', 'glossary', 'selection-stability', 'shared-weights'].map(
+  ['message', 'format', 'quality-labels', 'glossary', 'selection-stability', 'shared-weights'].map(
     (name) => `extension/core/${name}.ts`,
   ),
 );

@@ -42,7 +42,7 @@ const applied = (
   out: string,
   rest: object,
 ): Readonly<Record<string, unknown>> => ({
-  ...{ plan, out: join(out, 'model'), heldOut: text, gate: ['size<0%'], device: 'cpu', ...rest },
+  ...{ plan, out: join(out, 'model'), heldOut: text, require: ['size<0%'], device: 'cpu', ...rest },
 });
 
 export const kinds = {

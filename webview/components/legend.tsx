@@ -174,7 +174,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
         data-depends={dependsOnText ? '' : undefined}
-        data-narrowed={keptWidth === undefined ? undefined : ''}
+        data-width-pruned={keptWidth === undefined ? undefined : ''}
       >
         <span class="fill" style={keptWidth === undefined ? undefined : { '--kept': keptWidth }}>
           {fill}

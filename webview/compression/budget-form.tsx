@@ -17,7 +17,7 @@ import {
   withSet,
 } from './budget';
 import type { BudgetForm } from './budget';
-import { wayKey } from './cells';
+import { schemeKey } from './cells';
 import type { PlannedFrame } from './frame';
 import { reasonAgainst } from './frame';
 import { Plan } from './plan';
@@ -35,7 +35,7 @@ interface BudgetProps {
 }
 
 /** Limits of a plan, and the plan: predicted as the form changes, or made. */
-export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): VNode {
+export function Budget({ panel, frame: { table, schemes }, asked }: BudgetProps): VNode {
   const plan = panel.get('plan');
   const { choice } = asked;
   const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
@@ -49,7 +49,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
   return (
     <Section class="budget" id="budget-title" title={strings.budget}>
       <Limits panel={panel} table={table} asked={asked} />
-      <Changes panel={panel} table={table} ways={ways} />
+      <Changes panel={panel} table={table} schemes={schemes} />
       {isMade ? (
         <div class="made-plan">
           <Plan panel={panel} plan={plan} table={table} />
@@ -170,20 +170,20 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
 type ChangesProps = Pick<BudgetProps, 'panel'> & PlannedFrame;
 
 /** Changes that a plan may make to the model. */
-function Changes({ panel, table, ways }: ChangesProps): VNode {
+function Changes({ panel, table, schemes }: ChangesProps): VNode {
   const { form } = panel.view.value;
   const change = changer(panel);
   const removable = panel.get('removable');
   return (
     <>
       <div class="choices" role="group" aria-label={strings.allowed}>
-        {ways.map((way) => {
-          const key = wayKey(way);
+        {schemes.map((scheme) => {
+          const key = schemeKey(scheme);
           const others = form.without.filter((one) => one !== key);
           return (
             <Checkbox
               key={key}
-              label={strings.wayDownTo(way, formatBytes(leastBytes(table, way)))}
+              label={strings.schemeDownTo(scheme, formatBytes(leastBytes(table, scheme)))}
               checked={!form.without.includes(key)}
               onChange={(checked) => {
                 change({ without: checked ? others : [...others, key] });
@@ -191,7 +191,7 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
             />
           );
         })}
-        {(table.outer ?? []).length > 0 && (
+        {(table.embeddingAndHead ?? []).length > 0 && (
           <Checkbox
             label={strings.embeddingAndHeadToo}
             checked={form.embeddingAndHead}
@@ -202,10 +202,10 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
         )}
         {(table.widths ?? []).length > 0 && (
           <Checkbox
-            label={strings.narrows(formatCount((table.widths ?? []).length))}
-            checked={form.narrows}
-            onChange={(narrows) => {
-              change({ narrows });
+            label={strings.prunesWidths(formatCount((table.widths ?? []).length))}
+            checked={form.prunesWidths}
+            onChange={(prunesWidths) => {
+              change({ prunesWidths });
             }}
           />
         )}
@@ -228,11 +228,11 @@ function Changes({ panel, table, ways }: ChangesProps): VNode {
 function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
   if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
   if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;
-  const { limits, sumOfDistances, compressed, removed, narrowed } = plan.ok;
+  const { limits, sumOfDistances, compressed, removed, widthPruned } = plan.ok;
   const counts = [
     { name: strings.changed, count: compressed },
     { name: strings.removed, count: removed },
-    { name: strings.narrowed, count: narrowed },
+    { name: strings.widthPruned, count: widthPruned },
   ];
   return (
     <Facts

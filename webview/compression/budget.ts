@@ -1,4 +1,4 @@
-import { usualContext } from '../../extension/core/change-size';
+import { defaultContext } from '../../extension/core/quality-labels';
 import type {
   BudgetChoice,
   BudgetSurvey,
@@ -6,8 +6,8 @@ import type {
   ShownTable,
 } from '../../extension/protocol/compression';
 import { formatBytes, formatCompact, formatTime } from '../format';
-import { wayKey } from './cells';
-import type { BudgetUnit, Way } from './types';
+import { schemeKey } from './cells';
+import type { BudgetUnit, CompressionScheme } from './types';
 
 /** A limit as the form keeps it, set or not. */
 export interface FormLimit {
@@ -24,7 +24,7 @@ export interface BudgetForm {
   /** Ways that are left out, by their keys. */
   readonly without: readonly string[];
   readonly removes: boolean;
-  readonly narrows: boolean;
+  readonly prunesWidths: boolean;
   /** True if embedding and head may be compressed. */
   readonly embeddingAndHead: boolean;
 }
@@ -39,14 +39,14 @@ export const initialForm: BudgetForm = {
     bytes: { ...unset, isSet: true },
     ...{ parameters: unset, memory: unset, flops: unset, decode: unset, prefill: unset },
   },
-  context: usualContext,
+  context: defaultContext,
   without: [],
   removes: false,
-  narrows: true,
+  prunesWidths: true,
   embeddingAndHead: true,
 };
 
-const contexts = [1024, usualContext, 8192, 32_768, 131_072] as const;
+const contexts = [1024, defaultContext, 8192, 32_768, 131_072] as const;
 
 /** Context lengths to choose from, in tokens; the last is the model's maximum, if smaller. */
 export const listContexts = ({ model: { maxPositions = Infinity } }: ShownTable): number[] => [
@@ -76,16 +76,16 @@ const sameShare = 0.01;
 export function isPlanFor(
   { result, ...plan }: MadePlan,
   choice: BudgetChoice,
-  { widths, outer }: ShownTable,
+  { widths, embeddingAndHead }: ShownTable,
 ): boolean {
   const relevant = (one: BudgetChoice): string =>
     JSON.stringify([
       one.limits.map(({ unit }) => unit),
-      one.ways.map(wayKey).sort(),
+      one.schemes.map(schemeKey).sort(),
       one.removes,
-      widths !== undefined && one.narrows,
-      outer !== undefined && one.embeddingAndHead,
-      one.limits.some(({ unit }) => unit === 'memory') ? (one.context ?? usualContext) : 0,
+      widths !== undefined && one.prunesWidths,
+      embeddingAndHead !== undefined && one.embeddingAndHead,
+      one.limits.some(({ unit }) => unit === 'memory') ? (one.context ?? defaultContext) : 0,
     ]);
   return (
     relevant(plan) === relevant(choice) &&
@@ -97,11 +97,14 @@ export function isPlanFor(
   );
 }
 
-/** Bytes of the model with each layer in the smallest setting that was measured of a way. */
-export function leastBytes({ model, layers, outer = [] }: ShownTable, way: Way): number {
-  const key = wayKey(way);
-  return [...layers, ...outer].reduce((bytes, layer) => {
-    const sizes = layer.entries.filter((one) => wayKey(one) === key).map((one) => one.bytes);
+/** Bytes of the model with each layer in the smallest setting that was measured of a scheme. */
+export function leastBytes(
+  { model, layers, embeddingAndHead = [] }: ShownTable,
+  scheme: CompressionScheme,
+): number {
+  const key = schemeKey(scheme);
+  return [...layers, ...embeddingAndHead].reduce((bytes, layer) => {
+    const sizes = layer.entries.filter((one) => schemeKey(one) === key).map((one) => one.bytes);
     return bytes - layer.bytes + Math.min(layer.bytes, ...sizes);
   }, model.bytes);
 }
@@ -132,7 +135,7 @@ export function withSet(
 
 interface Known {
   readonly table: ShownTable;
-  readonly ways: readonly Way[];
+  readonly schemes: readonly CompressionScheme[];
   /** Units that the table can count. */
   readonly units: readonly BudgetUnit[];
   /** Sublayers that may be removed. */
@@ -141,19 +144,19 @@ interface Known {
 
 /** Request of the form; undefined if no limit is set, or nothing may change. */
 export function formChoice(form: BudgetForm, known: Known): BudgetChoice | undefined {
-  const { table, ways, units, removable } = known;
+  const { table, schemes, units, removable } = known;
   const limits = units
     .filter((unit) => form.limits[unit].isSet)
     .map((unit) => ({ unit, ratio: Math.min(99, form.limits[unit].percent) / 100 }));
   const choice: BudgetChoice = {
     limits,
     context: limitContext(form, table),
-    ways: ways.filter((way) => !form.without.includes(wayKey(way))),
+    schemes: schemes.filter((scheme) => !form.without.includes(schemeKey(scheme))),
     removes: form.removes && removable > 0,
-    narrows: form.narrows && table.widths !== undefined,
-    embeddingAndHead: form.embeddingAndHead && table.outer !== undefined,
+    prunesWidths: form.prunesWidths && table.widths !== undefined,
+    embeddingAndHead: form.embeddingAndHead && table.embeddingAndHead !== undefined,
   };
-  const changes = choice.ways.length > 0 || choice.removes || choice.narrows;
+  const changes = choice.schemes.length > 0 || choice.removes || choice.prunesWidths;
   return limits.length > 0 && changes ? choice : undefined;
 }
 
@@ -192,18 +195,21 @@ export function formatAmount(unit: BudgetUnit, value: number, like = value): str
 /** Number of matrices that a plan chose from; tied embedding and head are compressed as two. */
 export function countMatrices(
   { embeddingAndHead: takesPart }: MadePlan,
-  { layers, outer = [] }: ShownTable,
+  { layers, embeddingAndHead = [] }: ShownTable,
 ): number {
-  const outside = outer.reduce((sum, { tiedTo }) => sum + (tiedTo === undefined ? 1 : 2), 0);
+  const outside = embeddingAndHead.reduce(
+    (sum, { tiedTo }) => sum + (tiedTo === undefined ? 1 : 2),
+    0,
+  );
   return layers.length + (takesPart ? outside : 0);
 }
 
-/** Number of layers that a plan compresses with each method. */
-export function countWays({ result }: MadePlan): { way: Way; count: number }[] {
-  const counts = new Map<string, { way: Way; count: number }>();
+/** Number of layers that a plan compresses with each scheme. */
+export function countSchemes({ result }: MadePlan): { scheme: CompressionScheme; count: number }[] {
+  const counts = new Map<string, { scheme: CompressionScheme; count: number }>();
   for (const choice of result.compress) {
-    const key = wayKey(choice);
-    counts.set(key, { way: choice, count: (counts.get(key)?.count ?? 0) + 1 });
+    const key = schemeKey(choice);
+    counts.set(key, { scheme: choice, count: (counts.get(key)?.count ?? 0) + 1 });
   }
   return [...counts.values()].sort((a, b) => b.count - a.count);
 }

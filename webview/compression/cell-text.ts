@@ -1,4 +1,4 @@
-import { distanceWord } from '../../extension/core/change-size';
+import { distanceLabel } from '../../extension/core/quality-labels';
 import { glossary } from '../../extension/core/glossary';
 import type { Fact } from '../components/facts';
 import {
@@ -26,7 +26,7 @@ function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {
     return [status === 'measured' ? strings.status.pending : strings.status[status]];
   }
   return [
-    strings.way(entry),
+    strings.scheme(entry),
     strings.level(entry),
     `${strings.distance.toLowerCase()} ${formatDistance(loss)}`,
     strings.change(formatBytes(layer.bytes), formatBytes(entry.bytes)),
@@ -97,7 +97,7 @@ function distanceText(
   if (loss === undefined) return strings.none;
   const distance =
     standardError === undefined ? formatDistance(loss) : formatWithError(loss, standardError);
-  const word = distanceWord(metric, loss);
+  const word = distanceLabel(metric, loss);
   return word === undefined ? distance : listed([distance, tell(word)]);
 }
 

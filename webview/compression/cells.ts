@@ -3,7 +3,7 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { strings } from './strings';
-import type { Drawback, Entry, Matrix, EmbeddingOrHead, Way } from './types';
+import type { Drawback, Entry, Matrix, EmbeddingOrHead, CompressionScheme } from './types';
 
 /** One linear layer, embedding or head as the grid, the details and the table show it. */
 export interface LayerCell extends GridItem {
@@ -28,40 +28,40 @@ export interface CellSet {
   readonly scale: LogScale | undefined;
 }
 
-/** Content of the cells: one method at about a share of the bytes, or the plan. */
+/** Contents of the cells: one scheme at about a share of the bytes, or the plan. */
 export type Shown =
-  | { readonly kind: 'way'; readonly way: string; readonly share: number }
+  | { readonly kind: 'scheme'; readonly scheme: string; readonly share: number }
   | { readonly kind: 'plan'; readonly plan: MadePlan };
 
-/** Tells ways apart: METHOD[:VARIANT][+THEN]. */
-export function wayKey({ method, variant, then }: Way): string {
+/** Tells schemes apart: METHOD[:VARIANT][+THEN]. */
+export function schemeKey({ method, variant, then }: CompressionScheme): string {
   return `${method}${variant === undefined ? '' : `:${variant}`}${then === undefined ? '' : `+${then}`}`;
 }
 
-/** The ways that a table has measured or will measure, in its order. */
-export function listWays(table: ShownTable): Way[] {
-  const all: readonly Way[] = [
+/** The schemes that a table has measured or will measure, in its order. */
+export function tableSchemes(table: ShownTable): CompressionScheme[] {
+  const all: readonly CompressionScheme[] = [
     ...table.settings.compressions,
     ...allMatrices(table).flatMap(({ entries }) => entries),
   ];
   return [
     ...new Map(
       all.map(({ method, variant, then }) => {
-        const way = {
+        const scheme = {
           method,
           ...(variant === undefined ? {} : { variant }),
           ...(then === undefined ? {} : { then }),
         };
-        return [wayKey(way), way];
+        return [schemeKey(scheme), scheme];
       }),
     ).values(),
   ];
 }
 
-/** Whole percents of the bytes that a way's levels leave of layers, the mildest first. */
-export function listShares(table: ShownTable, way: string): number[] {
+/** Whole percents of the bytes that a scheme's levels leave of layers, the mildest first. */
+export function listShares(table: ShownTable, scheme: string): number[] {
   const shares = allMatrices(table).flatMap(({ entries, bytes }) =>
-    entries.filter((entry) => wayKey(entry) === way).map((entry) => bytesPercent(entry, bytes)),
+    entries.filter((entry) => schemeKey(entry) === scheme).map((entry) => bytesPercent(entry, bytes)),
   );
   return [...new Set(shares)].sort((a, b) => b - a);
 }
@@ -85,10 +85,12 @@ export function buildCells(table: ShownTable, shown: Shown, before?: CellSet): C
     const { tensor } = layer;
     const choice = choices.get(tensor);
     const entry =
-      shown.kind === 'way'
-        ? nearest(layer, shown.way, shown.share)
+      shown.kind === 'scheme'
+        ? nearest(layer, shown.scheme, shown.share)
         : choice &&
-          layer.entries.find((one) => wayKey(one) === wayKey(choice) && one.level === choice.level);
+          layer.entries.find(
+            (one) => schemeKey(one) === schemeKey(choice) && one.level === choice.level,
+          );
     const cell: LayerCell = {
       id: tensor,
       // The embedding is placed before the first block, the head after the last.
@@ -132,11 +134,11 @@ export function entryLoss({ distance }: Entry, { original }: Pick<ShownTable, 'o
   return Math.max(0, distance - original);
 }
 
-/** The entry of a way that leaves nearest to a share (percent) of a layer's bytes. */
-function nearest({ entries, bytes }: Matrix, way: string, share: number): Entry | undefined {
+/** The entry of a scheme that leaves nearest to a share (percent) of a layer's bytes. */
+function nearest({ entries, bytes }: Matrix, scheme: string, share: number): Entry | undefined {
   const far = (entry: Entry) => Math.abs((100 * entry.bytes) / bytes - share);
   return entries
-    .filter((entry) => wayKey(entry) === way)
+    .filter((entry) => schemeKey(entry) === scheme)
     .reduce<Entry | undefined>(
       (best, entry) => (best === undefined || far(entry) < far(best) ? entry : best),
       undefined,
@@ -193,6 +195,6 @@ export function isEmbeddingOrHead(matrix: Matrix): matrix is EmbeddingOrHead {
   return 'place' in matrix;
 }
 
-export function allMatrices({ layers, outer = [] }: ShownTable): readonly Matrix[] {
-  return [...layers, ...outer];
+export function allMatrices({ layers, embeddingAndHead = [] }: ShownTable): readonly Matrix[] {
+  return [...layers, ...embeddingAndHead];
 }

@@ -1,21 +1,21 @@
 import { useMemo, useRef } from 'preact/hooks';
 import type { CompressionState, ShownTable } from '../../extension/protocol/compression';
-import { buildCells, wayKey, listWays } from './cells';
+import { buildCells, schemeKey, tableSchemes } from './cells';
 import type { CellSet, Shown } from './cells';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
-import type { Matrix, Way } from './types';
+import type { Matrix, CompressionScheme } from './types';
 
 /** Data that the parts of the panel draw from. */
 export interface Frame {
   readonly table: ShownTable;
-  readonly ways: readonly Way[];
+  readonly schemes: readonly CompressionScheme[];
   readonly shown: Shown | undefined;
   readonly cells: CellSet | undefined;
 }
 
 /** Data that plans are made from. */
-export type PlannedFrame = Pick<Frame, 'table' | 'ways'>;
+export type PlannedFrame = Pick<Frame, 'table' | 'schemes'>;
 
 /** Computed where the table, the plan or what is shown of them has changed. */
 export function useFrame(panel: CompressionPanel): Frame | undefined {
@@ -25,10 +25,10 @@ export function useFrame(panel: CompressionPanel): Frame | undefined {
   const before = useRef<CellSet>(undefined);
   return useMemo(() => {
     if (table === undefined) return undefined;
-    const ways = listWays(table);
-    const shown = chooseShown(wanted, share, ways, plan);
+    const schemes = tableSchemes(table);
+    const shown = chooseShown(wanted, share, schemes, plan);
     before.current = shown && buildCells(table, shown, before.current);
-    return { table, ways, shown, cells: before.current };
+    return { table, schemes, shown, cells: before.current };
   }, [table, plan, wanted, share]);
 }
 
@@ -41,11 +41,11 @@ export function withMeasured(
     const entries = measured[matrix.tensor];
     return entries === undefined ? matrix : { ...matrix, entries };
   };
-  const { layers, outer } = table;
+  const { layers, embeddingAndHead } = table;
   return {
     ...table,
     layers: layers.map(known),
-    ...(outer === undefined ? {} : { outer: outer.map(known) }),
+    ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(known) }),
   };
 }
 
@@ -53,13 +53,13 @@ export function withMeasured(
 function chooseShown(
   wanted: string | undefined,
   share: number,
-  ways: readonly Way[],
+  schemes: readonly CompressionScheme[],
   plan: CompressionState['plan'],
 ): Shown | undefined {
   if (wanted === 'plan' && plan !== undefined) return { kind: 'plan', plan };
-  const keys = ways.map(wayKey);
-  const way = keys.find((key) => key === wanted) ?? keys[0];
-  return way === undefined ? undefined : { kind: 'way', way, share };
+  const keys = schemes.map(schemeKey);
+  const scheme = keys.find((key) => key === wanted) ?? keys[0];
+  return scheme === undefined ? undefined : { kind: 'scheme', scheme, share };
 }
 
 /** Reason why no job can be started, if any. */

@@ -236,7 +236,7 @@ const columns = [
   { title: strings.frontSize, isNumber: true },
   { title: strings.predicted, isNumber: true },
   { title: strings.removed, isNumber: true },
-  { title: strings.narrowed, isNumber: true },
+  { title: strings.widthPruned, isNumber: true },
   { title: strings.changed, isNumber: true },
   { title: strings.plan },
 ];
@@ -260,21 +260,23 @@ function Numbers({ survey: { unit, points }, scores, onUse }: NumbersProps): VNo
               isNumber: true,
             })
       }
-      rows={points.map(({ cost, share, sumOfDistances, removed, narrowed, compressed }, index) => [
-        formatShare(share),
-        formatAmount(unit, cost),
-        formatDistance(sumOfDistances),
-        ...(scores === undefined ? [] : [scoreText(scores.points[index])]),
-        ...[removed, narrowed, compressed].map(formatCount),
-        <Button
-          key={index}
-          label={strings.usePoint}
-          title={strings.usePlanTitle}
-          onClick={() => {
-            onUse(index);
-          }}
-        />,
-      ])}
+      rows={points.map(
+        ({ cost, share, sumOfDistances, removed, widthPruned, compressed }, index) => [
+          formatShare(share),
+          formatAmount(unit, cost),
+          formatDistance(sumOfDistances),
+          ...(scores === undefined ? [] : [scoreText(scores.points[index])]),
+          ...[removed, widthPruned, compressed].map(formatCount),
+          <Button
+            key={index}
+            label={strings.usePoint}
+            title={strings.usePlanTitle}
+            onClick={() => {
+              onUse(index);
+            }}
+          />,
+        ],
+      )}
     />
   );
 }

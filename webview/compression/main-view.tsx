@@ -4,7 +4,7 @@ import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
 import { Budget } from './budget-form';
-import { listWays } from './cells';
+import { tableSchemes } from './cells';
 import { Findings } from './findings';
 import { reasonAgainst, resumesMeasuring, useFrame } from './frame';
 import type { PlannedFrame } from './frame';
@@ -41,7 +41,7 @@ function usePlanning(panel: CompressionPanel): VNode | undefined {
     () =>
       table && (
         <AfterPaint>
-          <Planning panel={panel} frame={{ table, ways: listWays(table) }} />
+          <Planning panel={panel} frame={{ table, schemes: tableSchemes(table) }} />
         </AfterPaint>
       ),
     [panel, table],

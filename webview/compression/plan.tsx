@@ -1,13 +1,13 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
-import { distanceWord, memoryContext } from '../../extension/core/change-size';
+import { distanceLabel, memoryContext } from '../../extension/core/quality-labels';
 import { glossary } from '../../extension/core/glossary';
 import { plannedSublayers } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
 import { formatCount, formatDistance, formatShare } from '../format';
-import { countMatrices, countWays, formatAmount } from './budget';
+import { countMatrices, countSchemes, formatAmount } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
 import { named, tell } from '../translate';
@@ -23,7 +23,7 @@ interface PlanProps {
 export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { result, ...choice } = plan;
   const { distance, tried = [], limits } = result;
-  const { removed, narrowed } = plannedSublayers(result);
+  const { removed, widthPruned } = plannedSublayers(result);
   const reason = useComputed(() => reasonAgainst(panel)).value;
   const context = formatCount(plan.context ?? memoryContext(table.model));
   return (
@@ -75,17 +75,17 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}
-        {narrowed > 0 && (
+        {widthPruned > 0 && (
           <Tile
-            name={strings.narrowed}
-            value={formatCount(narrowed)}
+            name={strings.widthPruned}
+            value={formatCount(widthPruned)}
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}
       </dl>
       <p class="muted">
-        {countWays(plan)
-          .map(({ way, count }) => strings.countOf(formatCount(count), strings.way(way)))
+        {countSchemes(plan)
+          .map(({ scheme, count }) => strings.countOf(formatCount(count), strings.scheme(scheme)))
           .join(' · ')}
       </p>
       <div class="actions">
@@ -124,6 +124,6 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
 
 /** A note with a rating of the distance, if its metric has one: `small: measured, after 3 plans`. */
 function judged(metric: string, distance: number, note: string): string {
-  const word = distanceWord(metric, distance);
+  const word = distanceLabel(metric, distance);
   return word === undefined ? note : named(tell(word), note);
 }

@@ -11,7 +11,7 @@ import { formatCount, formatDistanceShort, formatShare } from '../format';
 import { Grid } from '../grid/grid';
 import { t, listed } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
-import { listShares, wayKey } from './cells';
+import { listShares, schemeKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
 import type { Frame } from './frame';
 import { useSteadyHeight } from '../kit/steady-height';
@@ -34,7 +34,10 @@ export function SensitivityGrid(props: GridProps): VNode {
   const [pointed, setPointed] = useState<string>();
   const job = panel.get('job');
   const isRunning = job.kind === 'running' && job.what === 'sensitivity';
-  const options = frame.ways.map((way) => ({ value: wayKey(way), label: strings.way(way) }));
+  const options = frame.schemes.map((scheme) => ({
+    value: schemeKey(scheme),
+    label: strings.scheme(scheme),
+  }));
   return (
     <Section
       class={isRunning ? 'heatmap running' : 'heatmap'}
@@ -48,7 +51,7 @@ export function SensitivityGrid(props: GridProps): VNode {
               ? options
               : [...options, { value: 'plan', label: strings.plan }]
           }
-          value={shown.kind === 'plan' ? 'plan' : shown.way}
+          value={shown.kind === 'plan' ? 'plan' : shown.scheme}
           onChange={(chosen) => {
             panel.setView({ shown: chosen });
           }}
@@ -118,7 +121,7 @@ function paysText({ cells }: CellSet): string {
 /** The slider over the shares of bytes that a method's levels leave. */
 function Level({ panel, frame: { table }, shown }: GridProps): VNode {
   if (shown.kind === 'plan') return <p class="muted level-note">{strings.planShown}</p>;
-  const shares = [...listShares(table, shown.way)].reverse();
+  const shares = [...listShares(table, shown.scheme)].reverse();
   const [only] = shares;
   if (shares.length < 2) {
     return (
@@ -182,7 +185,7 @@ function CellDetails({ cell, metric }: DetailsProps): VNode {
 
 function statusText({ status, entry }: LayerCell): string {
   if (status !== 'measured') return strings.status[status];
-  return entry === undefined ? strings.status.pending : strings.way(entry);
+  return entry === undefined ? strings.status.pending : strings.scheme(entry);
 }
 
 /** Legend of the grid: colors and marks. */

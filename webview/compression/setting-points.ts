@@ -1,6 +1,6 @@
 import type { ShownTable } from '../../extension/protocol/compression';
 import type { FrontierPoint } from '../frontier/frontier-points';
-import { allMatrices, entryLoss, wayKey } from './cells';
+import { allMatrices, entryLoss, schemeKey } from './cells';
 import { strings } from './strings';
 import type { Method } from './types';
 
@@ -14,18 +14,18 @@ export function settingPoints(table: ShownTable): FrontierPoint[] {
     matrices
       .flatMap(({ entries }) => entries)
       .filter(({ method }) => methods.has(method))
-      .map((entry) => [`${wayKey(entry)} ${entry.level}`, entry]),
+      .map((entry) => [`${schemeKey(entry)} ${entry.level}`, entry]),
   );
   return [...settings].flatMap(([key, setting]) => {
     let [size, loss] = [table.model.bytes, 0];
     for (const matrix of matrices) {
-      const entry = matrix.entries.find((one) => `${wayKey(one)} ${one.level}` === key);
+      const entry = matrix.entries.find((one) => `${schemeKey(one)} ${one.level}` === key);
       // Embedding and head may have been left out of the measurement.
       if (entry === undefined && 'block' in matrix) return [];
       size += (entry?.bytes ?? matrix.bytes) - matrix.bytes;
       loss += entry === undefined ? 0 : entryLoss(entry, table);
     }
-    const name = `${strings.way(setting)} ${strings.level(setting)}`;
+    const name = `${strings.scheme(setting)} ${strings.level(setting)}`;
     return [
       {
         ...({ kind: 'setting', size, loss, isMeasured: false, note: '' } as const),

@@ -2,7 +2,7 @@ import { counted } from '../counted';
 import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
-import type { BudgetUnit, Drawback, Entry, Method, Role, Way } from './types';
+import type { BudgetUnit, Drawback, Entry, Method, Role, CompressionScheme } from './types';
 import { t, listed, named } from '../translate';
 
 type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
@@ -156,13 +156,14 @@ export const strings = {
   nothing: t('No linear layer'),
   shown: t('Method'),
   plan: t('The plan'),
-  way: ({ method, variant, then }: Way) =>
+  scheme: ({ method, variant, then }: CompressionScheme) =>
     [
       methods[method],
       ...(variant === undefined ? [] : [`(${variant})`]),
       ...(then === undefined ? [] : [`+ ${then}`]),
     ].join(' '),
-  wayDownTo: (way: Way, size: string): string => t('{0}, down to {1}', strings.way(way), size),
+  schemeDownTo: (scheme: CompressionScheme, size: string): string =>
+    t('{0}, down to {1}', strings.scheme(scheme), size),
   method: (method: Method) => methods[method],
   level: ({ method, level, type }: Pick<Entry, 'method' | 'level' | 'type'>) =>
     levels[method](level, type),
@@ -261,7 +262,7 @@ export const strings = {
   noRemovals: t(
     'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   ),
-  narrows: (count: string) => t('Allow width pruning ({0} in the profile)', count),
+  prunesWidths: (count: string) => t('Allow width pruning ({0} in the profile)', count),
   noPrediction: t('Predictions need a measured profile and a limit.'),
   leftOf: (unit: string) => t('Remaining of the {0}', unit),
   measurePlan: t('Measure Plan…'),
@@ -297,9 +298,9 @@ export const strings = {
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
   changed: t('Layers compressed'),
   removed: t('Sublayers removed'),
-  narrowed: t('Sublayers with pruned width'),
+  widthPruned: t('Sublayers with pruned width'),
   ofTotal: (total: string) => t('of {0}', total),
-  countOf: (count: string, way: string) => `${count} × ${way}`,
+  countOf: (count: string, scheme: string) => `${count} × ${scheme}`,
 
   // Table
   table: t('Linear layers'),

@@ -2,12 +2,12 @@ import type { BudgetChoice, ShownTable } from '../../extension/protocol/compress
 
 export type Layer = ShownTable['layers'][number];
 /** Embedding or head. */
-export type EmbeddingOrHead = NonNullable<ShownTable['outer']>[number];
+export type EmbeddingOrHead = NonNullable<ShownTable['embeddingAndHead']>[number];
 export type Matrix = Layer | EmbeddingOrHead;
 export type Entry = Layer['entries'][number];
 export type Role = Layer['role'];
-export type Way = BudgetChoice['ways'][number];
-export type Method = Way['method'];
+export type CompressionScheme = BudgetChoice['schemes'][number];
+export type Method = CompressionScheme['method'];
 export type BudgetUnit = BudgetChoice['limits'][number]['unit'];
 
 /** In what a form is no better than the dense matrix. */

@@ -29,14 +29,14 @@ type Told<Answer> = Answered<BudgetChoice | undefined, Answer | undefined> | und
 export function useBudget(
   panel: CompressionPanel,
   form: BudgetForm,
-  { table, ways }: PlannedFrame,
+  { table, schemes }: PlannedFrame,
 ): AskedBudget {
   const [units, removable] = [panel.get('units'), panel.get('removable')];
   // The host reads the document, which is written at the end.
   const isWritten = useComputed(() => !isMeasuring(panel.get('job'))).value;
   const wished = useMemo(
-    () => (isWritten ? formChoice(form, { table, ways, units, removable }) : undefined),
-    [form, table, ways, units, removable, isWritten],
+    () => (isWritten ? formChoice(form, { table, schemes, units, removable }) : undefined),
+    [form, table, schemes, units, removable, isWritten],
   );
   const survey = async (one: BudgetChoice | undefined): Promise<BudgetSurvey | undefined> =>
     one && panel.call.survey(one);

@@ -27,7 +27,7 @@ export const savedView = group({
     context: countOr(initialForm.context),
     without: texts(),
     removes: flagOr(initialForm.removes),
-    narrows: flagOr(initialForm.narrows),
+    prunesWidths: flagOr(initialForm.prunesWidths),
     embeddingAndHead: flagOr(initialForm.embeddingAndHead),
   }),
 });

@@ -1,4 +1,4 @@
-import { distanceWord } from '../../extension/core/change-size';
+import { distanceLabel } from '../../extension/core/quality-labels';
 import { driftScale, startsText } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import { fileName } from '../file-name';
@@ -48,7 +48,7 @@ export function importanceScale(importance: Importance | undefined): ColourScale
       if (known.length === 0) return undefined;
       const most = Math.max(...known);
       const ends = [...new Set([Math.min(...known), most].map(formatInRow))];
-      const word = distanceWord(importance.metric, most);
+      const word = distanceLabel(importance.metric, most);
       const range = strings.importanceOf(ends.join(' – '));
       return word === undefined ? range : listed([range, tell(word)]);
     },

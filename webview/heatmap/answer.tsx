@@ -1,11 +1,11 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import {
-  distanceWord,
+  distanceLabel,
   isSmallDistance,
   isSmallPerplexity,
-  perplexityWord,
-} from '../../extension/core/change-size';
+  perplexityLabel,
+} from '../../extension/core/quality-labels';
 import { formatChange } from '../../extension/core/format';
 import { glossary } from '../../extension/core/glossary';
 import type { QuantizedSize } from '../../extension/protocol/heatmap';
@@ -269,12 +269,12 @@ function perplexityNote(selected: number, original: number | undefined): string 
     formatDistance(original),
     share.startsWith('<') ? share : `${sign}${share}`,
   );
-  return named(changeText, tell(perplexityWord(original, selected)));
+  return named(changeText, tell(perplexityLabel(original, selected)));
 }
 
 /** `js: small` */
 function distanceNote(metric: string, distance: number): string {
-  const word = distanceWord(metric, distance);
+  const word = distanceLabel(metric, distance);
   return word === undefined ? metric : named(metric, tell(word));
 }
 

@@ -18,7 +18,7 @@ export interface Availability {
  * nothing selected measures the original.
  */
 export function findAvailability(
-  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'narrowed' | 'cannot'>,
+  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'widthPruned' | 'cannot'>,
 ): Availability {
   const { job } = state;
   const active =
@@ -42,9 +42,9 @@ export function findAvailability(
 /** True if a selection removes nothing and prunes no widths. */
 export function isWhole({
   removed,
-  narrowed,
-}: Pick<HeatmapState, 'removed' | 'narrowed'>): boolean {
-  return removed.length + Object.keys(narrowed).length === 0;
+  widthPruned,
+}: Pick<HeatmapState, 'removed' | 'widthPruned'>): boolean {
+  return removed.length + Object.keys(widthPruned).length === 0;
 }
 
 /** True if the search was stopped and can be resumed. */

@@ -85,7 +85,7 @@ function sortValue(cell: Cell, key: string): number | string | undefined {
     case 'rank':
       return cell.rank;
     case 'width':
-      return cell.narrowed && cell.narrowed.kept / cell.narrowed.count;
+      return cell.widthPruned && cell.widthPruned.kept / cell.widthPruned.count;
     case 'parameters':
       return sublayer.parameters;
     case 'bytes':

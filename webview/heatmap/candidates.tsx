@@ -29,8 +29,8 @@ const NUMBERS: ReadonlySet<SortKey> = new Set([
 ]);
 
 /** Columns of the table; those of the heatmap precede the mark. */
-const tableColumns = (known: readonly HeatmapColumn[], isNarrowed: boolean) => [
-  ...fixedColumns.filter(({ key }) => key !== 'mark' && (isNarrowed || key !== 'width')),
+const tableColumns = (known: readonly HeatmapColumn[], isWidthPruned: boolean) => [
+  ...fixedColumns.filter(({ key }) => key !== 'mark' && (isWidthPruned || key !== 'width')),
   ...known.map(({ id, title }) => ({ key: id, title, isNumber: true })),
   { key: 'mark', title: strings.column.mark, isNumber: false },
 ];
@@ -52,7 +52,7 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
   const { sort, filter: wanted } = panel.view.value;
   const kinds = useMemo(() => listKinds(cells.map(({ sublayer }) => sublayer)), [cells]);
   const filter = filterFor(wanted, kinds);
-  const isNarrowed = cells.some(({ narrowed }) => narrowed !== undefined);
+  const isWidthPruned = cells.some(({ widthPruned }) => widthPruned !== undefined);
   const known = useMemo(() => knownColumns(cells), [cells]);
   const shown = useMemo(() => selectRows(cells, filter, sort), [cells, wanted, sort]);
   return (
@@ -75,14 +75,14 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
         class="candidate-table"
         caption={strings.tableCaption}
         label={strings.tableRegion}
-        columns={tableColumns(known, isNarrowed)}
+        columns={tableColumns(known, isWidthPruned)}
         sort={sort}
         onSort={(next) => {
           panel.setView({ sort: next });
         }}
         items={shown}
-        row={(cell) => <Row key={cell.id} {...{ cell, known, isNarrowed, onMark }} />}
-        context={`${isNarrowed} ${known.map(({ id }) => id).join()}`}
+        row={(cell) => <Row key={cell.id} {...{ cell, known, isWidthPruned, onMark }} />}
+        context={`${isWidthPruned} ${known.map(({ id }) => id).join()}`}
         empty={strings.noRows}
       />
     </Section>
@@ -138,12 +138,12 @@ interface RowProps {
   /** Columns of the heatmap that the table has. */
   readonly known: readonly HeatmapColumn[];
   /** True if there is a column of widths. */
-  readonly isNarrowed: boolean;
+  readonly isWidthPruned: boolean;
   readonly onMark: CandidatesProps['onMark'];
 }
 
-function Row({ cell, known, isNarrowed, onMark }: RowProps): VNode {
-  const { id, line, block, sublayer, status, position, rank, mark, order, narrowed } = cell;
+function Row({ cell, known, isWidthPruned, onMark }: RowProps): VNode {
+  const { id, line, block, sublayer, status, position, rank, mark, order, widthPruned } = cell;
   const markText = strings.markButton(mark, order);
   return (
     <tr data-mark={mark}>
@@ -176,8 +176,10 @@ function Row({ cell, known, isNarrowed, onMark }: RowProps): VNode {
         {formatCompact(sublayer.parameters)}
       </td>
       <td class="number">{formatBytes(sublayer.bytes)}</td>
-      {isNarrowed && (
-        <td class="number kept">{narrowed === undefined ? strings.notYet : widthText(narrowed)}</td>
+      {isWidthPruned && (
+        <td class="number kept">
+          {widthPruned === undefined ? strings.notYet : widthText(widthPruned)}
+        </td>
       )}
       {known.map(({ id: key, format }) => (
         <td key={key} class="number">

@@ -1,4 +1,4 @@
-import { distanceWord } from '../../extension/core/change-size';
+import { distanceLabel } from '../../extension/core/quality-labels';
 import { glossary } from '../../extension/core/glossary';
 import type {
   CandidateStability,
@@ -50,12 +50,13 @@ export function cellLabel(cell: Cell): string {
   const rank = rankText(cell, strings.factRank);
   if (rank !== undefined) facts.push(rank);
   if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
-  if (cell.narrowed !== undefined) facts.push(strings.factNarrowed(widthText(cell.narrowed)));
+  if (cell.widthPruned !== undefined)
+    facts.push(strings.factWidthPruned(widthText(cell.widthPruned)));
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-/** Remaining width of a width-pruned sublayer. */
+/** Remaining share of a width-pruned sublayer. */
 export function widthText({ of, kept, count }: WidthPrunedSublayer): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
@@ -85,7 +86,7 @@ function patchFact({ place, graph }: ShownPatch): string {
 /** Tooltip of a cell. */
 export function cellTooltip(cell: Cell): string | undefined {
   if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
-  if (cell.narrowed !== undefined) return strings.factNarrowed(widthText(cell.narrowed));
+  if (cell.widthPruned !== undefined) return strings.factWidthPruned(widthText(cell.widthPruned));
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
@@ -97,7 +98,7 @@ function columnFacts({ id, title, format, facts }: HeatmapColumn, cell: Cell): r
 
 /** `0.029 ± 0.001, small` */
 function distanceInWords(cell: Cell, metric: string): string {
-  const word = cell.distance === undefined ? undefined : distanceWord(metric, cell.distance);
+  const word = cell.distance === undefined ? undefined : distanceLabel(metric, cell.distance);
   return word === undefined ? distanceText(cell) : listed([distanceText(cell), tell(word)]);
 }
 
@@ -106,14 +107,14 @@ function distanceInWords(cell: Cell, metric: string): string {
  * @param metric of the distance; empty without a profile
  */
 export function cellFacts(cell: Cell, metric: string): Fact[] {
-  const { sublayer, narrowed } = cell;
+  const { sublayer, widthPruned } = cell;
   const formatSize = (
     field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken',
     format: (value: number) => string,
   ): string =>
-    narrowed === undefined || narrowed[field] === sublayer[field]
+    widthPruned === undefined || widthPruned[field] === sublayer[field]
       ? format(sublayer[field])
-      : strings.becomes(format(sublayer[field]), format(narrowed[field]));
+      : strings.becomes(format(sublayer[field]), format(widthPruned[field]));
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
     {
@@ -134,7 +135,7 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
       value: cell.round === undefined ? strings.notYet : `${cell.round}`,
       title: tell(glossary.round),
     },
-    ...(narrowed === undefined ? [] : [{ name: strings.width, value: widthText(narrowed) }]),
+    ...(widthPruned === undefined ? [] : [{ name: strings.width, value: widthText(widthPruned) }]),
     { name: strings.parameters, value: formatSize('parameters', formatCompact) },
     ...(sublayer.sharedWeights === undefined
       ? []

@@ -52,8 +52,8 @@ export interface Cell extends GridItem {
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
-  /** Remaining width, if the sublayer is width-pruned. */
-  readonly narrowed: WidthPrunedSublayer | undefined;
+  /** Remaining width, if it is kept and width-pruned. */
+  readonly widthPruned: WidthPrunedSublayer | undefined;
   /** Patch that replaces, or will replace, the sublayer. */
   readonly patch: ShownPatch | undefined;
   /** Drift of the hidden states after the sublayer, if known. */
@@ -99,7 +99,7 @@ export type CellSource = Pick<
   | 'candidates'
   | 'removed'
   | 'protectedIds'
-  | 'narrowed'
+  | 'widthPruned'
   | 'patches'
   | 'drift'
   | 'measurements'
@@ -174,7 +174,7 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
       mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
       order: order.get(id),
       round: rounds.get(id),
-      narrowed: order.has(id) ? undefined : source.narrowed[id],
+      widthPruned: order.has(id) ? undefined : source.widthPruned[id],
       // A planned patch replaces only sublayers that are removed.
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };

@@ -19,7 +19,7 @@ export type Selected = Pick<
   | 'byHand'
   | 'removed'
   | 'protectedIds'
-  | 'narrowed'
+  | 'widthPruned'
   | 'selectionEvaluation'
 >;
 
@@ -39,9 +39,9 @@ export function withChoice(selected: Selected, choice: Choice): Selected {
 }
 
 function withSlider(selected: Selected, rounds: number): Selected {
-  const { model, profile, protectedIds, narrowed, byHand } = selected;
+  const { model, profile, protectedIds, widthPruned, byHand } = selected;
   const isSearchResult =
-    byHand.removed.length + byHand.kept.length + Object.keys(narrowed).length === 0;
+    byHand.removed.length + byHand.kept.length + Object.keys(widthPruned).length === 0;
   const byRounds = removedByRounds(profile?.rounds ?? [], rounds, model);
   return {
     ...selected,

@@ -29,15 +29,16 @@ export function useFrame(panel: HeatmapPanel): Frame {
     panel.get('candidates'),
     panel.get('patches'),
   ];
-  const [selectedRounds, slider, byHand, removed, protectedIds, narrowed, selectionEvaluation] = [
-    panel.get('selectedRounds'),
-    panel.get('slider'),
-    panel.get('byHand'),
-    panel.get('removed'),
-    panel.get('protectedIds'),
-    panel.get('narrowed'),
-    panel.get('selectionEvaluation'),
-  ];
+  const [selectedRounds, slider, byHand, removed, protectedIds, widthPruned, selectionEvaluation] =
+    [
+      panel.get('selectedRounds'),
+      panel.get('slider'),
+      panel.get('byHand'),
+      panel.get('removed'),
+      panel.get('protectedIds'),
+      panel.get('widthPruned'),
+      panel.get('selectionEvaluation'),
+    ];
   const [drift, measurements] = [panel.get('drift'), panel.get('measurements')];
   const { colours } = panel.view.value;
   const choices = useMemo(() => new Choices(async (choice) => tell(panel, choice)), [panel]);
@@ -46,11 +47,11 @@ export function useFrame(panel: HeatmapPanel): Frame {
     () =>
       waiting.reduce(withChoice, {
         ...{ model, profile, selectedRounds, slider, byHand },
-        ...{ removed, protectedIds, narrowed, selectionEvaluation },
+        ...{ removed, protectedIds, widthPruned, selectionEvaluation },
       }),
     [
       ...[model, profile, selectedRounds, slider, byHand],
-      ...[removed, protectedIds, narrowed, selectionEvaluation, waiting],
+      ...[removed, protectedIds, widthPruned, selectionEvaluation, waiting],
     ],
   );
   const before = useRef<CellSet>(undefined);

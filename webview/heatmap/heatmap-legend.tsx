@@ -40,8 +40,8 @@ export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): V
       <LegendKey text={strings.legendProtected} status="sample" mark="protected">
         <Icon name="lock" />
       </LegendKey>
-      {cells.cells.some(({ narrowed }) => narrowed !== undefined) && (
-        <LegendKey text={strings.legendNarrowed} status="sample" keptWidth="60%" />
+      {cells.cells.some(({ widthPruned }) => widthPruned !== undefined) && (
+        <LegendKey text={strings.legendWidthPruned} status="sample" keptWidth="60%" />
       )}
       {cells.cells.some(({ stability }) => stability?.dependsOnText === true) && (
         <LegendKey text={strings.legendDepends} status="sample" dependsOnText />

@@ -142,11 +142,11 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
 }
 
-/** Draws the remaining width of a sublayer as a bar. */
-function drawWidth(element: HTMLElement, fill: HTMLElement, { narrowed }: Cell): void {
-  setAttribute(element, 'data-narrowed', narrowed !== undefined);
-  if (narrowed === undefined) fill.style.removeProperty('--kept');
-  else fill.style.setProperty('--kept', `${(100 * narrowed.kept) / narrowed.count}%`);
+/** Shows the remaining share of a width-pruned sublayer as the length of a bar. */
+function drawWidth(element: HTMLElement, fill: HTMLElement, { widthPruned }: Cell): void {
+  setAttribute(element, 'data-width-pruned', widthPruned !== undefined);
+  if (widthPruned === undefined) fill.style.removeProperty('--kept');
+  else fill.style.setProperty('--kept', `${(100 * widthPruned.kept) / widthPruned.count}%`);
 }
 
 /** Element of a cell's mark; cells without marks have none. */

@@ -33,10 +33,10 @@ export function Main({ panel }: PanelProps): VNode {
   ).value;
   const hasChanges = !isWhole(selected);
   const hasAnswer = !isNew || hasChanges;
-  const { removed, model, narrowed } = selected;
+  const { removed, model, widthPruned } = selected;
   const totals = useMemo(
-    () => sumSelection(expandSublayers(removed, model), model, narrowed),
-    [removed, model, narrowed],
+    () => sumSelection(expandSublayers(removed, model), model, widthPruned),
+    [removed, model, widthPruned],
   );
   useUndoKeys(frame);
   return (

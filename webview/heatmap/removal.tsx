@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { memoryContext } from '../../extension/core/change-size';
+import { memoryContext } from '../../extension/core/quality-labels';
 import { explainNothingFreed, freeingNothing } from '../../extension/core/shared-weights';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
@@ -30,7 +30,7 @@ export function Removal({ panel, frame, totals }: RemovalProps): VNode {
       id="removal-title"
       title={strings.removal}
       controls={
-        totals.narrowed > 0 && (
+        totals.widthPruned > 0 && (
           <Button
             label={strings.keepWidths}
             title={strings.keepWidthsTitle}
@@ -53,10 +53,10 @@ export function Removal({ panel, frame, totals }: RemovalProps): VNode {
             note={strings.ofTotal(formatCount(experts))}
           />
         )}
-        {totals.narrowed > 0 && (
+        {totals.widthPruned > 0 && (
           <Tile
-            name={strings.sublayersNarrowed}
-            value={formatCount(totals.narrowed)}
+            name={strings.sublayersWidthPruned}
+            value={formatCount(totals.widthPruned)}
             note={strings.ofTotal(formatCount(model.sublayers.length))}
           />
         )}

@@ -1,4 +1,4 @@
-import { memoryContext } from '../../extension/core/change-size';
+import { memoryContext } from '../../extension/core/quality-labels';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
 import { listUnits } from './units';
@@ -9,7 +9,7 @@ export interface SelectionTotals {
   /** Number of single experts removed from MoE layers that remain. */
   readonly experts: number;
   /** Sublayers that stay with fewer channels or heads. */
-  readonly narrowed: number;
+  readonly widthPruned: number;
   readonly parameters: number;
   readonly bytes: number;
   readonly kvBytesPerToken: number;
@@ -76,7 +76,7 @@ export function removalOrder({
 export function sumSelection(
   removed: Iterable<string>,
   model: ModelSummary,
-  narrowed: HeatmapState['narrowed'],
+  widthPruned: HeatmapState['widthPruned'],
 ): SelectionTotals {
   const chosen = new Set(removed);
   const whole = model.sublayers.filter((one) => chosen.has(one.id));
@@ -84,11 +84,11 @@ export function sumSelection(
     ({ id, block, expert }) =>
       expert !== undefined && chosen.has(id) && !chosen.has(`block.${block}.expert`),
   );
-  const narrower = model.sublayers.flatMap((one) => {
-    const left = chosen.has(one.id) ? undefined : narrowed[one.id];
+  const pruned = model.sublayers.flatMap((one) => {
+    const left = chosen.has(one.id) ? undefined : widthPruned[one.id];
     return left === undefined ? [] : [subtractSizes(one, left)];
   });
-  const removedParts = [...whole, ...within, ...narrower];
+  const removedParts = [...whole, ...within, ...pruned];
   const sum = (items: readonly Sizes[], field: keyof Sizes) =>
     items.reduce((total, one) => total + one[field], 0);
   const parameters = sum(removedParts, 'parameters');
@@ -99,7 +99,7 @@ export function sumSelection(
   return {
     sublayers: whole.length,
     experts: within.length,
-    narrowed: narrower.length,
+    widthPruned: pruned.length,
     ...{ parameters, bytes, kvBytesPerToken, memory },
     shares: {
       sublayers: share(whole.length, model.sublayers.length),

@@ -15,7 +15,7 @@ import type { Tool } from './tools';
 const interval = 500;
 
 const instructions =
-  'Espalier measures what each sublayer of a model is worth and removes, narrows, compresses or repairs layers. ' +
+  'Espalier measures what each sublayer of a model is worth and removes sublayers, prunes their widths, and compresses or repairs layers. ' +
   'Paths are those of this machine. Start with inspect_model. Then profile_layers, plan_removal and apply_plan write a ' +
   'smaller model, and evaluate_model compares it with the original. The original is never changed.';
 

@@ -1,5 +1,5 @@
 import { glossary } from '../../core/glossary';
-import { distanceWord } from '../../core/change-size';
+import { distanceLabel } from '../../core/quality-labels';
 import {
   formatBytes,
   formatChange,
@@ -40,10 +40,10 @@ export const applied: Presenter<ApplyResult> = {
 
 /** Prints the changes, the savings, the checks, and the distance to the original. */
 export function printApplied(terminal: Terminal, result: ApplyResult, verbose: boolean): void {
-  const { removed, patched = [], narrowed = {} } = result;
+  const { removed, patched = [], widths = {} } = result;
   const layers = 'layers' in result ? result.layers : [];
   printKinds(terminal, removed, patched, verbose);
-  printNarrowed(terminal, narrowed, verbose);
+  printWidthPruning(terminal, widths, verbose);
   printLayers(terminal, layers, verbose);
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   terminal.print(
@@ -84,20 +84,20 @@ function printKinds(
   }
 }
 
-/** `Narrowed attention: 2, feedforward: 12`, or what is left of each if `verbose`. */
-function printNarrowed(
+/** `Pruned the width of attention: 2, feedforward: 12`, or what is left of each if `verbose`. */
+function printWidthPruning(
   terminal: Terminal,
-  narrowed: Readonly<Record<string, number>>,
+  widths: Readonly<Record<string, number>>,
   verbose: boolean,
 ): void {
-  const left = Object.entries(narrowed);
+  const left = Object.entries(widths);
   const kinds = ['attention', 'feedforward'].flatMap((kind) => {
     const count = left.filter(([id]) => id.endsWith(kind)).length;
     return count === 0 ? [] : [`${kind}: ${count}`];
   });
   if (left.length > 0) {
     const all = left.map(([id, count]) => `${id} to ${count}`);
-    terminal.print(`Narrowed ${(verbose ? all : kinds).join(', ')}`);
+    terminal.print(`Pruned the width of ${(verbose ? all : kinds).join(', ')}`);
   }
 }
 
@@ -139,7 +139,7 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
 function printQuality(terminal: Terminal, quality: Quality): void {
   const { metric, distance, positions, top1Agreement, perplexity, memory } = quality;
   const unit = metric === 'js' ? 'Jensen–Shannon, nats' : 'relative change of the output';
-  const word = distanceWord(metric, distance);
+  const word = distanceLabel(metric, distance);
   const agreement =
     top1Agreement === undefined ? '' : `, top-1 agreement ${formatPercent(top1Agreement)}`;
   terminal.print(

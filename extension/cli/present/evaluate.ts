@@ -1,5 +1,5 @@
 import { glossary } from '../../core/glossary';
-import { perplexityWord } from '../../core/change-size';
+import { perplexityLabel } from '../../core/quality-labels';
 import { inEnglish } from '../../core/message';
 import { formatChange } from '../../core/format';
 import { counted } from '../counted';
@@ -58,7 +58,7 @@ export const evaluate: Presenter<Evaluated> = {
     if (result.against !== undefined) {
       const interval = ratioInterval(result.perplexityRatio);
       terminal.print(
-        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${interval && ` (${interval})`}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
+        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${interval && ` (${interval})`}: ${inEnglish(perplexityLabel(result.against.perplexity, result.perplexity))}`,
       );
     }
     for (const sentence of [...describePredictions(result), ...describeLlamaSpeed(result)]) {

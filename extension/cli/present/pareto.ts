@@ -15,14 +15,14 @@ export const pareto: Presenter<Awaited<ReturnType<OperationOf<'pareto'>['run']>>
     printTable(
       terminal,
       [
-        ...[unit, 'left', `sum of distances (${metric})`, 'removed', 'narrowed', 'compressed'],
+        ...[unit, 'left', `sum of distances (${metric})`, 'removed', 'width-pruned', 'compressed'],
         ...scoreColumns,
       ],
-      points.map(({ cost, share, sumOfDistances, remove, narrow, compress, score }) => [
+      points.map(({ cost, share, sumOfDistances, remove, widths, compress, score }) => [
         formatAmount(unit, cost),
         formatPercent(share),
         sumOfDistances.toPrecision(3),
-        ...[remove, narrow, compress].map(({ length }) => String(length)),
+        ...[remove, widths, compress].map(({ length }) => String(length)),
         ...(score === undefined ? [] : scoreCells(score)),
       ]),
     );

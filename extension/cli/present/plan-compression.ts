@@ -11,7 +11,7 @@ export const planCompression: Presenter<RefinedPlan> = {
   terms: { distance: glossary.measuredDistance },
   options: {},
   print: (plan, { terminal, request }) => {
-    const { compress, remove, narrow, limits, cost, costBefore, distance } = plan;
+    const { compress, remove, widths, limits, cost, costBefore, distance } = plan;
     const rows = new Map<string, number>();
     for (const choice of compress) {
       const key = `${choice.tensor.replaceAll(/\.\d+\./g, '.*.')}\n${formatCompression(choice)}`;
@@ -25,9 +25,9 @@ export const planCompression: Presenter<RefinedPlan> = {
     for (const id of remove) {
       terminal.print(`Remove ${id}`);
     }
-    for (const { sublayer, remove: ranges } of narrow) {
+    for (const { sublayer, remove: ranges } of widths) {
       const count = parseRanges(ranges)?.length ?? 0;
-      terminal.print(`Narrow ${sublayer} by ${count}`);
+      terminal.print(`Prune the width of ${sublayer} by ${count}`);
     }
     for (const { unit, cost, before, most } of limits.length > 1 ? limits : []) {
       terminal.print(

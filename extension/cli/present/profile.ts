@@ -2,7 +2,7 @@ import { glossary } from '../../core/glossary';
 import { basename } from 'node:path';
 import { formatDistance, formatPercent } from '../../core/format';
 import { counted } from '../counted';
-import { distanceWord } from '../../core/change-size';
+import { distanceLabel } from '../../core/quality-labels';
 import { inEnglish } from '../../core/message';
 import { selectionStability } from '../../core/selection-stability';
 import { perplexityChange } from '../../core/prune/layer-profile';
@@ -67,7 +67,7 @@ function printJudged({ metric, rounds, evaluations }: LayerProfile, terminal: Te
   if (last === undefined) {
     return;
   }
-  const word = distanceWord(metric, last.distance);
+  const word = distanceLabel(metric, last.distance);
   const change = perplexityChange(evaluations, rounds.length);
   terminal.print(
     `After ${counted(rounds.length, 'removal')}: distance ${formatDistance(last.distance)}` +

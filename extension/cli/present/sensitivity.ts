@@ -37,7 +37,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
     printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
     printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }
-  printOuter(table, terminal);
+  printEmbeddingAndHead(table, terminal);
   printWidths(table, terminal);
   terminal.print();
   terminal.print(
@@ -46,15 +46,18 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
 }
 
 /** Embedding and head, each with what its ways cost. */
-function printOuter({ outer = [], original }: SensitivityProfile, terminal: Terminal): void {
-  if (outer.length === 0) {
+function printEmbeddingAndHead(
+  { embeddingAndHead = [], original }: SensitivityProfile,
+  terminal: Terminal,
+): void {
+  if (embeddingAndHead.length === 0) {
     return;
   }
   terminal.print();
   printTable(
     terminal,
     ['outside the blocks', 'method', 'distance', 'bytes', 'left'],
-    outer.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
+    embeddingAndHead.flatMap(({ tensor, place, tiedTo, bytes, entries }) =>
       entries.map(({ method, level, distance, bytes: left }) => [
         `${tiedTo === undefined ? place : 'embedding and head'} ${tensor}`,
         formatCompression({ method, level }),
@@ -69,7 +72,7 @@ function printOuter({ outer = [], original }: SensitivityProfile, terminal: Term
 /** Units of width pruning, in words. */
 const widthNames = { channels: 'channels', groups: 'key/value heads', experts: 'experts' } as const;
 
-/** Sublayers that can be narrowed, each with what its widths cost. */
+/** Sublayers whose width can be pruned, each with what its widths cost. */
 function printWidths({ widths = [], original }: SensitivityProfile, terminal: Terminal): void {
   if (widths.length === 0) {
     return;
@@ -77,7 +80,7 @@ function printWidths({ widths = [], original }: SensitivityProfile, terminal: Te
   terminal.print();
   printTable(
     terminal,
-    ['narrowed alone', 'left', 'of', 'distance'],
+    ['width-pruned alone', 'left', 'of', 'distance'],
     widths.flatMap(({ sublayer, of, count, entries }) =>
       entries.map(({ kept, distance }) => [
         sublayer,

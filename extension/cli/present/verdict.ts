@@ -1,5 +1,5 @@
-import { describeMeasured, outcomeWords } from '../../core/evaluate/gate';
-import type { Verdict } from '../../core/evaluate/gate';
+import { describeMeasured, outcomeWords } from '../../core/evaluate/requirements';
+import type { Verdict } from '../../core/evaluate/requirements';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 

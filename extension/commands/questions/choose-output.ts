@@ -51,11 +51,11 @@ export async function chooseOutput(
   options: OutputOptions,
   words: OutputWords,
 ): Promise<Output | undefined> {
-  const { remove, narrow = [], compress = [], patch = [], types } = plan;
+  const { remove, widths = [], compress = [], patch = [], types } = plan;
   const outputs = async (): Promise<readonly OutputAnswer[]> => {
     const answers = await services.models.outputs(model, {
       remove,
-      narrow,
+      widths,
       compress: compress.map(({ tensor }) => tensor),
       patch: patch.map(({ sublayer }) => sublayer),
     });

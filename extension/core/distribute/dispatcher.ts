@@ -1,5 +1,5 @@
 import { CancelledError } from '../jobs/job';
-import type { StageProgress, WorkerTally } from '../jobs/job';
+import type { StageProgress, WorkerProgress } from '../jobs/job';
 import { WorkerLostError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
 import { median } from '../median';
@@ -50,7 +50,7 @@ export interface DispatchListener {
   /** Called when a worker is lost, or a work item has failed and is retried. */
   readonly lost: (worker: JobWorker, why: string) => void;
   /** Called at most once per tick. */
-  readonly changed: (workers: readonly WorkerTally[]) => void;
+  readonly changed: (workers: readonly WorkerProgress[]) => void;
 }
 
 /** Work item that was added to a dispatcher. */
@@ -188,10 +188,10 @@ export class Dispatcher implements WorkerPool {
   private notify(): void {
     if (this.hasChanged) {
       this.hasChanged = false;
-      const tallies = [...this.workers].map(([{ name }, { done, seconds, current }]) => ({
+      const progress = [...this.workers].map(([{ name }, { done, seconds, current }]) => ({
         ...{ name, done, seconds, isBusy: current !== undefined },
       }));
-      this.watch.changed(tallies);
+      this.watch.changed(progress);
     }
   }
 

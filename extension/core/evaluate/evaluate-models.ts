@@ -156,8 +156,8 @@ export async function evaluateModels(
   }
   const evaluateEach = async (obstacle: Message): Promise<EvaluationResult> => {
     if (request.needsAgreement === true) {
-      const remedy = say`Remove agreement from --gate.`;
-      throw new UserError(obstacle, { file: other.summary.path, field: 'gate', remedy });
+      const remedy = say`Remove agreement from --require.`;
+      throw new UserError(obstacle, { file: other.summary.path, field: 'require', remedy });
     }
     context.warn(obstacle);
     const after = await evaluate('changed', changed);

@@ -3,7 +3,7 @@ import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { originEntries } from '../runtime/origin-schema';
 import { say } from '../message';
-import { outcomes } from './gate';
+import { outcomes } from './requirements';
 
 const interval = v.object({ value: v.number(), low: v.number(), high: v.number() });
 const evaluated = v.object({ name: v.string(), path: v.string() });

@@ -1,4 +1,4 @@
-import { memoryContext } from '../change-size';
+import { memoryContext } from '../quality-labels';
 import { existsSync } from 'node:fs';
 import { verificationInput } from '../export/verify';
 import { holdsTranscripts } from '../data/model-inputs';

@@ -45,7 +45,7 @@ interface Answered {
   readonly result: TaskResult;
 }
 
-const original: MeasuredPlan = { compress: [], remove: [], narrow: [] };
+const original: MeasuredPlan = { compress: [], remove: [], widths: [] };
 
 const record = v.object({
   plan: v.string(),
@@ -85,8 +85,8 @@ export async function scorePlans(
   const answers = await withMeasurer(request, context, async (measurer, device) => {
     const found: Answered[] = [];
     for (const [done, plan] of all.entries()) {
-      const { compress, remove, narrow } = plan;
-      const key = digest(JSON.stringify({ compress, remove, narrow }));
+      const { compress, remove, widths } = plan;
+      const key = digest(JSON.stringify({ compress, remove, widths }));
       let answered = known.get(key);
       if (answered === undefined) {
         const { right, result } = await answer(await measurer.modelOf(plan), plan, device, done);

@@ -24,7 +24,7 @@ export interface AskedChanges {
   /** Ids of sublayers, experts or blocks that go. */
   readonly remove: readonly string[];
   /** Width pruning of the remaining sublayers; none if absent. */
-  readonly narrow?: readonly PlannedWidthPruning[];
+  readonly widths?: readonly PlannedWidthPruning[];
   /** Names of the weights that are compressed, embedding and head included; none when absent. */
   readonly compress?: readonly string[];
   /** Ids of sublayers in whose places patches stand; none when absent. */
@@ -37,12 +37,12 @@ export interface AskedChanges {
  */
 export async function listOutputs(
   original: OpenedModel,
-  { remove, narrow = [], compress = [], patch = [] }: AskedChanges,
+  { remove, widths = [], compress = [], patch = [] }: AskedChanges,
 ): Promise<OutputAnswer[]> {
   const opened =
-    narrow.length === 0
+    widths.length === 0
       ? original
-      : await pruneWidth(original, readWidthPruning(original, { narrow, remove }), undefined);
+      : await pruneWidth(original, readWidthPruning(original, { widths, remove }), undefined);
   const { model, summary } = opened;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));

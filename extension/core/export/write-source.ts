@@ -33,7 +33,7 @@ export interface WriteSource extends OutputOptions {
 
 /** Formats in which an opened model can be written, and the files written next to its weights. */
 export function writeSource(opened: OpenedModel): WriteSource {
-  const { model, family, headers, path, narrowed } = opened;
+  const { model, family, headers, path, widthPruned } = opened;
   const own = { model, headers, path, files: model.files };
   switch (headers.format) {
     case 'onnx': {
@@ -49,7 +49,7 @@ export function writeSource(opened: OpenedModel): WriteSource {
             isDefault: () => true,
             refuse: () => Promise.resolve(undefined),
             writer: async (changes, _, context) =>
-              graphWriter(headers.graph, changes, narrowed, context),
+              graphWriter(headers.graph, changes, widthPruned, context),
           },
         ],
         unreachable: { safetensors: others, gguf: others },

@@ -30,7 +30,7 @@ export interface StageProgress {
 }
 
 /** Work items that one worker of a job has completed. */
-export interface WorkerTally {
+export interface WorkerProgress {
   readonly name: Message;
   /** Completed work items, and the seconds they took. */
   readonly done: number;
@@ -51,7 +51,7 @@ export interface JobContext<Event = never> {
   /** Writes to the log. No action is needed. */
   inform(message: Message): void;
   /** Reports the workers that share the job, again after each change. */
-  share(workers: readonly WorkerTally[]): void;
+  share(workers: readonly WorkerProgress[]): void;
 }
 
 /**

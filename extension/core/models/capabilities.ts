@@ -27,7 +27,7 @@ export const capabilityNames = [
   'removeBlocks',
   'removeExperts',
   'compress',
-  'narrow',
+  'pruneWidth',
   'repair',
   'patch',
 ] as const;
@@ -74,7 +74,7 @@ export function readCapabilities(model: LayeredModel, headers: ModelHeaders): Ca
       () => hasMatrices(model),
       () => hasDenseMatrices(model),
     ),
-    narrow: firstRefusal(run, () => hasWidths(model)),
+    pruneWidth: firstRefusal(run, () => hasWidths(model)),
     repair: firstRefusal(
       run,
       () => parts,

@@ -76,7 +76,7 @@ function refuseScales(unread: readonly string[], file: string): void {
 }
 
 /** Differences between a model and the files it was made from. */
-interface Narrowed {
+interface WidthPruned {
   /** Channels and key/value heads by sublayer. */
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
@@ -89,7 +89,7 @@ interface Narrowed {
 export async function readGguf(
   folder: ModelFolder,
   header: GgufHeader,
-  narrowed?: Narrowed,
+  widthPruned?: WidthPruned,
 ): Promise<
   GgufContents & {
     /** Conversion of the family to GGUF; undefined for T5. */
@@ -98,11 +98,11 @@ export async function readGguf(
 > {
   const keys = new GgufKeys(header, folder.weights);
   const read = isT5(keys)
-    ? { ...(await readT5Gguf(folder, header, keys, narrowed)), conversion: undefined }
+    ? { ...(await readT5Gguf(folder, header, keys, widthPruned)), conversion: undefined }
     : await layOutGguf(
         folder,
-        await openGguf(header, folder.weights, narrowed?.widths),
-        narrowed?.fingerprint,
+        await openGguf(header, folder.weights, widthPruned?.widths),
+        widthPruned?.fingerprint,
       );
   refuseScales(read.model.layout.unused, folder.weights);
   return read;

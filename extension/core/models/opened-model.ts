@@ -36,7 +36,7 @@ export class OpenedModel {
     /** Architecture and parsed config. */
     public readonly family: ModelFamily,
     public readonly headers: ModelHeaders,
-    public readonly narrowed?: WidthPrunedFrom,
+    public readonly widthPruned?: WidthPrunedFrom,
   ) {}
 
   public get summary(): ModelSummary {

@@ -7,11 +7,11 @@ import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { CompressResult } from '../pipelines/compression/compress-model';
 import type { PruneResult } from '../pipelines/prune-result';
-import type { Verdict } from '../evaluate/gate';
+import type { Verdict } from '../evaluate/requirements';
 import type { Quality } from '../evaluate/measure-quality';
 import { flag, group } from './fields';
 import type { RequestOf } from './fields';
-import { gateFields, gateOf, gateRules } from './gate-fields';
+import { requirementFields, selectRequirements, requirementRules } from './requirement-fields';
 import { attempt, compareWithOriginal, judgeChanged, requireMeasurable } from './judge-changed';
 import type { OperationContext } from './operation';
 import { writePlan } from './output-file';
@@ -36,10 +36,10 @@ export const qualityFields = {
       off: 'Do not compare the new model with the original',
     }),
   }),
-  ...gateFields,
+  ...requirementFields,
 };
 
-export const qualityRules = [...gateRules, switchedOff('quality', ['gate'])];
+export const qualityRules = [...requirementRules, switchedOff('quality', ['require'])];
 
 /**
  * Writes a plan next to the model made from it. If that fails, for example because another file has
@@ -67,7 +67,7 @@ export async function keepPlan(
 /** Fields of a request that determine how its result is judged. */
 export const judgingOf = (request: Judging): Judging => ({
   quality: request.quality,
-  ...gateOf(request),
+  ...selectRequirements(request),
 });
 
 type Judging = RequestOf<typeof qualityFields>;
@@ -118,7 +118,7 @@ export async function addQuality(
   return {
     ...result,
     ...(quality === undefined ? {} : { quality }),
-    ...(judging.gate === undefined
+    ...(judging.require === undefined
       ? {}
       : { verdict: await judgeChanged(models, judging, quality, context) }),
   };

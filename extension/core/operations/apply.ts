@@ -7,7 +7,7 @@ import { compressionFields, compressionRules } from './compression-fields';
 import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { keepsLimits, verdictSchema } from './gate-fields';
+import { keepsLimits, verdictSchema } from './requirement-fields';
 import { requiredPlanField } from './read-plan';
 import { outputFields, runFields, typeFields } from './shared-fields';
 

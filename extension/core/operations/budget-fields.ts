@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { usualContext } from '../change-size';
+import { defaultContext } from '../quality-labels';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
 import { resumable } from '../jobs/saved-parts';
@@ -25,7 +25,7 @@ import type {
   TokenTimes,
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
-import { withOuter, withWays } from '../tensornet/sensitivity/ways';
+import { withEmbeddingAndHead, withSchemes } from '../tensornet/sensitivity/schemes';
 import { UserError } from '../user-error';
 import { choice, document, flag, group, integer, leftOpen, list, number } from './fields';
 import type { RequestOf } from './fields';
@@ -65,7 +65,7 @@ export const sizeFields = {
   }),
   context: integer({
     description: 'Context length for the KV cache in memory',
-    fallback: `${usualContext}, or the model's context if that is less`,
+    fallback: `${defaultContext}, or the model's context if that is less`,
     unit: 'tokens',
     min: 1,
   }),
@@ -166,7 +166,7 @@ export async function planByBudget(
     // Before it is measured.
     const { methods = encodingNames, profile, widths = [] } = request;
     const chosen = methods.map((text) => parseCompression(text, 'methods').method);
-    const how = { removes: profile !== undefined, narrows: widths.length > 0 };
+    const how = { removes: profile !== undefined, prunesWidths: widths.length > 0 };
     if (choosesTypes(chosen, how) && !takesTypes) {
       throw noTypes('methods');
     }
@@ -246,10 +246,13 @@ async function choicesOf(
 ): Promise<Choices> {
   const removable =
     request.profile === undefined ? [] : await readRemovable(request.profile, table);
-  return { table: withOuter(asWide(table, request), getEmbeddingAndHead(request)), removable };
+  return {
+    table: withEmbeddingAndHead(asWide(table, request), getEmbeddingAndHead(request)),
+    removable,
+  };
 }
 
-/** A table without its narrower sublayers, where those are not asked for. */
+/** Table without width pruning, unless the request asks for it. */
 export function asWide(
   { widths, ...table }: SensitivityProfile,
   { keepWidths }: Pick<BudgetRequest, 'keepWidths'>,
@@ -324,15 +327,15 @@ export async function readTable(
     await readSmallText(file, say`There is no such sensitivity profile.`),
     file,
   );
-  const ways = methods?.map((text) => parseCompression(text, 'methods'));
-  const leveled = ways?.find((way) => 'level' in way || 'ratio' in way);
+  const schemes = methods?.map((text) => parseCompression(text, 'methods'));
+  const leveled = schemes?.find((scheme) => 'level' in scheme || 'ratio' in scheme);
   if (leveled !== undefined) {
     throw new UserError(say`The sensitivity profile has its own settings of ${leveled.method}.`, {
       field: 'methods',
       remedy: say`Specify the method without a setting.`,
     });
   }
-  return ways === undefined ? table : withWays(table, ways);
+  return schemes === undefined ? table : withSchemes(table, schemes);
 }
 
 /** @throws UserError where the distances cannot be compared with the table's. */

@@ -90,7 +90,7 @@ type PlanningRequest = RequestOf<typeof planningFields> & {
   readonly out: string;
 };
 
-type PlannedChanges = Pick<Plan, 'remove' | 'narrow' | 'compress' | 'note'>;
+type PlannedChanges = Pick<Plan, 'remove' | 'widths' | 'compress' | 'note'>;
 
 /** Plans by one method for all layers, or under a budget. */
 export async function chooseCompression(
@@ -161,7 +161,7 @@ function choicesByMethod(
     ...(roles === undefined ? {} : { roles }),
     ...(skip === undefined ? {} : { skip }),
     ...(blocks === undefined ? {} : { blocks }),
-    outer: getEmbeddingAndHead(request),
+    embeddingAndHead: getEmbeddingAndHead(request),
   });
 }
 

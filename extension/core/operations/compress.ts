@@ -15,7 +15,7 @@ import {
   planningRules,
 } from './choose-compression';
 import { compressionRules, compressionSettings } from './compression-fields';
-import { gateOf, keepsLimits } from './gate-fields';
+import { selectRequirements, keepsLimits } from './requirement-fields';
 import { requireMeasurable } from './judge-changed';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -75,7 +75,7 @@ export const compress = defineOperation({
     }
     const model = await context.environment.open(request.model ?? '');
     // Before the search.
-    await requireMeasurable(gateOf(request), { original: model, ...examples }, context);
+    await requireMeasurable(selectRequirements(request), { original: model, ...examples }, context);
     const changes = await chooseCompression({ ...request, model }, context);
     const { fingerprint } = model.summary;
     const plan = planFor({ path: resolve(model.path), fingerprint }, changes);

@@ -12,7 +12,7 @@ import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply
 import type { ApplyResult } from './apply-plan';
 import { path, withoutSettings } from './fields';
 import type { RequestOf } from './fields';
-import { keepsLimits } from './gate-fields';
+import { keepsLimits } from './requirement-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import {

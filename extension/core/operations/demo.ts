@@ -13,7 +13,7 @@ import { buildRequest } from './build-request';
 import { planOf } from './choose-removal';
 import { evaluate } from './evaluate';
 import { path } from './fields';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { writePlan } from './output-file';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { DomainText } from '../evaluate/evaluate-models';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 
 /** Texts that come with Espalier, by domain; samples/README.md names their sources and licenses. */
 const files = {

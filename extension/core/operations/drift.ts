@@ -4,10 +4,10 @@ import { measureDrift, placesIn } from '../evaluate/drift';
 import type { Drift, DriftRequest } from '../evaluate/drift';
 import { asPlanned } from '../evaluate/evaluate-models';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withNarrowed } from '../pipelines/planned-narrowing';
+import { withPrunedWidths } from '../pipelines/planned-width-pruning';
 import { planToRun } from './evaluate';
 import { path } from './fields';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
@@ -128,9 +128,9 @@ async function withModels(
   }
   const planned = await planToRun(await readPlan(plan, model === '' ? undefined : model), open);
   const original = await open(planned.model);
-  return withNarrowed(original, planned.plan, undefined, async (narrowed) => {
+  return withPrunedWidths(original, planned.plan, undefined, async (widthPruned) => {
     const changed = await asPlanned({
-      model: narrowed,
+      model: widthPruned,
       removed: planned.plan.remove,
       patch: resolvePatches(planned.plan, join(planned.folder, 'plan')),
     });

@@ -5,14 +5,14 @@ import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import { defaultBaseLength, evaluateWithBase, saveBase } from '../evaluate/evaluate-base';
 import type { BaseEvaluation, EvaluationResult } from '../evaluate/evaluation';
 import { addLlamaSpeeds } from '../evaluate/llama-speed';
-import { asksFor, judge } from '../evaluate/gate';
-import type { Verdict } from '../evaluate/gate';
+import { asksFor, judge } from '../evaluate/requirements';
+import type { Verdict } from '../evaluate/requirements';
 import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
 import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withNarrowed } from '../pipelines/planned-narrowing';
+import { withPrunedWidths } from '../pipelines/planned-width-pruning';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
@@ -22,7 +22,7 @@ import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
 import { flag, integer, newFile, path } from './fields';
 import {
-  gateField,
+  requirementsField,
   heldOutText,
   keepsLimits,
   shotsFields,
@@ -30,7 +30,7 @@ import {
   shotsRules,
   verdictSchema,
   wholeTextField,
-} from './gate-fields';
+} from './requirement-fields';
 import { operationJournal } from './journals';
 import type { OperationJournal } from './journals';
 import { defineOperation } from './operation';
@@ -130,7 +130,7 @@ export const evaluate = defineOperation({
     }),
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
     ...shotsFields,
-    gate: gateField,
+    require: requirementsField,
     out: newFile('evaluation', {
       description: 'Where to write the result (*.evaluation.json), for a report',
     }),
@@ -149,10 +149,10 @@ export const evaluate = defineOperation({
       ['against', 'text', 'domains', 'wholeText', 'length', 'stride', 'saveBase'],
       say`the file contains the text and what is compared`,
     ),
-    replaces('saveBase', ['against', 'domains', 'stride', 'gate'], say`one model is saved`),
+    replaces('saveBase', ['against', 'domains', 'stride', 'require'], say`one model is saved`),
     needs('stride', 'wholeText'),
     ...shotsRules,
-    needs('gate', 'against', 'base'),
+    needs('require', 'against', 'base'),
   ],
   result: v.looseObject({
     ...measured.entries,
@@ -188,10 +188,21 @@ export const evaluate = defineOperation({
       },
     };
     const { open } = context.environment;
-    const { plan, task, against, base, domains, wholeText, length, stride, gate, out } = request;
+    const {
+      plan,
+      task,
+      against,
+      base,
+      domains,
+      wholeText,
+      length,
+      stride,
+      require: limits,
+      out,
+    } = request;
     const { samples } = context.environment;
     const text = request.text ?? join(samples, heldOutText);
-    requireMeasured(gate ?? [], task);
+    requireMeasured(limits ?? [], task);
     const planned =
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
     const changes = {
@@ -202,23 +213,23 @@ export const evaluate = defineOperation({
       ...runOptions(request),
     };
     const measure = async (
-      narrowed: OpenedModel,
+      widthPruned: OpenedModel,
       saved: SavedParts,
     ): Promise<(EvaluationResult | BaseEvaluation | TaskEvaluation) & Judged> => {
-      const models = { ...changes, model: narrowed, saved };
+      const models = { ...changes, model: widthPruned, saved };
       if (task !== undefined) {
         const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
         const { compared } = result;
-        return gate === undefined || compared === undefined
+        return limits === undefined || compared === undefined
           ? result
-          : { ...result, verdict: judge(gate, { task: compared }) };
+          : { ...result, verdict: judge(limits, { task: compared }) };
       }
       if (base !== undefined) {
         const result = await evaluateWithBase({ ...models, base }, context);
         const { perplexityRatio, agreement } = result;
-        return gate === undefined
+        return limits === undefined
           ? result
-          : { ...result, verdict: judge(gate, { perplexityRatio, agreement }) };
+          : { ...result, verdict: judge(limits, { perplexityRatio, agreement }) };
       }
       if (request.saveBase !== undefined) {
         const chunks = length === undefined ? {} : { length };
@@ -232,13 +243,13 @@ export const evaluate = defineOperation({
           ...models,
           text: domains ? domainTexts(samples) : text,
           whole: wholeText,
-          needsAgreement: asksFor(gate ?? [], 'agreement'),
+          needsAgreement: asksFor(limits ?? [], 'agreement'),
           ...(length === undefined ? {} : { length }),
           ...(stride === undefined ? {} : { stride }),
         },
         context,
       );
-      const isWhole = changes.removed.length === 0 && narrowed === opened;
+      const isWhole = changes.removed.length === 0 && widthPruned === opened;
       const timed = await addLlamaSpeeds(
         result,
         {
@@ -248,9 +259,9 @@ export const evaluate = defineOperation({
         context,
       );
       const { perplexityRatio, agreement } = timed;
-      return gate === undefined
+      return limits === undefined
         ? timed
-        : { ...timed, verdict: judge(gate, { perplexityRatio, agreement }) };
+        : { ...timed, verdict: judge(limits, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? request.model ?? '');
     const place = async (): Promise<string> => journalOf(request).prepare(out, journaled(request));
@@ -263,8 +274,11 @@ export const evaluate = defineOperation({
         ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
         removed: changes.removed.length,
         ...(task === undefined && base === undefined && !domains ? { text } : {}),
-        ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, async (one) =>
-          measure(one, saved),
+        ...(await withPrunedWidths(
+          opened,
+          planned?.plan ?? { remove: [] },
+          undefined,
+          async (one) => measure(one, saved),
         )),
         ...(warnings.length === 0 ? {} : { warnings }),
         ...describeOrigin(version),
@@ -304,13 +318,13 @@ const journaled = ({
 const nameOf = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({ name, path });
 
 /** @throws UserError where a limit is of something that is not measured beside. */
-function requireMeasured(gate: readonly string[], task: string | undefined): void {
+function requireMeasured(limits: readonly string[], task: string | undefined): void {
   const measures =
     task === undefined ? (['perplexity', 'agreement'] as const) : (['task'] as const);
-  const other = gate.find((limit) => !measures.some((measure) => asksFor([limit], measure)));
+  const other = limits.find((limit) => !measures.some((measure) => asksFor([limit], measure)));
   if (other !== undefined) {
     throw new UserError(say`The limit ${other} is not measured here.`, {
-      field: 'gate',
+      field: 'require',
       remedy: say`Use only limits of ${measures.join(', ')}. Commands that write a model take the others.`,
     });
   }

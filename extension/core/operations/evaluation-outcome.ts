@@ -8,7 +8,7 @@ import {
 import { describeLlamaSpeed } from '../evaluate/describe-llama-speed';
 import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import type { BaseEvaluation, Evaluation, EvaluationResult } from '../evaluate/evaluation';
-import { perplexityWord } from '../change-size';
+import { perplexityLabel } from '../quality-labels';
 import { formatChange, formatCount } from '../format';
 import { joined, say } from '../message';
 import type { Message } from '../message';
@@ -66,7 +66,7 @@ export function evaluationOutcome(
     };
   }
   const [before] = figures(original);
-  const size = say`${formatChange(original.perplexity, result.perplexity)}, ${perplexityWord(original.perplexity, result.perplexity)}`;
+  const size = say`${formatChange(original.perplexity, result.perplexity)}, ${perplexityLabel(original.perplexity, result.perplexity)}`;
   // Speeds of different runs don't compare: models that run side by side share the memory.
   const speeds = against === undefined ? speed : `${figures(against)[1]} → ${speed}`;
   return {
@@ -112,12 +112,12 @@ const otherModel = ({ model, against }: EvaluatedRequest): string | undefined =>
 
 /** `without 2 sublayers`; undefined if the whole model was evaluated. */
 function plannedChange(plan: EvaluatedRequest['plan']): Message | undefined {
-  const { remove = [], narrow = [], patch = [] } = typeof plan === 'object' ? plan : {};
-  if (remove.length + narrow.length === 0) {
+  const { remove = [], widths = [], patch = [] } = typeof plan === 'object' ? plan : {};
+  if (remove.length + widths.length === 0) {
     return undefined;
   }
-  if (narrow.length > 0) {
-    return say`with ${several(remove.length, 'sublayer')} removed and the width of ${narrow.length} pruned`;
+  if (widths.length > 0) {
+    return say`with ${several(remove.length, 'sublayer')} removed and the width of ${widths.length} pruned`;
   }
   return patch.length === 0
     ? say`without ${several(remove.length, 'sublayer')}`

@@ -1,7 +1,7 @@
 import { rm, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { memoryContext } from '../change-size';
+import { memoryContext } from '../quality-labels';
 import {
   defaultCalibration,
   roundingCalibration,
@@ -12,8 +12,8 @@ import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { addLlamaSpeeds } from '../evaluate/llama-speed';
-import { asksFor, judge } from '../evaluate/gate';
-import type { Verdict } from '../evaluate/gate';
+import { asksFor, judge } from '../evaluate/requirements';
+import type { Verdict } from '../evaluate/requirements';
 import { meanFactor } from '../evaluate/paired';
 import type { Importance } from '../export/gguf/importance';
 import { readImportance, writeImportance } from '../export/gguf/importance';
@@ -73,7 +73,7 @@ import { budgetOf, journalsOfPlan, planByBudget } from './budget-fields';
 import { compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, formed, group, number, path } from './fields';
 import type { RequestOf } from './fields';
-import { gateField, heldOutText, keepsLimits, verdictSchema } from './gate-fields';
+import { requirementsField, heldOutText, keepsLimits, verdictSchema } from './requirement-fields';
 import { operationJournal, ownFolder } from './journals';
 import { rememberLoss } from './measured-losses';
 import { measureSensitivity, sensitivityJournal } from './measure-sensitivity';
@@ -241,7 +241,7 @@ const fields = {
       fallback: 'the text that comes with Espalier',
       setting: 'evaluation.file',
     }),
-    require: gateField,
+    require: requirementsField,
   }),
   ...calibrationFields(sensitivityCalibration),
   ...runFields,

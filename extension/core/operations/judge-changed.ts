@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { holdsTranscripts } from '../data/model-inputs';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import { asksFor, judge } from '../evaluate/gate';
+import { asksFor, judge } from '../evaluate/requirements';
 import { giveRecordings } from '../evaluate/held-out';
-import type { Verdict } from '../evaluate/gate';
+import type { Verdict } from '../evaluate/requirements';
 import { comparedMemory, measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { meanFactor, shareInterval } from '../evaluate/paired';
@@ -13,8 +13,8 @@ import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
-import { heldOutText, requireTask, shotsOf } from './gate-fields';
-import type { Gate } from './gate-fields';
+import { heldOutText, requireTask, shotsOf } from './requirement-fields';
+import type { Requirements } from './requirement-fields';
 import type { OperationContext } from './operation';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -50,10 +50,10 @@ export async function attempt<T>(
 /** Distance of a changed model from its original, on the held-out text. */
 export async function compareWithOriginal(
   models: Compared,
-  gate: Gate,
+  requirements: Requirements,
   context: OperationContext<unknown>,
 ): Promise<Quality> {
-  const text = await comparisonInput(gate, models, context);
+  const text = await comparisonInput(requirements, models, context);
   return measureQuality({ ...models, text }, { ...context, emit: () => undefined });
 }
 
@@ -63,11 +63,11 @@ export async function compareWithOriginal(
  */
 export async function judgeChanged(
   models: Compared,
-  gate: Gate,
+  requirements: Requirements,
   quality: Quality | undefined,
   context: OperationContext<unknown>,
 ): Promise<Verdict> {
-  const { gate: limits = [], task, wholeText: whole } = gate;
+  const { require: limits = [], task, wholeText: whole } = requirements;
   const { original, changed, device, memoryBytes } = models;
   const evaluated = { model: changed, removed: [], against: original, device, memoryBytes };
   const quiet = { ...context, emit: () => undefined };
@@ -79,7 +79,7 @@ export async function judgeChanged(
           : say`There is not enough evidence for a verdict: ${why}`,
       );
     });
-  const text = await comparisonInput(gate, models, context);
+  const text = await comparisonInput(requirements, models, context);
   const onText = predictText(models);
   const predicted =
     asksFor(limits, 'perplexity') || (onText && asksFor(limits, 'agreement'))
@@ -88,7 +88,9 @@ export async function judgeChanged(
   const answers =
     task === undefined
       ? undefined
-      : await measured(async () => judgeModels({ ...evaluated, task, ...shotsOf(gate) }, quiet));
+      : await measured(async () =>
+          judgeModels({ ...evaluated, task, ...shotsOf(requirements) }, quiet),
+        );
   const speed = asksFor(limits, 'speed')
     ? await measured(async () => compareSpeed({ original, changed, device, memoryBytes }, quiet))
     : undefined;
@@ -124,7 +126,7 @@ type Heard = Pick<Compared, 'original' | 'examples'>;
 
 /** Input on which models are compared; for speech models, their examples if none is given. */
 async function comparisonInput(
-  { heldOut }: Gate,
+  { heldOut }: Requirements,
   { original, examples }: Heard,
   { environment }: Pick<OperationContext, 'environment'>,
 ): Promise<string> {
@@ -139,19 +141,19 @@ async function comparisonInput(
  * hears, without recordings.
  */
 export async function requireMeasurable(
-  gate: Gate,
+  requirements: Requirements,
   models: Heard,
   context: Pick<OperationContext, 'environment'>,
 ): Promise<void> {
-  requireTask(gate);
+  requireTask(requirements);
   const { model, summary } = models.original;
-  const limit = gate.gate?.find((one) =>
+  const limit = requirements.require?.find((one) =>
     (['perplexity', 'agreement'] as const).some((measure) => asksFor([one], measure)),
   );
   if (limit === undefined || !hears(model)) {
     return;
   }
-  if (!(await holdsTranscripts(await comparisonInput(gate, models, context), model))) {
+  if (!(await holdsTranscripts(await comparisonInput(requirements, models, context), model))) {
     throw new UserError(
       say`${summary.name} is a speech-to-text model, so the limit ${limit} can't be measured on a text.`,
       { field: 'heldOut', remedy: giveRecordings },

@@ -11,7 +11,7 @@ import { defaultSettings } from '../prune/options';
 import { resolveDevice } from '../runtime/devices';
 import { encodingNames, parseCompression } from '../tensornet/compression-choice';
 import { layerCosts, widthCosts } from '../tensornet/sensitivity/expected-cost';
-import { chosenLayers, chosenOuter } from '../tensornet/sensitivity/chosen-matrices';
+import { chosenLayers, chosenEmbeddingAndHead } from '../tensornet/sensitivity/chosen-matrices';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   GgufFacts,
@@ -90,7 +90,7 @@ export type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
 export function sensitivityWork(request: SensitivityRequest): Work {
   const { model, summary } = request.model;
   const settings = sensitivitySettings(request);
-  const { compressions, metric, precision, outer: embeddingAndHead = [], widths = [] } = settings;
+  const { compressions, metric, precision, embeddingAndHead = [], widths = [] } = settings;
   const { sequences, length } = calibrationText(request);
   const trials = { compressions, precision, tokens: sequences * length };
   const costs = [
@@ -128,7 +128,7 @@ function sensitivitySettings(request: SensitivityRequest): SensitivitySettings {
   return {
     compressions: methods.map((text) => parseCompression(text, 'methods')),
     ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
-    ...(embeddingAndHead.length === 0 ? {} : { outer: embeddingAndHead }),
+    ...(embeddingAndHead.length === 0 ? {} : { embeddingAndHead }),
     ...(widths.length === 0 ? {} : { widths: widths.map((text) => Number.parseFloat(text) / 100) }),
   };
 }
@@ -140,7 +140,9 @@ async function ggufFactsFor(
   context: OperationContext<SensitivityEvent>,
 ): Promise<GgufFacts> {
   requireAble(model.capabilities.run, model.path);
-  const embeddingAndHead = chosenOuter(model.model, settings).map(({ matrix }) => matrix);
+  const embeddingAndHead = chosenEmbeddingAndHead(model.model, settings).map(
+    ({ matrix }) => matrix,
+  );
   const matrices = [...chosenLayers(model.model, settings), ...embeddingAndHead];
   return ggufFacts(model, matrices, memoryBytes, context);
 }

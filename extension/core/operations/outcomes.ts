@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { perplexityWord } from '../change-size';
-import type { Outcome as VerdictOutcome, Verdict } from '../evaluate/gate';
+import { perplexityLabel } from '../quality-labels';
+import type { Outcome as VerdictOutcome, Verdict } from '../evaluate/requirements';
 import type { Quality } from '../evaluate/measure-quality';
 import { describeVerification } from '../export/verification';
 import { formatBytes, formatChange, formatCount, formatPercent } from '../format';
@@ -89,5 +89,5 @@ export function perplexitySentence(change: PerplexityChange): Message {
 /** `29.40 → 32.40 (+10 %, small)` */
 export function perplexityChange(before: number, after: number): Message {
   const [old, new_] = [before.toPrecision(4), after.toPrecision(4)];
-  return say`${old} → ${new_} (${formatChange(before, after)}, ${perplexityWord(before, after)})`;
+  return say`${old} → ${new_} (${formatChange(before, after)}, ${perplexityLabel(before, after)})`;
 }

@@ -22,7 +22,7 @@ import {
 } from './budget-fields';
 import { document, flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
-import { shotsFields, shotsOf, shotsRules } from './gate-fields';
+import { shotsFields, shotsOf, shotsRules } from './requirement-fields';
 import { operationJournal, ownFolder } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -35,7 +35,7 @@ import { say } from '../message';
 /** A plan of the front, and where it was written. */
 export type FrontPoint = Pick<
   CompressionPlan,
-  'remove' | 'narrow' | 'compress' | 'types' | 'byImportance' | 'sumOfDistances'
+  'remove' | 'widths' | 'compress' | 'types' | 'byImportance' | 'sumOfDistances'
 > & {
   readonly cost: number;
   /** Fraction of the original model's cost. */
@@ -164,8 +164,9 @@ async function computeFrontFromTable(
   request: FrontRequest,
 ): Promise<Front> {
   const { profile, blocksOnly, points, unit } = request;
-  const { outer, ...blocks } = asWide(known, request);
-  const table = blocksOnly || outer === undefined ? blocks : { ...blocks, outer };
+  const { embeddingAndHead, ...blocks } = asWide(known, request);
+  const table =
+    blocksOnly || embeddingAndHead === undefined ? blocks : { ...blocks, embeddingAndHead };
   const removable = profile === undefined ? [] : await readRemovable(profile, table);
   const { limits, context } = budgetOf(request);
   // // The front extends from the model's own cost to the smallest limit.
@@ -179,9 +180,9 @@ async function computeFrontFromTable(
     ...{ unit, metric },
     before: plans[0]?.costBefore ?? 0,
     reach: costRanges(table, context, removable),
-    points: plans.map(({ remove, narrow, compress, types, byImportance, ...plan }) => ({
+    points: plans.map(({ remove, widths, compress, types, byImportance, ...plan }) => ({
       ...{ cost: plan.cost, share: plan.cost / plan.costBefore },
-      ...{ sumOfDistances: plan.sumOfDistances, remove, narrow, compress },
+      ...{ sumOfDistances: plan.sumOfDistances, remove, widths, compress },
       ...(types === undefined ? {} : { types }),
       ...(byImportance === undefined ? {} : { byImportance }),
     })),

@@ -11,7 +11,7 @@ import { appliedSchema } from './apply';
 import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { document, flag, group, integer, number, path, text } from './fields';
-import { gateOf, keepsLimits } from './gate-fields';
+import { selectRequirements, keepsLimits } from './requirement-fields';
 import { requireMeasurable } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
@@ -105,7 +105,7 @@ export const patch = defineOperation({
     const { anyway, plan, calibration } = request;
     const model = await open(request.model);
     const examples = calibration === undefined ? {} : { examples: calibration };
-    await requireMeasurable(gateOf(request), { original: model, ...examples }, context);
+    await requireMeasurable(selectRequirements(request), { original: model, ...examples }, context);
     const result = await patchModel(
       {
         ...{ model, sublayer, seed, anyway },

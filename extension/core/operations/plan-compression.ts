@@ -45,7 +45,7 @@ export const planCompression = defineOperation({
     types: v.optional(v.record(v.string(), v.string())),
     byImportance: v.optional(v.boolean()),
     remove: v.array(v.string()),
-    narrow: v.array(v.object({ sublayer: v.string(), remove: v.string() })),
+    widths: v.array(v.object({ sublayer: v.string(), remove: v.string() })),
     cost: v.number(),
     costBefore: v.number(),
     distance: v.number(),

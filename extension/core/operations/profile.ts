@@ -12,7 +12,7 @@ import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
 import { flag, group, newFile, path, paths } from './fields';
 import type { RequestOf } from './fields';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 import { attempt } from './judge-changed';
 import { excludes, switchedOff } from './rules';
 import { defineOperation } from './operation';

@@ -11,7 +11,7 @@ import { chooseRemoval, removalFields, removalNames, removalRules } from './choo
 import { compressionFields } from './compression-fields';
 import { path } from './fields';
 import { buildRequest } from './build-request';
-import { gateOf, keepsLimits } from './gate-fields';
+import { selectRequirements, keepsLimits } from './requirement-fields';
 import { requireMeasurable } from './judge-changed';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -74,7 +74,7 @@ export const prune = defineOperation({
       const asked = request.examples ?? request.calibration;
       // Before the search.
       await requireMeasurable(
-        gateOf(request),
+        selectRequirements(request),
         { original: model, ...(asked === undefined ? {} : { examples: asked }) },
         context,
       );

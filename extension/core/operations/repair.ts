@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { asksFor } from '../evaluate/gate';
-import type { Verdict } from '../evaluate/gate';
+import { asksFor } from '../evaluate/requirements';
+import type { Verdict } from '../evaluate/requirements';
 import type { CalibrationRequest } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
 import { learnedStates, repairModel } from '../pipelines/compression/repair-model';
@@ -17,7 +17,13 @@ import {
 } from '../tensornet/repair/repair-settings';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
-import { gateFields, gateOf, gateRules, keepsLimits, verdictSchema } from './gate-fields';
+import {
+  requirementFields,
+  selectRequirements,
+  requirementRules,
+  keepsLimits,
+  verdictSchema,
+} from './requirement-fields';
 import {
   attempt,
   compareWithOriginal,
@@ -115,14 +121,14 @@ export const repair = defineOperation({
       seed: integer({ description: 'Seed of the order', default: defaultRepair.seed, min: 0 }),
     }),
     ...learningFields(defaultRepairText),
-    ...gateFields,
+    ...requirementFields,
     ...runFields,
     ...sharingFields,
   },
   rules: [
     excludes('effort', 'sequences'),
     ...calibrationRules,
-    ...gateRules,
+    ...requirementRules,
     ...sharingRules,
     actsOnlyWith('workers', 'states', ['teacher']),
     actsOnlyWith('queue', 'states', ['teacher']),
@@ -160,7 +166,7 @@ export const repair = defineOperation({
     const { train, states, scope, effort, epochs, batch, rate, seed } = request;
     const model = await open(request.model);
     const teacher = await open(request.teacher);
-    await requireMeasurable(gateOf(request), { original: teacher }, context);
+    await requireMeasurable(selectRequirements(request), { original: teacher }, context);
     const result = await repairModel(
       {
         model,
@@ -179,21 +185,21 @@ export const repair = defineOperation({
       },
       context,
     );
-    if (request.gate === undefined) {
+    if (request.require === undefined) {
       return result;
     }
-    const gate = gateOf(request);
+    const requirements = selectRequirements(request);
     const changed = result.written === null ? model : await open(result.written.path);
     const models = { original: teacher, changed, ...runOptions(request) };
     // Where they cannot be compared, the verdict says that there is not enough evidence.
     const quality =
-      asksFor(request.gate, 'agreement') && !predictText(models)
+      asksFor(request.require, 'agreement') && !predictText(models)
         ? await attempt(
-            async () => compareWithOriginal(models, gate, context),
+            async () => compareWithOriginal(models, requirements, context),
             () => undefined,
           )
         : undefined;
-    return { ...result, verdict: await judgeChanged(models, gate, quality, context) };
+    return { ...result, verdict: await judgeChanged(models, requirements, quality, context) };
   },
   presentation: {
     panel: 'heatmap',

@@ -21,7 +21,7 @@ import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
 import { compareRelated } from './compare-related';
 import { document, flag, newFile, path } from './fields';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { allNeed } from './rules';

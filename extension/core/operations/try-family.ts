@@ -13,7 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import { UserError } from '../user-error';
 import { path, text } from './fields';
-import { heldOutText } from './gate-fields';
+import { heldOutText } from './requirement-fields';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
 

@@ -1,7 +1,7 @@
 import type { OutputFormat } from '../export/output-formats';
 import type { JobContext } from '../jobs/job';
 import { workFolder } from '../jobs/work-folder';
-import { withNarrowed } from './planned-narrowing';
+import { withPrunedWidths } from './planned-width-pruning';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
@@ -56,8 +56,8 @@ export async function applyPlan(
   });
   // Other devices need no less.
   requireMemory(model.model, application.memoryBytes, 'cpu');
-  return withNarrowed(model, plan, workFolder(out, 'narrow'), async (narrowed) =>
-    carryOut({ ...application, model: narrowed }, context),
+  return withPrunedWidths(model, plan, workFolder(out, 'widths'), async (widthPruned) =>
+    carryOut({ ...application, model: widthPruned }, context),
   );
 }
 

@@ -14,7 +14,7 @@ import { expandCompressions } from '../tensornet/sensitivity/compressions-of';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityProfile,
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { machines } from './machines';
@@ -128,9 +128,13 @@ export function withDecodeTimes(
   return {
     ...table,
     layers: table.layers.map((layer: LayerSensitivity) => timed(layer, true)),
-    ...(table.outer === undefined
+    ...(table.embeddingAndHead === undefined
       ? {}
-      : { outer: table.outer.map((one: OuterSensitivity) => timed(one, !isLookup(one))) }),
+      : {
+          embeddingAndHead: table.embeddingAndHead.map((one: EmbeddingOrHeadSensitivity) =>
+            timed(one, !isLookup(one)),
+          ),
+        }),
   };
 }
 

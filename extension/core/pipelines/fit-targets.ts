@@ -1,4 +1,4 @@
-import { memoryContext } from '../change-size';
+import { memoryContext } from '../quality-labels';
 import { formatBytes } from '../format';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';

@@ -29,7 +29,7 @@ export interface Manifest {
   /**
    * Remaining channels or key/value heads of width-pruned sublayers, by their ids in the source.
    */
-  readonly narrowed?: Readonly<Record<string, number>>;
+  readonly widths?: Readonly<Record<string, number>>;
   /** Forms that matrices have taken, by the names of their weights in the source. */
   readonly compressed?: Readonly<Record<string, EncodingSpec>>;
   /** Symbolic patches of the result, in its own numbering. */
@@ -80,7 +80,7 @@ export const manifestSchema = v.object({
     manifest: v.optional(v.lazy((): v.GenericSchema => manifestSchema)),
   }),
   removed: ids,
-  narrowed: v.optional(v.record(v.string(), count)),
+  widths: v.optional(v.record(v.string(), count)),
   compressed: v.optional(v.record(v.string(), encodingSpec)),
   patches: v.optional(patchSpecs),
   result: v.object({

@@ -17,13 +17,13 @@ export async function describeResult(
     PruneResult,
     'format' | 'layout' | 'loadsWith' | 'parametersAfter' | 'verification'
   > & {
-    readonly narrowed: PruneResult['narrowed'] | undefined;
+    readonly widths: PruneResult['widths'] | undefined;
     /** Names of the folder's files. */
     readonly files: readonly string[];
   },
 ): Promise<Manifest> {
   const earlier = await readManifest(source.path);
-  const { format, layout, loadsWith, parametersAfter, verification, narrowed } = result;
+  const { format, layout, loadsWith, parametersAfter, verification, widths } = result;
   return {
     format: 'espalier.manifest',
     version: 1,
@@ -36,7 +36,7 @@ export async function describeResult(
       ...(earlier === undefined ? {} : { manifest: earlier }),
     },
     removed: changes.removed,
-    ...(narrowed === undefined ? {} : { narrowed }),
+    ...(widths === undefined ? {} : { widths }),
     ...(changes.matrices.size === 0 ? {} : { compressed: describeForms(changes.matrices) }),
     ...(Object.keys(changes.patched).length === 0 ? {} : { patches: changes.patched }),
     result: {

@@ -16,7 +16,7 @@ export interface PruneResult {
   /** Ids of the sublayers replaced with patches; absent if there are none. */
   readonly patched?: readonly string[];
   /** Remaining channels or key/value heads of width-pruned sublayers; absent if there are none. */
-  readonly narrowed?: Readonly<Record<string, number>>;
+  readonly widths?: Readonly<Record<string, number>>;
   readonly parametersBefore: number;
   readonly parametersAfter: number;
   /** Size of weights on disk. */

@@ -323,7 +323,7 @@ export const densePlaces = ({ model }: OpenedModel): EmbeddingOrHeadPlace[] =>
 export function encodingChoices(opened: OpenedModel, encoding: Encoding): CompressionChoice[] {
   const { choices } = chooseForAll(opened.model, { method: encoding }, {});
   const places = densePlaces(opened);
-  const all = chooseForAll(opened.model, { method: 'int8' }, { outer: places }).choices;
+  const all = chooseForAll(opened.model, { method: 'int8' }, { embeddingAndHead: places }).choices;
   const embeddingAndHead = new Set(opened.model.embeddingAndHeadMatrices.map(({ id }) => id));
   return [...choices, ...all.filter(({ tensor }) => embeddingAndHead.has(tensor))];
 }

@@ -94,7 +94,7 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
   }
   const converts = request.model.format !== target.format || request.types !== undefined;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
-  if (!converts && changed === 0 && request.model.narrowed === undefined) {
+  if (!converts && changed === 0 && request.model.widthPruned === undefined) {
     throw new UserError(say`The plan changes nothing: the result would be a copy.`, {
       file: summary.path,
       field: 'remove',
@@ -192,8 +192,8 @@ async function writeChecked(
     parametersAfter: parameters,
     verification,
   };
-  const { narrowed } = request.model;
-  const before = narrowed?.original.summary ?? summary;
+  const { widthPruned } = request.model;
+  const before = widthPruned?.original.summary ?? summary;
   const others = [
     ...Object.keys(writer.texts),
     manifestName,
@@ -201,7 +201,7 @@ async function writeChecked(
   ];
   const manifest = await describeResult(before, changes, {
     ...written,
-    narrowed: narrowed?.widths,
+    widths: widthPruned?.widths,
     files: [...weights, ...others],
   });
   await removeRounded(output.partial);
@@ -213,7 +213,7 @@ async function writeChecked(
     path: output.path,
     removed: changes.removed,
     ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
-    ...(narrowed === undefined ? {} : { narrowed: narrowed.widths }),
+    ...(widthPruned === undefined ? {} : { widths: widthPruned.widths }),
     parametersBefore: before.parameters,
     bytesBefore: totalBytes(await measureSizes('', source.files)),
     bytesAfter: totalBytes(weightFiles),

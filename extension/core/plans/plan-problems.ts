@@ -67,7 +67,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
   return [
     ...listProblems(remove, model),
     ...listProblems(protect, model),
-    ...listProblems(named(findNodeAtLocation(root, ['narrow'])), model),
+    ...listProblems(named(findNodeAtLocation(root, ['widths'])), model),
     ...conflicts(remove, protect, model),
     ...compressedTwice(findNodeAtLocation(root, ['compress'])),
     ...noExpertLeft(remove, model),

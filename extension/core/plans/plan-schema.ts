@@ -64,7 +64,7 @@ export const planSchema = v.pipe(
       v.array(sublayerIdSchema),
       describe('What is removed; may be empty where something is compressed.'),
     ),
-    narrow: v.optional(
+    widths: v.optional(
       v.pipe(
         v.array(
           v.strictObject({
@@ -80,10 +80,12 @@ export const planSchema = v.pipe(
           }),
         ),
         v.check(
-          (narrowed) => new Set(narrowed.map(({ sublayer }) => sublayer)).size === narrowed.length,
-          'A sublayer is narrowed once at most',
+          (widths) => new Set(widths.map(({ sublayer }) => sublayer)).size === widths.length,
+          'Each sublayer is listed at most once',
         ),
-        describe('What feed-forwards and attentions that stay lose, each at most once.'),
+        describe(
+          'Width pruning: what is removed from each MLP, attention or MoE layer that remains, each at most once.',
+        ),
       ),
     ),
     compress: v.optional(

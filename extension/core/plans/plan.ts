@@ -27,7 +27,7 @@ export interface Plan {
   /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
   readonly remove: readonly string[];
   /** Width pruning of remaining sublayers, each at most once. */
-  readonly narrow?: readonly PlannedWidthPruning[];
+  readonly widths?: readonly PlannedWidthPruning[];
   /** Compression of remaining linear layers, each at most once. */
   readonly compress?: readonly CompressionChoice[];
   /** Patches that replace sublayers; those are removed even if `remove` doesn't list them. */
@@ -43,19 +43,19 @@ export interface Plan {
   readonly note?: string;
 }
 
-type PlannedField = 'remove' | 'narrow' | 'compress' | 'types' | 'byImportance';
+type PlannedField = 'remove' | 'widths' | 'compress' | 'types' | 'byImportance';
 
 /** Changes that a budget choice makes, in the format of a plan. */
 export function plannedChanges({
   remove,
-  narrow,
+  widths,
   compress,
   types,
   byImportance,
 }: Pick<CompressionPlan, PlannedField>): Pick<Plan, PlannedField> {
   return {
     remove,
-    ...(narrow.length === 0 ? {} : { narrow }),
+    ...(widths.length === 0 ? {} : { widths }),
     ...(types === undefined ? { compress } : { types }),
     ...(byImportance === undefined ? {} : { byImportance }),
   };

@@ -1,4 +1,4 @@
-import { isSameText } from '../change-size';
+import { isSameText } from '../quality-labels';
 import type { CalibrationSummary } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
 import type { Origin } from '../runtime/origin';

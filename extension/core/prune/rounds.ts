@@ -5,7 +5,7 @@ import { least } from './least';
 import type { Scorer } from './scorer';
 import type { Slice } from '../metrics/slices';
 import { normalCdf } from '../metrics/statistics';
-import { Tally } from './tally';
+import { RoundMeasurements } from './round-measurements';
 
 /** Inputs of a round. */
 export interface RoundInput {
@@ -49,7 +49,7 @@ const slack = 1 + 1e-5;
 
 /** Measures every candidate on every sequence, a few candidates at a time, so that results can be displayed. */
 export const everyDistance: Strategy = async (input) => {
-  const tally = new Tally(input);
+  const measurements = new RoundMeasurements(input);
   const { candidates } = input;
   const { candidatesPerPass } = input.scorer;
   const slices = wholeSlices(input);
@@ -58,10 +58,10 @@ export const everyDistance: Strategy = async (input) => {
     ? slices.map((one) => [one])
     : [slices]) {
     for (let start = 0; start < candidates.length; start += candidatesPerPass) {
-      await tally.measure(candidates.slice(start, start + candidatesPerPass), group);
+      await measurements.measure(candidates.slice(start, start + candidatesPerPass), group);
     }
   }
-  return roundResult(input, tally);
+  return roundResult(input, measurements);
 };
 
 /**
@@ -72,34 +72,34 @@ export const everyDistance: Strategy = async (input) => {
  * candidate.
  */
 export const race: Strategy = async (input) => {
-  const tally = new Tally(input);
+  const measurements = new RoundMeasurements(input);
   const runners = input.candidates.filter(input.isEligible);
   const [first, ...others] = wholeSlices(input);
   if (first === undefined) {
-    return roundResult(input, tally);
+    return roundResult(input, measurements);
   }
   const slices = [first, ...others];
-  await tally.bound(runners, [first], others);
-  const leader = least(runners, (candidate) => tally.total(candidate));
+  await measurements.bound(runners, [first], others);
+  const leader = least(runners, (candidate) => measurements.total(candidate));
   if (leader === undefined) {
-    return roundResult(input, tally);
+    return roundResult(input, measurements);
   }
-  await tally.measure([leader], slices);
+  await measurements.measure([leader], slices);
   for (const [i, slice] of others.entries()) {
-    await tally.bound(
-      runners.filter((candidate) => canWin(input, tally, candidate)),
+    await measurements.bound(
+      runners.filter((candidate) => canWin(input, measurements, candidate)),
       [slice],
       others.slice(i + 1),
     );
   }
   for (const [i, slice] of slices.entries()) {
-    await tally.measure(
-      runners.filter((candidate) => canWin(input, tally, candidate)),
+    await measurements.measure(
+      runners.filter((candidate) => canWin(input, measurements, candidate)),
       [slice],
       slices.slice(i + 1),
     );
   }
-  return roundResult(input, tally);
+  return roundResult(input, measurements);
 };
 
 /**
@@ -107,22 +107,22 @@ export const race: Strategy = async (input) => {
  * bound, and only candidates whose bound is below the best new total are run.
  */
 export const lazy: Strategy = async (input) => {
-  const tally = new Tally(input);
+  const measurements = new RoundMeasurements(input);
   const expected = (candidate: Candidate): number => input.expected.get(candidate.id) ?? 0;
   const queue = input.candidates.filter(input.isEligible).sort((a, b) => expected(a) - expected(b));
   const slices = wholeSlices(input);
   for (const candidate of queue) {
-    const best = bestCandidate(input, tally);
-    if (best !== undefined && expected(candidate) > tally.total(best)) {
+    const best = bestCandidate(input, measurements);
+    if (best !== undefined && expected(candidate) > measurements.total(best)) {
       break;
     }
     for (const [i, slice] of slices.entries()) {
-      if (canWin(input, tally, candidate)) {
-        await tally.measure([candidate], [slice], slices.slice(i + 1));
+      if (canWin(input, measurements, candidate)) {
+        await measurements.measure([candidate], [slice], slices.slice(i + 1));
       }
     }
   }
-  return roundResult(input, tally);
+  return roundResult(input, measurements);
 };
 
 function wholeSlices({ rows }: RoundInput): Slice[] {
@@ -132,11 +132,11 @@ function wholeSlices({ rows }: RoundInput): Slice[] {
 /** Complete candidate with the lowest total; the first in model order for ties. */
 export function bestCandidate(
   { candidates, isEligible }: RoundInput,
-  tally: Tally,
+  measurements: RoundMeasurements,
 ): Candidate | undefined {
   return least(
-    candidates.filter((candidate) => isEligible(candidate) && tally.isComplete(candidate)),
-    (candidate) => tally.total(candidate),
+    candidates.filter((candidate) => isEligible(candidate) && measurements.isComplete(candidate)),
+    (candidate) => measurements.total(candidate),
   );
 }
 
@@ -149,19 +149,23 @@ export interface Proposal {
 }
 
 /** @param proposal contribution of a surrogate, if any */
-export function roundResult(input: RoundInput, tally: Tally, proposal?: Proposal): RoundResult {
-  const candidate = bestCandidate(input, tally);
-  const result = { distances: tally.distances(), totals: tally.totals };
+export function roundResult(
+  input: RoundInput,
+  measurements: RoundMeasurements,
+  proposal?: Proposal,
+): RoundResult {
+  const candidate = bestCandidate(input, measurements);
+  const result = { distances: measurements.distances(), totals: measurements.totals };
   if (candidate === undefined) {
     return { winner: undefined, ...result };
   }
-  const { distance, standardError } = tally.distance(candidate);
+  const { distance, standardError } = measurements.distance(candidate);
   return {
     winner: {
       candidate,
       distance: distance ?? Number.NaN,
       ...(standardError === undefined ? {} : { standardError }),
-      decision: decisionFor(candidate, input, tally, proposal),
+      decision: decisionFor(candidate, input, measurements, proposal),
     },
     ...result,
   };
@@ -170,13 +174,13 @@ export function roundResult(input: RoundInput, tally: Tally, proposal?: Proposal
 function decisionFor(
   winner: Candidate,
   { candidates, isEligible }: RoundInput,
-  tally: Tally,
+  measurements: RoundMeasurements,
   proposal: Proposal | undefined,
 ): Decision {
   const rivals = (proposal?.finalists ?? candidates)
-    .filter((one) => one !== winner && isEligible(one) && tally.isMeasured(one))
+    .filter((one) => one !== winner && isEligible(one) && measurements.isMeasured(one))
     .map((candidate) => {
-      const { total, standardError } = tally.difference(candidate, winner);
+      const { total, standardError } = measurements.difference(candidate, winner);
       return { id: candidate.id, errors: total === 0 ? 0 : total / standardError };
     })
     .filter(({ errors }) => Number.isFinite(errors))
@@ -198,8 +202,8 @@ function rank(distance: number, others: ReadonlyMap<string, number>): number {
   return 1 + [...others.values()].filter((other) => other < distance).length;
 }
 
-function canWin(input: RoundInput, tally: Tally, candidate: Candidate): boolean {
-  const best = bestCandidate(input, tally);
+function canWin(input: RoundInput, measurements: RoundMeasurements, candidate: Candidate): boolean {
+  const best = bestCandidate(input, measurements);
   // If either is NaN, continues: which totals are finite is only known at the end.
-  return best === undefined || !(tally.total(candidate) > tally.total(best) * slack);
+  return best === undefined || !(measurements.total(candidate) > measurements.total(best) * slack);
 }

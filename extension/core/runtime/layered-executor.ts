@@ -100,8 +100,8 @@ async function showTaps(
 export class LayeredExecutor {
   private readonly pool: SessionPool;
   /** Sessions that every walk needs: what is around the sublayers, and graphs of callers. */
-  private readonly outerPool: SessionPool;
-  private readonly ownsOuterPool: boolean;
+  private readonly embeddingAndHeadPool: SessionPool;
+  private readonly ownsEmbeddingAndHeadPool: boolean;
   /** Side values by the length of the sequence, where they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
@@ -145,9 +145,9 @@ export class LayeredExecutor {
       bytes: Math.max(0, sublayerBytes - streamed),
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
     });
-    this.ownsOuterPool = around === undefined;
-    this.outerPool =
-      around?.outerPool ??
+    this.ownsEmbeddingAndHeadPool = around === undefined;
+    this.embeddingAndHeadPool =
+      around?.embeddingAndHeadPool ??
       new SessionPool(where, { bytes: Number.POSITIVE_INFINITY, repackedBytes: headBytes });
   }
 
@@ -168,7 +168,7 @@ export class LayeredExecutor {
     const outputs =
       part.outputs.length === 0
         ? {}
-        : await this.outerPool.use(this.lookup(part), async (session) =>
+        : await this.embeddingAndHeadPool.use(this.lookup(part), async (session) =>
             this.started(session, pick(part.inputs, given)),
           );
     const known = input instanceof Int32Array ? this.sides.get(input.length) : undefined;
@@ -284,7 +284,7 @@ export class LayeredExecutor {
     if (emitter === undefined) {
       throw new Error('this model does not emit itself into other graphs');
     }
-    return this.runOuter(
+    return this.runEmbeddingOrHead(
       key,
       costs,
       (graph) => {
@@ -300,7 +300,7 @@ export class LayeredExecutor {
     feeds: Tensors,
     outputs?: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
-    return this.runOuter(
+    return this.runEmbeddingOrHead(
       key,
       { bytes: 0, keepMemory: keepMemory === true, stays: stays === true },
       build,
@@ -311,7 +311,7 @@ export class LayeredExecutor {
   /** The model's output for a final state: logits [1, sequence, vocabulary] of a language model. */
   public async output(state: HiddenState): Promise<Tensor> {
     const { epilogue } = this.model;
-    const outputs = await this.outerPool.use(epilogue, async (session) =>
+    const outputs = await this.embeddingAndHeadPool.use(epilogue, async (session) =>
       session.run(pick(epilogue.inputs, { ...state.side, ...state.values })),
     );
     return outputTensor(outputs, epilogue.outputs[0] ?? '');
@@ -327,8 +327,9 @@ export class LayeredExecutor {
    * @param what sublayers alone where another executor uses what is around them
    */
   public async rest(what: 'all' | 'sublayers' = 'all'): Promise<void> {
-    const outer = what === 'all' && this.ownsOuterPool ? [this.outerPool] : [];
-    await Promise.all([this.pool, ...outer].map(async (pool) => pool.dispose()));
+    const shared =
+      what === 'all' && this.ownsEmbeddingAndHeadPool ? [this.embeddingAndHeadPool] : [];
+    await Promise.all([this.pool, ...shared].map(async (pool) => pool.dispose()));
   }
 
   public async dispose(): Promise<void> {
@@ -344,7 +345,7 @@ export class LayeredExecutor {
     return { ...part, bytes: privateBytes(part, this.device), mappedBytes: 0 };
   }
 
-  private async runOuter(
+  private async runEmbeddingOrHead(
     key: string,
     costs: Omit<SessionRecipe, 'key' | 'build'>,
     build: (graph: GraphBuilder) => void,
@@ -360,7 +361,7 @@ export class LayeredExecutor {
         return graph;
       },
     };
-    return this.states.adopt(await this.outerPool.use(recipe, run));
+    return this.states.adopt(await this.embeddingAndHeadPool.use(recipe, run));
   }
 
   private async take(

@@ -38,7 +38,7 @@ export async function compressMatrix(
   layer: ModelMatrix,
   compression: Compression,
 ): Promise<CompressedMatrix> {
-  const { value } = await compressInWays(context, layer, [compression]).next();
+  const { value } = await compressWithEach(context, layer, [compression]).next();
   if (value === undefined) {
     throw new Error(`${layer.id} has not been compressed`);
   }
@@ -46,11 +46,11 @@ export async function compressMatrix(
 }
 
 /**
- * Compresses one matrix in several ways, one after another. Reads the matrix once, and decomposes it once for the
+ * Compresses one matrix with several compressions, one after another. Reads the matrix once, and decomposes it once for the
  * highest rank of a variant.
  * @throws UserError like {@link compressMatrix}, before the first result
  */
-export async function* compressInWays(
+export async function* compressWithEach(
   context: CompressionContext,
   layer: ModelMatrix,
   compressions: readonly Compression[],
@@ -71,23 +71,23 @@ export async function* compressInWays(
   const gram = statistics === undefined ? undefined : scaleGram(statistics.gram);
   const outputs =
     gram === undefined ? undefined : { gram, squares: await products.weighedSquares(matrix, gram) };
-  const ways = new Map<string, Compress>();
+  const prepared = new Map<string, Compress>();
   for (const compression of compressions) {
     const { method } = compression;
     const variant = resolveVariant(compression, isCalibrated);
     const key = `${method}:${variant}`;
-    let way = ways.get(key);
-    if (way === undefined) {
+    let compress = prepared.get(key);
+    if (compress === undefined) {
       const levels = compressions
         .filter(
           (other) => other.method === method && resolveVariant(other, isCalibrated) === variant,
         )
         .map(({ level }) => level);
       const { prepare } = compressionMethods[method];
-      way = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
-      ways.set(key, way);
+      compress = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
+      prepared.set(key, compress);
     }
-    const form = await way(compression);
+    const form = await compress(compression);
     yield measured(products, matrix, { form, compression }, { squares, outputs });
   }
   return undefined;

@@ -27,7 +27,7 @@ interface Subject {
   readonly model: ModelSummary;
   /** The sensitivity profile, and what of it is known. */
   readonly file: string;
-  readonly table: Pick<ShownTable, 'outer'> | undefined;
+  readonly table: Pick<ShownTable, 'embeddingAndHead'> | undefined;
   readonly removable: readonly RemovalCost[];
 }
 
@@ -113,11 +113,11 @@ async function withoutField<Answer>(answer: Promise<Answer>): Promise<Answer> {
 
 /** Allowed changes of a choice, as fields common to all requests. */
 function allowedChanges({ model, removable }: Subject, choice: BudgetChoice) {
-  const { limits, context, ways, removes, narrows } = choice;
+  const { limits, context, schemes, removes, prunesWidths } = choice;
   const countsMemory = limits.some(({ unit }) => unit === 'memory');
   return {
-    methods: ways.map(formatCompression),
-    keepWidths: !narrows,
+    methods: schemes.map(formatCompression),
+    keepWidths: !prunesWidths,
     ...(countsMemory && context !== undefined ? { context } : {}),
     ...(removes && removable.length > 0 ? { profile: defaultProfilePath(model.path) } : {}),
   };
@@ -125,7 +125,7 @@ function allowedChanges({ model, removable }: Subject, choice: BudgetChoice) {
 
 /** Matrices outside the blocks that a session's profile has measured. */
 function measuredPlaces({ table }: Subject): EmbeddingOrHeadPlace[] {
-  return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
+  return (table?.embeddingAndHead ?? []).flatMap(({ place, tiedTo }) =>
     tiedTo === undefined ? [place] : ['embedding', 'head'],
   );
 }
@@ -139,7 +139,7 @@ function planSize({
   sumOfDistances,
   compress,
   remove,
-  narrow,
-}: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'narrow'>): PlanSize {
-  return { sumOfDistances, compressed: compress.length, ...plannedSublayers({ remove, narrow }) };
+  widths,
+}: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'widths'>): PlanSize {
+  return { sumOfDistances, compressed: compress.length, ...plannedSublayers({ remove, widths }) };
 }

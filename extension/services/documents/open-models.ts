@@ -48,11 +48,11 @@ export class OpenModels {
    * The model that remains after a plan's width pruning.
    * @throws UserError for sublayers that can't be width-pruned this way or are removed as well.
    */
-  public async narrowed(
+  public async widthPruned(
     path: string,
-    { narrow = [], remove = [], patch = [] }: PlannedChanges,
+    { widths = [], remove = [], patch = [] }: PlannedChanges,
   ): Promise<WidthPrunedModel> {
-    return this.#inspector.request('narrowed', { model: path, narrow, remove, patch });
+    return this.#inspector.request('widthPruned', { model: path, widths, remove, patch });
   }
 
   /**

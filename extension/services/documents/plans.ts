@@ -9,14 +9,14 @@ import type { ModelSession } from '../sessions/model-session';
 /** The session's choice as a plan that lies at `planPath`. */
 export function selectionPlan(session: ModelSession, planPath: string): Plan {
   const { removed, protectedIds } = session.selection;
-  const { narrow } = session;
+  const { widths } = session;
   const from = pathFrom(planPath);
   const { path, fingerprint } = session.model;
   return planFor(
     { path: from(path), fingerprint },
     {
       remove: removed,
-      ...(narrow.length === 0 ? {} : { narrow }),
+      ...(widths.length === 0 ? {} : { widths }),
       ...(session.patches.length === 0
         ? {}
         : { patch: session.patches.map((one) => ({ ...one, file: from(one.file) })) }),

@@ -89,7 +89,7 @@ export function taskRequest(
     evaluate,
     { ...chosen(session, choice), ...compared(against), task, ...(shots === 0 ? {} : { shots }) },
     // Settings are for text.
-    ['text', 'gate'],
+    ['text', 'require'],
   );
 }
 
@@ -110,8 +110,8 @@ export function driftRequest(
 
 const choicePlan = (
   { model: { path, fingerprint } }: ModelSession,
-  { removed: remove, narrow, patches: patch }: Choice,
-) => planFor({ path, fingerprint }, { remove, narrow, patch });
+  { removed: remove, widths, patches: patch }: Choice,
+) => planFor({ path, fingerprint }, { remove, widths, patch });
 
 const chosen = (session: ModelSession, choice: Choice) => ({
   model: session.model.path,

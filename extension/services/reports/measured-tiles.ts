@@ -1,8 +1,8 @@
 import { l10n } from 'vscode';
-import { distanceWord, perplexityWord } from '../../core/change-size';
+import { distanceLabel, perplexityLabel } from '../../core/quality-labels';
 import type { BaseEvaluation, EvaluationResult, LlamaTiming } from '../../core/evaluate/evaluation';
-import type { Verdict } from '../../core/evaluate/gate';
-import { describeMeasured } from '../../core/evaluate/gate';
+import type { Verdict } from '../../core/evaluate/requirements';
+import { describeMeasured } from '../../core/evaluate/requirements';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import type { Interval } from '../../core/evaluate/paired';
 import {
@@ -46,7 +46,7 @@ function perplexityTile(before: number, after: number, ratio: Interval | undefin
     note: [
       l10n.t('{0} → {1}', before.toPrecision(4), after.toPrecision(4)),
       ...(ratio === undefined ? [] : [ends(ratio, (value) => formatChange(1, value))]),
-      isSame ? l10n.t('no significant difference') : localise(perplexityWord(before, after)),
+      isSame ? l10n.t('no significant difference') : localise(perplexityLabel(before, after)),
     ].join(' · '),
   };
 }
@@ -114,7 +114,7 @@ export function qualityTiles({
   perplexity,
   memory,
 }: Quality): ReportTile[] {
-  const word = distanceWord(metric, distance);
+  const word = distanceLabel(metric, distance);
   return [
     ...(memory === undefined ? [] : [memoryTile(memory.before, memory.after, 4096)]),
     ...(perplexity === undefined

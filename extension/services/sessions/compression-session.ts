@@ -7,7 +7,7 @@ import { allMatrices } from '../../core/tensornet/sensitivity/sensitivity-profil
 import type {
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityEvent,
 } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type { LayerProfile } from '../../core/prune/layer-profile';
@@ -68,7 +68,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
 
   #table: ShownTable | undefined;
   /** Matrices of the table that were measured again since, by tensor. */
-  readonly #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
+  readonly #matrices = new Map<string, LayerSensitivity | EmbeddingOrHeadSensitivity>();
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
@@ -100,11 +100,11 @@ export class CompressionSession extends PanelSession<CompressionState> {
       ...matrix,
       entries: this.#matrices.get(matrix.tensor)?.entries ?? matrix.entries,
     });
-    const { layers, outer } = this.#table;
+    const { layers, embeddingAndHead } = this.#table;
     return {
       ...this.#table,
       layers: layers.map(known),
-      ...(outer === undefined ? {} : { outer: outer.map(known) }),
+      ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(known) }),
     };
   }
 

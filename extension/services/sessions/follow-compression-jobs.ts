@@ -38,9 +38,9 @@ export function followCompressionJobs(jobs: JobService, sessions: CompressionSes
 const budgetChoice = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
   limits: (request.limits ?? []).map(budgetLimit),
   context: request.context,
-  ways: (request.methods ?? []).map((method) => parseCompression(method)),
+  schemes: (request.methods ?? []).map((method) => parseCompression(method)),
   embeddingAndHead: request.embeddings === true || request.head === true,
-  narrows: !request.keepWidths,
+  prunesWidths: !request.keepWidths,
   removes: request.profile !== undefined,
 });
 

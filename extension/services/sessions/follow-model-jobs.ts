@@ -120,8 +120,8 @@ async function addEvaluation(
 }
 
 function plannedChoice(plan: string | Plan | undefined): Choice {
-  const { remove = [], narrow = [], patch = [] } = typeof plan === 'object' ? plan : {};
-  return { removed: remove, narrow, patches: patch };
+  const { remove = [], widths = [], patch = [] } = typeof plan === 'object' ? plan : {};
+  return { removed: remove, widths, patches: patch };
 }
 
 const jobEvaluation = (

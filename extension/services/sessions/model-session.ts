@@ -45,11 +45,11 @@ export interface SessionHost {
   /** Preview of config.json for a choice, and how to load the result. */
   readonly preview: (
     choice: Choice,
-    narrowed: WidthPrunedModel | undefined,
+    widthPruned: WidthPrunedModel | undefined,
   ) => HeatmapState['configPreview'];
-  /** Model that remains after width pruning; fails if its widths are not possible. */
-  readonly narrowed: (
-    changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
+  /** Model after width pruning; fails if it is not possible. */
+  readonly widthPruned: (
+    changes: Pick<Plan, 'widths' | 'remove' | 'patch'>,
   ) => Promise<WidthPrunedModel>;
   readonly showError: (error: unknown) => void;
   /** Reason why jobs may not run, if any. */
@@ -72,14 +72,14 @@ export class ModelSession extends PanelSession<HeatmapState> {
         (this.#profile?.candidates ?? []).map((candidate) => [candidate.sublayer, candidate]),
       ),
     job: () => this.#job,
-    selectedRounds: () => (this.narrow.length === 0 ? this.#selection.rounds : undefined),
+    selectedRounds: () => (this.widths.length === 0 ? this.#selection.rounds : undefined),
     slider: () => this.#selection.slider,
     byHand: () => this.#selection.byHand,
     removed: () => this.#selection.removed,
     protectedIds: () => this.#selection.protectedIds,
     patches: () => shownPatches(this.model, this.#patches),
-    narrowed: () => this.#narrowed?.sublayers ?? {},
-    configPreview: () => this.host.preview(this.choice, this.#narrowed),
+    widthPruned: () => this.#widthPruned?.sublayers ?? {},
+    configPreview: () => this.host.preview(this.choice, this.#widthPruned),
     selectionEvaluation: () => this.#findEvaluation(this.choice),
     drift: () => this.#drifts.get(choiceKey(this.choice)),
     measurements: () => this.#measurements,
@@ -98,9 +98,9 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
-  #narrow: readonly PlannedWidthPruning[];
+  #widths: readonly PlannedWidthPruning[];
   /** Width-pruned model, without removed sublayers. */
-  #narrowed: WidthPrunedModel | undefined;
+  #widthPruned: WidthPrunedModel | undefined;
   /** Drifts by choice. */
   readonly #drifts = new Map<string, Drift>();
   #measurements: HeatmapState['measurements'] = {};
@@ -128,7 +128,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#isChosen = stored?.isChosen ?? false;
     this.#evaluations = stored?.evaluations ?? {};
     this.#patches = stored?.patches ?? [];
-    this.#narrow = stored?.narrow ?? [];
+    this.#widths = stored?.widths ?? [];
   }
 
   public get selection(): Selection {
@@ -145,12 +145,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   /** Sublayers to remove, patches that replace some of them, and widths to prune. */
   public get choice(): Choice {
-    return { removed: this.#selection.removed, narrow: this.narrow, patches: this.patches };
+    return { removed: this.#selection.removed, widths: this.widths, patches: this.patches };
   }
 
   /** Planned width pruning of sublayers that are not marked for removal. */
-  public get narrow(): readonly PlannedWidthPruning[] {
-    return this.#narrow.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
+  public get widths(): readonly PlannedWidthPruning[] {
+    return this.#widths.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
   }
 
   /** Planned patches of sublayers that are marked for removal, their files by absolute path. */
@@ -266,35 +266,35 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   /**
    * @param path the plan's, which its files are relative to
-   * @throws UserError where the model cannot be narrowed so; the choice is then as before.
+   * @throws UserError where the model cannot be width-pruned so; the choice is then as before.
    */
   public async choosePlan(plan: Plan, path: string): Promise<void> {
-    const { narrow = [] } = plan;
-    const narrowed = narrow.length === 0 ? undefined : await this.host.narrowed(plan);
-    this.#narrow = narrow;
-    this.#narrowed = narrowed;
+    const { widths = [] } = plan;
+    const widthPruned = widths.length === 0 ? undefined : await this.host.widthPruned(plan);
+    this.#widths = widths;
+    this.#widthPruned = widthPruned;
     this.#patches = resolvePatches(plan, path);
     const patched = this.#patches.map(({ sublayer }) => sublayer);
     const remove = [...new Set([...plan.remove, ...patched])];
     this.#choose(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
-    this.tell('patches', 'narrowed', 'configPreview');
+    this.tell('patches', 'widthPruned', 'configPreview');
   }
 
-  /** Narrows nothing any more. */
+  /** Clears the width pruning. */
   public keepWidths(): void {
-    const before = this.narrow;
-    this.#narrow = [];
+    const before = this.widths;
+    this.#widths = [];
     this.#chosen(before);
   }
 
   /** Computes the model that remains after the saved width pruning. */
   public async restoreWidthPruning(): Promise<void> {
-    const { narrow, removed } = this.choice;
-    const narrowed =
-      narrow.length === 0 ? undefined : await this.host.narrowed({ narrow, remove: removed });
-    if (widthsKey(narrow) === widthsKey(this.narrow)) {
-      this.#narrowed = narrowed;
-      this.tell('narrowed', 'configPreview');
+    const { widths, removed } = this.choice;
+    const widthPruned =
+      widths.length === 0 ? undefined : await this.host.widthPruned({ widths, remove: removed });
+    if (widthsText(widths) === widthsText(this.widths)) {
+      this.#widthPruned = widthPruned;
+      this.tell('widthPruned', 'configPreview');
     }
   }
 
@@ -391,20 +391,20 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   #select(selection: Selection): void {
     const before = this.#selection.removed.join();
-    const narrowBefore = this.narrow;
+    const widthsBefore = this.widths;
     this.#selection = selection;
     this.tell('removed', 'protectedIds', 'slider', 'byHand');
     if (selection.removed.join() !== before) {
       this.tell('configPreview');
     }
-    this.#chosen(narrowBefore);
+    this.#chosen(widthsBefore);
   }
 
-  /** @param before what was narrowed; config.json depends on all of it */
+  /** @param before what was width-pruned; config.json depends on all of it */
   #chosen(before: readonly PlannedWidthPruning[]): void {
     this.#save();
     this.tell('selectedRounds', 'selectionEvaluation', 'drift');
-    if (widthsKey(this.narrow) !== widthsKey(before)) {
+    if (widthsText(this.widths) !== widthsText(before)) {
       this.restoreWidthPruning().catch(this.host.showError);
     }
   }
@@ -417,8 +417,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   #findEvaluation(choice: Choice): ProfileEvaluation | undefined {
     const measured = this.#evaluations[choiceKey(choice)];
-    const { removed, narrow, patches } = choice;
-    if (measured !== undefined || narrow.length + patches.length > 0) {
+    const { removed, widths, patches } = choice;
+    if (measured !== undefined || widths.length + patches.length > 0) {
       return measured;
     }
     const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);
@@ -445,9 +445,9 @@ export class ModelSession extends PanelSession<HeatmapState> {
       isChosen: this.#isChosen,
       evaluations: this.#evaluations,
       ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
-      ...(this.#narrow.length === 0 ? {} : { narrow: this.#narrow }),
+      ...(this.#widths.length === 0 ? {} : { widths: this.#widths }),
     });
   }
 }
 
-const widthsKey = (narrow: readonly PlannedWidthPruning[]): string => JSON.stringify(narrow);
+const widthsText = (widths: readonly PlannedWidthPruning[]): string => JSON.stringify(widths);

@@ -11,7 +11,7 @@ import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
-import { isSmallPerplexity } from '../../core/change-size';
+import { isSmallPerplexity } from '../../core/quality-labels';
 import { runInTurns } from '../activation/run-in-turns';
 import {
   fileExists,
@@ -177,11 +177,11 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       profilePath,
       {
         cannot,
-        preview: (choice, narrowed) =>
+        preview: (choice, widthPruned) =>
           missing === undefined
-            ? previewChoice(config, choice, narrowed, model, preview)
+            ? previewChoice(config, choice, widthPruned, model, preview)
             : { lines: [], loadsWith: missing },
-        narrowed: async (changes) => this.#models.narrowed(model.path, changes),
+        widthPruned: async (changes) => this.#models.widthPruned(model.path, changes),
         showError: (error) => {
           void reportError(error, this.#log);
         },
@@ -287,7 +287,7 @@ const endedWithoutResult = ({ id, state }: JobRecord, { resumable }: JobService)
 function previewChoice(
   config: string | undefined,
   choice: Choice,
-  narrowed: WidthPrunedModel | undefined,
+  widthPruned: WidthPrunedModel | undefined,
   model: ModelSummary,
   previewConfig: typeof Preview.previewPrunedConfig,
 ): HeatmapState['configPreview'] {
@@ -299,8 +299,8 @@ function previewChoice(
   try {
     const { before, after, loadsWith } =
       config === undefined
-        ? previewPrunedFile(removed, narrowed?.summary ?? model)
-        : previewConfig(config, removed, model, describedPatches(patches), narrowed);
+        ? previewPrunedFile(removed, widthPruned?.summary ?? model)
+        : previewConfig(config, removed, model, describedPatches(patches), widthPruned);
     return {
       lines: before === after ? unchanged : diffLines(before, after),
       loadsWith: localise(loadsWith),

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
-import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/change-size';
+import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/quality-labels';
 import { expertIds, unitsMeant } from '../../core/models/units';
 import type { Round } from '../../core/prune/layer-profile';
 import type { Mark, ProfileState } from '../../protocol/heatmap';
@@ -132,21 +132,21 @@ export function matchingRounds(
 export interface Choice {
   readonly removed: readonly string[];
   /** Width pruning of the sublayers that remain. */
-  readonly narrow: readonly PlannedWidthPruning[];
+  readonly widths: readonly PlannedWidthPruning[];
   /** Patches of removed sublayers, with absolute file paths. */
   readonly patches: readonly PlannedPatch[];
 }
 
-export const wholeModel: Choice = { removed: [], narrow: [], patches: [] };
+export const wholeModel: Choice = { removed: [], widths: [], patches: [] };
 
-export const isWhole = ({ removed, narrow }: Pick<Choice, 'removed' | 'narrow'>): boolean =>
-  removed.length + narrow.length === 0;
+export const isWhole = ({ removed, widths }: Pick<Choice, 'removed' | 'widths'>): boolean =>
+  removed.length + widths.length === 0;
 
 /** Name under which a choice's results are kept: the order of removal does not matter, patches and widths do. */
-export function choiceKey({ removed, narrow, patches }: Choice): string {
+export function choiceKey({ removed, widths, patches }: Choice): string {
   const names = new Map(patches.map((patch) => [patch.sublayer, patchName(patch)]));
-  const narrowed = narrow.map((one) => `${one.sublayer}~${digest(one.remove)}`);
-  return [...removed.map((id) => names.get(id) ?? id), ...narrowed].sort().join(' ');
+  const widthPruned = widths.map((one) => `${one.sublayer}~${digest(one.remove)}`);
+  return [...removed.map((id) => names.get(id) ?? id), ...widthPruned].sort().join(' ');
 }
 
 /** True if the evaluation key includes the patch. */

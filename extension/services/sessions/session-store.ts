@@ -16,7 +16,7 @@ export interface StoredSession {
   /** Patches planned for it, their files by absolute path. */
   readonly patches?: readonly PlannedPatch[];
   /** Width pruning of the remaining sublayers. */
-  readonly narrow?: readonly PlannedWidthPruning[];
+  readonly widths?: readonly PlannedWidthPruning[];
 }
 
 /** The workspace's memory of sessions, so that a panel survives a window reload. */

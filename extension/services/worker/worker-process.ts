@@ -9,7 +9,7 @@ import {
   ResponseError,
 } from 'vscode-jsonrpc/node';
 import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc/node';
-import type { StageProgress, WorkerTally } from '../../core/jobs/job';
+import type { StageProgress, WorkerProgress } from '../../core/jobs/job';
 import { UserError } from '../../core/user-error';
 import { begins, cutPieces, Joiner } from '../../protocol/pieces';
 import type { SentPiece } from '../../protocol/pieces';
@@ -36,7 +36,7 @@ export interface RequestWatch {
   readonly onEvent?: (event: JobEvent) => void;
   readonly onWarning?: (warning: Message) => void;
   readonly onInformation?: (information: Message) => void;
-  readonly onWorkers?: (workers: readonly WorkerTally[]) => void;
+  readonly onWorkers?: (workers: readonly WorkerProgress[]) => void;
 }
 
 /** Options for starting the child. */

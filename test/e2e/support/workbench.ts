@@ -320,9 +320,11 @@ export class Workbench {
   ): Promise<Frame> {
     const end = Date.now() + timeoutMilliseconds;
     while (Date.now() < end) {
-      for (const outer of await this.page.locator('iframe.webview.ready').elementHandles()) {
+      for (const embeddingAndHead of await this.page
+        .locator('iframe.webview.ready')
+        .elementHandles()) {
         const frame = await (
-          await outer.contentFrame()
+          await embeddingAndHead.contentFrame()
         )
           ?.waitForSelector('#active-frame', { state: 'attached', timeout: 2000 })
           .then((inner) => inner.contentFrame())

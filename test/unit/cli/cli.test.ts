@@ -131,7 +131,7 @@ describe('espalier', () => {
   });
 
   describe('embedding and head', () => {
-    const table = join(folder, 'outer.sensitivity.json');
+    const table = join(folder, 'embeddingAndHead.sensitivity.json');
     let profiled: Awaited<ReturnType<typeof runCli>>;
     beforeAll(async () => {
       profiled = await runCli([
@@ -335,7 +335,7 @@ describe('espalier', () => {
   it('prunes by ratio and evaluates before and after', async () => {
     const out = join(folder, 'pruned');
     const args = ['prune', model, '--ratio', '0.25', '--calibration', text, ...small];
-    const limit = ['--gate', 'parameters<-5%,agreement>0%'];
+    const limit = ['--require', 'parameters<-5%,agreement>0%'];
     const given = [...args, ...limit, '--no-baselines', '--out', out, '--json'];
     const pruned = await spawnCli(given);
     expect(pruned.code).toBe(0);
@@ -347,8 +347,8 @@ describe('espalier', () => {
     expect(reopened.parameters).toBe(result.parametersAfter);
 
     const evaluation = ['evaluate', out, '--against', model, '--text', text, '--device', 'cpu'];
-    const gate = ['--length', '64', '--gate', 'perplexity<-90%'];
-    const { code, stdout } = await runCli([...evaluation, ...gate, '--json']);
+    const requirement = ['--length', '64', '--require', 'perplexity<-90%'];
+    const { code, stdout } = await runCli([...evaluation, ...requirement, '--json']);
     const { perplexity, tokens, tokensPerSecond, against, ...compared } = JSON.parse(
       stdout,
     ) as Evaluated & EvaluationResult;

@@ -269,10 +269,10 @@ describe('a plan under a budget', () => {
   });
 });
 
-it('tells the drift of a plan that narrows', async () => {
-  const file = join(folder, 'narrow.plan.json');
-  const narrow = [{ sublayer: 'block.0.feedforward', remove: '0-20' }];
-  const plan = { format: 'espalier.plan', version: 1, model: { path: model }, remove: [], narrow };
+it('reports the drift of a plan that prunes widths', async () => {
+  const file = join(folder, 'widths.plan.json');
+  const widths = [{ sublayer: 'block.0.feedforward', remove: '0-20' }];
+  const plan = { format: 'espalier.plan', version: 1, model: { path: model }, remove: [], widths };
   await writeFile(file, JSON.stringify(plan));
   const shown = await run('drift', '--plan', file, '--text', text, '--device', 'cpu', '--json');
   expect(shown.code, shown.stderr).toBe(0);

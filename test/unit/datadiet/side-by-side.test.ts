@@ -18,7 +18,7 @@ import type { Engine } from '../../../extension/core/distribute/work-item';
 import { localOnly } from '../../../extension/core/distribute/with-workers';
 import { Child } from '../../../extension/core/jobs/child-task';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import type { StageProgress, WorkerTally } from '../../../extension/core/jobs/job';
+import type { StageProgress, WorkerProgress } from '../../../extension/core/jobs/job';
 import { writeCheckpoint } from '../../../extension/core/training/checkpoint';
 import { buildChild } from '../build-child';
 import { temporaryFolder } from '../temporary-folder';
@@ -76,16 +76,16 @@ describe('seeds in processes of their own', () => {
     const seeds = 10;
     const request = (out: string): TrainRequest => ({ ...trainRequest(out), epochs: 20, seeds });
     const alone = await trainModels(request('alone'), unattended);
-    let tallies: readonly WorkerTally[] = [];
+    let progress: readonly WorkerProgress[] = [];
     const stages = new Set<string>();
     const job = {
       ...unattended,
       progress: ({ stage }: StageProgress) => stages.add(inEnglish(stage)),
-      share: (workers: typeof tallies) => (tallies = workers),
+      share: (workers: typeof progress) => (progress = workers),
     };
     const together = await trainModels(request('together'), job, two());
-    expect(tallies.map(({ name }) => inEnglish(name))).toEqual(['This process', 'Process 2']);
-    expect(tallies.reduce((sum, { done }) => sum + done, 0)).toBe(seeds);
+    expect(progress.map(({ name }) => inEnglish(name))).toEqual(['This process', 'Process 2']);
+    expect(progress.reduce((sum, { done }) => sum + done, 0)).toBe(seeds);
     expect([...stages]).toContain('Training mlp, 2 at once');
     expect(together.runs).toEqual(alone.runs);
     for (let seed = 0; seed < seeds; seed++) {

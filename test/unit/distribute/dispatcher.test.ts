@@ -4,7 +4,7 @@ import { Dispatcher } from '../../../extension/core/distribute/dispatcher';
 import type { WorkItem, JobWorker } from '../../../extension/core/distribute/work-item';
 import { WorkerLostError } from '../../../extension/core/jobs/child-task';
 import { CancelledError } from '../../../extension/core/jobs/job';
-import type { WorkerTally } from '../../../extension/core/jobs/job';
+import type { WorkerProgress } from '../../../extension/core/jobs/job';
 import { inEnglish, verbatim } from '../../../extension/core/message';
 
 const piece = (key: string, more: Partial<WorkItem> = {}): WorkItem => ({
@@ -37,7 +37,7 @@ const lost = async (): Promise<never> => Promise.reject(new WorkerLostError('It 
 
 describe('pieces', () => {
   const losses: string[] = [];
-  const tallies: (readonly WorkerTally[])[] = [];
+  const progress: (readonly WorkerProgress[])[] = [];
   /** What this process does until the test ends. */
   let kept: Promise<void>;
   let release: () => void;
@@ -49,7 +49,7 @@ describe('pieces', () => {
       { cancellation },
       {
         lost: ({ name }, why) => losses.push(`${inEnglish(name)}: ${why}`),
-        changed: (workers) => tallies.push(workers),
+        changed: (workers) => progress.push(workers),
       },
     );
     ends.push(async () => made.end());
@@ -203,14 +203,14 @@ describe('pieces', () => {
     await vi.advanceTimersByTimeAsync(20);
     await Promise.all(all);
     await pieces.end();
-    const counted = tallies
+    const counted = progress
       .at(-1)
       ?.map(({ name, done, isBusy }) => [inEnglish(name), done, isBusy]);
     expect(counted).toEqual([
       ['home', 2, false],
       ['other', 1, false],
     ]);
-    expect(tallies.at(-1)?.[1]?.seconds).toBeCloseTo(0.02);
+    expect(progress.at(-1)?.[1]?.seconds).toBeCloseTo(0.02);
   });
 
   it('end with a cancellation, whoever does them', async () => {

@@ -32,7 +32,7 @@ function crewOf(): WorkerPool & { readonly told: string[]; readonly workers: Job
 
 it('finds workers once for jobs of one setup, which then do one piece after the other', async () => {
   const hired: string[] = [];
-  let outer: WorkerPool | undefined;
+  let embeddingAndHead: WorkerPool | undefined;
   const begun: string[] = [];
   let end: () => void = () => undefined;
   const slow = workerOf('slow', async ({ key }) => {
@@ -45,7 +45,7 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
     memoryShare: 1,
     addWorkers: async ({ key }, pool) => {
       hired.push(key);
-      outer = pool;
+      embeddingAndHead = pool;
       [slow, gone].forEach((worker) => {
         pool.join(worker);
       });
@@ -60,9 +60,9 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
   const release = await standing.addWorkers(setupOf('a'), first, { ...means, inform });
   const piece = { lane: 0, cost: 1, request: 0, result: v.string() };
   const asked = first.workers[0]?.do({ ...piece, key: 'one' }, unattended);
-  outer?.retire(gone);
+  embeddingAndHead?.retire(gone);
   await release();
-  outer?.leave(gone, 'It ended.');
+  embeddingAndHead?.leave(gone, 'It ended.');
 
   await standing.addWorkers(setupOf('a'), second, { ...means, inform });
   const next = second.workers[0]?.do({ ...piece, key: 'two' }, unattended);

@@ -21,7 +21,7 @@ import { defaultTraining } from '../../../extension/core/datadiet/training/train
 import type { Engine } from '../../../extension/core/distribute/work-item';
 import { localOnly } from '../../../extension/core/distribute/with-workers';
 import { unattended } from '../../../extension/core/jobs/job';
-import type { JobContext, WorkerTally } from '../../../extension/core/jobs/job';
+import type { JobContext, WorkerProgress } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -300,13 +300,13 @@ describe('a queue', () => {
       );
       return { ...scores, interRunSpearman: scoring?.interRunSpearman };
     };
-    let tallies: readonly WorkerTally[] = [];
-    const share = (workers: typeof tallies): void => {
-      tallies = workers;
+    let progress: readonly WorkerProgress[] = [];
+    const share = (workers: typeof progress): void => {
+      progress = workers;
     };
     const found = await score('shared-scores', { share }, engine());
     expect(found).toEqual(await score('scores', {}, localOnly));
-    expect(tallies.map(({ done }) => done > 0)).toEqual([true, true]);
+    expect(progress.map(({ done }) => done > 0)).toEqual([true, true]);
   });
 
   it('survives a server that is started again', async () => {

@@ -26,7 +26,7 @@ const settings: SensitivitySettings = {
   ],
   ...{ metric: 'js', roles: ['query', 'up', 'down'], blocks: [], precision: 0.3, seed: 1 },
   widths: [0.5],
-  outer: ['embedding', 'head'],
+  embeddingAndHead: ['embedding', 'head'],
 };
 
 describe('a sensitivity profile that several workers share', () => {

@@ -150,7 +150,7 @@ describe('evaluating models', () => {
     expect(result.against?.perplexity).toBeGreaterThan(1);
     expect(result.perplexityRatio).toBeDefined();
     expect(result.klDivergence ?? result.agreement).toBeUndefined();
-    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(/of 128.*--gate/);
+    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(/of 128.*--require/);
   });
 
   it('uses windows that both models can read', async () => {

@@ -142,7 +142,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
         {
           ...{ model, plan: planFor({ path: folder }, { remove: ['block.1.feedforward'] }) },
           ...{ out: join(out, name), overwrite: false, ...run },
-          judging: { quality: true, gate: ['agreement>0%'], wholeText: false },
+          judging: { quality: true, require: ['agreement>0%'], wholeText: false },
           ...given,
         },
         context,
@@ -154,8 +154,11 @@ describe('a Whisper model and recordings with transcripts', async () => {
     // Before the sensitivity is measured.
     const progress = vi.fn();
     const budget = { model: folder, budget: 0.5, out: join(out, 'refused') };
-    const compressed = async (gate: string): Promise<unknown> =>
-      compress.run(buildRequest(compress, { ...budget, gate: [gate] }), { ...context, progress });
+    const compressed = async (limit: string): Promise<unknown> =>
+      compress.run(buildRequest(compress, { ...budget, require: [limit] }), {
+        ...context,
+        progress,
+      });
     await expect(compressed('agreement>0%')).rejects.toThrow(/can't be measured on a text/);
     await expect(compressed('task>-2pt')).rejects.toThrow(/The task limit needs a task/);
     expect(progress).not.toHaveBeenCalled();

@@ -35,11 +35,11 @@ writeFileSync(
 
 const tensor = model.model.sublayer(1).linearLayers[0]?.id ?? '';
 const plans: MeasuredPlan[] = [
-  { compress: [{ tensor, method: 'lowrank', level: 2 }], remove: [], narrow: [] },
+  { compress: [{ tensor, method: 'lowrank', level: 2 }], remove: [], widths: [] },
   {
     compress: [{ tensor, method: 'int4', level: 16 }],
     remove: ['block.0.attention'],
-    narrow: [{ sublayer: 'block.1.feedforward', remove: '0-9' }],
+    widths: [{ sublayer: 'block.1.feedforward', remove: '0-9' }],
   },
 ];
 

@@ -55,12 +55,12 @@ export function formsInTurn(
 }
 
 /** Which form embedding and head take. */
-export type OuterForms = Readonly<Partial<Record<EmbeddingOrHeadPlace, FormName>>>;
+export type EmbeddingAndHeadForms = Readonly<Partial<Record<EmbeddingOrHeadPlace, FormName>>>;
 
 /** Forms of embedding and head, by id: one form where both are one matrix and take the same. */
 export function formsOutside(
   matrices: readonly EmbeddingOrHead[],
-  names: OuterForms,
+  names: EmbeddingAndHeadForms,
 ): Map<string, MatrixEncoding<TensorData>> {
   const forms = new Map<string, MatrixEncoding<TensorData>>();
   for (const { id, place, out, in: input, tiedTo } of matrices) {

@@ -14,7 +14,7 @@ import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { denseValues, formNames, formsInTurn, formsOutside } from './all-forms';
-import type { FormName, OuterForms } from './all-forms';
+import type { FormName, EmbeddingAndHeadForms } from './all-forms';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
 
 const root = temporaryFolder();
@@ -26,7 +26,7 @@ const goldens = join(import.meta.dirname, '../../fixtures/compressed');
 interface Golden {
   readonly name: string;
   readonly forms: FormName[];
-  readonly outer?: OuterForms;
+  readonly embeddingAndHead?: EmbeddingAndHeadForms;
   readonly removed: string[];
   readonly inputIds: number[][];
   /** Of the last token of each text, as transformers computed them. */
@@ -50,15 +50,19 @@ async function compressed(
   {
     removed = [],
     dense = false,
-    outer = {},
-  }: { removed?: readonly string[]; dense?: boolean; outer?: OuterForms } = {},
+    embeddingAndHead = {},
+  }: {
+    removed?: readonly string[];
+    dense?: boolean;
+    embeddingAndHead?: EmbeddingAndHeadForms;
+  } = {},
 ): Promise<Written> {
   const model = await openModel(source);
   const layers = layersOf(model, removed);
   const outside = model.embeddingAndHeadMatrices;
   const made = new Map([
     ...(forms.length === 0 ? [] : formsInTurn(layers, forms)),
-    ...formsOutside(outside, outer),
+    ...formsOutside(outside, embeddingAndHead),
   ]);
   const matrices = await storeEncodings(
     `${fresh()}.safetensors`,
@@ -90,16 +94,22 @@ describe('a compressed Hugging Face folder', () => {
   );
 
   it.each(cases)(
-    'of $name with $forms and $outer gives the logits that transformers gives',
+    'of $name with $forms and $embeddingAndHead gives the logits that transformers gives',
     async (golden) => {
-      const { name, forms, outer = {}, removed, inputIds, lastLogits } = golden;
+      const { name, forms, embeddingAndHead = {}, removed, inputIds, lastLogits } = golden;
       const expected = Float32Array.from(lastLogits.flat());
       const last = async (path: string): Promise<Float32Array> =>
         lastOf(await logitsOf(path, inputIds), inputIds);
-      const rounds = [...forms, ...Object.values(outer)].some((form) => /int|whole/.test(form));
-      const { path } = await compressed(fixture(name), forms, { removed, outer });
+      const rounds = [...forms, ...Object.values(embeddingAndHead)].some((form) =>
+        /int|whole/.test(form),
+      );
+      const { path } = await compressed(fixture(name), forms, { removed, embeddingAndHead });
       expect(relativeError(await last(path), expected)).toBeLessThan(rounds ? 5e-2 : 1e-5);
-      const dense = await compressed(fixture(name), forms, { removed, outer, dense: true });
+      const dense = await compressed(fixture(name), forms, {
+        removed,
+        embeddingAndHead,
+        dense: true,
+      });
       expect(relativeError(await last(dense.path), expected)).toBeLessThan(1e-5);
     },
   );
@@ -163,9 +173,9 @@ describe('a compressed Hugging Face folder', () => {
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)));
     writeFileSync(file, Buffer.concat([length, Buffer.from(header), bytes.subarray(end)]));
-    const outer = { embedding: 'int8' } as const;
-    const { path } = await compressed(source, [], { outer });
-    const { path: dense } = await compressed(source, [], { outer, dense: true });
+    const embeddingAndHead = { embedding: 'int8' } as const;
+    const { path } = await compressed(source, [], { embeddingAndHead });
+    const { path: dense } = await compressed(source, [], { embeddingAndHead, dense: true });
     const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
     expect([...tensors.keys()]).toContain('encoder.embed_tokens.quants');
     const { examples } = encoderGolden('t5-encoder');
@@ -178,8 +188,11 @@ describe('a compressed Hugging Face folder', () => {
 
   it('stores what is embedding and head once where both take one form, else twice', async () => {
     const source = fixture('llama-tied-f16');
-    const names = async (outer: OuterForms, dense = false): Promise<string[]> => {
-      const { path } = await compressed(source, [], { outer, dense });
+    const names = async (
+      embeddingAndHead: EmbeddingAndHeadForms,
+      dense = false,
+    ): Promise<string[]> => {
+      const { path } = await compressed(source, [], { embeddingAndHead, dense });
       const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
       return [...tensors.keys()].filter((name) => /embed_tokens|lm_head/.test(name)).sort();
     };
@@ -194,8 +207,10 @@ describe('a compressed Hugging Face folder', () => {
     ]);
     expect(await names({ embedding: 'int8', head: 'int8' }, true)).toEqual([`${table}.weight`]);
 
-    const config = async (outer: OuterForms): Promise<Record<string, unknown>> =>
-      readConfig((await compressed(source, [], { outer })).path);
+    const config = async (
+      embeddingAndHead: EmbeddingAndHeadForms,
+    ): Promise<Record<string, unknown>> =>
+      readConfig((await compressed(source, [], { embeddingAndHead })).path);
     const told = { 'model.embed_tokens': { kind: 'int8', inputScale: false } };
     expect(await config({ embedding: 'int8', head: 'int8' })).toMatchObject({
       tie_word_embeddings: true,
@@ -204,25 +219,29 @@ describe('a compressed Hugging Face folder', () => {
     expect(await config({ embedding: 'int8' })).toMatchObject({ tie_word_embeddings: false });
   });
 
-  it.each<[string, OuterForms]>([
+  it.each<[string, EmbeddingAndHeadForms]>([
     ['one', { embedding: 'int4, portable', head: 'int4, portable' }],
     ['two', { embedding: 'int4', head: 'int8 in blocks' }],
-  ])('holds embedding and head %s in ONNX, and goes on from that', async (count_, outer) => {
-    const source = fixture('llama-tied-f16');
-    const { path, matrices } = await compressed(source, [], { outer });
-    const result = await prune(path, ['block.0.attention'], fresh(), { format: 'onnx' });
-    const bytes = [...new Set(matrices.values())]
-      .flatMap((form) => encodingTensors(form))
-      .reduce((sum, { length }) => sum + length, 0);
-    const { summary } = await openModel(source);
-    const { out = 0, in: width = 0 } = (await openModel(source)).embeddingAndHeadMatrices[0] ?? {};
-    const dense = summary.bytes - 2 * out * width;
-    const data = result.files.find(({ name }) => name.endsWith('.onnx_data'))?.bytes ?? 0;
-    expect(data).toBeLessThan(dense + bytes);
-    expect(count_ === 'one').toBe(new Set(matrices.values()).size === 1);
-    const graph = await openModel(join(result.path, 'model.onnx'));
-    expect(graph.summary.sublayers).toHaveLength(summary.sublayers.length - 1);
-  });
+  ])(
+    'holds embedding and head %s in ONNX, and goes on from that',
+    async (count_, embeddingAndHead) => {
+      const source = fixture('llama-tied-f16');
+      const { path, matrices } = await compressed(source, [], { embeddingAndHead });
+      const result = await prune(path, ['block.0.attention'], fresh(), { format: 'onnx' });
+      const bytes = [...new Set(matrices.values())]
+        .flatMap((form) => encodingTensors(form))
+        .reduce((sum, { length }) => sum + length, 0);
+      const { summary } = await openModel(source);
+      const { out = 0, in: width = 0 } =
+        (await openModel(source)).embeddingAndHeadMatrices[0] ?? {};
+      const dense = summary.bytes - 2 * out * width;
+      const data = result.files.find(({ name }) => name.endsWith('.onnx_data'))?.bytes ?? 0;
+      expect(data).toBeLessThan(dense + bytes);
+      expect(count_ === 'one').toBe(new Set(matrices.values()).size === 1);
+      const graph = await openModel(join(result.path, 'model.onnx'));
+      expect(graph.summary.sublayers).toHaveLength(summary.sublayers.length - 1);
+    },
+  );
 
   it('is made of a graph whose embedding is the head, as of one where they are two', async () => {
     const { path: folder } = await prune(
@@ -246,7 +265,7 @@ describe('a compressed Hugging Face folder', () => {
     const [other = '', second = ''] = (await openModel(apart)).embeddingAndHeadMatrices.map(
       ({ id }) => id,
     );
-    const cases: [string, OuterForms, string[]][] = [
+    const cases: [string, EmbeddingAndHeadForms, string[]][] = [
       [tied, { embedding: 'int8', head: 'int8' }, []],
       [tied, { embedding: 'int4', head: 'int8' }, []],
       [tied, { embedding: 'int4' }, [table]],
@@ -256,8 +275,11 @@ describe('a compressed Hugging Face folder', () => {
       [apart, { head: 'int8' }, [other]],
     ];
     expect(head).toBe(`${table}:head`);
-    for (const [source, outer, dense] of cases) {
-      const forms = formsOutside((await openModel(source)).embeddingAndHeadMatrices, outer);
+    for (const [source, embeddingAndHead, dense] of cases) {
+      const forms = formsOutside(
+        (await openModel(source)).embeddingAndHeadMatrices,
+        embeddingAndHead,
+      );
       const matrices = await storeEncodings(`${fresh()}.safetensors`, forms);
       const result = await prune(source, [], fresh(), { matrices, format: 'onnx' });
       const { initializers } = await openOnnx(join(result.path, 'model.onnx'));
@@ -272,7 +294,7 @@ describe('a compressed Hugging Face folder', () => {
 
   it('is refused where one matrix of transformers would become two', async () => {
     const model = encoderFixture('bert-masked');
-    const problem = await rejection(compressed(model, [], { outer: { head: 'int8' } }));
+    const problem = await rejection(compressed(model, [], { embeddingAndHead: { head: 'int8' } }));
     expect(problem.message).toMatch(/embedding and head.*Compress both in the same way/);
   });
 

@@ -112,10 +112,10 @@ describe('a GGUF file of a folder of an encoder', () => {
 
   it('needs feed-forwards as wide as experts', async () => {
     const { summary } = await openModel(encoderFixture('nomic-mixtures'));
-    const narrowed = { ...layOutChanges(summary, []), widths: { 'block.0.feedforward': 16 } };
+    const widthPruned = { ...layOutChanges(summary, []), widths: { 'block.0.feedforward': 16 } };
     const { options } = writeSource(await openModelFiles(encoderFixture('nomic-mixtures')));
     const gguf = options.find(({ format }) => format === 'gguf');
-    const refused = await gguf?.refuse(narrowed);
+    const refused = await gguf?.refuse(widthPruned);
     expect(refused && inEnglish(refused.reason)).toMatch(/MLPs with the width of the experts/);
   });
 

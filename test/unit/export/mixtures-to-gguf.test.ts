@@ -8,7 +8,7 @@ import { familyFixture, fixture, relativeError } from '../fixtures';
 import { sampled, sublayerFeatures } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, rejection } from './pruning';
-import { narrowIn } from '../pipelines/narrowing';
+import { pruneWidthsIn } from '../pipelines/width-pruning';
 
 const root = temporaryFolder();
 let count = 0;
@@ -47,17 +47,17 @@ async function blockOf(folder: string, block: number): Promise<string[]> {
 }
 
 it.each(['glm4_moe', 'dots1-equal-heads', 'deepseek_v2'])(
-  'the dense blocks of %s are narrowed beside its mixtures',
+  'the dense blocks of %s are width-pruned beside its mixtures',
   async (name) => {
     const folder = folderOf(name, name === 'deepseek_v2' ? { topk_method: 'greedy' } : undefined);
     const { summary } = await openModel(folder);
-    const narrow = summary.sublayers
+    const widths = summary.sublayers
       .filter(({ kind, experts }) => kind === 'feedforward' && experts === undefined)
       .map(({ id }) => ({ sublayer: id, remove: '0-3' }));
-    expect(narrow).not.toEqual([]);
+    expect(widths).not.toEqual([]);
     const [plain, out] = [fresh(), fresh()];
-    await narrowIn(root)(folder, { narrow }, basename(plain), { format: 'safetensors' });
-    await narrowIn(root)(folder, { narrow }, basename(out), inFloats);
+    await pruneWidthsIn(root)(folder, { widths }, basename(plain), { format: 'safetensors' });
+    await pruneWidthsIn(root)(folder, { widths }, basename(out), inFloats);
     const found = await logitsOf(fileIn(out), ids);
     expect(relativeError(found, await logitsOf(plain, ids))).toBeLessThan(1e-4);
   },

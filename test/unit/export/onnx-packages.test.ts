@@ -13,7 +13,7 @@ import { fixture } from '../fixtures';
 import { modelBytes, rawTensor } from '../onnx-bytes';
 import type { NodeLine } from '../onnx-bytes';
 import { onnxFixture } from '../onnx-fixtures';
-import { narrowIn } from '../pipelines/narrowing';
+import { pruneWidthsIn } from '../pipelines/width-pruning';
 import { temporaryFolder } from '../temporary-folder';
 import { prune, RecordedContext } from './pruning';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
@@ -209,22 +209,22 @@ describe('a package of onnxruntime-genai', () => {
       const groups = model.sublayer(0).width?.count ?? 0;
       const heads = { num_attention_heads: 2 * groups, num_key_value_heads: groups };
       writeFileSync(join(folder, 'genai_config.json'), config(heads));
-      const narrowed = async (out: string, blocks: number[]): Promise<PruneResult> =>
-        narrowIn(root)(
+      const widthPruned = async (out: string, blocks: number[]): Promise<PruneResult> =>
+        pruneWidthsIn(root)(
           join(folder, 'model.onnx'),
           {
-            narrow: blocks.map((block) => ({ sublayer: `block.${block}.attention`, remove: '0' })),
+            widths: blocks.map((block) => ({ sublayer: `block.${block}.attention`, remove: '0' })),
           },
           out,
           { format: 'onnx' },
         );
-      await narrowed(`${name}-alike`, [0, 1]);
+      await widthPruned(`${name}-alike`, [0, 1]);
       expect(decoderIn(join(root, `${name}-alike`))).toMatchObject({
         num_hidden_layers: 2,
         num_attention_heads: 2 * (groups - 1),
         num_key_value_heads: groups - 1,
       });
-      const { loadsWith } = await narrowed(`${name}-unlike`, [0]);
+      const { loadsWith } = await widthPruned(`${name}-unlike`, [0]);
       expect(inEnglish(loadsWith)).not.toMatch(/genai/);
       expect(readdirSync(join(root, `${name}-unlike`))).not.toContain('genai_config.json');
     },

@@ -25,7 +25,7 @@ const settings: SensitivitySettings = {
   widths: [0.5],
 };
 
-it('times a token of a model, without all sublayers of each kind, and with all narrowed and compressed', async () => {
+it('times a token of a model, without all sublayers of each kind, and with all width-pruned and compressed', async () => {
   const opened = await openModelFiles(fixture('llama-gqa-untied'));
   const where = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
   const folder = temporaryFolder();
@@ -34,8 +34,8 @@ it('times a token of a model, without all sublayers of each kind, and with all n
   expect(times?.changed).toMatchObject([
     { change: 'without', kind: 'attention' },
     { change: 'without', kind: 'feedforward' },
-    { change: 'narrowed', of: 'groups' },
-    { change: 'narrowed', of: 'channels' },
+    { change: 'width-pruned', of: 'groups' },
+    { change: 'width-pruned', of: 'channels' },
     { change: 'compressed', as: 'int8' },
     { change: 'compressed', as: 'int8:0' },
     { change: 'compressed', as: 'lowrank' },

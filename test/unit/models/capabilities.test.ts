@@ -82,7 +82,7 @@ describe('what a model cannot do', () => {
         removeAttention: 'none-of-kind',
         removeFeedforward: 'none-of-kind',
         removeExperts: 'none-of-kind',
-        narrow: 'no-widths',
+        pruneWidth: 'no-widths',
       },
     ],
   ])('is decided once for %s', async (_, path, expected) => {

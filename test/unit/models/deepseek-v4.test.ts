@@ -131,7 +131,7 @@ it('what can not be said is refused with the reason', async () => {
     removeExperts: { able: true },
     compress: { able: true },
     patch: { able: false, code: 'several-streams' },
-    narrow: { able: false },
+    pruneWidth: { able: false },
   });
   expect(summary.sublayers.map(({ experts }) => experts?.least)).toEqual(
     summary.sublayers.map(({ id }) => (/[02]\.expert$/.test(id) ? 4 : undefined)),

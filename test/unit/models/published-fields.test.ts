@@ -5,13 +5,13 @@ import type { Changes } from '../../../extension/core/export/changes';
 import { whyOtherWidths } from '../../../extension/core/export/gguf/gguf-sizes';
 import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { narrowIn } from '../pipelines/narrowing';
+import { pruneWidthsIn } from '../pipelines/width-pruning';
 import { logitsOf, readConfig } from '../export/pruning';
 import { familyFixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
-const narrow = narrowIn(folder);
+const pruneWidths = pruneWidthsIn(folder);
 
 it('MiMo-V2-Flash opens as published: no factor of experts, a window that does not count the token itself', async () => {
   const withFields = (name: string, fields: object): string => {
@@ -32,13 +32,13 @@ it('MiMo-V2-Flash opens as published: no factor of experts, a window that does n
   expect(await logitsOf(wider, rows)).not.toEqual(await logitsOf(same, rows));
 });
 
-it('GPT-NeoX Japanese, narrowed alike in all blocks, is no ordinary model: its config.json counts by a factor', async () => {
+it('GPT-NeoX Japanese, width-pruned alike in all blocks, is no ordinary model: its config.json counts by a factor', async () => {
   const source = familyFixture('gpt_neox_japanese');
   const { model } = await openModelFiles(source);
   const plan = model.summary.sublayers.flatMap(({ id, kind }) =>
     kind === 'feedforward' ? [{ sublayer: id, remove: '0-3' }] : [],
   );
-  const { layout } = await narrow(source, { narrow: plan }, 'japanese');
+  const { layout } = await pruneWidths(source, { widths: plan }, 'japanese');
   expect(layout).toBe('auto-map');
 });
 

@@ -183,7 +183,7 @@ describe('an encoder–decoder model', () => {
       compress: { able: true },
       repair: { able: true },
       patch: { code: 'several-towers' },
-      narrow: { able: true },
+      pruneWidth: { able: true },
       readText: { code: 'no-tokenizer' },
       evaluate: { code: 'no-tokenizer' },
       generate: { code: 'no-tokenizer' },

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { keepsLimits } from '../../../extension/core/operations/gate-fields';
+import { keepsLimits } from '../../../extension/core/operations/requirement-fields';
 import type { Plan } from '../../../extension/core/plans/plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -42,12 +42,12 @@ it('tells how far the comparison with the original is', async () => {
 
 it('judges agreement over windows, whatever other limits there are', async () => {
   const agreements = [];
-  for (const gate of [['agreement>99%'], ['agreement>99%', 'perplexity<+900%']]) {
+  for (const limits of [['agreement>99%'], ['agreement>99%', 'perplexity<+900%']]) {
     const { verdict } = await applyAndMeasure(
       {
-        ...{ model: await models.open(path), plan, out: join(folder, gate.join('')) },
+        ...{ model: await models.open(path), plan, out: join(folder, limits.join('')) },
         ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
-        judging: { quality: true, gate, wholeText: false },
+        judging: { quality: true, require: limits, wholeText: false },
       },
       { ...unattended, environment },
     );
@@ -70,7 +70,7 @@ it('judges by the speed here and by a task with shots', async () => {
       ...{ device: 'cpu', memoryBytes: 1 << 28 },
       judging: {
         quality: true,
-        gate: ['speed>-99%', 'task>-99pt'],
+        require: ['speed>-99%', 'task>-99pt'],
         wholeText: false,
         task,
         shots: 2,
@@ -87,7 +87,7 @@ it('judges by the speed here and by a task with shots', async () => {
   expect(verdict?.speed?.after).toBeGreaterThan(0);
   expect(stages).toContain('Timing both models');
   // A file has fewer examples than so many shots.
-  const much = { quality: true, gate: ['task>-99pt'], wholeText: false, task, shots: 9 };
+  const much = { quality: true, require: ['task>-99pt'], wholeText: false, task, shots: 9 };
   const warnings: string[] = [];
   await applyAndMeasure(
     {
@@ -107,7 +107,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
     {
       ...{ model: await models.open(path), plan, out, overwrite: false },
       ...{ device: 'cpu', memoryBytes: 1 << 28 },
-      judging: { quality: true, gate: ['perplexity<+999%', 'size<-1%'], wholeText: false },
+      judging: { quality: true, require: ['perplexity<+999%', 'size<-1%'], wholeText: false },
     },
     {
       ...unattended,
@@ -151,7 +151,7 @@ it('keeps the written model where the models cannot be compared, and says why', 
     {
       ...{ model: await models.open(graph), plan: { ...plan, model: { path: graph } }, out },
       ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
-      judging: { quality: true, gate: ['agreement>50%'], wholeText: false },
+      judging: { quality: true, require: ['agreement>50%'], wholeText: false },
     },
     { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
   );

@@ -121,7 +121,9 @@ describe('compressing embedding and head', () => {
 
   it('rounds them without calibration, whatever the layers between are fitted to', async () => {
     const model = await openModel(source);
-    const { choices } = chooseForAll(model, parseCompression('int4:16:gptq'), { outer: outside });
+    const { choices } = chooseForAll(model, parseCompression('int4:16:gptq'), {
+      embeddingAndHead: outside,
+    });
     const result = await compressModel(await request('int8', { choices, calibration }), unattended);
     const variants = result.layers.map(({ variant }) => variant);
     expect(variants.slice(-2)).toEqual(['clip', 'clip']);
@@ -135,7 +137,9 @@ describe('compressing embedding and head', () => {
     'with %s takes one form where they are one',
     async (method) => {
       const model = await openModel(tied);
-      const { choices } = chooseForAll(model, parseCompression(method), { outer: outside });
+      const { choices } = chooseForAll(model, parseCompression(method), {
+        embeddingAndHead: outside,
+      });
       const context = new RecordedContext();
       const given = await request('int8', { modelPath: tied, choices });
       const result = await compressModel(given, context);
@@ -218,7 +222,7 @@ describe('compressing embedding and head', () => {
     const refusal = async (path: string, method: string, place: 'embedding' | 'head') => {
       const model = await openModel(path);
       const choose = (): unknown =>
-        chooseForAll(model, parseCompression(method), { outer: [place] });
+        chooseForAll(model, parseCompression(method), { embeddingAndHead: [place] });
       return (await rejection(Promise.resolve().then(choose))).message;
     };
     expect(await refusal(source, 'mpo:30%', 'head')).toMatch(/by mpo.*--then int4/);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { everyDistance, lazy, race, roundResult } from '../../../extension/core/prune/rounds';
 import type { RoundResult, Strategy } from '../../../extension/core/prune/rounds';
-import { Tally } from '../../../extension/core/prune/tally';
+import { RoundMeasurements } from '../../../extension/core/prune/round-measurements';
 import { inputOf, TableScorer } from './table-scorer';
 import type { Table } from './table-scorer';
 
@@ -77,11 +77,11 @@ describe('a round', () => {
     { told: Number.POSITIVE_INFINITY, expected: undefined },
   ])('records an expected distance of $told only if it is finite', async ({ told, expected }) => {
     const input = inputOf(new TableScorer(table), table);
-    const tally = new Tally(input);
+    const measurements = new RoundMeasurements(input);
     const slices = input.rows.map((to, sequence) => ({ sequence, from: 0, to }));
-    await tally.measure(input.candidates, slices);
+    await measurements.measure(input.candidates, slices);
     const proposal = { expected: new Map([['b', told]]), finalists: input.candidates };
-    const { winner } = roundResult(input, tally, proposal);
+    const { winner } = roundResult(input, measurements, proposal);
     expect(winner?.candidate.id).toBe('b');
     expect(winner?.decision.expected).toEqual(expected);
   });

@@ -35,7 +35,7 @@ const environment: Environment = {
 
 const calibrated = { calibration: text, sequences: 2, length: 16, device: 'cpu' } as const;
 const training = { data, label: 'label', model: 'mlp', batch: 16 } as const;
-const judged = { heldOut: text, gate: ['size<0%'], device: 'cpu' } as const;
+const judged = { heldOut: text, require: ['size<0%'], device: 'cpu' } as const;
 
 /** A small job of each operation that runs models, from its output folder. */
 const jobs: Partial<Record<OperationId, (out: string) => Given>> = {

@@ -125,7 +125,7 @@ describe('a report', () => {
     const against = [
       '--against',
       model,
-      '--gate',
+      '--require',
       'perplexity<+10%,agreement>1%',
       '--device',
       'cpu',

@@ -5,7 +5,7 @@ import type {
   SensitivityProfile,
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { profileCalibration } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
-import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import { withSchemes } from '../../../extension/core/tensornet/sensitivity/schemes';
 import type { BudgetChoice, MadePlan } from '../../../extension/protocol/compression';
 import { CompressionSession } from '../../../extension/services/sessions/compression-session';
 import type { StoredCompression } from '../../../extension/services/sessions/compression-session';
@@ -67,7 +67,7 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile 
 const predicted = {
   compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
   remove: ['block.1.attention'],
-  narrow: [],
+  widths: [],
   limits: [],
   cost: 1,
   costBefore: 2,
@@ -77,9 +77,9 @@ const predicted = {
 const choice: BudgetChoice = {
   limits: [{ unit: 'bytes', ratio: 0.5 }],
   context: 4096,
-  ways: [{ method: 'int8' }],
+  schemes: [{ method: 'int8' }],
   removes: false,
-  narrows: false,
+  prunesWidths: false,
   embeddingAndHead: false,
 };
 
@@ -188,14 +188,14 @@ describe('a compression session', () => {
 });
 
 describe('a sensitivity table', () => {
-  it('can be cut to some ways', () => {
+  it('can be cut to some schemes', () => {
     const table = tableOf([
       entryOf('int8', 1),
       { ...entryOf('lowrank', 2), then: 'int4' },
       { ...entryOf('lowrank', 3), variant: 'plain' },
     ]);
-    const left = (...ways: Parameters<typeof withWays>[1]) =>
-      withWays(table, ways).layers[0]?.entries.map(({ distance }) => distance);
+    const left = (...schemes: Parameters<typeof withSchemes>[1]) =>
+      withSchemes(table, schemes).layers[0]?.entries.map(({ distance }) => distance);
     expect(left({ method: 'int8' })).toEqual([1]);
     expect(left({ method: 'lowrank' })).toEqual([]);
     expect(

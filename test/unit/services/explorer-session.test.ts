@@ -42,7 +42,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     document: async ({ id, file, text }) => showDocument(id, file, text),
     documentReport: async ({ file }) => reportMarkdown(file),
     keepEvaluations: writeEvaluations,
-    narrowed: async ({ model: path, ...changes }) =>
+    widthPruned: async ({ model: path, ...changes }) =>
       describeWidthPruned(await openModelFiles(path), changes),
     exportStructure: async (request) => writeStructure(request, openModelFiles),
     viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),

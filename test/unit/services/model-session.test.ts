@@ -49,11 +49,11 @@ describe('ModelSession', () => {
       model,
       '/models/small.layerprofile.json',
       {
-        preview: ({ removed }, narrowed) => ({
+        preview: ({ removed }, widthPruned) => ({
           lines: [],
-          loadsWith: [...removed, ...Object.keys(narrowed?.sublayers ?? {})].join(' '),
+          loadsWith: [...removed, ...Object.keys(widthPruned?.sublayers ?? {})].join(' '),
         }),
-        narrowed,
+        widthPruned,
         showError: (error) => {
           throw error;
         },
@@ -70,9 +70,9 @@ describe('ModelSession', () => {
     ...{ of: 'channels' as const, kept: 3, count: 4 },
     ...{ parameters: 1, bytes: 2, flopsPerToken: 2, kvBytesPerToken: 0 },
   };
-  const narrowed = async ({ narrow = [] }: Pick<Plan, 'narrow'>): Promise<WidthPrunedModel> => {
-    if (narrow.some(({ remove }) => remove === '9')) throw new Error('no channel 9');
-    const sublayers = Object.fromEntries(narrow.map(({ sublayer }) => [sublayer, left]));
+  const widthPruned = async ({ widths = [] }: Pick<Plan, 'widths'>): Promise<WidthPrunedModel> => {
+    if (widths.some(({ remove }) => remove === '9')) throw new Error('no channel 9');
+    const sublayers = Object.fromEntries(widths.map(({ sublayer }) => [sublayer, left]));
     return Promise.resolve({ summary: model, sublayers });
   };
 
@@ -109,22 +109,22 @@ describe('ModelSession', () => {
     expect(restored.snapshot()).toEqual(session.snapshot());
   });
 
-  it('keeps what a plan narrows, as long as that stays', async () => {
-    const narrow = [
+  it('keeps the widths of a plan while their sublayers stay', async () => {
+    const widths = [
       { sublayer: 'block.1.feedforward', remove: '3' },
       { sublayer: 'block.2.feedforward', remove: '3' },
     ];
-    const plan = planFor({ path: 'small' }, { remove: ['block.0.attention'], narrow });
+    const plan = planFor({ path: 'small' }, { remove: ['block.0.attention'], widths });
     session.loadProfile(profile);
     await session.choosePlan(plan, '/plans/p.plan.json');
-    expect(told).toContain('narrowed');
-    const ids = narrow.map(({ sublayer }) => sublayer);
+    expect(told).toContain('widthPruned');
+    const ids = widths.map(({ sublayer }) => sublayer);
     expect(session.snapshot()).toMatchObject({
-      narrowed: { [ids[0] ?? '']: left, [ids[1] ?? '']: left },
+      widthPruned: { [ids[0] ?? '']: left, [ids[1] ?? '']: left },
       configPreview: { loadsWith: ['block.0.attention', ...ids].join(' ') },
       selectedRounds: undefined,
     });
-    expect(selectionPlan(session, '/models/small.plan.json')).toMatchObject({ narrow });
+    expect(selectionPlan(session, '/models/small.plan.json')).toMatchObject({ widths });
     const evaluation = { rounds: 1, text: 't', perplexity: 5, tokens: 1, tokensPerSecond: 1 };
     session.addEvaluation(session.choice, evaluation);
     const restored = open(saved);
@@ -132,21 +132,21 @@ describe('ModelSession', () => {
     restored.loadProfile(profile);
     expect(restored.snapshot()).toEqual(session.snapshot());
 
-    // Removed, it cannot be narrowed; kept again, it is.
+    // Removed, it cannot be width-pruned; kept again, it is.
     session.chooseMark(ids[0] ?? '', 'removed');
-    expect(session.choice.narrow).toEqual(narrow.slice(1));
-    await expect.poll(() => Object.keys(session.snapshot().narrowed)).toEqual(ids.slice(1));
+    expect(session.choice.widths).toEqual(widths.slice(1));
+    await expect.poll(() => Object.keys(session.snapshot().widthPruned)).toEqual(ids.slice(1));
     expect(session.snapshot().selectionEvaluation).toBeUndefined();
     session.chooseMark(ids[0] ?? '', 'keep');
-    await expect.poll(() => Object.keys(session.snapshot().narrowed)).toEqual(ids);
+    await expect.poll(() => Object.keys(session.snapshot().widthPruned)).toEqual(ids);
     expect(session.snapshot().selectionEvaluation).toEqual(evaluation);
 
-    const wrong = { ...plan, narrow: [{ sublayer: ids[0] ?? '', remove: '9' }] };
+    const wrong = { ...plan, widths: [{ sublayer: ids[0] ?? '', remove: '9' }] };
     await expect(session.choosePlan(wrong, '/plans/p.plan.json')).rejects.toThrow('no channel 9');
-    expect(session.narrow).toEqual(narrow);
+    expect(session.widths).toEqual(widths);
     session.keepWidths();
-    expect(session.snapshot().narrowed).toEqual({});
-    expect(selectionPlan(session, '/models/small.plan.json')).not.toHaveProperty('narrow');
+    expect(session.snapshot().widthPruned).toEqual({});
+    expect(selectionPlan(session, '/models/small.plan.json')).not.toHaveProperty('widths');
   });
 
   it('keeps the patches of a plan, which count where their sublayers go', () => {
@@ -279,7 +279,7 @@ describe('ModelSession', () => {
       tokensPerSecond: 1,
     };
     session.addEvaluation(
-      { removed: order.slice(0, 2).reverse(), narrow: [], patches: [] },
+      { removed: order.slice(0, 2).reverse(), widths: [], patches: [] },
       evaluation,
     );
     expect(session.snapshot().selectionEvaluation?.perplexity).toBe(12);
@@ -292,7 +292,7 @@ describe('ModelSession', () => {
     session.loadProfile(profile);
     session.chooseRounds(2);
     const drift = { positions: 8, limit: 0.1, sublayers: [], starts: 'block.0.attention' };
-    session.addDrift({ removed: order.slice(0, 2).reverse(), narrow: [], patches: [] }, drift);
+    session.addDrift({ removed: order.slice(0, 2).reverse(), widths: [], patches: [] }, drift);
     expect(session.snapshot().drift).toBe(drift);
     session.chooseRounds(1);
     expect(session.snapshot().drift).toBeUndefined();

@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { compressInWays, compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
+import {
+  compressWithEach,
+  compressMatrix,
+} from '../../../extension/core/tensornet/compress-matrix';
 import type { CompressedMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionContext } from '../../../extension/core/tensornet/compression-context';
@@ -126,7 +129,7 @@ describe('a compressed matrix', () => {
     const context = { products, statistics };
     const together = await withLayer(matrix, async (layer) => {
       const found: CompressedMatrix[] = [];
-      for await (const one of compressInWays(context, layer, compressions)) {
+      for await (const one of compressWithEach(context, layer, compressions)) {
         found.push(one);
       }
       return found;

@@ -94,12 +94,12 @@ describe('experts of a mixture', () => {
     expect(plan.remove.length).toBeGreaterThan(0);
     expect(plan.remove.every((id) => /^block\.\d+\.expert\.\d+$/.test(id))).toBe(true);
     expect(plan.compress.length).toBeGreaterThan(0);
-    const { remove, narrow, compress } = plan;
+    const { remove, widths, compress } = plan;
     const lost = compress.filter(({ tensor }) => remove.some((id) => isOf(tensor, id)));
     expect(lost).toEqual([]);
     const out = join(folder, 'written');
     const application = {
-      ...{ model, plan: planFor(model.summary, { remove, narrow, compress }), out },
+      ...{ model, plan: planFor(model.summary, { remove, widths, compress }), out },
       ...({ format: 'onnx', overwrite: false, ...run } as const),
     };
     await applyPlan(application, unattended);
@@ -128,7 +128,7 @@ describe('experts of a mixture', () => {
     const remove = (parseRanges(entry?.remove ?? '') ?? []).map(
       (expert) => `${width?.sublayer ?? ''}.${expert}`,
     );
-    const found = await measurer.measure({ compress: [], narrow: [], remove }, true);
+    const found = await measurer.measure({ compress: [], widths: [], remove }, true);
     await measurer.dispose();
     expect(found.distance).toBeCloseTo(entry?.distance ?? Number.NaN, 6);
     expect(found.without.get(width?.sublayer ?? '')).toBeCloseTo(0, 6);

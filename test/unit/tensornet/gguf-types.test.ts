@@ -224,12 +224,12 @@ describe('plans of types', () => {
     ) as Matrix;
 
   it('say that they go by importance where layers do, which embedding and head never do', async () => {
-    const { layers, outer = [] } = table;
+    const { layers, embeddingAndHead = [] } = table;
     const byImportance = { ...table, layers: layers.map(asCalibrated) };
     const headAlone = {
       ...table,
       layers: layers.map((layer) => ({ ...layer, entries: [] })),
-      outer: outer.map(asCalibrated),
+      embeddingAndHead: embeddingAndHead.map(asCalibrated),
     };
     const plans = await Promise.all(
       [[byImportance, 0.6] as const, [table, 0.6] as const, [headAlone, 0.99] as const].map(

@@ -10,7 +10,7 @@ import { costRanges } from '../../../extension/core/tensornet/budget/pareto-fron
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { RemovalCost } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
-import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import { withSchemes } from '../../../extension/core/tensornet/sensitivity/schemes';
 import { int8, layerOf, lowRank, outside, tableOf } from '../webview/compression-fixture';
 
 const times = { decodeMsPerToken: 1, prefillMsPerToken: 0.5 };
@@ -39,11 +39,11 @@ describe('how far a model can go down', () => {
   it('is as far as the levels that are allowed', () => {
     // 200 bytes, 80 of linear layers: 6 + 6 + 10 + 10 of them can be left.
     expect(leastOf(tableOf())).toBe(120 + 32);
-    expect(leastOf(withWays(tableOf(), [{ method: 'int8' }]))).toBe(120 + 40);
-    expect(leastOf(withWays(tableOf(), []))).toBe(200);
+    expect(leastOf(withSchemes(tableOf(), [{ method: 'int8' }]))).toBe(120 + 40);
+    expect(leastOf(withSchemes(tableOf(), []))).toBe(200);
   });
 
-  it('is further where sublayers may go or be narrowed, with their keys and values', () => {
+  it('is further where sublayers may go or be width-pruned, with their keys and values', () => {
     const entry = { kept: 1, remove: '1', distance: 0.1 };
     const width = { sublayer: 'block.0.attention', of: 'groups', count: 2, entries: [entry] };
     const table = tableOf({ widths: [{ ...width, of: 'groups' }] });
@@ -59,11 +59,11 @@ describe('how far a model can go down', () => {
 
   it('takes embedding and head along where they were measured', () => {
     // 40 bytes more that can be 10 + 10.
-    expect(leastOf(tableOf({ outer: outside() }))).toBe(80 + 32 + 20);
+    expect(leastOf(tableOf({ embeddingAndHead: outside() }))).toBe(80 + 32 + 20);
     const { model } = tableOf();
     const sublayers = model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
     // Of 4 × 20 operations in the layers two can be 6, and 20 of the head are counted with it.
-    expect(leastOf(tableOf({ outer: outside() }), 'flops')).toBe(sublayers - 28 + 20);
+    expect(leastOf(tableOf({ embeddingAndHead: outside() }), 'flops')).toBe(sublayers - 28 + 20);
     expect(leastOf(tableOf(), 'flops')).toBe(sublayers - 28);
   });
 
@@ -107,7 +107,7 @@ describe('how far a model can go down', () => {
     expect(least).toBeCloseTo(0, 10);
     // Without the head in the table it is among the rest.
     const head = outside().map((matrix) => ({ ...matrix, decodeMsPerToken: 1 }));
-    const counted = costRanges(tableOf({ layers, runs, outer: head }), undefined, []);
+    const counted = costRanges(tableOf({ layers, runs, embeddingAndHead: head }), undefined, []);
     expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
   });
 
@@ -123,7 +123,7 @@ describe('how far a model can go down', () => {
         { change: 'without', kind: 'attention', decodeMsPerToken: 5, prefillMsPerToken: 2 },
         { change: 'without', kind: 'feedforward', decodeMsPerToken: 6, prefillMsPerToken: 2 },
         { change: 'compressed', as: 'int8:0', decodeMsPerToken: 6, prefillMsPerToken: 3 },
-        { change: 'narrowed', of: 'groups', decodeMsPerToken: 9.25, prefillMsPerToken: 3 },
+        { change: 'width-pruned', of: 'groups', decodeMsPerToken: 9.25, prefillMsPerToken: 3 },
       ],
     } as const;
     expect(leastOf(tableOf({ layers, runs }), 'decode')).toBeCloseTo(6, 10);

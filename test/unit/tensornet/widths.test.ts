@@ -94,8 +94,8 @@ describe('widths', () => {
     } as const;
     const measurer = new PlanMeasurer({ ...setup, ...run }, unattended);
     const distanceOf = async (remove: string): Promise<number> => {
-      const narrow = [{ sublayer: width?.sublayer ?? '', remove }];
-      return (await measurer.measure({ compress: [], remove: [], narrow }, false)).distance;
+      const widths = [{ sublayer: width?.sublayer ?? '', remove }];
+      return (await measurer.measure({ compress: [], remove: [], widths }, false)).distance;
     };
     const gone = new Set(parseRanges(half?.remove ?? ''));
     const others = Array.from({ length: 32 }, (_, i) => i).filter((i) => !gone.has(i));
@@ -114,15 +114,15 @@ describe('widths', () => {
       },
       unattended,
     );
-    expect(plan.narrow.length).toBeGreaterThan(0);
+    expect(plan.widths.length).toBeGreaterThan(0);
     expect(plan.compress.length).toBeGreaterThan(0);
     expect(plan.distance).toBe(Math.min(...plan.tried));
     for (const { cost, most } of plan.limits) {
       expect(cost).toBeLessThanOrEqual(most * (1 + 1e-6));
     }
-    const { remove, narrow, compress } = plan;
+    const { remove, widths, compress } = plan;
     const out = join(folder, 'written');
-    const application = { model, plan: planFor({ path }, { remove, narrow, compress }), out };
+    const application = { model, plan: planFor({ path }, { remove, widths, compress }), out };
     await applyPlan({ ...application, overwrite: false, ...run }, unattended);
     const { summary } = await openModelFiles(out);
     const [memory, parameters, bytes] = plan.limits;
@@ -132,7 +132,7 @@ describe('widths', () => {
     expect(parameters?.before).toBe(model.summary.parameters);
   });
 
-  it('are refused where nothing can be narrowed so', async () => {
+  it('are refused where nothing can be width-pruned so', async () => {
     const asked = { widths: [0.999], blocks: [] };
     expect(() => chosenWidths(model.model, asked)).toThrow(
       /widths: No sublayer .* to these widths/,
@@ -164,9 +164,9 @@ describe('widths', () => {
     ]);
     const limits = [parseLimit('parameters<95%')];
     const plan = await planUnderBudget(profile, { limits, context });
-    expect(plan.narrow.length).toBeGreaterThan(0);
-    const planned = planFor({ path: quantized.path }, { narrow: plan.narrow });
-    const out = join(folder, 'narrow-gguf');
+    expect(plan.widths.length).toBeGreaterThan(0);
+    const planned = planFor({ path: quantized.path }, { widths: plan.widths });
+    const out = join(folder, 'widths-gguf');
     const application = { model: quantized, plan: planned, out, overwrite: false, ...run };
     const { parametersAfter, parametersBefore } = await applyPlan(application, unattended);
     expect(parametersAfter).toBeLessThanOrEqual(0.95 * parametersBefore);
@@ -191,10 +191,10 @@ describe('widths', () => {
     const distances = profile.widths?.flatMap(({ entries }) => entries) ?? [];
     expect(distances.every(({ kept, distance }) => kept === 2 && distance > 0)).toBe(true);
     const limits = [parseLimit('parameters<96%')];
-    const { narrow } = await planUnderBudget(profile, { limits, context });
-    expect(narrow.length).toBeGreaterThan(0);
-    const plan = planFor({ path: graph.path }, { narrow });
-    const out = join(folder, 'narrow-onnx');
+    const { widths } = await planUnderBudget(profile, { limits, context });
+    expect(widths.length).toBeGreaterThan(0);
+    const plan = planFor({ path: graph.path }, { widths });
+    const out = join(folder, 'widths-onnx');
     const application = { model: graph, plan, out, overwrite: false, ...run };
     const { parametersAfter, parametersBefore } = await applyPlan(application, unattended);
     expect(parametersAfter).toBeLessThanOrEqual(0.96 * parametersBefore);
@@ -221,7 +221,7 @@ describe('widths', () => {
       { sublayer: 'block.1.feedforward', distance: 0 },
     ]);
     expect(plan.remove).toEqual(['block.1.feedforward']);
-    expect(plan.narrow.map(({ sublayer }) => sublayer)).not.toContain('block.1.feedforward');
+    expect(plan.widths.map(({ sublayer }) => sublayer)).not.toContain('block.1.feedforward');
   });
 });
 
@@ -262,7 +262,7 @@ describe('the Pareto front', () => {
     expect(first).toMatchObject({
       cost: model.summary.bytes,
       remove: [],
-      narrow: [],
+      widths: [],
       compress: [],
     });
     expect(last?.remove).toHaveLength(model.summary.sublayers.length);
@@ -287,8 +287,8 @@ describe('the Pareto front', () => {
     const front = paretoFront(planProblem(table, { limits, context }), 8);
     const parameters = front.map((plan) => plan.limits[1]?.cost ?? 0);
     expect(Math.max(...parameters)).toBeLessThanOrEqual(most);
-    // int4 alone would be free of it: what is left out narrows.
-    expect(front[0]?.narrow.length).toBeGreaterThan(0);
+    // int4 alone would be free of it: the other part needs width pruning.
+    expect(front[0]?.widths.length).toBeGreaterThan(0);
     expect(front[0]?.sumOfDistances).toBeGreaterThan(free[0]?.sumOfDistances ?? 0);
     expect(front.length).toBeGreaterThan(1);
   });

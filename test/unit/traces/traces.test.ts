@@ -347,7 +347,7 @@ it('a column of the heatmap: an entry, and what an operation measures for it', a
     `export { ModelSession } from './extension/services/sessions/model-session';
     export { getOperation } from './extension/services/jobs/operations';`,
   );
-  const host = { narrowed: notCalled, showError: notCalled, blocked: notCalled, cannot: {} };
+  const host = { widthPruned: notCalled, showError: notCalled, blocked: notCalled, cannot: {} };
   const surroundings = {
     ...host,
     preview: () => ({ lines: [], loadsWith: '' }),

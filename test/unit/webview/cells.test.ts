@@ -68,9 +68,9 @@ describe('cells', () => {
     expect(cell && cellLabel(cell)).toMatch(/Drift: 10\.0\s%/);
   });
 
-  it('say how much of a narrowed sublayer is kept, unless it is removed', () => {
+  it('say how much of a width-pruned sublayer is kept, unless it is removed', () => {
     const id = 'block.1.feedforward';
-    const narrowed = {
+    const widthPruned = {
       [id]: {
         ...{ of: 'channels' as const, kept: 3, count: 4 },
         ...{ parameters: 24, bytes: 48, flopsPerToken: 48, kvBytesPerToken: 0 },
@@ -80,7 +80,7 @@ describe('cells', () => {
         ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
       },
     };
-    const { cells, byId } = buildCells(stateOf({ narrowed }));
+    const { cells, byId } = buildCells(stateOf({ widthPruned }));
     const cell = byId.get(id);
     expect(cell && cellLabel(cell)).toMatch(/width 3 of 4 channels \(75\.0\s%\)/);
     expect(cell && cellTooltip(cell)).toMatch(/^width 3 of 4 channels/);
@@ -94,14 +94,14 @@ describe('cells', () => {
     expect(sorted.slice(0, 2)).toEqual([heads, cell]);
 
     const model = modelOf(3);
-    const totals = sumSelection([], model, narrowed);
-    expect(totals).toMatchObject({ sublayers: 0, narrowed: 2, parameters: 11, bytes: 22 });
+    const totals = sumSelection([], model, widthPruned);
+    expect(totals).toMatchObject({ sublayers: 0, widthPruned: 2, parameters: 11, bytes: 22 });
     expect(totals.memory).toBe(22 + 16 * 2);
     expect(totals.shares.memory).toBeCloseTo((22 + 16 * 2) / (280 + 16 * 12));
-    const without = buildCells(stateOf({ narrowed, removed: [id] }));
-    expect(without.byId.get(id)?.narrowed).toBeUndefined();
+    const without = buildCells(stateOf({ widthPruned, removed: [id] }));
+    expect(without.byId.get(id)?.widthPruned).toBeUndefined();
     // Removed, it goes as a whole.
-    expect(sumSelection([id], model, narrowed)).toMatchObject({ narrowed: 1, parameters: 35 });
+    expect(sumSelection([id], model, widthPruned)).toMatchObject({ widthPruned: 1, parameters: 35 });
   });
 
   it('say where the rank depends on the text', () => {

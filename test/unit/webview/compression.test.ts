@@ -10,7 +10,7 @@ import {
   formChoice,
   listContexts,
   countMatrices,
-  countWays,
+  countSchemes,
   initialForm,
   isPlanFor,
   leastBytes,
@@ -20,7 +20,7 @@ import {
   withSet,
 } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
-import { buildCells, listShares, wayKey, listWays } from '../../../webview/compression/cells';
+import { buildCells, listShares, schemeKey, tableSchemes } from '../../../webview/compression/cells';
 import { sorted } from '../../../webview/compression/rows';
 import { withMeasured } from '../../../webview/compression/frame';
 import type { Entry, Layer } from '../../../webview/compression/types';
@@ -34,9 +34,9 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
   return {
     limits: [{ unit: 'bytes', ratio: 0.5 }],
     context: 4096,
-    ways: [{ method: 'int8' }],
+    schemes: [{ method: 'int8' }],
     removes: true,
-    narrows: false,
+    prunesWidths: false,
     embeddingAndHead: false,
     result: {
       compress: [
@@ -44,7 +44,7 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
         { tensor: 'layers.0.query.weight', method: 'lowrank', level: 2, then: 'int4' },
       ],
       remove: ['block.1.attention'],
-      narrow: [],
+      widths: [],
       limits: [],
       cost: 90,
       costBefore: 200,
@@ -59,15 +59,15 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
 describe('the cells of the compression panel', () => {
   it('are told apart by method, variant and what comes on top', () => {
     const table = tableOf();
-    expect(listWays(table).map(wayKey)).toEqual(['int8', 'lowrank+int4']);
-    expect(wayKey({ method: 'int4', variant: 'gptq' })).toBe('int4:gptq');
+    expect(tableSchemes(table).map(schemeKey)).toEqual(['int8', 'lowrank+int4']);
+    expect(schemeKey({ method: 'int4', variant: 'gptq' })).toBe('int4:gptq');
     expect(listShares(table, 'lowrank+int4')).toEqual([60, 30]);
     expect(listShares(table, 'int8')).toEqual([50]);
   });
 
   it('show the level that leaves nearest to a share, and say where nothing was measured', () => {
     const at = (share: number) =>
-      buildCells(tableOf(), { kind: 'way', way: 'lowrank+int4', share }).cells.map(
+      buildCells(tableOf(), { kind: 'scheme', scheme: 'lowrank+int4', share }).cells.map(
         ({ status, entry }) => [status, entry?.level],
       );
     expect(at(70)).toEqual([
@@ -82,8 +82,8 @@ describe('the cells of the compression panel', () => {
   it('stand in the lines of their matrices, in the order of a block', () => {
     const twice = [layerOf(0, 'down', []), layerOf(0, 'down', [], '.b'), layerOf(0, 'query', [])];
     const { lines, cells } = buildCells(tableOf({ layers: twice }), {
-      kind: 'way',
-      way: 'int8',
+      kind: 'scheme',
+      scheme: 'int8',
       share: 50,
     });
     expect(lines).toEqual(['Query', 'Down', 'Down 2']);
@@ -92,8 +92,8 @@ describe('the cells of the compression panel', () => {
 
   it('count perplexity from the original’s', () => {
     const { cells } = buildCells(tableOf({ original: 1e-4, metric: 'perplexity' }), {
-      kind: 'way',
-      way: 'int8',
+      kind: 'scheme',
+      scheme: 'int8',
       share: 50,
     });
     expect(cells.map(({ loss }) => loss)).toEqual([0, 0, 1e-4, 0]);
@@ -103,8 +103,8 @@ describe('the cells of the compression panel', () => {
     const big = { ...lowRank(9, 20, 0.1), flopsPerToken: 30 };
     const drawbacks = (layer: Partial<Layer>, entry: Partial<Entry>) =>
       buildCells(tableOf({ layers: [{ ...layerOf(0, 'up', [{ ...big, ...entry }]), ...layer }] }), {
-        kind: 'way',
-        way: 'lowrank+int4',
+        kind: 'scheme',
+        scheme: 'lowrank+int4',
         share: 50,
       }).cells[0]?.drawbacks;
     expect(drawbacks({}, {})).toEqual(['bytes', 'flops']);
@@ -131,7 +131,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('tell times only where there are some', () => {
-    const [cell] = buildCells(tableOf(), { kind: 'way', way: 'int8', share: 50 }).cells;
+    const [cell] = buildCells(tableOf(), { kind: 'scheme', scheme: 'int8', share: 50 }).cells;
     expect(cell).toBeDefined();
     const facts = Object.fromEntries(
       (cell === undefined ? [] : cellFacts(cell, 'js')).map(({ name, value }) => [name, value]),
@@ -152,8 +152,8 @@ describe('the cells of the compression panel', () => {
   });
 
   it('have those of embedding and head in front of the first block and behind the last', () => {
-    const way = { kind: 'way', way: 'int8', share: 50 } as const;
-    const { cells, lines, scale } = buildCells(tableOf({ outer: outside() }), way);
+    const scheme = { kind: 'scheme', scheme: 'int8', share: 50 } as const;
+    const { cells, lines, scale } = buildCells(tableOf({ embeddingAndHead: outside() }), scheme);
     expect(lines).toEqual(['Embedding', 'Query', 'Down', 'Head']);
     const [embedding, head] = cells.slice(-2);
     expect([embedding?.block, embedding?.line, embedding?.status]).toEqual([
@@ -163,18 +163,18 @@ describe('the cells of the compression panel', () => {
     expect(head && cellLabel(head)).toMatch(/^Head: int8, per output, distance 1/);
     expect(scale?.position(1)).toBe(1);
     expect(sorted(cells, { key: 'block', descending: true }).slice(-2)).toEqual([embedding, head]);
-    expect(buildCells(tableOf({ outer: [tied()] }), way).lines).toEqual([
+    expect(buildCells(tableOf({ embeddingAndHead: [tied()] }), scheme).lines).toEqual([
       ...['Embedding, head', 'Query', 'Down'],
     ]);
-    const lowRank = { ...way, way: 'lowrank+int4' };
-    const [pending] = buildCells(tableOf({ outer: outside() }), lowRank).cells.slice(-2);
+    const lowRank = { ...scheme, scheme: 'lowrank+int4' };
+    const [pending] = buildCells(tableOf({ embeddingAndHead: outside() }), lowRank).cells.slice(-2);
     expect(pending?.status).toBe('pending');
   });
 
   it('say how a tensor network runs', () => {
     const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
     const table = tableOf({ layers: [layerOf(0, 'down', [entry])] });
-    const [cell] = buildCells(table, { kind: 'way', way: 'mpo', share: 50 }).cells;
+    const [cell] = buildCells(table, { kind: 'scheme', scheme: 'mpo', share: 50 }).cells;
     expect(cell === undefined ? [] : cellFacts(cell, 'js')).toContainEqual({
       name: 'Runs faster',
       value: 'as one matrix, multiplied out on loading',
@@ -184,7 +184,7 @@ describe('the cells of the compression panel', () => {
 
 describe('the rows of the table', () => {
   it('are sorted by a column, those without a value last either way', () => {
-    const { cells } = buildCells(tableOf(), { kind: 'way', way: 'lowrank+int4', share: 30 });
+    const { cells } = buildCells(tableOf(), { kind: 'scheme', scheme: 'lowrank+int4', share: 30 });
     const order = (key: 'loss' | 'tensor', descending: boolean) =>
       sorted(cells, { key, descending }).map(({ block, line }) => `${block} ${line.toLowerCase()}`);
     expect(order('tensor', true)).toEqual(['1 query', '1 down', '0 query', '0 down']);
@@ -197,7 +197,7 @@ describe('the rows of the table', () => {
 describe('a budget', () => {
   const known = {
     table: tableOf(),
-    ways: listWays(tableOf()),
+    schemes: tableSchemes(tableOf()),
     units: ['bytes', 'parameters', 'memory'],
     removable: 0,
   } as const;
@@ -211,17 +211,17 @@ describe('a budget', () => {
         { unit: 'memory', ratio: 0.4 },
       ],
       context: 16,
-      ways: [{ method: 'lowrank', then: 'int4' }],
+      schemes: [{ method: 'lowrank', then: 'int4' }],
       removes: false,
-      narrows: false,
+      prunesWidths: false,
       embeddingAndHead: false,
     });
     const { maxPositions: _, ...endless } = known.table.model;
     expect(formChoice(form, { ...known, table: { ...known.table, model: endless } })?.context).toBe(
       8192,
     );
-    const outer = tableOf({ outer: outside() });
-    expect(formChoice(form, { ...known, table: outer })?.embeddingAndHead).toBe(true);
+    const embeddingAndHead = tableOf({ embeddingAndHead: outside() });
+    expect(formChoice(form, { ...known, table: embeddingAndHead })?.embeddingAndHead).toBe(true);
     expect(formChoice({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
   });
 
@@ -237,10 +237,10 @@ describe('a budget', () => {
     const off = withLimit(initialForm, 'bytes', { isSet: false });
     expect(formChoice(off, known)).toBeUndefined();
     expect(formChoice(withLimit(off, 'flops', set), known)).toBeUndefined();
-    const without = known.ways.map(wayKey);
+    const without = known.schemes.map(schemeKey);
     expect(formChoice({ ...initialForm, without }, known)).toBeUndefined();
     const removing = { ...initialForm, without, removes: true };
-    expect(formChoice(removing, { ...known, removable: 1 })?.ways).toEqual([]);
+    expect(formChoice(removing, { ...known, removable: 1 })?.schemes).toEqual([]);
   });
 
   it('goes down as far as the host says', () => {
@@ -285,28 +285,30 @@ describe('a budget', () => {
     expect(isFor({ ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
     expect(isFor({ ...choice, removes: false })).toBe(false);
     // A job that measured the plan tells neither a context nor what the table lacks.
-    expect(isFor({ ...choice, context: undefined, narrows: true, embeddingAndHead: true })).toBe(
+    expect(
+      isFor({ ...choice, context: undefined, prunesWidths: true, embeddingAndHead: true }),
+    ).toBe(
       true,
     );
   });
 
-  it('says how small each way makes the model', () => {
+  it('says how small each scheme makes the model', () => {
     const table = tableOf();
-    const [first, second] = listWays(table).map((way) => leastBytes(table, way));
+    const [first, second] = tableSchemes(table).map((scheme) => leastBytes(table, scheme));
     // Layers of 20 bytes: four become 10, or two become 6.
     expect(first).toBe(table.model.bytes - 4 * 10);
     expect(second).toBe(table.model.bytes - 2 * 14);
   });
 
   it('is told of all matrices that take part', () => {
-    const outer = { ...planOf(), embeddingAndHead: true };
-    expect(countMatrices(outer, tableOf({ outer: outside() }))).toBe(6);
-    expect(countMatrices(outer, tableOf({ outer: [tied()] }))).toBe(6);
-    expect(countMatrices(planOf(), tableOf({ outer: outside() }))).toBe(4);
+    const embeddingAndHead = { ...planOf(), embeddingAndHead: true };
+    expect(countMatrices(embeddingAndHead, tableOf({ embeddingAndHead: outside() }))).toBe(6);
+    expect(countMatrices(embeddingAndHead, tableOf({ embeddingAndHead: [tied()] }))).toBe(6);
+    expect(countMatrices(planOf(), tableOf({ embeddingAndHead: outside() }))).toBe(4);
   });
 
-  it('is told by how many layers take each way', () => {
-    expect(countWays(planOf()).map(({ way, count }) => [wayKey(way), count])).toEqual([
+  it('counts the layers of each scheme', () => {
+    expect(countSchemes(planOf()).map(({ scheme, count }) => [schemeKey(scheme), count])).toEqual([
       ['int8', 1],
       ['lowrank+int4', 1],
     ]);
@@ -370,9 +372,9 @@ describe('what the host tells', () => {
 
   it('replaces embedding and head as well', () => {
     const [embedding, head] = outside();
-    const before = tableOf({ outer: [embedding, { ...head, entries: [] }] });
+    const before = tableOf({ embeddingAndHead: [embedding, { ...head, entries: [] }] });
     const next = withMeasured(before, { [head.tensor]: head.entries });
-    expect(next.outer).toEqual([embedding, head]);
+    expect(next.embeddingAndHead).toEqual([embedding, head]);
     expect(next.layers).toEqual(before.layers);
   });
 });
@@ -389,7 +391,7 @@ describe('the view of the compression panel', () => {
           context: 8192,
           without: ['int8'],
           removes: true,
-          narrows: false,
+          prunesWidths: false,
           embeddingAndHead: false,
         },
       },
@@ -410,14 +412,14 @@ describe('the view of the compression panel', () => {
 });
 
 describe('what a plan takes out', () => {
-  it('counts a mixture with fewer experts as one that is narrower', () => {
-    const narrow = [{ sublayer: 'block.0.attention', remove: '1' }];
+  it('counts a MoE layer with fewer experts as width-pruned', () => {
+    const widths = [{ sublayer: 'block.0.attention', remove: '1' }];
     const remove = [
       'block.1.attention',
       'block.2.expert.0',
       'block.2.expert.3',
       'block.3.expert.3',
     ];
-    expect(plannedSublayers({ remove, narrow })).toEqual({ removed: 1, narrowed: 3 });
+    expect(plannedSublayers({ remove, widths })).toEqual({ removed: 1, widthPruned: 3 });
   });
 });

@@ -53,15 +53,15 @@ describe('the expected distance', () => {
     expect(of([b])).toBeUndefined();
   });
 
-  it('is not told of narrowed selections, nor of metrics that do not begin at 0', () => {
-    const narrowed = {
+  it('is not told of width-pruned selections, nor of metrics that do not begin at 0', () => {
+    const widthPruned = {
       [a]: {
         ...{ of: 'groups' as const, kept: 1, count: 2 },
         ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
       },
     };
     const profile = profileOf({ candidates });
-    expect(expectedDistance(stateOf({ profile, removed: [b], narrowed }))).toBeUndefined();
+    expect(expectedDistance(stateOf({ profile, removed: [b], widthPruned }))).toBeUndefined();
     const settings = { ...profile.settings, metric: 'perplexity' as const };
     const other = profileOf({ candidates, settings });
     expect(expectedDistance(stateOf({ profile: other, removed: [b] }))).toBeUndefined();

@@ -97,7 +97,7 @@ export function stateOf(
     byHand: noMarks,
     removed: [],
     protectedIds: [],
-    narrowed: {},
+    widthPruned: {},
     patches: {},
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,

@@ -157,12 +157,12 @@ function mostRemoved({ greedy, baselines }: Curves): number {
 }
 
 function selectionPoint(
-  { selected: { removed, narrowed, model, selectedRounds } }: Frame,
+  { selected: { removed, widthPruned, model, selectedRounds } }: Frame,
   axis: Axis,
   { greedy }: Curves,
 ): ChartContent['selection'] {
   const point = greedy.find(({ rounds }) => rounds === selectedRounds);
   if (point !== undefined) return { x: point.x, y: point.y };
-  const { [axis]: x } = sumSelection(expandSublayers(removed, model), model, narrowed);
+  const { [axis]: x } = sumSelection(expandSublayers(removed, model), model, widthPruned);
   return { x, y: undefined };
 }

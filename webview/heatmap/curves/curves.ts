@@ -1,4 +1,4 @@
-import { isSameText } from '../../../extension/core/change-size';
+import { isSameText } from '../../../extension/core/quality-labels';
 import { candidateSublayers } from '../selection';
 import { listUnits } from '../units';
 import type { BaselineName, Evaluation, ModelSummary, Round, ShownProfile } from '../types';

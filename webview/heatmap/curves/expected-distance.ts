@@ -2,7 +2,7 @@ import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { expandSublayers, candidateSublayers } from '../selection';
 import { isZeroAtOriginal } from './curves';
 
-type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | 'candidates'>;
+type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'widthPruned' | 'candidates'>;
 
 /**
  * Expected distance of a selection that was not measured. The costs of single removals nearly add up. The deviation is
@@ -11,12 +11,12 @@ type Known = Pick<HeatmapState, 'model' | 'profile' | 'removed' | 'narrowed' | '
  * unknown, and for selections with width pruning.
  */
 export function expectedDistance(known: Known): number | undefined {
-  const { profile, narrowed, candidates } = known;
+  const { profile, widthPruned, candidates } = known;
   const chosen = chosenCandidates(known);
   if (
     profile === undefined ||
     chosen === undefined ||
-    Object.keys(narrowed).length > 0 ||
+    Object.keys(widthPruned).length > 0 ||
     !isZeroAtOriginal(profile)
   ) {
     return undefined;

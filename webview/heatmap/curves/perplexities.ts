@@ -1,5 +1,5 @@
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
-import { isSameText } from '../../../extension/core/change-size';
+import { isSameText } from '../../../extension/core/quality-labels';
 
 /** Held-out perplexity of the original and of the selection, if measured. */
 export function measuredPerplexities(

@@ -12,7 +12,7 @@ import type { Changes } from '../changes';
 import { deciArchitecture } from './gguf-deci';
 import { headDimension, configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
-import { narrowedSizes, sizesAfter } from './gguf-sizes';
+import { widthPrunedSizes, sizesAfter } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
 import { expertEntries, latentEntries, mixerEntries } from './mixture-header';
 import { rotaryEntries, ropeTheta } from './rotary-header';
@@ -131,9 +131,9 @@ function attentionEntries(
       entries.integers(field, values);
     }
   } else {
-    const narrowed = narrowedSizes(sizes, changes);
+    const widthPruned = widthPrunedSizes(sizes, changes);
     for (const [field, before] of sizesAfter(sizes, changes)) {
-      const { all, each: own = before } = narrowed.get(field) ?? {};
+      const { all, each: own = before } = widthPruned.get(field) ?? {};
       const values = all === undefined ? own : [all];
       const [first = 0, ...others] = new Set(values);
       if (others.length === 0) {

@@ -25,7 +25,7 @@ import {
   needsDeci,
   explainDeciUnsupported,
 } from './gguf-deci';
-import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
+import { widthPrunedKinds, widthPrunedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied, roundedTensor } from './gguf-tensors';
 import { bytesByName, planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
@@ -52,7 +52,7 @@ import { say } from '../../message';
 
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
-  blocks: 'An ordinary model with fewer blocks, or with all of them as much narrower.',
+  blocks: 'A standard model with fewer blocks, or with the same pruned width in all blocks.',
   deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. It can lose whole blocks, single attentions, channels and key/value heads.',
 } as const;
 
@@ -159,10 +159,10 @@ function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Chang
   ];
 }
 
-/** Sizes of narrowed sublayers. */
+/** Sizes of width-pruned sublayers. */
 async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes): Promise<Entry[]> {
   const sizes = await ggufSizes(header);
-  const entries = [...narrowedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
+  const entries = [...widthPrunedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
     const key = keys.name(field);
     return all === undefined || keys.isList(field)
       ? [key, headerEntry.integers(key, each)]
@@ -171,7 +171,7 @@ async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes)
   return entries;
 }
 
-/** The size of narrowed heads, which otherwise follows from their number; of the first block in `deci`. */
+/** The size of width-pruned heads, which otherwise follows from their number; of the first block in `deci`. */
 async function headEntries(
   header: GgufHeader,
   keys: GgufKeys,
@@ -181,7 +181,7 @@ async function headEntries(
   const { heads } = await ggufSizes(header);
   const headDim =
     keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads;
-  const lacking = narrowedKinds(changes).includes('attention')
+  const lacking = widthPrunedKinds(changes).includes('attention')
     ? headSizes.filter((field) => !keys.has(field))
     : [];
   return lacking.map((field) => {

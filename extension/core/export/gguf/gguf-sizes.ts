@@ -50,7 +50,7 @@ export function sizesAfter(
 }
 
 /** Kinds of sublayers that have other widths than the source's keys say. */
-export function narrowedKinds({ widths }: Pick<Changes, 'widths'>): readonly SizedKind[] {
+export function widthPrunedKinds({ widths }: Pick<Changes, 'widths'>): readonly SizedKind[] {
   return sizedKinds.filter((kind) => Object.keys(widths).some((id) => id.endsWith(`.${kind}`)));
 }
 
@@ -61,14 +61,14 @@ function sublayerIds({ remaining: kept, blocks }: Changes, kind: SizedKind): rea
     .map(({ block }) => `block.${blocks.indexOf(block)}.${kind}`);
 }
 
-/** The sizes of narrowed kinds by key: of each block, and the one of all that have the sublayer where these are alike. */
-export function narrowedSizes(
+/** The sizes of width-pruned kinds by key: of each block, and the one of all that have the sublayer where these are alike. */
+export function widthPrunedSizes(
   sizes: SourceSizes,
   changes: Changes,
 ): ReadonlyMap<string, { readonly each: readonly number[]; readonly all: number | undefined }> {
   const after = sizesAfter(sizes, changes);
   return new Map(
-    narrowedKinds(changes).flatMap((kind) => {
+    widthPrunedKinds(changes).flatMap((kind) => {
       const ids = sublayerIds(changes, kind);
       return headerKeys[kind].map((key) => {
         const each = after.get(key) ?? [];
@@ -108,7 +108,7 @@ export function whyOtherWidths(
     };
   }
   const isTaken = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
-  return isTaken || !narrowedKinds(changes).includes('attention')
+  return isTaken || !widthPrunedKinds(changes).includes('attention')
     ? undefined
     : {
         code: 'uneven-widths',

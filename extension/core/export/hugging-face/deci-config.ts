@@ -67,11 +67,11 @@ export function explainDeciUnsupported(
       remedy,
     };
   }
-  const narrowed = Object.keys(changes.widths).find((id) => id.endsWith('.attention'));
-  if (narrowed !== undefined) {
+  const widthPruned = Object.keys(changes.widths).find((id) => id.endsWith('.attention'));
+  if (widthPruned !== undefined) {
     return {
       code: 'uneven-widths',
-      reason: say`All attention layers of a nemotron-nas model have the same number of query heads, but ${narrowed} has fewer.`,
+      reason: say`All attention layers of a nemotron-nas model have the same number of query heads, but ${widthPruned} has fewer.`,
       remedy,
     };
   }

@@ -7,7 +7,7 @@ import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { lacksMethod, pythonLines, registration } from './modelling-file';
-import { embeddingAndHeadParts } from './outer-modules';
+import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';

@@ -143,11 +143,11 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
 function explainBlocksUnsupported(source: CheckpointSource, changes: Changes): Refusal | undefined {
   const { summary } = source.model;
   const { absent, expertCounts, compressed, patched, widths } = changes;
-  const [narrow] = Object.keys(widths);
-  if (narrow !== undefined) {
+  const [pruned] = Object.keys(widths);
+  if (pruned !== undefined) {
     return {
       code: 'uneven-widths',
-      reason: say`All blocks of a standard checkpoint have the same width, but ${narrow} has another.`,
+      reason: say`All blocks of a standard checkpoint have the same width, but ${pruned} has another.`,
       remedy: say`Choose auto-map, or keep the same number of channels in every MLP.`,
     };
   }

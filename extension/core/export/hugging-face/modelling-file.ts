@@ -7,7 +7,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { decoderClasses, modellingClasses } from './modelling-classes';
 import type { ModellingClasses, NamedClasses } from './modelling-classes';
-import { embeddingAndHeadParts } from './outer-modules';
+import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';

@@ -22,10 +22,10 @@ export function previewPrunedConfig(
   removed: readonly string[],
   summary: ModelSummary,
   patches: Patches = new Map(),
-  narrowed?: WidthPrunedModel,
+  widthPruned?: WidthPrunedModel,
 ): ConfigPreview {
-  const { configText: changedText = configText } = narrowed ?? {};
-  const changes = layOutChanges(narrowed?.summary ?? summary, removed, undefined, patches);
+  const { configText: changedText = configText } = widthPruned ?? {};
+  const changes = layOutChanges(widthPruned?.summary ?? summary, removed, undefined, patches);
   const family = requireFamily(changedText, 'config.json');
   return {
     before: toLines(configText),

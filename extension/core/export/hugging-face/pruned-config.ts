@@ -90,8 +90,8 @@ function changes(
   const layout = configLayout(family);
   const uneven = isUneven(expertCounts);
   const isCompressed = Object.keys(compressed).length > 0;
-  const isNarrow = Object.keys(widths).length > 0;
-  const differs = absent.length > 0 || uneven || isCompressed || isNarrow;
+  const isWidthPruned = Object.keys(widths).length > 0;
+  const differs = absent.length > 0 || uneven || isCompressed || isWidthPruned;
   const wanted: Json = {
     ...(layout.isUnnumbered === true
       ? {}
@@ -116,7 +116,7 @@ function changes(
           version: 1,
           removed: absent,
           ...(uneven ? { experts: otherCounts(family, config, expertCounts) } : {}),
-          ...(isNarrow ? { widths } : {}),
+          ...(isWidthPruned ? { widths } : {}),
           ...(isCompressed ? { compressed } : {}),
           ...(Object.keys(patched).length === 0 ? {} : { patches: patched }),
         }

@@ -33,16 +33,16 @@ export function whyNoWidths(
   { widths }: Pick<Changes, 'widths'>,
   heads?: Architecture['heads'],
 ): Refusal | undefined {
-  const narrowed = Object.keys(widths).find((id) => id.endsWith('.attention'));
+  const widthPruned = Object.keys(widths).find((id) => id.endsWith('.attention'));
   const isPlain = !('fused' in attention.queryKeyValue) && heads === undefined;
-  return narrowed === undefined || isPlain
+  return widthPruned === undefined || isPlain
     ? undefined
     : {
         code: 'uneven-widths',
         reason:
           heads !== undefined
-            ? say`Attention layers of ${modelType} models have their own heads in each block, so the width of ${narrowed} can't be pruned for transformers.`
-            : say`transformers splits queries, keys and values of ${modelType} models by sizes that all blocks share, but ${narrowed} has others.`,
+            ? say`Attention layers of ${modelType} models have their own heads in each block, so the width of ${widthPruned} can't be pruned for transformers.`
+            : say`transformers splits queries, keys and values of ${modelType} models by sizes that all blocks share, but ${widthPruned} has others.`,
         remedy: say`Prune the width of MLPs only, or write ONNX.`,
       };
 }

@@ -9,8 +9,8 @@ import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { genaiConfig, genaiPackage } from './genai-package';
-import { narrowerConfig, shorterConfig } from './narrower-config';
-import type { NarrowerConfig } from './narrower-config';
+import { widthPrunedConfig, shorterConfig } from './width-pruned-config';
+import type { WidthPrunedConfig } from './width-pruned-config';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from '../preview-file';
 import { withChanges } from '../changes';
@@ -39,7 +39,7 @@ export async function changedGraph(
 export async function graphWriter(
   model: OnnxLayeredModel,
   changes: Changes,
-  narrowed: WidthPrunedFrom | undefined,
+  widthPruned: WidthPrunedFrom | undefined,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
@@ -59,12 +59,12 @@ export async function graphWriter(
   const { text: configText } = await siblingConfig(dirname(source.file.path));
   const removed = new Set(changes.removed);
   const shorter = configText && shorterConfig(configText, summary, removed);
-  const config: NarrowerConfig | undefined =
-    shorter === undefined || (narrowed === undefined && shorter === configText)
+  const config: WidthPrunedConfig | undefined =
+    shorter === undefined || (widthPruned === undefined && shorter === configText)
       ? undefined
-      : narrowed === undefined
+      : widthPruned === undefined
         ? { text: shorter, problem: undefined }
-        : narrowerConfig(shorter, narrowed, removed);
+        : widthPrunedConfig(shorter, widthPruned, removed);
   if (config?.problem !== undefined) {
     context.warn(config.problem);
   }

@@ -31,7 +31,7 @@ export async function describeGguf(
   keys: GgufKeys,
   header: GgufHeader,
   traits: GgufTraits,
-  { fieldKey, widths: narrower }: DescribedOtherwise,
+  { fieldKey, widths: widthPruned }: DescribedOtherwise,
 ): Promise<GgufConfig> {
   const { windows, mayLackSublayers = false, sizesDiffer = false, fields = {} } = traits;
   const { ownValueSize = false } = traits;
@@ -42,7 +42,7 @@ export async function describeGguf(
     ? await readDeciBlocks(keys, blocks)
     : await readSameBlocks(keys, sizesDiffer);
   const { heads, keyValueHeads, innerSize, absent } = sizes;
-  const widths = { ...sizes.widths, ...narrower };
+  const widths = { ...sizes.widths, ...widthPruned };
   const windowed = windows && (await describeWindows(keys, windows, blocks));
   const types = windowed?.layer_types ?? (await readMixed(keys, traits, sizes)) ?? [];
   const latent = traits.isLatent === true ? describeLatent(keys, hiddenSize / heads) : undefined;

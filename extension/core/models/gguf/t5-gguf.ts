@@ -162,7 +162,7 @@ export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {
 }
 
 /** Widths and fingerprint of a model that differs from its header. */
-interface Narrowed {
+interface WidthPruned {
   readonly widths: Readonly<Record<string, number>>;
   readonly fingerprint: string;
 }
@@ -175,7 +175,7 @@ export async function readT5Gguf(
   folder: ModelFolder,
   header: GgufHeader,
   keys: GgufKeys,
-  narrowed?: Narrowed,
+  widthPruned?: WidthPruned,
 ): Promise<{ readonly model: Seq2SeqModel | EncoderModel; readonly family: ParsedFamily }> {
   const { metadata, tensors: listed, files } = header;
   const tensors = new Map(listed.map((tensor) => [tensor.name, tensor]));
@@ -208,7 +208,7 @@ export async function readT5Gguf(
     pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
     // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
     tie_word_embeddings: !isEncoder && !has(head),
-    ...(narrowed === undefined ? {} : { espalier: { removed: [], widths: narrowed.widths } }),
+    ...(widthPruned === undefined ? {} : { espalier: { removed: [], widths: widthPruned.widths } }),
     ...Object.fromEntries(
       fields.map(([field, key]) => [
         keys.name(key),
@@ -228,7 +228,7 @@ export async function readT5Gguf(
       heads: poolingsWith([]),
     };
     return {
-      model: await readEncoder(folder, text, architecture, checkpoint, narrowed?.fingerprint),
+      model: await readEncoder(folder, text, architecture, checkpoint, widthPruned?.fingerprint),
       family: parseFamily({ kind: 'encoder', architecture }, text, folder.config),
     };
   }
@@ -237,7 +237,7 @@ export async function readT5Gguf(
     ...{ config, words: [words], head: { name: head }, towers: () => towers },
   };
   return {
-    model: await readSeq2Seq(folder, text, architecture, checkpoint, narrowed?.fingerprint),
+    model: await readSeq2Seq(folder, text, architecture, checkpoint, widthPruned?.fingerprint),
     family: parseFamily({ kind: 'encoder-decoder', architecture }, text, folder.config),
   };
 }

@@ -184,10 +184,10 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,
-    narrowing: ReadonlyMap<string, readonly number[]>,
+    widthPruning: ReadonlyMap<string, readonly number[]>,
     fingerprint: string,
   ): OnnxLayeredModel {
-    const file = this.widths.resized(tensors, narrowing);
+    const file = this.widths.resized(tensors, widthPruning);
     return OnnxLayeredModel.cutAll(findLayers(file, fingerprint), this.config);
   }
 

@@ -5,7 +5,7 @@ import { pruneWidth, readWidthPruning } from './prune-width';
 import type { PlannedChanges } from './prune-width';
 import type { Width } from './width';
 
-/** A sublayer that is narrowed: how much of it is kept, and what that costs. */
+/** A sublayer that is width-pruned: how much of it is kept, and what that costs. */
 export interface WidthPrunedSublayer extends Pick<
   SublayerSummary,
   'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'
@@ -33,12 +33,12 @@ export async function describeWidthPruned(
   original: OpenedModel,
   changes: PlannedChanges,
 ): Promise<WidthPrunedModel> {
-  const narrowing = readWidthPruning(original, changes);
+  const widthPruning = readWidthPruning(original, changes);
   const whole: LayeredModel = original.model;
-  const { summary, headers } = await pruneWidth(original, narrowing, undefined);
+  const { summary, headers } = await pruneWidth(original, widthPruning, undefined);
   const sublayers = summary.sublayers.flatMap((sublayer, index) => {
     const { id, parameters, bytes, flopsPerToken, kvBytesPerToken } = sublayer;
-    const [kept, width] = [narrowing.get(id)?.length, whole.sublayer(index).width];
+    const [kept, width] = [widthPruning.get(id)?.length, whole.sublayer(index).width];
     return kept === undefined || width === undefined
       ? []
       : [

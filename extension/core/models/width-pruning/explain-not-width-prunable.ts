@@ -4,7 +4,7 @@ import type { LayeredModel } from '../layered-model';
 import type { QuantizationSummary, SublayerKind } from '../model-summary';
 import type { Width } from './width';
 
-/** Why a sublayer can't be narrowed, and what can be done instead. */
+/** Why a sublayer can't be width-pruned, and what can be done instead. */
 export interface NotWidthPrunable {
   readonly reason: Message;
   readonly remedy: Message;

@@ -35,10 +35,10 @@ export type WidthPruning = ReadonlyMap<string, readonly number[]>;
  */
 export async function pruneWidth(
   opened: OpenedModel,
-  narrowing: WidthPruning,
+  widthPruning: WidthPruning,
   file: string | undefined,
 ): Promise<OpenedModel> {
-  const made = [...narrowing].flatMap(([id, remaining]) =>
+  const made = [...widthPruning].flatMap(([id, remaining]) =>
     requireWidth(opened, id).tensors.flatMap((one) => cutWeight(one, remaining)),
   );
   const stored =
@@ -46,33 +46,33 @@ export async function pruneWidth(
       ? new Map(made.map((one): [string, LazyTensor] => [one.name, notStored(one)]))
       : await storeComputed(file, made);
   const { summary } = opened;
-  const widths = remainingCounts(narrowing);
+  const widths = remainingCounts(widthPruning);
   const fingerprint = createHash('sha256').update(summary.fingerprint);
-  for (const [id, remaining] of narrowing) {
+  for (const [id, remaining] of widthPruning) {
     fingerprint.update(`${id} ${formatRanges(remaining)}\n`);
   }
-  const { model, family, headers } = await readNarrowed(
+  const { model, family, headers } = await readWidthPruned(
     opened,
     stored,
-    narrowing,
+    widthPruning,
     fingerprint.digest('hex'),
   );
   return new OpenedModel(model, family, headers, { original: opened, widths });
 }
 
 /** Number of remaining channels or head groups of each sublayer. */
-const remainingCounts = (narrowing: WidthPruning): Readonly<Record<string, number>> =>
-  Object.fromEntries([...narrowing].map(([id, remaining]) => [id, remaining.length]));
+const remainingCounts = (widthPruning: WidthPruning): Readonly<Record<string, number>> =>
+  Object.fromEntries([...widthPruning].map(([id, remaining]) => [id, remaining.length]));
 
 /** The model with the tensors of `stored` in the places of its own. */
-async function readNarrowed(
+async function readWidthPruned(
   { family: before, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
-  narrowing: WidthPruning,
+  widthPruning: WidthPruning,
   fingerprint: string,
 ): Promise<Pick<OpenedModel, 'model' | 'family' | 'headers'>> {
   const { name } = summary;
-  const widths = remainingCounts(narrowing);
+  const widths = remainingCounts(widthPruning);
   const place = (tensor: LazyTensor): LazyTensor => {
     const own = stored.get(tensor.name);
     return own === undefined ? tensor : { ...own, home: tensor.file };
@@ -98,7 +98,7 @@ async function readNarrowed(
       return { model, family, headers: { ...headers, header } };
     }
     case 'onnx': {
-      const graph = headers.graph.resized(stored, narrowing, fingerprint);
+      const graph = headers.graph.resized(stored, widthPruning, fingerprint);
       return { model: graph, family: before, headers: { ...headers, graph } };
     }
   }
@@ -125,7 +125,7 @@ async function readAs(
 
 /** Width pruning of a plan, and its other changes. */
 export interface PlannedChanges {
-  readonly narrow?: readonly PlannedWidthPruning[];
+  readonly widths?: readonly PlannedWidthPruning[];
   readonly remove?: readonly string[];
   readonly patch?: readonly { readonly sublayer: string }[];
 }
@@ -136,16 +136,16 @@ export interface PlannedChanges {
  */
 export function readWidthPruning(
   model: OpenedModel,
-  { narrow = [], remove = [], patch = [] }: PlannedChanges,
+  { widths = [], remove = [], patch = [] }: PlannedChanges,
 ): WidthPruning {
   const removedIds = new Set([
     ...remove.flatMap((id) => unitsMeant(id, model.summary)),
     ...patch.map(({ sublayer }) => sublayer),
   ]);
   return new Map(
-    narrow.map(({ sublayer, remove: ranges }, i) => {
+    widths.map(({ sublayer, remove: ranges }, i) => {
       const fault = (problem: Message, remedy?: Message): never => {
-        throw new UserError(problem, { file: model.path, field: `narrow.${i}`, remedy });
+        throw new UserError(problem, { file: model.path, field: `widths.${i}`, remedy });
       };
       if (removedIds.has(sublayer)) {
         fault(
@@ -205,12 +205,12 @@ function notWidthPrunable({ model, path }: OpenedModel, id: string): UserError {
   return why === undefined
     ? new UserError(say`There is no sublayer ${id}.`, {
         file: path,
-        field: 'narrow',
+        field: 'widths',
         remedy: say`Specify one that the model has, such as ${model.summary.sublayers[0]?.id ?? ''}.`,
       })
     : new UserError(say`The width of ${id} can't be pruned. ${why.reason}`, {
         file: path,
-        field: 'narrow',
+        field: 'widths',
         remedy: why.remedy,
       });
 }

@@ -10,7 +10,7 @@ export interface ChooseLayersRequest {
   /** Roles of layers that stay as they are. */
   readonly skip: readonly LinearRole[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
 export interface ChosenLayers {

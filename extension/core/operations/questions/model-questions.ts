@@ -116,9 +116,9 @@ export const exportStructure = defineQuestion({
     (await import('./export-structure')).writeStructure(request, open),
 });
 
-/** Sublayers that a plan narrows, as they are afterwards. */
-export const narrowed = defineQuestion({
-  id: 'narrowed',
+/** Sublayers with pruned width in a plan, as they are afterwards. */
+export const widthPruned = defineQuestion({
+  id: 'widthPruned',
   trust: 'inspect',
   run: async (
     { model, ...changes }: ModelRequest & PlannedChanges,

@@ -40,7 +40,7 @@ import { writeModel } from '../write-model';
 import { FormStore } from './form-store';
 import type { CompressedLayer, LayerRecord } from './form-store';
 import { isInSublayer, isOutside, chosenLayers } from './layer-choices';
-import type { ChosenMatrix, ChosenOuter } from './layer-choices';
+import type { ChosenMatrix, ChosenEmbeddingOrHead } from './layer-choices';
 import { startCalibration } from './start-calibration';
 import type { CompressCalibration, StartedCalibration } from './start-calibration';
 import { say } from '../../message';
@@ -199,7 +199,7 @@ function identify(request: SettledRequest, model: LayeredModel): string {
 type Chosen = ReadonlyMap<string, ChosenMatrix>;
 
 /** The tied LM head, if the embedding and the head are compressed alike. */
-function sharedHead(chosen: Chosen): ChosenOuter | undefined {
+function sharedHead(chosen: Chosen): ChosenEmbeddingOrHead | undefined {
   return [...chosen.values()].filter(isOutside).find(({ layer, choice }) => {
     const { place, tiedTo = '' } = layer;
     const other = chosen.get(tiedTo)?.choice;

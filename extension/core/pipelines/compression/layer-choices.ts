@@ -16,7 +16,7 @@ import { compressionMethods, requireFit } from '../../tensornet/compression-meth
 import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
 import { chooseSites } from '../../tensornet/mpo-sites';
-import { denseOuter, embeddingRequest } from '../../tensornet/outer-choice';
+import { denseEmbeddingOrHead, embeddingRequest } from '../../tensornet/embedding-and-head-choice';
 import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
@@ -30,7 +30,7 @@ export interface LayerSelection {
   /** Block numbers, from 0. */
   readonly blocks?: readonly number[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
 /** A matrix and what is done to it. */
@@ -45,7 +45,7 @@ export interface ChosenLayer extends ChosenMatrix {
 }
 
 /** An embedding or a head and what is done to it. */
-export interface ChosenOuter extends ChosenMatrix {
+export interface ChosenEmbeddingOrHead extends ChosenMatrix {
   readonly layer: EmbeddingOrHead;
 }
 
@@ -53,7 +53,7 @@ export function isInSublayer(chosen: ChosenMatrix): chosen is ChosenLayer {
   return 'sublayer' in chosen.layer;
 }
 
-export function isOutside(chosen: ChosenMatrix): chosen is ChosenOuter {
+export function isOutside(chosen: ChosenMatrix): chosen is ChosenEmbeddingOrHead {
   return !isInSublayer(chosen);
 }
 
@@ -93,7 +93,7 @@ export function chooseForAll(
       choices.push({ tensor: layer.id, method: then, level: defaultLevel(layer) });
     }
   }
-  choices.push(...chooseOuter(model, request, selection.outer ?? []));
+  choices.push(...chooseEmbeddingAndHead(model, request, selection.embeddingAndHead ?? []));
   if (choices.length === 0) {
     throw new UserError(
       unfit.length === 0
@@ -115,13 +115,13 @@ export function chooseForAll(
  * Embedding and head take a method for whole numbers: the request's, or what it has for layers that are left.
  * @throws UserError where there is none, or the model has no such matrix.
  */
-function chooseOuter(
+function chooseEmbeddingAndHead(
   model: LayeredModel,
   request: CompressionRequest,
   places: readonly EmbeddingOrHeadPlace[],
 ): CompressionChoice[] {
   return places.flatMap((place) => {
-    const dense = denseOuter(model, place);
+    const dense = denseEmbeddingOrHead(model, place);
     const own = embeddingRequest(request);
     if (own === undefined) {
       throw new UserError(

@@ -45,7 +45,7 @@ export async function roundingWriter(
   await onPath(folder, async () => mkdir(folder));
   const { types, ...asStored } = options;
   const isPlain =
-    model.format === 'gguf' && model.narrowed === undefined && changes.removed.length === 0;
+    model.format === 'gguf' && model.widthPruned === undefined && changes.removed.length === 0;
   const plain = isPlain
     ? model
     : await writePlain(await target.writer(changes, asStored, quiet), folder, context);

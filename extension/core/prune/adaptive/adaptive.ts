@@ -12,7 +12,7 @@ import { splitIntoSlices } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { studentQuantile } from '../../metrics/statistics';
 import { Surrogate } from './surrogate';
-import { Tally } from '../tally';
+import { RoundMeasurements } from '../round-measurements';
 
 /** Minimum number of blocks of rows for estimating their spread. */
 const minBlocks = 8;
@@ -95,13 +95,13 @@ export class AdaptiveRounds {
 
   /** Decides the next round; a {@link Strategy}. */
   public readonly round = async (input: RoundInput): Promise<RoundResult> => {
-    const tally = new Tally({ ...input, estimates: true });
+    const measurements = new RoundMeasurements({ ...input, estimates: true });
     const runners = input.candidates.filter(input.isEligible);
     if (this.done === 0) {
-      await this.measureRough(tally, input, input.candidates, this.plan.texts);
+      await this.measureRough(measurements, input, input.candidates, this.plan.texts);
       await this.startOthers();
-      await this.race(input, tally, runners, this.plan.texts);
-      return this.decide(input, tally, new Map());
+      await this.race(input, measurements, runners, this.plan.texts);
+      return this.decide(input, measurements, new Map());
     }
     const predictions = await this.predictions(input.step, runners);
     const expected = new Map(
@@ -109,29 +109,29 @@ export class AdaptiveRounds {
     );
     const predictionAge = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
     const looked = propose(runners, this.done, expected, predictionAge);
-    await this.measureRough(tally, input, looked);
-    const nearest = new Map([...expected, ...this.expectedDistances(tally, looked)]);
+    await this.measureRough(measurements, input, looked);
+    const nearest = new Map([...expected, ...this.expectedDistances(measurements, looked)]);
     const finalists: Candidate[] = [];
     // If the outputs of all finalists overflow, adds the remaining candidates with the lowest expected distances.
     for (let hasWinner = false; !hasWinner && finalists.length < runners.length;) {
       const left = runners.filter((candidate) => !finalists.includes(candidate));
       const next = chooseFinalists(left, nearest);
       await this.walkAhead(input, next);
-      const others = next.filter((candidate) => !tally.isMeasured(candidate));
-      await this.measureRough(tally, input, others);
+      const others = next.filter((candidate) => !measurements.isMeasured(candidate));
+      await this.measureRough(measurements, input, others);
       finalists.push(...next);
-      hasWinner = await this.race(input, tally, next);
+      hasWinner = await this.race(input, measurements, next);
     }
-    return this.decide(input, tally, predictions, { expected, finalists });
+    return this.decide(input, measurements, predictions, { expected, finalists });
   };
 
   /** Expected distances, by id, of candidates whose first rows are measured. */
   private expectedDistances(
-    tally: Tally,
+    measurements: RoundMeasurements,
     candidates: readonly Candidate[],
   ): ReadonlyMap<string, number> {
     const expected = candidates.map((candidate) => {
-      const { seen } = tally.partialDistances(candidate, this.seenRows);
+      const { seen } = measurements.partialDistances(candidate, this.seenRows);
       return [candidate.id, this.expectations.expectedFromSeenRows(candidate.id, seen)] as const;
     });
     return new Map(expected);
@@ -140,16 +140,16 @@ export class AdaptiveRounds {
   /** Ends a round and updates the surrogate. */
   private decide(
     input: RoundInput,
-    tally: Tally,
+    measurements: RoundMeasurements,
     predictions: ReadonlyMap<string, Prediction>,
     proposal?: Proposal,
   ): RoundResult {
     this.finals.clear();
-    const result = roundResult(input, tally, proposal);
-    this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
+    const result = roundResult(input, measurements, proposal);
+    this.expectations.learn(measurements, input.candidates, this.seenRows, predictions);
     if (result.winner !== undefined) {
       const { candidate } = result.winner;
-      this.expectations.commit(candidate, tally, this.seenRows);
+      this.expectations.commit(candidate, measurements, this.seenRows);
       this.surrogate?.commit(candidate);
     }
     this.done++;
@@ -161,14 +161,14 @@ export class AdaptiveRounds {
    * @param slices more slices if all texts are measured
    */
   private async measureRough(
-    tally: Tally,
+    measurements: RoundMeasurements,
     { scorer: { candidatesPerPass } }: RoundInput,
     candidates: readonly Candidate[],
     slices = 1,
   ): Promise<void> {
     for (let start = 0; start < candidates.length; start += candidatesPerPass) {
       const group = candidates.slice(start, start + candidatesPerPass);
-      await tally.measure(group, this.slices.slice(0, slices));
+      await measurements.measure(group, this.slices.slice(0, slices));
       for (const candidate of group) {
         this.surrogate?.learn(candidate, this.finals.get(candidate.id));
       }
@@ -199,21 +199,21 @@ export class AdaptiveRounds {
    */
   private async race(
     input: RoundInput,
-    tally: Tally,
+    measurements: RoundMeasurements,
     field: readonly Candidate[],
     measured = 1,
   ): Promise<boolean> {
     for (
       let open = field;
       open.length > 0;
-      open = open.filter((candidate) => Number.isFinite(tally.total(candidate)))
+      open = open.filter((candidate) => Number.isFinite(measurements.total(candidate)))
     ) {
-      await this.narrow(tally, open, measured);
-      const best = bestCandidate(input, tally);
+      await this.narrow(measurements, open, measured);
+      const best = bestCandidate(input, measurements);
       if (
         best !== undefined &&
-        Number.isFinite(tally.total(best)) &&
-        (await tally.confirm(best, this.confirmedSlices))
+        Number.isFinite(measurements.total(best)) &&
+        (await measurements.confirm(best, this.confirmedSlices))
       ) {
         return true;
       }
@@ -225,19 +225,27 @@ export class AdaptiveRounds {
    * Measures candidates until one is left or all slices are done, and measures the last one on everything.
    * @param measured slices on which all are already measured
    */
-  private async narrow(tally: Tally, field: readonly Candidate[], measured: number): Promise<void> {
+  private async narrow(
+    measurements: RoundMeasurements,
+    field: readonly Candidate[],
+    measured: number,
+  ): Promise<void> {
     let left = field;
     for (let done = measured; done <= this.slices.length; done++) {
       if (done > measured) {
-        await tally.measure(left, this.slices.slice(done - 1, done), this.slices.slice(done));
+        await measurements.measure(
+          left,
+          this.slices.slice(done - 1, done),
+          this.slices.slice(done),
+        );
       }
-      const leader = least(left, (candidate) => tally.estimate(candidate).total);
+      const leader = least(left, (candidate) => measurements.estimate(candidate).total);
       if (leader === undefined) {
         return;
       }
-      left = left.filter((one) => one === leader || !this.isWorse(tally, one, leader));
+      left = left.filter((one) => one === leader || !this.isWorse(measurements, one, leader));
       if (left.length === 1) {
-        await tally.measure([leader], this.slices.slice(done));
+        await measurements.measure([leader], this.slices.slice(done));
         return;
       }
     }
@@ -248,11 +256,15 @@ export class AdaptiveRounds {
    * confidence, by Student's t over blocks. The risk is divided by the number of slices (Bonferroni), and measured rows are exact (finite population
    * correction).
    */
-  private isWorse(tally: Tally, candidate: Candidate, leader: Candidate): boolean {
-    const { total, standardError, blocks, share } = tally.difference(candidate, leader);
+  private isWorse(
+    measurements: RoundMeasurements,
+    candidate: Candidate,
+    leader: Candidate,
+  ): boolean {
+    const { total, standardError, blocks, share } = measurements.difference(candidate, leader);
     if (Number.isNaN(total)) {
       // The leader is NaN only if all remaining candidates are.
-      return Number.isNaN(tally.estimate(candidate).total);
+      return Number.isNaN(measurements.estimate(candidate).total);
     }
     if (share === 1) {
       return total > 0;
@@ -261,7 +273,7 @@ export class AdaptiveRounds {
       return false;
     }
     const risk = (1 - this.plan.settings.confidence) / this.slices.length;
-    const allowed = this.isDivergence ? indifference * tally.estimate(leader).total : 0;
+    const allowed = this.isDivergence ? indifference * measurements.estimate(leader).total : 0;
     const error = studentQuantile(risk, blocks - 1) * standardError * Math.sqrt(1 - share);
     return total + allowed > error;
   }

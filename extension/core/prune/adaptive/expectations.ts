@@ -1,5 +1,5 @@
 import type { Candidate } from '../candidates';
-import type { Tally } from '../tally';
+import type { RoundMeasurements } from '../round-measurements';
 
 /** Increase of the distance by a removal: over all rows, and over the surrogate's rows. */
 interface Gain {
@@ -49,14 +49,17 @@ export class Expectations {
    * @param predictions by candidate id
    */
   public learn(
-    tally: Tally,
+    measurements: RoundMeasurements,
     candidates: readonly Candidate[],
     seenRows: number,
     predictions: ReadonlyMap<string, Prediction>,
   ): void {
     const measured = candidates
-      .filter((candidate) => tally.isMeasured(candidate))
-      .map((candidate) => ({ id: candidate.id, ...tally.partialDistances(candidate, seenRows) }))
+      .filter((candidate) => measurements.isMeasured(candidate))
+      .map((candidate) => ({
+        id: candidate.id,
+        ...measurements.partialDistances(candidate, seenRows),
+      }))
       .filter(({ over, seen }) => Number.isFinite(over) && Number.isFinite(seen));
     const base = this.base ?? {
       over: Math.min(...measured.map(({ over }) => over)),
@@ -79,8 +82,8 @@ export class Expectations {
   }
 
   /** Removes the round's winner from the current model. */
-  public commit(winner: Candidate, tally: Tally, seenRows: number): void {
-    this.base = tally.partialDistances(winner, seenRows);
+  public commit(winner: Candidate, measurements: RoundMeasurements, seenRows: number): void {
+    this.base = measurements.partialDistances(winner, seenRows);
   }
 
   /** Expected distance after removing a candidate, from the surrogate's prediction. */

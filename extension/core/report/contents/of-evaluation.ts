@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { perplexityWord } from '../../change-size';
+import { perplexityLabel } from '../../quality-labels';
 import {
   accuracyName,
   describeAnswers,
@@ -8,7 +8,7 @@ import {
 } from '../../evaluate/describe-accuracy';
 import { domainCells, domainTitles } from '../../evaluate/domain-table';
 import { describeLlamaSpeed } from '../../evaluate/describe-llama-speed';
-import { describeMeasured, outcomeWords } from '../../evaluate/gate';
+import { describeMeasured, outcomeWords } from '../../evaluate/requirements';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
@@ -72,7 +72,9 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
       'How surprised the model is by held-out text: lower is better.',
       ...(before === undefined || after === undefined
         ? []
-        : [`${formatChange(before, after)}: ${inEnglish(perplexityWord(before, after))}.${range}`]),
+        : [
+            `${formatChange(before, after)}: ${inEnglish(perplexityLabel(before, after))}.${range}`,
+          ]),
       ...sentences([...describePredictions(evaluation), ...describeLlamaSpeed(evaluation)]),
     ],
     table: {

@@ -13,7 +13,7 @@ import { describeOrigin } from './origin';
  * @param path of the model
  */
 export function modelReport(manifest: Manifest, path: string): Report {
-  const { source, result, removed, narrowed = {}, compressed = {}, verification } = manifest;
+  const { source, result, removed, widths = {}, compressed = {}, verification } = manifest;
   return {
     title: `${basename(path)}, made from ${source.name}`,
     facts: [
@@ -39,7 +39,7 @@ export function modelReport(manifest: Manifest, path: string): Report {
       ...listed(
         'Width pruned',
         [{ title: 'sublayer' }, { title: 'left', isNumeric: true }],
-        Object.entries(narrowed).map(([id, left]) => [id, String(left)]),
+        Object.entries(widths).map(([id, left]) => [id, String(left)]),
       ),
       ...listed(
         'Compressed',

@@ -5,10 +5,10 @@ import type { Report } from '../report';
 
 /** @param file path of the plan */
 export function planReport(plan: Plan, file: string): Report {
-  const { model, remove, narrow = [], compress = [], patch = [], protect = [], note } = plan;
+  const { model, remove, widths = [], compress = [], patch = [], protect = [], note } = plan;
   const changes = [
     [remove.length, 'removed'],
-    [narrow.length, 'narrowed'],
+    [widths.length, 'width-pruned'],
     [compress.length, 'layers compressed'],
     [patch.length, 'replaced by graph modules'],
   ] as const;
@@ -29,7 +29,7 @@ export function planReport(plan: Plan, file: string): Report {
       ...listed(
         'Width pruned',
         [{ title: 'sublayer' }, { title: 'what is removed' }],
-        narrow.map((one) => [one.sublayer, one.remove]),
+        widths.map((one) => [one.sublayer, one.remove]),
       ),
       ...listed(
         'Compressed',

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { distanceWord, perplexityWord } from '../../change-size';
+import { distanceLabel, perplexityLabel } from '../../quality-labels';
 import { formatChange, formatCount, formatDistance, formatDuration } from '../../format';
 import { inEnglish } from '../../message';
 import { selectionStability } from '../../selection-stability';
@@ -63,7 +63,7 @@ export function profileReport(profile: LayerProfile): Report {
 }
 
 const describeDistance = (metric: string, distance: number | null): string => {
-  const word = distance === null ? undefined : distanceWord(metric, distance);
+  const word = distance === null ? undefined : distanceLabel(metric, distance);
   return word === undefined ? '–' : inEnglish(word);
 };
 
@@ -147,7 +147,7 @@ function describeChange(
   { before, after, tokens }: NonNullable<ReturnType<typeof perplexityChange>>,
   rounds: number,
 ): string {
-  const word = inEnglish(perplexityWord(before, after));
+  const word = inEnglish(perplexityLabel(before, after));
   return `How surprised the model is by held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} after ${rounds} ${rounds === 1 ? 'removal' : 'removals'} (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
 }
 

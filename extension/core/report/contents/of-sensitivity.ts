@@ -13,7 +13,7 @@ import type {
   SensitivityEntry,
   SensitivityProfile,
 } from '../../tensornet/sensitivity/sensitivity-profile';
-import { wayName } from '../../tensornet/sensitivity/ways';
+import { schemeName } from '../../tensornet/sensitivity/schemes';
 import type { Heatmap, HeatmapCell, Report, Section } from '../report';
 import { describeOrigin } from './origin';
 
@@ -82,16 +82,16 @@ const settings: Readonly<Record<MethodName, (level: number) => string>> = {
 /** Section with the bytes and distances of every method at each of its levels. */
 function levelsSection({ layers, original }: SensitivityProfile): Section {
   const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
-  const ways = new Map<string, Map<number, SensitivityEntry[]>>();
+  const schemes = new Map<string, Map<number, SensitivityEntry[]>>();
   for (const { entries } of layers) {
     for (const entry of entries) {
-      const way = wayName(entry);
-      const levels = ways.get(way) ?? new Map<number, SensitivityEntry[]>();
-      ways.set(way, levels.set(entry.level, [...(levels.get(entry.level) ?? []), entry]));
+      const scheme = schemeName(entry);
+      const levels = schemes.get(scheme) ?? new Map<number, SensitivityEntry[]>();
+      schemes.set(scheme, levels.set(entry.level, [...(levels.get(entry.level) ?? []), entry]));
     }
   }
-  const listed = [...ways].flatMap(([way, levels]) =>
-    [...levels].sort(([a], [b]) => b - a).map(([level, entries]) => ({ way, level, entries })),
+  const listed = [...schemes].flatMap(([scheme, levels]) =>
+    [...levels].sort(([a], [b]) => b - a).map(([level, entries]) => ({ scheme, level, entries })),
   );
   return {
     title: 'Methods and settings',
@@ -105,11 +105,11 @@ function levelsSection({ layers, original }: SensitivityProfile): Section {
         { title: 'of all layers', isNumeric: true },
         { title: 'mean distance', isNumeric: true },
       ],
-      rows: listed.map(({ way, level, entries }) => {
+      rows: listed.map(({ scheme, level, entries }) => {
         const left = entries.reduce((sum, entry) => sum + entry.bytes, 0);
         const distance = entries.reduce((sum, entry) => sum + entry.distance - original, 0);
         return [
-          way,
+          scheme,
           ...entries.slice(0, 1).map(({ method }) => settings[method](level)),
           String(entries.length),
           formatBytes(left),

@@ -52,7 +52,7 @@ export interface Budget {
 
 /** Units that a profile can count: times are 0 if unknown, and memory equals bytes if nothing is cached. */
 export function countedUnits(
-  table: Pick<SensitivityProfile, 'layers' | 'outer' | 'model'>,
+  table: Pick<SensitivityProfile, 'layers' | 'embeddingAndHead' | 'model'>,
 ): BudgetUnit[] {
   const isTimed = allMatrices(table).some(({ decodeMsPerToken }) => decodeMsPerToken > 0);
   const isCached = table.model.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
@@ -137,14 +137,18 @@ export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
 }
 
 /**
- * Cost of a whole model. `linear` is the cost of all matrices of its sublayers, `outer` of the embedding and head, and
+ * Cost of a whole model. `linear` is the cost of all matrices of its sublayers, `embeddingAndHead` of the embedding and head, and
  * `rest` of everything else.
  */
 export function wholeCost(
   unit: BudgetUnit,
   model: ModelSummary,
   context: number,
-  { linear, outer, rest }: Readonly<Record<'linear' | 'outer' | 'rest', number>>,
+  {
+    linear,
+    embeddingAndHead,
+    rest,
+  }: Readonly<Record<'linear' | 'embeddingAndHead' | 'rest', number>>,
 ): number {
   switch (unit) {
     case 'bytes':
@@ -153,10 +157,13 @@ export function wholeCost(
     case 'memory':
       return memoryAt(model, context);
     case 'flops':
-      return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
+      return model.sublayers.reduce(
+        (sum, { flopsPerToken }) => sum + flopsPerToken,
+        embeddingAndHead,
+      );
     case 'decode':
     case 'prefill':
-      return linear + outer + rest;
+      return linear + embeddingAndHead + rest;
   }
 }
 

@@ -89,9 +89,9 @@ export async function planForBudget(
   const time = budget.limits.some(({ unit }) => isTimeUnit(unit)) ? request.time : undefined;
   const problem = planProblem(table, budget, removable, { isTimed: time !== undefined });
   const { rounds, calibration, saved = nothingSaved } = request;
-  const { model, layers, outer, widths, runs } = table;
+  const { model, layers, embeddingAndHead, widths, runs } = table;
   await saved.bind([
-    ...[model.fingerprint, layers, outer, widths, runs],
+    ...[model.fingerprint, layers, embeddingAndHead, widths, runs],
     ...[budget, removable, rounds, calibration, request.device],
   ]);
   const { values, add } = saved.part('plans', measuredPlanSchema);
@@ -107,9 +107,9 @@ export async function planForBudget(
       refinePlan(
         problem,
         async (chosen, inTurn) => {
-          const { compress, remove, narrow } = chosen;
+          const { compress, remove, widths } = chosen;
           const key = createHash('sha256')
-            .update(JSON.stringify([compress, remove, narrow]))
+            .update(JSON.stringify([compress, remove, widths]))
             .digest('hex');
           const known = values.find((one) => one.plan === key);
           if (known !== undefined) {

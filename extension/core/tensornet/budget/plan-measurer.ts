@@ -20,7 +20,7 @@ import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { ChangeScorer } from '../sensitivity/change-scorer';
 import type { TokenTimes } from '../sensitivity/sensitivity-profile';
 import { compressionKey } from '../sensitivity/compressions-of';
-import { isTiedHead, tiedIds } from '../outer-choice';
+import { isTiedHead, tiedIds } from '../embedding-and-head-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 import { memoryBesideFitting } from '../statistics/fitting-memory';
@@ -48,7 +48,7 @@ export interface MeasuredPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
-  readonly narrow: readonly PlannedWidthPruning[];
+  readonly widths: readonly PlannedWidthPruning[];
 }
 
 /** Measured effect of a plan on the output. */
@@ -69,7 +69,7 @@ export class PlanMeasurer {
   /** Base models for encodings, by width pruning: the original, or one with width-pruned sublayers. */
   private readonly bases = new Map<string, LayeredModel>();
   /** Embedding and head by id; a tied pair has one entry. */
-  private readonly outer: ReadonlyMap<string, EmbeddingOrHead>;
+  private readonly embeddingAndHead: ReadonlyMap<string, EmbeddingOrHead>;
   private readonly products: MatrixProducts;
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
@@ -88,7 +88,7 @@ export class PlanMeasurer {
         model.sublayer(index).linearLayers.map(({ id }) => [id, index] as const),
       ),
     );
-    this.outer = new Map(
+    this.embeddingAndHead = new Map(
       model.embeddingAndHeadMatrices
         .filter((matrix) => !isTiedHead(matrix))
         .map((matrix) => [matrix.id, matrix]),
@@ -106,7 +106,7 @@ export class PlanMeasurer {
     const hasOwnHead = this.hasOwnHead(plan);
     const changed = await this.modelOf(plan, hasOwnHead ? 'all' : 'sublayers');
     const executor = this.createExecutor(changed, hasOwnHead ? undefined : this.original);
-    const model = await this.baseModel(plan.narrow);
+    const model = await this.baseModel(plan.widths);
     const forms = this.planForms(plan);
     try {
       const scorer = this.scorer(executor, plan);
@@ -117,9 +117,9 @@ export class PlanMeasurer {
       const distance = await scorer.distance(await scorer.start(this.reference));
       const without = new Map<string, number>();
       for (const { tensor } of inTurn ? plan.compress : []) {
-        const matrix = this.outer.get(tensor);
+        const matrix = this.embeddingAndHead.get(tensor);
         if (matrix !== undefined && !this.isLate()) {
-          without.set(tensor, await this.withoutOuter(scorer, model, forms, matrix));
+          without.set(tensor, await this.withoutEmbeddingOrHead(scorer, model, forms, matrix));
         }
       }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
@@ -153,7 +153,7 @@ export class PlanMeasurer {
     plan: MeasuredPlan,
     rests: 'all' | 'sublayers' = 'all',
   ): Promise<LayeredModel> {
-    const model = await this.baseModel(plan.narrow);
+    const model = await this.baseModel(plan.widths);
     await this.compress(plan, model);
     await this.original.rest(rests);
     return model.withMatrices(this.planForms(plan));
@@ -170,21 +170,21 @@ export class PlanMeasurer {
   }
 
   /** Width-pruned model, with its tensors in the folder. */
-  private async baseModel(narrow: readonly PlannedWidthPruning[]): Promise<LayeredModel> {
-    const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
+  private async baseModel(widths: readonly PlannedWidthPruning[]): Promise<LayeredModel> {
+    const key = widths.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
     const known = this.bases.get(key);
     if (known !== undefined) {
       return known;
     }
     const { model: opened, folder } = this.setup;
-    const file = join(folder, `narrow-${this.bases.size}.safetensors`);
-    const { model } = await pruneWidth(opened, readWidthPruning(opened, { narrow }), file);
+    const file = join(folder, `widths-${this.bases.size}.safetensors`);
+    const { model } = await pruneWidth(opened, readWidthPruning(opened, { widths }), file);
     this.bases.set(key, model);
     return model;
   }
 
   /** Distance of the plan with an unchanged embedding or head. */
-  private async withoutOuter(
+  private async withoutEmbeddingOrHead(
     scorer: ChangeScorer,
     model: LayeredModel,
     forms: ReadonlyMap<string, MatrixEncoding>,
@@ -199,11 +199,11 @@ export class PlanMeasurer {
     }
   }
 
-  /** Ids of the plan's changes in a sublayer: the sublayer if it is removed or narrowed, otherwise its layers. */
-  private changeIds(index: number, { compress, remove, narrow }: MeasuredPlan): string[] {
+  /** Ids of the plan's changes in a sublayer: the sublayer if it is removed or width-pruned, otherwise its layers. */
+  private changeIds(index: number, { compress, remove, widths }: MeasuredPlan): string[] {
     const { id } = this.setup.model.summary.sublayers[index] ?? { id: '' };
     const isLess = remove.some((unit) => overlap(unit, id));
-    return isLess || narrow.some(({ sublayer }) => sublayer === id)
+    return isLess || widths.some(({ sublayer }) => sublayer === id)
       ? [id]
       : compress.map(({ tensor }) => tensor).filter((tensor) => this.places.get(tensor) === index);
   }
@@ -218,9 +218,9 @@ export class PlanMeasurer {
   }
 
   /** Key of an encoding; encodings for a width-pruned sublayer have their own. */
-  private encodingKey(choice: CompressionChoice, { narrow }: Pick<MeasuredPlan, 'narrow'>): string {
+  private encodingKey(choice: CompressionChoice, { widths }: Pick<MeasuredPlan, 'widths'>): string {
     const { id } = this.setup.model.summary.sublayers[this.places.get(choice.tensor) ?? -1] ?? {};
-    const width = narrow.find(({ sublayer }) => sublayer === id)?.remove ?? '';
+    const width = widths.find(({ sublayer }) => sublayer === id)?.remove ?? '';
     return `${choice.tensor} ${compressionKey(choice)} ${width}`;
   }
 
@@ -238,7 +238,7 @@ export class PlanMeasurer {
     let done = 0;
     const context = { products: this.products, seed, dtype: storageDtype(model.summary) };
     for (const choice of open) {
-      const matrix = this.outer.get(choice.tensor);
+      const matrix = this.embeddingAndHead.get(choice.tensor);
       if (matrix !== undefined) {
         await checkpoint(this.context.cancellation);
         const { form } = await compressMatrix(context, matrix, choice);
@@ -279,7 +279,7 @@ export class PlanMeasurer {
         }
       }
     } finally {
-      // Executors of narrowed models would use the same amount of memory again.
+      // Executors of width-pruned models would use the same amount of memory again.
       if (!isOriginal) {
         await executor.dispose();
       }
@@ -308,7 +308,9 @@ export class PlanMeasurer {
   /** True if the plan changes the embedding or head; in graphs they belong to the first and last sublayer. */
   private hasOwnHead({ compress }: Pick<MeasuredPlan, 'compress'>): boolean {
     const { emitter } = this.original.model;
-    return emitter === undefined || compress.some(({ tensor }) => this.outer.has(tensor));
+    return (
+      emitter === undefined || compress.some(({ tensor }) => this.embeddingAndHead.has(tensor))
+    );
   }
 
   private scorer(executor: LayeredExecutor, plan?: MeasuredPlan): ChangeScorer {

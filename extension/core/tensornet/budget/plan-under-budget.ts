@@ -1,4 +1,4 @@
-import { memoryContext } from '../../change-size';
+import { memoryContext } from '../../quality-labels';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/width-pruning/number-ranges';
 import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
@@ -12,7 +12,7 @@ import type {
   GgufFacts,
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityEntry,
   SensitivityProfile,
   WidthEntry,
@@ -36,8 +36,8 @@ import {
   remainingShare,
   optionsWithoutExperts,
   totalCost,
-} from './narrower-states';
-import type { RemainingCost, OfferedEntries } from './narrower-states';
+} from './remaining-costs';
+import type { RemainingCost, OfferedEntries } from './remaining-costs';
 import { chooseOptions } from './choose-options';
 import { timesFromRuns } from './timed-by-runs';
 import { leastCost, slack, totals, undominated } from './budget-problem';
@@ -63,7 +63,7 @@ export interface CompressionPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
-  readonly narrow: readonly PlannedWidthPruning[];
+  readonly widths: readonly PlannedWidthPruning[];
   /** Types of the tensors of a GGUF file, if `compress` selects such types. */
   readonly types?: Readonly<Record<string, WritableType>>;
   /** True if a type was measured with an importance matrix. */
@@ -79,7 +79,7 @@ export interface CompressionPlan {
 
 /** Meaning of a part's state. */
 export interface PlannedState {
-  /** Width of the part if it is narrowed. */
+  /** Width of the part if it is width-pruned. */
   readonly width?: WidthEntry & Pick<WidthSensitivity, 'of'>;
   readonly isGone?: true;
   readonly entries: OfferedEntries;
@@ -89,7 +89,7 @@ export interface PlannedState {
 export interface PlannedPart {
   /** Id of the sublayer; undefined for embedding and head. */
   readonly sublayer: string | undefined;
-  readonly matrices: readonly (LayerSensitivity | OuterSensitivity)[];
+  readonly matrices: readonly (LayerSensitivity | EmbeddingOrHeadSensitivity)[];
   /** States, in the order of the problem's. */
   readonly states: readonly PlannedState[];
 }
@@ -121,7 +121,7 @@ export function planProblem(
   limits.forEach(requireShare);
   const gguf = findGgufFacts(table, removable.length > 0);
   const counted = gguf === undefined ? table : withFileSizes(table, gguf);
-  const { model, outer = [], widths = [], original } = counted;
+  const { model, embeddingAndHead = [], widths = [], original } = counted;
   const { layers, besides, rest: restOf } = timesFromRuns(counted);
   const units = limits.map(({ unit }) => unit);
   // Distances by perplexity start at the original's perplexity.
@@ -131,7 +131,7 @@ export function planProblem(
     matrices.map(({ entries }) => [undefined, ...entries]);
   /** Options without those that are dominated by another one. */
   const offered = (
-    matrices: readonly (LayerSensitivity | OuterSensitivity)[],
+    matrices: readonly (LayerSensitivity | EmbeddingOrHeadSensitivity)[],
     entries: OfferedEntries,
     left?: RemainingCost,
   ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
@@ -208,7 +208,7 @@ export function planProblem(
       states: states.map(({ state }) => state),
     });
   }
-  for (const matrix of outer) {
+  for (const matrix of embeddingAndHead) {
     const { entries, layers: options } = offered([matrix], whole([matrix]));
     parts.push({
       planned: { sublayer: undefined, matrices: [matrix], states: [{ entries }] },
@@ -217,7 +217,7 @@ export function planProblem(
   }
   const before = units.map((unit) =>
     wholeCost(unit, model, context, {
-      ...{ linear: totalCost(layers, unit), outer: totalCost(outer, unit) },
+      ...{ linear: totalCost(layers, unit), embeddingAndHead: totalCost(embeddingAndHead, unit) },
       rest: restOf(unit),
     }),
   );
@@ -332,7 +332,7 @@ export function toPlan(
     ...(gguf === undefined ? {} : { types: tensorTypes(compress, gguf) }),
     ...(isByImportance ? { byImportance: true } : {}),
     remove: taken.flatMap(({ remove }) => remove),
-    narrow: taken.flatMap(({ narrow }) => narrow),
+    widths: taken.flatMap(({ widths }) => widths),
     cost: first?.cost ?? 0,
     costBefore: first?.before ?? 0,
     limits,
@@ -356,7 +356,7 @@ function tensorTypes(
 function partChanges(
   { sublayer, matrices, states }: PlannedPart,
   choice: PartChoice | undefined,
-): Pick<CompressionPlan, 'remove' | 'narrow' | 'compress'> {
+): Pick<CompressionPlan, 'remove' | 'widths' | 'compress'> {
   const state = states[choice?.state ?? 0];
   const isGone = state?.isGone === true;
   const compress = matrices.flatMap((matrix, layer) => {
@@ -367,19 +367,19 @@ function partChanges(
   });
   const less = state?.width;
   if (less === undefined || sublayer === undefined) {
-    return { remove: isGone && sublayer !== undefined ? [sublayer] : [], narrow: [], compress };
+    return { remove: isGone && sublayer !== undefined ? [sublayer] : [], widths: [], compress };
   }
   return less.of === 'experts'
     ? {
         remove: (parseRanges(less.remove) ?? []).map((expert) => `${sublayer}.${expert}`),
-        narrow: [],
+        widths: [],
         compress,
       }
-    : { remove: [], narrow: [{ sublayer, remove: less.remove }], compress };
+    : { remove: [], widths: [{ sublayer, remove: less.remove }], compress };
 }
 
 /** Ids of the matrix and its tied head. */
-function tensorIds(matrix: LayerSensitivity | OuterSensitivity): string[] {
+function tensorIds(matrix: LayerSensitivity | EmbeddingOrHeadSensitivity): string[] {
   const { tensor } = matrix;
   return 'tiedTo' in matrix ? [tensor, matrix.tiedTo] : [tensor];
 }

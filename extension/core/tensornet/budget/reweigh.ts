@@ -7,7 +7,7 @@ import type { PlannedPart, PlannedProblem, PlannedState } from './plan-under-bud
 const [leastFactor, mostFactor] = [0.1, 10] as const;
 
 /** Kinds of states whose changes are assumed to have similar factors. */
-type Kind = 'gone' | 'narrower' | 'whole';
+type Kind = 'gone' | 'width-pruned' | 'whole';
 
 /** Factors between the effects of a part's state and layers together with other changes and alone. */
 interface Factors {
@@ -43,7 +43,7 @@ export function reweighLosses(
   };
   const medians = {
     gone: medianFactor('gone'),
-    narrower: medianFactor('narrower'),
+    'width-pruned': medianFactor('width-pruned'),
     whole: medianFactor('whole'),
   };
   const parts = problem.parts.map(({ states }, i): BudgetPart => {
@@ -68,7 +68,11 @@ export function reweighLosses(
 }
 
 function stateKind(planned: PlannedState | undefined): Kind {
-  return planned?.isGone === true ? 'gone' : planned?.width === undefined ? 'whole' : 'narrower';
+  return planned?.isGone === true
+    ? 'gone'
+    : planned?.width === undefined
+      ? 'whole'
+      : 'width-pruned';
 }
 
 /** Factors of a part; a width-pruned or removed part is restored as a whole, so its layers share one factor. */

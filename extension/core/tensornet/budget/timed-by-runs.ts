@@ -13,7 +13,7 @@ import type { BudgetUnit } from './budget-limits';
 /** Profile with times from runs of the whole model, if it has any. */
 export interface TimedTable {
   /**
-   * Layers with the time of their sublayers, including norms and attention, which are removed and narrowed with them.
+   * Layers with the time of their sublayers, including norms and attention, which are removed and width-pruned with them.
    */
   readonly layers: readonly LayerSensitivity[];
   /** Time of a sublayer without its layers at a share of its width; the whole time if it has no layers. */
@@ -63,7 +63,7 @@ interface RunCosts {
 }
 
 function runCosts(
-  { model: { sublayers }, layers, outer = [], widths = [] }: SensitivityProfile,
+  { model: { sublayers }, layers, embeddingAndHead = [], widths = [] }: SensitivityProfile,
   { whole, changed }: RunTimes,
   key: keyof TokenTimes,
 ): RunCosts {
@@ -86,7 +86,7 @@ function runCosts(
     }
   }
   const totalShare = [...shares.values()].reduce((total, time) => total + time, 0);
-  const most = Math.max(0, whole[key] - sum(outer));
+  const most = Math.max(0, whole[key] - sum(embeddingAndHead));
   // Without all sublayers of a kind the others may fit in the CPU caches, so kinds can add up to more than the whole.
   const scale = totalShare > most ? most / totalShare : 1;
   const sublayerTime = (id: string): number => scale * (shares.get(id) ?? 0);
@@ -120,7 +120,7 @@ function runCosts(
   /** Ratio of the measured saving of width pruning to a saving in proportion to the width. */
   const paid = new Map(
     changed.flatMap((run) => {
-      if (run.change !== 'narrowed') {
+      if (run.change !== 'width-pruned') {
         return [];
       }
       const proportionalSaving = widths.reduce((total, { of, sublayer, count, entries }) => {

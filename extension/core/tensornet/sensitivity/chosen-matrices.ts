@@ -3,7 +3,7 @@ import type { LinearLayer, EmbeddingOrHead } from '../../models/matrix-encoding'
 import { UserError } from '../../user-error';
 import { embeddingMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
-import { embeddingRequest, embeddingsToMeasure } from '../outer-choice';
+import { embeddingRequest, embeddingsToMeasure } from '../embedding-and-head-choice';
 import { expandCompressions } from './compressions-of';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { counted, say } from '../../message';
@@ -50,18 +50,18 @@ function noLayers({ summary }: LayeredModel): never {
  * Selected matrices of embedding and head, with the compressions to try on them.
  * @throws UserError if the model has none, or no method supports them
  */
-export function chosenOuter(
+export function chosenEmbeddingAndHead(
   model: LayeredModel,
-  { outer = [], compressions }: SensitivitySettings,
+  { embeddingAndHead = [], compressions }: SensitivitySettings,
 ): { readonly matrix: EmbeddingOrHead; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => embeddingRequest(request) ?? []);
-  if (outer.length > 0 && requests.length === 0) {
+  if (embeddingAndHead.length > 0 && requests.length === 0) {
     throw new UserError(say`None of the methods can compress the embedding and the head.`, {
       field: 'methods',
       remedy: say`Add one of ${embeddingMethods.join(', ')}.`,
     });
   }
-  return embeddingsToMeasure(model, outer).map((matrix) => ({
+  return embeddingsToMeasure(model, embeddingAndHead).map((matrix) => ({
     matrix,
     compressions: expandCompressions(matrix, requests),
   }));

@@ -5,7 +5,7 @@ import { compressionKey } from './compressions-of';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
-  OuterSensitivity,
+  EmbeddingOrHeadSensitivity,
   SensitivityEntry,
 } from './sensitivity-profile';
 import type { Timing } from './timing';
@@ -28,12 +28,12 @@ export function describeLayer(
 }
 
 /** Describes an embedding or head with its measured compressions. */
-export function describeOuter(
+export function describeEmbeddingOrHead(
   matrix: EmbeddingOrHead,
   compressions: readonly Compression[],
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,
-): OuterSensitivity {
+): EmbeddingOrHeadSensitivity {
   const { place, tiedTo } = matrix;
   return {
     place,

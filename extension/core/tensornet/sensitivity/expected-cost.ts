@@ -4,7 +4,7 @@ import type { LinearLayer, ModelMatrix, EmbeddingOrHead } from '../../models/mat
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
 import { expandCompressions } from './compressions-of';
-import { wayName } from './ways';
+import { schemeName } from './schemes';
 import type { OpenWidth } from './width-sensitivity';
 
 /** Passes of a decomposition over a matrix, per unit of its smaller dimension; measured on SmolLM2-135M. */
@@ -40,14 +40,14 @@ export function layerCosts(
   let read = 0;
   return new Map(
     layers.map((layer) => {
-      const ways = expandCompressions(layer, compressions);
-      const looked = precision === 0 ? ways.length : ladderEnds(ways);
+      const tried = expandCompressions(layer, compressions);
+      const looked = precision === 0 ? tried.length : ladderEnds(tried);
       const run = tokensRun(looked, { precision, tokens });
       const next = Math.max(read, layer.sublayer + 1);
       const reading = readings * fitted * parameters(read, next);
       read = next;
       const cost =
-        reading + ways.length * decompositionCost(layer) + run * parameters(layer.sublayer);
+        reading + tried.length * decompositionCost(layer) + run * parameters(layer.sublayer);
       return [layer.id, cost];
     }),
   );
@@ -70,7 +70,7 @@ export function widthCosts(
 /** Approximate cost of measuring embedding and head, by id; an embedding runs through the whole model. */
 export function embeddingCosts(
   { summary: { sublayers } }: LayeredModel,
-  outer: readonly {
+  embeddingAndHead: readonly {
     readonly matrix: EmbeddingOrHead;
     readonly compressions: readonly Compression[];
   }[],
@@ -78,7 +78,7 @@ export function embeddingCosts(
 ): ReadonlyMap<string, number> {
   const behind = sublayers.reduce((sum, one) => sum + one.parameters, 0);
   return new Map(
-    outer.map(({ matrix: { id, place, out, in: inputs }, compressions }) => {
+    embeddingAndHead.map(({ matrix: { id, place, out, in: inputs }, compressions }) => {
       const run = out * inputs + (place === 'embedding' ? behind : 0);
       return [id, compressions.length * tokens * run];
     }),
@@ -86,18 +86,20 @@ export function embeddingCosts(
 }
 
 /** Number of mildest and strongest levels of all methods; levels between them are mostly interpolated. */
-function ladderEnds(ways: readonly Compression[]): number {
+function ladderEnds(compressions: readonly Compression[]): number {
   const levels = new Map<string, number>();
-  for (const way of ways) {
-    levels.set(wayName(way), (levels.get(wayName(way)) ?? 0) + 1);
+  for (const compression of compressions) {
+    levels.set(schemeName(compression), (levels.get(schemeName(compression)) ?? 0) + 1);
   }
   return [...levels.values()].reduce((sum, count) => sum + Math.min(2, count), 0);
 }
 
 /** Tokens to run for all changes of a part: all for the first change, fewer for others if that is precise enough. */
 function tokensRun(
-  ways: number,
+  compressions: number,
   { precision, tokens }: Pick<Trials, 'precision' | 'tokens'>,
 ): number {
-  return precision === 0 ? ways * tokens : tokens + ways * Math.min(tokens, firstRows);
+  return precision === 0
+    ? compressions * tokens
+    : tokens + compressions * Math.min(tokens, firstRows);
 }

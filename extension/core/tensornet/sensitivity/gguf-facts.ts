@@ -21,7 +21,7 @@ export function entryType({ method, level }: Compression): Pick<SensitivityEntry
  */
 export function choosesTypes(
   methods: readonly MethodName[],
-  { removes, narrows }: { readonly removes: boolean; readonly narrows: boolean },
+  { removes, prunesWidths }: { readonly removes: boolean; readonly prunesWidths: boolean },
 ): boolean {
   if (!methods.includes('gguf')) {
     return false;
@@ -32,7 +32,7 @@ export function choosesTypes(
       { field: 'methods', remedy: say`Use gguf alone, or the others without it.` },
     );
   }
-  if (removes || narrows) {
+  if (removes || prunesWidths) {
     throw new UserError(
       say`Types are chosen for the tensors of the unchanged model, without removing sublayers or pruning widths.`,
       {
@@ -50,8 +50,8 @@ export function choosesTypes(
  */
 export function findGgufFacts(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
   const methods = allMatrices(table).flatMap(({ entries }) => entries.map(({ method }) => method));
-  const narrows = (table.widths ?? []).length > 0;
-  if (!choosesTypes(methods, { removes, narrows })) {
+  const prunesWidths = (table.widths ?? []).length > 0;
+  if (!choosesTypes(methods, { removes, prunesWidths })) {
     return undefined;
   }
   if (table.gguf === undefined) {
@@ -76,6 +76,6 @@ export function withFileSizes(
     ...table,
     model: { ...table.model, bytes },
     layers: table.layers.map(stored),
-    outer: (table.outer ?? []).map(stored),
+    embeddingAndHead: (table.embeddingAndHead ?? []).map(stored),
   };
 }

@@ -1,9 +1,9 @@
 import type { EstimatedDistance } from '../../metrics/term-sample';
 import type { Compression } from '../compression-choice';
 import { compressionMethods } from '../compression-methods';
-import { wayName } from './ways';
+import { schemeName } from './schemes';
 
-/** One level of a way to compress a layer. */
+/** One level of a compression scheme. */
 export interface Rung {
   /** Index among all compressions of the layer. */
   readonly place: number;
@@ -11,7 +11,7 @@ export interface Rung {
   readonly size: number;
 }
 
-/** Levels of one way to compress a layer. */
+/** Levels of one compression scheme. */
 export interface Ladder {
   /** From the smallest to the largest error of the layer's outputs. */
   readonly rungs: readonly Rung[];
@@ -27,18 +27,18 @@ export function buildLadders(
   compressions: readonly Compression[],
   errors: readonly (number | undefined)[],
 ): Ladder[] {
-  const ways = new Map<string, { turn: number; rungs: Rung[] }>();
+  const schemes = new Map<string, { turn: number; rungs: Rung[] }>();
   for (const [place, compression] of compressions.entries()) {
     const { [place]: error = 0 } = errors;
     const { turn, roundsInputs } = compressionMethods[compression.method];
     if (error > 0 && roundsInputs?.(compression.level) !== true) {
-      const name = wayName(compression);
-      const way = ways.get(name) ?? { turn, rungs: [] };
-      ways.set(name, way);
-      way.rungs.push({ place, size: error ** 2 });
+      const name = schemeName(compression);
+      const scheme = schemes.get(name) ?? { turn, rungs: [] };
+      schemes.set(name, scheme);
+      scheme.rungs.push({ place, size: error ** 2 });
     }
   }
-  return [...ways.values()].map(({ turn, rungs }) => ({
+  return [...schemes.values()].map(({ turn, rungs }) => ({
     turn,
     rungs: rungs.sort((a, b) => a.size - b.size),
   }));

@@ -16,7 +16,7 @@ import type { ExpertSaliency } from '../../metrics/expert-saliency';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
-import { compressInWays } from '../compress-matrix';
+import { compressWithEach } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
@@ -26,11 +26,11 @@ import type { InputStatistics } from '../statistics/input-statistics';
 import { storageDtype } from '../storage-dtype';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
-import { chosenOuter } from './chosen-matrices';
+import { chosenEmbeddingAndHead } from './chosen-matrices';
 import { expandCompressions } from './compressions-of';
 import { entryType } from './gguf-facts';
 import { buildLadders } from './ladders';
-import { measureOuter } from './outer-sensitivity';
+import { measureEmbeddingOrHead } from './embedding-and-head-sensitivity';
 import type {
   SensitivityEntry,
   SensitivitySettings,
@@ -49,7 +49,7 @@ const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 export const layerRequestSchema = v.variant('kind', [
   v.object({ kind: v.literal('layer'), sublayer: index, id: v.string() }),
   v.object({ kind: v.literal('widths'), sublayer: index }),
-  v.object({ kind: v.literal('outer'), id: v.string() }),
+  v.object({ kind: v.literal('embedding-or-head'), id: v.string() }),
 ]);
 export type LayerRequest = v.InferOutput<typeof layerRequestSchema>;
 
@@ -154,7 +154,7 @@ export class LayerWork {
   }
 
   private async measure(request: LayerRequest): Promise<Omit<LayerResult, 'evaluations'>> {
-    if (request.kind === 'outer') {
+    if (request.kind === 'embedding-or-head') {
       if (!this.isStarted) {
         await this.start(this.cancellation);
       }
@@ -171,14 +171,20 @@ export class LayerWork {
 
   private async measureOuter(id: string): Promise<SensitivityEntry[]> {
     const { model, settings, timing, device, memoryBytes, threads, folder, onWork } = this.setup;
-    const found = chosenOuter(model.model, settings).find(({ matrix }) => matrix.id === id);
+    const found = chosenEmbeddingAndHead(model.model, settings).find(
+      ({ matrix }) => matrix.id === id,
+    );
     if (found === undefined) {
       throw new Error(`the model has no embedding or head ${id} to measure`);
     }
     onWork(say`Measuring embedding and head`);
     const { scorer, compression, cancellation } = this;
     const setup = { model: model.model, scorer, compression, timing, device, memoryBytes, threads };
-    return measureOuter({ ...setup, folder, cancellation }, found.matrix, found.compressions);
+    return measureEmbeddingOrHead(
+      { ...setup, folder, cancellation },
+      found.matrix,
+      found.compressions,
+    );
   }
 
   private async goTo(index: number): Promise<void> {
@@ -255,13 +261,13 @@ export class LayerWork {
     const compressions = expandCompressions(layer, settings.compressions);
     onWork(say`Compressing linear layers`);
     const own = this.statistics.get(layer.id);
-    const ways = compressInWays(
+    const all = compressWithEach(
       own === undefined ? this.compression : { ...this.compression, statistics: own },
       layer,
       compressions,
     );
     const changes: Change[] = [];
-    for await (const compressed of ways) {
+    for await (const compressed of all) {
       const path = join(folder, `${changes.length}.safetensors`);
       changes.push(await this.standIn(layer, compressed, path));
       onWork(say`Compressing linear layers`);

@@ -20,9 +20,9 @@ import { formatCompression } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { loadProfileInputs } from '../statistics/profile-inputs';
-import { chosenLayers, chosenOuter } from './chosen-matrices';
+import { chosenLayers, chosenEmbeddingAndHead } from './chosen-matrices';
 import { expandCompressions } from './compressions-of';
-import { describeLayer, describeOuter, matrixKey } from './describe-matrices';
+import { describeLayer, describeEmbeddingOrHead, matrixKey } from './describe-matrices';
 import { layerCosts, embeddingCosts, widthCosts } from './expected-cost';
 import { LayerWork } from './layer-work';
 import {
@@ -110,7 +110,7 @@ export async function profileSensitivity(
 ): Promise<SensitivityProfile> {
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
-  const outer = chosenOuter(model, job.settings);
+  const embeddingAndHead = chosenEmbeddingAndHead(model, job.settings);
   const widths = chosenWidths(model, job.settings);
   const warn = (message: Message): void => {
     context.warn(message);
@@ -163,15 +163,20 @@ export async function profileSensitivity(
     compressions: expandCompressions(layer, settings.compressions),
   }));
   const total =
-    [...wanted, ...outer].reduce((sum, { compressions }) => sum + compressions.length, 0) +
-    widths.reduce((sum, { kept }) => sum + kept.length, 0);
+    [...wanted, ...embeddingAndHead].reduce(
+      (sum, { compressions }) => sum + compressions.length,
+      0,
+    ) + widths.reduce((sum, { kept }) => sum + kept.length, 0);
   const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
     compressions.some((one) => !known.has(matrixKey(id, one)));
   let ahead: CostAhead | undefined;
   const report = (stage: Message): void => {
     const secondsLeft = ahead?.secondsLeft;
-    const narrowed = [...measuredWidths.values()].reduce((sum, one) => sum + one.entries.length, 0);
-    const done = known.size + narrowed;
+    const widthPruned = [...measuredWidths.values()].reduce(
+      (sum, one) => sum + one.entries.length,
+      0,
+    );
+    const done = known.size + widthPruned;
     context.progress({ stage, done, total, unit: 'steps', secondsLeft });
   };
   const timing = createTiming(machine);
@@ -208,11 +213,11 @@ export async function profileSensitivity(
       layers: wanted.map(({ layer, compressions }) =>
         describeLayer(model, layer, compressions, known, timing),
       ),
-      ...(outer.length === 0
+      ...(embeddingAndHead.length === 0
         ? {}
         : {
-            outer: outer.map(({ matrix, compressions }) =>
-              describeOuter(matrix, compressions, known, timing),
+            embeddingAndHead: embeddingAndHead.map(({ matrix, compressions }) =>
+              describeEmbeddingOrHead(matrix, compressions, known, timing),
             ),
           }),
       ...(widths.length === 0
@@ -252,9 +257,11 @@ export async function profileSensitivity(
     const trials = { ...settings, tokens: sequences * length };
     const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
     const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
-    const openOuter = outer.filter(({ matrix, compressions }) => isOpen(matrix, compressions));
+    const openEmbeddingAndHead = embeddingAndHead.filter(({ matrix, compressions }) =>
+      isOpen(matrix, compressions),
+    );
     const costs = new Map([
-      ...embeddingCosts(model, openOuter, trials.tokens),
+      ...embeddingCosts(model, openEmbeddingAndHead, trials.tokens),
       ...layerCosts(
         model,
         openLayers.map(({ layer }) => layer),
@@ -278,7 +285,9 @@ export async function profileSensitivity(
       ? [...requests.filter(isEarly), ...requests.filter((part) => !isEarly(part))]
       : requests;
     const parts = [
-      ...openOuter.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
+      ...openEmbeddingAndHead.map(
+        ({ matrix: { id } }) => ({ kind: 'embedding-or-head', id }) as const,
+      ),
       ...ordered,
     ];
     const shared = {

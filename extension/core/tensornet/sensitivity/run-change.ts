@@ -7,8 +7,8 @@ import type { Compression } from '../compression-choice';
 export type RunChange =
   /** All sublayers of a kind are removed. */
   | { readonly change: 'without'; readonly kind: SublayerKind }
-  /** Every sublayer that can be narrowed has its minimum width. */
-  | { readonly change: 'narrowed'; readonly of: Width['of'] | 'experts' }
+  /** Every sublayer whose width can be pruned has its minimum width. */
+  | { readonly change: 'width-pruned'; readonly of: Width['of'] | 'experts' }
   /** Every layer is compressed as {@link timingRepresentative} selects. */
   | { readonly change: 'compressed'; readonly as: string };
 

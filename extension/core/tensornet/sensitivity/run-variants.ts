@@ -42,7 +42,7 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
     layer,
     compressions: expandCompressions(layer, settings.compressions),
   }));
-  const ways = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
+  const timingKeys = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
   return [
     ...[...new Set(sublayers.map(({ kind }) => kind))].map((kind): RunVariant => ({
       change: { change: 'without', kind },
@@ -50,19 +50,19 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
       open: async () => Promise.resolve(model),
     })),
     ...[...new Set(widths.map(({ of }) => of))].map((of): RunVariant => ({
-      change: { change: 'narrowed', of },
+      change: { change: 'width-pruned', of },
       open: async () => {
-        const narrowing = widths
+        const widthPruning = widths
           .filter((one) => one.of === of)
           .map(
             ({ sublayer, count, kept }) =>
               [sublayer, lastIndices(count, Math.min(...kept))] as const,
           );
         const file = join(folder, `timed-${of}.safetensors`);
-        return (await pruneWidth(opened, new Map(narrowing), file)).model;
+        return (await pruneWidth(opened, new Map(widthPruning), file)).model;
       },
     })),
-    ...[...ways].map((as): RunVariant => ({
+    ...[...timingKeys].map((as): RunVariant => ({
       change: { change: 'compressed', as },
       open: async () => compressed(setup, layers, as),
     })),

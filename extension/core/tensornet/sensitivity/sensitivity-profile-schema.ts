@@ -51,7 +51,7 @@ export const runTimesSchema = v.object({
   changed: v.array(
     v.variant('change', [
       v.object({ change: v.literal('without'), kind: v.picklist(sublayerKinds), ...times }),
-      v.object({ change: v.literal('narrowed'), of: widthKinds, ...times }),
+      v.object({ change: v.literal('width-pruned'), of: widthKinds, ...times }),
       v.object({ change: v.literal('compressed'), as: v.string(), ...times }),
     ]),
   ),
@@ -73,7 +73,7 @@ const layer = v.object({
   expert: v.optional(count),
 });
 
-const outer = v.object({
+const embeddingAndHead = v.object({
   ...matrix,
   place: v.picklist(embeddingAndHeadPlaces),
   tiedTo: v.optional(v.string()),
@@ -84,7 +84,7 @@ export const settingsSchema = v.object({
   metric: v.picklist(metricNames),
   roles: v.array(v.picklist(linearRoles)),
   blocks: v.array(count),
-  outer: v.optional(v.array(v.picklist(embeddingAndHeadPlaces))),
+  embeddingAndHead: v.optional(v.array(v.picklist(embeddingAndHeadPlaces))),
   widths: v.optional(v.array(v.number())),
   precision: v.number(),
   seed: v.number(),
@@ -113,10 +113,13 @@ export const sensitivityProfileSchema = v.object({
     v.array(layer),
     'Each linear layer with what every compression costs and saves',
   ),
-  outer: described(v.optional(v.array(outer)), 'The same for embedding and head'),
+  embeddingAndHead: described(
+    v.optional(v.array(embeddingAndHead)),
+    'The same for embedding and head',
+  ),
   widths: described(
     v.optional(v.array(widthSensitivitySchema)),
-    'Each sublayer that can be narrowed, with what its widths cost',
+    'Each sublayer whose width can be pruned, with what its widths cost',
   ),
   gguf: described(
     v.optional(
@@ -126,7 +129,7 @@ export const sensitivityProfileSchema = v.object({
   ),
   runs: described(
     v.optional(runTimesSchema),
-    'Milliseconds of a token of the model, without all sublayers of a kind, and with all narrowed or compressed in a way',
+    'Milliseconds of a token of the model, without all sublayers of a kind, and with all width-pruned or compressed in a way',
   ),
   ...originEntries,
 });

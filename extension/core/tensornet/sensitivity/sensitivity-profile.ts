@@ -19,8 +19,8 @@ export interface SensitivitySettings {
   readonly roles: readonly LinearRole[];
   readonly blocks: readonly number[];
   /** Embedding and head to measure too, with the methods for integers. */
-  readonly outer?: readonly EmbeddingOrHeadPlace[];
-  /** Shares of their channels, key/value heads or experts that sublayers are narrowed to. */
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
+  /** Shares of channels, key/value heads or experts to keep in width pruning. */
   readonly widths?: readonly number[];
   /**
    * Maximum standard error of a distance, as a share of it, at which measuring stops. 0 measures on all of the
@@ -93,7 +93,7 @@ export interface LayerSensitivity extends MatrixSensitivity {
 }
 
 /** Embedding (a lookup without matmul) or head; quantized without calibration. */
-export interface OuterSensitivity extends MatrixSensitivity {
+export interface EmbeddingOrHeadSensitivity extends MatrixSensitivity {
   readonly place: EmbeddingOrHeadPlace;
   /** Id of the head, for tied embeddings; the head has the same encoding and is stored with the embedding. */
   readonly tiedTo?: string;
@@ -110,7 +110,7 @@ export interface WidthEntry {
 }
 
 /**
- * Sublayer that can be narrowed, by the contribution of its channels, key/value heads or experts to the residual stream
+ * Sublayer whose width can be pruned, by the contribution of its channels, key/value heads or experts to the residual stream
  * on the calibration text.
  */
 export interface WidthSensitivity {
@@ -151,8 +151,8 @@ export interface SensitivityProfile extends Origin {
   readonly sublayerEvaluations: number;
   readonly layers: readonly LayerSensitivity[];
   /** Embedding and head, if selected. */
-  readonly outer?: readonly OuterSensitivity[];
-  /** Sublayers that can be narrowed, if requested. */
+  readonly embeddingAndHead?: readonly EmbeddingOrHeadSensitivity[];
+  /** Sublayers whose width can be pruned, if requested. */
   readonly widths?: readonly WidthSensitivity[];
   readonly gguf?: GgufFacts;
   /** Times of whole models, if the model generates. */
@@ -162,9 +162,12 @@ export interface SensitivityProfile extends Origin {
 /** All matrices of a profile. */
 export function allMatrices({
   layers,
-  outer = [],
-}: Pick<SensitivityProfile, 'layers' | 'outer'>): (LayerSensitivity | OuterSensitivity)[] {
-  return [...layers, ...outer];
+  embeddingAndHead = [],
+}: Pick<SensitivityProfile, 'layers' | 'embeddingAndHead'>): (
+  | LayerSensitivity
+  | EmbeddingOrHeadSensitivity
+)[] {
+  return [...layers, ...embeddingAndHead];
 }
 
 /** Partial results of a running profile. */

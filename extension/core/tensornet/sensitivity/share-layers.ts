@@ -80,7 +80,7 @@ export async function shareLayers(
       action(async (request, cost) => {
         const key = workItemKey(setup, request);
         // Embedding and head need no states of a sublayer: whoever is free has a lane for them.
-        const lane = request.kind === 'outer' ? embeddingLane : request.sublayer;
+        const lane = request.kind === 'embedding-or-head' ? embeddingLane : request.sublayer;
         const piece = { key, lane, cost, request, result: layerResultSchema };
         return (await pieces.add(piece).result) as LayerResult;
       }),

@@ -13,7 +13,7 @@ import type { SensitivitySettings, WidthEntry, WidthSensitivity } from './sensit
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** Sublayer that can be narrowed, with the widths to try. */
+/** Sublayer whose width can be pruned, with the widths to try. */
 export interface OpenWidth extends Pick<WidthSensitivity, 'of' | 'count'> {
   readonly index: number;
   readonly sublayer: string;
@@ -24,8 +24,8 @@ export interface OpenWidth extends Pick<WidthSensitivity, 'of' | 'count'> {
 }
 
 /**
- * Sublayers that can be narrowed to shares of their width, with distinct numbers that remain.
- * @throws UserError if shares are requested and no sublayer can be narrowed to one of them
+ * Sublayers whose width can be pruned to shares of their width, with distinct numbers that remain.
+ * @throws UserError if shares are requested and no sublayer can be width-pruned to one of them
  */
 export function chosenWidths(
   model: LayeredModel,
@@ -154,8 +154,8 @@ export async function measureWidth(
     }
     const staying = all.filter((place) => !gone.includes(place));
     const file = join(folder, `width-${level}.safetensors`);
-    const narrowed = await pruneWidth(model, new Map([[sublayer, staying]]), file);
-    steps.push(narrowed.model.sublayer(index));
+    const widthPruned = await pruneWidth(model, new Map([[sublayer, staying]]), file);
+    steps.push(widthPruned.model.sublayer(index));
   }
   const distances = await (precision === 0
     ? scorer.distances(steps)

@@ -17,9 +17,9 @@ import type { PageContent } from '../page';
 /** Report of a model that was pruned, compressed or converted. */
 export function appliedPage(model: ModelSummary, result: ApplyResult): PageContent {
   const layers = 'layers' in result ? result.layers : [];
-  const { removed, patched = [], narrowed = {}, quality } = result;
+  const { removed, patched = [], widths = {}, quality } = result;
   const isChanged =
-    layers.length + removed.length + patched.length + Object.keys(narrowed).length > 0;
+    layers.length + removed.length + patched.length + Object.keys(widths).length > 0;
   return {
     title: basename(result.path),
     tooltip: result.path,
@@ -47,7 +47,7 @@ export function appliedPage(model: ModelSummary, result: ApplyResult): PageConte
       ...listed(l10n.t('Removed'), removed),
       ...listed(
         l10n.t('Width pruned'),
-        Object.entries(narrowed).map(([id, left]) =>
+        Object.entries(widths).map(([id, left]) =>
           l10n.t(
             '{0}: {1} left',
             id,
@@ -76,8 +76,8 @@ function resultTag(result: ApplyResult): string {
   if (result.removed.length > 0) {
     return l10n.t('pruned');
   }
-  if (result.narrowed !== undefined) {
-    return l10n.t('narrowed');
+  if (result.widths !== undefined) {
+    return l10n.t('width-pruned');
   }
   return result.patched === undefined ? l10n.t('converted') : l10n.t('with graph modules');
 }

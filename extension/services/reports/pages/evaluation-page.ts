@@ -4,7 +4,7 @@ import { accuracyName, formatAccuracy } from '../../../core/evaluate/describe-ac
 import { domainCells, domainTitles } from '../../../core/evaluate/domain-table';
 import type { BaseEvaluation, EvaluationResult } from '../../../core/evaluate/evaluation';
 import type { TaskEvaluation } from '../../../core/evaluate/evaluate-models';
-import type { Verdict } from '../../../core/evaluate/gate';
+import type { Verdict } from '../../../core/evaluate/requirements';
 import type { TaskResult } from '../../../core/evaluate/task-accuracy';
 import { formatCount } from '../../../core/format';
 import { comparedAnswers } from '../../../core/operations/evaluation-outcome';

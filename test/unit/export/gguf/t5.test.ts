@@ -18,12 +18,12 @@ import {
 } from '../../encoder-fixtures';
 import { relativeError } from '../../fixtures';
 import { t5File, t5Golden, t5Names, t5Samples, t5Tokenizer } from '../../gguf-t5-fixtures';
-import { narrowIn } from '../../pipelines/narrowing';
+import { pruneWidthsIn } from '../../pipelines/width-pruning';
 import { temporaryFolder } from '../../temporary-folder';
 import { RecordedContext, prune, rejection } from '../pruning';
 
 const root = temporaryFolder();
-const narrow = narrowIn(root);
+const pruneWidths = pruneWidthsIn(root);
 let count = 0;
 const fresh = (): string => join(root, `${count++}`);
 
@@ -175,16 +175,16 @@ describe('T5 in a GGUF file', () => {
     );
   });
 
-  it('has narrower feed-forwards where all are alike', async () => {
+  it('has width-pruned feed-forwards where all are alike', async () => {
     const plan = [0, 1, 2, 3, 4].map((block) => ({
       sublayer: `block.${block}.feedforward`,
       remove: '0-3',
     }));
     const source = changed(seq2seqFixture('t5'), farthest);
     const asGguf = { format: 'gguf' } as const;
-    const uneven = narrow(source, { narrow: plan.slice(1) }, 'uneven', asGguf);
+    const uneven = pruneWidths(source, { widths: plan.slice(1) }, 'uneven', asGguf);
     expect((await rejection(uneven)).message).toMatch(/blocks of one size in a t5 model/);
-    const result = await narrow(source, { narrow: plan }, 'even', asGguf);
+    const result = await pruneWidths(source, { widths: plan }, 'even', asGguf);
     expect(result.verification.relativeError).toBeLessThan(1e-5);
     const { metadata } = await readGgufHeader(fileIn(result.path));
     expect(metadata.get('t5.feed_forward_length')).toBe(20);

@@ -14,7 +14,7 @@ import { graphExample, onnxFixture } from '../../onnx-fixtures';
 import { runsAllCases } from '../../sample';
 import { temporaryFolder } from '../../temporary-folder';
 import { denseValues, formMakers, formsOutside } from '../../export/all-forms';
-import type { FormName, OuterForms } from '../../export/all-forms';
+import type { FormName, EmbeddingAndHeadForms } from '../../export/all-forms';
 import { rejection } from '../../export/pruning';
 import { outputsOf, withEncodings } from './layered';
 import { FormMaker } from './made-forms';
@@ -112,8 +112,8 @@ describe('the matrices outside the sublayers', () => {
     const { path, input, places, tolerance = 1e-5 } = one;
     const model = await openModel(path);
     const original = await outputsOf(model, [input()]);
-    const outer: OuterForms = { embedding: name, head: name };
-    const forms = formsOutside(getEmbeddingAndHead(model), outer);
+    const embeddingAndHead: EmbeddingAndHeadForms = { embedding: name, head: name };
+    const forms = formsOutside(getEmbeddingAndHead(model), embeddingAndHead);
     const dense = await changed(model, denseValues(forms, getEmbeddingAndHead(model)));
     const expected = await outputsOf(dense, [input()]);
     expect(relativeError(original, expected)).toBeGreaterThan(1e-2);
@@ -141,8 +141,8 @@ describe('the matrices outside the sublayers', () => {
     const [embedding] = getEmbeddingAndHead(model);
     const { out = 0, in: width = 0, weight } = embedding ?? {};
     const { parameters, bytes } = model.summary;
-    const summaryOf = async (outer: OuterForms) =>
-      (await changed(model, formsOutside(getEmbeddingAndHead(model), outer))).summary;
+    const summaryOf = async (embeddingAndHead: EmbeddingAndHeadForms) =>
+      (await changed(model, formsOutside(getEmbeddingAndHead(model), embeddingAndHead))).summary;
     const sizeOf = (form: MatrixEncoding<TensorData>): number =>
       form.kind === 'int8' ? form.quants.bytes.length + form.scales.bytes.length : Number.NaN;
     const int8 = sizeOf(formMakers.int8(new FormMaker(1), out, width));

@@ -303,7 +303,7 @@ describe('few bits with groups of columns in any order (g_idx)', () => {
   ];
   const names = ['0.up', '0.down', '1.up', '1.down'];
 
-  it('runs and loses feed-forwards; they are not narrowed', async () => {
+  it('runs and loses feed-forwards; they are not width-pruned', async () => {
     const path = join(folder, 'ordered.onnx');
     const ports = ['batch', 'sequence', width];
     writeFileSync(

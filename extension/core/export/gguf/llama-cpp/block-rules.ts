@@ -9,7 +9,7 @@ import {
 import { hasIndexer, indexerTypes } from '../../../models/gguf/gguf-newer-families';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
 import { blockParts, configSizes } from '../folder-model';
-import { narrowedKinds } from '../gguf-sizes';
+import { widthPrunedKinds } from '../gguf-sizes';
 import { hasMixture, hasWindow, isArchitecture } from './rule';
 import type { LlamaCppFacts, LlamaCppRule } from './rule';
 import { counted, say } from '../../../message';
@@ -295,7 +295,7 @@ export const blockRules: readonly LlamaCppRule[] = [
     field: 'intermediate_size',
     applies: isArchitecture('nomic-bert-moe'),
     check: ({ target }, kept) =>
-      narrowedKinds(kept).includes('feedforward')
+      widthPrunedKinds(kept).includes('feedforward')
         ? {
             reason: say`llama.cpp needs MLPs with the width of the experts in a ${target.architecture} model.`,
           }

@@ -47,17 +47,17 @@ export class GraphWidths {
     tensors: ReadonlyMap<string, LazyTensor>,
     widths: ReadonlyMap<string, readonly number[]>,
   ): OnnxFile {
-    const narrowed = this.source.summary.sublayers.flatMap(({ id }, index) => {
+    const widthPruned = this.source.summary.sublayers.flatMap(({ id }, index) => {
       const indices = widths.get(id);
       return indices === undefined ? [] : [{ indices, index, heads: this.graphHeads(index) }];
     });
     // Heads determine the sizes of all values that they change.
-    const resized = narrowed.flatMap(({ index, heads }) =>
+    const resized = widthPruned.flatMap(({ index, heads }) =>
       heads === undefined
         ? [...(this.source.branches[index]?.nodes ?? [])].flatMap(({ outputs }) => outputs)
         : [],
     );
-    return narrowed.reduce(
+    return widthPruned.reduce(
       (edited, { indices, heads }) => heads?.resized(edited, indices) ?? edited,
       withTensors(this.source.file, tensors, new Set(resized)),
     );

@@ -12,7 +12,7 @@ import type { GroupPlace } from './group-places';
 import type { GroupSizes } from './head-rule';
 import type { NodeChange } from './head-walk';
 
-interface Narrower {
+interface WidthPrunedGraph {
   readonly values: ReadonlyMap<string, GroupPlace>;
   readonly changes: readonly NodeChange[];
   readonly groups: number;
@@ -22,7 +22,7 @@ interface Narrower {
 /** The file whose attention has these of its groups: sizes, attributes and caches follow its weights. */
 export function withHeads(
   file: OnnxFile,
-  { values, changes, groups, shapes }: Narrower,
+  { values, changes, groups, shapes }: WidthPrunedGraph,
   kept: readonly number[],
 ): OnnxFile {
   const additions = additionsTo(file, namesIn(file.graph));

@@ -40,7 +40,7 @@ class TiedHead(nn.Module):
         return nn.functional.linear(x, self.table[0].matrix().to(x.dtype), self.bias)
 
 
-def put_outer(model, forms):
+def put_embedding_and_head(model, forms):
     """Puts the embedding and the head of \`forms\` in the places of dense ones."""
     modules = dict(model.named_modules())
     head = model.get_output_embeddings()
@@ -79,7 +79,7 @@ export function embeddingAndHeadParts(
     ? {
         classes: `\n\n${embeddingAndHeadModules}\n`,
         attribute: `\n    _tied_weights_keys = other_ties(${stockModel}._tied_weights_keys)`,
-        call: `\n        put_outer(self, config.espalier["compressed"])`,
+        call: `\n        put_embedding_and_head(self, config.espalier["compressed"])`,
       }
     : { classes: '', attribute: '', call: '' };
 }

@@ -21,14 +21,14 @@ const perplexityBounds = [0.02, 0.1, 0.4] as const;
 const words = [say`very small`, say`small`, say`moderate`, say`large`] as const;
 
 /** How much a distance is, in a word; undefined for metrics that have no scale of their own. */
-export const distanceWord = (metric: string, distance: number): Message | undefined => {
+export const distanceLabel = (metric: string, distance: number): Message | undefined => {
   const bounds = distanceBounds[metric];
-  return bounds && wordOf(distance, bounds);
+  return bounds && labelOf(distance, bounds);
 };
 
 /** How much more perplexity is, in a word. */
-export const perplexityWord = (original: number, changed: number): Message =>
-  changed <= original ? say`no loss` : wordOf(changed / original - 1, perplexityBounds);
+export const perplexityLabel = (original: number, changed: number): Message =>
+  changed <= original ? say`no loss` : labelOf(changed / original - 1, perplexityBounds);
 
 /** True if a distance is a small loss or less; false if its metric has no scale. */
 export const isSmallDistance = (metric: string, distance: number): boolean =>
@@ -38,7 +38,7 @@ export const isSmallDistance = (metric: string, distance: number): boolean =>
 export const isSmallPerplexity = (original: number, changed: number): boolean =>
   changed / original - 1 < perplexityBounds[1];
 
-const wordOf = (value: number, [low = 0, middle = 0, high = 0]: readonly number[]): Message =>
+const labelOf = (value: number, [low = 0, middle = 0, high = 0]: readonly number[]): Message =>
   words[value < low ? 0 : value < middle ? 1 : value < high ? 2 : 3];
 
 interface Measured {
@@ -52,9 +52,9 @@ export const isSameText = (a: Measured, b: Measured): boolean =>
   a.text === b.text && a.tokens === b.tokens;
 
 /** Tokens of context that memory is told for, where a model reads as many. */
-export const usualContext = 4096;
+export const defaultContext = 4096;
 
 /** Tokens of context that a model's memory is told for. */
 export const memoryContext = ({
-  maxPositions = usualContext,
-}: Pick<ModelSummary, 'maxPositions'>): number => Math.min(usualContext, maxPositions);
+  maxPositions = defaultContext,
+}: Pick<ModelSummary, 'maxPositions'>): number => Math.min(defaultContext, maxPositions);

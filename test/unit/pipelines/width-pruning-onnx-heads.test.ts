@@ -20,10 +20,10 @@ import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn, outputOf } from './narrowing';
+import { ignoringIn, pruneWidthsIn, outputOf } from './width-pruning';
 
 const root = temporaryFolder();
-const narrow = narrowIn(root);
+const pruneWidths = pruneWidthsIn(root);
 const ignoring = ignoringIn(root);
 
 /** The feeds without what caches [batch, heads, past, head size] of blocks hold of the heads that go. */
@@ -52,14 +52,18 @@ function withoutHeads(
   );
 }
 
-/** How far a narrowed file is from the original that ignores the heads, and that one from the original. */
+/** Distances of a width-pruned file from the original that ignores the heads, and of that one from the original. */
 async function errors(
   source: string,
   name: string,
   plan: readonly PlannedWidthPruning[],
   out = name,
 ): Promise<{ readonly error: number; readonly change: number; readonly path: string }> {
-  const { path, parametersBefore, parametersAfter } = await narrow(source, { narrow: plan }, out);
+  const { path, parametersBefore, parametersAfter } = await pruneWidths(
+    source,
+    { widths: plan },
+    out,
+  );
   expect(parametersAfter).toBeLessThan(parametersBefore);
   const { feeds } = readOnnxGolden(name);
   const zeroed = await ignoring(dirname(source), out, plan);
@@ -105,7 +109,7 @@ const attending = await sampled(
   async (name) => `${name.replace(/^.*-/, '')} ${await layerFeatures(onnxFixture(name))}`,
 );
 
-describe('heads of a narrowed ONNX file', () => {
+describe('heads of a width-pruned ONNX file', () => {
   it.each(attending)('of %s: those that stay compute what they did', async (name) => {
     const source = onnxFixture(name);
     const before: LayeredModel = await openModel(source);
@@ -196,7 +200,7 @@ describe('heads of a narrowed ONNX file', () => {
     );
     await writeFile(file, toBinary(ModelProtoSchema, model));
     const plan = [{ sublayer: 'block.0.attention', remove: '1,3' }];
-    const { path } = await narrow(file, { narrow: plan }, 'parted-heads');
+    const { path } = await pruneWidths(file, { widths: plan }, 'parted-heads');
     const zeroed = await ignoring(folder, 'parted', plan);
     const { feeds } = readOnnxGolden('bert-fused');
     const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
@@ -291,7 +295,7 @@ describe('heads of a narrowed ONNX file', () => {
     expect(await whyNot(onnxFixture('llama-genai'))).toBe('It has one key/value head.');
     const plan = [{ sublayer: 'block.0.attention', remove: '1' }];
     const source = onnxFixture('llama-legacy');
-    const { path } = await narrow(source, { narrow: plan }, 'one-group');
+    const { path } = await pruneWidths(source, { widths: plan }, 'one-group');
     expect(await whyNot(join(path, 'model.onnx'))).toMatch(
       /^All of its heads read the output of .+/,
     );

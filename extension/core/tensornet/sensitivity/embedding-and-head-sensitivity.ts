@@ -5,18 +5,18 @@ import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
 import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { LayeredExecutor } from '../../runtime/layered-executor';
-import { compressInWays } from '../compress-matrix';
+import { compressWithEach } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
-import { tiedIds } from '../outer-choice';
+import { tiedIds } from '../embedding-and-head-choice';
 import type { ChangeScorer } from './change-scorer';
 import { entryType } from './gguf-facts';
 import type { Timing } from './timing';
 import type { SensitivityEntry } from './sensitivity-profile';
 
 /** Setup for measuring embedding and head. */
-interface OuterSetup {
+interface EmbeddingOrHeadSetup {
   readonly model: LayeredModel;
   /** Started scorer of the model. */
   readonly scorer: ChangeScorer;
@@ -32,14 +32,14 @@ interface OuterSetup {
 }
 
 /** Measures an embedding or a head with each compression: a head alone, an embedding through the whole model. */
-export async function measureOuter(
-  setup: OuterSetup,
+export async function measureEmbeddingOrHead(
+  setup: EmbeddingOrHeadSetup,
   matrix: EmbeddingOrHead,
   compressions: readonly Compression[],
 ): Promise<SensitivityEntry[]> {
   const { model, scorer, device, memoryBytes, threads, folder } = setup;
   const forms: CompressedMatrix[] = [];
-  for await (const compressed of compressInWays(setup.compression, matrix, compressions)) {
+  for await (const compressed of compressWithEach(setup.compression, matrix, compressions)) {
     forms.push(compressed);
     await checkpoint(setup.cancellation);
   }

@@ -16,7 +16,7 @@ import { planFor } from '../../../extension/core/plans/plan';
 import type { Plan } from '../../../extension/core/plans/plan';
 
 /** Carries out a plan in a folder of its own. */
-export const narrowIn =
+export const pruneWidthsIn =
   (root: string) =>
   async (
     source: string,
@@ -58,12 +58,12 @@ export const ignoringIn =
   async (
     source: string,
     format: string,
-    narrowed: readonly PlannedWidthPruning[],
+    widthPruned: readonly PlannedWidthPruning[],
   ): Promise<string> => {
     const copy = join(root, `ignoring-for-${format}-${basename(source)}`);
     await cp(source, copy, { recursive: true });
     const model: LayeredModel = await openModel(copy);
-    for (const { sublayer, remove } of narrowed) {
+    for (const { sublayer, remove } of widthPruned) {
       const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
       const { count, output } = model.sublayer(index).width ?? { count: 0, output: undefined };
       if (output === undefined) {

@@ -24,12 +24,12 @@ import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixture
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
 import { makeRandomModel } from '../random-model';
-import { ignoringIn, narrowIn } from './narrowing';
+import { ignoringIn, pruneWidthsIn } from './width-pruning';
 import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = temporaryFolder();
-const narrow = narrowIn(root);
+const pruneWidths = pruneWidthsIn(root);
 const ignoring = ignoringIn(root);
 const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
 const attention = { sublayer: 'block.1.attention', remove: '0' };
@@ -50,7 +50,7 @@ async function onnxLogits(file: string): Promise<Float32Array> {
   }
 }
 
-describe('a narrowed model', () => {
+describe('a width-pruned model', () => {
   it.each([
     ['llama-gqa-untied', 'safetensors', [attention, feedforward]],
     ['llama-bf16', 'safetensors', [attention, feedforward]],
@@ -72,10 +72,10 @@ describe('a narrowed model', () => {
     'of %s as %s computes what the original does without them',
     async (name, format, plan) => {
       const source = fixture(name);
-      const changes = { narrow: plan };
-      const result = await narrow(source, changes, `${name}-${format}`, { format });
+      const changes = { widths: plan };
+      const result = await pruneWidths(source, changes, `${name}-${format}`, { format });
       expect(result.verification.relativeError).toBeLessThan(1e-4);
-      expect(result.narrowed).toHaveProperty(['block.0.feedforward']);
+      expect(result.widths).toHaveProperty(['block.0.feedforward']);
       expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
       const expected = await logitsOf(await ignoring(source, format, plan), rows);
       const file = { safetensors: '', gguf: `${name}.gguf`, onnx: 'model.onnx' }[format];
@@ -87,25 +87,25 @@ describe('a narrowed model', () => {
 
   it('says in its config, its manifest and its plan what it lacks', async () => {
     const source = fixture('llama-gqa-untied');
-    const plan = { remove: ['block.0.attention', 'block.0.feedforward'], narrow: [attention] };
-    const { path, layout } = await narrow(source, plan, 'renumbered');
+    const plan = { remove: ['block.0.attention', 'block.0.feedforward'], widths: [attention] };
+    const { path, layout } = await pruneWidths(source, plan, 'renumbered');
     expect(layout).toBe('auto-map');
     expect(readConfig(path)['espalier']).toMatchObject({ widths: { 'block.0.attention': 1 } });
     expect(await readManifest(path)).toMatchObject({
       source: { parameters: (await openModel(source)).summary.parameters },
-      narrowed: { 'block.1.attention': 1 },
+      widths: { 'block.1.attention': 1 },
     });
     const { summary } = await openModel(path);
     const [before] = (await openModel(source)).summary.sublayers;
     expect(summary.sublayers[0]?.kvBytesPerToken).toBe((before?.kvBytesPerToken ?? 0) / 2);
-    const again = await narrow(path, { remove: ['block.0.feedforward'] }, 'again');
+    const again = await pruneWidths(path, { remove: ['block.0.feedforward'] }, 'again');
     expect((await openModel(again.path)).summary.widths).toEqual({ 'block.0.attention': 1 });
   });
 
   it('is an ordinary model where all feed-forwards lose as many channels', async () => {
     const model = await makeRandomModel({ seed: 5, blocks: 2, inner: 24 });
     const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '4-7' }));
-    const { path, layout } = await narrow(model, { narrow: plan }, 'even');
+    const { path, layout } = await pruneWidths(model, { widths: plan }, 'even');
     expect(layout).toBe('blocks');
     expect(readConfig(path)).toMatchObject({ model_type: 'llama', intermediate_size: 20 });
     expect(readConfig(path)).not.toHaveProperty('espalier');
@@ -119,41 +119,41 @@ describe('a narrowed model', () => {
       join(source, 'config.json'),
       JSON.stringify({ ...readConfig(source), head_dim: 8 }),
     );
-    const changes = { narrow: [attention] };
-    const { path, layout } = await narrow(source, changes, 'minimax-narrow');
+    const changes = { widths: [attention] };
+    const { path, layout } = await pruneWidths(source, changes, 'minimax-widths');
     expect(layout).toBe('auto-map');
     expect(readConfig(path)).toMatchObject({ num_attention_heads: 4 });
-    const expected = await logitsOf(await ignoring(source, 'safetensors', changes.narrow), rows);
+    const expected = await logitsOf(await ignoring(source, 'safetensors', changes.widths), rows);
     expect(relativeError(await logitsOf(path, rows), expected)).toBeLessThan(1e-5);
   });
 
   it('is written as nemotron-nas where sizes are multiples of 256', async () => {
     const model = await makeRandomModel({ seed: 5, blocks: 2, inner: 512 });
     const plan = [{ sublayer: 'block.1.feedforward', remove: '0-255' }];
-    const { path } = await narrow(model, { narrow: plan }, 'deci', { layout: 'deci' });
+    const { path } = await pruneWidths(model, { widths: plan }, 'deci', { layout: 'deci' });
     expect((await openModel(path)).summary.widths).toEqual({ 'block.1.feedforward': 256 });
     const odd = [{ sublayer: 'block.1.feedforward', remove: '0-99' }];
-    const error = await rejection(narrow(model, { narrow: odd }, 'odd', { layout: 'deci' }));
+    const error = await rejection(pruneWidths(model, { widths: odd }, 'odd', { layout: 'deci' }));
     expect(error).toMatchObject({ code: 'size-not-multiple' });
     await rm(model, { recursive: true });
   });
 
   it.each([
     [
-      { narrow: [{ sublayer: 'block.0.attention', remove: '2' }] },
+      { widths: [{ sublayer: 'block.0.attention', remove: '2' }] },
       /key\/value heads 0 to 1, but 2/,
     ],
-    [{ narrow: [{ sublayer: 'block.0.attention', remove: '0-1' }] }, /Remove it instead/],
-    [{ narrow: [attention], remove: ['block.1'] }, /block.1.attention is removed/],
+    [{ widths: [{ sublayer: 'block.0.attention', remove: '0-1' }] }, /Remove it instead/],
+    [{ widths: [attention], remove: ['block.1'] }, /block.1.attention is removed/],
   ])('is refused where a plan asks for what there is not: %j', async (changes, message) => {
-    const error = await rejection(narrow(fixture('llama-gqa-untied'), changes, 'refused'));
+    const error = await rejection(pruneWidths(fixture('llama-gqa-untied'), changes, 'refused'));
     expect(error.message).toMatch(message);
-    expect(error.subject.field).toBe('narrow.0');
+    expect(error.subject.field).toBe('widths.0');
   });
 
   it('is offered as what can say its widths, before anything is written', async () => {
     const model = await openModelFiles(fixture('llama-gqa-untied'));
-    const answers = await listOutputs(model, { remove: [], narrow: [attention, feedforward] });
+    const answers = await listOutputs(model, { remove: [], widths: [attention, feedforward] });
     const able = answers.filter((answer) => answer.able);
     expect(able.map(({ format, layout }) => [format, layout])).toEqual([
       ['safetensors', 'auto-map'],
@@ -163,8 +163,8 @@ describe('a narrowed model', () => {
   });
 
   it('is refused where single channels cannot be told apart', async () => {
-    const changes = { narrow: [{ sublayer: 'block.0.attention', remove: '0' }] };
-    const error = await rejection(narrow(fixture('gpt2'), changes, 'fused'));
+    const changes = { widths: [{ sublayer: 'block.0.attention', remove: '0' }] };
+    const error = await rejection(pruneWidths(fixture('gpt2'), changes, 'fused'));
     expect(error.message).toMatch(/transformers splits queries, keys and values/);
   });
 });
@@ -199,7 +199,7 @@ const writtenAttentions = await sampled(
   ggufFeatures,
 );
 
-describe('a narrowed GGUF file', () => {
+describe('a width-pruned GGUF file', () => {
   let count = 0;
   const changed = async (
     name: string,
@@ -207,7 +207,7 @@ describe('a narrowed GGUF file', () => {
     more: Partial<PlanApplication> = {},
   ): Promise<string> => {
     const source = ggufFixture(`${name}.gguf`);
-    const result = await narrow(source, { narrow: plan }, `${name}-without-${count++}`, more);
+    const result = await pruneWidths(source, { widths: plan }, `${name}-without-${count++}`, more);
     expect(result.verification.relativeError).toBe(0);
     expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
     const expected = await logitsOf(await ignoring(source, 'itself', plan), rows);
@@ -250,11 +250,11 @@ describe('a narrowed GGUF file', () => {
       'block.0.feedforward': 64,
       'block.1.attention': 1,
     });
-    const again = join(root, 'narrowed-again');
+    const again = join(root, 'width-pruned-again');
     const model = await openModelFiles(written);
     const more = [{ sublayer: 'block.1.feedforward', remove: '0-31' }];
     const settings = { overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const;
-    const planned = planFor({ path: written }, { narrow: more });
+    const planned = planFor({ path: written }, { widths: more });
     await applyPlan({ model, plan: planned, out: again, ...settings }, unattended);
     expect((await openModel(join(again, 'llama.gguf'))).summary.widths).toEqual({
       'block.1.attention': 1,
@@ -298,12 +298,14 @@ describe('a narrowed GGUF file', () => {
       /so 32 neighbors are removed together/,
     ],
   ])('of %s is refused where it cannot be written', async (name, plan, message) => {
-    const error = await rejection(narrow(ggufFixture(`${name}.gguf`), { narrow: plan }, 'refused'));
+    const error = await rejection(
+      pruneWidths(ggufFixture(`${name}.gguf`), { widths: plan }, 'refused'),
+    );
     expect(error.message).toMatch(message);
   });
 });
 
-describe('a narrowed encoder', async () => {
+describe('a width-pruned encoder', async () => {
   const channels = { sublayer: 'block.1.feedforward', remove: '0-2,5' };
   const head = { sublayer: 'block.0.attention', remove: '1' };
 
@@ -334,9 +336,9 @@ describe('a narrowed encoder', async () => {
     'of %s as %s computes what the original does without channels or heads',
     async (name, format, lost = channels) => {
       const source = encoderFixture(name);
-      const { path, layout, verification } = await narrow(
+      const { path, layout, verification } = await pruneWidths(
         source,
-        { narrow: [lost] },
+        { widths: [lost] },
         `${name}-${format}-${lost.sublayer}`,
         { format },
       );
@@ -353,14 +355,16 @@ describe('a narrowed encoder', async () => {
   it.each(['beit-classes', 'wavlm-classes', 'jina-bert'])(
     'of %s keeps heads that tables, gates or slopes know',
     async (name) => {
-      const error = await rejection(narrow(encoderFixture(name), { narrow: [head] }, 'tables'));
+      const error = await rejection(
+        pruneWidths(encoderFixture(name), { widths: [head] }, 'tables'),
+      );
       expect(error.message).toMatch(/block.0.attention can't be pruned\. Not all of its layers/);
     },
   );
 
   it('is refused where transformers splits queries, keys and values itself', async () => {
     const source = encoderFixture('imagegpt-classes');
-    const error = await rejection(narrow(source, { narrow: [head] }, 'split'));
+    const error = await rejection(pruneWidths(source, { widths: [head] }, 'split'));
     expect(error.message).toMatch(/transformers splits queries, keys and values/);
   });
 
@@ -370,7 +374,7 @@ describe('a narrowed encoder', async () => {
     const plan = sublayers.flatMap(({ id, kind }) =>
       kind === 'feedforward' ? [{ ...channels, sublayer: id }] : [],
     );
-    const { path, layout } = await narrow(source, { narrow: plan }, 'even-bert');
+    const { path, layout } = await pruneWidths(source, { widths: plan }, 'even-bert');
     expect(layout).toBe('blocks');
     const { intermediate_size: before = 0 } = readConfig(source) as { intermediate_size?: number };
     expect(readConfig(path)).toMatchObject({ intermediate_size: before - 4 });
@@ -384,7 +388,7 @@ describe('ranges', () => {
   });
 
   it.each(['3-1', '3,3', '0-3,2', '5,1'])('%s are refused', (text) => {
-    const plan = planFor({ path: 'm' }, { narrow: [{ ...attention, remove: text }] });
+    const plan = planFor({ path: 'm' }, { widths: [{ ...attention, remove: text }] });
     expect(() => parsePlan(JSON.stringify(plan), 'a.plan.json')).toThrow(/ascending/);
   });
 });

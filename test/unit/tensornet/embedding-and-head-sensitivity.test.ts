@@ -18,7 +18,10 @@ import type {
   SensitivityProfile,
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
-import { withOuter, withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import {
+  withEmbeddingAndHead,
+  withSchemes,
+} from '../../../extension/core/tensornet/sensitivity/schemes';
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -51,7 +54,7 @@ async function profile(
         roles: ['up', 'down'],
         blocks: [],
         precision: 0,
-        outer: both,
+        embeddingAndHead: both,
         seed: 1,
         ...changes,
       },
@@ -82,9 +85,9 @@ describe.each([
   });
 
   it('are measured as compressing them alone leaves the model', async () => {
-    const { outer = [] } = table;
-    expect(outer.map(({ place }) => place)).toEqual(both.slice(0, matrices));
-    for (const { tensor, tiedTo, entries } of outer) {
+    const { embeddingAndHead = [] } = table;
+    expect(embeddingAndHead.map(({ place }) => place)).toEqual(both.slice(0, matrices));
+    for (const { tensor, tiedTo, entries } of embeddingAndHead) {
       expect(tiedTo !== undefined).toBe(matrices === 1);
       expect(entries.map(({ method }) => method)).toEqual(['int8', 'int4']);
       for (const { method, level, distance, bytes: after, outputError } of entries) {
@@ -100,7 +103,7 @@ describe.each([
   });
 
   it('cost work where they multiply', () => {
-    const [embedding, head = embedding] = table.outer ?? [];
+    const [embedding, head = embedding] = table.embeddingAndHead ?? [];
     expect(embedding?.flopsPerToken === 0).toBe(matrices === 2);
     expect(head?.flopsPerToken).toBe(2 * (head?.out ?? 0) * (head?.in ?? 0));
   });
@@ -116,7 +119,7 @@ describe.each([
       }
       return 100;
     };
-    expect(await least(table)).toBeLessThan(await least(withOuter(table, [])));
+    expect(await least(table)).toBeLessThan(await least(withEmbeddingAndHead(table, [])));
   });
 
   const plan = async (
@@ -139,9 +142,9 @@ describe.each([
 
   it('take part in a plan that is measured as it is written', async () => {
     // Rounded without calibration, so that what is written is what was measured.
-    const rounded = withWays(table, [{ method: 'int8', variant: 'rtn' }]);
-    const outer = rounded.outer ?? [];
-    const saved = [...rounded.layers, ...outer].reduce(
+    const rounded = withSchemes(table, [{ method: 'int8', variant: 'rtn' }]);
+    const embeddingAndHead = rounded.embeddingAndHead ?? [];
+    const saved = [...rounded.layers, ...embeddingAndHead].reduce(
       (sum, { bytes, entries: [entry] }) => sum + bytes - (entry?.bytes ?? bytes),
       0,
     );
@@ -149,13 +152,13 @@ describe.each([
     const { compress, cost, costBefore, distance } = await plan(rounded, ratio, 0);
     expect(costBefore).toBe(table.model.bytes);
     expect(cost).toBeLessThanOrEqual(ratio * costBefore);
-    const outside = outer.flatMap(({ tensor, tiedTo }) =>
+    const outside = embeddingAndHead.flatMap(({ tensor, tiedTo }) =>
       tiedTo === undefined ? [tensor] : [tensor, tiedTo],
     );
     expect(compress.some(({ tensor }) => outside.includes(tensor))).toBe(true);
     const { path, layers } = await compressed(source, compress);
     expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
-    const chosen = [...rounded.layers, ...outer].filter(({ tensor }) =>
+    const chosen = [...rounded.layers, ...embeddingAndHead].filter(({ tensor }) =>
       compress.some((choice) => choice.tensor === tensor),
     );
     const before = chosen.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -175,21 +178,25 @@ describe.each([
       singleLimit({ unit: 'flops', ratio: 0.99 }),
     );
     const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
-    expect(costBefore).toBe(sublayers + (table.outer?.at(-1)?.flopsPerToken ?? 0));
+    expect(costBefore).toBe(sublayers + (table.embeddingAndHead?.at(-1)?.flopsPerToken ?? 0));
   });
 
   it('are a document', () => {
-    expect(parseSensitivityProfile(JSON.stringify(table), 'table').outer).toEqual(table.outer);
+    expect(parseSensitivityProfile(JSON.stringify(table), 'table').embeddingAndHead).toEqual(
+      table.embeddingAndHead,
+    );
   });
 
-  it('are left out of a table by ways and places', () => {
-    const { outer = [] } = withWays(table, [{ method: 'int4' }]);
-    expect(outer.flatMap(({ entries }) => entries.map(({ method }) => method))).toEqual(
+  it('are left out of a table by schemes and places', () => {
+    const { embeddingAndHead = [] } = withSchemes(table, [{ method: 'int4' }]);
+    expect(embeddingAndHead.flatMap(({ entries }) => entries.map(({ method }) => method))).toEqual(
       Array.from({ length: matrices }, () => 'int4'),
     );
-    expect(withOuter(table, []).outer).toBeUndefined();
-    expect(withOuter(table, both)).toEqual(table);
-    expect(() => withOuter(withOuter(table, []), ['head'])).toThrow('does not include the head');
+    expect(withEmbeddingAndHead(table, []).embeddingAndHead).toBeUndefined();
+    expect(withEmbeddingAndHead(table, both)).toEqual(table);
+    expect(() => withEmbeddingAndHead(withEmbeddingAndHead(table, []), ['head'])).toThrow(
+      'does not include the head',
+    );
   });
 });
 
@@ -221,28 +228,35 @@ describe('asking for embedding or head', () => {
       },
       journal,
     );
-    expect(anew).not.toContain(table.outer?.[0]?.tensor);
-    expect([resumed.outer, resumed.layers]).toEqual([table.outer, table.layers]);
+    expect(anew).not.toContain(table.embeddingAndHead?.[0]?.tensor);
+    expect([resumed.embeddingAndHead, resumed.layers]).toEqual([
+      table.embeddingAndHead,
+      table.layers,
+    ]);
   });
 
   it('measures one of two', async () => {
-    const { outer = [] } = await profile(fixture('llama-gqa-untied'), { outer: ['head'] });
-    expect(outer.map(({ place }) => place)).toEqual(['head']);
+    const { embeddingAndHead = [] } = await profile(fixture('llama-gqa-untied'), {
+      embeddingAndHead: ['head'],
+    });
+    expect(embeddingAndHead.map(({ place }) => place)).toEqual(['head']);
   });
 
   it('is refused where they are one, or nothing rounds them, or there is none', async () => {
     const tied = fixture('llama-tied-f16');
-    await expect(profile(tied, { outer: ['embedding'] })).rejects.toThrow('are tied');
+    await expect(profile(tied, { embeddingAndHead: ['embedding'] })).rejects.toThrow('are tied');
     await expect(profile(tied, { compressions: [{ method: 'mpo' }] })).rejects.toThrow(
       'Add one of int8, int4',
     );
     const encoder = fixture('../encoders/bert-plain');
-    await expect(profile(encoder, { outer: ['head'] })).rejects.toThrow('The model has no head');
+    await expect(profile(encoder, { embeddingAndHead: ['head'] })).rejects.toThrow(
+      'The model has no head',
+    );
     const table = await profile(tied, {
       compressions: [{ method: 'int8', level: 0 }],
       blocks: [0],
       precision: 0,
     });
-    expect(() => withOuter(table, ['embedding'])).toThrow('are tied');
+    expect(() => withEmbeddingAndHead(table, ['embedding'])).toThrow('are tied');
   });
 });

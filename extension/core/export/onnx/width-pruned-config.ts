@@ -15,7 +15,7 @@ const sizeFields = ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidd
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The config.json of a changed graph, and what of the graph it can't say. */
-export interface NarrowerConfig {
+export interface WidthPrunedConfig {
   readonly text: string;
   readonly problem: Message | undefined;
 }
@@ -52,11 +52,11 @@ export function shorterConfig(
  * Says the new widths where those of all sublayers of a kind that stay are the same and `text` had said the old ones: it has
  * one number for all blocks.
  */
-export function narrowerConfig(
+export function widthPrunedConfig(
   text: string,
   { original: { model }, widths }: WidthPrunedFrom,
   removed: ReadonlySet<string>,
-): NarrowerConfig {
+): WidthPrunedConfig {
   const fields = JSON.parse(text) as Fields;
   const kinds = [...new Set(Object.keys(widths).map((id) => sublayerKind(model, id)))];
   const unsaid: Message[] = [];

@@ -12,20 +12,20 @@ import type { Plan } from '../plans/plan';
  * @param folder for the pruned tensors, removed at the end; a temporary one when undefined
  * @throws UserError for sublayers that can't be width-pruned this way or are removed as well.
  */
-export async function withNarrowed<T>(
+export async function withPrunedWidths<T>(
   model: OpenedModel,
-  plan: Pick<Plan, 'narrow' | 'remove' | 'patch'>,
+  plan: Pick<Plan, 'widths' | 'remove' | 'patch'>,
   folder: string | undefined,
-  use: (narrowed: OpenedModel) => Promise<T>,
+  use: (widthPruned: OpenedModel) => Promise<T>,
 ): Promise<T> {
-  const narrowing = readWidthPruning(model, plan);
-  if (narrowing.size === 0) {
+  const widthPruning = readWidthPruning(model, plan);
+  if (widthPruning.size === 0) {
     return use(model);
   }
-  const place = folder ?? join(tmpdir(), `espalier-narrow-${randomUUID()}`);
+  const place = folder ?? join(tmpdir(), `espalier-widths-${randomUUID()}`);
   await makeWorkFolder(place);
   try {
-    return await use(await pruneWidth(model, narrowing, join(place, 'narrow.safetensors')));
+    return await use(await pruneWidth(model, widthPruning, join(place, 'widths.safetensors')));
   } finally {
     await rm(place, { recursive: true, force: true });
   }

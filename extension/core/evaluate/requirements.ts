@@ -27,7 +27,7 @@ const measures = [
 ] as const;
 type Measure = (typeof measures)[number];
 
-/** One limit of a gate. */
+/** One requirement. */
 interface Limit {
   readonly measure: Measure;
   readonly isUpper: boolean;
@@ -62,23 +62,23 @@ export interface Verdict {
 }
 
 /** Syntax of requirements: the change of a measure, below or above a limit. */
-export const gateForm = {
+export const requirementForm = {
   pattern:
     /^(?:(?:perplexity|size|memory|parameters)<[+-]?\d+(?:\.\d+)?%|speed>[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
   takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'speed>+10%'}, ${'size<-20%'}, ${'memory<-20%'} or ${'parameters<-20%'}`,
 };
 
 /** True if a requirement concerns the measure. */
-export function asksFor(gate: readonly string[], measure: Measure): boolean {
-  return gate.some((text) => parse(text).measure === measure);
+export function asksFor(requirements: readonly string[], measure: Measure): boolean {
+  return requirements.some((text) => parse(text).measure === measure);
 }
 
 /**
  * Judges by intervals, so that chance decides nothing: a limit holds where all of the interval keeps to
  * it, is broken where none of it does. Between, and where nothing was measured, there is not enough evidence.
  */
-export function judge(gate: readonly string[], figures: Figures): Verdict {
-  const limits = gate.map((limit) => {
+export function judge(requirements: readonly string[], figures: Figures): Verdict {
+  const limits = requirements.map((limit) => {
     const { measure, isUpper, bound } = parse(limit);
     const found = measuredChange(measure, figures);
     if (found === undefined) {

@@ -1,5 +1,9 @@
 import { expect, it } from 'vitest';
-import { describeMeasured, gateForm, judge } from '../../../extension/core/evaluate/gate';
+import {
+  describeMeasured,
+  requirementForm,
+  judge,
+} from '../../../extension/core/evaluate/requirements';
 import type { Interval } from '../../../extension/core/evaluate/paired';
 
 const between = (low: number, high: number): Interval => ({ value: (low + high) / 2, low, high });
@@ -17,7 +21,7 @@ it('takes the worst of several limits', () => {
     ...{ difference: between(-0.01, 0.03), gained: 3, lost: 1, chance: 0.6 },
   };
   const figures = { perplexityRatio: between(1.01, 1.02), task, size: 0.75, parameters: 0.9 };
-  const of = (...gate: readonly string[]): string => judge(gate, figures).outcome;
+  const of = (...requirements: readonly string[]): string => judge(requirements, figures).outcome;
   expect(of('perplexity<+10%', 'task>-2pt', 'size<-20%')).toBe('accept');
   expect(of('perplexity<+10%', 'task>+1pt')).toBe('not enough evidence');
   expect(of('task>+1pt', 'parameters<-20%')).toBe('regression');
@@ -50,6 +54,6 @@ it('says what was measured in the unit of the limit', () => {
 it.each(['perplexity<10', 'perplexity>1%', 'task>-2%', 'speed<3%', 'size<', 'agreement>-1%', ''])(
   'has a form that %j is not',
   (text) => {
-    expect(gateForm.pattern.test(text)).toBe(false);
+    expect(requirementForm.pattern.test(text)).toBe(false);
   },
 );

@@ -8,7 +8,7 @@ import type { CandidateDistance } from './layer-profile';
 import type { Scorer } from './scorer';
 
 /** Inputs for a round's distances. */
-interface TallySetup {
+interface RoundMeasurementsSetup {
   readonly scorer: Scorer;
   readonly metric: Metric;
   /** Name of the round in the journal. */
@@ -30,7 +30,7 @@ interface MeasuredSlice {
 }
 
 /** Running totals of one round. */
-export class Tally {
+export class RoundMeasurements {
   /** Measurements by candidate id and slice. All candidates use slices in the same order. */
   private readonly slices = new Map<string, Map<string, MeasuredSlice>>();
   /** All slices of a candidate combined, with bounds if there are no terms. */
@@ -38,7 +38,7 @@ export class Tally {
   /** Ratio of a candidate's distance over the whole vocabulary to its estimate from a part. */
   private correction = 1;
 
-  public constructor(private readonly setup: TallySetup) {}
+  public constructor(private readonly setup: RoundMeasurementsSetup) {}
 
   /**
    * Measures candidates on slices on which they have not been measured.

@@ -7,34 +7,35 @@ import { Heatmap } from '../support/heatmap';
 import { THEMES } from '../support/session';
 import type { Session } from '../support/session';
 
-const narrow = [
+const widths = [
   { sublayer: 'block.1.feedforward', remove: '0-79' },
   { sublayer: 'block.2.attention', remove: '1' },
 ];
 const plan: Plan = {
   ...{ format: 'espalier.plan', version: 1, model: { path: 'sample' } },
-  ...{ remove: ['block.5.attention'], narrow },
+  ...{ remove: ['block.5.attention'], widths },
 };
 
 /** What the workspace needs beside the sample model. */
 export async function placePlan(workspace: string): Promise<void> {
-  await writeFile(join(workspace, 'narrower.plan.json'), JSON.stringify(plan, null, 2));
+  await writeFile(join(workspace, 'widthPruned.plan.json'), JSON.stringify(plan, null, 2));
 }
 
 /** Tests in the session of a workspace that {@link placePlan} prepared, in which the sample has no profile. */
 export function testNarrowing(session: () => Session): void {
   const heatmap = async () => Heatmap.find(session().workbench, 'sample');
-  const narrowed = (panel: Heatmap) => panel.frame.locator('[role="gridcell"][data-narrowed]');
+  const widthPruned = (panel: Heatmap) =>
+    panel.frame.locator('[role="gridcell"][data-width-pruned]');
 
-  it('shows in the heatmap what a plan narrows', async () => {
+  it('shows in the heatmap what a plan prunes widths', async () => {
     const { workbench } = session();
     await workbench.extensionKnown();
-    await workbench.explorer.open('narrower.plan.json');
+    await workbench.explorer.open('widthPruned.plan.json');
     const lenses = workbench.page.locator('.codelens-decoration');
     await lenses.filter({ hasText: 'Prunes the width of 2 sublayers' }).waitFor();
-    await workbench.explorerMenu(['narrower.plan.json'], 'Espalier', 'Open Layer Heatmap');
+    await workbench.explorerMenu(['widthPruned.plan.json'], 'Espalier', 'Open Layer Heatmap');
     const panel = await heatmap();
-    await narrowed(panel).nth(1).waitFor();
+    await widthPruned(panel).nth(1).waitFor();
     expect(await panel.cell('block.1.feedforward').getAttribute('aria-label')).toMatch(
       /width 240 of 320 channels \(75\.0\s%\)/,
     );
@@ -63,7 +64,7 @@ export function testNarrowing(session: () => Session): void {
   });
 
   it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(
-    'tells narrowed cells apart, and is accessible: %s',
+    'tells width-pruned cells apart, and is accessible: %s',
     async (theme) => {
       const { workbench } = session();
       await session().setTheme(theme);
@@ -71,9 +72,9 @@ export function testNarrowing(session: () => Session): void {
       await panel.frame.locator(`body[data-vscode-theme-kind]`).waitFor();
       await panel.cell('block.1.feedforward').hover();
       expect(await accessibilityViolations(panel.frame)).toEqual([]);
-      await workbench.screenshot(`heatmap-narrowed-${theme}`);
+      await workbench.screenshot(`heatmap-widthPruned-${theme}`);
       await panel.frame.locator('.candidates').scrollIntoViewIfNeeded();
-      await workbench.screenshot(`heatmap-narrowed-${theme}-below`);
+      await workbench.screenshot(`heatmap-widthPruned-${theme}-below`);
       await panel.frame.evaluate(() => {
         window.scrollTo(0, 0);
       });
@@ -95,7 +96,7 @@ export function testNarrowing(session: () => Session): void {
     });
   });
 
-  it('narrows nothing of what is removed, and all of what is kept again', async () => {
+  it('prunes no widths of what is removed, and all of what is kept again', async () => {
     const { workbench, workspace } = session();
     await workbench.tab('Layer Heatmap: sample').first().click();
     const panel = await heatmap();
@@ -106,14 +107,14 @@ export function testNarrowing(session: () => Session): void {
     ] as const) {
       await cell.click();
       await panel.frame.locator(`[data-id="block.2.attention"][data-mark="${mark}"]`).waitFor();
-      await expect.poll(async () => narrowed(panel).count()).toBe(count);
+      await expect.poll(async () => widthPruned(panel).count()).toBe(count);
     }
     await panel.button('Save Plan').click();
     await workbench.tab('sample.plan.json').waitFor();
     const saved = JSON.parse(await readFile(join(workspace, 'sample.plan.json'), 'utf8')) as Plan;
-    expect(saved).toMatchObject({ remove: ['block.5.attention'], narrow });
+    expect(saved).toMatchObject({ remove: ['block.5.attention'], widths });
     await panel.button('Keep Full Widths').click();
-    await expect.poll(async () => narrowed(panel).count()).toBe(0);
+    await expect.poll(async () => widthPruned(panel).count()).toBe(0);
     expect(await panel.rows.filter({ hasText: 'channels' }).count()).toBe(0);
   });
 }

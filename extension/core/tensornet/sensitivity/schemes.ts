@@ -5,11 +5,11 @@ import type { Compression } from '../compression-choice';
 import type { MatrixSensitivity, SensitivityProfile } from './sensitivity-profile';
 import { say } from '../../message';
 
-/** Way to compress, regardless of the level. */
-export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
+/** Compression method, variant and second quantizer, without the level. */
+export type CompressionScheme = Pick<Compression, 'method' | 'variant' | 'then'>;
 
-/** Name of a way: METHOD[:VARIANT][+THEN]. */
-export function wayName({ method, variant, then }: Way): string {
+/** Name of a scheme: METHOD[:VARIANT][+THEN]. */
+export function schemeName({ method, variant, then }: CompressionScheme): string {
   return [
     method,
     variant === undefined ? '' : `:${variant}`,
@@ -17,18 +17,21 @@ export function wayName({ method, variant, then }: Way): string {
   ].join('');
 }
 
-/** Profile without entries of other ways. */
-export function withWays(table: SensitivityProfile, ways: readonly Way[]): SensitivityProfile {
-  const names = new Set(ways.map(wayName));
+/** Profile without entries of other schemes. */
+export function withSchemes(
+  table: SensitivityProfile,
+  schemes: readonly CompressionScheme[],
+): SensitivityProfile {
+  const names = new Set(schemes.map(schemeName));
   const selected = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
     ...matrix,
-    entries: matrix.entries.filter((entry) => names.has(wayName(entry))),
+    entries: matrix.entries.filter((entry) => names.has(schemeName(entry))),
   });
-  const { layers, outer } = table;
+  const { layers, embeddingAndHead } = table;
   return {
     ...table,
     layers: layers.map(selected),
-    ...(outer === undefined ? {} : { outer: outer.map(selected) }),
+    ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(selected) }),
   };
 }
 
@@ -36,19 +39,22 @@ export function withWays(table: SensitivityProfile, ways: readonly Way[]): Sensi
  * Profile without the embedding or head unless named.
  * @throws UserError if a named one wasn't measured, or is tied to one that isn't named
  */
-export function withOuter(
-  { outer = [], ...table }: SensitivityProfile,
+export function withEmbeddingAndHead(
+  { embeddingAndHead = [], ...table }: SensitivityProfile,
   places: readonly EmbeddingOrHeadPlace[],
 ): SensitivityProfile {
-  const tiedPlaces = ({ place, tiedTo }: (typeof outer)[number]): readonly EmbeddingOrHeadPlace[] =>
+  const tiedPlaces = ({
+    place,
+    tiedTo,
+  }: (typeof embeddingAndHead)[number]): readonly EmbeddingOrHeadPlace[] =>
     tiedTo === undefined ? [place] : ['embedding', 'head'];
   for (const place of places) {
-    const found = outer.find((one) => tiedPlaces(one).includes(place));
+    const found = embeddingAndHead.find((one) => tiedPlaces(one).includes(place));
     if (found === undefined) {
       throw new UserError(
         say`The sensitivity profile does not include the ${embeddingAndHeadNames[place]}.`,
         {
-          field: 'outer',
+          field: 'embeddingAndHead',
           remedy: say`Profile the sensitivity again, with the ${embeddingAndHeadNames[place]}.`,
         },
       );
@@ -60,6 +66,8 @@ export function withOuter(
       });
     }
   }
-  const selected = outer.filter((one) => tiedPlaces(one).every((place) => places.includes(place)));
-  return selected.length === 0 ? table : { ...table, outer: selected };
+  const selected = embeddingAndHead.filter((one) =>
+    tiedPlaces(one).every((place) => places.includes(place)),
+  );
+  return selected.length === 0 ? table : { ...table, embeddingAndHead: selected };
 }

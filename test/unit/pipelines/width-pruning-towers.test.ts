@@ -6,10 +6,10 @@ import { encoderOutput, seq2seqFixture, seq2seqGolden } from '../encoder-fixture
 import { readConfig } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn } from './narrowing';
+import { ignoringIn, pruneWidthsIn } from './width-pruning';
 
 const root = temporaryFolder();
-const narrow = narrowIn(root);
+const pruneWidths = pruneWidthsIn(root);
 const ignoring = ignoringIn(root);
 
 const some = [
@@ -26,7 +26,7 @@ describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])(
     const { examples } = seq2seqGolden(name);
 
     it('in some feed-forwards computes what the original does without them', async () => {
-      const result = await narrow(source, { narrow: some }, `${name}-some`);
+      const result = await pruneWidths(source, { widths: some }, `${name}-some`);
       expect(result).toMatchObject({ layout: 'auto-map' });
       expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
       const expected = await encoderOutput(await ignoring(source, 'some', some), examples);
@@ -42,11 +42,11 @@ describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])(
       expect(readFileSync(join(result.path, 'modeling_espalier.py'), 'utf8')).toContain('resize(');
       // What is narrow already is pruned, renumbered, and written again.
       const remove = ['block.1.attention', 'block.1.feedforward', 'block.3.feedforward'];
-      const again = await narrow(result.path, { remove }, `${name}-again`);
+      const again = await pruneWidths(result.path, { remove }, `${name}-again`);
       const both = await encoderOutput(result.path, examples, remove);
       const left = await encoderOutput(again.path, examples);
       expect(relativeError(left, both)).toBe(0);
-      const graph = await narrow(source, { narrow: some }, `${name}-onnx`, { format: 'onnx' });
+      const graph = await pruneWidths(source, { widths: some }, `${name}-onnx`, { format: 'onnx' });
       expect(graph.verification.relativeError).toBeLessThan(1e-5);
     });
 
@@ -54,7 +54,7 @@ describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])(
       const plan = name.includes('t5')
         ? channels([0, 1, 2, 3, 4], '1-4')
         : [...channels([0, 1, 2], '1-4'), ...channels([3, 4], '0-2')];
-      const result = await narrow(source, { narrow: plan }, `${name}-all`);
+      const result = await pruneWidths(source, { widths: plan }, `${name}-all`);
       expect(result).toMatchObject({ layout: 'blocks' });
       const expected = await encoderOutput(await ignoring(source, 'all', plan), examples);
       const actual = await encoderOutput(result.path, examples);

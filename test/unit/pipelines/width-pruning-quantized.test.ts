@@ -14,9 +14,9 @@ import { readConfig, rejection } from '../export/pruning';
 import { floatsOfWeight } from '../models/floats-of-weight';
 import { quantizedCases, quantizedFixture } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { narrowIn } from './narrowing';
+import { pruneWidthsIn } from './width-pruning';
 
-const narrow = narrowIn(temporaryFolder());
+const pruneWidths = pruneWidthsIn(temporaryFolder());
 
 /** The first channels or heads that can go of each sublayer that can lose some. */
 async function firstOf(name: string): Promise<PlannedWidthPruning[]> {
@@ -51,15 +51,15 @@ const plans = await Promise.all(
   quantizedCases.map(async (name) => [name, await firstOf(name)] as const),
 );
 
-describe('a narrowed quantized folder', () => {
+describe('a width-pruned quantized folder', () => {
   it.each(plans.filter(([, plan]) => plan.length > 0))(
     'of %s holds the same values, without those that go',
     async (name, plan) => {
       const source: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
       const described = await describeWidthPruned(await openModelFiles(quantizedFixture(name)), {
-        narrow: plan,
+        widths: plan,
       });
-      const result = await narrow(quantizedFixture(name), { narrow: plan }, name);
+      const result = await pruneWidths(quantizedFixture(name), { widths: plan }, name);
       expect(result.verification.relativeError).toBe(0);
       const written: { model: LayeredModel } = await openModelFiles(result.path);
       expect(described.summary.parameters).toBe(result.parametersAfter);
@@ -67,7 +67,7 @@ describe('a narrowed quantized folder', () => {
       for (const { sublayer, remove } of plan) {
         const index = source.model.summary.sublayers.findIndex(({ id }) => id === sublayer);
         const width = source.model.sublayer(index).width;
-        const narrower = written.model.sublayer(index).width;
+        const widthPruned = written.model.sublayer(index).width;
         const gone = new Set(parseRanges(remove));
         const kept = [...Array(width?.count ?? 0).keys()].filter((place) => !gone.has(place));
         for (const { tensor, axis, places } of width?.tensors ?? []) {
@@ -79,7 +79,7 @@ describe('a narrowed quantized folder', () => {
           expect([...(await floatsOfWeight(own))], tensor.name).toEqual(expected);
         }
         if (kept.length > (width?.step ?? 1)) {
-          expect(narrower?.count).toBe(kept.length);
+          expect(widthPruned?.count).toBe(kept.length);
         }
       }
     },
@@ -104,7 +104,11 @@ describe('a narrowed quantized folder', () => {
       sublayer: `block.${block}.feedforward`,
       remove: '0-31',
     }));
-    const { path, layout } = await narrow(quantizedFixture('gptq-3'), { narrow: plan }, 'even');
+    const { path, layout } = await pruneWidths(
+      quantizedFixture('gptq-3'),
+      { widths: plan },
+      'even',
+    );
     expect(layout).toBe('blocks');
     expect(readConfig(path)).toMatchObject({
       intermediate_size: 64,
@@ -117,8 +121,8 @@ describe('a narrowed quantized folder', () => {
     ['bnb-nf4', /bitsandbytes counts blocks of nf4 over all rows/],
     ['awq-gemv', /AWQ pads scales of the gemv/],
   ])('of %s is refused with the reason', async (name, message) => {
-    const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-31' }] };
-    const error = await rejection(narrow(quantizedFixture(name), changes, 'refused'));
+    const changes = { widths: [{ sublayer: 'block.0.feedforward', remove: '0-31' }] };
+    const error = await rejection(pruneWidths(quantizedFixture(name), changes, 'refused'));
     expect(error.message).toMatch(message);
   });
 
@@ -135,8 +139,8 @@ describe('a narrowed quantized folder', () => {
   });
 
   it('is refused for a part of a group', async () => {
-    const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-15' }] };
-    const error = await rejection(narrow(quantizedFixture('gptq-3'), changes, 'part'));
+    const changes = { widths: [{ sublayer: 'block.0.feedforward', remove: '0-15' }] };
+    const error = await rejection(pruneWidths(quantizedFixture('gptq-3'), changes, 'part'));
     expect(error.message).toMatch(/so 32 neighbors are removed together/);
   });
 });

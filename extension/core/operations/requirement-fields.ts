@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import { asksFor, gateForm, outcomes } from '../evaluate/gate';
+import { asksFor, requirementForm, outcomes } from '../evaluate/requirements';
 import { defaultTokens } from '../evaluate/perplexity';
-import type { Verdict } from '../evaluate/gate';
+import type { Verdict } from '../evaluate/requirements';
 import type { ShotsRequest } from '../data/tasks/task-file';
 import { UserError } from '../user-error';
 import { flag, group, integer, list, path } from './fields';
@@ -12,12 +12,12 @@ import { say } from '../message';
 /** File of the samples that is read if no text is given. */
 export const heldOutText = 'held-out.txt';
 
-export const gateField = list({
+export const requirementsField = list({
   description:
     'Limits that the result must meet, such as perplexity<+10%, task>-2pt, agreement>90%, speed>+10%, size<-20%; exit code 1 if it does not',
-  form: gateForm,
+  form: requirementForm,
   placeholder: 'LIMIT,…',
-  setting: 'gate',
+  setting: 'requirements',
 });
 
 export const wholeTextField = flag({
@@ -49,8 +49,8 @@ export function shotsOf({ shots, shotsFrom }: RequestOf<typeof shotsFields>): Sh
 }
 
 /** Of operations that write a changed model. */
-export const gateFields = group('Verdict', {
-  gate: gateField,
+export const requirementFields = group('Verdict', {
+  require: requirementsField,
   heldOut: path({
     description: 'Held-out text for both models (.txt, .md, .jsonl)',
     fallback: 'the text that comes with Espalier',
@@ -61,7 +61,10 @@ export const gateFields = group('Verdict', {
   ...shotsFields,
 });
 
-export const gateRules = [allNeed(['heldOut', 'wholeText', 'task'], 'gate'), ...shotsRules];
+export const requirementRules = [
+  allNeed(['heldOut', 'wholeText', 'task'], 'require'),
+  ...shotsRules,
+];
 
 export const verdictSchema = v.looseObject({
   outcome: v.picklist(outcomes),
@@ -72,13 +75,19 @@ export const verdictSchema = v.looseObject({
 export const keepsLimits = ({ verdict }: { readonly verdict?: Verdict | undefined }): boolean =>
   verdict === undefined || verdict.outcome === 'accept';
 
-/** The limits of a request, and what they are measured on. */
-export type Gate = RequestOf<typeof gateFields>;
+/** Requirements of a request, and the inputs to check them on. */
+export type Requirements = RequestOf<typeof requirementFields>;
 
-/** Only what the gate asks for of a request. */
-export function gateOf({ gate, heldOut, wholeText, task, ...shots }: Gate): Gate {
+/** Returns the requirement fields of a request. */
+export function selectRequirements({
+  require: limits,
+  heldOut,
+  wholeText,
+  task,
+  ...shots
+}: Requirements): Requirements {
   return {
-    ...(gate === undefined ? {} : { gate }),
+    ...(limits === undefined ? {} : { require: limits }),
     ...(heldOut === undefined ? {} : { heldOut }),
     wholeText,
     ...(task === undefined ? {} : { task }),
@@ -86,15 +95,15 @@ export function gateOf({ gate, heldOut, wholeText, task, ...shots }: Gate): Gate
   };
 }
 
-/** @throws UserError where a task is named that no limit is for, or the other way round. */
-export function requireTask({ gate = [], task }: Gate): void {
-  if (asksFor(gate, 'task') !== (task !== undefined)) {
+/** @throws UserError if a task is set without a task requirement, or the other way round */
+export function requireTask({ require: limits = [], task }: Requirements): void {
+  if (asksFor(limits, 'task') !== (task !== undefined)) {
     throw new UserError(
       task === undefined
         ? say`The task limit needs a task.`
         : say`The task has no effect, because no limit is for it.`,
       {
-        field: task === undefined ? 'gate' : 'task',
+        field: task === undefined ? 'require' : 'task',
         remedy: say`Set both, or neither.`,
       },
     );

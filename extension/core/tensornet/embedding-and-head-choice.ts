@@ -11,7 +11,10 @@ import { say } from '../message';
  * Dense matrices of the embedding or the head.
  * @throws UserError if the model has none
  */
-export function denseOuter(model: LayeredModel, place: EmbeddingOrHeadPlace): EmbeddingOrHead[] {
+export function denseEmbeddingOrHead(
+  model: LayeredModel,
+  place: EmbeddingOrHeadPlace,
+): EmbeddingOrHead[] {
   const matrices = model.embeddingAndHeadMatrices.filter((matrix) => matrix.place === place);
   const dense = matrices.filter(({ form }) => form === undefined);
   if (dense.length === 0) {
@@ -54,7 +57,7 @@ export function embeddingsToMeasure(
   model: LayeredModel,
   places: readonly EmbeddingOrHeadPlace[],
 ): EmbeddingOrHead[] {
-  const asked = places.flatMap((place) => denseOuter(model, place));
+  const asked = places.flatMap((place) => denseEmbeddingOrHead(model, place));
   const ids = new Set(asked.map(({ id }) => id));
   for (const { place, tiedTo } of asked) {
     if (tiedTo !== undefined && !ids.has(tiedTo)) {

@@ -20,13 +20,13 @@ import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn, outputOf } from './narrowing';
+import { ignoringIn, pruneWidthsIn, outputOf } from './width-pruning';
 
 const root = temporaryFolder();
-const narrow = narrowIn(root);
+const pruneWidths = pruneWidthsIn(root);
 const ignoring = ignoringIn(root);
 
-describe('a narrowed ONNX file', () => {
+describe('a width-pruned ONNX file', () => {
   const channels = '0-2,5,11';
 
   it.each([
@@ -52,7 +52,7 @@ describe('a narrowed ONNX file', () => {
       kind === 'feedforward' ? [{ sublayer: id, remove: channels }] : [],
     );
     expect(plan.length).toBeGreaterThan(0);
-    const result = await narrow(source, { narrow: plan }, `${name}-cut`);
+    const result = await pruneWidths(source, { widths: plan }, `${name}-cut`);
     expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
     const zeroed = await ignoring(dirname(source), 'onnx', plan);
     const { feeds, tolerance } = readOnnxGolden(name);
@@ -108,7 +108,7 @@ describe('a narrowed ONNX file', () => {
     }
     await writeFile(file, toBinary(ModelProtoSchema, model));
     const plan = [{ sublayer: 'block.0.feedforward', remove: channels }];
-    const { path } = await narrow(file, { narrow: plan }, 'dequantized-cut');
+    const { path } = await pruneWidths(file, { widths: plan }, 'dequantized-cut');
     const zeroed = await ignoring(folder, 'dequantized', plan);
     const { feeds } = readOnnxGolden('bert-legacy');
     const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
@@ -122,14 +122,14 @@ describe('a narrowed ONNX file', () => {
       sublayer: `block.${block}.feedforward`,
       remove: '32-63',
     }));
-    const { path } = await narrow(source, { narrow: plan }, 'few-bits');
+    const { path } = await pruneWidths(source, { widths: plan }, 'few-bits');
     const zeroed = await ignoring(dirname(source), 'few-bits', plan);
     const { feeds } = readOnnxGolden('qwen3-groups-intfour');
     const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
     const actual = await outputOf(join(path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
     const part = [{ sublayer: 'block.0.feedforward', remove: '0-15' }];
-    const error = await rejection(narrow(source, { narrow: part }, 'part'));
+    const error = await rejection(pruneWidths(source, { widths: part }, 'part'));
     expect(error.message).toMatch(/so 32 neighbors are removed together/);
   });
 
@@ -145,7 +145,7 @@ describe('a narrowed ONNX file', () => {
     model.graph?.input.push(...listed);
     await writeFile(file, toBinary(ModelProtoSchema, model));
     const plan = [{ sublayer: 'block.0.feedforward', remove: channels }];
-    const { path } = await narrow(file, { narrow: plan }, 'inputs-cut');
+    const { path } = await pruneWidths(file, { widths: plan }, 'inputs-cut');
     const { feeds } = readOnnxGolden('bert-legacy');
     const zeroed = await ignoring(folder, 'onnx', plan);
     const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
@@ -164,7 +164,7 @@ describe('a narrowed ONNX file', () => {
     };
     await writeFile(join(folder, 'config.json'), JSON.stringify(config));
     const written = async (
-      narrowed: readonly PlannedWidthPruning[],
+      widthPruned: readonly PlannedWidthPruning[],
       out: string,
       remove: string[] = [],
     ) => {
@@ -172,7 +172,7 @@ describe('a narrowed ONNX file', () => {
       const { path } = await applyPlan(
         {
           model: await openModelFiles(file),
-          plan: planFor({ path: file }, { narrow: [...narrowed], remove }),
+          plan: planFor({ path: file }, { widths: [...widthPruned], remove }),
           out: join(root, out),
           ...({ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const),
         },
