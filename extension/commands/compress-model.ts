@@ -121,7 +121,7 @@ async function askForPlan(
     return undefined;
   }
   const isAsked = options.compression === undefined && options.skip === undefined;
-  const sizeOf = sizesOf(services, model);
+  const sizeOf = sizePredictor(services, model);
   const skip = isAsked ? await chooseRoles(compression, model.name, sizeOf) : (options.skip ?? []);
   if (skip === undefined) {
     return undefined;
@@ -168,7 +168,7 @@ async function chooseMethod(
     description: l10n.t('the best method and setting for each layer'),
     detail: l10n.t('Opens the compression panel: measure the sensitivity, choose a budget, plan.'),
   };
-  const sizeOf = sizesOf(services, session.model);
+  const sizeOf = sizePredictor(services, session.model);
   const items = await Promise.all(
     methodItems().map(async (item) => withSize(item, await methodSize(item.method, sizeOf))),
   );
@@ -202,7 +202,7 @@ type SizeOf = (
   outer?: readonly EmbeddingOrHeadPlace[],
 ) => Promise<number>;
 
-const sizesOf =
+const sizePredictor =
   ({ models }: Services, { path: model }: ModelSummary): SizeOf =>
   async (compression, skip = [], outer = []) =>
     (await models.chooseLayers({ model, compression, skip, outer })).bytes;

@@ -19,8 +19,8 @@ interface Box {
 }
 
 const lineHeight = 13;
-/** Distance of a name from the center of its point, beside and above it. */
-const [beside, above] = [9, 13];
+/** Distance of a name from the center of its point, horizontally and vertically. */
+const [sideways, above] = [9, 13];
 /** Half the size of a marker, and half the width next to which a name would seem to be that of the marker. */
 const [markerRadius, clearance] = [5, 9];
 
@@ -40,8 +40,8 @@ export function placeNames(
   return names.map(({ x, y, width }) => {
     const centered = Math.max(area.left, Math.min(area.right - width, x - width / 2));
     const places: readonly NamePlace[] = [
-      { left: x + beside, top: y },
-      { left: x - beside - width, top: y },
+      { left: x + sideways, top: y },
+      { left: x - sideways - width, top: y },
       { left: centered, top: y - above },
       { left: centered, top: y + above },
     ];

@@ -67,7 +67,7 @@ export function Budget({ panel, frame: { table }, asked }: BudgetProps): VNode {
   );
 }
 
-/** What single changes say of the plan, as the form changes. */
+/** Plan as predicted from single changes. */
 function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
   if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
   if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;

@@ -53,15 +53,15 @@ function Measured({ panel }: Pick<DetailsProps, 'panel'>): VNode | null {
       <SensitivityGrid panel={panel} frame={frame} cells={frame.cells} shown={frame.shown} />
       <AfterPaint>
         <Layers panel={panel} cells={frame.cells} />
-        <Facts facts={factsOf(frame.table, panel.get('job'), panel.get('file'))} />
+        <Facts facts={tableFacts(frame.table, panel.get('job'), panel.get('file'))} />
         <Findings findings={panel.get('findings')} />
       </AfterPaint>
     </>
   );
 }
 
-/** What a table was measured with. */
-function factsOf(table: ShownTable, job: CompressionState['job'], file: string): Fact[] {
+/** Settings and data of a measurement. */
+function tableFacts(table: ShownTable, job: CompressionState['job'], file: string): Fact[] {
   const { calibration, fitting, metric, metricDefinition, device, seconds, layers } = table;
   const source =
     calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);

@@ -37,7 +37,7 @@ interface FrontProps {
 /** Size against loss: plans of all sizes that no other plan beats, types and pruned models. */
 export function Front({ panel, frame, asked }: FrontProps): VNode {
   const { survey } = asked;
-  const target = survey?.ok && targetOf(survey.ok, panel.view.value.form);
+  const target = survey?.ok && budgetTarget(survey.ok, panel.view.value.form);
   return (
     <Section
       class="front"
@@ -112,7 +112,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
         others={others}
         titles={titles}
         ring={ringOf(unit, asked.plan?.ok)}
-        rule={ruleOf(panel, survey)}
+        rule={targetRule(panel, survey)}
         original={before}
         step={unit === 'bytes' || unit === 'memory' ? byteStep(before) : undefined}
         format={format}
@@ -154,7 +154,7 @@ interface Target {
 }
 
 /** Size that the form asks for, in the unit of the chart. */
-function targetOf({ unit, reach }: BudgetSurvey, form: BudgetForm): Target {
+function budgetTarget({ unit, reach }: BudgetSurvey, form: BudgetForm): Target {
   const before = reach.find((one) => one.unit === unit)?.before ?? 0;
   const least = Math.min(99, leastPercent(unit, reach));
   const percent = Math.max(least, Math.min(99, form.limits[unit].percent));
@@ -164,8 +164,8 @@ function targetOf({ unit, reach }: BudgetSurvey, form: BudgetForm): Target {
 }
 
 /** The target as a line that moves by 1 % each. */
-function ruleOf(panel: CompressionPanel, survey: BudgetSurvey): TargetRule {
-  const { before, least, percent, size, text } = targetOf(survey, panel.view.value.form);
+function targetRule(panel: CompressionPanel, survey: BudgetSurvey): TargetRule {
+  const { before, least, percent, size, text } = budgetTarget(survey, panel.view.value.form);
   return {
     label: strings.target,
     stops: Array.from({ length: 100 - least }, (_, i) => ((least + i) / 100) * before),

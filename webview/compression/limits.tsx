@@ -32,7 +32,7 @@ interface LimitsProps {
   readonly asked: AskedBudget;
 }
 
-/** Which limits hold, and how much each allows, except the one that the chart's line sets. */
+/** Limits of the plan, with a slider for each except the one that the chart's line sets. */
 export function Limits({ panel, table, asked: { reach, survey } }: LimitsProps): VNode {
   const { form } = panel.view.value;
   const context = contextOf(form, table);
@@ -111,7 +111,7 @@ interface ChangesProps extends PlannedFrame {
   readonly panel: CompressionPanel;
 }
 
-/** What a plan may do to the model. */
+/** Changes that a plan may make. */
 export function Changes({ panel, table, ways }: ChangesProps): VNode {
   const { form } = panel.view.value;
   const change = changer(panel);

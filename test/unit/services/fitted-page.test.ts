@@ -19,7 +19,7 @@ const fitted: FittedModel = {
 const verified = { ...fitted, verification: { relativeError: 0, tolerance: 1, tokens: 8 } };
 
 const pageOf = (changes: Partial<FittedModel>) =>
-  fittedPage({ ...verified, ...changes } as unknown as FittedModel);
+  fittedPage({ ...verified, ...changes });
 
 describe('the report of a smaller model', () => {
   it('has the predicted speed that was asked for, with its origin', () => {
