@@ -46,7 +46,7 @@ describe('the compression panel', () => {
     await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Under a budget…').click();
     const frame = await panel();
-    await frame.getByText('Measure the layers to see which matrices').waitFor();
+    await frame.getByText('Measure the layers to see which can be compressed').waitFor();
     expect(await accessibilityViolations(frame)).toEqual([]);
     await workbench.screenshot('compression-empty');
   });

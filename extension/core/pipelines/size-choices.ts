@@ -304,10 +304,12 @@ export function compressedBytes(
   const chosen = new Set(choices.map(({ tensor }) => tensor));
   return choices.reduce((sum, choice) => {
     const matrix = matrices.get(choice.tensor);
-    const tiedTo = matrix !== undefined && 'place' in matrix ? matrix.tiedTo : undefined;
-    // A tied head is stored with the embedding, or next to the dense one.
-    if (matrix === undefined || (tiedTo !== undefined && chosen.has(tiedTo))) return sum;
-    const shared = tiedTo === undefined ? 0 : matrix.weight.length;
+    if (matrix === undefined) return sum;
+    const tied = 'place' in matrix ? matrix.tiedTo : undefined;
+    const isShared = tied !== undefined && chosen.has(tied);
+    if (isShared && 'place' in matrix && matrix.place === 'head') return sum;
+    // If only one of two tied matrices is compressed, the other is stored as it was.
+    const shared = tied === undefined || isShared ? 0 : matrix.weight.length;
     return sum + bytesSaved(opened, matrix, choice) + shared;
   }, before);
 }
