@@ -153,7 +153,7 @@ describe('the compression panel', () => {
     await frame.getByRole('button', { name: 'Measure Task Scores…' }).click();
     await workbench.chooseFile('Task: a JSONL file', task);
     await frame.getByText('Score on few').first().waitFor();
-    await frame.getByText(/^The original scores \d/).waitFor();
+    await frame.getByText(/The original scores \d/).waitFor();
     await workbench.screenshot('compression-scored');
   });
 
