@@ -17,6 +17,7 @@ const apart = [
   'runtime/devices',
   'runtime/memory-groups',
   'runtime/webgpu',
+  'services/fitted-page',
 ].map((name) => `test/unit/${name}.test.ts`);
 
 /** All that a run writes is gone after it, also what processes leave that are killed. */

@@ -74,15 +74,10 @@ export function formatDistance(value: number): string {
 }
 
 /** `0.0497 ± 0.0124`: the error has the places of the value, and at least one digit of its own. */
-export function formatWithError(
-  value: number,
-  error: number,
-  format: (value: number) => string = formatDistance,
-): string {
-  const text = format(value);
-  if (text.startsWith('<')) return text;
+export function formatWithError(value: number, error: number): string {
+  const text = formatDistance(value);
   const places = /^-?\d+(?:\.(\d+))?$/.exec(text);
-  if (places === null || error < 1e-6) return `${text} ± ${format(error)}`;
+  if (places === null || error < 1e-6) return `${text} ± ${formatDistance(error)}`;
   const digits = Math.max(places[1]?.length ?? 0, -Math.floor(Math.log10(error)));
   return `${text} ± ${short.format(Number(error.toFixed(Math.min(9, digits))))}`;
 }
@@ -93,14 +88,3 @@ export function formatDistanceShort(value: number): string {
   if (Math.abs(value) < 1e-3) return value.toExponential(0);
   return String(Number(value.toPrecision(2)));
 }
-
-const banded =
-  (format: (value: number) => string) =>
-  (value: number): string =>
-    value !== 0 && Math.abs(value) < 1e-3 ? '<0.001' : format(value);
-
-/** A distance in a row or a tile: what is next to nothing is said so; the details of its cell have the number. */
-export const formatInRow = banded(formatDistance);
-
-/** The same in a cell, with two digits. */
-export const formatInCell = banded(formatDistanceShort);

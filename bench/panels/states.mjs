@@ -8,6 +8,14 @@ import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vsc
 import { root } from '../../scripts/lib/repository.mjs';
 import { experts, writeModel } from '../inspect/models.mjs';
 
+/**
+ * Fields that states must have; the others are undefined without a value.
+ * @typedef {import('../../extension/protocol/compression').CompressionState} CompressionState
+ * @typedef {import('../../extension/protocol/heatmap').HeatmapState} HeatmapState
+ * @typedef {Record<Exclude<keyof CompressionState, 'table' | 'plan' | 'scores' | 'warnings' | 'blocked'>, unknown>} Compression
+ * @typedef {Record<Exclude<keyof HeatmapState, 'selectionEvaluation' | 'drift' | 'blocked'>, unknown>} Heatmap
+ */
+
 const idle = { kind: 'idle' };
 const running = (/** @type {number} */ done) => ({
   ...{ kind: 'running', id: '1', what: 'sensitivity' },
@@ -75,6 +83,31 @@ const predicted = {
   ...{ sumOfDistances: 0.02, ...changes },
 };
 
+/** A size of a model, as `espalier fit` lists it. */
+const typeOf = (
+  /** @type {string} */ size,
+  /** @type {number} */ bytes,
+  /** @type {number} */ klDivergence,
+  isMeasured = false,
+) => ({
+  ...{ size, bytes, seconds: 90, isMix: false, isForbidden: false },
+  loss: { code: 'small loss', parameters: [] },
+  ...(isMeasured ? { perplexityRatio: 1 + 2 * klDivergence } : {}),
+  known: { klDivergence, perplexityRatio: 1 + 2 * klDivergence, isMeasured },
+});
+
+/** Types of a model of so many bytes in 16 bits, close to each other where users compare them. */
+const typesOf = (/** @type {number} */ bytes) => [
+  typeOf('Q8_0', 0.53 * bytes, 0.001, true),
+  typeOf('Q6_K', 0.41 * bytes, 0.003),
+  typeOf('Q5_K_M', 0.355 * bytes, 0.008),
+  typeOf('Q5_K_S', 0.345 * bytes, 0.01),
+  typeOf('Q4_K_M', 0.302 * bytes, 0.03),
+  typeOf('Q4_K_S', 0.288 * bytes, 0.037),
+  typeOf('IQ4_XS', 0.27 * bytes, 0.041),
+  typeOf('Q3_K_M', 0.245 * bytes, 0.12),
+];
+
 /** The compression panel of blocks, each of seven matrices at ten levels; more comes while it is looked at. */
 export function compressionDocument(blocks = 128) {
   const layers = Array.from({ length: blocks * roles.length }, (_, i) => ({
@@ -96,10 +129,14 @@ export function compressionDocument(blocks = 128) {
   return {
     name: `compression: ${blocks} blocks × 7 matrices × 10 levels`,
     panel: 'compression',
-    state: {
+    state: /** @satisfies {Compression} */ ({
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
       ...{ job: idle, removable: 0, units: ['bytes', 'parameters', 'flops', 'decode', 'prefill'] },
-    },
+      ...{ types: typesOf(8e9), canPlan: true },
+      pruned: Array.from({ length: 8 }, (_, i) => ({
+        ...{ rounds: i + 1, bytes: 8e9 - (i + 1) * 2.4e8, distance: 0.004 * 1.9 ** i },
+      })),
+    }),
     answers: { survey: surveyed, predict: predicted },
     patches: Array.from({ length: 20 }, (_, i) => {
       const layer = layers[(i * 40) % layers.length];
@@ -109,6 +146,36 @@ export function compressionDocument(blocks = 128) {
         added: { measured: { [layer?.tensor ?? '']: entries } },
       };
     }),
+  };
+}
+
+/** The compression panel of a GGUF file, which plans can't compress. */
+export function ggufDocument() {
+  const bytes = 1.6e9;
+  const model = { name: 'model-Q8_0.gguf', path: '/model-Q8_0.gguf', architecture: 'llama' };
+  const mix = { ...typeOf('50%', bytes / 2, 0), isMix: true, known: undefined };
+  return {
+    name: 'compression: a GGUF file',
+    panel: 'compression',
+    state: /** @satisfies {Compression} */ ({
+      model: { ...model, bytes, sublayers: [] },
+      ...{ file: '/model-Q8_0.sensitivity.json', measured: {}, findings: [], job: idle },
+      ...{ removable: 0, units: [], canPlan: false, pruned: [] },
+      types: [mix, ...typesOf(1.88 * bytes)],
+    }),
+    patches: [],
+  };
+}
+
+/** The heatmap of a model that was not profiled. */
+export function newHeatmapDocument(blocks = 30) {
+  const { state } = heatmapDocument(blocks, 0);
+  const { profile: _, profileFile: __, ...rest } = state;
+  return {
+    name: `heatmap: ${blocks} blocks, not profiled`,
+    panel: 'heatmap',
+    state: { ...rest, candidates: {}, slider: 0, selectedRounds: 0, removed: [] },
+    patches: [],
   };
 }
 
@@ -130,6 +197,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
     removed: sublayers[index]?.id ?? '',
     distance: 0.002 * 1.04 ** i,
   }));
+  const selected = Math.min(64, Math.floor(count / 2));
   const [parameters, bytes] = [blocks * 12e6 + 1e8, blocks * 24e6 + 2e8];
   const model = {
     ...{ name: 'large', path: '/models/large', architecture: 'llama', parameters, bytes },
@@ -142,7 +210,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
   return {
     name: `heatmap: ${blocks} blocks × ${count} rounds`,
     panel: 'heatmap',
-    state: {
+    state: /** @satisfies {Heatmap} */ ({
       ...{
         model,
         candidates,
@@ -171,14 +239,26 @@ export function heatmapDocument(blocks = 128, count = 200) {
           search: { seconds: 600, sublayerEvaluations: 1e5, naiveSublayerEvaluations: 1e7 },
         },
       },
-      ...{ slider: 64, byHand: { removed: [], kept: [] } },
-      ...{ selectedRounds: 64, removed: rounds.slice(0, 64).map(({ removed }) => removed) },
+      ...{ slider: selected, byHand: { removed: [], kept: [] } },
+      ...{ selectedRounds: selected, removed: rounds.slice(0, selected).map((one) => one.removed) },
       configPreview: {
         lines: Array.from({ length: 60 }, (_, i) => line(i)),
         loadsWith: 'transformers',
       },
       profileFile: '/models/large.layerprofile.json',
-    },
+      quantized: {
+        ...{ type: 'Q5_K_M', bytes: 0.355 * bytes, bytesBefore: bytes, perplexityRatio: 1.009 },
+        loss: { code: 'small loss', parameters: [] },
+      },
+      types: typesOf(bytes),
+      plans: {
+        metric: 'js',
+        points: Array.from({ length: 10 }, (_, i) => ({
+          ...{ cost: (0.95 - i * 0.075) * bytes, share: 0.95 - i * 0.075 },
+          ...{ sumOfDistances: 1e-5 * 4 ** i, ...changes },
+        })),
+      },
+    }),
     patches: Array.from({ length: 20 }, (_, i) => {
       const id = sublayers[(i * 12) % sublayers.length]?.id ?? '';
       return {

@@ -1,12 +1,18 @@
 import { dirname, join } from 'node:path';
 import { l10n, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import { formatBytes } from '../core/format';
+import type { ModelSummary } from '../core/models/model-summary';
 import { planFor } from '../core/plans/plan';
 import type { Plan } from '../core/plans/plan';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import type { LinearRole, EmbeddingOrHeadPlace } from '../core/models/matrix-encoding';
-import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
+import type {
+  CompressionRequest,
+  EncodingName,
+  QuantizerName,
+} from '../core/tensornet/compression-choice';
 import { CompressionSession } from '../services/sessions/compression-session';
 import { isPlan, defaultPlanPath } from '../services/documents/documents';
 import { compress } from '../core/operations/compress';
@@ -68,6 +74,8 @@ export async function compressModel(
     formatTitle: l10n.t('Compress {0}: format', model.name),
     folderTitle: l10n.t('Compress {0}: new folder', model.name),
     suffix: '-compressed',
+    // The plan of the panel keeps limits.
+    hasLimits: argument instanceof CompressionSession && options.compression === undefined,
   });
   if (output === undefined) {
     return undefined;
@@ -113,13 +121,17 @@ async function askForPlan(
     return undefined;
   }
   const isAsked = options.compression === undefined && options.skip === undefined;
-  const skip = isAsked ? await chooseRoles(compression, model.name) : (options.skip ?? []);
+  const sizeOf = sizePredictor(services, model);
+  const skip = isAsked ? await chooseRoles(compression, model.name, sizeOf) : (options.skip ?? []);
   if (skip === undefined) {
     return undefined;
   }
   const title = l10n.t('Compress {0}', model.name);
   const embeddingAndHead = isAsked
-    ? await chooseEmbeddingAndHead(title, model, [compression], { unties: true })
+    ? await chooseEmbeddingAndHead(title, model, [compression], {
+        unties: true,
+        sizeOf: async (places) => formatBytes(await sizeOf(compression, skip, places)),
+      })
     : (options.embeddingAndHead ?? []);
   if (embeddingAndHead === undefined) {
     return undefined;
@@ -156,8 +168,12 @@ async function chooseMethod(
     description: l10n.t('the best method and setting for each layer'),
     detail: l10n.t('Opens the compression panel: measure the sensitivity, choose a budget, plan.'),
   };
-  const items = methodItems();
-  const chosen = await choose<QuickPickItem>([...items, recipe, budget], {
+  const sizeOf = sizePredictor(services, session.model);
+  const items = await Promise.all(
+    methodItems().map(async (item) => withSize(item, await methodSize(item.method, sizeOf))),
+  );
+  const ofRecipe = withSize(recipe, await methodSize('mpo', sizeOf, 'int4'));
+  const chosen = await choose<QuickPickItem>([...items, ofRecipe, budget], {
     title,
     placeHolder: l10n.t('How are the linear layers compressed?'),
   });
@@ -165,25 +181,71 @@ async function chooseMethod(
     services.compressions.show(session);
     return undefined;
   }
-  const method = chosen === recipe ? 'mpo' : items.find((item) => item === chosen)?.method;
+  const method = chosen === ofRecipe ? 'mpo' : items.find((item) => item === chosen)?.method;
   switch (method) {
     case undefined:
       return undefined;
     case 'int8':
       return { method };
     case 'int4':
-      return chooseBlockSize(title);
+      return chooseBlockSize(title, sizeOf);
     case 'lowrank':
     case 'mpo':
-      return chooseRatio(title, method, chosen === recipe ? 'int4' : undefined);
+      return chooseRatio(title, method, chosen === ofRecipe ? 'int4' : undefined, sizeOf);
   }
 }
 
-async function chooseBlockSize(title: string): Promise<CompressionRequest | undefined> {
-  const items = [
+/** Sizes of a model with linear layers compressed. */
+type SizeOf = (
+  compression: CompressionRequest,
+  skip?: readonly LinearRole[],
+  outer?: readonly EmbeddingOrHeadPlace[],
+) => Promise<number>;
+
+const sizePredictor =
+  ({ models }: Services, { path: model }: ModelSummary): SizeOf =>
+  async (compression, skip = [], embeddingAndHead = []) =>
+    (await models.chooseLayers({ model, compression, skip, embeddingAndHead })).bytes;
+
+/** Size with the method's default, or the range of the shares that can be chosen. */
+async function methodSize(
+  method: EncodingName,
+  sizeOf: SizeOf,
+  then?: QuantizerName,
+): Promise<string> {
+  if (method === 'int8' || method === 'int4') {
+    return formatBytes(await sizeOf({ method }));
+  }
+  const sizes = await Promise.all(
+    [Math.min(...percents), Math.max(...percents)].map(async (percent) =>
+      sizeOf(shareRequest(method, percent, then)),
+    ),
+  );
+  return sizes.map(formatBytes).join(' – ');
+}
+
+/** The row of a choice with the predicted size in front of its description. */
+const withSize = <Item extends QuickPickItem>(item: Item, size: string): Item => ({
+  ...item,
+  description: [size, item.description].filter((one) => one !== undefined).join(' · '),
+});
+
+async function chooseBlockSize(
+  title: string,
+  sizeOf: SizeOf,
+): Promise<CompressionRequest | undefined> {
+  const rows = [
     { label: '32', detail: l10n.t('A scale for 32 weights: 5 bits per weight.'), level: 32 },
     { label: '128', detail: l10n.t('A scale for 128 weights: 4.25 bits per weight.'), level: 128 },
   ];
+  const items = await Promise.all(
+    rows.map(async (row) =>
+      withSize<QuickPickItem & typeof row>(
+        row,
+        formatBytes(await sizeOf({ method: 'int4', level: row.level })),
+      ),
+    ),
+  );
   const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('How many weights share a scale?'),
@@ -195,30 +257,45 @@ async function chooseRatio(
   title: string,
   method: 'lowrank' | 'mpo',
   then: QuantizerName | undefined,
+  sizeOf: SizeOf,
 ): Promise<CompressionRequest | undefined> {
-  const items = [60, 40, 30, 20, 10].map((percent) => ({
-    label: l10n.t('{0} %', percent),
-    description: l10n.t('of the parameters of each layer'),
-    ratio: percent / 100,
-  }));
+  const items = await Promise.all(
+    percents.map(async (percent) => {
+      const request = shareRequest(method, percent, then);
+      const label = l10n.t('{0} %', percent);
+      const description = l10n.t('of the parameters of each layer');
+      return withSize({ label, description, request }, formatBytes(await sizeOf(request)));
+    }),
+  );
   const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('Target size?'),
   });
-  return chosen === undefined
-    ? undefined
-    : { method, ratio: chosen.ratio, ...(then === undefined ? {} : { then }) };
+  return chosen?.request;
 }
+
+/** Shares of the parameters of each layer to choose from. */
+const percents = [60, 40, 30, 20, 10] as const;
+
+const shareRequest = (
+  method: 'lowrank' | 'mpo',
+  percent: number,
+  then: QuantizerName | undefined,
+): CompressionRequest => ({
+  ...{ method, ratio: percent / 100 },
+  ...(then === undefined ? {} : { then }),
+});
 
 /** The paper leaves down projections dense; quantizing them hardly changes the outputs. */
 async function chooseRoles(
-  { method }: CompressionRequest,
+  compression: CompressionRequest,
   model: string,
+  sizeOf: SizeOf,
 ): Promise<readonly LinearRole[] | undefined> {
-  if (method === 'int8' || method === 'int4') {
+  if (compression.method === 'int8' || compression.method === 'int4') {
     return [];
   }
-  const items: (QuickPickItem & { skip: readonly LinearRole[] })[] = [
+  const rows: (QuickPickItem & { skip: readonly LinearRole[] })[] = [
     {
       label: l10n.t('All but down projections'),
       detail: l10n.t('As in the paper: the down projection stays dense.'),
@@ -226,6 +303,9 @@ async function chooseRoles(
     },
     { label: l10n.t('All linear layers'), skip: [] },
   ];
+  const items = await Promise.all(
+    rows.map(async (row) => withSize(row, formatBytes(await sizeOf(compression, row.skip)))),
+  );
   const chosen = await choose(items, {
     title: l10n.t('Compress {0}', model),
     placeHolder: l10n.t('Which layers?'),

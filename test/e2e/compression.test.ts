@@ -46,7 +46,7 @@ describe('the compression panel', () => {
     await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Compress Model…');
     await workbench.quickPick('Under a budget…').click();
     const frame = await panel();
-    await frame.getByText('Measure the layers to see which matrices').waitFor();
+    await frame.getByText('Measure the layers to see which can be compressed').waitFor();
     expect(await accessibilityViolations(frame)).toEqual([]);
     await workbench.screenshot('compression-empty');
   });
@@ -69,9 +69,14 @@ describe('the compression panel', () => {
     await workbench.statusBarItem(/Measuring compression of sample/).waitFor();
     await workbench.screenshot('compression-running');
     await session().releaseJobs();
+    // Then the answer comes first, and the layers are folded.
     await frame
-      .getByText(/^sample\.sensitivity\.json$/)
-      .waitFor({ state: 'attached', timeout: 150_000 });
+      .locator('.prediction')
+      .getByText('Predicted distance')
+      .waitFor({ timeout: 150_000 });
+    await frame.locator('.cell[data-id]').first().waitFor({ state: 'detached' });
+    await frame.getByText('Details', { exact: true }).click();
+    await frame.getByText(/^sample\.sensitivity\.json$/).waitFor({ state: 'attached' });
     expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
     const { layers, embeddingAndHead, fitting } = await readTable();
     expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
@@ -133,7 +138,7 @@ describe('the compression panel', () => {
   it('says what the paper says and what this model shows', async () => {
     const frame = await panel();
     await frame.getByText('The paper and this model').click();
-    const findings = frame.getByRole('table', { name: 'What the paper says beside' });
+    const findings = frame.getByRole('table', { name: 'Statements of the paper' });
     expect(await findings.locator('tbody tr').count()).toBe(2);
     expect(await findings.textContent()).toMatch(/(Holds|Not) here/);
   });
@@ -144,32 +149,37 @@ describe('the compression panel', () => {
     const task = inWorkspace('few.jsonl');
     const row = { context: 'The', choices: [' dog', ' zzz'], answer: 0 };
     await writeFile(task, `${JSON.stringify(row)}\n`.repeat(3));
+    await frame.getByText('Plans of all sizes').click();
     await frame.getByRole('button', { name: 'Measure Task Scores…' }).click();
     await workbench.chooseFile('Task: a JSONL file', task);
     await frame.getByText('Score on few').first().waitFor();
-    await frame.getByText(/^The original scores \d/).waitFor();
+    await frame.getByText(/The original scores \d/).waitFor();
     await workbench.screenshot('compression-scored');
   });
 
   it('plans under a budget and shows the plan on the grid', async () => {
     const { workbench } = session();
     const frame = await panel();
-    const left = frame.getByRole('slider', { name: 'Bytes', exact: true });
     const predicted = frame.locator('.prediction').getByText('Predicted distance');
     await predicted.waitFor();
     await frame.getByRole('img', { name: /^Size against loss of Best plan: \d/ }).waitFor();
     const rule = frame.getByRole('slider', { name: 'Target size' });
     await rule.press('ArrowRight');
     await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51 % /);
-    await frame.getByText('Plans of all sizes').click();
+    // One control for the size.
+    expect(await frame.getByRole('slider', { name: 'Bytes', exact: true }).count()).toBe(0);
     const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');
     await front.nth(2).getByRole('button', { name: 'Use' }).click();
     await frame.locator('.made-plan').getByText('Predicted distance').waitFor();
-    await left.fill('70');
+    const percent = async () =>
+      Number.parseFloat((await rule.getAttribute('aria-valuetext')) ?? '');
+    for (let at = await percent(); at !== 70; at = await percent()) {
+      await rule.press(at < 70 ? 'ArrowRight' : 'ArrowLeft');
+    }
     // The plan at 70 % is another one: it is predicted again.
     await predicted.waitFor();
     await frame.getByRole('button', { name: 'Measure Plan…' }).click();
-    await workbench.dialog().getByText('what was measured is kept').waitFor();
+    await workbench.dialog().getByText('measurements are saved').waitFor();
     await workbench.dialog().getByRole('button', { name: 'Measure', exact: true }).click();
     const made = frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' });
     await made.waitFor();
@@ -177,7 +187,7 @@ describe('the compression panel', () => {
       const tiles = frame.locator('.tile', { has: frame.getByText(name, { exact: true }) });
       return (await tiles.locator('.tile-value').textContent()) ?? '';
     };
-    expect(Number.parseFloat(await tile('Left'))).toBeLessThanOrEqual(70);
+    expect(Number.parseFloat(await tile('Remaining'))).toBeLessThanOrEqual(70);
     expect(await tile('Measured distance')).toMatch(/^\d(\.\d+)?(e-\d+)?$/);
     const compressed = Number.parseFloat(await tile('Layers compressed'));
     const measured = await frame.locator('.cell[data-id][data-status="measured"]').count();

@@ -9,7 +9,9 @@ import {
   compressionDocument,
   dataMapDocument,
   explorerDocument,
+  ggufDocument,
   heatmapDocument,
+  newHeatmapDocument,
   playgroundDocument,
   reportDocument,
   symbolicDocument,
@@ -33,7 +35,9 @@ describe('a panel', () => {
   const documents: Readonly<Record<string, () => PanelDocument | Promise<PanelDocument>>> = {
     heatmap: () => heatmapDocument(12, 10),
     explorer: async () => explorerDocument(llama8b),
+    'new heatmap': () => newHeatmapDocument(12),
     compression: () => compressionDocument(12),
+    'GGUF compression': ggufDocument,
     datamap: dataMapDocument,
     symbolic: symbolicDocument,
     playground: playgroundDocument,
@@ -70,7 +74,7 @@ describe('a panel', () => {
         await tab.waitForTimeout(200);
         expect(await tooWide(tab), `${width} pixels`).toEqual([]);
         await tab.screenshot({
-          path: join(root, 'test', 'artifacts', `panel-${name}-${width}.png`),
+          path: join(root, 'test', 'artifacts', `panel-${name.replaceAll(' ', '-')}-${width}.png`),
           fullPage: true,
         });
       }

@@ -8,6 +8,7 @@ import {
   PointElement,
   Tooltip,
 } from 'chart.js';
+import { placeNames } from './place-names';
 import type { SeriesColor, ThemeColors } from './theme-colors';
 import { ThemedChart } from './themed-chart';
 import type { Plot } from './themed-chart';
@@ -148,27 +149,25 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     ctx.restore();
   }
 
-  /** Names of points, unless they would overlap another name or leave the plot. */
+  /** Names of points that have a place where they cover nothing. */
   private drawNames({ ctx, chartArea, scales }: Plot): void {
-    const { x, y } = scales;
-    if (x === undefined || y === undefined) return;
-    const drawn: { readonly left: number; readonly right: number; readonly top: number }[] = [];
+    const points = (this.content?.series ?? []).flatMap(({ points: own, axis }) => {
+      const [x, y] = [scales['x'], scales[axis]];
+      return x === undefined || y === undefined
+        ? []
+        : own.map(({ x: at, y: value, name }) => ({
+            ...{ x: x.getPixelForValue(at), y: y.getPixelForValue(value), name },
+          }));
+    });
     ctx.save();
     ctx.font = `11px ${this.colors.fontFamily}`;
     ctx.fillStyle = this.colors.foreground;
     ctx.textBaseline = 'middle';
-    for (const { x: at, y: value, name = '' } of namedPoints(this.content)) {
-      const [point, top] = [x.getPixelForValue(at), y.getPixelForValue(value)];
-      const width = ctx.measureText(name).width;
-      const isAtEnd = point + 8 + width > chartArea.right;
-      const left = isAtEnd ? point - 8 - width : point + 8;
-      const right = left + width;
-      const isCovered = drawn.some(
-        (one) => left < one.right + 4 && right > one.left - 4 && Math.abs(top - one.top) < 13,
-      );
-      if (isCovered || left < chartArea.left) continue;
-      drawn.push({ left, right, top });
-      ctx.fillText(name, left, top);
+    const names = points.flatMap(({ x, y, name }) =>
+      name === undefined ? [] : [{ x, y, name, width: ctx.measureText(name).width }],
+    );
+    for (const [i, place] of placeNames(names, points, chartArea).entries()) {
+      if (place !== undefined) ctx.fillText(names[i]?.name ?? '', place.left, place.top);
     }
     ctx.restore();
   }
@@ -200,9 +199,6 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
     ctx.restore();
   }
 }
-
-const namedPoints = (content: ChartContent | undefined): readonly ChartPoint[] =>
-  (content?.series ?? []).flatMap(({ points }) => points.filter(({ name }) => name !== undefined));
 
 /** The point of the emphasised series that is nearest to a place on the horizontal axis. */
 function nearestPoint(content: ChartContent | undefined, x: number): ChartPoint | undefined {

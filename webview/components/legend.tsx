@@ -12,6 +12,8 @@ export interface LegendItem {
   readonly name: string;
   readonly color: SeriesColor;
   readonly mark: Marker | { readonly dash: readonly number[] };
+  /** True if the points are drawn hollow. */
+  readonly isHollow?: boolean;
 }
 
 export function Legend({ items }: { readonly items: readonly LegendItem[] }): VNode {
@@ -27,9 +29,19 @@ export function Legend({ items }: { readonly items: readonly LegendItem[] }): VN
   );
 }
 
-function Sample({ color, mark }: LegendItem): VNode {
+const shapes: Readonly<Record<Marker, string>> = {
+  circle: 'M1,6 a5,5 0 1,0 10,0 a5,5 0 1,0 -10,0 Z',
+  rect: 'M1.5,1.5 H10.5 V10.5 H1.5 Z',
+  triangle: 'M6,1.5 L11,10.5 H1 Z',
+  rectRot: 'M6,0.5 L11.5,6 L6,11.5 L0.5,6 Z',
+  crossRot: 'M1.5,1.5 L10.5,10.5 M10.5,1.5 L1.5,10.5',
+};
+
+function Sample({ color, mark, isHollow = false }: LegendItem): VNode {
   return typeof mark === 'string' ? (
-    <span class={`dot ${color} ${mark}`} aria-hidden="true" />
+    <svg class={`marker ${color}`} viewBox="0 0 12 12" aria-hidden="true">
+      <path d={shapes[mark]} stroke-width={1.5} data-hollow={isHollow ? '' : undefined} />
+    </svg>
   ) : (
     <svg class={`line ${color}`} viewBox="0 0 28 8" aria-hidden="true">
       <path d="M0,4 H28" stroke-width={2} stroke-dasharray={mark.dash.join(' ')} />

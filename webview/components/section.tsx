@@ -33,10 +33,11 @@ interface FoldedProps {
   readonly children?: ComponentChildren;
   /** Draws, once it is open, what is costly. */
   readonly draw?: () => VNode;
+  readonly onToggle?: (isOpen: boolean) => void;
 }
 
 /** Something that is folded until asked for. */
-export function Folded({ title, open = false, children, draw }: FoldedProps): VNode {
+export function Folded({ title, open = false, children, draw, onToggle }: FoldedProps): VNode {
   const [isOpen, setOpen] = useState(open);
   return (
     <details
@@ -44,6 +45,7 @@ export function Folded({ title, open = false, children, draw }: FoldedProps): VN
       open={open}
       onToggle={({ currentTarget }) => {
         setOpen(currentTarget.open);
+        onToggle?.(currentTarget.open);
       }}
     >
       <summary>{title}</summary>

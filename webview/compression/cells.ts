@@ -61,7 +61,9 @@ export function tableSchemes(table: ShownTable): CompressionScheme[] {
 /** Whole percents of the bytes that a scheme's levels leave of layers, the mildest first. */
 export function listShares(table: ShownTable, scheme: string): number[] {
   const shares = allMatrices(table).flatMap(({ entries, bytes }) =>
-    entries.filter((entry) => schemeKey(entry) === scheme).map((entry) => bytesPercent(entry, bytes)),
+    entries
+      .filter((entry) => schemeKey(entry) === scheme)
+      .map((entry) => bytesPercent(entry, bytes)),
   );
   return [...new Set(shares)].sort((a, b) => b - a);
 }

@@ -20,6 +20,7 @@ import type { FrontierPoint } from '../frontier/frontier-points';
 import { strings as frontier } from '../frontier/strings';
 import { listed, named } from '../translate';
 import { choiceAt, formatAmount, leastPercent, withLimit } from './budget';
+import type { BudgetForm } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { reasonAgainst } from './frame';
 import type { PlannedFrame } from './frame';
@@ -36,8 +37,14 @@ interface FrontProps {
 /** Size against loss: plans of all sizes that no other plan beats, types and pruned models. */
 export function Front({ panel, frame, asked }: FrontProps): VNode {
   const { survey } = asked;
+  const target = survey?.ok && budgetTarget(survey.ok, panel.view.value.form);
   return (
-    <Section class="front" id="front-title" title={frontier.title}>
+    <Section
+      class="front"
+      id="front-title"
+      title={frontier.title}
+      note={target && named(strings.target, target.text)}
+    >
       {survey?.ok === undefined || survey.ok.points.length === 0 ? (
         // The form shows the reason.
         <p class="muted">
@@ -105,7 +112,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
         others={others}
         titles={titles}
         ring={predictedPoint(unit, asked.plan?.ok)}
-        rule={targetRule(panel, unit, survey, format)}
+        rule={targetRule(panel, survey)}
         original={before}
         step={unit === 'bytes' || unit === 'memory' ? byteStep(before) : undefined}
         format={format}
@@ -116,43 +123,57 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
       />
       <Folded
         title={strings.frontTable}
-        draw={() => <Numbers survey={survey} scores={scores} onUse={use} />}
+        draw={() => (
+          <>
+            <Numbers survey={survey} scores={scores} onUse={use} />
+            <div class="actions">
+              <Button
+                label={strings.scorePlans}
+                title={strings.scorePlansTitle}
+                reason={asked.choice === undefined ? strings.noPrediction : reason}
+                onClick={() => {
+                  if (asked.choice !== undefined) panel.run.scorePlans(asked.choice);
+                }}
+              />
+            </div>
+          </>
+        )}
       />
-      <div class="actions">
-        <Button
-          label={strings.scorePlans}
-          title={strings.scorePlansTitle}
-          reason={asked.choice === undefined ? strings.noPrediction : reason}
-          onClick={() => {
-            if (asked.choice !== undefined) panel.run.scorePlans(asked.choice);
-          }}
-        />
-      </div>
     </>
   );
 }
 
-/** Sizes of 1 % each, from the smallest that plans reach. */
-function targetRule(
-  panel: CompressionPanel,
-  unit: BudgetSurvey['unit'],
-  { reach }: BudgetSurvey,
-  format: (size: number) => string,
-): TargetRule {
-  const { form } = panel.view.value;
+interface Target {
+  /** Size of the original. */
+  readonly before: number;
+  /** Smallest percentage that plans reach. */
+  readonly least: number;
+  readonly percent: number;
+  readonly size: number;
+  readonly text: string;
+}
+
+/** Size that the form asks for, in the unit of the chart. */
+function budgetTarget({ unit, reach }: BudgetSurvey, form: BudgetForm): Target {
   const before = reach.find((one) => one.unit === unit)?.before ?? 0;
   const least = Math.min(99, leastPercent(unit, reach));
   const percent = Math.max(least, Math.min(99, form.limits[unit].percent));
   const size = (percent / 100) * before;
+  const text = strings.shareOf(formatShare(percent / 100), formatAmount(unit, size, before));
+  return { before, least, percent, size, text };
+}
+
+/** The target as a line that moves by 1 % each. */
+function targetRule(panel: CompressionPanel, survey: BudgetSurvey): TargetRule {
+  const { before, least, percent, size, text } = budgetTarget(survey, panel.view.value.form);
   return {
     label: strings.target,
     stops: Array.from({ length: 100 - least }, (_, i) => ((least + i) / 100) * before),
     stop: percent - least,
-    size,
-    text: strings.shareOf(formatShare(percent / 100), format(size)),
+    ...{ size, text },
     onMove: (stop) => {
       const change = { percent: least + stop };
-      panel.setView({ form: withLimit(panel.view.peek().form, unit, change) });
+      panel.setView({ form: withLimit(panel.view.peek().form, survey.unit, change) });
     },
   };
 }

@@ -2,30 +2,38 @@ import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
+import { Section } from '../components/section';
 import { AfterPaint } from '../kit/after-paint';
-import { Budget } from './budget-form';
+import { Budget } from './budget-section';
 import { tableSchemes } from './cells';
-import { Findings } from './findings';
-import { reasonAgainst, resumesMeasuring, useFrame } from './frame';
+import { Details } from './details';
+import { reasonAgainst, resumesMeasuring } from './frame';
 import type { PlannedFrame } from './frame';
 import { Front } from './front';
 import { Header } from './header';
-import { Layers } from './layers';
-import { SensitivityGrid } from './sensitivity-grid';
+import { Changes, Limits } from './limits';
 import { strings as common } from '../strings';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
 import { Types } from './types-list';
 import { useBudget } from './use-budget';
 
-/** Budget form of a plan, and the sizes to choose from. */
+/** Sizes to choose from, the plan of one, and the details. */
 function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
-    <div class="columns even">
-      <Front panel={panel} frame={frame} asked={asked} />
-      <Budget panel={panel} frame={frame} asked={asked} />
-    </div>
+    <>
+      <div class="columns even">
+        <Front panel={panel} frame={frame} asked={asked} />
+        <Budget panel={panel} frame={frame} asked={asked} />
+      </div>
+      <Details panel={panel}>
+        <Section id="limits-title" class="limits-section" title={strings.limits}>
+          <Limits panel={panel} table={frame.table} asked={asked} />
+          <Changes panel={panel} table={frame.table} schemes={frame.schemes} />
+        </Section>
+      </Details>
+    </>
   );
 }
 
@@ -52,7 +60,7 @@ function usePlanning(panel: CompressionPanel): VNode | undefined {
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
   const job = panel.get('job');
   const canPlan = panel.get('canPlan');
-  const frame = useFrame(panel);
+  const table = panel.get('table');
   const planning = usePlanning(panel);
   const isActive = job.kind === 'running' || job.kind === 'queued';
   return (
@@ -69,7 +77,7 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         announce={panel.announce}
       />
       {!canPlan && <Types panel={panel} types={panel.get('types')} />}
-      {frame === undefined && canPlan && !isActive && !resumesMeasuring(job) && (
+      {table === undefined && canPlan && !isActive && !resumesMeasuring(job) && (
         <EmptyState
           id="empty-title"
           title={strings.empty}
@@ -82,15 +90,6 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         />
       )}
       {planning}
-      {frame?.cells !== undefined && frame.shown !== undefined && (
-        <SensitivityGrid panel={panel} frame={frame} cells={frame.cells} shown={frame.shown} />
-      )}
-      {frame?.cells !== undefined && (
-        <AfterPaint>
-          <Layers panel={panel} cells={frame.cells} />
-          <Findings findings={panel.get('findings')} />
-        </AfterPaint>
-      )}
     </div>
   );
 }

@@ -277,8 +277,7 @@ export const strings = {
   scorePlansTitle: t(
     'Choose a task (JSONL), and run the model of each of these plans on it. Nothing is written.',
   ),
-  scoresHint: (original: string) =>
-    t('The original scores {0}. Click a point to use its plan.', original),
+  scoresHint: (original: string) => t('The original scores {0}.', original),
   frontTable: t('Plans of all sizes'),
   usePoint: t('Use'),
   savePlan: t('Save Plan'),

@@ -1,10 +1,15 @@
 import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
 import { formatChange, formatDuration } from '../../extension/core/format';
 import type { OfferedType } from '../../extension/protocol/frontier';
+import { byteStep } from '../charts/byte-step';
 import { Button } from '../components/controls';
 import { Section } from '../components/section';
 import { Table } from '../components/table';
 import { formatBytes } from '../format';
+import { Frontier } from '../frontier/frontier';
+import { typePoints } from '../frontier/frontier-points';
+import { strings as frontier } from '../frontier/strings';
 import { listed, tell } from '../translate';
 import type { CompressionPanel } from './compression-panel';
 import { strings } from './strings';
@@ -14,11 +19,25 @@ interface TypesProps {
   readonly types: readonly OfferedType[];
 }
 
+/** Published and measured losses of types are KL divergences. */
+const lossMetric = 'kl';
+const titles = { x: strings.size, y: frontier.loss(lossMetric), y2: '' };
+
 /** Types that a GGUF file can be written in, with size and loss. */
 export function Types({ panel, types }: TypesProps): VNode {
   const { bytes } = panel.get('model');
+  const points = useMemo(() => typePoints(types, lossMetric, 0), [types]);
   return (
     <Section id="types-title" title={strings.types} note={strings.typesNote}>
+      {points.length > 0 && (
+        <Frontier
+          points={points}
+          titles={titles}
+          original={bytes}
+          step={byteStep(bytes)}
+          format={(size) => formatBytes(size, bytes)}
+        />
+      )}
       <div class="table-scroll wraps">
         <Table
           caption={strings.types}

@@ -65,7 +65,8 @@ function singled(choice: BudgetChoice): BudgetChoice {
   return { ...choice, limits: one === undefined ? [] : [one] };
 }
 
-function isMeasuring(job: CompressionState['job']): boolean {
+/** True if layers are being measured, or that was stopped. */
+export function isMeasuring(job: CompressionState['job']): boolean {
   const isActive = job.kind === 'running' || job.kind === 'queued';
   return (isActive && job.what === 'sensitivity') || resumesMeasuring(job);
 }

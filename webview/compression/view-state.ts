@@ -1,4 +1,4 @@
-import { string } from 'valibot';
+import { boolean, string } from 'valibot';
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, maybe, savedChoice, texts } from '../kit/saved-view';
 import { initialForm } from './budget';
@@ -12,6 +12,8 @@ const limit = ({ isSet, percent }: FormLimit) =>
 export const savedView = group({
   /** Key of the way that is shown, `plan`, or undefined for the first. */
   shown: maybe(string()),
+  /** True if the details are open; undefined if the user has neither opened nor closed them. */
+  details: maybe(boolean()),
   /** Percent of the bytes at which layers are shown. */
   share: countOr(40),
   sort: group({ key: savedChoice(sortKeys, 'loss'), descending: flagOr(true) }),

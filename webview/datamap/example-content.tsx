@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { formatCount, formatDistance, formatInCell } from '../format';
+import { formatCount, formatDistance, formatDistanceShort } from '../format';
 import { listed } from '../translate';
 import { Picture } from './picture';
 import { strings } from './strings';
@@ -8,7 +8,7 @@ import type { Content, Example } from './types';
 export function scoreText({ score, deviation }: Example): string {
   if (score === null) return strings.neverLearned;
   const spread =
-    typeof deviation === 'number' ? ` ${strings.deviation(formatInCell(deviation))}` : '';
+    typeof deviation === 'number' ? ` ${strings.deviation(formatDistanceShort(deviation))}` : '';
   return `${formatDistance(score)}${spread}`;
 }
 

@@ -2,7 +2,7 @@ import { distanceLabel } from '../../extension/core/quality-labels';
 import { driftScale, startsText } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import { fileName } from '../file-name';
-import { formatCount, formatDistance, formatInRow, formatPercent, formatShare } from '../format';
+import { formatCount, formatDistance, formatPercent, formatShare } from '../format';
 import { strings } from './strings';
 import { listed, tell } from '../translate';
 import type { Diagram, DiagramNode, Drift, Importance } from './types';
@@ -35,8 +35,8 @@ export function importanceScale(importance: Importance | undefined): ColourScale
   const findDistance = (id: string) => byId.get(id) ?? byId.get(blockId(id));
   return {
     legend: strings.importanceLegend(importance.metric),
-    low: `${strings.cheap} ${formatInRow(scale.min)}`,
-    high: `${formatInRow(scale.max)} ${strings.important}`,
+    low: `${strings.cheap} ${formatDistance(scale.min)}`,
+    high: `${formatDistance(scale.max)} ${strings.important}`,
     warning: importance.stale ? strings.importanceStale : undefined,
     positions: ({ sublayers }) =>
       sublayers.map((id) => {
@@ -47,7 +47,7 @@ export function importanceScale(importance: Importance | undefined): ColourScale
       const known = sublayers.flatMap((id) => findDistance(id) ?? []);
       if (known.length === 0) return undefined;
       const most = Math.max(...known);
-      const ends = [...new Set([Math.min(...known), most].map(formatInRow))];
+      const ends = [...new Set([Math.min(...known), most].map(formatDistance))];
       const word = distanceLabel(importance.metric, most);
       const range = strings.importanceOf(ends.join(' – '));
       return word === undefined ? range : listed([range, tell(word)]);

@@ -72,6 +72,7 @@ export function Frontier(props: FrontierProps): VNode {
         items={[
           ...shown.map((kind) => ({
             ...{ name: strings.kind(kind), color: looks[kind].color, mark: looks[kind].marker },
+            isHollow: points.every((one) => one.kind !== kind || !one.isMeasured),
           })),
           ...others.map(({ label, color }) => ({ name: label, color, mark: 'crossRot' as const })),
         ]}

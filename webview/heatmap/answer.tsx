@@ -16,8 +16,7 @@ import {
   formatBytes,
   formatCount,
   formatDistance,
-  formatInCell,
-  formatInRow,
+  formatDistanceShort,
   formatShare,
 } from '../format';
 import { AfterPaint } from '../kit/after-paint';
@@ -203,7 +202,7 @@ function Distance({ selected, expected }: DistanceProps): VNode {
     return (
       <Tile
         name={strings.distance}
-        value={`≈ ${formatInCell(expected)}`}
+        value={`≈ ${formatDistanceShort(expected)}`}
         note={`${distanceNote(metric, expected)} · ${strings.expected}`}
         meaning={tell(glossary.expectedDistance)}
       />
@@ -214,7 +213,7 @@ function Distance({ selected, expected }: DistanceProps): VNode {
   return (
     <Tile
       name={strings.distance}
-      value={distance === undefined ? strings.notYet : formatInRow(distance)}
+      value={distance === undefined ? strings.notYet : formatDistance(distance)}
       note={distance === undefined ? unknown : distanceNote(metric, distance)}
       meaning={tell(glossary.distance)}
     />

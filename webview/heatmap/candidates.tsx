@@ -6,7 +6,7 @@ import { Dropdown, TextField } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
-import { formatBytes, formatCompact, formatCount, formatInRow } from '../format';
+import { formatBytes, formatCompact, formatCount } from '../format';
 import { filterFor, fixedKeys, selectRows } from './candidate-rows';
 import type { Filter, SortKey } from './candidate-rows';
 import { distanceText, widthText } from './cell-text';
@@ -169,7 +169,7 @@ function Row({ cell, known, isWidthPruned, onMark }: RowProps): VNode {
             style={{ backgroundColor: paletteColor(position) }}
           />
         )}
-        {distanceText(cell, formatInRow)}
+        {distanceText(cell)}
       </td>
       <td class="number">{rank === undefined ? strings.notYet : formatCount(rank)}</td>
       <td class="number" title={formatCount(sublayer.parameters)}>

@@ -22,13 +22,13 @@ import type { HeatmapColumn } from './columns';
 import { unitName } from './units';
 
 /** The distance of a cell in words; a dash if there is none. */
-export function distanceText(cell: Cell, format = formatDistance): string {
+export function distanceText(cell: Cell): string {
   if (cell.distance !== undefined) {
     return cell.standardError === undefined
-      ? format(cell.distance)
-      : formatWithError(cell.distance, cell.standardError, format);
+      ? formatDistance(cell.distance)
+      : formatWithError(cell.distance, cell.standardError);
   }
-  if (cell.atLeast !== undefined) return strings.atLeast(format(cell.atLeast));
+  if (cell.atLeast !== undefined) return strings.atLeast(formatDistance(cell.atLeast));
   return strings.notYet;
 }
 

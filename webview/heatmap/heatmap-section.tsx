@@ -6,7 +6,7 @@ import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { h, setAttribute } from '../dom';
-import { formatInCell } from '../format';
+import { formatDistanceShort } from '../format';
 import { Grid } from '../grid/grid';
 import { AfterPaint } from '../kit/after-paint';
 import { CellDetails } from './cell-details';
@@ -160,7 +160,7 @@ function cellBadge(cell: HTMLElement, isNeeded: boolean): Element | undefined {
 /** The number in a cell. */
 function shownValue({ shown, distance, atLeast }: Cell): string | undefined {
   const value = distance ?? atLeast;
-  return shown ?? (value === undefined ? undefined : formatInCell(value));
+  return shown ?? (value === undefined ? undefined : formatDistanceShort(value));
 }
 
 /** Most cells have none, now as before. */

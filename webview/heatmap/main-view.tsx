@@ -4,6 +4,7 @@ import { useEffect, useMemo } from 'preact/hooks';
 import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
+import { strings as frontier } from '../frontier/strings';
 import { strings as common } from '../strings';
 import { Answer } from './answer';
 import { findAvailability, isEmpty, isWhole, resumesProfile } from './availability';
@@ -17,6 +18,7 @@ import { Header } from './header';
 import { HeatmapSection } from './heatmap-section';
 import { Removal } from './removal';
 import { expandSublayers, sumSelection } from './selection';
+import { SizeAndLoss } from './size-and-loss';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 
@@ -44,7 +46,15 @@ export function Main({ panel }: PanelProps): VNode {
       <Header panel={panel} selected={selected} />
       <Job panel={panel} />
       {isNew && <NoProfile panel={panel} selected={selected} />}
-      {hasAnswer && <Answer panel={panel} frame={frame} totals={totals} />}
+      {hasAnswer ? (
+        <Answer panel={panel} frame={frame} totals={totals} />
+      ) : (
+        <AfterPaint>
+          <section class="answer" aria-label={frontier.title}>
+            <SizeAndLoss panel={panel} frame={frame} left={model.bytes} />
+          </section>
+        </AfterPaint>
+      )}
       <HeatmapSection panel={panel} frame={frame} />
       {hasAnswer && (
         <AfterPaint>

@@ -18,12 +18,13 @@ interface SizeAndLossProps {
   readonly left: number;
 }
 
-/** Sizes that pruning, quantization and plans reach, with the selection as the rule. */
+/** Sizes that pruning, quantization and plans reach, with the selection as the rule once sublayers are ranked. */
 export function SizeAndLoss({ panel, frame, left }: SizeAndLossProps): VNode | null {
   const { selected, selectRounds } = frame;
   const { profile, model, slider, selectedRounds } = selected;
   const [types, plans] = [panel.get('types'), panel.get('plans')];
-  const metric = profile?.settings.metric ?? '';
+  // Without a profile any metric will do.
+  const metric = profile?.settings.metric ?? 'kl';
   const pruned = useMemo(
     () =>
       profile === undefined
@@ -35,7 +36,7 @@ export function SizeAndLoss({ panel, frame, left }: SizeAndLossProps): VNode | n
   );
   const points = useMemo(() => {
     // Other metrics have no loss without the original's value.
-    const isComparable = profile !== undefined && isZeroAtOriginal(profile);
+    const isComparable = profile === undefined || isZeroAtOriginal(profile);
     return [
       ...prunedPoints(pruned, 0),
       ...(isComparable ? typePoints(types, metric, 0) : []),
@@ -46,9 +47,9 @@ export function SizeAndLoss({ panel, frame, left }: SizeAndLossProps): VNode | n
           }))
         : []),
     ];
-  }, [pruned, types, plans, metric]);
+  }, [pruned, types, plans, metric, profile]);
   const titles = useMemo(() => ({ x: strings.size, y: frontier.loss(metric), y2: '' }), [metric]);
-  if (pruned.length === 0) return null;
+  if (points.length === 0) return null;
   const format = (size: number): string => formatBytes(size, model.bytes);
   const chosen = pruned.find(({ rounds }) => rounds === selectedRounds);
   return (
@@ -56,17 +57,21 @@ export function SizeAndLoss({ panel, frame, left }: SizeAndLossProps): VNode | n
       points={points}
       titles={titles}
       ring={chosen && { size: chosen.bytes, loss: chosen.distance }}
-      rule={{
-        label: strings.selectedSize,
-        stops: [model.bytes, ...pruned.map(({ bytes }) => bytes)],
-        stop: Math.min(slider, pruned.length),
-        size: left,
-        text: listed([
-          format(left),
-          strings.roundsValue(formatCount(slider), formatCount(pruned.length)),
-        ]),
-        onMove: selectRounds,
-      }}
+      rule={
+        pruned.length === 0
+          ? undefined
+          : {
+              label: strings.selectedSize,
+              stops: [model.bytes, ...pruned.map(({ bytes }) => bytes)],
+              stop: Math.min(slider, pruned.length),
+              size: left,
+              text: listed([
+                format(left),
+                strings.roundsValue(formatCount(slider), formatCount(pruned.length)),
+              ]),
+              onMove: selectRounds,
+            }
+      }
       original={model.bytes}
       step={byteStep(model.bytes)}
       format={format}

@@ -6,6 +6,13 @@ import { embeddingMethods } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
 import { choose } from './ask';
 
+interface OuterOptions {
+  /** True if a tied head can be stored in addition to the embedding. */
+  readonly unties: boolean;
+  /** Predicted size with a choice, if it can be predicted. */
+  readonly sizeOf?: (outer: readonly EmbeddingOrHeadPlace[]) => Promise<string>;
+}
+
 type Item = QuickPickItem & { readonly places: readonly EmbeddingOrHeadPlace[] };
 
 /**
@@ -16,7 +23,7 @@ export async function chooseEmbeddingAndHead(
   title: string,
   { tiedHead, vocabularySize }: ModelSummary,
   compressions: readonly CompressionRequest[],
-  { unties }: { readonly unties: boolean },
+  { unties, sizeOf }: OuterOptions,
 ): Promise<readonly EmbeddingOrHeadPlace[] | undefined> {
   const isRounded = compressions.some(
     ({ method, then }) => embeddingMethods.some((name) => name === method) || then !== undefined,
@@ -39,7 +46,7 @@ export async function chooseEmbeddingAndHead(
     detail: l10n.t("Fewer bytes; matmuls aren't faster."),
     places: ['embedding'],
   };
-  const items: Item[] = [
+  const rows: Item[] = [
     { label: l10n.t('Only the layers of the blocks'), places: [] },
     {
       label: l10n.t('Also embedding and head'),
@@ -51,6 +58,12 @@ export async function chooseEmbeddingAndHead(
     ...(isTied && !unties ? [] : [head]),
     ...(isTied ? [] : [embedding]),
   ];
+  const items =
+    sizeOf === undefined
+      ? rows
+      : await Promise.all(
+          rows.map(async (row) => ({ ...row, description: await sizeOf(row.places) })),
+        );
   const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('Also compress embedding and head?'),

@@ -13,6 +13,7 @@ import { importanceEnding, isModelFile, modelStem } from '../../services/documen
 import type { Services } from '../../services/services';
 import { askText } from './ask';
 import { chooseFormat } from './choose-format';
+import { savingOnly } from './format-rows';
 import { chooseTypes } from './choose-types';
 import type { TypeAnswer, TypeOptions, TypeQuestion } from './choose-types';
 import { followedBy } from './steps';
@@ -33,6 +34,8 @@ export interface OutputWords {
   readonly formatTitle: string;
   readonly folderTitle: string;
   readonly suffix: string;
+  /** True if the plan keeps limits, so that formats which save no bytes are left out. */
+  readonly hasLimits?: boolean;
   /** Question about the quantization types of a GGUF file; undefined if none is asked. */
   readonly types?: TypeQuestion;
 }
@@ -53,12 +56,13 @@ export async function chooseOutput(
 ): Promise<Output | undefined> {
   const { remove, widths = [], compress = [], patch = [], types } = plan;
   const outputs = async (): Promise<readonly OutputAnswer[]> => {
-    const answers = await services.models.outputs(model, {
+    const all = await services.models.outputs(model, {
       remove,
       widths,
-      compress: compress.map(({ tensor }) => tensor),
+      compress,
       patch: patch.map(({ sublayer }) => sublayer),
     });
+    const answers = words.hasLimits === true ? savingOnly(all) : all;
     if (types === undefined) {
       return answers;
     }

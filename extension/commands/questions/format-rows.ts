@@ -1,3 +1,4 @@
+import type { LayoutName } from '../../core/export/hugging-face/layouts';
 import type { OutputAnswer } from '../../core/export/output-options';
 
 /** The rows of a choice of format. */
@@ -9,6 +10,13 @@ export interface FormatRows {
   /** Formats that cannot express the changes. */
   readonly blocked: readonly OutputAnswer[];
 }
+
+/** Layouts as large as the original. */
+const unsaving: ReadonlySet<LayoutName | undefined> = new Set(['dense', 'zeroed']);
+
+/** Answers without those in which a model gets no smaller. */
+export const savingOnly = (answers: readonly OutputAnswer[]): OutputAnswer[] =>
+  answers.filter(({ layout }) => !unsaving.has(layout));
 
 /** Sorts what a model can be written as, so that most users choose between two rows. */
 export function formatRows(answers: readonly OutputAnswer[]): FormatRows {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import { pruneWidth, readWidthPruning } from '../models/width-pruning/prune-width';
@@ -15,6 +16,7 @@ import type { OutputAnswer, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
 import { outputFormats } from './output-formats';
 import type { WriteSource } from './write-source';
+import type { CompressionChoice } from '../tensornet/compression-choice';
 import type { UserError } from '../user-error';
 import { joined, say } from '../message';
 import type { Message } from '../message';
@@ -25,8 +27,8 @@ export interface AskedChanges {
   readonly remove: readonly string[];
   /** Width pruning of the remaining sublayers; none if absent. */
   readonly widths?: readonly PlannedWidthPruning[];
-  /** Names of the weights that are compressed, embedding and head included; none when absent. */
-  readonly compress?: readonly string[];
+  /** Compression of matrices, embedding and head included; none if absent. */
+  readonly compress?: readonly CompressionChoice[];
   /** Ids of sublayers in whose places patches stand; none when absent. */
   readonly patch?: readonly string[];
 }
@@ -46,8 +48,13 @@ export async function listOutputs(
   const { model, summary } = opened;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));
-  const chosen = listMatrices(model).filter(({ id }) => compress.includes(id));
-  const matrices = matrixChanges(model, standIns(chosen));
+  const choices = new Map(compress.map((choice) => [choice.tensor, choice]));
+  const chosen = listMatrices(model).filter(({ id }) => choices.has(id));
+  const isOneChoice = (head: string): boolean => {
+    const { tiedTo = '' } = model.embeddingAndHeadMatrices.find(({ id }) => id === head) ?? {};
+    return isDeepStrictEqual({ ...choices.get(head), tensor: tiedTo }, choices.get(tiedTo));
+  };
+  const matrices = matrixChanges(model, standIns(chosen, isOneChoice));
   const changes = checkChanges(summary, ids, matrices, patchesStandingIn(patch));
   return answerOutputs(writeSource(opened), changes);
 }

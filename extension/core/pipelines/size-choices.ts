@@ -283,27 +283,43 @@ export async function targetBytes(
   if (target.kind === 'type') {
     return writer.bytes;
   }
+  return compressedBytes(opened, encodingChoices(opened, target.encoding), writer.bytes);
+}
+
+/**
+ * Predicted bytes with some matrices compressed.
+ * @param before bytes with all of them as they are
+ */
+export function compressedBytes(
+  opened: OpenedModel,
+  choices: readonly CompressionChoice[],
+  before: number,
+): number {
   const matrices = new Map(
     [...listLayers(opened.model), ...opened.model.embeddingAndHeadMatrices].map((one) => [
       one.id,
       one,
     ]),
   );
-  return encodingChoices(opened, target.encoding).reduce((sum, choice) => {
+  const chosen = new Set(choices.map(({ tensor }) => tensor));
+  return choices.reduce((sum, choice) => {
     const matrix = matrices.get(choice.tensor);
-    return matrix === undefined ? sum : sum + bytesSaved(opened, matrix, choice);
-  }, writer.bytes);
+    if (matrix === undefined) return sum;
+    const tied = 'place' in matrix ? matrix.tiedTo : undefined;
+    const isShared = tied !== undefined && chosen.has(tied);
+    if (isShared && 'place' in matrix && matrix.place === 'head') return sum;
+    // If only one of two tied matrices is compressed, the other is stored as it was.
+    const shared = tied === undefined || isShared ? 0 : matrix.weight.length;
+    return sum + bytesSaved(opened, matrix, choice) + shared;
+  }, before);
 }
 
-/** Difference in bytes that an encoding makes, negative if it is smaller; 0 for a head that is the embedding. */
+/** Difference in bytes that an encoding makes, negative if it is smaller. */
 function bytesSaved(
   { summary }: OpenedModel,
   matrix: LinearLayer | EmbeddingOrHead,
   compression: Compression,
 ): number {
-  if ('place' in matrix && matrix.place === 'head' && matrix.tiedTo !== undefined) {
-    return 0;
-  }
   const settings = { dtype: storageDtype(summary), isCalibrated: !('place' in matrix) };
   return formBytes(plannedForm(matrix, compression, settings)) - matrix.weight.length;
 }

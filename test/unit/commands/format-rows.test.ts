@@ -1,8 +1,9 @@
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { formatRows } from '../../../extension/commands/questions/format-rows';
+import { formatRows, savingOnly } from '../../../extension/commands/questions/format-rows';
 import { answerOutputs } from '../../../extension/core/export/output-options';
+import { listOutputs } from '../../../extension/core/export/writable';
 import { writeSource } from '../../../extension/core/export/write-source';
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { openModelFiles } from '../../../extension/core/models/open-model';
@@ -22,6 +23,17 @@ describe('a choice of format', () => {
     const { recommended, others } = await rowsFor('block.1.attention');
     expect(recommended.map(({ format, layout }) => layout ?? format)).toEqual(['auto-map', 'onnx']);
     expect(others.map(({ layout }) => layout)).toContain('zeroed');
+  });
+
+  it('has no format as large as the original for a plan with limits', async () => {
+    const opened = await openModelFiles(fixture('llama-gqa-untied'));
+    const [layer] = opened.model.sublayer(0).linearLayers;
+    const compress = [{ tensor: layer?.id ?? '', method: 'int8', level: 32 } as const];
+    const answers = await listOutputs(opened, { remove: [], compress });
+    const able = (all: typeof answers) =>
+      all.filter((answer) => answer.able).map(({ format, layout }) => layout ?? format);
+    expect(able(answers)).toContain('dense');
+    expect(able(savingOnly(answers))).toEqual(['auto-map', 'onnx']);
   });
 
   it('says why the others cannot, without a word of the command line', async () => {

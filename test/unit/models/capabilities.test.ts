@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inEnglish, verbatim } from '../../../extension/core/message';
+import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { capabilityNames, listRefusals } from '../../../extension/core/models/capabilities';
 import type { CapabilityName } from '../../../extension/core/models/capabilities';
@@ -112,7 +113,8 @@ describe('what a model can be written as', () => {
   it('is answered with the same reason in every format that cannot hold it', async () => {
     const opened = await openModelFiles(ggufFixture('llama.gguf'));
     const [layer] = opened.model.sublayer(0).linearLayers;
-    const answers = await listOutputs(opened, { remove: [], compress: [layer?.id ?? ''] });
+    const choice = { tensor: layer?.id ?? '', method: 'int8', level: 32 } as const;
+    const answers = await listOutputs(opened, { remove: [], compress: [choice] });
     const { compress } = opened.capabilities;
     expect(answers.filter(({ format }) => format === 'gguf')).toEqual([
       expect.objectContaining({ layout: 'blocks', ...compress }),
@@ -123,6 +125,21 @@ describe('what a model can be written as', () => {
         .filter(({ format }) => format !== 'gguf')
         .map((answer) => !answer.able && answer.code),
     ).toEqual(['format-not-reachable', 'format-not-reachable']);
+  });
+
+  it('leaves out folders where embedding and head are tied and compressed differently', async () => {
+    const opened = await openModelFiles(encoderFixture('bert-masked'));
+    const tied = opened.model.embeddingAndHeadMatrices.filter((one) => one.tiedTo !== undefined);
+    expect(tied).toHaveLength(2);
+    const folders = async (levels: readonly number[]) => {
+      const compress = tied.map(({ id: tensor }, i): CompressionChoice => ({
+        ...{ tensor, method: 'int8', level: levels[i] ?? 0 },
+      }));
+      const answers = await listOutputs(opened, { remove: [], compress });
+      return answers.filter((answer) => answer.format === 'safetensors' && answer.able);
+    };
+    expect(await folders([32, 32])).not.toEqual([]);
+    expect(await folders([32, 64])).toEqual([]);
   });
 
   it('has one default', async () => {

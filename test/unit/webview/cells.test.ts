@@ -101,7 +101,10 @@ describe('cells', () => {
     const without = buildCells(stateOf({ widthPruned, removed: [id] }));
     expect(without.byId.get(id)?.widthPruned).toBeUndefined();
     // Removed, it goes as a whole.
-    expect(sumSelection([id], model, widthPruned)).toMatchObject({ widthPruned: 1, parameters: 35 });
+    expect(sumSelection([id], model, widthPruned)).toMatchObject({
+      widthPruned: 1,
+      parameters: 35,
+    });
   });
 
   it('say where the rank depends on the text', () => {

@@ -20,7 +20,12 @@ import {
   withSet,
 } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
-import { buildCells, listShares, schemeKey, tableSchemes } from '../../../webview/compression/cells';
+import {
+  buildCells,
+  listShares,
+  schemeKey,
+  tableSchemes,
+} from '../../../webview/compression/cells';
 import { sorted } from '../../../webview/compression/rows';
 import { withMeasured } from '../../../webview/compression/frame';
 import type { Entry, Layer } from '../../../webview/compression/types';
@@ -287,9 +292,7 @@ describe('a budget', () => {
     // A job that measured the plan tells neither a context nor what the table lacks.
     expect(
       isFor({ ...choice, context: undefined, prunesWidths: true, embeddingAndHead: true }),
-    ).toBe(
-      true,
-    );
+    ).toBe(true);
   });
 
   it('says how small each scheme makes the model', () => {

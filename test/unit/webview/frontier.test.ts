@@ -1,10 +1,40 @@
 import { describe, expect, it } from 'vitest';
 import type { OfferedType } from '../../../extension/protocol/frontier';
 import { verbatim } from '../../../extension/core/message';
+import { placeNames } from '../../../webview/charts/place-names';
 import { lossIn, typePoints } from '../../../webview/frontier/frontier-points';
 import { moveRule, nearestStop } from '../../../webview/frontier/rule';
 
 const known = { klDivergence: 0.04, perplexityRatio: 1.1, isMeasured: false };
+
+describe('names of points', () => {
+  const area = { left: 0, right: 200, top: 0, bottom: 100 };
+
+  it('cover neither markers nor each other', () => {
+    const points = [
+      { x: 50, y: 50 },
+      { x: 62, y: 50 },
+    ];
+    const [left, right] = placeNames(
+      points.map((point) => ({ ...point, width: 30 })),
+      points,
+      area,
+    );
+    expect(left).toEqual({ left: 11, top: 50 });
+    expect(right).toEqual({ left: 71, top: 50 });
+  });
+
+  it('are left out without a place', () => {
+    const crowd = Array.from({ length: 9 }, (_, i) => ({
+      ...{ x: 100 + 12 * ((i % 3) - 1), y: 50 + 12 * (Math.floor(i / 3) - 1) },
+    }));
+    expect(placeNames([{ x: 100, y: 50, width: 30 }], crowd, area)).toEqual([undefined]);
+  });
+
+  it('stay in the plot', () => {
+    expect(placeNames([{ x: 198, y: 98, width: 30 }], [], area)).toEqual([{ left: 170, top: 85 }]);
+  });
+});
 
 describe('the chart of size against loss', () => {
   it('converts losses to the metric of the panel', () => {

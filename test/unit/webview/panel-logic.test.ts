@@ -7,7 +7,6 @@ import {
   formatCompact,
   formatDistance,
   formatDistanceShort,
-  formatInCell,
   formatPercent,
   formatShare,
   formatWithError,
@@ -187,7 +186,7 @@ it('formats numbers', () => {
   expect(formatDistance(0.00012345)).toBe('1.23e-4');
   expect(formatDistanceShort(0.012345)).toBe('0.012');
   expect(formatDistanceShort(0.00012345)).toBe('1e-4');
-  expect([4e-10, 0, 0.012345].map(formatInCell)).toEqual(['<0.001', '0', '0.012']);
+  expect([4e-10, 0, 0.012345].map(formatDistanceShort)).toEqual(['4e-10', '0', '0.012']);
   expect(formatDuration(0.3)).toBe('1 s');
   expect(formatDuration(45.2)).toBe('45 s');
   expect(formatDuration(200)).toBe('3 min');

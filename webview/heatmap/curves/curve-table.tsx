@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { Folded } from '../../components/section';
 import { ScrollingTable } from '../../components/table';
-import { formatCount, formatInRow } from '../../format';
+import { formatCount, formatDistance } from '../../format';
 import type { Axis } from './curves';
 import { curveRows, buildCurves } from './curves';
 import { strings } from '../strings';
@@ -24,7 +24,7 @@ function Numbers({ profile, model, axis, formatX }: CurveTableProps): VNode {
   const withPerplexity = perplexity.length > 0;
   const numberColumn = (title: string) => ({ title, isNumber: true });
   const text = (value: number | undefined) =>
-    value === undefined ? strings.notYet : formatInRow(value);
+    value === undefined ? strings.notYet : formatDistance(value);
   return (
     <ScrollingTable
       caption={strings.curveTable}

@@ -1,4 +1,5 @@
 import { chooseForAll } from '../../pipelines/compression/layer-choices';
+import { compressedBytes } from '../../pipelines/size-choices';
 import type { OpenedModel } from '../../models/opened-model';
 import type { LinearRole, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
 import type { CompressionChoice, CompressionRequest } from '../../tensornet/compression-choice';
@@ -17,13 +18,16 @@ export interface ChosenLayers {
   readonly choices: readonly CompressionChoice[];
   /** Number of layers that this compression would not make smaller. */
   readonly unfit: number;
+  /** Predicted bytes of the weights. */
+  readonly bytes: number;
 }
 
 /** Returns the layers that a compression is for. */
 export function chooseLayers(
-  { model }: OpenedModel,
+  opened: OpenedModel,
   { compression, ...selection }: Omit<ChooseLayersRequest, 'model'>,
 ): ChosenLayers {
-  const { choices, unfit } = chooseForAll(model, compression, selection);
-  return { choices, unfit: unfit.length };
+  const { choices, unfit } = chooseForAll(opened.model, compression, selection);
+  const bytes = compressedBytes(opened, choices, opened.summary.bytes);
+  return { choices, unfit: unfit.length, bytes };
 }

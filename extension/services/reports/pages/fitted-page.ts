@@ -1,16 +1,23 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { describeVerification } from '../../../core/export/verification';
-import { formatBytes, formatCount, formatDistance, formatPercent } from '../../../core/format';
-import type { FittedModel } from '../../../core/operations/fit-model';
-import type { ReportSection } from '../../../protocol/report';
+import {
+  formatBytes,
+  formatCount,
+  formatDistance,
+  formatPercent,
+  formatSpeed,
+} from '../../../core/format';
+import type { FittedModel, PredictedSpeed } from '../../../core/operations/fit-model';
+import { machines } from '../../../core/pipelines/machines';
+import type { ReportSection, ReportTile } from '../../../protocol/report';
 import { localise } from '../../localise';
 import { evaluationTiles, memoryTile, sizeTile, verdictSections } from '../measured-tiles';
 import type { PageContent } from '../page';
 
 /** Report of a model that was made smaller. */
 export function fittedPage(result: FittedModel): PageContent {
-  const { path, runtime, requantized, evaluation, memory } = result;
+  const { path, runtime, requantized, evaluation, memory, speed } = result;
   return {
     title: basename(path),
     tooltip: path,
@@ -42,6 +49,7 @@ export function fittedPage(result: FittedModel): PageContent {
         tiles: [
           sizeTile(result.bytesBefore, result.bytesAfter),
           memoryTile(memory.before, memory.after, memory.context),
+          ...(speed === undefined ? [] : [predictedSpeedTile(speed)]),
           ...(evaluation === undefined ? [] : evaluationTiles(evaluation)),
         ],
         texts: [localise(describeVerification(result.verification))],
@@ -56,7 +64,22 @@ export function fittedPage(result: FittedModel): PageContent {
   };
 }
 
-function typesSection({ types, mix }: FittedModel): ReportSection {
+/** Decode speed that was asked for, as it was predicted. */
+function predictedSpeedTile({ asked, before, after, source, machine }: PredictedSpeed): ReportTile {
+  const basis =
+    source === 'llama.cpp'
+      ? l10n.t('from types timed in llama.cpp')
+      : machine === undefined
+        ? l10n.t('from the memory bandwidth')
+        : l10n.t('from the memory bandwidth of {0}', localise(machines[machine].label));
+  return {
+    name: l10n.t('Predicted decode'),
+    value: l10n.t('{0} tokens/s', `${formatSpeed(before)} → ${formatSpeed(after)}`),
+    note: l10n.t('at least {0} asked, {1}', formatSpeed(asked), basis),
+  };
+}
+
+function typesSection({ types, mix, rounding }: FittedModel): ReportSection {
   const all = Object.values(types).reduce((sum, bytes) => sum + bytes, 0);
   return {
     title: l10n.t('Types'),
@@ -69,6 +92,15 @@ function typesSection({ types, mix }: FittedModel): ReportSection {
             formatCount(mix.layers),
             formatDistance(mix.distance),
           ),
+        }),
+    ...(rounding === undefined
+      ? {}
+      : {
+          texts: [
+            rounding === 'feedback'
+              ? l10n.t('Rounding: with error feedback on calibration text (GPTQ).')
+              : l10n.t('Rounding: each weight to the nearest value.'),
+          ],
         }),
     table: {
       columns: [

@@ -1,15 +1,12 @@
-import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
-import { Button, Checkbox, Dropdown } from '../components/controls';
-import { Facts } from '../components/facts';
+import type { ShownTable } from '../../extension/protocol/compression';
+import { Checkbox, Dropdown } from '../components/controls';
 import { Slider } from '../components/slider';
-import { Section } from '../components/section';
-import { formatBytes, formatCount, formatDistance, formatShare } from '../format';
+import { formatBytes, formatCount, formatShare } from '../format';
 import {
   limitContext,
   listContexts,
   formatAmount,
-  isPlanFor,
   isTime,
   leastBytes,
   leastPercent,
@@ -18,69 +15,10 @@ import {
 } from './budget';
 import type { BudgetForm } from './budget';
 import { schemeKey } from './cells';
-import type { PlannedFrame } from './frame';
-import { reasonAgainst } from './frame';
-import { Plan } from './plan';
-import { strings } from './strings';
-import { tell } from '../translate';
-import { glossary } from '../../extension/core/glossary';
-import type { BudgetChoice, ShownTable } from '../../extension/protocol/compression';
 import type { CompressionPanel } from './compression-panel';
+import type { PlannedFrame } from './frame';
+import { strings } from './strings';
 import type { AskedBudget } from './use-budget';
-
-interface BudgetProps {
-  readonly panel: CompressionPanel;
-  readonly frame: PlannedFrame;
-  readonly asked: AskedBudget;
-}
-
-/** Limits of a plan, and the plan: predicted as the form changes, or made. */
-export function Budget({ panel, frame: { table, schemes }, asked }: BudgetProps): VNode {
-  const plan = panel.get('plan');
-  const { choice } = asked;
-  const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
-  const against = useComputed(() => reasonAgainst(panel)).value;
-  const isMade = plan !== undefined && (choice === undefined || isPlanFor(plan, choice, table));
-  const ask = (run: (asked: BudgetChoice) => void): void => {
-    if (choice === undefined) return;
-    panel.setView({ shown: 'plan' });
-    run(choice);
-  };
-  return (
-    <Section class="budget" id="budget-title" title={strings.budget}>
-      <Limits panel={panel} table={table} asked={asked} />
-      <Changes panel={panel} table={table} schemes={schemes} />
-      {isMade ? (
-        <div class="made-plan">
-          <Plan panel={panel} plan={plan} table={table} />
-        </div>
-      ) : (
-        <>
-          <Prediction plan={asked.plan} />
-          <div class="actions">
-            <Button
-              primary
-              label={strings.applyPlan}
-              title={strings.applyPlanTitle}
-              reason={against ?? reason}
-              onClick={() => {
-                ask(panel.run.apply);
-              }}
-            />
-            <Button
-              label={strings.measurePlan}
-              title={strings.measurePlanTitle}
-              reason={against ?? reason}
-              onClick={() => {
-                ask(panel.run.plan);
-              }}
-            />
-          </div>
-        </>
-      )}
-    </Section>
-  );
-}
 
 function changer(panel: CompressionPanel) {
   return (part: Partial<BudgetForm>): void => {
@@ -94,13 +32,15 @@ interface LimitsProps {
   readonly asked: AskedBudget;
 }
 
-/** Limits of the plan: which ones apply, and their values. */
-function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
+/** Limits of the plan, with a slider for each except the one that the chart's line sets. */
+export function Limits({ panel, table, asked: { reach, survey } }: LimitsProps): VNode {
   const { form } = panel.view.value;
   const context = limitContext(form, table);
   const change = changer(panel);
   const units = panel.get('units');
   const set = units.filter((unit) => form.limits[unit].isSet);
+  const isCharted = (survey?.ok?.points.length ?? 0) > 0;
+  const sliders = set.filter((unit) => !isCharted || unit !== survey?.ok?.unit);
   const reached = set
     .filter((unit) => leastPercent(unit, reach) > 1)
     .map((unit) =>
@@ -134,7 +74,7 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
         )}
       </div>
       <div class="limits">
-        {set.map((unit) => {
+        {sliders.map((unit) => {
           const least = Math.min(99, leastPercent(unit, reach));
           const percent = Math.max(least, form.limits[unit].percent);
           const before = reach?.find((one) => one.unit === unit)?.before;
@@ -167,10 +107,12 @@ function Limits({ panel, table, asked: { reach } }: LimitsProps): VNode {
   );
 }
 
-type ChangesProps = Pick<BudgetProps, 'panel'> & PlannedFrame;
+interface ChangesProps extends PlannedFrame {
+  readonly panel: CompressionPanel;
+}
 
-/** Changes that a plan may make to the model. */
-function Changes({ panel, table, schemes }: ChangesProps): VNode {
+/** Changes that a plan may make. */
+export function Changes({ panel, table, schemes }: ChangesProps): VNode {
   const { form } = panel.view.value;
   const change = changer(panel);
   const removable = panel.get('removable');
@@ -221,36 +163,5 @@ function Changes({ panel, table, schemes }: ChangesProps): VNode {
       </div>
       {removable === 0 && <p class="muted">{strings.noRemovals}</p>}
     </>
-  );
-}
-
-/** Prediction of the plan from single changes, updated with the form. */
-function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
-  if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
-  if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;
-  const { limits, sumOfDistances, compressed, removed, widthPruned } = plan.ok;
-  const counts = [
-    { name: strings.changed, count: compressed },
-    { name: strings.removed, count: removed },
-    { name: strings.widthPruned, count: widthPruned },
-  ];
-  return (
-    <Facts
-      class="prediction"
-      facts={[
-        {
-          name: strings.predicted,
-          value: formatDistance(sumOfDistances),
-          title: tell(glossary.predictedDistance),
-        },
-        ...limits.map(({ unit, cost, before }) => ({
-          name: strings.leftOf(strings.limitName[unit].toLowerCase()),
-          value: strings.shareOf(formatShare(cost / before), formatAmount(unit, cost)),
-        })),
-        ...counts
-          .filter(({ count }) => count > 0)
-          .map(({ name, count }) => ({ name, value: formatCount(count) })),
-      ]}
-    />
   );
 }
