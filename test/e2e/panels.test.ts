@@ -187,7 +187,7 @@ describe('a panel', () => {
         ...{ subtree: true, childList: true, attributes: true, characterData: true },
       });
     });
-    const changesOf = async (changes: object): Promise<number> => {
+    const countChanges = async (changes: object): Promise<number> => {
       await tab.evaluate(() => {
         document.body.dataset['changes'] = '0';
       });
@@ -197,12 +197,12 @@ describe('a panel', () => {
     };
     const running = shown.patches[1] as { patch: object; added: object };
     // The progress bar's two numbers, its length and the words beside it.
-    const told = await changesOf({ patch: running.patch });
-    expect(told).toBeGreaterThan(0);
-    expect(told).toBeLessThan(5);
-    expect(await changesOf({ patch: running.patch })).toBe(0);
+    const reported = await countChanges({ patch: running.patch });
+    expect(reported).toBeGreaterThan(0);
+    expect(reported).toBeLessThan(5);
+    expect(await countChanges({ patch: running.patch })).toBe(0);
     // A cell's colour, number and label, its row, and where it changes the rank of others theirs.
-    expect(await changesOf({ added: running.added })).toBeLessThan(30);
+    expect(await countChanges({ added: running.added })).toBeLessThan(30);
     await context.close();
   });
 });
@@ -238,11 +238,11 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
     const look = async () =>
       tab.evaluate((color) => {
         const host = document.activeElement;
-        const focusOf = (one: Element | null): Element | null => {
+        const deepFocus = (one: Element | null): Element | null => {
           const inner = one?.shadowRoot?.activeElement ?? null;
-          return inner === null ? one : focusOf(inner);
+          return inner === null ? one : deepFocus(inner);
         };
-        const element = focusOf(host);
+        const element = deepFocus(host);
         if (host === null || element === null || host === document.body) {
           return { place: '', name: '', isVisible: true };
         }

@@ -122,12 +122,12 @@ describe('Prune Layers', () => {
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
     const changes = { remove: ['block.0.feedforward'] };
     const answers = await espalier.models.outputs(session.model.path, changes);
-    const layoutsOf = (rows: ReturnType<typeof allItems>) =>
+    const listLayouts = (rows: ReturnType<typeof allItems>) =>
       rows.map(({ answer }) => answer?.layout ?? answer?.format);
-    assert.deepEqual(layoutsOf(recommendedItems(answers)), ['auto-map', 'onnx']);
+    assert.deepEqual(listLayouts(recommendedItems(answers)), ['auto-map', 'onnx']);
     const items = allItems(answers);
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
-    assert.deepEqual(layoutsOf(items.slice(0, border)), ['auto-map', 'onnx', 'zeroed']);
+    assert.deepEqual(listLayouts(items.slice(0, border)), ['auto-map', 'onnx', 'zeroed']);
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
     assert.match(reasons.join('\n'), /\(safetensors\): .*parts of blocks \(1 sublayer\)/);
     assert.match(reasons.join('\n'), /GGUF: .*block\.0\.feedforward would be removed alone/);

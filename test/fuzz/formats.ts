@@ -51,7 +51,7 @@ import {
   templateBombs,
 } from './bombs';
 import type { Bombs } from './bombs';
-import { sampleOf } from './from-schema';
+import { sampleValue } from './from-schema';
 import { idxGzipSeeds, idxLabels, idxSeeds, tableSeeds, templateSeeds } from './made-seeds';
 import { mutateGraph } from './mutate-graph';
 import { mutateJson } from './mutate-json';
@@ -82,7 +82,7 @@ export interface Format {
 const made =
   (schemas: readonly v.GenericSchema[], write: (value: unknown) => string = JSON.stringify) =>
   (random: Random): Buffer => {
-    return Buffer.from(write(sampleOf(pick(schemas, random), random) ?? null));
+    return Buffer.from(write(sampleValue(pick(schemas, random), random) ?? null));
   };
 
 const read = (path: string): string => readFileSync(path, 'utf8');

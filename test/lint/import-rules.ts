@@ -55,14 +55,14 @@ const sharedWithWebviews: ReadonlySet<string> = new Set(
 );
 
 /** The room of a file of `extension/` or `webview/`. */
-function roomOf(file: string): string {
+function findRoom(file: string): string {
   const [top = '', folder = ''] = file.split('/');
   return top === 'webview' ? top : host.includes(folder) ? 'host' : folder;
 }
 
 /** Whether a file may import another; both are paths from the repository's root. */
 export function mayImport(file: string, imported: string): boolean {
-  const [room, other] = [roomOf(file), roomOf(imported)];
+  const [room, other] = [findRoom(file), findRoom(imported)];
   if (room !== other) {
     return (
       (roomImports[room] ?? []).includes(other) ||

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import bundle from '../../l10n/bundle.l10n.json';
 import manifest from '../../package.json';
 import strings from '../../package.nls.json';
-import { messagesOf, root, shownSources } from './catalogue';
+import { findMessages, root, shownSources } from './catalogue';
 import { parseSource } from './parse-source';
 
 /** What nobody says, with what to say instead in the project's list of words. */
@@ -23,10 +23,10 @@ const cli = ['core', 'cli'].flatMap((folder) =>
 );
 
 /** Properties whose texts help and docs show. */
-const told = new Set(['description', 'summary', 'off', 'title', 'missing', 'takes']);
+const reported = new Set(['description', 'summary', 'off', 'title', 'missing', 'takes']);
 
 /** Descriptions of operations and their fields in a file; what is filled in stands as `…`. */
-function descriptionsOf(file: string): string[] {
+function findDescriptions(file: string): string[] {
   const found: string[] = [];
   const collect = (node: ts.Node): void => {
     if (ts.isStringLiteralLike(node)) {
@@ -41,7 +41,7 @@ function descriptionsOf(file: string): string[] {
     }
   };
   const visit = (node: ts.Node): void => {
-    if (ts.isPropertyAssignment(node) && told.has(node.name.getText())) {
+    if (ts.isPropertyAssignment(node) && reported.has(node.name.getText())) {
       collect(node.initializer);
     }
     ts.forEachChild(node, visit);
@@ -114,9 +114,11 @@ describe('what users read', () => {
   });
 
   it('is said as people say it: the command line', () => {
-    const texts = cli.flatMap(descriptionsOf);
+    const texts = cli.flatMap(findDescriptions);
     expect(texts.length).toBeGreaterThan(200);
-    expect(withUnsaid([...texts, ...cli.flatMap((file) => messagesOf(file).patterns)])).toEqual([]);
+    expect(withUnsaid([...texts, ...cli.flatMap((file) => findMessages(file).patterns)])).toEqual(
+      [],
+    );
   });
 
   it('has the same placeholders in the text as in its key', () => {

@@ -5,7 +5,7 @@ import { ModelCache } from '../../extension/core/models/model-cache';
 import { costsFolder } from '../../extension/core/jobs/user-cache';
 import { FaultyWork, runTask } from './faults';
 import type { Call, Fault } from './faulty-disk';
-import { changedModel, kindNames, kinds, lessOf, makeSources, taskOf } from './kinds';
+import { changedModel, kindNames, kinds, reduceKind, makeSources, makeTask } from './kinds';
 import type { KindName } from './kinds';
 
 const codes = ['ENOSPC', 'EACCES', 'EIO', 'EMFILE', 'killed', 'deleted'] as const;
@@ -15,7 +15,7 @@ const say = (text: string): void => {
 };
 
 /** Calls of each place in the program that writes. */
-function placesOf(calls: readonly Call[]): (readonly number[])[] {
+function groupPlaces(calls: readonly Call[]): (readonly number[])[] {
   const alike = new Map<string, number[]>();
   for (const [at, { name, site }] of calls.entries()) {
     alike.set(name + site, [...(alike.get(name + site) ?? []), at]);
@@ -24,7 +24,7 @@ function placesOf(calls: readonly Call[]): (readonly number[])[] {
 }
 
 /** Of each place the first call and the last, the first ones first. */
-const endsOf = (places: readonly (readonly number[])[]): number[] => [
+const pickEnds = (places: readonly (readonly number[])[]): number[] => [
   ...new Set([0, -1].flatMap((end) => places.map((calls) => calls.at(end) ?? 0))),
 ];
 
@@ -49,14 +49,14 @@ async function main(): Promise<void> {
     open: async (path: string) => models.open(path),
   };
   const sources = makeSources(join(folder, 'sources'), model);
-  await runTask(taskOf(changedModel, sources, ''), environment);
+  await runTask(makeTask(changedModel, sources, ''), environment);
   let all = 0;
   for (const name of names.length > 0 ? (names as KindName[]) : kindNames) {
-    const work = await FaultyWork.start(lessOf(kinds[name]), { sources, folder, environment });
+    const work = await FaultyWork.start(reduceKind(kinds[name]), { sources, folder, environment });
     let tried = 0;
     const found = new Map<string, number>();
-    const places = placesOf(work.calls);
-    const sites = some(endsOf(places), Number(most));
+    const places = groupPlaces(work.calls);
+    const sites = some(pickEnds(places), Number(most));
     if (isLong(work)) await work.prepare(sites);
     for (const at of sites) {
       for (const code of codes) {

@@ -135,7 +135,7 @@ export class FaultyDisk {
 
   /** Counts a call. @returns what it fails with, if it does */
   #count(name: string, path: string): Error | undefined {
-    const call = { name, path, site: siteOf(new Error(name)) };
+    const call = { name, path, site: callSite(new Error(name)) };
     const number = this.calls.push(call) - 1;
     this.before?.(number);
     if (this.#isKilled) return new KilledError('the process is gone');
@@ -159,7 +159,7 @@ export class FaultyDisk {
 }
 
 /** The calls that led to it, without those of this file. */
-const siteOf = ({ stack = '' }: Error): string =>
+const callSite = ({ stack = '' }: Error): string =>
   stack
     .split('\n')
     .slice(1)

@@ -138,12 +138,12 @@ export const changedModel: Kind = {
 };
 
 /** The same work with less of everything, where a kind says how. */
-export const lessOf = (kind: Kind): Kind => ({
+export const reduceKind = (kind: Kind): Kind => ({
   ...kind,
   given: (sources, out) => ({ ...kind.given(sources, out), ...kind.less }),
 });
 
-export function taskOf({ operation: id, given }: Kind, sources: Sources, out: string): Task {
+export function makeTask({ operation: id, given }: Kind, sources: Sources, out: string): Task {
   const operation = operations.find((one) => one.id === id) as unknown as AnyOperation;
   const request = buildRequest(operation, given(sources, out), {
     name: asSetting(operation.fields),

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../fuzz/mutate';
 import { runTask } from './disturb';
 import type { Ending, Programs } from './disturb';
-import { taskOf } from './kinds';
+import { makeTask } from './kinds';
 import type { Kind, Sources } from './kinds';
-import { differences, treeOf } from './tree';
+import { differences, readTree } from './tree';
 import type { Tree } from './tree';
 
 interface Options {
@@ -55,7 +55,7 @@ async function runTwo(
       await sleep(i * later);
       const own = join(folder, `racer-${i}`);
       mkdirSync(own, { recursive: true });
-      const task = taskOf(kind, sources, join(folder, name));
+      const task = makeTask(kind, sources, join(folder, name));
       return runTask(task, programs, never, { folder: own, mark });
     }),
   );
@@ -65,7 +65,7 @@ async function runTwo(
   return [
     ...found.map(({ code, signal, stderr }) => `it ended with ${code ?? signal}: ${stderr.trim()}`),
     ...(done.length === 0 ? ['neither came to an end'] : []),
-    ...outs.flatMap((out) => differences(treeOf(out), expected)),
+    ...outs.flatMap((out) => differences(readTree(out), expected)),
   ].map((one) => `${later} ms apart: ${one}`);
 }
 

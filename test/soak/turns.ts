@@ -5,7 +5,7 @@ import { threadMilliseconds } from './thread-time';
 const frameMilliseconds = 16;
 
 /** Of the longest, so many are told. */
-const told = 8;
+const reported = 8;
 
 interface LongTurn {
   readonly from: number;
@@ -80,7 +80,7 @@ const longest = (turns: readonly LongTurn[]): string => {
   const over = turns.filter(({ milliseconds }) => milliseconds > frameMilliseconds);
   const words = [...turns]
     .sort((a, b) => b.milliseconds - a.milliseconds)
-    .slice(0, told)
+    .slice(0, reported)
     .map(({ milliseconds, doing }) => `${milliseconds.toFixed(1)} (${doing})`);
   return `over ${frameMilliseconds} ms in ${over.length}; the longest ${words.join(', ')}`;
 };

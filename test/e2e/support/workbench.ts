@@ -19,7 +19,7 @@ export class Workbench {
     this.explorer = new Explorer(page);
     page.on('request', (request) => {
       // The window itself asks a marketplace.
-      if (isOfPanel(request)) this.hosts.add(new URL(request.url()).hostname);
+      if (isPanelRequest(request)) this.hosts.add(new URL(request.url()).hostname);
     });
   }
 
@@ -320,9 +320,9 @@ export class Workbench {
   ): Promise<Frame> {
     const end = Date.now() + timeoutMilliseconds;
     while (Date.now() < end) {
-      for (const outer of await this.page.locator('iframe.webview.ready').elementHandles()) {
+      for (const outerFrame of await this.page.locator('iframe.webview.ready').elementHandles()) {
         const frame = await (
-          await outer.contentFrame()
+          await outerFrame.contentFrame()
         )
           ?.waitForSelector('#active-frame', { state: 'attached', timeout: 2000 })
           .then((inner) => inner.contentFrame())
@@ -361,7 +361,7 @@ function exactly(text: string): RegExp {
 }
 
 /** Whether a panel asks a host, and the editor does not answer from its own files. */
-function isOfPanel(request: Request): boolean {
+function isPanelRequest(request: Request): boolean {
   const { hostname } = new URL(request.url());
   if (hostname === '' || hostname.endsWith('.vscode-resource.vscode-cdn.net')) return false;
   // The first request of a frame, and those of service workers, have no frame that could be told.

@@ -58,7 +58,7 @@ export function testDataMap(session: () => Session): void {
     ) as { dataset: { fingerprint: string } };
     await writeFile(
       join(workspace, 'strokes.datadiet.json'),
-      JSON.stringify(experimentOf(dataset.fingerprint)),
+      JSON.stringify(makeExperiment(dataset.fingerprint)),
     );
     await frame.getByRole('button', { name: 'Reload' }).click();
     await frame.getByRole('img', { name: /Line chart of strokes\.datadiet\.json/ }).waitFor();
@@ -390,7 +390,7 @@ function lowestPoint(canvas: Element): { x: number; y: number } {
 }
 
 /** A result of `espalier data-diet`, shortened. */
-function experimentOf(fingerprint: string): object {
+function makeExperiment(fingerprint: string): object {
   const row = (choice: string, policy: string | undefined, keep: number, mean: number): object => ({
     choice,
     policy,

@@ -152,8 +152,8 @@ describe('espalier, data sets', () => {
     const side = await runCli([...args, '--out', out, '--workers', '2', '--json']);
     const alone = await runCli([...args, '--out', at('one'), '--workers', '1', '--json']);
     expect(side.code).toBe(0);
-    const runsOf = (text: string) => json<{ runs: object[] }>(text).runs;
-    expect(runsOf(side.stdout)).toEqual(runsOf(alone.stdout));
+    const parseRuns = (text: string) => json<{ runs: object[] }>(text).runs;
+    expect(parseRuns(side.stdout)).toEqual(parseRuns(alone.stdout));
     expect(
       readFileSync(join(out, 'seed-1.safetensors')).equals(
         readFileSync(at('one/seed-1.safetensors')),

@@ -184,7 +184,7 @@ describe('examples from a file', () => {
     expect(values(examples[0], 'x')).toEqual(expected);
   });
 
-  const bytesOf = (numbers: ArrayBufferView): Uint8Array =>
+  const toBytes = (numbers: ArrayBufferView): Uint8Array =>
     new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
   const faults: [string, readonly InputPort[], string, Uint8Array, RegExp][] = [
     ['no file', [x], 'none.npy', Buffer.alloc(0), /none\.npy: This is not a \.npy file/],
@@ -214,7 +214,7 @@ describe('examples from a file', () => {
       'an infinite float16',
       [x],
       'h.npy',
-      npyBytes(npyHeader('<f2', [1, 3]), bytesOf(Uint16Array.of(0, 0xfc00, 0))),
+      npyBytes(npyHeader('<f2', [1, 3]), toBytes(Uint16Array.of(0, 0xfc00, 0))),
       /x: The value at \[0, 1\] is -Infinity/,
     ],
     [

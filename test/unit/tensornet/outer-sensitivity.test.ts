@@ -22,7 +22,7 @@ import { withOuter, withWays } from '../../../extension/core/tensornet/sensitivi
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { distanceOf } from './whole-distance';
+import { measureDistance } from './whole-distance';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -91,7 +91,7 @@ describe.each([
         const ids = tiedTo === undefined ? [tensor] : [tensor, tiedTo];
         const choices = ids.map((id) => ({ tensor: id, method, level }));
         const { path, layers } = await compressed(source, choices);
-        expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
+        expect(distance / (await measureDistance(path, source, calibration, 1))).toBeCloseTo(1, 3);
         expect(distance).toBeGreaterThan(1e-9);
         expect(layers.reduce((sum, layer) => sum + layer.bytes, 0)).toBe(after);
         expect(outputError).toBeUndefined();
@@ -140,8 +140,8 @@ describe.each([
   it('take part in a plan that is measured as it is written', async () => {
     // Rounded without calibration, so that what is written is what was measured.
     const rounded = withWays(table, [{ method: 'int8', variant: 'rtn' }]);
-    const outer = rounded.outer ?? [];
-    const saved = [...rounded.layers, ...outer].reduce(
+    const outerParts = rounded.outer ?? [];
+    const saved = [...rounded.layers, ...outerParts].reduce(
       (sum, { bytes, entries: [entry] }) => sum + bytes - (entry?.bytes ?? bytes),
       0,
     );
@@ -149,13 +149,13 @@ describe.each([
     const { compress, cost, costBefore, distance } = await plan(rounded, ratio, 0);
     expect(costBefore).toBe(table.model.bytes);
     expect(cost).toBeLessThanOrEqual(ratio * costBefore);
-    const outside = outer.flatMap(({ tensor, tiedTo }) =>
+    const outside = outerParts.flatMap(({ tensor, tiedTo }) =>
       tiedTo === undefined ? [tensor] : [tensor, tiedTo],
     );
     expect(compress.some(({ tensor }) => outside.includes(tensor))).toBe(true);
     const { path, layers } = await compressed(source, compress);
-    expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
-    const chosen = [...rounded.layers, ...outer].filter(({ tensor }) =>
+    expect(distance / (await measureDistance(path, source, calibration, 1))).toBeCloseTo(1, 3);
+    const chosen = [...rounded.layers, ...outerParts].filter(({ tensor }) =>
       compress.some((choice) => choice.tensor === tensor),
     );
     const before = chosen.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -3,7 +3,7 @@ import { sublayerKinds } from '../../../extension/core/models/model-summary';
 import { strings } from '../../../webview/heatmap/strings';
 import { everyKind, kindsOf, linesOf } from '../../../webview/heatmap/kinds';
 import { unitsOf } from '../../../webview/heatmap/units';
-import { mixtureOf, modelOf } from './heatmap-fixture';
+import { makeMoeModel, makeModel } from './heatmap-fixture';
 
 it('knows and names every kind that models have', () => {
   expect([...everyKind].sort()).toEqual([...sublayerKinds].sort());
@@ -11,15 +11,15 @@ it('knows and names every kind that models have', () => {
 });
 
 it('shows the kinds that a model has, in the order of the residual stream', () => {
-  expect(kindsOf(modelOf(3).sublayers)).toEqual(['attention', 'feedforward']);
+  expect(kindsOf(makeModel(3).sublayers)).toEqual(['attention', 'feedforward']);
   const kinds = ['expert', 'feedforward', 'cross-attention', 'attention'] as const;
   expect(kindsOf(kinds.map((kind) => ({ kind })))).toEqual([...kinds].reverse());
   expect(kindsOf([])).toEqual([]);
 });
 
 it('gives each expert a line behind its mixture', () => {
-  expect(linesOf(modelOf(2).sublayers)).toEqual([{ kind: 'attention' }, { kind: 'feedforward' }]);
-  expect(linesOf(unitsOf(mixtureOf(2)))).toEqual([
+  expect(linesOf(makeModel(2).sublayers)).toEqual([{ kind: 'attention' }, { kind: 'feedforward' }]);
+  expect(linesOf(unitsOf(makeMoeModel(2)))).toEqual([
     { kind: 'attention' },
     { kind: 'expert' },
     ...[0, 1, 2, 3].map((expert) => ({ kind: 'expert', expert })),

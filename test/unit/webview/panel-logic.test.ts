@@ -15,12 +15,12 @@ import {
 import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
 import { changedLines, hunksOf } from '../../../webview/heatmap/config/config-hunks';
 import { perplexitiesOf } from '../../../webview/heatmap/curves/perplexities';
-import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
+import { makeEvaluation, readProfile, makeState } from './heatmap-fixture';
 import { inEnglish, say } from '../../../extension/core/message';
 
 describe('what can be done', () => {
   it('needs a selection to prune or to save a plan, not to evaluate', () => {
-    const available = availabilityOf(stateOf());
+    const available = availabilityOf(makeState());
     expect(available.profile).toBeUndefined();
     expect(available.evaluate).toBeUndefined();
     expect(available.prune).toMatch(/No sublayer/);
@@ -29,7 +29,7 @@ describe('what can be done', () => {
 
   it('waits for a running job, but a plan can be saved', () => {
     const available = availabilityOf(
-      stateOf({
+      makeState({
         removed: ['block.0.attention'],
         job: { id: '1', kind: 'running', what: 'profile', progress: undefined },
       }),
@@ -41,11 +41,11 @@ describe('what can be done', () => {
 
   it('waits for a job of the same model that is queued', () => {
     const job = { id: '1', kind: 'queued', what: 'prune', place: 1 } as const;
-    expect(availabilityOf(stateOf({ job })).profile).toBe('Pruning is queued');
+    expect(availabilityOf(makeState({ job })).profile).toBe('Pruning is queued');
   });
 
   it('says why the workspace allows nothing', () => {
-    const available = availabilityOf(stateOf({ blocked: 'Not trusted.' }));
+    const available = availabilityOf(makeState({ blocked: 'Not trusted.' }));
     expect([available.profile, available.prune, available.evaluate]).toEqual(
       Array(3).fill('Not trusted.'),
     );
@@ -53,11 +53,11 @@ describe('what can be done', () => {
 
   it('leaves out what the model cannot do, with the reason', () => {
     const cannot = { evaluate: say`It sees the whole input.`, keepCache: say`It keeps none.` };
-    const encoder = availabilityOf(stateOf({ cannot, removed: ['block.0.attention'] }));
+    const encoder = availabilityOf(makeState({ cannot, removed: ['block.0.attention'] }));
     expect(encoder.evaluate).toBe(inEnglish(cannot.evaluate));
     expect(encoder.profile).toBeUndefined();
     expect(encoder.prune).toBeUndefined();
-    const listed = availabilityOf(stateOf({ cannot: { run: say`Packed.` } }));
+    const listed = availabilityOf(makeState({ cannot: { run: say`Packed.` } }));
     expect([listed.profile, listed.evaluate, listed.prune]).toEqual([
       'Packed.',
       'Packed.',
@@ -71,19 +71,19 @@ describe('what can be done', () => {
       ...{ id: '1', message: '' },
     };
     const saved = 'Saved: 4 of 36 sublayers.';
-    expect(availabilityOf(stateOf({ job: { ...job, saved } })).resumable).toBe(true);
-    expect(availabilityOf(stateOf({ job })).resumable).toBe(false);
+    expect(availabilityOf(makeState({ job: { ...job, saved } })).resumable).toBe(true);
+    expect(availabilityOf(makeState({ job })).resumable).toBe(false);
     // Patching has a button of its own to go on with.
-    expect(availabilityOf(stateOf({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
+    expect(availabilityOf(makeState({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
       false,
     );
   });
 
   it('starts empty: no profile, and nothing under way', () => {
-    expect(isEmpty(stateOf())).toBe(true);
-    expect(isEmpty(stateOf({ profile: profileOf() }))).toBe(false);
+    expect(isEmpty(makeState())).toBe(true);
+    expect(isEmpty(makeState({ profile: readProfile() }))).toBe(false);
     const job = { id: '1', kind: 'running', what: 'profile', progress: undefined } as const;
-    expect(isEmpty(stateOf({ job }))).toBe(false);
+    expect(isEmpty(makeState({ job }))).toBe(false);
   });
 });
 
@@ -118,16 +118,16 @@ describe('preview of config.json', () => {
 });
 
 describe('perplexities', () => {
-  const profile = profileOf({ evaluations: [evaluationOf(0, 20), evaluationOf(2, 30)] });
+  const profile = readProfile({ evaluations: [makeEvaluation(0, 20), makeEvaluation(2, 30)] });
 
   it('come from the profile, or from an evaluation of the selection', () => {
-    expect(perplexitiesOf(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
+    expect(perplexitiesOf(makeState({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
       original: 20,
       selected: 30,
       firstTokens: undefined,
     });
-    const selectionEvaluation = evaluationOf(0, 25);
-    expect(perplexitiesOf(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual({
+    const selectionEvaluation = makeEvaluation(0, 25);
+    expect(perplexitiesOf(makeState({ profile, removed: ['x'], selectionEvaluation }))).toEqual({
       original: 20,
       selected: 25,
       firstTokens: undefined,
@@ -135,17 +135,17 @@ describe('perplexities', () => {
   });
 
   it('take an evaluation of nothing removed as the original', () => {
-    const selectionEvaluation = evaluationOf(0, 21);
-    expect(perplexitiesOf(stateOf({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
+    const selectionEvaluation = makeEvaluation(0, 21);
+    expect(perplexitiesOf(makeState({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
       original: 21,
       selected: 21,
       firstTokens: undefined,
     });
     // Of narrowed sublayers, none of which is removed.
-    expect(perplexitiesOf(stateOf({ selectionEvaluation })).original).toBeUndefined();
-    expect(perplexitiesOf(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
-    const partial = { ...evaluationOf(0, 21), partial: true } as const;
-    expect(perplexitiesOf(stateOf({ selectionEvaluation: partial })).firstTokens).toBe(
+    expect(perplexitiesOf(makeState({ selectionEvaluation })).original).toBeUndefined();
+    expect(perplexitiesOf(makeState({ profile, removed: ['x'] })).selected).toBeUndefined();
+    const partial = { ...makeEvaluation(0, 21), partial: true } as const;
+    expect(perplexitiesOf(makeState({ selectionEvaluation: partial })).firstTokens).toBe(
       partial.tokens,
     );
   });
