@@ -38,7 +38,7 @@ describe('from a model folder to a smaller model', () => {
   const confirmProfileAgain = async () => {
     const { workbench } = session();
     await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
-    // Where it takes over a minute, which depends on the machine, it asks how thoroughly.
+    // On slow machines, if it takes over a minute, it asks how thorough to be.
     const standard = workbench.quickPick('Standard');
     const running = workbench.statusBarItem(/Profiling sample/);
     await running.or(standard).filter({ visible: true }).first().waitFor();
@@ -77,7 +77,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('config-code-lens');
   });
 
-  it('fills in the heatmap beside the file while the profile runs', async () => {
+  it('fills in the heatmap next to the file while the profile runs', async () => {
     const { workbench } = session();
     await session().holdJobs(partialRoundLines(4));
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
@@ -384,7 +384,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('open-result');
   });
 
-  it('lets the pruned model continue a prompt beside the original', async () => {
+  it('lets the pruned model and the original continue a prompt', async () => {
     const { workbench } = session();
     const report = await workbench.report('sample-pruned');
     await report.getByRole('button', { name: 'Try It' }).click();
@@ -398,7 +398,7 @@ describe('from a model folder to a smaller model', () => {
     for (const text of await texts.all()) {
       await expect.poll(async () => text.getByRole('option').count()).toBe(16);
     }
-    // A token's chances stand below it; the likeliest was taken.
+    // Probabilities are listed below a token; the most likely one was chosen.
     await texts.first().getByRole('option').first().focus();
     const taken = await texts.first().getByRole('option').first().textContent();
     const likeliest = playground.locator('.chances').first().locator('tbody td').first();
@@ -441,7 +441,7 @@ describe('from a model folder to a smaller model', () => {
     await rows.getByRole('button', { name: 'Cancel Job' }).first().click();
     await session().releaseJobs();
     await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor();
-    // The job that has waited runs now, and its result is told and kept.
+    // The waiting job runs now, and its result is reported and saved.
     const result = /perplexity [\d.]+ on .* tokens per second/;
     await workbench.notification(result).waitFor();
     const evaluated = row(/^Evaluating sample-pruned, done, perplexity/);

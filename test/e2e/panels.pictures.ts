@@ -90,7 +90,7 @@ describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
     }
   };
 
-  /** What the manifest says in the language. */
+  /** Manifest texts in the language. */
   const word = async (key: string): Promise<string> => {
     const file = language === 'en' ? 'package.nls.json' : `package.nls.${language}.json`;
     const texts: unknown = JSON.parse(await readFile(join(root, file), 'utf8'));

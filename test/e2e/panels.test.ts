@@ -196,7 +196,7 @@ describe('a panel', () => {
       return tab.evaluate(() => Number(document.body.dataset['changes']));
     };
     const running = shown.patches[1] as { patch: object; added: object };
-    // The progress bar's two numbers, its length and the words beside it.
+    // The progress bar's two numbers, its length and its label.
     const reported = await countChanges({ patch: running.patch });
     expect(reported).toBeGreaterThan(0);
     expect(reported).toBeLessThan(5);
@@ -214,7 +214,7 @@ const focusColor = 'rgb(1, 2, 3)';
 const walkedByArrows =
   '[role="grid"], [role="treegrid"], [role="listbox"]:is(.population, .tokens)';
 
-/** Whether an arrow key moves the focus from the first part of a widget to another. */
+/** True if an arrow key moves the focus from the first part of a widget to another. */
 async function arrowMoves(widget: Locator): Promise<boolean> {
   // The element itself: the tab stop moves with the focus.
   const first = await widget.locator('[tabindex="0"]').first().elementHandle();
@@ -230,7 +230,7 @@ async function arrowMoves(widget: Locator): Promise<boolean> {
   return false;
 }
 
-/** Goes through all that Tab reaches, and out of the page; tells what has no name or shows no focus. */
+/** Tabs through the page and lists elements without a name or a visible focus. */
 async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
   const faults: string[] = [];
   for (let press = 0; press < 300; press++) {
@@ -282,7 +282,7 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
   return { stops: 300, faults: [...faults, 'Tab does not leave the page'] };
 }
 
-/** What makes the page scroll sideways, or is cut off. */
+/** Elements that overflow the page or are cut off. */
 async function tooWide(tab: Page): Promise<string[]> {
   return tab.evaluate(() => {
     const scrolls = (element: Element | null): boolean =>

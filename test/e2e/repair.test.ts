@@ -106,7 +106,7 @@ describe('repair and patching', () => {
     }
     await report.getByRole('button', { name: 'Layer Heatmap' }).click();
     await cell.waitFor();
-    // It shares the processor with the suites beside it.
+    // It shares the CPU with suites that run at the same time.
   }, 480_000);
 
   it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(

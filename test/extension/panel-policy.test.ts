@@ -11,7 +11,7 @@ const kinds: Readonly<Record<PanelName, true>> = {
 };
 const hostile = `"><script>alert(1)</script><img src="https://example.com/x" onerror='alert(1)'>`;
 
-/** What a page may load, by directive. */
+/** Sources that a page may load, by directive. */
 function readPolicy(page: string): Map<string, string[]> {
   const [, policy = ''] = /Content-Security-Policy" content="([^"]*)"/.exec(page) ?? [];
   return new Map(
@@ -22,7 +22,7 @@ function readPolicy(page: string): Map<string, string[]> {
   );
 }
 
-/** Values of an attribute, wherever it stands in a tag. */
+/** Values of an attribute at any position in a tag. */
 const attributeValues = (page: string, name: string): string[] =>
   [...page.matchAll(new RegExp(`<[^>]*\\s${name}="([^"]*)"`, 'g'))].map(([, value = '']) => value);
 

@@ -119,7 +119,7 @@ describe('Prune Layers', () => {
     );
   });
 
-  it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
+  it('lists formats and layouts that can express a selection, and the reason for the others', async () => {
     const changes = { remove: ['block.0.feedforward'] };
     const answers = await espalier.models.outputs(session.model.path, changes);
     const listLayouts = (rows: ReturnType<typeof allItems>) =>
@@ -172,7 +172,7 @@ describe('Prune Layers', () => {
     assert.ok(await prune({ format: 'safetensors', out, overwrite: true }));
   });
 
-  it('saves the selection as a plan beside the model', async () => {
+  it('saves the selection as a plan next to the model', async () => {
     await vscode.commands.executeCommand('espalier.savePlan', session, { overwrite: true });
     const path = `${session.model.path}.plan.json`;
     const plan = JSON.parse(await readFile(path, 'utf8')) as Plan;

@@ -34,7 +34,7 @@ describe('Synthesize Modules', () => {
     const file = logOf(workspacePath(out));
     return parseGssnnDocument(await readFile(file, 'utf8'), file);
   };
-  /** What does not depend on the clock. */
+  /** Fields that don't depend on the clock. */
   const found = ({ iterations, best }: Pick<GssnnDocument, 'iterations' | 'best'>): unknown => [
     iterations.map(({ models }) => models.map(({ program, metrics }) => [program, metrics])),
     best.program,

@@ -40,7 +40,7 @@ export function readDirectly(): void {
   promises['open'] = settled((path, flags) =>
     makeHandle(fs.openSync(String(path), flags as fs.OpenMode)),
   );
-  // What unpacks archives reads so.
+  // Archive extraction reads this way.
   files['read'] = (...args) => {
     const done = args.pop() as ReadDone;
     const [fd, buffer, ...place] = args as ReadArguments;

@@ -2,7 +2,7 @@ import type * as v from 'valibot';
 import { pick } from './mutate';
 import type { Random } from './mutate';
 
-/** What of a schema says which values it takes. */
+/** Parts of a schema that define its values. */
 interface Node {
   readonly type: string;
   readonly entries?: Readonly<Record<string, Node>>;

@@ -20,7 +20,7 @@ import type { Random } from './mutate';
 
 const slowMilliseconds = 2000;
 const messageMilliseconds = 100;
-/** What opening takes at most, unless the format says otherwise: this and twice the file. */
+/** Default memory limit for opening a file: this plus twice the file size. */
 const mostBytes = 64 << 20;
 
 /** The files that are changed; none where they are made. */
@@ -59,7 +59,7 @@ async function judgeBomb(format: Format, path: string): Promise<string | undefin
   );
 }
 
-/** What is wrong with how a file was taken, if anything. */
+/** Error in the handling of a file, if any. */
 async function judge(format: Format, path: string): Promise<string | undefined> {
   const first = await measure(format, path);
   const isLarge = (bytes: number): boolean =>
@@ -67,7 +67,7 @@ async function judge(format: Format, path: string): Promise<string | undefined> 
   if ('finding' in first || !isLarge(first.grown)) {
     return first.finding;
   }
-  // What earlier files have left is counted too: once more, with nothing left.
+  // Memory left by earlier files is counted too, so try again after cleanup.
   collect();
   const again = await measure(format, path);
   return again.finding ?? (isLarge(again.grown) ? `It took ${again.grown >> 20} MB.` : undefined);
@@ -123,7 +123,7 @@ async function measure(
 const makeInput = (folder: string, { extension }: Format, name = 'input'): string =>
   join(folder, `${name}${extension}`);
 
-/** Puts beside the input what it needs. */
+/** Writes the companion files of the input. */
 function prepare({ beside = {} }: Format, path: string, fixtures: string): void {
   mkdirSync(dirname(path), { recursive: true });
   if (typeof beside === 'string') {
@@ -198,7 +198,7 @@ async function main(): Promise<void> {
   }
   readDirectly();
   const files = listFiles(format, fixtures);
-  // Weights that lie beside a graph.
+  // External weights of a graph.
   for (const data of files.map((file) => `${file}.data`)) {
     try {
       copyFileSync(data, join(folder, 'model.onnx.data'));

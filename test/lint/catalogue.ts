@@ -64,7 +64,7 @@ export function findMessages(file: string): { patterns: string[]; unknown: strin
   return { patterns, unknown };
 }
 
-/** What operations declare and the editor shows. */
+/** Texts that operations declare and the editor shows. */
 const declared = Object.values(jobOperations).map(({ title }) => title);
 
 /** All texts for translators. A pattern without a word or a comma or colon of its own needs no translation. */

@@ -8,7 +8,7 @@ import { buildCatalogue, findMessages, root, shownSources } from './catalogue';
 // After changing a message: npx vitest run --project lint localization --update
 it('one catalogue for translators holds every message of core, host and panels', async () => {
   const found = shownSources.map(findMessages);
-  // What is translated as declared is in the list of operations; messages carry their pattern.
+  // Declared texts are in the list of operations; messages carry their pattern.
   expect(found.flatMap(({ unknown }) => unknown).filter((text) => text.includes('l10n.t'))).toEqual(
     [],
   );

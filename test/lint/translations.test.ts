@@ -11,7 +11,7 @@ const languages = readdirSync(join(root, 'l10n')).flatMap(
   (file) => /^bundle\.l10n\.(.+)\.json$/.exec(file)?.slice(1) ?? [],
 );
 
-/** What is the same in a language and in English. */
+/** Texts that are the same in a language and in English. */
 const names: Readonly<Record<string, RegExp>> = {
   'zh-cn':
     /^(CompactifAI|EL2N|FLOPs|GGUF|GraNd|Markdown|NaN|Spearman \{0\}|int[48]|χ \{0\}|NVIDIA GPU)$/,

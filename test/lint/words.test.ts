@@ -8,7 +8,7 @@ import strings from '../../package.nls.json';
 import { findMessages, root, shownSources } from './catalogue';
 import { parseSource } from './parse-source';
 
-/** What nobody says, with what to say instead in the project's list of words. */
+/** Words to avoid, with their replacements in the project's word list. */
 const unsaid =
   /\b(of which|that which|(is|are) to be|comes? to|tells of|in the place of|mend(ed)?|remarks?|usual|whole numbers?|dense model|whole model|prune plan|carr(y|ied) out|go(es)? on|of (no|a) kind that|so that (none|no)|otherwise than|inside of|dialect|outer|vital|worth|forget|symbolic patch(es)?|sensitivity table|(is|are) not known|known are)\b|(?<!\bthere )\bis no\b(?! longer)/i;
 
@@ -130,12 +130,12 @@ describe('what users read', () => {
     }
   });
 
-  it('comes from the catalogue wherever host and panels show text', () => {
+  it('comes from the catalogue in all texts of host and panels', () => {
     const files = shownSources.filter((file) => !/extension\/core\/|webview\/gallery\//.test(file));
     expect(files.flatMap(unlocalisedIn)).toEqual([]);
   });
 
-  it('comes from package.nls.json wherever the manifest has text', () => {
+  it('comes from package.nls.json in all texts of the manifest', () => {
     const loose: string[] = [];
     const visit = (value: unknown, key: string): void => {
       if (typeof value === 'string') {

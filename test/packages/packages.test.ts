@@ -129,7 +129,7 @@ it('the npm package holds the command line alone, and runs where it is unpacked'
   expect(run('inspect', 'samples/espalier-sample')).toContain('12 blocks');
 });
 
-it('an old Node is told so', () => {
+it('reports a Node version that is too old', () => {
   const [, line = ''] = readFileSync(join(root, 'dist/cli.js'), 'utf8').split('\n');
   const said: unknown[] = [];
   const start = (node: string): void => {

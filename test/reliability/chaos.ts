@@ -15,11 +15,11 @@ import { race } from './race';
 import { differences, halfMade, readTree } from './tree';
 import type { Tree } from './tree';
 
-/** What came of disturbing work of one kind. */
+/** Results of disturbing work of one kind. */
 export interface Figures {
   /** Blows, by what was hit. */
   readonly hits: Readonly<Record<Way, number>>;
-  /** Of those, the ones by SIGKILL. */
+  /** Hits by SIGKILL. */
   readonly kills: Readonly<Record<Way, number>>;
   /** Times that it was resumed to the end. */
   readonly finished: number;
@@ -146,15 +146,15 @@ async function writersEnded(out: string): Promise<void> {
   while (!owners.every((owner) => isAbandoned(owner)) && performance.now() < end) await sleep(20);
 }
 
-/** What is there once discarded besides whole results. */
+/** Files left after a discard, besides complete results. */
 const remains = (actual: Tree, expected: Tree): string[] =>
   differences(new Map([...actual].filter(([name]) => !expected.has(name))), new Map());
 
-/** Whether it ended as one that was hit: by the signal, or stopped by itself because of it. */
+/** True if it ended by the signal, or stopped because of it. */
 function isExpected({ code, signal, isHit, stderr }: Ending): boolean {
   return isHit && (signal !== null || code === 143 || /ended during|was canceled/.test(stderr));
 }
 
-/** Whether an earlier run was killed behind its result, which stands and is not written over. */
+/** True if an earlier run was killed after writing its result, which is not overwritten. */
 const isInTheWay = ({ code, stderr }: Ending): boolean =>
   code === 1 && stderr.includes('The folder exists already.');

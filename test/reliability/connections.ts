@@ -79,7 +79,7 @@ export class ConnectionRecorder {
   }
 }
 
-/** Whether a host is this machine itself and no other can reach it by it. */
+/** True for loopback hosts, which other machines can't reach. */
 export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true;
   const plain = host.replace(/^::ffff:/, '');
@@ -100,7 +100,7 @@ export function parseSockets(table: string): ReadonlyMap<string, string> {
   );
 }
 
-/** `0100007F:1F90` is 127.0.0.1; four bytes at a time are turned around. */
+/** `0100007F:1F90` is 127.0.0.1; byte order is reversed in groups of four. */
 function parseHost(end: string): string {
   const bytes = Buffer.from(end.split(':')[0] ?? '', 'hex');
   const swapped = Array.from(bytes, (_, i) => bytes[(i & ~3) + 3 - (i & 3)] ?? 0);

@@ -23,12 +23,12 @@ function groupPlaces(calls: readonly Call[]): (readonly number[])[] {
   return [...alike.values()];
 }
 
-/** Of each place the first call and the last, the first ones first. */
+/** First and last call of each place, first calls first. */
 const pickEnds = (places: readonly (readonly number[])[]): number[] => [
   ...new Set([0, -1].flatMap((end) => places.map((calls) => calls.at(end) ?? 0))),
 ];
 
-/** At most so many of them, from the first to the last. */
+/** At most `most` of them, evenly spread. */
 function some(sites: readonly number[], most: number): readonly number[] {
   const step = Math.max(1, (sites.length - 1) / (most - 1));
   const chosen = Array.from({ length: Math.min(most, sites.length) }, (_, i) =>
@@ -37,7 +37,7 @@ function some(sites: readonly number[], most: number): readonly number[] {
   return chosen.map((i) => sites[i] ?? 0);
 }
 
-/** Whether starting each time from nothing would take most of the time. */
+/** True if starting from scratch each time would take most of the time. */
 const isLong = ({ seconds }: FaultyWork): boolean => seconds > 2;
 
 async function main(): Promise<void> {

@@ -31,9 +31,9 @@ interface Options {
 
 /** Work of one kind, whose calls that write are known. */
 export class FaultyWork {
-  /** Those of an undisturbed run. */
+  /** Calls of an undisturbed run. */
   public readonly calls: readonly Call[];
-  /** What was on disk where the next run gave what an undisturbed one gives. */
+  /** Disk states from which the next run gave the undisturbed result. */
   readonly #proven = new Set<string>();
 
   private constructor(
@@ -129,10 +129,10 @@ export class FaultyWork {
     found.push(...this.#halfMade(actual).map((one) => `half made: ${one}`));
     found.push(...differences(readTree(options.sources.folder, true), this.untouched));
     const isRemoval = /^(rm|rmdir|unlink)$/.test(failed.name);
-    // A result that was there already is gone with its folder.
+    // An existing result is deleted with its folder.
     const isLate = fault.code === 'deleted' && isRemoval;
     if (error === undefined && !wasKilled && !isLate) {
-      // What could not be removed is done again by nobody.
+      // Failed removals are not retried.
       const remaining = isRemoval ? without(actual, this.#saved()) : actual;
       const unsaid = differences(remaining, undisturbed.tree).filter(
         (one) => !warned.some((warning) => warning.includes(one.split(' ')[0] ?? '')),
@@ -151,10 +151,10 @@ export class FaultyWork {
       const again: unknown = await runTask(task, options.environment).catch(
         (thrown: unknown) => thrown,
       );
-      // One that was killed behind its result leaves it, and it is not written over.
+      // A run killed after writing its result leaves it, and it is not overwritten.
       const isInTheWay = wasKilled && String(again).includes('The folder exists already');
       const isWrong = again instanceof Error && !isInTheWay;
-      // What was saved for it is removed by hand.
+      // Its saved work is removed by hand.
       if (isInTheWay) await removeWork(task as Parameters<typeof removeWork>[0]);
       const differ = differences(readTree(out), undisturbed.tree).filter(
         (one) => !isInTheWay || one.endsWith('is left'),
@@ -169,7 +169,7 @@ export class FaultyWork {
     return found.map((one) => `${fault.code} at ${describe(failed)}: ${one}`);
   }
 
-  /** Where is kept what is on disk before a call. */
+  /** Folder with the disk state before a call. */
   #stateAt(number: number): string {
     return join(this.options.folder, 'states', this.task.operation, String(number));
   }
@@ -211,7 +211,7 @@ export async function runTask(
   await runOperation(operation, checked, { ...unattended, warn, environment });
 }
 
-/** What a person would miss in the error. */
+/** Missing details of the error. */
 function judge(error: unknown): string[] {
   if (error === undefined) return [];
   if (error instanceof KilledError) return ['it failed with what the harness throws'];

@@ -15,14 +15,14 @@ interface Options {
   readonly folder: string;
   readonly random: Random;
   readonly mark: string;
-  /** What an undisturbed run gives, and how long it takes. */
+  /** Result and duration of an undisturbed run. */
   readonly expected: Tree;
   readonly milliseconds: number;
 }
 
 const never = { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity } as const;
 
-/** What the one says that is not let in. */
+/** Message of the process that is refused. */
 const refusals = /Another run is working on this result|exists already/;
 
 /**

@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { median } from '../../extension/core/median';
 
-/** What a process holds that must not grow. */
+/** Resources of a process that must not grow. */
 export interface Measure {
   /** In use after a collection. */
   readonly heapMegabytes: number;

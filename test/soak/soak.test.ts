@@ -32,7 +32,7 @@ const panels = Math.ceil(jobs / 2);
 const warmUp = 1 / 6;
 const looks = 10;
 
-/** What may be added between the first looks and the last. */
+/** Allowed growth between the first samples and the last. */
 const bounds: Measure = {
   heapMegabytes: 24,
   rssMegabytes: 96,
@@ -125,7 +125,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     const model = workspacePath('models', String(number % 200));
     turns.doing = basename(of ?? command);
     await vscode.commands.executeCommand(command, vscode.Uri.file(of ?? model), ...more);
-    // A job may have shown its result meanwhile: it is behind the panel then.
+    // A job may have shown its result meanwhile, under the panel.
     await until('the script of the panel', () =>
       listPanels().some(({ ready, visible }) => ready && visible),
     );

@@ -95,7 +95,7 @@ describe('an .onnx file', () => {
     expect(file.files.map((name) => basename(name))).toEqual(['model.onnx']);
   });
 
-  it('may have its weights in files beside it', async () => {
+  it('may have external weight files', async () => {
     for (const location of ['weights.bin', './weights.bin', 'inside.bin']) {
       const bytes = modelBytes(text([externalTensor('w', [4, 4], { location, offset: '8' })]));
       const file = (await open(bytes)) as OnnxFile;

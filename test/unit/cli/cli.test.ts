@@ -29,7 +29,7 @@ beforeAll(async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
 });
 
-/** A random mixture of experts that reads text. */
+/** A random MoE language model. */
 async function mixtureFolder(): Promise<string> {
   const made = await makeRandomModel({
     seed: 5,

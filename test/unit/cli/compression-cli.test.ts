@@ -269,7 +269,7 @@ describe('a plan under a budget', () => {
   });
 });
 
-it('tells the drift of a plan that narrows', async () => {
+it('reports the drift of a plan with width pruning', async () => {
   const file = join(folder, 'narrow.plan.json');
   const narrow = [{ sublayer: 'block.0.feedforward', remove: '0-20' }];
   const plan = { format: 'espalier.plan', version: 1, model: { path: model }, remove: [], narrow };

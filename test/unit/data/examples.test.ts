@@ -129,7 +129,7 @@ describe('examples from a file', () => {
     expect(values((await load([x], { file: path })).examples[0], 'x')).toEqual([1, 2, 3]);
   });
 
-  it('are told of arrays that the model has no input for', async () => {
+  it('report arrays without a matching model input', async () => {
     const path = npz('labels.npz', { x: floatNpy([1, 3], [1, 2, 3]), y: int64Npy([1], [0]) });
     const { warnings } = await load([x], { file: path, count: 1 });
     expect(warnings.map(inEnglish)).toEqual([
@@ -452,7 +452,7 @@ describe('random examples', () => {
     );
   });
 
-  it('fit every model, whatever its shapes', async () => {
+  it('fit models of all shapes', async () => {
     const size = fc.oneof(
       fc.integer({ min: 1, max: 4 }),
       fc.constantFrom('batch', 'seq', 'n', '?'),

@@ -58,7 +58,7 @@ it('sounds are normalized where the model does not say, with a warning', async (
   expect(warnings.map(inEnglish)[0]).toMatch(/no preprocessor_config\.json: audio at 16000/);
 });
 
-it('the format of a WAVE file may stand in its extension', () => {
+it('the format of a WAVE file may be in its extension', () => {
   const plain = changed();
   const extra = Buffer.alloc(24);
   extra.writeUInt16LE(22, 0);

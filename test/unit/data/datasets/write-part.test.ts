@@ -43,7 +43,7 @@ function idx(type: number, dims: readonly number[], data: Uint8Array): Buffer {
 const x = floatNpy([5, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 const y = int64Npy([5], [2, 0, 1, 1, 2]);
 
-/** A data set in each form, as the path that opens it. */
+/** A dataset in each format, as the path that opens it. */
 const forms: Record<string, () => string> = {
   'IDX, packed': () => {
     file('idx/train-images-idx3-ubyte.gz', gzipSync(idx(8, [5, 2, 3], counting(30))));
@@ -106,7 +106,7 @@ const forms: Record<string, () => string> = {
   },
 };
 
-describe('a part of a data set in its own form', () => {
+describe('a part of a dataset in its own format', () => {
   it.each(Object.keys(forms))('%s', async (name) => {
     const path = forms[name]?.() ?? '';
     const options = name === 'a folder of images' ? { imageSize: { height: 4, width: 4 } } : {};
@@ -136,7 +136,7 @@ describe('a part of a data set in its own form', () => {
       },
     );
     expect([...one.labels]).toEqual([expected.labels[1]]);
-    // A copy with another label for one example; the data set keeps its own.
+    // A copy with another label for one example; the dataset is unchanged.
     const other = [...set.labels].find((label) => label !== set.labels[0]) ?? 0;
     const all = Int32Array.from({ length: set.size }, (_, i) => i);
     const copy = join(folder, `relabeled-${name}`);
