@@ -199,7 +199,7 @@ async function chooseMethod(
 type SizeOf = (
   compression: CompressionRequest,
   skip?: readonly LinearRole[],
-  outer?: readonly EmbeddingOrHeadPlace[],
+  embeddingAndHead?: readonly EmbeddingOrHeadPlace[],
 ) => Promise<number>;
 
 const sizePredictor =

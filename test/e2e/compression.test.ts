@@ -25,7 +25,7 @@ describe('the compression panel', () => {
       'espalier.patterns': true,
     },
   });
-  const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
+  const workspacePath = (...path: string[]) => join(session().workspace, ...path);
   const panel = async (): Promise<Frame> =>
     session().workbench.webview('#budget-title, #empty-title');
   const colours = async (frame: Frame): Promise<string[]> =>
@@ -38,7 +38,7 @@ describe('the compression panel', () => {
   };
   const readTable = async () =>
     JSON.parse(
-      await readFile(inWorkspace('sample.sensitivity.json'), 'utf8'),
+      await readFile(workspacePath('sample.sensitivity.json'), 'utf8'),
     ) as SensitivityProfile;
 
   it('opens empty and says what to do', async () => {
@@ -146,7 +146,7 @@ describe('the compression panel', () => {
   it('draws what plans of all sizes score on a task', async () => {
     const { workbench } = session();
     const frame = await panel();
-    const task = inWorkspace('few.jsonl');
+    const task = workspacePath('few.jsonl');
     const row = { context: 'The', choices: [' dog', ' zzz'], answer: 0 };
     await writeFile(task, `${JSON.stringify(row)}\n`.repeat(3));
     await frame.getByText('Plans of all sizes').click();
@@ -198,7 +198,7 @@ describe('the compression panel', () => {
     await workbench.screenshot('compression-planned');
     await frame.getByRole('button', { name: 'Save Plan' }).click();
     await workbench.tab('sample.plan.json').waitFor();
-    const plan = JSON.parse(await readFile(inWorkspace('sample.plan.json'), 'utf8')) as Plan;
+    const plan = JSON.parse(await readFile(workspacePath('sample.plan.json'), 'utf8')) as Plan;
     expect(plan.compress).toHaveLength(compressed);
     const lenses = workbench.page.locator('.codelens-decoration');
     await lenses.filter({ hasText: `Compresses ${compressed} layers` }).waitFor();
@@ -245,11 +245,11 @@ describe('the compression panel', () => {
     const frame = await panel();
     await frame.locator('.made-plan').getByRole('button', { name: 'Apply Plan…' }).click();
     await workbench.quickPick('Hugging Face folder with a modeling file').click();
-    await workbench.answer('The original is left as it is.', inWorkspace('smaller'));
+    await workbench.answer('The original is left as it is.', workspacePath('smaller'));
     const done = workbench.notification(/smaller takes .* instead of .* Verified: /);
     await done.waitFor();
-    const before = await stat(inWorkspace('sample', 'model.safetensors'));
-    const after = await stat(inWorkspace('smaller', 'model.safetensors'));
+    const before = await stat(workspacePath('sample', 'model.safetensors'));
+    const after = await stat(workspacePath('smaller', 'model.safetensors'));
     // 70 % of the tensors' bytes; the header of so small a file counts.
     expect(after.size / before.size).toBeLessThan(0.72);
     const report = await workbench.report('smaller');
@@ -270,13 +270,13 @@ describe('the compression panel', () => {
     const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* Verified: /);
     await done.waitFor();
     await workbench.screenshot('convert-done');
-    const [written] = (await readdir(inWorkspace('sample-Q4_K_M'))).filter((name) =>
+    const [written] = (await readdir(workspacePath('sample-Q4_K_M'))).filter((name) =>
       name.endsWith('.gguf'),
     );
-    const { size } = await stat(inWorkspace('sample-Q4_K_M', written ?? ''));
+    const { size } = await stat(workspacePath('sample-Q4_K_M', written ?? ''));
     // Vocabulary and settings stand in the file too.
-    expect(size).toBeLessThan((await stat(inWorkspace('sample', 'model.safetensors'))).size);
-    expect((await stat(inWorkspace('sample.imatrix.gguf'))).size).toBeGreaterThan(0);
+    expect(size).toBeLessThan((await stat(workspacePath('sample', 'model.safetensors'))).size);
+    expect((await stat(workspacePath('sample.imatrix.gguf'))).size).toBeGreaterThan(0);
   });
 
   it('stands in the Models view beside its model', async () => {

@@ -81,7 +81,7 @@ function startParent(data: string) {
   return spawn(process.execPath, [PARENT, data], { stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
-/** What the editor's server answers to the first message of VS Code's remote protocol. */
+/** Answer of the editor's server to the first message of VS Code's remote protocol. */
 async function answerToAuth(address: URL, token: string): Promise<string> {
   const query = new URLSearchParams({
     reconnectionToken: randomUUID(),

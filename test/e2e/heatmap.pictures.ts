@@ -9,7 +9,7 @@ import { useSession } from './support/use-session';
 
 // The pictures of media/readme/: npm run package && npm run pictures
 const media = join(root, 'media', 'readme');
-/** How far the border between config.json and the heatmap is dragged to the left, in pixels. */
+/** Distance in pixels by which the border between config.json and the heatmap is dragged left. */
 const widened = 250;
 
 const session = useSession({

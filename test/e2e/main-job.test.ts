@@ -32,13 +32,13 @@ describe('from a model folder to a smaller model', () => {
     },
   });
   const heatmap = async () => Heatmap.find(session().workbench);
-  const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
+  const workspacePath = (...path: string[]) => join(session().workspace, ...path);
   const readProfile = async () =>
-    JSON.parse(await readFile(inWorkspace('sample.layerprofile.json'), 'utf8')) as LayerProfile;
+    JSON.parse(await readFile(workspacePath('sample.layerprofile.json'), 'utf8')) as LayerProfile;
   const confirmProfileAgain = async () => {
     const { workbench } = session();
     await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
-    // Where it takes over a minute, which depends on the machine, it asks how thoroughly.
+    // On slow machines, if it takes over a minute, it asks how thorough to be.
     const standard = workbench.quickPick('Standard');
     const running = workbench.statusBarItem(/Profiling sample/);
     await running.or(standard).filter({ visible: true }).first().waitFor();
@@ -77,7 +77,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('config-code-lens');
   });
 
-  it('fills in the heatmap beside the file while the profile runs', async () => {
+  it('fills in the heatmap next to the file while the profile runs', async () => {
     const { workbench } = session();
     await session().holdJobs(partialRoundLines(4));
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
@@ -243,7 +243,7 @@ describe('from a model folder to a smaller model', () => {
     const { workbench } = session();
     await (await heatmap()).button('Save Plan').click();
     await workbench.tab('sample.plan.json').waitFor();
-    const plan = JSON.parse(await readFile(inWorkspace('sample.plan.json'), 'utf8')) as {
+    const plan = JSON.parse(await readFile(workspacePath('sample.plan.json'), 'utf8')) as {
       remove: string[];
     };
     expect(plan.remove).toEqual(whole.rounds.slice(0, 3).map(({ removed }) => removed));
@@ -267,7 +267,7 @@ describe('from a model folder to a smaller model', () => {
       .click();
     await workbench.notification(/parts of blocks \(3 sublayers\)/).waitFor();
     await workbench.quickPick(label).click();
-    await workbench.acceptValue(inWorkspace('sample-pruned'));
+    await workbench.acceptValue(workspacePath('sample-pruned'));
     const message = workbench.notification(
       /sample-pruned is \d+\s% smaller than sample\. Verified: it opens and runs/,
     );
@@ -282,11 +282,11 @@ describe('from a model folder to a smaller model', () => {
     await report.getByRole('button', { name: 'Layer Heatmap' }).click();
     await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
     const config = JSON.parse(
-      await readFile(inWorkspace('sample-pruned', 'config.json'), 'utf8'),
+      await readFile(workspacePath('sample-pruned', 'config.json'), 'utf8'),
     ) as { espalier: { removed: string[] } };
     expect(config.espalier.removed).toHaveLength(3);
-    expect(existsSync(inWorkspace('sample-pruned', 'espalier.json'))).toBe(true);
-    const weights = (folder: string) => inWorkspace(folder, 'model.safetensors');
+    expect(existsSync(workspacePath('sample-pruned', 'espalier.json'))).toBe(true);
+    const weights = (folder: string) => workspacePath(folder, 'model.safetensors');
     const [before, after] = [await stat(weights('sample')), await stat(weights('sample-pruned'))];
     expect(after.size).toBeLessThan(before.size);
     await workbench.explorer.focus('sample-pruned');
@@ -304,9 +304,9 @@ describe('from a model folder to a smaller model', () => {
     const { workbench } = session();
     await workbench.explorerMenu(['sample.plan.json'], 'Espalier', 'Prune Layers…');
     await workbench.quickPick('ONNX model').click();
-    await workbench.acceptValue(inWorkspace('sample-pruned-onnx'));
+    await workbench.acceptValue(workspacePath('sample-pruned-onnx'));
     await workbench.notification(/sample-pruned-onnx is .* Verified: it opens and runs/).waitFor();
-    expect(existsSync(inWorkspace('sample-pruned-onnx', 'model.onnx'))).toBe(true);
+    expect(existsSync(workspacePath('sample-pruned-onnx', 'model.onnx'))).toBe(true);
   });
 
   it('cancels, and resumes to the same result', async () => {
@@ -384,7 +384,7 @@ describe('from a model folder to a smaller model', () => {
     await workbench.screenshot('open-result');
   });
 
-  it('lets the pruned model continue a prompt beside the original', async () => {
+  it('lets the pruned model and the original continue a prompt', async () => {
     const { workbench } = session();
     const report = await workbench.report('sample-pruned');
     await report.getByRole('button', { name: 'Try It' }).click();
@@ -398,7 +398,7 @@ describe('from a model folder to a smaller model', () => {
     for (const text of await texts.all()) {
       await expect.poll(async () => text.getByRole('option').count()).toBe(16);
     }
-    // A token's chances stand below it; the likeliest was taken.
+    // Probabilities are listed below a token; the most likely one was chosen.
     await texts.first().getByRole('option').first().focus();
     const taken = await texts.first().getByRole('option').first().textContent();
     const likeliest = playground.locator('.chances').first().locator('tbody td').first();
@@ -441,7 +441,7 @@ describe('from a model folder to a smaller model', () => {
     await rows.getByRole('button', { name: 'Cancel Job' }).first().click();
     await session().releaseJobs();
     await row(/^Profiling sample, canceled · .*[Ss]aved/).waitFor();
-    // The job that has waited runs now, and its result is told and kept.
+    // The waiting job runs now, and its result is reported and saved.
     const result = /perplexity [\d.]+ on .* tokens per second/;
     await workbench.notification(result).waitFor();
     const evaluated = row(/^Evaluating sample-pruned, done, perplexity/);

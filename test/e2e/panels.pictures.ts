@@ -14,7 +14,7 @@ const datasets = join(root, 'test', 'fixtures', 'datasets');
 const pictures = join(root, 'docs', 'pictures');
 const artifacts = join(root, 'test', 'artifacts');
 /** Chinese glyphs are the ones that high contrast may cut off. */
-const themesOf: Readonly<Record<string, readonly (keyof typeof THEMES)[]>> = {
+const panelThemes: Readonly<Record<string, readonly (keyof typeof THEMES)[]>> = {
   en: ['light', 'dark', 'highContrast'],
   'zh-cn': ['highContrast', 'highContrastLight'],
 };
@@ -69,7 +69,7 @@ describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
   const take = async (name: string, frame?: Frame): Promise<void> => {
     const { page } = session().workbench;
     await page.mouse.move(0, 0);
-    for (const theme of themesOf[language] ?? []) {
+    for (const theme of panelThemes[language] ?? []) {
       await session().setTheme(theme);
       await page.waitForTimeout(600);
       const path = join(artifacts, `${name}-${language}-${theme}.png`);
@@ -90,7 +90,7 @@ describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
     }
   };
 
-  /** What the manifest says in the language. */
+  /** Manifest texts in the language. */
   const word = async (key: string): Promise<string> => {
     const file = language === 'en' ? 'package.nls.json' : `package.nls.${language}.json`;
     const texts: unknown = JSON.parse(await readFile(join(root, file), 'utf8'));

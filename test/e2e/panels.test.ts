@@ -191,7 +191,7 @@ describe('a panel', () => {
         ...{ subtree: true, childList: true, attributes: true, characterData: true },
       });
     });
-    const changesOf = async (changes: object): Promise<number> => {
+    const countChanges = async (changes: object): Promise<number> => {
       await tab.evaluate(() => {
         document.body.dataset['changes'] = '0';
       });
@@ -200,13 +200,13 @@ describe('a panel', () => {
       return tab.evaluate(() => Number(document.body.dataset['changes']));
     };
     const running = shown.patches[1] as { patch: object; added: object };
-    // The progress bar's two numbers, its length and the words beside it.
-    const told = await changesOf({ patch: running.patch });
-    expect(told).toBeGreaterThan(0);
-    expect(told).toBeLessThan(5);
-    expect(await changesOf({ patch: running.patch })).toBe(0);
+    // The progress bar's two numbers, its length and its label.
+    const reported = await countChanges({ patch: running.patch });
+    expect(reported).toBeGreaterThan(0);
+    expect(reported).toBeLessThan(5);
+    expect(await countChanges({ patch: running.patch })).toBe(0);
     // A cell's colour, number and label, its row, and where it changes the rank of others theirs.
-    expect(await changesOf({ added: running.added })).toBeLessThan(30);
+    expect(await countChanges({ added: running.added })).toBeLessThan(30);
     await context.close();
   });
 });
@@ -218,7 +218,7 @@ const focusColor = 'rgb(1, 2, 3)';
 const walkedByArrows =
   '[role="grid"], [role="treegrid"], [role="listbox"]:is(.population, .tokens)';
 
-/** Whether an arrow key moves the focus from the first part of a widget to another. */
+/** True if an arrow key moves the focus from the first part of a widget to another. */
 async function arrowMoves(widget: Locator): Promise<boolean> {
   // The element itself: the tab stop moves with the focus.
   const first = await widget.locator('[tabindex="0"]').first().elementHandle();
@@ -234,7 +234,7 @@ async function arrowMoves(widget: Locator): Promise<boolean> {
   return false;
 }
 
-/** Goes through all that Tab reaches, and out of the page; tells what has no name or shows no focus. */
+/** Tabs through the page and lists elements without a name or a visible focus. */
 async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
   const faults: string[] = [];
   for (let press = 0; press < 300; press++) {
@@ -242,11 +242,11 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
     const look = async () =>
       tab.evaluate((color) => {
         const host = document.activeElement;
-        const focusOf = (one: Element | null): Element | null => {
+        const deepFocus = (one: Element | null): Element | null => {
           const inner = one?.shadowRoot?.activeElement ?? null;
-          return inner === null ? one : focusOf(inner);
+          return inner === null ? one : deepFocus(inner);
         };
-        const element = focusOf(host);
+        const element = deepFocus(host);
         if (host === null || element === null || host === document.body) {
           return { place: '', name: '', isVisible: true };
         }
@@ -286,7 +286,7 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
   return { stops: 300, faults: [...faults, 'Tab does not leave the page'] };
 }
 
-/** What makes the page scroll sideways, or is cut off. */
+/** Elements that overflow the page or are cut off. */
 async function tooWide(tab: Page): Promise<string[]> {
   return tab.evaluate(() => {
     const scrolls = (element: Element | null): boolean =>

@@ -15,10 +15,10 @@ describe('repair and patching', () => {
     preloads: [holdJobs],
     settings: { 'espalier.device': 'cpu', 'espalier.calibration.length': 16 },
   });
-  const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
+  const workspacePath = (...path: string[]) => join(session().workspace, ...path);
   const nameFolder = async (name: string): Promise<void> => {
     const { workbench } = session();
-    await workbench.answer('The original is left as it is.', inWorkspace(name));
+    await workbench.answer('The original is left as it is.', workspacePath(name));
   };
 
   it('compresses a model and goes on to repair it', async () => {
@@ -68,7 +68,7 @@ describe('repair and patching', () => {
     const report = await workbench.webview('td:has-text("as repaired")');
     expect(await report.locator('tbody tr').count()).toBe(8);
     await workbench.screenshot('repair-done');
-    expect((await stat(inWorkspace('repaired', 'model.safetensors'))).size).toBeGreaterThan(0);
+    expect((await stat(workspacePath('repaired', 'model.safetensors'))).size).toBeGreaterThan(0);
     await report.getByRole('button', { name: 'Evaluate Both' }).click();
     await workbench.notification(/repaired: perplexity .* sample: /).waitFor();
   });
@@ -106,7 +106,7 @@ describe('repair and patching', () => {
     }
     await report.getByRole('button', { name: 'Layer Heatmap' }).click();
     await cell.waitFor();
-    // It shares the processor with the suites beside it.
+    // It shares the CPU with suites that run at the same time.
   }, 480_000);
 
   it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(

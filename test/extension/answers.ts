@@ -82,7 +82,7 @@ async function answer(input: Input, answer: Answer): Promise<void> {
       : answer === back
         ? 'quickInputBack'
         : 'acceptSelectedQuickOpenItem';
-  // What comes before the window has drawn the question is lost.
+  // Keys sent before the window has drawn the question are ignored.
   for (let attempt = 0; attempt < 20; attempt++) {
     await sleep(200);
     if (typeof answer === 'string') take(input, answer);

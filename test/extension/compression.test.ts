@@ -122,9 +122,9 @@ describe('compression', () => {
     const scores = await run<ScoredFront>('scorePlans', session, { choice, task });
     const survey = await session.survey(choice as BudgetChoice);
     // The panel tells plans by both.
-    const plansOf = (points: BudgetSurvey['points'] | ScoredFront['points']) =>
+    const readPlans = (points: BudgetSurvey['points'] | ScoredFront['points']) =>
       points.map(({ cost, sumOfDistances }) => [cost, sumOfDistances]);
-    assert.deepEqual(plansOf(scores.points), plansOf(survey.points));
+    assert.deepEqual(readPlans(scores.points), readPlans(survey.points));
     assert.deepEqual(session.snapshot().scores, scores);
     assert.equal(scores.original.examples, rows.length);
   });

@@ -43,7 +43,7 @@ describe('the data map', () => {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
   });
 
-  it('is shown when a data set has been scored by command', async () => {
+  it('is shown after scoring a dataset by command', async () => {
     const result = await vscode.commands.executeCommand<DataScoring>(
       'espalier.scoreData',
       vscode.Uri.file(data),
@@ -61,7 +61,7 @@ describe('the data map', () => {
 
   it('shows pictures, keeps marks, and writes a subset without them', async () => {
     const session = await espalier.dataMaps.show({ scores });
-    // The panel's own questions go on meanwhile: this one is asked beside them.
+    // The panel keeps asking its own questions meanwhile.
     const page = await espalier.dataReader.request('examples', {
       scores,
       query: { order: 'hardest', page: 0, pageSize: 4 },
@@ -98,7 +98,7 @@ describe('the data map', () => {
     lost.dispose();
   });
 
-  it('opens scores of another tool with the data set named', async () => {
+  it('opens scores of another tool with the given dataset', async () => {
     const foreign = workspacePath('deepcore.json');
     const indices = Array.from({ length: 40 }, (_, i) => i);
     await writeFile(foreign, JSON.stringify({ indices, scores: indices }));

@@ -16,7 +16,7 @@ describe('editors', () => {
 
   after(() => vscode.commands.executeCommand('workbench.action.closeAllEditors'));
 
-  const lensesOf = async (uri: vscode.Uri): Promise<string[]> => {
+  const readLenses = async (uri: vscode.Uri): Promise<string[]> => {
     await vscode.window.showTextDocument(uri);
     const lenses = await vscode.commands.executeCommand<vscode.CodeLens[]>(
       'vscode.executeCodeLensProvider',
@@ -33,11 +33,11 @@ describe('editors', () => {
     await writeFile(uri.fsPath, JSON.stringify(plan, undefined, 2));
     return uri;
   };
-  const problemsOf = (uri: vscode.Uri): vscode.Diagnostic[] =>
+  const findProblems = (uri: vscode.Uri): vscode.Diagnostic[] =>
     vscode.languages.getDiagnostics(uri).filter(({ source }) => source === 'Espalier');
 
   it('a config.json tells what the model is and what can be done', async () => {
-    const titles = await lensesOf(vscode.Uri.file(join(path, 'config.json')));
+    const titles = await readLenses(vscode.Uri.file(join(path, 'config.json')));
     const { blocks } = await espalier.models.summary(path);
     assert.match(
       titles[0] ?? '',
@@ -70,22 +70,22 @@ describe('editors', () => {
   it('other config.json files are left alone', async () => {
     const uri = vscode.Uri.file(workspacePath('config.json'));
     await writeFile(uri.fsPath, '{ "port": 8080 }\n');
-    assert.deepEqual(await lensesOf(uri), []);
+    assert.deepEqual(await readLenses(uri), []);
   });
 
   it('a plan tells what it removes', async () => {
     const uri = await writePlan('good', { remove: ['block.0.attention', 'block.1'] });
-    const [summary, ...actions] = await lensesOf(uri);
+    const [summary, ...actions] = await readLenses(uri);
     assert.match(summary ?? '', /^Removes 3 of \d+ sublayers \(\d/);
     assert.deepEqual(actions, ['Prune…', 'Open in heatmap', 'Evaluate']);
-    assert.deepEqual(problemsOf(uri), []);
+    assert.deepEqual(findProblems(uri), []);
   });
 
   it('marks an unknown sublayer where it stands, until it is mended', async () => {
     const uri = await writePlan('bad', { remove: ['block.0.atention'] });
     const editor = await vscode.window.showTextDocument(uri);
     const [problem] = await until('a diagnostic', () => {
-      const problems = problemsOf(uri);
+      const problems = findProblems(uri);
       return problems.length > 0 && problems;
     });
     assert.ok(problem);
@@ -94,14 +94,14 @@ describe('editors', () => {
     await editor.edit((edit) => {
       edit.replace(problem.range, '"block.0.attention"');
     });
-    await until('no diagnostic', () => problemsOf(uri).length === 0);
+    await until('no diagnostic', () => findProblems(uri).length === 0);
   });
 
   it('marks an id that the model does not have', async () => {
     const uri = await writePlan('beyond', { remove: ['block.77.attention'] });
     await vscode.window.showTextDocument(uri);
     await until('a diagnostic', () =>
-      problemsOf(uri).some(({ message }) => message.includes('block.77')),
+      findProblems(uri).some(({ message }) => message.includes('block.77')),
     );
   });
 
@@ -117,7 +117,7 @@ describe('editors', () => {
     });
     const { document } = await vscode.window.showTextDocument(uri);
     const problems = await until('both diagnostics', () => {
-      const found = problemsOf(uri);
+      const found = findProblems(uri);
       return found.length === 2 && found;
     });
     assert.deepEqual(
@@ -144,14 +144,14 @@ describe('editors', () => {
       remove: ['block.0.attention'],
     });
     await vscode.window.showTextDocument(uri);
-    const problem = await until('a diagnostic', () => problemsOf(uri)[0]);
+    const problem = await until('a diagnostic', () => findProblems(uri)[0]);
     assert.equal(problem.severity, vscode.DiagnosticSeverity.Warning);
   });
 
   it('says when the model folder is not there', async () => {
     const uri = await writePlan('lost', { model: { path: 'nowhere' }, remove: [] });
     const { document } = await vscode.window.showTextDocument(uri);
-    const problem = await until('a diagnostic', () => problemsOf(uri)[0]);
+    const problem = await until('a diagnostic', () => findProblems(uri)[0]);
     assert.equal(document.getText(problem.range), '"nowhere"');
   });
 });

@@ -28,7 +28,7 @@ describe('the heatmap panel', () => {
   beforeEach(closeAll);
   after(closeAll);
 
-  it('opens beside the file, and its script runs', async () => {
+  it('opens next to the file, and its script runs', async () => {
     const config = await vscode.window.showTextDocument(vscode.Uri.file(`${path}/config.json`));
     await vscode.commands.executeCommand('espalier.openHeatmap', config.document.uri);
     const [panel] = espalier.heatmaps.panels;
@@ -58,7 +58,7 @@ describe('the heatmap panel', () => {
     session.chooseMark('block.1.attention', 'keep');
   });
 
-  it('comes back once, where it has been opened again meanwhile', async () => {
+  it('is restored once if it has been opened again meanwhile', async () => {
     await vscode.commands.executeCommand('espalier.openHeatmap', vscode.Uri.file(path));
     const [open] = espalier.heatmaps.panels;
     assert.ok(open);
@@ -68,7 +68,7 @@ describe('the heatmap panel', () => {
     await until('a closed tab', () => panelTabs().every(({ label }) => label !== 'left'));
   });
 
-  it('says so when the model is gone', async () => {
+  it('reports a deleted model', async () => {
     const revived = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'restored', 1);
     await espalier.heatmaps.deserializeWebviewPanel(revived, { model: '/no/such/<model>' });
     assert.match(revived.webview.html, /no\/such\/&lt;model&gt;/);

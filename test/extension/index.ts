@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import Mocha from 'mocha';
 import { ResultsReporter } from './results-reporter';
 
-/** What the extension host calls: runs every suite beside this file. */
+/** Entry point of the extension host: runs every suite in this folder. */
 export async function run(): Promise<void> {
   const mocha = new Mocha({
     ui: 'bdd',

@@ -42,7 +42,7 @@ describe('Models in one file', () => {
     assert.ok(session?.model);
     return session.model;
   };
-  const sublayersOf = ({ blocks }: ModelDescription): string[] =>
+  const listSublayers = ({ blocks }: ModelDescription): string[] =>
     blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id));
 
   it('are found in the workspace', async () => {
@@ -52,10 +52,10 @@ describe('Models in one file', () => {
   });
 
   it('are inspected', async () => {
-    const ofGguf = await inspect(gguf);
-    assert.equal(ofGguf.family, 'llama');
-    assert.ok(sublayersOf(ofGguf).includes('block.1.feedforward'));
-    assert.ok(sublayersOf(await inspect(onnx)).includes('block.1.feedforward'));
+    const ggufModel = await inspect(gguf);
+    assert.equal(ggufModel.family, 'llama');
+    assert.ok(listSublayers(ggufModel).includes('block.1.feedforward'));
+    assert.ok(listSublayers(await inspect(onnx)).includes('block.1.feedforward'));
   });
 
   it('of GGUF are led to types and blocks where they cannot be compressed or repaired', async () => {

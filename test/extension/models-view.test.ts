@@ -71,7 +71,7 @@ describe('the view of models', () => {
     assert.match(entry.description, /no such file/);
   });
 
-  it('reads a file anew once it has changed', async () => {
+  it('rereads a changed file', async () => {
     const file = await placeFile(['gguf', 'llama.gguf'], 'changes.gguf');
     const uri = await until('the file', () =>
       espalier.folders.folders.find(({ fsPath }) => fsPath === file),

@@ -11,8 +11,8 @@ const kinds: Readonly<Record<PanelName, true>> = {
 };
 const hostile = `"><script>alert(1)</script><img src="https://example.com/x" onerror='alert(1)'>`;
 
-/** What a page may load, by directive. */
-function policyOf(page: string): Map<string, string[]> {
+/** Sources that a page may load, by directive. */
+function readPolicy(page: string): Map<string, string[]> {
   const [, policy = ''] = /Content-Security-Policy" content="([^"]*)"/.exec(page) ?? [];
   return new Map(
     policy.split(';').map((directive) => {
@@ -22,8 +22,8 @@ function policyOf(page: string): Map<string, string[]> {
   );
 }
 
-/** Values of an attribute, wherever it stands in a tag. */
-const valuesOf = (page: string, name: string): string[] =>
+/** Values of an attribute at any position in a tag. */
+const attributeValues = (page: string, name: string): string[] =>
   [...page.matchAll(new RegExp(`<[^>]*\\s${name}="([^"]*)"`, 'g'))].map(([, value = '']) => value);
 
 describe('the page of a panel', () => {
@@ -43,8 +43,8 @@ describe('the page of a panel', () => {
     it(`loads nothing but its own files: ${name}`, () => {
       const { webview } = panel;
       const page = panelHtml(name, webview, extension, hostile);
-      const policy = policyOf(page);
-      const [nonce = ''] = valuesOf(page, 'nonce');
+      const policy = readPolicy(page);
+      const [nonce = ''] = attributeValues(page, 'nonce');
       const [styleNonce = ''] = /(?<=csp-nonce" content=")[^"]*/.exec(page) ?? [];
       assert.ok(nonce.length >= 22 && styleNonce.length >= 22 && nonce !== styleNonce);
       assert.deepEqual(Object.fromEntries(policy), {
@@ -55,10 +55,10 @@ describe('the page of a panel', () => {
       });
       assert.doesNotMatch([...policy.values()].flat().join(' '), /unsafe|data:|blob:|http:|\*$/);
       const again = panelHtml(name, webview, extension, hostile);
-      assert.notEqual(valuesOf(again, 'nonce')[0], nonce, 'a nonce is used once');
+      assert.notEqual(attributeValues(again, 'nonce')[0], nonce, 'a nonce is used once');
 
       const own = webview.asWebviewUri(vscode.Uri.joinPath(extension, 'dist', 'webview'));
-      const loaded = [...valuesOf(page, 'src'), ...valuesOf(page, 'href')];
+      const loaded = [...attributeValues(page, 'src'), ...attributeValues(page, 'href')];
       assert.deepEqual(loaded.sort(), [
         `${own.toString()}/${name}.css`,
         `${own.toString()}/${name}.js`,
@@ -70,7 +70,7 @@ describe('the page of a panel', () => {
 
   it('that only says a sentence may load nothing at all', () => {
     const page = messageHtml(hostile, hostile);
-    assert.deepEqual(Object.fromEntries(policyOf(page)), { 'default-src': [`'none'`] });
+    assert.deepEqual(Object.fromEntries(readPolicy(page)), { 'default-src': [`'none'`] });
     assert.doesNotMatch(page, /<script|<img/);
   });
 

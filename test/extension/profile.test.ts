@@ -69,7 +69,7 @@ describe('Profile Layers', () => {
     assert.deepEqual(Object.keys(baselines), []);
   });
 
-  it('fills in the heatmap and leaves a document beside the model', async () => {
+  it('fills in the heatmap and saves a document next to the model', async () => {
     await configure(shortSearch);
     const session = await open('profiled');
     const seen = new Set<number>();

@@ -119,15 +119,15 @@ describe('Prune Layers', () => {
     );
   });
 
-  it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
+  it('lists formats and layouts that can express a selection, and the reason for the others', async () => {
     const changes = { remove: ['block.0.feedforward'] };
     const answers = await espalier.models.outputs(session.model.path, changes);
-    const layoutsOf = (rows: ReturnType<typeof allItems>) =>
+    const listLayouts = (rows: ReturnType<typeof allItems>) =>
       rows.map(({ answer }) => answer?.layout ?? answer?.format);
-    assert.deepEqual(layoutsOf(recommendedItems(answers)), ['auto-map', 'onnx']);
+    assert.deepEqual(listLayouts(recommendedItems(answers)), ['auto-map', 'onnx']);
     const items = allItems(answers);
     const border = items.findIndex(({ kind }) => kind === vscode.QuickPickItemKind.Separator);
-    assert.deepEqual(layoutsOf(items.slice(0, border)), ['auto-map', 'onnx', 'zeroed']);
+    assert.deepEqual(listLayouts(items.slice(0, border)), ['auto-map', 'onnx', 'zeroed']);
     const reasons = items.slice(border + 1).map(({ label, detail }) => `${label}: ${detail}`);
     assert.match(reasons.join('\n'), /\(safetensors\): .*parts of blocks \(1 sublayer\)/);
     assert.match(reasons.join('\n'), /GGUF: .*block\.0\.feedforward would be removed alone/);
@@ -172,7 +172,7 @@ describe('Prune Layers', () => {
     assert.ok(await prune({ format: 'safetensors', out, overwrite: true }));
   });
 
-  it('saves the selection as a plan beside the model', async () => {
+  it('saves the selection as a plan next to the model', async () => {
     await vscode.commands.executeCommand('espalier.savePlan', session, { overwrite: true });
     const path = `${session.model.path}.plan.json`;
     const plan = JSON.parse(await readFile(path, 'utf8')) as Plan;

@@ -21,7 +21,7 @@ describe('the scores of a calibration text', () => {
     await configure({ 'calibration.scores': undefined });
   });
 
-  it('are written beside the model, and choose the calibration windows of a profile', async () => {
+  it('are written next to the model, and choose the calibration windows of a profile', async () => {
     const result = await vscode.commands.executeCommand<TextScores>(
       'espalier.scoreText',
       vscode.Uri.file(path),

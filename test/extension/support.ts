@@ -10,7 +10,7 @@ import type { Operation } from '../../extension/services/jobs/operations';
 import { jobsAbout } from '../../extension/services/jobs/panel-job';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 
-/** What the activation of the extension under test gives. */
+/** Exports of the extension under test. */
 export async function activated(): Promise<Activated> {
   const extension = vscode.extensions.getExtension<Activated>('espalier.espalier');
   assert.ok(extension);

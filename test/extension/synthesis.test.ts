@@ -26,15 +26,15 @@ describe('Synthesize Modules', () => {
     });
   const run = async <T>(command: string, ...args: readonly unknown[]): Promise<T> =>
     vscode.commands.executeCommand<T>(`espalier.${command}`, ...args);
-  const sessionOf = (out: string): SynthesisSession =>
+  const makeSession = (out: string): SynthesisSession =>
     espalier.synthesisSessions.get(logPath(workspacePath(out)));
-  const shownOf = (session: SynthesisSession): EvolutionView | undefined =>
+  const shownView = (session: SynthesisSession): EvolutionView | undefined =>
     session.read(['evolution']).evolution;
   const readLog = async (out: string): Promise<GssnnDocument> => {
     const file = logPath(workspacePath(out));
     return parseGssnnDocument(await readFile(file, 'utf8'), file);
   };
-  /** What does not depend on the clock. */
+  /** Fields that don't depend on the clock. */
   const found = ({ iterations, best }: Pick<GssnnDocument, 'iterations' | 'best'>): unknown => [
     iterations.map(({ models }) => models.map(({ program, metrics }) => [program, metrics])),
     best.program,
@@ -51,7 +51,7 @@ describe('Synthesize Modules', () => {
     const running = run<SynthesisResult>('synthesizeModules', undefined, {
       request: requestTo('evolved'),
     });
-    const session = sessionOf('evolved');
+    const session = makeSession('evolved');
     await until('the panel', () => espalier.syntheses.isShown(session));
     const { log, document } = await running;
     assert.equal(log, session.file);
@@ -62,14 +62,14 @@ describe('Synthesize Modules', () => {
     const panel = espalier.syntheses.panels.find((one) => one.session === session);
     await until('the script of the panel', () => panel?.ready);
     assert.equal(session.job.kind, 'idle');
-    await until('what it shows', () => shownOf(session)?.iterations.length === 2);
+    await until('what it shows', () => shownView(session)?.iterations.length === 2);
     assert.deepEqual(resumable(espalier, 'synthesize'), []);
   });
 
   it('keeps what was trained when it is cancelled, and goes on to the same result', async () => {
     const running = run('synthesizeModules', undefined, { request: requestTo('stopped') });
-    const session = sessionOf('stopped');
-    await until('a trained network', () => (shownOf(session)?.baselines.length ?? 0) > 0);
+    const session = makeSession('stopped');
+    await until('a trained network', () => (shownView(session)?.baselines.length ?? 0) > 0);
     await run('cancelJob');
     assert.equal(await running, undefined);
     assert.ok(session.job.kind === 'stopped' && session.job.reason === 'cancelled');
@@ -89,7 +89,7 @@ describe('Synthesize Modules', () => {
     const file = vscode.Uri.file(logPath(workspacePath('evolved')));
     await vscode.commands.executeCommand('vscode.open', file);
     await until('the panel', () => espalier.syntheses.panels[0]?.ready);
-    const shown = shownOf(sessionOf('evolved'));
+    const shown = shownView(makeSession('evolved'));
     assert.deepEqual(shown, viewEvolution({ ...first, models: [] }));
   });
 });

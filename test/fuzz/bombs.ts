@@ -68,28 +68,28 @@ const message = (field: number, content: Buffer | string): Buffer => {
 /** An ONNX model of these parts of a graph. */
 const model = (...graph: readonly Buffer[]): Buffer =>
   Buffer.concat([Buffer.from([8, 8]), message(7, Buffer.concat(graph))]);
-const nodeOf = (...parts: readonly Buffer[]): Buffer => message(1, Buffer.concat(parts));
+const pickNode = (...parts: readonly Buffer[]): Buffer => message(1, Buffer.concat(parts));
 const empty = (field: number): Buffer => message(field, '');
 
 export const onnxBombs: Bombs = {
   'empty nodes': () => model(repeated(empty(1), 19_000_000)),
   'as many empty nodes as decode': () => model(repeated(empty(1), 2_000_000)),
   'empty initializers': () => model(repeated(empty(5), 5_000_000)),
-  'empty attributes': () => model(nodeOf(repeated(empty(5), 4_000_000))),
-  'empty names': () => model(nodeOf(repeated(empty(1), 4_000_000))),
-  integers: () => model(nodeOf(message(5, message(8, Buffer.alloc(90_000_000))))),
+  'empty attributes': () => model(pickNode(repeated(empty(5), 4_000_000))),
+  'empty names': () => model(pickNode(repeated(empty(1), 4_000_000))),
+  integers: () => model(pickNode(message(5, message(8, Buffer.alloc(90_000_000))))),
   dimensions: () => {
     const shape = message(2, repeated(empty(1), 30_000_000));
     return model(message(11, message(2, message(1, shape))));
   },
   'nested graphs': () => {
-    let graph = nodeOf();
+    let graph = pickNode();
     for (let i = 0; i < 2000; i++) {
-      graph = nodeOf(message(5, message(6, graph)));
+      graph = pickNode(message(5, message(6, graph)));
     }
     return model(graph);
   },
-  metadata: () => model(nodeOf(), repeated(empty(16), 4_000_000)),
+  metadata: () => model(pickNode(), repeated(empty(16), 4_000_000)),
 };
 
 /** Integers of a GGUF header. */
@@ -106,23 +106,23 @@ const u64 = (value: number): Buffer => {
 const ggufHeader = (tensors: number, values: number): Buffer =>
   Buffer.concat([Buffer.from('GGUF'), u32(3), u64(tensors), u64(values)]);
 const [arrayType, stringType, byteType] = [9, 8, 0] as const;
-const keyOf = (type: number): Buffer => Buffer.concat([u64(1), Buffer.from('a'), u32(type)]);
+const makeKey = (type: number): Buffer => Buffer.concat([u64(1), Buffer.from('a'), u32(type)]);
 
 export const ggufBombs: Bombs = {
   'a list of empty texts': () =>
     Buffer.concat([
-      ...[ggufHeader(0, 1), keyOf(arrayType), u32(stringType), u64(11_000_000)],
+      ...[ggufHeader(0, 1), makeKey(arrayType), u32(stringType), u64(11_000_000)],
       Buffer.alloc(88_000_000),
     ]),
   'nested lists': () =>
     Buffer.concat([
-      ...[ggufHeader(0, 1), keyOf(arrayType)],
+      ...[ggufHeader(0, 1), makeKey(arrayType)],
       repeated(Buffer.concat([u32(arrayType), u64(1)]), 5_000_000),
     ]),
   'many keys': () =>
     Buffer.concat([
       ggufHeader(0, 4_000_000),
-      repeated(Buffer.concat([keyOf(byteType), Buffer.alloc(1)]), 4_000_000),
+      repeated(Buffer.concat([makeKey(byteType), Buffer.alloc(1)]), 4_000_000),
     ]),
   'many tensors': () => Buffer.concat([ggufHeader(3_000_000, 0), Buffer.alloc(72_000_000)]),
 };

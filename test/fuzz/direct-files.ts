@@ -12,7 +12,7 @@ const settled =
     Promise.resolve(method(...args));
 
 /** An open file, as far as parsers use it. */
-const handleOf = (fd: number): object => ({
+const makeHandle = (fd: number): object => ({
   fd,
   read: settled((...[buffer, offset, length, position]) => ({
     bytesRead: fs.readSync(...([fd, buffer, offset, length, position] as ReadArguments)),
@@ -38,9 +38,9 @@ export function readDirectly(): void {
   }
   promises['realpath'] = settled(fs.realpathSync.native as Method);
   promises['open'] = settled((path, flags) =>
-    handleOf(fs.openSync(String(path), flags as fs.OpenMode)),
+    makeHandle(fs.openSync(String(path), flags as fs.OpenMode)),
   );
-  // What unpacks archives reads so.
+  // Archive extraction reads this way.
   files['read'] = (...args) => {
     const done = args.pop() as ReadDone;
     const [fd, buffer, ...place] = args as ReadArguments;

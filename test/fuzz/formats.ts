@@ -51,7 +51,7 @@ import {
   templateBombs,
 } from './bombs';
 import type { Bombs } from './bombs';
-import { sampleOf } from './from-schema';
+import { sampleValue } from './from-schema';
 import { idxGzipSeeds, idxLabels, idxSeeds, tableSeeds, templateSeeds } from './made-seeds';
 import { mutateGraph } from './mutate-graph';
 import { mutateJson } from './mutate-json';
@@ -59,11 +59,11 @@ import { pick } from './mutate';
 import type { Random } from './mutate';
 
 export interface Format {
-  /** How its files end, or what its file is called. */
+  /** File extension or file name. */
   readonly extension: string;
   /** Folder of the fixtures that are changed; or what is changed; or what makes that. */
   readonly seeds: string | readonly Buffer[] | ((random: Random) => Buffer);
-  /** Files that lie beside it: a folder of the fixtures, or contents by name. */
+  /** Companion files: a fixture folder, or contents by name. */
   readonly beside?: string | Readonly<Record<string, Buffer>>;
   /** Bytes at the beginning that are not weights; all if absent. */
   readonly header?: (bytes: Buffer) => number;
@@ -74,7 +74,7 @@ export interface Format {
   readonly most?: number;
   /** Everything that is done with a file before weights are read. */
   readonly open: readonly ((path: string) => unknown)[];
-  /** How many times fewer files are tried than of others, where each starts a process. */
+  /** Divisor of the number of files tried, for formats that start a process per file. */
   readonly fewer?: number;
 }
 
@@ -82,7 +82,7 @@ export interface Format {
 const made =
   (schemas: readonly v.GenericSchema[], write: (value: unknown) => string = JSON.stringify) =>
   (random: Random): Buffer => {
-    return Buffer.from(write(sampleOf(pick(schemas, random), random) ?? null));
+    return Buffer.from(write(sampleValue(pick(schemas, random), random) ?? null));
   };
 
 const read = (path: string): string => readFileSync(path, 'utf8');
@@ -120,7 +120,7 @@ const documents = Object.fromEntries(
   ]),
 );
 
-/** What is fuzzed, by its name on the command line. */
+/** Fuzz targets by their name on the command line. */
 export const formats: Readonly<Record<string, Format>> = {
   safetensors: {
     bombs: safetensorsBombs,

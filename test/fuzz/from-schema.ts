@@ -2,7 +2,7 @@ import type * as v from 'valibot';
 import { pick } from './mutate';
 import type { Random } from './mutate';
 
-/** What of a schema says which values it takes. */
+/** Parts of a schema that define its values. */
 interface Node {
   readonly type: string;
   readonly entries?: Readonly<Record<string, Node>>;
@@ -25,7 +25,7 @@ const numbers = [0, 1, 2, 3, 32, 0.5, -1, 1e9, 2 ** 53, 1e308];
 const mostDepth = 12;
 
 /** A value in the shape of a schema: objects, lists and choices are right, texts and numbers any. */
-export function sampleOf(schema: v.GenericSchema, random: Random): unknown {
+export function sampleValue(schema: v.GenericSchema, random: Random): unknown {
   return sample(schema, random, 0);
 }
 

@@ -20,11 +20,11 @@ import type { Random } from './mutate';
 
 const slowMilliseconds = 2000;
 const messageMilliseconds = 100;
-/** What opening takes at most, unless the format says otherwise: this and twice the file. */
+/** Default memory limit for opening a file: this plus twice the file size. */
 const mostBytes = 64 << 20;
 
 /** The files that are changed; none where they are made. */
-function filesOf({ seeds, extension }: Format, fixtures: string): string[] {
+function listFiles({ seeds, extension }: Format, fixtures: string): string[] {
   return typeof seeds === 'string'
     ? readdirSync(join(fixtures, seeds), { recursive: true, encoding: 'utf8' })
         .filter((name) => `/${name}`.endsWith(extension))
@@ -33,7 +33,7 @@ function filesOf({ seeds, extension }: Format, fixtures: string): string[] {
     : [];
 }
 
-const limitOf = ({ most }: Format, path: string): number =>
+const memoryLimit = ({ most }: Format, path: string): number =>
   most ?? mostBytes + 2 * statSync(path).size;
 
 /** Highest memory of this process since it was reset, in bytes; the highest ever where Linux doesn't tell. */
@@ -55,18 +55,19 @@ async function judgeBomb(format: Format, path: string): Promise<string | undefin
   const grown = peak(false) - before;
   return (
     finding ??
-    (grown > limitOf(format, path) ? `It took ${grown >> 20} MB at its peak.` : undefined)
+    (grown > memoryLimit(format, path) ? `It took ${grown >> 20} MB at its peak.` : undefined)
   );
 }
 
-/** What is wrong with how a file was taken, if anything. */
+/** Error in the handling of a file, if any. */
 async function judge(format: Format, path: string): Promise<string | undefined> {
   const first = await measure(format, path);
-  const isLarge = (bytes: number): boolean => bytes > mostBytes && bytes > limitOf(format, path);
+  const isLarge = (bytes: number): boolean =>
+    bytes > mostBytes && bytes > memoryLimit(format, path);
   if ('finding' in first || !isLarge(first.grown)) {
     return first.finding;
   }
-  // What earlier files have left is counted too: once more, with nothing left.
+  // Memory left by earlier files is counted too, so try again after cleanup.
   collect();
   const again = await measure(format, path);
   return again.finding ?? (isLarge(again.grown) ? `It took ${again.grown >> 20} MB.` : undefined);
@@ -119,10 +120,10 @@ async function measure(
 }
 
 /** A file of a format: `input.onnx`, or `input/config.json`. */
-const inputOf = (folder: string, { extension }: Format, name = 'input'): string =>
+const makeInput = (folder: string, { extension }: Format, name = 'input'): string =>
   join(folder, `${name}${extension}`);
 
-/** Puts beside the input what it needs. */
+/** Writes the companion files of the input. */
 function prepare({ beside = {} }: Format, path: string, fixtures: string): void {
   mkdirSync(dirname(path), { recursive: true });
   if (typeof beside === 'string') {
@@ -138,7 +139,7 @@ function prepare({ beside = {} }: Format, path: string, fixtures: string): void 
 const drawn = 4;
 
 /** Gives what is changed, two of them at a time. */
-function seedsOf(format: Format, files: readonly string[]): (random: Random) => Buffer {
+function seedPicker(format: Format, files: readonly string[]): (random: Random) => Buffer {
   const { seeds } = format;
   if (typeof seeds === 'function') {
     return seeds;
@@ -157,23 +158,23 @@ async function main(): Promise<void> {
   if (format === undefined) {
     throw new RangeError(`there is no format ${name}`);
   }
-  const path = inputOf(folder, format);
+  const path = makeInput(folder, format);
   prepare(format, path, fixtures);
-  const kept = new Set<string>();
-  let told = -Infinity;
+  const remaining = new Set<string>();
+  let reported = -Infinity;
   const take = async (number: number, bytes: Buffer): Promise<void> => {
     writeFileSync(path, bytes);
-    if (performance.now() - told > messageMilliseconds) {
+    if (performance.now() - reported > messageMilliseconds) {
       process.send?.({ input: number });
-      told = performance.now();
+      reported = performance.now();
     }
     const finding = await judge(format, path);
     if (finding !== undefined) {
       process.send?.({ input: number, finding });
     }
-    if (finding !== undefined && !kept.has(finding)) {
-      kept.add(finding);
-      const file = inputOf(folder, format, `finding-${number}`);
+    if (finding !== undefined && !remaining.has(finding)) {
+      remaining.add(finding);
+      const file = makeInput(folder, format, `finding-${number}`);
       mkdirSync(dirname(file), { recursive: true });
       copyFileSync(path, file);
     }
@@ -196,8 +197,8 @@ async function main(): Promise<void> {
     });
   }
   readDirectly();
-  const files = filesOf(format, fixtures);
-  // Weights that lie beside a graph.
+  const files = listFiles(format, fixtures);
+  // External weights of a graph.
   for (const data of files.map((file) => `${file}.data`)) {
     try {
       copyFileSync(data, join(folder, 'model.onnx.data'));
@@ -205,7 +206,7 @@ async function main(): Promise<void> {
       // Most have none.
     }
   }
-  const next = seedsOf(format, files);
+  const next = seedPicker(format, files);
   const end = performance.now() + Number(seconds) * 1000;
   const count = Number(most) / (format.fewer ?? 1);
   let number = 0;

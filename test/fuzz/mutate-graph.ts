@@ -12,7 +12,7 @@ import type { Random } from './mutate';
 
 type GraphMutation = (graph: GraphProto, random: Random) => void;
 
-const valueOf = ({ node, initializer, input }: GraphProto, random: Random): string =>
+const pickValue = ({ node, initializer, input }: GraphProto, random: Random): string =>
   pick(
     [
       ...node.flatMap(({ output }) => output),
@@ -21,26 +21,26 @@ const valueOf = ({ node, initializer, input }: GraphProto, random: Random): stri
     ],
     random,
   );
-const nodeOf = ({ node }: GraphProto, random: Random): NodeProto | undefined =>
+const pickNode = ({ node }: GraphProto, random: Random): NodeProto | undefined =>
   node[random(node.length)];
 
 const mutations: readonly GraphMutation[] = [
   // Another value is read: circles, streams that branch and end.
   (graph, random) => {
-    const node = nodeOf(graph, random);
+    const node = pickNode(graph, random);
     if (node !== undefined && node.input.length > 0) {
-      node.input[random(node.input.length)] = valueOf(graph, random);
+      node.input[random(node.input.length)] = pickValue(graph, random);
     }
   },
   // Another value is made: names that stand twice, values that nobody makes.
   (graph, random) => {
-    const node = nodeOf(graph, random);
+    const node = pickNode(graph, random);
     if (node !== undefined && node.output.length > 0) {
-      node.output[random(node.output.length)] = valueOf(graph, random);
+      node.output[random(node.output.length)] = pickValue(graph, random);
     }
   },
   (graph, random) => {
-    const node = nodeOf(graph, random);
+    const node = pickNode(graph, random);
     if (node !== undefined) {
       node.opType = pick(
         ['Add', 'Sum', 'MatMul', 'Softmax', 'If', 'Loop', 'Shape', 'Constant', 'TopK', ''],
@@ -49,7 +49,7 @@ const mutations: readonly GraphMutation[] = [
     }
   },
   (graph, random) => {
-    const node = nodeOf(graph, random);
+    const node = pickNode(graph, random);
     if (node !== undefined) {
       node.domain = 'com.microsoft';
       node.opType = pick(
@@ -68,7 +68,7 @@ const mutations: readonly GraphMutation[] = [
     graph.node.splice(random(graph.node.length), 1 + random(3));
   },
   (graph, random) => {
-    const node = nodeOf(graph, random);
+    const node = pickNode(graph, random);
     if (node !== undefined) {
       const copy = clone(NodeProtoSchema, node);
       copy.output = copy.output.map((name) => (random(4) === 0 ? name : `${name}'`));
@@ -101,7 +101,7 @@ const mutations: readonly GraphMutation[] = [
   (graph, random) => {
     const tensor = graph.initializer[random(graph.initializer.length)];
     if (tensor !== undefined) {
-      tensor.name = valueOf(graph, random);
+      tensor.name = pickValue(graph, random);
     }
   },
   (graph, random) => {
@@ -111,7 +111,7 @@ const mutations: readonly GraphMutation[] = [
     }
   },
   (graph, random) => {
-    const attribute = nodeOf(graph, random)?.attribute[0];
+    const attribute = pickNode(graph, random)?.attribute[0];
     if (attribute !== undefined) {
       attribute.i = pick([0n, -1n, 2n ** 62n, 4n], random);
       attribute.ints = [attribute.i];
@@ -123,7 +123,7 @@ const mutations: readonly GraphMutation[] = [
   (graph, random) => {
     const port = graph.input[random(graph.input.length)];
     if (port !== undefined) {
-      port.name = valueOf(graph, random);
+      port.name = pickValue(graph, random);
     }
   },
 ];

@@ -23,7 +23,7 @@ const isTranslation = (call: ts.CallExpression): boolean =>
   /^(l10n\.)?t$|(^|\.)translate$/.test(call.expression.getText());
 
 /** The pattern of a message: `` say`${n} of them` `` is `{0} of them`. */
-function patternOf(template: ts.TemplateLiteral): string {
+function templatePattern(template: ts.TemplateLiteral): string {
   return ts.isNoSubstitutionTemplateLiteral(template)
     ? template.text
     : [template.head.text, ...template.templateSpans.map(({ literal }) => literal.text)].reduce(
@@ -41,12 +41,12 @@ function literalsIn(node: ts.Node): string[] {
 }
 
 /** Patterns of all messages in a file; `unknown` are calls whose pattern is not written there. */
-export function messagesOf(file: string): { patterns: string[]; unknown: string[] } {
+export function findMessages(file: string): { patterns: string[]; unknown: string[] } {
   const patterns: string[] = [];
   const unknown: string[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isTaggedTemplateExpression(node) && node.tag.getText() === 'say') {
-      patterns.push(patternOf(node.template));
+      patterns.push(templatePattern(node.template));
     } else if (ts.isCallExpression(node) && isTranslation(node)) {
       const [pattern] = node.arguments;
       if (pattern !== undefined && ts.isStringLiteralLike(pattern)) {
@@ -64,11 +64,11 @@ export function messagesOf(file: string): { patterns: string[]; unknown: string[
   return { patterns, unknown };
 }
 
-/** What operations declare and the editor shows. */
+/** Texts that operations declare and the editor shows. */
 const declared = Object.values(jobOperations).map(({ title }) => title);
 
 /** All texts for translators. A pattern without a word or a comma or colon of its own needs no translation. */
-export function catalogueOf(messages: readonly string[]): Record<string, string> {
+export function buildCatalogue(messages: readonly string[]): Record<string, string> {
   const texts = [...messages, ...declared].filter((text) =>
     /\p{L}|[:,] /u.test(text.replace(/\{\d+\}/g, '')),
   );

@@ -1,4 +1,4 @@
-/** What every folder of the core may import besides itself and the files at the core's root. */
+/** Allowed imports of every core folder, besides itself and the files at the core's root. */
 const below = ['jobs', 'onnx', 'checkpoints', 'models', 'runtime', 'distribute'];
 const systems = ['data', 'metrics', 'training', 'prune', 'tensornet', 'datadiet', 'symbolic'];
 
@@ -37,7 +37,7 @@ const coreImports: Readonly<Record<string, readonly string[]>> = {
 /** The rooms that see VS Code, which reach the worker through protocol only. */
 const host = ['extension.ts', 'host.ts', 'commands', 'panels', 'editors', 'views', 'services'];
 
-/** What each room may import besides itself. */
+/** Allowed imports of each room, besides itself. */
 const roomImports: Readonly<Record<string, readonly string[]>> = {
   core: [],
   protocol: ['core'],
@@ -55,14 +55,14 @@ const sharedWithWebviews: ReadonlySet<string> = new Set(
 );
 
 /** The room of a file of `extension/` or `webview/`. */
-function roomOf(file: string): string {
+function findRoom(file: string): string {
   const [top = '', folder = ''] = file.split('/');
   return top === 'webview' ? top : host.includes(folder) ? 'host' : folder;
 }
 
-/** Whether a file may import another; both are paths from the repository's root. */
+/** True if a file may import another; both are paths from the repository's root. */
 export function mayImport(file: string, imported: string): boolean {
-  const [room, other] = [roomOf(file), roomOf(imported)];
+  const [room, other] = [findRoom(file), findRoom(imported)];
   if (room !== other) {
     return (
       (roomImports[room] ?? []).includes(other) ||

@@ -13,7 +13,7 @@ const files = ['extension', 'webview'].flatMap((top) =>
 );
 
 /** Files that a file imports, types included. */
-function importsOf(file: string): string[] {
+function findImports(file: string): string[] {
   const { importedFiles } = ts.preProcessFile(readFileSync(join(root, file), 'utf8'), true, true);
   return importedFiles.flatMap(({ fileName }) => {
     const base = join(dirname(file), fileName);
@@ -55,7 +55,7 @@ function findCircle(
   return undefined;
 }
 
-const imports = new Map(files.map((file) => [file, importsOf(file)]));
+const imports = new Map(files.map((file) => [file, findImports(file)]));
 
 describe('imports', () => {
   it('have no cycles, types included', () => {

@@ -6,14 +6,14 @@ interface Locked {
   readonly dev?: boolean;
   readonly license?: string;
   readonly integrity?: string;
-  /** Where it comes from, if not from the registry. */
+  /** Source, if not the registry. */
   readonly resolved?: string;
   /** Why it should not be used any more. */
   readonly deprecated?: string;
   readonly hasInstallScript?: boolean;
 }
 
-/** Those that ask for nothing but their text, which the build collects. */
+/** Licenses that only require their text, which the build collects. */
 const allowed = new Set(['MIT', 'ISC', '0BSD', 'Apache-2.0', 'BSD-3-Clause', 'CC0-1.0']);
 
 /** They build what is there already; .npmrc keeps them from running. */

@@ -3,16 +3,16 @@ import { expect, it } from 'vitest';
 import manifest from '../../package.json';
 import strings from '../../package.nls.json';
 import { commandIds } from '../../extension/services/command-ids';
-import { catalogueOf, messagesOf, root, shownSources } from './catalogue';
+import { buildCatalogue, findMessages, root, shownSources } from './catalogue';
 
 // After changing a message: npx vitest run --project lint localization --update
 it('one catalogue for translators holds every message of core, host and panels', async () => {
-  const found = shownSources.map(messagesOf);
-  // What is translated as declared is in the list of operations; messages carry their pattern.
+  const found = shownSources.map(findMessages);
+  // Declared texts are in the list of operations; messages carry their pattern.
   expect(found.flatMap(({ unknown }) => unknown).filter((text) => text.includes('l10n.t'))).toEqual(
     [],
   );
-  const catalogue = catalogueOf(found.flatMap(({ patterns }) => patterns));
+  const catalogue = buildCatalogue(found.flatMap(({ patterns }) => patterns));
   await expect(`${JSON.stringify(catalogue, undefined, 2)}\n`).toMatchFileSnapshot(
     join(root, 'l10n/bundle.l10n.json'),
   );

@@ -10,7 +10,7 @@ interface Entry {
 }
 
 const { commands, menus, submenus } = manifest.contributes;
-const entriesOf = (menu: string): readonly Entry[] =>
+const listEntries = (menu: string): readonly Entry[] =>
   (menus as Readonly<Record<string, readonly Entry[]>>)[menu] ?? [];
 
 describe('menus', () => {
@@ -21,7 +21,7 @@ describe('menus', () => {
     // Paths of models are in it too.
     ['espalier.modelMore', 10],
   ])('%s has at most %d entries, actions before views', (menu, most) => {
-    const entries = entriesOf(menu);
+    const entries = listEntries(menu);
     expect(entries.length).toBeLessThanOrEqual(most);
     const groups = entries.map(({ group = '' }) => group);
     expect(groups).toEqual([...groups].sort());
@@ -29,12 +29,12 @@ describe('menus', () => {
   });
 
   it('of a model in the side bar has at most five entries, and inline buttons', () => {
-    const ofModels = entriesOf('view/item/context').filter(({ when = '', group = '' }) =>
+    const modelEntries = listEntries('view/item/context').filter(({ when = '', group = '' }) =>
       when.includes('/^model') || when.includes('/^(model|broken)')
         ? !when.includes('!(viewItem') && !group.startsWith('inline')
         : false,
     );
-    expect(ofModels.map(({ command, submenu }) => command ?? submenu)).toEqual([
+    expect(modelEntries.map(({ command, submenu }) => command ?? submenu)).toEqual([
       ...['espalier.makeSmaller', 'espalier.profileLayers', 'espalier.evaluateModel'],
       ...['espalier.inspectModel', 'espalier.modelMore'],
     ]);
@@ -43,14 +43,14 @@ describe('menus', () => {
   it('outside of the side bar test the keys that the extension sets', () => {
     const keys = Object.keys(pathsWithout([]));
     const tested = ['espalier.model', 'espalier.modelMore'].flatMap((menu) =>
-      entriesOf(menu).flatMap(({ when = '' }) => when.match(/espalier\.without\.\w+/g) ?? []),
+      listEntries(menu).flatMap(({ when = '' }) => when.match(/espalier\.without\.\w+/g) ?? []),
     );
     expect([...new Set(tested)].sort()).toEqual([...keys].sort());
   });
 
   it('lead to every task of a model', () => {
     const reached = ['espalier.model', 'espalier.modelMore'].flatMap((menu) =>
-      entriesOf(menu).map(({ command }) => command),
+      listEntries(menu).map(({ command }) => command),
     );
     expect(new Set(reached).size).toBe(reached.length);
     expect(reached).toContain('espalier.openHeatmap');
@@ -59,14 +59,14 @@ describe('menus', () => {
 
   it('of a mixture in the heatmap scores its experts, which the palette does not', () => {
     const command = 'espalier.scoreExperts';
-    const inHeatmap = entriesOf('webview/context').find((entry) => entry.command === command);
-    expect(inHeatmap?.when).toMatch(/webviewSection == 'sublayer' && hasExperts/);
-    expect(entriesOf('commandPalette')).toContainEqual({ command, when: 'false' });
+    const heatmapEntry = listEntries('webview/context').find((entry) => entry.command === command);
+    expect(heatmapEntry?.when).toMatch(/webviewSection == 'sublayer' && hasExperts/);
+    expect(listEntries('commandPalette')).toContainEqual({ command, when: 'false' });
   });
 
   it('the palette shows what can be done without a panel or a job', () => {
     const conditions = new Map(
-      entriesOf('commandPalette').map(({ command, when }) => [command, when]),
+      listEntries('commandPalette').map(({ command, when }) => [command, when]),
     );
     const always = commands
       .map(({ command }) => command)

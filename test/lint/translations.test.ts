@@ -11,16 +11,16 @@ const languages = readdirSync(join(root, 'l10n')).flatMap(
   (file) => /^bundle\.l10n\.(.+)\.json$/.exec(file)?.slice(1) ?? [],
 );
 
-/** What is the same in a language and in English. */
+/** Texts that are the same in a language and in English. */
 const names: Readonly<Record<string, RegExp>> = {
   'zh-cn':
     /^(CompactifAI|EL2N|FLOPs|GGUF|GraNd|Markdown|NaN|Spearman \{0\}|int[48]|χ \{0\}|NVIDIA GPU)$/,
 };
 
 /** What a translation takes over: places, code, flags in brackets that are cut out, links, bold, paths. */
-const kept =
+const placeholders =
   /\{\d+\}|`[^`]+`| \(--[^()]+\)|--[a-z][\w-]*|\]\([^)]+\)|\*\*|\n|https?:\S+|espalier\.[a-z]\w*(\.\w+)*/g;
-const keptOf = (text: string): string[] => (text.match(kept) ?? []).sort();
+const findKept = (text: string): string[] => (text.match(placeholders) ?? []).sort();
 
 interface Term {
   readonly english: string;
@@ -29,7 +29,7 @@ interface Term {
 }
 
 /** Terms of docs/translating.md with their translation, longer ones first. */
-function glossaryOf(language: string): Term[] {
+function readGlossary(language: string): Term[] {
   const [head = [], , ...rows] = readFileSync(join(root, 'docs', 'translating.md'), 'utf8')
     .split('## Glossary')[1]
     ?.split('\n')
@@ -78,7 +78,7 @@ describe.each(languages)('the translation to %s', (language) => {
   it.each(pairs)('keeps places, code, flags and links of %s', (english, translated) => {
     const target = read(translated);
     const changed = Object.entries(read(english)).flatMap(([key, text]) => {
-      const [before, after] = [keptOf(text), keptOf(target[key] ?? '')];
+      const [before, after] = [findKept(text), findKept(target[key] ?? '')];
       return before.join('\0') === after.join('\0') ? [] : [{ key, before, after }];
     });
     expect(changed).toEqual([]);
@@ -93,7 +93,7 @@ describe.each(languages)('the translation to %s', (language) => {
   });
 
   it('uses the words of the glossary', () => {
-    const glossary = glossaryOf(language);
+    const glossary = readGlossary(language);
     expect(glossary.length).toBeGreaterThan(50);
     const astray = pairs.flatMap(([english, translated]) => {
       const target = read(translated);

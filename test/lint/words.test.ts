@@ -5,10 +5,10 @@ import { describe, expect, it } from 'vitest';
 import bundle from '../../l10n/bundle.l10n.json';
 import manifest from '../../package.json';
 import strings from '../../package.nls.json';
-import { messagesOf, root, shownSources } from './catalogue';
+import { findMessages, root, shownSources } from './catalogue';
 import { parseSource } from './parse-source';
 
-/** What nobody says, with what to say instead in the project's list of words. */
+/** Words to avoid, with their replacements in the project's word list. */
 const unsaid =
   /\b(of which|that which|(is|are) to be|comes? to|tells of|in the place of|mend(ed)?|remarks?|usual|whole numbers?|dense model|whole model|prune plan|carr(y|ied) out|go(es)? on|of (no|a) kind that|so that (none|no)|otherwise than|inside of|dialect|outer|vital|worth|forget|symbolic patch(es)?|sensitivity table|(is|are) not known|known are)\b|(?<!\bthere )\bis no\b(?! longer)/i;
 
@@ -23,10 +23,10 @@ const cli = ['core', 'cli'].flatMap((folder) =>
 );
 
 /** Properties whose texts help and docs show. */
-const told = new Set(['description', 'summary', 'off', 'title', 'missing', 'takes']);
+const reported = new Set(['description', 'summary', 'off', 'title', 'missing', 'takes']);
 
 /** Descriptions of operations and their fields in a file; what is filled in stands as `…`. */
-function descriptionsOf(file: string): string[] {
+function findDescriptions(file: string): string[] {
   const found: string[] = [];
   const collect = (node: ts.Node): void => {
     if (ts.isStringLiteralLike(node)) {
@@ -41,7 +41,7 @@ function descriptionsOf(file: string): string[] {
     }
   };
   const visit = (node: ts.Node): void => {
-    if (ts.isPropertyAssignment(node) && told.has(node.name.getText())) {
+    if (ts.isPropertyAssignment(node) && reported.has(node.name.getText())) {
       collect(node.initializer);
     }
     ts.forEachChild(node, visit);
@@ -114,9 +114,11 @@ describe('what users read', () => {
   });
 
   it('is said as people say it: the command line', () => {
-    const texts = cli.flatMap(descriptionsOf);
+    const texts = cli.flatMap(findDescriptions);
     expect(texts.length).toBeGreaterThan(200);
-    expect(withUnsaid([...texts, ...cli.flatMap((file) => messagesOf(file).patterns)])).toEqual([]);
+    expect(withUnsaid([...texts, ...cli.flatMap((file) => findMessages(file).patterns)])).toEqual(
+      [],
+    );
   });
 
   it('has the same placeholders in the text as in its key', () => {
@@ -128,12 +130,12 @@ describe('what users read', () => {
     }
   });
 
-  it('comes from the catalogue wherever host and panels show text', () => {
+  it('comes from the catalogue in all texts of host and panels', () => {
     const files = shownSources.filter((file) => !/extension\/core\/|webview\/gallery\//.test(file));
     expect(files.flatMap(unlocalisedIn)).toEqual([]);
   });
 
-  it('comes from package.nls.json wherever the manifest has text', () => {
+  it('comes from package.nls.json in all texts of the manifest', () => {
     const loose: string[] = [];
     const visit = (value: unknown, key: string): void => {
       if (typeof value === 'string') {

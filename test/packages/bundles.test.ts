@@ -19,7 +19,7 @@ it('what talks to a queue is loaded where one is named, and only then', () => {
   }
 });
 
-it('chunks of earlier builds are gone: packages would contain them', () => {
+it('removes chunks of earlier builds, which packages would contain', () => {
   const scripts = readdirSync(dist).filter((name) => name.endsWith('.js'));
   const texts = scripts.map(bundle).join('\n');
   const chunks = scripts.filter((name) => /-[A-Z\d]{8}\.js$/.test(name));

@@ -18,7 +18,7 @@ const { platforms, runtimeFiles } = (await import(join(scripts, 'onnx-runtime.mj
 
 describe('the packaged extension', () => {
   it('holds what it runs on, of this platform alone', async () => {
-    const files = await entriesOf(vsixFile());
+    const files = await listEntries(vsixFile());
     const inside = files
       .filter((name) => name.startsWith('extension/'))
       .map((name) => name.slice('extension/'.length));
@@ -129,7 +129,7 @@ it('the npm package holds the command line alone, and runs where it is unpacked'
   expect(run('inspect', 'samples/espalier-sample')).toContain('12 blocks');
 });
 
-it('an old Node is told so', () => {
+it('reports a Node version that is too old', () => {
   const [, line = ''] = readFileSync(join(root, 'dist/cli.js'), 'utf8').split('\n');
   const said: unknown[] = [];
   const start = (node: string): void => {
@@ -156,7 +156,7 @@ it('the release workflow runs scripts that exist, with the lowest Node that is s
   expect(workflow).toContain(`node: [${/\d+/.exec(manifest.engines.node)?.[0]}, `);
 });
 
-async function entriesOf(file: string): Promise<string[]> {
+async function listEntries(file: string): Promise<string[]> {
   const zip = await promisify<string, yauzl.Options, yauzl.ZipFile>(yauzl.open)(file, {});
   const names: string[] = [];
   return new Promise((resolve, reject) => {

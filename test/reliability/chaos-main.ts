@@ -6,7 +6,7 @@ import { disturb } from './chaos';
 import type { Figures } from './chaos';
 import { runTask, ways } from './disturb';
 import type { Way } from './disturb';
-import { changedModel, kindNames, kinds, makeSources, taskOf } from './kinds';
+import { changedModel, kindNames, kinds, makeSources, makeTask } from './kinds';
 import type { KindName } from './kinds';
 
 const say = (text: string): void => {
@@ -16,13 +16,15 @@ const say = (text: string): void => {
 /** A row of the table of docs/reference/reliability.md; hits of each way, and how many of them were SIGKILL. */
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 
-const sumOf = (all: readonly Figures[], of: 'hits' | 'kills', way: Way): number =>
+const sumFigures = (all: readonly Figures[], of: 'hits' | 'kills', way: Way): number =>
   all.reduce((sum, figures) => sum + figures[of][way], 0);
 
 function tell(name: string, all: readonly Figures[]): void {
   const sum = (of: (figures: Figures) => number): string =>
     String(all.reduce((total, figures) => total + of(figures), 0));
-  const hits = ways.map((way) => `${sumOf(all, 'hits', way)} (${sumOf(all, 'kills', way)})`);
+  const hits = ways.map(
+    (way) => `${sumFigures(all, 'hits', way)} (${sumFigures(all, 'kills', way)})`,
+  );
   say(
     row([
       ...[name, ...hits, sum(({ finished }) => finished), sum(({ discarded }) => discarded)],
@@ -46,7 +48,7 @@ async function main(): Promise<void> {
   const programs = { dist, window };
   const sources = makeSources(join(folder, 'sources'), model);
   await runTask(
-    taskOf(changedModel, sources, ''),
+    makeTask(changedModel, sources, ''),
     programs,
     { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity },
     { folder, mark: 'prepare' },

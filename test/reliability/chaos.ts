@@ -8,18 +8,18 @@ import { pick } from '../fuzz/mutate';
 import type { Random } from '../fuzz/mutate';
 import { runTask, ways } from './disturb';
 import type { Ending, Programs, Way } from './disturb';
-import { taskOf } from './kinds';
+import { makeTask } from './kinds';
 import type { Kind, Sources } from './kinds';
 import { outlived } from './processes';
 import { race } from './race';
-import { differences, halfMade, treeOf } from './tree';
+import { differences, halfMade, readTree } from './tree';
 import type { Tree } from './tree';
 
-/** What came of disturbing work of one kind. */
+/** Results of disturbing work of one kind. */
 export interface Figures {
   /** Blows, by what was hit. */
   readonly hits: Readonly<Record<Way, number>>;
-  /** Of those, the ones by SIGKILL. */
+  /** Hits by SIGKILL. */
   readonly kills: Readonly<Record<Way, number>>;
   /** Times that it was resumed to the end. */
   readonly finished: number;
@@ -56,11 +56,11 @@ const none = (): Record<Way, number> => ({ 'command line': 0, worker: 0, window:
 export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   const { sources, programs, folder, blows: wanted, random, log } = options;
   const out = join(folder, 'out');
-  const task = taskOf(kind, sources, out);
+  const task = makeTask(kind, sources, out);
   const job = task as Parameters<typeof removeWork>[0];
   const mark = String(random(2 ** 31));
-  const untouched = treeOf(sources.folder, true);
-  const untouchedModel = treeOf(sources.model, true);
+  const untouched = readTree(sources.folder, true);
+  const untouchedModel = readTree(sources.model, true);
   const start = (): void => {
     rmSync(out, { recursive: true, force: true });
     mkdirSync(out, { recursive: true });
@@ -70,7 +70,7 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   const whole = await runTask(task, programs, never, { folder, mark });
   if (whole.code !== 0) throw new Error(`${task.operation} fails undisturbed: ${whole.stderr}`);
   let milliseconds = performance.now() - started;
-  const expected = treeOf(out);
+  const expected = readTree(out);
   const saved = [
     ...savedWorkPaths(job),
     ...(getOperation(job.operation).saved?.leftovers?.(job.request) ?? []),
@@ -94,17 +94,17 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
       // The first run may have measured the machine too.
       milliseconds = Math.min(milliseconds, performance.now() - began);
     }
-    const found = halfMade(treeOf(out), expected, { saved, last: kind.last }).map(
+    const found = halfMade(readTree(out), expected, { saved, last: kind.last }).map(
       (one) => `half made: ${one}`,
     );
     const left = await outlived(mark);
     if (left.length > 0) found.push(`processes ${left.join()} outlived it`);
-    found.push(...differences(treeOf(sources.folder, true), untouched));
-    found.push(...differences(treeOf(sources.model, true), untouchedModel));
+    found.push(...differences(readTree(sources.folder, true), untouched));
+    found.push(...differences(readTree(sources.model, true), untouchedModel));
     const isDone = ending.code === 0 || isInTheWay(ending);
     if (ending.code === 0) {
       counts.finished += 1;
-      found.push(...differences(treeOf(out), expected).map((one) => `at the end ${one}`));
+      found.push(...differences(readTree(out), expected).map((one) => `at the end ${one}`));
     } else if (isDone) {
       counts.finished += 1;
     } else if (!isExpected(ending)) {
@@ -118,14 +118,14 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
       counts.discarded += 1;
       await writersEnded(out);
       await removeWork(job);
-      found.push(...remains(treeOf(out), expected).map((one) => `once discarded ${one}`));
+      found.push(...remains(readTree(out), expected).map((one) => `once discarded ${one}`));
       start();
     } else if (isDone || found.length > 0) {
       start();
     }
-    const told = `${blow.way}, ${blow.signal} after ${blow.afterMilliseconds} ms`;
-    findings.push(...found.map((one) => `${told}: ${one}`));
-    log?.(`${told}: ${ending.code ?? ending.signal} ${found.join('; ')}`);
+    const reported = `${blow.way}, ${blow.signal} after ${blow.afterMilliseconds} ms`;
+    findings.push(...found.map((one) => `${reported}: ${one}`));
+    log?.(`${reported}: ${ending.code ?? ending.signal} ${found.join('; ')}`);
   }
   const races = Math.ceil((wanted * ways.length) / blowsPerRace);
   for (let i = 0; i < races; i++) {
@@ -146,15 +146,15 @@ async function writersEnded(out: string): Promise<void> {
   while (!owners.every((owner) => isAbandoned(owner)) && performance.now() < end) await sleep(20);
 }
 
-/** What is there once discarded besides whole results. */
+/** Files left after a discard, besides complete results. */
 const remains = (actual: Tree, expected: Tree): string[] =>
   differences(new Map([...actual].filter(([name]) => !expected.has(name))), new Map());
 
-/** Whether it ended as one that was hit: by the signal, or stopped by itself because of it. */
+/** True if it ended by the signal, or stopped because of it. */
 function isExpected({ code, signal, isHit, stderr }: Ending): boolean {
   return isHit && (signal !== null || code === 143 || /ended during|was canceled/.test(stderr));
 }
 
-/** Whether an earlier run was killed behind its result, which stands and is not written over. */
+/** True if an earlier run was killed after writing its result, which is not overwritten. */
 const isInTheWay = ({ code, stderr }: Ending): boolean =>
   code === 1 && stderr.includes('The folder exists already.');

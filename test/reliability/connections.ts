@@ -62,8 +62,8 @@ export class ConnectionRecorder {
   public sample(): readonly Connection[] {
     const hosts = socketHosts();
     for (const pid of hosts.size === 0 ? [] : treeBelow(this.root)) {
-      for (const host of hostsOf(pid, hosts)) {
-        this.#add({ host, by: programOf(pid) });
+      for (const host of findHosts(pid, hosts)) {
+        this.#add({ host, by: readProgram(pid) });
       }
     }
     for (const line of readLines(this.file)) {
@@ -79,7 +79,7 @@ export class ConnectionRecorder {
   }
 }
 
-/** Whether a host is this machine itself and no other can reach it by it. */
+/** True for loopback hosts, which other machines can't reach. */
 export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true;
   const plain = host.replace(/^::ffff:/, '');
@@ -93,22 +93,22 @@ export function parseSockets(table: string): ReadonlyMap<string, string> {
     rows.flatMap((row): [string, string][] => {
       const [, local = '', remote = '', state, , , , , , inode] = row.trim().split(/\s+/);
       if (inode === undefined) return [];
-      const other = hostOf(remote);
+      const other = parseHost(remote);
       const isOpen = state === '0A' || /^[0:.]+$/.test(other);
-      return [[inode, isOpen ? hostOf(local) : other]];
+      return [[inode, isOpen ? parseHost(local) : other]];
     }),
   );
 }
 
-/** `0100007F:1F90` is 127.0.0.1; four bytes at a time are turned around. */
-function hostOf(end: string): string {
+/** `0100007F:1F90` is 127.0.0.1; byte order is reversed in groups of four. */
+function parseHost(end: string): string {
   const bytes = Buffer.from(end.split(':')[0] ?? '', 'hex');
-  const turned = Array.from(bytes, (_, i) => bytes[(i & ~3) + 3 - (i & 3)] ?? 0);
-  const isMapped = turned.slice(0, 10).every((byte) => byte === 0) && turned[10] === 255;
-  if (turned.length === 4 || isMapped) return turned.slice(-4).join('.');
-  const isSelf = turned.every((byte, i) => byte === (i === 15 ? 1 : 0));
+  const swapped = Array.from(bytes, (_, i) => bytes[(i & ~3) + 3 - (i & 3)] ?? 0);
+  const isMapped = swapped.slice(0, 10).every((byte) => byte === 0) && swapped[10] === 255;
+  if (swapped.length === 4 || isMapped) return swapped.slice(-4).join('.');
+  const isSelf = swapped.every((byte, i) => byte === (i === 15 ? 1 : 0));
   const groups = Array.from({ length: 8 }, (_, i) =>
-    (((turned[2 * i] ?? 0) << 8) | (turned[2 * i + 1] ?? 0)).toString(16),
+    (((swapped[2 * i] ?? 0) << 8) | (swapped[2 * i + 1] ?? 0)).toString(16),
   );
   return isSelf ? '::1' : groups.join(':');
 }
@@ -129,14 +129,14 @@ function treeBelow(root: number): number[] {
   return below(root);
 }
 
-function hostsOf(pid: number, hosts: ReadonlyMap<string, string>): string[] {
+function findHosts(pid: number, hosts: ReadonlyMap<string, string>): string[] {
   return entries(`/proc/${pid}/fd`).flatMap((name) => {
     const [, inode = ''] = /^socket:\[(\d+)\]$/.exec(readLink(`/proc/${pid}/fd/${name}`)) ?? [];
     return hosts.get(inode) ?? [];
   });
 }
 
-function programOf(pid: number): string {
+function readProgram(pid: number): string {
   const words = readText(`/proc/${pid}/cmdline`).split('\0');
   const script = words.find((word) => /^(?!file:).*\.[cm]?js$/.test(word));
   return basename(script ?? words[0] ?? '');

@@ -6,7 +6,7 @@ import process from 'node:process';
 import type { Task } from './kinds';
 import { marker } from './processes';
 
-/** What is started, and what of it is killed: the command line, the worker of a window, or the window. */
+/** Process to start and process to kill: the command line, the worker of a window, or the window. */
 export const ways = ['command line', 'worker', 'window'] as const;
 export type Way = (typeof ways)[number];
 
@@ -27,11 +27,11 @@ export interface Ending {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly stderr: string;
-  /** Whether the signal was sent before the end. */
+  /** True if the signal was sent before the end. */
   readonly isHit: boolean;
 }
 
-/** Runs a piece of work in processes of its own and hits one of them; without a blow to its end. */
+/** Runs a task in its own processes and kills one of them, or none without a blow. */
 export async function runTask(
   { operation, request }: Task,
   { dist, window }: Programs,

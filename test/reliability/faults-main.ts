@@ -5,7 +5,7 @@ import { ModelCache } from '../../extension/core/models/model-cache';
 import { costsFolder } from '../../extension/core/jobs/user-cache';
 import { FaultyWork, runTask } from './faults';
 import type { Call, Fault } from './faulty-disk';
-import { changedModel, kindNames, kinds, lessOf, makeSources, taskOf } from './kinds';
+import { changedModel, kindNames, kinds, reduceKind, makeSources, makeTask } from './kinds';
 import type { KindName } from './kinds';
 
 const codes = ['ENOSPC', 'EACCES', 'EIO', 'EMFILE', 'killed', 'deleted'] as const;
@@ -15,7 +15,7 @@ const say = (text: string): void => {
 };
 
 /** Calls of each place in the program that writes. */
-function placesOf(calls: readonly Call[]): (readonly number[])[] {
+function groupPlaces(calls: readonly Call[]): (readonly number[])[] {
   const alike = new Map<string, number[]>();
   for (const [at, { name, site }] of calls.entries()) {
     alike.set(name + site, [...(alike.get(name + site) ?? []), at]);
@@ -23,12 +23,12 @@ function placesOf(calls: readonly Call[]): (readonly number[])[] {
   return [...alike.values()];
 }
 
-/** Of each place the first call and the last, the first ones first. */
-const endsOf = (places: readonly (readonly number[])[]): number[] => [
+/** First and last call of each place, first calls first. */
+const pickEnds = (places: readonly (readonly number[])[]): number[] => [
   ...new Set([0, -1].flatMap((end) => places.map((calls) => calls.at(end) ?? 0))),
 ];
 
-/** At most so many of them, from the first to the last. */
+/** At most `most` of them, evenly spread. */
 function some(sites: readonly number[], most: number): readonly number[] {
   const step = Math.max(1, (sites.length - 1) / (most - 1));
   const chosen = Array.from({ length: Math.min(most, sites.length) }, (_, i) =>
@@ -37,7 +37,7 @@ function some(sites: readonly number[], most: number): readonly number[] {
   return chosen.map((i) => sites[i] ?? 0);
 }
 
-/** Whether starting each time from nothing would take most of the time. */
+/** True if starting from scratch each time would take most of the time. */
 const isLong = ({ seconds }: FaultyWork): boolean => seconds > 2;
 
 async function main(): Promise<void> {
@@ -49,14 +49,14 @@ async function main(): Promise<void> {
     open: async (path: string) => models.open(path),
   };
   const sources = makeSources(join(folder, 'sources'), model);
-  await runTask(taskOf(changedModel, sources, ''), environment);
+  await runTask(makeTask(changedModel, sources, ''), environment);
   let all = 0;
   for (const name of names.length > 0 ? (names as KindName[]) : kindNames) {
-    const work = await FaultyWork.start(lessOf(kinds[name]), { sources, folder, environment });
+    const work = await FaultyWork.start(reduceKind(kinds[name]), { sources, folder, environment });
     let tried = 0;
     const found = new Map<string, number>();
-    const places = placesOf(work.calls);
-    const sites = some(endsOf(places), Number(most));
+    const places = groupPlaces(work.calls);
+    const sites = some(pickEnds(places), Number(most));
     if (isLong(work)) await work.prepare(sites);
     for (const at of sites) {
       for (const code of codes) {

@@ -14,9 +14,9 @@ import { getOperation } from '../../extension/services/jobs/operations';
 import { removeWork, savedWorkPaths } from '../../extension/services/jobs/saved-work';
 import { describe, FaultyDisk, KilledError } from './faulty-disk';
 import type { Call, Fault } from './faulty-disk';
-import { taskOf } from './kinds';
+import { makeTask } from './kinds';
 import type { Kind, Sources, Task } from './kinds';
-import { differences, halfMade, treeOf, without } from './tree';
+import { differences, halfMade, readTree, without } from './tree';
 import type { Tree } from './tree';
 
 /** They differ from run to run. */
@@ -31,9 +31,9 @@ interface Options {
 
 /** Work of one kind, whose calls that write are known. */
 export class FaultyWork {
-  /** Those of an undisturbed run. */
+  /** Calls of an undisturbed run. */
   public readonly calls: readonly Call[];
-  /** What was on disk where the next run gave what an undisturbed one gives. */
+  /** Disk states from which the next run gave the undisturbed result. */
   readonly #proven = new Set<string>();
 
   private constructor(
@@ -50,7 +50,7 @@ export class FaultyWork {
 
   public static async start(kind: Kind, options: Options): Promise<FaultyWork> {
     const out = join(options.folder, 'out');
-    const task = inProcess(taskOf(kind, options.sources, out));
+    const task = processTask(makeTask(kind, options.sources, out));
     renew(out);
     const started = performance.now();
     const disk = new FaultyDisk([out]);
@@ -60,8 +60,8 @@ export class FaultyWork {
       disk.restore();
     }
     const seconds = (performance.now() - started) / 1000;
-    const undisturbed = { calls: disk.calls, tree: treeOf(out) };
-    const untouched = treeOf(options.sources.folder, true);
+    const undisturbed = { calls: disk.calls, tree: readTree(out) };
+    const untouched = readTree(options.sources.folder, true);
     return new FaultyWork(kind, task, options, undisturbed, untouched, seconds);
   }
 
@@ -125,16 +125,16 @@ export class FaultyWork {
     if (failed === undefined) return undefined;
     const wasKilled = fault.code === 'killed';
     const found = wasKilled ? [] : judge(error);
-    const actual = treeOf(out);
+    const actual = readTree(out);
     found.push(...this.#halfMade(actual).map((one) => `half made: ${one}`));
-    found.push(...differences(treeOf(options.sources.folder, true), this.untouched));
+    found.push(...differences(readTree(options.sources.folder, true), this.untouched));
     const isRemoval = /^(rm|rmdir|unlink)$/.test(failed.name);
-    // A result that was there already is gone with its folder.
+    // An existing result is deleted with its folder.
     const isLate = fault.code === 'deleted' && isRemoval;
     if (error === undefined && !wasKilled && !isLate) {
-      // What could not be removed is done again by nobody.
-      const kept = isRemoval ? without(actual, this.#saved()) : actual;
-      const unsaid = differences(kept, undisturbed.tree).filter(
+      // Failed removals are not retried.
+      const remaining = isRemoval ? without(actual, this.#saved()) : actual;
+      const unsaid = differences(remaining, undisturbed.tree).filter(
         (one) => !warned.some((warning) => warning.includes(one.split(' ')[0] ?? '')),
       );
       found.push(...unsaid.map((one) => `despite it ${one}`));
@@ -151,12 +151,12 @@ export class FaultyWork {
       const again: unknown = await runTask(task, options.environment).catch(
         (thrown: unknown) => thrown,
       );
-      // One that was killed behind its result leaves it, and it is not written over.
+      // A run killed after writing its result leaves it, and it is not overwritten.
       const isInTheWay = wasKilled && String(again).includes('The folder exists already');
       const isWrong = again instanceof Error && !isInTheWay;
-      // What was saved for it is removed by hand.
+      // Its saved work is removed by hand.
       if (isInTheWay) await removeWork(task as Parameters<typeof removeWork>[0]);
-      const differ = differences(treeOf(out), undisturbed.tree).filter(
+      const differ = differences(readTree(out), undisturbed.tree).filter(
         (one) => !isInTheWay || one.endsWith('is left'),
       );
       found.push(
@@ -169,7 +169,7 @@ export class FaultyWork {
     return found.map((one) => `${fault.code} at ${describe(failed)}: ${one}`);
   }
 
-  /** Where is kept what is on disk before a call. */
+  /** Folder with the disk state before a call. */
   #stateAt(number: number): string {
     return join(this.options.folder, 'states', this.task.operation, String(number));
   }
@@ -190,7 +190,7 @@ export class FaultyWork {
 }
 
 /** Processes are not reached. */
-const inProcess = ({ operation, request }: Task): Task => ({
+const processTask = ({ operation, request }: Task): Task => ({
   operation,
   request: request['workers'] === undefined ? request : { ...request, workers: 1 },
 });
@@ -213,14 +213,14 @@ export async function runTask(
   await runOperation(operation, checked, { ...unattended, warn, environment });
 }
 
-/** What a person would miss in the error. */
+/** Missing details of the error. */
 function judge(error: unknown): string[] {
   if (error === undefined) return [];
   if (error instanceof KilledError) return ['it failed with what the harness throws'];
   if (!(error instanceof UserError)) {
-    const told =
+    const reported =
       error instanceof Error ? (error.stack ?? error.message) : 'something else than an error';
-    return [`no words for a person: ${told.split('\n').slice(0, 4).join(' | ')}`];
+    return [`no words for a person: ${reported.split('\n').slice(0, 4).join(' | ')}`];
   }
   const { file, remedy } = error.subject;
   return [

@@ -7,15 +7,15 @@ export interface Call {
   /** Such as `rename`, or `write` of an open file. */
   readonly name: string;
   readonly path: string;
-  /** Where in the program it is, as a stack of calls. */
+  /** Call stack. */
   readonly site: string;
 }
 
-/** What goes wrong. */
+/** Kind of failure. */
 export interface Fault {
-  /** Which of the counted calls, from 0, or the first at a place. */
+  /** Index of the counted call, or the first at a place. */
   readonly at: number | Omit<Call, 'path'>;
-  /** `killed`: this call is half done, and nothing reaches the disk after it. `deleted`: the folders are gone before it. */
+  /** `killed`: this call is half done, and nothing reaches the disk after it. `deleted`: the folders are deleted before it. */
   readonly code: 'ENOSPC' | 'EACCES' | 'EIO' | 'EMFILE' | 'killed' | 'deleted';
 }
 
@@ -30,7 +30,7 @@ const writingToHandle = [
 /** Methods of `node:fs/promises`, of a file that is open, or of `node:fs`. */
 type Methods = Record<string, ((...args: unknown[]) => unknown) | undefined>;
 
-/** What nobody hears of: the process is gone. */
+/** Error that nobody receives, since the process has ended. */
 export class KilledError extends Error {}
 
 /**
@@ -65,7 +65,7 @@ export class FaultyDisk {
       }
       return handle;
     });
-    // What streams write with.
+    // Used by streams.
     for (const name of ['write', 'writev'] as const) {
       this.#replaceStream(name);
     }
@@ -135,7 +135,7 @@ export class FaultyDisk {
 
   /** Counts a call. @returns what it fails with, if it does */
   #count(name: string, path: string): Error | undefined {
-    const call = { name, path, site: siteOf(new Error(name)) };
+    const call = { name, path, site: callSite(new Error(name)) };
     const number = this.calls.push(call) - 1;
     this.before?.(number);
     if (this.#isKilled) return new KilledError('the process is gone');
@@ -159,7 +159,7 @@ export class FaultyDisk {
 }
 
 /** The calls that led to it, without those of this file. */
-const siteOf = ({ stack = '' }: Error): string =>
+const callSite = ({ stack = '' }: Error): string =>
   stack
     .split('\n')
     .slice(1)

@@ -7,7 +7,7 @@ import type { OperationId } from '../../extension/core/operations/operations';
 import { planFor } from '../../extension/core/plans/plan';
 import { cloudsTable } from '../unit/datadiet/toy-data';
 
-/** What the work of all kinds reads, and nothing may change. */
+/** Read-only inputs of all kinds of work. */
 export interface Sources {
   readonly folder: string;
   readonly model: string;
@@ -28,7 +28,7 @@ export interface Kind {
   readonly last?: string;
 }
 
-/** One piece of work, as a window or `--config` sends it. */
+/** One task, as a window or `--config` sends it. */
 export interface Task {
   readonly operation: OperationId;
   readonly request: Readonly<Record<string, unknown>>;
@@ -50,7 +50,7 @@ export const kinds = {
     operation: 'profile',
     given: (sources, out) => ({
       ...{ model: sources.model, out: join(out, 'model.layerprofile.json') },
-      // How much text perplexity is measured on depends on the time that is left for it.
+      // The length of the perplexity text depends on the remaining time.
       ...{ all: true, search: 'naive', perplexity: false, ...calibrated(sources) },
     }),
   },
@@ -128,7 +128,7 @@ export function makeSources(folder: string, model: string): Sources {
   return sources;
 }
 
-/** What makes the changed model that is repaired. */
+/** Operation that creates the model to repair. */
 export const changedModel: Kind = {
   operation: 'compress',
   given: ({ model, changed }) => ({
@@ -137,13 +137,13 @@ export const changedModel: Kind = {
   }),
 };
 
-/** The same work with less of everything, where a kind says how. */
-export const lessOf = (kind: Kind): Kind => ({
+/** Smaller version of the same work, if the kind defines one. */
+export const reduceKind = (kind: Kind): Kind => ({
   ...kind,
   given: (sources, out) => ({ ...kind.given(sources, out), ...kind.less }),
 });
 
-export function taskOf({ operation: id, given }: Kind, sources: Sources, out: string): Task {
+export function makeTask({ operation: id, given }: Kind, sources: Sources, out: string): Task {
   const operation = operations.find((one) => one.id === id) as unknown as AnyOperation;
   const request = buildRequest(operation, given(sources, out), {
     name: asSetting(operation.fields),

@@ -21,7 +21,7 @@ const origin = {
 const calibration = {
   ...{ source: 'bundled', sequences: 16, length: 512, tokens: 8192, fingerprint: 'f'.repeat(64) },
 };
-/** As many digits as measured numbers have. */
+/** A number with the digits of a measured value. */
 const measured = (index: number): number => 0.1 + Math.sin(index) / 12.345_678_9;
 
 /** A model that is nowhere. */

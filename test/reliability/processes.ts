@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What marks the processes of a disturbed piece of work, and those that they start. */
+/** Environment variable that marks the processes of a disturbed task and their children. */
 export const marker = 'ESPALIER_DISTURBED';
 
 /** How long the processes of one that was killed may go on: their watchdog looks twice a second, on a machine that may be busy. */

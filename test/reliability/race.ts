@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Random } from '../fuzz/mutate';
 import { runTask } from './disturb';
 import type { Ending, Programs } from './disturb';
-import { taskOf } from './kinds';
+import { makeTask } from './kinds';
 import type { Kind, Sources } from './kinds';
-import { differences, treeOf } from './tree';
+import { differences, readTree } from './tree';
 import type { Tree } from './tree';
 
 interface Options {
@@ -15,14 +15,14 @@ interface Options {
   readonly folder: string;
   readonly random: Random;
   readonly mark: string;
-  /** What an undisturbed run gives, and how long it takes. */
+  /** Result and duration of an undisturbed run. */
   readonly expected: Tree;
   readonly milliseconds: number;
 }
 
 const never = { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity } as const;
 
-/** What the one says that is not let in. */
+/** Message of the process that is refused. */
 const refusals = /Another run is working on this result|exists already/;
 
 /**
@@ -55,7 +55,7 @@ async function runTwo(
       await sleep(i * later);
       const own = join(folder, `racer-${i}`);
       mkdirSync(own, { recursive: true });
-      const task = taskOf(kind, sources, join(folder, name));
+      const task = makeTask(kind, sources, join(folder, name));
       return runTask(task, programs, never, { folder: own, mark });
     }),
   );
@@ -65,7 +65,7 @@ async function runTwo(
   return [
     ...found.map(({ code, signal, stderr }) => `it ended with ${code ?? signal}: ${stderr.trim()}`),
     ...(done.length === 0 ? ['neither came to an end'] : []),
-    ...outs.flatMap((out) => differences(treeOf(out), expected)),
+    ...outs.flatMap((out) => differences(readTree(out), expected)),
   ].map((one) => `${later} ms apart: ${one}`);
 }
 

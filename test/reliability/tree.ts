@@ -9,19 +9,19 @@ export type Tree = ReadonlyMap<string, string>;
 const volatile = new Set(['created', 'seconds', 'sublayerEvaluations', 'tokensPerSecond']);
 
 /** @param exact whether dates and durations in documents count as well */
-export function treeOf(folder: string, exact = false): Tree {
+export function readTree(folder: string, exact = false): Tree {
   const entries = existsSync(folder)
     ? readdirSync(folder, { recursive: true, withFileTypes: true })
     : [];
   const hashes = entries.map((entry): [string, string] => {
     const path = join(entry.parentPath, entry.name);
     const name = relative(folder, path);
-    return entry.isDirectory() ? [`${name}/`, ''] : [name, hashOf(path, exact)];
+    return entry.isDirectory() ? [`${name}/`, ''] : [name, hashFile(path, exact)];
   });
   return new Map(hashes.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function hashOf(path: string, exact: boolean): string {
+function hashFile(path: string, exact: boolean): string {
   const bytes = readFileSync(path);
   if (exact) return createHash('sha256').update(bytes).digest('hex');
   const isJournal = path.endsWith('.jsonl');

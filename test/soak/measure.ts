@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { median } from '../../extension/core/median';
 
-/** What a process holds that must not grow. */
+/** Resources of a process that must not grow. */
 export interface Measure {
   /** In use after a collection. */
   readonly heapMegabytes: number;
@@ -43,27 +43,27 @@ export async function measure(): Promise<Measure> {
     await sleep(200);
   }
   const { heapUsed, rss } = process.memoryUsage();
-  const children = readdirSync('/proc').filter((name) => parentOf(name) === process.pid);
+  const children = readdirSync('/proc').filter((name) => readParent(name) === process.pid);
   const events = process.eventNames();
   return {
-    heapMegabytes: inMegabytes(heapUsed),
-    rssMegabytes: inMegabytes(rss),
+    heapMegabytes: toMegabytes(heapUsed),
+    rssMegabytes: toMegabytes(rss),
     descriptors: readdirSync('/proc/self/fd').length,
     resources: process.getActiveResourcesInfo().length,
     listeners: events.reduce((sum, event) => sum + process.listenerCount(event), 0),
     processes: children.length,
-    childMegabytes: inMegabytes(children.reduce((sum, pid) => sum + rssOf(pid), 0)),
+    childMegabytes: toMegabytes(children.reduce((sum, pid) => sum + readRss(pid), 0)),
   };
 }
 
-const inMegabytes = (bytes: number): number => Math.round(bytes / 1e6);
+const toMegabytes = (bytes: number): number => Math.round(bytes / 1e6);
 
-function parentOf(pid: string): number | undefined {
+function readParent(pid: string): number | undefined {
   const [, parent] = /\) [^Z] (\d+)/.exec(read(`/proc/${pid}/stat`)) ?? [];
   return parent === undefined ? undefined : Number(parent);
 }
 
-function rssOf(pid: string): number {
+function readRss(pid: string): number {
   const [, kilobytes = '0'] = /VmRSS:\s+(\d+)/.exec(read(`/proc/${pid}/status`)) ?? [];
   return Number(kilobytes) * 1024;
 }

@@ -13,7 +13,14 @@ import type { Operation, RequestOf } from '../../extension/services/jobs/operati
 import { viewTypes } from '../../extension/services/documents/document-views';
 import { largeDocuments } from '../reliability/large-documents';
 import { activate, activated, until, workspacePath } from '../extension/support';
-import { changedModel, kindNames, kinds, lessOf, makeSources, taskOf } from '../reliability/kinds';
+import {
+  changedModel,
+  kindNames,
+  kinds,
+  reduceKind,
+  makeSources,
+  makeTask,
+} from '../reliability/kinds';
 import type { Sources, Task } from '../reliability/kinds';
 import { growth, measure } from './measure';
 import type { Measure } from './measure';
@@ -25,7 +32,7 @@ const panels = Math.ceil(jobs / 2);
 const warmUp = 1 / 6;
 const looks = 10;
 
-/** What may be added between the first looks and the last. */
+/** Allowed growth between the first samples and the last. */
 const bounds: Measure = {
   heapMegabytes: 24,
   rssMegabytes: 96,
@@ -53,10 +60,10 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     espalier = await activate();
     turns.stop();
     sources = makeSources(workspacePath('sources'), workspacePath('models', '0'));
-    await run(taskOf(changedModel, sources, ''));
+    await run(makeTask(changedModel, sources, ''));
     await mkdir(shownFolder);
     for (const kind of [kinds.scores, kinds.synthesize]) {
-      await run(taskOf(kind, sources, shownFolder));
+      await run(makeTask(kind, sources, shownFolder));
     }
     for (const [id, make] of Object.entries(largeDocuments)) {
       const file = join(shownFolder, `large${documentNames[id as DocumentId].suffix}`);
@@ -80,11 +87,11 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     const name = kindNames[number % kindNames.length] ?? 'profile';
     const start = performance.now();
     turns.doing = name;
-    await run(taskOf(lessOf(kinds[name]), sources, out));
+    await run(makeTask(reduceKind(kinds[name]), sources, out));
     seconds.set(name, (seconds.get(name) ?? 0) + (performance.now() - start) / 1000);
   }
 
-  const panelsOf = (): readonly { readonly ready: boolean; readonly visible: boolean }[] => [
+  const listPanels = (): readonly { readonly ready: boolean; readonly visible: boolean }[] => [
     ...espalier.heatmaps.panels,
     ...espalier.explorers.panels,
     ...espalier.compressions.panels,
@@ -95,7 +102,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
 
   async function closeEditors(): Promise<void> {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
-    await until('no panel', () => panelsOf().length === 0);
+    await until('no panel', () => listPanels().length === 0);
   }
 
   const large = (id: DocumentId): string => join(shownFolder, `large${documentNames[id].suffix}`);
@@ -118,9 +125,9 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     const model = workspacePath('models', String(number % 200));
     turns.doing = basename(of ?? command);
     await vscode.commands.executeCommand(command, vscode.Uri.file(of ?? model), ...more);
-    // A job may have shown its result meanwhile: it is behind the panel then.
+    // A job may have shown its result meanwhile, under the panel.
     await until('the script of the panel', () =>
-      panelsOf().some(({ ready, visible }) => ready && visible),
+      listPanels().some(({ ready, visible }) => ready && visible),
     );
     await sleep(/large|experts/.test(of ?? '') ? 2000 : 0);
     await closeEditors();

@@ -4,8 +4,8 @@ import { threadMilliseconds } from './thread-time';
 /** A frame at 60 a second. */
 const frameMilliseconds = 16;
 
-/** Of the longest, so many are told. */
-const told = 8;
+/** Number of longest turns to report. */
+const reported = 8;
 
 interface LongTurn {
   readonly from: number;
@@ -17,11 +17,11 @@ interface LongTurn {
 
 /** How long this thread computes between two looks, whatever else the machine does meanwhile. */
 export class Turns {
-  /** What is done just now. */
+  /** Current activity. */
   public doing = '';
   /** How many took so many tenths of a millisecond: a list of all would be the growth that is looked for. */
   readonly #counts = new Map<number, number>();
-  /** Those of more than half a frame. */
+  /** Turns longer than half a frame. */
   readonly #long: LongTurn[] = [];
   readonly #interruptions = new Interruptions();
   #timer: NodeJS.Timeout | undefined;
@@ -80,7 +80,7 @@ const longest = (turns: readonly LongTurn[]): string => {
   const over = turns.filter(({ milliseconds }) => milliseconds > frameMilliseconds);
   const words = [...turns]
     .sort((a, b) => b.milliseconds - a.milliseconds)
-    .slice(0, told)
+    .slice(0, reported)
     .map(({ milliseconds, doing }) => `${milliseconds.toFixed(1)} (${doing})`);
   return `over ${frameMilliseconds} ms in ${over.length}; the longest ${words.join(', ')}`;
 };

@@ -80,7 +80,7 @@ function goldenIn(folder: string): EncoderGolden {
     const bytes = readFileSync(join(folder, file));
     return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   };
-  const rowOf = (input: StoredInput, row: number): ExampleValue => {
+  const getRow = (input: StoredInput, row: number): ExampleValue => {
     const [batch = 1, ...rest] = input.shape;
     const dims = [1, ...rest];
     if ('values' in input) {
@@ -95,7 +95,7 @@ function goldenIn(folder: string): EncoderGolden {
   const [batch = 1] = golden.output.shape;
   const examples = Array.from({ length: batch }, (_, row) =>
     Object.fromEntries(
-      Object.entries(golden.inputs).map(([input, stored]) => [input, rowOf(stored, row)]),
+      Object.entries(golden.inputs).map(([input, stored]) => [input, getRow(stored, row)]),
     ),
   );
   return {

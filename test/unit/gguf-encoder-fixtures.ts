@@ -28,7 +28,7 @@ export function encoderGolden(name: string): {
 }
 
 /** Texts with the ids that the package tokenizers gives them. */
-export function samplesOf(
+export function readSamples(
   kind: string,
 ): readonly { readonly text: string; readonly ids: number[] }[] {
   const { samples } = JSON.parse(readFileSync(join(root, `samples-${kind}.json`), 'utf8')) as {

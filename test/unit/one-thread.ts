@@ -21,7 +21,7 @@ const create = InferenceSession.create.bind(InferenceSession) as (
 const clockTick = 20n;
 
 /** Released sessions by hash of graph, options and weight files; least recently used first. */
-const kept = new Map<string, InferenceSession[]>();
+const openSessions = new Map<string, InferenceSession[]>();
 let count = 0;
 
 async function createOrLend(
@@ -36,13 +36,13 @@ async function createOrLend(
     .update(model)
     .update(JSON.stringify([all, files]))
     .digest('hex');
-  const sessions = kept.get(key) ?? [];
+  const sessions = openSessions.get(key) ?? [];
   const session = sessions.pop();
   if (session === undefined) {
     return lent(key, await create(model, all));
   }
   count -= 1;
-  if (sessions.length === 0) kept.delete(key);
+  if (sessions.length === 0) openSessions.delete(key);
   return lent(key, session);
 }
 
@@ -82,9 +82,9 @@ function lent(key: string, session: InferenceSession): InferenceSession {
     release: async () => {
       assertUsable();
       isReleased = true;
-      const sessions = kept.get(key) ?? [];
-      kept.delete(key);
-      kept.set(key, [...sessions, session]);
+      const sessions = openSessions.get(key) ?? [];
+      openSessions.delete(key);
+      openSessions.set(key, [...sessions, session]);
       count += 1;
       if (count > mostKept) await releaseOldest();
     },
@@ -92,9 +92,9 @@ function lent(key: string, session: InferenceSession): InferenceSession {
 }
 
 async function releaseOldest(): Promise<void> {
-  const [[key, [session, ...others]] = ['', []]] = kept;
-  if (others.length > 0) kept.set(key, others);
-  else kept.delete(key);
+  const [[key, [session, ...others]] = ['', []]] = openSessions;
+  if (others.length > 0) openSessions.set(key, others);
+  else openSessions.delete(key);
   count -= 1;
   await session?.release();
 }

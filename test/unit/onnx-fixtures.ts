@@ -75,7 +75,7 @@ export function readOnnxGolden(name: string): OnnxGolden {
   };
 }
 
-export async function logitsOfSession(
+export async function sessionLogits(
   session: InferenceSession,
   feeds: Readonly<Record<string, Tensor>>,
 ): Promise<Float32Array> {
@@ -105,7 +105,7 @@ function tensor(name: string, { file, dtype, shape }: StoredArray): Tensor {
 const dtypes: Readonly<Record<string, string>> = { int32: 'I32', int64: 'I64', bool: 'BOOL' };
 
 /** Feeds of a session as an example. */
-export function exampleOf(feeds: Readonly<Record<string, Tensor>>): Example {
+export function makeExample(feeds: Readonly<Record<string, Tensor>>): Example {
   return Object.fromEntries(
     Object.entries(feeds).map(([input, { type, dims, data }]) => [
       input,
@@ -117,7 +117,7 @@ export function exampleOf(feeds: Readonly<Record<string, Tensor>>): Example {
 /** The inputs of a fixture's golden run, of the first step where there is one, as an example. */
 export function graphExample(name: string): Example {
   const { feeds, first } = readOnnxGolden(name);
-  return exampleOf({ ...feeds, ...first?.feeds });
+  return makeExample({ ...feeds, ...first?.feeds });
 }
 
 /** Logits of a graph that runs sublayer by sublayer, without some of its units. */

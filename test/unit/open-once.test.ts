@@ -57,14 +57,14 @@ const calibration = { file: 'random', sequences: 3, length: 8 };
 const environment = { bundledText: '', version: 'test' };
 
 /** Readings of headers of files in a folder, or of a file. */
-const readsOf = (path: string): number =>
+const countReads = (path: string): number =>
   [...headers].reduce(
     (sum, [file, reads]) => sum + (resolve(file).startsWith(path) ? reads : 0),
     0,
   );
 
 /** Readings of weights of models that were not there before: a result is checked before it gets its name. */
-const readsOfResults = (...sources: readonly string[]): number =>
+const countResultReads = (...sources: readonly string[]): number =>
   [...headers].reduce((sum, [file, reads]) => {
     const isResult = basename(file) === 'model.safetensors' && !sources.includes(dirname(file));
     return sum + (isResult ? reads : 0);
@@ -94,7 +94,7 @@ describe('a model is opened once', () => {
       unattended,
     );
     expect(cache.reads).toBe(1);
-    expect(readsOf(path)).toBe(1);
+    expect(countReads(path)).toBe(1);
   });
 
   it.each(['remove', 'compress'])('to %s, and its result once to be checked', async (change) => {
@@ -116,8 +116,8 @@ describe('a model is opened once', () => {
     const result = await applyPlan(application, unattended);
     expect(result.path).toBe(out);
     expect(cache.reads).toBe(1);
-    expect(readsOf(path)).toBe(1);
-    expect(readsOfResults(path)).toBe(1);
+    expect(countReads(path)).toBe(1);
+    expect(countResultReads(path)).toBe(1);
   });
 
   it('for sensitivity and a plan under a budget by it', async () => {
@@ -147,7 +147,7 @@ describe('a model is opened once', () => {
       unattended,
     );
     expect(cache.reads).toBe(1);
-    expect(readsOf(path)).toBe(1);
+    expect(countReads(path)).toBe(1);
   });
 
   it('to repair, as is the original', async () => {
@@ -175,8 +175,8 @@ describe('a model is opened once', () => {
       unattended,
     );
     expect(cache.reads).toBe(2);
-    expect([path, compressed].map(readsOf)).toEqual([0, 1]);
-    expect(readsOfResults(path, compressed)).toBe(1);
+    expect([path, compressed].map(countReads)).toEqual([0, 1]);
+    expect(countResultReads(path, compressed)).toBe(1);
   });
 
   it('to evaluate it against itself, and to generate', async () => {
@@ -201,7 +201,7 @@ describe('a model is opened once', () => {
       unattended,
     );
     expect(cache.reads).toBe(1);
-    expect(readsOf(path)).toBe(1);
+    expect(countReads(path)).toBe(1);
   });
 
   it.each([
@@ -214,6 +214,6 @@ describe('a model is opened once', () => {
     await describeModel(path, open);
     await describeFlow(path, open);
     expect(cache.reads).toBe(1);
-    expect(readsOf(path)).toBe(1);
+    expect(countReads(path)).toBe(1);
   });
 });

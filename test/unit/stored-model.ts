@@ -84,13 +84,13 @@ export function makeStoredModel(folder: string, shape: StoredModelShape): void {
 }
 
 function writeTensors(path: string, tensors: ReadonlyMap<string, StoredTensor>): void {
-  const bytesOf = ({ dtype, shape }: StoredTensor): number =>
+  const toBytes = ({ dtype, shape }: StoredTensor): number =>
     shape.reduce((product, size) => product * size, dtype === 'F16' ? 2 : 4);
   const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
   let offset = 0;
   for (const [name, tensor] of tensors) {
     const { dtype, shape } = tensor;
-    const end = offset + bytesOf(tensor);
+    const end = offset + toBytes(tensor);
     header[name] = { dtype, shape, data_offsets: [offset, end] };
     offset = end;
   }
@@ -102,7 +102,7 @@ function writeTensors(path: string, tensors: ReadonlyMap<string, StoredTensor>):
   let state = 1;
   for (const tensor of tensors.values()) {
     const { random, set } = tensor;
-    const pairs = new Uint16Array(bytesOf(tensor) / 2);
+    const pairs = new Uint16Array(toBytes(tensor) / 2);
     for (let i = 0; i < pairs.length; i++) {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
       pairs[i] = ((state >>> 16) & random) | set;

@@ -10,7 +10,7 @@ interface OuterOptions {
   /** True if a tied head can be stored in addition to the embedding. */
   readonly unties: boolean;
   /** Predicted size with a choice, if it can be predicted. */
-  readonly sizeOf?: (outer: readonly EmbeddingOrHeadPlace[]) => Promise<string>;
+  readonly sizeOf?: (places: readonly EmbeddingOrHeadPlace[]) => Promise<string>;
 }
 
 type Item = QuickPickItem & { readonly places: readonly EmbeddingOrHeadPlace[] };

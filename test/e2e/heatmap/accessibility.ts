@@ -127,7 +127,7 @@ export function testGallery(session: () => Session): void {
   });
 }
 
-/** How VS Code marks a webview's body in each theme. */
+/** Class of a webview's body in each VS Code theme. */
 const BODY_CLASSES = {
   light: 'vscode-light',
   dark: 'vscode-dark',

@@ -16,7 +16,7 @@ const plan: Plan = {
   ...{ remove: ['block.5.attention'], widths },
 };
 
-/** What the workspace needs beside the sample model. */
+/** Files of the workspace other than the sample model. */
 export async function placePlan(workspace: string): Promise<void> {
   await writeFile(join(workspace, 'widthPruned.plan.json'), JSON.stringify(plan, null, 2));
 }

@@ -9,7 +9,7 @@ import type { Session } from '../support/session';
 
 const fixtures = join(root, 'test', 'fixtures');
 
-/** Files beside the sample model. */
+/** Files next to the sample model. */
 export async function placeFiles(workspace: string): Promise<void> {
   await cp(join(fixtures, 'gguf', 'llama.gguf'), join(workspace, 'llama.gguf'));
   await cp(join(fixtures, 'onnx', 'gpt2-legacy', 'model.onnx'), join(workspace, 'gpt2.onnx'));
@@ -135,7 +135,7 @@ export function testExplorer(session: () => Session): void {
     await frame.getByRole('button', { name: 'Hide Numbers' }).click();
     await frame.getByRole('button', { name: 'Show Numbers…' }).waitFor();
     await frame.getByRole('button', { name: 'Table' }).click();
-    // What was chosen in the picture is chosen in the table.
+    // The selection in the diagram is also selected in the table.
     await row(frame, 'block.1.attention').and(frame.locator('[aria-selected="true"]')).waitFor();
     await frame.getByRole('button', { name: 'Collapse All' }).click();
   });

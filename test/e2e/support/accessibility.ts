@@ -1,7 +1,7 @@
 import axe, { type AxeResults } from 'axe-core';
 import type { Frame } from 'playwright-core';
 
-/** What axe finds wrong in a webview by WCAG 2.2 A and AA: `rule: selector` for every element. */
+/** Violations that axe finds in a webview by WCAG 2.2 A and AA: `rule: selector` for every element. */
 export async function accessibilityViolations(frame: Frame): Promise<string[]> {
   const options = JSON.stringify({
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'],

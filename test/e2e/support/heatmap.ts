@@ -1,7 +1,7 @@
 import type { Frame, Locator } from 'playwright-core';
 import type { Workbench } from './workbench';
 
-/** The heatmap panel as a user sees it. Find it anew after the window was reloaded. */
+/** The heatmap panel as a user sees it. Find it again after a window reload. */
 export class Heatmap {
   private constructor(public readonly frame: Frame) {}
 

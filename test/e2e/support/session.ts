@@ -44,7 +44,7 @@ export class Session {
     private readonly editor: Awaited<ReturnType<typeof startEditor>>,
     private readonly browser: Browser,
     private readonly recorder: ConnectionRecorder,
-    /** The folder that is open; the sample model lies in its `sample`. */
+    /** The folder that is open; the sample model is in its `sample`. */
     public readonly workspace: string,
     public readonly workbench: Workbench,
   ) {}
@@ -72,7 +72,7 @@ export class Session {
       extensions: inject('extensions'),
       trust: options.trust === true,
       nodeArguments,
-      // What the user's own cache remembers of a busy machine decides what is asked.
+      // Timings in the user's own cache could change which questions are asked.
       environment: { ...environment, XDG_CACHE_HOME: join(scratch, 'cache') },
     });
     const recorder = new ConnectionRecorder(editor.process.pid ?? 0, connections);

@@ -19,7 +19,7 @@ export class Workbench {
     this.explorer = new Explorer(page);
     page.on('request', (request) => {
       // The window itself asks a marketplace.
-      if (isOfPanel(request)) this.hosts.add(new URL(request.url()).hostname);
+      if (isPanelRequest(request)) this.hosts.add(new URL(request.url()).hostname);
     });
   }
 
@@ -56,7 +56,7 @@ export class Workbench {
     await this.sideBarIcon('Espalier').waitFor();
   }
 
-  /** Opens the views behind an icon of the activity bar; the side bar shows those of one icon at a time. */
+  /** Opens the views of an activity bar icon; the side bar shows those of one icon at a time. */
   public async showSideBar(name: 'Explorer' | 'Espalier'): Promise<void> {
     await this.sideBarIcon(name).click();
     await this.page.locator('.sidebar .composite.title', { hasText: name }).waitFor();
@@ -66,7 +66,7 @@ export class Workbench {
     return this.page.locator(`.activitybar .action-label[aria-label^="${name}"]`).first();
   }
 
-  /** Starts the window anew with a language of the extension; the workbench's own texts are in a language pack. */
+  /** Restarts the window with a language of the extension; the workbench's own texts are in a language pack. */
   public async speak(language: string): Promise<void> {
     await this.page.addInitScript((name) => {
       Object.assign(globalThis, { _VSCODE_NLS_LANGUAGE: name });
@@ -209,7 +209,7 @@ export class Workbench {
     await this.#enterWhile(row);
   }
 
-  /** Accepts what the quick input asks, until what belongs to the question is gone: the next may hold the same text. */
+  /** Accepts the quick input and waits until its question disappears: the next may hold the same text. */
   async #enterWhile(asked: Locator): Promise<void> {
     await until(
       async () => this.page.keyboard.press('Enter'),
@@ -245,14 +245,14 @@ export class Workbench {
         for (const label of labels) await this.clickMenuItem(label);
         return;
       } catch (error) {
-        // A menu closes by itself when the explorer draws its rows anew.
+        // A menu closes when the explorer redraws its rows.
         if (Date.now() > end) throw error;
         await this.closeMenus();
       }
     }
   }
 
-  /** Opens the menu of a row anew until it has the entry, which the extension may bring a moment after its start. */
+  /** Reopens the menu of a row until it has the entry, which the extension may bring a moment after its start. */
   private async openExplorerMenu(path: readonly string[], entry = ''): Promise<void> {
     for (const end = Date.now() + patienceMilliseconds; Date.now() < end;) {
       await this.explorer.openMenu(...path);
@@ -311,7 +311,7 @@ export class Workbench {
   }
 
   /**
-   * The document inside the webview whose content has the selector. Frames are found anew at each call, since a theme
+   * The document inside the webview whose content has the selector. Frames are looked up at each call, since a theme
    * change keeps them but a reload of the window does not.
    */
   public async webview(
@@ -320,11 +320,9 @@ export class Workbench {
   ): Promise<Frame> {
     const end = Date.now() + timeoutMilliseconds;
     while (Date.now() < end) {
-      for (const embeddingAndHead of await this.page
-        .locator('iframe.webview.ready')
-        .elementHandles()) {
+      for (const outerFrame of await this.page.locator('iframe.webview.ready').elementHandles()) {
         const frame = await (
-          await embeddingAndHead.contentFrame()
+          await outerFrame.contentFrame()
         )
           ?.waitForSelector('#active-frame', { state: 'attached', timeout: 2000 })
           .then((inner) => inner.contentFrame())
@@ -362,8 +360,8 @@ function exactly(text: string): RegExp {
   );
 }
 
-/** Whether a panel asks a host, and the editor does not answer from its own files. */
-function isOfPanel(request: Request): boolean {
+/** True if a panel requests a host and the editor doesn't answer from its own files. */
+function isPanelRequest(request: Request): boolean {
   const { hostname } = new URL(request.url());
   if (hostname === '' || hostname.endsWith('.vscode-resource.vscode-cdn.net')) return false;
   // The first request of a frame, and those of service workers, have no frame that could be told.

@@ -13,7 +13,7 @@ import { THEMES } from '../support/session';
 import type { Session } from '../support/session';
 import { isFocused, until } from '../support/until';
 
-/** Data sets in the workspace and beside it. */
+/** Datasets inside and outside the workspace. */
 export async function placeDataSets(workspace: string): Promise<void> {
   await cp(strokes, join(workspace, 'strokes'), { recursive: true });
   await writeMany(workspace);
@@ -36,7 +36,7 @@ export function testDataMap(session: () => Session): void {
       .locator('.card')
       .evaluateAll((cards) => cards.map((card) => Number(card.getAttribute('data-index'))));
 
-  it('opens when a data set has been scored through the menu', async () => {
+  it('opens after scoring a dataset through the menu', async () => {
     const { workbench, workspace } = session();
     await workbench.explorerMenu(['strokes'], 'Score Dataset…');
     await workbench.quickPick('mlp').click();
@@ -58,7 +58,7 @@ export function testDataMap(session: () => Session): void {
     ) as { dataset: { fingerprint: string } };
     await writeFile(
       join(workspace, 'strokes.datadiet.json'),
-      JSON.stringify(experimentOf(dataset.fingerprint)),
+      JSON.stringify(makeExperiment(dataset.fingerprint)),
     );
     await frame.getByRole('button', { name: 'Reload' }).click();
     await frame.getByRole('img', { name: /Line chart of strokes\.datadiet\.json/ }).waitFor();
@@ -90,7 +90,7 @@ export function testDataMap(session: () => Session): void {
     await workbench.page.keyboard.press('Escape');
   });
 
-  it('goes from a point of the map to its example, by mouse and by keyboard', async () => {
+  it('opens the example of a map point, by mouse and by keyboard', async () => {
     const { workbench } = session();
     const { page } = workbench;
     const frame = await dataMap();
@@ -113,7 +113,7 @@ export function testDataMap(session: () => Session): void {
     const visited = frame.getByText(/Example \d+: .*, confidence [\d.]+, variability [\d.]+/);
     const [index = ''] = /\d+/.exec((await visited.textContent()) ?? '') ?? [];
     expect(index).not.toBe('19');
-    // What hides the example is cleared, and it is said so.
+    // Filters that hide the example are cleared, with a message.
     await frame.getByRole('checkbox', { name: 'Marked', exact: true }).click();
     await frame.getByText('No example matches the filters.').waitFor();
     await map.press('Enter');
@@ -269,7 +269,7 @@ export function testDataMap(session: () => Session): void {
     await frame.getByText('1–24 of 40 examples').waitFor();
   });
 
-  it('exports the subset as a folder of pictures, with its indices beside', async () => {
+  it('exports the subset as an image folder plus its indices', async () => {
     const { workbench, workspace } = session();
     const frame = await dataMap();
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
@@ -289,7 +289,7 @@ export function testDataMap(session: () => Session): void {
     await workbench.screenshot('datamap-exported');
   });
 
-  it('compares subsets where nothing was compared, beside random ones and the whole', async () => {
+  it('compares subsets with random ones and the full dataset if nothing was compared yet', async () => {
     const { workbench, workspace } = session();
     const frame = await dataMap();
     const file = join(workspace, 'strokes.datadiet.json');
@@ -377,7 +377,7 @@ async function writeMany(workspace: string): Promise<void> {
   });
 }
 
-/** Where the lowest point of a map is: the pointer tells when it is over one. */
+/** Position of the lowest point of a map: the pointer tells when it is over one. */
 function lowestPoint(canvas: Element): { x: number; y: number } {
   const { left, top, width, height } = canvas.getBoundingClientRect();
   for (let y = height - 1; y > 0; y -= 4) {
@@ -390,7 +390,7 @@ function lowestPoint(canvas: Element): { x: number; y: number } {
 }
 
 /** A result of `espalier data-diet`, shortened. */
-function experimentOf(fingerprint: string): object {
+function makeExperiment(fingerprint: string): object {
   const row = (choice: string, policy: string | undefined, keep: number, mean: number): object => ({
     choice,
     policy,

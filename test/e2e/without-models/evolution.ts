@@ -56,7 +56,7 @@ export function testEvolution(session: () => Session): void {
     expect(ports.sort()).toEqual(latest.map(({ graph }) => graph.edges.length / 2).sort());
     const programs = await cards.locator('code').allTextContents();
     expect(programs.sort()).toEqual(latest.map(({ program }) => program).sort());
-    // What is selected at first is the best, whose program stands there.
+    // The best member is selected first, and its program is shown.
     await frame.getByRole('heading', { name: best.name, level: 3 }).waitFor();
     await frame.locator('.chosen code', { hasText: best.program }).first().waitFor();
     const library = frame.getByRole('table', { name: 'Inventions' });
@@ -66,7 +66,7 @@ export function testEvolution(session: () => Session): void {
     expect(await accessibilityViolations(frame)).toEqual([]);
   });
 
-  it('goes through populations and graphs by keyboard and by the chart', async () => {
+  it('browses populations and graphs by keyboard and by the chart', async () => {
     const { page } = session().workbench;
     const frame = await panel();
     await frame.getByRole('combobox', { name: 'Order' }).click();

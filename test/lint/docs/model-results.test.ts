@@ -36,9 +36,9 @@ const read = (name: string): unknown =>
 const results = read('results.json') as readonly Result[];
 /** With a field whose value llama.cpp computes otherwise. */
 const notWritten = read('not-written-as-gguf.json') as readonly Pick<Result, 'kind' | 'family'>[];
-const writtenOf = ({ written }: Result): readonly Written[] => Object.values(written);
+const writtenEntries = ({ written }: Result): readonly Written[] => Object.values(written);
 const remedy = 'run node bench/models/run.mjs';
-const keyOf = (family: string, { matchingFields, headClasses }: Telling): string =>
+const makeKey = (family: string, { matchingFields, headClasses }: Telling): string =>
   JSON.stringify([family, matchingFields, headClasses]);
 
 const declared: readonly (readonly [
@@ -53,9 +53,9 @@ const declared: readonly (readonly [
 
 it.each(declared)('every family of kind %s was measured', (kind, families) => {
   const measured = new Set(
-    results.filter((one) => one.kind === kind).map((one) => keyOf(one.family, one)),
+    results.filter((one) => one.kind === kind).map((one) => makeKey(one.family, one)),
   );
-  const names = families.map((family) => keyOf(family.modelType, family));
+  const names = families.map((family) => makeKey(family.modelType, family));
   expect(names.length).toBeGreaterThan(10);
   expect(new Set(names).size).toBe(names.length);
   expect(
@@ -67,27 +67,29 @@ it.each(declared)('every family of kind %s was measured', (kind, families) => {
 it('folders of every family that has a name in GGUF were written so, or it is said why not', () => {
   const written = new Set(
     results
-      .filter((one) => one.kind !== 'gguf' && writtenOf(one).some(({ as }) => as !== undefined))
-      .map((one) => JSON.stringify([one.kind, keyOf(one.family, one)])),
+      .filter(
+        (one) => one.kind !== 'gguf' && writtenEntries(one).some(({ as }) => as !== undefined),
+      )
+      .map((one) => JSON.stringify([one.kind, makeKey(one.family, one)])),
   );
-  const ofT5 = t5Forms.map(({ modelType }) => modelType);
+  const t5Types = t5Forms.map(({ modelType }) => modelType);
   const hasName = (kind: string, family: Telling & { readonly modelType: string }): boolean =>
-    (kind.startsWith('encoder') && ofT5.includes(family.modelType)) ||
+    (kind.startsWith('encoder') && t5Types.includes(family.modelType)) ||
     (['decoder', 'encoder'].includes(kind) && namesInGguf(family).length > 0);
   const missing = declared.flatMap(([kind, families]) =>
     families
       .filter((one) => hasName(kind, one))
-      .filter((one) => !written.has(JSON.stringify([kind, keyOf(one.modelType, one)])))
+      .filter((one) => !written.has(JSON.stringify([kind, makeKey(one.modelType, one)])))
       .map(({ modelType: family }) => ({ kind, family })),
   );
-  const told = notWritten.map(({ kind, family }) => ({ kind, family }));
-  expect(new Set(missing)).toEqual(new Set(told));
+  const reported = notWritten.map(({ kind, family }) => ({ kind, family }));
+  expect(new Set(missing)).toEqual(new Set(reported));
 });
 
 it('every architecture of GGUF files was read', () => {
   const names = [...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder];
   const found = results.flatMap((one) =>
-    one.kind === 'gguf' ? [one.family] : writtenOf(one).flatMap(({ as = [] }) => as),
+    one.kind === 'gguf' ? [one.family] : writtenEntries(one).flatMap(({ as = [] }) => as),
   );
   expect(
     names.filter((name) => !found.includes(name)),
@@ -108,15 +110,15 @@ it('every fixture of a model was measured, and what was measured is still there'
       .filter((name) => /^[^.]+(\.gguf)?$/.test(name) && !name.startsWith('blocks'))
       .map((name) => `${folder}/${name}`);
   });
-  const kept = results.map(({ model }) => model).filter((name) => name.includes('/'));
-  expect(kept.sort(), remedy).toEqual(present.sort());
+  const hubModels = results.map(({ model }) => model).filter((name) => name.includes('/'));
+  expect(hubModels.sort(), remedy).toEqual(present.sort());
 });
 
 it('outputs are within 1e-4, and those of what was written as close as its format allows', () => {
   const isFar = ({ error, tolerance = 1e-4 }: Pick<Written, 'error' | 'tolerance'>): boolean =>
     !(error >= 0 && error <= tolerance);
   expect(
-    results.filter((one) => isFar({ error: one.error }) || writtenOf(one).some(isFar)),
+    results.filter((one) => isFar({ error: one.error }) || writtenEntries(one).some(isFar)),
   ).toEqual([]);
   const loose = results.flatMap((one) =>
     Object.entries(one.written).flatMap(([target, { tolerance }]) =>
@@ -128,7 +130,8 @@ it('outputs are within 1e-4, and those of what was written as close as its forma
 
 it('every family but one whose blocks share weights loses something', () => {
   const whole = results.filter(
-    (one) => one.kind !== 'gguf' && writtenOf(one).every(({ without }) => without === 'nothing'),
+    (one) =>
+      one.kind !== 'gguf' && writtenEntries(one).every(({ without }) => without === 'nothing'),
   );
   expect(whole.map(({ family }) => family)).toEqual(['albert']);
 });

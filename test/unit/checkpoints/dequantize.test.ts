@@ -21,7 +21,7 @@ const randomBytes = (count: number): Buffer =>
   Buffer.from(Array.from({ length: count }, () => Math.floor(random() * 256)));
 
 /** Numbers as bits; NaN has one pattern. */
-const bitsOf = (numbers: ArrayLike<number>): Uint32Array =>
+const toBits = (numbers: ArrayLike<number>): Uint32Array =>
   new Uint32Array(Float32Array.from(numbers, (x) => (Number.isNaN(x) ? Number.NaN : x)).buffer);
 
 describe('dequantize', () => {
@@ -37,7 +37,7 @@ describe('dequantize', () => {
       blockDecoders[dtype](blocks, i * bytes, expected, i * elements);
     }
     // Comparing arrays of this size number by number takes seconds.
-    const [found, wanted] = [bitsOf(numbers), bitsOf(expected)];
+    const [found, wanted] = [toBits(numbers), toBits(expected)];
     expect(found.findIndex((bits, i) => bits !== wanted[i])).toBe(-1);
   });
 });
@@ -54,7 +54,7 @@ describe('readFloatRows', () => {
     },
     ...rest,
   });
-  const rowsOf = async (one: LazyTensor): Promise<number[][]> => {
+  const makeRows = async (one: LazyTensor): Promise<number[][]> => {
     const rows: number[][] = [];
     await readFloatRows(one, (row, numbers) => {
       rows[row] = [...numbers];
@@ -68,14 +68,14 @@ describe('readFloatRows', () => {
       join(folder, 'w.bin'),
       Buffer.concat([Buffer.alloc(4), Buffer.from(numbers.buffer)]),
     );
-    expect(await rowsOf(tensor({}))).toEqual([
+    expect(await makeRows(tensor({}))).toEqual([
       [0, 1],
       [2, 3],
       [4, 5],
       [6, 7],
     ]);
     // One head of four rows, stored 0, half, 1, half + 1.
-    expect(await rowsOf(tensor({ interleavedHeads: 1 }))).toEqual([
+    expect(await makeRows(tensor({ interleavedHeads: 1 }))).toEqual([
       [0, 1],
       [4, 5],
       [2, 3],
@@ -87,14 +87,16 @@ describe('readFloatRows', () => {
     const file = join(folder, 'half.bin');
     await writeFile(file, Buffer.from(Uint16Array.of(0x3c00, 0xc000, 0x3f80, 0xc000).buffer));
     const half = { file, offset: 0, shape: [1, 2], length: 4 };
-    expect(await rowsOf(tensor({ ...half, dtype: 'F16' }))).toEqual([[1, -2]]);
-    expect(await rowsOf(tensor({ ...half, dtype: 'BF16', offset: 4 }))).toEqual([[1, -2]]);
+    expect(await makeRows(tensor({ ...half, dtype: 'F16' }))).toEqual([[1, -2]]);
+    expect(await makeRows(tensor({ ...half, dtype: 'BF16', offset: 4 }))).toEqual([[1, -2]]);
   });
 
   it('names the file and the tensor if the file is too short', async () => {
     const file = join(folder, 'short.bin');
     await writeFile(file, Buffer.alloc(20));
-    await expect(rowsOf(tensor({ file }))).rejects.toMatchObject({ subject: { file, field: 'w' } });
+    await expect(makeRows(tensor({ file }))).rejects.toMatchObject({
+      subject: { file, field: 'w' },
+    });
   });
 
   it('does not read vectors or integers', () => {

@@ -37,7 +37,7 @@ export interface RawTensor {
   readonly offset: number | bigint;
 }
 
-/** Bytes of a GGUF file with this header and so many bytes of data. */
+/** Bytes of a GGUF file with this header and that many bytes of data. */
 export function ggufBytes(
   metadata: readonly (readonly [string, RawValue])[],
   tensors: readonly RawTensor[],

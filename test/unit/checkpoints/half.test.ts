@@ -8,7 +8,7 @@ import {
 } from '../../../extension/core/checkpoints/half';
 import { readNpz } from '../../../extension/core/data/npz';
 
-it('every float16 has the number it stands for, and no other', () => {
+it('every float16 decodes to its number', () => {
   for (let half = 0; half < 0x1_0000; half++) {
     const number = halfToNumber(half);
     if (Number.isNaN(number)) {

@@ -95,7 +95,7 @@ describe('an .onnx file', () => {
     expect(file.files.map((name) => basename(name))).toEqual(['model.onnx']);
   });
 
-  it('may have its weights in files beside it', async () => {
+  it('may have external weight files', async () => {
     for (const location of ['weights.bin', './weights.bin', 'inside.bin']) {
       const bytes = modelBytes(text([externalTensor('w', [4, 4], { location, offset: '8' })]));
       const file = (await open(bytes)) as OnnxFile;
@@ -254,11 +254,11 @@ describe('a large .onnx file', () => {
     const dims = [0x08, ...varint(bytes / 4)];
     const head = [...dims, 0x10, 1, 0x42, 3, ...Buffer.from('big'), 0x4a, ...varint(bytes)];
     const tensor = [0x2a, ...varint(head.length + bytes), ...head];
-    const outer = Buffer.from([0x3a, ...varint(tensor.length + bytes), ...tensor]);
-    writeFileSync(path, Buffer.concat([start, outer]));
-    truncateSync(path, start.length + outer.length + bytes);
+    const message = Buffer.from([0x3a, ...varint(tensor.length + bytes), ...tensor]);
+    writeFileSync(path, Buffer.concat([start, message]));
+    truncateSync(path, start.length + message.length + bytes);
     const descriptor = openSync(path, 'r+');
-    writeSync(descriptor, Buffer.from([1]), 0, 1, start.length + outer.length + bytes - 1);
+    writeSync(descriptor, Buffer.from([1]), 0, 1, start.length + message.length + bytes - 1);
     closeSync(descriptor);
     const memory = process.memoryUsage().rss;
     const reads = vi.spyOn(fs, 'readSync');
@@ -271,7 +271,7 @@ describe('a large .onnx file', () => {
     expect(readBytes).toBeLessThan(1e6);
     expect(process.memoryUsage().rss - memory).toBeLessThan(50e6);
     expect(file.initializers.get('big')).toMatchObject({ length: bytes, dims: [bytes / 4] });
-    truncateSync(path, start.length + outer.length + bytes - 1);
+    truncateSync(path, start.length + message.length + bytes - 1);
     await expect(openOnnx(path)).rejects.toThrow(/goes beyond the end/);
     truncateSync(path, 0);
   });

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
 
-it('reads float matrices as they lie in their file, and leaves others to graphs', async () => {
+it('reads stored float matrices directly, and leaves others to graphs', async () => {
   const numbers = Float32Array.of(1.5, -0.375, 2 ** -130, 0, Number.NaN, Number.NEGATIVE_INFINITY);
   const exact = new Uint8Array(numbers.buffer);
   // The upper halves of the bits.

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 
-/** Bytes of a safetensors file with this header, as an object or as text, and so many bytes of data. */
+/** Bytes of a safetensors file with this header, as an object or as text, and that many bytes of data. */
 export function safetensorsBytes(header: unknown, dataBytes: number): Buffer {
   const json = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
   const size = Buffer.alloc(8);

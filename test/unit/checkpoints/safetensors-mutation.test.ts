@@ -34,7 +34,7 @@ interface Entry {
 
 const isList = (value: unknown): boolean => Array.isArray(value);
 
-/** What the format's documentation asks of a file, written down a second time. */
+/** Independent implementation of the format's documented rules. */
 function isValid(bytes: Buffer): boolean {
   const length = bytes.readBigUInt64LE();
   if (length > BigInt(bytes.length - 8)) {

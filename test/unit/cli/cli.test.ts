@@ -29,7 +29,7 @@ beforeAll(async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
 });
 
-/** A random mixture of experts that reads text. */
+/** A random MoE language model. */
 async function mixtureFolder(): Promise<string> {
   const made = await makeRandomModel({
     seed: 5,
@@ -52,8 +52,8 @@ describe('espalier', () => {
     expect(code).toBe(0);
     expect(summary).toMatchObject({ architecture: 'llama', blocks: 4 });
     expect(summary.sublayers.map(({ id }) => id)).toContain('block.3.feedforward');
-    const inBlocks = summary.sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
-    expect(inBlocks).toBeLessThan(summary.parameters);
+    const blockSum = summary.sublayers.reduce((sum, { parameters }) => sum + parameters, 0);
+    expect(blockSum).toBeLessThan(summary.parameters);
   });
 
   it('inspects quantized models, and says what can be run', async () => {
@@ -72,9 +72,9 @@ describe('espalier', () => {
     const source = ggufFixture('llama.gguf');
     const out = join(folder, 'gguf');
     const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
-    const torn = await runCli([...args, '--granularity', 'feedforward']);
-    expect(torn.code).toBe(1);
-    expect(torn.stderr).toMatch(/block\.1\.feedforward can't be removed alone/);
+    const run = await runCli([...args, '--granularity', 'feedforward']);
+    expect(run.code).toBe(1);
+    expect(run.stderr).toMatch(/block\.1\.feedforward can't be removed alone/);
     const unknown = await runCli([...args, '--layout', 'zeroed']);
     expect(unknown.stderr).toMatch(/gguf has no layout zeroed.*Choose blocks or deci/s);
     const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
@@ -167,27 +167,31 @@ describe('espalier', () => {
 
   it('says what is wrong with a compression', async () => {
     const out = join(folder, 'nothing');
-    const says = async (...args: string[]): Promise<string> => {
+    const outputText = async (...args: string[]): Promise<string> => {
       const { code, stderr } = await runCli(['compress', model, ...args, '--out', out]);
       expect(code).toBeGreaterThan(0);
       return stderr;
     };
-    expect(await says()).toMatch(/^--method, --budget or --plan is required\./);
-    expect(await says('--method', 'int4', '--level', '24')).toMatch(
+    expect(await outputText()).toMatch(/^--method, --budget or --plan is required\./);
+    expect(await outputText('--method', 'int4', '--level', '24')).toMatch(
       /24 is not a valid setting of int4/,
     );
-    expect(await says('--method', 'mpo:30%', '--head')).toMatch(/cannot be compressed by mpo/);
-    expect(await says('--plan', 'some.json', '--head')).toMatch(
+    expect(await outputText('--method', 'mpo:30%', '--head')).toMatch(
+      /cannot be compressed by mpo/,
+    );
+    expect(await outputText('--plan', 'some.json', '--head')).toMatch(
       /^--head has no effect with --plan: /,
     );
-    expect(await says('--method', 'int3')).toMatch(/begin with one of mpo, lowrank, int8, int4/);
-    expect(await says('--method', 'int8', '--roles', 'middle')).toMatch(
+    expect(await outputText('--method', 'int3')).toMatch(
+      /begin with one of mpo, lowrank, int8, int4/,
+    );
+    expect(await outputText('--method', 'int8', '--roles', 'middle')).toMatch(
       /--roles accepts some of query/,
     );
-    expect(await says('--method', 'int8', '--blocks', '7')).toMatch(
+    expect(await outputText('--method', 'int8', '--blocks', '7')).toMatch(
       /no linear layer of these roles/,
     );
-    expect(await says('--method', 'lowrank', '--level', '40')).toMatch(
+    expect(await outputText('--method', 'lowrank', '--level', '40')).toMatch(
       /would not be smaller|smaller setting/,
     );
   });
@@ -234,9 +238,9 @@ describe('espalier', () => {
       expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
 
       const options = ['--calibration', text, ...small, ...how, '--no-baselines', '--json'];
-      const profileOf = async (path: string): Promise<LayerProfile> =>
+      const readProfile = async (path: string): Promise<LayerProfile> =>
         JSON.parse((await runCli(['profile', path, ...options])).stdout) as LayerProfile;
-      const [ofFolder, ofGraph] = [await profileOf(path), await profileOf(graph)];
+      const [ofFolder, ofGraph] = [await readProfile(path), await readProfile(graph)];
       expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
         ofFolder.rounds.map(({ removed }) => removed),
       );

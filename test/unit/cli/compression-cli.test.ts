@@ -214,26 +214,26 @@ describe('a plan under a budget', () => {
   });
 
   it('is refused with what is wrong', async () => {
-    const says = async (...args: string[]): Promise<string> => (await plan(...args)).stderr;
-    expect(await says('--budget', '0.3')).toMatch(/above the budget/);
-    expect(await says('--budget', '0.7', '--methods', 'int8:32')).toMatch(
+    const outputText = async (...args: string[]): Promise<string> => (await plan(...args)).stderr;
+    expect(await outputText('--budget', '0.3')).toMatch(/above the budget/);
+    expect(await outputText('--budget', '0.7', '--methods', 'int8:32')).toMatch(
       /--methods: The sensitivity profile has its own settings of int8/,
     );
-    expect(await says()).toMatch(/^--budget or --limits is required\./);
-    expect(await says('--limits', 'bytes<70%', '--unit', 'flops')).toMatch(
+    expect(await outputText()).toMatch(/^--budget or --limits is required\./);
+    expect(await outputText('--limits', 'bytes<70%', '--unit', 'flops')).toMatch(
       /^--unit needs --budget\./,
     );
-    expect(await says('--budget', '0.7', '--context', '9')).toMatch(
+    expect(await outputText('--budget', '0.7', '--context', '9')).toMatch(
       /^--context applies only if --unit or --limits limits memory\./,
     );
     const { settings } = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
     const other = await changedProfile('kl', { settings: { ...settings, metric: 'kl' } });
-    expect(await says('--budget', '0.7', '--profile', other)).toMatch(
+    expect(await outputText('--budget', '0.7', '--profile', other)).toMatch(
       /kl\.layerprofile\.json.*must be of the same model .* by js/,
     );
     const candidates = [{ sublayer: 'block.0', distance: 0.1 }];
     const blocks = await changedProfile('blocks', { candidates });
-    expect(await says('--budget', '0.7', '--profile', blocks)).toMatch(
+    expect(await outputText('--budget', '0.7', '--profile', blocks)).toMatch(
       /blocks\.layerprofile\.json.* no distances of single sublayers/,
     );
   });

@@ -78,7 +78,7 @@ describe('espalier, data sets', () => {
       ...whole.features([indices[0] ?? 0, indices[59] ?? 0]),
     ]);
 
-    // Scores alone know no classes: the data set does.
+    // Scores alone have no classes: the dataset does.
     await runCli(['convert-scores', '--scores', scores, '--out', at('scores.npy')]);
     const bare = [
       'select-data',
@@ -109,7 +109,7 @@ describe('espalier, data sets', () => {
     expect(existsSync(at('wrong'))).toBe(false);
   });
 
-  it('selects and exports with what the data set was scored with', async () => {
+  it('selects and exports with the settings of the scores', async () => {
     const rows = Array.from({ length: 24 }, (_, i) => `${i % 2},${i},${(7 * i) % 5}`);
     const path = at('plain.csv');
     writeFileSync(path, `kind,a,b\n${rows.join('\n')}\n`);
@@ -134,7 +134,7 @@ describe('espalier, data sets', () => {
     const again = ['export-data', '--data', path, '--selection', chosen, '--out', at('again')];
     expect((await runCli(again)).stdout).toMatch(/12 of 24 examples/);
 
-    // Read by other labels it is another data set.
+    // With other labels it is another dataset.
     const relabelled = await runCli([
       ...select,
       '--label',
@@ -152,8 +152,8 @@ describe('espalier, data sets', () => {
     const side = await runCli([...args, '--out', out, '--workers', '2', '--json']);
     const alone = await runCli([...args, '--out', at('one'), '--workers', '1', '--json']);
     expect(side.code).toBe(0);
-    const runsOf = (text: string) => json<{ runs: object[] }>(text).runs;
-    expect(runsOf(side.stdout)).toEqual(runsOf(alone.stdout));
+    const parseRuns = (text: string) => json<{ runs: object[] }>(text).runs;
+    expect(parseRuns(side.stdout)).toEqual(parseRuns(alone.stdout));
     expect(
       readFileSync(join(out, 'seed-1.safetensors')).equals(
         readFileSync(at('one/seed-1.safetensors')),
@@ -192,7 +192,7 @@ describe('espalier, data sets', () => {
     ]);
   });
 
-  it('studies groups of the data set as it was scored', async () => {
+  it('studies groups of the dataset as it was scored', async () => {
     const rows = Array.from({ length: 24 }, (_, i) => `${i % 2},${i},${(7 * i) % 5}`);
     const path = at('studied.csv');
     writeFileSync(path, `kind,a,b\n${rows.join('\n')}\n`);

@@ -32,7 +32,7 @@ const profile = join(folder, 'some.layerprofile.json');
 describe('the server for agents', () => {
   const client = new Client({ name: 'test', version: '0' });
 
-  /** What a tool answers to the official client. */
+  /** Answer of a tool to the official client. */
   const call = async (
     name: string,
     given: Record<string, unknown>,

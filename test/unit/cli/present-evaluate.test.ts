@@ -37,7 +37,7 @@ it('says nothing of predictions that were not compared', () => {
   expect(printed({ ...text, against: text })).not.toMatch(/KL divergence|agreement/);
 });
 
-it('says how many answers change, what is retained, and whether so many examples show a difference', () => {
+it('reports changed answers, retained accuracy, and significance', () => {
   const task = {
     task: 'questions.jsonl',
     kind: 'multiple-choice',

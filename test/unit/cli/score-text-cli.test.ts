@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 describe('espalier score-text', () => {
-  it('writes the scores beside the model, and shows both ends', async () => {
+  it('writes the scores next to the model, and shows both ends', async () => {
     const { code, stdout, stderr } = await runCli(some);
     expect(code, stderr).toBe(0);
     const file = join(folder, 'model.note.textscores.json');

@@ -4,7 +4,7 @@ import type { Place } from '../../../extension/commands/questions/steps';
 
 type Answer = string | typeof back | undefined;
 
-/** What was asked of a user who answers in this order, and what the user saw. */
+/** Questions to a user who answers in this order, and the messages shown. */
 function user(...answers: readonly Answer[]) {
   const seen: string[] = [];
   const left = [...answers];
@@ -19,7 +19,7 @@ function user(...answers: readonly Answer[]) {
   return { ask, seen };
 }
 
-it('asks the question before anew, with the earlier answer, and those before it no more', async () => {
+it('asks the previous question again, with the earlier answer, and those before it no more', async () => {
   const { ask, seen } = user('model', 'int4', back, 'int8', 'folder');
   const done = await inSteps(async () => [
     await followedBy(2, async () => ask('which')),

@@ -67,7 +67,7 @@ describe('calibration tokens', () => {
     expect(fromLines.sequences).toEqual((await load({ ...request, file: plain })).sequences);
   });
 
-  it('are as many as a shorter text has, where fewer will do', async () => {
+  it('are limited by a shorter text, if fewer are enough', async () => {
     const short = file('short.txt', words.repeat(3));
     const tokenizer = await loadTokenizer(fixture('llama-gqa-untied'));
     const whole = Math.floor(tokenizer.encode(words.repeat(3)).length / 8);

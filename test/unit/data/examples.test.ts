@@ -129,7 +129,7 @@ describe('examples from a file', () => {
     expect(values((await load([x], { file: path })).examples[0], 'x')).toEqual([1, 2, 3]);
   });
 
-  it('are told of arrays that the model has no input for', async () => {
+  it('report arrays without a matching model input', async () => {
     const path = npz('labels.npz', { x: floatNpy([1, 3], [1, 2, 3]), y: int64Npy([1], [0]) });
     const { warnings } = await load([x], { file: path, count: 1 });
     expect(warnings.map(inEnglish)).toEqual([
@@ -184,7 +184,7 @@ describe('examples from a file', () => {
     expect(values(examples[0], 'x')).toEqual(expected);
   });
 
-  const bytesOf = (numbers: ArrayBufferView): Uint8Array =>
+  const toBytes = (numbers: ArrayBufferView): Uint8Array =>
     new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
   const faults: [string, readonly InputPort[], string, Uint8Array, RegExp][] = [
     ['no file', [x], 'none.npy', Buffer.alloc(0), /none\.npy: This is not a \.npy file/],
@@ -214,7 +214,7 @@ describe('examples from a file', () => {
       'an infinite float16',
       [x],
       'h.npy',
-      npyBytes(npyHeader('<f2', [1, 3]), bytesOf(Uint16Array.of(0, 0xfc00, 0))),
+      npyBytes(npyHeader('<f2', [1, 3]), toBytes(Uint16Array.of(0, 0xfc00, 0))),
       /x: The value at \[0, 1\] is -Infinity/,
     ],
     [
@@ -452,7 +452,7 @@ describe('random examples', () => {
     );
   });
 
-  it('fit every model, whatever its shapes', async () => {
+  it('fit models of all shapes', async () => {
     const size = fc.oneof(
       fc.integer({ min: 1, max: 4 }),
       fc.constantFrom('batch', 'seq', 'n', '?'),

@@ -2,7 +2,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
 import { useNativeSteps } from '../../../extension/core/data/unigram/native-steps';
 
-/** What a normalizer makes of a text. */
+/** Output of a normalizer. */
 function normalized(normalizer: object, text: string): string | undefined {
   const model = { type: 'WordPiece', vocab: { '[UNK]': 0 }, unk_token: '[UNK]' };
   const none = { pre_tokenizer: null, post_processor: null, decoder: null };

@@ -32,7 +32,7 @@ export interface ZipEntry {
   readonly name: string;
   readonly data: Uint8Array;
   readonly deflate?: boolean;
-  /** What the headers say instead of the truth. */
+  /** False header values. */
   readonly lie?: { readonly size?: number; readonly crc?: number; readonly flags?: number };
 }
 

@@ -78,7 +78,7 @@ describe('arrays that numpy saved', () => {
     expect(listed(array)).toEqual(golden['f4']?.values);
   });
 
-  it('are read wherever their data begin', () => {
+  it('are read at any data offset', () => {
     const shape = fc.array(fc.nat(4), { maxLength: 4 });
     fc.assert(
       fc.property(shape, fc.boolean(), fc.nat(9), fc.nat(9), (dims, fortran, shift, spaces) => {
@@ -311,7 +311,7 @@ describe('a .npz file', () => {
         }
         const result = await readNpz(file('cut.npz', bytes)).catch((error: unknown) => error);
         if (!(result instanceof UserError)) {
-          // What is accepted has the checksum of the data that went in.
+          // Accepted data have the checksum of the input.
           for (const { data } of (result as Map<string, NumericArray>).values()) {
             expect([...data]).toEqual([1, 2, 3, 4]);
           }

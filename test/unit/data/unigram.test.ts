@@ -24,38 +24,38 @@ interface Sample {
   /** By SentencePiece. */
   readonly pieces: number[];
 }
-const samplesOf = (name: string): readonly Sample[] =>
+const readSamples = (name: string): readonly Sample[] =>
   (JSON.parse(readFileSync(join(root, `${name}.json`), 'utf8')) as { samples: Sample[] }).samples;
 
 interface Definition {
   normalizer: { type: string; precompiled_charsmap: unknown };
 }
-const definitionOf = (name: string): Definition =>
+const loadDefinition = (name: string): Definition =>
   JSON.parse(readFileSync(join(root, name, 'tokenizer.json'), 'utf8')) as Definition;
-const charsmapOf = (name: string): Charsmap => {
+const loadCharsmap = (name: string): Charsmap => {
   const [, encoded = ''] =
-    /"precompiled_charsmap":"([^"]+)"/.exec(JSON.stringify(definitionOf(name))) ?? [];
+    /"precompiled_charsmap":"([^"]+)"/.exec(JSON.stringify(loadDefinition(name))) ?? [];
   return new Charsmap(Buffer.from(encoded, 'base64'));
 };
 
 it.each(['xlm-roberta', 't5', 'albert'])('%s divides texts by its own rules', async (name) => {
-  const inFolder = await loadTokenizer(join(root, name));
-  const inFile = await loadTokenizer(join(root, `${name}.gguf`));
-  for (const { text, ids, pieces } of samplesOf(name)) {
-    expect([text, [...inFolder.encodePlain(text)]]).toEqual([text, ids]);
-    expect([text, [...inFile.encodePlain(text)]]).toEqual([text, pieces]);
+  const folderTokenizer = await loadTokenizer(join(root, name));
+  const fileTokenizer = await loadTokenizer(join(root, `${name}.gguf`));
+  for (const { text, ids, pieces } of readSamples(name)) {
+    expect([text, [...folderTokenizer.encodePlain(text)]]).toEqual([text, ids]);
+    expect([text, [...fileTokenizer.encodePlain(text)]]).toEqual([text, pieces]);
   }
 });
 
 it.each(['xlm-roberta', 't5'])('texts of %s are normalized alike', (name) => {
-  const charsmap = charsmapOf(name);
-  for (const { text, normalized } of samplesOf(name)) {
+  const charsmap = loadCharsmap(name);
+  for (const { text, normalized } of readSamples(name)) {
     expect(normalizeByClusters(charsmap, text)).toBe(normalized);
   }
 });
 
 it('the longest rule and the shortest of a cluster differ', () => {
-  const charsmap = charsmapOf('albert');
+  const charsmap = loadCharsmap('albert');
   // Jamo of a syllable are too long a cluster; of a letter with a mark the shortest rule is the letter's.
   expect(normalizeByLongest(charsmap, '\u1112\u1161\u11ab E\u0301')).toBe('\ud55c \u00e9');
   expect(normalizeByClusters(charsmap, '\u1112\u1161\u11ab E\u0301')).toBe('\u1112\u1161\u11ab e');
@@ -70,7 +70,7 @@ it.each(Object.entries(spaces))(
   '%s divides texts at spaces as llama.cpp does',
   async (name, ids) => {
     const tokenizer = await loadTokenizer(join(root, `${name}.gguf`));
-    const texts = samplesOf('t5').map(({ text }) => text);
+    const texts = readSamples('t5').map(({ text }) => text);
     expect(texts.map((text) => [...tokenizer.encodePlain(text)])).toEqual(ids);
   },
 );
@@ -81,7 +81,7 @@ const pointing = (unit: number, text = 'x\0'): Buffer =>
 const leaf = (offset: number): number => (offset << 10) | (1 << 8) | 1;
 
 it.each([null, ''])('a charsmap that is lost, %j, leaves NFKC', async (charsmap) => {
-  const definition = definitionOf('t5');
+  const definition = loadDefinition('t5');
   definition.normalizer.precompiled_charsmap = charsmap;
   cpSync(join(root, 't5'), folder, { recursive: true });
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(definition));
@@ -95,7 +95,7 @@ it.each([
   ['a leaf without a value', pointing(leaf(9)).toString('base64'), /outside of its trie/],
   ['a text without an end', pointing(leaf(1), 'x').toString('base64'), /outside of its texts/],
 ])('a charsmap with %s is refused', async (_, charsmap, message) => {
-  const definition = definitionOf('t5');
+  const definition = loadDefinition('t5');
   definition.normalizer.precompiled_charsmap = charsmap;
   cpSync(join(root, 't5'), folder, { recursive: true });
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(definition));

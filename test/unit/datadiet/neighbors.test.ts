@@ -25,7 +25,7 @@ import { Random } from '../training/random';
 const random = new Random(5);
 
 /** Rows of random directions; the first are those that are given. */
-function rowsOf(count: number, length: number, given: readonly (readonly number[])[] = []): Rows {
+function makeRows(count: number, length: number, given: readonly (readonly number[])[] = []): Rows {
   const numbers = Float32Array.from(random.normals(count * length));
   given.forEach((row, i) => {
     numbers.set(row, i * length);
@@ -59,7 +59,7 @@ describe('nearest neighbours', () => {
   };
 
   it('are those of all pairs where there are few rows', async () => {
-    const rows = unitRows(rowsOf(200, 6));
+    const rows = unitRows(makeRows(200, 6));
     const { count, indices } = await nearestNeighbors(rows, 5, unattended);
     expect(count).toBe(5);
     for (const row of [0, 77, 199]) {
@@ -68,7 +68,7 @@ describe('nearest neighbours', () => {
   });
 
   it('are mostly found in cells, and the nearly same always', async () => {
-    const rows = rowsOf(9000, 4);
+    const rows = makeRows(9000, 4);
     // The last 50 are nearly those at the beginning.
     for (let i = 0; i < 200; i++) {
       rows.numbers[8950 * 4 + i] = (rows.numbers[i] ?? 0) * 1.001;
@@ -90,7 +90,7 @@ describe('nearest neighbours', () => {
     // Rows that lie apart from all others, where the search takes its first centres from.
     const draw = seededRandom(Math.round(Math.sqrt(count)));
     const apart = new Map(Array.from({ length: 10 }, (_, i) => [Math.floor(draw() * count), i]));
-    const rows = rowsOf(count, 12);
+    const rows = makeRows(count, 12);
     for (let row = 0; row < count; row++) {
       const place = apart.get(row);
       const own = rows.numbers.subarray(row * 12, row * 12 + 12);
@@ -110,7 +110,7 @@ describe('nearest neighbours', () => {
 
   it('stop when cancelled', async () => {
     const cancellation = { isCancellationRequested: true };
-    const looking = nearestNeighbors(unitRows(rowsOf(20, 4)), 5, { ...unattended, cancellation });
+    const looking = nearestNeighbors(unitRows(makeRows(20, 4)), 5, { ...unattended, cancellation });
     await expect(looking).rejects.toThrow(CancelledError);
   });
 });
@@ -127,7 +127,7 @@ describe('issues of examples', () => {
       'el2n',
       cloud.map((_, i) => i / 40),
     ),
-    ...(await embed(rowsOf(40, 3, cloud), { layer: '3 features', layout: 'pca' }, unattended)),
+    ...(await embed(makeRows(40, 3, cloud), { layer: '3 features', layout: 'pca' }, unattended)),
     copies: cloud.map((_, i) => (i === 2 ? 0 : i)),
     classNames: ['a', 'b'],
     labels,
@@ -184,7 +184,7 @@ describe('issues of examples', () => {
     [16, 'pca'],
     [17, 'umap'],
   ] as const)('have a map where there are %i of them: %s', async (count, layout) => {
-    const { embedding } = await embed(rowsOf(count, 3), { layer: '3 features' }, unattended);
+    const { embedding } = await embed(makeRows(count, 3), { layer: '3 features' }, unattended);
     expect(embedding.layout).toBe(layout);
   });
 

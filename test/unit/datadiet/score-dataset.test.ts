@@ -125,11 +125,11 @@ describe('scoring a data set', () => {
   });
 
   it('keeps its runs where the result cannot be written', async () => {
-    const kept = join(folder, 'unwritten');
+    const remaining = join(folder, 'unwritten');
     const write = async (): Promise<void> => Promise.reject(new Error('disk full'));
-    const failing = request({ folder: kept, write });
+    const failing = request({ folder: remaining, write });
     await expect(scoreDataset(failing, unattended)).rejects.toThrow('disk full');
-    expect(readdirSync(kept).filter((name) => name.endsWith('.npz'))).not.toHaveLength(0);
+    expect(readdirSync(remaining).filter((name) => name.endsWith('.npz'))).not.toHaveLength(0);
   });
 
   it('goes on after a stop with the same result, and takes more runs to those it has', async () => {
@@ -144,8 +144,8 @@ describe('scoring a data set', () => {
       },
     };
     await expect(scoreDataset(stopped, job)).rejects.toBeInstanceOf(CancelledError);
-    const kept = readdirSync(stopped.folder).filter((name) => name.endsWith('.npz'));
-    expect(kept).toHaveLength(4);
+    const remaining = readdirSync(stopped.folder).filter((name) => name.endsWith('.npz'));
+    expect(remaining).toHaveLength(4);
     const resumed = await scoreDataset(stopped, unattended);
     const timeless = { ...whole.scoring, seconds: 0 };
     expect({ ...resumed, scoring: { ...resumed.scoring, seconds: 0 } }).toEqual({
@@ -186,15 +186,15 @@ describe('the experiment', () => {
   };
 
   it('has everything and random choices beside, and finds the window behind the noise', async () => {
-    const told: StageProgress[] = [];
-    const job = { ...unattended, progress: (progress: StageProgress) => told.push(progress) };
+    const reported: StageProgress[] = [];
+    const job = { ...unattended, progress: (progress: StageProgress) => reported.push(progress) };
     const { rows, scorings, sweeps, dataset } = await runDiet(diet, job);
     // Scoring: 2 runs of 2 epochs of 15 steps; then 2 seeds each of 4 choices and of 2 windows, 45 steps long.
-    expect(new Set(told.map(({ total }) => total))).toEqual(new Set([600]));
-    expect(told.map(({ done }) => done)).toEqual(
-      told.map(({ done }) => done).sort((a, b) => a - b),
+    expect(new Set(reported.map(({ total }) => total))).toEqual(new Set([600]));
+    expect(reported.map(({ done }) => done)).toEqual(
+      reported.map(({ done }) => done).sort((a, b) => a - b),
     );
-    expect(told.at(-1)?.done).toBe(600);
+    expect(reported.at(-1)?.done).toBe(600);
     const { fingerprint } = await openDataset(diet.data, diet.options);
     expect(dataset).toMatchObject({ fingerprint, examples: 240, testExamples: 60 });
     expect(
@@ -231,10 +231,10 @@ describe('the experiment', () => {
       ...unattended,
       cancellation,
       progress: ({ stage, done }: StageProgress) => {
-        const told = inEnglish(stage);
+        const reported = inEnglish(stage);
         cancellation.isCancellationRequested ||=
           // 150 steps are of scores and of everything.
-          told.includes('max') || (told.includes('random') && done > 155);
+          reported.includes('max') || (reported.includes('random') && done > 155);
       },
     };
     await expect(runDiet(request, job)).rejects.toBeInstanceOf(CancelledError);

@@ -85,8 +85,8 @@ describe('examples', () => {
     [{ search: 'Example 4' }, [4]],
     [{ search: 'other' }, []],
   ] as const)('are found: %j', (change, expected) => {
-    const textOf = (index: number) => `example ${index}`;
-    const findable = { document: small, issues: new DataIssues(small), textOf };
+    const makeText = (index: number) => `example ${index}`;
+    const findable = { document: small, issues: new DataIssues(small), textOf: makeText };
     expect(findExamples(findable, { ...query, ...change })).toEqual(expected);
   });
 });

@@ -95,12 +95,12 @@ describe('rank correlation', () => {
           a.map((x) => x ** 3 + x),
           b,
         );
-        const turned = spearman(
+        const reversed = spearman(
           a.map((x) => -x),
           b,
         );
         expect(bent ?? 2).toBeCloseTo(plain ?? 2, 12);
-        expect(turned ?? -2).toBeCloseTo(-(plain ?? 2), 12);
+        expect(reversed ?? -2).toBeCloseTo(-(plain ?? 2), 12);
       }),
     );
   });

@@ -51,7 +51,7 @@ const trainRequest = (out: string): TrainRequest => ({
   ...{ epochs: 4, seeds: 3, out: join(folder, out) },
 });
 
-const weightsOf = (out: string, seed: number): Buffer =>
+const readWeights = (out: string, seed: number): Buffer =>
   readFileSync(join(folder, out, `seed-${seed}.safetensors`));
 
 /** A script whose first process is lost as soon as a task comes. */
@@ -89,7 +89,7 @@ describe('seeds in processes of their own', () => {
     expect([...stages]).toContain('Training mlp, 2 at once');
     expect(together.runs).toEqual(alone.runs);
     for (let seed = 0; seed < seeds; seed++) {
-      expect(weightsOf('together', seed).equals(weightsOf('alone', seed))).toBe(true);
+      expect(readWeights('together', seed).equals(readWeights('alone', seed))).toBe(true);
     }
   });
 
@@ -141,7 +141,7 @@ describe('seeds in processes of their own', () => {
     await trainModels(request, unattended, two());
     await trainModels(trainRequest('unbroken'), unattended);
     for (const seed of [0, 1, 2]) {
-      expect(weightsOf('stopped', seed).equals(weightsOf('unbroken', seed))).toBe(true);
+      expect(readWeights('stopped', seed).equals(readWeights('unbroken', seed))).toBe(true);
     }
   });
 
@@ -150,8 +150,8 @@ describe('seeds in processes of their own', () => {
     const plateau = { best: null, bad: 0, cooling: 0, factor: 1 };
     await writeCheckpoint(checkpoints[0] ?? '', {}, { step: 7, batches: 0, plateau });
     writeFileSync(checkpoints[1] ?? '', 'half-written');
-    const told: number[] = [];
-    const job = { ...unattended, progress: ({ done }: StageProgress) => told.push(done) };
+    const reported: number[] = [];
+    const job = { ...unattended, progress: ({ done }: StageProgress) => reported.push(done) };
     const seeds: Seeds<unknown> = {
       setup: { kind: 'seeds', key: 'counted', files: {}, data: undefined },
       pieces: checkpoints.map((checkpoint, seed) => ({
@@ -170,7 +170,7 @@ describe('seeds in processes of their own', () => {
       onResult: async () => Promise.resolve(),
     };
     await shareSeeds(seeds, localOnly, job);
-    expect(told).toEqual([8, 9, 11, 12, 21, 30]);
+    expect(reported).toEqual([8, 9, 11, 12, 21, 30]);
   });
 
   it('are trained again where a process is lost, which is said', async () => {

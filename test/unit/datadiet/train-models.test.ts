@@ -106,7 +106,7 @@ describe('training from several seeds', () => {
     const good = request(clouds, out, { epochs: 8 });
     await expect(trainModels(good, stopAt(11))).rejects.toBeInstanceOf(CancelledError);
     const file = join(good.out, 'seed-0.safetensors');
-    const kept = readFileSync(file);
+    const savedState = readFileSync(file);
     // The same folder goes on with a rate at which the loss cannot stay finite.
     const training = { ...good.training, learningRate: 1e30 };
     const identity = join(good.out, 'training.json');
@@ -114,7 +114,7 @@ describe('training from several seeds', () => {
     await expect(trainModels({ ...good, training }, unattended)).rejects.toThrow(
       /seed 0, epoch 3: The (loss is|weights are) .*The weights after epoch 2 are saved in .*seed-0\.safetensors/,
     );
-    expect(readFileSync(file).equals(kept)).toBe(true);
+    expect(readFileSync(file).equals(savedState)).toBe(true);
   });
 
   it('trains an ONNX file from its own weights', async () => {
@@ -179,17 +179,17 @@ describe('a seed that somebody else trains as well', () => {
     const first = await trainRun(run, { cancellation, checkpoint: ahead ?? '' });
     await first.trainer.dispose();
     const done = readFileSync(ahead ?? '');
-    const kept: boolean[] = [];
+    const savedState: boolean[] = [];
     const second = await trainRun(run, {
       ...{ cancellation, checkpoint: behind ?? '' },
       epoch: async (epoch) => {
         if (epoch === 1) copyFileSync(ahead ?? '', behind ?? '');
-        else kept.push(readFileSync(behind ?? '').equals(done));
+        else savedState.push(readFileSync(behind ?? '').equals(done));
         return Promise.resolve();
       },
     });
     await second.trainer.dispose();
-    expect(kept).toEqual([true, true]);
+    expect(savedState).toEqual([true, true]);
   });
 
   it('is trained on the same data, and judged on the same', async () => {

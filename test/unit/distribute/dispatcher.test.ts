@@ -39,7 +39,7 @@ describe('pieces', () => {
   const losses: string[] = [];
   const progress: (readonly WorkerProgress[])[] = [];
   /** What this process does until the test ends. */
-  let kept: Promise<void>;
+  let pending: Promise<void>;
   let release: () => void;
   const cancellation = { isCancellationRequested: false };
   const ends: (() => Promise<void>)[] = [];
@@ -57,7 +57,7 @@ describe('pieces', () => {
   };
 
   beforeEach(() => {
-    kept = new Promise((resolve) => (release = resolve));
+    pending = new Promise((resolve) => (release = resolve));
   });
 
   afterEach(async () => {
@@ -69,7 +69,7 @@ describe('pieces', () => {
   });
 
   it('of a worker that is lost are done by another', async () => {
-    const pieces = dispatcher(worker('home', async () => kept));
+    const pieces = dispatcher(worker('home', async () => pending));
     pieces.add(piece('kept here', { home: true }));
     pieces.join(worker('weak', lost));
     const { result } = pieces.add(piece('a'));
@@ -79,21 +79,21 @@ describe('pieces', () => {
   });
 
   it('of a worker that leaves are done by another, and its late answer changes nothing', async () => {
-    const pieces = dispatcher(worker('home', async () => kept));
+    const pieces = dispatcher(worker('home', async () => pending));
     pieces.add(piece('kept here', { home: true }));
     let answer: (result: string) => void = () => undefined;
-    const gone = worker('gone', async () => new Promise((resolve) => (answer = resolve)));
-    pieces.join(gone);
+    const lostWorker = worker('gone', async () => new Promise((resolve) => (answer = resolve)));
+    pieces.join(lostWorker);
     const { result } = pieces.add(piece('a'));
     pieces.join(worker('other'));
-    pieces.leave(gone, 'It is silent.');
+    pieces.leave(lostWorker, 'It is silent.');
     expect(await result).toBe('a by other');
     answer('late');
     expect(await result).toBe('a by other');
   });
 
   it('that fail three times are reported with what each worker said', async () => {
-    const pieces = dispatcher(worker('home', async () => kept));
+    const pieces = dispatcher(worker('home', async () => pending));
     pieces.add(piece('kept here', { home: true }));
     let tries = 0;
     const broken = async (): Promise<never> => Promise.reject(new Error(`broken ${++tries}`));
@@ -107,7 +107,7 @@ describe('pieces', () => {
 
   it('stay with the worker of their lane, unless another has nothing to do', async () => {
     vi.useFakeTimers();
-    const pieces = dispatcher(worker('home', async () => kept));
+    const pieces = dispatcher(worker('home', async () => pending));
     pieces.add(piece('kept here', { home: true }));
     const slow = async ({ key }: WorkItem): Promise<string> => after(5, key);
     const [left, right] = [worker('left', slow), worker('right', slow)];
@@ -146,7 +146,7 @@ describe('pieces', () => {
 
   it('that take far longer than others are given to a second worker, and count once', async () => {
     vi.useFakeTimers();
-    const pieces = dispatcher(worker('home', async ({ key }) => (key === 'usual' ? key : kept)));
+    const pieces = dispatcher(worker('home', async ({ key }) => (key === 'usual' ? key : pending)));
     await pieces.add(piece('usual')).result;
     pieces.add(piece('kept here', { home: true }));
     pieces.join(worker('hung', never));
@@ -161,7 +161,7 @@ describe('pieces', () => {
 
   it('that have ended a process are not done in this one, however long another takes', async () => {
     vi.useFakeTimers();
-    const home = worker('home', async ({ key }) => (key === 'usual' ? key : kept));
+    const home = worker('home', async ({ key }) => (key === 'usual' ? key : pending));
     const pieces = dispatcher(home);
     await pieces.add(piece('usual')).result;
     const busy = pieces.add(piece('kept here', { home: true }));
@@ -183,7 +183,7 @@ describe('pieces', () => {
 
   it('of a worker that hangs from the first one on are done by another', async () => {
     vi.useFakeTimers();
-    const pieces = dispatcher(worker('home', async () => kept));
+    const pieces = dispatcher(worker('home', async () => pending));
     pieces.add(piece('kept here', { home: true }));
     pieces.join(worker('hung', never));
     const { result } = pieces.add(piece('first'));

@@ -9,14 +9,14 @@ import { PersistentEngine } from '../../../extension/core/distribute/persistent-
 import { unattended } from '../../../extension/core/jobs/job';
 import { verbatim, inEnglish } from '../../../extension/core/message';
 
-const setupOf = (key: string): WorkSetup => ({ kind: 'any', key, files: {}, data: undefined });
+const makeSetup = (key: string): WorkSetup => ({ kind: 'any', key, files: {}, data: undefined });
 const means = { probe: async () => Promise.resolve([]), warn: () => undefined };
-const workerOf = (title: string, act: JobWorker['do']): JobWorker => ({
+const makeWorker = (title: string, act: JobWorker['do']): JobWorker => ({
   ...{ name: verbatim(title), do: act },
 });
 
 /** Notes who joins, retires and leaves. */
-function crewOf(): WorkerPool & { readonly told: string[]; readonly workers: JobWorker[] } {
+function makePool(): WorkerPool & { readonly told: string[]; readonly workers: JobWorker[] } {
   const [told, workers]: [string[], JobWorker[]] = [[], []];
   const note = (what: string, { name }: JobWorker) => told.push(`${what} ${inEnglish(name)}`);
   return {
@@ -32,21 +32,21 @@ function crewOf(): WorkerPool & { readonly told: string[]; readonly workers: Job
 
 it('finds workers once for jobs of one setup, which then do one piece after the other', async () => {
   const hired: string[] = [];
-  let embeddingAndHead: WorkerPool | undefined;
+  let workerPool: WorkerPool | undefined;
   const begun: string[] = [];
   let end: () => void = () => undefined;
-  const slow = workerOf('slow', async ({ key }) => {
+  const slow = makeWorker('slow', async ({ key }) => {
     begun.push(key);
     await new Promise<void>((resolve) => (end = resolve));
     return key;
   });
-  const gone = workerOf('gone', async () => Promise.resolve());
+  const lostWorker = makeWorker('gone', async () => Promise.resolve());
   const standing = new PersistentEngine({
     memoryShare: 1,
     addWorkers: async ({ key }, pool) => {
       hired.push(key);
-      embeddingAndHead = pool;
-      [slow, gone].forEach((worker) => {
+      workerPool = pool;
+      [slow, lostWorker].forEach((worker) => {
         pool.join(worker);
       });
       return Promise.resolve(async () => {
@@ -55,16 +55,16 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
       });
     },
   });
-  const [first, second, third] = [crewOf(), crewOf(), crewOf()];
+  const [first, second, third] = [makePool(), makePool(), makePool()];
   const inform = (): void => undefined;
-  const release = await standing.addWorkers(setupOf('a'), first, { ...means, inform });
+  const release = await standing.addWorkers(makeSetup('a'), first, { ...means, inform });
   const piece = { lane: 0, cost: 1, request: 0, result: v.string() };
   const asked = first.workers[0]?.do({ ...piece, key: 'one' }, unattended);
-  embeddingAndHead?.retire(gone);
+  workerPool?.retire(lostWorker);
   await release();
-  embeddingAndHead?.leave(gone, 'It ended.');
+  workerPool?.leave(lostWorker, 'It ended.');
 
-  await standing.addWorkers(setupOf('a'), second, { ...means, inform });
+  await standing.addWorkers(makeSetup('a'), second, { ...means, inform });
   const next = second.workers[0]?.do({ ...piece, key: 'two' }, unattended);
   await Promise.resolve();
   expect(begun).toEqual(['one']);
@@ -74,7 +74,7 @@ it('finds workers once for jobs of one setup, which then do one piece after the 
   end();
   expect(await next).toBe('two');
 
-  await standing.addWorkers(setupOf('b'), third, { ...means, inform });
+  await standing.addWorkers(makeSetup('b'), third, { ...means, inform });
   await standing.end();
   expect(hired).toEqual(['a', 'end a', 'b', 'end b']);
   expect(first.told).toEqual(['join slow', 'join gone', 'retire gone']);

@@ -187,8 +187,8 @@ describe('a queue', () => {
   beforeEach(async () => {
     // Results of the tests before would be taken for those of this one.
     const { redis } = await connection();
-    const kept = await redis.keys('espalier:result:*');
-    await redis.del('espalier:none', ...kept);
+    const remaining = await redis.keys('espalier:result:*');
+    await redis.del('espalier:none', ...remaining);
     redis.disconnect();
   });
 
@@ -198,12 +198,12 @@ describe('a queue', () => {
   });
 
   it('gives what one process gives, once its numbers were compared', async () => {
-    const told: string[] = [];
+    const reported: string[] = [];
     const found = await profile('shared', engine(), {
-      inform: (message) => told.push(inEnglish(message)),
+      inform: (message) => reported.push(inEnglish(message)),
     });
     expectSame(found);
-    expect(told.join('\n')).toMatch(/ joins: its results differ by at most \d\.\de[+-]\d+\./);
+    expect(reported.join('\n')).toMatch(/ joins: its results differ by at most \d\.\de[+-]\d+\./);
     const { code, stdout } = await runCli([
       ...['queue', '--json', '--queue', server.url(`:${password}@`)],
     ]);

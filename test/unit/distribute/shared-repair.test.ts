@@ -122,8 +122,8 @@ describe('a repair on the states of the teacher, whose sublayers several workers
       },
     };
     await expect(run('resumed', new InProcessEngine(2), stopping)).rejects.toThrow(CancelledError);
-    const kept = workFolder(join(folder, 'resumed'), 'repair');
-    expect(existsSync(join(kept, 'journal.jsonl'))).toBe(true);
+    const savedWork = workFolder(join(folder, 'resumed'), 'repair');
+    expect(existsSync(join(savedWork, 'journal.jsonl'))).toBe(true);
     const stages: number[] = [];
     const watching: Partial<JobContext> = {
       progress: ({ stage, done }) => {
@@ -132,6 +132,6 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     };
     expect(await run('resumed', undefined, watching)).toEqual(alone);
     expect(stages[0]).toBeGreaterThanOrEqual(2);
-    expect(existsSync(kept)).toBe(false);
+    expect(existsSync(savedWork)).toBe(false);
   });
 });

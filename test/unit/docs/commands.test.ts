@@ -25,7 +25,7 @@ const pages = readPages();
 const known = operations as readonly unknown[] as readonly AnyOperation[];
 
 /** Commands of `espalier` in the fences of a page, as words. */
-const commandsOf = (run: boolean): [string, string[]][] =>
+const listCommands = (run: boolean): [string, string[]][] =>
   pages.flatMap(({ path, fences }) =>
     fences
       .filter(({ info }) => (run ? info === 'sh run' : /^(sh|bash)$/.test(info)))
@@ -38,7 +38,7 @@ const commandsOf = (run: boolean): [string, string[]][] =>
 
 describe('commands in docs', () => {
   it('are those that there are', async () => {
-    const commands = [...commandsOf(false), ...commandsOf(true)];
+    const commands = [...listCommands(false), ...listCommands(true)];
     expect(commands.length).toBeGreaterThan(40);
     for (const [place, args] of commands) {
       const program = createProgram({
@@ -59,7 +59,7 @@ describe('commands in docs', () => {
   });
 
   it('in passing name commands and flags that there are', () => {
-    const all = new Set([...known.flatMap(flagsOfOperation), '--help']);
+    const all = new Set([...known.flatMap(operationFlags), '--help']);
     const isWrong = (span: string): boolean => {
       if (!span.startsWith('espalier ')) {
         const [flag = ''] = span.split(/[ =]/);
@@ -68,7 +68,7 @@ describe('commands in docs', () => {
       const text = span.slice('espalier '.length);
       const operation = known.find(({ id }) => text === id || text.startsWith(`${id} `));
       const flags = text.split(' ').filter((word) => word.startsWith('--'));
-      const own = new Set(operation === undefined ? [] : flagsOfOperation(operation));
+      const own = new Set(operation === undefined ? [] : operationFlags(operation));
       return operation === undefined
         ? !/^(COMMAND|completion|mcp|synthesize)\b/.test(text)
         : flags.some((flag) => !own.has(flag) && flag !== '--help');
@@ -104,7 +104,7 @@ describe('commands in docs', () => {
     };
     const started = process.cwd();
     try {
-      for (const [where, args] of commandsOf(true)) {
+      for (const [where, args] of listCommands(true)) {
         const [page = ''] = where.split(':');
         if (page !== place) {
           place = page;
@@ -148,7 +148,7 @@ function onCpu(args: readonly string[]): string[] {
     : [];
 }
 
-function flagsOfOperation({ id, fields }: AnyOperation): string[] {
+function operationFlags({ id, fields }: AnyOperation): string[] {
   const all = { ...fields, ...getPresenter(id as never).options, ...commonFields };
   return Object.entries(all).flatMap(([key, field]) =>
     fieldFlags(key, field).map(({ long }) => long),

@@ -3,11 +3,11 @@ export function commandsIn(block: string): string[][] {
   return block
     .replaceAll(/\\\n\s*/g, ' ')
     .split('\n')
-    .map(wordsOf)
+    .map(splitWords)
     .filter((words) => words.length > 0);
 }
 
-function wordsOf(line: string): string[] {
+function splitWords(line: string): string[] {
   const words = [...line.matchAll(/#.*$|"([^"]*)"|'([^']*)'|>\s*\S+|\S+/g)];
   return words.flatMap(([whole, double, single]) =>
     whole.startsWith('#') || whole.startsWith('>') ? [] : [double ?? single ?? whole],

@@ -125,8 +125,8 @@ describe('package.json', () => {
 
   it('is activated by every document that is watched', () => {
     expect(activationEvents).toEqual(expect.arrayContaining([...expected.activationEvents]));
-    const ofDocuments = activationEvents.filter((event) => event.endsWith('.json'));
-    expect(ofDocuments.sort()).toEqual([...expected.activationEvents].sort());
+    const documentEvents = activationEvents.filter((event) => event.endsWith('.json'));
+    expect(documentEvents.sort()).toEqual([...expected.activationEvents].sort());
   });
 
   it('tells documents in menus by their names', () => {

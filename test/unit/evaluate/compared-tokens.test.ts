@@ -3,7 +3,7 @@ import { comparePredictions } from '../../../extension/core/evaluate/compared-to
 import type { ComparedWindow } from '../../../extension/core/evaluate/compared-tokens';
 import { Random } from '../training/random';
 
-const windowOf = (
+const makeWindow = (
   divergence: readonly number[],
   changes: Partial<ComparedWindow> = {},
 ): ComparedWindow => ({
@@ -18,7 +18,7 @@ describe('predictions of two models', () => {
   it('have percentiles of the divergence, interpolated between tokens', () => {
     // 0 … 199 over 4 windows in turn: every window has the same spread.
     const windows = [0, 1, 2, 3].map((first) =>
-      windowOf(Array.from({ length: 50 }, (_, i) => first + 4 * i)),
+      makeWindow(Array.from({ length: 50 }, (_, i) => first + 4 * i)),
     );
     const { klPercentiles, klDivergence } = comparePredictions(windows);
     expect(klDivergence?.value).toBeCloseTo(99.5, 10);
@@ -33,23 +33,23 @@ describe('predictions of two models', () => {
   it('have intervals of percentiles that hold the truth about as often as they say', () => {
     const random = new Random(7);
     // Divergences e^(n + level of the window), so that tokens of one window are alike: the median over all windows is 1.
-    let held = 0;
+    let covered = 0;
     for (let trial = 0; trial < 300; trial++) {
       const windows = Array.from({ length: 24 }, () => {
         const level = random.normal();
-        return windowOf(Array.from({ length: 40 }, () => Math.exp(level + random.normal())));
+        return makeWindow(Array.from({ length: 40 }, () => Math.exp(level + random.normal())));
       });
       const { low = 9, high = 0 } = comparePredictions(windows).klPercentiles?.median ?? {};
-      held += low < 1 && 1 < high ? 1 : 0;
+      covered += low < 1 && 1 < high ? 1 : 0;
     }
-    expect(held / 300).toBeGreaterThan(0.9);
-    expect(held / 300).toBeLessThan(0.99);
+    expect(covered / 300).toBeGreaterThan(0.9);
+    expect(covered / 300).toBeLessThan(0.99);
   });
 
   it('have the root mean square change of the probability of the next token', () => {
     const changes = [0.1, -0.2, 0.3, 0];
     const windows = [0, 1, 2, 3].map(() =>
-      windowOf([0, 0, 0, 0], {
+      makeWindow([0, 0, 0, 0], {
         before: changes.map(() => -Math.log(0.5)),
         after: changes.map((change) => -Math.log(0.5 + change)),
         same: [1, 1, 1, 0],
@@ -61,6 +61,6 @@ describe('predictions of two models', () => {
   });
 
   it('tell nothing of too few windows', () => {
-    expect(comparePredictions([windowOf([1]), windowOf([2]), windowOf([3])])).toEqual({});
+    expect(comparePredictions([makeWindow([1]), makeWindow([2]), makeWindow([3])])).toEqual({});
   });
 });

@@ -63,8 +63,8 @@ describe('evaluating models', () => {
     const { result } = await evaluate({ removed, against: request.model });
     const { model } = request.model;
     const executor = new LayeredExecutor(model, 'cpu', request.memoryBytes);
-    const gone = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
-    const logitsOf = async (ids: Int32Array, without: ReadonlySet<number>) => {
+    const removedIds = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
+    const computeLogits = async (ids: Int32Array, without: ReadonlySet<number>) => {
       let state = await executor.embed(ids);
       for (const index of model.summary.sublayers.keys()) {
         [state = state] = await executor.pass(index, [state], without);
@@ -77,7 +77,10 @@ describe('evaluating models', () => {
       if (!(ids instanceof Int32Array)) {
         throw new TypeError('a text has ids');
       }
-      const [before, after] = [await logitsOf(ids, new Set()), await logitsOf(ids, gone)];
+      const [before, after] = [
+        await computeLogits(ids, new Set()),
+        await computeLogits(ids, removedIds),
+      ];
       // What comes behind the last token is not known.
       for (let row = 0; row + 1 < ids.length; row++) {
         const [z, other] = [before, after].map((all) =>

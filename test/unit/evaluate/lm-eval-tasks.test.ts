@@ -58,7 +58,7 @@ const score = async (task: LikelihoodTask, one: Tokenizer) =>
   evaluateTask(executor, task, encodeTask(model, one, task), new Set(), unsavedPart(), unattended);
 
 /** What an example asks of the model. */
-const requestsOf = (example: Example) =>
+const exampleRequests = (example: Example) =>
   example.kind === 'exact-match'
     ? [example.prompt, example.targets, example.stops, example.tokens]
     : [example.pairs, example.kind === 'multiple-choice' && example.answer];
@@ -106,7 +106,7 @@ describe('rows of the data sets of lm-evaluation-harness', () => {
       const asked = await readTask(join(tasks, `${name}.jsonl`));
       const logged = await readTask(join(tasks, `logged-${name}.jsonl`));
       expect(logged.kind).toBe(asked.kind);
-      expect(logged.examples.map(requestsOf)).toEqual(asked.examples.map(requestsOf));
+      expect(logged.examples.map(exampleRequests)).toEqual(asked.examples.map(exampleRequests));
     },
   );
 });

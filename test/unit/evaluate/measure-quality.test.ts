@@ -55,14 +55,14 @@ it('runs the models in turn if the memory holds only one of them, and none that 
 });
 
 it('compares memory with caches where both are known, and of no model without caches', async () => {
-  const memoryOf = async (path: string): Promise<unknown> => {
+  const measureMemory = async (path: string): Promise<unknown> => {
     const model = await openModelFiles(path);
     return (await measureQuality({ original: model, changed: model, text, ...run }, unattended))
       .memory;
   };
   const { model } = await openModelFiles(original);
-  expect(await memoryOf(original)).toEqual(comparedMemory(model, model).memory);
-  expect(await memoryOf(familyFixture('electra'))).toBeUndefined();
+  expect(await measureMemory(original)).toEqual(comparedMemory(model, model).memory);
+  expect(await measureMemory(familyFixture('electra'))).toBeUndefined();
   // Of a graph whose streams are not followed no caches are known.
   const sublayers = model.summary.sublayers.map((one) => ({ ...one, kvBytesPerToken: 0 }));
   const graph = { kind: 'graph' as const, summary: { ...model.summary, sublayers } };
@@ -106,9 +106,9 @@ it('gives perplexities of a search unasked, on what an evaluation reads, or its 
     const { model } = executor;
     const { maxPositions: length = 256 } = model.summary;
     const removed = ['block.1.attention', 'block.2.feedforward'];
-    const heldOut = { file: text, name: 'bundled' };
+    const heldOutText = { file: text, name: 'bundled' };
     const measure = async (secondsPerToken: number) =>
-      perplexityByRounds({ executor, removed, secondsPerToken }, heldOut, unattended);
+      perplexityByRounds({ executor, removed, secondsPerToken }, heldOutText, unattended);
     expect(await measure(1)).toEqual([]);
     expect(await measure(Number.NaN)).toEqual([]);
     const found = await measure(1e-6);

@@ -8,14 +8,14 @@ import {
 } from '../../../extension/core/evaluate/paired';
 import { Random } from '../training/random';
 
-const lossesOf = (sums: readonly number[]): { sum: number; tokens: number }[] =>
+const makeLosses = (sums: readonly number[]): { sum: number; tokens: number }[] =>
   sums.map((sum) => ({ sum, tokens: 100 }));
 
 describe('perplexity of two models on the same windows', () => {
   it('has the ratio and the interval of a paired t-test where windows are of one length', () => {
     // Differences per token 0.1, 0.2, 0.3, 0.4, 0.5: mean 0.3, standard error 0.0707107, t(4) 2.776445.
-    const before = lossesOf([300, 310, 290, 305, 295]);
-    const after = lossesOf([310, 330, 320, 345, 345]);
+    const before = makeLosses([300, 310, 290, 305, 295]);
+    const after = makeLosses([310, 330, 320, 345, 345]);
     const ratio = comparePerplexity(before, after);
     expect(Math.log(ratio?.value ?? 0)).toBeCloseTo(0.3, 10);
     expect(Math.log(ratio?.low ?? 0)).toBeCloseTo(0.3 - 2.776445 * 0.0707107, 2);
@@ -23,41 +23,41 @@ describe('perplexity of two models on the same windows', () => {
   });
 
   it('tells nothing of too few windows', () => {
-    expect(comparePerplexity(lossesOf([1, 2, 3]), lossesOf([2, 3, 4]))).toBeUndefined();
+    expect(comparePerplexity(makeLosses([1, 2, 3]), makeLosses([2, 3, 4]))).toBeUndefined();
   });
 
   it('holds the truth about as often as it says', () => {
     const random = new Random(3);
-    let held = 0;
+    let covered = 0;
     for (let trial = 0; trial < 1000; trial++) {
-      const before = lossesOf(Array.from({ length: 12 }, () => 300 + 20 * random.normal()));
+      const before = makeLosses(Array.from({ length: 12 }, () => 300 + 20 * random.normal()));
       const after = before.map(({ sum, tokens }) => ({
         sum: sum + 5 + 3 * random.normal(),
         tokens,
       }));
       const ratio = comparePerplexity(before, after);
-      held += (ratio?.low ?? 9) < Math.exp(0.05) && Math.exp(0.05) < (ratio?.high ?? 0) ? 1 : 0;
+      covered += (ratio?.low ?? 9) < Math.exp(0.05) && Math.exp(0.05) < (ratio?.high ?? 0) ? 1 : 0;
     }
-    expect(held).toBeGreaterThan(930);
-    expect(held).toBeLessThan(970);
+    expect(covered).toBeGreaterThan(930);
+    expect(covered).toBeLessThan(970);
   });
 });
 
 describe('numbers of tokens in windows', () => {
   it('have a mean, and an interval over windows', () => {
-    const mean = meanOverWindows(lossesOf([10, 20, 30, 40, 50]));
+    const mean = meanOverWindows(makeLosses([10, 20, 30, 40, 50]));
     expect(mean?.value).toBeCloseTo(0.3, 10);
     expect(mean?.low).toBeCloseTo(0.3 - 2.776445 * 0.0707107, 2);
     expect(mean?.high).toBeCloseTo(0.3 + 2.776445 * 0.0707107, 2);
-    expect(meanOverWindows(lossesOf([10, 20, 30]))).toBeUndefined();
+    expect(meanOverWindows(makeLosses([10, 20, 30]))).toBeUndefined();
   });
 
   it('as a share are never certain, and are as uncertain as windows differ', () => {
-    const all = shareOverWindows(lossesOf([100, 100, 100, 100]));
+    const all = shareOverWindows(makeLosses([100, 100, 100, 100]));
     expect(all?.low).toBeCloseTo(shareInterval(1, 400).low, 10);
     expect(all?.high).toBe(1);
     expect(all?.low).toBeLessThan(0.995);
-    const uneven = shareOverWindows(lossesOf([100, 20, 90, 30]));
+    const uneven = shareOverWindows(makeLosses([100, 20, 90, 30]));
     expect(uneven?.value).toBeCloseTo(0.6, 10);
     expect(uneven?.low).toBeLessThan(shareInterval(0.6, 400).low - 0.2);
     expect(uneven?.high).toBe(1);

@@ -38,7 +38,7 @@ const tokens = golden.reduce((sum, one) => sum + one.labels.length, 0);
 const silence = { dtype: 'F32', dims: [0], data: new Float32Array() };
 
 /** Files of a new folder. */
-function folderOf(name: string, texts: Readonly<Record<string, string>>): string {
+function makeFolder(name: string, texts: Readonly<Record<string, string>>): string {
   const folder = join(out, name);
   mkdirSync(folder);
   for (const [file, text] of Object.entries(texts)) {
@@ -92,13 +92,13 @@ describe('a Whisper model and recordings with transcripts', async () => {
     const rows = golden.map((one, i) =>
       row({ [sound]: one.sound, [text]: ['what is said', 'more is said here'][i] }),
     );
-    const list = join(folderOf(name, { [name]: rows.join('') }), name);
+    const list = join(makeFolder(name, { [name]: rows.join('') }), name);
     const { perplexity } = await evaluate(list);
     expect(perplexity / Math.exp(loss / tokens)).toBeCloseTo(1, 5);
   });
 
   it('are read from a folder with a text beside each sound', async () => {
-    const beside = folderOf('beside', {
+    const beside = makeFolder('beside', {
       'one.txt': 'what is said\n',
       'two.txt': 'more is said here\n',
     });
@@ -109,7 +109,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
   it('compare a changed model with its original, and judge it', async () => {
     const texts = ['what is said', 'said once more', 'more of it', 'it is said', 'no more'];
     const rows = texts.map((text, i) => row({ path: `${i % 2 ? 'one' : 'two'}.wav`, text }));
-    const list = join(folderOf('more', { 'more.jsonl': rows.join('') }), 'more.jsonl');
+    const list = join(makeFolder('more', { 'more.jsonl': rows.join('') }), 'more.jsonl');
     const result = await evaluateModels(
       { ...run, model: changed, removed: [], text: list, against: model },
       unattended,
@@ -129,7 +129,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
   it('judge its agreement, and are asked for before anything is written', async () => {
     const texts = ['what is said', 'said once more', 'more of it', 'it is said', 'no more'];
     const rows = texts.map((text, i) => row({ path: `${i % 2 ? 'one' : 'two'}.wav`, text }));
-    const list = join(folderOf('judged', { 'list.jsonl': rows.join('') }), 'list.jsonl');
+    const list = join(makeFolder('judged', { 'list.jsonl': rows.join('') }), 'list.jsonl');
     const context = {
       ...unattended,
       environment: {
@@ -192,11 +192,11 @@ describe('a Whisper model and recordings with transcripts', async () => {
     const text = join(out, 'text.txt');
     writeFileSync(text, 'the model hears and reads no text');
     await expect(evaluate(text)).rejects.toThrow(/is a speech-to-text model.*Choose recordings/);
-    await expect(evaluate(folderOf('without', {}))).rejects.toThrow(
+    await expect(evaluate(makeFolder('without', {}))).rejects.toThrow(
       /one\.txt: There is no transcript of one\.wav/,
     );
     const list = (name: string, fields: object): string =>
-      join(folderOf(name, { 'metadata.jsonl': row(fields) }), 'metadata.jsonl');
+      join(makeFolder(name, { 'metadata.jsonl': row(fields) }), 'metadata.jsonl');
     await expect(evaluate(list('no-text', { file_name: 'one.wav' }))).rejects.toThrow(
       /metadata\.jsonl: line 1: The line has no \.wav file or no transcript/,
     );

@@ -43,7 +43,7 @@ const plans: MeasuredPlan[] = [
   },
 ];
 
-const requestOf = (name: string): ScoreRequest => ({
+const makeRequest = (name: string): ScoreRequest => ({
   ...{ model, task, bundledText, version: 'test', ...running },
   journal: join(folder, `${name}.jsonl`),
   folder: join(folder, name),
@@ -56,7 +56,7 @@ const requestOf = (name: string): ScoreRequest => ({
 });
 
 it('scores plans as the models that they make', async () => {
-  const { original, scores } = await scorePlans(plans, requestOf('whole'), unattended);
+  const { original, scores } = await scorePlans(plans, makeRequest('whole'), unattended);
   const alone = { removed: [], ...running, task };
   expect(original).toEqual(await judgeModels({ ...alone, model }, unattended));
   for (const [i, plan] of plans.entries()) {
@@ -75,11 +75,11 @@ it('scores plans as the models that they make', async () => {
     const { against: _, ...judged } = await judgeModels(made, unattended);
     expect(scores[i]).toEqual(judged);
   }
-  expect(existsSync(requestOf('whole').folder)).toBe(false);
+  expect(existsSync(makeRequest('whole').folder)).toBe(false);
 });
 
 it('continues after a stop', async () => {
-  const request = requestOf('stopped');
+  const request = makeRequest('stopped');
   const cancellation = { isCancellationRequested: false };
   /** Answers, as their progress tells. */
   let asked = new Set<number>();
@@ -100,7 +100,7 @@ it('continues after a stop', async () => {
   const answersIn = (journal: string) => readFileSync(journal, 'utf8').match(/"right"/g)?.length;
   expect(answersIn(request.journal)).toBe(2);
   // Of a profile by another calibration text nothing is kept.
-  const other = requestOf('other');
+  const other = makeRequest('other');
   copyFileSync(request.journal, other.journal);
   const calibration = { fingerprint: 'other' } as SensitivityProfile['calibration'];
   const changed = { ...other, table: { ...other.table, calibration } };
@@ -111,6 +111,6 @@ it('continues after a stop', async () => {
   const stopAtNothing = { ...context, cancellation: { isCancellationRequested: false } };
   const resumed = await scorePlans(plans, request, stopAtNothing);
   expect([...asked]).toEqual([2]);
-  expect(resumed).toEqual(await scorePlans(plans, requestOf('anew'), unattended));
+  expect(resumed).toEqual(await scorePlans(plans, makeRequest('anew'), unattended));
   expect(existsSync(request.journal)).toBe(false);
 });

@@ -27,7 +27,7 @@ interface Golden {
   readonly target: readonly number[];
   readonly loss: number;
 }
-const goldenOf = (name: string): Golden =>
+const readGolden = (name: string): Golden =>
   JSON.parse(readFileSync(seq2seqFixture(name, 'golden-text.json'), 'utf8')) as Golden;
 
 const file = (name: string, text: string): string => {
@@ -40,7 +40,7 @@ const rows = (...pairs: readonly object[]): string =>
 
 describe.each(seq2seqTextNames)('%s', (name) => {
   it("has transformers' loss of a target behind its source", async () => {
-    const { source, target, loss } = goldenOf(name);
+    const { source, target, loss } = readGolden(name);
     const pair = new AnsweredIds(Int32Array.from([...source, ...target]), source.length);
     const executor = new LayeredExecutor(await openModel(seq2seqFixture(name)), 'cpu', 1 << 30);
     try {

@@ -79,7 +79,7 @@ export function denseValues(
   layers: readonly ModelMatrix[],
 ): Map<string, MatrixEncoding<TensorData>> {
   const values = new Map<MatrixEncoding<TensorData>, MatrixEncoding<TensorData>>();
-  const valueOf = (
+  const pickValue = (
     form: MatrixEncoding<TensorData>,
     shape: number[],
   ): MatrixEncoding<TensorData> => {
@@ -91,7 +91,7 @@ export function denseValues(
   return new Map(
     layers.flatMap(({ id, out, in: input }) => {
       const form = forms.get(id);
-      return form === undefined ? [] : [[id, valueOf(form, [out, input])]];
+      return form === undefined ? [] : [[id, pickValue(form, [out, input])]];
     }),
   );
 }

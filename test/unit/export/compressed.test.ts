@@ -15,7 +15,7 @@ import { temporaryFolder } from '../temporary-folder';
 import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { denseValues, formNames, formsInTurn, formsOutside } from './all-forms';
 import type { FormName, EmbeddingAndHeadForms } from './all-forms';
-import { logitsOf, prune, readConfig, rejection } from './pruning';
+import { computeLogits, prune, readConfig, rejection } from './pruning';
 
 const root = temporaryFolder();
 let count = 0;
@@ -33,7 +33,7 @@ interface Golden {
   readonly lastLogits: number[][];
 }
 
-const layersOf = (model: LayeredModel, removed: readonly string[] = []): LinearLayer[] =>
+const listLayers = (model: LayeredModel, removed: readonly string[] = []): LinearLayer[] =>
   model.summary.sublayers.flatMap(({ id }, index) =>
     removed.includes(id) ? [] : [...model.sublayer(index).linearLayers],
   );
@@ -58,7 +58,7 @@ async function compressed(
   } = {},
 ): Promise<Written> {
   const model = await openModel(source);
-  const layers = layersOf(model, removed);
+  const layers = listLayers(model, removed);
   const outside = model.embeddingAndHeadMatrices;
   const made = new Map([
     ...(forms.length === 0 ? [] : formsInTurn(layers, forms)),
@@ -76,7 +76,7 @@ async function compressed(
   return { path, matrices };
 }
 
-const lastOf = (logits: Float32Array, rows: readonly (readonly number[])[]): Float32Array => {
+const lastRows = (logits: Float32Array, rows: readonly (readonly number[])[]): Float32Array => {
   const tokens = rows.reduce((sum, row) => sum + row.length, 0);
   const width = logits.length / tokens;
   let end = 0;
@@ -99,7 +99,7 @@ describe('a compressed Hugging Face folder', () => {
       const { name, forms, embeddingAndHead = {}, removed, inputIds, lastLogits } = golden;
       const expected = Float32Array.from(lastLogits.flat());
       const last = async (path: string): Promise<Float32Array> =>
-        lastOf(await logitsOf(path, inputIds), inputIds);
+        lastRows(await computeLogits(path, inputIds), inputIds);
       const rounds = [...forms, ...Object.values(embeddingAndHead)].some((form) =>
         /int|whole/.test(form),
       );
@@ -137,8 +137,8 @@ describe('a compressed Hugging Face folder', () => {
     const second = fresh();
     await prune(first.path, removed, second);
     const { inputIds } = readJson<{ inputIds: number[][] }>('qwen3', 'golden.json');
-    const expected = await logitsOf(first.path, inputIds, removed);
-    expect(relativeError(await logitsOf(second, inputIds), expected)).toBeLessThan(1e-6);
+    const expected = await computeLogits(first.path, inputIds, removed);
+    expect(relativeError(await computeLogits(second, inputIds), expected)).toBeLessThan(1e-6);
     const { compressed: told = {} } = (await openModel(second)).summary;
     expect(Object.keys(told)).toEqual([
       'block.0.attention',
@@ -149,7 +149,9 @@ describe('a compressed Hugging Face folder', () => {
     ]);
 
     const third = await compressed(second, ['low rank']);
-    expect(relativeError(await logitsOf(third.path, inputIds), expected)).toBeGreaterThan(1e-3);
+    expect(relativeError(await computeLogits(third.path, inputIds), expected)).toBeGreaterThan(
+      1e-3,
+    );
     const { tensors } = await openSafetensors(join(third.path, 'model.safetensors'));
     expect([...tensors.keys()].filter((name) => name.includes('.core.'))).toEqual([]);
 
@@ -159,7 +161,7 @@ describe('a compressed Hugging Face folder', () => {
     const vocabulary = model.summary.vocabularySize ?? 0;
     const next = await decoder.read(Int32Array.from(ids));
     await decoder.dispose();
-    const all = await logitsOf(third.path, [ids]);
+    const all = await computeLogits(third.path, [ids]);
     expect(relativeError(next, all.subarray(-vocabulary))).toBeLessThan(1e-5);
   });
 
@@ -211,10 +213,10 @@ describe('a compressed Hugging Face folder', () => {
       embeddingAndHead: EmbeddingAndHeadForms,
     ): Promise<Record<string, unknown>> =>
       readConfig((await compressed(source, [], { embeddingAndHead })).path);
-    const told = { 'model.embed_tokens': { kind: 'int8', inputScale: false } };
+    const reported = { 'model.embed_tokens': { kind: 'int8', inputScale: false } };
     expect(await config({ embedding: 'int8', head: 'int8' })).toMatchObject({
       tie_word_embeddings: true,
-      espalier: { compressed: { embedding: told } },
+      espalier: { compressed: { embedding: reported } },
     });
     expect(await config({ embedding: 'int8' })).toMatchObject({ tie_word_embeddings: false });
   });
@@ -306,7 +308,7 @@ describe('a compressed Hugging Face folder', () => {
 
   it('becomes ONNX that is checked to the bit where whole numbers round what goes in', async () => {
     const source = fixture('qwen3-moe');
-    const layers = layersOf(await openModel(source)).filter(({ id }) => id.includes('self_attn'));
+    const layers = listLayers(await openModel(source)).filter(({ id }) => id.includes('self_attn'));
     const matrices = await storeEncodings(`${fresh()}.safetensors`, formsInTurn(layers));
     const result = await prune(source, [], fresh(), { format: 'onnx', matrices });
     expect(result.verification.tolerance).toBe(1e-4);

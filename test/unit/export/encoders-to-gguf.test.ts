@@ -9,9 +9,9 @@ import { inEnglish } from '../../../extension/core/message';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { encoderFixture } from '../encoder-fixtures';
 import { familyFixture, relativeError } from '../fixtures';
-import { samplesOf, tokenizerFile } from '../gguf-encoder-fixtures';
+import { readSamples, tokenizerFile } from '../gguf-encoder-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, rejection } from './pruning';
+import { computeLogits, prune, rejection } from './pruning';
 
 const root = temporaryFolder();
 let count = 0;
@@ -74,8 +74,8 @@ describe('a GGUF file of a folder of an encoder', () => {
     const { metadata } = await readGgufHeader(file);
     expect(metadata.get('general.architecture')).toBe(of);
     expect(metadata.get(`${of}.attention.causal`)).toBe(false);
-    const expected = await logitsOf(changed(folder, bare), ids);
-    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(changed(folder, bare), ids);
+    expect(relativeError(await computeLogits(file, ids), expected)).toBeLessThan(1e-5);
     const hasHead = (await openModel(folder)).output.givesScores;
     expect(JSON.stringify(loadsWith).includes('without its head')).toBe(hasHead);
   });
@@ -105,9 +105,9 @@ describe('a GGUF file of a folder of an encoder', () => {
       header['encoder.layers.1.mlp.experts.bias']?.data_offsets.map((at) => at + start) ?? [];
     expect(to - from).toBe(128);
     writeFileSync(path, bytes.fill(0, from, to));
-    const written = await logitsOf(fileIn(out), ids);
-    expect(relativeError(written, await logitsOf(unbiased, ids))).toBeLessThan(1e-5);
-    expect(relativeError(written, await logitsOf(source, ids))).toBeGreaterThan(0.01);
+    const written = await computeLogits(fileIn(out), ids);
+    expect(relativeError(written, await computeLogits(unbiased, ids))).toBeLessThan(1e-5);
+    expect(relativeError(written, await computeLogits(source, ids))).toBeGreaterThan(0.01);
   });
 
   it('needs feed-forwards as wide as experts', async () => {
@@ -131,14 +131,14 @@ describe('a GGUF file of a folder of an encoder', () => {
     await prune(folder, [], out, { format: 'gguf' });
     const { metadata } = await readGgufHeader(fileIn(out));
     expect(metadata.get('bert.pooling_type')).toBe(number);
-    const hidden = await logitsOf(encoderFixture('bert-plain'), ids);
+    const hidden = await computeLogits(encoderFixture('bert-plain'), ids);
     const width = hidden.length / 14;
     const rows = { 1: [...Array(14).keys()], 2: [0], 3: [13] }[number] ?? [];
     const expected = Float32Array.from({ length: width }, (_, i) =>
       rows.reduce((sum, row) => sum + (hidden[row * width + i] ?? 0) / rows.length, 0),
     );
     for (const model of [fileIn(out), folder]) {
-      expect(relativeError(await logitsOf(model, ids), expected)).toBeLessThan(1e-5);
+      expect(relativeError(await computeLogits(model, ids), expected)).toBeLessThan(1e-5);
     }
   });
 
@@ -222,7 +222,10 @@ describe('a GGUF file of a folder of an encoder', () => {
   it('has the linear layers behind the pooling of EmbeddingGemma, and the folder too', async () => {
     const folder = encoderFixture('gemma3-embedding');
     const removed = ['block.0.attention', 'block.0.feedforward'];
-    const [expected, fewer] = [await logitsOf(folder, ids), await logitsOf(folder, ids, removed)];
+    const [expected, fewer] = [
+      await computeLogits(folder, ids),
+      await computeLogits(folder, ids, removed),
+    ];
     for (const [gone, output] of [
       [[], expected],
       [removed, fewer],
@@ -234,13 +237,13 @@ describe('a GGUF file of a folder of an encoder', () => {
       expect(metadata.get('general.architecture')).toBe('gemma-embedding');
       expect(metadata.get('gemma-embedding.attention.sliding_window')).toBe(8);
       expect(metadata.get('gemma-embedding.dense_2_feat_out')).toBe(48);
-      expect(relativeError(await logitsOf(fileIn(out), ids), output)).toBeLessThan(1e-5);
+      expect(relativeError(await computeLogits(fileIn(out), ids), output)).toBeLessThan(1e-5);
     }
     const pruned = fresh();
     await prune(folder, ['block.1.attention'], pruned);
     expect(readdirSync(join(pruned, '3_Dense'))).toEqual(['config.json', 'model.safetensors']);
-    const without = await logitsOf(folder, ids, ['block.1.attention']);
-    expect(relativeError(await logitsOf(pruned, ids), without)).toBeLessThan(1e-5);
+    const without = await computeLogits(folder, ids, ['block.1.attention']);
+    expect(relativeError(await computeLogits(pruned, ids), without)).toBeLessThan(1e-5);
   });
 
   it('is refused with linear layers behind the pooling that llama.cpp does not read', async () => {
@@ -304,7 +307,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     const { metadata } = await readGgufHeader(file);
     expect(metadata.get('tokenizer.ggml.model')).toBe(kind === 'unigram' ? 't5' : 'bert');
     const tokenizer = await loadTokenizer(file);
-    for (const { text, ids: expected } of samplesOf(kind)) {
+    for (const { text, ids: expected } of readSamples(kind)) {
       expect([text, [...tokenizer.encode(text)]]).toEqual([text, expected]);
     }
   });
@@ -332,7 +335,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     const removed = [`block.${blocks - 1}.attention`, `block.${blocks - 1}.feedforward`];
     const out = fresh();
     await prune(folder, removed, out, { format: 'gguf' });
-    const expected = await logitsOf(changed(folder, bare), ids, removed);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(changed(folder, bare), ids, removed);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 });

@@ -68,7 +68,7 @@ describe('pruned encoders', () => {
     });
     const written = await encoderOutput(path, examples);
     expect(relativeError(written, expected ?? Float32Array.of())).toBeLessThan(1e-4);
-    const tensorsOf = async (folder: string): Promise<Map<string, Buffer>> => {
+    const readTensors = async (folder: string): Promise<Map<string, Buffer>> => {
       const { tensors } = await openSafetensors(join(folder, 'model.safetensors'));
       return new Map(
         [...tensors.values()]
@@ -79,9 +79,9 @@ describe('pruned encoders', () => {
           ]),
       );
     };
-    const before = await tensorsOf(source);
+    const before = await readTensors(source);
     expect(before.size).toBeGreaterThan(10);
-    expect(await tensorsOf(path)).toEqual(before);
+    expect(await readTensors(path)).toEqual(before);
     const single = prune(source, ['block.0.attention'], await freshFolder());
     expect((await rejection(single)).message).toMatch(/text_config alone.*choose zeroed/);
     const onnx = await prune(source, ['block.0.attention'], await freshFolder(), {

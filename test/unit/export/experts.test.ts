@@ -9,7 +9,7 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 import { fixture, readJson, relativeError } from '../fixtures';
 import { paired } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, logitsWithout, prune, readConfig } from './pruning';
+import { computeLogits, logitsWithout, prune, readConfig } from './pruning';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
@@ -30,7 +30,7 @@ const removals: Readonly<Record<string, (mixtures: readonly Mixture[]) => string
   'one and an attention': ([first]) => [`${first?.id}.3`, 'block.1.attention'],
 };
 
-async function mixturesOf(path: string): Promise<Mixture[]> {
+async function findMoeLayers(path: string): Promise<Mixture[]> {
   const { sublayers } = (await openModel(path)).summary;
   return sublayers.flatMap(({ id, experts }) =>
     experts === undefined ? [] : [{ id, count: experts.count }],
@@ -43,7 +43,7 @@ describe('a model without single experts', () => {
     async (name, which) => {
       const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
       const source = fixture(name);
-      const removed = removals[which]?.(await mixturesOf(source)) ?? [];
+      const removed = removals[which]?.(await findMoeLayers(source)) ?? [];
       const [dense, expected] = await logitsWithout(source, inputIds, [[], removed]);
       if (dense === undefined || expected === undefined) throw new Error('both are computed');
       expect(relativeError(expected, dense)).toBeGreaterThan(1e-3);
@@ -57,7 +57,7 @@ describe('a model without single experts', () => {
           expect(written.summary.parameters).toBe(result.parametersAfter);
           expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
           expect(written.summary.warnings).toEqual([]);
-          expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+          expect(relativeError(await computeLogits(out, inputIds), expected)).toBeLessThan(1e-6);
         }
       }
     },
@@ -84,7 +84,7 @@ describe('a model without single experts', () => {
     const plain = { ...readConfig(source), num_local_experts: 1, num_experts_per_tok: 1 };
     expect(readConfig(even)).toEqual(plain);
     expect(existsSync(join(even, 'modeling_espalier.py'))).toBe(false);
-    expect(await mixturesOf(even)).toEqual([
+    expect(await findMoeLayers(even)).toEqual([
       { id: 'block.0.expert', count: 1 },
       { id: 'block.1.expert', count: 1 },
     ]);

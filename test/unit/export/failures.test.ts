@@ -10,7 +10,7 @@ import { CancelledError } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
-import { endedOwner, ownerOf } from '../jobs/owners';
+import { endedOwner, readOwner } from '../jobs/owners';
 import { temporaryFolder } from '../temporary-folder';
 import { hashes, prune, readConfig, RecordedContext, rejection } from './pruning';
 
@@ -20,7 +20,7 @@ const source = fixture('llama-sharded');
 const removed = ['block.1.attention'];
 
 /** A model that can be written in a form, and what may go of it. */
-function sourceOf(format: ModelFormat): { path: string; folder: string; removed: string[] } {
+function findSource(format: ModelFormat): { path: string; folder: string; removed: string[] } {
   const path = format === 'gguf' ? ggufFixture('llama.gguf') : source;
   return {
     path,
@@ -41,7 +41,7 @@ describe('a cancelled or failed write', () => {
     const context = new RecordedContext((progress) => {
       context.cancellation.isCancellationRequested ||= progress.stage === stage;
     });
-    const model = sourceOf(format);
+    const model = findSource(format);
     const before = hashes(model.folder);
     const out = join(folder, 'deep', 'out');
     const attempt = prune(model.path, model.removed, out, { format }, context);
@@ -200,7 +200,7 @@ describe('the output folder', () => {
 
   it.each(modelFormats)('lists all files of a model as %s in its manifest', async (format) => {
     const out = join(await freshFolder(), 'out');
-    const model = sourceOf(format);
+    const model = findSource(format);
     await prune(model.path, model.removed, out, { format });
     const { files } = JSON.parse(readFileSync(join(out, 'espalier.json'), 'utf8')) as {
       files: string[];
@@ -230,7 +230,7 @@ describe('the output folder', () => {
   it('loses what a killed job left there, but not what a running one writes', async () => {
     const folder = await freshFolder();
     const stale = join(folder, `.out.espalier-partial-${endedOwner()}`);
-    const running = join(folder, `.out.espalier-partial-${ownerOf(process.ppid)}`);
+    const running = join(folder, `.out.espalier-partial-${readOwner(process.ppid)}`);
     for (const path of [stale, running]) {
       mkdirSync(path);
       writeFileSync(join(path, 'model.safetensors'), 'half');
@@ -296,7 +296,7 @@ describe('on a small disk', () => {
           }
         }
       });
-      const model = sourceOf(format);
+      const model = findSource(format);
       const attempt = prune(model.path, model.removed, join(disk, 'out'), { format }, context);
       const error = await rejection(attempt);
       expect(error.message).toMatch(

@@ -8,12 +8,12 @@ import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/ggu
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { decoderIn } from '../config-source';
-import { outputsOf } from '../models/encodings/layered';
+import { computeOutputs } from '../models/encodings/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
 import { modelFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, RecordedContext, rejection } from './pruning';
+import { computeLogits, prune, RecordedContext, rejection } from './pruning';
 
 const golden = (name: string): { readonly inputIds: readonly (readonly number[])[] } =>
   readJson(name, 'golden.json');
@@ -109,8 +109,8 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(shapes.get('altup_proj.weight')).toEqual([3, 32, 32]);
     expect(shapes.get('per_layer_token_embd.weight')).toEqual([64, 512]);
     const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
-    const expected = await logitsOf(folder, ids);
-    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(folder, ids);
+    expect(relativeError(await computeLogits(file, ids), expected)).toBeLessThan(1e-5);
   });
 
   it.each([
@@ -122,8 +122,8 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const [folder, out] = [familyFixture(name), fresh()];
     await prune(folder, [], out, { format: 'gguf' });
     const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
-    const expected = await logitsOf(folder, ids);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-6);
+    const expected = await computeLogits(folder, ids);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-6);
   });
 
   it('of Gemma 4 without blocks that only multiply the stream leaves the factors to those in front', async () => {
@@ -132,14 +132,14 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const ids = Int32Array.of(5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44);
     for (const blocks of [[1, 2], [3]]) {
       const removed = blocks.flatMap(wholeBlock);
-      const expected = await outputsOf(await openModel(folder), [ids], removed);
+      const expected = await computeOutputs(await openModel(folder), [ids], removed);
       for (const source of [folder, fileIn(whole)]) {
         const out = fresh();
         const { parametersAfter } = await prune(source, removed, out, { format: 'gguf' });
         const model = await openModel(fileIn(out));
         expect(model.summary.blocks).toBe(4 - blocks.length);
         expect(model.summary.parameters).toBe(parametersAfter);
-        expect(relativeError(await outputsOf(model, [ids]), expected)).toBeLessThan(1e-6);
+        expect(relativeError(await computeOutputs(model, [ids]), expected)).toBeLessThan(1e-6);
       }
     }
     const first = await rejection(prune(folder, wholeBlock(0), fresh(), { format: 'gguf' }));
@@ -154,8 +154,12 @@ describe('a GGUF file of a Hugging Face folder', () => {
     cpSync(familyFixture('gemma4_text'), folder, { recursive: true });
     const file = join(folder, 'config.json');
     const config = JSON.parse(readFileSync(file, 'utf8')) as object;
-    const turned = ['full_attention', 'sliding_attention'];
-    const changed = { ...config, layer_types: [...turned, ...turned], per_layer_config: {} };
+    const layerTypes = ['full_attention', 'sliding_attention'];
+    const changed = {
+      ...config,
+      layer_types: [...layerTypes, ...layerTypes],
+      per_layer_config: {},
+    };
     const { architecture, config: read } = decoderIn(JSON.stringify(changed), file);
     expect(ggufTarget(architecture, read)?.family.demands?.(read)).toEqual({
       num_kv_shared_layers: 0,
@@ -183,8 +187,8 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const { tensors } = await readGgufHeader(fileIn(out));
     expect(tensors.filter(({ name }) => /attn_.+\.bias$/.test(name))).toEqual([]);
     const ids = golden('llama-attention-bias').inputIds;
-    const expected = await logitsOf(folder, ids);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(folder, ids);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
   it('has zeros for keys that Gemma 3n does not store and llama.cpp wants', () => {
@@ -217,8 +221,8 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const result = await prune(folder, [], out, { format: 'gguf' });
     expect(result.verification.relativeError).toBeLessThan(1e-5);
     const { inputIds } = golden(name);
-    const expected = await logitsOf(folder, inputIds);
-    expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(folder, inputIds);
+    expect(relativeError(await computeLogits(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
   });
 
   it.each(familyFolders)('of %s gives the logits of the folder too', async (name) => {
@@ -231,11 +235,11 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const [folder, out, pruned] = [anyFixture(name), fresh(), fresh()];
     await prune(folder, [], out, { format: 'gguf' });
     const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
-    const expected = await logitsOf(folder, ids);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(folder, ids);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
     await prune(fileIn(out), wholeBlock(0), pruned, { format: 'gguf' });
-    const without = await logitsOf(folder, ids, wholeBlock(0));
-    expect(relativeError(await logitsOf(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
+    const without = await computeLogits(folder, ids, wholeBlock(0));
+    expect(relativeError(await computeLogits(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
   });
 
   it('says which activation and which bounds a model has', async () => {
@@ -251,8 +255,8 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(metadata.get('mpt.attention.max_alibi_bias')).toBe(8);
     expect(metadata.get('mpt.attention.clamp_kqv')).toBeCloseTo(0.05);
     const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
-    const expected = await logitsOf(changed, ids);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(changed, ids);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
   it.each(quantizedFolders)(
@@ -264,7 +268,9 @@ describe('a GGUF file of a Hugging Face folder', () => {
       const { verification } = await prune(folder, [], whole, exact);
       expect(verification.relativeError).toBeLessThan(1e-5);
       const { inputIds, logits } = quantizedGolden(name);
-      expect(relativeError(await logitsOf(fileIn(whole), inputIds), logits)).toBeLessThan(1e-4);
+      expect(relativeError(await computeLogits(fileIn(whole), inputIds), logits)).toBeLessThan(
+        1e-4,
+      );
       await prune(folder, wholeBlock(1), pruned, { format: 'gguf' });
       const { tensors } = await readGgufHeader(fileIn(pruned));
       const left = tensors.filter((one) => one.name.endsWith('ffn_up.weight'));
@@ -278,8 +284,10 @@ describe('a GGUF file of a Hugging Face folder', () => {
       const [folder, out] = [source(name), fresh()];
       await prune(folder, wholeBlock(0), out, { format: 'gguf' });
       const { inputIds } = golden(name);
-      const expected = await logitsOf(folder, inputIds, wholeBlock(0));
-      expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
+      const expected = await computeLogits(folder, inputIds, wholeBlock(0));
+      expect(relativeError(await computeLogits(fileIn(out), inputIds), expected)).toBeLessThan(
+        1e-5,
+      );
     },
   );
 
@@ -289,8 +297,8 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const result = await prune(fixture('llama-gqa-untied'), removed, out, { format: 'gguf' });
     expect(result.layout).toBe('deci');
     const { inputIds } = golden('llama-gqa-untied');
-    const expected = await logitsOf(fixture('llama-gqa-untied'), inputIds, removed);
-    expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(fixture('llama-gqa-untied'), inputIds, removed);
+    expect(relativeError(await computeLogits(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
   });
 
   it('has the tokenizer of the folder', async () => {
@@ -311,12 +319,12 @@ describe('a GGUF file of a Hugging Face folder', () => {
       types: { mix: 'F16', tensors: { 'blk.1.ffn_up.weight': 'BF16' } },
     });
     const { tensors, metadata } = await readGgufHeader(fileIn(out));
-    const typeOf = (name: string): string | undefined =>
+    const readType = (name: string): string | undefined =>
       tensors.find((tensor) => tensor.name === name)?.dtype;
     expect(metadata.get('general.file_type')).toBe(1);
-    expect(typeOf('blk.0.ffn_up.weight')).toBe('F16');
-    expect(typeOf('blk.1.ffn_up.weight')).toBe('BF16');
-    expect(typeOf('blk.0.attn_norm.weight')).toBe('F32');
+    expect(readType('blk.0.ffn_up.weight')).toBe('F16');
+    expect(readType('blk.1.ffn_up.weight')).toBe('BF16');
+    expect(readType('blk.0.attn_norm.weight')).toBe('F32');
   });
 
   it('is refused with the reason, and nothing is written', async () => {

@@ -22,8 +22,8 @@ import { fixture, readJson, relativeError } from '../fixtures';
 import {
   denseForm,
   floatForms,
-  layersOf,
-  outputsOf,
+  listLayers,
+  computeOutputs,
   quantizedForms,
   withEncodings,
 } from '../models/encodings/layered';
@@ -56,7 +56,7 @@ async function formed(
   makeForms: Forms,
 ): Promise<{ model: LayeredModel; plain: LayeredModel }> {
   const source = await openModel(path);
-  const layers = layersOf(source);
+  const layers = listLayers(source);
   const forms = makeForms(layers);
   const dense = layers.flatMap((layer): [string, MatrixEncoding<TensorData>][] => {
     const form = forms.get(layer.id);
@@ -119,7 +119,7 @@ describe('a model with other encodings, written as ONNX', () => {
         },
         cache,
       );
-    const expected = await outputsOf(plain, [Int32Array.from(ids)]);
+    const expected = await computeOutputs(plain, [Int32Array.from(ids)]);
     const all = await run(0, ids.length, whole.emptyCache(1));
     expect(relativeError(all.logits, expected)).toBeLessThan(tolerance);
     const first = await run(0, ids.length - 1, whole.emptyCache(1));
@@ -138,8 +138,8 @@ describe('a mixture with other forms', () => {
     const removed = ['block.1.expert.0'];
     const path = await writeEmitted(model, removed);
     const input = Int32Array.from(ids);
-    const expected = await outputsOf(plain, [input], removed);
-    expect(relativeError(await outputsOf(plain, [input]), expected)).toBeGreaterThan(1e-3);
+    const expected = await computeOutputs(plain, [input], removed);
+    expect(relativeError(await computeOutputs(plain, [input]), expected)).toBeGreaterThan(1e-3);
     const whole = await CausalOnnxModel.open(path);
     const step = {
       inputIds: [ids],
@@ -173,9 +173,9 @@ const graphs = [
 ];
 
 /** What is known of the layers' forms, by id, wherever their tensors lie. */
-function formsOf(model: LayeredModel) {
+function listEncodings(model: LayeredModel) {
   return Object.fromEntries(
-    layersOf(model).map(({ id, out, in: input, role, sublayer, form }) => {
+    listLayers(model).map(({ id, out, in: input, role, sublayer, form }) => {
       const shapes = form && mapTensors(form, ({ dtype, shape }) => ({ dtype, shape }));
       return [id, { out, in: input, role, sublayer, form: shapes }];
     }),
@@ -189,17 +189,17 @@ describe('the forms of a written graph', () => {
   it.each(changing)('of %s can change again', async (name) => {
     const { model } = await formed(onnxFixture(name), quantizedForms);
     const opened = await OnnxLayeredModel.open(await writeGraph(model));
-    const layers = layersOf(opened);
+    const layers = listLayers(opened);
     expect(layers.every(({ form }) => form !== undefined)).toBe(true);
-    const forms = floatForms(layersOf(await openModel(onnxFixture(name))));
+    const forms = floatForms(listLayers(await openModel(onnxFixture(name))));
     const again = await withEncodings(opened, join(freshFolder(), 'again.safetensors'), forms);
     const { model: expected } = await formed(onnxFixture(name), floatForms);
     const example = graphExample(name);
-    const wanted = await outputsOf(expected, [example]);
-    expect(relativeError(await outputsOf(again, [example]), wanted)).toBeLessThan(1e-6);
+    const wanted = await computeOutputs(expected, [example]);
+    expect(relativeError(await computeOutputs(again, [example]), wanted)).toBeLessThan(1e-6);
     const path = await writeGraph(again);
     const last = await OnnxLayeredModel.open(path);
-    expect(formsOf(last)).toEqual(formsOf(expected));
+    expect(listEncodings(last)).toEqual(listEncodings(expected));
     expect([...last.source.file.initializers.keys()].some((key) => key.includes('quants'))).toBe(
       false,
     );
@@ -210,17 +210,17 @@ describe('the forms of a written graph', () => {
     const path = await writeGraph(model);
     const bytes = readFileSync(path);
     const stored = fromBinary(ModelProtoSchema, bytes);
-    const [first] = layersOf(model);
+    const [first] = listLayers(model);
     const node = stored.graph?.node.find(({ name }) => name.startsWith(`/${first?.id}/form.0/`));
     expect(node).toBeDefined();
     if (node !== undefined) {
       node.name = 'renamed';
     }
     writeFileSync(path, toBinary(ModelProtoSchema, stored));
-    const layers = layersOf(await OnnxLayeredModel.open(path));
+    const layers = listLayers(await OnnxLayeredModel.open(path));
     const formedIds = layers.flatMap(({ id, form }) => (form === undefined ? [] : [id]));
     expect(formedIds).toEqual(
-      layersOf(model)
+      listLayers(model)
         .map(({ id }) => id)
         .filter((id) => id !== first?.id),
     );
@@ -240,14 +240,16 @@ describe('an ONNX graph with other encodings', () => {
     const opened = await OnnxLayeredModel.open(path);
     const ids = ({ summary }: LayeredModel): string[] => summary.sublayers.map(({ id }) => id);
     expect(ids(opened)).toEqual(ids(source));
-    for (const { id } of layersOf(source)) {
+    for (const { id } of listLayers(source)) {
       expect(opened.source.file.initializers.has(id)).toBe(false);
     }
-    const expected = await outputsOf(plain, [example]);
-    expect(relativeError(await outputsOf(opened, [example]), expected)).toBeLessThan(tolerance);
+    const expected = await computeOutputs(plain, [example]);
+    expect(relativeError(await computeOutputs(opened, [example]), expected)).toBeLessThan(
+      tolerance,
+    );
     const whole = await runWholeGraph(path, opened, example);
     expect(relativeError(whole, expected)).toBeLessThan(tolerance);
-    expect(formsOf(opened)).toEqual(formsOf(model));
+    expect(listEncodings(opened)).toEqual(listEncodings(model));
     const written = statSync(join(dirname(path), 'model.onnx_data')).size;
     expect(model.summary.bytes).toBeLessThan(source.summary.bytes);
     expect(written).toBeLessThan(source.summary.bytes);

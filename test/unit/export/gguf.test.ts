@@ -28,7 +28,7 @@ import type { RawTensor, RawValue } from '../checkpoints/gguf-file';
 import { fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufGolden } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, logitsOf, prune, rejection } from './pruning';
+import { hashes, computeLogits, prune, rejection } from './pruning';
 import { randomRuns } from '../sample';
 
 const root = temporaryFolder();
@@ -40,7 +40,7 @@ const wholeBlock = (block: number): string[] => [
   `block.${block}.feedforward`,
 ];
 
-function bytesOf({
+function toBytes({
   file,
   offset,
   length,
@@ -53,7 +53,7 @@ function bytesOf({
 }
 
 /** Heads, key/value heads and feed-forward sizes of a deci model, block by block. */
-async function listsOf(path: string): Promise<unknown[]> {
+async function readLists(path: string): Promise<unknown[]> {
   const { metadata } = await readGgufHeader(path);
   return Promise.all(
     ['attention.head_count', 'attention.head_count_kv', 'feed_forward_length'].map(async (name) => {
@@ -109,8 +109,8 @@ describe('a pruned GGUF file', () => {
       const { summary } = await openModel(written);
       expect(summary.parameters).toBe(result.parametersAfter);
       expect(summary.warnings).toEqual([]);
-      const expected = await logitsOf(source, inputIds, removed);
-      expect(relativeError(await logitsOf(written, inputIds), expected)).toBe(0);
+      const expected = await computeLogits(source, inputIds, removed);
+      expect(relativeError(await computeLogits(written, inputIds), expected)).toBe(0);
       expect(hashes(dirname(source))).toEqual(before);
     },
   );
@@ -185,7 +185,7 @@ describe('a pruned GGUF file', () => {
     await writeGguf(path, plan, copier);
     await copier.close();
     const { inputIds, logits } = ggufGolden('qwen35');
-    expect(relativeError(await logitsOf(path, inputIds), logits)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(path, inputIds), logits)).toBeLessThan(1e-5);
     const out = fresh();
     const removed = ['block.0.mixer', 'block.0.feedforward'];
     await prune(path, removed, out, { format: 'gguf' });
@@ -198,8 +198,8 @@ describe('a pruned GGUF file', () => {
     expect(list && (await readGgufArray(written.file, 'flags', list))).toEqual([true, false]);
     expect(
       relativeError(
-        await logitsOf(written.file, inputIds),
-        await logitsOf(ggufFixture('qwen35.gguf'), inputIds, removed),
+        await computeLogits(written.file, inputIds),
+        await computeLogits(ggufFixture('qwen35.gguf'), inputIds, removed),
       ),
     ).toBe(0);
   });
@@ -214,7 +214,7 @@ describe('a pruned GGUF file', () => {
     );
     for (const [key, entry] of source.entries) {
       const [old, now] = [source, written].map(({ file, entries }) =>
-        bytesOf({ file, ...(entries.get(key) ?? entry) }),
+        toBytes({ file, ...(entries.get(key) ?? entry) }),
       );
       if (key === 'llama.block_count') {
         expect(written.metadata.get(key)).toBe(1);
@@ -227,7 +227,7 @@ describe('a pruned GGUF file', () => {
       const name = tensor.name.replace('blk.0.', 'blk.1.');
       const original = source.tensors.find((known) => known.name === name);
       expect(tensor.shape, name).toEqual(original?.shape);
-      expect(original && bytesOf(tensor).equals(bytesOf(original)), name).toBe(true);
+      expect(original && toBytes(tensor).equals(toBytes(original)), name).toBe(true);
     }
     const text = 'Byte by byte, 12345 of them.';
     const [before, after] = await Promise.all(
@@ -274,7 +274,7 @@ describe('a pruned GGUF file', () => {
     const { metadata, tensors } = await readGgufHeader(path);
     expect(metadata.get('general.architecture')).toBe('deci');
     expect([...metadata.keys()].filter((key) => key.startsWith('llama.'))).toEqual([]);
-    expect(await listsOf(path)).toEqual([
+    expect(await readLists(path)).toEqual([
       [4, 0],
       [2, 0],
       [96, 96],
@@ -286,16 +286,16 @@ describe('a pruned GGUF file', () => {
       parameters: result.parametersAfter,
       warnings: [],
     });
-    const expected = await logitsOf(source, inputIds, ['block.1.attention']);
-    expect(relativeError(await logitsOf(path, inputIds), expected)).toBe(0);
+    const expected = await computeLogits(source, inputIds, ['block.1.attention']);
+    expect(relativeError(await computeLogits(path, inputIds), expected)).toBe(0);
 
     const refused = prune(path, wholeBlock(0), fresh(), { format: 'gguf' });
     expect((await rejection(refused)).message).toMatch(/size of the heads from the first block/);
     const twice = fresh();
     await prune(path, ['block.1.feedforward'], twice, { format: 'gguf' });
-    expect(await listsOf(join(twice, 'llama.gguf'))).toEqual([[4], [2], [96]]);
-    const both = await logitsOf(source, inputIds, wholeBlock(1));
-    expect(relativeError(await logitsOf(twice, inputIds), both)).toBe(0);
+    expect(await readLists(join(twice, 'llama.gguf'))).toEqual([[4], [2], [96]]);
+    const both = await computeLogits(source, inputIds, wholeBlock(1));
+    expect(relativeError(await computeLogits(twice, inputIds), both)).toBe(0);
   });
 
   it('is taken from a folder that holds it alone, and can be pruned again', async () => {
@@ -310,8 +310,8 @@ describe('a pruned GGUF file', () => {
     expect(manifest.source.manifest?.removed).toEqual(wholeBlock(0));
     const { inputIds } = ggufGolden('gemma3-pattern');
     const removed = [...wholeBlock(0), ...wholeBlock(1)];
-    const expected = await logitsOf(ggufFixture('gemma3-pattern.gguf'), inputIds, removed);
-    expect(relativeError(await logitsOf(twice, inputIds), expected)).toBe(0);
+    const expected = await computeLogits(ggufFixture('gemma3-pattern.gguf'), inputIds, removed);
+    expect(relativeError(await computeLogits(twice, inputIds), expected)).toBe(0);
   });
 
   it.each<[string, string[], object, RegExp]>([
@@ -369,8 +369,8 @@ describe('a pruned GGUF file', () => {
     const removed = ['block.0.expert.1', 'block.1.expert.3'];
     await prune(source, removed, out, { format: 'gguf' });
     const { inputIds } = ggufGolden('gpt-oss');
-    const expected = await logitsOf(source, inputIds, removed);
-    const actual = await logitsOf(join(out, 'gpt-oss.gguf'), inputIds);
+    const expected = await computeLogits(source, inputIds, removed);
+    const actual = await computeLogits(join(out, 'gpt-oss.gguf'), inputIds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-6);
     const types = { mix: 'F16' } as const;
     await prune(source, removed, join(root, 'typed'), { format: 'gguf', types });
@@ -396,10 +396,10 @@ describe('a pruned GGUF file', () => {
     const out = join(root, 'kernels');
     await prune(ggufFixture('qwen3next.gguf'), [], out, { format: 'gguf', types: { mix: 'F16' } });
     const { tensors } = await readGgufHeader(join(out, 'qwen3next-F16.gguf'));
-    const typeOf = (part: string): unknown =>
+    const readType = (part: string): unknown =>
       tensors.find(({ name }) => name === `blk.0.${part}.weight`)?.dtype;
     expect(
-      ['ffn_gate_inp', 'ssm_conv1d', 'ssm_norm', 'attn_qkv', 'ffn_up_exps'].map(typeOf),
+      ['ffn_gate_inp', 'ssm_conv1d', 'ssm_norm', 'attn_qkv', 'ffn_up_exps'].map(readType),
     ).toEqual(['F32', 'F32', 'F32', 'F16', 'F16']);
   });
 
@@ -409,8 +409,8 @@ describe('a pruned GGUF file', () => {
     const removed = sublayers.flatMap(({ id, block }) => (block === blocks - 1 ? [id] : []));
     await prune(source, removed, join(root, name), { format: 'gguf' });
     const { inputIds } = ggufGolden(name);
-    const expected = await logitsOf(source, inputIds, removed);
-    const actual = await logitsOf(join(root, name, `${name}.gguf`), inputIds);
+    const expected = await computeLogits(source, inputIds, removed);
+    const actual = await computeLogits(join(root, name, `${name}.gguf`), inputIds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-6);
   });
 
@@ -498,11 +498,11 @@ it('any choice of tensors comes out as it went in, whatever the alignment', asyn
           all,
           alignment,
         );
-        const kept = blocks.flatMap((block, i) => {
+        const remaining = blocks.flatMap((block, i) => {
           const tensor = source.tensors[block];
           return tensor === undefined ? [] : [{ name: `blk.${i}.x`, tensor }];
         });
-        const plan = await planGguf(source, { blocks }, kept.map(copied));
+        const plan = await planGguf(source, { blocks }, remaining.map(copied));
         const path = `${fresh()}.gguf`;
         const copier = new ByteCopier(plan.bytes, unattended);
         await writeGguf(path, plan, copier);
@@ -515,7 +515,9 @@ it('any choice of tensors comes out as it went in, whatever the alignment', asyn
         expect(
           typeof list === 'object' && (await readGgufArray(path, 'x.per_block', list)),
         ).toEqual(blocks.map((block) => all[block]));
-        expect(written.tensors.map(bytesOf)).toEqual(kept.map(({ tensor }) => bytesOf(tensor)));
+        expect(written.tensors.map(toBytes)).toEqual(
+          remaining.map(({ tensor }) => toBytes(tensor)),
+        );
       },
     ),
     { numRuns: randomRuns(60, 15) },

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import type { OnnxModel } from '../../../extension/core/models/onnx/stream/graph-stream';
 import { relativeError } from '../fixtures';
-import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
+import { sessionLogits, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune } from './pruning';
 import { openSession } from '../whole-session';
@@ -30,7 +30,7 @@ describe('a pruned ONNX file', () => {
     expect(files.sort()).toEqual(['espalier.json', 'model.onnx']);
 
     const session = await openSession(join(out, 'model.onnx'));
-    const logits = await logitsOfSession(session, golden.feeds);
+    const logits = await sessionLogits(session, golden.feeds);
     await session.release();
     expect(relativeError(logits, golden.removed?.logits ?? logits)).toBeLessThan(golden.tolerance);
 
@@ -40,12 +40,12 @@ describe('a pruned ONNX file', () => {
     );
     expect(written.summary.opsets).toEqual(source?.summary.opsets);
     expect(written.summary.parameters).toBe(result.parametersAfter);
-    const gone = new Set(
+    const removedIds = new Set(
       source?.summary.sublayers.flatMap(({ id, nodes }) => (removed.includes(id) ? nodes : [])),
     );
-    expect(gone.size).toBeGreaterThan(0);
+    expect(removedIds.size).toBeGreaterThan(0);
     const left = written.index.nodes.filter(
-      ({ proto }) => proto.name !== '' && gone.has(proto.name),
+      ({ proto }) => proto.name !== '' && removedIds.has(proto.name),
     );
     expect(left).toEqual([]);
   });

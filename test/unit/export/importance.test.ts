@@ -168,8 +168,8 @@ describe('an importance matrix', () => {
         ]),
       );
     };
-    const gone = [`block.1.attention`, `block.1.feedforward`];
-    const [full, fewer] = [await bytesIn('full', []), await bytesIn('fewer', gone)];
+    const removedIds = [`block.1.attention`, `block.1.feedforward`];
+    const [full, fewer] = [await bytesIn('full', []), await bytesIn('fewer', removedIds)];
     expect(fewer.get('blk.1.ffn_up.weight')).toBe(full.get('blk.2.ffn_up.weight'));
     const last = model.summary.blocks - 1;
     expect(fewer.get(`blk.${last - 1}.attn_q.weight`)).toBe(full.get(`blk.${last}.attn_q.weight`));

@@ -7,7 +7,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { fixture, relativeError } from '../fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune } from './pruning';
+import { computeLogits, prune } from './pruning';
 
 const folder = temporaryFolder();
 const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
@@ -26,7 +26,7 @@ afterAll(() => {
   rmSync(model, { recursive: true });
 });
 
-function configOf(path: string): Record<string, unknown> {
+function readConfig(path: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
 }
 
@@ -38,8 +38,8 @@ describe('a layout', () => {
       const result = await prune(model, removed, out, { layout });
       expect(result.verification.relativeError).toBe(0);
       expect(result.layout).toBe(layout);
-      const expected = await logitsOf(model, rows, removed);
-      expect(relativeError(await logitsOf(out, rows), expected)).toBeLessThan(1e-6);
+      const expected = await computeLogits(model, rows, removed);
+      expect(relativeError(await computeLogits(out, rows), expected)).toBeLessThan(1e-6);
       const keeps = layout === 'zeroed';
       expect(result.bytesAfter === result.bytesBefore).toBe(keeps);
       expect(result.parametersAfter === result.parametersBefore).toBe(keeps);
@@ -50,9 +50,9 @@ describe('a layout', () => {
     'zeroed leaves %s as it would be without the sublayers',
     async (name) => {
       const ids = (await openModel(fixture(name))).summary.sublayers.map(({ id }) => id);
-      const gone = [...ids.slice(1, 2), ...ids.slice(-1)];
+      const removedIds = [...ids.slice(1, 2), ...ids.slice(-1)];
       const out = join(folder, `zeroed-${basename(name)}`);
-      const result = await prune(fixture(name), gone, out, { layout: 'zeroed' });
+      const result = await prune(fixture(name), removedIds, out, { layout: 'zeroed' });
       expect(result.verification.relativeError).toBeLessThan(1e-6);
     },
   );
@@ -68,7 +68,7 @@ describe('a layout', () => {
   });
 
   it('deci says block by block what is there', async () => {
-    const { model_type, intermediate_size, num_key_value_heads, block_configs } = configOf(
+    const { model_type, intermediate_size, num_key_value_heads, block_configs } = readConfig(
       join(folder, 'deci'),
     );
     expect({ model_type, intermediate_size, num_key_value_heads }).toEqual({
@@ -83,7 +83,7 @@ describe('a layout', () => {
       [false, false],
     ]);
     const [file = '', className = ''] = (
-      configOf(join(folder, 'deci'))['auto_map'] as { AutoConfig: string }
+      readConfig(join(folder, 'deci'))['auto_map'] as { AutoConfig: string }
     ).AutoConfig.split('.');
     const module = readFileSync(join(folder, 'deci', `${file}.py`), 'utf8');
     expect(module).toContain(`class ${className}(LlamaConfig)`);

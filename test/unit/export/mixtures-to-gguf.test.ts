@@ -7,7 +7,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { sampled, sublayerFeatures } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, rejection } from './pruning';
+import { computeLogits, prune, rejection } from './pruning';
 import { pruneWidthsIn } from '../pipelines/width-pruning';
 
 const root = temporaryFolder();
@@ -16,13 +16,13 @@ const fresh = (): string => join(root, `${count++}`);
 const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
 const mxfp4 = join(import.meta.dirname, '../../fixtures/quantized/mxfp4');
 /** Numbers of float16 folders as they are, whatever is done to them. */
-const inFloats = { format: 'gguf', types: { mix: 'F32' } } as const;
+const floatValues = { format: 'gguf', types: { mix: 'F32' } } as const;
 
 const fileIn = (folder: string): string =>
   join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
 
 /** A family's fixture, with some fields of config.json changed. */
-function folderOf(name: string, changed?: object): string {
+function makeFolder(name: string, changed?: object): string {
   const own = existsSync(familyFixture(name)) ? familyFixture(name) : fixture(name);
   if (changed === undefined) {
     return own;
@@ -41,7 +41,7 @@ async function typesIn(file: string): Promise<(name: string) => string | undefin
 }
 
 /** Ids of all sublayers of a block. */
-async function blockOf(folder: string, block: number): Promise<string[]> {
+async function blockIds(folder: string, block: number): Promise<string[]> {
   const { sublayers } = (await openModel(folder)).summary;
   return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
 }
@@ -49,7 +49,7 @@ async function blockOf(folder: string, block: number): Promise<string[]> {
 it.each(['glm4_moe', 'dots1-equal-heads', 'deepseek_v2'])(
   'the dense blocks of %s are width-pruned beside its mixtures',
   async (name) => {
-    const folder = folderOf(name, name === 'deepseek_v2' ? { topk_method: 'greedy' } : undefined);
+    const folder = makeFolder(name, name === 'deepseek_v2' ? { topk_method: 'greedy' } : undefined);
     const { summary } = await openModel(folder);
     const widths = summary.sublayers
       .filter(({ kind, experts }) => kind === 'feedforward' && experts === undefined)
@@ -57,9 +57,9 @@ it.each(['glm4_moe', 'dots1-equal-heads', 'deepseek_v2'])(
     expect(widths).not.toEqual([]);
     const [plain, out] = [fresh(), fresh()];
     await pruneWidthsIn(root)(folder, { widths }, basename(plain), { format: 'safetensors' });
-    await pruneWidthsIn(root)(folder, { widths }, basename(out), inFloats);
-    const found = await logitsOf(fileIn(out), ids);
-    expect(relativeError(found, await logitsOf(plain, ids))).toBeLessThan(1e-4);
+    await pruneWidthsIn(root)(folder, { widths }, basename(out), floatValues);
+    const found = await computeLogits(fileIn(out), ids);
+    expect(relativeError(found, await computeLogits(plain, ids))).toBeLessThan(1e-4);
   },
 );
 
@@ -104,46 +104,52 @@ const families: readonly {
 
 const pruned = await sampled(
   families.filter(({ block }) => block !== undefined),
-  async ({ name }) => sublayerFeatures(folderOf(name)),
+  async ({ name }) => sublayerFeatures(makeFolder(name)),
 );
 
 describe('a GGUF file of a folder with experts or mixers', () => {
   it.each(families)('of $name gives the logits of the folder', async ({ name, changed }) => {
-    const [folder, out] = [folderOf(name, changed), fresh()];
-    await prune(folder, [], out, inFloats);
-    const [expected, actual] = [await logitsOf(folder, ids), await logitsOf(fileIn(out), ids)];
+    const [folder, out] = [makeFolder(name, changed), fresh()];
+    await prune(folder, [], out, floatValues);
+    const [expected, actual] = [
+      await computeLogits(folder, ids),
+      await computeLogits(fileIn(out), ids),
+    ];
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
   it.each(pruned)('of $name loses a block', async ({ name, changed, block = 0 }) => {
-    const [folder, out] = [folderOf(name, changed), fresh()];
-    const removed = await blockOf(folder, block);
-    await prune(folder, removed, out, inFloats);
-    const expected = await logitsOf(folder, ids, removed);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    const [folder, out] = [makeFolder(name, changed), fresh()];
+    const removed = await blockIds(folder, block);
+    await prune(folder, removed, out, floatValues);
+    const expected = await computeLogits(folder, ids, removed);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
   it.each(['nemotron_h-experts', 'nemotron_h-dense'])(
     'of %s lets steps fall below what transformers bounds them by',
     async (name) => {
-      const [folder, out] = [folderOf(name), fresh()];
-      await prune(folder, [], out, inFloats);
-      const [expected, actual] = [await logitsOf(folder, ids), await logitsOf(fileIn(out), ids)];
+      const [folder, out] = [makeFolder(name), fresh()];
+      await prune(folder, [], out, floatValues);
+      const [expected, actual] = [
+        await computeLogits(folder, ids),
+        await computeLogits(fileIn(out), ids),
+      ];
       expect(relativeError(actual, expected)).toBeLessThan(5e-3);
     },
   );
 
   it('keeps the blocks of MXFP4, whatever the other tensors become', async () => {
     const folder = mxfp4;
-    const expected = await logitsOf(folder, ids);
+    const expected = await computeLogits(folder, ids);
     for (const types of [{}, { mix: 'Q8_0' }] as const) {
       const out = fresh();
       await prune(folder, [], out, { format: 'gguf', types });
-      const typeOf = await typesIn(fileIn(out));
-      expect(typeOf('blk.0.ffn_gate_exps.weight')).toBe('MXFP4');
-      expect(typeOf('blk.1.ffn_down_exps.weight')).toBe('MXFP4');
-      expect(typeOf('blk.0.attn_q.weight')).toBe('mix' in types ? 'Q8_0' : 'BF16');
-      const error = relativeError(await logitsOf(fileIn(out), ids), expected);
+      const readType = await typesIn(fileIn(out));
+      expect(readType('blk.0.ffn_gate_exps.weight')).toBe('MXFP4');
+      expect(readType('blk.1.ffn_down_exps.weight')).toBe('MXFP4');
+      expect(readType('blk.0.attn_q.weight')).toBe('mix' in types ? 'Q8_0' : 'BF16');
+      const error = relativeError(await computeLogits(fileIn(out), ids), expected);
       expect(error).toBeLessThan('mix' in types ? 0.1 : 1e-5);
     }
   });
@@ -152,23 +158,23 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     const [folder, out] = [mxfp4, fresh()];
     const tensors = { 'blk.0.ffn_up_exps.weight': 'F16', 'blk.1.ffn_down_exps.weight': 'F32' };
     await prune(folder, [], out, { format: 'gguf', types: { tensors } });
-    const typeOf = await typesIn(fileIn(out));
-    expect(typeOf('blk.0.ffn_up_exps.weight')).toBe('F16');
-    expect(typeOf('blk.0.ffn_gate_exps.weight')).toBe('MXFP4');
-    const expected = await logitsOf(folder, ids);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    const readType = await typesIn(fileIn(out));
+    expect(readType('blk.0.ffn_up_exps.weight')).toBe('F16');
+    expect(readType('blk.0.ffn_gate_exps.weight')).toBe('MXFP4');
+    const expected = await computeLogits(folder, ids);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
   it('quantizes experts, and leaves routers and convolutions as float32', async () => {
     const out = fresh();
     const tensors = { 'blk.1.ffn_up_exps.weight': 'Q8_0' };
-    await prune(folderOf('lfm2_moe-small'), [], out, { format: 'gguf', types: { tensors } });
-    const typeOf = await typesIn(fileIn(out));
-    expect(typeOf('blk.1.ffn_up_exps.weight')).toBe('Q8_0');
-    expect(typeOf('blk.1.ffn_gate_exps.weight')).toBe('F16');
-    expect(typeOf('blk.1.ffn_gate_inp.weight')).toBe('F32');
-    expect(typeOf('blk.1.exp_probs_b.bias')).toBe('F32');
-    expect(typeOf('blk.0.shortconv.conv.weight')).toBe('F32');
+    await prune(makeFolder('lfm2_moe-small'), [], out, { format: 'gguf', types: { tensors } });
+    const readType = await typesIn(fileIn(out));
+    expect(readType('blk.1.ffn_up_exps.weight')).toBe('Q8_0');
+    expect(readType('blk.1.ffn_gate_exps.weight')).toBe('F16');
+    expect(readType('blk.1.ffn_gate_inp.weight')).toBe('F32');
+    expect(readType('blk.1.exp_probs_b.bias')).toBe('F32');
+    expect(readType('blk.0.shortconv.conv.weight')).toBe('F32');
   });
 
   it('gives experts the types that llama.cpp falls back to where rows are short', () => {
@@ -192,11 +198,11 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     const names = ['attn_v', 'attn_k', 'attn_output', 'attn_q', 'ffn_down_exps', 'ffn_up_exps'];
     const tensors = names.map((part) => ({ name: `blk.2.${part}.weight`, shape: [256, 256] }));
     const model = { blocks: 8, heads: 4, keyValueHeads: 4, hasImportance: false };
-    const typesOf = (experts: number): unknown[] => [
+    const readTypes = (experts: number): unknown[] => [
       ...mixedTypes('Q4_K_S', tensors, { ...model, experts }).values(),
     ];
-    expect(typesOf(8)).toEqual(['Q8_0', 'Q8_0', 'Q5_K', 'Q4_K', 'Q4_K', 'Q4_K']);
-    expect(typesOf(4)).toEqual(['Q5_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K']);
+    expect(readTypes(8)).toEqual(['Q8_0', 'Q8_0', 'Q5_K', 'Q4_K', 'Q4_K', 'Q4_K']);
+    expect(readTypes(4)).toEqual(['Q5_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K']);
   });
 
   it('gives Falcon the types that llama.cpp gives it', () => {
@@ -208,26 +214,26 @@ describe('a GGUF file of a folder with experts or mixers', () => {
       ),
     ];
     const model = { blocks: 16, heads: 4, keyValueHeads: 1, experts: 0, hasImportance: false };
-    const typesOf = (mix: 'Q3_K_L' | 'Q4_K_M', architecture: string): string =>
+    const readTypes = (mix: 'Q3_K_L' | 'Q4_K_M', architecture: string): string =>
       [...mixedTypes(mix, tensors, { ...model, architecture }).values()].join(' ');
     const third = 'Q4_K Q4_K Q4_K';
-    expect(typesOf('Q3_K_L', 'falcon')).toBe(`Q8_0 ${third} ${third} ${third}`);
-    expect(typesOf('Q4_K_M', 'falcon')).toBe('Q8_0 Q4_K Q6_K Q5_K Q4_K Q5_K Q5_K Q4_K Q4_K Q5_K');
-    expect(typesOf('Q4_K_M', 'gpt2')).toBe('Q6_K Q4_K Q6_K Q5_K Q4_K Q6_K Q5_K Q4_K Q4_K Q5_K');
+    expect(readTypes('Q3_K_L', 'falcon')).toBe(`Q8_0 ${third} ${third} ${third}`);
+    expect(readTypes('Q4_K_M', 'falcon')).toBe('Q8_0 Q4_K Q6_K Q5_K Q4_K Q5_K Q5_K Q4_K Q4_K Q5_K');
+    expect(readTypes('Q4_K_M', 'gpt2')).toBe('Q6_K Q4_K Q6_K Q5_K Q4_K Q6_K Q5_K Q4_K Q4_K Q5_K');
   });
 
   it.each(['qwen2_moe', 'gpt_oss', 'glm4_moe'])(
     'of %s loses as many experts in every block',
     async (name) => {
-      const [folder, out] = [folderOf(name), fresh()];
+      const [folder, out] = [makeFolder(name), fresh()];
       const { sublayers } = (await openModel(folder)).summary;
       const removed = sublayers.flatMap(({ id, experts }, i) =>
         experts === undefined ? [] : [`${id}.${i % 4}`],
       );
       expect(removed).not.toEqual([]);
-      await prune(folder, removed, out, inFloats);
-      const expected = await logitsOf(folder, ids, removed);
-      expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+      await prune(folder, removed, out, floatValues);
+      const expected = await computeLogits(folder, ids, removed);
+      expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
     },
   );
 
@@ -235,25 +241,25 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     const { num_hidden_layers: blocks } = JSON.parse(
       readFileSync(join(familyFixture('glm4_moe'), 'config.json'), 'utf8'),
     ) as { num_hidden_layers: number };
-    const folder = folderOf('glm4_moe', { num_hidden_layers: blocks - 1 });
+    const folder = makeFolder('glm4_moe', { num_hidden_layers: blocks - 1 });
     const out = fresh();
-    await prune(folder, [], out, inFloats);
+    await prune(folder, [], out, floatValues);
     const { tensors } = await readGgufHeader(fileIn(out));
-    const inBlock = (block: number): number =>
+    const blockNames = (block: number): number =>
       tensors.filter(({ name }) => name.startsWith(`blk.${block}.`)).length;
-    expect(inBlock(blocks - 2)).toBeGreaterThan(0);
-    expect(inBlock(blocks - 1)).toBe(0);
+    expect(blockNames(blocks - 2)).toBeGreaterThan(0);
+    expect(blockNames(blocks - 1)).toBe(0);
   });
 
   it('keeps the router of a mixture with one expert left', async () => {
-    const [folder, out] = [folderOf('mixtral'), fresh()];
+    const [folder, out] = [makeFolder('mixtral'), fresh()];
     const { sublayers } = (await openModel(folder)).summary;
     const removed = sublayers.flatMap(({ id, experts }) =>
       Array.from({ length: (experts?.count ?? 1) - 1 }, (_, i) => `${id}.${i + 1}`),
     );
-    await prune(folder, removed, out, { ...inFloats });
-    const expected = await logitsOf(folder, ids, removed);
-    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    await prune(folder, removed, out, { ...floatValues });
+    const expected = await computeLogits(folder, ids, removed);
+    expect(relativeError(await computeLogits(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
   it('is refused with the reason', async () => {
@@ -272,7 +278,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
       ['mamba-small', undefined, /hidden_size: .* twice the hidden size, not 48 channels/],
       ['phimoe', undefined, /weights the experts of phimoe models differently/],
     ] as const) {
-      const written = prune(folderOf(name, changed), [], fresh(), { format: 'gguf' });
+      const written = prune(makeFolder(name, changed), [], fresh(), { format: 'gguf' });
       expect((await rejection(written)).message, name).toMatch(message);
     }
   });
@@ -282,8 +288,8 @@ describe('a GGUF file of a folder with experts or mixers', () => {
       ['lfm2_moe-small', 0, /expects a block without attention in lfm2moe models/],
       ['jamba-small', 1, /expects a block with attention in jamba models/],
     ] as const) {
-      const folder = folderOf(name);
-      const removed = await blockOf(folder, block);
+      const folder = makeFolder(name);
+      const removed = await blockIds(folder, block);
       const written = prune(folder, removed, fresh(), { format: 'gguf' });
       expect((await rejection(written)).message).toMatch(message);
     }

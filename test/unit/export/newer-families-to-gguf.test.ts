@@ -12,20 +12,20 @@ import { parseDecoder } from '../../../extension/core/models/model-family';
 import { familyFixture, relativeError } from '../fixtures';
 import {
   attends,
-  blockOf,
+  blockIds,
   expectSame,
   fileIn,
-  folderOf,
+  makeFolder,
   fresh,
   ids,
-  inFloats,
+  floatValues,
   none,
   rewritten,
   yarn,
 } from './gguf/family-files';
 import type { FamilyCase } from './gguf/family-files';
 import { modelFeatures, sampled } from '../sample';
-import { logitsOf, logitsWithout, prune, rejection } from './pruning';
+import { computeLogits, logitsWithout, prune, rejection } from './pruning';
 
 const families: readonly FamilyCase[] = [
   { name: 'glm4_moe_lite', architecture: 'deepseek2', block: 0 },
@@ -85,14 +85,14 @@ it.each([
   ['afmoe', [], /mup_enabled: llama\.cpp runs afmoe models with true here, not false/],
 ] as const)('%s without blocks %j is refused, of the folder', async (name, blocks, message) => {
   const folder = familyFixture(name);
-  const removed = (await Promise.all(blocks.map(async (one) => blockOf(folder, one)))).flat();
-  const { message: actual } = await rejection(prune(folder, removed, fresh(), inFloats));
+  const removed = (await Promise.all(blocks.map(async (one) => blockIds(folder, one)))).flat();
+  const { message: actual } = await rejection(prune(folder, removed, fresh(), floatValues));
   expect(actual).toMatch(message);
 });
 
 it('scores of GLM-4.7-Flash, whose files are silent about them, become weights by σ', async () => {
   const whole = fresh();
-  await prune(familyFixture('glm4_moe_lite'), [], whole, inFloats);
+  await prune(familyFixture('glm4_moe_lite'), [], whole, floatValues);
   const header = await readGgufHeader(fileIn(whole));
   const gating = (changed: Readonly<Record<string, number>>): number | undefined => {
     const silent = [...header.metadata].filter(([key]) => !key.endsWith('expert_gating_func'));
@@ -108,7 +108,7 @@ it('scores of GLM-4.7-Flash, whose files are silent about them, become weights b
 
 it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for other queries', async () => {
   const whole = fresh();
-  await prune(familyFixture('mistral4'), [], whole, inFloats);
+  await prune(familyFixture('mistral4'), [], whole, floatValues);
   const header = await readGgufHeader(fileIn(whole));
   const metadata = new Map([...header.metadata, ['mistral4.block_count', 36]] as const);
   const file = await openGguf({ ...header, metadata }, header.file);
@@ -153,7 +153,7 @@ it.each([
   ),
   ['olmo3', { rope_parameters: { ...yarn, full_attention: llama3 } }, /Rotary scaling "llama3"/],
 ] as const)('%s with %j is refused', async (name, changed, message) => {
-  const asked = prune(folderOf(name, changed), [], fresh(), inFloats);
+  const asked = prune(makeFolder(name, changed), [], fresh(), floatValues);
   expect((await rejection(asked)).message).toMatch(message);
 });
 
@@ -165,7 +165,7 @@ it.each([
   async (_, listed) => {
     const [whole, out] = [fresh(), fresh()];
     const folder = familyFixture('exaone_moe');
-    await prune(folder, [], whole, inFloats);
+    await prune(folder, [], whole, floatValues);
     const file = await rewritten(
       fileIn(whole),
       {
@@ -181,10 +181,10 @@ it.each([
         },
       ],
     );
-    expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(
-      1e-5,
-    );
-    const removed = await blockOf(folder, 1);
+    expect(
+      relativeError(await computeLogits(file, ids), await computeLogits(folder, ids)),
+    ).toBeLessThan(1e-5);
+    const removed = await blockIds(folder, 1);
     await prune(file, removed, out, { format: 'gguf' });
     const written = fileIn(out);
     const { metadata } = await readGgufHeader(written);
@@ -193,12 +193,12 @@ it.each([
       ...[true, true, false],
     ]);
     expect(
-      relativeError(await logitsOf(written, ids), await logitsOf(folder, ids, removed)),
+      relativeError(await computeLogits(written, ids), await computeLogits(folder, ids, removed)),
     ).toBeLessThan(1e-5);
   },
 );
 
-const bytesOf = ({ source }: GgufTensor): Buffer[] =>
+const toBytes = ({ source }: GgufTensor): Buffer[] =>
   source.kind === 'copy'
     ? source.ranges.map(({ file, offset, length }) =>
         readFileSync(file).subarray(offset, offset + length),
@@ -218,7 +218,7 @@ const fused = (tensors: readonly GgufTensor[]): GgufTensor[] =>
       return [tensor];
     }
     const [count = 0, inner = 0, hidden = 0] = tensor.shape;
-    const [gates, ups] = [tensor, up].map((one) => Buffer.concat(bytesOf(one)));
+    const [gates, ups] = [tensor, up].map((one) => Buffer.concat(toBytes(one)));
     const size = inner * hidden * 4;
     const bytes = Buffer.concat(
       Array.from({ length: count }, (_, i) => i * size).flatMap((at) =>
@@ -239,26 +239,28 @@ it.each(['mistral4', 'hy_v3', 'cohere2_moe', 'glm4_moe_lite'])(
   async (name) => {
     const [whole, out] = [fresh(), fresh()];
     const folder = familyFixture(name);
-    await prune(folder, [], whole, inFloats);
+    await prune(folder, [], whole, floatValues);
     const file = await rewritten(fileIn(whole), {}, fused);
-    const removed = await blockOf(folder, 1);
+    const removed = await blockIds(folder, 1);
     const [original = none, pruned = none] = await logitsWithout(folder, ids, [[], removed]);
-    expect(relativeError(await logitsOf(file, ids), original)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(file, ids), original)).toBeLessThan(1e-5);
     await prune(file, removed, out, { format: 'gguf' });
-    expect(relativeError(await logitsOf(fileIn(out), ids), pruned)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(fileIn(out), ids), pruned)).toBeLessThan(1e-5);
   },
 );
 
 it('the first of a period of blocks of Cohere 2 MoE has no window where the file has no list', async () => {
   const whole = fresh();
-  const folder = folderOf('cohere2_moe', {
+  const folder = makeFolder('cohere2_moe', {
     layer_types: ['full', 'sliding', 'sliding', 'sliding'].map(attends),
   });
-  await prune(folder, [], whole, inFloats);
+  await prune(folder, [], whole, floatValues);
   const file = await rewritten(fileIn(whole), {
     'attention.sliding_window_pattern': (key) => headerEntry.integer(key, 4),
   });
-  expect(relativeError(await logitsOf(file, ids), await logitsOf(folder, ids))).toBeLessThan(1e-5);
+  expect(
+    relativeError(await computeLogits(file, ids), await computeLogits(folder, ids)),
+  ).toBeLessThan(1e-5);
 });
 
 it('OLMo 3 with another base in blocks with windows is refused', async () => {
@@ -266,6 +268,6 @@ it('OLMo 3 with another base in blocks with windows is refused', async () => {
   const changed = {
     rope_parameters: { ...yarn, full_attention: { ...full, rope_theta: 500_000 } },
   };
-  const asked = prune(folderOf('olmo3', changed), [], fresh(), inFloats);
+  const asked = prune(makeFolder('olmo3', changed), [], fresh(), floatValues);
   expect((await rejection(asked)).message).toMatch(/sliding_attention\.rope_theta: .* 500000 here/);
 });

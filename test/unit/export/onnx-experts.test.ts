@@ -38,7 +38,7 @@ const numbers = [
 ];
 
 /** A graph from x to y = x + mixture(norm(x)). */
-function bytesOf({ router = plain, mixture, initializers = [], outputs = {} }: Form): Uint8Array {
+function toBytes({ router = plain, mixture, initializers = [], outputs = {} }: Form): Uint8Array {
   const stacked = ['up', 'down'].map((name) => rawTensor(name, [count, width, width]));
   const single = experts.flatMap((expert) => [
     rawTensor(`up${expert}`, [width, width]),
@@ -215,11 +215,11 @@ const forms: Readonly<Record<string, Form>> = {
 
 async function write(form: Form): Promise<string> {
   const path = join(await mkdtemp(join(root, 'case-')), 'model.onnx');
-  writeFileSync(path, bytesOf(form));
+  writeFileSync(path, toBytes(form));
   return path;
 }
 
-const warningsOf = async (form: Form): Promise<readonly string[]> =>
+const collectWarnings = async (form: Form): Promise<readonly string[]> =>
   (await openOnnxModel(await write(form))).summary.warnings.map(inEnglish);
 
 describe('single experts of an ONNX graph', () => {
@@ -303,7 +303,7 @@ describe('single experts of an ONNX graph', () => {
       ],
     ];
     for (const [form, reason] of cases) {
-      const warnings = await warningsOf(form);
+      const warnings = await collectWarnings(form);
       expect(warnings).toHaveLength(1);
       expect(warnings[0]).toMatch(/^Single experts of block.0.expert can't be removed/);
       expect(warnings[0]).toMatch(reason);
@@ -316,7 +316,7 @@ describe('single experts of an ONNX graph', () => {
     const written = await prune(onnxFixture('qwen3-moe-past'), both, out, { format: 'onnx' });
     expect(written.removed).toEqual(both);
     const { index } = await openOnnxModel(join(out, 'model.onnx'));
-    const gone = /layers\.0\/mlp\/experts\.1\/|layers\.1\/mlp\/experts\.0\//;
-    expect(index.nodes.filter(({ proto }) => gone.test(proto.name))).toEqual([]);
+    const removedExperts = /layers\.0\/mlp\/experts\.1\/|layers\.1\/mlp\/experts\.0\//;
+    expect(index.nodes.filter(({ proto }) => removedExperts.test(proto.name))).toEqual([]);
   });
 });

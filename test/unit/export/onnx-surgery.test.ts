@@ -4,7 +4,7 @@ import { removeFromGraph } from '../../../extension/core/export/onnx/onnx-surger
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import { createSession } from '../../../extension/core/runtime/session';
 import { relativeError } from '../fixtures';
-import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
+import { sessionLogits, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 
 /** What `use` makes of the graph without sublayers, opened. */
 async function withSession<T>(
@@ -28,7 +28,7 @@ const logitsWithout = async (
   name: string,
   ids: readonly string[],
   feeds = readOnnxGolden(name).feeds,
-): Promise<Float32Array> => withSession(name, ids, (session) => logitsOfSession(session, feeds));
+): Promise<Float32Array> => withSession(name, ids, (session) => sessionLogits(session, feeds));
 
 describe('an ONNX graph written from its scanned structure', () => {
   it.each(onnxCases)('of %s gives its logits, weights taken from the file', async (name) => {

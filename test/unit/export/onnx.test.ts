@@ -8,7 +8,7 @@ import { caseNames, casesWith, fixture, readFloats, readJson, relativeError } fr
 import type { GoldenArray } from '../fixtures';
 import { modelFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, readConfig } from './pruning';
+import { computeLogits, prune, readConfig } from './pruning';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
@@ -53,7 +53,7 @@ describe('a model written as ONNX', () => {
       model.emptyCache(inputIds.length),
     );
     await model.dispose();
-    const expected = await logitsOf(fixture(name), inputIds, removed);
+    const expected = await computeLogits(fixture(name), inputIds, removed);
     expect(relativeError(logits, expected)).toBeLessThan(1e-4);
     const { num_hidden_layers: blocks, n_layer: ownName } = readConfig(folder);
     expect(blocks ?? ownName).toBe(summary.blocks - 1);

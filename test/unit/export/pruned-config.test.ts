@@ -23,7 +23,7 @@ import { decoderIn, namedSource, parsedSource } from '../config-source';
 import { caseNames, familyFixture, fixture } from '../fixtures';
 import { inEnglish } from '../../../extension/core/message';
 
-const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
+const readSummary = (blocks: number, architecture = 'llama'): ModelSummary => ({
   name: 'model',
   path: '/models/model',
   architecture,
@@ -56,7 +56,7 @@ describe('config.json of a pruned model', () => {
   it('changes one line where whole blocks go', () => {
     const text = configText('llama-gqa-untied');
     const removed = ['block.1.attention', 'block.1.feedforward'];
-    const preview = previewPrunedConfig(text, removed, summaryOf(4));
+    const preview = previewPrunedConfig(text, removed, readSummary(4));
     expect(preview.before).toBe(text);
     expect(preview.after).toBe(text.replace('"num_hidden_layers": 4', '"num_hidden_layers": 3'));
     expect(inEnglish(preview.loadsWith)).toContain('llama');
@@ -81,7 +81,7 @@ describe('config.json of a pruned model', () => {
 
   it('keeps all other fields, their order and their form where single sublayers go', () => {
     const text = configText('qwen3');
-    const { after, loadsWith } = previewPrunedConfig(text, ['block.3.attention'], summaryOf(4));
+    const { after, loadsWith } = previewPrunedConfig(text, ['block.3.attention'], readSummary(4));
     const changed: unknown = JSON.parse(after);
     expect(changed).toEqual({
       ...(JSON.parse(text) as object),
@@ -97,8 +97,8 @@ describe('config.json of a pruned model', () => {
       Object.keys(JSON.parse(text) as object),
     );
     expect(inEnglish(loadsWith)).toContain('trust_remote_code=True');
-    const gone = text.split('\n').filter((line) => !after.includes(line.replace(/,$/, '')));
-    expect(gone).toHaveLength(2);
+    const removedLines = text.split('\n').filter((line) => !after.includes(line.replace(/,$/, '')));
+    expect(removedLines).toHaveLength(2);
   });
 
   it.each([
@@ -114,7 +114,7 @@ describe('config.json of a pruned model', () => {
       const text = configText(name);
       const config = JSON.parse(text) as { num_hidden_layers?: number; n_layer?: number };
       const blocks = config.num_hidden_layers ?? config.n_layer ?? 0;
-      const { before, after } = previewPrunedConfig(text, [], summaryOf(blocks));
+      const { before, after } = previewPrunedConfig(text, [], readSummary(blocks));
       expect(before).toBe(text);
       expect(after).toBe(text);
     }
@@ -123,7 +123,7 @@ describe('config.json of a pruned model', () => {
   it('puts one field a line where the source has all in one', () => {
     const text = '{"model_type":"llama","num_hidden_layers":2}';
     const removed = ['block.0.attention', 'block.0.feedforward'];
-    const { before, after } = previewPrunedConfig(text, removed, summaryOf(2));
+    const { before, after } = previewPrunedConfig(text, removed, readSummary(2));
     expect(before).toBe('{\n  "model_type": "llama",\n  "num_hidden_layers": 2\n}');
     expect(after).toBe(before.replace('2\n', '1\n'));
     expect(rewriteConfig(namedSource(text), { blocks: [1], absent: [] })).toBe(
@@ -413,7 +413,7 @@ describe('the modelling file', () => {
 
   it('refuses a graph module where the family multiplies the stream', () => {
     const config = readFileSync(familyFixture('minimax', 'config.json'), 'utf8');
-    const changes = layOutChanges(summaryOf(2), []);
+    const changes = layOutChanges(readSummary(2), []);
     const why = (patched: BlockSelection['patched'] = {}): unknown =>
       whyNoModellingFile(parsedSource(config), { ...changes, patched });
     expect(why()).toBeUndefined();
@@ -425,14 +425,14 @@ describe('the modelling file', () => {
 
 describe('a removal', () => {
   it('says which ids are close to one that is not known', () => {
-    expect(() => checkChanges(summaryOf(4), ['block.1.atention'])).toThrow(
+    expect(() => checkChanges(readSummary(4), ['block.1.atention'])).toThrow(
       /no sublayer "block\.1\.atention".*block\.1\.attention/,
     );
-    expect(() => checkChanges(summaryOf(4), ['block.9.attention'])).toThrow(/from 0 to 3/);
+    expect(() => checkChanges(readSummary(4), ['block.9.attention'])).toThrow(/from 0 to 3/);
   });
 
   it('says when a sublayer is gone already', () => {
-    const summary = summaryOf(2);
+    const summary = readSummary(2);
     const pruned = {
       ...summary,
       sublayers: summary.sublayers.slice(1),
@@ -442,13 +442,13 @@ describe('a removal', () => {
   });
 
   it('refuses to take everything', () => {
-    const summary = summaryOf(2);
+    const summary = readSummary(2);
     const everything = summary.sublayers.map(({ id }) => id);
     expect(() => checkChanges(summary, everything)).toThrow(/A model needs at least one sublayer/);
   });
 
   it('keeps to the kinds that the blocks have, what was absent before included', () => {
-    const summary = summaryOf(3);
+    const summary = readSummary(3);
     const mixed = {
       ...summary,
       absent: ['block.2.expert'],
@@ -461,7 +461,7 @@ describe('a removal', () => {
 
   it('counts an id once and gives the model its order', () => {
     const asked = ['block.1.attention', 'block.0.feedforward', 'block.1.attention'];
-    const { removed, absent, blocks } = checkChanges(summaryOf(2), asked);
+    const { removed, absent, blocks } = checkChanges(readSummary(2), asked);
     expect(removed).toEqual(['block.0.feedforward', 'block.1.attention']);
     expect(absent).toEqual(removed);
     expect(blocks).toEqual([0, 1]);

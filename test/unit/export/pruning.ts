@@ -31,9 +31,9 @@ export class RecordedContext implements JobContext {
   ) {}
 
   public progress(progress: StageProgress): void {
-    const told = { ...progress, stage: inEnglish(progress.stage) };
-    this.stages.push(told);
-    this.onProgress(told);
+    const reported = { ...progress, stage: inEnglish(progress.stage) };
+    this.stages.push(reported);
+    this.onProgress(reported);
   }
 
   public emit(): void {
@@ -78,7 +78,7 @@ export async function prune(
 }
 
 /** Logits [rows · sequence, vocabulary] of a folder or a model without the sublayers and experts of `removed`. */
-export async function logitsOf(
+export async function computeLogits(
   source: string | LayeredModel,
   rows: readonly (readonly number[])[],
   removed: readonly string[] = [],

@@ -40,8 +40,8 @@ describe('numbers written as a type of ggml', () => {
       // Whole numbers in several orders: the mean of squares that all weights depend on is the same in every row.
       const [width, groups] = [32, 9];
       const long = Float32Array.from({ length: width * groups }, (_, i) => {
-        const turned = (i + 5 * Math.floor(i / width)) % width;
-        return ((7 * turned) % width) - 15;
+        const rotated = (i + 5 * Math.floor(i / width)) % width;
+        return ((7 * rotated) % width) - 15;
       });
       const weights = Float32Array.from(long, (_, i) => 1 + ((3 * i) % 11));
       for (const given of [undefined, weights]) {

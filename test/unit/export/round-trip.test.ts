@@ -12,7 +12,7 @@ import { caseNames, casesWith, fixture, readFloats, readJson, relativeError } fr
 import type { GoldenArray } from '../fixtures';
 import { modelFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, logitsOf, prune, readConfig } from './pruning';
+import { hashes, computeLogits, prune, readConfig } from './pruning';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
@@ -41,8 +41,8 @@ describe('pruned safetensors', () => {
       expect(written.warnings).toEqual([]);
       // What writing verifies by itself is measured again for the first.
       if (removed === removals[0]) {
-        const expected = await logitsOf(fixture(name), inputIds, removed);
-        expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+        const expected = await computeLogits(fixture(name), inputIds, removed);
+        expect(relativeError(await computeLogits(out, inputIds), expected)).toBeLessThan(1e-6);
       }
     }
     expect(hashes(fixture(name))).toEqual(before);
@@ -56,7 +56,7 @@ describe('pruned safetensors', () => {
     for (const removedCase of golden.cases) {
       const out = join(await freshFolder(), 'pruned');
       await prune(fixture(name), removedCase.removed, out);
-      const actual = await logitsOf(out, golden.inputIds);
+      const actual = await computeLogits(out, golden.inputIds);
       expect(relativeError(actual, readFloats(name, removedCase))).toBeLessThan(1e-4);
     }
   });
@@ -82,8 +82,8 @@ describe('pruned safetensors', () => {
     const left = ['block.0.attention', 'block.0.feedforward'];
     const { sublayers } = (await openModel(source)).summary;
     const removed = sublayers.map(({ id }) => id).filter((id) => !left.includes(id));
-    const expected = await logitsOf(source, inputIds, removed);
-    expect(relativeError(await logitsOf(twice, inputIds), expected)).toBeLessThan(1e-6);
+    const expected = await computeLogits(source, inputIds, removed);
+    expect(relativeError(await computeLogits(twice, inputIds), expected)).toBeLessThan(1e-6);
   });
 
   it('keeps the windows of the blocks that remain', async () => {
@@ -102,13 +102,13 @@ describe('pruned safetensors', () => {
     const name = 'qwen2-sliding';
     const { inputIds } = readJson<Golden>(name, 'golden.json');
     const ids = (await openModel(fixture(name))).summary.sublayers.map(({ id }) => id);
-    for (const kept of ['block.1.attention', 'block.2.feedforward']) {
+    for (const remaining of ['block.1.attention', 'block.2.feedforward']) {
       const out = join(await freshFolder(), 'pruned');
-      const removed = ids.filter((id) => id !== kept);
+      const removed = ids.filter((id) => id !== remaining);
       await prune(fixture(name), removed, out);
       expect(readConfig(out)['num_hidden_layers']).toBe(1);
-      const expected = await logitsOf(fixture(name), inputIds, removed);
-      expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+      const expected = await computeLogits(fixture(name), inputIds, removed);
+      expect(relativeError(await computeLogits(out, inputIds), expected)).toBeLessThan(1e-6);
     }
   });
 

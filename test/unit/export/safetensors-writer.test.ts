@@ -27,7 +27,7 @@ const wholeBytes = (Object.keys(dtypeBits) as SafetensorsDType[]).filter(
   (dtype) => dtypeBits[dtype] % 8 === 0,
 );
 
-const tensorsOf = (file: string): fc.Arbitrary<PlannedTensor[]> =>
+const readTensors = (file: string): fc.Arbitrary<PlannedTensor[]> =>
   fc
     .array(
       fc.record({
@@ -61,7 +61,7 @@ describe('safetensors written', () => {
     let count = 0;
     await fc.assert(
       fc.asyncProperty(
-        tensorsOf(file),
+        readTensors(file),
         fc.dictionary(fc.string(), fc.string()),
         async (tensors, metadata) => {
           const path = join(folder, `${count++}.safetensors`);
@@ -124,8 +124,8 @@ describe('safetensors written', () => {
     const many = await openSafetensors(join(folder, 'many', 'model.safetensors.index.json'));
     expect(many.files.length).toBeGreaterThan(3);
     for (const file of many.files) {
-      const held = [...many.tensors.values()].filter((tensor) => tensor.file === file);
-      expect(held.reduce((sum, { length }) => sum + length, 0)).toBeLessThanOrEqual(limit);
+      const retained = [...many.tensors.values()].filter((tensor) => tensor.file === file);
+      expect(retained.reduce((sum, { length }) => sum + length, 0)).toBeLessThanOrEqual(limit);
     }
     await prune(fixture('llama-sharded'), removed, join(folder, 'one'), { maxShardBytes: 1e9 });
     const one = await openSafetensors(join(folder, 'one', 'model.safetensors'));

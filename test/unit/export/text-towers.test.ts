@@ -12,7 +12,7 @@ import { openModel, openModelFiles } from '../../../extension/core/models/open-m
 import { decoderIn, parsedSource } from '../config-source';
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, readConfig, rejection } from './pruning';
+import { computeLogits, prune, readConfig, rejection } from './pruning';
 import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
@@ -55,13 +55,15 @@ describe('single sublayers of a text tower', () => {
       },
       espalier: { version: 1, removed },
     });
-    const gone =
+    const removedNames =
       /\.layers\.(?:0\.(?:self_attn|input_layernorm|post_attention_layernorm)|3\.(?:mlp|p\w+_feedforward_layernorm))\./;
     const names = await namesIn(gemma);
-    const kept = names.filter((name) => !name.includes('language_model') || !gone.test(name));
-    expect(kept.length).toBeLessThan(names.length);
-    expect(await namesIn(out)).toEqual(kept);
-    expect(await logitsOf(out, rows)).toEqual(await logitsOf(gemma, rows, removed));
+    const remaining = names.filter(
+      (name) => !name.includes('language_model') || !removedNames.test(name),
+    );
+    expect(remaining.length).toBeLessThan(names.length);
+    expect(await namesIn(out)).toEqual(remaining);
+    expect(await computeLogits(out, rows)).toEqual(await computeLogits(gemma, rows, removed));
   });
 
   it('are taken out of the text tower, which has the configuration of its family', () => {
@@ -145,15 +147,17 @@ describe('single sublayers of a text tower', () => {
         join(flat, 'config.json'),
         JSON.stringify({ ...fields, ...others, rope_theta: 10_000, ...scaling }),
       );
-      expect(await logitsOf(flat, rows)).toEqual(await logitsOf(source, rows));
+      expect(await computeLogits(flat, rows)).toEqual(await computeLogits(source, rows));
       const out = join(folder, `${name}-flat-pruned`);
       await prune(flat, ['block.0.attention', 'block.0.feedforward'], out);
       expect(readConfig(out)).toMatchObject({ num_hidden_layers: 1, model_type: name });
       expect(readConfig(out)).not.toHaveProperty('text_config');
       const single = join(folder, `${name}-flat-single`);
-      const gone = ['block.1.attention'];
-      expect(await prune(flat, gone, single)).toMatchObject({ layout: 'auto-map' });
-      expect(await logitsOf(single, rows)).toEqual(await logitsOf(source, rows, gone));
+      const removedNames = ['block.1.attention'];
+      expect(await prune(flat, removedNames, single)).toMatchObject({ layout: 'auto-map' });
+      expect(await computeLogits(single, rows)).toEqual(
+        await computeLogits(source, rows, removedNames),
+      );
       const file = join(folder, `${name}-flat-gguf`);
       expect(await prune(flat, [], file, { format: 'gguf' })).toMatchObject({ format: 'gguf' });
     },
@@ -180,8 +184,8 @@ describe('single sublayers of a text tower', () => {
     expect(tensors.every((tensor) => /^(?:blk\.\d+|token_embd|output)/.test(tensor.name))).toBe(
       true,
     );
-    const expected = await logitsOf(source, rows);
-    const given = await logitsOf(join(out, file), rows);
+    const expected = await computeLogits(source, rows);
+    const given = await computeLogits(join(out, file), rows);
     expect(relativeError(given, expected)).toBeLessThan(1e-5);
   });
 

@@ -9,7 +9,7 @@ import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-build
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { prune } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
-import { outputsOf } from '../models/encodings/layered';
+import { computeOutputs } from '../models/encodings/layered';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -33,11 +33,11 @@ async function check(path: string, cut: number, removed: readonly string[] = [])
     [[1, 2, 3, 4], [5], [6, 7]],
     [[8, 9, 10], [11]],
   ];
-  const kept = [1, 2].slice(0, cut);
+  const remaining = [1, 2].slice(0, cut);
   const all = texts.map((pieces, i) =>
-    Int32Array.from([...(i === 0 ? [] : kept), ...pieces.flat()]),
+    Int32Array.from([...(i === 0 ? [] : remaining), ...pieces.flat()]),
   );
-  const expected = await outputsOf(model, all, removed);
+  const expected = await computeOutputs(model, all, removed);
   try {
     expect(decoder.rereads).toBeUndefined();
     let row = 0;
@@ -106,7 +106,7 @@ it('a graph without single experts reads all again, as what is left of their wei
   const { model, decoder } = await open(graph('gptoss-genai'), removed);
   expect(decoder.rereads && inEnglish(decoder.rereads)).toBe('single experts are left out.');
   const ids = Int32Array.of(1, 2, 3);
-  const expected = await outputsOf(model, [ids], removed);
+  const expected = await computeOutputs(model, [ids], removed);
   const logits = await decoder.read(ids);
   expect(relativeError(logits, expected.slice(-logits.length))).toBeLessThan(1e-6);
   await decoder.dispose();
@@ -129,7 +129,11 @@ it('a graph without a cache says so and reads all again', async () => {
   const second = await decoder.read(Int32Array.of(3));
   const third = await decoder.read(Int32Array.of(4));
   await decoder.dispose();
-  const expected = await outputsOf(model, [Int32Array.of(1, 2), Int32Array.of(1, 3, 4)], removed);
+  const expected = await computeOutputs(
+    model,
+    [Int32Array.of(1, 2), Int32Array.of(1, 3, 4)],
+    removed,
+  );
   for (const [logits, row] of [
     [first, 1],
     [second, 3],

@@ -26,7 +26,7 @@ interface Golden {
   readonly stepLogits: GoldenArray;
 }
 
-function goldenOf(name: string): Golden & { readonly logits: Float32Array } {
+function readGolden(name: string): Golden & { readonly logits: Float32Array } {
   const text = readFileSync(seq2seqFixture(name, 'golden-text.json'), 'utf8');
   const golden = JSON.parse(text) as Golden;
   const bytes = readFileSync(seq2seqFixture(name, golden.stepLogits.file));
@@ -36,7 +36,7 @@ function goldenOf(name: string): Golden & { readonly logits: Float32Array } {
 
 describe.each(seq2seqTextNames)('%s', (name) => {
   it("writes transformers' greedy tokens by their logits, the source's keys made once", async () => {
-    const { source, generated, logits: expected } = goldenOf(name);
+    const { source, generated, logits: expected } = readGolden(name);
     const vocabulary = expected.length / generated.length;
     const steps = vi.spyOn(CausalOnnxModel.prototype, 'run');
     const decoder = await openDecoder(await openModel(seq2seqFixture(name)), run);
@@ -92,8 +92,8 @@ describe('a model that reads source and target', async () => {
       const [fresh] = await generateTexts([{ ...request, prompt }], unattended);
       expect(pooled.text).toBe(fresh.text);
     }
-    const kept = await pool.take(model.model, { ...run });
-    await kept.dispose();
+    const remaining = await pool.take(model.model, { ...run });
+    await remaining.dispose();
   });
 
   it('has room for a target of its own beside the source', async () => {

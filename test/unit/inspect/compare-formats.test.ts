@@ -45,7 +45,7 @@ function untwisted(values: readonly number[], width: number): number[] {
 }
 
 /** The folder that a GGUF file was converted from, its weights as float32. */
-async function folderOf(gguf: string): Promise<string> {
+async function makeFolder(gguf: string): Promise<string> {
   const { tensors } = await readGgufHeader(gguf);
   const path = join(folder, 'folder');
   mkdirSync(path);
@@ -64,8 +64,8 @@ async function folderOf(gguf: string): Promise<string> {
     const [, block, part = ''] = /^(?:blk\.(\d+)\.)?(\w+)\.weight$/.exec(name) ?? [];
     const floats = /_[qk]$/.test(part) ? untwisted(values, shape[1] ?? 1) : values;
     const bytes = Buffer.from(Float32Array.from(floats).buffer);
-    const usual = `${names[part] ?? ''}.weight`;
-    header[block === undefined ? usual : `model.layers.${block}.${usual}`] = {
+    const tensorName = `${names[part] ?? ''}.weight`;
+    header[block === undefined ? tensorName : `model.layers.${block}.${tensorName}`] = {
       dtype: 'F32',
       shape,
       data_offsets: [end, end + bytes.length],
@@ -94,7 +94,7 @@ async function folderOf(gguf: string): Promise<string> {
 
 it('finds the same weights in a GGUF file, the folder it was made from, and its ONNX export', async () => {
   const gguf = ggufFixture('llama.gguf');
-  const source = await folderOf(gguf);
+  const source = await makeFolder(gguf);
   const onnx = join(folder, 'onnx');
   await prune(source, [], onnx, { format: 'onnx' });
   const compare = async (model: string, against: string) =>

@@ -20,9 +20,9 @@ import { inEnglish } from '../../../extension/core/message';
 const folder = temporaryFolder();
 const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
 
-function tensorsOf(model: ModelDescription): string[] {
-  const inBlocks = model.blocks.flatMap(({ sublayers }) => sublayers);
-  return [...inBlocks, ...model.parts].flatMap(({ tensors }) => tensors.map(({ name }) => name));
+function readTensors(model: ModelDescription): string[] {
+  const blockSum = model.blocks.flatMap(({ sublayers }) => sublayers);
+  return [...blockSum, ...model.parts].flatMap(({ tensors }) => tensors.map(({ name }) => name));
 }
 
 /** Whether a tensor is another, or one that it is a part of, such as an expert of a stack. */
@@ -60,7 +60,7 @@ describe('models that can be run', () => {
       const model = await describeModel(fixture(name));
       const opened = await openModel(fixture(name));
       const { summary } = opened;
-      const names = tensorsOf(model);
+      const names = readTensors(model);
       expect(new Set(names).size).toBe(names.length);
       expect(names).toHaveLength(model.totals.tensors);
       expect(model.totals.bytes).toBe(summary.bytes);
@@ -96,7 +96,7 @@ describe('models that can be run', () => {
     const model = await describeModel(encoderFixture(name));
     const opened = await openModel(encoderFixture(name));
     const { summary } = opened;
-    const names = tensorsOf(model);
+    const names = readTensors(model);
     expect(new Set(names).size).toBe(names.length);
     expect(names).toHaveLength(model.totals.tensors);
     const all = model.blocks.flatMap((block) => block.sublayers);
@@ -104,14 +104,16 @@ describe('models that can be run', () => {
     const sublayers = all.filter(({ id }) => id.startsWith('block.'));
     expect(all.length - sublayers.length).toBe(textTowers.includes(name) ? 3 : 0);
     expect(sublayers.map(({ id }) => id)).toEqual(summary.sublayers.map(({ id }) => id));
-    const countOf = (tensors: readonly { readonly shape: readonly number[] }[]): number =>
+    const countParts = (tensors: readonly { readonly shape: readonly number[] }[]): number =>
       tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
     expect(sublayers.map(({ parameters }) => parameters)).toEqual(
       summary.sublayers.map(({ parameters }, i) => {
         // Norms that stay are listed with their sublayer, and what all blocks share with the first.
         const { sharedByBlocks = [] } = opened.blockNames ?? {};
         const shared = sublayers[i]?.tensors.filter(({ name }) => sharedByBlocks.includes(name));
-        return parameters + countOf(opened.sublayer(i).stayingTensors) + countOf(shared ?? []);
+        return (
+          parameters + countParts(opened.sublayer(i).stayingTensors) + countParts(shared ?? [])
+        );
       }),
     );
     expect(sublayers.every(({ kvElementsPerToken }) => kvElementsPerToken === 0)).toBe(true);
@@ -171,11 +173,11 @@ describe('models that can be run', () => {
   it('a tied head costs as much as one of its own', async () => {
     const { facts, blocks, totals } = await describeModel(fixture('qwen2'));
     const { hiddenSize = 0, vocabularySize = 0 } = facts;
-    const inBlocks = blocks
+    const blockSum = blocks
       .flatMap(({ sublayers }) => sublayers)
       .reduce((sum, { flopsPerToken = 0 }) => sum + flopsPerToken, 0);
     expect(facts.tiedHead).toBe(true);
-    expect(totals.flopsPerToken).toBe(inBlocks + 2 * hiddenSize * vocabularySize);
+    expect(totals.flopsPerToken).toBe(blockSum + 2 * hiddenSize * vocabularySize);
   });
 
   it('counts LoRA over the linear layers of the blocks', async () => {
@@ -216,7 +218,7 @@ describe('GGUF files', () => {
     expect(model.understood.reason && inEnglish(model.understood.reason)).toMatch(
       /general\.architecture: Architecture "none"/,
     );
-    expect(tensorsOf(model)).toContain('Q6_K');
+    expect(readTensors(model)).toContain('Q6_K');
   });
 });
 
@@ -224,7 +226,7 @@ describe('ONNX files', () => {
   it.each(onnxCases)('%s: every initializer has one place', async (name) => {
     const model = await describeModel(onnxFixture(name));
     const { summary, file } = await openOnnxModel(onnxFixture(name));
-    const names = tensorsOf(model);
+    const names = readTensors(model);
     expect(new Set(names).size).toBe(names.length);
     expect(names.sort()).toEqual([...file.initializers.keys()].sort());
     expect(model.totals.parameters).toBe(summary.parameters);
@@ -234,13 +236,13 @@ describe('ONNX files', () => {
 
   it('what lies in front of and behind the stream is told apart', async () => {
     const { parts } = await describeModel(onnxFixture('gpt2-legacy'));
-    const namesOf = (kind: string): string[] =>
+    const listNames = (kind: string): string[] =>
       parts
         .filter(({ part }) => part === kind)
         .flatMap(({ tensors }) => tensors.map((t) => t.name));
-    expect(namesOf('embedding').some((name) => name.includes('wpe'))).toBe(true);
-    expect(namesOf('final-norm').every((name) => name.includes('ln_f'))).toBe(true);
-    expect(namesOf('head')).toHaveLength(1);
+    expect(listNames('embedding').some((name) => name.includes('wpe'))).toBe(true);
+    expect(listNames('final-norm').every((name) => name.includes('ln_f'))).toBe(true);
+    expect(listNames('head')).toHaveLength(1);
   });
 });
 

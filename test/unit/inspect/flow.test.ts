@@ -19,18 +19,18 @@ import { fill, inEnglish, say, verbatim } from '../../../extension/core/message'
 const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
 const quantizedFolder = join(import.meta.dirname, '../../fixtures/quantized');
 
-async function flowOf(path: string): Promise<Flow> {
+async function buildFlow(path: string): Promise<Flow> {
   const flow = await describeFlow(path);
   if ('reason' in flow) throw new Error(inEnglish(flow.reason));
   return flow;
 }
 
-function groupsOf(flow: Flow): FlowGroup[] {
+function listGroups(flow: Flow): FlowGroup[] {
   return [...everyItem(flow.items)].filter(isGroup);
 }
 
 function group(flow: Flow, id: string): FlowGroup {
-  const found = groupsOf(flow).find((one) => one.id === id);
+  const found = listGroups(flow).find((one) => one.id === id);
   if (found === undefined) throw new Error(`no group ${id}`);
   return found;
 }
@@ -78,7 +78,7 @@ describe('flows that the architecture tells', () => {
   ])(
     '%s: every used tensor is in it, sublayers are those Stored weights, unquantized hangs loose',
     async (path) => {
-      const flow = await flowOf(path);
+      const flow = await buildFlow(path);
       const model = await describeModel(path);
       const known = new Set(allTensors(model).map(({ tensor }) => tensor.name));
       const drawn = new Set(
@@ -100,9 +100,9 @@ describe('flows that the architecture tells', () => {
             ),
         ),
       ).toEqual([]);
-      expect(groupsOf(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : []))).toEqual(
-        model.blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id)),
-      );
+      expect(
+        listGroups(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : [])),
+      ).toEqual(model.blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id)));
       const leaves = [...everyItem(flow.items)].filter((item) => !isGroup(item));
       const [read, left] = [
         new Set(flow.edges.map(({ to }) => to)),
@@ -118,7 +118,7 @@ describe('flows that the architecture tells', () => {
   it.each(['awq', 'gptq-4-act-order', 'fp8', 'bnb-nf4'])(
     'draws the packed weights of %s by their names in the file, and decodes none',
     async (name) => {
-      const flow = await flowOf(join(quantizedFolder, name));
+      const flow = await buildFlow(join(quantizedFolder, name));
       const query = [...everyItem(flow.items)].find(({ id }) => id === 'block.0.attention/query');
       expect(query).toMatchObject({
         kind: 'weights',
@@ -128,7 +128,7 @@ describe('flows that the architecture tells', () => {
   );
 
   it('draws norms, heads, rotary and cache where they are', async () => {
-    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const flow = await buildFlow(fixture('llama-gqa-untied'));
     const { before } = joints(flow);
     const at = 'block.0.attention/';
     expect(before(`${at}query`)).toEqual([`${at}rms-norm`]);
@@ -149,7 +149,7 @@ describe('flows that the architecture tells', () => {
   });
 
   it('tells parallel branches, shared and sandwich norms, and norms of sums', async () => {
-    const phi = joints(await flowOf(fixture('phi')));
+    const phi = joints(await buildFlow(fixture('phi')));
     const branches = ['attention', 'feedforward'].map((kind) => `block.0.${kind}/layer-norm`);
     // Both branches read the block's input; the norm that they share is emitted for each.
     expect(branches.map((norm) => phi.before(norm))).toEqual([
@@ -157,11 +157,11 @@ describe('flows that the architecture tells', () => {
       ['model/embedding'],
     ]);
     expect(phi.before('block.0/sum-2')).toEqual(['block.0/sum', 'block.0.feedforward/down']);
-    const falcon = joints(await flowOf(fixture('falcon-new')));
+    const falcon = joints(await buildFlow(fixture('falcon-new')));
     expect(falcon.before('block.0.feedforward/layer-norm')).toEqual(['model/embedding']);
-    const gemma = joints(await flowOf(fixture('gemma2')));
+    const gemma = joints(await buildFlow(fixture('gemma2')));
     expect(gemma.before('block.0/sum')[1]).toBe('block.0.attention/rms-norm-2');
-    const bert = joints(await flowOf(encoderFixture('bert-plain')));
+    const bert = joints(await buildFlow(encoderFixture('bert-plain')));
     expect(bert.before('block.0/sum-norm')).toEqual(['block.0/sum']);
     expect(bert.before('block.0.attention/query')).toEqual(['model/layer-norm']);
   });
@@ -171,7 +171,7 @@ describe('flows that the architecture tells', () => {
     ['jina-bert', encoderFixture('jina-bert'), 'sees all, bias by distance'],
     ['bert-plain', encoderFixture('bert-plain'), 'sees all'],
   ])('tells what scores of %s lose by distance', async (_, path, expected) => {
-    const { items } = await flowOf(path);
+    const { items } = await buildFlow(path);
     const attention = [...everyItem(items)].find(({ id }) => id === 'block.0.attention/attention');
     expect(attention).toHaveProperty('detail');
     const { detail } = attention as { detail: Parameters<typeof inEnglish>[0] };
@@ -179,11 +179,11 @@ describe('flows that the architecture tells', () => {
   });
 
   it('joins a tied head with the embedding, and experts with their router', async () => {
-    const tied = await flowOf(fixture('llama-tied-f16'));
+    const tied = await buildFlow(fixture('llama-tied-f16'));
     expect(tied.edges.filter(({ shared }) => shared)).toEqual([
       { from: 'model/embedding', to: 'model/head', shared: true },
     ]);
-    const { before } = joints(await flowOf(fixture('mixtral')));
+    const { before } = joints(await buildFlow(fixture('mixtral')));
     expect(before('block.0.expert/choose')).toEqual(['block.0.expert/router']);
     expect(before('block.0.expert/weighted-sum')).toEqual([
       ...[
@@ -207,7 +207,7 @@ describe('flows that the architecture tells', () => {
 
 describe('flows of ONNX graphs', () => {
   it.each(graphs)('%s: every operator that carries data is drawn once', async (name) => {
-    const flow = await flowOf(onnxFixture(name));
+    const flow = await buildFlow(onnxFixture(name));
     const { index, summary } = await openOnnxModel(onnxFixture(name));
     const operators = [...everyItem(flow.items)].filter(
       (item) => !isGroup(item) && item.kind !== 'input' && item.kind !== 'output',
@@ -219,11 +219,11 @@ describe('flows of ONNX graphs', () => {
     expect(new Set([...everyItem(flow.items)].map(({ id }) => id)).size).toBe(
       [...everyItem(flow.items)].length,
     );
-    expect(groupsOf(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : []))).toEqual(
+    expect(listGroups(flow).flatMap(({ kind, row }) => (kind === 'sublayer' ? [row] : []))).toEqual(
       summary.sublayers.map(({ id }) => id),
     );
     // Each sublayer is left by one value of the stream, which a sum outside of it reads.
-    for (const { id, children } of groupsOf(flow).filter(({ kind }) => kind === 'sublayer')) {
+    for (const { id, children } of listGroups(flow).filter(({ kind }) => kind === 'sublayer')) {
       const own = new Set([...everyItem(children)].map((item) => item.id));
       const out = flow.edges.filter(({ from, to }) => own.has(from) && !own.has(to));
       expect(new Set(out.map(({ from }) => from)).size, id).toBe(1);
@@ -231,7 +231,7 @@ describe('flows of ONNX graphs', () => {
   });
 
   it('keeps two towers apart and joins them by cross-attention', async () => {
-    const flow = await flowOf(onnxFixture('t5-dynamo'));
+    const flow = await buildFlow(onnxFixture('t5-dynamo'));
     const runs = flow.items.filter(isGroup).filter(({ kind }) => kind === 'run');
     expect(runs.map(({ children }) => children.map(({ id }) => id))).toEqual([
       ['block.0', 'block.1'],
@@ -274,7 +274,7 @@ describe('folding', () => {
 
 describe('the layout', () => {
   it('stands a folded run for its blocks, and unfolds it', async () => {
-    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const flow = await buildFlow(fixture('llama-gqa-untied'));
     const folded = layOut(flow, new Set());
     const run = folded.nodes.find(({ kind }) => kind === 'run');
     expect(run).toMatchObject({
@@ -300,8 +300,8 @@ describe('the layout', () => {
   describe('in Chinese', () => {
     const texts: Readonly<Record<string, string>> = chinese;
     const draw = async (path: string): Promise<Diagram> => {
-      const flow = await flowOf(path);
-      const open = new Set(groupsOf(flow).map(({ id }) => id));
+      const flow = await buildFlow(path);
+      const open = new Set(listGroups(flow).map(({ id }) => id));
       return layOut(flow, open, (code, ...values) => fill(texts[code] ?? code, ...values));
     };
 
@@ -350,7 +350,7 @@ describe('the layout', () => {
   });
 
   it('leaves a group closed that is too large to be read', async () => {
-    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const flow = await buildFlow(fixture('llama-gqa-untied'));
     const operators = Array.from({ length: 3000 }, (_, i) => ({
       ...{ id: `n${i}`, label: verbatim('Add'), kind: 'operator' as const, tensors: [] },
     }));
@@ -369,8 +369,8 @@ describe('the layout', () => {
   it.each([fixture('mixtral'), onnxFixture('t5-past'), onnxFixture('t5-dynamo')])(
     '%s: all open, boxes stand in their frames and apart from each other',
     async (path) => {
-      const flow = await flowOf(path);
-      const diagram = layOut(flow, new Set(groupsOf(flow).map(({ id }) => id)));
+      const flow = await buildFlow(path);
+      const diagram = layOut(flow, new Set(listGroups(flow).map(({ id }) => id)));
       const byId = new Map(diagram.nodes.map((node) => [node.id, node]));
       const whole = { ...diagram, x: 0, y: 0 };
       const isApart = (one: DiagramNode, other: DiagramNode): boolean =>

@@ -7,7 +7,7 @@ import { layOut } from '../../../extension/core/inspect/flow/lay-out';
 import { verbatim } from '../../../extension/core/message';
 import { fixture } from '../fixtures';
 
-async function flowOf(path: string): Promise<Flow> {
+async function buildFlow(path: string): Promise<Flow> {
   const flow = await describeFlow(path);
   if ('reason' in flow) throw new Error('no flow');
   return flow;
@@ -27,7 +27,7 @@ function changed(flow: Flow, gone: readonly string[], other?: string): Flow {
   return { ...flow, items: keep(flow.items) };
 }
 
-const differencesOf = ({ items }: Flow) =>
+const listDifferences = ({ items }: Flow) =>
   Object.fromEntries(
     [...everyItem(items)].flatMap(({ id, difference }) =>
       difference === undefined ? [] : [[id, difference] as const],
@@ -36,17 +36,17 @@ const differencesOf = ({ items }: Flow) =>
 
 describe('two models in one flow', () => {
   it('are one where they are the same', async () => {
-    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const flow = await buildFlow(fixture('llama-gqa-untied'));
     const joined = joinFlows(flow, flow);
-    expect(differencesOf(joined)).toEqual({});
+    expect(listDifferences(joined)).toEqual({});
     expect(layOut(joined, new Set()).nodes).toEqual(layOut(flow, new Set()).nodes);
   });
 
   it('keep what one of them lacks in its place, and say so', async () => {
-    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const flow = await buildFlow(fixture('llama-gqa-untied'));
     const pruned = changed(flow, ['block.1.attention', 'block.2']);
     const joined = joinFlows(pruned, flow);
-    const differences = differencesOf(joined);
+    const differences = listDifferences(joined);
     expect(differences).toMatchObject({
       'block.1': 'changed',
       'block.1.attention': 'against',
@@ -61,13 +61,13 @@ describe('two models in one flow', () => {
     ]);
     const { nodes } = layOut(joined, new Set());
     expect(nodes.find(({ id }) => id === 'block.1.attention')?.difference).toBe('against');
-    expect(differencesOf(joinFlows(flow, pruned))['block.2']).toBe('model');
+    expect(listDifferences(joinFlows(flow, pruned))['block.2']).toBe('model');
   });
 
   it('say what is otherwise, in everything around it', async () => {
-    const flow = await flowOf(fixture('llama-gqa-untied'));
+    const flow = await buildFlow(fixture('llama-gqa-untied'));
     const other = changed(flow, [], 'block.3.feedforward');
-    expect(differencesOf(joinFlows(flow, other))).toEqual({
+    expect(listDifferences(joinFlows(flow, other))).toEqual({
       'block.3': 'changed',
       'block.3.feedforward': 'changed',
     });

@@ -22,9 +22,9 @@ const fixtures = join(import.meta.dirname, '../../fixtures');
 const folder = temporaryFolder();
 const unattended = { isCancellationRequested: false };
 
-function tensorsOf({ blocks, parts }: ModelDescription): StoredTensor[] {
-  const inBlocks = blocks.flatMap(({ sublayers }) => sublayers);
-  return [...inBlocks, ...parts].flatMap(({ tensors }) => tensors);
+function readTensors({ blocks, parts }: ModelDescription): StoredTensor[] {
+  const blockSum = blocks.flatMap(({ sublayers }) => sublayers);
+  return [...blockSum, ...parts].flatMap(({ tensors }) => tensors);
 }
 
 /** A file that is one tensor, without a header. */
@@ -38,7 +38,9 @@ describe('against numpy', async () => {
   const golden = JSON.parse(
     readFileSync(join(fixtures, 'statistics', 'golden.json'), 'utf8'),
   ) as Record<string, Partial<TensorStatistics>>;
-  const tensors = tensorsOf(await describeModel(join(fixtures, 'statistics', 'model.safetensors')));
+  const tensors = readTensors(
+    await describeModel(join(fixtures, 'statistics', 'model.safetensors')),
+  );
 
   it.each(Object.keys(golden))('%s', async (name) => {
     const tensor = tensors.find((known) => known.name === name);
@@ -152,7 +154,7 @@ describe('tensors of any size', () => {
   });
 
   it('of ONNX files are read as well', async () => {
-    const tensors = tensorsOf(await describeModel(onnxFixture('llama-legacy')));
+    const tensors = readTensors(await describeModel(onnxFixture('llama-legacy')));
     const norm = tensors.find(({ name }) => name.endsWith('norm.weight'));
     if (norm === undefined) {
       throw new Error('the fixture lacks a norm');

@@ -5,7 +5,7 @@ import { expect, it, vi } from 'vitest';
 import { lockOutput, resultName } from '../../../extension/core/jobs/output-lock';
 import { resolveLinks } from '../../../extension/core/jobs/resolve-links';
 import { temporaryFolder } from '../temporary-folder';
-import { endedOwner, ownerOf } from './owners';
+import { endedOwner, readOwner } from './owners';
 
 const root = temporaryFolder();
 let count = 0;
@@ -22,7 +22,7 @@ async function lockBy(owner: string, folder: string): Promise<string> {
 
 it('lets one process at a time work on a result', async () => {
   const folder = freshFolder();
-  await lockBy(ownerOf(process.ppid), folder);
+  await lockBy(readOwner(process.ppid), folder);
   await expect(lockOutput(out, folder)).rejects.toThrow(
     `${out}: Another run is working on this result (process ${process.ppid}). Wait until`,
   );
@@ -34,7 +34,7 @@ it('lets one process at a time work on a result', async () => {
 
 it('comes back where another that began at once has given way', async () => {
   const folder = freshFolder();
-  const other = await lockBy(ownerOf(process.ppid), folder);
+  const other = await lockBy(readOwner(process.ppid), folder);
   // The other removes its lock when this process has read the folder and checks that the other is running.
   const kill = vi.spyOn(process, 'kill').mockImplementationOnce(() => {
     rmSync(other);

@@ -16,7 +16,7 @@ import {
 import { replaceFile } from '../../../extension/core/jobs/replace-file';
 import { replacedFolder } from '../../../extension/core/jobs/user-cache';
 import { temporaryFolder } from '../temporary-folder';
-import { endedOwner, ownerOf } from './owners';
+import { endedOwner, readOwner } from './owners';
 
 const threads =
   process.platform === 'linux'
@@ -78,8 +78,8 @@ it.skipIf(threads.length === 0)(
 
 it('removes what an earlier process left whose number is that of another now, or its own', async () => {
   const { folder, out } = freshPath();
-  const running = `.model.espalier-partial-${ownerOf(process.ppid)}`;
-  const [pid, start] = ownerOf(process.pid).split('-');
+  const running = `.model.espalier-partial-${readOwner(process.ppid)}`;
+  const [pid, start] = readOwner(process.pid).split('-');
   for (const name of [
     running,
     `.model.espalier-partial-${process.ppid}-7-0a1b2c3d`,

@@ -54,7 +54,7 @@ describe('a process that waits for the next task', () => {
   let started: number[] = [];
 
   /** The process that does a task. */
-  async function pidOf(spare: SpareChild, heapMegabytes = 64): Promise<number> {
+  async function readPid(spare: SpareChild, heapMegabytes = 64): Promise<number> {
     const pid = await spare.use({ script, heapMegabytes }, async (child) =>
       child.run({}, unattended),
     );
@@ -71,9 +71,9 @@ describe('a process that waits for the next task', () => {
 
   it('does it if it was started with the same options', async () => {
     const spare = new SpareChild(60_000);
-    const first = await pidOf(spare);
-    expect(await pidOf(spare)).toBe(first);
-    const larger = await pidOf(spare, 65);
+    const first = await readPid(spare);
+    expect(await readPid(spare)).toBe(first);
+    const larger = await readPid(spare, 65);
     expect(larger).not.toBe(first);
     await left(0, [first]);
     expect(isAlive(larger)).toBe(true);
@@ -81,37 +81,37 @@ describe('a process that waits for the next task', () => {
 
   it('is one of those that did tasks at the same time', async () => {
     const spare = new SpareChild(60_000);
-    const first = await pidOf(spare);
-    const both = await Promise.all([pidOf(spare), pidOf(spare)]);
+    const first = await readPid(spare);
+    const both = await Promise.all([readPid(spare), readPid(spare)]);
     expect(both[0]).toBe(first);
     expect(both[1]).not.toBe(first);
     await left(1, both);
-    expect(both).toContain(await pidOf(spare));
+    expect(both).toContain(await readPid(spare));
   });
 
   it('ends when none comes in time', async () => {
     const spare = new SpareChild(100);
-    const first = await pidOf(spare);
+    const first = await readPid(spare);
     await left(0, [first]);
-    expect(await pidOf(spare)).not.toBe(first);
+    expect(await readPid(spare)).not.toBe(first);
   });
 
   it('is replaced if it died meanwhile', async () => {
     const spare = new SpareChild(60_000);
-    const first = await pidOf(spare);
+    const first = await readPid(spare);
     process.kill(first, 'SIGKILL');
     // At once, before its end is heard of.
-    const second = await pidOf(spare);
+    const second = await readPid(spare);
     expect(second).not.toBe(first);
     process.kill(second, 'SIGKILL');
     await left(0, [second]);
-    expect(await pidOf(spare)).not.toBe(second);
+    expect(await readPid(spare)).not.toBe(second);
   });
 
   it.each(['crash', 'take too long'])('is not replaced if it was the task: %s', async (fault) => {
     writeFileSync(begun, '');
     const spare = new SpareChild(60_000);
-    const first = await pidOf(spare);
+    const first = await readPid(spare);
     const lost = spare.use({ script, heapMegabytes: 64 }, async (child) =>
       child.run({ fault }, unattended, fault === 'crash' ? 60 : 0.3),
     );

@@ -60,14 +60,14 @@ describe('time left', () => {
 
   it('counts down from what was expected until the work counted says more', () => {
     const timeLeft = new TimeLeft();
-    const told = {
+    const reported = {
       stage: say`Starting`,
       done: 0,
       total: 1,
       unit: 'steps',
       secondsLeft: 60,
     } as const;
-    expect(timeLeft.update(told, 0)).toBe(60);
+    expect(timeLeft.update(reported, 0)).toBe(60);
     expect(timeLeft.update(at(0), 1000)).toBeCloseTo(59);
     expect(timeLeft.update(at(0), 2000)).toBeCloseTo(58);
     expect(timeLeft.update(at(20), 6000)).toBeCloseTo(80 / (20 / 5));
@@ -106,14 +106,14 @@ describe('an estimate', () => {
   it('is said at once where it is known before the work', () => {
     const texts: string[] = [];
     const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
-    const told = {
+    const reported = {
       stage: say`Starting`,
       done: 0,
       total: 1,
       unit: 'steps',
       secondsLeft: 240,
     } as const;
-    estimate.update(new TimeLeft().update(told, 0));
+    estimate.update(new TimeLeft().update(reported, 0));
     expect(texts).toEqual(['4 min']);
   });
 

@@ -97,7 +97,7 @@ describe('scales of blocks', () => {
         (count, rows, isAsymmetric, seed) => {
           const values = randomFloats(count * rows, seed);
           const costs = Float64Array.from(randomFloats(count, seed + 1), (x) => 1.1 + x);
-          const errorsOf = (searches: boolean): number[] => {
+          const measureErrors = (searches: boolean): number[] => {
             const [scales, zeros] = [new Float32Array(rows), new Float32Array(rows)];
             fitScales({
               count,
@@ -121,8 +121,8 @@ describe('scales of blocks', () => {
               return sum;
             });
           };
-          const plain = errorsOf(false);
-          errorsOf(true).forEach((error, row) => {
+          const plain = measureErrors(false);
+          measureErrors(true).forEach((error, row) => {
             expect(error).toBeLessThanOrEqual((plain[row] ?? 0) * (1 + 1e-6) + 1e-12);
           });
         },

@@ -17,7 +17,7 @@ const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
 
 /** Σ of outer products of `rank` random vectors: eigenvalues of 0 where there are fewer than rows. */
-function gramOf(size: number, rank: number, seed: number): SquareMatrix {
+function makeGram(size: number, rank: number, seed: number): SquareMatrix {
   const random = seededRandom(seed);
   const factor = new Matrix(size, rank);
   factor.apply((row, column) => factor.set(row, column, standardNormal(random)));
@@ -49,7 +49,7 @@ describe('eigenvalues of a symmetric matrix', () => {
         fc.integer({ min: 1, max: 40 }),
         fc.nat(1000),
         (size, rank, seed) => {
-          const { residual, skew } = faults(gramOf(size, rank, seed));
+          const { residual, skew } = faults(makeGram(size, rank, seed));
           expect(residual).toBeLessThan(1e-13 * size);
           expect(skew).toBeLessThan(1e-13 * size);
         },
@@ -78,7 +78,7 @@ describe('eigenvalues of a symmetric matrix', () => {
   });
 
   it('are those of ml-matrix', () => {
-    const matrix = gramOf(90, 95, 3);
+    const matrix = makeGram(90, 95, 3);
     const expected = new EigenvalueDecomposition(Matrix.from1DArray(90, 90, matrix.numbers), {
       assumeSymmetric: true,
     }).realEigenvalues.sort((a, b) => b - a);
@@ -113,7 +113,7 @@ describe('eigenvalues of a symmetric matrix', () => {
   });
 
   it('read the lower triangle alone', () => {
-    const whole = gramOf(9, 9, 1);
+    const whole = makeGram(9, 9, 1);
     const numbers = whole.numbers.map((x, i) => (i % 9 > Math.floor(i / 9) ? Number.NaN : x));
     expect(symmetricEigen({ size: 9, numbers })).toEqual(symmetricEigen(whole));
   });
@@ -131,7 +131,7 @@ describe('leading eigenvalues of a symmetric matrix', () => {
     [150, 20],
     [203, 120],
   ])('of %i rows, %i of them, are those of all', async (size, count) => {
-    const matrix = gramOf(size, size + 5, 2);
+    const matrix = makeGram(size, size + 5, 2);
     const found = await leadingEigen(products, matrix, count);
     expect(found.vectors).toHaveLength(count * size);
     const { residual, skew } = faults(matrix, found);
@@ -175,7 +175,7 @@ describe('Cholesky factors in blocks', () => {
   it.each([5, 256, 257, 400])(
     'of %i rows are those of one step, and their inverses too',
     async (size) => {
-      const matrix = gramOf(size, size + 20, 4);
+      const matrix = makeGram(size, size + 20, 4);
       const expected = cholesky(matrix);
       const numbers = Float64Array.from(matrix.numbers);
       // Only the lower triangle counts.
@@ -196,7 +196,7 @@ describe('Cholesky factors in blocks', () => {
 
   it('are told not to be, wherever the fault lies', async () => {
     for (const at of [0, 100, 300]) {
-      const matrix = gramOf(320, 340, 5);
+      const matrix = makeGram(320, 340, 5);
       matrix.numbers[at * 320 + at] = -1;
       expect(await choleskyBlocked(products, matrix)).toBeUndefined();
     }

@@ -43,7 +43,7 @@ const truths = {
 };
 
 /** In float64, with the probabilities that terms are taken of: none is below the least. */
-function truthOf(name: (typeof bounding)[number], { z, changed }: Pair): number {
+function exactTerm(name: (typeof bounding)[number], { z, changed }: Pair): number {
   const p = softmax(z).map((x) => Math.max(x, leastProbability));
   const change = (i: number): number => (changed[i] ?? 0) - (z[i] ?? 0);
   return truths[name](p, softmax(p.map((x, i) => Math.log(x) + change(i))));
@@ -133,7 +133,7 @@ describe.each(bounding)('a bound of %s', (name) => {
             : all;
           const { bound, term } = await measure(name, pair, ordered.slice(0, count));
           expect(bound).toBeLessThanOrEqual(term);
-          expect(bound).toBeLessThanOrEqual(Math.max(0, truthOf(name, pair)));
+          expect(bound).toBeLessThanOrEqual(Math.max(0, exactTerm(name, pair)));
         },
       ),
       { numRuns: randomRuns(200, 50) },
@@ -189,7 +189,7 @@ describe.each(bounding)('a bound of %s', (name) => {
 });
 
 /** What terms of a model may be taken over. */
-async function vocabularyOf(folder: string, memoryBytes = 1 << 30): Promise<string> {
+async function makeVocabulary(folder: string, memoryBytes = 1 << 30): Promise<string> {
   const own = new LayeredExecutor(await openModel(folder), 'cpu', memoryBytes);
   const { vocabulary } = createReadout(own, 'js', metrics.js, { vocabulary: 'bounded' });
   await own.dispose();
@@ -212,7 +212,7 @@ it('bounds no logits that are made otherwise than those of a few ids', async () 
       { model, choices, out, overwrite: true, device: 'cpu', memoryBytes: 1 << 30 },
       unattended,
     );
-    const found = await vocabularyOf(out);
+    const found = await makeVocabulary(out);
     await rm(out, { recursive: true });
     return found;
   };
@@ -233,7 +233,7 @@ it('leaves the session over all ids its half of the memory', async () => {
     const own = new LayeredExecutor(await openModel(folder), 'cpu', memoryBytes);
     expect(own.shares.readoutBytes / readoutBytes).toBeCloseTo(1, 0);
     await own.dispose();
-    expect(await vocabularyOf(folder, memoryBytes)).toBe(expected);
+    expect(await makeVocabulary(folder, memoryBytes)).toBe(expected);
   }
   await rm(folder, { recursive: true });
 });
@@ -247,14 +247,14 @@ it('keeps ids of the original where there is room, and gives it back', async () 
     const [original, ...candidates] = await finalStates(own, ids);
     const readout = createReadout(own, 'js', metrics.js, { vocabulary: 'bounded' });
     const { originalBytes } = own.shares;
-    const kept = await readout.rowTerms(ids, original, candidates);
+    const remaining = await readout.rowTerms(ids, original, candidates);
     // Numbers of 8 and of 4 bytes: ids; change and probabilities of 96 rows.
     const least = 2 * 8 * boundedIds + 4 * 96 * (boundedIds + 16);
     expect(own.originalRoom.take(originalBytes - least)).toBe(false);
     readout.end();
     expect(own.originalRoom.take(originalBytes)).toBe(true);
     const withoutRoom = await readout.rowTerms(ids, original, candidates);
-    expect(withoutRoom).toEqual(kept);
+    expect(withoutRoom).toEqual(remaining);
     own.originalRoom.giveBack(originalBytes);
     expect(own.originalRoom.take(originalBytes)).toBe(true);
   } finally {

@@ -47,7 +47,7 @@ describe('slices', () => {
 });
 
 describe('looks', () => {
-  const rowsOf = (rows: readonly number[], isCausal: boolean): number[] =>
+  const makeRows = (rows: readonly number[], isCausal: boolean): number[] =>
     splitIntoLooks(rows, isCausal).map((look) =>
       look.reduce((sum, { from, to }) => sum + to - from, 0),
     );
@@ -68,10 +68,10 @@ describe('looks', () => {
   });
 
   it('begin with 64 rows of four sequences and double; further sequences follow one by one', () => {
-    expect(rowsOf([128, 128, 128, 128], true)).toEqual([64, 64, 128, 256]);
-    expect(rowsOf([100, 30, 100], true)).toEqual([72, 54, 96, 8]);
-    expect(rowsOf([64, 64, 64, 64, 90, 80], true)).toEqual([64, 64, 128, 90, 80]);
-    expect(rowsOf([64, 90], false)).toEqual([64, 90]);
-    expect(rowsOf([], true)).toEqual([]);
+    expect(makeRows([128, 128, 128, 128], true)).toEqual([64, 64, 128, 256]);
+    expect(makeRows([100, 30, 100], true)).toEqual([72, 54, 96, 8]);
+    expect(makeRows([64, 64, 64, 64, 90, 80], true)).toEqual([64, 64, 128, 90, 80]);
+    expect(makeRows([64, 90], false)).toEqual([64, 90]);
+    expect(makeRows([], true)).toEqual([]);
   });
 });

@@ -9,7 +9,7 @@ const sequences = 4;
 const rows = 64;
 
 /** A sample of the first sequences, given all terms. */
-function sampleOf(terms: readonly Float32Array[], measured: number): TermSample {
+function sampleValue(terms: readonly Float32Array[], measured: number): TermSample {
   const sample = new TermSample(
     metrics.js,
     terms.map(({ length }) => length),
@@ -34,11 +34,11 @@ describe('the logarithm of a ratio', () => {
   it('has no error where changes are in proportion', () => {
     const reference = heavyTerms(1);
     const change = reference.map((all) => all.map((term) => 3 * term));
-    const { value, standardError } = sampleOf(change, 2).logRatio(sampleOf(reference, 2));
+    const { value, standardError } = sampleValue(change, 2).logRatio(sampleValue(reference, 2));
     expect(value).toBeCloseTo(Math.log(3), 5);
     expect(standardError).toBeLessThan(1e-5);
     const nothing = reference.map((all) => all.map(() => 0));
-    expect(sampleOf(nothing, 2).logRatio(sampleOf(reference, 2))).toEqual({
+    expect(sampleValue(nothing, 2).logRatio(sampleValue(reference, 2))).toEqual({
       value: Number.NEGATIVE_INFINITY,
       standardError: 0,
     });
@@ -50,7 +50,7 @@ describe('the logarithm of a ratio', () => {
     const within = Array.from({ length: 300 }, () => {
       const common = Array.from({ length: rows }, () => 0.1 + draw() ** 2);
       const noisy = (): Float32Array => Float32Array.from(common, (term) => term * draw());
-      const [a, b] = [sampleOf([noisy()], 1), sampleOf([noisy()], 1)];
+      const [a, b] = [sampleValue([noisy()], 1), sampleValue([noisy()], 1)];
       const { value, standardError } = a.logRatio(b);
       return Math.abs(value) < 2 * standardError;
     });
@@ -69,8 +69,8 @@ describe('a distance by that of another change', () => {
         (seed, factor, measured) => {
           const reference = heavyTerms(seed);
           const change = reference.map((all) => all.map((term) => factor * term));
-          const found = sampleOf(change, measured).distanceBy(sampleOf(reference, sequences));
-          const { distance } = sampleOf(change, sequences).distance();
+          const found = sampleValue(change, measured).distanceBy(sampleValue(reference, sequences));
+          const { distance } = sampleValue(change, sequences).distance();
           expect(found.distance / distance).toBeCloseTo(1, 4);
           expect((found.standardError ?? Number.NaN) / distance).toBeLessThan(1e-3);
         },
@@ -85,10 +85,10 @@ describe('a distance by that of another change', () => {
       const change = reference.map((all, sequence) =>
         all.map((term, row) => term * (1.2 + Math.sin(seed + 3 * sequence + 5 * row))),
       );
-      const sample = sampleOf(change, 1);
-      const { distance: truth } = sampleOf(change, sequences).distance();
+      const sample = sampleValue(change, 1);
+      const { distance: truth } = sampleValue(change, sequences).distance();
       const { distance, standardError = Number.NaN } = sample.distanceBy(
-        sampleOf(reference, sequences),
+        sampleValue(reference, sequences),
       );
       return {
         byReference: Math.abs(distance / truth - 1),
@@ -104,12 +104,12 @@ describe('a distance by that of another change', () => {
 
   it('is its own once it is measured on all rows, and where the other change does nothing', () => {
     const change = heavyTerms(3);
-    const whole = sampleOf(change, sequences);
-    expect(whole.distanceBy(sampleOf(heavyTerms(4), sequences))).toEqual({
+    const whole = sampleValue(change, sequences);
+    expect(whole.distanceBy(sampleValue(heavyTerms(4), sequences))).toEqual({
       distance: whole.distance().distance,
     });
     const nothing = change.map((all) => all.map(() => 0));
-    const part = sampleOf(change, 2);
-    expect(part.distanceBy(sampleOf(nothing, sequences))).toEqual(part.distance());
+    const part = sampleValue(change, 2);
+    expect(part.distanceBy(sampleValue(nothing, sequences))).toEqual(part.distance());
   });
 });

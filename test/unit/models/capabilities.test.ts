@@ -15,7 +15,7 @@ import { inspectedOnly } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 /** Codes of what a model cannot do. */
-async function unableOf(path: string): Promise<Partial<Record<CapabilityName, string>>> {
+async function listUnable(path: string): Promise<Partial<Record<CapabilityName, string>>> {
   const { capabilities } = await openModelFiles(path);
   return Object.fromEntries(
     capabilityNames.flatMap((name) => {
@@ -87,20 +87,20 @@ describe('what a model cannot do', () => {
       },
     ],
   ])('is decided once for %s', async (_, path, expected) => {
-    expect(await unableOf(path)).toEqual(expected);
+    expect(await listUnable(path)).toEqual(expected);
   });
 
   it('is run what its method does not know', async () => {
-    const unable = await unableOf(inspectedOnly(join(temporaryFolder(), 'inspected')));
+    const unable = await listUnable(inspectedOnly(join(temporaryFolder(), 'inspected')));
     expect(unable).toMatchObject({ run: 'dtype-not-runnable', compress: 'dtype-not-runnable' });
   });
 
   it('is told with the reason and the way out', async () => {
     const { capabilities } = await openModelFiles(ggufFixture('llama.gguf'));
     const { compress } = listRefusals(capabilities);
-    const told = inEnglish(compress ?? verbatim(''));
-    expect(told).toMatch(/GGUF files can't store compressed layers/);
-    expect(told).toMatch(/Hugging Face folder.*layout dense.*convert the result to GGUF/);
+    const reported = inEnglish(compress ?? verbatim(''));
+    expect(reported).toMatch(/GGUF files can't store compressed layers/);
+    expect(reported).toMatch(/Hugging Face folder.*layout dense.*convert the result to GGUF/);
     expect(
       Object.values(listRefusals((await openModelFiles(fixture('mixtral'))).capabilities))
         .map(inEnglish)
@@ -146,8 +146,8 @@ describe('what a model can be written as', () => {
     const opened = await openModelFiles(fixture('llama-gqa-untied'));
     for (const remove of [['block.1'], ['block.1.attention']]) {
       const answers = await listOutputs(opened, { remove });
-      const usual = answers.filter(({ isDefault }) => isDefault);
-      expect(usual.map(({ able, layout }) => [able, layout])).toEqual([
+      const defaults = answers.filter(({ isDefault }) => isDefault);
+      expect(defaults.map(({ able, layout }) => [able, layout])).toEqual([
         [true, remove.includes('block.1') ? 'blocks' : 'auto-map'],
       ]);
     }

@@ -14,7 +14,7 @@ import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { namedSource } from '../config-source';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf, statesOf } from './encodings/layered';
+import { computeOutputs, readStates } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('deepseek_v4');
@@ -38,14 +38,14 @@ function withFields(name: string, fields: Readonly<Record<string, unknown>>): st
   return copy;
 }
 
-const configOf = (path: string): Record<string, unknown> =>
+const readConfig = (path: string): Record<string, unknown> =>
   JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
 
 // Runs have 4 and 5 tokens, and 6 tokens are near.
 it.each([1, 3, 4, 5, 9, 17, 23])(
   'the first %i tokens have the logits of transformers, also where a run has not ended',
   async (length) => {
-    const logits = await outputsOf(await openModel(folder), [ids.slice(0, length)]);
+    const logits = await computeOutputs(await openModel(folder), [ids.slice(0, length)]);
     expect(relativeError(logits, goldenLogits.slice(0, length * vocabulary))).toBeLessThan(1e-5);
   },
 );
@@ -63,12 +63,12 @@ describe.each([
   ['blocks', [...block(0), ...block(2), 'block.1.expert.2', 'block.3.expert.0']],
 ] as const)('as %s without %j', (layout, removed) => {
   it('gives what the original does without them', async () => {
-    const expected = await outputsOf(await openModel(folder), [ids], removed);
+    const expected = await computeOutputs(await openModel(folder), [ids], removed);
     const name = join(out, `${layout}-${removed.join('+')}`);
     const result = await prune(folder, removed, name);
     expect(result.layout).toBe(layout);
     const pruned = await openModel(result.path);
-    expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+    expect(relativeError(await computeOutputs(pruned, [ids]), expected)).toBeLessThan(1e-5);
     expect(pruned.summary.warnings).toEqual([]);
   });
 });
@@ -79,7 +79,7 @@ it('is written as ONNX without sublayers and experts', async () => {
   expect(inEnglish(loadsWith)).toMatch(
     /^ONNX Runtime: .* 3 caches: keys and compressed values, which optimum and/,
   );
-  const expected = await outputsOf(await openModel(folder), [ids], removed);
+  const expected = await computeOutputs(await openModel(folder), [ids], removed);
   const logits = await writtenOnnxLogits(path, ids, vocabulary, unattended);
   expect(relativeError(logits, expected)).toBeLessThan(1e-5);
   // Sublayers mix all streams, and the mask that blocks add to their scores is no stream.
@@ -100,12 +100,12 @@ it('what mixes the streams for a sublayer goes with it, and the streams stay as 
       ['base', 'fn', 'scale'].map((part) => `model.layers.${name}_${part}`),
     ),
   );
-  const states = await statesOf(await openModel(folder), ids);
+  const states = await readStates(await openModel(folder), ids);
   expect(states[0]?.values['hidden']?.dims).toEqual([1, ids.length, 4 * 16]);
-  const without = await statesOf(await openModel(path), ids);
+  const without = await readStates(await openModel(path), ids);
   // In front of the feed-forward of block 0 they are still copies of the embedding.
   expect(without[0]?.values['hidden']?.data).toEqual(states[0]?.values['hidden']?.data);
-  const config = configOf(path);
+  const config = readConfig(path);
   expect(config['espalier']).toMatchObject({ removed });
   const python = readFileSync(join(path, 'modeling_espalier.py'), 'utf8');
   expect(python).toContain('layer.attn_hc = KeptStreams()');
@@ -140,11 +140,11 @@ it('what can not be said is refused with the reason', async () => {
 
 it('counts a key, which is the value too, and the shares of runs as kept for each token', async () => {
   const { summary } = await openModel(folder);
-  const kept = summary.sublayers.flatMap(({ kind, kvBytesPerToken }) =>
+  const remaining = summary.sublayers.flatMap(({ kind, kvBytesPerToken }) =>
     kind === 'attention' ? [kvBytesPerToken] : [],
   );
   // 8 numbers of 2 bytes; 8 for 5 tokens; 8 and 8 of the indexer for 4.
-  expect(kept).toEqual([16, Math.round(2 * (8 + 8 / 5)), 24, 24]);
+  expect(remaining).toEqual([16, Math.round(2 * (8 + 8 / 5)), 24, 24]);
 });
 
 it('an older config.json says the same by other fields, which pruning writes in full', async () => {
@@ -157,19 +157,21 @@ it('an older config.json says the same by other fields, which pruning writes in 
     rope_parameters: undefined,
     rope_scaling: { type: 'yarn', factor: 4, original_max_position_embeddings: 16 },
   });
-  const logits = await outputsOf(await openModel(older), [ids]);
+  const logits = await computeOutputs(await openModel(older), [ids]);
   expect(relativeError(logits, goldenLogits.slice(0, ids.length * vocabulary))).toBeLessThan(1e-5);
   // As in transformers, the older field wins.
   const both = withFields('older-and-newer', {
     compress_rates: { heavily_compressed_attention: 3 },
     compress_rate_hca: 5,
   });
-  expect(await outputsOf(await openModel(both), [ids])).toEqual(logits);
+  expect(await computeOutputs(await openModel(both), [ids])).toEqual(logits);
   const { path } = await prune(older, block(0), join(out, 'older-pruned'));
-  const types = configOf(folder)['layer_types'] as string[];
-  expect(configOf(path)).toMatchObject({ layer_types: types.slice(1), num_hidden_layers: 3 });
-  const expected = await outputsOf(await openModel(folder), [ids], block(0));
-  expect(relativeError(await outputsOf(await openModel(path), [ids]), expected)).toBeLessThan(1e-5);
+  const types = readConfig(folder)['layer_types'] as string[];
+  expect(readConfig(path)).toMatchObject({ layer_types: types.slice(1), num_hidden_layers: 3 });
+  const expected = await computeOutputs(await openModel(folder), [ids], block(0));
+  expect(relativeError(await computeOutputs(await openModel(path), [ids]), expected)).toBeLessThan(
+    1e-5,
+  );
 });
 
 it.each([
@@ -182,10 +184,10 @@ it.each([
 ] as const)(
   'fields of older configurations with %j speak of the blocks that stay without %j',
   (fields, removed, ratios, tables) => {
-    const config = configOf(folder);
+    const config = readConfig(folder);
     const text = JSON.stringify({ ...config, ...fields, compress_ratios: [0, 128, 4, 4, 0, 7] });
-    const gone = new Set(removed.map((id) => Number(id.split('.')[1])));
-    const blocks = [0, 1, 2, 3].filter((one) => !gone.has(one));
+    const removedIds = new Set(removed.map((id) => Number(id.split('.')[1])));
+    const blocks = [0, 1, 2, 3].filter((one) => !removedIds.has(one));
     const written: unknown = JSON.parse(rewriteConfig(namedSource(text), { blocks, absent: [] }));
     expect(written).toMatchObject({ compress_ratios: ratios, num_hidden_layers: blocks.length });
     expect((written as typeof config)['num_hash_layers']).toBe(tables);
@@ -231,9 +233,9 @@ it('reads tensors under the names of the published files, too', async () => {
     ]),
   );
   const { path } = await prune(other, block(1), join(out, 'published-pruned'));
-  const expected = await outputsOf(await openModel(folder), [ids], block(1));
+  const expected = await computeOutputs(await openModel(folder), [ids], block(1));
   const pruned = await openModel(path);
-  expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+  expect(relativeError(await computeOutputs(pruned, [ids]), expected)).toBeLessThan(1e-5);
   expect(pruned.summary.warnings).toEqual([]);
   const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
   expect([...tensors.keys()]).toEqual(

@@ -66,7 +66,7 @@ const written: ReadonlySet<string> = new Set([
 ]);
 
 /** Logits of all rows, one after the other. */
-async function logitsOf(
+async function computeLogits(
   executor: LayeredExecutor,
   rows: Golden['input_ids'],
 ): Promise<Float32Array> {
@@ -82,10 +82,10 @@ async function logitsOf(
 }
 
 /** Bytes of every tensor that no block of the text tower has, by name. */
-async function othersOf(folder: string): Promise<Map<string, Buffer>> {
+async function listOthers(folder: string): Promise<Map<string, Buffer>> {
   const { tensors } = await openSafetensors(join(folder, 'model.safetensors'));
-  const isOfText = /language_model|^model\.(?:layers|embed_tokens|norm)\./;
-  const others = [...tensors].filter(([name]) => !isOfText.test(name));
+  const readsText = /language_model|^model\.(?:layers|embed_tokens|norm)\./;
+  const others = [...tensors].filter(([name]) => !readsText.test(name));
   return new Map(
     others.map(([name, { file, offset, length }]) => [
       name,
@@ -100,19 +100,19 @@ describe.each([...textTowers])('%s, of which the text tower alone is run', (fami
     const { summary } = await openModel(folder);
     const removed = summary.sublayers.filter(({ block }) => block === 0).map(({ id }) => id);
     const { path } = await prune(folder, removed, join(out, `${family}-tower`));
-    const before = await othersOf(folder);
+    const before = await listOthers(folder);
     expect(before.size).toBeGreaterThan(10);
-    const after = await othersOf(path);
+    const after = await listOthers(path);
     expect([...after.keys()].sort()).toEqual([...before.keys()].sort());
     for (const [name, bytes] of before) {
       expect(after.get(name)?.equals(bytes), name).toBe(true);
     }
-    const configOf = (at: string): object =>
+    const readConfig = (at: string): object =>
       JSON.parse(readFileSync(join(at, 'config.json'), 'utf8')) as object;
-    expect(configOf(path)).toMatchObject({
+    expect(readConfig(path)).toMatchObject({
       text_config: { num_hidden_layers: summary.blocks - 1 },
     });
-    expect(configOf(path)).not.toHaveProperty('num_hidden_layers');
+    expect(readConfig(path)).not.toHaveProperty('num_hidden_layers');
   });
 });
 
@@ -162,7 +162,9 @@ describe.each(familyNames)('%s', (family) => {
   it('has the logits of transformers, every tensor used', async () => {
     const bytes = readFileSync(join(folder, golden.output.file));
     const expected = new Float32Array(new Uint8Array(bytes).buffer);
-    expect(relativeError(await logitsOf(executor, golden.input_ids), expected)).toBeLessThan(1e-4);
+    expect(relativeError(await computeLogits(executor, golden.input_ids), expected)).toBeLessThan(
+      1e-4,
+    );
     const { warnings } = executor.model.summary;
     expect(warnings.map(inEnglish)).toEqual(
       partlyRun.has(family) ? [expect.stringMatching(/^\d+ tensors .* are not used/)] : [],

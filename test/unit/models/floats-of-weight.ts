@@ -6,7 +6,7 @@ import { createSession } from '../../../extension/core/runtime/session';
 import { floatOutput, floatTensor } from '../../../extension/core/runtime/tensors';
 
 /** A weight as float32, as sessions get it. */
-export async function floatsOfWeight(tensor: LazyTensor): Promise<Float32Array> {
+export async function weightFloats(tensor: LazyTensor): Promise<Float32Array> {
   return run(weightGraph(tensor));
 }
 

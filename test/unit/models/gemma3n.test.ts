@@ -6,7 +6,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { prune } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf, statesOf } from './encodings/layered';
+import { computeOutputs, readStates } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('gemma3n_text');
@@ -24,9 +24,9 @@ it.each(removals.map((removed) => [removed]))(
   'without %j streams are still predicted and corrected, and the residual of low rank stays',
   async (removed) => {
     const { path } = await prune(folder, removed, join(out, removed.join('+')));
-    const expected = await outputsOf(await openModel(folder), [ids], removed);
+    const expected = await computeOutputs(await openModel(folder), [ids], removed);
     const pruned = await openModel(path);
-    expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+    expect(relativeError(await computeOutputs(pruned, [ids]), expected)).toBeLessThan(1e-5);
     expect(pruned.summary.absent).toEqual(removed.toSorted());
     expect(pruned.summary.warnings).toEqual([]);
     const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
@@ -46,9 +46,9 @@ it('written with zeros gives the same, and carries four streams', async () => {
   const removed = ['block.0.attention', 'block.3.feedforward'];
   const { path } = await prune(folder, removed, join(out, 'zeroed'), { layout: 'zeroed' });
   const zeroed = await openModel(path);
-  const expected = await outputsOf(await openModel(folder), [ids], removed);
-  expect(relativeError(await outputsOf(zeroed, [ids]), expected)).toBeLessThan(1e-5);
-  const states = await statesOf(zeroed, ids);
+  const expected = await computeOutputs(await openModel(folder), [ids], removed);
+  expect(relativeError(await computeOutputs(zeroed, [ids]), expected)).toBeLessThan(1e-5);
+  const states = await readStates(zeroed, ids);
   const streams = ['expected.0', 'expected.1', 'expected.2', 'expected.3'];
   expect(Object.keys(states[1]?.values ?? {})).toEqual(expect.arrayContaining(streams));
   expect(Object.keys(states.at(-1)?.values ?? {})).toEqual(['hidden']);

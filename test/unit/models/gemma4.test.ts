@@ -10,7 +10,7 @@ import { floatsIn } from '../../../extension/core/runtime/tensors';
 import { prune } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf } from './encodings/layered';
+import { computeOutputs } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('gemma4_text');
@@ -26,9 +26,9 @@ it.each([
   'without %j keys and values stay that later blocks read, and ends of blocks',
   async (removed) => {
     const { path } = await prune(folder, removed, join(out, removed.join('+')));
-    const expected = await outputsOf(await openModel(folder), [ids], removed);
+    const expected = await computeOutputs(await openModel(folder), [ids], removed);
     const pruned = await openModel(path);
-    expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+    expect(relativeError(await computeOutputs(pruned, [ids]), expected)).toBeLessThan(1e-5);
     expect(pruned.summary.absent).toEqual(removed.toSorted());
     const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
     for (const [block, reader] of [
@@ -61,7 +61,7 @@ it('runs the first tokens with what they bring to the ends of blocks', async () 
     states.push(floatsIn(await executor.output(state)));
   }
   await executor.dispose();
-  const whole = await outputsOf(model, [first, other]);
+  const whole = await computeOutputs(model, [first, other]);
   const rows = [0, ids.length].map((row) => whole.slice(row * 64, (row + 5) * 64));
   states.forEach((state, i) => {
     expect(relativeError(state, rows[i] ?? new Float32Array())).toBeLessThan(1e-5);
@@ -93,11 +93,11 @@ it.each([
 ])(
   'with experts beside the feed-forward, without %j, is what it is where these are skipped',
   async (removed) => {
-    const expected = await outputsOf(await openModel(experts), [ids], removed);
+    const expected = await computeOutputs(await openModel(experts), [ids], removed);
     const { path } = await prune(experts, removed, join(out, removed.join('+')));
-    expect(relativeError(await outputsOf(await openModel(path), [ids]), expected)).toBeLessThan(
-      1e-5,
-    );
+    expect(
+      relativeError(await computeOutputs(await openModel(path), [ids]), expected),
+    ).toBeLessThan(1e-5);
   },
 );
 
@@ -108,11 +108,11 @@ it('with the same number of experts in all blocks says so in its own fields', as
   expect(config).toMatchObject({ num_experts: 1, top_k_experts: 1 });
   expect(config).not.toHaveProperty('num_experts_per_tok');
   const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
-  const shapeOf = (name: string): readonly number[] | undefined =>
+  const getShape = (name: string): readonly number[] | undefined =>
     tensors.get(`model.layers.0.${name}`)?.shape;
-  expect(shapeOf('router.per_expert_scale')).toEqual([1]);
-  expect(shapeOf('router.proj.weight')).toEqual([1, 32]);
-  expect(shapeOf('experts.gate_up_proj')).toEqual([1, 32, 32]);
+  expect(getShape('router.per_expert_scale')).toEqual([1]);
+  expect(getShape('router.proj.weight')).toEqual([1, 32]);
+  expect(getShape('experts.gate_up_proj')).toEqual([1, 32, 32]);
 });
 
 it('refuses a config whose blocks read keys that none makes, and names the field', async () => {

@@ -25,7 +25,7 @@ import {
 } from '../checkpoints/gguf-file';
 import type { RawValue } from '../checkpoints/gguf-file';
 import { tokenizerOfKind } from '../../fixtures/tokenizer-of-kind';
-import { logitsOf, rejection } from '../export/pruning';
+import { computeLogits, rejection } from '../export/pruning';
 import { readJson, relativeError } from '../fixtures';
 import {
   blockFiles,
@@ -69,7 +69,7 @@ describe.each(blockFiles)('block formats of %s', async (file) => {
 describe('a model in a GGUF file', () => {
   it.each(ggufNames)('%s agrees with transformers to 1e-5', async (name) => {
     const { inputIds, logits } = ggufGolden(name);
-    const actual = await logitsOf(ggufFixture(`${name}.gguf`), inputIds);
+    const actual = await computeLogits(ggufFixture(`${name}.gguf`), inputIds);
     expect(relativeError(actual, logits)).toBeLessThan(1e-5);
   });
 
@@ -116,7 +116,7 @@ describe('a model in a GGUF file', () => {
     ],
   ])('computes what llama.cpp does, given %s', async (_, name, entries) => {
     const { inputIds, logits } = ggufGolden(name);
-    const actual = await logitsOf(await withEntries(name, entries), inputIds);
+    const actual = await computeLogits(await withEntries(name, entries), inputIds);
     expect(relativeError(actual, logits)).toBeLessThan(1e-5);
   });
 
@@ -330,7 +330,7 @@ describe('the tokenizer in a GGUF file', () => {
   });
 
   const wordPieces = ['<unk>', '<s>', '<0x0A>', '▁', 'a', 'b', 'ab', '▁ab', 'ba', 'é'];
-  const tokenizerOf = (name: string, more: readonly (readonly [string, RawValue])[]): string => {
+  const makeTokenizer = (name: string, more: readonly (readonly [string, RawValue])[]): string => {
     const path = join(folder, `${name}.gguf`);
     const scores = [0, 0, 0, -9, -9, -9, -2, -3, -1, -9];
     const types = [2, 3, 6, 1, 1, 1, 1, 1, 1, 1];
@@ -355,7 +355,7 @@ describe('the tokenizer in a GGUF file', () => {
   };
 
   it('joins the pieces of SentencePiece in the order of their scores', async () => {
-    const tokenizer = await loadTokenizer(tokenizerOf('spm', [['model', textValue('llama')]]));
+    const tokenizer = await loadTokenizer(makeTokenizer('spm', [['model', textValue('llama')]]));
     const tokens = (text: string): unknown[] =>
       [...tokenizer.encode(text)].map((id) => wordPieces[id]);
     expect(tokens('ab ab')).toEqual(['<s>', '▁ab', '▁ab']);
@@ -411,7 +411,7 @@ describe('the tokenizer in a GGUF file', () => {
     ],
     ['merges', [['model', textValue('gpt2')]], /tokenizer\.ggml\.merges: The file lacks/],
   ])('is refused when its %s is not known', async (name, more, message) => {
-    await expect(loadTokenizer(tokenizerOf(name, more))).rejects.toThrow(message);
+    await expect(loadTokenizer(makeTokenizer(name, more))).rejects.toThrow(message);
   });
 
   it('says when there is none', async () => {

@@ -12,7 +12,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { ggufBytes, textValue } from '../checkpoints/gguf-file';
 import { runCli } from '../cli/run-cli';
-import { logitsOf, prune } from '../export/pruning';
+import { computeLogits, prune } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { ggufFixture, ggufGolden } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -56,15 +56,15 @@ describe('a GGUF model in several files', () => {
       expect(summary.name).toBe('tiny');
       expect(basename(summary.path)).toBe(partName(0));
     }
-    expect(relativeError(await logitsOf(folder, inputIds), logits)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(folder, inputIds), logits)).toBeLessThan(1e-5);
     const { files, warnings } = await describeModel(folder);
     expect(files).toHaveLength(3);
     expect(warnings).toEqual([]);
     const removed = ['block.0.attention', 'block.0.feedforward'];
     await prune(folder, removed, out, { format: 'gguf' });
     expect(readdirSync(out).sort()).toEqual(['espalier.json', 'tiny.gguf']);
-    const expected = await logitsOf(ggufFixture('llama.gguf'), inputIds, removed);
-    expect(relativeError(await logitsOf(out, inputIds), expected)).toBe(0);
+    const expected = await computeLogits(ggufFixture('llama.gguf'), inputIds, removed);
+    expect(relativeError(await computeLogits(out, inputIds), expected)).toBe(0);
   });
 
   it('says which part is missing, or belongs to another model', async () => {
@@ -101,23 +101,23 @@ it('projectors beside a model are listed by what their headers say, and are no m
   for (const [name, bytes] of Object.entries(files)) {
     writeFileSync(join(folder, name), bytes);
   }
-  const sizeOf = (name: keyof typeof files): number => files[name].length;
+  const getSize = (name: keyof typeof files): number => files[name].length;
   const { sideFiles } = await describeModel(folder);
   expect(sideFiles).toEqual([
     {
-      ...{ name: 'mmproj-F16.gguf', role: 'projector', bytes: sizeOf('mmproj-F16.gguf') },
+      ...{ name: 'mmproj-F16.gguf', role: 'projector', bytes: getSize('mmproj-F16.gguf') },
       facts: { projector_type: 'qwen3vl_merger' },
     },
     { name: 'mmproj-damaged.gguf', role: 'projector', bytes: 4, facts: {} },
     {
       ...{ name: 'tiny.mmproj-Q8_0.gguf', role: 'projector' },
-      ...{ bytes: sizeOf('tiny.mmproj-Q8_0.gguf') },
+      ...{ bytes: getSize('tiny.mmproj-Q8_0.gguf') },
       facts: { projector_type: 'gemma4v, gemma4a' },
     },
   ]);
   const { code, stdout } = await runCli(['inspect', folder]);
   expect(code).toBe(0);
-  const size = formatBytes(sizeOf('mmproj-F16.gguf'));
+  const size = formatBytes(getSize('mmproj-F16.gguf'));
   expect(stdout).toContain(`projector of type qwen3vl_merger: mmproj-F16.gguf, ${size}`);
   expect(stdout).toContain('projector: mmproj-damaged.gguf, 4 B');
   const json = JSON.parse((await runCli(['inspect', folder, '--json'])).stdout) as object;

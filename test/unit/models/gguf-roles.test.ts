@@ -14,16 +14,16 @@ const known = [
   ...architectures,
   ...encoderArchitectures.flatMap((one) => asArchitecture(one) ?? []),
 ];
-const inFiles = known.map((one) => toGgufArchitecture(one, { modelType: one.modelType }));
+const fileModels = known.map((one) => toGgufArchitecture(one, { modelType: one.modelType }));
 const roles = { ...embeddingAndHeadRoles, ...blockRoles };
 
 it.each(Object.keys(roles))('%s is the role of a tensor that some architecture has', (role) => {
-  const all = [...inFiles, t5Towers({}, false).decoder];
+  const all = [...fileModels, t5Towers({}, false).decoder];
   expect(all.some((one) => roleName(one, role) !== undefined)).toBe(true);
 });
 
 it('leaves no name of a folder where a role has a name in GGUF files', () => {
-  for (const [i, inFile] of inFiles.entries()) {
+  for (const [i, inFile] of fileModels.entries()) {
     const before = known[i] ?? {};
     for (const [role, [, name]] of Object.entries(roles)) {
       const renamed = roleName(inFile, role);

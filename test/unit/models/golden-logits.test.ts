@@ -11,7 +11,7 @@ interface Golden {
 
 const memory = 1 << 30;
 
-async function logitsOf(
+async function computeLogits(
   name: string,
   rows: readonly (readonly number[])[],
   removed: readonly string[] = [],
@@ -39,7 +39,7 @@ async function logitsOf(
 describe('logits against transformers', () => {
   it.each(caseNames)('%s agrees to 1e-4', async (name) => {
     const golden = readJson<Golden>(name, 'golden.json');
-    const actual = await logitsOf(name, golden.inputIds);
+    const actual = await computeLogits(name, golden.inputIds);
     expect(relativeError(actual, readFloats(name, golden.logits))).toBeLessThan(1e-4);
   });
 
@@ -47,7 +47,7 @@ describe('logits against transformers', () => {
     '%s agrees on a short input, where other frequencies hold',
     async (name) => {
       const golden = readJson<Golden>(name, 'golden-short.json');
-      const actual = await logitsOf(name, golden.inputIds);
+      const actual = await computeLogits(name, golden.inputIds);
       expect(relativeError(actual, readFloats(name, golden.logits))).toBeLessThan(1e-4);
     },
   );
@@ -58,15 +58,15 @@ describe('logits against transformers', () => {
       cases: (GoldenArray & { removed: string[] })[];
     }>(name, 'golden-removed.json');
     for (const removedCase of golden.cases) {
-      const actual = await logitsOf(name, golden.inputIds, removedCase.removed);
+      const actual = await computeLogits(name, golden.inputIds, removedCase.removed);
       expect(relativeError(actual, readFloats(name, removedCase))).toBeLessThan(1e-4);
     }
   });
 
   it('gives the same numbers when sessions are streamed', async () => {
     const { inputIds } = readJson<Golden>('llama-bf16', 'golden.json');
-    const kept = await logitsOf('llama-bf16', inputIds);
-    const streamed = await logitsOf('llama-bf16', inputIds, [], 1);
-    expect(relativeError(streamed, kept)).toBeLessThan(1e-6);
+    const logits32 = await computeLogits('llama-bf16', inputIds);
+    const streamed = await computeLogits('llama-bf16', inputIds, [], 1);
+    expect(relativeError(streamed, logits32)).toBeLessThan(1e-6);
   });
 });

@@ -12,7 +12,7 @@ const folder = temporaryFolder();
 let count = 0;
 
 /** A copy of a folder, whose files may be changed. */
-function copyOf(name: string): string {
+function copyModel(name: string): string {
   const path = join(folder, String(count++));
   cpSync(fixture(name), path, { recursive: true });
   return path;
@@ -40,7 +40,7 @@ describe('a cache of models', () => {
   });
 
   it('gives one model to all who ask, at the same time or later, by folder or file', async () => {
-    const path = copyOf('llama-gqa-untied');
+    const path = copyModel('llama-gqa-untied');
     const [first, second] = await Promise.all([
       cache.open(path),
       cache.open(join(path, 'config.json')),
@@ -57,7 +57,7 @@ describe('a cache of models', () => {
     ['the weights', 'model.safetensors'],
     ['the tokenizer', 'tokenizer.json'],
   ])('reads a model again when %s is written', async (_, name) => {
-    const path = copyOf('llama-gqa-untied');
+    const path = copyModel('llama-gqa-untied');
     const before = await cache.open(path);
     touch(join(path, name));
     expect(await cache.open(path)).not.toBe(before);
@@ -65,7 +65,7 @@ describe('a cache of models', () => {
   });
 
   it('knows a tokenizer that has come', async () => {
-    const path = copyOf('llama-gqa-untied');
+    const path = copyModel('llama-gqa-untied');
     renameSync(join(path, 'tokenizer.json'), join(folder, 'away.json'));
     expect((await cache.open(path)).capabilities.readText).toMatchObject({ code: 'no-tokenizer' });
     renameSync(join(folder, 'away.json'), join(path, 'tokenizer.json'));
@@ -73,7 +73,7 @@ describe('a cache of models', () => {
   });
 
   it('reads a model again that changed while it was read', async () => {
-    const path = copyOf('llama-gqa-untied');
+    const path = copyModel('llama-gqa-untied');
     const changing = new ModelCache({
       capacity: 2,
       open: async (place) => {
@@ -105,7 +105,7 @@ describe('a cache of models', () => {
   });
 
   it('keeps no failure', async () => {
-    const path = copyOf('llama-gqa-untied');
+    const path = copyModel('llama-gqa-untied');
     const config = join(path, 'config.json');
     cpSync(config, join(folder, 'whole.json'));
     writeFileSync(config, '{');

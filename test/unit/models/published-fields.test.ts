@@ -6,7 +6,7 @@ import { whyOtherWidths } from '../../../extension/core/export/gguf/gguf-sizes';
 import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { pruneWidthsIn } from '../pipelines/width-pruning';
-import { logitsOf, readConfig } from '../export/pruning';
+import { computeLogits, readConfig } from '../export/pruning';
 import { familyFixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -28,8 +28,8 @@ it('MiMo-V2-Flash opens as published: no factor of experts, a window that does n
   });
   const same = withFields('same', { routed_scaling_factor: 1, sliding_window: 3 });
   const wider = withFields('wider', { routed_scaling_factor: 1, sliding_window: 2 });
-  expect(await logitsOf(published, rows)).toEqual(await logitsOf(same, rows));
-  expect(await logitsOf(wider, rows)).not.toEqual(await logitsOf(same, rows));
+  expect(await computeLogits(published, rows)).toEqual(await computeLogits(same, rows));
+  expect(await computeLogits(wider, rows)).not.toEqual(await computeLogits(same, rows));
 });
 
 it('GPT-NeoX Japanese, width-pruned alike in all blocks, is no ordinary model: its config.json counts by a factor', async () => {
@@ -44,8 +44,8 @@ it('GPT-NeoX Japanese, width-pruned alike in all blocks, is no ordinary model: i
 
 it('Gemma 3n with feed-forwards of two widths is refused as a GGUF file, which llama.cpp could not load', () => {
   const widths = { 'block.0.feedforward': 32, 'block.1.feedforward': 64 };
-  const kept = [0, 1].map((block) => ({ kind: 'feedforward', block }));
-  const changes = { widths, remaining: kept, blocks: [0, 1] } as unknown as Changes;
+  const remaining = [0, 1].map((block) => ({ kind: 'feedforward', block }));
+  const changes = { widths, remaining, blocks: [0, 1] } as unknown as Changes;
   const refusal = whyOtherWidths({ architecture: 'gemma3n' }, ggufFamilies['gemma3n'], changes);
   expect(refusal?.code).toBe('uneven-widths');
   expect(

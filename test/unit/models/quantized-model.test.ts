@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { describeQuantization } from '../../../extension/core/models/quantized/quantization';
 import type { UserError } from '../../../extension/core/user-error';
-import { hashes, logitsOf, prune, readConfig, rejection } from '../export/pruning';
+import { hashes, computeLogits, prune, readConfig, rejection } from '../export/pruning';
 import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
 import { relativeError } from '../fixtures';
 import {
@@ -94,7 +94,7 @@ describe('a quantized model', () => {
     '%s agrees with transformers on the dequantized weights',
     async (name) => {
       const { inputIds, logits } = quantizedGolden(name);
-      const actual = await logitsOf(quantizedFixture(name), inputIds);
+      const actual = await computeLogits(quantizedFixture(name), inputIds);
       expect(relativeError(actual, logits)).toBeLessThan(1e-5);
     },
   );
@@ -328,8 +328,8 @@ describe('pruning a quantized model', () => {
           (await openModel(source)).summary.quantization?.bits,
         );
         expect(summary.warnings).toEqual([]);
-        const expected = await logitsOf(source, inputIds, removed);
-        expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+        const expected = await computeLogits(source, inputIds, removed);
+        expect(relativeError(await computeLogits(out, inputIds), expected)).toBeLessThan(1e-6);
       }
       expect(hashes(source)).toEqual(before);
     },
@@ -342,8 +342,8 @@ describe('pruning a quantized model', () => {
     const { verification } = await prune(source, removed, out);
     expect(verification.relativeError).toBeLessThan(1e-6);
     const { inputIds } = quantizedGolden('mxfp4');
-    const expected = await logitsOf(source, inputIds, removed);
-    expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+    const expected = await computeLogits(source, inputIds, removed);
+    expect(relativeError(await computeLogits(out, inputIds), expected)).toBeLessThan(1e-6);
   });
 
   it('renumbers the blocks that quantization_config names', async () => {
@@ -360,9 +360,9 @@ describe('pruning a quantized model', () => {
     const folder = withFields('compressed-int8', { config_groups: { all: group } });
     const out = join(root, `${copies++}`);
     await prune(folder, ['block.0.attention', 'block.0.feedforward'], out);
-    const kept = ['model.layers.0.mlp.up_proj', 'Linear'];
+    const remaining = ['model.layers.0.mlp.up_proj', 'Linear'];
     expect(readConfig(out)).toMatchObject({
-      quantization_config: { config_groups: { all: { targets: kept } } },
+      quantization_config: { config_groups: { all: { targets: remaining } } },
     });
   });
 

@@ -12,10 +12,10 @@ import { readSafetensorsHeader } from '../../../extension/core/checkpoints/safet
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { joinPacked } from '../../../extension/core/models/quantized/packed-checkpoint';
-import { logitsOf } from '../export/pruning';
+import { computeLogits } from '../export/pruning';
 import { quantizedCases, quantizedFixture } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { floatsFromNodes, floatsOfWeight } from './floats-of-weight';
+import { floatsFromNodes, weightFloats } from './floats-of-weight';
 
 const temporary = temporaryFolder();
 
@@ -31,7 +31,7 @@ async function packedTensors(name: string): Promise<LazyTensor[]> {
   return packed;
 }
 
-const bitsOf = ({ buffer }: Float32Array): Uint32Array => new Uint32Array(buffer);
+const toBits = ({ buffer }: Float32Array): Uint32Array => new Uint32Array(buffer);
 
 // Stacks of experts in MXFP4 are read one by one.
 const matrices = quantizedCases.filter((name) => name !== 'mxfp4');
@@ -41,8 +41,8 @@ it.each(matrices)('gives rows of a matrix of %s as they are in the whole', async
     const [count = 1, ...rest] = tensor.shape;
     const [from, to] = [Math.floor(count / 4), Math.floor(count / 2)];
     const each = elementCount(rest);
-    const part = await floatsOfWeight(sliceRows(sliceRows(tensor, 1, count), from, to));
-    const whole = await floatsOfWeight(tensor);
+    const part = await weightFloats(sliceRows(sliceRows(tensor, 1, count), from, to));
+    const whole = await weightFloats(tensor);
     expect(part).toEqual(whole.subarray((from + 1) * each, (to + 1) * each));
   }
 });
@@ -56,7 +56,7 @@ it.each(quantizedCases)('rows of %s are decoded to the bits that nodes compute',
     expect(hasFloatRows(tensor)).toBe(true);
     const [count = 0] = tensor.shape;
     for (const one of [tensor, sliceRows(tensor, 1, count - 1)]) {
-      expect(bitsOf(await floatsOfWeight(one))).toEqual(bitsOf(await floatsFromNodes(one)));
+      expect(toBits(await weightFloats(one))).toEqual(toBits(await floatsFromNodes(one)));
     }
   }
 });
@@ -70,7 +70,7 @@ it('a group that does not exist is an error that names the tensor', async () => 
   const bytes = readFileSync(path);
   bytes.writeInt32LE(1000, index?.offset ?? 0);
   writeFileSync(path, bytes);
-  const reading = logitsOf(folder, [[1, 2, 3]]);
+  const reading = computeLogits(folder, [[1, 2, 3]]);
   await expect(reading).rejects.toThrow('is in group 1000');
   await expect(reading).rejects.toMatchObject({
     subject: { field: index?.name },

@@ -91,7 +91,7 @@ class PortedState implements SublayerCache {
 }
 
 /** Some positions of every example. */
-function rowsOf(
+function makeRows(
   data: Float32Array,
   width: number,
   sequence: number,
@@ -136,7 +136,7 @@ async function run(
   for (const piece of pieces) {
     const feeds = names
       .filter((name) => session.inputNames.includes(name))
-      .map((name) => [name, rowsOf(data[name], widths[name], sequence, start, piece)] as const);
+      .map((name) => [name, makeRows(data[name], widths[name], sequence, start, piece)] as const);
     const outputs = await session.run({
       ...Object.fromEntries(feeds),
       ...(past === undefined ? {} : { past }),

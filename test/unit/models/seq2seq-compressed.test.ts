@@ -43,8 +43,8 @@ describe('an encoder–decoder model that is compressed', () => {
       );
       const forms = formsInTurn(layers, names);
       const matrices = await storeEncodings(`${fresh()}.safetensors`, forms);
-      const inMemory = model.withMatrices(matrices);
-      const expected = await encoderOutput(inMemory, examples, removed);
+      const memorySource = model.withMatrices(matrices);
+      const expected = await encoderOutput(memorySource, examples, removed);
       if (label === 'floats') {
         const values = await storeEncodings(`${fresh()}.safetensors`, denseValues(forms, layers));
         const dense = await encoderOutput(model.withMatrices(values), examples, removed);
@@ -65,7 +65,7 @@ describe('an encoder–decoder model that is compressed', () => {
       // What is compressed already is pruned and written again.
       const again = await prune(written.path, ['block.1.feedforward'], fresh());
       const twice = [...removed, 'block.1.feedforward'];
-      const both = await encoderOutput(inMemory, examples, twice);
+      const both = await encoderOutput(memorySource, examples, twice);
       expect(relativeError(await encoderOutput(again.path, examples), both)).toBe(0);
       const graph = await prune(folder, removed, fresh(), { format: 'onnx', matrices });
       // Inputs that are rounded to 8 bits may be rounded otherwise in one graph.

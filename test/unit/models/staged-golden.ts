@@ -12,7 +12,7 @@ interface Golden {
   readonly pixel_values: { readonly file: string; readonly shape: readonly number[] };
 }
 
-function floatsOf(name: string, file: string): Float32Array {
+function readFloats(name: string, file: string): Float32Array {
   return new Float32Array(new Uint8Array(readFileSync(stagedFixture(name, file))).buffer);
 }
 
@@ -20,7 +20,7 @@ function floatsOf(name: string, file: string): Float32Array {
 export function stagedGolden(name: string): { examples: Example[]; output: Float32Array } {
   const text = readFileSync(stagedFixture(name, 'golden.json'), 'utf8');
   const { output, pixel_values: pixels } = JSON.parse(text) as Golden;
-  const all = floatsOf(name, pixels.file);
+  const all = readFloats(name, pixels.file);
   const [batch = 1, ...dims] = pixels.shape;
   const size = all.length / batch;
   const examples = Array.from({ length: batch }, (_, i) => ({
@@ -30,7 +30,7 @@ export function stagedGolden(name: string): { examples: Example[]; output: Float
       data: all.slice(i * size, (i + 1) * size),
     },
   }));
-  return { examples, output: floatsOf(name, output.file) };
+  return { examples, output: readFloats(name, output.file) };
 }
 
 /** One small image as a file: a random one would have 224 × 224 pixels where the family takes any size. */

@@ -42,8 +42,8 @@ describe('a model of stages that is compressed', () => {
       expect(new Set(layers.map(({ id }) => id)).size).toBe(layers.length);
       const forms = formsInTurn(layers, names);
       const matrices = await storeEncodings(`${fresh()}.safetensors`, forms);
-      const inMemory = model.withMatrices(matrices);
-      const expected = await stagedLogits(inMemory, examples, removed);
+      const memorySource = model.withMatrices(matrices);
+      const expected = await stagedLogits(memorySource, examples, removed);
       if (label === 'floats') {
         const values = await storeEncodings(`${fresh()}.safetensors`, denseValues(forms, layers));
         const dense = await stagedLogits(model.withMatrices(values), examples, removed);
@@ -57,9 +57,9 @@ describe('a model of stages that is compressed', () => {
       const opened = await openModel(written.path);
       expect(relativeError(await stagedLogits(opened, examples), expected)).toBe(0);
       expect(opened.summary.warnings).toEqual([]);
-      const bytesOf = (ids: readonly { id: string; bytes: number }[]): Map<string, number> =>
+      const toBytes = (ids: readonly { id: string; bytes: number }[]): Map<string, number> =>
         new Map(ids.map(({ id, bytes }) => [id, bytes]));
-      const known = bytesOf(inMemory.summary.sublayers);
+      const known = toBytes(memorySource.summary.sublayers);
       for (const { id, bytes } of opened.summary.sublayers) {
         expect(bytes, id).toBe(known.get(id));
       }
@@ -71,7 +71,7 @@ describe('a model of stages that is compressed', () => {
       // What is compressed already is pruned and written again.
       const second = sublayers[0]?.id ?? '';
       const again = await prune(written.path, [second], fresh(), { examples: image });
-      const both = await stagedLogits(inMemory, examples, [...removed, second]);
+      const both = await stagedLogits(memorySource, examples, [...removed, second]);
       expect(relativeError(await stagedLogits(again.path, examples), both)).toBe(0);
       const graph = await prune(folder, removed, fresh(), {
         ...{ format: 'onnx', matrices, examples: image },

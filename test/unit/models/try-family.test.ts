@@ -38,7 +38,7 @@ function unknownModel(name: string, fields: object = {}): string {
 const tried = async (model: string, more: object = {}): ReturnType<typeof tryFamily.run> =>
   tryFamily.run(buildRequest(tryFamily, { model, device: 'cpu', ...more }), context);
 
-async function logitsOf(folder: string): Promise<Float32Array> {
+async function computeLogits(folder: string): Promise<Float32Array> {
   const executor = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 30);
   try {
     let state = await executor.embed(Int32Array.from([5, 90, 700, 12]));
@@ -65,7 +65,7 @@ describe('a model of an unknown type', () => {
     expect(model.summary.warnings.map(inEnglish)).toEqual([
       expect.stringMatching(/^Guessed as llama: perplexity [\d.]+ on a short text, [\d.]+ with/),
     ]);
-    expect(await logitsOf(folder)).toEqual(await logitsOf(original));
+    expect(await computeLogits(folder)).toEqual(await computeLogits(original));
     await expect(tried(folder)).rejects.toThrow(/can already be opened/);
 
     const first = model.summary.sublayers.filter(({ block }) => block === 3).map(({ id }) => id);

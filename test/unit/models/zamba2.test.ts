@@ -6,7 +6,7 @@ import { keepsTurns, sharedTensorName } from '../../../extension/core/models/sha
 import { prune, rejection } from '../export/pruning';
 import { familyFixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { outputsOf } from './encodings/layered';
+import { computeOutputs } from './encodings/layered';
 
 const out = temporaryFolder();
 const folder = familyFixture('zamba2');
@@ -40,20 +40,22 @@ it.each([
 ] as const)('is written as %s without %j', async (layout, removed) => {
   const name = join(out, `${layout}-${removed.join('+')}`);
   const { path } = await prune(folder, removed, name, { format: 'safetensors', layout });
-  const expected = await outputsOf(await openModel(folder), [ids], removed);
-  expect(relativeError(await outputsOf(await openModel(path), [ids]), expected)).toBeLessThan(1e-5);
+  const expected = await computeOutputs(await openModel(folder), [ids], removed);
+  expect(relativeError(await computeOutputs(await openModel(path), [ids]), expected)).toBeLessThan(
+    1e-5,
+  );
 });
 
 it('keeps what blocks share, once, and says where turns would change', async () => {
   const removed = ['block.0.attention', 'block.0.mixer', 'block.2.attention', 'block.2.mixer'];
   const { path } = await prune(folder, removed, join(out, 'last'));
   const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
-  const held = [...tensors.keys()].filter((name) => name.includes('shared_transformer'));
-  expect(held).toContain('model.layers.1.shared_transformer.self_attn.q_proj.weight');
-  expect(held.filter((name) => name.includes('adapter_list'))).toHaveLength(8);
-  expect(held.every((name) => !name.includes('adapter_list') || name.includes('_list.0.'))).toBe(
-    true,
-  );
+  const sharedNames = [...tensors.keys()].filter((name) => name.includes('shared_transformer'));
+  expect(sharedNames).toContain('model.layers.1.shared_transformer.self_attn.q_proj.weight');
+  expect(sharedNames.filter((name) => name.includes('adapter_list'))).toHaveLength(8);
+  expect(
+    sharedNames.every((name) => !name.includes('adapter_list') || name.includes('_list.0.')),
+  ).toBe(true);
   const first = prune(folder, removed.slice(0, 2), join(out, 'first'));
   expect((await rejection(first)).message).toMatch(/alternate between shared transformers/);
 });
@@ -61,8 +63,8 @@ it('keeps what blocks share, once, and says where turns would change', async () 
 it('without a mixer nothing of what its block shares is felt', async () => {
   const model = await openModel(folder);
   const [mixer, both] = await Promise.all([
-    outputsOf(model, [ids], ['block.2.mixer']),
-    outputsOf(model, [ids], ['block.2.attention', 'block.2.mixer']),
+    computeOutputs(model, [ids], ['block.2.mixer']),
+    computeOutputs(model, [ids], ['block.2.attention', 'block.2.mixer']),
   ]);
   expect(relativeError(mixer, both)).toBe(0);
   const { summary } = await openModelFiles(folder);

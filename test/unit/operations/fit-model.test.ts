@@ -31,14 +31,14 @@ const gguf = ggufFixture('llama-rope.gguf');
 /** The costs of the machine are measured once for all tests. */
 const costs = costsFolder();
 const calibration = join(folder, 'calibration.txt');
-const heldOut = join(folder, 'held-out.txt');
+const heldOutText = join(folder, 'held-out.txt');
 
 type Given = GivenOf<typeof fitModel.fields>;
 
 beforeAll(() => {
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
   writeFileSync(calibration, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
-  writeFileSync(heldOut, 'a stitch in time saves nine, and the early bird. '.repeat(100));
+  writeFileSync(heldOutText, 'a stitch in time saves nine, and the early bird. '.repeat(100));
 });
 afterAll(() => {
   vi.unstubAllEnvs();
@@ -120,7 +120,7 @@ async function fitted(
   given: Given,
   course?: Course,
 ): Promise<Run & { readonly result: FittedModel }> {
-  const asked: Given = { device: 'cpu', text: heldOut, ...given };
+  const asked: Given = { device: 'cpu', text: heldOutText, ...given };
   const { result, ...rest } = await run(asked, undefined, course);
   if (result === undefined || !isFitted(result)) {
     throw new Error('a model is written');
@@ -221,7 +221,7 @@ describe('a named type', () => {
     const later = join(folder, 'later');
     const given: Given = {
       ...{ model: sample, for: 'llama.cpp', size: 'Q4_K_M', out: later },
-      ...{ device: 'cpu', text: heldOut },
+      ...{ device: 'cpu', text: heldOutText },
     };
     const stopped = await run(given, /perplex|Evaluating|Predicting/i);
     expect(stopped.result).toBeUndefined();
@@ -255,7 +255,7 @@ describe('a size', () => {
 
   it('continues where it was canceled', async () => {
     const sized: Given = { ...given, sequences: 3, size: '50%', out: join(folder, 'resumed') };
-    const asked: Given = { ...sized, device: 'cpu', text: heldOut };
+    const asked: Given = { ...sized, device: 'cpu', text: heldOutText };
     const stopped = await run(asked, /Choosing/);
     expect(stopped.result).toBeUndefined();
     expect(stopped.measured).toBeGreaterThan(0);

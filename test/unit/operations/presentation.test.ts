@@ -68,19 +68,21 @@ const plan = {
 it('says what a plan does to perplexity, next to the original', () => {
   const original = { ...evaluation, perplexity: 10 };
   const request = { model: 'm', plan };
-  const told = evaluationOutcome(evaluation, { name: 'M', request, original });
-  expect(inEnglish(told.summary).replaceAll('\u00a0', ' ')).toBe(
+  const reported = evaluationOutcome(evaluation, { name: 'M', request, original });
+  expect(inEnglish(reported.summary).replaceAll('\u00a0', ' ')).toBe(
     'without 2 sublayers: perplexity 10.00 → 11.00 (+10 %, moderate), tokens per second 50.',
   );
-  expect(told.shown).toBe(true);
+  expect(reported.shown).toBe(true);
 });
 
 it('names another model that was evaluated, and announces it', () => {
   const against = { ...evaluation, perplexity: 12 };
   const request = { model: 'm', against: '/models/other' };
-  const told = evaluationOutcome({ ...evaluation, against }, { name: 'M', request });
-  expect(inEnglish(told.summary)).toBe('perplexity 11.00, 50 tokens per second; other: 12.00, 50.');
-  expect(told.shown).not.toBe(true);
+  const reported = evaluationOutcome({ ...evaluation, against }, { name: 'M', request });
+  expect(inEnglish(reported.summary)).toBe(
+    'perplexity 11.00, 50 tokens per second; other: 12.00, 50.',
+  );
+  expect(reported.shown).not.toBe(true);
 });
 
 it('warns of a model that misses a limit', () => {
@@ -94,9 +96,9 @@ it('warns of a model that misses a limit', () => {
       { limit: 'agreement>90%', outcome: 'accept' },
     ],
   };
-  const told = compressedOutcome({ ...written, verdict } as never);
-  expect(told.isWarning).toBe(true);
-  expect(inEnglish(told.summary)).toMatch(
+  const reported = compressedOutcome({ ...written, verdict } as never);
+  expect(reported.isWarning).toBe(true);
+  expect(inEnglish(reported.summary)).toMatch(
     /^small takes 1.00.KiB instead of 4.00.KiB\. Verified: it opens and runs, top-1 agreement with the plan 98.% on 64 tokens\. Verdict: regression \(perplexity<1%\)\.$/,
   );
 });

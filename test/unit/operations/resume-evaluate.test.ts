@@ -37,8 +37,8 @@ const embed = vi.spyOn(LayeredExecutor.prototype, 'embed');
 interface Run {
   readonly result?: Evaluated;
   readonly error?: unknown;
-  /** What it was told of in words. */
-  readonly told: readonly string[];
+  /** Messages and warnings of the run. */
+  readonly reported: readonly string[];
   /** Sequences that a model has run. */
   readonly sequences: number;
   /** How much was done at first. */
@@ -48,7 +48,7 @@ interface Run {
 /** @param stopAt the share of a stage behind which it is stopped */
 async function run(given: object, stopAt = Number.POSITIVE_INFINITY, stages = 1): Promise<Run> {
   const cancellation = { isCancellationRequested: false };
-  const told: string[] = [];
+  const reported: string[] = [];
   let first: number | undefined;
   let [stage, before] = [1, 0];
   const context: OperationContext = {
@@ -60,8 +60,8 @@ async function run(given: object, stopAt = Number.POSITIVE_INFINITY, stages = 1)
       before = done;
       cancellation.isCancellationRequested ||= stage >= stages && done / total >= stopAt;
     },
-    inform: (message) => told.push(inEnglish(message)),
-    warn: (message) => told.push(inEnglish(message)),
+    inform: (message) => reported.push(inEnglish(message)),
+    warn: (message) => reported.push(inEnglish(message)),
     environment: {
       samples: join(root, 'samples'),
       ...{ version: '0', bundles: '', costsFolder: folder },
@@ -74,18 +74,18 @@ async function run(given: object, stopAt = Number.POSITIVE_INFINITY, stages = 1)
     (result) => ({ result }),
     (error: unknown) => ({ error }),
   );
-  return { ...outcome, told, sequences: embed.mock.calls.length, first };
+  return { ...outcome, reported, sequences: embed.mock.calls.length, first };
 }
 
 /** Without the speed and the time, which differ each time. */
-const numbersOf = (result: Evaluated | undefined): unknown =>
+const readNumbers = (result: Evaluated | undefined): unknown =>
   JSON.parse(
     JSON.stringify(result, (key, value: unknown) =>
       ['tokensPerSecond', 'created'].includes(key) ? undefined : value,
     ),
   );
 
-const journalOf = (given: object): string =>
+const readJournal = (given: object): string =>
   evaluate.resume?.(buildRequest(evaluate, { model, ...given })) as string;
 
 it.each([
@@ -95,17 +95,17 @@ it.each([
   ['the last words of a task', { task: join(tasks, 'lm-eval/lambada_openai.jsonl') }],
 ])('goes on with %s where it stopped, to the same numbers', async (_, given) => {
   const whole = await run(given);
-  expect(whole.told).toEqual([]);
-  const journal = journalOf(given);
+  expect(whole.reported).toEqual([]);
+  const journal = readJournal(given);
   expect(existsSync(journal)).toBe(false);
   const stopped = await run(given, 0.6);
   expect(stopped.error).toBeInstanceOf(CancelledError);
   expect(existsSync(journal)).toBe(true);
   const resumed = await run(given);
-  expect(resumed.told).toEqual(['Continues where an earlier run stopped.']);
+  expect(resumed.reported).toEqual(['Continues where an earlier run stopped.']);
   expect(resumed.first).toBeGreaterThan(0);
   expect(resumed.sequences).toBeLessThan(whole.sequences);
-  expect(numbersOf(resumed.result)).toEqual(numbersOf(whole.result));
+  expect(readNumbers(resumed.result)).toEqual(readNumbers(whole.result));
   expect(existsSync(journal)).toBe(false);
 });
 
@@ -116,14 +116,14 @@ it('goes on with the second model of a task, and with answers that are written',
   expect((await run(given, 0.6, 2)).error).toBeInstanceOf(CancelledError);
   const resumed = await run(given);
   expect(resumed.sequences).toBeLessThan(whole.sequences / 2);
-  expect(numbersOf(resumed.result)).toEqual(numbersOf(whole.result));
+  expect(readNumbers(resumed.result)).toEqual(readNumbers(whole.result));
 
   const written = { task: join(tasks, 'lm-eval/exact-match.jsonl') };
   const answered = await run(written);
   expect((await run(written, 0.5)).error).toBeInstanceOf(CancelledError);
   const others = await run(written);
   expect(others.first).toBeGreaterThan(0);
-  expect(numbersOf(others.result)).toEqual(numbersOf(answered.result));
+  expect(readNumbers(others.result)).toEqual(readNumbers(answered.result));
 });
 
 it('takes nothing of another text, model or setting, and a text leaves what is saved of a task', async () => {
@@ -136,33 +136,33 @@ it('takes nothing of another text, model or setting, and a text leaves what is s
     { ...given, stride: 32 },
   ]) {
     await run(given, 0.6);
-    expect(existsSync(journalOf(given))).toBe(true);
-    const { told, first } = await run(other);
-    expect(told).toEqual([]);
+    expect(existsSync(readJournal(given))).toBe(true);
+    const { reported, first } = await run(other);
+    expect(reported).toEqual([]);
     expect(first).toBe(0);
   }
   await run(given, 0.6);
   writeFileSync(text, `Another. ${readFileSync(text, 'utf8')}`);
-  expect((await run(given)).told).toEqual([]);
-  expect((await run(task)).told).toEqual(['Continues where an earlier run stopped.']);
+  expect((await run(given)).reported).toEqual([]);
+  expect((await run(task)).reported).toEqual(['Continues where an earlier run stopped.']);
 });
 
 it('runs where nothing can be saved', async () => {
   writeFileSync(join(folder, 'no-folder'), '');
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'no-folder'));
-  const { result, told } = await run({ task: join(tasks, 'choices.jsonl') });
+  const { result, reported } = await run({ task: join(tasks, 'choices.jsonl') });
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'));
   expect(result).toMatchObject({ task: 'choices' });
-  expect(told).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
-  // The journal goes away meanwhile: told once.
+  expect(reported).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
+  // The journal is deleted during the run: reported once.
   const given = { text, wholeText: true, length: 64 };
   embed.mockImplementationOnce(async function (this: LayeredExecutor, input) {
-    rmSync(journalOf(given));
+    rmSync(readJournal(given));
     return this.embed(input);
   });
   const others = await run(given);
   expect(others.result).toMatchObject({ text });
-  expect(others.told).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
+  expect(others.reported).toEqual([expect.stringMatching(/^Progress is not saved: /)]);
 });
 
 it('says at once that a result cannot be written', async () => {

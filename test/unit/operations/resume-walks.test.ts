@@ -35,20 +35,20 @@ async function bytesBefore(path: string, sublayer: number): Promise<number> {
 }
 
 /** @param stopAt bytes that are done when it is stopped */
-function contextOf(stopAt: number): { context: OperationContext; told: string[] } {
+function makeContext(stopAt: number): { context: OperationContext; told: string[] } {
   const cancellation = { isCancellationRequested: false };
-  const told: string[] = [];
+  const reported: string[] = [];
   tap.mockClear();
   routed.mockClear();
   return {
-    told,
+    told: reported,
     context: {
       ...unattended,
       cancellation,
       progress: ({ done }) => {
         cancellation.isCancellationRequested ||= done >= stopAt;
       },
-      inform: (message) => void told.push(inEnglish(message)),
+      inform: (message) => void reported.push(inEnglish(message)),
       environment: {
         samples: '',
         ...{ version: '0', bundles: '', costsFolder: folder },
@@ -66,7 +66,7 @@ it('an importance matrix goes on behind the sublayer where it was stopped, to th
   const write = async (name: string, stopAt = Number.POSITIVE_INFINITY) => {
     const out = join(folder, name);
     const model = fixture('llama-gqa-untied');
-    const { context, told } = contextOf(await bytesBefore(model, stopAt));
+    const { context, told } = makeContext(await bytesBefore(model, stopAt));
     const request = buildRequest(imatrix, { model, out, ...random });
     const error: unknown = await imatrix.run(request, context).then(
       () => undefined,
@@ -95,7 +95,7 @@ it('an importance matrix goes on behind the sublayer where it was stopped, to th
 it('scores of experts go on, and begin anew on another text', async () => {
   const score = async (seed: number, stopAt = Number.POSITIVE_INFINITY) => {
     const model = fixture('mixtral');
-    const { context, told } = contextOf(await bytesBefore(model, stopAt));
+    const { context, told } = makeContext(await bytesBefore(model, stopAt));
     const request = buildRequest(scoreExperts, { model, seed, ...random });
     const result: unknown = await scoreExperts
       .run(request, context)

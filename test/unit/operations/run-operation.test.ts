@@ -38,15 +38,18 @@ const folder = temporaryFolder();
 const models = new ModelCache({ capacity: 1 });
 
 /** What an operation tells until it would begin to work. */
-async function toldBefore(
+async function progressBefore(
   operation: object,
   given: Readonly<Record<string, unknown>>,
 ): Promise<StageProgress[]> {
-  const told: StageProgress[] = [];
-  const asked = { ...(operation as AnyOperation), run: async () => Promise.resolve(told.length) };
+  const reported: StageProgress[] = [];
+  const asked = {
+    ...(operation as AnyOperation),
+    run: async () => Promise.resolve(reported.length),
+  };
   const context = {
     ...unattended,
-    progress: (progress: StageProgress) => told.push(progress),
+    progress: (progress: StageProgress) => reported.push(progress),
     environment: {
       open: async (path: string) => models.open(path),
       samples: dirname(sample),
@@ -54,8 +57,8 @@ async function toldBefore(
     },
   } as unknown as OperationContext;
   const request = buildRequest(asked, { model: sample, device: 'cpu', ...given });
-  expect(await runOperation(asked, request, context)).toBe(told.length);
-  return told;
+  expect(await runOperation(asked, request, context)).toBe(reported.length);
+  return reported;
 }
 
 describe('a folder to write', () => {
@@ -63,15 +66,15 @@ describe('a folder to write', () => {
     'is not named like the file %s',
     async (name) => {
       const out = join(folder, name);
-      await expect(toldBefore(prune, { out, remove: 1 })).rejects.toThrow(
+      await expect(progressBefore(prune, { out, remove: 1 })).rejects.toThrow(
         `out: ${name} is the name of a file, but a folder is written. Name the folder, such as ${name.split('.')[0] ?? ''}.`,
       );
     },
   );
 
   it('may have a dot in its name, and files keep theirs', async () => {
-    await toldBefore(prune, { out: join(folder, 'llama-3.2'), remove: 1 });
-    await toldBefore(imatrix, { out: join(folder, 'a.gguf') });
+    await progressBefore(prune, { out: join(folder, 'llama-3.2'), remove: 1 });
+    await progressBefore(imatrix, { out: join(folder, 'a.gguf') });
   });
 });
 
@@ -87,8 +90,8 @@ describe('before an operation begins', () => {
   });
 
   it('says how long a search takes, the longer the more it searches', async () => {
-    const [short] = await toldBefore(profile, { remove: 1 });
-    const [long, ...more] = await toldBefore(profile, {
+    const [short] = await progressBefore(profile, { remove: 1 });
+    const [long, ...more] = await progressBefore(profile, {
       search: 'naive',
       sequences: 1000,
       all: true,
@@ -103,13 +106,13 @@ describe('before an operation begins', () => {
   it('says so of an evaluation by the size of the text', async () => {
     const text = join(folder, 'long.txt');
     writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20_000));
-    const [told] = await toldBefore(evaluate, { text, wholeText: true });
+    const [told] = await progressBefore(evaluate, { text, wholeText: true });
     expect(told?.secondsLeft).toBeGreaterThan(0.5);
   });
 
   it('says so of scoring a text by its windows, or by the size of the text', async () => {
-    const [some] = await toldBefore(scoreText, { windows: 30, length: 128 });
-    const [all] = await toldBefore(scoreText, { length: 128 });
+    const [some] = await progressBefore(scoreText, { windows: 30, length: 128 });
+    const [all] = await progressBefore(scoreText, { length: 128 });
     // The text that comes with Espalier has some 30 thousand tokens.
     const ratio = (all?.secondsLeft ?? 0) / (some?.secondsLeft ?? 1);
     expect(ratio).toBeGreaterThan(2);
@@ -117,25 +120,25 @@ describe('before an operation begins', () => {
   });
 
   it('says nothing of a text that is not there', async () => {
-    expect(await toldBefore(scoreText, { text: join(folder, 'no-text.txt') })).toEqual([]);
+    expect(await progressBefore(scoreText, { text: join(folder, 'no-text.txt') })).toEqual([]);
   });
 
   it('says nothing where there is little to do', async () => {
-    expect(await toldBefore(profile, { remove: 1, sequences: 1, length: 8 })).toEqual([]);
+    expect(await progressBefore(profile, { remove: 1, sequences: 1, length: 8 })).toEqual([]);
   });
 
   it('says nothing where a plan says what to remove', async () => {
-    expect(await toldBefore(prune, { plan: 'some.plan.json', out: 'x' })).toEqual([]);
+    expect(await progressBefore(prune, { plan: 'some.plan.json', out: 'x' })).toEqual([]);
   });
 
   it('leaves it to the run to say what is wrong', async () => {
-    expect(await toldBefore(profile, { model: join(folder, 'no-model') })).toEqual([]);
+    expect(await progressBefore(profile, { model: join(folder, 'no-model') })).toEqual([]);
   });
 
   it('says nothing where an earlier run has saved an unknown part', async () => {
     const out = join(folder, 'some.layerprofile.json');
     writeFileSync(documentJournal(out), '{}\n');
-    expect(await toldBefore(profile, { out })).toEqual([]);
+    expect(await progressBefore(profile, { out })).toEqual([]);
   });
 });
 
@@ -230,7 +233,7 @@ describe('what a finished run tells of the next', () => {
 
   it('is said before it starts', async () => {
     await finish(sensitivity, given('t.sensitivity.json', { methods: ['int8'] }), 60);
-    const told: StageProgress[] = [];
+    const reported: StageProgress[] = [];
     const asked = {
       ...(sensitivity as unknown as AnyOperation),
       run: async () => Promise.resolve(),
@@ -240,11 +243,11 @@ describe('what a finished run tells of the next', () => {
       buildRequest(asked, given('u.sensitivity.json', { methods: ['int8'] })),
       {
         ...unattended,
-        progress: (progress: StageProgress) => told.push(progress),
+        progress: (progress: StageProgress) => reported.push(progress),
         environment,
       } as unknown as OperationContext,
     );
-    expect(told).toEqual([expect.objectContaining({ done: 0, secondsLeft: 60 })]);
+    expect(reported).toEqual([expect.objectContaining({ done: 0, secondsLeft: 60 })]);
   });
 
   it('is nothing for other methods', async () => {

@@ -30,13 +30,14 @@ async function profiled(
       open: openModelFiles,
     },
   };
-  const isOfRandomNumbers = (message: string): boolean => message.includes('are random numbers');
+  const mentionsRandomNumbers = (message: string): boolean =>
+    message.includes('are random numbers');
   const request = buildRequest(profile, {
     ...{ model, device: 'cpu', all: true, baselines: false, perplexity: false },
     ...{ calibration: 'random', sequences: 2, length: 8, ...given },
   });
   const found = await profile.run(request, context);
-  return { found, warned: warned.filter((message) => !isOfRandomNumbers(message)) };
+  return { found, warned: warned.filter((message) => !mentionsRandomNumbers(message)) };
 }
 
 const ordered = ({ rounds }: LayerProfile): string[] => rounds.map(({ removed }) => removed);
@@ -64,10 +65,10 @@ describe('what a profile removes at a time', () => {
     // Three blocks of the encoder and two of the decoder, which llama.cpp wants no more of.
     const { found, warned } = await profiled(t5File('t5-gated'));
     expect(found.settings.granularity).toBe('block');
-    const gone = ordered(found).map((id) => Number(id.slice('block.'.length)));
-    for (const count of gone.keys()) {
+    const removedIds = ordered(found).map((id) => Number(id.slice('block.'.length)));
+    for (const count of removedIds.keys()) {
       const left = (first: number, end: number): number =>
-        end - first - gone.slice(0, count + 1).filter((b) => b >= first && b < end).length;
+        end - first - removedIds.slice(0, count + 1).filter((b) => b >= first && b < end).length;
       expect(left(3, 5)).toBeGreaterThan(0);
       expect(left(0, 3)).toBeGreaterThanOrEqual(left(3, 5));
     }

@@ -23,7 +23,7 @@ import { quantizedFixture, quantizedCases } from '../quantized-fixtures';
 import { machine } from '../tensornet/machines';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, logitsOf, readConfig, RecordedContext, rejection } from '../export/pruning';
+import { hashes, computeLogits, readConfig, RecordedContext, rejection } from '../export/pruning';
 import { inEnglish } from '../../../extension/core/message';
 
 const root = temporaryFolder();
@@ -70,18 +70,20 @@ describe('compressing beside patches and removals', () => {
   it('calibrates on what runs in their places', async () => {
     const { hiddenSize = 0 } = (await openModel(source)).summary;
     const patch = await patchMaker(root)(hiddenSize, 4);
-    const gone = 'block.0.attention';
+    const removedAttention = 'block.0.attention';
     const choices = await behindFirst();
     const errors = async (more: Changes): Promise<(number | undefined)[]> => {
       const settled = await request('int8', { choices, calibration, ...more });
       return (await compressModel(settled, unattended)).layers.map(({ error }) => error);
     };
-    const removed = await errors({ removed: [gone] });
-    const patched = await errors({ patches: new Map([[gone, patch]]) });
+    const removed = await errors({ removed: [removedAttention] });
+    const patched = await errors({ patches: new Map([[removedAttention, patch]]) });
     expect(patched).not.toEqual(removed);
     expect(patched).not.toEqual(await errors({}));
     // That the patched sublayer is named among the removed ones as well makes no difference.
-    expect(await errors({ removed: [gone], patches: new Map([[gone, patch]]) })).toEqual(patched);
+    expect(
+      await errors({ removed: [removedAttention], patches: new Map([[removedAttention, patch]]) }),
+    ).toEqual(patched);
   });
 
   it('does not take forms that were calibrated with other sublayers', async () => {
@@ -96,12 +98,12 @@ describe('compressing beside patches and removals', () => {
     await expect(compressModel(whole, stopping)).rejects.toThrow(CancelledError);
     expect(existsSync(workFolder(whole.out, 'compress'))).toBe(true);
     const other = { ...whole, removed: ['block.0.attention'] };
-    const gone = await compressModel(other, unattended);
+    const removedAttention = await compressModel(other, unattended);
     const anew = await compressModel(
       await request('int8', { choices, calibration, removed: other.removed }),
       unattended,
     );
-    expect(gone.layers).toEqual(anew.layers);
+    expect(removedAttention.layers).toEqual(anew.layers);
   });
 });
 
@@ -267,7 +269,10 @@ describe('compressing a model', () => {
     expect(dense.bytesAfter).toBe(dense.bytesBefore);
     expect(inEnglish(dense.loadsWith)).toMatch(/no bytes and no time/);
     expect(
-      relativeError(await logitsOf(dense.path, inputIds), await logitsOf(forms.path, inputIds)),
+      relativeError(
+        await computeLogits(dense.path, inputIds),
+        await computeLogits(forms.path, inputIds),
+      ),
     ).toBeLessThan(1e-5);
   });
 
@@ -290,8 +295,8 @@ describe('compressing a model', () => {
       const forms = listLayers(await openModel(result.path)).map(({ form }) => form);
       expect(forms.length).toBe(result.layers.length);
       expect(forms.every((form) => form?.kind === 'mpo' && form.run === run)).toBe(true);
-      const told = await request('mpo:40%', { costs, mpoRun: 'contracted' });
-      const [first] = (await compressModel(told, unattended)).layers;
+      const reported = await request('mpo:40%', { costs, mpoRun: 'contracted' });
+      const [first] = (await compressModel(reported, unattended)).layers;
       expect(first?.mpoRun).toBeUndefined();
     }
   });
@@ -327,8 +332,8 @@ describe('compressing a model', () => {
     expect(summary.absent).toEqual(['block.1.attention']);
     expect(Object.keys(summary.compressed ?? {})).toHaveLength(5);
     expect(summary.parameters).toBe(result.parametersAfter);
-    const kept = await rejection(compressModel(await request('int8', { removed }), unattended));
-    expect(kept.message).toMatch(
+    const refusal = await rejection(compressModel(await request('int8', { removed }), unattended));
+    expect(refusal.message).toMatch(
       /compress\[\d+\]\.tensor: .* belongs to a sublayer that is removed/,
     );
   });

@@ -81,10 +81,10 @@ it('decodes as fast as the weights of a token are read, without an embedding tha
   const read = layered.embeddingAndHeadMatrices.filter(
     ({ place, tiedTo }) => place === 'head' || tiedTo,
   );
-  const outer = Math.max(...read.map(({ weight }) => weight.length));
+  const longest = Math.max(...read.map(({ weight }) => weight.length));
   const layers = layered.summary.sublayers.flatMap((_, i) => layered.sublayer(i).linearLayers);
   const linear = layers.reduce((sum, { weight }) => sum + weight.length, 0);
-  expect(originalDecodeMs(model, costs)).toBeCloseTo((linear + outer) / 1e6, 9);
+  expect(originalDecodeMs(model, costs)).toBeCloseTo((linear + longest) / 1e6, 9);
   const least = leastDecodeMs(model, costs);
   expect(least).toBeGreaterThan(0);
   expect(least).toBeLessThan(originalDecodeMs(model, costs) / 3);

@@ -19,12 +19,12 @@ import {
   textTowers,
 } from '../encoder-fixtures';
 import { caseNames, fixture, relativeError } from '../fixtures';
-import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
+import { sessionLogits, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { sampled, sublayerFeatures } from '../sample';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
 import { openSession } from '../whole-session';
-import { hashes, logitsOf, prune, rejection } from '../export/pruning';
+import { hashes, computeLogits, prune, rejection } from '../export/pruning';
 
 const root = temporaryFolder();
 let count = 0;
@@ -49,7 +49,7 @@ async function patchesAt(
 }
 
 /** The first sublayer and the last. */
-const endsOf = ({ summary: { sublayers } }: LayeredModel): string[] =>
+const pickEnds = ({ summary: { sublayers } }: LayeredModel): string[] =>
   [sublayers[0], sublayers.at(-1)].flatMap((one) => (one === undefined ? [] : [one.id]));
 
 /** The stream behind block 0 without some sublayers. */
@@ -84,7 +84,7 @@ describe('patches in decoders of every family', () => {
   it.each(families)('%s', async (name) => {
     const source = await openModelFiles(fixture(name));
     const { model } = source;
-    const ids = endsOf(model);
+    const ids = pickEnds(model);
     const adds = await patchesAt(model, ids);
     const added = await prune(source, [], fresh(), { patches: adds, format: 'onnx' });
     expect(added.verification.relativeError).toBeLessThan(1e-5);
@@ -102,9 +102,9 @@ describe('patches in decoders of every family', () => {
       ids,
     );
     const skipping = model.withPatches(await patchesAt(model, ids, 0));
-    const without = await logitsOf(model, rows, ids);
-    expect(relativeError(await logitsOf(skipping, rows), without)).toBeLessThan(1e-6);
-    expect(relativeError(await logitsOf(written, rows), without)).toBeGreaterThan(1e-4);
+    const without = await computeLogits(model, rows, ids);
+    expect(relativeError(await computeLogits(skipping, rows), without)).toBeLessThan(1e-6);
+    expect(relativeError(await computeLogits(written, rows), without)).toBeGreaterThan(1e-4);
   });
 
   it('reads the input of the block where branches run in parallel', async () => {
@@ -140,7 +140,7 @@ describe('patches in encoders', () => {
   it.each(stockNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
     const source = await openModelFiles(encoderFixture(name));
     const { model } = source;
-    const patches = await patchesAt(model, endsOf(model));
+    const patches = await patchesAt(model, pickEnds(model));
     await expect(prune(source, [], fresh(), { patches })).rejects.toThrow(
       /a graph module can't replace it\. Write ONNX/,
     );
@@ -151,7 +151,7 @@ describe('patches in encoders', () => {
   it.each(others)('%s', async (name) => {
     const source = await openModelFiles(encoderFixture(name));
     const { model } = source;
-    const ids = endsOf(model);
+    const ids = pickEnds(model);
     const { examples } = encoderGolden(name);
     const without = await encoderOutput(model, examples, ids);
     const added = fresh();
@@ -180,9 +180,9 @@ const patchable = await sampled(
 );
 
 /** torch's exporters write the same layers: patches that add something are tried in the graph of one of them. */
-const familyOf = (name: string): string => name.replace(/-(?:dynamo|legacy|past)$/, '');
+const familyName = (name: string): string => name.replace(/-(?:dynamo|legacy|past)$/, '');
 const addedTo = new Set(
-  new Map(patchable.toReversed().map((one) => [familyOf(one), one])).values(),
+  new Map(patchable.toReversed().map((one) => [familyName(one), one])).values(),
 );
 
 describe('patches in ONNX graphs', () => {
@@ -197,7 +197,7 @@ describe('patches in ONNX graphs', () => {
     const skips = { patches: await patchesAt(model, ids, 0), format: 'onnx' } as const;
     await prune(source, experts, out, skips);
     const session = await openSession(join(out, 'model.onnx'));
-    const logits = await logitsOfSession(session, feeds);
+    const logits = await sessionLogits(session, feeds);
     await session.release();
     // As if they were removed in torch, while the last layers are zero.
     expect(relativeError(logits, removed?.logits ?? logits)).toBeLessThan(tolerance);
@@ -219,7 +219,7 @@ describe('patches in ONNX graphs', () => {
     async (name) => {
       const source = await openModelFiles(onnxFixture(name));
       const { model } = source;
-      const patches = await patchesAt(model, endsOf(model).slice(0, 1));
+      const patches = await patchesAt(model, pickEnds(model).slice(0, 1));
       const error = await rejection(prune(source, [], fresh(), { patches, format: 'onnx' }));
       expect(error.message).toMatch(/inside an If|float32|maps of images/);
     },

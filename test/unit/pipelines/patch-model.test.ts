@@ -19,7 +19,14 @@ import type { RandomModelShape } from '../random-model';
 import { relativeError } from '../fixtures';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, logitsOf, prune, readConfig, RecordedContext, rejection } from '../export/pruning';
+import {
+  hashes,
+  computeLogits,
+  prune,
+  readConfig,
+  RecordedContext,
+  rejection,
+} from '../export/pruning';
 
 const root = temporaryFolder();
 let count = 0;
@@ -73,8 +80,8 @@ describe('a model with patches', () => {
       const source = await random();
       const out = fresh();
       await prune(source, [], out, { patches: new Map([[id, await somePatch(16, 0)]]) });
-      const skipped = await logitsOf(source, rows, [id]);
-      expect(relativeError(await logitsOf(out, rows), skipped)).toBeLessThan(1e-6);
+      const skipped = await computeLogits(source, rows, [id]);
+      expect(relativeError(await computeLogits(out, rows), skipped)).toBeLessThan(1e-6);
     },
   );
 
@@ -125,14 +132,14 @@ describe('a model with patches', () => {
     await prune(one, ['block.0.attention', 'block.0.feedforward'], two);
     const { summary } = await openModel(two);
     expect(Object.keys(summary.patches ?? {})).toEqual(['block.0.attention']);
-    const gone = ['block.0.attention', 'block.0.feedforward'];
-    expect(relativeError(await logitsOf(two, rows), await logitsOf(one, rows, gone))).toBeLessThan(
-      1e-6,
-    );
+    const removedIds = ['block.0.attention', 'block.0.feedforward'];
+    expect(
+      relativeError(await computeLogits(two, rows), await computeLogits(one, rows, removedIds)),
+    ).toBeLessThan(1e-6);
     await prune(one, ['block.1.attention'], three);
     expect((await openModel(three)).summary.patches).toBeUndefined();
-    const without = await logitsOf(source, rows, ['block.1.attention']);
-    expect(relativeError(await logitsOf(three, rows), without)).toBeLessThan(1e-6);
+    const without = await computeLogits(source, rows, ['block.1.attention']);
+    expect(relativeError(await computeLogits(three, rows), without)).toBeLessThan(1e-6);
   });
 
   it('is refused where a patch cannot stand', async () => {

@@ -14,7 +14,7 @@ import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
 import type { Compression } from '../../../extension/core/tensornet/compression-choice';
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { fixture, relativeError } from '../fixtures';
-import { layersOf, outputsOf } from '../models/encodings/layered';
+import { listLayers, computeOutputs } from '../models/encodings/layered';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
@@ -34,7 +34,7 @@ function encoder(name: string): string {
 /** The graph with every linear layer compressed. */
 async function compressed(name: string, compression: Compression): Promise<string> {
   const model = await openModel(onnxFixture(name));
-  const choices = layersOf(model).map(({ id }) => ({ tensor: id, ...compression }));
+  const choices = listLayers(model).map(({ id }) => ({ tensor: id, ...compression }));
   const out = fresh();
   await compressModel(
     { ...where, model: await openModelFiles(onnxFixture(name)), choices, out },
@@ -68,7 +68,7 @@ async function repair(
 }
 
 /** Names of the initializers but those of small constants. */
-function weightsOf({ source }: OnnxLayeredModel): string[] {
+function readWeights({ source }: OnnxLayeredModel): string[] {
   return [...source.file.initializers.keys()]
     .filter((name) => !name.startsWith('constant_'))
     .sort();
@@ -97,9 +97,12 @@ describe('repair of a graph', () => {
     expect(after.source.file.graph.node.map(({ opType }) => opType).sort()).toEqual(
       before.source.file.graph.node.map(({ opType }) => opType).sort(),
     );
-    expect(weightsOf(after)).toEqual(weightsOf(before));
+    expect(readWeights(after)).toEqual(readWeights(before));
     const example = graphExample(name);
-    const [old, repaired] = [await outputsOf(before, [example]), await outputsOf(after, [example])];
+    const [old, repaired] = [
+      await computeOutputs(before, [example]),
+      await computeOutputs(after, [example]),
+    ];
     expect(relativeError(repaired, old)).toBeGreaterThan(1e-4);
     const whole = await runWholeGraph(after.source.file.path, after, example);
     const rounds = runningError(after) === undefined ? 1e-5 : 0.05;
@@ -109,7 +112,7 @@ describe('repair of a graph', () => {
   it.each(['bert-classes', 'bert-plain'])('is that of %s, a folder of an encoder', async (name) => {
     const teacher = encoder(name);
     const model = await openModel(teacher);
-    const choices = layersOf(model).map(({ id }) => ({
+    const choices = listLayers(model).map(({ id }) => ({
       tensor: id,
       method: 'lowrank' as const,
       level: 4,
@@ -134,9 +137,9 @@ describe('repair of a graph', () => {
     const { slices, lossAfter, lossBefore } = await repair('bert-fused', model, {}, context);
     expect(lossAfter).toBeLessThan(lossBefore);
     expect(slices.length).toBeGreaterThan(0);
-    const ofSlices = warnings.filter((warning) => warning.startsWith('block.'));
-    expect(ofSlices).toHaveLength(2);
-    expect(ofSlices[0]).toMatch(
+    const sliceWarnings = warnings.filter((warning) => warning.startsWith('block.'));
+    expect(sliceWarnings).toHaveLength(2);
+    expect(sliceWarnings[0]).toMatch(
       /^block\.0\.attention: Attention_0_qkv_weight cannot be trained\. .*MultiHeadAttention has no gradient/,
     );
   });

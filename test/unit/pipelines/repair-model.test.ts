@@ -151,12 +151,12 @@ describe('repair', () => {
       },
     };
     await expect(repair(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
-    const kept = workFolder(join(folder, 'resumed'), 'repair');
-    expect(existsSync(join(kept, 'block.0.feedforward.safetensors'))).toBe(true);
+    const savedWork = workFolder(join(folder, 'resumed'), 'repair');
+    expect(existsSync(join(savedWork, 'block.0.feedforward.safetensors'))).toBe(true);
     const resumed = await repair(model, 'resumed');
     expect(resumed.slices).toEqual(whole.slices);
     expect(resumed.lossAfter).toBe(whole.lossAfter);
-    expect(existsSync(kept)).toBe(false);
+    expect(existsSync(savedWork)).toBe(false);
   });
 
   it('repairs a pruned mixture, whose experts may get no token', async () => {
@@ -336,8 +336,8 @@ describe('repair', () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
     const settings = { ...defaultRepair, rate: 1e30 };
     const warnings: string[] = [];
-    const told: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
-    expect((await repair(model, 'diverged', { settings }, told)).written).toBeNull();
+    const reported: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
+    expect((await repair(model, 'diverged', { settings }, reported)).written).toBeNull();
     expect(warnings.join()).toMatch(/block\.0\.attention, .*diverged.*--rate/);
   });
 

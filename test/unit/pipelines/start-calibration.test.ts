@@ -9,7 +9,10 @@ import { makeRandomModel } from '../random-model';
 
 const sample = 'samples/espalier-sample';
 
-async function usual(path: string, method: string): Promise<ReturnType<typeof calibrationFor>> {
+async function defaultSource(
+  path: string,
+  method: string,
+): Promise<ReturnType<typeof calibrationFor>> {
   const model = await openModel(path);
   return calibrationFor(model, chooseForAll(model, parseCompression(method), {}).choices);
 }
@@ -17,12 +20,12 @@ async function usual(path: string, method: string): Promise<ReturnType<typeof ca
 describe('the usual calibration', () => {
   it('is that of a search where a method looks at no directions, or at the nearest inputs alone', async () => {
     for (const method of ['int8', 'int4', 'mpo:50%']) {
-      expect(await usual(sample, method)).toEqual({ sequences: 10, length: 256 });
+      expect(await defaultSource(sample, method)).toEqual({ sequences: 10, length: 256 });
     }
   });
 
   it('is 16 tokens for each input of the widest layer for low rank, as far as there are so many', async () => {
-    const { sequences, length, upTo } = await usual(sample, 'lowrank:50%');
+    const { sequences, length, upTo } = await defaultSource(sample, 'lowrank:50%');
     // The down projection has 320 inputs.
     expect(sequences * length).toBe(16 * 320);
     expect(upTo).toBe(true);

@@ -20,7 +20,7 @@ import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { layerFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, pruneWidthsIn, outputOf } from './width-pruning';
+import { ignoringIn, pruneWidthsIn, computeOutput } from './width-pruning';
 
 const root = temporaryFolder();
 const pruneWidths = pruneWidthsIn(root);
@@ -35,17 +35,17 @@ function withoutHeads(
     Object.entries(feeds).map(([name, tensor]) => {
       const [, block] = /^past_key_values\.(\d+)\.(?:decoder\.)?(?:key|value)$/.exec(name) ?? [];
       const own = plan.find(({ sublayer }) => sublayer === `block.${block}.attention`);
-      const gone = parseRanges(own?.remove ?? '') ?? [];
+      const removedHeads = parseRanges(own?.remove ?? '') ?? [];
       const [batch = 1, heads = 1, past = 1, size = 1] = tensor.dims;
       const numbers = Array.from(tensor.data as Float32Array).filter(
-        (_, i) => !gone.includes(Math.floor(i / (past * size)) % heads),
+        (_, i) => !removedHeads.includes(Math.floor(i / (past * size)) % heads),
       );
       return own === undefined
         ? [name, tensor]
         : [
             name,
             new Tensor('float32', Float32Array.from(numbers), [
-              ...[batch, heads - gone.length, past, size],
+              ...[batch, heads - removedHeads.length, past, size],
             ]),
           ];
     }),
@@ -67,9 +67,9 @@ async function errors(
   expect(parametersAfter).toBeLessThan(parametersBefore);
   const { feeds } = readOnnxGolden(name);
   const zeroed = await ignoring(dirname(source), out, plan);
-  const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-  const actual = await outputOf(join(path, 'model.onnx'), withoutHeads(feeds, plan));
-  const change = relativeError(expected, await outputOf(source, feeds));
+  const expected = await computeOutput(join(zeroed, 'model.onnx'), feeds);
+  const actual = await computeOutput(join(path, 'model.onnx'), withoutHeads(feeds, plan));
+  const change = relativeError(expected, await computeOutput(source, feeds));
   return { error: relativeError(actual, expected), change, path };
 }
 
@@ -87,7 +87,7 @@ async function edited(
   return file;
 }
 
-const whyNot = async (file: string, index = 0): Promise<string> => {
+const refusalReason = async (file: string, index = 0): Promise<string> => {
   const model: LayeredModel = await openModel(file);
   expect(model.sublayer(index).width).toBeUndefined();
   const why = model.sublayer(index).widthProblem;
@@ -203,8 +203,8 @@ describe('heads of a width-pruned ONNX file', () => {
     const { path } = await pruneWidths(file, { widths: plan }, 'parted-heads');
     const zeroed = await ignoring(folder, 'parted', plan);
     const { feeds } = readOnnxGolden('bert-fused');
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    const expected = await computeOutput(join(zeroed, 'model.onnx'), feeds);
+    const actual = await computeOutput(join(path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
@@ -287,16 +287,16 @@ describe('heads of a width-pruned ONNX file', () => {
       );
       node.find(({ output }) => output[0] === 'mul_111')?.input.splice(1, 1, 'counted/heads');
     });
-    expect(await whyNot(source)).toMatch(/^The inputs of .+ belong to a head/);
+    expect(await refusalReason(source)).toMatch(/^The inputs of .+ belong to a head/);
   });
 
   it('are refused with the reason', async () => {
-    expect(await whyNot(onnxFixture('gpt2-merged'))).toMatch(/several times/);
-    expect(await whyNot(onnxFixture('llama-genai'))).toBe('It has one key/value head.');
+    expect(await refusalReason(onnxFixture('gpt2-merged'))).toMatch(/several times/);
+    expect(await refusalReason(onnxFixture('llama-genai'))).toBe('It has one key/value head.');
     const plan = [{ sublayer: 'block.0.attention', remove: '1' }];
     const source = onnxFixture('llama-legacy');
     const { path } = await pruneWidths(source, { widths: plan }, 'one-group');
-    expect(await whyNot(join(path, 'model.onnx'))).toMatch(
+    expect(await refusalReason(join(path, 'model.onnx'))).toMatch(
       /^All of its heads read the output of .+/,
     );
   });

@@ -20,7 +20,7 @@ import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, pruneWidthsIn, outputOf } from './width-pruning';
+import { ignoringIn, pruneWidthsIn, computeOutput } from './width-pruning';
 
 const root = temporaryFolder();
 const pruneWidths = pruneWidthsIn(root);
@@ -56,8 +56,8 @@ describe('a width-pruned ONNX file', () => {
     expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
     const zeroed = await ignoring(dirname(source), 'onnx', plan);
     const { feeds, tolerance } = readOnnxGolden(name);
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(result.path, 'model.onnx'), feeds);
+    const expected = await computeOutput(join(zeroed, 'model.onnx'), feeds);
+    const actual = await computeOutput(join(result.path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
     const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
     const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
@@ -93,8 +93,8 @@ describe('a width-pruned ONNX file', () => {
         tensor(`${id}/codes`, 3, [rows, columns], codes),
         tensor(`${id}/scales`, 1, [scales.length], scales),
       );
-      const kept = graph?.initializer.filter(({ name }) => name !== id) ?? [];
-      graph?.initializer.splice(0, Number.POSITIVE_INFINITY, ...kept);
+      const remaining = graph?.initializer.filter(({ name }) => name !== id) ?? [];
+      graph?.initializer.splice(0, Number.POSITIVE_INFINITY, ...remaining);
       const reader = graph?.node.findIndex(({ input }) => input.includes(id)) ?? 0;
       const made = { name: `${id}/wide`, opType: 'DequantizeLinear', output: [id] };
       graph?.node.splice(
@@ -111,8 +111,8 @@ describe('a width-pruned ONNX file', () => {
     const { path } = await pruneWidths(file, { widths: plan }, 'dequantized-cut');
     const zeroed = await ignoring(folder, 'dequantized', plan);
     const { feeds } = readOnnxGolden('bert-legacy');
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    const expected = await computeOutput(join(zeroed, 'model.onnx'), feeds);
+    const actual = await computeOutput(join(path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
@@ -125,8 +125,8 @@ describe('a width-pruned ONNX file', () => {
     const { path } = await pruneWidths(source, { widths: plan }, 'few-bits');
     const zeroed = await ignoring(dirname(source), 'few-bits', plan);
     const { feeds } = readOnnxGolden('qwen3-groups-intfour');
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    const expected = await computeOutput(join(zeroed, 'model.onnx'), feeds);
+    const actual = await computeOutput(join(path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
     const part = [{ sublayer: 'block.0.feedforward', remove: '0-15' }];
     const error = await rejection(pruneWidths(source, { widths: part }, 'part'));
@@ -148,8 +148,8 @@ describe('a width-pruned ONNX file', () => {
     const { path } = await pruneWidths(file, { widths: plan }, 'inputs-cut');
     const { feeds } = readOnnxGolden('bert-legacy');
     const zeroed = await ignoring(folder, 'onnx', plan);
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    const expected = await computeOutput(join(zeroed, 'model.onnx'), feeds);
+    const actual = await computeOutput(join(path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
@@ -193,8 +193,8 @@ describe('a width-pruned ONNX file', () => {
       ...{ num_attention_heads: 2, num_key_value_heads: 1 },
     });
     // What goes as a whole has no width any more.
-    const gone = ['block.1.attention', 'block.1.feedforward'];
-    const first = await written([channelsOut(0), headsOut(0)], 'first', gone);
+    const removedIds = ['block.1.attention', 'block.1.feedforward'];
+    const first = await written([channelsOut(0), headsOut(0)], 'first', removedIds);
     expect(first.config).toMatchObject({ intermediate_size: 19, num_key_value_heads: 1 });
     expect(first.config).toMatchObject({ num_hidden_layers: 1, layer_types: ['full_attention'] });
     expect(first.warnings).toEqual([]);
@@ -203,7 +203,7 @@ describe('a width-pruned ONNX file', () => {
       ...config,
       ...{ num_hidden_layers: 1, layer_types: ['sliding_attention'] },
     });
-    expect((await written([], 'as-long', gone.slice(1))).config).toEqual(config);
+    expect((await written([], 'as-long', removedIds.slice(1))).config).toEqual(config);
     const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
     expect(uneven.config).toEqual(config);
     expect(uneven.warnings).toEqual([

@@ -11,7 +11,7 @@ import {
 import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { readConfig, rejection } from '../export/pruning';
-import { floatsOfWeight } from '../models/floats-of-weight';
+import { weightFloats } from '../models/floats-of-weight';
 import { quantizedCases, quantizedFixture } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { pruneWidthsIn } from './width-pruning';
@@ -19,7 +19,7 @@ import { pruneWidthsIn } from './width-pruning';
 const pruneWidths = pruneWidthsIn(temporaryFolder());
 
 /** The first channels or heads that can go of each sublayer that can lose some. */
-async function firstOf(name: string): Promise<PlannedWidthPruning[]> {
+async function firstUnits(name: string): Promise<PlannedWidthPruning[]> {
   const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
   return model.summary.sublayers.flatMap(({ id }, index) => {
     const { step } = model.sublayer(index).width ?? {};
@@ -38,8 +38,8 @@ function taken(
 ): number[] {
   const count = shape[axis] ?? 1;
   const inner = elementCount(shape.slice(axis + 1));
-  const outer = elementCount(shape.slice(0, axis));
-  return Array.from({ length: outer }, (_, row) =>
+  const leadingSize = elementCount(shape.slice(0, axis));
+  return Array.from({ length: leadingSize }, (_, row) =>
     places.flatMap((place) => {
       const start = (row * count + place) * inner;
       return [...numbers.subarray(start, start + inner)];
@@ -48,7 +48,7 @@ function taken(
 }
 
 const plans = await Promise.all(
-  quantizedCases.map(async (name) => [name, await firstOf(name)] as const),
+  quantizedCases.map(async (name) => [name, await firstUnits(name)] as const),
 );
 
 describe('a width-pruned quantized folder', () => {
@@ -68,35 +68,37 @@ describe('a width-pruned quantized folder', () => {
         const index = source.model.summary.sublayers.findIndex(({ id }) => id === sublayer);
         const width = source.model.sublayer(index).width;
         const widthPruned = written.model.sublayer(index).width;
-        const gone = new Set(parseRanges(remove));
-        const kept = [...Array(width?.count ?? 0).keys()].filter((place) => !gone.has(place));
+        const removedChannels = new Set(parseRanges(remove));
+        const remaining = [...Array(width?.count ?? 0).keys()].filter(
+          (place) => !removedChannels.has(place),
+        );
         for (const { tensor, axis, places } of width?.tensors ?? []) {
           const own = written.model.sublayer(index).tensors.find((one) => one.name === tensor.name);
           if (own === undefined) {
             throw new Error(`${tensor.name} is missing`);
           }
-          const expected = taken(await floatsOfWeight(tensor), tensor, axis, places(kept));
-          expect([...(await floatsOfWeight(own))], tensor.name).toEqual(expected);
+          const expected = taken(await weightFloats(tensor), tensor, axis, places(remaining));
+          expect([...(await weightFloats(own))], tensor.name).toEqual(expected);
         }
-        if (kept.length > (width?.step ?? 1)) {
-          expect(widthPruned?.count).toBe(kept.length);
+        if (remaining.length > (width?.step ?? 1)) {
+          expect(widthPruned?.count).toBe(remaining.length);
         }
       }
     },
   );
 
   it('can be made where whole words and groups can go', () => {
-    const kindsOf = (name: string): string => {
+    const listKinds = (name: string): string => {
       const plan = plans.find(([one]) => one === name)?.[1] ?? [];
       return [...new Set(plan.map(({ sublayer }) => sublayer.split('.').at(-1)))].join();
     };
     const both = ['gptq-8-v2', 'gptq-2-no-index', 'awq', 'bnb-int8', 'compressed-int4'];
     both.push('compressed-int8', 'compressed-fp8', 'compressed-nvfp4', 'modelopt-nvfp4');
-    expect(both.map(kindsOf)).toEqual(both.map(() => 'attention,feedforward'));
+    expect(both.map(listKinds)).toEqual(both.map(() => 'attention,feedforward'));
     // Blocks of 24 × 48: half of the channels are whole blocks of all matrices, and no heads are.
-    expect(kindsOf('fp8')).toBe('feedforward');
+    expect(listKinds('fp8')).toBe('feedforward');
     // A key's 16 numbers of three bits each end within a word.
-    expect(['gptq-3', 'compressed-int3'].map(kindsOf)).toEqual(['feedforward', 'feedforward']);
+    expect(['gptq-3', 'compressed-int3'].map(listKinds)).toEqual(['feedforward', 'feedforward']);
   });
 
   it('is an ordinary model where all feed-forwards lose as many', async () => {

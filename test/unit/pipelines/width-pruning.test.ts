@@ -19,7 +19,7 @@ import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
 import { readManifest } from '../../../extension/core/pipelines/manifest-file';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
-import { logitsOf, readConfig, rejection } from '../export/pruning';
+import { computeLogits, readConfig, rejection } from '../export/pruning';
 import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
@@ -77,10 +77,11 @@ describe('a width-pruned model', () => {
       expect(result.verification.relativeError).toBeLessThan(1e-4);
       expect(result.widths).toHaveProperty(['block.0.feedforward']);
       expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-      const expected = await logitsOf(await ignoring(source, format, plan), rows);
+      const expected = await computeLogits(await ignoring(source, format, plan), rows);
       const file = { safetensors: '', gguf: `${name}.gguf`, onnx: 'model.onnx' }[format];
       const written = join(result.path, file);
-      const actual = format === 'onnx' ? await onnxLogits(written) : await logitsOf(written, rows);
+      const actual =
+        format === 'onnx' ? await onnxLogits(written) : await computeLogits(written, rows);
       expect(relativeError(actual, expected)).toBeLessThan(1e-5);
     },
   );
@@ -123,8 +124,11 @@ describe('a width-pruned model', () => {
     const { path, layout } = await pruneWidths(source, changes, 'minimax-widths');
     expect(layout).toBe('auto-map');
     expect(readConfig(path)).toMatchObject({ num_attention_heads: 4 });
-    const expected = await logitsOf(await ignoring(source, 'safetensors', changes.widths), rows);
-    expect(relativeError(await logitsOf(path, rows), expected)).toBeLessThan(1e-5);
+    const expected = await computeLogits(
+      await ignoring(source, 'safetensors', changes.widths),
+      rows,
+    );
+    expect(relativeError(await computeLogits(path, rows), expected)).toBeLessThan(1e-5);
   });
 
   it('is written as nemotron-nas where sizes are multiples of 256', async () => {
@@ -210,21 +214,23 @@ describe('a width-pruned GGUF file', () => {
     const result = await pruneWidths(source, { widths: plan }, `${name}-without-${count++}`, more);
     expect(result.verification.relativeError).toBe(0);
     expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-    const expected = await logitsOf(await ignoring(source, 'itself', plan), rows);
+    const expected = await computeLogits(await ignoring(source, 'itself', plan), rows);
     const written = join(result.path, `${name}.gguf`);
-    expect(relativeError(await logitsOf(written, rows), expected)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(written, rows), expected)).toBeLessThan(1e-5);
     expect((await openModel(written)).summary.parameters).toBe(result.parametersAfter);
     return written;
   };
 
-  const architectureOf = async (file: string): Promise<unknown> =>
+  const readArchitecture = async (file: string): Promise<unknown> =>
     (await readGgufHeader(file)).metadata.get('general.architecture');
 
   it.each(narrowerFeedforwards)(
     'of %s is an ordinary model where all feed-forwards lose as much',
     async (name, plan) => {
       const written = await changed(name, plan);
-      expect(await architectureOf(written)).toBe(await architectureOf(ggufFixture(`${name}.gguf`)));
+      expect(await readArchitecture(written)).toBe(
+        await readArchitecture(ggufFixture(`${name}.gguf`)),
+      );
     },
   );
 
@@ -233,8 +239,8 @@ describe('a width-pruned GGUF file', () => {
     async (name, plan) => {
       const written = await changed(name, plan);
       const { metadata } = await readGgufHeader(written);
-      const architecture = await architectureOf(written);
-      expect(architecture).toBe(await architectureOf(ggufFixture(`${name}.gguf`)));
+      const architecture = await readArchitecture(written);
+      expect(architecture).toBe(await readArchitecture(ggufFixture(`${name}.gguf`)));
       expect(metadata.has(`${String(architecture)}.attention.key_length`)).toBe(true);
     },
   );
@@ -245,7 +251,7 @@ describe('a width-pruned GGUF file', () => {
       { sublayer: 'block.1.attention', remove: '1' },
     ];
     const written = await changed('llama', plan);
-    expect(await architectureOf(written)).toBe('deci');
+    expect(await readArchitecture(written)).toBe('deci');
     expect((await openModel(written)).summary.widths).toEqual({
       'block.0.feedforward': 64,
       'block.1.attention': 1,

@@ -94,7 +94,7 @@ export const ignoringIn =
   };
 
 /** The first output of a graph on those of the feeds that it reads. */
-export async function outputOf(
+export async function computeOutput(
   file: string,
   feeds: Readonly<Record<string, Tensor>>,
 ): Promise<Float32Array> {

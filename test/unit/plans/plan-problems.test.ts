@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { nearestId, planProblems } from '../../../extension/core/plans/plan-problems';
 import { inEnglish } from '../../../extension/core/message';
 import { smallModel } from '../services/small-model';
-import { mixtureOf } from '../webview/heatmap-fixture';
+import { makeMoeModel } from '../webview/heatmap-fixture';
 
 const model = smallModel(3);
 const plan = (fields: object): string =>
@@ -64,7 +64,7 @@ describe('planProblems', () => {
   });
 
   it('knows groups of experts, which keep the same number', () => {
-    const mixture = mixtureOf(2);
+    const mixture = makeMoeModel(2);
     const grouped = {
       ...mixture,
       sublayers: mixture.sublayers.map((one) => ({
@@ -83,7 +83,7 @@ describe('planProblems', () => {
   });
 
   it('knows single experts, and that a mixture keeps one', () => {
-    const mixture = mixtureOf(2);
+    const mixture = makeMoeModel(2);
     const kinds = (remove: string[]): string[] =>
       planProblems(plan({ remove }), mixture).map(({ problem }) => problem.kind);
     const all = [0, 1, 2, 3].map((expert) => `block.1.expert.${expert}`);

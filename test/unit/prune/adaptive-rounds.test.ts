@@ -4,7 +4,7 @@ import type { RoundResult } from '../../../extension/core/prune/rounds';
 import { SearchPlan } from '../../../extension/core/prune/search-plan';
 import { fixture } from '../fixtures';
 import { withSetup } from './run-search';
-import { inputOf, TableScorer } from './table-scorer';
+import { makeInput, TableScorer } from './table-scorer';
 import type { Table } from './table-scorer';
 
 const nothing = Number.NaN;
@@ -17,7 +17,7 @@ async function decided(
   const run = { folder, sequences: [[1, 2]], settings: { mode: 'adaptive' } } as const;
   return withSetup(run, async (setup, settings) => {
     const plan = new SearchPlan(settings, setup);
-    const inputs = scorers.map(([scorer, table]) => inputOf(scorer, table));
+    const inputs = scorers.map(([scorer, table]) => makeInput(scorer, table));
     plan.rows = inputs[0]?.rows ?? [];
     const rounds = new AdaptiveRounds(plan, () => Promise.resolve());
     await rounds.start(new Map());

@@ -30,7 +30,7 @@ const scenario = fc.record({
 });
 
 /** Terms over one part of the vocabulary that rounds after the first asked for. */
-function termsOf(records: readonly SearchRecord[], over: 'whole' | 'bounded'): number {
+function countTerms(records: readonly SearchRecord[], over: 'whole' | 'bounded'): number {
   return records.filter(
     (record) =>
       record.kind === 'term' && record.vocabulary === over && !record.step.endsWith('round.1'),
@@ -79,7 +79,7 @@ describe('exact search that drops candidates by bounds', () => {
                 onRecord: (added) => records.push(...added),
               });
               expectSame(exact, naive);
-              expect(termsOf(records, 'bounded') > 0).toBe(memoryBytes > 60_000);
+              expect(countTerms(records, 'bounded') > 0).toBe(memoryBytes > 60_000);
             }
           } finally {
             await rm(folder, { recursive: true });
@@ -96,7 +96,7 @@ describe('exact search that drops candidates by bounds', () => {
       const exact = await runSearch({ ...run, onRecord: (added) => records.push(...added) });
       const naive = await runSearch({ ...run, settings: { ...run.settings, mode: 'naive' } });
       expect(removals(exact)).toEqual(removals(naive));
-      expect(termsOf(records, 'whole')).toBeLessThan(termsOf(records, 'bounded') / 2);
+      expect(countTerms(records, 'whole')).toBeLessThan(countTerms(records, 'bounded') / 2);
     });
   });
 
@@ -122,7 +122,7 @@ describe('exact search that drops candidates by bounds', () => {
         ...{ ...run, engine: new InProcessEngine(3) },
         onRecord: (added) => records.push(...added),
       });
-      expect(termsOf(records, 'bounded')).toBeGreaterThan(0);
+      expect(countTerms(records, 'bounded')).toBeGreaterThan(0);
       // What runs together is rounded otherwise.
       removals(alone).forEach(({ removed, distance }, i) => {
         expect(shared.rounds[i]?.removed).toBe(removed);
@@ -136,23 +136,23 @@ describe('exact search that drops candidates by bounds', () => {
       const journal: SearchRecord[] = [];
       const whole = await runSearch({ ...run, onRecord: (added) => journal.push(...added) });
       for (const share of runsAllCases ? [0.2, 0.5, 0.8, 0.95] : [0.2, 0.8]) {
-        const kept: SearchRecord[] = [];
+        const remaining: SearchRecord[] = [];
         const cancellation = { isCancellationRequested: false };
         const stopped = runSearch({
           ...{ ...run, cancellation },
           onRecord: (added) => {
-            kept.push(...added);
-            cancellation.isCancellationRequested = kept.length > share * journal.length;
+            remaining.push(...added);
+            cancellation.isCancellationRequested = remaining.length > share * journal.length;
           },
         });
         await expect(stopped).rejects.toThrow();
         const added: SearchRecord[] = [];
         const resumed = await runSearch({
-          ...{ ...run, replayed: kept },
+          ...{ ...run, replayed: remaining },
           onRecord: (records) => added.push(...records),
         });
         expect(resumed.rounds).toEqual(whole.rounds);
-        expect(kept.length + added.length).toBe(journal.length);
+        expect(remaining.length + added.length).toBe(journal.length);
       }
     });
   });

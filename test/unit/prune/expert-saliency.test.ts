@@ -16,7 +16,7 @@ const inputs = [[3, 14, 15, 9, 26, 5, 35, 8].map((id) => id % 32), [2, 7, 1, 8]]
   Int32Array.from(ids),
 );
 
-async function saliencyOf(path: string): Promise<ExpertSaliency[][]> {
+async function computeSaliency(path: string): Promise<ExpertSaliency[][]> {
   const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 28);
   const scored = await expertSaliency(executor, inputs, unattended);
   await executor.dispose();
@@ -51,7 +51,7 @@ async function withExpertTimes(source: string, expert: number, factor: number): 
 
 describe('the saliency of experts', () => {
   it('is a mean over the tokens that are sent to each, as often as the router chooses', async () => {
-    const scored = await saliencyOf(fixture('mixtral'));
+    const scored = await computeSaliency(fixture('mixtral'));
     const { sublayers } = (await openModel(fixture('mixtral'))).summary;
     const mixtures = sublayers.filter(({ experts }) => experts !== undefined);
     expect(scored).toHaveLength(mixtures.length);
@@ -64,10 +64,10 @@ describe('the saliency of experts', () => {
 
   it('grows with what an expert gives, and is 0 where it gives nothing', async () => {
     const source = fixture('mixtral');
-    const [before = []] = await saliencyOf(source);
+    const [before = []] = await computeSaliency(source);
     const expert = before.findIndex(({ tokens }) => tokens > 0);
-    const [twice = []] = await saliencyOf(await withExpertTimes(source, expert, 2));
-    const [none = []] = await saliencyOf(await withExpertTimes(source, expert, 0));
+    const [twice = []] = await computeSaliency(await withExpertTimes(source, expert, 2));
+    const [none = []] = await computeSaliency(await withExpertTimes(source, expert, 0));
     const own = before[expert]?.saliency ?? Number.NaN;
     expect(twice[expert]?.saliency).toBeCloseTo(2 * own, 5);
     expect(none[expert]?.saliency).toBe(0);
@@ -76,7 +76,7 @@ describe('the saliency of experts', () => {
   });
 
   it('is listed with the share of tokens that each expert gets', async () => {
-    for (const experts of await saliencyOf(fixture('mixtral'))) {
+    for (const experts of await computeSaliency(fixture('mixtral'))) {
       expect(experts.map(({ frequency }) => frequency)).toEqual(
         experts.map(({ tokens }) => tokens / 12),
       );

@@ -100,7 +100,7 @@ describe('refinement', () => {
   it('is part of the progress until it ends', async () => {
     const model = await openModel(folder);
     const work = new SearchWork(model);
-    const told: StageProgress[] = [];
+    const reported: StageProgress[] = [];
     const settings: SearchSettings = {
       ...{ ...defaultSettings, mode: 'exact', budget: { kind: 'count', count: 2 } },
       refine: { method: 'evolve', sets: 32 },
@@ -108,9 +108,9 @@ describe('refinement', () => {
     const calibration = { sequences: 2, tokens: 512 };
     const progress = new SearchProgress(settings, model, work, calibration, {
       ...unattended,
-      progress: (one) => told.push(one),
+      progress: (one) => reported.push(one),
     });
-    const last = (): StageProgress | undefined => told.at(-1);
+    const last = (): StageProgress | undefined => reported.at(-1);
     for (const round of [1, 2]) {
       progress.onStage(say`Round ${round}`);
       work.addSublayers(100);
@@ -169,7 +169,7 @@ describe('refinement', () => {
       await scorer.start([0, 1]);
       const [all, slices] = [
         [0, 1, 2, 3, 4, 5, 6, 7],
-        [sliceOf(0), sliceOf(1)],
+        [makeSlice(0), makeSlice(1)],
       ];
       const pairs = all.flatMap((a) =>
         all.filter((b) => b > a).map((b) => ({ id: `${a} ${b}`, members: [a, b], first: a })),
@@ -195,6 +195,6 @@ describe('refinement', () => {
   });
 });
 
-function sliceOf(sequence: number): Slice {
+function makeSlice(sequence: number): Slice {
   return { sequence, from: 0, to: 72 };
 }

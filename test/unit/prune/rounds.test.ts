@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { everyDistance, lazy, race, roundResult } from '../../../extension/core/prune/rounds';
 import type { RoundResult, Strategy } from '../../../extension/core/prune/rounds';
 import { RoundMeasurements } from '../../../extension/core/prune/round-measurements';
-import { inputOf, TableScorer } from './table-scorer';
+import { makeInput, TableScorer } from './table-scorer';
 import type { Table } from './table-scorer';
 
 async function decide(
@@ -11,7 +11,7 @@ async function decide(
   table: Table,
   expected: ReadonlyMap<string, number> = new Map(),
 ): Promise<RoundResult> {
-  return strategy({ ...inputOf(scorer, table), expected });
+  return strategy({ ...makeInput(scorer, table), expected });
 }
 
 const strategies = [
@@ -76,7 +76,7 @@ describe('a round', () => {
     { told: Number.NaN, expected: undefined },
     { told: Number.POSITIVE_INFINITY, expected: undefined },
   ])('records an expected distance of $told only if it is finite', async ({ told, expected }) => {
-    const input = inputOf(new TableScorer(table), table);
+    const input = makeInput(new TableScorer(table), table);
     const measurements = new RoundMeasurements(input);
     const slices = input.rows.map((to, sequence) => ({ sequence, from: 0, to }));
     await measurements.measure(input.candidates, slices);

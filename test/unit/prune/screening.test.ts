@@ -34,7 +34,7 @@ const sequences = (count: number, length: number): number[][] => {
   );
 };
 
-function copyOf(one: LayeredModel): LayeredModel {
+function copyModel(one: LayeredModel): LayeredModel {
   const copy = int8Copy(one);
   if (copy === undefined) {
     throw new Error('the model has nothing to round');
@@ -45,8 +45,8 @@ function copyOf(one: LayeredModel): LayeredModel {
 describe('an int8 copy of a model', () => {
   it('has nearly the logits of the model', async () => {
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-    const copied = new LayeredExecutor(copyOf(model), 'cpu', 1 << 28, { around: executor });
-    const logitsOf = async (one: LayeredExecutor): Promise<Float32Array> => {
+    const copied = new LayeredExecutor(copyModel(model), 'cpu', 1 << 28, { around: executor });
+    const computeLogits = async (one: LayeredExecutor): Promise<Float32Array> => {
       let state = await one.embed(Int32Array.from(sequences(1, 24)[0] ?? []));
       for (const index of model.summary.sublayers.keys()) {
         [state = state] = await one.run(index, [state]);
@@ -54,7 +54,7 @@ describe('an int8 copy of a model', () => {
       return one.logits(state);
     };
     try {
-      const [exact, rounded] = [await logitsOf(executor), await logitsOf(copied)];
+      const [exact, rounded] = [await computeLogits(executor), await computeLogits(copied)];
       const norm = Math.hypot(...exact.subarray(0, 6400));
       const error = Math.hypot(...exact.subarray(0, 6400).map((x, i) => x - (rounded[i] ?? 0)));
       expect(error).toBeGreaterThan(0);
@@ -75,7 +75,7 @@ describe('a search on an int8 copy', () => {
     const run = { folder, sequences: sequences(2, 64) };
     const settings = { budget: { kind: 'count', count: 3 } } as const;
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-    const copy = new LayeredExecutor(copyOf(model), 'cpu', 1 << 28, { around: executor });
+    const copy = new LayeredExecutor(copyModel(model), 'cpu', 1 << 28, { around: executor });
     try {
       const screened = await runSearch({ ...run, settings, executor, copy });
       const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' }, executor });

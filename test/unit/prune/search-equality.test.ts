@@ -37,7 +37,7 @@ const decoders = await sampled(
 
 type ModelTypes = readonly NonNullable<RandomModelShape['modelType']>[];
 
-const scenarioOf = (modelTypes: ModelTypes, among: readonly Granularity[], memoryBytes: number) =>
+const makeScenario = (modelTypes: ModelTypes, among: readonly Granularity[], memoryBytes: number) =>
   fc.record({
     seed: fc.integer({ min: 1, max: 1_000_000 }),
     blocks: fc.constant(3),
@@ -57,7 +57,7 @@ const scenarioOf = (modelTypes: ModelTypes, among: readonly Granularity[], memor
     ),
   });
 
-type Scenario = ReturnType<typeof scenarioOf> extends fc.Arbitrary<infer T> ? T : never;
+type Scenario = ReturnType<typeof makeScenario> extends fc.Arbitrary<infer T> ? T : never;
 
 /** Tries so many random scenarios with each size of memory. */
 async function tryScenarios(
@@ -68,7 +68,7 @@ async function tryScenarios(
   sizes = memorySizes,
 ): Promise<void> {
   for (const memoryBytes of sizes) {
-    const scenario = scenarioOf(modelTypes, among, memoryBytes);
+    const scenario = makeScenario(modelTypes, among, memoryBytes);
     await fc.assert(fc.asyncProperty(scenario, holds), { numRuns });
   }
 }

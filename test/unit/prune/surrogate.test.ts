@@ -53,13 +53,13 @@ describe('surrogate', () => {
                   const [told = Number.NaN] = await surrogate.distances([candidate]);
                   expect(Math.abs(told - truth)).toBeLessThanOrEqual(2e-3 * truth + 1e-6);
                 }
-                const gone = left[step === 'round.1' ? 2 : 0];
-                if (gone === undefined) {
+                const removedIds = left[step === 'round.1' ? 2 : 0];
+                if (removedIds === undefined) {
                   throw new Error('nothing is left');
                 }
-                left = left.filter((candidate) => candidate !== gone);
-                scorer.commit(gone, left);
-                surrogate.commit(gone);
+                left = left.filter((candidate) => candidate !== removedIds);
+                scorer.commit(removedIds, left);
+                surrogate.commit(removedIds);
                 expect(left.every((candidate) => surrogate.age(candidate) === 1)).toBe(true);
               }
             });

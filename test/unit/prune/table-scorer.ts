@@ -83,7 +83,7 @@ export class TableScorer implements Scorer {
 }
 
 /** A round among the candidates of a table. */
-export function inputOf(scorer: Scorer, table: Table): RoundInput {
+export function makeInput(scorer: Scorer, table: Table): RoundInput {
   const sequences = Object.values(table)[0]?.length ?? 0;
   return {
     ...{ scorer, metric: metrics.js, step: 'round.2', expected: new Map() },

@@ -5,35 +5,38 @@ import type { HiddenState } from '../../../extension/core/runtime/tensors';
 
 const last = 40;
 
-function stateOf(tokens = 4): HiddenState {
+function makeState(tokens = 4): HiddenState {
   return { values: { h: floatTensor(new Float32Array(tokens * 8), [1, tokens, 8]) }, side: {} };
 }
 
 /** A store with room for so many states, that counts those held. */
-function storeFor(count: number): { readonly store: TrajectoryStore; readonly held: () => number } {
-  let held = 0;
+function storeFor(count: number): {
+  readonly store: TrajectoryStore;
+  readonly retained: () => number;
+} {
+  let retained = 0;
   const states = {
     hold: (state: HiddenState) => {
-      held++;
+      retained++;
       return state;
     },
     release: (...gone: readonly HiddenState[]) => {
-      held -= gone.length;
+      retained -= gone.length;
     },
   };
-  const store = new TrajectoryStore(count * stateBytes(stateOf()), states, last);
-  return { store, held: () => held };
+  const store = new TrajectoryStore(count * stateBytes(makeState()), states, last);
+  return { store, retained: () => retained };
 }
 
 describe('states of trajectories', () => {
   it('keep room for final ones, which is all that is left when others have filled theirs', () => {
-    const { store, held } = storeFor(16);
+    const { store, retained: held } = storeFor(16);
     for (let boundary = 1; boundary < last; boundary++) {
-      store.put('a', 0, { boundary, state: stateOf() });
+      store.put('a', 0, { boundary, state: makeState() });
     }
     expect(held()).toBe(14);
     for (const sequence of [0, 1, 2]) {
-      store.put('b', sequence, { boundary: last, state: stateOf() });
+      store.put('b', sequence, { boundary: last, state: makeState() });
     }
     expect([0, 1, 2].map((sequence) => store.nearest('b', sequence, last)?.boundary)).toEqual([
       last,
@@ -43,12 +46,12 @@ describe('states of trajectories', () => {
   });
 
   it('give way to the main trajectory', () => {
-    const { store, held } = storeFor(8);
+    const { store, retained: held } = storeFor(8);
     for (let boundary = 1; boundary <= 8; boundary++) {
-      store.put('a', 0, { boundary, state: stateOf() });
+      store.put('a', 0, { boundary, state: makeState() });
     }
     for (let boundary = 1; boundary <= 8; boundary++) {
-      store.put(mainTrajectory, 0, { boundary, state: stateOf() });
+      store.put(mainTrajectory, 0, { boundary, state: makeState() });
     }
     expect(store.nearest('a', 0, last)).toBeUndefined();
     expect(store.nearest(mainTrajectory, 0, last)?.boundary).toBe(8);

@@ -7,8 +7,8 @@ import type { Environment } from '../../../extension/core/operations/operation';
 import { ownMemory } from '../../../extension/core/runtime/limits/process-memory';
 import { UserError } from '../../../extension/core/user-error';
 import { runTask } from '../../reliability/faults';
-import { kinds, makeSources, taskOf } from '../../reliability/kinds';
-import { differences, treeOf } from '../../reliability/tree';
+import { kinds, makeSources, makeTask } from '../../reliability/kinds';
+import { differences, readTree } from '../../reliability/tree';
 import type { Tree } from '../../reliability/tree';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -16,7 +16,7 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const out = join(folder, 'out');
 const sources = makeSources(join(folder, 'sources'), fixture('llama-gqa-untied'));
-const task = taskOf(kinds.profile, sources, out);
+const task = makeTask(kinds.profile, sources, out);
 const models = new ModelCache({ capacity: 1 });
 const environment: Environment = {
   ...{ samples: '', version: '0', costsFolder: join(folder, 'costs'), bundles: '' },
@@ -55,7 +55,7 @@ beforeAll(async () => {
   await runTask(task, environment);
   vi.restoreAllMocks();
   runs = counted();
-  undisturbed = treeOf(out);
+  undisturbed = readTree(out);
 });
 
 afterEach(() => {
@@ -80,7 +80,7 @@ it.each([
     expect(String(error)).toMatch(told);
     vi.restoreAllMocks();
     await runTask(task, environment);
-    expect(differences(treeOf(out), undisturbed)).toEqual([]);
+    expect(differences(readTree(out), undisturbed)).toEqual([]);
   },
 );
 
@@ -90,7 +90,7 @@ it('a clock that is set back an hour, or on, changes neither the work nor what i
   let calls = 0;
   vi.spyOn(Date, 'now').mockImplementation(() => now() + ((calls++ % 3) - 1) * 3_600_000);
   await runTask(task, environment);
-  expect(differences(treeOf(out), undisturbed)).toEqual([]);
+  expect(differences(readTree(out), undisturbed)).toEqual([]);
 });
 
 it('a limit of the system that is too low is said before anything runs, and one that is just enough changes no result', async () => {
@@ -102,10 +102,10 @@ it('a limit of the system that is too low is said before anything runs, and one 
   const error: unknown = await runTask(task, environment).catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(UserError);
   const [, needed = ''] = /needs (\d+)MiB of memory.*limits this process/.exec(String(error)) ?? [];
-  expect(treeOf(out)).toEqual(new Map());
+  expect(readTree(out)).toEqual(new Map());
   limit((196 + Number(needed)) << 20);
   await runTask(task, environment);
-  expect(differences(treeOf(out), undisturbed)).toEqual([]);
+  expect(differences(readTree(out), undisturbed)).toEqual([]);
 });
 
 it('says if the machine has too little memory available', async () => {
@@ -115,5 +115,5 @@ it('says if the machine has too little memory available', async () => {
   await expect(runTask(task, environment)).rejects.toThrow(
     /needs \d+MiB of memory.*Only 1MiB are available: close other programs/,
   );
-  expect(treeOf(out)).toEqual(new Map());
+  expect(readTree(out)).toEqual(new Map());
 });

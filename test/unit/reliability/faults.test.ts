@@ -10,8 +10,8 @@ import { removeWork } from '../../../extension/services/jobs/saved-work';
 import { FaultyWork, runTask } from '../../reliability/faults';
 import { FaultyDisk } from '../../reliability/faulty-disk';
 import type { Kind } from '../../reliability/kinds';
-import { kinds, makeSources, taskOf } from '../../reliability/kinds';
-import { differences, halfMade, treeOf } from '../../reliability/tree';
+import { kinds, makeSources, makeTask } from '../../reliability/kinds';
+import { differences, halfMade, readTree } from '../../reliability/tree';
 import { fixture } from '../fixtures';
 import { endedOwner } from '../jobs/owners';
 import { temporaryFolder } from '../temporary-folder';
@@ -63,7 +63,7 @@ describe('a call that writes and fails', () => {
 it('one of two calls to one process works on a result, the other says so', async () => {
   const out = join(folder, 'parallel');
   const sources = makeSources(join(folder, 'parallel-sources'), fixture('llama-gqa-untied'));
-  const task = taskOf(convert, sources, out);
+  const task = makeTask(convert, sources, out);
   // The first opens its model once it has the lock, and waits there for the second to be refused.
   const events = new EventEmitter();
   const opened = once(events, 'opened');
@@ -150,14 +150,14 @@ describe('what a killed process has left', () => {
     expect(readdirSync(runs)).toEqual(['training.json']);
     await fill();
     for (const name of ['thesis.docx', join('el2n@3', 'notes.txt')]) {
-      const before = treeOf(runs);
+      const before = readTree(runs);
       writeFileSync(join(runs, name), 'mine');
       await expect(RunFolder.open(runs, { job: 2 }, 'replace')).rejects.toThrow(
         `The folder contains ${name.replace('\\', '/')}, which Espalier did not write`,
       );
       expect(readFileSync(join(runs, name), 'utf8')).toBe('mine');
       rmSync(join(runs, name));
-      expect(differences(treeOf(runs), before)).toEqual([]);
+      expect(differences(readTree(runs), before)).toEqual([]);
     }
     writeFileSync(join(runs, 'thesis.docx'), 'mine');
     await RunFolder.of(runs).remove();
@@ -183,7 +183,7 @@ describe('what a killed process has left', () => {
     writeFileSync(join(out, 'model', 'config.json'), '{}');
     writeFileSync(join(out, `.model.plan.json.espalier-partial-${owner}`), '{');
     const sources = makeSources(own('sources'), fixture('llama-gqa-untied'));
-    await expect(runTask(taskOf(kinds.compress, sources, out), environment)).rejects.toThrow(
+    await expect(runTask(makeTask(kinds.compress, sources, out), environment)).rejects.toThrow(
       'The folder exists already',
     );
     expect(readdirSync(out)).toEqual(['model']);

@@ -119,8 +119,8 @@ describe('a report', () => {
   });
 
   it('of an evaluation has what was measured of both models, and what limits say', async () => {
-    const held = join(folder, 'held-out.txt');
-    await writeFile(held, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
+    const heldOutFile = join(folder, 'held-out.txt');
+    await writeFile(heldOutFile, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
     const saved = join(folder, 'two.evaluation.json');
     const against = [
       '--against',
@@ -130,7 +130,7 @@ describe('a report', () => {
       '--device',
       'cpu',
     ];
-    const evaluated = ['evaluate', join(folder, 'pruned'), '--text', held, ...against];
+    const evaluated = ['evaluate', join(folder, 'pruned'), '--text', heldOutFile, ...against];
     const { stdout, stderr } = await runCli([...evaluated, '--out', saved, '--json']);
     expect(stderr).toBe('');
     expect(JSON.parse(stdout)).toEqual(JSON.parse(await readFile(saved, 'utf8')));
@@ -151,7 +151,7 @@ describe('a report', () => {
 
   it('of two models with their perplexities has the interval of the change', () => {
     const side = { format: 'safetensors', family: 'llama', parameters: 4, bytes: 8, tensors: 2 };
-    const reportOf = (tensor: string) =>
+    const makeReport = (tensor: string) =>
       comparisonReport(
         {
           model: { name: 'small', path: 'small', blocks: 1, ...side },
@@ -176,13 +176,13 @@ describe('a report', () => {
         },
         '1.2.3',
       );
-    const report = reportOf('model.layers.0.mlp.up_proj.weight');
+    const report = makeReport('model.layers.0.mlp.up_proj.weight');
     const text = toMarkdown(report).replaceAll('\u00a0', ' ');
     expect(text).toContain('Perplexity +10 % on held-out text');
     expect(text).toContain('+5.0 % to +15 %');
     expect(text).toContain('| num\\_hidden\\_layers | 2 | 1 |');
     const figures = (name: string) =>
-      reportOf(name).sections.flatMap(({ figure }) => figure?.kind ?? []);
+      makeReport(name).sections.flatMap(({ figure }) => figure?.kind ?? []);
     expect(figures('model.layers.0.mlp.up_proj.weight')).toEqual(['heatmap']);
     // What lies in no block is in the table only.
     expect(figures('model.embed_tokens.weight')).toEqual([]);

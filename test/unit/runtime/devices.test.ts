@@ -40,11 +40,11 @@ async function fallBack(devices: DeviceFinder, device: DeviceName): Promise<stri
   return warnings[0] ?? '';
 }
 
-let ofThisMachine: DeviceFinder | undefined;
+let machineDevices: DeviceFinder | undefined;
 /** All devices, tried once for all tests. A GPU in software takes long beside other work. */
 function machine(): DeviceFinder {
-  ofThisMachine ??= finder(probe, 90_000);
-  return ofThisMachine;
+  machineDevices ??= finder(probe, 90_000);
+  return machineDevices;
 }
 
 describe('devices', () => {

@@ -16,7 +16,7 @@ import { fixture } from '../fixtures';
 const models = ['llama-gqa-untied', 'llama-bf16', 'gemma2'] as const;
 
 /** What a model needs besides its shares. */
-function outerBytes({ prologue, epilogue }: LayeredModel): number {
+function embeddingBytes({ prologue, epilogue }: LayeredModel): number {
   return privateBytes(prologue.part, 'cpu') + privateBytes(epilogue, 'cpu');
 }
 
@@ -30,7 +30,7 @@ it.each(models)('the shares of %s are never more than the setting', async (name)
       const isEnough = doesNotThrow(() => {
         requireMemory(model, bytes, 'cpu');
       });
-      expect(sum + (isEnough ? outerBytes(model) : 0)).toBeLessThanOrEqual(bytes * (1 + 1e-9));
+      expect(sum + (isEnough ? embeddingBytes(model) : 0)).toBeLessThanOrEqual(bytes * (1 + 1e-9));
     }),
   );
 });
@@ -70,8 +70,8 @@ it('kept sessions and a streamed one together fit the share for sublayers', asyn
   }
   expect(executor.keepsSessions).toBe(false);
   expect(kept.length).toBeGreaterThan(0);
-  const keptBytes = kept.reduce((sum, bytes) => sum + bytes, 0);
-  expect(keptBytes + Math.max(...streamed)).toBeLessThanOrEqual(executor.shares.sublayerBytes);
+  const cachedBytes = kept.reduce((sum, bytes) => sum + bytes, 0);
+  expect(cachedBytes + Math.max(...streamed)).toBeLessThanOrEqual(executor.shares.sublayerBytes);
 });
 
 it('float32 stays in its file on the CPU, float16 and other devices take copies', async () => {

@@ -7,7 +7,7 @@ const size = 3072;
 const sessions = 8;
 
 /** The sum of x·xᵀ of a column: 36 MiB between one number and another. */
-function outerProduct(key: string): GraphBuilder {
+function buildOuterProduct(key: string): GraphBuilder {
   const graph = new GraphBuilder(key);
   const x = graph.input('x', DataType.FLOAT, [size, 1]);
   const y = graph.input('y', DataType.FLOAT, [1, size]);
@@ -30,7 +30,7 @@ it('keeps sessions, but not what their runs took', async () => {
     y: floatTensor(new Float32Array(size).fill(2), [1, size]),
   };
   const use = async (key: string): Promise<number> =>
-    pool.use({ key, bytes: 0, build: () => outerProduct(key) }, async (session) => {
+    pool.use({ key, bytes: 0, build: () => buildOuterProduct(key) }, async (session) => {
       const { sum } = await session.run(feeds);
       return Number(sum?.data[0]);
     });
@@ -56,7 +56,7 @@ it('creates one session for uses that overlap, and releases it once', async () =
         ...{ key, bytes },
         build: () => {
           built++;
-          return outerProduct(key);
+          return buildOuterProduct(key);
         },
       },
       async (session) => {
@@ -89,6 +89,6 @@ it('forgets a session that could not be created', async () => {
     throw new Error('no graph');
   };
   await expect(use(failing)).rejects.toThrow('no graph');
-  expect(await use(() => outerProduct('x'))).toBe('used');
+  expect(await use(() => buildOuterProduct('x'))).toBe('used');
   await pool.dispose();
 });

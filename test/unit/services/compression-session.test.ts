@@ -14,7 +14,7 @@ import { smallModel } from './small-model';
 
 const model = smallModel(2);
 
-function entryOf(method: SensitivityEntry['method'], distance: number): SensitivityEntry {
+function makeEntry(method: SensitivityEntry['method'], distance: number): SensitivityEntry {
   return {
     method,
     level: method === 'int4' ? 32 : 0,
@@ -28,7 +28,7 @@ function entryOf(method: SensitivityEntry['method'], distance: number): Sensitiv
   };
 }
 
-function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile {
+function makeTable(entries: readonly SensitivityEntry[] = []): SensitivityProfile {
   return {
     format: 'espalier.sensitivity',
     version: 1,
@@ -96,7 +96,7 @@ const plans = {
   predictPlan: async () => Promise.resolve(predicted),
 };
 
-function sessionOf(stored?: StoredCompression) {
+function makeSession(stored?: StoredCompression) {
   const saved: StoredCompression[] = [];
   const session = new CompressionSession(
     model,
@@ -104,23 +104,23 @@ function sessionOf(stored?: StoredCompression) {
     { blocked: () => undefined, canPlan: true, save: (one) => saved.push(one), plans },
     stored,
   );
-  const told: string[] = [];
-  session.changed.listen((fields) => told.push(...fields));
-  return { session, saved, told };
+  const reported: string[] = [];
+  session.changed.listen((fields) => reported.push(...fields));
+  return { session, saved, told: reported };
 }
 
 describe('a compression session', () => {
   it('grows with the events of a job', () => {
-    const { session, told } = sessionOf();
+    const { session, told } = makeSession();
     const measured: string[] = [];
     session.grown.listen(({ key }) => measured.push(key));
-    session.applyEvent({ kind: 'sensitivity-started', table: tableOf() });
+    session.applyEvent({ kind: 'sensitivity-started', table: makeTable() });
     expect(told).toContain('table');
     for (const method of ['int8', 'int4'] as const) {
       session.applyEvent({
         kind: 'sensitivity-entry',
         tensor: 'layers.1.down.weight',
-        entry: entryOf(method, 0.1),
+        entry: makeEntry(method, 0.1),
       });
     }
     expect(measured).toEqual(['layers.1.down.weight', 'layers.1.down.weight']);
@@ -132,8 +132,8 @@ describe('a compression session', () => {
   });
 
   it('lets a plan remove what a profile by the same metric of the same model has measured', () => {
-    const { session } = sessionOf();
-    session.loadTable(tableOf());
+    const { session } = makeSession();
+    session.loadTable(makeTable());
     const profile = (metric: string, fingerprint: string) =>
       ({
         model: { ...model, fingerprint },
@@ -152,17 +152,17 @@ describe('a compression session', () => {
   });
 
   it('remembers its plan', () => {
-    const { session, saved } = sessionOf();
+    const { session, saved } = makeSession();
     session.setPlan(plan);
     const [stored] = saved;
     expect(stored).toEqual({ fingerprint: model.fingerprint, plan });
-    const again = sessionOf(stored).session;
+    const again = makeSession(stored).session;
     expect(again.plan).toEqual(plan);
   });
 
   it('takes a plan that was only predicted, and says so in its document', async () => {
-    const { session, saved } = sessionOf();
-    session.loadTable(tableOf());
+    const { session, saved } = makeSession();
+    session.loadTable(makeTable());
     await session.usePredicted(choice);
     expect(session.plan).toEqual({ ...choice, result: predicted });
     expect(saved.at(-1)?.plan).toEqual(session.plan);
@@ -172,9 +172,9 @@ describe('a compression session', () => {
   });
 
   it('writes its plan as a document', () => {
-    const { session } = sessionOf();
+    const { session } = makeSession();
     expect(budgetPlan(session, '/models/small.plan.json')).toBeUndefined();
-    session.loadTable(tableOf());
+    session.loadTable(makeTable());
     session.setPlan(plan);
     expect(budgetPlan(session, '/models/small.plan.json')).toEqual({
       format: 'espalier.plan',
@@ -189,10 +189,10 @@ describe('a compression session', () => {
 
 describe('a sensitivity table', () => {
   it('can be cut to some schemes', () => {
-    const table = tableOf([
-      entryOf('int8', 1),
-      { ...entryOf('lowrank', 2), then: 'int4' },
-      { ...entryOf('lowrank', 3), variant: 'plain' },
+    const table = makeTable([
+      makeEntry('int8', 1),
+      { ...makeEntry('lowrank', 2), then: 'int4' },
+      { ...makeEntry('lowrank', 3), variant: 'plain' },
     ]);
     const left = (...schemes: Parameters<typeof withSchemes>[1]) =>
       withSchemes(table, schemes).layers[0]?.entries.map(({ distance }) => distance);
@@ -204,7 +204,7 @@ describe('a sensitivity table', () => {
   });
 
   it('says what it was calibrated with, to measure on it again', () => {
-    const table = tableOf();
+    const table = makeTable();
     const from = (source: string) =>
       profileCalibration({ ...table, calibration: { ...table.calibration, source } });
     expect(profileCalibration(table)).toEqual({ sequences: 2, length: 8 });

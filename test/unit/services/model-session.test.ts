@@ -42,7 +42,7 @@ const profile: LayerProfile = {
 describe('ModelSession', () => {
   let session: ModelSession;
   let saved: StoredSession | undefined;
-  let told: (keyof HeatmapState)[];
+  let reported: (keyof HeatmapState)[];
 
   const open = (stored?: StoredSession): ModelSession =>
     new ModelSession(
@@ -78,18 +78,18 @@ describe('ModelSession', () => {
 
   beforeEach(() => {
     saved = undefined;
-    told = [];
+    reported = [];
     session = open();
     session.changed.listen((fields) => {
-      told.push(...fields);
+      reported.push(...fields);
     });
   });
 
   it('tells which fields a choice changes, and its preview follows', () => {
     session.loadProfile(profile);
-    told.length = 0;
+    reported.length = 0;
     session.chooseRounds(2);
-    expect(told).toEqual(
+    expect(reported).toEqual(
       expect.arrayContaining(['removed', 'selectedRounds', 'configPreview', 'selectionEvaluation']),
     );
     expect(session.snapshot()).toMatchObject({
@@ -117,7 +117,7 @@ describe('ModelSession', () => {
     const plan = planFor({ path: 'small' }, { remove: ['block.0.attention'], widths });
     session.loadProfile(profile);
     await session.choosePlan(plan, '/plans/p.plan.json');
-    expect(told).toContain('widthPruned');
+    expect(reported).toContain('widthPruned');
     const ids = widths.map(({ sublayer }) => sublayer);
     expect(session.snapshot()).toMatchObject({
       widthPruned: { [ids[0] ?? '']: left, [ids[1] ?? '']: left },
@@ -159,7 +159,7 @@ describe('ModelSession', () => {
       },
       '/plans/p.plan.json',
     );
-    expect(told).toContain('patches');
+    expect(reported).toContain('patches');
     expect(session.selection.removed).toEqual(['block.0.attention', sublayer]);
     expect(session.snapshot().patches[sublayer]).toMatchObject({
       ...{ program, place: 'plan', graph: { size: 2 } },
@@ -255,15 +255,15 @@ describe('ModelSession', () => {
   });
 
   it('shows what the worker has warned of beside what the model is warned of', () => {
-    const told: unknown[] = [];
-    session.changed.listen((fields) => told.push(...fields));
+    const reported: unknown[] = [];
+    session.changed.listen((fields) => reported.push(...fields));
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
     session.setWarning('made for other weights');
     expect(session.snapshot().model.warnings.map(inEnglish)).toEqual([
       ...[...model.warnings.map(inEnglish), 'made for other weights', 'falls back to CPU'],
     ]);
-    expect(told.filter((field) => field === 'model')).toHaveLength(2);
+    expect(reported.filter((field) => field === 'model')).toHaveLength(2);
   });
 
   it('shows the perplexity of the selection and puts it on the curve', () => {

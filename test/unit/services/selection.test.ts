@@ -84,22 +84,30 @@ describe('moving the slider after marking by hand', () => {
 
   it('keeps what was removed, and what was kept against the rounds', () => {
     const start = selectRounds(emptySelection, 2, rounds, model);
-    const kept = mark('block.1.attention', 'keep', mark('block.0.attention', 'removed', start));
-    expect(kept.removed).toEqual(['block.2.attention', 'block.1.feedforward', 'block.0.attention']);
-    expect(selectRounds(kept, 3, rounds, model)).toMatchObject({
+    const keptState = mark(
+      'block.1.attention',
+      'keep',
+      mark('block.0.attention', 'removed', start),
+    );
+    expect(keptState.removed).toEqual([
+      'block.2.attention',
+      'block.1.feedforward',
+      'block.0.attention',
+    ]);
+    expect(selectRounds(keptState, 3, rounds, model)).toMatchObject({
       removed: [
         ...['block.2.attention', 'block.1.feedforward', 'block.3.feedforward'],
         'block.0.attention',
       ],
       ...{ rounds: undefined, slider: 3 },
     });
-    expect(selectRounds(kept, 0, rounds, model).removed).toEqual(['block.0.attention']);
+    expect(selectRounds(keptState, 0, rounds, model).removed).toEqual(['block.0.attention']);
   });
 
   it('ends a mark with the opposite one', () => {
     const start = selectRounds(emptySelection, 2, rounds, model);
-    const kept = mark('block.1.attention', 'keep', start);
-    expect(mark('block.1.attention', 'removed', kept)).toEqual(start);
+    const keptState = mark('block.1.attention', 'keep', start);
+    expect(mark('block.1.attention', 'removed', keptState)).toEqual(start);
   });
 });
 

@@ -81,15 +81,15 @@ function* patterns(term: Term, bound: readonly Term[]): Generator<[Term, readonl
   }
 }
 
-function matchOf(pattern: Term, term: Term, bound: Term[] = []): Term[] | undefined {
+function matchPattern(pattern: Term, term: Term, bound: Term[] = []): Term[] | undefined {
   if (pattern.kind === 'variable') {
     const before = (bound[pattern.index] ??= term);
     return printTerm(before) === printTerm(term) ? bound : undefined;
   }
   if (pattern.kind === 'application') {
     return term.kind === 'application' &&
-      matchOf(pattern.function, term.function, bound) !== undefined &&
-      matchOf(pattern.argument, term.argument, bound) !== undefined
+      matchPattern(pattern.function, term.function, bound) !== undefined &&
+      matchPattern(pattern.argument, term.argument, bound) !== undefined
       ? bound
       : undefined;
   }
@@ -104,7 +104,7 @@ function subterms(term: Term): Term[] {
 
 /** The highest utility of all patterns, each tried; 0 where none has more. */
 function bestUtility(programs: readonly Term[], library: Library): number {
-  const typeOf = (term: Term): string => printType(inferType(term, typeLookup(library)));
+  const readType = (term: Term): string => printType(inferType(term, typeLookup(library)));
   const all = new Map<string, Term>();
   for (const program of programs) {
     for (const part of subterms(program)) {
@@ -119,7 +119,7 @@ function bestUtility(programs: readonly Term[], library: Library): number {
   let best = 0;
   for (const pattern of all.values()) {
     const types = (term: Term): string | undefined =>
-      matchOf(pattern, term)?.concat(term).map(typeOf).join(', ');
+      matchPattern(pattern, term)?.concat(term).map(readType).join(', ');
     const instances = new Set(programs.flatMap(subterms).map(types));
     for (const instance of instances) {
       const matches = (term: Term): boolean => types(term) === instance;
@@ -130,7 +130,7 @@ function bestUtility(programs: readonly Term[], library: Library): number {
       const cheapest = (term: Term): number => {
         const plain =
           term.kind === 'application' ? 1 + cheapest(term.function) + cheapest(term.argument) : 100;
-        const args = matches(term) ? matchOf(pattern, term) : undefined;
+        const args = matches(term) ? matchPattern(pattern, term) : undefined;
         const used = args?.reduce((sum, argument) => sum + 1 + cheapest(argument), 100);
         return Math.min(plain, used ?? Infinity);
       };

@@ -77,17 +77,17 @@ describe('the view of an evolution', () => {
 
   it('knows a graph again where its nodes are numbered otherwise', () => {
     const path = trained('(push (add (connect (add (next_port (connect identity))))))', 'P3');
-    const turned = trained(
+    const retrained = trained(
       '(push (add (connect (push (next_port (add (connect identity)))))))',
       'P3',
     );
     const pair = trained('(push (add (connect identity)))', 'K2');
     const { iterations, inventions, baselines } = viewEvolution({
-      ...{ settings, iterations: [], models: [path, turned, pair] },
+      ...{ settings, iterations: [], models: [path, retrained, pair] },
     });
     const [models = []] = iterations.map((iteration) => iteration.models);
     const [a, b, c] = models.map(({ graphClass }) => graphClass);
-    expect(path.graph).not.toEqual(turned.graph);
+    expect(path.graph).not.toEqual(retrained.graph);
     expect(a).toBe(b);
     expect(a).not.toBe(c);
     // The iteration goes on: nothing is kept, and its spread is not known.

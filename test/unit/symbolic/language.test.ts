@@ -26,10 +26,10 @@ const primitives = initialLibrary();
 const archived = archivedLibrary();
 const machine = new Machine(archived);
 
-const graphOf = (text: string, library: Library = primitives): SymbolicGraph =>
+const buildGraph = (text: string, library: Library = primitives): SymbolicGraph =>
   evaluateProgram(parseProgram(text, library), new Machine(library));
 
-function rejectionOf(action: () => unknown): Rejection {
+function catchRejection(action: () => unknown): Rejection {
   try {
     action();
   } catch (error) {
@@ -59,7 +59,7 @@ describe('programs', () => {
   });
 
   it.each(primitiveVectors)('$program builds its graph', ({ program, json }) => {
-    expect(JSON.stringify(graphToJson(graphOf(program)))).toBe(json);
+    expect(JSON.stringify(graphToJson(buildGraph(program)))).toBe(json);
   });
 
   it('build what the definition of the primitives says', () => {
@@ -77,14 +77,14 @@ describe('programs', () => {
   });
 
   it('may hold lambdas and partial applications', () => {
-    expect(graphOf('((lam (push (add (connect $0)))) identity)')).toEqual(
-      graphOf('(push (add (connect identity)))'),
+    expect(buildGraph('((lam (push (add (connect $0)))) identity)')).toEqual(
+      buildGraph('(push (add (connect identity)))'),
     );
     const twice = '((lam (lam ($1 ($1 $0)))) (lam (push (add (connect (next_port $0))))) identity)';
-    expect(graphOf(twice).nodes).toEqual([0, 1, 3]);
-    expect(graphOf('((lam ($0 identity)) (func (push (add (connect identity)))))').nodes).toEqual([
-      0, 1,
-    ]);
+    expect(buildGraph(twice).nodes).toEqual([0, 1, 3]);
+    expect(
+      buildGraph('((lam ($0 identity)) (func (push (add (connect identity)))))').nodes,
+    ).toEqual([0, 1]);
   });
 
   it('are printed as they are read', () => {
@@ -123,7 +123,7 @@ describe('rejections', () => {
     ['(lam', 'ends where a term is missing', 4],
     ['lam', 'no symbol "lam"', 0],
   ])('%s is no program', (text, message, position) => {
-    const rejection = rejectionOf(() => parseProgram(text, primitives));
+    const rejection = catchRejection(() => parseProgram(text, primitives));
     expect(rejection).toMatchObject({ reason: 'parse-error', position });
     expect(rejection.message).toContain(message);
     expect(rejection.message).toContain(`(character ${position + 1})`);
@@ -136,7 +136,7 @@ describe('rejections', () => {
     ['(lam $0)', "The program's type is t0 -> t0, not T."],
     ['((lam ($0 $0)) push)', /^\$0 takes|^\$0 is/],
   ])('%s has the wrong types', (text, message) => {
-    const rejection = rejectionOf(() => parseProgram(text, primitives));
+    const rejection = catchRejection(() => parseProgram(text, primitives));
     expect(rejection.reason).toBe('type-error');
     expect(rejection.message).toEqual(
       typeof message === 'string' ? message : expect.stringMatching(message),
@@ -147,16 +147,18 @@ describe('rejections', () => {
     const nested = (count: number): string =>
       `${'(push '.repeat(count)}identity${')'.repeat(count)}`;
     expect(termSize(parseProgram(nested(149), primitives))).toBe(150);
-    expect(rejectionOf(() => parseProgram(nested(150), primitives)).reason).toBe('too-big');
-    expect(rejectionOf(() => parseProgram(nested(100_000), primitives)).reason).toBe('too-big');
-    expect(rejectionOf(() => parseProgram('('.repeat(100_000), primitives)).reason).toBe('too-big');
+    expect(catchRejection(() => parseProgram(nested(150), primitives)).reason).toBe('too-big');
+    expect(catchRejection(() => parseProgram(nested(100_000), primitives)).reason).toBe('too-big');
+    expect(catchRejection(() => parseProgram('('.repeat(100_000), primitives)).reason).toBe(
+      'too-big',
+    );
   });
 
   it('says why a graph is not kept', () => {
-    expect(rejectionOf(() => graphOf('(push identity)')).reason).toBe('size-1');
+    expect(catchRejection(() => buildGraph('(push identity)')).reason).toBe('size-1');
     const unconnected =
       '(push (add (connect (if_positions_equal (prev_port (move identity)) identity identity (next_port identity) (add (connect identity))))))';
-    expect(rejectionOf(() => graphOf(unconnected)).reason).toBe('components-2');
+    expect(catchRejection(() => buildGraph(unconnected)).reason).toBe('components-2');
   });
 
   it('gives up programs that take too many steps, and those alone', () => {
@@ -173,14 +175,14 @@ describe('rejections', () => {
         'library.json',
       );
     const rejected = (count: number): string =>
-      rejectionOf(() =>
-        graphOf(`(twice_${count - 1} (push (next_port identity)))`, doubling(count)),
+      catchRejection(() =>
+        buildGraph(`(twice_${count - 1} (push (next_port identity)))`, doubling(count)),
       ).reason;
     expect(rejected(10)).toBe('size-1');
     expect(rejected(40)).toBe('step-limit');
     const many = doubling(40);
     expect(
-      rejectionOf(() => reduceTerm(parseProgram('(twice_39 identity)', many), many)).reason,
+      catchRejection(() => reduceTerm(parseProgram('(twice_39 identity)', many), many)).reason,
     ).toBe('too-big');
   });
 });
@@ -210,19 +212,19 @@ describe('deep programs', () => {
       [99, 'step-limit'],
     ] as const) {
       const program = parseProgram(`(deep_${index} identity)`, deep);
-      expect(rejectionOf(() => evaluateProgram(program, shared)).reason).toBe(reason);
-      expect(rejectionOf(() => evaluateProgram(program, new Machine(deep))).reason).toBe(reason);
+      expect(catchRejection(() => evaluateProgram(program, shared)).reason).toBe(reason);
+      expect(catchRejection(() => evaluateProgram(program, new Machine(deep))).reason).toBe(reason);
     }
     const program = parseProgram('(deep_99 identity)', deep);
-    expect(rejectionOf(() => reduceTerm(program, deep)).reason).toBe('too-big');
+    expect(catchRejection(() => reduceTerm(program, deep)).reason).toBe('too-big');
   });
 
   it('are parsed as deep as they are long', () => {
-    expect(rejectionOf(() => parseProgram('('.repeat(2000), primitives)).reason).toBe(
+    expect(catchRejection(() => parseProgram('('.repeat(2000), primitives)).reason).toBe(
       'parse-error',
     );
     const lambdas = `${'(lam '.repeat(600)}$0${')'.repeat(600)}`;
-    expect(rejectionOf(() => parseProgram(lambdas, primitives)).reason).toBe('type-error');
+    expect(catchRejection(() => parseProgram(lambdas, primitives)).reason).toBe('type-error');
   });
 });
 

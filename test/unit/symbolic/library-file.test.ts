@@ -18,7 +18,7 @@ interface EntryText {
   readonly logWeight?: number;
 }
 
-const textOf = (...entries: readonly EntryText[]): string =>
+const makeText = (...entries: readonly EntryText[]): string =>
   JSON.stringify({ format: 'espalier.symboliclibrary', version: 1, entries });
 
 describe('library files', () => {
@@ -31,7 +31,7 @@ describe('library files', () => {
 
   it('may leave out types and weights, and use an entry before it stands', () => {
     const { entries } = parseLibrary(
-      textOf(
+      makeText(
         { name: 'b', term: '(a identity)' },
         { name: 'a', term: '(lam (push $0))' },
         { name: 'c', term: '(lam ($0 identity))' },
@@ -81,7 +81,7 @@ describe('library files', () => {
   ])('%j is refused', (entries, field, message) => {
     let error: unknown;
     try {
-      parseLibrary(textOf(...entries), 'library.json');
+      parseLibrary(makeText(...entries), 'library.json');
     } catch (thrown) {
       error = thrown;
     }

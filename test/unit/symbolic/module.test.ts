@@ -61,7 +61,7 @@ const tiny: NetworkSize = {
 
 const product = (shape: readonly number[]): number => shape.reduce((all, size) => all * size, 1);
 
-async function weightsOf(model: BuiltModel): Promise<Weights> {
+async function readWeights(model: BuiltModel): Promise<Weights> {
   const tensors = await model.initial();
   return Object.fromEntries(
     Object.entries(tensors).map(([name, { data }]) => [name, Array.from(data as Float32Array)]),
@@ -136,7 +136,7 @@ describe('Networks', () => {
         throw new Error('the graph is to fit');
       }
       const model = createNetwork(tiny, { kind: 'graph', graph, mode }, 3);
-      const weights = await weightsOf(model);
+      const weights = await readWeights(model);
       const images = [0, 1].map((seed) => new Random(seed).normals(64));
       const image = floatTensor(Float32Array.from(images.flat()), [2, 1, 8, 8]);
       const bytes = exportModel(model, await model.initial());
@@ -149,7 +149,7 @@ describe('Networks', () => {
   it.each(moduleModes)('have the gradient of their definition, in mode %s', async (mode) => {
     const head: Head = { kind: 'graph', graph: spider, mode };
     const model = createNetwork(tiny, head, 5);
-    const weights = await weightsOf(model);
+    const weights = await readWeights(model);
     const { graph, output } = model.forward('evaluate');
     const loss = graph.op('ReduceSum', [output.value], { keepdims: 0 });
     const names = model.parameters.map(({ name }) => name);
@@ -196,7 +196,7 @@ describe('Networks', () => {
       const rows = [0, 1, 2].map((seed) => new Random(seed).normals(64));
       const x = floatTensor(Float32Array.from(rows.flat()), [3, 64]);
       const found = await runExported(exportModel(model, await model.initial()), { x });
-      const weights = await weightsOf(model);
+      const weights = await readWeights(model);
       const plain = rows.flatMap((row) => plainModule(weights, '', graph, 'clean', row));
       expectClose(found, plain, 1e-5);
     }

@@ -32,11 +32,11 @@ function randomRows(count: number, length: number, seed: number): Rows {
 /** |x| of each number: nothing of it but the mean is linear. */
 const bent = (rows: Rows): Rows => ({ ...rows, numbers: rows.numbers.map(Math.abs) });
 
-const dataOf = (count: number, seed: number) => {
+const makeData = (count: number, seed: number) => {
   const features = randomRows(count, hidden, seed);
   return { features, targets: bent(features) };
 };
-const data = { train: dataOf(1024, 1), validation: dataOf(256, 2) };
+const data = { train: makeData(1024, 1), validation: makeData(256, 2) };
 
 const found = findGraphs(patchLibrary(), { graphs: 4, programs: 2000 }, unattended);
 
@@ -44,7 +44,7 @@ async function contestants(): Promise<Contestant[]> {
   return createContestants(await found, 7);
 }
 
-const ofKind = (all: readonly Contestant[], kind: Contestant['kind']): Contestant => {
+const findKind = (all: readonly Contestant[], kind: Contestant['kind']): Contestant => {
   const one = all.find((contestant) => contestant.kind === kind);
   if (one === undefined) {
     throw new Error(`no ${kind}`);
@@ -83,13 +83,13 @@ describe('ridge regression', () => {
       targets: randomRows(count, 1, seed + 100),
     });
     const used = products();
-    const heldOut = noisy(200, 6);
-    const { penalty, weight, bias } = await ridge(used, noisy(32, 5), heldOut);
+    const heldOutText = noisy(200, 6);
+    const { penalty, weight, bias } = await ridge(used, noisy(32, 5), heldOutText);
     await used.dispose();
     expect(penalty).toBeGreaterThanOrEqual(1e-2);
     let [error, nothing] = [0, 0];
-    heldOut.targets.numbers.forEach((y, row) => {
-      const x = heldOut.features.numbers.subarray(30 * row, 30 * row + 30);
+    heldOutText.targets.numbers.forEach((y, row) => {
+      const x = heldOutText.features.numbers.subarray(30 * row, 30 * row + 30);
       error += (x.reduce((sum, one, i) => sum + one * (weight[i] ?? 0), bias[0] ?? 0) - y) ** 2;
       nothing += y * y;
     });
@@ -116,13 +116,13 @@ describe('contestants', () => {
           (sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1),
           0,
         );
-      const budget = count(ofKind(all, 'graph'));
+      const budget = count(findKind(all, 'graph'));
       const stored = Object.values(patchTensorShapes(hiddenSize));
       expect(budget).toBe(
         stored.reduce((sum, shape) => sum + shape.reduce((product, n) => product * n, 1), 0),
       );
       for (const kind of ['low-rank', 'mlp', 'random-graph'] as const) {
-        expect(Math.abs(count(ofKind(all, kind)) / budget - 1)).toBeLessThan(0.02);
+        expect(Math.abs(count(findKind(all, kind)) / budget - 1)).toBeLessThan(0.02);
       }
       expect(all.filter(({ kind }) => kind === 'mlp')).toHaveLength(4);
     },
@@ -140,7 +140,7 @@ describe('contestants', () => {
 
 describe('a branch', () => {
   it('whose last layer is zero adds nothing', async () => {
-    const one = ofKind(await contestants(), 'graph');
+    const one = findKind(await contestants(), 'graph');
     const model = branchModel(contestantLayers(one, hidden), hidden, one.seed);
     const drawn = await model.initial();
     const zero = Object.fromEntries(
@@ -156,7 +156,7 @@ describe('a branch', () => {
   it.each(['graph', 'mlp', 'low-rank', 'random-graph', 'ridge'] as const)(
     'of the kind %s is fitted below the error of adding nothing, the same each time',
     async (kind) => {
-      const one = ofKind(await contestants(), kind);
+      const one = findKind(await contestants(), kind);
       const used = products();
       const fit = async () =>
         fitBranch(one, data, { epochs: 6, batch: 64, rate: 1e-3 }, used, unattended.cancellation);
@@ -191,7 +191,7 @@ describe('a branch', () => {
     const errors: Record<string, number> = {};
     for (const kind of ['graph', 'ridge'] as const) {
       const settings = { epochs: 20, batch: 32, rate: 1e-3 };
-      const one = ofKind(await contestants(), kind);
+      const one = findKind(await contestants(), kind);
       const { record } = await fitBranch(one, data, settings, used, unattended.cancellation);
       errors[kind] = record.error;
     }

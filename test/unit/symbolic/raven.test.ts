@@ -24,7 +24,7 @@ const matrices = Array.from({ length: draws }, (_, i) =>
 type Rows<T> = readonly (readonly T[])[];
 
 /** What one component shows, row by row. */
-function rowsOf<T>(
+function makeRows<T>(
   { panels }: RavenMatrix,
   component: number,
   value: (shown: PanelComponent) => T,
@@ -75,26 +75,26 @@ function followsForPlaces(rule: Rule, rows: Rows<readonly number[]>, slots: numb
 }
 
 /** What a matrix has that its rules and its type do not allow. */
-function faultsOf(matrix: RavenMatrix): string[] {
+function findFaults(matrix: RavenMatrix): string[] {
   const kinds: MatrixKind['components'] = matrixKinds[matrix.type].components;
   return kinds.flatMap((kind, i) => {
     const rules = matrix.rules[i];
     if (rules === undefined) {
       return ['no rules'];
     }
-    const color = rowsOf(matrix, i, (shown) => shown.color);
-    const shape = rowsOf(matrix, i, (shown) => shown.shape);
-    const size = rowsOf(matrix, i, (shown) => shown.size);
-    const places = rowsOf(matrix, i, (shown) => shown.places.map(({ slot }) => slot));
+    const color = makeRows(matrix, i, (shown) => shown.color);
+    const shape = makeRows(matrix, i, (shown) => shown.shape);
+    const size = makeRows(matrix, i, (shown) => shown.size);
+    const places = makeRows(matrix, i, (shown) => shown.places.map(({ slot }) => slot));
     const counts = places.map((row) => row.map((taken) => taken.length));
-    const kept = rules.arranges === 'position' || rules.arrangement.kind === 'constant';
+    const isFixed = rules.arranges === 'position' || rules.arrangement.kind === 'constant';
     const within = (rows: Rows<number>, low: number, high: number): boolean =>
       rows.flat().every((index) => index >= low && index <= high);
     const holds = {
       color: follows(rules.color, color) && within(color, 0, kind.maxColor),
       shape: follows(rules.shape, shape) && within(shape, 0, attributes.shape.length - 1),
       size: follows({ kind: 'constant' }, size) && within(size, kind.minSize, 5),
-      arrangement: kept
+      arrangement: isFixed
         ? followsForPlaces(rules.arrangement, places, kind.slots.length)
         : follows(rules.arrangement, counts),
       places:
@@ -110,7 +110,7 @@ function faultsOf(matrix: RavenMatrix): string[] {
 
 describe('Matrices', () => {
   it('follow their rules in every attribute, within its bounds', () => {
-    expect(matrices.flatMap(faultsOf)).toEqual([]);
+    expect(matrices.flatMap(findFaults)).toEqual([]);
     const seen = matrices
       .flatMap(({ rules }) => rules)
       .flatMap(({ color, shape, arranges, arrangement }) => [

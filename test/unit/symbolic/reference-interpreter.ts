@@ -67,18 +67,18 @@ const primitives: Readonly<Record<string, (...args: Program[]) => Program>> = {
     then(left(state).position === right(state).position ? equal(state) : different(state)),
 };
 
-function programOf(term: Term): Program {
+function readProgram(term: Term): Program {
   const { head, args } = splitSpine(term);
   const primitive = head.kind === 'symbol' ? primitives[head.name] : undefined;
   if (primitive === undefined) {
     throw new Error('The reference knows primitives only.');
   }
-  return primitive(...args.map(programOf));
+  return primitive(...args.map(readProgram));
 }
 
 /** The graph of a program of primitives; undefined where it is not kept. */
 export function referenceGraph(term: Term): SymbolicGraph | undefined {
-  const { edges, nodes, nextId, components } = programOf(term)({
+  const { edges, nodes, nextId, components } = readProgram(term)({
     edges: new Map(),
     nodes: [0],
     nextId: 1,

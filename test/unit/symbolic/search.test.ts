@@ -41,7 +41,7 @@ function withRandomWeights({ entries }: Library, seed: number): Library {
   };
 }
 
-function costOfTerm(term: Term, library: Library): number {
+function termCost(term: Term, library: Library): number {
   const costs = new Map(
     library.entries.map(({ name, logWeight }) => [name, weightCost(logWeight)]),
   );
@@ -118,7 +118,7 @@ describe('enumeration', () => {
       fc.property(fc.integer(), (seed) => {
         const library = withRandomWeights(plain, seed);
         const programs = firstPrograms(library, 150);
-        const costs = programs.map((program) => costOfTerm(program, library));
+        const costs = programs.map((program) => termCost(program, library));
         expect(costs).toEqual([...costs].sort((a, b) => a - b));
         const texts = programs.map(printTerm);
         expect(new Set(texts).size).toBe(texts.length);
@@ -152,7 +152,7 @@ describe('enumeration', () => {
 
 const secondTexts = ['(fn_0 identity)', '(fn_0 (add (next_port (connect identity))))'];
 
-function preservedOf(library: Library): PopulationMember[] {
+function preservedPrograms(library: Library): PopulationMember[] {
   return secondTexts.map((text) => {
     const program = parseProgram(text, library);
     const graph = evaluateProgram(program, new Machine(library));
@@ -179,7 +179,7 @@ describe('exploration', () => {
   it('finds what the released search found, and replaces what it replaced', async () => {
     const { population, enumerated, added, replaced } = await run({
       programLimit: 1_062_914,
-      preserved: preservedOf(legacy),
+      preserved: preservedPrograms(legacy),
     });
     expect({ enumerated, added, replaced }).toEqual({
       enumerated: 1_062_914,
@@ -242,7 +242,7 @@ describe('exploration', () => {
   });
 
   it('stops adding at the quota and goes on replacing', async () => {
-    const preserved = preservedOf(legacy);
+    const preserved = preservedPrograms(legacy);
     const { population, added, replaced } = await run({ quota: 3, preserved });
     expect({ size: population.length, added, replaced }).toEqual({
       size: 3,

@@ -15,12 +15,12 @@ import type { ChangeSetup } from '../../../extension/core/tensornet/sensitivity/
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { paired } from '../sample';
 
-function tokensOf(seed: number, length: number): Int32Array {
+function makeTokens(seed: number, length: number): Int32Array {
   const random = seededRandom(seed);
   return Int32Array.from({ length }, () => Math.floor(random() * randomModelVocabulary));
 }
 
-const inputs = [tokensOf(3, 9), tokensOf(4, 9)];
+const inputs = [makeTokens(3, 9), makeTokens(4, 9)];
 
 function tensor(seed: number, shape: readonly number[]): TensorData {
   const random = seededRandom(seed);
@@ -47,7 +47,7 @@ describe('ChangeScorer', () => {
     folder = await mkdtemp(join(tmpdir(), 'espalier-forms-'));
   });
 
-  const scorerOf = (
+  const makeScorer = (
     executor: LayeredExecutor,
     metric: MetricName,
     more: Partial<ChangeSetup> = {},
@@ -65,7 +65,7 @@ describe('ChangeScorer', () => {
     'measures %s in sublayer %i as a run of the whole changed model does',
     async (metric, index) => {
       const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-      const scorer = scorerOf(executor, metric);
+      const scorer = makeScorer(executor, metric);
       const dense = await scorer.start();
       const unchanged = await scorer.distance(dense);
       await scorer.advance(index);
@@ -81,7 +81,7 @@ describe('ChangeScorer', () => {
       const distances = await scorer.distances(models.map((one) => one.sublayer(index)));
       for (const [i, other] of models.entries()) {
         const whole = new LayeredExecutor(other, 'cpu', 1 << 28);
-        const direct = scorerOf(whole, metric);
+        const direct = makeScorer(whole, metric);
         const expected = await direct.distance(await direct.start(dense));
         expect(Math.abs((distances[i]?.distance ?? Number.NaN) / expected - 1)).toBeLessThan(1e-5);
         expect(Math.abs(expected - unchanged)).toBeGreaterThan(1e-4);
@@ -93,8 +93,8 @@ describe('ChangeScorer', () => {
 
   it('measures on no more than a precision takes, which is near the whole', async () => {
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-    const texts = Array.from({ length: 16 }, (_, i) => tokensOf(100 + i, 16));
-    const scorer = scorerOf(executor, 'js', { inputs: texts });
+    const texts = Array.from({ length: 16 }, (_, i) => makeTokens(100 + i, 16));
+    const scorer = makeScorer(executor, 'js', { inputs: texts });
     await scorer.start();
     await scorer.advance(2);
     const steps = await Promise.all(
@@ -139,8 +139,8 @@ describe('ChangeScorer', () => {
 
   it('measures on top of removed sublayers', async () => {
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
-    const dense = await scorerOf(executor, 'js').start();
-    const scorer = scorerOf(executor, 'js', { removed: new Set([2]) });
+    const dense = await makeScorer(executor, 'js').start();
+    const scorer = makeScorer(executor, 'js', { removed: new Set([2]) });
     const removed = await scorer.distance(await scorer.start(dense));
     expect(removed).toBeGreaterThan(1e-4);
     await scorer.advance(2);

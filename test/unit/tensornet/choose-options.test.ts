@@ -47,7 +47,7 @@ const keeps = ({ limits }: BudgetProblem, costs: readonly number[], slack = 1e-9
 
 /** Smallest sum of losses by trying everything, or undefined where nothing fits. */
 function bruteForce(problem: BudgetProblem): number | undefined {
-  const choicesOf = (states: readonly PartState[]): PartChoice[] =>
+  const listChoices = (states: readonly PartState[]): PartChoice[] =>
     states.flatMap(({ layers }, index) =>
       layers
         .reduce<number[][]>(
@@ -66,7 +66,7 @@ function bruteForce(problem: BudgetProblem): number | undefined {
       }
       return;
     }
-    choicesOf(part.states).forEach((choice) => {
+    listChoices(part.states).forEach((choice) => {
       visit([...taken, choice]);
     });
   };
@@ -80,7 +80,7 @@ const plain = (...layers: (readonly LayerOption[])[]): PartState => ({
   loss: 0,
   layers,
 });
-const gone = (loss: number): PartState => ({ costs: [0], loss, layers: [] });
+const removedState = (loss: number): PartState => ({ costs: [0], loss, layers: [] });
 
 describe('chooseOptions', () => {
   it('finds what trying everything finds', async () => {
@@ -103,7 +103,7 @@ describe('chooseOptions', () => {
   it('takes nothing for nothing', async () => {
     const parts = [
       { states: [plain([{ costs: [0], loss: 0 }])] },
-      { states: [{ ...plain([{ costs: [3], loss: 0 }]), costs: [1] }, gone(0)] },
+      { states: [{ ...plain([{ costs: [3], loss: 0 }]), costs: [1] }, removedState(0)] },
     ];
     const found = await chooseOptions({ parts, limits: [0] });
     expect(found).toEqual({

@@ -16,7 +16,13 @@ import { formBytes, plannedForm } from '../../../extension/core/tensornet/planne
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
-import { correlatedRows, outputDistance, randomRows, statisticsOf, withLayer } from './matrices';
+import {
+  correlatedRows,
+  outputDistance,
+  randomRows,
+  computeStatistics,
+  withLayer,
+} from './matrices';
 import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
@@ -65,7 +71,7 @@ describe('a compressed matrix', () => {
     'of $method $variant $then tells its errors and sizes truly',
     async (compression) => {
       const [matrix, inputs] = [randomRows(24, 40, 1), correlatedRows(60, 40, 20, 2)];
-      const statistics = statisticsOf(inputs);
+      const statistics = computeStatistics(inputs);
       const found = await compressed(matrix, compression, { statistics });
       const back = await reconstruct(products, found.form);
       expect([back.count, back.length]).toEqual([24, 40]);
@@ -81,18 +87,18 @@ describe('a compressed matrix', () => {
   it.each(all)(
     'of $method $variant $then is the same from a transposed weight',
     async (compression) => {
-      const statistics = statisticsOf(correlatedRows(50, 33, 30, 4));
+      const statistics = computeStatistics(correlatedRows(50, 33, 30, 4));
       const matrix = randomRows(18, 33, 3);
       const plain = await compressed(matrix, compression, { statistics });
-      const turned = await compressed(matrix, compression, { statistics }, true);
-      expect(turned).toEqual(plain);
+      const rotatedResult = await compressed(matrix, compression, { statistics }, true);
+      expect(rotatedResult).toEqual(plain);
     },
   );
 
   it.each(all)(
     'of $method $variant $then can be of zeros, of one row, of inputs never seen',
     async (compression) => {
-      const nothing = statisticsOf({ count: 3, length: 20, numbers: new Float32Array(60) });
+      const nothing = computeStatistics({ count: 3, length: 20, numbers: new Float32Array(60) });
       for (const matrix of [
         { count: 4, length: 20, numbers: new Float32Array(80) },
         randomRows(1, 20, 5),
@@ -110,7 +116,7 @@ describe('a compressed matrix', () => {
   it.each(all)('of $method $variant $then refuses NaN, naming the tensor', async (compression) => {
     const matrix = randomRows(6, 20, 7);
     matrix.numbers[11] = Number.NaN;
-    const statistics = statisticsOf(randomRows(30, 20, 8));
+    const statistics = computeStatistics(randomRows(30, 20, 8));
     await expect(compressed(matrix, compression, { statistics })).rejects.toMatchObject({
       subject: { field: 'layer.weight' },
     });
@@ -118,7 +124,7 @@ describe('a compressed matrix', () => {
 
   it('is the same one by one and in several ways at once, but for rounding of the ranks', async () => {
     const matrix = randomRows(30, 44, 11);
-    const statistics = statisticsOf(correlatedRows(90, 44, 40, 12));
+    const statistics = computeStatistics(correlatedRows(90, 44, 40, 12));
     const compressions: Compression[] = [
       { method: 'lowrank', level: 3 },
       { method: 'int4', level: 16 },
@@ -145,7 +151,7 @@ describe('a compressed matrix', () => {
   });
 
   it.each(all)('of $method $variant $then is planned beforehand to the last byte', async (one) => {
-    const statistics = statisticsOf(randomRows(40, 50, 2));
+    const statistics = computeStatistics(randomRows(40, 50, 2));
     for (const [context, compression] of [
       [{ statistics }, one],
       [
@@ -223,7 +229,7 @@ describe('low rank', () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.nat(1000), async (level, seed) => {
         const matrix = randomRows(16, 24, seed);
-        const statistics = statisticsOf(correlatedRows(100, 24, 24, seed + 1));
+        const statistics = computeStatistics(correlatedRows(100, 24, 24, seed + 1));
         const of = async (variant: string): Promise<CompressedMatrix> =>
           compressed(matrix, { method: 'lowrank', level, variant }, { statistics });
         const [plain, scaled, covariance] = [
@@ -240,7 +246,7 @@ describe('low rank', () => {
   });
 
   it('by covariance loses nothing at the rank of the inputs, from fewer rows than inputs', async () => {
-    const statistics = statisticsOf(randomRows(7, 30, 1));
+    const statistics = computeStatistics(randomRows(7, 30, 1));
     const { outputError } = await compressed(
       randomRows(20, 30, 2),
       { method: 'lowrank', level: 7, variant: 'covariance' },

@@ -25,7 +25,7 @@ import {
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { distanceOf } from './whole-distance';
+import { measureDistance } from './whole-distance';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -94,7 +94,7 @@ describe.each([
         const ids = tiedTo === undefined ? [tensor] : [tensor, tiedTo];
         const choices = ids.map((id) => ({ tensor: id, method, level }));
         const { path, layers } = await compressed(source, choices);
-        expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
+        expect(distance / (await measureDistance(path, source, calibration, 1))).toBeCloseTo(1, 3);
         expect(distance).toBeGreaterThan(1e-9);
         expect(layers.reduce((sum, layer) => sum + layer.bytes, 0)).toBe(after);
         expect(outputError).toBeUndefined();
@@ -157,7 +157,7 @@ describe.each([
     );
     expect(compress.some(({ tensor }) => outside.includes(tensor))).toBe(true);
     const { path, layers } = await compressed(source, compress);
-    expect(distance / (await distanceOf(path, source, calibration, 1))).toBeCloseTo(1, 3);
+    expect(distance / (await measureDistance(path, source, calibration, 1))).toBeCloseTo(1, 3);
     const chosen = [...rounded.layers, ...embeddingAndHead].filter(({ tensor }) =>
       compress.some((choice) => choice.tensor === tensor),
     );

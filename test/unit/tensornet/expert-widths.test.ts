@@ -68,7 +68,7 @@ describe('experts of a mixture', () => {
     const compressions = { ...table, layers: table.layers.map((one) => ({ ...one, entries: [] })) };
     const reach = costRanges(compressions, context, []);
     const { experts } = model.summary.sublayers.find((one) => one.experts !== undefined) ?? {};
-    const gone = (table.widths ?? [])
+    const removedIds = (table.widths ?? [])
       .filter(({ of }) => of === 'experts')
       .reduce((sum, { count, entries }) => sum + count - (entries.at(-1)?.kept ?? count), 0);
     const others = (table.widths ?? []).filter(({ of }) => of !== 'experts');
@@ -77,8 +77,8 @@ describe('experts of a mixture', () => {
       const [most, least] = [without, reach].map((one) => one.find((u) => u.unit === unit)?.least);
       return (most ?? Number.NaN) - (least ?? Number.NaN);
     };
-    expect(saved('parameters')).toBeCloseTo(gone * (experts?.parameters ?? 0), 6);
-    expect(saved('bytes')).toBeCloseTo(gone * (experts?.bytes ?? 0), 6);
+    expect(saved('parameters')).toBeCloseTo(removedIds * (experts?.parameters ?? 0), 6);
+    expect(saved('bytes')).toBeCloseTo(removedIds * (experts?.bytes ?? 0), 6);
     expect(saved('flops')).toBeCloseTo(0, 6);
   });
 
@@ -95,7 +95,7 @@ describe('experts of a mixture', () => {
     expect(plan.remove.every((id) => /^block\.\d+\.expert\.\d+$/.test(id))).toBe(true);
     expect(plan.compress.length).toBeGreaterThan(0);
     const { remove, widths, compress } = plan;
-    const lost = compress.filter(({ tensor }) => remove.some((id) => isOf(tensor, id)));
+    const lost = compress.filter(({ tensor }) => remove.some((id) => belongsTo(tensor, id)));
     expect(lost).toEqual([]);
     const out = join(folder, 'written');
     const application = {
@@ -136,7 +136,7 @@ describe('experts of a mixture', () => {
 });
 
 /** Whether a tensor is one of an expert's. */
-function isOf(tensor: string, expert: string): boolean {
+function belongsTo(tensor: string, expert: string): boolean {
   const [, block = '', index = ''] = /^block\.(\d+)\.expert\.(\d+)$/.exec(expert) ?? [];
   return tensor.includes(`layers.${block}.`) && tensor.includes(`experts.${index}.`);
 }

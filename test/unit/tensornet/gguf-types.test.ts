@@ -36,7 +36,7 @@ import { quantizedFixture } from '../quantized-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
-import { distanceOf } from './whole-distance';
+import { measureDistance } from './whole-distance';
 
 const folder = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
@@ -72,19 +72,19 @@ beforeAll(async () => {
   table = parseSensitivityProfile(await readFile(profile, 'utf8'), profile);
 }, 120_000);
 
-const entriesOf = (role: string): string[] =>
+const listEntries = (role: string): string[] =>
   table.layers
     .filter((layer) => layer.role === role && layer.block === 1)
     .flatMap(({ entries }) => entries.map(({ type = '' }) => type));
 
 /** The only file of a result. */
-const fileOf = ({ path, files }: Pick<PruneResult, 'path' | 'files'>): string =>
+const resultFile = ({ path, files }: Pick<PruneResult, 'path' | 'files'>): string =>
   join(path, files.find(({ name }) => name.endsWith('.gguf'))?.name ?? '');
 
 async function write(types: Readonly<Record<string, string>>, out: string): Promise<string> {
   const opened = await openModelFiles(model);
   const request = { model: opened, removed: [], out: join(folder, out), ...run };
-  return fileOf(
+  return resultFile(
     await writeModel(
       { ...request, format: 'gguf', overwrite: false, types: { tensors: types } },
       unattended,
@@ -95,8 +95,8 @@ async function write(types: Readonly<Record<string, string>>, out: string): Prom
 describe('types of a GGUF file', () => {
   it('are levels, or those that llama.cpp falls back to', () => {
     const all = ['Q8_0', 'Q6_K', 'Q5_K', 'Q4_K', 'Q4_0', 'IQ4_XS', 'Q3_K', 'Q2_K'];
-    expect(entriesOf('down')).toEqual(all);
-    expect(entriesOf('up')).toEqual(['F16']);
+    expect(listEntries('down')).toEqual(all);
+    expect(listEntries('up')).toEqual(['F16']);
     const [down] = table.layers.filter(({ role }) => role === 'down');
     expect(down?.entries.map(({ bytes }) => bytes / (16 * 256))).toEqual([
       34 / 32,
@@ -125,10 +125,9 @@ describe('types of a GGUF file', () => {
       const tensor = (await readGgufHeader(file)).tensors.find((one) => one.name === name);
       expect(tensor).toMatchObject({ dtype: type, length: entry?.bytes });
       // Small distances of Q8_0 are near the rounding of float32.
-      expect((entry?.distance ?? 0) / (await distanceOf(file, model, calibration, 0))).toBeCloseTo(
-        1,
-        2,
-      );
+      expect(
+        (entry?.distance ?? 0) / (await measureDistance(file, model, calibration, 0)),
+      ).toBeCloseTo(1, 2);
     },
   );
 
@@ -174,14 +173,14 @@ describe('types of a GGUF file', () => {
     );
     expect(result.bytesAfter).toBeLessThanOrEqual(most);
     expect(Math.abs(result.bytesAfter - made.cost)).toBeLessThan(64);
-    const file = fileOf(result);
+    const file = resultFile(result);
     const { tensors } = await readGgufHeader(file);
     const written = new Map(tensors.map(({ name, dtype }) => [name, dtype]));
     expect(Object.keys(plan.types ?? {}).length).toBeGreaterThan(4);
     for (const [name, type] of Object.entries(plan.types ?? {})) {
       expect([name, written.get(name)]).toEqual([name, type]);
     }
-    expect(made.distance / (await distanceOf(file, model, calibration, 0))).toBeCloseTo(1, 4);
+    expect(made.distance / (await measureDistance(file, model, calibration, 0))).toBeCloseTo(1, 4);
   });
 });
 
@@ -217,7 +216,7 @@ describe('types of a quantized folder', () => {
 });
 
 describe('plans of types', () => {
-  const bytesOf = (ratio: number): Budget => ({ limits: [{ unit: 'bytes', ratio }], context: 0 });
+  const toBytes = (ratio: number): Budget => ({ limits: [{ unit: 'bytes', ratio }], context: 0 });
   const asCalibrated = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix =>
     JSON.parse(
       JSON.stringify(matrix, (key, value: unknown) => (key === 'variant' ? undefined : value)),
@@ -233,7 +232,7 @@ describe('plans of types', () => {
     };
     const plans = await Promise.all(
       [[byImportance, 0.6] as const, [table, 0.6] as const, [headAlone, 0.99] as const].map(
-        async ([one, ratio]) => planUnderBudget(one, bytesOf(ratio)),
+        async ([one, ratio]) => planUnderBudget(one, toBytes(ratio)),
       ),
     );
     expect(plans.map((plan) => plannedChanges(plan).byImportance)).toEqual([

@@ -13,9 +13,9 @@ describe('ladders of levels', () => {
     const int4 = { method: 'int4', level: 32 } as const;
     // Errors of outputs do not show what rounding the inputs does.
     const int8 = { method: 'int8', level: 0 } as const;
-    const rungsOf = (errors: readonly number[]) =>
+    const makeRungs = (errors: readonly number[]) =>
       buildLadders([...ranks, int4, int8], errors).map(({ rungs }) => rungs);
-    expect(rungsOf([0.1, 0.5, 0.2, 0.3, 0.3])).toEqual([
+    expect(makeRungs([0.1, 0.5, 0.2, 0.3, 0.3])).toEqual([
       [
         { place: 0, size: expect.closeTo(0.01) as number },
         { place: 2, size: expect.closeTo(0.04) as number },
@@ -23,7 +23,7 @@ describe('ladders of levels', () => {
       ],
       [{ place: 3, size: expect.closeTo(0.09) as number }],
     ]);
-    expect(rungsOf([])).toEqual([]);
+    expect(makeRungs([])).toEqual([]);
   });
 
   const turn = 0.1;

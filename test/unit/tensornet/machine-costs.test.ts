@@ -126,8 +126,8 @@ describe('costs of a machine', () => {
     const [first, second] = [unlikeCopy(form, 0), unlikeCopy(form, 1)];
     expect(first).toEqual(form);
     expect(second).toMatchObject({ kind: 'dense', weight: { dtype: 'F32', shape: [8, 8] } });
-    const turned = second.kind === 'dense' ? second.weight.bytes : new Uint8Array();
-    expect([...turned]).toEqual([...bytes.slice(64), ...bytes.slice(0, 64)]);
+    const weightBytes = second.kind === 'dense' ? second.weight.bytes : new Uint8Array();
+    expect([...weightBytes]).toEqual([...bytes.slice(64), ...bytes.slice(0, 64)]);
   });
 
   it('are measured for every kernel, on whatever sizes', async () => {

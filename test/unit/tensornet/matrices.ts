@@ -50,7 +50,7 @@ export async function withLayer<T>(
 }
 
 /** Statistics of rows of inputs, in plain float64. */
-export function statisticsOf({ count, length, numbers }: Rows): InputStatistics {
+export function computeStatistics({ count, length, numbers }: Rows): InputStatistics {
   const gram = new Float64Array(length * length);
   const meanMagnitudes = new Float64Array(length);
   for (let row = 0; row < count; row++) {

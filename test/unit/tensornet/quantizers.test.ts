@@ -29,7 +29,7 @@ import { compressionMethods } from '../../../extension/core/tensornet/compressio
 import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-encoding';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { dataToFloats } from '../../../extension/core/tensornet/tensor-values';
-import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matrices';
+import { correlatedRows, outputDistance, randomRows, computeStatistics } from './matrices';
 import { randomRuns } from '../sample';
 
 const products = new MatrixProducts('cpu', 0);
@@ -129,7 +129,7 @@ describe('int8 of smoothed inputs', () => {
         const [matrix, inputs] = [randomRows(24, 80, seed), correlatedRows(300, 80, 60, seed)];
         const error = async (form: MatrixEncoding<TensorData>): Promise<number> =>
           outputDistance(inputs, matrix, await dequantized(form));
-        const statistics = statisticsOf(inputs);
+        const statistics = computeStatistics(inputs);
         const smoothed = await error(await quantizeSmoothed(products, matrix, statistics));
         expect(smoothed).toBeLessThan(0.9 * (await error(quantizePerOutput(matrix))));
       }),
@@ -148,7 +148,7 @@ describe('quantizing with compensation', () => {
         fc.constantFrom('gptq', 'gptq-ordered'),
         async (seed, level, zeros, rounding) => {
           const [matrix, inputs] = [randomRows(24, 80, seed), correlatedRows(300, 80, 60, seed)];
-          const statistics = statisticsOf(inputs);
+          const statistics = computeStatistics(inputs);
           const error = async (variant: string): Promise<number> => {
             const context = { products, statistics };
             const form = await compressInt4(context, matrix, level, `${variant}${zeros}`);
@@ -196,7 +196,7 @@ describe('quantized matrices in ONNX Runtime', () => {
     const { bits, variant, run } = one;
     // No multiple of the block, and an odd number of blocks.
     const [matrix, inputs] = [randomRows(20, 72, 3), randomRows(5, 72, 4)];
-    const context = { products, statistics: statisticsOf(randomRows(100, 72, 5)), run };
+    const context = { products, statistics: computeStatistics(randomRows(100, 72, 5)), run };
     const compress = bits === 4 ? compressInt4 : compressInt8;
     const form = await compress(context, matrix, 32, variant);
     expect((form as BlockQuantizedEncoding<TensorData>).run).toBe(run);

@@ -20,7 +20,7 @@ const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
 
 let made = 0;
-function inMemory(matrix: Matrix): MatrixSource {
+function memorySource(matrix: Matrix): MatrixSource {
   const numbers = Float32Array.from(matrix.to1DArray());
   made++;
   const rows = { count: matrix.rows, length: matrix.columns, numbers };
@@ -38,7 +38,7 @@ function withSpectrum(rows: number, columns: number, spectrum: number[], seed: n
   return factor(rows).mmul(Matrix.diag(spectrum)).mmul(factor(columns).transpose());
 }
 
-function productOf({ left, right }: LowRank): Matrix {
+function multiply({ left, right }: LowRank): Matrix {
   const matrix = (part: LowRank['left']): Matrix =>
     Matrix.from1DArray(part.count, part.length, part.numbers);
   return matrix(left).transpose().mmul(matrix(right));
@@ -59,9 +59,9 @@ describe('randomized SVD', () => {
     const spectrum = Array.from({ length: 160 }, (_, i) => at(i));
     const matrix = withSpectrum(200, 160, spectrum, 1);
     for (const rank of [8, 40]) {
-      const found = await randomizedSvd(products, inMemory(matrix), { rank, seed: 2 });
+      const found = await randomizedSvd(products, memorySource(matrix), { rank, seed: 2 });
       const least = Math.hypot(...spectrum.slice(rank));
-      const error = Matrix.sub(matrix, productOf(found)).norm('frobenius');
+      const error = Matrix.sub(matrix, multiply(found)).norm('frobenius');
       expect(error / least).toBeLessThan(1.003 + 1e-5 / least);
       expect(Math.abs(found.error - error) / found.norm).toBeLessThan(1e-3);
       found.singularValues.forEach((value, i) => {
@@ -77,8 +77,8 @@ describe('randomized SVD', () => {
     const spectrum = Array.from({ length: 24 }, (_, i) => at(i));
     const matrix = withSpectrum(300, 24, spectrum, 5);
     for (const rank of [4, 24]) {
-      const found = await randomizedSvd(products, inMemory(matrix), { rank, seed: 2 });
-      const error = Matrix.sub(matrix, productOf(found)).norm('frobenius');
+      const found = await randomizedSvd(products, memorySource(matrix), { rank, seed: 2 });
+      const error = Matrix.sub(matrix, multiply(found)).norm('frobenius');
       expect(error).toBeLessThan(Math.hypot(...spectrum.slice(rank)) + 1e-5);
       expect(found.error).toBeCloseTo(error, 3);
       const left = Matrix.from1DArray(rank, 300, found.left.numbers);
@@ -98,9 +98,9 @@ describe('randomized SVD', () => {
           const random = seededRandom(seed);
           const matrix = new Matrix(rows, columns);
           matrix.apply((row, column) => matrix.set(row, column, standardNormal(random)));
-          const found = await randomizedSvd(products, inMemory(matrix), { rank, seed });
+          const found = await randomizedSvd(products, memorySource(matrix), { rank, seed });
           expect(found.left.count).toBe(Math.min(rank, rows, columns));
-          const error = Matrix.sub(matrix, productOf(found)).norm('frobenius');
+          const error = Matrix.sub(matrix, multiply(found)).norm('frobenius');
           expect(Math.abs(error - leastError(matrix, rank))).toBeLessThan(1e-4 * found.norm);
         },
       ),
@@ -110,15 +110,18 @@ describe('randomized SVD', () => {
 
   it('of a matrix whose rank is lower leaves no error, and of zeros none', async () => {
     const low = withSpectrum(60, 90, [3, 2, 1], 5);
-    const found = await randomizedSvd(products, inMemory(low), { rank: 10, seed: 0 });
-    expect(Matrix.sub(low, productOf(found)).norm('frobenius')).toBeLessThan(1e-4);
+    const found = await randomizedSvd(products, memorySource(low), { rank: 10, seed: 0 });
+    expect(Matrix.sub(low, multiply(found)).norm('frobenius')).toBeLessThan(1e-4);
     const ones = Matrix.ones(50, 50);
-    const one = await randomizedSvd(products, inMemory(ones), { rank: 4, seed: 0 });
+    const one = await randomizedSvd(products, memorySource(ones), { rank: 4, seed: 0 });
     expect(one.singularValues[0]).toBeCloseTo(50, 3);
-    expect(Matrix.sub(ones, productOf(one)).norm('frobenius')).toBeLessThan(1e-3);
-    const none = await randomizedSvd(products, inMemory(Matrix.zeros(7, 5)), { rank: 3, seed: 0 });
+    expect(Matrix.sub(ones, multiply(one)).norm('frobenius')).toBeLessThan(1e-3);
+    const none = await randomizedSvd(products, memorySource(Matrix.zeros(7, 5)), {
+      rank: 3,
+      seed: 0,
+    });
     expect(none).toMatchObject({ error: 0, norm: 0 });
-    expect(productOf(none).norm('frobenius')).toBe(0);
+    expect(multiply(none).norm('frobenius')).toBe(0);
   });
 
   it('takes more vectors for a smaller tolerance, all of them orthonormal', async () => {
@@ -129,7 +132,7 @@ describe('randomized SVD', () => {
     const found: LowRank[] = [];
     for (const tolerance of [1, 0]) {
       const request = { rank: 20, seed: 1, tolerance };
-      const one = await randomizedSvd(products, inMemory(matrix), request);
+      const one = await randomizedSvd(products, memorySource(matrix), request);
       const left = Matrix.from1DArray(20, 200, one.left.numbers);
       const skew = Matrix.sub(left.mmul(left.transpose()), Matrix.eye(20));
       expect(skew.norm('frobenius')).toBeLessThan(1e-5);
@@ -146,7 +149,7 @@ describe('randomized SVD', () => {
     const matrix = Matrix.ones(4, 4);
     matrix.set(2, 1, Number.NaN);
     await expect(
-      randomizedSvd(products, inMemory(matrix), { rank: 2, seed: 0 }),
+      randomizedSvd(products, memorySource(matrix), { rank: 2, seed: 0 }),
     ).rejects.toMatchObject({ subject: { field: `matrix ${made}` } });
   });
 
@@ -168,7 +171,7 @@ describe('randomized SVD', () => {
 });
 
 describe('small matrices', () => {
-  const gramOf = (size: number, seed: number): Matrix => {
+  const makeGram = (size: number, seed: number): Matrix => {
     const random = seededRandom(seed);
     const matrix = new Matrix(size, size + 3);
     matrix.apply((row, column) => matrix.set(row, column, standardNormal(random)));
@@ -182,7 +185,7 @@ describe('small matrices', () => {
   it('have a Cholesky factor and its inverse', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), fc.nat(1000), (size, seed) => {
-        const gram = gramOf(size, seed);
+        const gram = makeGram(size, seed);
         const lower = cholesky(square(gram));
         expect(lower).toBeDefined();
         if (lower === undefined) return;
@@ -203,7 +206,7 @@ describe('small matrices', () => {
   });
 
   it('that are symmetric have eigenvalues, largest first, and vectors', () => {
-    const gram = gramOf(12, 4);
+    const gram = makeGram(12, 4);
     const { values, vectors } = symmetricEigen(square(gram));
     expect([...values]).toEqual([...values].sort((a, b) => b - a));
     const rows = Matrix.from1DArray(12, 12, vectors);

@@ -5,13 +5,13 @@ import { singleLimit, parseLimit } from '../../../extension/core/tensornet/budge
 import { planProblem } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import { refinePlan } from '../../../extension/core/tensornet/budget/refine-plan';
-import { int8, layerOf, tableOf } from '../webview/compression-fixture';
+import { int8, makeLayer, makeTable } from '../webview/compression-fixture';
 
 // Four layers of 1 ms; int8 halves each, at a distance of its own.
 const losses = [0.1, 0.2, 0.4, 0.8];
-const table = tableOf({
+const table = makeTable({
   layers: losses.map((loss, i) => ({
-    ...layerOf(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [
+    ...makeLayer(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [
       { ...int8(loss), decodeMsPerToken: 0.5, prefillMsPerToken: 0.5 },
     ]),
     ...{ decodeMsPerToken: 1, prefillMsPerToken: 1 },
@@ -81,22 +81,26 @@ it('goes back from a plan that a time which was far off led to, also behind the 
 
 it('rounds where removals cost more together than alone: each kind of change has its own factor', async () => {
   const layers = losses.map((_, i) =>
-    layerOf(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [int8(0.03)]),
+    makeLayer(Math.floor(i / 2), i % 2 === 0 ? 'down' : 'query', [int8(0.03)]),
   );
   const removable = layers.map(({ sublayer }) => ({ sublayer, distance: 0.01 }));
-  const problem = planProblem(tableOf({ layers }), singleLimit(parseLimit('bytes<60%')), removable);
+  const problem = planProblem(
+    makeTable({ layers }),
+    singleLimit(parseLimit('bytes<60%')),
+    removable,
+  );
   const tried: (readonly number[])[] = [];
   // Alone a removal costs a third of what rounding does. Together removals cost eight times that, rounding does not.
-  const costOf = (removed: number, rounded: number): number =>
+  const planCost = (removed: number, rounded: number): number =>
     0.01 * removed * (removed > 1 ? 8 : 1) + 0.03 * rounded;
   const measure = async ({ compress, remove }: CompressionPlan) => {
     const [removed, rounded] = [remove.length, compress.length];
     tried.push([removed, rounded]);
     const without = new Map([
-      ...remove.map((id) => [id, costOf(removed - 1, rounded)] as const),
-      ...compress.map(({ tensor }) => [tensor, costOf(removed, rounded - 1)] as const),
+      ...remove.map((id) => [id, planCost(removed - 1, rounded)] as const),
+      ...compress.map(({ tensor }) => [tensor, planCost(removed, rounded - 1)] as const),
     ]);
-    return Promise.resolve({ distance: costOf(removed, rounded), without });
+    return Promise.resolve({ distance: planCost(removed, rounded), without });
   };
   const plan = await refinePlan(problem, measure, 3, context);
   expect(tried).toEqual([

@@ -8,7 +8,7 @@ import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-pr
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { factorHessian } from '../../../extension/core/tensornet/quantize/hessian';
 import { roundToBlocks } from '../../../extension/core/tensornet/quantize/round-blocks';
-import { correlatedRows, outputDistance, randomRows, statisticsOf } from './matrices';
+import { correlatedRows, outputDistance, randomRows, computeStatistics } from './matrices';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -17,7 +17,7 @@ const types = Object.keys(blockCodecs) as BlockType[];
 const length = 512;
 const matrix = randomRows(20, length, 1);
 const inputs = correlatedRows(600, length, 200, 2);
-const { gram, count } = statisticsOf(inputs);
+const { gram, count } = computeStatistics(inputs);
 const meanSquares = Float32Array.from(
   { length },
   (_, i) => (gram.numbers[i * length + i] ?? 0) / count,

@@ -7,7 +7,7 @@ import { CalibrationPass } from '../../../extension/core/tensornet/statistics/ca
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../../extension/core/tensornet/statistics/statistics-accumulator';
 import { fixture } from '../fixtures';
-import { correlatedRows, randomRows, statisticsOf } from './matrices';
+import { correlatedRows, randomRows, computeStatistics } from './matrices';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -42,15 +42,15 @@ describe('statistics of inputs', () => {
     const found = await accumulator.finish();
     expect([...found.keys()]).toEqual(['q', 'k', 'o']);
     expect(found.get('q')).toBe(found.get('k'));
-    expectClose(found.get('q'), statisticsOf(attention));
-    expectClose(found.get('o'), statisticsOf(output));
+    expectClose(found.get('q'), computeStatistics(attention));
+    expectClose(found.get('o'), computeStatistics(output));
   });
 
   it('of many inputs are computed in parts, which make the same', async () => {
     const rows = correlatedRows(64, 259, 40, 3);
     const accumulator = new StatisticsAccumulator(products);
     await accumulator.add(new Map([['down', floatTensor(rows.numbers, [64, 259])]]));
-    expectClose((await accumulator.finish()).get('down'), statisticsOf(rows));
+    expectClose((await accumulator.finish()).get('down'), computeStatistics(rows));
   });
 
   it('of a layer that nothing went into are zeros', async () => {

@@ -26,7 +26,7 @@ const paths = [
   ...packed.map((name) => join('quantized', name)),
 ];
 
-function layersOf(model: LayeredModel): readonly LinearLayer[] {
+function listLayers(model: LayeredModel): readonly LinearLayer[] {
   return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);
 }
 
@@ -40,7 +40,7 @@ function identity(size: number): Rows {
 
 describe('weights as they are stored', () => {
   it.each(paths)('in %s are read and multiplied alike', async (path) => {
-    const layers = layersOf(await openModel(join(fixtures, path)));
+    const layers = listLayers(await openModel(join(fixtures, path)));
     expect(layers.length).toBeGreaterThan(0);
     for (const layer of layers.slice(0, 8)) {
       const { out, in: inputs } = layer;
@@ -53,8 +53,8 @@ describe('weights as they are stored', () => {
       expect([whole.count, whole.length]).toEqual([out, inputs]);
       expect(whole.numbers.some((x) => x !== 0)).toBe(true);
       // Row o of Wᵀ·eₒ is row o of W; row i of W·eᵢ its column i.
-      const turned = await products.applyTransposed(source, identity(out));
-      expect(turned.numbers.every((x, i) => x === whole.numbers[i])).toBe(true);
+      const transposed = await products.applyTransposed(source, identity(out));
+      expect(transposed.numbers.every((x, i) => x === whole.numbers[i])).toBe(true);
       const columns = await products.apply(source, identity(inputs));
       expect(
         columns.numbers.every((x, place) => {

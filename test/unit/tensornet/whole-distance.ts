@@ -7,7 +7,7 @@ import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/chan
 const memoryBytes = 1 << 28;
 
 /** The distance of a whole model from its source, each with its own embedding and head, as sensitivity measures it. */
-export async function distanceOf(
+export async function measureDistance(
   path: string,
   source: string,
   calibration: Parameters<typeof loadModelInputs>[0],

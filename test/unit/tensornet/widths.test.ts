@@ -93,15 +93,15 @@ describe('widths', () => {
       folder: place,
     } as const;
     const measurer = new PlanMeasurer({ ...setup, ...run }, unattended);
-    const distanceOf = async (remove: string): Promise<number> => {
+    const measureDistance = async (remove: string): Promise<number> => {
       const widths = [{ sublayer: width?.sublayer ?? '', remove }];
       return (await measurer.measure({ compress: [], remove: [], widths }, false)).distance;
     };
-    const gone = new Set(parseRanges(half?.remove ?? ''));
-    const others = Array.from({ length: 32 }, (_, i) => i).filter((i) => !gone.has(i));
-    const own = await distanceOf(half?.remove ?? '');
+    const removedChannels = new Set(parseRanges(half?.remove ?? ''));
+    const others = Array.from({ length: 32 }, (_, i) => i).filter((i) => !removedChannels.has(i));
+    const own = await measureDistance(half?.remove ?? '');
     expect(own).toBeCloseTo(half?.distance ?? Number.NaN, 6);
-    expect(await distanceOf(others.join(','))).toBeGreaterThan(own);
+    expect(await measureDistance(others.join(','))).toBeGreaterThan(own);
     await measurer.dispose();
   });
 

@@ -314,15 +314,15 @@ it('an operation with command line, worker, resume and history: a declaration', 
 });
 
 it('a column of the heatmap: an entry, and what an operation measures for it', async () => {
-  const { stateOf, modelOf } = await import('../webview/heatmap-fixture');
+  const { makeState, makeModel } = await import('../webview/heatmap-fixture');
   const view = await scratch.load<HeatmapView>(
     ['cells', 'cell-text', 'candidate-rows', 'columns', 'view-state']
       .map((name) => `export * from './webview/heatmap/${name}';`)
       .join('\n'),
   );
-  const model = modelOf(2);
+  const model = makeModel(2);
   const [first, ...others] = model.sublayers;
-  const state = stateOf({
+  const state = makeState({
     model: {
       ...model,
       sublayers: [{ ...first, parameters: 40 } as typeof first, ...others] as never,

@@ -13,15 +13,15 @@ import {
 } from '../../../extension/core/training/trainable-transformer';
 import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 import { fixture, readJson, relativeError } from '../fixtures';
-import { layersOf } from '../models/encodings/layered';
-import { gradientsOf } from './gradients-of';
+import { listLayers } from '../models/encodings/layered';
+import { computeGradients } from './gradients-of';
 
 const name = 'llama-gqa-untied';
 const options = { rank: 3, unit: 0.5, seed: 1 };
 
 async function opened() {
   const model = await openModel(fixture(name));
-  const few = layersOf(model).filter(({ sublayer }) => sublayer < 2);
+  const few = listLayers(model).filter(({ sublayer }) => sublayer < 2);
   const matrices = few.map(({ weight, out, in: width }) => {
     return { name: weight.name, out, in: width, rootMeanSquare: 0.1 };
   });
@@ -60,7 +60,7 @@ function withNumbers(
 const waves = (size: number): Float32Array =>
   Float32Array.from({ length: size }, (_, i) => Math.sin(i));
 
-async function factorsOf(model: AdaptedModel): Promise<Map<string, Float32Array>> {
+async function readFactors(model: AdaptedModel): Promise<Map<string, Float32Array>> {
   const initial = await model.initial();
   return new Map(
     model.adapters.flatMap(({ left, right }) => [
@@ -76,8 +76,11 @@ describe('adapters of matrices', () => {
     const adapted = adaptedTransformer(model, new Set(), matrices, options);
     expect(adapted.adapters).toHaveLength(matrices.length);
     const [plain, found] = [
-      await gradientsOf(trainableTransformer(model, new Set([matrices[0]?.name ?? ''])), batch()),
-      await gradientsOf(adapted, batch()),
+      await computeGradients(
+        trainableTransformer(model, new Set([matrices[0]?.name ?? ''])),
+        batch(),
+      ),
+      await computeGradients(adapted, batch()),
     ];
     expect(relativeError(floatOutput(found, 'output'), floatOutput(plain, 'output'))).toBeLessThan(
       1e-6,
@@ -94,7 +97,7 @@ describe('adapters of matrices', () => {
   it('compute as the matrices that they are merged into, and have the gradients of the chain rule', async () => {
     const { model, matrices } = await opened();
     const adapted = adaptedTransformer(model, new Set(), matrices, options);
-    const factors = await factorsOf(adapted);
+    const factors = await readFactors(adapted);
     const plain = trainableTransformer(model, new Set(matrices.map((matrix) => matrix.name)));
     const sums = new Map(
       adapted.adapters.map((adapter) => [adapter.weight, adapterProduct(adapter, factors)]),
@@ -103,8 +106,8 @@ describe('adapters of matrices', () => {
       Float32Array.from(sums.get(key) ?? [], (value, i) => value + Number(data[i])),
     );
     const [wanted, found] = [
-      await gradientsOf(merged, batch()),
-      await gradientsOf(
+      await computeGradients(merged, batch()),
+      await computeGradients(
         withNumbers(adapted, (key) => factors.get(key) ?? waves(0)),
         batch(),
       ),
@@ -118,21 +121,25 @@ describe('adapters of matrices', () => {
       const whole = floatOutput(wanted, `gradient/${weight}`);
       const [l, r] = [left, right].map((factor) => factors.get(factor.name) ?? waves(0));
       // ∂left = scale · G·rightᵀ and ∂right = scale · leftᵀ·G with G the gradient of the matrix.
-      const ofLeft = new Float32Array(out * rank);
-      const ofRight = new Float32Array(rank * width);
+      const leftGradient = new Float32Array(out * rank);
+      const rightGradient = new Float32Array(rank * width);
       for (let o = 0; o < out; o++) {
         for (let k = 0; k < rank; k++) {
           for (let i = 0; i < width; i++) {
             const g = scale * (whole[o * width + i] ?? 0);
-            ofLeft[o * rank + k] = (ofLeft[o * rank + k] ?? 0) + g * (r?.[k * width + i] ?? 0);
-            ofRight[k * width + i] = (ofRight[k * width + i] ?? 0) + g * (l?.[o * rank + k] ?? 0);
+            leftGradient[o * rank + k] =
+              (leftGradient[o * rank + k] ?? 0) + g * (r?.[k * width + i] ?? 0);
+            rightGradient[k * width + i] =
+              (rightGradient[k * width + i] ?? 0) + g * (l?.[o * rank + k] ?? 0);
           }
         }
       }
-      expect(relativeError(floatOutput(found, `gradient/${left.name}`), ofLeft)).toBeLessThan(1e-4);
-      expect(relativeError(floatOutput(found, `gradient/${right.name}`), ofRight)).toBeLessThan(
+      expect(relativeError(floatOutput(found, `gradient/${left.name}`), leftGradient)).toBeLessThan(
         1e-4,
       );
+      expect(
+        relativeError(floatOutput(found, `gradient/${right.name}`), rightGradient),
+      ).toBeLessThan(1e-4);
     }
   });
 

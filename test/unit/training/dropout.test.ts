@@ -36,9 +36,9 @@ it('keeps the share it should, scaled, and repeats itself', async () => {
     const spread = 5 * Math.sqrt((rate * (1 - rate)) / size);
     expect(Math.abs(share(first) - (1 - rate))).toBeLessThan(spread);
     expect(Math.abs(share(second) - (1 - rate))).toBeLessThan(spread);
-    const kept = [...new Set(first)].sort((a, b) => a - b);
-    expect(kept).toHaveLength(2);
-    expect(kept[1]).toBeCloseTo(1 / (1 - rate), 6);
+    const remaining = [...new Set(first)].sort((a, b) => a - b);
+    expect(remaining).toHaveLength(2);
+    expect(remaining[1]).toBeCloseTo(1 / (1 - rate), 6);
     expect((await masks(rate, stepKey(7, 3)))[0]).toEqual(first);
   }
 });

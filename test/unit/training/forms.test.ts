@@ -8,10 +8,10 @@ import { floatOutput, int64Tensor } from '../../../extension/core/runtime/tensor
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { trainableTransformer } from '../../../extension/core/training/trainable-transformer';
 import { fixture, readJson, relativeError } from '../fixtures';
-import { denseForm, layersOf, withEncodings } from '../models/encodings/layered';
+import { denseForm, listLayers, withEncodings } from '../models/encodings/layered';
 import { contracted, FormMaker } from '../models/encodings/made-forms';
 import { temporaryFolder } from '../temporary-folder';
-import { gradientsOf } from './gradients-of';
+import { computeGradients } from './gradients-of';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -29,7 +29,7 @@ async function trained(model: LayeredModel): Promise<Tensors> {
   const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
   const [ids = []] = inputIds;
   const row = (values: number[]) => int64Tensor(values, [1, ids.length]);
-  return gradientsOf(trainableTransformer(model), {
+  return computeGradients(trainableTransformer(model), {
     input_ids: row(ids),
     attention_mask: row(ids.map(() => 1)),
     position_ids: row([...ids.keys()]),
@@ -40,7 +40,7 @@ async function trained(model: LayeredModel): Promise<Tensors> {
 describe('training a model with other forms of its matrices', () => {
   it('gives the factors of a low rank what the chain rule says', async () => {
     const model = await openModel(fixture(name));
-    const layer = layersOf(model).find(({ role }) => role === 'down');
+    const layer = listLayers(model).find(({ role }) => role === 'down');
     if (layer === undefined) {
       throw new Error('the model has no such layer');
     }
@@ -52,7 +52,7 @@ describe('training a model with other forms of its matrices', () => {
     const whole = floatOutput(plain, `gradient/${id}.weight`);
     const [left, right] = [contracted(form.left), contracted(form.right)];
     // y = L·R·x: ∂L = G·Rᵀ and ∂R = Lᵀ·G with G the gradient of the product.
-    const ofLeft = Float32Array.from({ length: out * rank }, (_, place) => {
+    const leftGradient = Float32Array.from({ length: out * rank }, (_, place) => {
       const [o, r] = [Math.floor(place / rank), place % rank];
       let sum = 0;
       for (let i = 0; i < input; i++) {
@@ -60,7 +60,7 @@ describe('training a model with other forms of its matrices', () => {
       }
       return sum;
     });
-    const ofRight = Float32Array.from({ length: rank * input }, (_, place) => {
+    const rightGradient = Float32Array.from({ length: rank * input }, (_, place) => {
       const [r, i] = [Math.floor(place / input), place % input];
       let sum = 0;
       for (let o = 0; o < out; o++) {
@@ -69,13 +69,13 @@ describe('training a model with other forms of its matrices', () => {
       return sum;
     });
     const of = (part: string) => floatOutput(low, `gradient/${id}.${part}.weight`);
-    expect(relativeError(of('left'), ofLeft)).toBeLessThan(1e-5);
-    expect(relativeError(of('right'), ofRight)).toBeLessThan(1e-5);
+    expect(relativeError(of('left'), leftGradient)).toBeLessThan(1e-5);
+    expect(relativeError(of('right'), rightGradient)).toBeLessThan(1e-5);
   });
 
   it('gives cores the same gradients contracted and chained', async () => {
     const model = await openModel(fixture(name));
-    const [layer] = layersOf(model);
+    const [layer] = listLayers(model);
     if (layer === undefined) {
       throw new Error('the model has no linear layer');
     }
@@ -94,7 +94,7 @@ describe('training a model with other forms of its matrices', () => {
 
   it('is refused where a matrix is in few bits', async () => {
     const model = await openModel(fixture(name));
-    const [layer] = layersOf(model);
+    const [layer] = listLayers(model);
     if (layer === undefined) {
       throw new Error('the model has no linear layer');
     }

@@ -8,9 +8,16 @@ import type { OptimizerOptions } from '../../../extension/core/training/optimize
 import { trainableTransformer } from '../../../extension/core/training/trainable-transformer';
 import { Trainer } from '../../../extension/core/training/trainer';
 import { fixture } from '../fixtures';
-import { below, difference, largestOf, readGolden, startingFrom, trainingFixture } from './golden';
+import {
+  below,
+  difference,
+  largestValue,
+  readGolden,
+  startingFrom,
+  trainingFixture,
+} from './golden';
 import { goldenModels } from './golden-models';
-import { gradientsOf } from './gradients-of';
+import { computeGradients } from './gradients-of';
 
 /** Of the largest number of a tensor: PyTorch's are of float64, so that this is our rounding alone. */
 const tolerance = 1e-5;
@@ -27,7 +34,7 @@ function expectClose(
   most = tolerance,
 ): void {
   expect(names.length).toBeGreaterThan(0);
-  const largest = Math.max(...names.map((name) => largestOf(expected[name])));
+  const largest = Math.max(...names.map((name) => largestValue(expected[name])));
   for (const name of names) {
     const [a, b] = [actual[name], expected[name]];
     expect(a?.dims, name).toEqual(b?.dims);
@@ -50,7 +57,7 @@ describe('gradients of whole models equal PyTorch', () => {
     const declared = [...built.parameters, ...built.buffers];
     expect(declared.map((parameter) => parameter.name).sort()).toEqual(stored);
     const model = startingFrom(built, below(golden, 'parameter/'));
-    const actual = await gradientsOf(model, below(golden, 'input/'));
+    const actual = await computeGradients(model, below(golden, 'input/'));
     expectClose(actual, golden, ['loss', 'output', ...gradientNames(golden)]);
   });
 
@@ -59,7 +66,7 @@ describe('gradients of whole models equal PyTorch', () => {
     const model = await openTrainableOnnx(trainingFixture('cnn.onnx'));
     const names = [...model.parameters, ...model.buffers].map(({ name }) => name);
     expect(names.sort()).toEqual(Object.keys(below(golden, 'parameter/')).sort());
-    const actual = await gradientsOf(model, below(golden, 'input/'));
+    const actual = await computeGradients(model, below(golden, 'input/'));
     expectClose(actual, golden, ['loss', 'output', ...gradientNames(golden)]);
   });
 
@@ -69,7 +76,7 @@ describe('gradients of whole models equal PyTorch', () => {
     const [batch = 0, length = 0] = golden['input/input_ids']?.dims ?? [];
     const positions = Array.from({ length: batch * length }, (_, i) => i % length);
     const ones = positions.map(() => 1);
-    const actual = await gradientsOf(model, {
+    const actual = await computeGradients(model, {
       ...below(golden, 'input/'),
       attention_mask: int64Tensor(ones, [batch, length]),
       position_ids: int64Tensor(positions, [batch, length]),

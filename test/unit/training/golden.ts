@@ -54,7 +54,7 @@ export function startingFrom(model: TrainableModel, values: Tensors): TrainableM
   };
 }
 
-export function largestOf(tensor: Tensor | undefined): number {
+export function largestValue(tensor: Tensor | undefined): number {
   const numbers = (tensor?.data ?? []) as Float32Array;
   return numbers.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
@@ -65,7 +65,7 @@ export function difference(actual: Tensor, expected: Tensor, floor: number): num
   if (a.length !== b.length) {
     return Number.POSITIVE_INFINITY;
   }
-  const scale = Math.max(floor, largestOf(expected));
+  const scale = Math.max(floor, largestValue(expected));
   return a.reduce((most, value, i) => {
     const error = Math.abs(value - (b[i] ?? Number.NaN)) / scale;
     return error > most || Number.isNaN(error) ? error : most;

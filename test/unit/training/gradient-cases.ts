@@ -128,7 +128,7 @@ const einsum: MakeCase = (random) => {
   );
   const [left = ''] = equation.split('->');
   const sizes = new Map<string, number>();
-  const sizeOf = (label: string): number => {
+  const getSize = (label: string): number => {
     const size = sizes.get(label) ?? random.int(1, 3);
     sizes.set(label, size);
     return size;
@@ -138,7 +138,7 @@ const einsum: MakeCase = (random) => {
     .split(',')
     .map((labels) => [
       ...(labels.includes('...') ? batch.map((size) => random.pick(size, 1)) : []),
-      ...Array.from(labels.replace('...', ''), sizeOf),
+      ...Array.from(labels.replace('...', ''), getSize),
     ]);
   return {
     inputs: shapes.map((shape) => input(random, shape)),
@@ -500,7 +500,7 @@ const where: MakeCase = (random) => {
   };
 };
 
-const powerOf =
+const powerCase =
   (exponent: number): MakeCase =>
   (random) => ({
     inputs: [input(random, random.shape(2), exponent % 1 === 0 ? 'normals' : 'positive')],
@@ -582,10 +582,10 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   Mul: broadcast('Mul'),
   Div: broadcast('Div', 'positive'),
   Pow: broadcast('Pow', 'positive'),
-  'Pow, 2': powerOf(2),
-  'Pow, 3': powerOf(3),
-  'Pow, 1': powerOf(1),
-  'Pow, -0.5': powerOf(-0.5),
+  'Pow, 2': powerCase(2),
+  'Pow, 3': powerCase(3),
+  'Pow, 1': powerCase(1),
+  'Pow, -0.5': powerCase(-0.5),
   'Pow, 3 / 2': quotientPower,
   Min: broadcast('Min', 'distinct', 3),
   Max: broadcast('Max', 'distinct'),
@@ -649,14 +649,14 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
       emit: (graph, [x = '', cos = '', sin = '']) => {
         const part = (from: number, to: number) =>
           graph.op('Slice', [x, graph.ints([from]), graph.ints([to]), graph.ints([-1])]);
-        const turned = graph.op(
+        const transposed = graph.op(
           'Concat',
           [graph.op('Neg', [part(half, 2 * half)]), part(0, half)],
           {
             axis: -1,
           },
         );
-        return graph.op('Add', [graph.op('Mul', [x, cos]), graph.op('Mul', [turned, sin])]);
+        return graph.op('Add', [graph.op('Mul', [x, cos]), graph.op('Mul', [transposed, sin])]);
       },
     };
   },

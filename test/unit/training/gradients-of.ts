@@ -7,7 +7,7 @@ import { crossEntropy } from '../../../extension/core/training/losses';
 import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 
 /** Loss and gradients of all parameters, trained as the model stands. */
-export async function gradientsOf(model: TrainableModel, inputs: Tensors): Promise<Tensors> {
+export async function computeGradients(model: TrainableModel, inputs: Tensors): Promise<Tensors> {
   const { graph, output } = model.forward('train');
   const loss = crossEntropy()(graph, output);
   const parameters = model.parameters.map(({ name }) => name);

@@ -104,7 +104,7 @@ it('distillation from all ids equals PyTorch, value and gradient', async () => {
     Float32Array.from(t ?? [], (value) => value / temperature),
     6,
   );
-  const outer = dims.slice(0, -1);
+  const leadingDims = dims.slice(0, -1);
   const distil = await distilling();
   const { loss, gradient } = await distil(
     floatTensor(
@@ -113,9 +113,9 @@ it('distillation from all ids equals PyTorch, value and gradient', async () => {
     ),
     int64Tensor(
       rows.flatMap(({ ids }) => ids),
-      [...outer, 6],
+      [...leadingDims, 6],
     ),
-    floatTensor(Float32Array.from(rows.flatMap(({ known }) => known)), [...outer, 7]),
+    floatTensor(Float32Array.from(rows.flatMap(({ known }) => known)), [...leadingDims, 7]),
   );
   const scaled = (tensor: Tensor, by: number): Tensor =>
     floatTensor(

@@ -56,8 +56,8 @@ export class Random {
 
   /** A shape that can be repeated to `shape`: axes of size 1, or left out in front. */
   public broadcastTo(shape: readonly number[]): number[] {
-    const kept = shape.slice(this.pick(0, 0, this.int(0, shape.length)));
-    return kept.map((size) => (this.uniform() < 0.3 ? 1 : size));
+    const remaining = shape.slice(this.pick(0, 0, this.int(0, shape.length)));
+    return remaining.map((size) => (this.uniform() < 0.3 ? 1 : size));
   }
 }
 

@@ -145,10 +145,12 @@ describe('a graph that is cut', () => {
         trainedNames,
         ends.flatMap((end) => streams[end] ?? []),
       );
-      const kept = cut.segments.map(({ gives }) => gives.filter((value) => cut.moving.has(value)));
-      expect(kept.flat(), `${segments} segments`).toEqual(ends.map((end) => streams[end]));
-      expect(kept).toHaveLength(segments + 1);
-      kept.flat().forEach((value) => {
+      const remaining = cut.segments.map(({ gives }) =>
+        gives.filter((value) => cut.moving.has(value)),
+      );
+      expect(remaining.flat(), `${segments} segments`).toEqual(ends.map((end) => streams[end]));
+      expect(remaining).toHaveLength(segments + 1);
+      remaining.flat().forEach((value) => {
         expect(cut.shapeOf(value)?.at(-1)).toBe(streamWidth(student.emitter ?? none()));
       });
     }

@@ -44,7 +44,7 @@ const options: TrainerOptions = {
   seed: 11,
 };
 
-function batchOf(seed: number, size = 6): Tensors {
+function makeBatch(seed: number, size = 6): Tensors {
   const random = new Random(seed);
   const labels = Array.from({ length: size }, () => random.int(0, 2));
   return {
@@ -79,7 +79,7 @@ describe('Trainer', () => {
     const file = join(folder, 'half.safetensors');
     const whole = await Trainer.create(convolutional(), accumulating);
     for (let step = 0; step < 9; step++) {
-      await whole.train(batchOf(step));
+      await whole.train(makeBatch(step));
       if (step === 4) {
         await whole.save(file);
       }
@@ -89,7 +89,7 @@ describe('Trainer', () => {
     await resumed.resume(file);
     expect(resumed.steps).toBe(2);
     for (let step = 5; step < 9; step++) {
-      await resumed.train(batchOf(step));
+      await resumed.train(makeBatch(step));
     }
     expect(resumed.learningRate).toBe(whole.learningRate);
     expect(allTensors(resumed, convolutional())).toEqual(allTensors(whole, convolutional()));
@@ -113,7 +113,7 @@ describe('Trainer', () => {
       ...options,
       learningRate: { rate: 0.01 },
     });
-    const batch = batchOf(1, 32);
+    const batch = makeBatch(1, 32);
     const first = await trainer.train(batch);
     let last = first;
     for (let step = 0; step < 60; step++) {
@@ -201,13 +201,13 @@ describe('Trainer', () => {
 
   it('stops at a loss that is not finite and keeps the parameters before it', async () => {
     const trainer = await Trainer.create(convolutional(), options);
-    await trainer.train(batchOf(1));
+    await trainer.train(makeBatch(1));
     const before = allTensors(trainer, convolutional());
-    const bad = batchOf(2);
+    const bad = makeBatch(2);
     (bad['x']?.data as Float32Array)[7] = Number.NaN;
     await expect(trainer.train(bad)).rejects.toThrow(/loss is NaN at step 2/);
     expect(allTensors(trainer, convolutional())).toEqual(before);
-    const { loss } = await trainer.train(batchOf(3));
+    const { loss } = await trainer.train(makeBatch(3));
     expect(Number.isFinite(loss)).toBe(true);
     await trainer.dispose();
   });
@@ -218,11 +218,11 @@ describe('Trainer', () => {
       trains: (name) => !name.startsWith('0.'),
     });
     const [frozen, trained] = ['0.weight', '6.weight'].map((name) => numbers(trainer.tensor(name)));
-    await trainer.train(batchOf(1));
+    await trainer.train(makeBatch(1));
     expect(numbers(trainer.tensor('0.weight'))).toEqual(frozen);
     expect(numbers(trainer.tensor('6.weight'))).not.toEqual(trained);
-    const first = numbers(await trainer.evaluate(batchOf(2)));
-    expect(numbers(await trainer.evaluate(batchOf(2)))).toEqual(first);
+    const first = numbers(await trainer.evaluate(makeBatch(2)));
+    expect(numbers(await trainer.evaluate(makeBatch(2)))).toEqual(first);
     await trainer.dispose();
   });
 
@@ -230,10 +230,10 @@ describe('Trainer', () => {
     const trainer = await Trainer.create(convolutional(), options);
     const create = vi.spyOn(InferenceSession, 'create');
     create.mockRejectedValueOnce(new Error('no memory'));
-    await expect(trainer.lossOf(batchOf(1))).rejects.toThrow('no memory');
-    expect(Number.isFinite(await trainer.lossOf(batchOf(1)))).toBe(true);
+    await expect(trainer.lossOf(makeBatch(1))).rejects.toThrow('no memory');
+    expect(Number.isFinite(await trainer.lossOf(makeBatch(1)))).toBe(true);
     create.mockRejectedValueOnce(new Error('no memory'));
-    await expect(trainer.evaluate(batchOf(1))).rejects.toThrow('no memory');
+    await expect(trainer.evaluate(makeBatch(1))).rejects.toThrow('no memory');
     create.mockRestore();
     await trainer.dispose();
   });

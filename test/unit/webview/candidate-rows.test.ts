@@ -3,12 +3,12 @@ import type { Filter, SortKey } from '../../../webview/heatmap/candidate-rows';
 import { everything, filterFor, selectRows } from '../../../webview/heatmap/candidate-rows';
 import { sortBy } from '../../../webview/components/table';
 import { buildCells } from '../../../webview/heatmap/cells';
-import { modelOf, profileOf, stateOf } from './heatmap-fixture';
+import { makeModel, readProfile, makeState } from './heatmap-fixture';
 
 const { cells } = buildCells(
-  stateOf({
-    model: modelOf(11),
-    profile: profileOf({
+  makeState({
+    model: makeModel(11),
+    profile: readProfile({
       candidates: [
         { sublayer: 'block.0.attention', distance: 0.5 },
         { sublayer: 'block.10.feedforward', distance: 0.01 },

@@ -4,12 +4,12 @@ import { buildCells, lostPlaces } from '../../../webview/heatmap/cells';
 import { sumSelection } from '../../../webview/heatmap/selection';
 import { unitName } from '../../../webview/heatmap/units';
 import { everything, selectRows } from '../../../webview/heatmap/candidate-rows';
-import { mixtureOf, modelOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
+import { makeMoeModel, makeModel, readProfile, makeRounds, makeState } from './heatmap-fixture';
 
 describe('cells', () => {
   it('wait without a profile, and carry the marks all the same', () => {
     const { cells, distances } = buildCells(
-      stateOf({ removed: ['block.1.attention'], protectedIds: ['block.0'] }),
+      makeState({ removed: ['block.1.attention'], protectedIds: ['block.0'] }),
     );
     expect(distances).toBeUndefined();
     expect(cells.map(({ status }) => status)).toEqual(Array(6).fill('pending'));
@@ -24,16 +24,16 @@ describe('cells', () => {
   });
 
   it('are numbered by rounds, where one removes a whole block, and by themselves elsewhere', () => {
-    const profile = profileOf({ rounds: roundsOf('block.1', 'block.0') });
+    const profile = readProfile({ rounds: makeRounds('block.1', 'block.0') });
     const removed = ['block.1', 'block.0', 'block.2.feedforward'];
-    const { cells } = buildCells(stateOf({ profile, removed }));
+    const { cells } = buildCells(makeState({ profile, removed }));
     expect(cells.map(({ order }) => order)).toEqual([2, 2, 1, 1, undefined, 3]);
   });
 
   it('leave out what the model has lost already, whose places are known', () => {
-    const model = { ...stateOf({}).model, absent: ['block.3.attention', 'block.4.convolution'] };
+    const model = { ...makeState({}).model, absent: ['block.3.attention', 'block.4.convolution'] };
     expect(lostPlaces(model)).toEqual([{ block: 3, line: unitName({ kind: 'attention' }) }]);
-    expect(lostPlaces(stateOf({}).model)).toEqual([]);
+    expect(lostPlaces(makeState({}).model)).toEqual([]);
   });
 
   it('say how far states have drifted, in colour where that is asked for', () => {
@@ -47,10 +47,10 @@ describe('cells', () => {
       limit: 0.1,
       sublayers: [at('block.0.attention', 0), at('block.0.feedforward', 0.1)],
     };
-    const profile = profileOf({
+    const profile = readProfile({
       candidates: [{ sublayer: 'block.0.attention', distance: 0.5 }],
     });
-    const state = stateOf({ profile, drift });
+    const state = makeState({ profile, drift });
     const plain = buildCells(state);
     const coloured = buildCells({ ...state, colours: 'drift' });
     expect(plain.column).toBeUndefined();
@@ -80,7 +80,7 @@ describe('cells', () => {
         ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
       },
     };
-    const { cells, byId } = buildCells(stateOf({ widthPruned }));
+    const { cells, byId } = buildCells(makeState({ widthPruned }));
     const cell = byId.get(id);
     expect(cell && cellLabel(cell)).toMatch(/width 3 of 4 channels \(75\.0\s%\)/);
     expect(cell && cellTooltip(cell)).toMatch(/^width 3 of 4 channels/);
@@ -93,12 +93,12 @@ describe('cells', () => {
     const sorted = selectRows(cells, everything, { key: 'width', descending: false });
     expect(sorted.slice(0, 2)).toEqual([heads, cell]);
 
-    const model = modelOf(3);
+    const model = makeModel(3);
     const totals = sumSelection([], model, widthPruned);
     expect(totals).toMatchObject({ sublayers: 0, widthPruned: 2, parameters: 11, bytes: 22 });
     expect(totals.memory).toBe(22 + 16 * 2);
     expect(totals.shares.memory).toBeCloseTo((22 + 16 * 2) / (280 + 16 * 12));
-    const without = buildCells(stateOf({ widthPruned, removed: [id] }));
+    const without = buildCells(makeState({ widthPruned, removed: [id] }));
     expect(without.byId.get(id)?.widthPruned).toBeUndefined();
     // Removed, it goes as a whole.
     expect(sumSelection([id], model, widthPruned)).toMatchObject({
@@ -108,7 +108,7 @@ describe('cells', () => {
   });
 
   it('say where the rank depends on the text', () => {
-    const profile = profileOf({
+    const profile = readProfile({
       candidates: [{ sublayer: 'block.0.attention', distance: 0.5 }],
       stability: {
         texts: [
@@ -124,7 +124,7 @@ describe('cells', () => {
         ],
       },
     });
-    const [cell, other] = buildCells(stateOf({ profile })).cells;
+    const [cell, other] = buildCells(makeState({ profile })).cells;
     const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Rank by text')).toBe('1 to 4, depends on the text');
     expect(cell && cellLabel(cell)).toMatch(/depends on the text/);
@@ -132,7 +132,7 @@ describe('cells', () => {
   });
 
   it('show the preview until the distance arrives, and rank what has arrived', () => {
-    const profile = profileOf({
+    const profile = readProfile({
       candidates: [
         { sublayer: 'block.0.attention', distance: 0.5 },
         { sublayer: 'block.1.attention', distance: 0.01 },
@@ -143,7 +143,7 @@ describe('cells', () => {
         { sublayer: 'block.2.feedforward', distance: 0.1 },
       ],
     });
-    const { byId, distances } = buildCells(stateOf({ profile }));
+    const { byId, distances } = buildCells(makeState({ profile }));
     expect(distances).toMatchObject({ min: 0.01, max: 0.5 });
     expect(byId.get('block.0.attention')).toMatchObject({
       status: 'measured',
@@ -159,10 +159,10 @@ describe('cells', () => {
   });
 
   it('stand for single experts where a search or a choice is about them', () => {
-    const model = mixtureOf(2);
-    expect(buildCells(stateOf({ model })).cells).toHaveLength(4);
+    const model = makeMoeModel(2);
+    expect(buildCells(makeState({ model })).cells).toHaveLength(4);
     const removed = ['block.1.expert.2', 'block.0.expert.0', 'block.0.expert'];
-    expect(buildCells(stateOf({ model, removed })).byId.get('block.1.expert.2')).toMatchObject({
+    expect(buildCells(makeState({ model, removed })).byId.get('block.1.expert.2')).toMatchObject({
       mark: 'removed',
       order: 1,
       status: 'excluded',
@@ -173,11 +173,11 @@ describe('cells', () => {
       experts: 1,
       parameters: 35,
     });
-    const profile = profileOf({
-      settings: { ...profileOf().settings, granularity: 'expert' },
+    const profile = readProfile({
+      settings: { ...readProfile().settings, granularity: 'expert' },
       candidates: [{ sublayer: 'block.0.expert.3', distance: 0.5 }],
     });
-    const { byId } = buildCells(stateOf({ model, profile }));
+    const { byId } = buildCells(makeState({ model, profile }));
     expect(byId.size).toBe(12);
     expect(byId.get('block.0.expert.3')).toMatchObject({ status: 'measured', distance: 0.5 });
     expect(byId.get('block.1.expert.0')?.status).toBe('pending');
@@ -187,12 +187,12 @@ describe('cells', () => {
   });
 
   it('share the distance, the rank, the round and the place of their block', () => {
-    const profile = profileOf({
-      settings: { ...profileOf().settings, granularity: 'block' },
+    const profile = readProfile({
+      settings: { ...readProfile().settings, granularity: 'block' },
       candidates: [{ sublayer: 'block.2', distance: 0.5 }],
-      rounds: roundsOf('block.2'),
+      rounds: makeRounds('block.2'),
     });
-    const { byId } = buildCells(stateOf({ profile, removed: ['block.2'] }));
+    const { byId } = buildCells(makeState({ profile, removed: ['block.2'] }));
     for (const id of ['block.2.attention', 'block.2.feedforward']) {
       expect(byId.get(id)).toMatchObject({
         distance: 0.5,
@@ -205,8 +205,8 @@ describe('cells', () => {
   });
 
   it('are left out where the search does not consider their kind', () => {
-    const settings = { ...profileOf().settings, granularity: 'attention' as const };
-    const { byId } = buildCells(stateOf({ profile: profileOf({ settings }) }));
+    const settings = { ...readProfile().settings, granularity: 'attention' as const };
+    const { byId } = buildCells(makeState({ profile: readProfile({ settings }) }));
     expect(byId.get('block.0.feedforward')?.status).toBe('excluded');
     expect(byId.get('block.0.attention')?.status).toBe('pending');
   });
@@ -230,7 +230,7 @@ describe('cells', () => {
       'block.1.attention': { program: '(b)', graph, place: 'plan' },
       'block.2.attention': { program: '(c)', place: 'plan' },
     } as const;
-    const { byId } = buildCells(stateOf({ patches, removed: ['block.2.attention'] }));
+    const { byId } = buildCells(makeState({ patches, removed: ['block.2.attention'] }));
     const of = (id: string) => {
       const cell = byId.get(id);
       return cell && [cellTooltip(cell), cellLabel(cell)];
@@ -250,8 +250,8 @@ describe('cells', () => {
   });
 
   it('are the same where nothing of them has changed, so that they are not drawn again', () => {
-    const state = stateOf({
-      profile: profileOf({
+    const state = makeState({
+      profile: readProfile({
         candidates: [
           { sublayer: 'block.0.attention', distance: 0.5 },
           { sublayer: 'block.1.attention', distance: 0.01 },
@@ -272,21 +272,21 @@ describe('cells', () => {
   });
 
   it('order removed sublayers as the selection lists them', () => {
-    const { byId } = buildCells(stateOf({ removed: ['block.2.attention', 'block.0.attention'] }));
+    const { byId } = buildCells(makeState({ removed: ['block.2.attention', 'block.0.attention'] }));
     expect(byId.get('block.2.attention')?.order).toBe(1);
     expect(byId.get('block.0.attention')?.order).toBe(2);
   });
 });
 
 describe('words of a cell', () => {
-  const profile = profileOf({
+  const profile = readProfile({
     candidates: [
       { sublayer: 'block.0.attention', distance: 0.0123 },
       { sublayer: 'block.0.feedforward', distance: null, atLeast: 0.5 },
     ],
     cosineLocal: [{ sublayer: 'block.1.attention', distance: 0.25 }],
   });
-  const set = buildCells(stateOf({ profile, removed: ['block.0.attention'] }));
+  const set = buildCells(makeState({ profile, removed: ['block.0.attention'] }));
   const label = (id: string) => {
     const cell = set.byId.get(id);
     return cell && cellLabel(cell);

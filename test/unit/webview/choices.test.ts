@@ -3,13 +3,13 @@ import type { Mark } from '../../../extension/protocol/heatmap';
 import { Choices } from '../../../webview/heatmap/choices';
 import { withChoice } from '../../../webview/heatmap/draft';
 import type { Choice } from '../../../webview/heatmap/draft';
-import { evaluationOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
+import { makeEvaluation, readProfile, makeRounds, makeState } from './heatmap-fixture';
 
-const profile = profileOf({
-  rounds: roundsOf('block.2.attention', 'block.1.attention', 'block.0.attention'),
-  evaluations: [evaluationOf(2, 30)],
+const profile = readProfile({
+  rounds: makeRounds('block.2.attention', 'block.1.attention', 'block.0.attention'),
+  evaluations: [makeEvaluation(2, 30)],
 });
-const start = stateOf({
+const start = makeState({
   ...{ profile, selectedRounds: 1, slider: 1 },
   removed: ['block.2.attention'],
 });
@@ -43,11 +43,11 @@ describe('a choice shown ahead of the host', () => {
     const removed = withChoice(start, {
       ...{ type: 'setMark', sublayer: 'block.0.feedforward', mark: 'removed' },
     });
-    const kept = withChoice(removed, {
+    const keptChoice = withChoice(removed, {
       ...{ type: 'setMark', sublayer: 'block.2.attention', mark: 'keep' },
     });
-    expect(kept).toMatchObject({ removed: ['block.0.feedforward'], slider: 1 });
-    const moved = withChoice(kept, { type: 'selectRounds', rounds: 2 });
+    expect(keptChoice).toMatchObject({ removed: ['block.0.feedforward'], slider: 1 });
+    const moved = withChoice(keptChoice, { type: 'selectRounds', rounds: 2 });
     expect(moved).toMatchObject({
       removed: ['block.1.attention', 'block.0.feedforward'],
       ...{ slider: 2, selectedRounds: undefined, selectionEvaluation: undefined },
@@ -70,10 +70,10 @@ describe('a choice shown ahead of the host', () => {
 describe('choices on their way to the host', () => {
   /** A host that takes each choice when it is told to. */
   const slowHost = () => {
-    const told: Choice[] = [];
+    const reported: Choice[] = [];
     const answers: (() => void)[] = [];
     const choices = new Choices(async (choice) => {
-      told.push(choice);
+      reported.push(choice);
       return new Promise((resolve) => answers.push(resolve));
     });
     const answer = async () => {
@@ -81,7 +81,7 @@ describe('choices on their way to the host', () => {
       await Promise.resolve();
       await Promise.resolve();
     };
-    return { told, choices, answer };
+    return { told: reported, choices, answer };
   };
   const rounds = (count: number): Choice => ({ type: 'selectRounds', rounds: count });
   const mark = (name: Mark): Choice => ({

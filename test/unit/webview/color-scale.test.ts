@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { logScale, scaleTicks } from '../../../webview/charts/log-scale';
 import { inkOn, paletteColor, paletteStops } from '../../../webview/charts/palette';
 
-function scaleOf(...values: readonly number[]) {
+function makeScale(...values: readonly number[]) {
   const scale = logScale(values);
   if (scale === undefined) throw new Error('No scale');
   return scale;
@@ -11,7 +11,7 @@ function scaleOf(...values: readonly number[]) {
 
 describe('logarithmic scale', () => {
   it('is even in factors and holds values outside at its ends', () => {
-    const scale = scaleOf(0.01, 1);
+    const scale = makeScale(0.01, 1);
     expect(scale.position(0.1)).toBeCloseTo(0.5);
     expect(scale.position(0)).toBe(0);
     expect(scale.position(0.001)).toBe(0);
@@ -19,7 +19,7 @@ describe('logarithmic scale', () => {
   });
 
   it('puts the only value in the middle', () => {
-    expect(scaleOf(0.3, 0.3).position(0.3)).toBe(0.5);
+    expect(makeScale(0.3, 0.3).position(0.3)).toBe(0.5);
   });
 
   it('needs a positive number', () => {
@@ -31,7 +31,7 @@ describe('logarithmic scale', () => {
     const positive = fc.double({ min: 1e-12, max: 1e6, noNaN: true });
     fc.assert(
       fc.property(fc.array(positive, { minLength: 1 }), positive, positive, (values, a, b) => {
-        const scale = scaleOf(...values);
+        const scale = makeScale(...values);
         const [low, high] = [scale.position(Math.min(a, b)), scale.position(Math.max(a, b))];
         expect(low).toBeLessThanOrEqual(high);
         expect(low).toBeGreaterThanOrEqual(0);
@@ -41,9 +41,9 @@ describe('logarithmic scale', () => {
   });
 
   it('numbers its ends and the decades with room around them', () => {
-    expect(scaleTicks(scaleOf(0.0004, 0.45))).toEqual([0.0004, 0.01, 0.1, 0.45]);
-    expect(scaleTicks(scaleOf(2, 8))).toEqual([2, 4, 8]);
-    expect(scaleTicks(scaleOf(3))).toEqual([3]);
+    expect(scaleTicks(makeScale(0.0004, 0.45))).toEqual([0.0004, 0.01, 0.1, 0.45]);
+    expect(scaleTicks(makeScale(2, 8))).toEqual([2, 4, 8]);
+    expect(scaleTicks(makeScale(3))).toEqual([3]);
   });
 });
 

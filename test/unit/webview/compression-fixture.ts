@@ -1,6 +1,6 @@
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import type { Entry, Layer, EmbeddingOrHead, Role } from '../../../webview/compression/types';
-import { modelOf } from './heatmap-fixture';
+import { makeModel } from './heatmap-fixture';
 
 export const int8 = (distance: number): Entry => ({
   method: 'int8',
@@ -28,7 +28,7 @@ export const lowRank = (level: number, bytes: number, distance: number): Entry =
   prefillMsPerToken: 0,
 });
 
-export function layerOf(block: number, role: Role, entries: readonly Entry[], more = ''): Layer {
+export function makeLayer(block: number, role: Role, entries: readonly Entry[], more = ''): Layer {
   return {
     tensor: `layers.${block}.${role}${more}.weight`,
     sublayer: `block.${block}.${role === 'down' ? 'feedforward' : 'attention'}`,
@@ -57,7 +57,7 @@ function getEmbeddingAndHead(
     bytes,
     decodeMsPerToken,
     prefillMsPerToken,
-  } = layerOf(0, 'other', []);
+  } = makeLayer(0, 'other', []);
   return {
     ...{ tensor: `${place}.weight`, place, out, in: width, parameters, bytes },
     ...{ decodeMsPerToken, prefillMsPerToken },
@@ -75,7 +75,7 @@ export const tied = (): EmbeddingOrHead => ({
 });
 
 /** Two blocks with a query and a down projection each; the model has 100 parameters in 200 bytes. */
-export function tableOf(changes: Partial<SensitivityProfile> = {}): SensitivityProfile {
+export function makeTable(changes: Partial<SensitivityProfile> = {}): SensitivityProfile {
   const entries = [int8(1e-4), lowRank(4, 12, 1e-3), lowRank(2, 6, 1e-2)];
   return {
     format: 'espalier.sensitivity',
@@ -83,7 +83,7 @@ export function tableOf(changes: Partial<SensitivityProfile> = {}): SensitivityP
     created: '2026-01-01T00:00:00.000Z',
     versions: { espalier: '0', onnxruntime: '0', node: '0' },
     machine: { platform: 'linux', processor: 'x', cores: 1 },
-    model: modelOf(2),
+    model: makeModel(2),
     calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
     metric: 'js',
     metricDefinition: 'JS',
@@ -100,10 +100,10 @@ export function tableOf(changes: Partial<SensitivityProfile> = {}): SensitivityP
     seconds: 1,
     sublayerEvaluations: 4,
     layers: [
-      layerOf(0, 'down', entries),
-      layerOf(0, 'query', entries),
-      layerOf(1, 'down', [int8(2e-4)]),
-      layerOf(1, 'query', [int8(5e-5)]),
+      makeLayer(0, 'down', entries),
+      makeLayer(0, 'query', entries),
+      makeLayer(1, 'down', [int8(2e-4)]),
+      makeLayer(1, 'query', [int8(5e-5)]),
     ],
     ...changes,
   };

@@ -32,10 +32,10 @@ import type { Entry, Layer } from '../../../webview/compression/types';
 import { savedView } from '../../../webview/compression/view-state';
 import { viewFrom } from '../../../webview/kit/saved-view';
 import { Store } from '../../../webview/kit/store';
-import { int8, layerOf, lowRank, outside, tableOf, tied } from './compression-fixture';
-import { modelOf } from './heatmap-fixture';
+import { int8, makeLayer, lowRank, outside, makeTable, tied } from './compression-fixture';
+import { makeModel } from './heatmap-fixture';
 
-function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
+function makePlan(changes: Partial<MadePlan['result']> = {}): MadePlan {
   return {
     limits: [{ unit: 'bytes', ratio: 0.5 }],
     context: 4096,
@@ -63,7 +63,7 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
 
 describe('the cells of the compression panel', () => {
   it('are told apart by method, variant and what comes on top', () => {
-    const table = tableOf();
+    const table = makeTable();
     expect(tableSchemes(table).map(schemeKey)).toEqual(['int8', 'lowrank+int4']);
     expect(schemeKey({ method: 'int4', variant: 'gptq' })).toBe('int4:gptq');
     expect(listShares(table, 'lowrank+int4')).toEqual([60, 30]);
@@ -72,7 +72,7 @@ describe('the cells of the compression panel', () => {
 
   it('show the level that leaves nearest to a share, and say where nothing was measured', () => {
     const at = (share: number) =>
-      buildCells(tableOf(), { kind: 'scheme', scheme: 'lowrank+int4', share }).cells.map(
+      buildCells(makeTable(), { kind: 'scheme', scheme: 'lowrank+int4', share }).cells.map(
         ({ status, entry }) => [status, entry?.level],
       );
     expect(at(70)).toEqual([
@@ -85,8 +85,12 @@ describe('the cells of the compression panel', () => {
   });
 
   it('stand in the lines of their matrices, in the order of a block', () => {
-    const twice = [layerOf(0, 'down', []), layerOf(0, 'down', [], '.b'), layerOf(0, 'query', [])];
-    const { lines, cells } = buildCells(tableOf({ layers: twice }), {
+    const twice = [
+      makeLayer(0, 'down', []),
+      makeLayer(0, 'down', [], '.b'),
+      makeLayer(0, 'query', []),
+    ];
+    const { lines, cells } = buildCells(makeTable({ layers: twice }), {
       kind: 'scheme',
       scheme: 'int8',
       share: 50,
@@ -96,7 +100,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('count perplexity from the original’s', () => {
-    const { cells } = buildCells(tableOf({ original: 1e-4, metric: 'perplexity' }), {
+    const { cells } = buildCells(makeTable({ original: 1e-4, metric: 'perplexity' }), {
       kind: 'scheme',
       scheme: 'int8',
       share: 50,
@@ -107,11 +111,14 @@ describe('the cells of the compression panel', () => {
   it('say where a form does not pay, by time where there is one and else by work', () => {
     const big = { ...lowRank(9, 20, 0.1), flopsPerToken: 30 };
     const drawbacks = (layer: Partial<Layer>, entry: Partial<Entry>) =>
-      buildCells(tableOf({ layers: [{ ...layerOf(0, 'up', [{ ...big, ...entry }]), ...layer }] }), {
-        kind: 'scheme',
-        scheme: 'lowrank+int4',
-        share: 50,
-      }).cells[0]?.drawbacks;
+      buildCells(
+        makeTable({ layers: [{ ...makeLayer(0, 'up', [{ ...big, ...entry }]), ...layer }] }),
+        {
+          kind: 'scheme',
+          scheme: 'lowrank+int4',
+          share: 50,
+        },
+      ).cells[0]?.drawbacks;
     expect(drawbacks({}, {})).toEqual(['bytes', 'flops']);
     expect(drawbacks({ decodeMsPerToken: 2 }, { decodeMsPerToken: 1, bytes: 19 })).toEqual([]);
     expect(drawbacks({ decodeMsPerToken: 2 }, { decodeMsPerToken: 3, bytes: 19 })).toEqual([
@@ -120,7 +127,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('show what a plan makes of each layer', () => {
-    const { cells } = buildCells(tableOf(), { kind: 'plan', plan: planOf() });
+    const { cells } = buildCells(makeTable(), { kind: 'plan', plan: makePlan() });
     expect(cells.map(({ status, entry }) => [status, entry?.level])).toEqual([
       ['measured', 0],
       ['measured', 2],
@@ -136,7 +143,7 @@ describe('the cells of the compression panel', () => {
   });
 
   it('tell times only where there are some', () => {
-    const [cell] = buildCells(tableOf(), { kind: 'scheme', scheme: 'int8', share: 50 }).cells;
+    const [cell] = buildCells(makeTable(), { kind: 'scheme', scheme: 'int8', share: 50 }).cells;
     expect(cell).toBeDefined();
     const facts = Object.fromEntries(
       (cell === undefined ? [] : cellFacts(cell, 'js')).map(({ name, value }) => [name, value]),
@@ -158,7 +165,7 @@ describe('the cells of the compression panel', () => {
 
   it('have those of embedding and head in front of the first block and behind the last', () => {
     const scheme = { kind: 'scheme', scheme: 'int8', share: 50 } as const;
-    const { cells, lines, scale } = buildCells(tableOf({ embeddingAndHead: outside() }), scheme);
+    const { cells, lines, scale } = buildCells(makeTable({ embeddingAndHead: outside() }), scheme);
     expect(lines).toEqual(['Embedding', 'Query', 'Down', 'Head']);
     const [embedding, head] = cells.slice(-2);
     expect([embedding?.block, embedding?.line, embedding?.status]).toEqual([
@@ -168,17 +175,19 @@ describe('the cells of the compression panel', () => {
     expect(head && cellLabel(head)).toMatch(/^Head: int8, per output, distance 1/);
     expect(scale?.position(1)).toBe(1);
     expect(sorted(cells, { key: 'block', descending: true }).slice(-2)).toEqual([embedding, head]);
-    expect(buildCells(tableOf({ embeddingAndHead: [tied()] }), scheme).lines).toEqual([
+    expect(buildCells(makeTable({ embeddingAndHead: [tied()] }), scheme).lines).toEqual([
       ...['Embedding, head', 'Query', 'Down'],
     ]);
     const lowRank = { ...scheme, scheme: 'lowrank+int4' };
-    const [pending] = buildCells(tableOf({ embeddingAndHead: outside() }), lowRank).cells.slice(-2);
+    const [pending] = buildCells(makeTable({ embeddingAndHead: outside() }), lowRank).cells.slice(
+      -2,
+    );
     expect(pending?.status).toBe('pending');
   });
 
   it('say how a tensor network runs', () => {
     const entry: Entry = { ...int8(1e-4), method: 'mpo', level: 4, mpoRun: 'contracted' };
-    const table = tableOf({ layers: [layerOf(0, 'down', [entry])] });
+    const table = makeTable({ layers: [makeLayer(0, 'down', [entry])] });
     const [cell] = buildCells(table, { kind: 'scheme', scheme: 'mpo', share: 50 }).cells;
     expect(cell === undefined ? [] : cellFacts(cell, 'js')).toContainEqual({
       name: 'Runs faster',
@@ -189,7 +198,11 @@ describe('the cells of the compression panel', () => {
 
 describe('the rows of the table', () => {
   it('are sorted by a column, those without a value last either way', () => {
-    const { cells } = buildCells(tableOf(), { kind: 'scheme', scheme: 'lowrank+int4', share: 30 });
+    const { cells } = buildCells(makeTable(), {
+      kind: 'scheme',
+      scheme: 'lowrank+int4',
+      share: 30,
+    });
     const order = (key: 'loss' | 'tensor', descending: boolean) =>
       sorted(cells, { key, descending }).map(({ block, line }) => `${block} ${line.toLowerCase()}`);
     expect(order('tensor', true)).toEqual(['1 query', '1 down', '0 query', '0 down']);
@@ -201,8 +214,8 @@ describe('the rows of the table', () => {
 
 describe('a budget', () => {
   const known = {
-    table: tableOf(),
-    schemes: tableSchemes(tableOf()),
+    table: makeTable(),
+    schemes: tableSchemes(makeTable()),
     units: ['bytes', 'parameters', 'memory'],
     removable: 0,
   } as const;
@@ -225,7 +238,7 @@ describe('a budget', () => {
     expect(formChoice(form, { ...known, table: { ...known.table, model: endless } })?.context).toBe(
       8192,
     );
-    const embeddingAndHead = tableOf({ embeddingAndHead: outside() });
+    const embeddingAndHead = makeTable({ embeddingAndHead: outside() });
     expect(formChoice(form, { ...known, table: embeddingAndHead })?.embeddingAndHead).toBe(true);
     expect(formChoice({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
   });
@@ -282,9 +295,9 @@ describe('a budget', () => {
   });
 
   it('recognizes a plan that was made for it, by share or by amount', () => {
-    const plan = planOf({ limits: [{ unit: 'bytes', cost: 90, before: 200, most: 100 }] });
+    const plan = makePlan({ limits: [{ unit: 'bytes', cost: 90, before: 200, most: 100 }] });
     const { result: _, ...choice } = plan;
-    const isFor = (asked: BudgetChoice) => isPlanFor(plan, asked, tableOf());
+    const isFor = (asked: BudgetChoice) => isPlanFor(plan, asked, makeTable());
     expect(isFor(choice)).toBe(true);
     expect(isFor({ ...choice, limits: [{ unit: 'bytes', most: 101 }] })).toBe(true);
     expect(isFor({ ...choice, limits: [{ unit: 'bytes', ratio: 0.6 }] })).toBe(false);
@@ -296,7 +309,7 @@ describe('a budget', () => {
   });
 
   it('says how small each scheme makes the model', () => {
-    const table = tableOf();
+    const table = makeTable();
     const [first, second] = tableSchemes(table).map((scheme) => leastBytes(table, scheme));
     // Layers of 20 bytes: four become 10, or two become 6.
     expect(first).toBe(table.model.bytes - 4 * 10);
@@ -304,30 +317,32 @@ describe('a budget', () => {
   });
 
   it('is told of all matrices that take part', () => {
-    const embeddingAndHead = { ...planOf(), embeddingAndHead: true };
-    expect(countMatrices(embeddingAndHead, tableOf({ embeddingAndHead: outside() }))).toBe(6);
-    expect(countMatrices(embeddingAndHead, tableOf({ embeddingAndHead: [tied()] }))).toBe(6);
-    expect(countMatrices(planOf(), tableOf({ embeddingAndHead: outside() }))).toBe(4);
+    const embeddingAndHead = { ...makePlan(), embeddingAndHead: true };
+    expect(countMatrices(embeddingAndHead, makeTable({ embeddingAndHead: outside() }))).toBe(6);
+    expect(countMatrices(embeddingAndHead, makeTable({ embeddingAndHead: [tied()] }))).toBe(6);
+    expect(countMatrices(makePlan(), makeTable({ embeddingAndHead: outside() }))).toBe(4);
   });
 
   it('counts the layers of each scheme', () => {
-    expect(countSchemes(planOf()).map(({ scheme, count }) => [schemeKey(scheme), count])).toEqual([
-      ['int8', 1],
-      ['lowrank+int4', 1],
-    ]);
+    expect(countSchemes(makePlan()).map(({ scheme, count }) => [schemeKey(scheme), count])).toEqual(
+      [
+        ['int8', 1],
+        ['lowrank+int4', 1],
+      ],
+    );
   });
 });
 
 describe('what the host tells', () => {
   const restore = { model: '/models/tiny' };
   const state: CompressionState = {
-    model: modelOf(2),
+    model: makeModel(2),
     file: '/models/tiny.sensitivity.json',
-    table: tableOf(),
+    table: makeTable(),
     measured: {},
     findings: [],
     job: { kind: 'idle' },
-    plan: planOf(),
+    plan: makePlan(),
     scores: undefined,
     removable: 0,
     units: ['bytes'],
@@ -362,20 +377,20 @@ describe('what the host tells', () => {
   });
 
   it('replaces layers that were measured further', () => {
-    const layer = layerOf(1, 'down', [int8(0.5)]);
+    const layer = makeLayer(1, 'down', [int8(0.5)]);
     const store = new Store<CompressionState>();
     store.receive({ type: 'state', state: { ...state, measured: { other: [] } }, restore });
     const added = { measured: { [layer.tensor]: layer.entries } };
     store.receive({ ...{ type: 'patch', restore, patch: {}, cleared: [] }, added });
     expect(store.get('measured')).toEqual({ other: [], [layer.tensor]: layer.entries });
-    const next = withMeasured(tableOf(), store.get('measured'));
+    const next = withMeasured(makeTable(), store.get('measured'));
     expect(next.layers[2]).toEqual(layer);
-    expect(next.layers[1]).toEqual(tableOf().layers[1]);
+    expect(next.layers[1]).toEqual(makeTable().layers[1]);
   });
 
   it('replaces embedding and head as well', () => {
     const [embedding, head] = outside();
-    const before = tableOf({ embeddingAndHead: [embedding, { ...head, entries: [] }] });
+    const before = makeTable({ embeddingAndHead: [embedding, { ...head, entries: [] }] });
     const next = withMeasured(before, { [head.tensor]: head.entries });
     expect(next.embeddingAndHead).toEqual([embedding, head]);
     expect(next.layers).toEqual(before.layers);

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest';
 import { curveSummary } from '../../../webview/heatmap/curves/curve-summary';
 import { byteStep } from '../../../webview/charts/byte-step';
 import { curveRows, buildCurves } from '../../../webview/heatmap/curves/curves';
-import { evaluationOf, modelOf, profileOf, roundsOf } from './heatmap-fixture';
+import { makeEvaluation, makeModel, readProfile, makeRounds } from './heatmap-fixture';
 
-const model = modelOf(3);
-const profile = profileOf({
-  rounds: roundsOf('block.2.attention', 'block.1.feedforward', 'block.0'),
-  baselines: { reverse: roundsOf('block.2.feedforward'), random: [] },
-  evaluations: [evaluationOf(2, 30), evaluationOf(0, 20), evaluationOf(9, 99)],
+const model = makeModel(3);
+const profile = readProfile({
+  rounds: makeRounds('block.2.attention', 'block.1.feedforward', 'block.0'),
+  baselines: { reverse: makeRounds('block.2.feedforward'), random: [] },
+  evaluations: [makeEvaluation(2, 30), makeEvaluation(0, 20), makeEvaluation(9, 99)],
 });
 
 describe('curves', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { expectedDistance } from '../../../webview/heatmap/curves/expected-distance';
-import { profileOf, roundsOf, stateOf } from './heatmap-fixture';
+import { readProfile, makeRounds, makeState } from './heatmap-fixture';
 
 const [a, b, c] = ['block.0.attention', 'block.1.attention', 'block.2.feedforward'];
 const candidates = [
@@ -12,7 +12,7 @@ const candidates = [
 /** Rounds have the distances 0.1, 0.2, … */
 const after = (rounds: readonly string[], removed: readonly string[]) =>
   expectedDistance(
-    stateOf({ profile: profileOf({ candidates, rounds: roundsOf(...rounds) }), removed }),
+    makeState({ profile: readProfile({ candidates, rounds: makeRounds(...rounds) }), removed }),
   );
 
 describe('the expected distance', () => {
@@ -45,10 +45,10 @@ describe('the expected distance', () => {
   });
 
   it('counts whole blocks once where they are the candidates, and does not divide them', () => {
-    const profile = profileOf({
+    const profile = readProfile({
       candidates: [{ sublayer: 'block.1', distance: 0.3 }],
     });
-    const of = (removed: readonly string[]) => expectedDistance(stateOf({ profile, removed }));
+    const of = (removed: readonly string[]) => expectedDistance(makeState({ profile, removed }));
     expect(of([b, 'block.1.feedforward'])).toBeCloseTo(0.3);
     expect(of([b])).toBeUndefined();
   });
@@ -60,11 +60,11 @@ describe('the expected distance', () => {
         ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
       },
     };
-    const profile = profileOf({ candidates });
-    expect(expectedDistance(stateOf({ profile, removed: [b], widthPruned }))).toBeUndefined();
+    const profile = readProfile({ candidates });
+    expect(expectedDistance(makeState({ profile, removed: [b], widthPruned }))).toBeUndefined();
     const settings = { ...profile.settings, metric: 'perplexity' as const };
-    const other = profileOf({ candidates, settings });
-    expect(expectedDistance(stateOf({ profile: other, removed: [b] }))).toBeUndefined();
-    expect(expectedDistance(stateOf({ removed: [b] }))).toBeUndefined();
+    const other = readProfile({ candidates, settings });
+    expect(expectedDistance(makeState({ profile: other, removed: [b] }))).toBeUndefined();
+    expect(expectedDistance(makeState({ removed: [b] }))).toBeUndefined();
   });
 });

@@ -45,12 +45,12 @@ const model: Pick<ModelDescription, 'blocks' | 'parts' | 'facts'> = {
 };
 
 const tree = buildTree(model as ModelDescription);
-const labelsOf = (expanded: readonly string[], query = ''): string[] =>
+const listLabels = (expanded: readonly string[], query = ''): string[] =>
   visibleRows(tree, new Set(expanded), query).map(({ node }) => node.label);
 
 describe('the tree', () => {
   it('begins with the embedding and goes on in the order of the model', () => {
-    expect(labelsOf([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'LM head']);
+    expect(listLabels([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'LM head']);
   });
 
   it('tells blocks of an encoder from those of a decoder', () => {
@@ -61,7 +61,7 @@ describe('the tree', () => {
   });
 
   it('opens blocks and sublayers', () => {
-    expect(labelsOf(['block.0', 'block.0.attention'])).toEqual([
+    expect(listLabels(['block.0', 'block.0.attention'])).toEqual([
       ...['Embedding', 'Block 0', 'Attention', 'self_attn.q_proj.weight'],
       ...['self_attn.k_proj.weight', 'MLP', 'Block 1', 'LM head'],
     ]);
@@ -86,19 +86,19 @@ describe('the tree', () => {
 
 describe('a search', () => {
   it('shows what has all of its words, and the way there', () => {
-    expect(labelsOf([], 'k_proj 2x4')).toEqual([
+    expect(listLabels([], 'k_proj 2x4')).toEqual([
       ...['Block 0', 'Attention', 'self_attn.k_proj.weight'],
       ...['Block 1', 'Attention', 'self_attn.k_proj.weight'],
     ]);
-    expect(labelsOf([], 'UP_PROJ f32 layers.1')).toEqual([
+    expect(listLabels([], 'UP_PROJ f32 layers.1')).toEqual([
       ...['Block 1', 'MLP', 'mlp.up_proj.weight'],
     ]);
-    expect(labelsOf([], 'nothing like it')).toEqual([]);
+    expect(listLabels([], 'nothing like it')).toEqual([]);
   });
 
   it('a sublayer that is found opens as without a search', () => {
-    expect(labelsOf([], 'block.1.attention')).toEqual(['Block 1', 'Attention']);
-    expect(labelsOf(['block.1.attention'], 'block.1.attention')).toHaveLength(4);
+    expect(listLabels([], 'block.1.attention')).toEqual(['Block 1', 'Attention']);
+    expect(listLabels(['block.1.attention'], 'block.1.attention')).toHaveLength(4);
   });
 });
 

@@ -3,7 +3,7 @@ import { noMarks } from '../../../extension/protocol/marks';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';
 
 /** A model whose attention has 10 parameters and whose feed-forward has 30, in 2 bytes each. */
-export function modelOf(blocks: number): ModelSummary {
+export function makeModel(blocks: number): ModelSummary {
   const sublayers = Array.from({ length: blocks }, (_, block) => [
     {
       id: `block.${block}.attention`,
@@ -43,9 +43,9 @@ export function modelOf(blocks: number): ModelSummary {
   };
 }
 
-/** As {@link modelOf}, with mixtures of four experts that have 5 of the 30 parameters each. */
-export function mixtureOf(blocks: number): ModelSummary {
-  const model = modelOf(blocks);
+/** As {@link makeModel}, with mixtures of four experts that have 5 of the 30 parameters each. */
+export function makeMoeModel(blocks: number): ModelSummary {
+  const model = makeModel(blocks);
   const experts = { count: 4, perToken: 2, parameters: 5, bytes: 10 };
   const sublayers = model.sublayers.map((one) =>
     one.kind === 'feedforward'
@@ -55,7 +55,7 @@ export function mixtureOf(blocks: number): ModelSummary {
   return { ...model, sublayers };
 }
 
-export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
+export function readProfile(changes: Partial<ProfileState> = {}): ProfileState {
   return {
     settings: {
       metric: 'js',
@@ -82,12 +82,12 @@ export function profileOf(changes: Partial<ProfileState> = {}): ProfileState {
 }
 
 /** @param changes with a profile as the host knows it, which tells its candidates by themselves */
-export function stateOf(
+export function makeState(
   changes: Partial<Omit<HeatmapState, 'profile'>> & { readonly profile?: ProfileState } = {},
 ): HeatmapState {
   const candidates = changes.profile?.candidates ?? [];
   return {
-    model: modelOf(3),
+    model: makeModel(3),
     profile: undefined,
     profileFile: undefined,
     candidates: Object.fromEntries(candidates.map((one) => [one.sublayer, one])),
@@ -113,11 +113,11 @@ export function stateOf(
 }
 
 /** The rounds that remove these candidates, at distances 0.1, 0.2 … */
-export function roundsOf(...removed: readonly string[]): ProfileState['rounds'] {
+export function makeRounds(...removed: readonly string[]): ProfileState['rounds'] {
   return removed.map((id, index) => ({ removed: id, distance: (index + 1) / 10 }));
 }
 
-export function evaluationOf(
+export function makeEvaluation(
   rounds: number,
   perplexity: number,
 ): ProfileState['evaluations'][number] {

@@ -3,7 +3,7 @@ import { sublayerKinds } from '../../../extension/core/models/model-summary';
 import { strings } from '../../../webview/heatmap/strings';
 import { everyKind, listKinds, listLines } from '../../../webview/heatmap/kinds';
 import { listUnits } from '../../../webview/heatmap/units';
-import { mixtureOf, modelOf } from './heatmap-fixture';
+import { makeMoeModel, makeModel } from './heatmap-fixture';
 
 it('knows and names every kind that models have', () => {
   expect([...everyKind].sort()).toEqual([...sublayerKinds].sort());
@@ -11,15 +11,18 @@ it('knows and names every kind that models have', () => {
 });
 
 it('shows the kinds that a model has, in the order of the residual stream', () => {
-  expect(listKinds(modelOf(3).sublayers)).toEqual(['attention', 'feedforward']);
+  expect(listKinds(makeModel(3).sublayers)).toEqual(['attention', 'feedforward']);
   const kinds = ['expert', 'feedforward', 'cross-attention', 'attention'] as const;
   expect(listKinds(kinds.map((kind) => ({ kind })))).toEqual([...kinds].reverse());
   expect(listKinds([])).toEqual([]);
 });
 
 it('gives each expert a line behind its mixture', () => {
-  expect(listLines(modelOf(2).sublayers)).toEqual([{ kind: 'attention' }, { kind: 'feedforward' }]);
-  expect(listLines(listUnits(mixtureOf(2)))).toEqual([
+  expect(listLines(makeModel(2).sublayers)).toEqual([
+    { kind: 'attention' },
+    { kind: 'feedforward' },
+  ]);
+  expect(listLines(listUnits(makeMoeModel(2)))).toEqual([
     { kind: 'attention' },
     { kind: 'expert' },
     ...[0, 1, 2, 3].map((expert) => ({ kind: 'expert', expert })),

@@ -14,12 +14,12 @@ import {
 import { findAvailability, isEmpty } from '../../../webview/heatmap/availability';
 import { changedLines, splitHunks } from '../../../webview/heatmap/config/config-hunks';
 import { measuredPerplexities } from '../../../webview/heatmap/curves/perplexities';
-import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
+import { makeEvaluation, readProfile, makeState } from './heatmap-fixture';
 import { inEnglish, say } from '../../../extension/core/message';
 
 describe('what can be done', () => {
   it('needs a selection to prune or to save a plan, not to evaluate', () => {
-    const available = findAvailability(stateOf());
+    const available = findAvailability(makeState());
     expect(available.profile).toBeUndefined();
     expect(available.evaluate).toBeUndefined();
     expect(available.prune).toMatch(/No sublayer/);
@@ -28,7 +28,7 @@ describe('what can be done', () => {
 
   it('waits for a running job, but a plan can be saved', () => {
     const available = findAvailability(
-      stateOf({
+      makeState({
         removed: ['block.0.attention'],
         job: { id: '1', kind: 'running', what: 'profile', progress: undefined },
       }),
@@ -40,11 +40,11 @@ describe('what can be done', () => {
 
   it('waits for a job of the same model that is queued', () => {
     const job = { id: '1', kind: 'queued', what: 'prune', place: 1 } as const;
-    expect(findAvailability(stateOf({ job })).profile).toBe('Pruning is queued');
+    expect(findAvailability(makeState({ job })).profile).toBe('Pruning is queued');
   });
 
   it('says why the workspace allows nothing', () => {
-    const available = findAvailability(stateOf({ blocked: 'Not trusted.' }));
+    const available = findAvailability(makeState({ blocked: 'Not trusted.' }));
     expect([available.profile, available.prune, available.evaluate]).toEqual(
       Array(3).fill('Not trusted.'),
     );
@@ -52,11 +52,11 @@ describe('what can be done', () => {
 
   it('leaves out what the model cannot do, with the reason', () => {
     const cannot = { evaluate: say`It sees the whole input.`, keepCache: say`It keeps none.` };
-    const encoder = findAvailability(stateOf({ cannot, removed: ['block.0.attention'] }));
+    const encoder = findAvailability(makeState({ cannot, removed: ['block.0.attention'] }));
     expect(encoder.evaluate).toBe(inEnglish(cannot.evaluate));
     expect(encoder.profile).toBeUndefined();
     expect(encoder.prune).toBeUndefined();
-    const listed = findAvailability(stateOf({ cannot: { run: say`Packed.` } }));
+    const listed = findAvailability(makeState({ cannot: { run: say`Packed.` } }));
     expect([listed.profile, listed.evaluate, listed.prune]).toEqual([
       'Packed.',
       'Packed.',
@@ -70,19 +70,19 @@ describe('what can be done', () => {
       ...{ id: '1', message: '' },
     };
     const saved = 'Saved: 4 of 36 sublayers.';
-    expect(findAvailability(stateOf({ job: { ...job, saved } })).resumable).toBe(true);
-    expect(findAvailability(stateOf({ job })).resumable).toBe(false);
+    expect(findAvailability(makeState({ job: { ...job, saved } })).resumable).toBe(true);
+    expect(findAvailability(makeState({ job })).resumable).toBe(false);
     // Patching has a button of its own to go on with.
-    expect(findAvailability(stateOf({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
+    expect(findAvailability(makeState({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
       false,
     );
   });
 
   it('starts empty: no profile, and nothing under way', () => {
-    expect(isEmpty(stateOf())).toBe(true);
-    expect(isEmpty(stateOf({ profile: profileOf() }))).toBe(false);
+    expect(isEmpty(makeState())).toBe(true);
+    expect(isEmpty(makeState({ profile: readProfile() }))).toBe(false);
     const job = { id: '1', kind: 'running', what: 'profile', progress: undefined } as const;
-    expect(isEmpty(stateOf({ job }))).toBe(false);
+    expect(isEmpty(makeState({ job }))).toBe(false);
   });
 });
 
@@ -117,36 +117,38 @@ describe('preview of config.json', () => {
 });
 
 describe('perplexities', () => {
-  const profile = profileOf({ evaluations: [evaluationOf(0, 20), evaluationOf(2, 30)] });
+  const profile = readProfile({ evaluations: [makeEvaluation(0, 20), makeEvaluation(2, 30)] });
 
   it('come from the profile, or from an evaluation of the selection', () => {
-    expect(measuredPerplexities(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
-      original: 20,
-      selected: 30,
-      firstTokens: undefined,
-    });
-    const selectionEvaluation = evaluationOf(0, 25);
-    expect(measuredPerplexities(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual(
+    expect(measuredPerplexities(makeState({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual(
       {
         original: 20,
-        selected: 25,
+        selected: 30,
         firstTokens: undefined,
       },
     );
+    const selectionEvaluation = makeEvaluation(0, 25);
+    expect(
+      measuredPerplexities(makeState({ profile, removed: ['x'], selectionEvaluation })),
+    ).toEqual({
+      original: 20,
+      selected: 25,
+      firstTokens: undefined,
+    });
   });
 
   it('take an evaluation of nothing removed as the original', () => {
-    const selectionEvaluation = evaluationOf(0, 21);
-    expect(measuredPerplexities(stateOf({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
+    const selectionEvaluation = makeEvaluation(0, 21);
+    expect(measuredPerplexities(makeState({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
       original: 21,
       selected: 21,
       firstTokens: undefined,
     });
     // Of narrowed sublayers, none of which is removed.
-    expect(measuredPerplexities(stateOf({ selectionEvaluation })).original).toBeUndefined();
-    expect(measuredPerplexities(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
-    const partial = { ...evaluationOf(0, 21), partial: true } as const;
-    expect(measuredPerplexities(stateOf({ selectionEvaluation: partial })).firstTokens).toBe(
+    expect(measuredPerplexities(makeState({ selectionEvaluation })).original).toBeUndefined();
+    expect(measuredPerplexities(makeState({ profile, removed: ['x'] })).selected).toBeUndefined();
+    const partial = { ...makeEvaluation(0, 21), partial: true } as const;
+    expect(measuredPerplexities(makeState({ selectionEvaluation: partial })).firstTokens).toBe(
       partial.tokens,
     );
   });

@@ -5,9 +5,9 @@ import {
   nextMark,
   sumSelection,
 } from '../../../webview/heatmap/selection';
-import { modelOf, roundsOf } from './heatmap-fixture';
+import { makeModel, makeRounds } from './heatmap-fixture';
 
-const model = modelOf(3);
+const model = makeModel(3);
 
 describe('totals of a selection', () => {
   it('adds up and relates to the whole model, key/value bytes to those of all attention', () => {
@@ -25,13 +25,13 @@ describe('totals of a selection', () => {
   });
 
   it('has no share of nothing', () => {
-    const empty = { ...modelOf(0), parameters: 0, bytes: 0 };
+    const empty = { ...makeModel(0), parameters: 0, bytes: 0 };
     expect(sumSelection([], empty, {}).shares.kvBytesPerToken).toBe(0);
   });
 });
 
 it('lists what the first rounds remove, both sublayers of a block', () => {
-  const rounds = roundsOf('block.2.attention', 'block.1', 'block.0.attention');
+  const rounds = makeRounds('block.2.attention', 'block.1', 'block.0.attention');
   expect(removedByRounds(rounds, 2, model)).toEqual([
     'block.2.attention',
     'block.1.attention',

@@ -17,7 +17,7 @@ import { scrollTopFrom, viewFrom } from '../../../webview/kit/saved-view';
 import { savedView } from '../../../webview/symbolic/view-state';
 
 /** Nodes 0, 1, … joined as told; edges get the ids behind them. */
-function graphOf(count: number, pairs: readonly (readonly [number, number])[]) {
+function buildGraph(count: number, pairs: readonly (readonly [number, number])[]) {
   const graph: SymbolicGraph = {
     nodes: Array.from({ length: count }, (_, i) => i),
     edges: pairs.map((ends, i) => ({ id: count + i, port: i, ends: [...ends] })),
@@ -31,7 +31,7 @@ const distance = (a: { x: number; y: number }, b: { x: number; y: number }) =>
 
 describe('the layout of a graph', () => {
   it('draws paths straight and flat', () => {
-    const path = graphOf(
+    const path = buildGraph(
       7,
       Array.from({ length: 6 }, (_, i) => [i, i + 1] as const),
     );
@@ -43,7 +43,7 @@ describe('the layout of a graph', () => {
   });
 
   it('draws cycles round: all nodes are as far from the middle', () => {
-    const cycle = graphOf(
+    const cycle = buildGraph(
       6,
       Array.from({ length: 6 }, (_, i) => [i, (i + 1) % 6] as const),
     );
@@ -78,7 +78,7 @@ describe('the layout of a graph', () => {
 
   it('draws several edges of two nodes beside each other, with their ports', () => {
     const { edges } = layOutGraph(
-      graphOf(2, [
+      buildGraph(2, [
         [0, 1],
         [0, 1],
         [0, 1],
@@ -93,7 +93,7 @@ describe('the layout of a graph', () => {
 
 describe('the population', () => {
   const model = (test: number, mass: number, validation = test) => ({
-    ...{ name: 'K2', graph: graphOf(2, [[0, 1]]), mass },
+    ...{ name: 'K2', graph: buildGraph(2, [[0, 1]]), mass },
     program: '(push (add (connect identity)))',
     metrics: { training: 0, train: 1 - test, validation, test },
   });

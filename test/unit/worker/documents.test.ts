@@ -15,7 +15,7 @@ const folder = temporaryFolder();
 const model = fixture('llama-gqa-untied');
 
 /** What is said of a plan's text, with the part of it that is marked. */
-async function problemsOf(text: string): Promise<(readonly [marked: string, problem: string])[]> {
+async function findProblems(text: string): Promise<(readonly [marked: string, problem: string])[]> {
   const problems = await checkPlan({ file: join(folder, 'a.plan.json'), text }, openModelFiles);
   return problems.map(({ offset, length, problem }) => [
     text.slice(offset, offset + length),
@@ -30,19 +30,19 @@ it('marks what is wrong with a plan where it stands', async () => {
       undefined,
       2,
     );
-  expect(await problemsOf(plan({ remove: ['block.1'] }))).toEqual([]);
-  expect(await problemsOf(plan({ remove: ['block.1', 'block.9'] }))).toEqual([
+  expect(await findProblems(plan({ remove: ['block.1'] }))).toEqual([]);
+  expect(await findProblems(plan({ remove: ['block.1', 'block.9'] }))).toEqual([
     ['"block.9"', 'unknown-id'],
   ]);
   const tensor = 'model.layers.0.mlp.up_prj.weight';
-  expect(await problemsOf(plan({ compress: [{ tensor, method: 'int4', level: 32 }] }))).toEqual([
+  expect(await findProblems(plan({ compress: [{ tensor, method: 'int4', level: 32 }] }))).toEqual([
     [`"${tensor}"`, expect.stringContaining('up_proj') as string],
   ]);
   const missing = join(folder, 'nothing');
-  expect(await problemsOf(plan({ model: { path: missing } }))).toEqual([
+  expect(await findProblems(plan({ model: { path: missing } }))).toEqual([
     [JSON.stringify(missing), expect.stringContaining('There is no such file') as string],
   ]);
-  expect(await problemsOf('{ "format":\n')).toEqual([['{ "format":', expect.any(String)]]);
+  expect(await findProblems('{ "format":\n')).toEqual([['{ "format":', expect.any(String)]]);
 });
 
 it('keeps evaluations in a profile, and all else that is in it, unless it is of another model', async () => {
@@ -55,9 +55,9 @@ it('keeps evaluations in a profile, and all else that is in it, unless it is of 
   await writeEvaluations({ ...request, fingerprint: '0'.repeat(64) });
   expect(readFileSync(file, 'utf8')).toBe(JSON.stringify(profile));
   await writeEvaluations({ ...request, fingerprint: profile.model.fingerprint });
-  const kept = await readDocument('layerProfile', file);
-  expect(kept.evaluations).toEqual([evaluation]);
-  expect(kept.rounds[3]).toEqual(profile.rounds[3]);
+  const saved = await readDocument('layerProfile', file);
+  expect(saved.evaluations).toEqual([evaluation]);
+  expect(saved.rounds[3]).toEqual(profile.rounds[3]);
 });
 
 it('writes the structure of a model, with the statistics that are known', async () => {

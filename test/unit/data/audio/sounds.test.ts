@@ -58,7 +58,7 @@ it('sounds are normalized where the model does not say, with a warning', async (
   expect(warnings.map(inEnglish)[0]).toMatch(/no preprocessor_config\.json: audio at 16000/);
 });
 
-it('the format of a WAVE file may stand in its extension', () => {
+it('the format of a WAVE file may be in its extension', () => {
   const plain = changed();
   const extra = Buffer.alloc(24);
   extra.writeUInt16LE(22, 0);
@@ -104,17 +104,17 @@ it('sounds at another rate, and what takes no samples, are refused with the file
 it('sounds shorter than the convolutions of a model are refused', async () => {
   // Convolutions of 5 and 3 values, the first with stride 3: one frame is of 5 + 2 · 3 samples.
   const { inputs } = await openModel(encoderFixture('wav2vec2-ctc'));
-  const ofLength = (samples: number): string => {
+  const makeSound = (samples: number): string => {
     const folder = join(root, `${samples}-samples`);
     mkdirSync(folder);
     const bytes = changed([40, [2 * samples, 0, 0, 0]]).subarray(0, 44 + 2 * samples);
     writeFileSync(join(folder, 'a.wav'), bytes);
     return folder;
   };
-  await expect(load(ofLength(10), root, [...inputs])).rejects.toThrow(
+  await expect(load(makeSound(10), root, [...inputs])).rejects.toThrow(
     /a\.wav: The file has 10 samples, the model needs at least 11\. Remove/,
   );
-  await expect(load(ofLength(11), root, [...inputs])).resolves.toMatchObject({
+  await expect(load(makeSound(11), root, [...inputs])).resolves.toMatchObject({
     examples: [{ input_values: { dims: [1, 11] } }],
   });
 });

@@ -188,7 +188,7 @@ describe('arrays', () => {
   const x = floatNpy([3, 2], [0, 1, 2, 3, 4, 5]);
   const y = int64Npy([3], [1, 0, 2]);
 
-  it('lie in one archive, by the names that are usual or asked for', async () => {
+  it('can be in one archive, by default or given names', async () => {
     for (const names of [
       ['x', 'y'],
       ['X_train', 'y_train'],
@@ -216,7 +216,7 @@ describe('arrays', () => {
     expect([...(await openDataset(path, { label: 'other' })).labels]).toEqual([4, 4, 4]);
   });
 
-  it('lie in two files beside each other', async () => {
+  it('can be in two files of one folder', async () => {
     for (const [first, second] of [
       ['x.npy', 'y.npy'],
       ['X_train.npy', 'y_train.npy'],
@@ -283,7 +283,7 @@ describe('arrays', () => {
     await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
   });
 
-  it('are refused without the labels beside them', async () => {
+  it('are refused without a labels file', async () => {
     const path = file('lonely/x.npy', x);
     await expect(openDataset(path)).rejects.toThrow(
       /x\.npy: The labels that belong to it are missing\. Put y\.npy/,
@@ -328,7 +328,7 @@ describe('a folder of images', () => {
     expect((await openDataset(join(folder, 'parts'), { split: 'test' })).classNames).toEqual(['b']);
   });
 
-  it('is refused when images differ in size, lie in no class or are none', async () => {
+  it('is refused if images differ in size, have no class, or are missing', async () => {
     put('sizes/a/1.png', 'rgb.png');
     put('sizes/a/2.png', 'turned-1.png');
     await expect(openDataset(join(folder, 'sizes'))).rejects.toThrow(
@@ -352,7 +352,7 @@ describe('a folder of images', () => {
   });
 });
 
-describe('what is no data set', () => {
+describe('an invalid dataset', () => {
   it('is named, with what would be one', async () => {
     await expect(openDataset(join(folder, 'nowhere'))).rejects.toThrow(
       /nowhere: There is no such file or folder/,
@@ -366,7 +366,7 @@ describe('what is no data set', () => {
     );
   });
 
-  it('never ends in another failure, whatever the bytes', async () => {
+  it('only fails with a clear error, for any bytes', async () => {
     const names = [
       'a.npz',
       'a.npy',

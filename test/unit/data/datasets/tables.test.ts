@@ -348,7 +348,7 @@ describe('a Parquet table', () => {
     }
   });
 
-  it('is refused when a run of a few bytes stands for more values than memory holds', async () => {
+  it('is refused if a short run encodes more values than fit into memory', async () => {
     const path = file('run.parquet', hostileRun());
     const error: unknown = await openDataset(path).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(UserError);

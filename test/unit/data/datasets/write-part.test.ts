@@ -17,7 +17,7 @@ import { exportPart } from '../../../../extension/core/data/datasets/export-part
 import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
 import { readNpz } from '../../../../extension/core/data/npz';
 import { temporaryFolder } from '../../temporary-folder';
-import { endedOwner, ownerOf } from '../../jobs/owners';
+import { endedOwner, readOwner } from '../../jobs/owners';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from '../npy-file';
 
 const folder = temporaryFolder();
@@ -43,7 +43,7 @@ function idx(type: number, dims: readonly number[], data: Uint8Array): Buffer {
 const x = floatNpy([5, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 const y = int64Npy([5], [2, 0, 1, 1, 2]);
 
-/** A data set in each form, as the path that opens it. */
+/** A dataset in each format, as the path that opens it. */
 const forms: Record<string, () => string> = {
   'IDX, packed': () => {
     file('idx/train-images-idx3-ubyte.gz', gzipSync(idx(8, [5, 2, 3], counting(30))));
@@ -106,7 +106,7 @@ const forms: Record<string, () => string> = {
   },
 };
 
-describe('a part of a data set in its own form', () => {
+describe('a part of a dataset in its own format', () => {
   it.each(Object.keys(forms))('%s', async (name) => {
     const path = forms[name]?.() ?? '';
     const options = name === 'a folder of images' ? { imageSize: { height: 4, width: 4 } } : {};
@@ -136,7 +136,7 @@ describe('a part of a data set in its own form', () => {
       },
     );
     expect([...one.labels]).toEqual([expected.labels[1]]);
-    // A copy with another label for one example; the data set keeps its own.
+    // A copy with another label for one example; the dataset is unchanged.
     const other = [...set.labels].find((label) => label !== set.labels[0]) ?? 0;
     const all = Int32Array.from({ length: set.size }, (_, i) => i);
     const copy = join(folder, `relabeled-${name}`);
@@ -233,26 +233,26 @@ describe('a part of a data set in its own form', () => {
     const set = await openDataset(forms[name]?.() ?? '', options);
     const out = join(folder, 'new', 'deeper', 'cancelled');
     // Cancelled as soon as anything has been written.
-    const told: number[] = [];
+    const reported: number[] = [];
     const cancellation = {
       get isCancellationRequested() {
-        return told.length > 0;
+        return reported.length > 0;
       },
     };
     const progress = ({ done, total }: StageProgress): void => {
       expect(done).toBeGreaterThan(0);
       expect(done).toBeLessThanOrEqual(total);
-      told.push(done);
+      reported.push(done);
     };
     const writing = exportPart(set, Int32Array.of(0, 1, 2), out, { cancellation, progress });
     await expect(writing).rejects.toThrow(CancelledError);
-    expect(told).toHaveLength(1);
+    expect(reported).toHaveLength(1);
     expect(existsSync(join(folder, 'new'))).toBe(false);
   });
 
   it('clears away what a process that was killed has left', async () => {
     const stale = join(folder, `.whole.espalier-partial-${endedOwner()}`);
-    const running = join(folder, `.whole.espalier-partial-${ownerOf(process.ppid)}`);
+    const running = join(folder, `.whole.espalier-partial-${readOwner(process.ppid)}`);
     mkdirSync(join(stale, 'inner'), { recursive: true });
     mkdirSync(running);
     const set = await openDataset(file('k.csv', 'p,label\n1,a\n2,b\n'));

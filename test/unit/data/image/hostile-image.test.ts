@@ -56,7 +56,7 @@ function decode(bytes: Buffer): unknown {
 }
 
 describe('a hostile PNG', () => {
-  it('is told from a sound one', () => {
+  it('differs from a valid one', () => {
     const { width, height, data } = decodeImage(png(header({}), gray, end), 'a.png');
     expect([width, height]).toEqual([2, 2]);
     expect([...data]).toEqual([1, 1, 1, 255, 2, 2, 2, 255, 3, 3, 3, 255, 4, 4, 4, 255]);

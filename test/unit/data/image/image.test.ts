@@ -19,7 +19,7 @@ const imageNames = readdirSync(join(examples, 'images')).sort();
 
 type Arrays = ReadonlyMap<string, NumericArray>;
 
-function arrayOf(arrays: Arrays, name: string): NumericArray {
+function getArray(arrays: Arrays, name: string): NumericArray {
   const array = arrays.get(name);
   if (array === undefined) {
     throw new Error(`no golden array ${name}`);
@@ -51,7 +51,7 @@ describe('an image file', () => {
   it.each(imageNames.filter((name) => name.endsWith('.png')))(
     'has the pixels that load_image gives: %s',
     async (name) => {
-      const { dims, data } = arrayOf(golden, name);
+      const { dims, data } = getArray(golden, name);
       const rgb = toRgb(await readImage(imageFile(name)), 'ignore');
       expect([rgb.height, rgb.width, rgb.channels]).toEqual(dims);
       expect([...rgb.data]).toEqual([...data]);
@@ -69,7 +69,7 @@ describe('an image file', () => {
   it.each(Object.entries(tolerances))(
     'has nearly the pixels that load_image gives: %s',
     async (name, tolerance) => {
-      const { dims, data } = arrayOf(golden, name);
+      const { dims, data } = getArray(golden, name);
       const rgb = toRgb(await readImage(imageFile(name)), 'ignore');
       expect([rgb.height, rgb.width, rgb.channels]).toEqual(dims);
       const { most, mean } = difference(rgb.data, data);
@@ -119,7 +119,7 @@ describe('a prepared image', () => {
       expect(warnings).toEqual([]);
       const array = preprocess(await readImage(imageFile(image)));
       expect(array.dims).toEqual(shape);
-      const { dims, data } = arrayOf(golden, name);
+      const { dims, data } = getArray(golden, name);
       const rowStep = (shape[2] ?? 0) === dims[2] ? 1 : 48;
       const width = shape[3] ?? 0;
       const rows = Float32Array.from(

@@ -10,8 +10,8 @@ import { openModel } from '../../../../extension/core/models/open-model';
 import { decoderIn } from '../../config-source';
 import { familyFixture, relativeError } from '../../fixtures';
 import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
-import { logitsOf, prune, rejection } from '../pruning';
-import { blockOf, fileIn, folderOf, fresh, inFloats, rewritten } from './family-files';
+import { computeLogits, prune, rejection } from '../pruning';
+import { blockIds, fileIn, makeFolder, fresh, floatValues, rewritten } from './family-files';
 
 /** A block that looks at near tokens, one at runs of 128, and one at runs of 4 that it chooses. */
 const folder = familyFixture('deepseek_v4-three');
@@ -23,7 +23,7 @@ const golden = new Float32Array(new Uint8Array(readFileSync(join(folder, 'golden
 /** The folder as a GGUF file in float32. */
 async function written(): Promise<string> {
   const out = fresh();
-  await prune(folder, [], out, inFloats);
+  await prune(folder, [], out, floatValues);
   return fileIn(out);
 }
 
@@ -34,7 +34,7 @@ const listIn = async (file: string, key: string): Promise<readonly unknown[]> =>
 
 it('a GGUF file of DeepSeek-V4 gives the logits of transformers', async () => {
   const file = await written();
-  expect(relativeError(await logitsOf(file, ids), golden)).toBeLessThan(1e-5);
+  expect(relativeError(await computeLogits(file, ids), golden)).toBeLessThan(1e-5);
   const [{ summary }, original] = [await openModel(file), await openModel(folder)];
   expect(summary.warnings).toEqual([]);
   expect(summary.sublayers.map((one) => [one.id, one.parameters])).toEqual(
@@ -62,13 +62,13 @@ it.each([
   [0, [128, 4], 0],
   [1, [0, 4], 1],
 ] as const)('loses block %i as the folder does', async (block, ratios, tables) => {
-  const removed = await blockOf(folder, block);
-  const expected = await logitsOf(folder, ids, removed);
+  const removed = await blockIds(folder, block);
+  const expected = await computeLogits(folder, ids, removed);
   const [fromFolder, fromFile] = [fresh(), fresh()];
-  await prune(folder, removed, fromFolder, inFloats);
+  await prune(folder, removed, fromFolder, floatValues);
   await prune(await written(), removed, fromFile, { format: 'gguf' });
   for (const file of [fileIn(fromFolder), fileIn(fromFile)]) {
-    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(file, ids), expected)).toBeLessThan(1e-5);
     expect(await listIn(file, 'deepseek4.attention.compress_ratios')).toEqual(ratios);
     expect((await readGgufHeader(file)).metadata.get('deepseek4.hash_layer_count')).toBe(tables);
   }
@@ -80,9 +80,9 @@ it('a published file says a block that predicts further tokens, which it lacks',
     'attention.compress_ratios': (key) => headerEntry.integers(key, [0, 128, 4, 0]),
     swiglu_clamp_exp: (key) => headerEntry.float(key, 0.5),
   });
-  expect(relativeError(await logitsOf(file, ids), golden)).toBeLessThan(1e-5);
+  expect(relativeError(await computeLogits(file, ids), golden)).toBeLessThan(1e-5);
   const out = fresh();
-  await prune(file, await blockOf(file, 1), out, { format: 'gguf' });
+  await prune(file, await blockIds(file, 1), out, { format: 'gguf' });
   expect(await listIn(fileIn(out), 'deepseek4.attention.compress_ratios')).toEqual([0, 4]);
 });
 
@@ -91,7 +91,7 @@ it('shared experts have the bound of the others', async () => {
     rewritten(await written(), {
       swiglu_clamp_shexp: (key) => headerEntry.floats(key, [bound, bound, bound]),
     });
-  expect(relativeError(await logitsOf(await withBound(0.5), ids), golden)).toBeLessThan(1e-5);
+  expect(relativeError(await computeLogits(await withBound(0.5), ids), golden)).toBeLessThan(1e-5);
   expect((await rejection(openModel(await withBound(0.25)))).message).toMatch(
     /deepseek4\.swiglu_clamp_shexp: It is 0\.25, expected 0\.5 as in deepseek4\.swiglu_clamp_exp/,
   );
@@ -102,20 +102,20 @@ it('weights of eight and four bits have their numbers, whole and without a block
   const { inputIds, logits } = quantizedGolden('deepseek-v4');
   const [whole, pruned] = [fresh(), fresh()];
   await prune(published, [], whole, { format: 'gguf' });
-  const numbers = await logitsOf(fileIn(whole), inputIds);
+  const numbers = await computeLogits(fileIn(whole), inputIds);
   expect(relativeError(numbers, logits)).toBeLessThan(1e-4);
   const { tensors } = await readGgufHeader(fileIn(whole));
-  const typeOf = (part: string): unknown =>
+  const readType = (part: string): unknown =>
     tensors.find(({ name }) => name === `blk.1.${part}.weight`)?.dtype;
   // Those of four bits keep their bytes.
-  expect(['gate', 'up', 'down'].map((one) => typeOf(`ffn_${one}_exps`))).toEqual(
+  expect(['gate', 'up', 'down'].map((one) => readType(`ffn_${one}_exps`))).toEqual(
     Array.from({ length: 3 }, () => 'MXFP4'),
   );
-  expect(typeOf('ffn_up_shexp')).toBe('F16');
-  const removed = await blockOf(published, 1);
+  expect(readType('ffn_up_shexp')).toBe('F16');
+  const removed = await blockIds(published, 1);
   await prune(published, removed, pruned, { format: 'gguf' });
-  const expected = await logitsOf(published, inputIds, removed);
-  expect(relativeError(await logitsOf(fileIn(pruned), inputIds), expected)).toBeLessThan(1e-4);
+  const expected = await computeLogits(published, inputIds, removed);
+  expect(relativeError(await computeLogits(fileIn(pruned), inputIds), expected)).toBeLessThan(1e-4);
 });
 
 it('is quantized but for its table of experts, which takes no type', async () => {
@@ -143,9 +143,9 @@ it.each([
     /layer_types: .* with chunks of 4 tokens in deepseek4 models, and none remains/,
   ],
 ] as const)('%s with %j without blocks %j is refused', async (name, changed, blocks, message) => {
-  const other = folderOf(name, changed);
-  const removed = (await Promise.all(blocks.map(async (one) => blockOf(other, one)))).flat();
-  const asked = prune(other, removed, fresh(), inFloats);
+  const other = makeFolder(name, changed);
+  const removed = (await Promise.all(blocks.map(async (one) => blockIds(other, one)))).flat();
+  const asked = prune(other, removed, fresh(), floatValues);
   expect((await rejection(asked)).message).toMatch(message);
 });
 
@@ -165,7 +165,7 @@ it('a block whose experts a table chooses cannot follow one without a table', ()
 
 it('a file keeps a block whose tokens choose runs', async () => {
   const file = await written();
-  const asked = prune(file, await blockOf(file, 2), fresh(), { format: 'gguf' });
+  const asked = prune(file, await blockIds(file, 2), fresh(), { format: 'gguf' });
   expect((await rejection(asked)).message).toMatch(
     /with chunks of 4 tokens in deepseek4 models, and none remains/,
   );

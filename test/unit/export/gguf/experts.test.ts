@@ -12,8 +12,8 @@ import { relativeError } from '../../fixtures';
 import { ggufFixture, ggufGolden } from '../../gguf-fixtures';
 import { sampled } from '../../sample';
 import { runCli } from '../../cli/run-cli';
-import { logitsOf, logitsWithout, prune, rejection } from '../pruning';
-import { fileIn, folderOf, fresh, ids, inFloats, none, rewritten } from './family-files';
+import { computeLogits, logitsWithout, prune, rejection } from '../pruning';
+import { fileIn, makeFolder, fresh, ids, floatValues, none, rewritten } from './family-files';
 import { withMoreExperts } from './more-experts';
 
 const fixtures = join(import.meta.dirname, '../../../fixtures/gguf');
@@ -33,7 +33,7 @@ const sampledFixtures = await sampled(withExperts, async (name) => {
 });
 
 /** Half of the experts of each MoE layer, others in each block. */
-async function halfOf(file: string): Promise<string[]> {
+async function firstHalf(file: string): Promise<string[]> {
   const { sublayers } = (await openModel(file)).summary;
   return sublayers.flatMap(({ id, block, experts: { count } = { count: 0 } }) =>
     Array.from({ length: count / 2 }, (_, i) => `${id}.${(2 * i + block) % count}`),
@@ -115,7 +115,7 @@ async function expectRemoved(
   }
   const [whole = none, masked = none] = await logitsWithout(source, tokens, [[], removed]);
   expect(relativeError(masked, whole)).toBeGreaterThan(1e-4);
-  expect(relativeError(await logitsOf(file, tokens), masked)).toBeLessThan(1e-6);
+  expect(relativeError(await computeLogits(file, tokens), masked)).toBeLessThan(1e-6);
   return file;
 }
 
@@ -128,7 +128,7 @@ describe('a GGUF file without some experts', () => {
     'of %s has the bytes and the logits of those that stay',
     async (name) => {
       const source = ggufFixture(`${name}.gguf`);
-      await expectRemoved(source, ggufGolden(name).inputIds, await halfOf(source));
+      await expectRemoved(source, ggufGolden(name).inputIds, await firstHalf(source));
     },
   );
 
@@ -136,7 +136,7 @@ describe('a GGUF file without some experts', () => {
     const out = fresh();
     await prune(ggufFixture('qwen3moe.gguf'), [], out, { format: 'gguf', types: { mix } });
     const source = fileIn(out);
-    const removed = await halfOf(source);
+    const removed = await firstHalf(source);
     await expectRemoved(source, ggufGolden('qwen3moe').inputIds, removed);
   });
 
@@ -144,20 +144,22 @@ describe('a GGUF file without some experts', () => {
     'of the folder of %s is that of the file without them',
     async (name) => {
       const [whole, fromFolder] = [fresh(), fresh()];
-      await prune(folderOf(name), [], whole, inFloats);
-      const removed = await halfOf(fileIn(whole));
+      await prune(makeFolder(name), [], whole, floatValues);
+      const removed = await firstHalf(fileIn(whole));
       const file = await expectRemoved(fileIn(whole), ids, removed);
-      await prune(folderOf(name), removed, fromFolder, inFloats);
+      await prune(makeFolder(name), removed, fromFolder, floatValues);
       const [one, other] = [file, fileIn(fromFolder)].map((path) => readFileSync(path));
       expect(one?.equals(other ?? Buffer.of())).toBe(true);
     },
   );
 
   it('of ERNIE loses columns of a bias that is stored as a row, in a folder too', async () => {
-    const [folder, out] = [folderOf('ernie4_5_moe'), fresh()];
-    const removed = await halfOf(folder);
+    const [folder, out] = [makeFolder('ernie4_5_moe'), fresh()];
+    const removed = await firstHalf(folder);
     await prune(folder, removed, out);
-    expect(relativeError(await logitsOf(out, ids), await logitsOf(folder, ids, removed))).toBe(0);
+    expect(
+      relativeError(await computeLogits(out, ids), await computeLogits(folder, ids, removed)),
+    ).toBe(0);
     const { tensors } = await readSafetensorsHeader(join(out, 'model.safetensors'));
     const biases = tensors.filter(({ name }) => name.endsWith('e_score_correction_bias'));
     expect(biases.map(({ shape }) => shape)).toEqual(biases.map(() => [1, 2]));
@@ -195,7 +197,7 @@ describe('a GGUF file without some experts', () => {
 
   it('cannot be made of a model with tables of experts', async () => {
     const out = fresh();
-    await prune(folderOf('deepseek_v4-three'), [], out, inFloats);
+    await prune(makeFolder('deepseek_v4-three'), [], out, floatValues);
     const removed = [1, 2].map((block) => `block.${block}.expert.1`);
     const error = await rejection(prune(fileIn(out), removed, fresh(), { format: 'gguf' }));
     expect(error.message).toMatch(/deepseek4\.expert_count: .* and 4, 3 would remain/);
@@ -225,7 +227,7 @@ describe('score-experts and apply', () => {
 
   it('refuse before the pass what a GGUF file cannot hold', async () => {
     const out = fresh();
-    await prune(folderOf('deepseek_v4-three'), [], out, inFloats);
+    await prune(makeFolder('deepseek_v4-three'), [], out, floatValues);
     const { code, stderr } = await score(fileIn(out), `${fresh()}.plan.json`);
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/deepseek4\.expert_count: llama\.cpp reads one number of experts/);
@@ -236,7 +238,7 @@ describe('a router that chooses from groups', () => {
   const one = [0, 4].map((expert) => `block.1.expert.${expert}`);
 
   it('keeps as many of each, in a folder, an ONNX file and a GGUF file', async () => {
-    const folder = await withMoreExperts(folderOf('deepseek_v3'), fresh());
+    const folder = await withMoreExperts(makeFolder('deepseek_v3'), fresh());
     const { sublayers } = (await openModel(folder)).summary;
     const layers = sublayers.filter(({ kind }) => kind === 'expert');
     expect(layers.map(({ experts }) => [experts?.count, experts?.groups, experts?.least])).toEqual(
@@ -246,18 +248,18 @@ describe('a router that chooses from groups', () => {
       [i % 4, (i + 1) % 4, 4 + ((i + 2) % 4), 4 + ((i + 3) % 4)].map((j) => `${id}.${j}`),
     );
     const [whole, pruned] = [fresh(), fresh()];
-    await prune(folder, [], whole, inFloats);
+    await prune(folder, [], whole, floatValues);
     const file = await expectRemoved(fileIn(whole), ids, removed);
     expect((await readGgufHeader(file)).metadata.get('deepseek2.expert_group_count')).toBe(2);
-    const masked = await logitsOf(folder, ids, removed);
+    const masked = await computeLogits(folder, ids, removed);
     await prune(folder, removed, pruned);
-    expect(relativeError(await logitsOf(pruned, ids), masked)).toBeLessThan(1e-6);
+    expect(relativeError(await computeLogits(pruned, ids), masked)).toBeLessThan(1e-6);
     const { verification } = await prune(folder, removed, fresh(), { format: 'onnx' });
     expect(verification.relativeError).toBeLessThan(1e-5);
   });
 
   it('has no candidates of a search, and says how its experts are removed', async () => {
-    const { summary } = await openModel(await withMoreExperts(folderOf('deepseek_v3'), fresh()));
+    const { summary } = await openModel(await withMoreExperts(makeFolder('deepseek_v3'), fresh()));
     expect(listCandidates(summary, 'expert')).toEqual([]);
     expect(nothingToRemove(summary, 'expert').message).toMatch(
       /granularity expert: The router of block\.1\.expert chooses from groups of experts.* `espalier score-experts --ratio`/,
@@ -265,7 +267,7 @@ describe('a router that chooses from groups', () => {
   });
 
   it('refuses other numbers, and too few', async () => {
-    const folder = await withMoreExperts(folderOf('deepseek_v3'), fresh());
+    const folder = await withMoreExperts(makeFolder('deepseek_v3'), fresh());
     const uneven = await rejection(prune(folder, one.slice(1), fresh()));
     expect(uneven.message).toMatch(
       /remove: The router of block\.1\.expert chooses from 2 equal groups of 4 experts, but they would keep different numbers\. Remove the same number from each group/,

@@ -11,14 +11,14 @@ import { GgufKeys } from '../../../../extension/core/models/gguf/gguf-keys';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { familyFixture, relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
-import { logitsOf, logitsWithout, prune } from '../pruning';
+import { computeLogits, logitsWithout, prune } from '../pruning';
 
 const root = temporaryFolder();
 let count = 0;
 /** A path where nothing is yet. */
 export const fresh = (): string => join(root, `${count++}`);
 export const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
-export const inFloats = { format: 'gguf', types: { mix: 'F32' } } as const;
+export const floatValues = { format: 'gguf', types: { mix: 'F32' } } as const;
 export const yarn = {
   full_attention: {
     ...{ rope_type: 'yarn', rope_theta: 10_000, factor: 4, original_max_position_embeddings: 16 },
@@ -38,7 +38,7 @@ export interface FamilyCase {
 }
 
 /** A family's fixture, with other fields in its config.json. */
-export function folderOf(name: string, changed?: object): string {
+export function makeFolder(name: string, changed?: object): string {
   if (changed === undefined) {
     return familyFixture(name);
   }
@@ -55,7 +55,7 @@ export const fileIn = (folder: string): string =>
   join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
 
 /** Ids of all sublayers of a block. */
-export async function blockOf(path: string, block: number): Promise<string[]> {
+export async function blockIds(path: string, block: number): Promise<string[]> {
   const { sublayers } = (await openModel(path)).summary;
   return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
 }
@@ -103,16 +103,16 @@ export async function expectSame({
   architecture,
   block,
 }: FamilyCase): Promise<void> {
-  const folder = folderOf(name, changed);
+  const folder = makeFolder(name, changed);
   const [whole, pruned, again] = [fresh(), fresh(), fresh()];
-  await prune(folder, [], whole, inFloats);
+  await prune(folder, [], whole, floatValues);
   const file = fileIn(whole);
   expect((await readGgufHeader(file)).metadata.get('general.architecture')).toBe(architecture);
-  const removed = await blockOf(folder, block);
+  const removed = await blockIds(folder, block);
   const [original = none, expected = none] = await logitsWithout(folder, ids, [[], removed]);
-  expect(relativeError(await logitsOf(file, ids), original)).toBeLessThan(1e-5);
-  await prune(folder, removed, pruned, inFloats);
-  expect(relativeError(await logitsOf(fileIn(pruned), ids), expected)).toBeLessThan(1e-5);
+  expect(relativeError(await computeLogits(file, ids), original)).toBeLessThan(1e-5);
+  await prune(folder, removed, pruned, floatValues);
+  expect(relativeError(await computeLogits(fileIn(pruned), ids), expected)).toBeLessThan(1e-5);
   await prune(file, removed, again, { format: 'gguf' });
-  expect(relativeError(await logitsOf(fileIn(again), ids), expected)).toBeLessThan(1e-5);
+  expect(relativeError(await computeLogits(fileIn(again), ids), expected)).toBeLessThan(1e-5);
 }

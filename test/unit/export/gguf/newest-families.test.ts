@@ -8,16 +8,16 @@ import { headerEntry } from '../../../../extension/core/export/gguf/header-entri
 import { familyFixture, relativeError } from '../../fixtures';
 import { makeRandomModel } from '../../random-model';
 import { modelFeatures, sampled } from '../../sample';
-import { logitsOf, prune, rejection } from '../pruning';
+import { computeLogits, prune, rejection } from '../pruning';
 import {
   attends,
-  blockOf,
+  blockIds,
   expectSame,
   fileIn,
-  folderOf,
+  makeFolder,
   fresh,
   ids,
-  inFloats,
+  floatValues,
   rewritten,
   withEntries,
   yarn,
@@ -63,16 +63,16 @@ it.each(written)(
 it.each([{}, { scale_depth: 1.1 }])(
   'a GGUF file of MiniCPM3 with %j has the factors of its branches in their weights',
   async (changed) => {
-    const folder = folderOf('minicpm3', changed);
+    const folder = makeFolder('minicpm3', changed);
     const [whole, pruned] = [fresh(), fresh()];
-    await prune(folder, [], whole, inFloats);
+    await prune(folder, [], whole, floatValues);
     const file = fileIn(whole);
-    const expected = await logitsOf(folder, ids);
-    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
-    const removed = await blockOf(folder, 1);
-    await prune(folder, removed, pruned, inFloats);
-    const without = await logitsOf(folder, ids, removed);
-    expect(relativeError(await logitsOf(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
+    const expected = await computeLogits(folder, ids);
+    expect(relativeError(await computeLogits(file, ids), expected)).toBeLessThan(1e-5);
+    const removed = await blockIds(folder, 1);
+    await prune(folder, removed, pruned, floatValues);
+    const without = await computeLogits(folder, ids, removed);
+    expect(relativeError(await computeLogits(fileIn(pruned), ids), without)).toBeLessThan(1e-5);
     const { message } = await rejection(prune(file, removed, fresh(), { format: 'gguf' }));
     expect(message).toMatch(/so 4 blocks can't become 3\. Prune the Hugging Face folder/);
   },
@@ -80,21 +80,21 @@ it.each([{}, { scale_depth: 1.1 }])(
 
 it('blocks that choose tokens say so in GLM files, and the file keeps what they choose by', async () => {
   const whole = fresh();
-  const folder = folderOf('glm_moe_dsa', { indexer_types: ['full', 'shared', 'full', 'shared'] });
-  await prune(folder, await blockOf(folder, 1), whole, inFloats);
+  const folder = makeFolder('glm_moe_dsa', { indexer_types: ['full', 'shared', 'full', 'shared'] });
+  await prune(folder, await blockIds(folder, 1), whole, floatValues);
   const file = fileIn(whole);
   const { metadata, tensors } = await readGgufHeader(file);
   const list = metadata.get('glm-dsa.attention.indexer.types');
   expect(typeof list === 'object' && (await readGgufArray(file, 'types', list))).toEqual([
     ...[true, true, false],
   ]);
-  const asked = prune(folder, await blockOf(folder, 0), fresh(), inFloats);
+  const asked = prune(folder, await blockIds(folder, 0), fresh(), floatValues);
   const message =
     /expects the first block .* and block 1 reuses the selection of the previous block/;
   expect((await rejection(asked)).message).toMatch(message);
   const all = fresh();
-  await prune(folder, [], all, inFloats);
-  const again = prune(fileIn(all), await blockOf(folder, 0), fresh(), { format: 'gguf' });
+  await prune(folder, [], all, floatValues);
+  const again = prune(fileIn(all), await blockIds(folder, 0), fresh(), { format: 'gguf' });
   expect((await rejection(again)).message).toMatch(message);
   expect(metadata.get('glm-dsa.attention.indexer.top_k')).toBe(2048);
   expect(tensors.filter(({ name }) => name.includes('indexer')).length).toBe(15);
@@ -103,7 +103,7 @@ it('blocks that choose tokens say so in GLM files, and the file keeps what they 
 /** A GLM file as published: with a block behind its own that predicts a further token, and no choice listed for that. */
 async function publishedGlm(types: readonly string[], isListed: boolean): Promise<string> {
   const out = fresh();
-  await prune(folderOf('glm_moe_dsa', { indexer_types: types }), [], out, inFloats);
+  await prune(makeFolder('glm_moe_dsa', { indexer_types: types }), [], out, floatValues);
   const flags = types.map((type) => type === 'full');
   const key = 'glm-dsa.attention.indexer.types';
   const changed = new Map([
@@ -136,7 +136,7 @@ it.each([true, false])(
       [2, [true, false, false]],
     ] as const) {
       const out = fresh();
-      await prune(file, await blockOf(file, block), out, { format: 'gguf' });
+      await prune(file, await blockIds(file, block), out, { format: 'gguf' });
       const { metadata } = await readGgufHeader(fileIn(out));
       expect(metadata.get('glm-dsa.block_count')).toBe(3);
       expect(metadata.get('glm-dsa.nextn_predict_layers')).toBe(0);
@@ -144,7 +144,7 @@ it.each([true, false])(
       const written = typeof list === 'object' && readGgufArray(fileIn(out), 'types', list);
       expect(await written).toEqual(expected);
     }
-    const asked = prune(file, await blockOf(file, 0), fresh(), { format: 'gguf' });
+    const asked = prune(file, await blockIds(file, 0), fresh(), { format: 'gguf' });
     expect((await rejection(asked)).message).toMatch(
       /block 1 reuses the selection of the previous block/,
     );
@@ -153,12 +153,12 @@ it.each([true, false])(
 
 it('a head of its own is written, whatever config.json says of ties', async () => {
   const whole = fresh();
-  const folder = folderOf('helium', { tie_word_embeddings: true });
-  await prune(folder, [], whole, inFloats);
+  const folder = makeFolder('helium', { tie_word_embeddings: true });
+  await prune(folder, [], whole, floatValues);
   const { tensors } = await readGgufHeader(fileIn(whole));
   expect(tensors.map(({ name }) => name)).toContain('output.weight');
   expect(
-    relativeError(await logitsOf(fileIn(whole), ids), await logitsOf(folder, ids)),
+    relativeError(await computeLogits(fileIn(whole), ids), await computeLogits(folder, ids)),
   ).toBeLessThan(1e-5);
 });
 
@@ -169,7 +169,7 @@ it.each([false, true])(
     const file = join(folder, 'config.json');
     const config = JSON.parse(readFileSync(file, 'utf8')) as object;
     writeFileSync(file, JSON.stringify({ ...config, tie_word_embeddings: tied }));
-    const { message } = await rejection(prune(folder, [], fresh(), inFloats));
+    const { message } = await rejection(prune(folder, [], fresh(), floatValues));
     expect(message).toContain('This model has a separate LM head.');
     await rm(folder, { recursive: true });
   },
@@ -178,32 +178,32 @@ it.each([false, true])(
 it('queries of DeepSeek files grow with their position where the file says so', async () => {
   const whole = fresh();
   const folder = familyFixture('mistral4');
-  await prune(folder, [], whole, inFloats);
+  await prune(folder, [], whole, floatValues);
   const growing = async (period: number): Promise<Float32Array> => {
     const file = await rewritten(fileIn(whole), {
       'attention.temperature_scale': (key) => headerEntry.float(key, 0.4),
       'attention.temperature_length': (key) => headerEntry.integer(key, period),
     });
-    return logitsOf(file, ids);
+    return computeLogits(file, ids);
   };
   const { rope_parameters: rope } = JSON.parse(
     readFileSync(join(folder, 'config.json'), 'utf8'),
   ) as { rope_parameters: object };
-  const expected = await logitsOf(
-    folderOf('mistral4', { rope_parameters: { ...rope, llama_4_scaling_beta: 0.4 } }),
+  const expected = await computeLogits(
+    makeFolder('mistral4', { rope_parameters: { ...rope, llama_4_scaling_beta: 0.4 } }),
     ids,
   );
   expect(relativeError(await growing(8), expected)).toBeLessThan(1e-5);
   expect(relativeError(await growing(4), expected)).toBeGreaterThan(1e-4);
 
   const lite = fresh();
-  await prune(familyFixture('glm4_moe_lite'), [], lite, inFloats);
+  await prune(familyFixture('glm4_moe_lite'), [], lite, floatValues);
   const file = await rewritten(fileIn(lite), {
     'attention.temperature_scale': (key) => headerEntry.float(key, 0.4),
     'attention.temperature_length': (key) => headerEntry.integer(key, 4),
   });
-  const plain = await logitsOf(fileIn(lite), ids);
-  expect(relativeError(await logitsOf(file, ids), plain)).toBeGreaterThan(1e-4);
+  const plain = await computeLogits(fileIn(lite), ids);
+  expect(relativeError(await computeLogits(file, ids), plain)).toBeGreaterThan(1e-4);
 });
 
 it.each([
@@ -221,7 +221,7 @@ it.each([
   ],
   ['minicpm3', { dim_model_base: 64 }, /dim_model_base: .* with 256 here, not 64/],
 ] as const)('%s with %j is refused', async (name, changed, message) => {
-  const asked = prune(folderOf(name, changed), [], fresh(), inFloats);
+  const asked = prune(makeFolder(name, changed), [], fresh(), floatValues);
   expect((await rejection(asked)).message).toMatch(message);
 });
 
@@ -229,10 +229,10 @@ it('a nemotron-nas folder becomes a deci model', async () => {
   const [nas, out] = [fresh(), fresh()];
   const source = await makeRandomModel({ seed: 3, blocks: 4, inner: 256 });
   await prune(source, ['block.1.attention'], nas, { layout: 'deci' });
-  await prune(nas, ['block.3.attention'], out, inFloats);
+  await prune(nas, ['block.3.attention'], out, floatValues);
   const file = fileIn(out);
   expect((await readGgufHeader(file)).metadata.get('general.architecture')).toBe('deci');
   const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
-  const expected = await logitsOf(source, rows, ['block.1.attention', 'block.3.attention']);
-  expect(relativeError(await logitsOf(file, rows), expected)).toBeLessThan(1e-5);
+  const expected = await computeLogits(source, rows, ['block.1.attention', 'block.3.attention']);
+  expect(relativeError(await computeLogits(file, rows), expected)).toBeLessThan(1e-5);
 });

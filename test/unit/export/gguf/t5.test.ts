@@ -30,7 +30,7 @@ const fresh = (): string => join(root, `${count++}`);
 const fileIn = (folder: string): string =>
   join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
 
-const idsOf = async (path: string): Promise<readonly string[]> =>
+const listIds = async (path: string): Promise<readonly string[]> =>
   (await openModel(path)).summary.sublayers.map(({ id }) => id);
 
 /** A copy of a folder with other fields of config.json and, where asked, the tokenizer. */
@@ -100,7 +100,7 @@ describe('T5 in a GGUF file', () => {
 
   it.each(t5Names)('%s loses whole blocks, the first of both towers too', async (name) => {
     const { examples } = t5Golden(name);
-    const ids = await idsOf(t5File(name));
+    const ids = await listIds(t5File(name));
     const { blocks, encoderBlocks = blocks } = (await openModel(t5File(name))).summary;
     const removed = ids.filter((id) => [0, encoderBlocks].includes(Number(id.split('.')[1])));
     const { path, verification } = await prune(t5File(name), removed, fresh(), { format: 'gguf' });
@@ -122,7 +122,7 @@ describe('T5 in a GGUF file', () => {
     const asGguf = { format: 'gguf' } as const;
     const alone = prune(path, ['block.2.cross-attention'], fresh(), asGguf);
     expect((await rejection(alone)).message).toMatch(/block\.2\.cross-attention would be removed/);
-    const all = (await idsOf(path)).filter((id) => /^block\.[23]\./.test(id));
+    const all = (await listIds(path)).filter((id) => /^block\.[23]\./.test(id));
     expect((await rejection(prune(path, all, fresh(), asGguf))).message).toMatch(
       /t5\.decoder_block_count: t5 models need at least one block in the encoder and one/,
     );
@@ -142,11 +142,11 @@ describe('T5 in a GGUF file', () => {
       ...{ format: 'gguf', types: { mix: 'Q4_0' } },
     });
     const { tensors } = await readGgufHeader(fileIn(path));
-    const typeOf = (name: string): string | undefined =>
+    const readType = (name: string): string | undefined =>
       tensors.find((tensor) => tensor.name === name)?.dtype;
-    expect(typeOf('enc.blk.0.attn_rel_b.weight')).toBe('F32');
-    expect(typeOf('dec.blk.1.cross_attn_v.weight')).toBe('Q4_0');
-    expect(typeOf('output.weight')).toBe('Q8_0');
+    expect(readType('enc.blk.0.attn_rel_b.weight')).toBe('F32');
+    expect(readType('dec.blk.1.cross_attn_v.weight')).toBe('Q4_0');
+    expect(readType('output.weight')).toBe('Q8_0');
     // 8 + 16 values in the order of names, 8 blocks of an encoder.
     const names = ['enc', 'dec'].flatMap((tower) =>
       Array.from({ length: 8 }, (_, block) =>
@@ -248,7 +248,7 @@ describe('a GGUF file of a folder of T5', () => {
     const folder = widened(
       changed(seq2seqFixture('t5'), { ...farthest, d_model: 32, d_kv: 8, d_ff: 32 }),
     );
-    const removed = (await idsOf(folder)).filter((id) => /^block\.[03]\./.test(id));
+    const removed = (await listIds(folder)).filter((id) => /^block\.[03]\./.test(id));
     const rounded = (of: readonly number[]): string[] =>
       of.flatMap((blocks, i) =>
         Array.from(
@@ -315,14 +315,14 @@ describe('a GGUF file of a folder of T5', () => {
     const folder = changed(encoderFixture(name), farthest);
     const { examples } = encoderGolden(name);
     const removed = ['block.0.attention', 'block.0.feedforward'];
-    for (const gone of [[], removed]) {
+    for (const removedIds of [[], removed]) {
       const out = fresh();
-      const expected = await encoderOutput(folder, examples, gone);
-      await prune(folder, gone, out, { format: 'gguf' });
+      const expected = await encoderOutput(folder, examples, removedIds);
+      await prune(folder, removedIds, out, { format: 'gguf' });
       const actual = await encoderOutput(fileIn(out), examples);
       expect(relativeError(actual, expected)).toBeLessThan(1e-6);
       const { metadata } = await readGgufHeader(fileIn(out));
-      expect(metadata.get('t5encoder.block_count')).toBe(2 - gone.length / 2);
+      expect(metadata.get('t5encoder.block_count')).toBe(2 - removedIds.length / 2);
       expect(metadata.get('t5encoder.pooling_type')).toBe(0);
     }
   });

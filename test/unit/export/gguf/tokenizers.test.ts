@@ -10,7 +10,7 @@ import {
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
 import { encoderFixture } from '../../encoder-fixtures';
-import { samplesOf, tokenizerFile } from '../../gguf-encoder-fixtures';
+import { readSamples, tokenizerFile } from '../../gguf-encoder-fixtures';
 import { sharingKinds } from '../../gguf-fixtures';
 import { prune, rejection } from '../pruning';
 import { fileIn, fresh, withEntries } from './family-files';
@@ -97,7 +97,7 @@ async function expectSamples(
   counts: (text: string) => boolean = () => true,
 ): Promise<void> {
   const tokenizer = await loadTokenizer(file);
-  for (const { text, ids } of samplesOf(kind).filter((sample) => counts(sample.text))) {
+  for (const { text, ids } of readSamples(kind).filter((sample) => counts(sample.text))) {
     expect([text, [...tokenizer.encode(text)]]).toEqual([text, ids]);
   }
 }
@@ -177,12 +177,12 @@ it.each([
   ['laguna', undefined],
 ])('what keeps the matches of %s is of the kind %s', (kind, expected) => {
   const text = JSON.stringify(sharingKinds.kinds[kind]?.pre_tokenizer);
-  const kept = text.replace(
+  const remaining = text.replace(
     /"behavior":"\w+","invert":false/,
     '"behavior":"Removed","invert":true',
   );
-  expect(kept).not.toBe(text);
-  const division = { preTokenizer: JSON.parse(kept) as object, normalizer: null };
+  expect(remaining).not.toBe(text);
+  const division = { preTokenizer: JSON.parse(remaining) as object, normalizer: null };
   expect(findPreTokenizerKind({ ...division, wholeWords: false }, false)).toBe(expected);
 });
 

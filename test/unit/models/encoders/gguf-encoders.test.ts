@@ -10,9 +10,9 @@ import { unattended } from '../../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../../extension/core/models/open-model';
 import { profileModel } from '../../../../extension/core/prune/profile-model';
 import { defaultSettings } from '../../../../extension/core/prune/options';
-import { logitsOf, prune, rejection } from '../../export/pruning';
+import { computeLogits, prune, rejection } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
-import { encoderFile, encoderGolden, encoderNames, samplesOf } from '../../gguf-encoder-fixtures';
+import { encoderFile, encoderGolden, encoderNames, readSamples } from '../../gguf-encoder-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 
 const folder = temporaryFolder();
@@ -29,7 +29,7 @@ describe('an encoder in a GGUF file', () => {
       seesWhole: true,
     });
     expect(model.summary.warnings).toEqual([]);
-    expect(relativeError(await logitsOf(model, inputIds), output)).toBeLessThan(1e-5);
+    expect(relativeError(await computeLogits(model, inputIds), output)).toBeLessThan(1e-5);
   });
 
   it.each([
@@ -39,7 +39,7 @@ describe('an encoder in a GGUF file', () => {
     ['modern-bert', 'byte-level'],
   ])('%s divides texts as a folder with the tokenizer %s does', async (name, kind) => {
     const tokenizer = await loadTokenizer(encoderFile(name));
-    const samples = samplesOf(kind);
+    const samples = readSamples(kind);
     expect(samples.length).toBeGreaterThan(10);
     for (const { text, ids } of samples) {
       expect([text, [...tokenizer.encode(text)]]).toEqual([text, ids]);
@@ -100,8 +100,8 @@ describe('an encoder in a GGUF file', () => {
   it('gives all hidden states without the key of pooling', async () => {
     const path = await withEntries('bert', [headerEntry.integer('bert.pooling_type', 0)]);
     const { inputIds } = encoderGolden('bert');
-    const all = await logitsOf(path, inputIds);
-    const pooled = await logitsOf(encoderFile('bert'), inputIds);
+    const all = await computeLogits(path, inputIds);
+    const pooled = await computeLogits(encoderFile('bert'), inputIds);
     expect(all).toHaveLength(pooled.length * 24);
     const mean = [...Array(32).keys()].map(
       (channel) =>
@@ -125,8 +125,8 @@ describe('an encoder in a GGUF file', () => {
       expect(verification.relativeError).toBeLessThan(1e-5);
       const written = join(out, `${name}.gguf`);
       expect((await openModel(written)).summary.blocks).toBe(left);
-      const expected = await logitsOf(source, inputIds, removed);
-      expect(relativeError(await logitsOf(written, inputIds), expected)).toBeLessThan(1e-5);
+      const expected = await computeLogits(source, inputIds, removed);
+      expect(relativeError(await computeLogits(written, inputIds), expected)).toBeLessThan(1e-5);
     }
   });
 

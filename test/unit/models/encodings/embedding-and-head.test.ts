@@ -16,7 +16,7 @@ import { temporaryFolder } from '../../temporary-folder';
 import { denseValues, formMakers, formsOutside } from '../../export/all-forms';
 import type { FormName, EmbeddingAndHeadForms } from '../../export/all-forms';
 import { rejection } from '../../export/pruning';
-import { outputsOf, withEncodings } from './layered';
+import { computeOutputs, withEncodings } from './layered';
 import { FormMaker } from './made-forms';
 
 const folder = temporaryFolder();
@@ -111,18 +111,18 @@ describe('the matrices outside the sublayers', () => {
   it.each(encoded)('of %s as %s give what the dense matrices give', async (_, name, one) => {
     const { path, input, places, tolerance = 1e-5 } = one;
     const model = await openModel(path);
-    const original = await outputsOf(model, [input()]);
+    const original = await computeOutputs(model, [input()]);
     const embeddingAndHead: EmbeddingAndHeadForms = { embedding: name, head: name };
     const forms = formsOutside(getEmbeddingAndHead(model), embeddingAndHead);
     const dense = await changed(model, denseValues(forms, getEmbeddingAndHead(model)));
-    const expected = await outputsOf(dense, [input()]);
+    const expected = await computeOutputs(dense, [input()]);
     expect(relativeError(original, expected)).toBeGreaterThan(1e-2);
     const formed = await changed(model, forms);
     expect(formed.summary.sublayers.map(({ id }) => id)).toEqual(
       model.summary.sublayers.map(({ id }) => id),
     );
     // Heads round what goes in to 8 bits.
-    expect(relativeError(await outputsOf(formed, [input()]), expected)).toBeLessThan(5e-2);
+    expect(relativeError(await computeOutputs(formed, [input()]), expected)).toBeLessThan(5e-2);
     if (places.includes('embedding')) {
       const tables = new Map(
         getEmbeddingAndHead(model).flatMap(({ id, place }) => {
@@ -131,8 +131,8 @@ describe('the matrices outside the sublayers', () => {
         }),
       );
       const plain = await changed(model, denseValues(tables, getEmbeddingAndHead(model)));
-      const rows = await outputsOf(await changed(model, tables), [input()]);
-      expect(relativeError(rows, await outputsOf(plain, [input()]))).toBeLessThan(tolerance);
+      const rows = await computeOutputs(await changed(model, tables), [input()]);
+      expect(relativeError(rows, await computeOutputs(plain, [input()]))).toBeLessThan(tolerance);
     }
   });
 
@@ -141,16 +141,16 @@ describe('the matrices outside the sublayers', () => {
     const [embedding] = getEmbeddingAndHead(model);
     const { out = 0, in: width = 0, weight } = embedding ?? {};
     const { parameters, bytes } = model.summary;
-    const summaryOf = async (embeddingAndHead: EmbeddingAndHeadForms) =>
+    const readSummary = async (embeddingAndHead: EmbeddingAndHeadForms) =>
       (await changed(model, formsOutside(getEmbeddingAndHead(model), embeddingAndHead))).summary;
-    const sizeOf = (form: MatrixEncoding<TensorData>): number =>
+    const getSize = (form: MatrixEncoding<TensorData>): number =>
       form.kind === 'int8' ? form.quants.bytes.length + form.scales.bytes.length : Number.NaN;
-    const int8 = sizeOf(formMakers.int8(new FormMaker(1), out, width));
+    const int8 = getSize(formMakers.int8(new FormMaker(1), out, width));
 
-    const one = await summaryOf({ embedding: 'int8', head: 'int8' });
+    const one = await readSummary({ embedding: 'int8', head: 'int8' });
     expect(one).toMatchObject({ parameters, tiedHead: true });
     expect(one.bytes).toBe(bytes - (weight?.length ?? 0) + int8);
-    const two = await summaryOf({ head: 'int8' });
+    const two = await readSummary({ head: 'int8' });
     expect(two).toMatchObject({ parameters: parameters + out * width, tiedHead: false });
     expect(two.bytes).toBe(bytes + int8);
     expect(Object.values(two.dtypes).reduce((sum, one_) => sum + one_, 0)).toBe(two.bytes);

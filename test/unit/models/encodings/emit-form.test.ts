@@ -22,19 +22,22 @@ import { createSession } from '../../../../extension/core/runtime/session';
 import { floatTensor, floatOutput } from '../../../../extension/core/runtime/tensors';
 import { relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
-import { contracted, FormMaker, numbersOf } from './made-forms';
+import { contracted, FormMaker, readNumbers } from './made-forms';
 import { openSession } from '../../whole-session';
 
 const folder = temporaryFolder();
 let count = 0;
 
-async function graphOf(form: MatrixEncoding<TensorData>, withBias: boolean): Promise<GraphBuilder> {
+async function buildGraph(
+  form: MatrixEncoding<TensorData>,
+  withBias: boolean,
+): Promise<GraphBuilder> {
   const { out } = encodingSizes(form);
-  return graphOfAll([form], withBias ? biasOf(out) : undefined);
+  return buildFullGraph([form], withBias ? getBias(out) : undefined);
 }
 
 /** Several forms over the same rows, their outputs named y0, y1, …. */
-async function graphOfAll(
+async function buildFullGraph(
   forms: readonly MatrixEncoding<TensorData>[],
   bias?: Float32Array,
 ): Promise<GraphBuilder> {
@@ -52,13 +55,13 @@ async function graphOfAll(
   return graph;
 }
 
-function biasOf(out: number): Float32Array {
+function getBias(out: number): Float32Array {
   return Float32Array.from({ length: out }, (_, o) => o / out - 0.5);
 }
 
 const rowCount = 5;
 
-function rowsOf(input: number): Float32Array {
+function makeRows(input: number): Float32Array {
   const { bytes } = new FormMaker(99).floats([rowCount, input], 1);
   return new Float32Array(bytes.buffer);
 }
@@ -69,7 +72,7 @@ async function applied(
   rows: Float32Array,
   withBias = false,
 ): Promise<Float32Array> {
-  const session = await createSession(await graphOf(form, withBias), {
+  const session = await createSession(await buildGraph(form, withBias), {
     device: 'cpu',
     prepack: true,
   });
@@ -186,12 +189,12 @@ const all = {
 
 describe('a form in a graph', () => {
   it.each(Object.entries(exact))('%s equals the matrix that it stands for', async (_, form) => {
-    const rows = rowsOf(encodingSizes(form).in);
+    const rows = makeRows(encodingSizes(form).in);
     expect(relativeError(await applied(form, rows), product(form, rows))).toBeLessThan(3e-6);
   });
 
   it.each(Object.entries(blocks))('%s is near to it', async (_, form) => {
-    const rows = rowsOf(encodingSizes(form).in);
+    const rows = makeRows(encodingSizes(form).in);
     const actual = await applied(form, rows);
     const expected = product(form, rows);
     const reach = Math.max(...rows.map(Math.abs)) / 127;
@@ -204,12 +207,12 @@ describe('a form in a graph', () => {
     async (isScaled) => {
       const form = make.int8(24, 48, isScaled);
       // Rows of very different sizes; one holds the same number throughout.
-      const rows = rowsOf(48).map(
+      const rows = makeRows(48).map(
         (x, i) => [x, 1000 * x, 7, 1e-4 * x][Math.floor(i / 48) % 4] ?? 0,
       );
       const actual = await applied(form, rows);
       const expected = product(form, rows);
-      const factors = isScaled && form.inputScale ? numbersOf(form.inputScale) : undefined;
+      const factors = isScaled && form.inputScale ? readNumbers(form.inputScale) : undefined;
       const scaled = rows.map((x, i) => x * (factors?.[i % 48] ?? 1));
       const steps = Array.from({ length: rows.length / 48 }, (_, row) => {
         const own = scaled.subarray(48 * row, 48 * (row + 1));
@@ -230,7 +233,7 @@ describe('a form in a graph', () => {
 
   it('int8 that is smoothed loses far less where one input is very large', async () => {
     const matrix = { count: 24, length: 48, numbers: contracted(make.dense(24, 48)) };
-    const rows = rowsOf(48).map((x, i) => (i % 48 === 5 ? 60 * x : x));
+    const rows = makeRows(48).map((x, i) => (i % 48 === 5 ? 60 * x : x));
     const gram = { size: 48, numbers: new Float64Array(48 * 48) };
     rows.forEach((x, i) => {
       gram.numbers[(i % 48) * 49] = (gram.numbers[(i % 48) * 49] ?? 0) + x * x;
@@ -240,25 +243,25 @@ describe('a form in a graph', () => {
       rows,
     );
     const products = new MatrixProducts('cpu', 0);
-    const errorOf = async (form: Int8Encoding<TensorData>): Promise<number> =>
+    const measureError = async (form: Int8Encoding<TensorData>): Promise<number> =>
       relativeError(await applied(form, rows), expected);
-    const smoothed = await errorOf(await quantizeSmoothed(products, matrix, { gram }));
+    const smoothed = await measureError(await quantizeSmoothed(products, matrix, { gram }));
     await products.dispose();
     expect(smoothed).toBeLessThan(0.01);
-    expect(smoothed).toBeLessThan((await errorOf(quantizePerOutput(matrix))) / 2);
+    expect(smoothed).toBeLessThan((await measureError(quantizePerOutput(matrix))) / 2);
   });
 
   it('int8 takes each row by itself', async () => {
     const form = make.int8(24, 48);
-    const rows = rowsOf(48);
+    const rows = makeRows(48);
     const one = await applied(form, rows.slice(0, 48));
     expect([...(await applied(form, rows)).subarray(0, 24)]).toEqual([...one]);
   });
 
   it.each(Object.entries(all))('%s takes a bias', async (_, form) => {
-    const rows = rowsOf(encodingSizes(form).in);
+    const rows = makeRows(encodingSizes(form).in);
     const plain = await applied(form, rows);
-    const bias = biasOf(24);
+    const bias = getBias(24);
     const expected = plain.map((y, place) => y + (bias[place % 24] ?? 0));
     expect(relativeError(await applied(form, rows, true), expected)).toBeLessThan(1e-5);
   });
@@ -271,7 +274,7 @@ describe('a form in a graph', () => {
 /** Operators that are left when ONNX Runtime has made a session of forms over the same rows. */
 async function operatorsLeft(...forms: readonly MatrixEncoding<TensorData>[]): Promise<string[]> {
   const path = join(folder, `${count++}.optimized.onnx`);
-  const graph = await graphOfAll(forms);
+  const graph = await buildFullGraph(forms);
   const { root } = parse(folder);
   const model = graph.toBytes(({ file, offset }) => ({
     location: relative(root, file).split(sep).join('/'),

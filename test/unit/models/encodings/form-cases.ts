@@ -8,10 +8,10 @@ import { relativeError } from '../../fixtures';
 import {
   denseForm,
   denseForms,
-  emittedOutputsOf,
+  emittedOutputs,
   floatForms,
-  layersOf,
-  outputsOf,
+  listLayers,
+  computeOutputs,
   runTapped,
   walked,
   withEncodings,
@@ -62,19 +62,19 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
     it.each(named)('%s gives the same with each matrix copied', async (_, one) => {
       const { input, tolerance = 1e-6 } = one;
       const { model, output } = await originals.of(one);
-      const layers = layersOf(model);
+      const layers = listLayers(model);
       expect(layers.length).toBeGreaterThan(0);
       expect(new Set(layers.map(({ id }) => id)).size).toBe(layers.length);
       const copied = await withEncodings(model, scratch(), await denseForms(layers));
-      expect(idsOf(copied)).toEqual(idsOf(model));
-      const actual = await outputsOf(copied, [input()]);
+      expect(listIds(copied)).toEqual(listIds(model));
+      const actual = await computeOutputs(copied, [input()]);
       expect(relativeError(actual, output)).toBeLessThan(tolerance);
     });
 
     it.each(named)('%s equals the one with the products multiplied out', async (_, one) => {
       const { input, tolerance = 1e-5 } = one;
       const { model, output } = await originals.of(one);
-      const layers = layersOf(model);
+      const layers = listLayers(model);
       const forms = floatForms(layers);
       const formed = await withEncodings(model, scratch(), forms);
       const plain = layers.map((layer) => {
@@ -82,8 +82,10 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
         return [layer.id, denseForm(contracted(form), layer)] as const;
       });
       const multiplied = await withEncodings(model, scratch(), new Map(plain));
-      const expected = await emittedOutputsOf(multiplied, [input()]);
-      expect(relativeError(await outputsOf(formed, [input()]), expected)).toBeLessThan(tolerance);
+      const expected = await emittedOutputs(multiplied, [input()]);
+      expect(relativeError(await computeOutputs(formed, [input()]), expected)).toBeLessThan(
+        tolerance,
+      );
       expect(relativeError(output, expected)).toBeGreaterThan(1e-3);
     });
 
@@ -112,7 +114,7 @@ export function testForms(cases: readonly FormCase[], folder: string): void {
   });
 }
 
-function idsOf({ summary }: LayeredModel): string[] {
+function listIds({ summary }: LayeredModel): string[] {
   return summary.sublayers.map(({ id }) => id);
 }
 

@@ -21,7 +21,7 @@ import { rejection } from '../../export/pruning';
 import { fixture } from '../../fixtures';
 import { onnxFixture } from '../../onnx-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
-import { layersOf, withEncodings } from './layered';
+import { listLayers, withEncodings } from './layered';
 import { FormMaker } from './made-forms';
 
 const folder = temporaryFolder();
@@ -110,7 +110,7 @@ describe('forms in a file', () => {
 describe('a model with other forms', () => {
   it('is summarized with what they cost', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
-    const [query, , , , gate] = layersOf(model);
+    const [query, , , , gate] = listLayers(model);
     if (query === undefined || gate === undefined) {
       throw new Error('the model lacks layers');
     }
@@ -150,30 +150,30 @@ describe('a model with other forms', () => {
     'asks sessions for what they take, and to repack few bits (%s)',
     async (path) => {
       const model = await openModel(path);
-      const layers = layersOf(model).filter(({ sublayer }) => sublayer === 1);
+      const layers = listLayers(model).filter(({ sublayer }) => sublayer === 1);
       const [first] = layers;
       if (first === undefined) {
         throw new Error('the model lacks layers');
       }
       const { id, out, in: input } = first;
-      const bytesOf = async (form: MatrixEncoding<TensorData>) => {
+      const toBytes = async (form: MatrixEncoding<TensorData>) => {
         const formed = await withEncodings(model, scratch(), new Map([[id, form]]));
         return formed.sublayer(1).part;
       };
       const dense = model.sublayer(1).part;
       expect(dense.needsPrepacking).toBe(false);
       const mpo = make.mpo({ out: [2, out / 2], in: [2, input / 2] }, 2, 'contracted');
-      const contracted = await bytesOf(mpo);
+      const contracted = await toBytes(mpo);
       // Graphs of files count the few numbers of shapes as well, and a row of ones.
       const expectLess = (part: GraphPart, bytes: number): void => {
         expect(Math.abs(dense.bytes - part.bytes - bytes)).toBeLessThan(100 + input);
       };
       expectLess(contracted, 0);
       expect(contracted.needsPrepacking).toBe(false);
-      const chained = await bytesOf({ ...mpo, run: 'chained' });
+      const chained = await toBytes({ ...mpo, run: 'chained' });
       const numbers = 2 * 2 * 2 + 2 * (out / 2) * (input / 2);
       expectLess(chained, 4 * (out * input - numbers));
-      const int8 = await bytesOf(make.int8(out, input));
+      const int8 = await toBytes(make.int8(out, input));
       expectLess(int8, 4 * out * input - (out * input + 4 * out));
       expect(int8.needsPrepacking).toBe(true);
     },
@@ -216,7 +216,7 @@ describe('a model with other forms', () => {
 
   it.each(wrong)('is refused with one %s', async (_, form, message) => {
     const model = await openModel(fixture('llama-gqa-untied'));
-    const [layer] = layersOf(model);
+    const [layer] = listLayers(model);
     const { id } = layer ?? { id: '' };
     const forms = new Map([[id, form(layer ?? ({} as LinearLayer))]]);
     expect((await rejection(withEncodings(model, scratch(), forms))).message).toMatch(message);

@@ -14,8 +14,8 @@ import { testForms } from './form-cases';
 import {
   denseForm,
   floatForms,
-  layersOf,
-  outputsOf,
+  listLayers,
+  computeOutputs,
   quantizedForms,
   withEncodings,
 } from './layered';
@@ -70,7 +70,7 @@ describe('the linear layers of a graph', () => {
     ['t5-past', 'decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight', /Gather/],
   ])('of %s do not include %s, and why', async (name, weight, problem) => {
     const model = await OnnxLayeredModel.open(onnxFixture(name));
-    expect(layersOf(model).map(({ id }) => id)).not.toContain(weight);
+    expect(listLayers(model).map(({ id }) => id)).not.toContain(weight);
     expect(model.unusableMatrices.find((one) => one.name === weight)?.problem).toMatch(problem);
   });
 
@@ -79,9 +79,9 @@ describe('the linear layers of a graph', () => {
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const file = (which: string): string => join(folder, `${name}-${which}.safetensors`);
-      const wanted = await withEncodings(model, file('once'), quantizedForms(layersOf(model)));
-      const first = await withEncodings(model, file('first'), floatForms(layersOf(model)));
-      const again = await withEncodings(first, file('again'), quantizedForms(layersOf(first)));
+      const wanted = await withEncodings(model, file('once'), quantizedForms(listLayers(model)));
+      const first = await withEncodings(model, file('first'), floatForms(listLayers(model)));
+      const again = await withEncodings(first, file('again'), quantizedForms(listLayers(first)));
       const unread = (of: LayeredModel): string[] => {
         const { file: graphFile } = of instanceof OnnxLayeredModel ? of.source : model.source;
         const read = valuesRead(graphFile.graph);
@@ -93,7 +93,9 @@ describe('the linear layers of a graph', () => {
       expect(again).not.toBe(model);
       expect(unread(again)).toEqual(unread(model));
       const example = graphExample(name);
-      expect(await outputsOf(again, [example])).toEqual(await outputsOf(wanted, [example]));
+      expect(await computeOutputs(again, [example])).toEqual(
+        await computeOutputs(wanted, [example]),
+      );
     },
   );
 
@@ -107,7 +109,7 @@ describe('the linear layers of a graph', () => {
       expect(patched.summary.sublayers[0]).toMatchObject({ id, kind: 'patch' });
       const file = join(folder, `${name}-patched.safetensors`);
       // The patch's own matrices are none of the model without it.
-      const forms = floatForms(layersOf(patched).filter(({ sublayer }) => sublayer > 0));
+      const forms = floatForms(listLayers(patched).filter(({ sublayer }) => sublayer > 0));
       const formed = await withEncodings(patched, file, forms);
       expect(formed.summary.patches).toEqual({ [id]: describePatch(patch) });
       const named = ({ summary }: LayeredModel) =>
@@ -116,8 +118,8 @@ describe('the linear layers of a graph', () => {
       const other = await withEncodings(model, file, forms);
       const example = graphExample(name);
       const [actual, wanted] = [
-        await outputsOf(formed, [example]),
-        await outputsOf(other.withPatches(new Map([[id, patch]])), [example]),
+        await computeOutputs(formed, [example]),
+        await computeOutputs(other.withPatches(new Map([[id, patch]])), [example]),
       ];
       expect(relativeError(actual, wanted)).toBeLessThan(1e-6);
     },
@@ -125,7 +127,7 @@ describe('the linear layers of a graph', () => {
 
   it('take blocks in standard operators where the opset has them, and else say so', async () => {
     const old = await OnnxLayeredModel.open(onnxFixture('llama-legacy'));
-    const blocks = (model: OnnxLayeredModel) => quantizedForms(layersOf(model), true);
+    const blocks = (model: OnnxLayeredModel) => quantizedForms(listLayers(model), true);
     const refused = withEncodings(old, join(folder, 'old.safetensors'), blocks(old));
     expect((await rejection(refused)).message).toMatch(
       /need opset 21, and the graph is of opset 17\. Choose MatMulNBits, or export/,
@@ -133,7 +135,7 @@ describe('the linear layers of a graph', () => {
     const model = await OnnxLayeredModel.open(onnxFixture('llama-genai'));
     expect(model.source.summary.opset).toBeGreaterThanOrEqual(21);
     const forms = blocks(model);
-    const plain = layersOf(model).map((layer) => {
+    const plain = listLayers(model).map((layer) => {
       const form = forms.get(layer.id);
       return [layer.id, denseForm(form ? contracted(form) : new Float32Array(), layer)] as const;
     });
@@ -141,8 +143,8 @@ describe('the linear layers of a graph', () => {
     const expected = await withEncodings(model, join(folder, 'plain.safetensors'), new Map(plain));
     const example = graphExample('llama-genai');
     const [actual, wanted] = [
-      await outputsOf(formed, [example]),
-      await outputsOf(expected, [example]),
+      await computeOutputs(formed, [example]),
+      await computeOutputs(expected, [example]),
     ];
     expect(relativeError(actual, wanted)).toBeLessThan(0.03);
   });

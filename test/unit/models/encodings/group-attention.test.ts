@@ -12,10 +12,10 @@ import { denseValues, formNames, formsInTurn } from '../../export/all-forms';
 import type { FormName } from '../../export/all-forms';
 import { prune } from '../../export/pruning';
 import { relativeError } from '../../fixtures';
-import { graphExample, logitsOfSession, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
+import { graphExample, sessionLogits, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';
 import { paired } from '../../sample';
 import { temporaryFolder } from '../../temporary-folder';
-import { layersOf, outputsOf } from './layered';
+import { listLayers, computeOutputs } from './layered';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -25,7 +25,7 @@ const fresh = (extension = ''): string => join(folder, `${count++}${extension}`)
 const headSize = 16;
 
 /** The graph, or a copy of it whose values are not declared. */
-function pathOf(name: string, isDeclared: boolean): string {
+function filePath(name: string, isDeclared: boolean): string {
   const path = onnxFixture(name);
   if (isDeclared) {
     return path;
@@ -68,11 +68,11 @@ const encoded = paired(
 );
 
 describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
-  const logitsOf = async (model: OnnxLayeredModel): Promise<Float32Array> =>
-    outputsOf(model, [graphExample(name)]);
-  const logitsOfFile = async (path: string): Promise<Float32Array> => {
+  const computeLogits = async (model: OnnxLayeredModel): Promise<Float32Array> =>
+    computeOutputs(model, [graphExample(name)]);
+  const fileLogits = async (path: string): Promise<Float32Array> => {
     const session = await InferenceSession.create(path);
-    const logits = await logitsOfSession(session, readOnnxGolden(name).feeds);
+    const logits = await sessionLogits(session, readOnnxGolden(name).feeds);
     await session.release();
     return logits;
   };
@@ -83,33 +83,33 @@ describe.each(names)('a graph of onnxruntime-genai, %s', (name) => {
     );
 
     it.each(forms)('attends to queries, keys and values made of %s', async (form) => {
-      const model = await OnnxLayeredModel.open(pathOf(name, isDeclared));
-      const layers = layersOf(model).filter(isPacked);
+      const model = await OnnxLayeredModel.open(filePath(name, isDeclared));
+      const layers = listLayers(model).filter(isPacked);
       expect(layers).toHaveLength(2);
       const forms = formsInTurn(layers, [form]);
       const formed = model.withMatrices(await storeEncodings(fresh('.safetensors'), forms));
       const values = denseValues(forms, layers);
       const dense = model.withMatrices(await storeEncodings(fresh('.safetensors'), values));
       const rounds = /int|whole/.test(form);
-      expect(relativeError(await logitsOf(formed), await logitsOf(dense))).toBeLessThan(
+      expect(relativeError(await computeLogits(formed), await computeLogits(dense))).toBeLessThan(
         rounds ? 5e-2 : 1e-5,
       );
     });
 
     it('takes caches of the same width with forms of all kinds, written too', async () => {
-      const model = await OnnxLayeredModel.open(pathOf(name, isDeclared));
+      const model = await OnnxLayeredModel.open(filePath(name, isDeclared));
       expect(cacheWidths(model)).toEqual([headSize]);
-      const { formed, path } = await written(model, layersOf(model), formNames);
+      const { formed, path } = await written(model, listLayers(model), formNames);
       expect(cacheWidths(formed)).toEqual([headSize]);
       expect(cacheWidths(await OnnxLayeredModel.open(path))).toEqual([headSize]);
-      expect(relativeError(await logitsOfFile(path), await logitsOf(formed))).toBeLessThan(1e-2);
+      expect(relativeError(await fileLogits(path), await computeLogits(formed))).toBeLessThan(1e-2);
     });
 
     it('is written with one packed projection in few bits', async () => {
-      const model = await OnnxLayeredModel.open(pathOf(name, isDeclared));
-      const layers = layersOf(model).filter(isPacked).slice(0, 1);
+      const model = await OnnxLayeredModel.open(filePath(name, isDeclared));
+      const layers = listLayers(model).filter(isPacked).slice(0, 1);
       const { formed, path } = await written(model, layers, ['int4']);
-      expect(relativeError(await logitsOfFile(path), await logitsOf(formed))).toBeLessThan(1e-2);
+      expect(relativeError(await fileLogits(path), await computeLogits(formed))).toBeLessThan(1e-2);
     });
   });
 
@@ -125,7 +125,7 @@ it.each(['llama-genai', 'phi-genai', 'gptoss-genai'])(
     const model = await OnnxLayeredModel.open(onnxFixture(name));
     const matrices = await storeEncodings(
       fresh('.safetensors'),
-      formsInTurn(layersOf(model), ['int8', 'int4']),
+      formsInTurn(listLayers(model), ['int8', 'int4']),
     );
     const written = { format: 'onnx', matrices } as const;
     const { verification } = await prune(model.summary.path, [], fresh(), written);

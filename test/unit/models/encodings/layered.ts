@@ -24,7 +24,7 @@ import { FormMaker } from './made-forms';
 const memoryBytes = 1 << 30;
 
 /** The model's output for each input, one after the other, without the sublayers and experts of `removed`. */
-export async function outputsOf(
+export async function computeOutputs(
   model: LayeredModel,
   inputs: readonly ModelInput[],
   removed: readonly string[] = [],
@@ -48,11 +48,11 @@ export async function outputsOf(
 }
 
 /** The same by the operators as they are emitted, which ONNX Runtime joins otherwise. */
-export async function emittedOutputsOf(
+export async function emittedOutputs(
   model: LayeredModel,
   inputs: readonly ModelInput[],
 ): Promise<Float32Array> {
-  return outputsOf(model, inputs, [], { asItStands: true });
+  return computeOutputs(model, inputs, [], { asItStands: true });
 }
 
 /** What a model makes of an input. */
@@ -78,7 +78,7 @@ export async function walked(model: LayeredModel, input: ModelInput): Promise<Wa
 }
 
 /** The states in front of each sublayer, and behind the last. */
-export async function statesOf(
+export async function readStates(
   model: LayeredModel,
   input: ModelInput,
 ): Promise<readonly HiddenState[]> {
@@ -118,12 +118,12 @@ export async function runTapped(
 }
 
 /** All linear layers of a model. */
-export function layersOf(model: LayeredModel): LinearLayer[] {
+export function listLayers(model: LayeredModel): LinearLayer[] {
   return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);
 }
 
 /** The weights of layers as they are used, each float32 [out, in]; read by one graph. */
-export async function weightsOf(layers: readonly LinearLayer[]): Promise<Float32Array[]> {
+export async function readWeights(layers: readonly LinearLayer[]): Promise<Float32Array[]> {
   const graph = new GraphBuilder('weights');
   layers.forEach(({ weight, transposed, out, in: input }, i) => {
     const stored = emitWeight(graph, weight);
@@ -140,7 +140,7 @@ export async function weightsOf(layers: readonly LinearLayer[]): Promise<Float32
 export async function denseForms(
   layers: readonly LinearLayer[],
 ): Promise<Map<string, MatrixEncoding<TensorData>>> {
-  const weights = await weightsOf(layers);
+  const weights = await readWeights(layers);
   return new Map(
     layers.map((layer, i) => [layer.id, denseForm(weights[i] ?? new Float32Array(), layer)]),
   );
@@ -163,14 +163,14 @@ export async function withEncodings(
   return model.withMatrices(await storeEncodings(file, forms));
 }
 
-const sitesOf = ({ out, in: input }: LinearLayer, number: number) => ({
+const listSites = ({ out, in: input }: LinearLayer, number: number) => ({
   out: factorize(out, number),
   in: factorize(input, number),
 });
 
 type Maker = (layer: LinearLayer) => MatrixEncoding<TensorData>;
 
-function inTurn(
+function inSequence(
   layers: readonly LinearLayer[],
   kinds: readonly [Maker, ...Maker[]],
 ): Map<string, MatrixEncoding<TensorData>> {
@@ -184,12 +184,12 @@ export function floatForms(
   layers: readonly LinearLayer[],
 ): Map<string, MatrixEncoding<TensorData>> {
   const make = new FormMaker(7, 0.05);
-  return inTurn(layers, [
+  return inSequence(layers, [
     ({ out, in: input }) => make.lowRank(out, input, 3),
-    (layer) => make.mpo(sitesOf(layer, 2), 3, 'contracted', true),
-    (layer) => make.mpo(sitesOf(layer, 3), 2, 'chained', true),
+    (layer) => make.mpo(listSites(layer, 2), 3, 'contracted', true),
+    (layer) => make.mpo(listSites(layer, 3), 2, 'chained', true),
     ({ out, in: input }) => make.dense(out, input),
-    (layer) => make.mpo(sitesOf(layer, 2), 2, 'chained'),
+    (layer) => make.mpo(listSites(layer, 2), 2, 'chained'),
   ]);
 }
 
@@ -201,7 +201,7 @@ export function quantizedForms(
   const make = new FormMaker(8, 0.05);
   const run = standard ? 'qdq' : 'matmul-nbits';
   const blocks = { blockSize: 16, bits: 4, run } as const;
-  return inTurn(layers, [
+  return inSequence(layers, [
     ({ out, in: input }) => make.blocks(out, input, blocks),
     ({ out, in: input }) => make.blocks(out, input, { ...blocks, asymmetric: true }),
     ({ out, in: input }) => make.int8(out, input),

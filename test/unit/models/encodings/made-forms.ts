@@ -37,7 +37,7 @@ export class FormMaker {
   }
 
   public half(out: number, input: number): Made {
-    const halves = Uint16Array.from(numbersOf(this.floats([out, input])), numberToHalf);
+    const halves = Uint16Array.from(readNumbers(this.floats([out, input])), numberToHalf);
     return {
       kind: 'dense',
       weight: { dtype: 'F16', shape: [out, input], bytes: new Uint8Array(halves.buffer) },
@@ -122,7 +122,7 @@ function floatData(numbers: Float32Array, shape: readonly number[]): TensorData 
 }
 
 /** The numbers of a float tensor. */
-export function numbersOf({ dtype, bytes }: TensorData): Float32Array {
+export function readNumbers({ dtype, bytes }: TensorData): Float32Array {
   const { buffer, byteOffset, length } = bytes;
   return dtype === 'F16'
     ? Float32Array.from(new Uint16Array(buffer, byteOffset, length / 2), halfToNumber)
@@ -134,7 +134,7 @@ export function contracted(form: Made): Float32Array {
   const { out, in: input } = encodingSizes(form);
   switch (form.kind) {
     case 'dense':
-      return numbersOf(form.weight);
+      return readNumbers(form.weight);
     case 'low-rank': {
       const [left, right] = [contracted(form.left), contracted(form.right)];
       return matrix(out, input, (o, i) =>
@@ -146,9 +146,9 @@ export function contracted(form: Made): Float32Array {
     case 'block-quantized':
       return matrix(out, input, (o, i) => blockNumber(form, o, i));
     case 'int8': {
-      const scales = numbersOf(form.scales);
+      const scales = readNumbers(form.scales);
       const quants = new Int8Array(form.quants.bytes.buffer, form.quants.bytes.byteOffset);
-      const inputScale = form.inputScale && numbersOf(form.inputScale);
+      const inputScale = form.inputScale && readNumbers(form.inputScale);
       return matrix(
         out,
         input,
@@ -172,7 +172,7 @@ function blockNumber(
   const zero =
     zeros === undefined ? 2 ** (bits - 1) : field(zeros, Math.ceil((count * bits) / 8), block);
   const number = field(quants, (count * blockSize * bits) / 8, i);
-  return (number - zero) * (numbersOf(scales)[o * count + block] ?? 0);
+  return (number - zero) * (readNumbers(scales)[o * count + block] ?? 0);
 }
 
 /** W[o, i] = Σ over the bonds of the products of core_k[·, o_k, i_k, ·], core after core. */
@@ -183,7 +183,7 @@ function contractCores(
 ): Float32Array {
   // [rows, columns, bond] of the cores so far.
   let [carried, rows, columns, bond] = [new Float64Array([1]), 1, 1, 1];
-  for (const [k, core] of cores.map(numbersOf).entries()) {
+  for (const [k, core] of cores.map(readNumbers).entries()) {
     const [o, i, next] = [sites.out[k] ?? 1, sites.in[k] ?? 1, bonds[k] ?? 1];
     const joined = new Float64Array(rows * o * columns * i * next);
     for (let place = 0; place < joined.length; place++) {
@@ -200,7 +200,7 @@ function contractCores(
     }
     [carried, rows, columns, bond] = [joined, rows * o, columns * i, next];
   }
-  const scales = inputScale && numbersOf(inputScale);
+  const scales = inputScale && readNumbers(inputScale);
   return matrix(out, input, (o, i) => (carried[o * input + i] ?? 0) * (scales?.[i] ?? 1));
 }
 

@@ -19,12 +19,12 @@ import { temporaryFolder } from '../../temporary-folder';
 import {
   denseForm,
   denseForms,
-  layersOf,
-  outputsOf,
+  listLayers,
+  computeOutputs,
   quantizedForms,
   runTapped,
-  statesOf,
-  weightsOf,
+  readStates,
+  readWeights,
   withEncodings,
 } from './layered';
 import { contracted, FormMaker } from './made-forms';
@@ -155,15 +155,15 @@ describe('convolutions of kernel 1 in a graph', () => {
     'are its linear layers in opset %i, also with strides',
     async (opset) => {
       const model = await openModel(writeModel([bottleneck(0), strided(1)], opset));
-      const layers = layersOf(model);
+      const layers = listLayers(model);
       expect(layers.map(({ id, out, in: input }) => [id, out, input])).toEqual([
         ['wide', 16, 8],
         ['narrow', 8, 16],
         ['down', 4, 8],
       ]);
-      const expected = await outputsOf(model, [example]);
+      const expected = await computeOutputs(model, [example]);
       const copied = await withEncodings(model, scratch(), await denseForms(layers));
-      expect(relativeError(await outputsOf(copied, [example]), expected)).toBeLessThan(1e-6);
+      expect(relativeError(await computeOutputs(copied, [example]), expected)).toBeLessThan(1e-6);
       const few = quantizedForms(layers);
       const plain = layers.map((layer) => {
         const form = few.get(layer.id);
@@ -174,14 +174,14 @@ describe('convolutions of kernel 1 in a graph', () => {
       expect(quantized.summary.sublayers.map(({ id }) => id)).toEqual(
         model.summary.sublayers.map(({ id }) => id),
       );
-      const wanted = await outputsOf(same, [example]);
-      expect(relativeError(await outputsOf(quantized, [example]), wanted)).toBeLessThan(0.03);
+      const wanted = await computeOutputs(same, [example]);
+      expect(relativeError(await computeOutputs(quantized, [example]), wanted)).toBeLessThan(0.03);
     },
   );
 
   it('are told what goes into them at each position that they take', async () => {
     const model = await openModel(writeModel([strided(0)]));
-    const [state] = await statesOf(model, example);
+    const [state] = await readStates(model, example);
     const step = model.sublayer(0).tapped;
     if (state === undefined) {
       expect.fail('there is no sublayer');
@@ -205,7 +205,7 @@ describe('convolutions of kernel 1 in a graph', () => {
       ['MaxPool', ['b1'], ['f1'], { kernel_shape: [3, 3] }],
     ];
     const model = await OnnxLayeredModel.open(writeModel([grouped, padded]));
-    expect(layersOf(model).map(({ id }) => id)).toEqual(['narrow']);
+    expect(listLayers(model).map(({ id }) => id)).toEqual(['narrow']);
     expect(model.unusableMatrices).toEqual([
       { name: 'grouped', problem: 'the convolution has 2 groups' },
       { name: 'wide', problem: 'the convolution pads what it reads' },
@@ -214,7 +214,7 @@ describe('convolutions of kernel 1 in a graph', () => {
 
   it('of inverted residuals take few bits', async () => {
     const model = await openModel(onnxFixture('mobilenet-legacy'));
-    const layers = layersOf(model);
+    const layers = listLayers(model);
     const few = quantizedForms(layers);
     const plain = layers.map((layer) => {
       const form = few.get(layer.id);
@@ -223,8 +223,8 @@ describe('convolutions of kernel 1 in a graph', () => {
     const input = graphExample('mobilenet-legacy');
     const quantized = await withEncodings(model, scratch(), few);
     const same = await withEncodings(model, scratch(), new Map(plain));
-    const wanted = await outputsOf(same, [input]);
-    expect(relativeError(await outputsOf(quantized, [input]), wanted)).toBeLessThan(0.06);
+    const wanted = await computeOutputs(same, [input]);
+    expect(relativeError(await computeOutputs(quantized, [input]), wanted)).toBeLessThan(0.06);
   });
 });
 
@@ -258,14 +258,14 @@ describe('a Gemm', () => {
         data: Float32Array.from({ length: 12 }, (_, i) => Math.cos(i)),
       },
     };
-    const layers = layersOf(model);
+    const layers = listLayers(model);
     expect(layers.map(({ id }) => id)).toEqual(['w', 'v']);
     const copied = await withEncodings(model, scratch(), await denseForms(layers));
-    const expected = await outputsOf(model, [x]);
-    expect(relativeError(await outputsOf(copied, [x]), expected)).toBeLessThan(1e-6);
+    const expected = await computeOutputs(model, [x]);
+    expect(relativeError(await computeOutputs(copied, [x]), expected)).toBeLessThan(1e-6);
     expect(floatsIn(floatTensor(expected, [3, 4])).every(Number.isFinite)).toBe(true);
     const [first] = layers;
-    const [weight] = await weightsOf([first ?? expect.fail('there is no layer')]);
+    const [weight] = await readWeights([first ?? expect.fail('there is no layer')]);
     expect(weight).toHaveLength(24);
   });
 });

@@ -5,14 +5,14 @@ import { openModel } from '../../../../extension/core/models/open-model';
 import { floatsIn } from '../../../../extension/core/runtime/tensors';
 import { fixture, relativeError } from '../../fixtures';
 import { makeRandomModel } from '../../random-model';
-import { runTapped, statesOf, weightsOf } from './layered';
+import { runTapped, readStates, readWeights } from './layered';
 
 const ids = Int32Array.of(3, 1, 4, 1, 5, 9, 2, 6);
 
 /** rows [rows, in] · Wᵀ, in float64. */
 async function product(layer: LinearLayer, rows: ArrayLike<number>): Promise<Float64Array> {
   const { out, in: input } = layer;
-  const [weight = new Float32Array()] = await weightsOf([layer]);
+  const [weight = new Float32Array()] = await readWeights([layer]);
   return Float64Array.from({ length: (rows.length / input) * out }, (_, place) => {
     const [row, o] = [Math.floor(place / out), place % out];
     let sum = 0;
@@ -25,7 +25,7 @@ async function product(layer: LinearLayer, rows: ArrayLike<number>): Promise<Flo
 
 /** The stream in front of a sublayer and behind it, and what goes into its layers, by role. */
 async function tapped(model: LayeredModel, index: number) {
-  const states = await statesOf(model, ids);
+  const states = await readStates(model, ids);
   const stream = (i: number): Float32Array => {
     const hidden = states[i]?.values['hidden'];
     return hidden === undefined ? new Float32Array() : floatsIn(hidden);
@@ -36,16 +36,24 @@ async function tapped(model: LayeredModel, index: number) {
     throw new Error('the model has no such sublayer');
   }
   const { rows } = await runTapped(step, state);
-  const layerOf = (role: LinearRole): LinearLayer => {
+  const findLayer = (role: LinearRole): LinearLayer => {
     const found = layers.find((layer) => layer.role === role);
     if (found === undefined) {
       throw new Error(`there is no ${role}`);
     }
     return found;
   };
-  const rowsOf = (role: LinearRole): Float32Array =>
-    rows.get(layerOf(role).id) ?? new Float32Array();
-  return { before: stream(index), after: stream(index + 1), layers, layerOf, rowsOf, rows, step };
+  const readRows = (role: LinearRole): Float32Array =>
+    rows.get(findLayer(role).id) ?? new Float32Array();
+  return {
+    before: stream(index),
+    after: stream(index + 1),
+    layers,
+    findLayer,
+    readRows,
+    rows,
+    step,
+  };
 }
 
 function added(before: Float32Array, branch: Float64Array): Float32Array {
@@ -55,23 +63,23 @@ function added(before: Float32Array, branch: Float64Array): Float32Array {
 describe('what goes into the linear layers of a sublayer', () => {
   it('is what a gated feed-forward computes on the way', async () => {
     const model = await openModel(await makeRandomModel({ seed: 4, blocks: 2 }));
-    const { before, after, layerOf, rowsOf } = await tapped(model, 3);
-    const x = rowsOf('gate');
-    expect(rowsOf('up')).toEqual(x);
-    const [gate, up] = [await product(layerOf('gate'), x), await product(layerOf('up'), x)];
+    const { before, after, findLayer, readRows } = await tapped(model, 3);
+    const x = readRows('gate');
+    expect(readRows('up')).toEqual(x);
+    const [gate, up] = [await product(findLayer('gate'), x), await product(findLayer('up'), x)];
     const inner = Float32Array.from(gate, (g, i) => (g / (1 + Math.exp(-g))) * (up[i] ?? 0));
-    expect(relativeError(rowsOf('down'), inner)).toBeLessThan(1e-6);
-    const branch = await product(layerOf('down'), inner);
+    expect(relativeError(readRows('down'), inner)).toBeLessThan(1e-6);
+    const branch = await product(findLayer('down'), inner);
     expect(relativeError(after, added(before, branch))).toBeLessThan(1e-6);
   });
 
   it('is the context of attention, where one output of the graph stands for three', async () => {
     const model = await openModel(await makeRandomModel({ seed: 5, blocks: 1 }));
-    const { before, after, layerOf, rowsOf, step } = await tapped(model, 0);
-    const branch = await product(layerOf('output'), rowsOf('output'));
+    const { before, after, findLayer, readRows, step } = await tapped(model, 0);
+    const branch = await product(findLayer('output'), readRows('output'));
     expect(relativeError(after, added(before, branch))).toBeLessThan(1e-6);
     const names = (['query', 'key', 'value'] as const).map((role) =>
-      step.taps.get(layerOf(role).id),
+      step.taps.get(findLayer(role).id),
     );
     expect(new Set(names).size).toBe(1);
     const { hiddenSize = 1 } = model.summary;
@@ -80,7 +88,7 @@ describe('what goes into the linear layers of a sublayer', () => {
       return Math.sqrt(part.reduce((sum, h) => sum + h * h, 0) / hiddenSize + 1e-6);
     });
     // Divided by what the norm divides by, all rows have the same gain.
-    const x = rowsOf('query');
+    const x = readRows('query');
     const gains = x.map(
       (value, i) => (value * (norms[Math.floor(i / hiddenSize)] ?? 1)) / (before[i] ?? 1),
     );
@@ -92,8 +100,8 @@ describe('what goes into the linear layers of a sublayer', () => {
 
   it('is the transposed product of gpt2 with its bias', async () => {
     const model = await openModel(fixture('gpt2'));
-    const { before, after, layerOf, rowsOf } = await tapped(model, 1);
-    const branch = await product(layerOf('down'), rowsOf('down'));
+    const { before, after, findLayer, readRows } = await tapped(model, 1);
+    const branch = await product(findLayer('down'), readRows('down'));
     const { hiddenSize = 1 } = model.summary;
     const rest = after.map((h, i) => h - (before[i] ?? 0) - (branch[i] ?? 0));
     for (let row = 1; row < ids.length; row++) {

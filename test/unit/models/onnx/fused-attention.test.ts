@@ -8,7 +8,13 @@ import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import { intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
 import { temporaryFolder } from '../../temporary-folder';
-import { denseForms, floatForms, layersOf, outputsOf, withEncodings } from '../encodings/layered';
+import {
+  denseForms,
+  floatForms,
+  listLayers,
+  computeOutputs,
+  withEncodings,
+} from '../encodings/layered';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -123,21 +129,21 @@ function example({ mask, cached }: Variant): Example {
 describe('a fused attention', () => {
   it.each(Object.entries(variants))('%s is parted to the same', async (_, variant) => {
     const model = await OnnxLayeredModel.open(writeGraph(variant));
-    const layers = layersOf(model);
+    const layers = listLayers(model);
     const { out = 24 } = variant;
     expect(layers.map(({ id, role, out: size }) => [id, role, size])).toEqual([
       ['qkv', 'query-key-value', out],
       ['o', 'output', width],
     ]);
     const input = example(variant);
-    const expected = await outputsOf(model, [input]);
+    const expected = await computeOutputs(model, [input]);
     const copied = await withEncodings(model, scratch(), await denseForms(layers));
     expect(copied.summary.sublayers.map(({ id }) => id)).toEqual(['block.0.attention']);
     const [attention] = model.summary.sublayers;
     expect(attention?.kvBytesPerToken).toBe(variant.cached === true ? 2 * 2 * (width / 2) * 4 : 0);
-    expect(relativeError(await outputsOf(copied, [input]), expected)).toBeLessThan(1e-6);
+    expect(relativeError(await computeOutputs(copied, [input]), expected)).toBeLessThan(1e-6);
     const formed = await withEncodings(model, scratch(), floatForms(layers));
-    expect(relativeError(await outputsOf(formed, [input]), expected)).toBeGreaterThan(1e-3);
+    expect(relativeError(await computeOutputs(formed, [input]), expected)).toBeGreaterThan(1e-3);
   });
 
   it.each<[string, Variant, RegExp]>([
@@ -154,7 +160,7 @@ describe('a fused attention', () => {
     ['that turns its queries', { attributes: { do_rotary: 1 } }, /do_rotary/],
   ])('%s stays whole, and the model says why', async (_, variant, problem) => {
     const model = await OnnxLayeredModel.open(writeGraph(variant));
-    expect(layersOf(model).map(({ id }) => id)).toEqual(['o']);
+    expect(listLayers(model).map(({ id }) => id)).toEqual(['o']);
     expect(model.unusableMatrices).toEqual([
       { name: 'qkv', problem: expect.stringMatching(problem) as string },
     ]);

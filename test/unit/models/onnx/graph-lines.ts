@@ -6,7 +6,7 @@ import type { NodeLine } from '../../onnx-bytes';
 
 export const weights = ['w', 'v', 'scale', 'bias'].map((name) => rawTensor(name, [4, 4]));
 
-export function indexOf(
+export function findIndex(
   nodes: readonly NodeLine[],
   outputs: readonly string[] = ['y'],
 ): GraphIndex {

@@ -11,7 +11,7 @@ import { randomRuns } from '../../sample';
 const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
 /** Numbers of a shape, by their places in memory, that a group has along an axis. */
-function ownOf(shape: readonly number[], { axis, parts }: GroupPlace, group: number): number[] {
+function listOwn(shape: readonly number[], { axis, parts }: GroupPlace, group: number): number[] {
   const own = shape.length + axis;
   const places = new Set(groupIndices((shape[own] ?? 0) / sum(parts), parts)([group]));
   const behind = product(shape.slice(own + 1));
@@ -49,7 +49,7 @@ describe('places of heads in another shape', () => {
           const found = placeIn(from, place, shape, groups);
           if (found !== undefined) {
             for (let group = 0; group < groups; group++) {
-              expect(ownOf(shape, found, group)).toEqual(ownOf(from, place, group));
+              expect(listOwn(shape, found, group)).toEqual(listOwn(from, place, group));
             }
           }
         },

@@ -90,7 +90,7 @@ export function silenced(step: number): TensorProto[] {
 }
 
 /** The file of a graph, which holds other stacks than {@link stacks} if wanted. */
-export function bytesOf(
+export function toBytes(
   { nodes, outputs = {}, inputs = {}, initializers = [] }: Written,
   opset = 17,
   held: readonly TensorProto[] = stacks,
@@ -114,7 +114,7 @@ export class LoopFile {
   public readonly path = join(this.folder, 'model.onnx');
 
   public write(model: Written, opset = 17): void {
-    writeFileSync(this.path, bytesOf(model, opset));
+    writeFileSync(this.path, toBytes(model, opset));
   }
 
   public async opened(model: Written, opset = 17): Promise<Opened> {

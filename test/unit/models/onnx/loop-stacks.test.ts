@@ -15,7 +15,7 @@ import type { NodeLine } from '../../onnx-bytes';
 import { openSession } from '../../whole-session';
 import {
   block,
-  bytesOf,
+  toBytes,
   inner,
   loopBody,
   LoopFile,
@@ -80,7 +80,7 @@ const scan = (up: string, axes: readonly number[] = [0, 0]): NodeLine => [
 
 /** The file with zeros in the weights of block 1. */
 const silent = (model: Written): Uint8Array => {
-  const gone = (model.initializers ?? []).map((one) =>
+  const removedBytes = (model.initializers ?? []).map((one) =>
     one.name === 'd1'
       ? rawTensor(
           'd1',
@@ -89,7 +89,7 @@ const silent = (model: Written): Uint8Array => {
         )
       : one,
   );
-  return bytesOf({ ...model, initializers: gone }, 17, silenced(1));
+  return toBytes({ ...model, initializers: removedBytes }, 17, silenced(1));
 };
 
 interface Case extends Written {
@@ -265,7 +265,7 @@ describe('stacks that are changed in front of a loop', () => {
     // ONNX Runtime's optimizer rounds what is multiplied by integers.
     const exact = { graphOptimizationLevel: 'disabled' } as const;
     const session = await openSession(join(out, 'model.onnx'), exact);
-    const original = await openSession(bytesOf(model, opset, silenced(1)), exact);
+    const original = await openSession(toBytes(model, opset, silenced(1)), exact);
     try {
       const [{ y }, expected] = [await session.run({ x: rows }), await original.run({ x: rows })];
       expect(
@@ -302,7 +302,7 @@ describe('stacks that are changed in front of a loop', () => {
 });
 
 /** A branch of an If: a loop whose result it gives under a name of its own. */
-const branchOf = ([type, inputs, , attributes = {}]: NodeLine, tag: string): GraphProto =>
+const getBranch = ([type, inputs, , attributes = {}]: NodeLine, tag: string): GraphProto =>
   graph({
     inputs: {},
     outputs: { [`${tag}y`]: ['n', width] },
@@ -316,21 +316,21 @@ const choice = (then_branch: GraphProto, else_branch: GraphProto): NodeLine[] =>
   ['Cast', ['which_ids'], ['which'], { to: DataType.BOOL }],
   ['If', ['which'], ['y'], { then_branch, else_branch }],
 ];
-const still = (tag: string): GraphProto => branchOf(['Tanh', ['x'], []], tag);
+const still = (tag: string): GraphProto => getBranch(['Tanh', ['x'], []], tag);
 
 describe('a loop in a branch of an If', () => {
   const both: readonly (readonly [string, Written, number])[] = [
     [
       'both, over the same stacks',
-      { nodes: choice(branchOf(loop, 'a'), branchOf(scan('up'), 'b')) },
+      { nodes: choice(getBranch(loop, 'a'), getBranch(scan('up'), 'b')) },
       4,
     ],
-    ['one of them', { nodes: choice(still('a'), branchOf(loop, 'b')) }, 4],
+    ['one of them', { nodes: choice(still('a'), getBranch(loop, 'b')) }, 4],
     [
       'one beside blocks of their own in the other',
       {
         nodes: choice(
-          branchOf(loop, 'a'),
+          getBranch(loop, 'a'),
           graph({
             inputs: {},
             outputs: { y2: ['n', width] },
@@ -353,7 +353,7 @@ describe('a loop in a branch of an If', () => {
       {
         nodes: [
           ['Cast', ['h'], ['full'], { to: DataType.FLOAT }],
-          ...choice(branchOf(scan('full'), 'a'), branchOf(scan('full'), 'b')),
+          ...choice(getBranch(scan('full'), 'a'), getBranch(scan('full'), 'b')),
         ],
         initializers: [half('h', stack)],
       },
@@ -400,7 +400,7 @@ describe('a loop in a branch of an If', () => {
   it('that cannot be unrolled is named with the reason', async () => {
     const shared: NodeLine = ['Loop', ['limit_ids', '', 'x'], [], { body: loopBody() }];
     const { ids, warnings } = await scratch.opened({
-      nodes: choice(still('a'), branchOf(shared, 'b')),
+      nodes: choice(still('a'), getBranch(shared, 'b')),
       inputs: { ...inputs, limit_ids: [] },
     });
     expect(ids).toEqual([]);
@@ -412,7 +412,7 @@ describe('a loop in a branch of an If', () => {
   it('of other steps than the loop in the other branch says so', async () => {
     const shorter: NodeLine = ['Loop', ['two', '', 'x'], [], { body: loopBody() }];
     const { ids, warnings, file } = await scratch.opened({
-      nodes: choice(branchOf(shorter, 'a'), branchOf(loop, 'b')),
+      nodes: choice(getBranch(shorter, 'a'), getBranch(loop, 'b')),
       inputs,
       initializers: [intTensor('two', [2])],
     });
@@ -435,8 +435,8 @@ describe('a loop in a branch of an If', () => {
           ['which'],
           ['y'],
           {
-            then_branch: branchOf(['Loop', ['three', '', 'h0'], [], { body: loopBody() }], 'a'),
-            else_branch: branchOf(['Tanh', ['h0'], []], 'b'),
+            then_branch: getBranch(['Loop', ['three', '', 'h0'], [], { body: loopBody() }], 'a'),
+            else_branch: getBranch(['Tanh', ['h0'], []], 'b'),
           },
         ],
       ],

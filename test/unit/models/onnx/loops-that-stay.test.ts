@@ -91,7 +91,7 @@ describe('layers in a loop', () => {
       outputs: { next: ['n', width], seen_ids: [] },
       nodes: [['Tanh', ['h'], ['next']]],
     });
-    const outer = graph({
+    const outerParts = graph({
       inputs: { x: ['n', width], many_ids: ['n'] },
       outputs: {},
       nodes: [
@@ -100,8 +100,8 @@ describe('layers in a loop', () => {
       ],
     });
     const types = new ValueTypes(
-      { graph: outer, initializers: new Map() },
-      new GraphIndex(outer, scratch.path),
+      { graph: outerParts, initializers: new Map() },
+      new GraphIndex(outerParts, scratch.path),
     );
     const names = ['looped', 'numbers', 'last', 'each'];
     expect(names.map((name) => types.of(name))).toEqual([

@@ -12,7 +12,7 @@ import type { GraphText, NodeLine } from '../../onnx-bytes';
 import { openSession } from '../../whole-session';
 import {
   block,
-  bytesOf,
+  toBytes,
   inner,
   loopBody,
   LoopFile,
@@ -178,8 +178,8 @@ describe('layers in a loop over stacked weights', () => {
     const { y } = await session.run({ x: rows });
     await session.release();
     const reversed = name.includes('from the last');
-    const gone = reversed ? steps - 2 : 1;
-    const whole = await openSession(bytesOf(model, 17, silenced(gone)));
+    const removedStep = reversed ? steps - 2 : 1;
+    const whole = await openSession(toBytes(model, 17, silenced(removedStep)));
     const expected = await whole.run({ x: rows });
     await whole.release();
     expect(
@@ -232,7 +232,7 @@ describe('layers in a loop over stacked weights', () => {
   });
 
   it('are found where a Scan over blocks is in a Loop over groups of blocks', async () => {
-    const inLoop = graph({
+    const loopNodes = graph({
       inputs: { group_ids: [], going: [], g: ['n', width] },
       outputs: { going: [], last: ['n', width] },
       nodes: [
@@ -245,7 +245,7 @@ describe('layers in a loop over stacked weights', () => {
     const text: GraphText = {
       inputs: { x: ['n', width] },
       outputs: { y: ['n', width] },
-      nodes: [['Loop', ['two', '', 'x'], ['y'], { body: inLoop }]],
+      nodes: [['Loop', ['two', '', 'x'], ['y'], { body: loopNodes }]],
       initializers: [
         intTensor('two', [groups]),
         rawTensor('ups', [groups, steps, width, inner], noise(groups * steps * width * inner, 3)),

@@ -13,8 +13,8 @@ import { relativeError } from '../../fixtures';
 import { graph, intTensor, modelBytes, rawTensor } from '../../onnx-bytes';
 import type { GraphText, NodeLine } from '../../onnx-bytes';
 import {
-  exampleOf,
-  logitsOfSession,
+  makeExample,
+  sessionLogits,
   logitsWithoutUnits,
   onnxFixture,
   readOnnxGolden,
@@ -28,7 +28,7 @@ type Feeds = Readonly<Record<string, Tensor>>;
 async function whole(path: string, feeds: Feeds): Promise<Float32Array> {
   const session: InferenceSession = await openSession(path);
   try {
-    return await logitsOfSession(session, feeds);
+    return await sessionLogits(session, feeds);
   } finally {
     await session.release();
   }
@@ -40,7 +40,7 @@ async function check(path: string, kinds: readonly string[], feeds: Feeds): Prom
   expect(model.summary.sublayers.map(({ id }) => id)).toEqual(kinds);
   const expected = await whole(path, feeds);
   expect(
-    relativeError(await logitsWithoutUnits(model, exampleOf(feeds), []), expected),
+    relativeError(await logitsWithoutUnits(model, makeExample(feeds), []), expected),
   ).toBeLessThan(1e-4);
   const removed = [kinds[0] ?? '', kinds.at(-1) ?? ''];
   const out = `${path}-pruned`;
@@ -48,7 +48,7 @@ async function check(path: string, kinds: readonly string[], feeds: Feeds): Prom
   expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
   const stored = result.files.find((file) => file.name.endsWith('.onnx'));
   const written = join(out, stored?.name ?? '');
-  const without = await logitsWithoutUnits(model, exampleOf(feeds), removed);
+  const without = await logitsWithoutUnits(model, makeExample(feeds), removed);
   expect(relativeError(await whole(written, feeds), without)).toBeLessThan(1e-4);
   expect(relativeError(without, expected)).toBeGreaterThan(1e-3);
   const again = await openModel(written);
@@ -57,7 +57,7 @@ async function check(path: string, kinds: readonly string[], feeds: Feeds): Prom
 }
 
 /** The ids of two blocks of a mixing sublayer and a feed-forward. */
-const blocksOf = (kind: string): string[] =>
+const listBlocks = (kind: string): string[] =>
   [0, 1].flatMap((block) => [`block.${block}.${kind}`, `block.${block}.feedforward`]);
 
 const [hidden, inner, vocabulary, heads, groups, size] = [8, 12, 16, 4, 2, 2] as const;
@@ -175,7 +175,7 @@ describe('operators of newer opsets', () => {
     }));
     expect(summary.sublayers[0]?.kvBytesPerToken).toBe(2 * groups * size * 4);
     expect(width).toEqual([groups, inner, groups, inner]);
-    const left = await check(path, blocksOf('attention'), feeds);
+    const left = await check(path, listBlocks('attention'), feeds);
     expect(left).toEqual(['input_ids', 'past_key_values.1.key', 'past_key_values.1.value']);
   });
 
@@ -216,9 +216,9 @@ describe('operators of newer opsets', () => {
       ...(Object.fromEntries(cached) as Feeds),
     };
     const expected = await whole(path, feeds);
-    expect(model.summary.sublayers.map(({ id }) => id)).toEqual(blocksOf('attention'));
+    expect(model.summary.sublayers.map(({ id }) => id)).toEqual(listBlocks('attention'));
     expect(
-      relativeError(await logitsWithoutUnits(model, exampleOf(feeds), []), expected),
+      relativeError(await logitsWithoutUnits(model, makeExample(feeds), []), expected),
     ).toBeLessThan(1e-4);
   });
 
@@ -231,7 +231,7 @@ describe('operators of newer opsets', () => {
       ],
     ];
     const model = await openModel(decoder('gated', { nodes }, 23));
-    expect(model.summary.sublayers.map(({ id }) => id)).toEqual(blocksOf('mixer'));
+    expect(model.summary.sublayers.map(({ id }) => id)).toEqual(listBlocks('mixer'));
     expect(() => {
       model.requireRunnable();
     }).toThrow(/no CPU kernel for com\.microsoft:GatedDeltaNet/);
@@ -252,7 +252,7 @@ describe('operators of newer opsets', () => {
       },
       23,
     );
-    await check(path, blocksOf('mixer'), { input_ids });
+    await check(path, listBlocks('mixer'), { input_ids });
   });
 });
 
@@ -422,6 +422,6 @@ describe('opsets', () => {
     const { feeds, logits } = readOnnxGolden(name);
     expect(relativeError(await whole(path, feeds), logits)).toBeLessThan(2e-5);
     expect((await openModel(path)).summary).toMatchObject({ opset });
-    await check(path, blocksOf('attention'), feeds);
+    await check(path, listBlocks('attention'), feeds);
   });
 });

@@ -3,7 +3,7 @@ import { openModel } from '../../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { relativeError } from '../../fixtures';
 import {
-  exampleOf,
+  makeExample,
   graphExample,
   logitsWithoutUnits,
   onnxCases,
@@ -42,7 +42,7 @@ describe('an ONNX graph run sublayer by sublayer', () => {
       });
       expect(cached?.graph?.isCached).toBe(true);
       const logits =
-        cached && (await logitsWithoutUnits(cached, exampleOf(feeds), removed?.ids ?? []));
+        cached && (await logitsWithoutUnits(cached, makeExample(feeds), removed?.ids ?? []));
       const [actual, expected] = [logits ?? dense, removed?.logits ?? dense];
       expect(relativeError(actual, expected)).toBeLessThan(tolerance);
     },

@@ -23,20 +23,20 @@ const expected: Readonly<Record<string, readonly string[]>> = {
   fori: blocks([0, 1, 2], 'attention', 'feedforward'),
 };
 const unrolled = ['scan', 'fori'];
-const familyOf = (name: string): string => name.replace(/-[a-z]+$/, '');
+const familyName = (name: string): string => name.replace(/-[a-z]+$/, '');
 
 describe('the sublayers of an exported ONNX model', () => {
   it.each(onnxCases)('are found in %s', async (name) => {
     const { summary } = await openOnnxModel(onnxFixture(name));
-    const ids = expected[name] ?? expected[familyOf(name)] ?? transformer;
+    const ids = expected[name] ?? expected[familyName(name)] ?? transformer;
     expect(summary.sublayers.map(({ id }) => id)).toEqual(ids);
-    const isTold = ids.length === 0 || unrolled.includes(familyOf(name));
+    const isTold = ids.length === 0 || unrolled.includes(familyName(name));
     expect(summary.warnings).toHaveLength(isTold ? 1 : 0);
     expect(summary.opset).toBeGreaterThanOrEqual(11);
     const nodes = Object.values(summary.ops).reduce((sum, count) => sum + count, 0);
-    const inSublayers = summary.sublayers.flatMap((sublayer) => sublayer.nodes);
-    expect(new Set(inSublayers).size).toBe(inSublayers.length);
-    expect(inSublayers.length).toBeLessThan(nodes);
+    const sublayerSum = summary.sublayers.flatMap((sublayer) => sublayer.nodes);
+    expect(new Set(sublayerSum).size).toBe(sublayerSum.length);
+    expect(sublayerSum.length).toBeLessThan(nodes);
     const parameters = summary.sublayers.reduce((sum, sublayer) => sum + sublayer.parameters, 0);
     expect(parameters).toBeLessThan(summary.parameters);
   });
@@ -44,11 +44,11 @@ describe('the sublayers of an exported ONNX model', () => {
   it('weigh the same however a model was exported', async () => {
     const exporters = /-(?:dynamo|legacy|fused|dynamicquant|qdq)$/;
     // The legacy exporter takes T5's length from the shape of queries, whose weights so stay in use.
-    const families = new Set(onnxCases.map(familyOf).filter((family) => family !== 't5'));
+    const families = new Set(onnxCases.map(familyName).filter((family) => family !== 't5'));
     for (const family of families) {
       const bytes = await Promise.all(
         onnxCases
-          .filter((name) => familyOf(name) === family && exporters.test(name))
+          .filter((name) => familyName(name) === family && exporters.test(name))
           .map(async (name) => {
             const { summary } = await openOnnxModel(onnxFixture(name));
             return summary.sublayers.map((sublayer) => sublayer.flopsPerToken);

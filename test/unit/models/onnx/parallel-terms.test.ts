@@ -68,8 +68,8 @@ describe('parallel branches of a graph, added as', () => {
     expect(index.nodes.filter(({ outputs: [name] }) => name === 'n0')).toHaveLength(1);
 
     const outputs = (removed: readonly number[]): (string | undefined)[] => {
-      const gone = branches.filter((_branch, i) => removed.includes(i));
-      const { live, resolve } = removeBranches(index, gone);
+      const removedBranches = branches.filter((_branch, i) => removed.includes(i));
+      const { live, resolve } = removeBranches(index, removedBranches);
       const names = [...live].flatMap((node) => node.outputs);
       return [...['a', 'f'].filter((name) => names.includes(name)), resolve('h')];
     };

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { removeBranches } from '../../../../extension/core/models/onnx/edits/removal-nodes';
 import { findResidualBranches } from '../../../../extension/core/models/onnx/stream/residual-stream';
 import type { NodeLine } from '../../onnx-bytes';
-import { attention, feedforward, indexOf, norm, stream } from './graph-lines';
+import { attention, feedforward, findIndex, norm, stream } from './graph-lines';
 
 describe('the residual stream of a graph', () => {
   const preNorm: NodeLine[] = [
@@ -21,8 +21,8 @@ describe('the residual stream of a graph', () => {
       ['x', 'h1', 'attention', true],
       ['h1', 'h2', 'feedforward', true],
     ];
-    expect(stream(indexOf(preNorm))).toEqual(expected);
-    expect(stream(indexOf([...preNorm].reverse()))).toEqual(expected);
+    expect(stream(findIndex(preNorm))).toEqual(expected);
+    expect(stream(findIndex([...preNorm].reverse()))).toEqual(expected);
   });
 
   it.each([
@@ -35,7 +35,7 @@ describe('the residual stream of a graph', () => {
         [...(first ? [stays, added] : [added, stays]), ...parameters],
         [normed, '', '', sum],
       ];
-      const index = indexOf([
+      const index = findIndex([
         norm('x', 'n0'),
         ...attention('0.', 'n0', 'f0'),
         skip('x', 'f0', 'n1', 'h1'),
@@ -50,7 +50,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('goes through the norms of post-norm models, also the last and the fused', () => {
-    const plain = indexOf([
+    const plain = findIndex([
       ...attention('0.', 'x', 'f0'),
       ['Add', ['f0', 'x'], ['sum1']],
       norm('sum1', 'h1'),
@@ -59,7 +59,7 @@ describe('the residual stream of a graph', () => {
       norm('sum2', 'h2'),
       ['MatMul', ['h2', 'w'], ['y']],
     ]);
-    const fused = indexOf([
+    const fused = findIndex([
       ...attention('0.', 'x', 'f0'),
       ['com.microsoft:SkipLayerNormalization', ['f0', 'x', 'scale', 'bias'], ['h1']],
       ...feedforward('1.', 'h1', 'f1'),
@@ -82,7 +82,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('leaves nothing of what only keeps numbers in their range', () => {
-    const index = indexOf([
+    const index = findIndex([
       ...feedforward('0.', 'x', 'f0'),
       ['Add', ['f0', 'x'], ['sum1']],
       ['Relu', ['sum1'], ['h1']],
@@ -99,7 +99,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('has branches that run in parallel, and norms behind branches (sandwich)', () => {
-    const index = indexOf([
+    const index = findIndex([
       norm('x', 'n0'),
       ...attention('0.', 'n0', 'a'),
       ...feedforward('1.', 'n0', 'f'),
@@ -146,8 +146,8 @@ describe('the residual stream of a graph', () => {
       ['dh1', 'dh2', 'cross-attention', true],
       ['dh2', 'dh3', 'feedforward', true],
     ];
-    expect(stream(indexOf(nodes))).toEqual(expected);
-    expect(stream(indexOf([...nodes].reverse()))).toEqual(expected);
+    expect(stream(findIndex(nodes))).toEqual(expected);
+    expect(stream(findIndex([...nodes].reverse()))).toEqual(expected);
   });
 
   it('of two towers that read each other goes by the order of their sums', () => {
@@ -158,7 +158,7 @@ describe('the residual stream of a graph', () => {
       ['MatMul', [`${tag}m`, 'v'], [`${tag}f`]],
       ['Add', [input, `${tag}f`], [output]],
     ];
-    const index = indexOf(
+    const index = findIndex(
       [
         ...read('0.', 'x', 'past', 'a1'),
         ...read('1.', 'past', 'x', 'b1'),
@@ -171,7 +171,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('goes through what keeps half precision in its range', () => {
-    const index = indexOf([
+    const index = findIndex([
       ...attention('0.', 'x', 'f0'),
       ['Add', ['f0', 'x'], ['sum1']],
       ['Clip', ['sum1', 'scale', 'bias'], ['h1']],
@@ -195,7 +195,7 @@ describe('the residual stream of a graph', () => {
       ['com.microsoft:MultiHeadAttention', ['q', 'k', 'k'], ['f']],
       ['Add', ['x', 'f'], ['y']],
     ];
-    const kinds = ['x', 'past'].map((key) => stream(indexOf(fused(key)))[0]?.[2]);
+    const kinds = ['x', 'past'].map((key) => stream(findIndex(fused(key)))[0]?.[2]);
     expect(kinds).toEqual(['attention', 'cross-attention']);
   });
 
@@ -208,7 +208,7 @@ describe('the residual stream of a graph', () => {
       ['MatMul', [`${tag}p`, 'v'], [`${tag}f`]],
       ['Add', [input, `${tag}f`], [output]],
     ];
-    const index = indexOf([
+    const index = findIndex([
       ['Cast', ['past'], ['mask']],
       ...block('0.', 'x', 'h1'),
       ...block('1.', 'h1', 'y'),
@@ -220,7 +220,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('has branches whose sum is only a term of the next, as where a map of half the size is added', () => {
-    const index = indexOf([
+    const index = findIndex([
       ['Conv', ['x', 'w'], ['c']],
       ['Conv', ['c', 'v'], ['f']],
       ['Add', ['c', 'f'], ['s']],
@@ -232,7 +232,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('is one of convolutions, broken where the size changes', () => {
-    const index = indexOf([
+    const index = findIndex([
       ['Conv', ['x', 'w'], ['c0']],
       ['Add', ['c0', 'x'], ['s1']],
       ['Relu', ['s1'], ['r1']],
@@ -249,7 +249,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('is that of the inner blocks, where a bridge leads over several', () => {
-    const index = indexOf([
+    const index = findIndex([
       ...preNorm.slice(0, -2),
       ['MatMul', ['h2', 'w'], ['u']],
       ['Add', ['u', 'x'], ['y']],
@@ -258,10 +258,10 @@ describe('the residual stream of a graph', () => {
   });
 
   it('is absent from a plain chain, and from adds without weights in the branch', () => {
-    expect(stream(indexOf(feedforward('1.', 'x', 'y')))).toEqual([]);
+    expect(stream(findIndex(feedforward('1.', 'x', 'y')))).toEqual([]);
     expect(
       stream(
-        indexOf([
+        findIndex([
           ['Tanh', ['x'], ['t']],
           ['Add', ['x', 't'], ['y']],
         ]),
@@ -270,7 +270,7 @@ describe('the residual stream of a graph', () => {
   });
 
   it('tells experts whose weights are gathered from attention', () => {
-    const index = indexOf([
+    const index = findIndex([
       ['MatMul', ['x', 'w'], ['router']],
       ['Softmax', ['router'], ['chances']],
       ['TopK', ['chances', 'scale'], ['best', 'which']],
@@ -305,12 +305,12 @@ describe('the residual stream of a graph', () => {
       Identity: 'other',
     };
     for (const [type, kind] of Object.entries(kinds)) {
-      expect(stream(indexOf(branch(type)))[0]?.[2], type).toBe(kind);
+      expect(stream(findIndex(branch(type)))[0]?.[2], type).toBe(kind);
     }
   });
 
   it('loses a branch with its keys and values, and nothing else', () => {
-    const index = indexOf(
+    const index = findIndex(
       [
         norm('x', 'n0'),
         ['MatMul', ['n0', 'w'], ['k']],
@@ -337,13 +337,13 @@ describe('the residual stream of a graph', () => {
 
   it('is not looked for in graphs that run in a circle or make a value twice', () => {
     expect(() =>
-      indexOf([
+      findIndex([
         ['Add', ['x', 'b'], ['a']],
         ['Relu', ['a'], ['b']],
       ]),
     ).toThrow(/model\.onnx: .*cycle/);
     expect(() =>
-      indexOf([
+      findIndex([
         ['Relu', ['x'], ['y']],
         ['Tanh', ['x'], ['y']],
       ]),
@@ -357,7 +357,7 @@ describe('the residual stream of a graph', () => {
         ...feedforward(`${i}.`, value(i), `f${i}`),
         ['Add', [value(i), `f${i}`], [value(i + 1)]],
       ]).flat();
-      const index = indexOf(nodes);
+      const index = findIndex(nodes);
       const [between, descendants] = [vi.spyOn(index, 'between'), vi.spyOn(index, 'descendants')];
       expect(stream(index)).toHaveLength(blocks);
       return between.mock.calls.length + descendants.mock.calls.length;

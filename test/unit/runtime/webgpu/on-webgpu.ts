@@ -54,7 +54,7 @@ export function watchSessions(limit = Infinity): Traffic {
   const create = InferenceSession.create.bind(InferenceSession) as (
     ...args: readonly unknown[]
   ) => Promise<InferenceSession>;
-  const bytesOf = (tensors: Readonly<Record<string, unknown>>): number =>
+  const toBytes = (tensors: Readonly<Record<string, unknown>>): number =>
     Object.values(tensors as Readonly<Record<string, Tensor>>).reduce(
       (sum, tensor) =>
         sum + (tensor.location === 'cpu' ? (tensor.data as Float32Array).byteLength : 0),
@@ -69,9 +69,9 @@ export function watchSessions(limit = Infinity): Traffic {
         throw new Error('the device was lost');
       }
       const outputs = await run(feeds);
-      traffic.sentBytes += bytesOf(feeds);
-      traffic.readBytes += bytesOf(outputs);
-      traffic.events.push(bytesOf(outputs) > 0 ? 'reads' : 'stays');
+      traffic.sentBytes += toBytes(feeds);
+      traffic.readBytes += toBytes(outputs);
+      traffic.events.push(toBytes(outputs) > 0 ? 'reads' : 'stays');
       return outputs;
     };
     const release = session.release.bind(session);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MatrixProducts } from '../../../../extension/core/linear-algebra/matrix-products';
 import { randomizedSvd } from '../../../../extension/core/tensornet/randomized-svd';
 import { missingGpu } from '../missing-gpu';
-import { correlatedRows, randomRows, statisticsOf } from '../../tensornet/matrices';
+import { correlatedRows, randomRows, computeStatistics } from '../../tensornet/matrices';
 
 describe('randomized SVD on WebGPU, which has no float64', () => {
   it('finds what the CPU finds, where there is a Vulkan device', async (context) => {
@@ -10,7 +10,7 @@ describe('randomized SVD on WebGPU, which has no float64', () => {
     context.skip(missing !== undefined, missing);
     const [cpu, gpu] = [new MatrixProducts('cpu', 0), new MatrixProducts('webgpu', 0)];
     try {
-      const { gram } = statisticsOf(correlatedRows(80, 60, 20, 2));
+      const { gram } = computeStatistics(correlatedRows(80, 60, 20, 2));
       // The second is of a lower rank than asked for: its Gram matrices need the shift.
       for (const rows of [randomRows(90, 60, 1), correlatedRows(90, 60, 7, 3)]) {
         for (const weights of [undefined, { gram, damping: 1e-3 }]) {

@@ -16,7 +16,7 @@ import { toCommandLine } from '../../../../extension/services/jobs/command-line'
 import type { JobRecord } from '../../../../extension/services/jobs/job-record';
 import type { Operation, RequestOf } from '../../../../extension/services/jobs/operations';
 
-function lineOf<O extends Operation>(operation: O, request: RequestOf<O>): string {
+function makeLine<O extends Operation>(operation: O, request: RequestOf<O>): string {
   return toCommandLine({ operation, request } as unknown as JobRecord);
 }
 
@@ -26,7 +26,7 @@ describe('a job as a command line', () => {
       ...{ model: '/models/my model', out: "/it's/p.layerprofile.json", calibration: 'random' },
       ...{ sequences: 8, ratio: 0.25, protect: ['block.0', 'block.1'], baselines: false },
     });
-    const line = lineOf('profile', request);
+    const line = makeLine('profile', request);
     expect(line).toMatch(/^espalier profile /);
     for (const words of [
       "'/models/my model'",
@@ -41,7 +41,7 @@ describe('a job as a command line', () => {
 
   it('of an evolution has no model', () => {
     const request = buildRequest(synthesize, { out: '/s', iterations: 2, data: 'balanced' });
-    expect(lineOf('synthesize', request)).toBe(
+    expect(makeLine('synthesize', request)).toBe(
       'espalier synthesize --out /s --iterations 2 --data balanced',
     );
   });
@@ -51,14 +51,14 @@ describe('a job as a command line', () => {
       ...{ model: '/m', out: '/m.sensitivity.json', methods: ['int4:32', 'lowrank:40%'] },
       ...{ blocks: ['0', '2'], embeddings: true, head: false, metric: 'kl' },
     });
-    expect(lineOf('sensitivity', request)).toBe(
+    expect(makeLine('sensitivity', request)).toBe(
       'espalier sensitivity /m --out /m.sensitivity.json --methods int4:32,lowrank:40% --metric kl --blocks 0,2 --embeddings',
     );
   });
 
   it('has names with a comma as JSON, which is read again', () => {
     const request = buildRequest(scoreData, { data: '/d', out: '/s', classes: ['a, b', 'c'] });
-    expect(lineOf('score-data', request)).toContain(`--classes '["a, b","c"]'`);
+    expect(makeLine('score-data', request)).toContain(`--classes '["a, b","c"]'`);
     const typed: Record<string, unknown> = {};
     const command = new Command();
     addFields(command, scoreData.fields, typed);
@@ -71,7 +71,7 @@ describe('a job as a command line', () => {
       ...{ data: '/d', out: '/d.datadiet.json', score: ['grand@0', 'el2n@2'], keep: [0.25] },
       ...{ policy: ['window'], offset: [0.1, 0.2], unbalanced: true, classes: ['a', 'b c'] },
     });
-    expect(lineOf('data-diet', request)).toBe(
+    expect(makeLine('data-diet', request)).toBe(
       "espalier data-diet --data /d --out /d.datadiet.json --score grand@0,el2n@2 --keep 0.25 --policy window --offset 0.1,0.2 --unbalanced --classes 'a,b c'",
     );
   });
@@ -80,7 +80,7 @@ describe('a job as a command line', () => {
     const request = buildRequest(scoreData, {
       ...{ data: '/d', imageSize: '32x16', model: 'cnn', score: 'grand', out: '/d.scores.json' },
     });
-    const line = lineOf('score-data', request);
+    const line = makeLine('score-data', request);
     expect(line).toMatch(/^espalier score-data --data \/d /);
     for (const words of ['--image-size 32x16', '--model cnn', '--score grand']) {
       expect(line).toContain(words);
@@ -92,11 +92,11 @@ describe('a job as a command line', () => {
       ...{ format: 'espalier.plan', version: 1, model: { path: '/m' } },
       remove: ['block.1.attention'],
     };
-    const pruned = lineOf('prune', buildRequest(prune, { model: '/m', out: '/o', plan }));
+    const pruned = makeLine('prune', buildRequest(prune, { model: '/m', out: '/o', plan }));
     const [command, ...document] = pruned.split('\n');
     expect(command).toBe("espalier prune --config /dev/stdin <<'REQUEST'");
     expect(JSON.parse(document.slice(0, -1).join('\n'))).toEqual({ model: '/m', out: '/o', plan });
-    const compressed = lineOf(
+    const compressed = makeLine(
       'compress',
       buildRequest(compress, {
         ...{ model: '/m', out: '/o o', format: 'safetensors', overwrite: true, plan },
@@ -110,13 +110,13 @@ describe('a job as a command line', () => {
     const compressed = buildRequest(compress, {
       ...{ model: '/m', out: '/o', method: 'lowrank:50%', calibrate: false, quality: false },
     });
-    expect(lineOf('compress', compressed)).toBe(
+    expect(makeLine('compress', compressed)).toBe(
       'espalier compress /m --method lowrank:50% --no-calibration --out /o --no-quality',
     );
     const repaired = buildRequest(repair, {
       ...{ model: '/m', teacher: '/t', out: '/o', scope: 'sublayers' },
     });
-    expect(lineOf('repair', repaired)).toBe(
+    expect(makeLine('repair', repaired)).toBe(
       'espalier repair /m --teacher /t --out /o --scope sublayers',
     );
   });
@@ -125,7 +125,7 @@ describe('a job as a command line', () => {
     const exported = buildRequest(exportData, {
       ...{ data: '/d', scores: '/s.json', keep: 0.5, leaveOut: [3, 9], out: '/o' },
     });
-    expect(lineOf('export-data', exported)).toBe(
+    expect(makeLine('export-data', exported)).toBe(
       'espalier export-data --data /d --out /o --scores /s.json --keep 0.5 --leave-out 3,9',
     );
   });

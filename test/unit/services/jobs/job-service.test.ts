@@ -89,7 +89,7 @@ describe('the job service', () => {
     ({ model, out: join(folder, out) }) as RequestOfOperation<'repair'>;
   const repair = async (out: string, model = 'm'): Promise<unknown> =>
     jobs.run({ operation: 'repair', name: model, request: request(out, model) });
-  const stateOf = (): string[] => jobs.jobs.map(({ state }) => state).reverse();
+  const makeState = (): string[] => jobs.jobs.map(({ state }) => state).reverse();
   /** What a repair leaves beside its output when its process ends. */
   const saveWork = async (out: string): Promise<string> => {
     const work = workFolder(join(folder, out), 'repair');
@@ -111,11 +111,11 @@ describe('the job service', () => {
     const first = repair('a');
     const second = repair('b');
     const third = repair('c');
-    expect(stateOf()).toEqual(['running', 'queued', 'queued']);
+    expect(makeState()).toEqual(['running', 'queued', 'queued']);
     expect(jobs.jobs.map((job) => jobs.place(job)).reverse()).toEqual([0, 1, 2]);
     (await worker.call(0)).resolve('one');
     expect(await first).toBe('one');
-    expect(stateOf()).toEqual(['done', 'running', 'queued']);
+    expect(makeState()).toEqual(['done', 'running', 'queued']);
     (await worker.call(1)).reject(new UserError(say`bad`, { remedy: undefined }));
     await expect(second).rejects.toThrow('bad');
     (await worker.call(2)).resolve('three');
@@ -132,19 +132,19 @@ describe('the job service', () => {
     const own = jobs.run({ ...operation, token: source.token });
     source.cancel();
     await expect(own).rejects.toThrow(RequestCancelled);
-    expect(stateOf()).toEqual(['running', 'queued', 'cancelled']);
+    expect(makeState()).toEqual(['running', 'queued', 'cancelled']);
     (await worker.call(0)).resolve('one');
     (await worker.call(1)).resolve('two');
     await Promise.all([before, after]);
   });
 
   it('tells of a job that waits how long it will take, where an earlier run says so', async () => {
-    const told = (): unknown[] => jobs.jobs.map(({ expected }) => expected).reverse();
+    const reported = (): unknown[] => jobs.jobs.map(({ expected }) => expected).reverse();
     const all = [repair('a'), repair('b'), repair('c', 'new')];
-    await expect.poll(told).toEqual([undefined, 240, undefined]);
+    await expect.poll(reported).toEqual([undefined, 240, undefined]);
     (await worker.call(0)).resolve('one');
     await all[0];
-    expect(told()).toEqual([undefined, undefined, undefined]);
+    expect(reported()).toEqual([undefined, undefined, undefined]);
     (await worker.call(1)).resolve('two');
     (await worker.call(2)).resolve('three');
     await Promise.all(all);
@@ -170,7 +170,7 @@ describe('the job service', () => {
     const [, waiting] = jobs.jobs;
     jobs.cancel(waiting?.id ?? '');
     await expect(second).rejects.toBeInstanceOf(RequestCancelled);
-    expect(stateOf()).toEqual(['running', 'cancelled', 'queued']);
+    expect(makeState()).toEqual(['running', 'cancelled', 'queued']);
     (await worker.call(0)).resolve({});
     await first;
     const next = await worker.call(1);
@@ -252,7 +252,7 @@ describe('the job service', () => {
     await worker.call(2);
     jobs.cancel(jobs.running[0]?.id ?? '');
     await expect(cancelled).rejects.toThrow();
-    expect(stateOf()).toEqual(['failed', 'failed', 'cancelled']);
+    expect(makeState()).toEqual(['failed', 'failed', 'cancelled']);
     expect(jobs.resumable).toEqual([]);
     expect(await jobs.resume(jobs.jobs[0]?.id ?? '')).toBeUndefined();
     expect(jobs.jobs.at(-1)?.message).toBe('no tokenizer.json');
@@ -320,7 +320,7 @@ describe('the job service', () => {
     await expect.poll(async () => (await stored()).jobs.length).toBe(2);
     jobs.dispose();
     jobs = open();
-    expect(stateOf()).toEqual(['interrupted', 'interrupted']);
+    expect(makeState()).toEqual(['interrupted', 'interrupted']);
     const [waited, ran] = jobs.jobs;
     expect(ran).toMatchObject({ cause: 'closed', saved: 'Progress is saved.' });
     expect(ran?.message).toBe('The window was closed while the job ran.');
@@ -385,8 +385,8 @@ describe('the job service', () => {
         shown.push(document.best.name);
       },
     });
-    const told: (string | undefined)[] = [];
-    jobs.ended.listen(({ job }) => told.push(job.result));
+    const reported: (string | undefined)[] = [];
+    jobs.ended.listen(({ job }) => reported.push(job.result));
     const out = join(folder, 'evolution');
     await mkdir(out);
     await writeFile(join(out, 'synthesis.journal.jsonl'), '{}\n{}\n');
@@ -403,7 +403,7 @@ describe('the job service', () => {
     const result: unknown = expect.stringMatching(
       /best module is star, accuracy 50.% on test data/,
     );
-    expect(told).toEqual([undefined, result]);
+    expect(reported).toEqual([undefined, result]);
     expect(jobs.jobs[0]?.result).toEqual(result);
   });
 
