@@ -3,10 +3,11 @@ import { formatChange } from '../../extension/core/format';
 import { formatDistance } from '../format';
 import { listed } from '../translate';
 import { strings } from './strings';
+import type { PointKind } from './strings';
 
 /** A model of some size. Kinds are the series of the chart. */
 export interface FrontierPoint {
-  readonly kind: 'plan' | 'setting' | 'type' | 'pruned' | 'made';
+  readonly kind: PointKind;
   readonly name: string;
   /** In the unit of the chart. */
   readonly size: number;

@@ -1,18 +1,20 @@
 import { t } from '../translate';
-import type { FrontierPoint } from './frontier-points';
 
-const kinds: Readonly<Record<FrontierPoint['kind'], string>> = {
+const kinds = {
   plan: t('Best plan'),
   setting: t('One setting for all layers'),
   type: t('Named types'),
   pruned: t('Pruned'),
   made: t('Measured plan'),
-};
+} as const;
+
+/** Series that a point belongs to. */
+export type PointKind = keyof typeof kinds;
 
 /** Texts of the chart of size against loss. */
 export const strings = {
   title: t('Size and loss'),
-  kind: (kind: FrontierPoint['kind']) => kinds[kind],
+  kind: (kind: PointKind) => kinds[kind],
   hint: t('Filled points are measured, hollow ones predicted.'),
   dragHint: t('Drag the line to change the size.'),
   loss: (metric: string) => t('Loss ({0}, log scale)', metric),
