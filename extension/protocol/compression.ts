@@ -40,7 +40,7 @@ export interface BudgetChoice {
   readonly limits: readonly BudgetLimit[];
   /** Context length for memory, in tokens; the default if undefined. */
   readonly context?: number | undefined;
-  /** Ways that the plan may take. */
+  /** Compression schemes that the plan may use. */
   readonly schemes: readonly CompressionScheme[];
   /** True if sublayers may be removed, by the layer profile. */
   readonly removes: boolean;

@@ -15,6 +15,8 @@ const subjectSchema = object({
   source: string(),
   /** Sensitivity profile that its types were chosen by. */
   sensitivity: optional(string()),
+  /** Program that the model was made for. */
+  runtime: optional(string()),
 });
 export type StepSubject = Readonly<InferOutput<typeof subjectSchema>>;
 

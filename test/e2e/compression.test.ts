@@ -165,7 +165,7 @@ describe('the compression panel', () => {
     await frame.getByRole('img', { name: /^Size against loss of Best plan: \d/ }).waitFor();
     const rule = frame.getByRole('slider', { name: 'Target size' });
     await rule.press('ArrowRight');
-    await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51 % /);
+    await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51\s% /);
     // One control for the size.
     expect(await frame.getByRole('slider', { name: 'Bytes', exact: true }).count()).toBe(0);
     const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');

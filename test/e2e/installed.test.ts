@@ -78,7 +78,7 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.quickInput().waitFor();
     await page.keyboard.press('Escape');
     await workbench.tab('Welcome').click();
-    await expect.poll(() => ticked('Choose what goes')).toBe('true');
+    await expect.poll(() => ticked('Choose what to remove')).toBe('true');
     // To be asked is not to be done.
     expect(await ticked('Prune and check')).toBe('false');
     await workbench.tab('Layer Heatmap: espalier-sample').click();
@@ -87,9 +87,11 @@ describe('the packaged extension in a fresh editor', () => {
     const out = join(session().workspace, 'walked');
     await workbench.answer('The original is left as it is.', out);
     await expect.poll(() => existsSync(join(out, 'config.json'))).toBe(true);
+    // The report opens over the walkthrough.
+    await workbench.tab('Report: walked').waitFor();
     await workbench.tab('Welcome').click();
     await expect.poll(() => ticked('Prune and check')).toBe('true');
-    expect(await ticked('Repair what it cost')).toBe('false');
+    expect(await ticked('Recover the quality')).toBe('false');
   });
 
   it('speaks the language of the editor', async () => {

@@ -162,7 +162,7 @@ describe('compression', () => {
     assert.ok(entries.every(({ method }) => method === 'gguf'));
     // So little that a type is needed whose rounding is weighted.
     const { result } = await run<MadePlan>('planCompression', typed, {
-      ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], ways: [{ method: 'gguf' }] },
+      ...{ limits: [{ unit: 'bytes', ratio: 0.815 }], schemes: [{ method: 'gguf' }] },
       ...{ removes: false, prunesWidths: false, embeddingAndHead: true },
     });
     assert.equal(result.byImportance, true);

@@ -99,7 +99,7 @@ describe('Prune Layers', () => {
     await vscode.commands.executeCommand('espalier.pruneLayers', vscode.Uri.file(file), {
       ...{ format: 'safetensors', layout: 'auto-map', out: widthPruned },
     });
-    assert.match(reportText(espalier, widthPruned), /"tags":\["widthPruned"/);
+    assert.match(reportText(espalier, widthPruned), /"tags":\["width-pruned"/);
     assert.match(
       reportText(espalier, widthPruned),
       /Verified: it opens and runs, .* The plan is the original, changed in the same way in memory\./,

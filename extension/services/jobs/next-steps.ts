@@ -26,11 +26,13 @@ export async function stepSubject({
   const { original } = getOperation(operation);
   const given: unknown = original === undefined ? undefined : Reflect.get(request, original);
   const sensitivity = defaultSensitivityPath(output);
+  const runtime: unknown = Reflect.get(request, 'for');
   return {
     output,
     model: await modelIn(output),
     source: typeof given === 'string' ? given : model,
     ...(operation === 'fit' && (await fileExists(sensitivity)) ? { sensitivity } : {}),
+    ...(operation === 'fit' && typeof runtime === 'string' ? { runtime } : {}),
   };
 }
 
@@ -44,7 +46,7 @@ async function modelIn(output: string): Promise<string> {
 
 /** The button of a step. */
 export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
-  const { output, source, sensitivity } = subject;
+  const { output, source, sensitivity, runtime } = subject;
   const [model, original] = [Uri.file(subject.model), Uri.file(source)];
   const against = source === subject.model ? {} : { against: source };
   // On text, which needs no further questions.
@@ -66,7 +68,7 @@ export function offerStep(step: NextStep, subject: StepSubject): OfferedStep {
       return {
         label: l10n.t('Even Smaller…'),
         title: l10n.t('Choose another size of the original'),
-        command: [commandIds.makeSmaller, original],
+        command: [commandIds.makeSmaller, original, { runtime }],
       };
     case 'makeSmaller':
       return {

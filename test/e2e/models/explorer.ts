@@ -59,7 +59,7 @@ export function testExplorer(session: () => Session): void {
       '12 blocks, 24 sublayers',
     );
     await frame.getByRole('button', { name: 'tokenizer_config.json' }).waitFor();
-    await frame.getByRole('img', { name: /parameters by kind: Feed-forward 58/ }).waitFor();
+    await frame.getByRole('img', { name: /parameters by kind: MLP 58/ }).waitFor();
   });
 
   it('is walked through with the keyboard, down to a tensor’s numbers', async () => {
@@ -76,7 +76,7 @@ export function testExplorer(session: () => Session): void {
     await page.keyboard.press('Enter');
     const chosen = frame.getByRole('region', { name: 'Details' });
     await chosen.getByText('Standard deviation').waitFor();
-    expect(await chosen.locator('.statistics').textContent()).toMatch(/Numbers36,864.*Mean/);
+    expect(await chosen.locator('.statistics').textContent()).toMatch(/Values36,864.*Mean/);
     expect(await chosen.locator('canvas').getAttribute('aria-label')).toMatch(/64 bins/);
     for (let step = 0; step < 4; step++) await page.keyboard.press('ArrowLeft');
     await expect
@@ -123,7 +123,7 @@ export function testExplorer(session: () => Session): void {
     await page.keyboard.press('ArrowLeft');
     await page.keyboard.press('ArrowLeft');
     await box('block.1.attention/key').waitFor({ state: 'detached' });
-    await frame.getByRole('button', { name: 'Fold All' }).click();
+    await frame.getByRole('button', { name: 'Collapse All' }).click();
     await box('block.11').waitFor({ state: 'detached' });
     await frame.getByRole('button', { name: 'Show Numbers…' }).click();
     const numbers = join(session().workspace, 'numbers.json');

@@ -225,11 +225,7 @@ describe('a model in a GGUF file', () => {
       ],
       /llama\.embedding_length: Its value is not a number/,
     ],
-    [
-      'heads',
-      model({ 'attention.head_count': 3 }),
-      /: llama\.attention\.head_count: A hidden size of/,
-    ],
+    ['heads', model({ 'attention.head_count': 3 }), /: llama\.attention\.head_count: A width of 8/],
     ['vocabulary', model({ vocab_size: 0 }), /: llama\.vocab_size: /],
     ['rotary', model({ 'rope.dimension_count': 3 }), /llama\.rope\.dimension_count: 3 dim/],
     ...['block_count', 'nextn_predict_layers'].map(

@@ -34,8 +34,8 @@ describe.skipIf(typeof made === 'string')(title, () => {
       await build({
         stdin: {
           contents: `
-            import { roomOfProcess } from './extension/core/runtime/limits/process-memory';
-            console.log(roomOfProcess());`,
+            import { availableProcessMemory } from './extension/core/runtime/limits/process-memory';
+            console.log(availableProcessMemory());`,
           resolveDir: root,
         },
         ...{ outfile: script, bundle: true, platform: 'node', format: 'cjs' },
