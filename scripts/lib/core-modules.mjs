@@ -25,8 +25,6 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/models/seq2seq/seq2seq-families')
  *   & typeof import('../../extension/core/models/stages/staged-families')
  *   & typeof import('../../extension/core/models/gguf/gguf-families')
- *   & typeof import('../../extension/core/models/seq2seq/t5')
- *   & typeof import('../../extension/core/models/gguf/t5-gguf')
  *   & typeof import('../../extension/core/models/quantized/quantization')
  *   & typeof import('../../extension/core/models/parts/rotary')
  *   & typeof import('../../extension/core/models/parts/activations')
@@ -58,8 +56,6 @@ const modules = [
   'core/models/seq2seq/seq2seq-families',
   'core/models/stages/staged-families',
   'core/models/gguf/gguf-families',
-  'core/models/seq2seq/t5',
-  'core/models/gguf/t5-gguf',
   'core/models/quantized/quantization',
   'core/models/parts/rotary',
   'core/models/parts/activations',

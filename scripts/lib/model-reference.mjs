@@ -12,11 +12,13 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  */
 export function modelsReference(declarations, results, notWritten) {
   const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
-  const { allGgufFamilies, namesInGguf, dequantizedDTypes, t5Forms, t5InGguf } = declarations;
+  const { allGgufFamilies, namesInGguf, dequantizedDTypes } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
-  /** @param {{modelType: string, matchingFields?: Readonly<Record<string, unknown>>}} family */
-  const ggufNames = (family) => namesInGguf(family).map(code).join(', ');
-  const t5Types = new Set(t5Forms.map(({ modelType }) => modelType));
+  /**
+   * @param {{modelType: string, matchingFields?: Readonly<Record<string, unknown>>}} family
+   * @param {number} [towers]
+   */
+  const ggufNames = (family, towers) => namesInGguf(family, towers).map(code).join(', ');
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
     architecture.slopes === undefined
@@ -51,15 +53,13 @@ export function modelsReference(declarations, results, notWritten) {
         return measuredRow(results, kind, family, name);
       }),
     );
-  const fileNames = [
-    ...new Set([...allGgufFamilies.map(([name]) => name), t5InGguf.both, t5InGguf.encoder]),
-  ];
+  const fileNames = [...new Set(allGgufFamilies.map(([name]) => name))];
   const encoders = encoderArchitectures.map((architecture) => [
     familyName(architecture),
     [...new Set(architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))))].join(
       ', ',
     ),
-    t5Types.has(architecture.modelType) ? code(t5InGguf.encoder) : ggufNames(architecture),
+    ggufNames(architecture),
   ]);
   const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
     code(modelType),
@@ -68,7 +68,7 @@ export function modelsReference(declarations, results, notWritten) {
       .filter((field) => field in seq2seqBlocks)
       .map(code)
       .join(', '),
-    t5Types.has(modelType) ? code(t5InGguf.both) : '',
+    ggufNames({ modelType }, 2),
   ]);
   const stages = stagedFamilies.map(({ modelType, modules, config }) => [
     code(modelType),

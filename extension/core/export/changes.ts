@@ -1,7 +1,6 @@
 import { closestNames } from '../closest-names';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { hasOwnParts, requireAble } from '../models/capability';
-import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedEncodings } from '../models/encodings/encoding-spec';
 import { embeddingAndHeadPlaces } from '../models/matrix-encoding';
@@ -264,35 +263,6 @@ export function checkChanges(
 /** The first block of the result that has lost all its sublayers, by its number in the source. */
 export function emptiedBlock({ remaining, blocks }: Changes): number | undefined {
   return blocks.find((block) => remaining.every((one) => one.block !== block));
-}
-
-/** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
-export function explainPartialBlocks(summary: ModelSummary, changes: Changes): Refusal | undefined {
-  const { architecture, sublayers } = summary;
-  const left = new Set(changes.remaining.map(({ block }) => block));
-  const emptied = emptiedBlock(changes);
-  if (emptied !== undefined) {
-    return {
-      code: 'blocks-not-removable',
-      reason: say`Without its sublayers, block ${emptied} of a ${architecture} model still changes its input, which llama.cpp can't express.`,
-      remedy: say`Write another format, from the Hugging Face folder of the model.`,
-    };
-  }
-  const partial = sublayers.find(
-    ({ id, block }) => changes.removed.includes(id) && left.has(block),
-  );
-  if (partial === undefined) {
-    return undefined;
-  }
-  const block = sublayers.filter((one) => one.block === partial.block).map(({ id }) => id);
-  return {
-    code: 'single-sublayers',
-    reason: say`llama.cpp needs attention and MLP in every block of a ${architecture} model, but ${partial.id} would be removed alone.`,
-    remedy:
-      emptiedBlock(layOutChanges(summary, block)) === undefined
-        ? say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`
-        : say`Prune the Hugging Face folder of the model.`,
-  };
 }
 
 /** Says which sublayers are close to one that a model does not have. */

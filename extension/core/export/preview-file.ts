@@ -3,8 +3,9 @@ import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import type { ConfigPreview } from './hugging-face/preview-config';
-import { deciArchitecture, needsDeci, explainDeciUnsupported } from './gguf/gguf-deci';
-import { checkChanges, explainPartialBlocks } from './changes';
+import { deciArchitecture, needsDeci } from './gguf/gguf-deci';
+import { explainUnsupportedLayout } from './gguf/llama-cpp/layout-rules';
+import { checkChanges } from './changes';
 import type { Changes } from './changes';
 import { counted, say } from '../message';
 import type { Message } from '../message';
@@ -40,9 +41,8 @@ export function previewPrunedFile(
     return { before: '', after: '', loadsWith };
   }
   const isDeci = summary.architecture === 'llama' && needsDeci(changes);
-  const refusal = isDeci
-    ? explainDeciUnsupported(summary, changes)
-    : explainPartialBlocks(summary, changes);
+  const layout = isDeci ? 'deci' : 'blocks';
+  const refusal = explainUnsupportedLayout({ summary, layout }, changes);
   if (refusal !== undefined) {
     throw refused(refusal, summary.path);
   }

@@ -7,7 +7,6 @@ import type { Changes } from './changes';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
 import { folderGgufOptions } from './gguf/folder-to-gguf';
 import { ggufOptions } from './gguf/gguf-options';
-import { isT5Source, t5GgufOptions } from './gguf/t5-to-gguf';
 import { graphWriter } from './onnx/graph-writer';
 import { layoutNames, layouts } from './hugging-face/layouts';
 import type { LayoutName } from './hugging-face/layouts';
@@ -122,9 +121,7 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
       refuse: (changes) => Promise.resolve(explainConfigNotRewritable(changes)),
       writer: (changes, _, context) => Promise.resolve(folderToOnnx(source, changes, context)),
     },
-    ...(isT5Source(source)
-      ? t5GgufOptions(source, configFile)
-      : folderGgufOptions(source, configFile)),
+    ...folderGgufOptions(source, configFile),
   ];
 }
 

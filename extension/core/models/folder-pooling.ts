@@ -37,11 +37,15 @@ export interface DenseModule {
   readonly path: string;
 }
 
+/** Weight of a linear layer after the pooling. */
+export const denseWeight = (tensors: DenseModule['tensors']): LazyTensor | undefined =>
+  [...tensors.values()].find(({ shape }) => shape.length === 2);
+
 /**
  * Pooling and dense layers of a Sentence Transformers folder, or the reason why they are not
  * supported.
  */
-interface FolderPooling {
+export interface FolderPooling {
   readonly pooling?: Pooling;
   readonly dense?: readonly DenseModule[];
   readonly fault?: UserError;

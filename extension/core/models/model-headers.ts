@@ -21,7 +21,7 @@ export type ModelHeaders =
   | {
       readonly format: 'gguf';
       readonly header: GgufHeader;
-      /** Conversion of the family to GGUF; undefined for T5. */
-      readonly conversion: GgufFamily | undefined;
+      /** Conversion of the family to GGUF. */
+      readonly conversion: GgufFamily;
     }
   | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };

@@ -13,6 +13,7 @@ import { fingerprintModel } from './fingerprint';
 import { GgufKeys } from './gguf/gguf-keys';
 import { openGguf } from './gguf/gguf-model';
 import type { GgufModel } from './gguf/gguf-model';
+import { findGgufFamily } from './gguf/gguf-families';
 import type { GgufFamily } from './gguf/gguf-traits';
 import type { LayeredModel } from './layered-model';
 import { parseDecoder, parseFamily, requireFamily } from './model-family';
@@ -24,7 +25,7 @@ import { OpenedModel } from './opened-model';
 import { openSeq2Seq } from './seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
 import { openStages, withHead } from './stages/open-stages';
-import { isT5, readT5Gguf } from './gguf/t5-gguf';
+import { readT5Gguf } from './gguf/t5-gguf';
 import { hasTiedHead } from './transformer/embedding-and-head';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
@@ -92,18 +93,20 @@ export async function readGguf(
   widthPruned?: WidthPruned,
 ): Promise<
   GgufContents & {
-    /** Conversion of the family to GGUF; undefined for T5. */
-    readonly conversion: GgufFamily | undefined;
+    /** Conversion of the family to GGUF. */
+    readonly conversion: GgufFamily;
   }
 > {
   const keys = new GgufKeys(header, folder.weights);
-  const read = isT5(keys)
-    ? { ...(await readT5Gguf(folder, header, keys, widthPruned)), conversion: undefined }
-    : await layOutGguf(
-        folder,
-        await openGguf(header, folder.weights, widthPruned?.widths),
-        widthPruned?.fingerprint,
-      );
+  const conversion = findGgufFamily(keys);
+  const read =
+    conversion?.towers !== undefined
+      ? { ...(await readT5Gguf(folder, header, keys, widthPruned)), conversion }
+      : await layOutGguf(
+          folder,
+          await openGguf(header, folder.weights, widthPruned?.widths),
+          widthPruned?.fingerprint,
+        );
   refuseScales(read.model.layout.unused, folder.weights);
   return read;
 }

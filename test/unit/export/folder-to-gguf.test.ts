@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { missingKeys } from '../../../extension/core/export/gguf/folder-to-gguf';
-import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { decoderIn } from '../config-source';
@@ -14,6 +13,7 @@ import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-
 import { modelFeatures, sampled } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { computeLogits, prune, RecordedContext, rejection } from './pruning';
+import { llamaCppViolation } from './llama-cpp-violation';
 
 const golden = (name: string): { readonly inputIds: readonly (readonly number[])[] } =>
   readJson(name, 'golden.json');
@@ -161,7 +161,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
       per_layer_config: {},
     };
     const { architecture, config: read } = decoderIn(JSON.stringify(changed), file);
-    expect(ggufTarget(architecture, read)?.family.demands?.(read)).toEqual({
+    expect(ggufTarget({ architecture, config: read })?.family.demands?.(read)).toEqual({
       num_kv_shared_layers: 0,
     });
   });
@@ -194,19 +194,11 @@ describe('a GGUF file of a Hugging Face folder', () => {
   it('has zeros for keys that Gemma 3n does not store and llama.cpp wants', () => {
     const configFile = familyFixture('gemma3n_text', 'config.json');
     const { architecture, config } = decoderIn(readFileSync(configFile, 'utf8'), configFile);
-    const target = ggufTarget(architecture, config);
+    const target = ggufTarget({ architecture, config });
     if (target === undefined) {
       throw new Error('a family that llama.cpp knows');
     }
-    const model = {
-      name: 'tiny',
-      source: 'config',
-      config,
-      configFile,
-      architecture,
-      target,
-    } as const;
-    const added = missingKeys(model, new Set(['blk.3.attn_v.weight']));
+    const added = missingKeys({ config, architecture, target }, new Set(['blk.3.attn_v.weight']));
     expect(added.map(({ name, shape, type, length }) => [name, shape, type, length])).toEqual([
       ['blk.2.attn_k.weight', [16, 32], 'F16', 1024],
       ['blk.2.attn_v.weight', [16, 32], 'F16', 1024],
@@ -362,15 +354,13 @@ describe('a GGUF file of a Hugging Face folder', () => {
       '"tie_word_embeddings": true',
     );
     const { architecture, config } = decoderIn(text, configFile);
-    const target = ggufTarget(architecture, config);
+    const target = ggufTarget({ architecture, config });
     if (target === undefined) {
       throw new Error('a family that llama.cpp knows');
     }
     const facts = { source: 'config', configFile, architecture, config, target } as const;
     const field = (count: number): string | undefined =>
-      explainUnsupportedInLlamaCpp(facts, {
-        ...{ blocks: Array(count).fill(0), expertCounts: new Map(), widths: {} },
-      })?.field;
+      llamaCppViolation(facts, Array(count).fill(0))?.field;
     expect([2, 63, 64].map(field)).toEqual(['use_qk_norm', 'use_qk_norm', undefined]);
   });
 

@@ -6,7 +6,6 @@ import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensor
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
 import { readGating, sigmoid } from '../../../extension/core/models/gguf/expert-gating';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
-import { explainUnsupportedInLlamaCpp } from '../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
 import { openGguf } from '../../../extension/core/models/gguf/gguf-model';
 import { parseDecoder } from '../../../extension/core/models/model-family';
 import { familyFixture, relativeError } from '../fixtures';
@@ -26,6 +25,7 @@ import {
 import type { FamilyCase } from './gguf/family-files';
 import { modelFeatures, sampled } from '../sample';
 import { computeLogits, logitsWithout, prune, rejection } from './pruning';
+import { llamaCppViolation } from './llama-cpp-violation';
 
 const families: readonly FamilyCase[] = [
   { name: 'glm4_moe_lite', architecture: 'deepseek2', block: 0 },
@@ -119,9 +119,7 @@ it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for
     target: { architecture: 'mistral4', family: file.family },
   } as const;
   const refusal = (count: number): string | undefined =>
-    explainUnsupportedInLlamaCpp(facts, {
-      ...{ blocks: [...Array(count).keys()], expertCounts: new Map(), widths: {} },
-    })?.field;
+    llamaCppViolation(facts, [...Array(count).keys()])?.field;
   expect([36, 28, 27, 26].map(refusal)).toEqual([
     ...[undefined, undefined, 'mistral4.block_count', 'mistral4.block_count'],
   ]);

@@ -1,8 +1,8 @@
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { Changes } from '../../../extension/core/export/changes';
-import { whyOtherWidths } from '../../../extension/core/export/gguf/gguf-sizes';
+import { llamaCppViolation } from '../export/llama-cpp-violation';
+import { decoderIn } from '../config-source';
 import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { pruneWidthsIn } from '../pipelines/width-pruning';
@@ -43,14 +43,16 @@ it('GPT-NeoX Japanese, width-pruned alike in all blocks, is no ordinary model: i
 });
 
 it('Gemma 3n with feed-forwards of two widths is refused as a GGUF file, which llama.cpp could not load', () => {
-  const widths = { 'block.0.feedforward': 32, 'block.1.feedforward': 64 };
-  const remaining = [0, 1].map((block) => ({ kind: 'feedforward', block }));
-  const changes = { widths, remaining, blocks: [0, 1] } as unknown as Changes;
-  const refusal = whyOtherWidths({ architecture: 'gemma3n' }, ggufFamilies['gemma3n'], changes);
-  expect(refusal?.code).toBe('uneven-widths');
-  expect(
-    whyOtherWidths({ architecture: 'gemma4' }, ggufFamilies['gemma4'], changes),
-  ).toBeUndefined();
+  const code = (name: 'gemma3n' | 'gemma4'): string | undefined => {
+    const configFile = familyFixture(`${name}_text`, 'config.json');
+    const target = { architecture: name, family: ggufFamilies[name] ?? { modelType: name } };
+    const facts = { source: 'header', configFile, target } as const;
+    const family = decoderIn(readFileSync(configFile, 'utf8'), configFile);
+    const widths = { 'block.0.feedforward': 32, 'block.1.feedforward': 64 };
+    return llamaCppViolation({ ...facts, ...family }, [0, 1], { widths })?.code;
+  };
+  expect(code('gemma3n')).toBe('uneven-widths');
+  expect(code('gemma4')).not.toBe('uneven-widths');
 });
 
 it.each([

@@ -1,6 +1,4 @@
-import { asArchitecture } from '../../models/gguf/encoders/encoder-names';
 import type { GgufTarget } from '../../models/gguf/gguf-target';
-import type { ModelFamily } from '../../models/model-family';
 import type { PartKind } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import type { LlamaCppFacts } from './llama-cpp/rule';
@@ -10,30 +8,6 @@ export interface FolderModel extends LlamaCppFacts {
   readonly source: 'config';
   readonly name: string;
   readonly target: GgufTarget;
-}
-
-/** A family of decoders, or of encoders of texts described as one; undefined for other models. */
-export function asDecoder(
-  family: ModelFamily,
-): Pick<LlamaCppFacts, 'architecture' | 'config'> | undefined {
-  if (family.kind !== 'encoder') {
-    return family.kind === 'decoder' ? family : undefined;
-  }
-  const { config } = family;
-  const architecture = asArchitecture(family.architecture, config);
-  const { positions } = architecture?.embeddingAndHead ?? {};
-  // The file lacks the rows in front of that of position 0.
-  const before = positions !== undefined && 'name' in positions ? positions.offset : 0;
-  return (
-    architecture && {
-      architecture,
-      config: {
-        ...config,
-        vocab_size: config.vocab_size ?? 0,
-        max_position_embeddings: config.max_position_embeddings - before,
-      },
-    }
-  );
 }
 
 /** Sizes that config.json may leave to others. */

@@ -5,9 +5,12 @@ import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import type { JobContext } from '../../jobs/job';
 import type { Refusal } from '../../models/capability';
+import type { ModelSummary } from '../../models/model-summary';
+import { describeFamily } from '../../models/gguf/family-description';
+import { towerBlocks } from '../../models/gguf/t5-gguf';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import { joinPacked } from '../../models/quantized/packed-checkpoint';
-import { emptiedBlock, explainPartialBlocks } from '../changes';
+import { emptiedBlock } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
@@ -26,23 +29,21 @@ import {
   encoderEntries,
   encoderInFile,
   hasHead,
-  whyClasses,
-  explainUnsupportedPooling,
+  modelOutput,
+  readPooling,
   hasSumBias,
   withoutHead,
   missingSumBiasNote,
 } from './encoders/encoder-in-file';
 import { chosenTypes, fileType, isTable, plainType, roundingError } from './choose-types';
 import { modelEntries } from './folder-header';
-import { asDecoder, configSizes } from './folder-model';
+import { configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { tensorImportance } from './importance';
-import { deciFamilies, needsDeci, explainDeciUnsupported } from './gguf-deci';
-import { explainUnsupportedChanges } from './gguf-options';
-import { whyOtherWidths } from './gguf-sizes';
+import { deciFamilies, needsDeci } from './gguf-deci';
 import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
-import { placeTensors } from './place-tensors';
+import { headScale, placeTensors, untiedHead } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
 import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
@@ -69,79 +70,91 @@ const otherInLlamaCpp: Readonly<Record<string, Message>> = {
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
 export function folderGgufOptions(source: CheckpointSource, configFile: string): OutputOption[] {
   const { summary } = source.model;
+  const model = folderModel(source, configFile);
   const settled = (changes: Changes): Changes => withoutEmptied(source.model, changes).changes;
+  const hasTowers = model?.target.family.towers !== undefined;
   const takesDeci = (changes: Changes): boolean =>
-    (settled(changes).absent.length > 0 && emptiedBlock(settled(changes)) === undefined) ||
-    (deciFamilies.includes(summary.architecture) && needsDeci(changes));
+    !hasTowers &&
+    ((settled(changes).absent.length > 0 && emptiedBlock(settled(changes)) === undefined) ||
+      (deciFamilies.includes(summary.architecture) && needsDeci(changes)));
   // Files of the folder that no change concerns, read once for all candidates of a search.
-  let pooling: ReturnType<typeof explainUnsupportedPooling> | undefined;
-  const as = (layout: 'blocks' | 'deci'): OutputOption => ({
+  let pooling: ReturnType<typeof readPooling> | undefined;
+  const layouts = hasTowers ? (['blocks'] as const) : (['blocks', 'deci'] as const);
+  return layouts.map((layout) => ({
     ...{ format: 'gguf', layout },
     isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
-    refuse: async (asked) => {
-      const changes = settled(asked);
-      const family = folderModel(source, configFile)?.target.family;
-      return (
-        explainUnsupportedChanges(changes) ??
-        explainUnsupportedFamily(source, configFile, changes) ??
-        (layout === 'deci'
-          ? explainDeciUnsupported(summary, changes)
-          : (explainPartialBlocks(summary, changes) ?? whyOtherWidths(summary, family, changes))) ??
-        (await (pooling ??= explainUnsupportedPooling(source.model, family)))
-      );
+    refuse: async (changes) =>
+      model === undefined
+        ? explainUnknown(source)
+        : explainUnsupportedInLlamaCpp(
+            { ...model, layout, pooling: await (pooling ??= readPooling(source.model)) },
+            settled(changes),
+          ),
+    writer: async (changes, options, context) => {
+      if (model === undefined) {
+        throw new Error('a refusal comes before');
+      }
+      return folderWriter(source, { ...model, layout }, changes, options, context);
     },
-    writer: async (changes, options, context) =>
-      folderWriter(source, configFile, { changes, layout }, options, context),
-  });
-  return [as('blocks'), as('deci')];
+  }));
 }
 
-function explainUnsupportedFamily(
-  source: CheckpointSource,
-  configFile: string,
-  changes: Changes,
-): Refusal | undefined {
-  const { architecture } = source.model.summary;
-  const model = folderModel(source, configFile);
-  return model === undefined
-    ? {
-        code: 'not-in-gguf',
-        reason:
-          otherInLlamaCpp[architecture] ??
-          say`${architecture} models can't be written to GGUF files.`,
-        remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
-      }
-    : (whyClasses(source.model) ?? explainUnsupportedInLlamaCpp(model, changes));
+/** Explains why a folder of a family without a GGUF architecture can't be written. */
+function explainUnknown({ model: { summary } }: CheckpointSource): Refusal {
+  const { architecture } = summary;
+  return {
+    code: 'not-in-gguf',
+    reason:
+      otherInLlamaCpp[architecture] ?? say`${architecture} models can't be written to GGUF files.`,
+    remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
+  };
 }
 
 function folderModel(
   { family, model }: CheckpointSource,
   configFile: string,
-): FolderModel | undefined {
-  const decoder = asDecoder(family);
-  const target = decoder && ggufTarget(decoder.architecture, decoder.config);
-  const { name } = model.summary;
-  return target && { source: 'config', name, configFile, ...decoder, target };
+): Omit<FolderModel, 'layout'> | undefined {
+  const description = describeFamily(family);
+  const target = description && ggufTarget(description);
+  if (description === undefined || target === undefined) {
+    return undefined;
+  }
+  const { summary } = model;
+  const config = {
+    ...description.config,
+    vocab_size: summary.vocabularySize ?? description.config.vocab_size,
+  };
+  return {
+    ...{ source: 'config', name: summary.name, configFile, summary, output: modelOutput(model) },
+    ...{ ...description, config, target },
+  };
 }
 
-/** Name of a result's tensor in a GGUF file of the original, on which importance is measured. */
-const sourceName = (name: string, { blocks }: Changes): string =>
-  name.replace(/^blk\.(\d+)/, (_, block: string) => `blk.${blocks[Number(block)] ?? block}`);
+/**
+ * Name of a result's tensor in a GGUF file of the original, on which importance is measured. Each
+ * tower numbers its blocks from 0.
+ */
+function sourceName(name: string, summary: ModelSummary, { blocks }: Changes): string {
+  const { encoderBlocks = 0 } = summary;
+  const { encoder } = towerBlocks(summary, blocks);
+  return name.replace(/^(enc\.|dec\.)?blk\.(\d+)/, (_, tower = '', block: string) => {
+    const [first, before] = tower === 'dec.' ? [encoder, encoderBlocks] : [0, 0];
+    const source = blocks[first + Number(block)] ?? first + Number(block);
+    return `${tower}blk.${source - before}`;
+  });
+}
+
+const ownHead = say`Its head is a separate matrix, scaled in training: llama.cpp doesn't scale the input of a tied head.`;
 
 async function folderWriter(
   source: CheckpointSource,
-  configFile: string,
-  { changes: asked, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
+  model: FolderModel,
+  asked: Changes,
   options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { changes, factors } = withoutEmptied(source.model, asked);
   const products = await multiplyFactors(factors, context.cancellation);
-  const isDeci = layout === 'deci';
-  const model = folderModel(source, configFile);
-  if (model === undefined) {
-    throw new Error('a refusal comes before');
-  }
   const { tensors: inPlace, leftOut } = await placeTensors(
     model,
     source,
@@ -157,8 +170,10 @@ async function folderWriter(
       ? tensor
       : { ...tensor, changed: (value: number) => value * product };
   });
-  const { config, architecture } = model;
+  const { config, architecture, layout, summary } = model;
   const { curve } = architecture.feedforward;
+  const untied = untiedHead(source.model);
+  const { encoder, decoder } = towerBlocks(summary, changes.blocks);
   return folderFileWriter(
     source,
     {
@@ -166,21 +181,29 @@ async function folderWriter(
       parameters:
         parametersAfter(source.model, changes) -
         [...factors.values()].flat().length +
-        behind.reduce((sum, { stored }) => sum + elementCount(stored.shape), 0),
+        [...behind.map(({ stored }) => stored), ...(untied === undefined ? [] : [untied])].reduce(
+          (sum, { shape }) => sum + elementCount(shape),
+          0,
+        ),
       further: [
         ...frequencyTensors(model),
         ...missingKeys(model, new Set(placed.map(({ name }) => name))),
       ],
       facts: {
-        blocks: changes.blocks.length,
+        blocks: encoder,
         heads: config.num_attention_heads,
         keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
         experts: changes.expertCounts.values().next().value ?? 0,
         architecture: model.target.architecture,
       },
-      sourceName: (name) => sourceName(name, changes),
+      sourceName: (name) => sourceName(name, summary, changes),
       entries: async (fileType) => [
-        ...modelEntries(model, changes, isDeci, fileType),
+        ...modelEntries(
+          { ...model, config: { ...config, decoder_layers: decoder } },
+          { ...changes, blocks: changes.blocks.slice(0, encoder) },
+          layout === 'deci',
+          fileType,
+        ),
         ...(source.model.kind === 'encoder'
           ? await encoderEntries(model.target.architecture, source.model)
           : []),
@@ -200,6 +223,7 @@ async function folderWriter(
         model.architecture.textType === undefined ? undefined : textAlone,
         hasHead(source.model) ? withoutHead : undefined,
         hasSumBias(source.model) ? missingSumBiasNote : undefined,
+        untied === undefined || headScale(source.model) === 1 ? undefined : ownHead,
       ],
       roundingError: hasLeastStep(model) ? withoutLeastStep : 0,
     },
@@ -209,7 +233,7 @@ async function folderWriter(
 }
 
 /** Says so where a file lacks tensors of its folder. */
-export function warnLeftOut(names: readonly string[], context: JobContext): void {
+function warnLeftOut(names: readonly string[], context: JobContext): void {
   const [first] = names;
   if (first !== undefined) {
     context.warn(
@@ -228,7 +252,7 @@ function warnNoTokenizer(folder: string, context: JobContext): void {
 }
 
 /** A GGUF file of a folder's model. */
-export interface FolderFile {
+interface FolderFile {
   readonly changes: Changes;
   readonly layout: 'blocks' | 'deci';
   readonly placed: readonly PlacedTensor[];
@@ -249,7 +273,7 @@ export interface FolderFile {
   readonly roundingError: number;
 }
 
-export async function folderFileWriter(
+async function folderFileWriter(
   { model }: CheckpointSource,
   { changes, layout, placed, further, ...file }: FolderFile,
   options: WriteOptions,
@@ -335,7 +359,7 @@ const [half, whole] = [2, 4] as const;
 
 /** Zeros for keys and values that llama.cpp wants of blocks which read others', and that the folder does not have. */
 export function missingKeys(
-  { config, architecture, target }: FolderModel,
+  { config, architecture, target }: Pick<FolderModel, 'config' | 'architecture' | 'target'>,
   there: ReadonlySet<string>,
 ): GgufTensor[] {
   if (target.family.wantsAllKeys !== true) {

@@ -2,30 +2,21 @@ import { basename, join } from 'node:path';
 import type { GgufHeader } from '../../checkpoints/gguf';
 import { nameWithType, withoutPart } from '../../checkpoints/gguf-part-names';
 import type { JobContext } from '../../jobs/job';
-import { takesEncodings, takesPatches } from '../../models/capabilities';
-import { toRefusal } from '../../models/capability';
-import type { Refusal } from '../../models/capability';
 import { ggufMixers, ggufSizes, ggufWindows } from '../../models/gguf/gguf-model';
 import { gatingKey, readGating } from '../../models/gguf/expert-gating';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
-import type { GgufFamily } from '../../models/gguf/gguf-traits';
+import { describeFamily } from '../../models/gguf/family-description';
 import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
-import type { ModelFamily } from '../../models/model-family';
 import type { ModelHeaders } from '../../models/model-headers';
 import type { OpenedModel } from '../../models/opened-model';
-import { explainOtherTowers, isT5, t5Keys, towerBlocks } from '../../models/gguf/t5-gguf';
-import { asDecoder } from './folder-model';
+import { t5Keys } from '../../models/gguf/t5-families';
+import { towerBlocks } from '../../models/gguf/t5-gguf';
+import { modelOutput } from './encoders/encoder-in-file';
 import { multiplyFactors, withoutEmptied } from './block-factors';
-import {
-  deciArchitecture,
-  deciFamilies,
-  deciLayout,
-  needsDeci,
-  explainDeciUnsupported,
-} from './gguf-deci';
-import { widthPrunedKinds, widthPrunedSizes, whyOtherWidths } from './gguf-sizes';
+import { deciArchitecture, deciFamilies, deciLayout, needsDeci } from './gguf-deci';
+import { widthPrunedKinds, widthPrunedSizes } from './gguf-sizes';
 import { converted, copied, roundedTensor } from './gguf-tensors';
 import { bytesByName, planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
@@ -46,9 +37,7 @@ import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
-import { explainPartialBlocks } from '../changes';
 import type { Changes } from '../changes';
-import { say } from '../../message';
 
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
@@ -67,61 +56,24 @@ export function ggufOptions(
   { header, conversion }: GgufHeaders,
 ): OutputOption[] {
   const { summary } = model;
-  const settled = (changes: Changes): Changes => withoutEmptied(model, changes).changes;
   const keys = new GgufKeys(header, header.file);
+  const facts = headerFacts({ family, model }, keys.architecture, { header, conversion });
   const isDeci = keys.architecture === deciArchitecture;
-  const facts = headerFacts(keys.architecture, header, family, conversion);
   const takesDeci = (changes: Changes): boolean =>
     isDeci || (deciFamilies.includes(summary.architecture) && needsDeci(changes));
-  const as = (
-    layout: keyof typeof describeGgufLayout,
-  ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({
+  return (['blocks', 'deci'] as const).map((layout) => ({
     ...{ format: 'gguf', layout },
+    isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
+    refuse: (changes) =>
+      Promise.resolve(
+        explainUnsupportedInLlamaCpp(
+          { ...facts, layout },
+          layout === 'blocks' ? withoutEmptied(model, changes).changes : changes,
+        ),
+      ),
     writer: async (changes, options, context) =>
       ggufWriter({ model, header, facts }, { changes, layout }, options, context),
-  });
-  return [
-    {
-      ...as('blocks'),
-      isDefault: (changes) => !takesDeci(changes),
-      refuse: (asked) => {
-        const changes = settled(asked);
-        if (isDeci) {
-          return Promise.resolve({
-            code: 'stays-deci',
-            reason: say`A deci model can only be written as deci.`,
-            remedy: say`Choose deci.`,
-          });
-        }
-        return Promise.resolve(
-          explainUnsupportedChanges(changes) ??
-            explainPartialBlocks(summary, changes) ??
-            whyOtherWidths(summary, conversion, changes) ??
-            (facts === undefined
-              ? whyOtherTowers(keys, summary, changes)
-              : explainUnsupportedInLlamaCpp(facts, changes)),
-        );
-      },
-    },
-    {
-      ...as('deci'),
-      isDefault: takesDeci,
-      refuse: (changes) =>
-        Promise.resolve(
-          explainUnsupportedChanges(changes) ?? explainDeciUnsupported(summary, changes),
-        ),
-    },
-  ];
-}
-
-/** Why a GGUF file cannot hold what changes besides the removal. */
-export function explainUnsupportedChanges({ matrices, patches }: Changes): Refusal | undefined {
-  const gguf = { format: 'gguf' } as const;
-  return patches.size > 0
-    ? toRefusal(takesPatches(gguf))
-    : matrices.size > 0
-      ? toRefusal(takesEncodings(gguf))
-      : undefined;
+  }));
 }
 
 /** Keys of what is the size of a head where they are absent. */
@@ -201,7 +153,7 @@ async function blockEntries(
   return [
     ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
     ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
-    ...(facts === undefined ? [] : familyFlags(keys, facts, blocks)),
+    ...familyFlags(keys, facts, blocks),
     ...[denseBlocks, tableBlocks].flatMap((key) => {
       const leadingBlocks = keys.numberIfPresent(key);
       return leadingBlocks === undefined
@@ -219,14 +171,16 @@ async function blockEntries(
         ]),
     ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
     ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
-    ...(isT5(keys) ? towerEntries(keys, towerBlocks(model.summary, blocks)) : []),
+    ...(facts.target.family.towers === undefined
+      ? []
+      : towerEntries(keys, towerBlocks(model.summary, blocks))),
   ];
 }
 
 /** The family's own flags of blocks. */
 const familyFlags = (
   keys: GgufKeys,
-  { config, target }: LlamaCppFacts,
+  { config, target }: GgufWriteSource['facts'],
   blocks: readonly number[],
 ): Entry[] =>
   Object.entries(target.family.blockFlags ?? {}).flatMap(([key, isSo]) =>
@@ -246,33 +200,27 @@ const towerEntries = (
   ...(decoder === 0 ? [] : [integerEntry(keys, t5Keys.decoderBlocks, decoder)]),
 ];
 
-function whyOtherTowers(
-  keys: GgufKeys,
-  summary: LayeredModel['summary'],
-  { blocks }: Changes,
-): Refusal | undefined {
-  const refusal = explainOtherTowers(summary, blocks);
-  return refusal && { ...refusal, field: keys.name(t5Keys.decoderBlocks) };
-}
-
-/** Facts about the model of a GGUF file, as llama.cpp computes it; undefined for T5. */
+/** Facts about the model of a GGUF file, as llama.cpp computes it. */
 function headerFacts(
+  { family, model }: Pick<OpenedModel, 'family' | 'model'>,
   architecture: string,
-  { file: configFile }: GgufHeader,
-  family: ModelFamily,
-  conversion: GgufFamily | undefined,
-): LlamaCppFacts | undefined {
-  const decoder = asDecoder(family);
-  return conversion === undefined || decoder === undefined
-    ? undefined
-    : { source: 'header', configFile, target: { architecture, family: conversion }, ...decoder };
+  { header: { file: configFile }, conversion }: Pick<GgufHeaders, 'header' | 'conversion'>,
+): Omit<LlamaCppFacts, 'layout'> {
+  const description = describeFamily(family);
+  if (description === undefined) {
+    throw new Error('a family that is read from GGUF files is written to them');
+  }
+  const target = { architecture, family: conversion };
+  const { summary } = model;
+  const output = modelOutput(model);
+  return { source: 'header', configFile, summary, output, target, ...description };
 }
 
 /** A GGUF file to write again. */
 interface GgufWriteSource {
   readonly model: LayeredModel;
   readonly header: GgufHeader;
-  readonly facts: LlamaCppFacts | undefined;
+  readonly facts: Omit<LlamaCppFacts, 'layout'>;
 }
 
 /** A GGUF file under its own name. */

@@ -1,10 +1,6 @@
-import type { Refusal } from '../../models/capability';
 import type { GgufBlocks } from '../../models/gguf/gguf-blocks';
 import { ggufFields } from '../../models/gguf/gguf-fields';
-import type { GgufTraits } from '../../models/gguf/gguf-traits';
-import type { ModelSummary } from '../../models/model-summary';
 import type { Changes } from '../changes';
-import { say } from '../../message';
 
 /** Sizes of the source's blocks. */
 export type SourceSizes = Pick<
@@ -86,33 +82,4 @@ export function unevenWidth(changes: Changes): string | undefined {
   return sizedKinds
     .map((kind) => sublayerIds(changes, kind))
     .flatMap((ids) => ids.filter((id) => widths[id] !== widths[ids[0] ?? '']))[0];
-}
-
-/** Why widths cannot be those of an ordinary model of the family, which llama.cpp loads. */
-export function whyOtherWidths(
-  { architecture }: Pick<ModelSummary, 'architecture'>,
-  {
-    takesFewerHeads = false,
-    sizesDiffer = false,
-    needsOneSize = !sizesDiffer,
-    windows,
-  }: GgufTraits = {},
-  changes: Changes,
-): Refusal | undefined {
-  const uneven = needsOneSize ? unevenWidth(changes) : undefined;
-  if (uneven !== undefined) {
-    return {
-      code: 'uneven-widths',
-      reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
-      remedy: say`Keep the same number of channels in every MLP and of heads in every attention layer, or write a Hugging Face folder or ONNX.`,
-    };
-  }
-  const isTaken = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
-  return isTaken || !widthPrunedKinds(changes).includes('attention')
-    ? undefined
-    : {
-        code: 'uneven-widths',
-        reason: say`llama.cpp can't load a ${architecture} model with fewer heads.`,
-        remedy: say`Prune the width of MLPs only, or write a Hugging Face folder or ONNX.`,
-      };
 }

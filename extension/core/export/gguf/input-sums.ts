@@ -1,5 +1,6 @@
 import type { ModelInput } from '../../models/model-input';
 import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
+import { describeFamily } from '../../models/gguf/family-description';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -13,9 +14,7 @@ import * as v from 'valibot';
 import type { JobContext } from '../../jobs/job';
 import { nothingSaved } from '../../jobs/saved-parts';
 import { UserError } from '../../user-error';
-import { asDecoder } from './folder-model';
 import type { InputSums } from './importance';
-import { t5NamesInFile } from './t5-to-gguf';
 import { say } from '../../message';
 
 /** Σ x² of each input of some matrices of one size, added up in float64 run by run. */
@@ -150,25 +149,14 @@ type PlacedMatrix = Pick<ModelMatrix, 'id' | 'weight'> & Pick<LinearLayer, 'expe
 export function ggufPlacesOf({
   family,
   headers,
-  model,
   path,
   summary,
 }: OpenedModel): (matrix: PlacedMatrix, experts: number) => readonly TensorPlace[] {
   if (headers.format === 'gguf') {
     return (layer) => [tensorPlace(layer)];
   }
-  const ofT5 =
-    headers.format === 'safetensors' && family.kind !== 'graph'
-      ? t5NamesInFile({ family, model })
-      : undefined;
-  if (ofT5 !== undefined) {
-    return ({ id }) => {
-      const name = ofT5(id);
-      return name === undefined ? [] : [{ name }];
-    };
-  }
-  const read = asDecoder(family);
-  const target = read && ggufTarget(read.architecture, read.config);
+  const description = describeFamily(family);
+  const target = description && ggufTarget(description);
   if (target === undefined) {
     throw new UserError(
       say`Layers of ${summary.architecture} models have no names in GGUF files.`,

@@ -5,6 +5,9 @@ import type { Cancellation } from '../../jobs/job';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
 import type { Architecture } from '../../models/transformer/architecture';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
+import type { AnyModel } from '../../models/opened-model';
+import type { Seq2SeqModel } from '../../models/seq2seq/seq2seq-model';
+import { isTied } from '../../models/transformer/embedding-and-head';
 import { refused } from '../../models/capability';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import { UserError } from '../../user-error';
@@ -15,6 +18,7 @@ import type { PlannedTensor } from '../weight-plan';
 import type { TypedTensor } from './choose-types';
 import type { FolderModel } from './folder-model';
 import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
+import { allRows } from '../../models/gguf/gguf-rows';
 import type { RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { say } from '../../message';
 
@@ -54,7 +58,35 @@ export async function placeTensors(
       byName.set(piece.name, [...(byName.get(piece.name) ?? []), piece]);
     }
   }
-  return { tensors: [...byName.values()].map(joined), leftOut };
+  const untied = untiedHead(source.model);
+  const tensors = [
+    ...[...byName.values()].map(joined),
+    ...(untied === undefined ? [] : [{ name: headInFile, stored: untied, ...allRows(untied) }]),
+  ];
+  const scale = headScale(source.model);
+  return {
+    tensors: tensors.map((tensor) =>
+      tensor.name === headInFile && scale !== 1
+        ? { ...tensor, changed: (value: number) => value * scale }
+        : tensor,
+    ),
+    leftOut,
+  };
+}
+
+const headInFile = 'output.weight';
+
+/** Factor on the input of the LM head, which the file has in the head's weights. */
+export const headScale = (model: AnyModel): number =>
+  model.kind === 'encoder-decoder' ? model.layout.scales.head : 1;
+
+/** Embedding that is also the LM head of an encoder–decoder model, whose file has a head of its own. */
+export function untiedHead(model: AnyModel): LazyTensor | undefined {
+  if (model.kind !== 'encoder-decoder') {
+    return undefined;
+  }
+  const { head, targetWords } = model.layout;
+  return head !== undefined && isTied(targetWords, head.linear) ? targetWords.weight : undefined;
 }
 
 /** Bytes that are compared at once. */
@@ -70,7 +102,7 @@ async function hasOwnHead(
   cancellation: Cancellation,
 ): Promise<boolean> {
   if (!config.tie_word_embeddings || model.kind !== 'decoder') {
-    return !config.tie_word_embeddings;
+    return !config.tie_word_embeddings || model.kind === 'encoder-decoder';
   }
   const [head, embedding] = [model.layout.head.weight, model.layout.embedding.weight];
   if (head.name === embedding.name) {
@@ -135,18 +167,18 @@ function place(
   return pieces;
 }
 
-const hasLayout = (model: CheckpointSource['model']): model is TransformerModel | EncoderModel =>
-  model.kind === 'decoder' || model.kind === 'encoder';
+const hasLayout = (model: AnyModel): model is TransformerModel | EncoderModel | Seq2SeqModel =>
+  model.kind === 'decoder' || model.kind === 'encoder' || model.kind === 'encoder-decoder';
 
 /** True for tensors that the model can compute, such as a mask. */
-const isComputed = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+const isComputed = ({ name }: LazyTensor, model: AnyModel): boolean =>
   hasLayout(model) && model.layout.computed.includes(name);
 
-const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+const isUnused = ({ name }: LazyTensor, model: AnyModel): boolean =>
   hasLayout(model) && model.layout.unused.includes(name);
 
 /** True for tensors of an encoder's head, which GGUF files can't store. */
-const belongsToHead = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+const belongsToHead = ({ name }: LazyTensor, model: AnyModel): boolean =>
   model.kind === 'encoder' && model.headTensors.some((tensor) => tensor.name === name);
 
 /**
@@ -161,11 +193,8 @@ const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiec
   );
 
 /** True for tensors of another part than the text tower, such as a vision encoder. */
-const isOtherPart = (
-  name: string,
-  { textType }: Architecture,
-  { blockNames }: CheckpointSource['model'],
-): boolean => textType !== undefined && !name.startsWith(blockNames?.prefix ?? '');
+const isOtherPart = (name: string, { textType }: Architecture, { blockNames }: AnyModel): boolean =>
+  textType !== undefined && !name.startsWith(blockNames?.prefix ?? '');
 
 /** Multi-token prediction modules next to the blocks (Qwen3-Next, Ernie 4.5). */
 const predictionModule = /^(?:model\.)?mtp[._]/;
@@ -174,10 +203,7 @@ const predictionModule = /^(?:model\.)?mtp[._]/;
  * True for tensors that predict further tokens: of such a module, or of a block after the model's
  * last one.
  */
-function isPredictionTensor(
-  { name }: LazyTensor,
-  { blockNames, summary }: CheckpointSource['model'],
-): boolean {
+function isPredictionTensor({ name }: LazyTensor, { blockNames, summary }: AnyModel): boolean {
   if (predictionModule.test(name)) {
     return true;
   }

@@ -3,6 +3,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import { encoderFamilies } from './encoders/encoder-families';
 import { gemma4Demands, describeGemma4 } from './gguf-gemma4';
 import { layerNormFamilies } from './gguf-layer-norm-families';
+import { t5GgufFamilies } from './t5-families';
 import {
   asGatedDelta,
   asGroupedDelta,
@@ -325,6 +326,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   ...newerGgufFamilies,
   ...layerNormFamilies,
+  ...t5GgufFamilies,
 };
 
 /** Every family with its architecture. */
@@ -333,13 +335,27 @@ export const allGgufFamilies: readonly (readonly [architecture: string, family: 
     [family, ...(family.others ?? [])].map((one) => [architecture, one] as const),
   );
 
-/** Architectures of the files that folders of a family as it is declared may become; those of T5 have their own. */
-export function namesInGguf({
-  modelType,
-  matchingFields: asked = {},
-}: Pick<GgufFamily, 'modelType' | 'matchingFields'>): readonly string[] {
+/**
+ * Architectures of the files that folders of a family as it is declared may become.
+ * @param towers 2 for a model with an encoder and a decoder
+ */
+export function namesInGguf(
+  { modelType, matchingFields: asked = {} }: Pick<GgufFamily, 'modelType' | 'matchingFields'>,
+  towers = 1,
+): readonly string[] {
   const found = allGgufFamilies.filter(
-    ([, { modelType: plain, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid }]) =>
+    ([
+      ,
+      {
+        modelType: plain,
+        matchingFields = {},
+        alsoFrom = [],
+        withExperts,
+        withSigmoid,
+        towers: { length } = [''],
+      },
+    ]) =>
+      length === towers &&
       Object.entries(matchingFields).every(([field, value]) => asked[field] === value) &&
       [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
   );

@@ -18,7 +18,7 @@ import { remainingMixerFlags, readMixed } from './gguf-mixers';
 import { ggufBlocks, toGgufArchitecture, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables, rotatesAdjacentRows } from './gguf-rotary';
 import { remainingWindowFlags } from './gguf-windows';
-import { isT5, t5Blocks } from './t5-gguf';
+import { t5Blocks } from './t5-gguf';
 import { say } from '../../message';
 
 /** Query heads, and the groups of them that share a key and a value. */
@@ -206,10 +206,10 @@ async function readTypes(keys: GgufKeys): Promise<readonly string[] | undefined>
  */
 export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   const keys = new GgufKeys(header, header.file);
-  const { mayLackSublayers = false, sizesDiffer = false } = findGgufFamily(keys) ?? {};
+  const { mayLackSublayers = false, sizesDiffer = false, towers } = findGgufFamily(keys) ?? {};
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
-    : isT5(keys)
+    : towers !== undefined
       ? sameInBoth(await readSameBlocks(keys), t5Blocks(keys))
       : readSameBlocks(keys, sizesDiffer);
 }
@@ -228,7 +228,7 @@ function sameInBoth(
 }
 
 /**
- * Name of each tensor in the model's Hugging Face folder. Empty for an unknown family. Norms that
+ * Name of each tensor in the model's Hugging Face folder. Empty for an unknown family and for T5. Norms that
  * scale by 1 + weight store the sum in GGUF. Linear layers that folders store transposed are left
  * out.
  */
@@ -238,7 +238,7 @@ export async function namesInFolder(
   const isKnown = header.metadata.has('general.architecture');
   const family = isKnown ? findGgufFamily(new GgufKeys(header, header.file)) : undefined;
   const plain = family === undefined ? undefined : knownInGguf(family);
-  if (family === undefined || plain === undefined) {
+  if (family === undefined || plain === undefined || family.towers !== undefined) {
     return new Map();
   }
   const known = { ...plain, ...(await configParts(plain, header)) };

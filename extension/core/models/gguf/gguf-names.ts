@@ -225,7 +225,7 @@ function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
 }
 
 /** Names of modules in GGUF files, and below a prefix in folders, by role. */
-export const namePairs = (
+const namePairs = (
   known: object,
   own: object,
   roles: Roles,

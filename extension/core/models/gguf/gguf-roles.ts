@@ -66,6 +66,8 @@ export const blockRoles: Roles = {
   'attention.compressed.indexer.query': ['module', 'indexer.attn_q_b'],
   'attention.compressed.indexer.weights': ['module', 'indexer.proj'],
   ...compressor('attention.compressed.indexer.compressor', 'indexer'),
+  // Encoder and decoder of T5 (src/models/t5.cpp).
+  distanceBias: ['module', 'attn_rel_b'],
   'crossAttention.wiring.norm': ['norm', 'cross_attn_norm'],
   'crossAttention.queryKeyValue.0': ['linear', 'cross_attn_q'],
   'crossAttention.queryKeyValue.1': ['linear', 'cross_attn_k'],

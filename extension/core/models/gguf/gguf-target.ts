@@ -1,10 +1,10 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { FamilyDescription } from './family-description';
 import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';
-import { ggufBlocks, toGgufArchitecture } from './gguf-names';
+import { toGgufArchitecture } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
 import { hasExperts } from './tensor-placement';
 import type { BothNames, Piece, Place, Places } from './tensor-placement';
@@ -42,15 +42,17 @@ export interface GgufTarget {
  * Returns the GGUF architecture for a folder, or undefined if llama.cpp or Espalier doesn't support
  * it.
  */
-export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
+export function ggufTarget(description: FamilyDescription): GgufTarget | undefined {
+  const { architecture: known, config, decoder } = description;
+  const towers = decoder === undefined ? [known] : [known, decoder];
   const fields: ConfigFields = config;
   const found = allGgufFamilies.filter(
-    ([
-      ,
-      { modelType, matchingFields = {}, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers },
-    ]) =>
-      mayLackSublayers !== true &&
-      Object.entries(matchingFields).every(([field, value]) => fields[field] === value) &&
+    ([, { modelType, alsoFrom = [], withExperts, withSigmoid, ...family }]) =>
+      family.mayLackSublayers !== true &&
+      (family.towers ?? ['']).length === towers.length &&
+      Object.entries(family.matchingFields ?? {}).every(
+        ([field, value]) => fields[field] === value,
+      ) &&
       [modelType, ...alsoFrom, withExperts, withSigmoid].includes(
         known.textType ?? known.modelType,
       ),
@@ -66,7 +68,35 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   ) {
     return undefined;
   }
-  const names: BothNames = { known, own: toGgufArchitecture(known, family), family, config };
+  const places = towers.map((tower, i) => {
+    const own = towerInGguf(toGgufArchitecture(tower, family), family.towers?.[i]);
+    return tensorPlaces({ known: tower, own, family, config });
+  });
+  return {
+    architecture,
+    family,
+    place: (...tensor) => places.map((place) => place(...tensor)).find((one) => one !== undefined),
+  };
+}
+
+/** The names of an encoder or decoder that has a prefix of its own. */
+function towerInGguf(own: Architecture, prefix: string | undefined): Architecture {
+  const { blocks, finalNorm, ...embeddingAndHead } = own.embeddingAndHead;
+  return prefix === undefined
+    ? own
+    : {
+        ...own,
+        embeddingAndHead: {
+          ...embeddingAndHead,
+          blocks: `${prefix}${blocks}`,
+          ...(finalNorm === undefined ? {} : { finalNorm: `${prefix}${finalNorm}` }),
+        },
+      };
+}
+
+/** Places of the tensors of one list of blocks, and of those outside of it. */
+function tensorPlaces(names: BothNames): GgufTarget['place'] {
+  const { known, own, family, config } = names;
   const placesByBlock = new Map<number, Places>();
   const blockPlaces = (block: number): Places => {
     const places = placesByBlock.get(block) ?? placesInBlock(withBlock(names, block));
@@ -78,7 +108,7 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
     block: (same: number): number => same,
     kept: () => undefined,
   };
-  const place: GgufTarget['place'] = (name, tensor, { blocks, block, kept } = unchanged) => {
+  return (name, tensor, { blocks, block, kept } = unchanged) => {
     const factors = family.factors?.(config, blocks) ?? {};
     for (const prefix of known.embeddingAndHead.prefixes) {
       const outside = placesOutside(names, prefix);
@@ -92,7 +122,8 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
         rest === undefined ? undefined : placeBelow(blockPlaces(block(inFile)), rest, known);
       if (inside !== undefined) {
         const pieces = inside.place(tensor, kept(inFile));
-        return named(pieces, `${ggufBlocks}.${inFile}.`, family, factors).map((piece) => ({
+        const before = `${own.embeddingAndHead.blocks}.${inFile}.`;
+        return named(pieces, before, family, factors).map((piece) => ({
           ...piece,
           ...(inside.expert === undefined ? {} : { expert: inside.expert }),
         }));
@@ -100,7 +131,6 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
     }
     return undefined;
   };
-  return { architecture, family, place };
 }
 
 function withBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {

@@ -117,6 +117,8 @@ export interface GgufTraits {
    * theirs.
    */
   readonly hasOwnWindowHeads?: boolean;
+  /** Prefixes of the tensor names of an encoder and, if the model has one, of a decoder after it. */
+  readonly towers?: readonly string[];
   /** True if llama.cpp reads two linear layers after pooling. */
   readonly hasDense?: boolean;
   /** Kind of tokenizer, if the folder's tokenizer doesn't determine it. */

@@ -13,14 +13,14 @@ import type { ParsedFamily } from '../model-family';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from '../seq2seq/seq2seq-model';
 import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
-import { readActivation, t5Towers, t5Words } from '../seq2seq/t5';
+import { readActivation, t5Towers } from '../seq2seq/t5';
 import type { Towers } from '../seq2seq/t5';
-import { branchNames, namePairs } from './gguf-names';
+import { branchNames } from './gguf-names';
 import { blockRoles, renamed } from './gguf-roles';
 import type { Roles } from './gguf-roles';
 import type { ConfigFields } from '../transformer/config-layout';
 import { encoderNames } from '../encoders/t5-encoder';
-import type { Refusal } from '../capability';
+import { farthestInGguf, t5GgufFamilies, t5Keys } from './t5-families';
 import type { ModelSummary } from '../model-summary';
 import { say } from '../../message';
 
@@ -35,39 +35,15 @@ export function towerBlocks(
   return { encoder, decoder: kept.length - encoder };
 }
 
-/** Returns why llama.cpp can't load a T5 model with these blocks; undefined if it can. */
-export function explainOtherTowers(
-  summary: BlockCounts,
-  kept: readonly number[],
-): Refusal | undefined {
-  const { encoder, decoder } = towerBlocks(summary, kept);
-  if (summary.encoderBlocks === undefined || (encoder >= decoder && decoder > 0)) {
-    return undefined;
-  }
-  return {
-    code: 'blocks-not-removable',
-    ...(encoder === 0 || decoder === 0
-      ? {
-          reason: say`${t5InGguf.both} models need at least one block in the encoder and one in the decoder.`,
-          remedy: say`Keep at least one sublayer in each.`,
-        }
-      : {
-          reason: say`llama.cpp can't load a ${t5InGguf.both} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
-          remedy: say`Remove the same number of blocks from the decoder, or write a Hugging Face folder or ONNX.`,
-        }),
-  };
-}
-
 const towerRoles: Roles = {
   ...blockRoles,
   finalNorm: ['norm', 'output_norm'],
-  distanceBias: ['module', 'attn_rel_b'],
 };
 
 /** The towers under the names of GGUF files. */
 function towersInGguf({ encoder, decoder }: Towers): Towers {
   const renameTower = <Tower extends Towers['encoder']>(tower: Tower, prefix: string): Tower => ({
-    ...renamed(tower, towerRoles, branchNames(tower, { names: { 'attention.output': 'attn_o' } })),
+    ...renamed(tower, towerRoles, branchNames(tower, t5GgufFamilies.t5)),
     ...{ prefix, blocks: 'blk' },
   });
   return { encoder: renameTower(encoder, 'enc.'), decoder: renameTower(decoder, 'dec.') };
@@ -75,80 +51,36 @@ function towersInGguf({ encoder, decoder }: Towers): Towers {
 
 const [words, head] = ['token_embd', 'output'] as const;
 
-/** Returns the name in a GGUF file of a folder's tensor; undefined if it has none. */
-export function t5PlaceInGguf(config: ConfigFields): (name: string) => string | undefined {
-  const towers = t5Towers(config, false);
-  const fileTowers = towersInGguf(towers);
-  const outside = new Map<string, string>([
-    ...t5Words.map((name) => [name, words] as const),
-    ['lm_head', head],
-  ]);
-  const pairs = (['encoder', 'decoder'] as const).map((side) => {
-    const [known, own] = [towers[side], fileTowers[side]];
-    outside.set(`${known.prefix}${known.finalNorm}`, `${own.prefix}${own.finalNorm}`);
-    const parts = new Map(
-      namePairs(known, own, towerRoles).map(([part, below]) => [below, part] as const),
-    );
-    return {
-      start: `${known.prefix}${known.blocks}.`,
-      before: `${own.prefix}${own.blocks}.`,
-      parts,
-    };
-  });
-  return (name) => {
-    const [, module = '', kind = ''] = /^(.*)\.(\w+)$/.exec(name) ?? [];
-    const tower = pairs.find(({ start }) => module.startsWith(start));
-    const [, block = '', below = ''] =
-      /^(\d+)\.(.*)$/.exec(module.slice(tower?.start.length)) ?? [];
-    const part = tower === undefined ? outside.get(module) : tower.parts.get(below);
-    const before = tower === undefined ? '' : `${tower.before}${block}.`;
-    return part === undefined ? undefined : `${before}${part}.${kind}`;
-  };
-}
-
 /** `general.architecture` of T5, and of its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
-export const t5InGguf = { both: 't5', encoder: 't5encoder' } as const;
-const t5Architectures: readonly string[] = Object.values(t5InGguf);
-
-/** Keys that T5 alone has. */
-export const t5Keys = {
-  decoderBlocks: 'decoder_block_count',
-  start: 'decoder_start_token_id',
-} as const;
+const t5InGguf = { both: 't5', encoder: 't5encoder' } as const;
 
 const commonFields = {
   vocab_size: ggufFields.vocab_size,
   hidden_size: ggufFields.hidden_size,
   head_dim: ggufFields.head_dim,
   rms_norm_eps: ggufFields.rms_norm_eps,
-  relative_attention_num_buckets: 'attention.relative_buckets_count',
 } as const;
 
 /** Keys by field of config.json, of a model with both towers and of an encoder. */
-export const t5Fields = {
+const t5Fields = {
   [t5InGguf.both]: {
     ...commonFields,
+    ...t5GgufFamilies.t5.fields,
     encoder_layers: ggufFields.num_hidden_layers,
-    decoder_layers: t5Keys.decoderBlocks,
     encoder_attention_heads: ggufFields.num_attention_heads,
     decoder_attention_heads: ggufFields.num_attention_heads,
     encoder_ffn_dim: ggufFields.intermediate_size,
     decoder_ffn_dim: ggufFields.intermediate_size,
-    decoder_start_token_id: t5Keys.start,
   },
   [t5InGguf.encoder]: {
     ...commonFields,
+    ...t5GgufFamilies.t5encoder.fields,
     num_hidden_layers: ggufFields.num_hidden_layers,
     num_attention_heads: ggufFields.num_attention_heads,
     intermediate_size: ggufFields.intermediate_size,
     max_position_embeddings: ggufFields.max_position_embeddings,
   },
 } as const;
-
-/** Distance from which on llama.cpp treats all alike (`llama_relative_position_bucket`). */
-export const farthestInGguf = 128;
-
-export const isT5 = ({ architecture }: GgufKeys): boolean => t5Architectures.includes(architecture);
 
 /** Blocks of the encoder and, after them, of the decoder. */
 export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {

@@ -4,7 +4,6 @@ import { expect, it } from 'vitest';
 import { readGgufHeader } from '../../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../../extension/core/checkpoints/gguf-values';
 import { headerEntry } from '../../../../extension/core/export/gguf/header-entries';
-import { explainUnsupportedInLlamaCpp } from '../../../../extension/core/export/gguf/llama-cpp/explain-unsupported';
 import { deepseek4 } from '../../../../extension/core/models/gguf/deepseek4';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { decoderIn } from '../../config-source';
@@ -12,6 +11,7 @@ import { familyFixture, relativeError } from '../../fixtures';
 import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
 import { computeLogits, prune, rejection } from '../pruning';
 import { blockIds, fileIn, makeFolder, fresh, floatValues, rewritten } from './family-files';
+import { llamaCppViolation } from '../llama-cpp-violation';
 
 /** A block that looks at near tokens, one at runs of 128, and one at runs of 4 that it chooses. */
 const folder = familyFixture('deepseek_v4-three');
@@ -158,7 +158,7 @@ it('a block whose experts a table chooses cannot follow one without a table', ()
     target: { architecture: 'deepseek4', family: deepseek4 },
   } as const;
   const field = (...blocks: readonly number[]): string | undefined =>
-    explainUnsupportedInLlamaCpp(facts, { blocks, expertCounts: new Map(), widths: {} })?.field;
+    llamaCppViolation(facts, blocks)?.field;
   expect(field(0, 1, 2, 3)).toBe('deepseek4.hash_layer_count');
   expect(field(0, 2, 3)).toBeUndefined();
 });

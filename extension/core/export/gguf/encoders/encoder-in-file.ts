@@ -1,19 +1,16 @@
-import { join } from 'node:path';
 import { sliceRows } from '../../../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import { EncoderModel } from '../../../models/encoders/encoder-model';
 import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
-import { folderPooling } from '../../../models/folder-pooling';
-import type { DenseModule } from '../../../models/folder-pooling';
+import { denseWeight, folderPooling } from '../../../models/folder-pooling';
+import type { FolderPooling } from '../../../models/folder-pooling';
 import { denseModules, poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
 import { allRows } from '../../../models/gguf/gguf-rows';
-import type { GgufFamily } from '../../../models/gguf/gguf-traits';
 import type { AnyModel } from '../../../models/opened-model';
 import type { Sublayer } from '../../../models/modules/sublayer-list';
 import { UserError } from '../../../user-error';
+import type { ModelOutput } from '../llama-cpp/rule';
 import type { PlacedTensor } from '../place-tensors';
 import { headerEntry, tokenizerKey } from '../header-entries';
-import type { Refusal } from '../../../models/capability';
 import { say } from '../../../message';
 
 /** Said of a file that lacks the head of its source. */
@@ -33,44 +30,34 @@ const addsBias = ({ kind, weights }: Sublayer): boolean =>
 export const hasHead = (model: AnyModel): boolean =>
   model.kind === 'encoder' && model.output.givesScores;
 
-/** Why a file, which gives embeddings, would not be of use: its source gives classes. */
-export function whyClasses(model: AnyModel): Refusal | undefined {
-  const reads = model.kind === 'encoder' && hasHead(model) ? model.layout.head?.reads : 'all';
-  return reads === 'all'
-    ? undefined
-    : {
-        code: 'not-in-gguf',
-        reason: say`GGUF files store encoders for embeddings, not classifiers.`,
-        remedy: say`Choose another format, or name the model without its head in architectures of config.json.`,
-      };
+/** Returns the output of a model, as constraints of llama.cpp tell them apart. */
+export function modelOutput(model: AnyModel): ModelOutput {
+  switch (model.kind) {
+    case 'encoder':
+      return hasHead(model) && model.layout.head?.reads !== 'all' ? 'classes' : 'states';
+    case 'encoder-decoder':
+      return model.layout.head === undefined ? 'states' : 'logits';
+    case 'decoder':
+    case 'stages':
+    case 'graph':
+      return 'logits';
+  }
 }
 
-/** Explains why llama.cpp can't compute the encoder's pooling or the modules after it. */
-export async function explainUnsupportedPooling(
-  model: AnyModel,
-  family: GgufFamily | undefined,
-): Promise<Refusal | undefined> {
+/** Pooling of an encoder's folder, with the error if a file of it is invalid. */
+export async function readPooling(model: AnyModel): Promise<FolderPooling | undefined> {
   if (model.kind !== 'encoder') {
     return undefined;
   }
   try {
-    const { dense = [], fault } = (await folderPooling(model.summary.path)) ?? {};
-    return fault === undefined ? whyOtherDense(family?.hasDense, dense, model) : refusalFor(fault);
+    return await folderPooling(model.summary.path);
   } catch (error) {
     if (error instanceof UserError) {
-      return refusalFor(error);
+      return { fault: error };
     }
     throw error;
   }
 }
-
-const otherFormat = say`Choose another format.`;
-
-const refusalFor = ({ problem, subject }: UserError): Refusal => ({
-  ...{ code: 'not-in-gguf', reason: problem },
-  ...subject,
-  remedy: subject.remedy ?? otherFormat,
-});
 
 /** Entries of the header that encoders alone have. */
 export async function encoderEntries(architecture: string, model: EncoderModel): Promise<Buffer[]> {
@@ -84,7 +71,7 @@ export async function encoderEntries(architecture: string, model: EncoderModel):
     // llama.cpp asks for it also where there is no table.
     headerEntry.integer(tokenizerKey('token_type_count'), types ?? 1),
     ...dense.flatMap(({ tensors }, i) => {
-      const [out = 0, input = 0] = findWeight(tensors)?.shape ?? [];
+      const [out = 0, input = 0] = denseWeight(tensors)?.shape ?? [];
       return [
         headerEntry.integer(key(`${denseModules[i]}_feat_in`), input),
         headerEntry.integer(key(`${denseModules[i]}_feat_out`), out),
@@ -99,37 +86,6 @@ export const denseTensors = ({ layout }: EncoderModel): PlacedTensor[] =>
     ...{ name: `${denseModules[i]}.weight`, stored: weight },
     ...allRows(weight),
   }));
-
-const findWeight = (tensors: DenseModule['tensors']): LazyTensor | undefined =>
-  [...tensors.values()].find(({ shape }) => shape.length === 2);
-
-/** Why llama.cpp does not compute what follows the pooling: it takes two matrices, and the last as wide as the stream. */
-function whyOtherDense(
-  hasDense = false,
-  dense: readonly DenseModule[],
-  { layout, summary }: EncoderModel,
-): Refusal | undefined {
-  const [first] = dense;
-  const { hiddenSize } = layout.attention;
-  const isPlain = dense.every(
-    ({ step, tensors }) => step.activation === undefined && tensors.size === 1,
-  );
-  const out = dense.map(({ tensors }) => findWeight(tensors)?.shape[0]);
-  if (
-    first === undefined ||
-    (hasDense && isPlain && dense.length === denseModules.length && out[1] === hiddenSize)
-  ) {
-    return undefined;
-  }
-  return {
-    code: 'not-in-gguf',
-    reason: hasDense
-      ? say`llama.cpp runs two linear layers after the pooling, without biases and activations, with ${hiddenSize} output channels.`
-      : say`GGUF files of ${summary.architecture} models can't store linear layers after the pooling.`,
-    ...{ file: join(summary.path, 'modules.json'), field: first.path },
-    remedy: say`Choose another format, or remove the module from modules.json.`,
-  };
-}
 
 /**
  * The encoder as stored in its file: without a head, with positions 0, 1, 2, … for all tokens, and

@@ -7,9 +7,11 @@ import {
   windowPattern,
 } from '../../../models/gguf/gguf-fields';
 import { hasIndexer, indexerTypes } from '../../../models/gguf/gguf-newer-families';
+import { t5Keys } from '../../../models/gguf/t5-families';
+import { towerBlocks } from '../../../models/gguf/t5-gguf';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
 import { blockParts, configSizes } from '../folder-model';
-import { widthPrunedKinds } from '../gguf-sizes';
+import { unevenWidth, widthPrunedKinds } from '../gguf-sizes';
 import { hasMixture, hasWindow, isArchitecture } from './rule';
 import type { LlamaCppFacts, LlamaCppRule } from './rule';
 import { counted, say } from '../../../message';
@@ -31,10 +33,72 @@ const [plainBlocks, plainVocabulary] = [48, 128_256] as const;
 /** Blocks of Command R from which on llama.cpp reads norms of queries and keys (src/models/command-r.cpp). */
 const queryNormsFrom = 64;
 
+const isBlocks = ({ layout }: LlamaCppFacts): boolean => layout === 'blocks';
+
+const hasDecoder = ({ decoder }: LlamaCppFacts): boolean => decoder !== undefined;
+
 const removeGroups = (every: number): Message => say`Remove the last blocks, or ${every} in a row.`;
 
 /** Blocks, experts and widths that llama.cpp expects. */
 export const blockRules: readonly LlamaCppRule[] = [
+  {
+    applies: isBlocks,
+    check: ({ summary: { architecture }, target }, changes) => {
+      const { sizesDiffer = false, needsOneSize = !sizesDiffer } = target.family;
+      const uneven = needsOneSize ? unevenWidth(changes) : undefined;
+      return uneven === undefined
+        ? undefined
+        : {
+            code: 'uneven-widths',
+            reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
+            remedy: say`Keep the same number of channels in every MLP and of heads in every attention layer, or write a Hugging Face folder or ONNX.`,
+          };
+    },
+  },
+  {
+    applies: isBlocks,
+    check: ({ summary: { architecture }, target }, changes) => {
+      const { takesFewerHeads = false, windows } = target.family;
+      const isRead = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
+      return isRead || !widthPrunedKinds(changes).includes('attention')
+        ? undefined
+        : {
+            code: 'uneven-widths',
+            reason: say`llama.cpp can't load a ${architecture} model with fewer heads.`,
+            remedy: say`Prune the width of MLPs only, or write a Hugging Face folder or ONNX.`,
+          };
+    },
+  },
+  {
+    field: 'decoder_layers',
+    key: t5Keys.decoderBlocks,
+    applies: hasDecoder,
+    check: ({ summary, target }, { blocks }) => {
+      const { encoder, decoder } = towerBlocks(summary, blocks);
+      return encoder > 0 && decoder > 0
+        ? undefined
+        : {
+            code: 'blocks-not-removable',
+            reason: say`${target.architecture} models need at least one block in the encoder and one in the decoder.`,
+            remedy: say`Keep at least one sublayer in each.`,
+          };
+    },
+  },
+  {
+    field: 'decoder_layers',
+    key: t5Keys.decoderBlocks,
+    applies: hasDecoder,
+    check: ({ summary, target }, { blocks }) => {
+      const { encoder, decoder } = towerBlocks(summary, blocks);
+      return encoder >= decoder
+        ? undefined
+        : {
+            code: 'blocks-not-removable',
+            reason: say`llama.cpp can't load a ${target.architecture} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
+            remedy: say`Remove the same number of blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+          };
+    },
+  },
   {
     field: 'mlp_layer_types',
     key: tableBlocks,
@@ -294,8 +358,8 @@ export const blockRules: readonly LlamaCppRule[] = [
   {
     field: 'intermediate_size',
     applies: isArchitecture('nomic-bert-moe'),
-    check: ({ target }, kept) =>
-      widthPrunedKinds(kept).includes('feedforward')
+    check: ({ target }, changes) =>
+      widthPrunedKinds(changes).includes('feedforward')
         ? {
             reason: say`llama.cpp needs MLPs with the width of the experts in a ${target.architecture} model.`,
           }

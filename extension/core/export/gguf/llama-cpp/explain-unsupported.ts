@@ -1,29 +1,42 @@
-import type { Refusal } from '../../../models/capability';
 import { blockRules } from './block-rules';
-import type { Kept, LlamaCppFacts } from './rule';
+import { layoutRules } from './layout-rules';
+import { findViolation } from './rule';
+import type { LlamaCppFacts, LlamaCppRule } from './rule';
+import { modelRules, poolingRules } from './model-rules';
 import { valueRules } from './value-rules';
+import type { Refusal } from '../../../models/capability';
+import type { Changes } from '../../changes';
 import { say } from '../../../message';
 
-/** Returns the first constraint of llama.cpp that what is kept of a model violates. */
+/** Returns the first constraint of llama.cpp that a changed model violates. */
 export function explainUnsupportedInLlamaCpp(
   facts: LlamaCppFacts,
-  kept: Kept,
+  changes: Changes,
 ): Refusal | undefined {
   const isConfig = facts.source === 'config';
-  const rules = isConfig ? [...valueRules, ...blockRules] : blockRules;
-  for (const { field, key = field, applies = () => true, check } of rules) {
-    const found = applies(facts) ? check(facts, kept) : undefined;
-    if (found !== undefined) {
-      return {
-        ...{ code: 'not-in-gguf', file: facts.configFile, reason: found.reason },
-        field: isConfig ? (found.field ?? field) : `${facts.target.architecture}.${key}`,
-        remedy:
-          found.remedy ??
-          (isConfig
-            ? say`Choose another format.`
-            : say`Prune the Hugging Face folder of the model.`),
-      };
-    }
+  const rules: readonly LlamaCppRule[] = [
+    ...modelRules,
+    ...(isConfig ? valueRules : []),
+    ...layoutRules,
+    ...blockRules,
+    ...poolingRules,
+  ];
+  const found = findViolation(rules, facts, changes);
+  if (found === undefined) {
+    return undefined;
   }
-  return undefined;
+  const { field, key = field } = found.rule;
+  return {
+    code: 'not-in-gguf',
+    ...(field === undefined
+      ? {}
+      : {
+          file: facts.configFile,
+          field: isConfig ? field : `${facts.target.architecture}.${key}`,
+        }),
+    remedy: isConfig
+      ? say`Choose another format.`
+      : say`Prune the Hugging Face folder of the model.`,
+    ...found.violation,
+  };
 }

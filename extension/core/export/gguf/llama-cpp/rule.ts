@@ -1,40 +1,58 @@
+import type { FamilyDescription } from '../../../models/gguf/family-description';
 import type { GgufTarget } from '../../../models/gguf/gguf-target';
 import { hasExperts } from '../../../models/gguf/tensor-placement';
-import type { Message } from '../../../message';
-import type { Architecture } from '../../../models/transformer/architecture';
-import type { ModelConfig } from '../../../models/transformer/model-config';
+import type { Refusal } from '../../../models/capability';
+import type { FolderPooling } from '../../../models/folder-pooling';
+import type { ModelSummary } from '../../../models/model-summary';
 import type { Changes } from '../../changes';
 
-/** A model as its architecture and config, from a config.json or a GGUF header, and its form in llama.cpp. */
-export interface LlamaCppFacts {
+/** A model, and the layout that it is written in. */
+export interface LayoutFacts {
+  readonly summary: ModelSummary;
+  readonly layout: 'blocks' | 'deci';
+}
+
+/** Output of a model: hidden states, logits of tokens, or scores of classes. */
+export type ModelOutput = 'states' | 'logits' | 'classes';
+
+/** A model as its family and config, from a config.json or a GGUF header, and its form in llama.cpp. */
+export interface LlamaCppFacts extends LayoutFacts, FamilyDescription {
   readonly source: 'config' | 'header';
   /** config.json or the GGUF file, for errors. */
   readonly configFile: string;
-  readonly config: ModelConfig;
-  readonly architecture: Architecture;
+  readonly output: ModelOutput;
   readonly target: Pick<GgufTarget, 'architecture' | 'family'>;
+  /** Pooling of a Sentence Transformers folder. */
+  readonly pooling?: FolderPooling | undefined;
 }
-
-/** Blocks, experts and widths that are kept. */
-export type Kept = Pick<Changes, 'blocks' | 'expertCounts' | 'widths'>;
 
 /** A constraint of llama.cpp on the models of an architecture. */
-export interface LlamaCppRule {
+export interface LlamaCppRule<Facts = LlamaCppFacts, Found = Violation> {
   /** Field of config.json that violates it, and key of a GGUF header without the architecture. */
-  readonly field: string;
+  readonly field?: string;
   readonly key?: string;
   /** True if the rule concerns the model; every model if absent. */
-  readonly applies?: (facts: LlamaCppFacts) => boolean;
-  /** The violation by what is kept; undefined if llama.cpp computes the result correctly. */
-  readonly check: (facts: LlamaCppFacts, kept: Kept) => Violation | undefined;
+  readonly applies?: (facts: Facts) => boolean;
+  /** The violation by the changed model; undefined if llama.cpp computes it correctly. */
+  readonly check: (facts: Facts, changes: Changes) => Found | undefined;
 }
 
-interface Violation {
-  readonly reason: Message;
-  /** Another selection that llama.cpp computes. */
-  readonly remedy?: Message;
-  /** Field of config.json, if it depends on the model. */
-  readonly field?: string;
+/** A refusal whose code is `not-in-gguf` and whose place is that of the rule, unless it says otherwise. */
+type Violation = Pick<Refusal, 'reason'> & Partial<Refusal>;
+
+/** Returns the first violation, and the rule that is violated. */
+export function findViolation<Facts, Found>(
+  rules: readonly LlamaCppRule<Facts, Found>[],
+  facts: Facts,
+  changes: Changes,
+): { readonly rule: LlamaCppRule<Facts, Found>; readonly violation: Found } | undefined {
+  for (const rule of rules) {
+    const violation = rule.applies?.(facts) === false ? undefined : rule.check(facts, changes);
+    if (violation !== undefined) {
+      return { rule, violation };
+    }
+  }
+  return undefined;
 }
 
 export const isArchitecture =

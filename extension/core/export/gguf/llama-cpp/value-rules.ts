@@ -1,4 +1,6 @@
 import { rates } from '../../../models/families/mixtures/deepseek-v4';
+import { farthestInGguf } from '../../../models/gguf/t5-families';
+import { isGated } from '../../../models/seq2seq/t5';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
 import { layerTypeConfig } from '../../../models/parts/rotary';
 import type { MixerForm } from '../../../models/parts/mixers/mixer-form';
@@ -10,9 +12,12 @@ import {
   writtenScalings,
 } from '../rotary-header';
 import { hasMixture, hasWindow, isArchitecture } from './rule';
-import type { Kept, LlamaCppFacts, LlamaCppRule } from './rule';
+import type { LlamaCppFacts, LlamaCppRule } from './rule';
+import type { Changes } from '../../changes';
 import { say } from '../../../message';
 import type { Message } from '../../../message';
+
+const isT5 = ({ target }: LlamaCppFacts): boolean => target.family.towers !== undefined;
 
 const otherValue = (architecture: string, known: unknown, value: unknown): Message =>
   say`llama.cpp runs ${architecture} models with ${JSON.stringify(known)} here, not ${JSON.stringify(value)}.`;
@@ -31,7 +36,7 @@ const stepLimits = (facts: LlamaCppFacts): readonly [number, number] => {
 /** True if transformers bounds the steps of mixers from below. */
 export const hasLeastStep = (facts: LlamaCppFacts): boolean => stepLimits(facts)[0] > 0;
 
-const windowsApply = (facts: LlamaCppFacts, { blocks }: Kept): boolean => {
+const windowsApply = (facts: LlamaCppFacts, { blocks }: Changes): boolean => {
   const { windows } = facts.target.family;
   return (
     windows !== undefined &&
@@ -79,6 +84,24 @@ export const valueRules: readonly LlamaCppRule[] = [
         ? undefined
         : { reason: otherValue(target.architecture, known(other), rate(other)) };
     },
+  },
+  {
+    field: 'relative_attention_max_distance',
+    applies: isT5,
+    check: ({ config: { relative_attention_max_distance: farthest } }) =>
+      farthest === farthestInGguf
+        ? undefined
+        : {
+            reason: say`llama.cpp treats all distances above ${farthestInGguf} as equal, not above ${Number(farthest)}.`,
+          },
+  },
+  {
+    field: 'feed_forward_proj',
+    applies: isT5,
+    check: ({ config }) =>
+      config.hidden_act === (isGated(config) ? 'gelu_new' : 'relu')
+        ? undefined
+        : { reason: say`llama.cpp runs t5 models with relu or gated-gelu only.` },
   },
   {
     field: 'hidden_act',
@@ -159,9 +182,9 @@ export const valueRules: readonly LlamaCppRule[] = [
   {
     field: 'rope_parameters.sliding_attention.rope_type',
     applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
-    check: (facts, kept) => {
+    check: (facts, changes) => {
       const scaling = ropeScaling(facts.config, 'sliding_attention');
-      return scaling === 'default' || !windowsApply(facts, kept)
+      return scaling === 'default' || !windowsApply(facts, changes)
         ? undefined
         : { reason: otherValue(facts.target.architecture, 'default', scaling) };
     },
@@ -169,11 +192,11 @@ export const valueRules: readonly LlamaCppRule[] = [
   {
     field: 'rope_parameters.sliding_attention.rope_theta',
     applies: ({ target }) => target.family.windows?.ownRotary === 'unscaled',
-    check: (facts, kept) => {
+    check: (facts, changes) => {
       const [theta, windowed] = ['full_attention', 'sliding_attention'].map((type) =>
         ropeTheta(layerTypeConfig(facts.config, type)),
       );
-      return theta === windowed || !windowsApply(facts, kept)
+      return theta === windowed || !windowsApply(facts, changes)
         ? undefined
         : { reason: otherValue(facts.target.architecture, theta, windowed) };
     },
@@ -182,11 +205,11 @@ export const valueRules: readonly LlamaCppRule[] = [
     field: 'rope_parameters.sliding_attention.partial_rotary_factor',
     applies: ({ target: { family } }) =>
       family.windows?.ownRotary === true && family.windows.ownShare !== true,
-    check: (facts, kept) => {
+    check: (facts, changes) => {
       const [dimensions = 0, windowed = 0] = ['full_attention', 'sliding_attention'].map(
         (type) => rotaryParameters(facts, type).dimensions,
       );
-      return dimensions === windowed || !windowsApply(facts, kept)
+      return dimensions === windowed || !windowsApply(facts, changes)
         ? undefined
         : {
             reason: say`llama.cpp rotates ${dimensions} dimensions of each head in all blocks of ${facts.target.architecture} models, not ${windowed} in sliding-window blocks.`,

@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import { denseWeight } from '../../../models/folder-pooling';
+import { denseModules } from '../../../models/gguf/encoders/pooling';
+import { deciArchitecture } from '../gguf-deci';
+import { isArchitecture } from './rule';
+import type { LlamaCppRule } from './rule';
+import { say } from '../../../message';
+
+/** Heads of models, and the layout of a `deci` file. */
+export const modelRules: readonly LlamaCppRule[] = [
+  {
+    applies: isArchitecture(deciArchitecture),
+    check: ({ layout }) =>
+      layout === 'deci'
+        ? undefined
+        : {
+            code: 'stays-deci',
+            reason: say`A deci model can only be written as deci.`,
+            remedy: say`Choose deci.`,
+          },
+  },
+  {
+    check: ({ output }) =>
+      output === 'classes'
+        ? {
+            reason: say`GGUF files store encoders for embeddings, not classifiers.`,
+            remedy: say`Choose another format, or name the model without its head in architectures of config.json.`,
+          }
+        : undefined,
+  },
+  {
+    field: 'architectures',
+    applies: ({ decoder }) => decoder !== undefined,
+    check: ({ output }) =>
+      output === 'states' ? { reason: say`llama.cpp needs the head of a t5 model.` } : undefined,
+  },
+];
+
+/** Pooling of encoders, and the linear layers after it. */
+export const poolingRules: readonly LlamaCppRule[] = [
+  {
+    check: ({ pooling: { fault } = {} }) =>
+      fault && {
+        reason: fault.problem,
+        ...fault.subject,
+        remedy: fault.subject.remedy ?? say`Choose another format.`,
+      },
+  },
+  {
+    applies: ({ pooling: { dense = [] } = {} }) => dense.length > 0,
+    check: ({ config, pooling: { dense = [] } = {}, summary, target }) => {
+      const { hasDense = false } = target.family;
+      const isPlain = dense.every(
+        ({ step, tensors }) => step.activation === undefined && tensors.size === 1,
+      );
+      const outputs = dense.map(({ tensors }) => denseWeight(tensors)?.shape[0]);
+      return hasDense &&
+        isPlain &&
+        dense.length === denseModules.length &&
+        outputs[1] === config.hidden_size
+        ? undefined
+        : {
+            reason: hasDense
+              ? say`llama.cpp runs two linear layers after the pooling, without biases and activations, with ${config.hidden_size} output channels.`
+              : say`GGUF files of ${summary.architecture} models can't store linear layers after the pooling.`,
+            ...{ file: join(summary.path, 'modules.json'), field: dense[0]?.path ?? '' },
+            remedy: say`Choose another format, or remove the module from modules.json.`,
+          };
+    },
+  },
+];
