@@ -22,6 +22,7 @@ import {
 import { documentIds, documentNames } from '../../extension/core/document-names';
 import { documentTypes } from '../../extension/core/documents/document-types';
 import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';
+import { requireGgufFile } from '../../extension/core/models/gguf/gguf-file';
 import { openGguf } from '../../extension/core/models/gguf/gguf-model';
 import { OnnxLayeredModel } from '../../extension/core/models/onnx/onnx-layered-model';
 import { openOnnxModel } from '../../extension/core/models/onnx/onnx-model';
@@ -142,7 +143,10 @@ export const formats: Readonly<Record<string, Format>> = {
     extension: '.gguf',
     seeds: 'gguf',
     header: () => 4096,
-    open: [async (path) => openGguf(await readGgufModel(path), path), readGgufTokenizer],
+    open: [
+      async (path) => openGguf(requireGgufFile(await readGgufModel(path), path), path),
+      readGgufTokenizer,
+    ],
   },
   onnx: {
     bombs: onnxBombs,

@@ -8,6 +8,7 @@ import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { embeddingTensors } from '../models/encoders/encoder-embedding';
 import type { ConfigFields } from '../models/transformer/config-layout';
+import { findGgufFile } from '../models/gguf/gguf-file';
 import { namesInFolder } from '../models/gguf/gguf-model';
 import type { OpenModel } from '../models/model-cache';
 import { OpenedModel } from '../models/opened-model';
@@ -55,7 +56,10 @@ export async function readGgufSource(place: WeightsPlace, open: OpenModel): Prom
   const family = typeof architecture === 'string' ? architecture : undefined;
   const hasHead = tensors.some(({ name }) => name === 'output.weight');
   const embedding = tensors.find(({ name }) => name === 'token_embd.weight');
-  const source = understand(opened, tensors, await namesInFolder(header));
+  const file = headers?.format === 'gguf' ? headers : findGgufFile(header, place.weights);
+  const known = opened instanceof OpenedModel && opened.family.kind === 'decoder';
+  const config = known ? opened.family.config : undefined;
+  const source = understand(opened, tensors, file && namesInFolder(file, config));
   return {
     ...source,
     family,
@@ -82,7 +86,7 @@ type Understood = Pick<
 function understand(
   opened: OpenedModel | UserError | undefined,
   lazy: readonly LazyTensor[],
-  inFolder: Awaited<ReturnType<typeof namesInFolder>> = new Map(),
+  inFolder: ReturnType<typeof namesInFolder> = new Map(),
 ): Understood {
   const model = opened instanceof OpenedModel ? opened.model : undefined;
   const interleaved = model === undefined ? undefined : interleavedHeads(model);

@@ -40,6 +40,9 @@ export type ParsedFamily =
   | (Extract<NamedFamily, { kind: 'encoder-decoder' }> & { readonly config: Seq2SeqConfig })
   | (Extract<NamedFamily, { kind: 'stages' }> & { readonly config: StagedConfig });
 
+/** Family of one kind. */
+export type FamilyOf<Kind extends ParsedFamily['kind']> = Extract<ParsedFamily, { kind: Kind }>;
+
 /** Architecture and parsed config of a model; an ONNX graph has neither. */
 export type ModelFamily = ParsedFamily | { readonly kind: 'graph' };
 
@@ -95,10 +98,23 @@ export function requireFamily(configText: string, file: string): NamedFamily {
   });
 }
 
+type NamedOf<Kind extends NamedFamily['kind']> = Extract<NamedFamily, { kind: Kind }>;
+
 /**
  * Parses a config of a known architecture.
  * @throws UserError naming a field that cannot be read.
  */
+export function parseFamily(
+  family: NamedOf<'encoder'>,
+  configText: string,
+  file: string,
+): FamilyOf<'encoder'>;
+export function parseFamily(
+  family: NamedOf<'encoder-decoder'>,
+  configText: string,
+  file: string,
+): FamilyOf<'encoder-decoder'>;
+export function parseFamily(family: NamedFamily, configText: string, file: string): ParsedFamily;
 export function parseFamily(family: NamedFamily, configText: string, file: string): ParsedFamily {
   const { config: layout = {} } = family.architecture;
   switch (family.kind) {

@@ -1,6 +1,5 @@
-import type { GgufHeader } from '../checkpoints/gguf';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
-import type { GgufFamily } from './gguf/gguf-traits';
+import type { GgufFile } from './gguf/gguf-file';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
 
 /** File formats that models are read from and written in. */
@@ -18,10 +17,5 @@ export type ModelHeaders =
       /** As stored: weights of quantized models are packed. */
       readonly checkpoint: Checkpoint;
     }
-  | {
-      readonly format: 'gguf';
-      readonly header: GgufHeader;
-      /** Conversion of the family to GGUF. */
-      readonly conversion: GgufFamily;
-    }
+  | ({ readonly format: 'gguf' } & GgufFile)
   | { readonly format: 'onnx'; readonly graph: OnnxLayeredModel };

@@ -1,4 +1,3 @@
-import type { GgufHeader } from '../checkpoints/gguf';
 import { readGgufModel } from '../checkpoints/gguf-parts';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
@@ -10,21 +9,20 @@ import type { Architecture } from './transformer/architecture';
 import type { EncoderModel } from './encoders/encoder-model';
 import { openEncoder, readEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
-import { GgufKeys } from './gguf/gguf-keys';
+import { requireGgufFile } from './gguf/gguf-file';
+import type { GgufFile } from './gguf/gguf-file';
 import { openGguf } from './gguf/gguf-model';
 import type { GgufModel } from './gguf/gguf-model';
-import { findGgufFamily } from './gguf/gguf-families';
-import type { GgufFamily } from './gguf/gguf-traits';
 import type { LayeredModel } from './layered-model';
 import { parseDecoder, parseFamily, requireFamily } from './model-family';
-import type { DecoderFamily, NamedFamily, ParsedFamily } from './model-family';
+import type { DecoderFamily, ParsedFamily } from './model-family';
 import type { ModelConfig } from './transformer/model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
 import { openSeq2Seq } from './seq2seq/open-seq2seq';
 import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
-import { openStages, withHead } from './stages/open-stages';
+import { openStages } from './stages/open-stages';
 import { readT5Gguf } from './gguf/t5-gguf';
 import { hasTiedHead } from './transformer/embedding-and-head';
 import { joinPacked } from './quantized/packed-checkpoint';
@@ -56,8 +54,9 @@ export async function openModel(path: string): Promise<LayeredModel> {
 
 async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
   const header = await readGgufModel(folder.weights);
-  const { model, family, conversion } = await readGguf(folder, header);
-  return new OpenedModel(model, family, { format: 'gguf', header, conversion });
+  const file = requireGgufFile(header, folder.weights);
+  const { model, family } = await readGguf(folder, file);
+  return new OpenedModel(model, family, { format: 'gguf', ...file });
 }
 
 /**
@@ -83,55 +82,50 @@ interface WidthPruned {
   readonly fingerprint: string;
 }
 
+interface GgufContents {
+  readonly model: TransformerModel | EncoderModel | Seq2SeqModel;
+  readonly family: ParsedFamily;
+}
+
 /**
  * Reads the model of a GGUF header. Its tensors may have fewer channels or heads than the header
  * says.
  */
 export async function readGguf(
   folder: ModelFolder,
-  header: GgufHeader,
+  file: GgufFile,
   widthPruned?: WidthPruned,
-): Promise<
-  GgufContents & {
-    /** Conversion of the family to GGUF. */
-    readonly conversion: GgufFamily;
-  }
-> {
-  const keys = new GgufKeys(header, folder.weights);
-  const conversion = findGgufFamily(keys);
+): Promise<GgufContents> {
   const read =
-    conversion?.towers !== undefined
-      ? { ...(await readT5Gguf(folder, header, keys, widthPruned)), conversion }
-      : await layOutGguf(
+    file.conversion.towers === undefined
+      ? await layOutGguf(
           folder,
-          await openGguf(header, folder.weights, widthPruned?.widths),
+          await openGguf(file, folder.weights, widthPruned?.widths),
           widthPruned?.fingerprint,
-        );
+        )
+      : await readT5Gguf(folder, file, widthPruned);
   refuseScales(read.model.layout.unused, folder.weights);
   return read;
 }
 
-interface GgufContents {
-  readonly model: TransformerModel | EncoderModel | Seq2SeqModel;
-  readonly family: ParsedFamily;
-}
-
 async function layOutGguf(
   folder: ModelFolder,
-  { configText, checkpoint, encoder, architecture, family: conversion }: GgufModel,
+  { configText, checkpoint, encoder, architecture }: GgufModel,
   fingerprint?: string,
-): Promise<GgufContents & { readonly conversion: GgufFamily }> {
+): Promise<GgufContents> {
   if (encoder !== undefined) {
+    const family = parseFamily(
+      { kind: 'encoder', architecture: encoder },
+      configText,
+      folder.config,
+    );
     return {
-      model: await readEncoder(folder, configText, encoder, checkpoint, fingerprint),
-      family: parseFamily({ kind: 'encoder', architecture: encoder }, configText, folder.config),
-      conversion,
+      model: await readEncoder(folder, configText, family, checkpoint, fingerprint),
+      family,
     };
   }
   const family = parseDecoder(architecture, configText, folder.config);
-  const known = fingerprint === undefined ? {} : { fingerprint };
-  const model = await layOut({ folder, configText, checkpoint, ...family, ...known });
-  return { model, family, conversion };
+  return { model: await readDecoder(folder, configText, family, checkpoint, fingerprint), family };
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
@@ -141,41 +135,40 @@ async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
 /** A folder whose config.json is read as `configText`. */
 export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
   const named = requireFamily(configText, folder.config);
-  const {
-    model,
-    checkpoint,
-    configText: read = configText,
-  } = await openAs(named, folder, configText);
-  const text = withHead(read, model);
-  const headers = { configFile: folder.config, configText: text, checkpoint };
-  return new OpenedModel(model, parseFamily(named, text, folder.config), {
+  const { model, family, ...read } = await openFamily(
+    parseFamily(named, configText, folder.config),
+    folder,
+    configText,
+  );
+  return new OpenedModel(model, family, {
     format: 'safetensors',
-    ...headers,
+    configFile: folder.config,
+    ...read,
   });
 }
 
-async function openAs(
-  named: NamedFamily,
+/** The model of a family, and what of its config.json was read. */
+async function openFamily(
+  family: ParsedFamily,
   folder: ModelFolder,
   configText: string,
 ): Promise<
-  Pick<OpenedModel, 'model'> & {
+  Pick<OpenedModel, 'model' | 'family'> & {
     readonly checkpoint: Checkpoint;
-    /** The text of config.json as it was read. */
-    readonly configText?: string;
+    readonly configText: string;
   }
 > {
-  switch (named.kind) {
+  switch (family.kind) {
     case 'encoder-decoder':
-      return openSeq2Seq(folder, configText, named.architecture);
+      return { ...(await openSeq2Seq(folder, configText, family)), family, configText };
     case 'encoder':
-      return openEncoder(folder, configText, named.architecture);
+      return openEncoder(folder, configText, family);
     case 'stages':
-      return openStages(folder, configText, named.architecture);
+      return openStages(folder, configText, family);
     case 'decoder': {
       const checkpoint = await openSafetensors(folder.weights);
-      const family = parseDecoder(named.architecture, configText, folder.config);
-      return { model: await readDecoder(folder, configText, family, checkpoint), checkpoint };
+      const model = await readDecoder(folder, configText, family, checkpoint);
+      return { model, family, checkpoint, configText };
     }
   }
 }

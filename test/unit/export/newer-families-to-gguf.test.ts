@@ -5,6 +5,7 @@ import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
 import { readGating, sigmoid } from '../../../extension/core/models/gguf/expert-gating';
+import { requireGgufFile } from '../../../extension/core/models/gguf/gguf-file';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
 import { openGguf } from '../../../extension/core/models/gguf/gguf-model';
 import { parseDecoder } from '../../../extension/core/models/model-family';
@@ -111,12 +112,13 @@ it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for
   await prune(familyFixture('mistral4'), [], whole, floatValues);
   const header = await readGgufHeader(fileIn(whole));
   const metadata = new Map([...header.metadata, ['mistral4.block_count', 36]] as const);
-  const file = await openGguf({ ...header, metadata }, header.file);
+  const file = requireGgufFile({ ...header, metadata }, header.file);
+  const { architecture, configText } = await openGguf(file, header.file);
   const facts = {
     source: 'header',
     configFile: header.file,
-    ...parseDecoder(file.architecture, file.configText, header.file),
-    target: { architecture: 'mistral4', family: file.family },
+    ...parseDecoder(architecture, configText, header.file),
+    target: { architecture: 'mistral4', family: file.conversion },
   } as const;
   const refusal = (count: number): string | undefined =>
     llamaCppViolation(facts, [...Array(count).keys()])?.field;

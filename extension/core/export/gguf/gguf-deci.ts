@@ -1,4 +1,4 @@
-import type { GgufHeader } from '../../checkpoints/gguf';
+import type { GgufFile } from '../../models/gguf/gguf-file';
 import { ggufSizes } from '../../models/gguf/gguf-model';
 import { sizesAfter, unevenWidth } from './gguf-sizes';
 import type { GgufLayout } from './gguf-writer';
@@ -16,10 +16,10 @@ export function needsDeci(changes: Changes): boolean {
 }
 
 /** The header's sizes as lists, 0 where a block lacks a sublayer. */
-export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
+export async function deciLayout(file: GgufFile, changes: Changes): Promise<GgufLayout> {
   return {
     blocks: changes.blocks,
     architecture: deciArchitecture,
-    lists: sizesAfter(await ggufSizes(header), changes),
+    lists: sizesAfter(await ggufSizes(file), changes),
   };
 }

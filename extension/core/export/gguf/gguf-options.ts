@@ -1,5 +1,4 @@
 import { basename, join } from 'node:path';
-import type { GgufHeader } from '../../checkpoints/gguf';
 import { nameWithType, withoutPart } from '../../checkpoints/gguf-part-names';
 import type { JobContext } from '../../jobs/job';
 import { ggufMixers, ggufSizes, ggufWindows } from '../../models/gguf/gguf-model';
@@ -9,7 +8,6 @@ import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import { describeFamily } from '../../models/gguf/family-description';
 import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
-import type { ModelHeaders } from '../../models/model-headers';
 import type { OpenedModel } from '../../models/opened-model';
 import { t5Keys } from '../../models/gguf/t5-families';
 import { towerBlocks } from '../../models/gguf/t5-gguf';
@@ -35,7 +33,8 @@ import { ggufBlocks } from '../../models/gguf/gguf-names';
 import { curveEntries } from './curve-entries';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
-import { GgufKeys } from '../../models/gguf/gguf-keys';
+import type { GgufFile } from '../../models/gguf/gguf-file';
+import type { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import type { Changes } from '../changes';
 
@@ -45,20 +44,17 @@ export const describeGgufLayout = {
   deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. It can lose whole blocks, single attentions, channels and key/value heads.',
 } as const;
 
-type GgufHeaders = Extract<ModelHeaders, { format: 'gguf' }>;
-
 /**
  * Formats in which a GGUF file can be written: any architecture after removing whole blocks,
  * Llama-like ones after removing single sublayers.
  */
 export function ggufOptions(
   { family, model }: Pick<OpenedModel, 'family' | 'model'>,
-  { header, conversion }: GgufHeaders,
+  file: GgufFile,
 ): OutputOption[] {
   const { summary } = model;
-  const keys = new GgufKeys(header, header.file);
-  const facts = headerFacts({ family, model }, keys.architecture, { header, conversion });
-  const isDeci = keys.architecture === deciArchitecture;
+  const facts = headerFacts({ family, model }, file);
+  const isDeci = file.keys.architecture === deciArchitecture;
   const takesDeci = (changes: Changes): boolean =>
     isDeci || (deciFamilies.includes(summary.architecture) && needsDeci(changes));
   return (['blocks', 'deci'] as const).map((layout) => ({
@@ -72,7 +68,7 @@ export function ggufOptions(
         ),
       ),
     writer: async (changes, options, context) =>
-      ggufWriter({ model, header, facts }, { changes, layout }, options, context),
+      ggufWriter({ model, file, facts }, { changes, layout }, options, context),
   }));
 }
 
@@ -112,8 +108,9 @@ function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Chang
 }
 
 /** Sizes of width-pruned sublayers. */
-async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes): Promise<Entry[]> {
-  const sizes = await ggufSizes(header);
+async function sizeEntries(file: GgufFile, changes: Changes): Promise<Entry[]> {
+  const { keys } = file;
+  const sizes = await ggufSizes(file);
   const entries = [...widthPrunedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
     const key = keys.name(field);
     return all === undefined || keys.isList(field)
@@ -124,13 +121,9 @@ async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes)
 }
 
 /** The size of width-pruned heads, which otherwise follows from their number; of the first block in `deci`. */
-async function headEntries(
-  header: GgufHeader,
-  keys: GgufKeys,
-  changes: Changes,
-  isDeci: boolean,
-): Promise<Entry[]> {
-  const { heads } = await ggufSizes(header);
+async function headEntries(file: GgufFile, changes: Changes, isDeci: boolean): Promise<Entry[]> {
+  const { keys } = file;
+  const { heads } = await ggufSizes(file);
   const headDim =
     keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads;
   const lacking = widthPrunedKinds(changes).includes('attention')
@@ -144,15 +137,15 @@ async function headEntries(
 
 /** Entries that list or count blocks, if they no longer follow from the numbers of the blocks. */
 async function blockEntries(
-  { header, facts, model }: GgufWriteSource,
-  keys: GgufKeys,
+  { file, facts, model }: GgufWriteSource,
   { blocks }: Changes,
 ): Promise<Entry[]> {
+  const { keys } = file;
   const gating = readGating(keys);
   const ratios = keys.isList(ratiosKey) ? await keys.list(ratiosKey) : undefined;
   return [
-    ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
-    ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
+    ...flagsEntry(keys, windowPattern, await ggufWindows(file, blocks)),
+    ...flagsEntry(keys, mixerFlags, await ggufMixers(file, blocks)),
     ...familyFlags(keys, facts, blocks),
     ...[denseBlocks, tableBlocks].flatMap((key) => {
       const leadingBlocks = keys.numberIfPresent(key);
@@ -203,8 +196,7 @@ const towerEntries = (
 /** Facts about the model of a GGUF file, as llama.cpp computes it. */
 function headerFacts(
   { family, model }: Pick<OpenedModel, 'family' | 'model'>,
-  architecture: string,
-  { header: { file: configFile }, conversion }: Pick<GgufHeaders, 'header' | 'conversion'>,
+  { header: { file: configFile }, keys: { architecture }, conversion }: GgufFile,
 ): Omit<LlamaCppFacts, 'layout'> {
   const description = describeFamily(family);
   if (description === undefined) {
@@ -219,7 +211,7 @@ function headerFacts(
 /** A GGUF file to write again. */
 interface GgufWriteSource {
   readonly model: LayeredModel;
-  readonly header: GgufHeader;
+  readonly file: GgufFile;
   readonly facts: Omit<LlamaCppFacts, 'layout'>;
 }
 
@@ -230,7 +222,8 @@ async function ggufWriter(
   options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
-  const { model, header } = source;
+  const { model, file } = source;
+  const { header, keys } = file;
   const { changes, factors } = withoutEmptied(model, wanted);
   const products = await multiplyFactors(factors, context.cancellation);
   const isDeci = layout === 'deci';
@@ -239,7 +232,7 @@ async function ggufWriter(
   const remaining = planTensors(model, checkpoint, changes).filter(
     ({ tensor }) => !isPredictionTensor(model, tensor.name),
   );
-  const blocks = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
+  const blocks = isDeci ? await deciLayout(file, changes) : { blocks: changes.blocks };
   const asked = options.types ?? {};
   const types = chosenTypes(
     remaining.map(({ name, tensor }) => ({ name, shape: tensor.shape, stored: tensor })),
@@ -268,13 +261,12 @@ async function ggufWriter(
           ...(importance === undefined ? {} : { importance }),
         });
   });
-  const keys = new GgufKeys(header, header.file);
   const replaced = new Map<string, Buffer>([
     ...typeEntries(asked.mix),
     ...expertEntries(keys, changes),
-    ...(await blockEntries(source, keys, changes)),
-    ...(isDeci ? [] : await sizeEntries(header, keys, changes)),
-    ...(await headEntries(header, keys, changes, isDeci)),
+    ...(await blockEntries(source, changes)),
+    ...(isDeci ? [] : await sizeEntries(file, changes)),
+    ...(await headEntries(file, changes, isDeci)),
     ...(header.metadata.has(curveKey('beta'))
       ? await curveEntries(
           { tensors: curveTensors(keys, header) },
@@ -314,14 +306,13 @@ function isPredictionTensor({ summary }: LayeredModel, name: string): boolean {
 
 /** Facts on which a mix of types depends. */
 async function mixedModel(
-  { header, model }: GgufWriteSource,
+  { file, model }: GgufWriteSource,
   { blocks, expertCounts }: Changes,
 ): Promise<Omit<MixedModel, 'hasImportance'>> {
-  const { heads, keyValueHeads } = await ggufSizes(header);
+  const { heads, keyValueHeads } = await ggufSizes(file);
   const [experts = 0] = expertCounts.values();
-  const keys = new GgufKeys(header, header.file);
   const { encoder } = towerBlocks(model.summary, blocks);
-  return { blocks: encoder, heads, keyValueHeads, experts, architecture: keys.architecture };
+  return { blocks: encoder, heads, keyValueHeads, experts, architecture: file.keys.architecture };
 }
 
 /** Header entries that name a mix of types. */

@@ -3,11 +3,11 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
+import type { FamilyOf } from '../model-family';
 import type { ModelSummary } from '../model-summary';
 import { hasTiedHead } from '../transformer/embedding-and-head';
 import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
-import { parseEncoderConfig } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
 import { headForm, layOutEncoder, getEmbeddingAndHead } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
@@ -24,47 +24,51 @@ import { EncoderModel } from './encoder-model';
 export async function openEncoder(
   folder: ModelFolder,
   configText: string,
-  architecture: EncoderArchitecture,
+  family: FamilyOf<'encoder'>,
 ): Promise<{
   readonly model: EncoderModel;
   readonly checkpoint: Checkpoint;
-  /** The text of config.json as it was read. */
+  /** Family and text of config.json as they were read. */
+  readonly family: FamilyOf<'encoder'>;
   readonly configText: string;
 }> {
   const checkpoint = await openSafetensors(folder.weights);
-  const read = await withoutLackingHead(folder, configText, architecture, checkpoint);
-  const model = await readEncoder(folder, read, architecture, checkpoint);
-  return { model, checkpoint, configText: read };
+  const { config, architecture } = family;
+  const isWhole = await hasNamedHead(folder, family, checkpoint);
+  const architectures = [architecture.classes.model];
+  const read = isWhole ? family : { ...family, config: { ...config, architectures } };
+  const text = isWhole ? configText : setField(configText, ['architectures'], architectures);
+  const model = await readEncoder(folder, text, read, checkpoint);
+  return { model, checkpoint, family: read, configText: text };
 }
 
-/** sentence-transformers saves an encoder alone, and may leave the class with a head in its config.json. */
-async function withoutLackingHead(
+/**
+ * False if config.json names a class with a head that the folder lacks: sentence-transformers saves
+ * an encoder alone, and may leave its class.
+ */
+async function hasNamedHead(
   { path }: ModelFolder,
-  configText: string,
-  architecture: EncoderArchitecture,
+  { architecture, config }: FamilyOf<'encoder'>,
   { tensors }: Checkpoint,
-): Promise<string> {
-  const head = headForm(architecture, JSON.parse(configText) as EncoderConfig);
+): Promise<boolean> {
+  const head = headForm(architecture, config);
   const names = [...tensors.keys()];
   const isThere =
     head === undefined ||
     head.steps.some(({ name }) => names.some((tensor) => tensor.endsWith(`${name}.weight`)));
-  return isThere ||
-    architecture.embedding.kind !== 'text' ||
-    (await folderPooling(path)) === undefined
-    ? configText
-    : setField(configText, ['architectures'], [architecture.classes.model]);
+  return (
+    isThere || architecture.embedding.kind !== 'text' || (await folderPooling(path)) === undefined
+  );
 }
 
 /** An encoder of these tensors, under the fingerprint of its files unless another is given. */
 export async function readEncoder(
   folder: ModelFolder,
   configText: string,
-  architecture: EncoderArchitecture,
+  { architecture, config }: FamilyOf<'encoder'>,
   checkpoint: Checkpoint,
   fingerprint?: string,
 ): Promise<EncoderModel> {
-  const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const { layout, files, warnings } = await layOutPooled(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const embeddingAndHead = getEmbeddingAndHead(layout);

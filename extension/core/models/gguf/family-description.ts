@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { defaultLength } from '../encoders/t5-encoder';
-import type { ModelFamily, ParsedFamily } from '../model-family';
+import type { FamilyOf, ModelFamily } from '../model-family';
 import { t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { TowerNames } from '../seq2seq/seq2seq-family';
 import type { Architecture } from '../transformer/architecture';
@@ -32,12 +32,10 @@ export function describeFamily(family: ModelFamily): FamilyDescription | undefin
   }
 }
 
-type Kind<Name extends ParsedFamily['kind']> = Extract<ParsedFamily, { kind: Name }>;
-
 function describeEncoder({
   architecture: encoder,
   config,
-}: Kind<'encoder'>): FamilyDescription | undefined {
+}: FamilyOf<'encoder'>): FamilyDescription | undefined {
   const architecture = asArchitecture(encoder, config);
   const { positions } = architecture?.embeddingAndHead ?? {};
   // The file lacks the rows in front of that of position 0.
@@ -54,7 +52,7 @@ function describeEncoder({
   );
 }
 
-type T5Family = Kind<'encoder' | 'encoder-decoder'>;
+type T5Family = FamilyOf<'encoder' | 'encoder-decoder'>;
 
 const isT5 = ({ architecture: { modelType } }: T5Family): boolean =>
   t5Forms.some((form) => form.modelType === modelType);

@@ -1,19 +1,19 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import { UserError } from '../../user-error';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { encoderInGguf, folderEncoder, knownInGguf } from './encoders/encoder-names';
 import type { Architecture } from '../transformer/architecture';
-import { parseModelConfig } from '../transformer/model-config';
+import type { ModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
 import { readGating, sigmoid } from './expert-gating';
 import { curveTensors } from './gguf-curves';
-import { findGgufFamily } from './gguf-families';
+import { refuseArchitecture } from './gguf-file';
+import type { GgufFile } from './gguf-file';
 import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, fieldKeys } from './gguf-fields';
-import { GgufKeys } from './gguf-keys';
+import type { GgufKeys } from './gguf-keys';
 import { remainingMixerFlags, readMixed } from './gguf-mixers';
 import { ggufBlocks, toGgufArchitecture, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables, rotatesAdjacentRows } from './gguf-rotary';
@@ -47,7 +47,6 @@ export interface GgufModel {
   readonly architecture: Architecture;
   /** The same of an encoder. */
   readonly encoder?: EncoderArchitecture;
-  readonly family: GgufFamily;
   readonly checkpoint: Checkpoint;
 }
 
@@ -58,22 +57,12 @@ export interface GgufModel {
  * @throws UserError naming the invalid key or tensor.
  */
 export async function openGguf(
-  header: GgufHeader,
+  { header, keys, conversion: family }: GgufFile,
   path: string,
   widths: GgufBlocks['widths'] = {},
 ): Promise<GgufModel> {
-  const keys = new GgufKeys(header, path);
-  const family = findGgufFamily(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const folderArchitecture =
-    family === undefined ? undefined : findFolderArchitecture(family, keys);
-  if (family === undefined || folderArchitecture === undefined) {
-    throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
-      file: path,
-      field: 'general.architecture',
-      remedy: say`Open the model's Hugging Face folder, if its family is supported. The page Models of the documentation lists all.`,
-    });
-  }
+  const folderArchitecture = findFolderArchitecture(family, keys) ?? refuseArchitecture(keys, path);
   const known: Architecture = {
     ...withSplit(withJoined(folderArchitecture, family, header), header),
     ...family.adapt?.(keys),
@@ -112,7 +101,6 @@ export async function openGguf(
       ...readingGateUp(fileArchitecture),
       config: layout,
     },
-    family,
     ...(encoder === undefined
       ? {}
       : { encoder: encoderInGguf({ ...encoder, config: layout }, fileArchitecture, header) }),
@@ -170,11 +158,9 @@ function findFolderArchitecture(
  * @param kept source block of each remaining block
  */
 export async function ggufWindows(
-  header: GgufHeader,
+  { keys, conversion: { windows } }: GgufFile,
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
-  const keys = new GgufKeys(header, header.file);
-  const windows = findGgufFamily(keys)?.windows;
   return windows === undefined ? undefined : remainingWindowFlags(keys, windows, kept);
 }
 
@@ -184,29 +170,22 @@ export async function ggufWindows(
  * @param kept source block of each remaining block
  */
 export async function ggufMixers(
-  header: GgufHeader,
+  { keys, conversion }: GgufFile,
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
-  const keys = new GgufKeys(header, header.file);
-  const types = await readTypes(keys);
+  const types =
+    conversion.mixed === undefined
+      ? undefined
+      : await readMixed(keys, conversion, await readSameBlocks(keys));
   return types && remainingMixerFlags(keys, types, kept);
-}
-
-/** `layer_types` of a family with mixers. */
-async function readTypes(keys: GgufKeys): Promise<readonly string[] | undefined> {
-  const family = findGgufFamily(keys);
-  return family?.mixed === undefined
-    ? undefined
-    : readMixed(keys, family, await readSameBlocks(keys));
 }
 
 /**
  * Sizes of the blocks of a file of a known family.
  * @throws UserError naming the key at fault.
  */
-export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
-  const keys = new GgufKeys(header, header.file);
-  const { mayLackSublayers = false, sizesDiffer = false, towers } = findGgufFamily(keys) ?? {};
+export async function ggufSizes({ keys, conversion }: GgufFile): Promise<GgufBlocks> {
+  const { mayLackSublayers = false, sizesDiffer = false, towers } = conversion;
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
     : towers !== undefined
@@ -228,26 +207,25 @@ function sameInBoth(
 }
 
 /**
- * Name of each tensor in the model's Hugging Face folder. Empty for an unknown family and for T5. Norms that
+ * Name of each tensor in the model's Hugging Face folder. Empty for T5. Norms that
  * scale by 1 + weight store the sum in GGUF. Linear layers that folders store transposed are left
  * out.
  */
-export async function namesInFolder(
-  header: GgufHeader,
-): Promise<ReadonlyMap<string, NameInFolder>> {
-  const isKnown = header.metadata.has('general.architecture');
-  const family = isKnown ? findGgufFamily(new GgufKeys(header, header.file)) : undefined;
-  const plain = family === undefined ? undefined : knownInGguf(family);
-  if (family === undefined || plain === undefined || family.towers !== undefined) {
+export function namesInFolder(
+  { header, keys, conversion }: GgufFile,
+  config?: ModelConfig,
+): ReadonlyMap<string, NameInFolder> {
+  const plain = knownInGguf(conversion);
+  if (plain === undefined || conversion.towers !== undefined) {
     return new Map();
   }
-  const known = { ...plain, ...(await configParts(plain, header)) };
-  const parts = partNames(known, toGgufArchitecture(known, family));
+  const known = { ...plain, ...(config === undefined ? {} : plain.form?.(config)) };
+  const parts = partNames(known, toGgufArchitecture(known, conversion));
   const { embeddingAndHead } = known;
   const [prefix = ''] = embeddingAndHead.prefixes;
   const normOffset = (part: string, kind: string): number =>
     known.norm.endsWith('-offset') && part.endsWith('norm') && kind === 'weight' ? 1 : 0;
-  const groups = readHeadGroups(known, new GgufKeys(header, header.file));
+  const groups = readHeadGroups(known, keys);
   return new Map(
     header.tensors.flatMap(({ name, shape }): [string, NameInFolder][] => {
       const [, block, part = '', kind = ''] = /^(?:blk\.(\d+)\.)?([\w.]+)\.(\w+)$/.exec(name) ?? [];
@@ -261,25 +239,6 @@ export async function namesInFolder(
       return [[name, part === 'attn_qkv' && groups !== undefined ? { ...own, groups } : own]];
     }),
   );
-}
-
-/** Parts of the architecture that depend on the config. Empty if the config is invalid. */
-async function configParts(
-  known: Architecture,
-  header: GgufHeader,
-): Promise<Partial<Architecture>> {
-  if (known.form === undefined) {
-    return {};
-  }
-  try {
-    const { configText, architecture } = await openGguf(header, header.file);
-    return known.form(parseModelConfig(configText, header.file, architecture.config));
-  } catch (error) {
-    if (error instanceof UserError) {
-      return {};
-    }
-    throw error;
-  }
 }
 
 /** Numbers of heads, if the folder interleaves queries, keys and values by group. */

@@ -1,4 +1,3 @@
-import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { knownEncoder } from '../encoders/encoder-architectures';
@@ -7,6 +6,7 @@ import { readEncoder } from '../encoders/open-encoder';
 import { poolingsWith } from '../folder-pooling';
 import { describePooling } from './encoders/pooling';
 import { ggufFields, valueLength } from './gguf-fields';
+import type { GgufFile } from './gguf-file';
 import type { GgufKeys } from './gguf-keys';
 import { parseFamily } from '../model-family';
 import type { ParsedFamily } from '../model-family';
@@ -105,8 +105,7 @@ interface WidthPruned {
  */
 export async function readT5Gguf(
   folder: ModelFolder,
-  header: GgufHeader,
-  keys: GgufKeys,
+  { header, keys }: GgufFile,
   widthPruned?: WidthPruned,
 ): Promise<{ readonly model: Seq2SeqModel | EncoderModel; readonly family: ParsedFamily }> {
   const { metadata, tensors: listed, files } = header;
@@ -159,18 +158,20 @@ export async function readT5Gguf(
       embedding: { kind: 'text', words } as const,
       heads: poolingsWith([]),
     };
+    const family = parseFamily({ kind: 'encoder', architecture }, text, folder.config);
     return {
-      model: await readEncoder(folder, text, architecture, checkpoint, widthPruned?.fingerprint),
-      family: parseFamily({ kind: 'encoder', architecture }, text, folder.config),
+      model: await readEncoder(folder, text, family, checkpoint, widthPruned?.fingerprint),
+      family,
     };
   }
   const architecture = {
     ...required(knownSeq2Seq(named)),
     ...{ config, words: [words], head: { name: head }, towers: () => towers },
   };
+  const family = parseFamily({ kind: 'encoder-decoder', architecture }, text, folder.config);
   return {
-    model: await readSeq2Seq(folder, text, architecture, checkpoint, widthPruned?.fingerprint),
-    family: parseFamily({ kind: 'encoder-decoder', architecture }, text, folder.config),
+    model: await readSeq2Seq(folder, text, family, checkpoint, widthPruned?.fingerprint),
+    family,
   };
 }
 

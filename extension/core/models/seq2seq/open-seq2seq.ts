@@ -2,11 +2,10 @@ import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
+import type { FamilyOf } from '../model-family';
 import type { ModelSummary } from '../model-summary';
 import { summarizeModel } from '../summarize';
 import { hasTiedHead } from '../transformer/embedding-and-head';
-import { parseSeq2SeqConfig } from './seq2seq-config';
-import type { Seq2SeqFamily } from './seq2seq-family';
 import { asOneList, layOutSeq2Seq, getEmbeddingAndHead } from './seq2seq-layout';
 import { Seq2SeqModel } from './seq2seq-model';
 
@@ -17,7 +16,7 @@ import { Seq2SeqModel } from './seq2seq-model';
 export async function openSeq2Seq(
   folder: ModelFolder,
   configText: string,
-  family: Seq2SeqFamily,
+  family: FamilyOf<'encoder-decoder'>,
 ): Promise<{ readonly model: Seq2SeqModel; readonly checkpoint: Checkpoint }> {
   const checkpoint = await openSafetensors(folder.weights);
   return { model: await readSeq2Seq(folder, configText, family, checkpoint), checkpoint };
@@ -27,11 +26,10 @@ export async function openSeq2Seq(
 export async function readSeq2Seq(
   folder: ModelFolder,
   configText: string,
-  family: Seq2SeqFamily,
+  { architecture: family, config }: FamilyOf<'encoder-decoder'>,
   checkpoint: Checkpoint,
   fingerprint?: string,
 ): Promise<Seq2SeqModel> {
-  const config = parseSeq2SeqConfig(configText, folder.config, family.config);
   const layout = layOutSeq2Seq(family, config, folder, checkpoint);
   const { head } = layout;
   const embeddingAndHead = getEmbeddingAndHead(layout);

@@ -3,14 +3,12 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
+import type { FamilyOf } from '../model-family';
 import { bytesByDType, unusedWarnings } from '../summarize';
-import type { LayeredModel } from '../layered-model';
 import type { ModelSummary } from '../model-summary';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { inFile } from '../../user-error';
-import { parseStagedConfig } from './staged-config';
 import { classNames } from './staged-family';
-import type { StagedFamily } from './staged-family';
 import { layOutStages } from './staged-layout';
 import type { StagedLayout } from './staged-layout';
 import { bytesIn, summarizeStages, weightsIn } from './staged-costs';
@@ -23,9 +21,14 @@ import { StagedModel } from './staged-model';
 export async function openStages(
   folder: ModelFolder,
   configText: string,
-  family: StagedFamily,
-): Promise<{ readonly model: StagedModel; readonly checkpoint: Checkpoint }> {
-  const config = parseStagedConfig(configText, folder.config, family.config);
+  { architecture: family, config, ...named }: FamilyOf<'stages'>,
+): Promise<{
+  readonly model: StagedModel;
+  readonly checkpoint: Checkpoint;
+  /** Family and text of config.json, with the class of the head that the tensors have. */
+  readonly family: FamilyOf<'stages'>;
+  readonly configText: string;
+}> {
   const checkpoint = await openSafetensors(folder.weights);
   const layOut = (forms: ReadonlyMap<string, MatrixEncoding> = new Map()): StagedLayout => {
     try {
@@ -43,17 +46,13 @@ export async function openStages(
   };
   const headClass = layout.head === undefined ? undefined : classNames(family).head;
   const model = new StagedModel(summary, checkpoint.files, layout, { layOut, headClass });
-  return { model, checkpoint };
-}
-
-/** The text of config.json, with the class of the head that the tensors have where it names none. */
-export function withHead(configText: string, model: LayeredModel): string {
-  if (!(model instanceof StagedModel) || model.origin.headClass === undefined) {
-    return configText;
-  }
-  const { architectures } = JSON.parse(configText) as { readonly architectures?: unknown };
-  const isNamed = Array.isArray(architectures) && architectures.length > 0;
-  return isNamed ? configText : setField(configText, ['architectures'], [model.origin.headClass]);
+  const isNamed = headClass === undefined || (config.architectures ?? []).length > 0;
+  const architectures = isNamed ? config.architectures : [headClass];
+  return {
+    ...{ model, checkpoint },
+    family: { ...named, architecture: family, config: { ...config, architectures } },
+    configText: isNamed ? configText : setField(configText, ['architectures'], architectures),
+  };
 }
 
 function summarize(

@@ -8,6 +8,7 @@ import type { ComputedTensor } from '../encodings/store-encodings';
 import { readEncoder } from '../encoders/open-encoder';
 import { parseDecoder, parseFamily } from '../model-family';
 import type { ParsedFamily } from '../model-family';
+import { GgufKeys } from '../gguf/gguf-keys';
 import { readDecoder, readGguf } from '../open-model';
 import { readSeq2Seq } from '../seq2seq/open-seq2seq';
 import type { LayeredModel } from '../layered-model';
@@ -94,8 +95,9 @@ async function readWidthPruned(
     case 'gguf': {
       const header = { ...headers.header, tensors: headers.header.tensors.map(place) };
       const folder = { path, name, config: path, weights: path };
-      const { model, family } = await readGguf(folder, header, { widths, fingerprint });
-      return { model, family, headers: { ...headers, header } };
+      const file = { ...headers, header, keys: new GgufKeys(header, path) };
+      const { model, family } = await readGguf(folder, file, { widths, fingerprint });
+      return { model, family, headers: file };
     }
     case 'onnx': {
       const graph = headers.graph.resized(stored, widthPruning, fingerprint);
@@ -115,9 +117,9 @@ async function readAs(
     case 'decoder':
       return readDecoder(folder, configText, family, checkpoint, fingerprint);
     case 'encoder':
-      return readEncoder(folder, configText, family.architecture, checkpoint, fingerprint);
+      return readEncoder(folder, configText, family, checkpoint, fingerprint);
     case 'encoder-decoder':
-      return readSeq2Seq(folder, configText, family.architecture, checkpoint, fingerprint);
+      return readSeq2Seq(folder, configText, family, checkpoint, fingerprint);
     case 'stages':
       throw new Error('models of stages have no widths');
   }
