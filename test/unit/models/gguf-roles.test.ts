@@ -5,6 +5,7 @@ import { toGgufArchitecture } from '../../../extension/core/models/gguf/gguf-nam
 import {
   blockRoles,
   embeddingAndHeadRoles,
+  expertRoles,
   roleName,
 } from '../../../extension/core/models/gguf/gguf-roles';
 import { t5Towers } from '../../../extension/core/models/seq2seq/t5';
@@ -15,7 +16,7 @@ const known = [
   ...encoderArchitectures.flatMap((one) => asArchitecture(one) ?? []),
 ];
 const fileModels = known.map((one) => toGgufArchitecture(one, { modelType: one.modelType }));
-const roles = { ...embeddingAndHeadRoles, ...blockRoles };
+const roles = { ...embeddingAndHeadRoles, ...blockRoles, ...expertRoles };
 
 it.each(Object.keys(roles))('%s is the role of a tensor that some architecture has', (role) => {
   const all = [...fileModels, t5Towers({}, false).decoder];
@@ -28,7 +29,9 @@ it('leaves no name of a folder where a role has a name in GGUF files', () => {
     for (const [role, [, name]] of Object.entries(roles)) {
       const renamed = roleName(inFile, role);
       if (roleName(before, role) !== undefined && renamed !== undefined) {
-        expect([name, 'attn_norm', 'attn_output_b', 'ffn_up']).toContain(renamed);
+        expect([name, 'attn_norm', 'attn_output_b', 'ffn_up', 'ffn_up_exps.weight']).toContain(
+          renamed,
+        );
       }
     }
   }

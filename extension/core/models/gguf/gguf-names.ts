@@ -4,12 +4,20 @@ import type {
   ExpertNames,
   MixerNames,
   EmbeddingAndHeadNames,
+  SharedExpertNames,
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { curveInGguf } from './gguf-curves';
 import type { NormKind } from '../parts/norm';
-import { blockRoles, embeddingAndHeadRoles, renamed, roleName } from './gguf-roles';
+import {
+  blockRoles,
+  embeddingAndHeadRoles,
+  expertRoles,
+  renamed,
+  roleName,
+  sharedExpertRoles,
+} from './gguf-roles';
 import type { RoleNames, Roles } from './gguf-roles';
 import type { GgufFamily } from './gguf-traits';
 
@@ -144,80 +152,64 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
   };
 }
 
-/** Experts of each token. */
-const expertTable = 'ffn_gate_tid2eid.weight';
-
-/** Router and experts have no module of their own. */
-const joinedExpertNames = { modules: [''], router: 'ffn_gate_inp' } as const;
-
-const gateAndUp = 'ffn_gate_up_exps.weight';
-const gateUpApart = ['ffn_gate_exps.weight', 'ffn_up_exps.weight'] as const;
-
 /** Names of a file's experts, which may have gates and ups in one tensor where Espalier writes two. */
 export function readingGateUp({ experts }: Architecture): Partial<Architecture> {
-  return experts?.joined === undefined || experts.joined.gateUp !== gateUpApart
-    ? {}
+  const { gateUp = '' } = experts?.joined ?? {};
+  if (experts?.joined === undefined || typeof gateUp === 'string') {
+    return {};
+  }
+  const joined = { ...experts.joined, gateUp: '', apart: gateUp };
+  return renamed({ experts: { ...experts, joined } }, expertRoles, {});
+}
+
+/** One tensor for the gates of all experts, one for the ups and one for the downs; or one for gates and ups. */
+function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
+  const { shared, apart, gateUp } = known;
+  const hasGate = gateUp.length > 1;
+  const noPair = ['', ''] as const;
+  const { experts } = renamed(
+    {
+      experts: {
+        ...known,
+        modules: [''],
+        // llama.cpp has no place for it.
+        sumBias: undefined,
+        joined:
+          apart === undefined
+            ? { gateUp: hasGate ? noPair : '', down: '', biases: known.joined?.biases ?? false }
+            : { gateUp: '', apart: noPair, down: '' },
+      },
+    },
+    expertRoles,
+    hasGate ? {} : { 'experts.joined.gateUp': 'ffn_up_exps.weight' },
+  );
+  return shared === undefined
+    ? experts
     : {
-        experts: {
-          ...experts,
-          joined: { ...experts.joined, gateUp: gateAndUp, apart: gateUpApart },
+        ...experts,
+        shared: (config) => {
+          const names = shared(config);
+          return (
+            names && (apart === undefined ? sharedInGguf(names, splitsGateUp) : mlpInGguf(names))
+          );
         },
       };
 }
 
-/** Experts in addition to the MLP, with gate and up in one tensor (src/models/gemma4.cpp). */
-function apartInGguf(known: ExpertNames): ExpertNames {
-  return {
-    ...known,
-    ...joinedExpertNames,
-    shareFactors: 'ffn_down_exps.scale',
-    joined: { gateUp: gateAndUp, apart: gateUpApart, down: 'ffn_down_exps.weight' },
-    shared: ({ intermediate_size: inner }) => ({
-      gateUp: ['ffn_gate', 'ffn_up'],
-      down: 'ffn_down',
-      inner,
-    }),
-  };
+/** Names of a shared expert. */
+function sharedInGguf(names: SharedExpertNames, splitsGateUp: boolean): SharedExpertNames {
+  const { gateUp } = names;
+  const isAlone = !('fused' in gateUp) && gateUp.length === 1;
+  return renamed(
+    { ...names, gateUp: 'fused' in gateUp && splitsGateUp ? ['', ''] : gateUp },
+    sharedExpertRoles,
+    isAlone ? { 'gateUp.0': 'ffn_up_shexp' } : {},
+  );
 }
 
-/** One tensor for the gates of all experts, one for the ups and one for the downs. */
-function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
-  const { shared, choiceBias, byToken, gateUp, apart } = known;
-  if (apart !== undefined) {
-    return apartInGguf(known);
-  }
-  return {
-    ...known,
-    ...joinedExpertNames,
-    // llama.cpp has no place for it.
-    sumBias: undefined,
-    ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
-    ...(byToken === undefined ? {} : { byToken: { ...byToken, name: expertTable } }),
-    joined: {
-      gateUp: gateUp.length === 1 ? 'ffn_up_exps.weight' : gateUpApart,
-      down: 'ffn_down_exps.weight',
-      biases: known.joined?.biases ?? false,
-    },
-    ...(shared === undefined
-      ? {}
-      : {
-          shared: (config: ModelConfig) => {
-            const names = shared(config);
-            return names === undefined
-              ? undefined
-              : {
-                  ...names,
-                  gateUp:
-                    'fused' in names.gateUp && !splitsGateUp
-                      ? { fused: 'ffn_up_shexp' }
-                      : ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
-                  down: 'ffn_down_shexp',
-                  ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
-                };
-          },
-        }),
-  };
-}
+/** Names of the MLP of a block that also has experts (src/models/gemma4.cpp). */
+const mlpInGguf = (names: SharedExpertNames): SharedExpertNames =>
+  renamed({ feedforward: names }, blockRoles, {}).feedforward;
 
 /** Linear layers that have a bias in the file; see `describeGguf`. */
 function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {

@@ -7,7 +7,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import { curveWeights } from './gguf-curves';
 import { allRows, asMatrix, columnsAsRows } from './gguf-rows';
 import type { Rows, RowsOfTensor } from './gguf-rows';
-import { blockRoles, embeddingAndHeadRoles, roleName } from './gguf-roles';
+import { blockRoles, embeddingAndHeadRoles, expertRoles, roleName } from './gguf-roles';
 import type { RoleKind, Roles } from './gguf-roles';
 import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './tensor-placement';
@@ -68,6 +68,16 @@ const placers: Readonly<
   tensor: (places, _, name, inFile) => {
     placeTensor(places, name, inFile);
   },
+  router: (places, _, name, inFile) => {
+    for (const kind of ['weight', 'bias']) {
+      places.set(`${name}.${kind}`, expertRows(inFile, kind));
+    }
+  },
+  scores: (places, _, name, inFile) => {
+    placeScores(places, name, inFile);
+  },
+  // Stacks may be split or joined; see `placeExperts`.
+  experts: () => undefined,
   connection: (places, { known, own }, name, inFile) => {
     for (const part of ['fn', 'base', 'scale']) {
       const [ending = '', endingInFile = ''] = [known.connections?.ending, own.connections?.ending];
@@ -75,6 +85,14 @@ const placers: Readonly<
     }
   },
 };
+
+/** One value for each expert; folders of ERNIE have them as [1, experts]. */
+function placeScores(places: Places, name: string, inFile: string): void {
+  const rows = expertRows(...partAndKind(inFile));
+  places.set(name, (tensor, kept) =>
+    rows({ ...tensor, shape: [elementCount(tensor.shape)] }, kept),
+  );
+}
 
 /** Rows in front of that of position 0 are left out. */
 function placePositions(
@@ -276,13 +294,11 @@ function placeExperts(places: Places, names: BothNames): void {
   const joined = from.joined ?? { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj' };
   const gateUp = typeof to.joined.gateUp === 'string' ? [to.joined.gateUp] : to.joined.gateUp;
   for (const module of from.modules) {
-    const inside = (name: string): string => (module === '' ? name : `${module}.${name}`);
-    placeRouter(places, from, inside);
-    if (from.byToken !== undefined && to.byToken !== undefined) {
-      placeTensor(places, inside(from.byToken.name), to.byToken.name);
-    }
-    if (from.apart !== undefined && from.shareFactors !== undefined) {
-      places.set(inside(from.shareFactors), expertRows(to.shareFactors ?? '', ''));
+    const prefix = module === '' ? '' : `${module}.`;
+    const inside = (name: string): string => `${prefix}${name}`;
+    placeRoles(places, names, expertRoles, prefix);
+    if (from.choiceBias !== undefined && from.choiceBiasIsOfBlock === true) {
+      placeScores(places, from.choiceBias, to.choiceBias ?? '');
     }
     if (from.sumBias !== undefined) {
       places.set(inside(from.sumBias), () => []);
@@ -339,20 +355,6 @@ const expertRows =
       },
     ];
   };
-
-/** The router's rows, and what is added to scores. */
-function placeRouter(places: Places, from: ExpertNames, inside: (name: string) => string): void {
-  places.set(inside(`${from.router}.weight`), expertRows('ffn_gate_inp', 'weight'));
-  places.set(inside(`${from.router}.bias`), expertRows('ffn_gate_inp', 'bias'));
-  if (from.choiceBias !== undefined) {
-    const { choiceBias: name, choiceBiasIsOfBlock: isOfBlock = false } = from;
-    const rows = expertRows('exp_probs_b', 'bias');
-    // Folders of ERNIE have it as [1, experts].
-    places.set(isOfBlock ? name : inside(name), (tensor, kept) =>
-      rows({ ...tensor, shape: [elementCount(tensor.shape)] }, kept),
-    );
-  }
-}
 
 /** A tensor of all experts: the file has one for it, or two where it holds gate and up. */
 function placeStack(

@@ -1,5 +1,16 @@
-/** Kind of a tensor: `norm`, `linear` and `module` have a weight and may have a bias; `tensor` is a full name. */
-export type RoleKind = 'norm' | 'linear' | 'module' | 'tensor' | 'connection';
+/**
+ * Kind of a tensor: `norm`, `linear`, `module` and `router` have a weight and may have a bias; `tensor`, `scores` (one
+ * value for each expert) and `experts` (a matrix for each expert) are full names.
+ */
+export type RoleKind =
+  | 'norm'
+  | 'linear'
+  | 'module'
+  | 'tensor'
+  | 'connection'
+  | 'router'
+  | 'scores'
+  | 'experts';
 
 const compressor = (role: string, part: string): Roles => ({
   [`${role}.values`]: ['module', `${part}_compressor_kv`],
@@ -101,6 +112,29 @@ export const blockRoles: Roles = {
   'connections.feedforward': ['connection', 'hc_ffn_'],
 };
 
+/** Tensors of routers and experts, below the module of a folder that holds them. */
+export const expertRoles: Roles = {
+  'experts.router': ['router', 'ffn_gate_inp'],
+  'experts.choiceBias': ['scores', 'exp_probs_b.bias'],
+  'experts.shareFactors': ['scores', 'ffn_down_exps.scale'],
+  'experts.byToken.name': ['tensor', 'ffn_gate_tid2eid.weight'],
+  'experts.joined.gateUp': ['experts', 'ffn_gate_up_exps.weight'],
+  'experts.joined.gateUp.0': ['experts', 'ffn_gate_exps.weight'],
+  'experts.joined.gateUp.1': ['experts', 'ffn_up_exps.weight'],
+  'experts.joined.apart.0': ['experts', 'ffn_gate_exps.weight'],
+  'experts.joined.apart.1': ['experts', 'ffn_up_exps.weight'],
+  'experts.joined.down': ['experts', 'ffn_down_exps.weight'],
+};
+
+/** Tensors of a shared expert. */
+export const sharedExpertRoles: Roles = {
+  'gateUp.fused': ['linear', 'ffn_up_shexp'],
+  'gateUp.0': ['linear', 'ffn_gate_shexp'],
+  'gateUp.1': ['linear', 'ffn_up_shexp'],
+  down: ['linear', 'ffn_down_shexp'],
+  gate: ['linear', 'ffn_gate_inp_shexp'],
+};
+
 export type Roles = Readonly<Record<string, readonly [kind: RoleKind, name: string]>>;
 
 /** GGUF names of a family that differ from those of {@link blockRoles} and {@link embeddingAndHeadRoles}, by role. */
@@ -110,7 +144,11 @@ export type RoleNames = Readonly<Record<string, string>>;
 export function roleName(known: object, role: string): string | undefined {
   const found = role
     .split('.')
-    .reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], known);
+    .reduce<unknown>(
+      (value, key) =>
+        typeof value === 'object' ? (value as Record<string, unknown> | null)?.[key] : undefined,
+      known,
+    );
   return typeof found === 'string' ? found : undefined;
 }
 
