@@ -2,13 +2,21 @@ import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import type { ConfigPreview } from './hugging-face/preview-config';
 import { deciArchitecture, needsDeci } from './gguf/gguf-deci';
 import { explainUnsupportedLayout } from './gguf/llama-cpp/layout-rules';
 import { checkChanges } from './changes';
 import type { Changes } from './changes';
 import { counted, say } from '../message';
 import type { Message } from '../message';
+
+/** A change of config.json as the user is shown it. */
+export interface ConfigPreview {
+  /** The source's text, one field a line. */
+  readonly before: string;
+  readonly after: string;
+  /** Sentence about how other tools load the result. */
+  readonly loadsWith: Message;
+}
 
 /** Sentence about how other tools load a pruned GGUF file. */
 export function describeGgufLoading(

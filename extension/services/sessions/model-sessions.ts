@@ -2,7 +2,6 @@ import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
 import { readConfigText } from '../../core/checkpoints/config-text';
-import { previewPrunedFile } from '../../core/export/preview-file';
 import type * as Preview from '../../core/export/hugging-face/preview-config';
 import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
@@ -171,7 +170,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       missing === undefined && !isModelFile(model.path)
         ? await readConfigText(join(model.path, 'config.json'))
         : undefined;
-    const { previewPrunedConfig: preview } = await importPreview();
+    const { previewPruned: preview } = await importPreview();
     const session = new ModelSession(
       model,
       profilePath,
@@ -289,7 +288,7 @@ function previewChoice(
   choice: Choice,
   widthPruned: WidthPrunedModel | undefined,
   model: ModelSummary,
-  previewConfig: typeof Preview.previewPrunedConfig,
+  preview: typeof Preview.previewPruned,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
   const { removed, patches } = choice;
@@ -297,10 +296,13 @@ function previewChoice(
     return { lines: unchanged, loadsWith: '' };
   }
   try {
-    const { before, after, loadsWith } =
-      config === undefined
-        ? previewPrunedFile(removed, widthPruned?.summary ?? model)
-        : previewConfig(config, removed, model, describedPatches(patches), widthPruned);
+    const { before, after, loadsWith } = preview(
+      config,
+      removed,
+      model,
+      describedPatches(patches),
+      widthPruned,
+    );
     return {
       lines: before === after ? unchanged : diffLines(before, after),
       loadsWith: localise(loadsWith),

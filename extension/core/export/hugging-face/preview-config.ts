@@ -1,20 +1,12 @@
 import { applyEdits, format } from 'jsonc-parser';
-import type { Message } from '../../message';
 import { requireFamily } from '../../models/model-family';
 import type { ModelSummary } from '../../models/model-summary';
 import type { WidthPrunedModel } from '../../models/width-pruning/describe-width-pruned';
 import { layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
+import { previewPrunedFile } from '../preview-file';
+import type { ConfigPreview } from '../preview-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
-
-/** A change of config.json as the user is shown it. */
-export interface ConfigPreview {
-  /** The source's text, one field a line. */
-  readonly before: string;
-  readonly after: string;
-  /** Sentence about how other tools load the result. */
-  readonly loadsWith: Message;
-}
 
 /** Shows what writing the model without `removed`, and with patches in some of their places, changes in config.json. */
 export function previewPrunedConfig(
@@ -32,6 +24,19 @@ export function previewPrunedConfig(
     after: rewriteConfig({ family, configText: toLines(changedText) }, changes),
     loadsWith: describeLoading({ family, configText: changedText }, needsModule(changes)),
   };
+}
+
+/** Shows the change of config.json, or of the header of a model in one file, which has no config. */
+export function previewPruned(
+  configText: string | undefined,
+  removed: readonly string[],
+  summary: ModelSummary,
+  patches: Patches,
+  widthPruned?: WidthPrunedModel,
+): ConfigPreview {
+  return configText === undefined
+    ? previewPrunedFile(removed, widthPruned?.summary ?? summary)
+    : previewPrunedConfig(configText, removed, summary, patches, widthPruned);
 }
 
 function toLines(text: string): string {

@@ -1,5 +1,3 @@
-import { takesEncodings, takesPatches } from '../../../models/capabilities';
-import { toRefusal } from '../../../models/capability';
 import type { Refusal } from '../../../models/capability';
 import type { SublayerSummary } from '../../../models/model-summary';
 import { emptiedBlock, layOutChanges } from '../../changes';
@@ -11,8 +9,6 @@ import { say } from '../../../message';
 
 const isBlocks = ({ layout }: LayoutFacts): boolean => layout === 'blocks';
 const isDeci = ({ layout }: LayoutFacts): boolean => layout === 'deci';
-
-const gguf = { format: 'gguf' } as const;
 
 const isAbsent = ({ absent }: Changes, block: number, kind: string): boolean =>
   absent.includes(`block.${block}.${kind}`);
@@ -26,14 +22,8 @@ function partOfBlock(
   return summary.sublayers.find(({ id, block }) => removed.includes(id) && left.has(block));
 }
 
-/** Contents of GGUF files, and sublayers that blocks may lack, by layout. */
+/** Sublayers that blocks may lack, by layout. */
 export const layoutRules: readonly LlamaCppRule<LayoutFacts, Refusal>[] = [
-  {
-    check: (_, { patches }) => (patches.size > 0 ? toRefusal(takesPatches(gguf)) : undefined),
-  },
-  {
-    check: (_, { matrices }) => (matrices.size > 0 ? toRefusal(takesEncodings(gguf)) : undefined),
-  },
   // A Llama whose lists of sizes have 0 for the sublayers that a block lacks (src/models/deci.cpp).
   {
     applies: isDeci,

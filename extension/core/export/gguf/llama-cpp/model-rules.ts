@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { takesEncodings, takesPatches } from '../../../models/capabilities';
+import { toRefusal } from '../../../models/capability';
 import { denseWeight } from '../../../models/folder-pooling';
 import { denseModules } from '../../../models/gguf/encoders/pooling';
 import { deciArchitecture } from '../gguf-deci';
@@ -6,8 +8,16 @@ import { isArchitecture } from './rule';
 import type { LlamaCppRule } from './rule';
 import { say } from '../../../message';
 
-/** Heads of models, and the layout of a `deci` file. */
+const gguf = { format: 'gguf' } as const;
+
+/** Contents of GGUF files, heads of models, and the layout of a `deci` file. */
 export const modelRules: readonly LlamaCppRule[] = [
+  {
+    check: (_, { patches }) => (patches.size > 0 ? toRefusal(takesPatches(gguf)) : undefined),
+  },
+  {
+    check: (_, { matrices }) => (matrices.size > 0 ? toRefusal(takesEncodings(gguf)) : undefined),
+  },
   {
     applies: isArchitecture(deciArchitecture),
     check: ({ layout }) =>
