@@ -143,7 +143,11 @@ function attentionEntries(
       }
     }
   }
-  const { hasOwnWindowHeads = false, ownValueSize = false } = target.family;
+  const { hasOwnWindowHeads = false, ownValueSize = false, towers } = target.family;
+  if (towers !== undefined) {
+    // T5 has a key for each head of its queries (conversion/t5.py).
+    entries.remove(ggufFields.num_key_value_heads);
+  }
   for (const length of [ggufFields.head_dim, valueLength]) {
     entries.integer(length, headDimension(model, 'full_attention'));
     if (hasOwnWindowHeads) {

@@ -39,66 +39,8 @@ const hasDecoder = ({ decoder }: LlamaCppFacts): boolean => decoder !== undefine
 
 const removeGroups = (every: number): Message => say`Remove the last blocks, or ${every} in a row.`;
 
-/** Blocks, experts and widths that llama.cpp expects. */
+/** Blocks and experts that llama.cpp expects. */
 export const blockRules: readonly LlamaCppRule[] = [
-  {
-    applies: isBlocks,
-    check: ({ summary: { architecture }, target }, changes) => {
-      const { sizesDiffer = false, needsOneSize = !sizesDiffer } = target.family;
-      const uneven = needsOneSize ? unevenWidth(changes) : undefined;
-      return uneven === undefined
-        ? undefined
-        : {
-            code: 'uneven-widths',
-            reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
-            remedy: say`Keep the same number of channels in every MLP and of heads in every attention layer, or write a Hugging Face folder or ONNX.`,
-          };
-    },
-  },
-  {
-    applies: isBlocks,
-    check: ({ summary: { architecture }, target }, changes) => {
-      const { takesFewerHeads = false, windows } = target.family;
-      const isRead = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
-      return isRead || !widthPrunedKinds(changes).includes('attention')
-        ? undefined
-        : {
-            code: 'uneven-widths',
-            reason: say`llama.cpp can't load a ${architecture} model with fewer heads.`,
-            remedy: say`Prune the width of MLPs only, or write a Hugging Face folder or ONNX.`,
-          };
-    },
-  },
-  {
-    field: 'decoder_layers',
-    key: t5Keys.decoderBlocks,
-    applies: hasDecoder,
-    check: ({ summary, target }, { blocks }) => {
-      const { encoder, decoder } = towerBlocks(summary, blocks);
-      return encoder > 0 && decoder > 0
-        ? undefined
-        : {
-            code: 'blocks-not-removable',
-            reason: say`${target.architecture} models need at least one block in the encoder and one in the decoder.`,
-            remedy: say`Keep at least one sublayer in each.`,
-          };
-    },
-  },
-  {
-    field: 'decoder_layers',
-    key: t5Keys.decoderBlocks,
-    applies: hasDecoder,
-    check: ({ summary, target }, { blocks }) => {
-      const { encoder, decoder } = towerBlocks(summary, blocks);
-      return encoder >= decoder
-        ? undefined
-        : {
-            code: 'blocks-not-removable',
-            reason: say`llama.cpp can't load a ${target.architecture} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
-            remedy: say`Remove the same number of blocks from the decoder, or write a Hugging Face folder or ONNX.`,
-          };
-    },
-  },
   {
     field: 'mlp_layer_types',
     key: tableBlocks,
@@ -364,5 +306,67 @@ export const blockRules: readonly LlamaCppRule[] = [
             reason: say`llama.cpp needs MLPs with the width of the experts in a ${target.architecture} model.`,
           }
         : undefined,
+  },
+];
+
+/** Widths of a standard model's blocks, and numbers of blocks in the encoder and the decoder. */
+export const sizeRules: readonly LlamaCppRule[] = [
+  {
+    applies: isBlocks,
+    check: ({ summary: { architecture }, target }, changes) => {
+      const { sizesDiffer = false, needsOneSize = !sizesDiffer } = target.family;
+      const uneven = needsOneSize ? unevenWidth(changes) : undefined;
+      return uneven === undefined
+        ? undefined
+        : {
+            code: 'uneven-widths',
+            reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
+            remedy: say`Keep the same number of channels in every MLP and of heads in every attention layer, or write a Hugging Face folder or ONNX.`,
+          };
+    },
+  },
+  {
+    applies: isBlocks,
+    check: ({ summary: { architecture }, target }, changes) => {
+      const { takesFewerHeads = false, windows } = target.family;
+      const isRead = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
+      return isRead || !widthPrunedKinds(changes).includes('attention')
+        ? undefined
+        : {
+            code: 'uneven-widths',
+            reason: say`llama.cpp can't load a ${architecture} model with fewer heads.`,
+            remedy: say`Prune the width of MLPs only, or write a Hugging Face folder or ONNX.`,
+          };
+    },
+  },
+  {
+    field: 'decoder_layers',
+    key: t5Keys.decoderBlocks,
+    applies: hasDecoder,
+    check: ({ summary, target }, { blocks }) => {
+      const { encoder, decoder } = towerBlocks(summary, blocks);
+      return encoder > 0 && decoder > 0
+        ? undefined
+        : {
+            code: 'blocks-not-removable',
+            reason: say`${target.architecture} models need at least one block in the encoder and one in the decoder.`,
+            remedy: say`Keep at least one sublayer in each.`,
+          };
+    },
+  },
+  {
+    field: 'decoder_layers',
+    key: t5Keys.decoderBlocks,
+    applies: hasDecoder,
+    check: ({ summary, target }, { blocks }) => {
+      const { encoder, decoder } = towerBlocks(summary, blocks);
+      return encoder >= decoder
+        ? undefined
+        : {
+            code: 'blocks-not-removable',
+            reason: say`llama.cpp can't load a ${target.architecture} model with more blocks in the decoder than in the encoder (${decoder}, ${encoder}).`,
+            remedy: say`Remove the same number of blocks from the decoder, or write a Hugging Face folder or ONNX.`,
+          };
+    },
   },
 ];

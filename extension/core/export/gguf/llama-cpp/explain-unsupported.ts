@@ -1,4 +1,4 @@
-import { blockRules } from './block-rules';
+import { blockRules, sizeRules } from './block-rules';
 import { layoutRules } from './layout-rules';
 import { findViolation } from './rule';
 import type { LlamaCppFacts, LlamaCppRule } from './rule';
@@ -17,8 +17,9 @@ export function explainUnsupportedInLlamaCpp(
   const rules: readonly LlamaCppRule[] = [
     ...modelRules,
     ...(isConfig ? valueRules : []),
-    ...layoutRules,
     ...blockRules,
+    ...layoutRules,
+    ...sizeRules,
     ...poolingRules,
   ];
   const found = findViolation(rules, facts, changes);
