@@ -169,23 +169,19 @@ function describeScores(
   heads: Message,
 ): Message {
   const isCausal = !isCross && seesPast(model, index);
-  const { sinks, gridBias, difference, distanceBias, biasGate } = weights;
+  const labels = (weights.parts ?? []).flatMap(({ label = [] }) => label);
   const seen =
     slidingWindow === undefined
       ? isCausal
         ? say`causal`
         : say`sees all`
       : say`window of ${slidingWindow}`;
-  const isBiased = distanceBias !== undefined || (!isCross && isBiasedByDistance(model, index));
+  const isBiased = !isCross && isBiasedByDistance(model, index);
   return listed([
     ...([heads, seen] as const),
     ...(shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`]),
-    ...(sinks === undefined ? [] : [say`a sink per head`]),
-    ...(gridBias === undefined ? [] : [say`bias by distance in the image`]),
-    ...(isBiased
-      ? [biasGate === undefined ? say`bias by distance` : say`gated bias by distance`]
-      : []),
-    ...(difference === undefined ? [] : [say`difference of heads in pairs`]),
+    ...labels,
+    ...(isBiased ? [say`bias by distance`] : []),
   ]);
 }
 
@@ -209,8 +205,8 @@ function isBiasedByDistance(model: ModuleModel, index: number): boolean {
     case 'decoder':
       return model.layout.slopes !== undefined;
     case 'encoder': {
-      const { slopes, gatedBias, distanceBias } = model.layout;
-      return (slopes ?? gatedBias ?? distanceBias) !== undefined;
+      const { slopes, distanceBias } = model.layout;
+      return (slopes ?? distanceBias) !== undefined;
     }
     case 'encoder-decoder':
       return model.towerAt(index).distanceBias !== undefined;

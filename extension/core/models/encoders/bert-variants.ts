@@ -1,7 +1,8 @@
-import { hashedAttention, valueConvolution } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import { postNorm } from '../modules/wiring-names';
+import { hashedAttention } from '../parts/hashed-attention';
+import { valueConvolution } from '../parts/head-parts';
 import {
   bertLike,
   layout,
@@ -79,7 +80,10 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: () => ({ use_expectation: true, conv_window: null }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },
-    variant: hashedAttention(({ hash_code_len: hashes = 9 }) => Number(hashes)),
+    attention: {
+      ...bertBlocks.attention,
+      parts: [hashedAttention(({ hash_code_len: hashes = 9 }) => Number(hashes))],
+    },
     scales: () => ({ attention: 1 }),
   },
   {
@@ -96,9 +100,14 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },
-    variant: valueConvolution('attention.self.conv', ({ conv_kernel_size: width = 65 }) =>
-      Number(width),
-    ),
+    attention: {
+      ...bertBlocks.attention,
+      parts: [
+        valueConvolution('attention.self.conv', ({ conv_kernel_size: width = 65 }) =>
+          Number(width),
+        ),
+      ],
+    },
   },
   {
     ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),

@@ -1,4 +1,4 @@
-import { distanceBias } from './attention-variants';
+import { distanceBias } from '../parts/distance-bias';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { readActivation, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
@@ -15,11 +15,13 @@ export const encoderNames = ({
   finalNorm = '',
 }: TowerNames): Pick<
   EncoderArchitecture,
-  'blocks' | 'attention' | 'feedforward' | 'variant' | 'finalNorm'
+  'blocks' | 'attention' | 'feedforward' | 'distanceBias' | 'finalNorm'
 > => ({
-  ...{ attention, feedforward },
+  feedforward,
   blocks: `${prefix}${blocks}`,
-  variant: distanceBias(table, biasIsByBlock ? 'each-block' : 'first-block'),
+  ...(biasIsByBlock
+    ? { attention: { ...attention, parts: [distanceBias(table, false)] } }
+    : { attention, distanceBias: { table, in: 'first-block' } }),
   finalNorm: `${prefix}${finalNorm}`,
 });
 

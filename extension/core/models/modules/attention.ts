@@ -3,7 +3,6 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SublayerKind } from '../model-summary';
 import { prunableWidth, isPlain, inputCuts, outputCuts } from '../width-pruning/width';
 import type { Places, Width } from '../width-pruning/width';
-import { biasGateTensors } from '../parts/gated-bias';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
@@ -59,12 +58,11 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   public get linears(): readonly Linear[] {
-    const { queryKeyValue, othersKeys, relative, gate, output } = this.weights;
+    const { queryKeyValue, othersKeys, parts = [], gate, output } = this.weights;
     return [
       ...queryKeyValue,
       ...(othersKeys?.keyValue ?? []),
-      ...linearIfAny(relative?.own?.query),
-      ...linearIfAny(relative?.own?.key),
+      ...parts.flatMap(({ linears = [] }) => linears),
       ...linearIfAny(gate),
       output,
     ];
@@ -105,17 +103,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   protected override get otherTensors(): readonly (LazyTensor | undefined)[] {
-    const { sinks, addedBiases, valueConvolution, gridBias, distanceBias } = this.weights;
-    return [
-      sinks,
-      addedBiases?.query,
-      addedBiases?.value,
-      valueConvolution,
-      gridBias?.table,
-      distanceBias?.table,
-      ...(this.weights.difference?.factors ?? []),
-      ...biasGateTensors(this.weights.biasGate),
-    ];
+    return (this.weights.parts ?? []).flatMap(({ tensors = [] }) => tensors);
   }
 
   public mapLinears(map: (linear: Linear) => Linear): this {
@@ -183,22 +171,10 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
 
 /** True if only the projections have per-head weights. */
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
-  const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
-  const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;
-  const { difference } = weights;
-  const others = [
-    innerNorm,
-    sinks,
-    gate,
-    addedBiases,
-    relative,
-    valueConvolution,
-    gridBias,
-    distanceBias,
-    biasGate,
-  ];
+  const { queryKeyNorms, innerNorm, gate, latentNorms, othersKeys, parts = [] } = weights;
   return (
-    [...others, latentNorms, othersKeys, difference].every((part) => part === undefined) &&
+    [innerNorm, gate, latentNorms, othersKeys].every((part) => part === undefined) &&
+    !parts.some(({ dependsOnHeads }) => dependsOnHeads) &&
     (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
     shape.latent === undefined &&
     shape.valueDim === shape.headDim &&

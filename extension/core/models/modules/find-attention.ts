@@ -1,4 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { AttentionSource } from '../parts/attention-part';
+import { attentionSinks } from '../parts/attention-sinks';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { Architecture, Biases, BlockArchitecture } from '../transformer/architecture';
@@ -21,14 +23,18 @@ interface AttentionPlace extends AttentionReach {
   /** The earlier block whose keys and values it reads. */
   readonly keysBlock: number | undefined;
   readonly turns: boolean;
+  readonly surroundings?: Surroundings | undefined;
 }
+
+/** Parts of an encoder outside its blocks that attention depends on. */
+export type Surroundings = Pick<AttentionSource, 'outside' | 'grid'>;
 
 /** The attention of an architecture's block. */
 export function findAnyAttention(
   family: BlockArchitecture,
   config: ModelConfig,
   tensors: TensorFinder,
-  { block, placeOf, keysBlock, turns, ...reach }: AttentionPlace,
+  { block, placeOf, keysBlock, turns, surroundings, ...reach }: AttentionPlace,
   shape: AttentionShape,
 ): Attention {
   const { shared, compressed, attention } = family;
@@ -45,7 +51,12 @@ export function findAnyAttention(
     keysBlock === undefined ? undefined : { block: keysBlock, prefix: placeOf(keysBlock) };
   const names = attentionNames(family, turns);
   const biases = family.biases(config);
-  const weights = findAttention(names, biases, tensors, placeOf(block), shape, keys);
+  const prefix = placeOf(block);
+  const found = findAttention(names, biases, tensors, prefix, shape, keys);
+  const { outside = '', grid } = surroundings ?? {};
+  const source = { config, tensors, block, prefix, shape, outside, grid };
+  const parts = (names.parts ?? []).flatMap((find) => find(source) ?? []);
+  const weights = { ...found, parts: [...(found.parts ?? []), ...parts] };
   return new Attention(block, shape, weights, reach);
 }
 
@@ -75,8 +86,7 @@ function findAttention(
   shape: AttentionShape,
   sharedKeys?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
-  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
-  const { outputBias, normsValues, difference } = names;
+  const { queryKeyNorms, output, outputBias, innerNorm, sinks, gate } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const queryKeyNorm = (name: string, heads: number): Norm => {
@@ -92,7 +102,6 @@ function findAttention(
   return {
     ...findWiring(names.wiring, tensors, prefix, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, sharedKeys),
-    ...(normsValues === true ? { normsValues } : {}),
     output: withBias(
       tensors.linear(`${prefix}${output}`, hiddenSize, numHeads * valueDim, biases.attentionOutput),
       outputBias === undefined
@@ -115,31 +124,14 @@ function findAttention(
     ...(innerNorm === undefined
       ? {}
       : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
-    ...(addedBiases === undefined
+    ...(sinks === undefined
       ? {}
-      : {
-          addedBiases: {
-            query: tensors.take(`${prefix}${addedBiases.query}`, [numHeads * headDim]),
-            value: tensors.take(`${prefix}${addedBiases.value}`, [numHeads * headDim]),
-          },
-        }),
-    ...(difference === undefined
-      ? {}
-      : {
-          difference: {
-            factors: difference.factors.map((name) => tensors.take(`${prefix}${name}`, [headDim])),
-            start: difference.start(blockIn(prefix)),
-          },
-        }),
-    ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
+      : { parts: [attentionSinks(tensors.take(`${prefix}${sinks}`, [numHeads]))] }),
     ...(gate === undefined
       ? {}
       : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
   };
 }
-
-/** The number of a block whose tensors begin with `prefix`. */
-const blockIn = (prefix: string): number => Number(/(\d+)\.$/.exec(prefix)?.[1]);
 
 const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
   bias === undefined ? linear : { ...linear, bias };

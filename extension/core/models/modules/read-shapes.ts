@@ -2,7 +2,6 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
 import { activations } from '../parts/activations';
 import type { LatentShape } from '../parts/latent-heads';
-import type { RelativeShape } from '../parts/relative-scores';
 import type { Architecture, Projection, Scales } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { say } from '../../message';
@@ -32,7 +31,7 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
-  { clamped, latent, relative, hashes }: OwnShapes = {},
+  { clamped, latent }: OwnShapes = {},
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
   if (
@@ -65,8 +64,6 @@ export function readShapes(
     clip: scales.clip,
     gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
-    hashes,
-    relative,
     gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
     gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
@@ -88,8 +85,6 @@ export function readShapes(
 interface OwnShapes {
   readonly clamped?: FeedforwardShape['clamped'];
   readonly latent?: LatentShape | undefined;
-  readonly relative?: RelativeShape | undefined;
-  readonly hashes?: number | undefined;
 }
 
 /** Heads are as wide as keys; each has a key and a value of its own. */

@@ -8,6 +8,7 @@ import type {
 import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
+import type { FindAttentionPart } from '../parts/attention-part';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -261,11 +262,6 @@ export interface BlockArchitecture {
     readonly output: string;
     /** Tensor added to the output of `output`, in blocks that have it. */
     readonly outputBias?: string;
-    /**
-     * Biases added to queries and values, if one projection without bias computes queries, keys and
-     * values.
-     */
-    readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
@@ -278,8 +274,6 @@ export interface BlockArchitecture {
       /** True if only blocks with rotary embedding have these norms. */
       readonly onlyRotated?: boolean;
     };
-    /** True if each head's values are normalized, without weights. */
-    readonly normsValues?: boolean;
     /** Norm of the concatenated heads. */
     readonly innerNorm?: string;
     /** Tensor with the attention-sink score of each head. */
@@ -291,11 +285,8 @@ export interface BlockArchitecture {
     readonly gateActivation?: GateActivation;
     /** True if the gate is one factor per head. */
     readonly gateIsByHead?: boolean;
-    /** Tensors of the factors of differential attention: query and key of the first, and of the second. */
-    readonly difference?: {
-      readonly factors: readonly string[];
-      readonly start: (block: number) => number;
-    };
+    /** Parts that only some architectures have, in order. */
+    readonly parts?: readonly FindAttentionPart[];
   };
   /** Attention to the output of an encoder, after the attention of each block. */
   readonly crossAttention?: BlockArchitecture['attention'];
