@@ -1,7 +1,6 @@
 import { audioDefaults } from './audio-embedding';
 import type { AudioNames } from './audio-embedding';
 import type { ConfigFields } from '../transformer/config-layout';
-import { biasGate } from '../parts/gated-bias';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, epsilonName } from './text-encoders';
 import { classToken, vitLike, vitPatches, vitPositions } from './vit-like';
@@ -203,10 +202,11 @@ function withGatedBias({
   EncoderArchitecture,
   'attention' | 'modules'
 > {
-  const gate = biasGate({
+  const gate = {
+    part: 'bias-gate',
     gate: 'attention.gru_rel_pos_linear',
     factor: 'attention.gru_rel_pos_const',
-  });
+  } as const;
   return {
     attention: { ...branch, parts: [gate] },
     modules: { ...modules, attention: { ...modules.attention, attention: 'NoBiasedAttention' } },

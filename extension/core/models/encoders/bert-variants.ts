@@ -1,8 +1,6 @@
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import { postNorm } from '../modules/wiring-names';
-import { hashedAttention } from '../parts/hashed-attention';
-import { valueConvolution } from '../parts/head-parts';
 import {
   bertLike,
   layout,
@@ -82,7 +80,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     embedding: { ...textEmbedding, positionOffset: 2 },
     attention: {
       ...bertBlocks.attention,
-      parts: [hashedAttention(({ hash_code_len: hashes = 9 }) => Number(hashes))],
+      parts: [{ part: 'hashes', count: ({ hash_code_len: count = 9 }) => Number(count) }],
     },
     scales: () => ({ attention: 1 }),
   },
@@ -103,9 +101,11 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     attention: {
       ...bertBlocks.attention,
       parts: [
-        valueConvolution('attention.self.conv', ({ conv_kernel_size: width = 65 }) =>
-          Number(width),
-        ),
+        {
+          part: 'value-convolution',
+          name: 'attention.self.conv',
+          width: ({ conv_kernel_size: width = 65 }) => Number(width),
+        },
       ],
     },
   },

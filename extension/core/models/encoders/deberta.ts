@@ -1,7 +1,5 @@
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { ConfigFields } from '../transformer/config-layout';
-import { queryValueBiases } from '../parts/head-parts';
-import { relativePositions } from '../parts/relative-scores';
 import type { RelativeShape } from '../parts/relative-scores';
 import { postNorm } from '../modules/wiring-names';
 import {
@@ -114,11 +112,12 @@ export const debertas: readonly EncoderArchitecture[] = [
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
       parts: [
-        relativePositions({
+        {
+          part: 'relative-positions',
           ...relative,
           key: 'attention.self.pos_key_proj',
           query: 'attention.self.pos_query_proj',
-        }),
+        },
       ],
     },
   },
@@ -129,8 +128,13 @@ export const debertas: readonly EncoderArchitecture[] = [
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
       parts: [
-        queryValueBiases({ query: 'attention.self.q_bias', value: 'attention.self.v_bias' }),
-        relativePositions({
+        {
+          part: 'query-value-biases',
+          query: 'attention.self.q_bias',
+          value: 'attention.self.v_bias',
+        },
+        {
+          part: 'relative-positions',
           ...relative,
           key: 'attention.self.pos_proj',
           query: 'attention.self.pos_q_proj',
@@ -141,7 +145,7 @@ export const debertas: readonly EncoderArchitecture[] = [
           },
           hasNorm: () => false,
           isShared: () => false,
-        }),
+        },
       ],
     },
     biases: () => ({ ...allBiases, queryKeyValue: false }),

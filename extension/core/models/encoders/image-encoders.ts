@@ -1,5 +1,4 @@
 import { dinoEncoders } from './dino-encoders';
-import { gridBias } from '../parts/grid-bias';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, commonDefaults, epsilonName } from './text-encoders';
 import { clipTowers } from './towers/clip-towers';
@@ -67,7 +66,7 @@ function beitBranches(
     attention: {
       ...vitAttention,
       wiring: wiring(vitAttention.wiring, 'lambda_1'),
-      parts: config['use_relative_position_bias'] === true ? [gridBias(table)] : [],
+      parts: config['use_relative_position_bias'] === true ? [{ part: 'grid-bias', table }] : [],
     },
     feedforward: { ...vitFeedforward, wiring: wiring(vitFeedforward.wiring, 'lambda_2') },
   };

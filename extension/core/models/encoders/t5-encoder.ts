@@ -1,4 +1,3 @@
-import { distanceBias } from '../parts/distance-bias';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { readActivation, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
@@ -20,7 +19,7 @@ export const encoderNames = ({
   feedforward,
   blocks: `${prefix}${blocks}`,
   ...(biasIsByBlock
-    ? { attention: { ...attention, parts: [distanceBias(table, false)] } }
+    ? { attention: { ...attention, parts: [{ part: 'distance-bias', table, causal: false }] } }
     : { attention, distanceBias: { table, in: 'first-block' } }),
   finalNorm: `${prefix}${finalNorm}`,
 });

@@ -10,14 +10,13 @@ import {
   queryKeyNorms,
   windowedByType,
 } from './shared-parts';
-import { normedValues } from '../parts/head-parts';
 import { gemmaDefaults, gemmaSandwich } from './gemma';
 
 /** Of Gemma 3n and 4. */
 export const normedAttention = {
   ...gemmaSandwich.attention,
   queryKeyNorms,
-  parts: [normedValues],
+  parts: [{ part: 'normed-values' }],
 } as const;
 
 /**

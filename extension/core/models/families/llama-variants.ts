@@ -21,7 +21,6 @@ import { latentAttention, ownKeys } from './mixtures/deepseek-like';
 import { graniteSwa, graniteSwaLayout } from './mixtures/softmax-experts';
 import { say } from '../../message';
 import { preNorm, sandwich } from '../modules/wiring-names';
-import { differentialAttention } from '../parts/differential-attention';
 
 const apertus: Architecture = {
   ...base,
@@ -49,10 +48,11 @@ export const llamaRelatives: readonly Architecture[] = [
     attention: {
       ...attention,
       parts: [
-        differentialAttention(
-          ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
-          (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
-        ),
+        {
+          part: 'difference',
+          factors: ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
+          start: (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
+        },
       ],
     },
     config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },

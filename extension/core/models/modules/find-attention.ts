@@ -10,6 +10,7 @@ import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
 import type { AttentionReach } from './attention';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
+import { findAttentionPart } from './attention-parts';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findSharedTransformer, SharedAttention } from './shared-attention';
 import { findWiring } from './wiring';
@@ -55,7 +56,7 @@ export function findAnyAttention(
   const found = findAttention(names, biases, tensors, prefix, shape, keys);
   const { outside = '', grid } = surroundings ?? {};
   const source = { config, tensors, block, prefix, shape, outside, grid };
-  const parts = (names.parts ?? []).flatMap((find) => find(source) ?? []);
+  const parts = (names.parts ?? []).flatMap((part) => findAttentionPart(part, source) ?? []);
   const weights = { ...found, parts: [...(found.parts ?? []), ...parts] };
   return new Attention(block, shape, weights, reach);
 }

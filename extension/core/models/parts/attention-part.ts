@@ -89,8 +89,11 @@ export interface AttentionSource {
   readonly grid: readonly [height: number, width: number] | undefined;
 }
 
-/** Finds a part in a checkpoint; undefined if the model or the block has none. */
-export type FindAttentionPart = (source: AttentionSource) => AttentionPart | undefined;
+/** Finds a part by its names in a checkpoint; undefined if the model or the block has none. */
+export type FindAttentionPart<Names = unknown> = (
+  names: Names,
+  source: AttentionSource,
+) => AttentionPart | undefined;
 
 /** Emits the share of each key's value in each query's output, from scores and mask. */
 export function emitProbabilities(

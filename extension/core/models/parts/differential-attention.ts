@@ -6,28 +6,28 @@ import { emitNorm } from './norm';
 import type { NormStyle } from './norm';
 import { emitWeight } from './weight';
 
-/** Factors of the second heads. */
-interface Difference {
-  /** [headDim] each: queries and keys of two factors, whose exponentials are subtracted. */
-  readonly factors: readonly LazyTensor[];
-  /** λ_init: added to λ, and 1 − λ_init scales the result. */
-  readonly start: number;
+export interface DifferenceNames {
+  /** Tensors [headDim]: queries and keys of two factors, whose exponentials are subtracted. */
+  readonly factors: readonly string[];
+  /** λ_init of a block: added to λ, and 1 − λ_init scales the result. */
+  readonly start: (block: number) => number;
 }
 
 /** Differential attention: the difference of the outputs of head pairs (arXiv 2410.05258). */
-export const differentialAttention =
-  (names: readonly string[], start: (block: number) => number): FindAttentionPart =>
-  ({ tensors, prefix, block, shape: { headDim } }) => {
-    const factors = names.map((name) => tensors.take(`${prefix}${name}`, [headDim]));
-    return {
-      tensors: factors,
-      dependsOnHeads: true,
-      label: say`difference of heads in pairs`,
-      widened: { factor: 2, emit: emitPairs },
-      attended: (graph, outputs, _, { shape }) =>
-        emitDifference(graph, shape, { factors, start: start(block) }, outputs),
-    };
+export const differentialAttention: FindAttentionPart<DifferenceNames> = (
+  names,
+  { tensors, prefix, block, shape: { headDim } },
+) => {
+  const factors = names.factors.map((name) => tensors.take(`${prefix}${name}`, [headDim]));
+  return {
+    tensors: factors,
+    dependsOnHeads: true,
+    label: say`difference of heads in pairs`,
+    widened: { factor: 2, emit: emitPairs },
+    attended: (graph, outputs, _, { shape: { norm } }) =>
+      emitDifference(graph, norm, factors, names.start(block), outputs),
   };
+};
 
 /** Emits values [batch, heads, total, size] as [batch, heads, total, 2 · size]: those of both halves of the heads, for each half. */
 function emitPairs(graph: GraphBuilder, values: Value): Value {
@@ -39,8 +39,9 @@ function emitPairs(graph: GraphBuilder, values: Value): Value {
 /** Emits the normed difference of the outputs of the first and the second half of the heads: half as many heads. */
 function emitDifference(
   graph: GraphBuilder,
-  { norm }: { readonly norm: NormStyle },
-  { factors, start }: Difference,
+  norm: NormStyle,
+  factors: readonly LazyTensor[],
+  start: number,
   heads: Value,
 ): Value {
   const [queryOne = '', keyOne = '', queryTwo = '', keyTwo = ''] = factors.map((tensor) =>

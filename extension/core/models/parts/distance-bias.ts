@@ -28,28 +28,34 @@ export const findDistanceBias = (
   heads: number,
 ): DistanceBias => ({ ...bias, table: tensors.take(`${table}.weight`, [buckets, heads]) });
 
+export interface OwnDistanceBiasNames extends Pick<DistanceBias, 'causal'> {
+  /** Module of the table, below each block. */
+  readonly table: string;
+}
+
 /** Biases by distance of each attention, in a table below its block. */
-export const distanceBias =
-  (name: string, causal: boolean): FindAttentionPart =>
-  ({ config, tensors, prefix, shape: { numHeads } }) => {
-    const names = {
-      table: `${prefix}${name}`,
-      buckets: Number(config['relative_attention_num_buckets']),
-      farthest: Number(config['relative_attention_max_distance']),
-      causal,
-    };
-    const bias = findDistanceBias(tensors, names, numHeads);
-    return {
-      tensors: [bias.table],
-      dependsOnHeads: true,
-      label: say`bias by distance`,
-      scores: (graph, scores, { key }, { input }) => {
-        const [queries, keys] = [emitLength(graph, input, 1), emitLength(graph, key, 2)];
-        const added = emitAttentionDistances(graph, bias, { queries, keys });
-        return graph.op('Add', [scores, added]);
-      },
-    };
+export const distanceBias: FindAttentionPart<OwnDistanceBiasNames> = (
+  { table, causal },
+  { config, tensors, prefix, shape: { numHeads } },
+) => {
+  const names = {
+    table: `${prefix}${table}`,
+    buckets: Number(config['relative_attention_num_buckets']),
+    farthest: Number(config['relative_attention_max_distance']),
+    causal,
   };
+  const bias = findDistanceBias(tensors, names, numHeads);
+  return {
+    tensors: [bias.table],
+    dependsOnHeads: true,
+    label: say`bias by distance`,
+    scores: (graph, scores, { key }, { input }) => {
+      const [queries, keys] = [emitLength(graph, input, 1), emitLength(graph, key, 2)];
+      const added = emitAttentionDistances(graph, bias, { queries, keys });
+      return graph.op('Add', [scores, added]);
+    },
+  };
+};
 
 /** Emits [1, heads, queries, keys] of how far each key is `ahead` of each query: [queries, keys]. */
 export function emitDistanceBias(graph: GraphBuilder, bias: DistanceBias, ahead: Value): Value {

@@ -15,20 +15,26 @@ interface BiasGate {
   readonly factor: LazyTensor;
 }
 
+export interface BiasGateNames {
+  readonly gate: string;
+  readonly factor: string;
+}
+
 /** Gate of each attention on the bias by distance that all blocks share. */
-export const biasGate =
-  (names: Readonly<Record<'gate' | 'factor', string>>): FindAttentionPart =>
-  ({ tensors, prefix, shape: { numHeads, headDim } }) => {
-    const linear = tensors.linear(`${prefix}${names.gate}`, 8, headDim, true);
-    const factor = tensors.take(`${prefix}${names.factor}`, [1, numHeads, 1, 1]);
-    return {
-      tensors: [...partTensors(linear), factor],
-      dependsOnHeads: true,
-      label: say`gated bias by distance`,
-      mask: (graph, mask, { shape, input }) =>
-        emitGatedBias(graph, { linear, factor }, shape, input, mask),
-    };
+export const biasGate: FindAttentionPart<BiasGateNames> = (
+  names,
+  { tensors, prefix, shape: { numHeads, headDim } },
+) => {
+  const linear = tensors.linear(`${prefix}${names.gate}`, 8, headDim, true);
+  const factor = tensors.take(`${prefix}${names.factor}`, [1, numHeads, 1, 1]);
+  return {
+    tensors: [...partTensors(linear), factor],
+    dependsOnHeads: true,
+    label: say`gated bias by distance`,
+    mask: (graph, mask, { shape, input }) =>
+      emitGatedBias(graph, { linear, factor }, shape, input, mask),
   };
+};
 
 /** Emits gate · bias [batch, heads, sequence, sequence], of the attention's `input` [batch, sequence, hidden]. */
 function emitGatedBias(

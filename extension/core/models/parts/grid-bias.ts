@@ -11,21 +11,27 @@ interface GridBias {
   readonly grid: readonly [height: number, width: number];
 }
 
-/** Biases by distance in the grid of patches: a table [distances, heads] below each block. */
-export const gridBias =
-  (name: string): FindAttentionPart =>
-  ({ tensors, prefix, grid, shape: { numHeads } }) => {
-    if (grid === undefined) {
-      return undefined;
-    }
-    const table = tensors.take(`${prefix}${name}`, [gridBiasRows(grid), numHeads]);
-    return {
-      tensors: [table],
-      dependsOnHeads: true,
-      label: say`bias by distance in the image`,
-      scores: (graph, scores) => graph.op('Add', [scores, emitGridBias(graph, { table, grid })]),
-    };
+export interface GridBiasNames {
+  /** Tensor of the table, below each block. */
+  readonly table: string;
+}
+
+/** Biases by distance in the grid of patches. */
+export const gridBias: FindAttentionPart<GridBiasNames> = (
+  names,
+  { tensors, prefix, grid, shape: { numHeads } },
+) => {
+  if (grid === undefined) {
+    return undefined;
+  }
+  const table = tensors.take(`${prefix}${names.table}`, [gridBiasRows(grid), numHeads]);
+  return {
+    tensors: [table],
+    dependsOnHeads: true,
+    label: say`bias by distance in the image`,
+    scores: (graph, scores) => graph.op('Add', [scores, emitGridBias(graph, { table, grid })]),
   };
+};
 
 /** Number of rows of its table. */
 const gridBiasRows = ([height, width]: GridBias['grid']): number =>

@@ -2,19 +2,22 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { FindAttentionPart } from './attention-part';
 
+export interface HashedNames {
+  /** Number of hashes. */
+  readonly count: (config: ConfigFields) => number;
+}
+
 /** Attention by the expected share of equal hashes of queries and keys (YOSO, arXiv 2111.09714). */
-export const hashedAttention =
-  (count: (config: ConfigFields) => number): FindAttentionPart =>
-  ({ config }) => ({
-    dependsOnHeads: false,
-    heads: (graph, { query, key, value }) => ({
-      query: emitUnit(graph, query),
-      key: emitUnit(graph, key),
-      value,
-    }),
-    probabilities: (graph, scores, mask) => emitAgreement(graph, count(config), scores, mask),
-    attended: emitUnit,
-  });
+export const hashedAttention: FindAttentionPart<HashedNames> = ({ count }, { config }) => ({
+  dependsOnHeads: false,
+  heads: (graph, { query, key, value }) => ({
+    query: emitUnit(graph, query),
+    key: emitUnit(graph, key),
+    value,
+  }),
+  probabilities: (graph, scores, mask) => emitAgreement(graph, count(config), scores, mask),
+  attended: emitUnit,
+});
 
 const emitUnit = (graph: GraphBuilder, x: Value): Value =>
   graph.op('LpNormalization', [x], { axis: -1, p: 2 });

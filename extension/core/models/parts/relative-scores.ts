@@ -48,33 +48,34 @@ export interface RelativeNames {
 }
 
 /** Scores of content with relative positions. */
-export const relativePositions =
-  (names: RelativeNames): FindAttentionPart =>
-  ({ config, tensors, outside, prefix, shape: { hiddenSize, numHeads, headDim } }) => {
-    const relative = names.shape(config);
-    if (relative === undefined) {
-      return undefined;
-    }
-    const linear = (isUsed: boolean, name: string, bias: boolean): Linear | undefined =>
-      isUsed ? tensors.linear(`${prefix}${name}`, numHeads * headDim, hiddenSize, bias) : undefined;
-    const own = names.isShared(config)
-      ? undefined
-      : {
-          query: linear(relative.positionToContent, names.query, true),
-          key: linear(relative.contentToPosition, names.key, names.keyBias),
-        };
-    const table = tensors.take(`${outside}${names.table}.weight`, [2 * relative.span, hiddenSize]);
-    const norm = names.hasNorm(config)
-      ? tensors.norm(`${outside}${names.norm}`, hiddenSize)
-      : undefined;
-    const weights = { table, norm, own };
-    return {
-      linears: [own?.query, own?.key].filter((one) => one !== undefined),
-      dependsOnHeads: true,
-      scores: (graph, scores, heads, context) =>
-        emitRelativeScores(graph, relative, weights, { scores, ...heads }, context),
-    };
+export const relativePositions: FindAttentionPart<RelativeNames> = (
+  names,
+  { config, tensors, outside, prefix, shape: { hiddenSize, numHeads, headDim } },
+) => {
+  const relative = names.shape(config);
+  if (relative === undefined) {
+    return undefined;
+  }
+  const linear = (isUsed: boolean, name: string, bias: boolean): Linear | undefined =>
+    isUsed ? tensors.linear(`${prefix}${name}`, numHeads * headDim, hiddenSize, bias) : undefined;
+  const own = names.isShared(config)
+    ? undefined
+    : {
+        query: linear(relative.positionToContent, names.query, true),
+        key: linear(relative.contentToPosition, names.key, names.keyBias),
+      };
+  const table = tensors.take(`${outside}${names.table}.weight`, [2 * relative.span, hiddenSize]);
+  const norm = names.hasNorm(config)
+    ? tensors.norm(`${outside}${names.norm}`, hiddenSize)
+    : undefined;
+  const weights = { table, norm, own };
+  return {
+    linears: [own?.query, own?.key].filter((one) => one !== undefined),
+    dependsOnHeads: true,
+    scores: (graph, scores, heads, context) =>
+      emitRelativeScores(graph, relative, weights, { scores, ...heads }, context),
   };
+};
 
 /**
  * Emits scores [batch, heads, sequence, sequence] with those of relative positions added; query and key

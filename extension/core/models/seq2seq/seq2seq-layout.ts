@@ -6,7 +6,7 @@ import type { AttentionShape } from '../modules/attention-heads';
 import { layOutBlocks } from '../modules/lay-out-blocks';
 import { readShapes } from '../modules/read-shapes';
 import type { Sublayer } from '../modules/sublayer-list';
-import { distanceBias as distanceBiasPart, findDistanceBias } from '../parts/distance-bias';
+import { findDistanceBias } from '../parts/distance-bias';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
@@ -269,7 +269,7 @@ class TowerFinder {
     const positions = this.positions(names, side, prefix);
     const parts =
       biasIsByBlock && distanceBias !== undefined
-        ? [distanceBiasPart(distanceBias, isDecoder)]
+        ? [{ part: 'distance-bias', table: distanceBias, causal: isDecoder } as const]
         : [];
     const { [`${side}_layers`]: blocks, [`${side}_ffn_dim`]: inner } = config;
     const { list } = layOutBlocks(

@@ -8,7 +8,7 @@ import type {
 import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
-import type { FindAttentionPart } from '../parts/attention-part';
+import type { AttentionPartNames } from '../modules/attention-parts';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -286,7 +286,7 @@ export interface BlockArchitecture {
     /** True if the gate is one factor per head. */
     readonly gateIsByHead?: boolean;
     /** Parts that only some architectures have, in order. */
-    readonly parts?: readonly FindAttentionPart[];
+    readonly parts?: readonly AttentionPartNames[];
   };
   /** Attention to the output of an encoder, after the attention of each block. */
   readonly crossAttention?: BlockArchitecture['attention'];
