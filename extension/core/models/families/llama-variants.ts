@@ -62,8 +62,7 @@ export const llamaRelatives: readonly Architecture[] = [
     ...base,
     modelType: 'olmo',
     config: { computed: () => ({ rms_norm_eps: 1e-5 }) },
-    norm: 'layer',
-    plainNorms: true,
+    norm: 'layer-without-weight',
     biases: attentionBiases,
     scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
   },
@@ -79,7 +78,7 @@ export const llamaRelatives: readonly Architecture[] = [
       }),
     },
     embeddingAndHead: { ...base.embeddingAndHead, embeddingNorm: 'norm' },
-    plainNorms: true,
+    norm: 'rms-without-weight',
     attention: {
       ...attention,
       queryKeyNorms: { ...queryKeyNorms, afterRotary: true },

@@ -28,9 +28,6 @@ export interface AttentionShape extends OwnHeads, BranchShape {
   readonly latent: LatentShape | undefined;
   /** Cap of the scores, if any. */
   readonly softCap: number | undefined;
-  readonly queryKeyNormsOver: QueryKeyNormExtent;
-  /** True if queries and keys are rotated before their norms. */
-  readonly turnsFirst: boolean;
   /** Bound on the absolute values of queries, keys and values, if any. */
   readonly clip: number | undefined;
   /** True if the query projection returns the query of each head followed by a gate of the same size. */
@@ -54,7 +51,13 @@ export interface AttentionWeights extends Wiring {
   readonly othersKeys?: OthersKeys;
   readonly latentNorms?: LatentNorms;
   readonly output: Linear;
-  readonly queryKeyNorms?: { readonly query: Norm; readonly key?: Norm };
+  readonly queryKeyNorms?: {
+    readonly query: Norm;
+    readonly key?: Norm;
+    readonly over: QueryKeyNormExtent;
+    /** True if queries and keys are rotated before their norms. */
+    readonly afterRotary: boolean;
+  };
   /** Norm of the concatenated head outputs. */
   readonly innerNorm?: Norm;
   /** Projection of the gate that scales the head outputs. */
@@ -95,7 +98,7 @@ export function emitHeads(
   const normed = (x: Value, gain: Norm | undefined): Value =>
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
   const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
-    const whole = shape.queryKeyNormsOver === 'projection';
+    const whole = weights.queryKeyNorms?.over === 'projection';
     const size = graph.op('Concat', [batch, graph.ints([-1, heads, dim])], { axis: 0 });
     const split = graph.op('Reshape', [whole ? normed(x, gain) : x, size]);
     const result = whole ? split : normed(split, gain);
@@ -106,7 +109,7 @@ export function emitHeads(
       ? heads
       : emitRotation(graph, side.rotation.rotary, dim, heads, side.rotation);
   const rotatedHeads = (x: Value, heads: number, gain?: Norm): Value =>
-    shape.turnsFirst
+    weights.queryKeyNorms?.afterRotary === true
       ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
       : rotate(toHeads(x, heads, headDim, gain), headDim);
   const { parts = [], queryKeyValue } = weights;

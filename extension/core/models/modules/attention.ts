@@ -1,5 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 import type { SublayerKind } from '../model-summary';
 import { prunableWidth, isPlain, inputCuts, outputCuts } from '../width-pruning/width';
 import type { Places, Width } from '../width-pruning/width';
@@ -9,15 +11,7 @@ import type { Norm } from '../parts/norm';
 import { emitHeads } from './attention-heads';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { linearIfAny, SublayerModule } from './sublayer';
-import type { BranchInput, RoledLinear } from './sublayer';
-
-/** Sliding window and rotary embedding of an attention sublayer. */
-export interface AttentionReach {
-  /** Number of visible positions, including the token's own; undefined for all. */
-  readonly slidingWindow: number | undefined;
-  /** Key of its rotary embedding in the layout. */
-  readonly rotary: string | undefined;
-}
+import type { AttentionReach, BranchInput, RoledLinear } from './sublayer';
 
 /** Grouped-query attention (arXiv 2305.13245), with rotary embedding if the model has one. */
 export class Attention<Weights extends AttentionWeights = AttentionWeights> extends SublayerModule<
@@ -32,7 +26,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
     block: number,
     shape: AttentionShape,
     weights: Weights,
-    { slidingWindow, rotary }: Partial<AttentionReach> = {},
+    { slidingWindow, rotary }: Partial<Omit<AttentionReach, 'isCross'>> = {},
   ) {
     super(block, shape, weights);
     this.slidingWindow = slidingWindow;
@@ -43,6 +37,18 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   public get isCross(): boolean {
     const { othersKeys } = this.weights;
     return othersKeys !== undefined && othersKeys.block === undefined;
+  }
+
+  public override get reach(): AttentionReach {
+    const { slidingWindow, rotary, isCross } = this;
+    return { slidingWindow, rotary, isCross };
+  }
+
+  public override get detail(): Message {
+    const { numHeads, numKeyValueHeads, headDim } = this.shape;
+    return numKeyValueHeads === numHeads
+      ? say`${counted(numHeads, 'head')} × ${headDim}`
+      : say`${counted(numHeads, 'head')} × ${headDim} in ${counted(numKeyValueHeads, 'group')}`;
   }
 
   public override get keysBlock(): number | undefined {
@@ -175,7 +181,7 @@ function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boo
   return (
     [innerNorm, gate, latentNorms, othersKeys].every((part) => part === undefined) &&
     !parts.some(({ dependsOnHeads }) => dependsOnHeads) &&
-    (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
+    (queryKeyNorms === undefined || queryKeyNorms.over === 'head') &&
     shape.latent === undefined &&
     shape.valueDim === shape.headDim &&
     !shape.gatesInQuery &&

@@ -88,7 +88,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         const keysBlock = architecture.sharedKeysBlock?.(config, block);
         const slidingWindow = architecture.slidingWindow(config, block);
         const { surroundings } = model;
-        const at = { block, placeOf, keysBlock, turns, slidingWindow, rotary, surroundings };
+        const at = { block, placeOf, keysBlock, slidingWindow, rotary, surroundings };
         return findAnyAttention(own, config, tensors, at, shape);
       },
       mixer: () => {

@@ -59,8 +59,6 @@ export function readShapes(
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
     residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
-    queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
-    turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
     gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),

@@ -271,8 +271,6 @@ export interface BlockArchitecture {
       readonly afterRotary?: boolean;
       /** True if the norms have no weights. */
       readonly plain?: boolean;
-      /** True if only blocks with rotary embedding have these norms. */
-      readonly onlyRotated?: boolean;
     };
     /** Norm of the concatenated heads. */
     readonly innerNorm?: string;
@@ -397,8 +395,6 @@ export interface Architecture extends BlockArchitecture {
   readonly config?: ConfigLayout;
   readonly embeddingAndHead: EmbeddingAndHeadNames;
   readonly norm: NormKind;
-  /** True if norms have no weights. */
-  readonly plainNorms?: boolean;
   /**
    * True if a block's computation depends on its number, which it keeps when others are removed.
    */
