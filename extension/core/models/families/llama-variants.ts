@@ -7,16 +7,15 @@ import {
   configuredBiases,
   everywhere,
   feedforward,
-  gateUpInOne,
   graniteScales,
   growthInRope,
   hunyuanAttention,
   noBiases,
   queryKeyNorms,
-  queryKeyValueBiases,
   ungated,
   windowedByType,
 } from './shared-parts';
+import { glm } from './post-norm';
 import { latentAttention, ownKeys } from './mixtures/deepseek-like';
 import { graniteSwa, graniteSwaLayout } from './mixtures/softmax-experts';
 import { say } from '../../message';
@@ -255,23 +254,7 @@ export const llamaRelatives: readonly Architecture[] = [
     feedforward: { ...feedforward, innerNorm: 'mlp.ffn_sub_norm' },
     biases: attentionBiases,
   },
-  {
-    ...base,
-    modelType: 'glm',
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 2,
-        head_dim: 128,
-        attention_bias: true,
-        partial_rotary_factor: 0.5,
-        max_position_embeddings: 131_072,
-        rms_norm_eps: 1.5625e-7,
-      }),
-    },
-    feedforward: gateUpInOne,
-    biases: queryKeyValueBiases,
-    interleavedRotary: true,
-  },
+  glm,
   {
     ...base,
     modelType: 'exaone',

@@ -130,7 +130,10 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>
           find[place]()
-            .withStreamFactor(architecture.streamFactor?.(config, place) ?? 1)
+            .withFactors(
+              architecture.branchFactor?.(config, place),
+              architecture.streamFactor?.(config, place),
+            )
             .withConnection(findConnection(architecture, place, config, tensors, prefix)),
       });
       if (place === 'attention' && crossAttention !== undefined) {

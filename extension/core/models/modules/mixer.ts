@@ -95,16 +95,9 @@ export const mixerSides = ({ form }: MixerShape): SpecialSide[] => [
 export function mixerShape(
   names: MixerNames | undefined,
   config: ModelConfig,
-  { hiddenSize, norm, residualScale }: Omit<MixerShape, 'form'>,
+  { hiddenSize, norm, residualScale }: BranchShape,
 ): MixerShape | undefined {
-  return names === undefined
-    ? undefined
-    : {
-        hiddenSize,
-        norm,
-        residualScale: residualScale * (names.branchScale?.(config) ?? 1),
-        form: names.form(config),
-      };
+  return names && { hiddenSize, norm, residualScale, form: names.form(config) };
 }
 
 /** Weights of the mixer of the block whose tensors begin with `prefix`. */

@@ -58,7 +58,7 @@ export function readShapes(
     norm,
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
-    residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
+    residualScale: scales.residual ?? 1,
     clip: scales.clip,
     gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
@@ -68,7 +68,7 @@ export function readShapes(
   const feedforward: FeedforwardShape = {
     hiddenSize,
     norm,
-    residualScale: (scales.residual ?? 1) * (scales.feedforwardBranch ?? 1),
+    residualScale: scales.residual ?? 1,
     gateScale: scales.gate ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),

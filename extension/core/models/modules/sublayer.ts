@@ -265,9 +265,15 @@ export abstract class SublayerModule<
     return this.with({ weights });
   }
 
-  /** The sublayer with a factor on the stream that it is added to. */
-  public withStreamFactor(streamFactor: number): this {
-    return streamFactor === 1 ? this : this.withWeights({ ...this.weights, streamFactor });
+  /** The sublayer with factors on its branch and on the stream that it is added to. */
+  public withFactors(branchFactor = 1, streamFactor = 1): this {
+    const { shape, weights } = this;
+    return branchFactor === 1 && streamFactor === 1
+      ? this
+      : this.with({
+          shape: { ...shape, residualScale: shape.residualScale * branchFactor },
+          weights: { ...weights, streamFactor },
+        });
   }
 
   /** The sublayer in parallel with the one before it in its block. */

@@ -94,9 +94,6 @@ export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
   readonly residual: number;
-  /** The same, on attention or feed-forward alone. */
-  readonly attentionBranch: number;
-  readonly feedforwardBranch: number;
   /** On what the activation of a feed-forward is applied to. */
   readonly gate: number;
   /** Factor on attention scores. Defaults to headDim^−½. */
@@ -219,8 +216,6 @@ export interface MixerNames {
   readonly form: (config: ModelConfig) => MixerForm;
   /** True if the module in transformers returns a pair, as attention does. */
   readonly givesPair?: boolean;
-  /** Factor on the branch's output. */
-  readonly branchScale?: (config: ModelConfig) => number;
 }
 
 /** Number, size and score scale of a block's attention heads. */
@@ -251,6 +246,8 @@ export interface BlockArchitecture {
   readonly startNorm?: string;
   /** Factor on the residual stream when a branch is added to it. Defaults to 1. */
   readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
+  /** Factor on a branch before it is added. Defaults to 1. */
+  readonly branchFactor?: (config: ModelConfig, part: PartKind) => number;
   readonly attention: {
     readonly wiring: WiringNames;
     /** Query, key and value; query and key if keys are also the values. */
