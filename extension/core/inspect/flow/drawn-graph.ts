@@ -37,7 +37,7 @@ export class Frame {
     public readonly label: Message,
     public readonly detail?: Message,
     /** Details of the boxes in it, by the names of their steps. */
-    public readonly details: Readonly<Record<string, Message>> = {},
+    public readonly details: Readonly<Record<string, Message | undefined>> = {},
   ) {}
 
   public get children(): FlowItem[] {

@@ -1,10 +1,9 @@
-import { counted, listed, say, verbatim } from '../../message';
+import { listed, say, verbatim } from '../../message';
 import type { Message } from '../../message';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { SublayerCache } from '../../models/model-emitter';
 import { stream } from '../../models/model-emitter';
 import type { Attention } from '../../models/modules/attention';
-import type { Mixer } from '../../models/modules/mixer';
 import type { Sublayer } from '../../models/modules/sublayer-list';
 import type { Seq2SeqModel } from '../../models/seq2seq/seq2seq-model';
 import { declareInputs } from '../../models/transformer/tapped-part';
@@ -105,87 +104,46 @@ function sublayerFrame(
   const { id } = sublayer;
   const kind = 'summaryKind' in sublayer ? sublayer.summaryKind : sublayer.kind;
   const label = sublayerLabels[kind] ?? verbatim(kind);
-  const { detail, details } = 'summaryKind' in sublayer ? describe(model, sublayer, index) : {};
-  return new Frame(id, 'sublayer', label, detail, details);
-}
-
-/** Details of a sublayer, and of the steps in it. */
-function describe(
-  model: ModuleModel,
-  sublayer: Sublayer,
-  index: number,
-): { readonly detail?: Message; readonly details?: Readonly<Record<string, Message>> } {
-  switch (sublayer.kind) {
-    case 'attention': {
-      const detail = describeHeads(sublayer);
-      const attention = describeScores(model, sublayer, index, detail);
-      const rotary = rotatedDimensions(model, sublayer);
-      const { headDim } = sublayer.shape;
-      const numbers = sublayer.cachedNumbers;
-      return {
-        detail,
-        details: {
-          attention,
-          ...(rotary === undefined
-            ? {}
-            : { rotate: say`rotary, ${rotary} of ${headDim} dimensions` }),
-          ...(numbers === undefined ? {} : { cache: say`${numbers} numbers per token` }),
-        },
-      };
-    }
-    case 'expert': {
-      const { perToken, count } = sublayer.shape;
-      const detail = say`${perToken} of ${count} per token`;
-      return { detail, details: { choose: detail } };
-    }
-    case 'mixer':
-      return { detail: mixerLabels[sublayer.shape.form.kind] };
-    case 'patch':
-      return { detail: verbatim(sublayer.patch.program) };
-    case 'feedforward':
-      return {};
+  if (!('summaryKind' in sublayer)) {
+    return new Frame(id, 'sublayer', label);
   }
+  return new Frame(id, 'sublayer', label, sublayer.detail, stepDetails(model, sublayer, index));
 }
 
-const mixerLabels: Readonly<Record<Mixer['shape']['form']['kind'], Message>> = {
-  'short-convolution': say`Short convolution`,
-  'delta-rule': say`Gated delta rule`,
-  'state-space': say`State space (Mamba-2)`,
-  'selective-scan': say`Selective scan (Mamba)`,
-  lightning: say`Lightning attention`,
-  'gated-recurrence': say`Gated recurrence (RG-LRU)`,
-};
-
-function describeHeads({ shape: { numHeads, numKeyValueHeads, headDim } }: Attention): Message {
-  return numKeyValueHeads === numHeads
-    ? say`${counted(numHeads, 'head')} × ${headDim}`
-    : say`${counted(numHeads, 'head')} × ${headDim} in ${counted(numKeyValueHeads, 'group')}`;
+/** Details of the steps in a sublayer. */
+function stepDetails(model: ModuleModel, sublayer: Sublayer, index: number): Frame['details'] {
+  if (sublayer.kind !== 'attention') {
+    return { choose: sublayer.detail };
+  }
+  const rotary = rotatedDimensions(model, sublayer);
+  const numbers = sublayer.cachedNumbers;
+  const { headDim } = sublayer.shape;
+  return {
+    attention: describeScores(model, sublayer, index),
+    rotate: rotary === undefined ? undefined : say`rotary, ${rotary} of ${headDim} dimensions`,
+    cache: numbers === undefined ? undefined : say`${numbers} numbers per token`,
+  };
 }
 
 function describeScores(
   model: ModuleModel,
-  { isCross, shape, slidingWindow, weights }: Attention,
+  { detail, isCross, shape, slidingWindow, weights }: Attention,
   index: number,
-  heads: Message,
 ): Message {
   const isCausal = !isCross && seesPast(model, index);
-  const { sinks, gridBias, difference, distanceBias, biasGate } = weights;
+  const labels = (weights.parts ?? []).flatMap(({ label = [] }) => label);
   const seen =
     slidingWindow === undefined
       ? isCausal
         ? say`causal`
         : say`sees all`
       : say`window of ${slidingWindow}`;
-  const isBiased = distanceBias !== undefined || (!isCross && isBiasedByDistance(model, index));
+  const isBiased = !isCross && isBiasedByDistance(model, index);
   return listed([
-    ...([heads, seen] as const),
+    ...([detail, seen] as const),
     ...(shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`]),
-    ...(sinks === undefined ? [] : [say`a sink per head`]),
-    ...(gridBias === undefined ? [] : [say`bias by distance in the image`]),
-    ...(isBiased
-      ? [biasGate === undefined ? say`bias by distance` : say`gated bias by distance`]
-      : []),
-    ...(difference === undefined ? [] : [say`difference of heads in pairs`]),
+    ...labels,
+    ...(isBiased ? [say`bias by distance`] : []),
   ]);
 }
 
@@ -209,8 +167,8 @@ function isBiasedByDistance(model: ModuleModel, index: number): boolean {
     case 'decoder':
       return model.layout.slopes !== undefined;
     case 'encoder': {
-      const { slopes, gatedBias, distanceBias } = model.layout;
-      return (slopes ?? gatedBias ?? distanceBias) !== undefined;
+      const { slopes, distanceBias } = model.layout;
+      return (slopes ?? distanceBias) !== undefined;
     }
     case 'encoder-decoder':
       return model.towerAt(index).distanceBias !== undefined;

@@ -1,7 +1,6 @@
 import { audioDefaults } from './audio-embedding';
 import type { AudioNames } from './audio-embedding';
 import type { ConfigFields } from '../transformer/config-layout';
-import { gatedBias } from './attention-variants';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, epsilonName } from './text-encoders';
 import { classToken, vitLike, vitPatches, vitPositions } from './vit-like';
@@ -126,18 +125,16 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
   {
     // arXiv 2110.13900
     ...wavlm,
-    variant: gatedBias({
+    ...withGatedBias(wav2vecBlocks),
+    distanceBias: {
       table: 'attention.rel_attn_embed',
-      gate: 'attention.gru_rel_pos_linear',
-      factor: 'attention.gru_rel_pos_const',
+      in: 'first-block',
+      isGated: true,
       buckets: ({ num_buckets: count = 320 }) => Number(count),
       farthest: ({ max_bucket_distance: distance = 800 }) => Number(distance),
-    }),
-    modules: withBiasedAttention(wav2vecBlocks.modules),
+    },
     form: (config) =>
-      config['do_stable_layer_norm'] === true
-        ? { ...stable, modules: withBiasedAttention(stable.modules) }
-        : {},
+      config['do_stable_layer_norm'] === true ? { ...stable, ...withGatedBias(stable) } : {},
   },
   {
     // arXiv 2202.03555
@@ -197,8 +194,21 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
   },
 ];
 
-function withBiasedAttention(
-  modules: EncoderArchitecture['modules'],
-): EncoderArchitecture['modules'] {
-  return { ...modules, attention: { ...modules.attention, attention: 'NoBiasedAttention' } };
+/** Blocks whose attention scales a bias by distance. */
+function withGatedBias({
+  attention: branch,
+  modules,
+}: Pick<EncoderArchitecture, 'attention' | 'modules'>): Pick<
+  EncoderArchitecture,
+  'attention' | 'modules'
+> {
+  const gate = {
+    part: 'bias-gate',
+    gate: 'attention.gru_rel_pos_linear',
+    factor: 'attention.gru_rel_pos_const',
+  } as const;
+  return {
+    attention: { ...branch, parts: [gate] },
+    modules: { ...modules, attention: { ...modules.attention, attention: 'NoBiasedAttention' } },
+  };
 }

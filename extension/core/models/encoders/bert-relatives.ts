@@ -1,4 +1,3 @@
-import { distanceBias } from './attention-variants';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import {
@@ -197,7 +196,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       output: 'attention.attn.o',
       wiring: postNorm('attention.LayerNorm'),
     },
-    variant: distanceBias('encoder.relative_attention_bias', 'model'),
+    distanceBias: { table: 'encoder.relative_attention_bias', in: 'model' },
     modules: { ...bertBlocks.modules, attention: { 'attention.attn': 'NoAttention' } },
     heads: [
       maskedHead('MPNet', robertaSteps),

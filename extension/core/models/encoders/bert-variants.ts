@@ -1,4 +1,3 @@
-import { hashedAttention, valueConvolution } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import { postNorm } from '../modules/wiring-names';
@@ -79,7 +78,10 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: () => ({ use_expectation: true, conv_window: null }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },
-    variant: hashedAttention(({ hash_code_len: hashes = 9 }) => Number(hashes)),
+    attention: {
+      ...bertBlocks.attention,
+      parts: [{ part: 'hashes', count: ({ hash_code_len: count = 9 }) => Number(count) }],
+    },
     scales: () => ({ attention: 1 }),
   },
   {
@@ -96,9 +98,16 @@ export const bertVariants: readonly EncoderArchitecture[] = [
       only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
     },
     embedding: { ...textEmbedding, positionOffset: 2 },
-    variant: valueConvolution('attention.self.conv', ({ conv_kernel_size: width = 65 }) =>
-      Number(width),
-    ),
+    attention: {
+      ...bertBlocks.attention,
+      parts: [
+        {
+          part: 'value-convolution',
+          name: 'attention.self.conv',
+          width: ({ conv_kernel_size: width = 65 }) => Number(width),
+        },
+      ],
+    },
   },
   {
     ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),

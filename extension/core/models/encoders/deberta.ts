@@ -1,6 +1,5 @@
-import { relativePositions } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
-import type { EncoderConfig } from './encoder-config';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { RelativeShape } from '../parts/relative-scores';
 import { postNorm } from '../modules/wiring-names';
 import {
@@ -16,7 +15,7 @@ import {
 } from './text-encoders';
 
 /** `c2p` and `p2c`, as a list or in one text. */
-function scoreKinds({ pos_att_type: kinds }: EncoderConfig): readonly string[] {
+function scoreKinds({ pos_att_type: kinds }: ConfigFields): readonly string[] {
   return typeof kinds === 'string'
     ? kinds.toLowerCase().split('|')
     : Array.isArray(kinds)
@@ -25,12 +24,13 @@ function scoreKinds({ pos_att_type: kinds }: EncoderConfig): readonly string[] {
 }
 
 /** Positions as far as the longest text unless config.json says otherwise. */
-function relativeShape(config: EncoderConfig): RelativeShape | undefined {
+function relativeShape(config: ConfigFields): RelativeShape | undefined {
   if (config['relative_attention'] !== true) {
     return undefined;
   }
   const { max_relative_positions: most, position_buckets: count } = config;
-  const farthest = typeof most === 'number' && most > 0 ? most : config.max_position_embeddings;
+  const { max_position_embeddings: positions } = config;
+  const farthest = typeof most === 'number' && most > 0 ? most : Number(positions);
   const buckets = typeof count === 'number' && count > 0 ? count : undefined;
   const kinds = scoreKinds(config);
   return {
@@ -57,9 +57,9 @@ const relative = {
   norm: 'encoder.LayerNorm',
   keyBias: true,
   shape: relativeShape,
-  hasNorm: ({ norm_rel_ebd: how }: EncoderConfig) =>
+  hasNorm: ({ norm_rel_ebd: how }: ConfigFields) =>
     typeof how === 'string' && how.toLowerCase().includes('layer_norm'),
-  isShared: (config: EncoderConfig) => config['share_att_key'] === true,
+  isShared: (config: ConfigFields) => config['share_att_key'] === true,
 } as const;
 
 const withoutPositions = {
@@ -111,33 +111,43 @@ export const debertas: readonly EncoderArchitecture[] = [
       ],
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
+      parts: [
+        {
+          part: 'relative-positions',
+          ...relative,
+          key: 'attention.self.pos_key_proj',
+          query: 'attention.self.pos_query_proj',
+        },
+      ],
     },
-    variant: relativePositions({
-      ...relative,
-      key: 'attention.self.pos_key_proj',
-      query: 'attention.self.pos_query_proj',
-    }),
   },
   {
     ...deberta('deberta', 'Deberta'),
     attention: {
       queryKeyValue: { fused: 'attention.self.in_proj', order: 'by-group' },
-      addedBiases: { query: 'attention.self.q_bias', value: 'attention.self.v_bias' },
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
+      parts: [
+        {
+          part: 'query-value-biases',
+          query: 'attention.self.q_bias',
+          value: 'attention.self.v_bias',
+        },
+        {
+          part: 'relative-positions',
+          ...relative,
+          key: 'attention.self.pos_proj',
+          query: 'attention.self.pos_q_proj',
+          keyBias: false,
+          shape: (config: ConfigFields): RelativeShape | undefined => {
+            const shape = relativeShape(config);
+            return shape && { ...shape, span: shape.farthest, buckets: undefined };
+          },
+          hasNorm: () => false,
+          isShared: () => false,
+        },
+      ],
     },
     biases: () => ({ ...allBiases, queryKeyValue: false }),
-    variant: relativePositions({
-      ...relative,
-      key: 'attention.self.pos_proj',
-      query: 'attention.self.pos_q_proj',
-      keyBias: false,
-      shape: (config: EncoderConfig): RelativeShape | undefined => {
-        const shape = relativeShape(config);
-        return shape && { ...shape, span: shape.farthest, buckets: undefined };
-      },
-      hasNorm: () => false,
-      isShared: () => false,
-    }),
   },
 ];

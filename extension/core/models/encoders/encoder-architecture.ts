@@ -9,7 +9,6 @@ import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
 import type { BranchReplacements } from '../branch-replacements';
 import type { Message } from '../../message';
-import type { AttentionVariant } from './attention-variants';
 import type { AudioNames } from './audio-embedding';
 import type { EncoderConfig } from './encoder-config';
 
@@ -123,6 +122,18 @@ export interface HeadForm {
   readonly gives?: string;
 }
 
+/** A table [buckets, heads] of biases by distance that all blocks share. */
+interface SharedDistanceBias {
+  /** Name below the model's prefix or the first block. */
+  readonly table: string;
+  readonly in: 'model' | 'first-block';
+  /** Numbers of buckets and of distances, if config.json names them differently. */
+  readonly buckets?: (config: EncoderConfig) => number;
+  readonly farthest?: (config: EncoderConfig) => number;
+  /** True if a part of each attention scales the bias. */
+  readonly isGated?: boolean;
+}
+
 /** Architecture of a family of encoders. */
 export interface EncoderArchitecture {
   /** `model_type` of config.json. */
@@ -169,8 +180,8 @@ export interface EncoderArchitecture {
   readonly interleavedRotary?: boolean;
   /** Window of a block's attention in each direction, or undefined for all tokens. */
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
-  /** Additional parts of its attention. */
-  readonly variant?: AttentionVariant;
+  /** Bias by distance that all blocks share. */
+  readonly distanceBias?: SharedDistanceBias;
   /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
   readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
   /**

@@ -7,6 +7,7 @@ import { readShapes } from '../modules/read-shapes';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
+import { findDistanceBias } from '../parts/distance-bias';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Rotary } from '../parts/rotary';
@@ -112,7 +113,6 @@ export function layOutEncoder(
     config,
     folder,
     architecture.scales?.(config) ?? {},
-    architecture.variant?.shape?.(config),
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -137,18 +137,30 @@ export function layOutEncoder(
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const patchModules = patchModuleNames(architecture);
-  const variant =
-    architecture.variant?.find?.({
-      ...{ config, tensors, prefix, blocksPrefix },
-      grid: embedding.kind === 'image' ? embedding.grid : undefined,
-      shape: attention,
-    }) ?? {};
+  const { distanceBias: bias } = architecture;
+  const biasPlace = bias?.in === 'model' ? prefix : `${blocksPrefix}0.`;
+  const sharedBias =
+    bias &&
+    findDistanceBias(
+      tensors,
+      {
+        table: `${biasPlace}${bias.table}`,
+        buckets: bias.buckets?.(config) ?? config.relative_attention_num_buckets,
+        farthest: bias.farthest?.(config) ?? config.relative_attention_max_distance,
+        causal: false,
+      },
+      attention.numHeads,
+    );
+  const isGated = bias?.isGated === true;
   const { list, rotaries } = layOutBlocks(blockNames(architecture, config), {
     ...{ folder, tensors, attention, feedforward, patchModules, startNorms },
     // It has the fields of blocks.
     config: config as ModelConfig,
     placeOf: (block) => `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`,
-    variantOf: variant.blockWeights,
+    surroundings: {
+      outside: prefix,
+      grid: embedding.kind === 'image' ? embedding.grid : undefined,
+    },
   });
   const form = headForm(architecture, config);
   const head = form && {
@@ -181,10 +193,12 @@ export function layOutEncoder(
             before: tokensBeforePatches(embedding),
           }
         : undefined,
-    distanceBias: variant.distanceBias,
+    distanceBias: isGated ? undefined : sharedBias,
     slopes: architecture.slopes?.(config),
-    sharedByBlocks: variant.sharedByBlocks ?? [],
-    gatedBias: variant.gatedBias,
+    // A gated table stays with the attention of the first block.
+    sharedByBlocks:
+      sharedBias && bias.in === 'first-block' && !isGated ? [sharedBias.table.name] : [],
+    gatedBias: isGated ? sharedBias : undefined,
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,

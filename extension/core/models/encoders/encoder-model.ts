@@ -65,19 +65,19 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
   }
 
   public override widthOf(index: number): Width | undefined {
-    const sublayer = this.at(index);
+    return this.summary.fixed === undefined ? super.widthOf(index) : undefined;
+  }
+
+  /** Tables that all blocks share have an entry for each head. */
+  protected override sharesHeads(): boolean {
     const { distanceBias, gatedBias, slopes } = this.layout;
-    // Tables that all blocks share have an entry for each head.
-    const sharesHeads = (distanceBias ?? gatedBias ?? slopes) !== undefined;
-    return this.summary.fixed !== undefined || (sublayer.kind === 'attention' && sharesHeads)
-      ? undefined
-      : sublayer.width;
+    return (distanceBias ?? gatedBias ?? slopes) !== undefined;
   }
 
   public override stayingTensors(index: number): readonly LazyTensor[] {
     const { gatedBias } = this.layout;
-    const { kind, block } = this.at(index);
-    const holdsTable = gatedBias !== undefined && block === 0 && kind !== 'feedforward';
+    const { place, block } = this.at(index);
+    const holdsTable = gatedBias !== undefined && block === 0 && place === 'attention';
     return [...super.stayingTensors(index), ...(holdsTable ? [gatedBias.table] : [])];
   }
 

@@ -50,7 +50,7 @@ export function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): str
   if (layout.embedding.kind === 'text') {
     return sideNames(sideLayout(layout), sublayer);
   }
-  return layout.gatedBias !== undefined && sublayer.kind === 'attention' ? [biasName] : [];
+  return layout.gatedBias !== undefined && sublayer.reach !== undefined ? [biasName] : [];
 }
 
 /** Emits all of them for the first hidden states [batch, sequence, hidden], by name. */
@@ -101,7 +101,7 @@ export function encoderSideInputs(
   if (embedding.kind === 'text') {
     return sideInputs(sideLayout(layout), sublayer, side);
   }
-  if (sublayer.kind !== 'attention') {
+  if (sublayer.reach === undefined) {
     return {};
   }
   const { [biasName]: mask = '' } = side;

@@ -1,5 +1,4 @@
 import { dinoEncoders } from './dino-encoders';
-import { gridBias } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, commonDefaults, epsilonName } from './text-encoders';
 import { clipTowers } from './towers/clip-towers';
@@ -16,6 +15,8 @@ import {
 } from './vit-like';
 import type { Named } from './vit-like';
 import { preNorm } from '../modules/wiring-names';
+import type { WiringNames } from '../modules/wiring-names';
+import type { ConfigFields } from '../transformer/config-layout';
 
 /** ViT-MSN (arXiv 2204.07141). */
 const vitMsn: EncoderArchitecture = {
@@ -41,25 +42,7 @@ function beitLike(
     heads: [classifies(named.family, { reads: 'mean', norm: `${named.prefix}pooler.layernorm` })],
     form: (config) => ({
       ...(config['use_absolute_position_embeddings'] === true ? { embedding } : {}),
-      ...(config['use_relative_position_bias'] === true
-        ? {
-            variant: gridBias(
-              'attention.attention.relative_position_bias.relative_position_bias_table',
-            ),
-          }
-        : {}),
-      ...(config['layer_scale_init_value'] === 0
-        ? {}
-        : {
-            attention: {
-              ...vitAttention,
-              wiring: { ...vitAttention.wiring, layerScale: 'lambda_1' },
-            },
-            feedforward: {
-              ...vitFeedforward,
-              wiring: { ...vitFeedforward.wiring, layerScale: 'lambda_2' },
-            },
-          }),
+      ...beitBranches(config),
       ...(config['use_mean_pooling'] === false
         ? {
             finalNorm: lastNorm,
@@ -68,6 +51,24 @@ function beitLike(
         : {}),
     }),
     modules: named.modules,
+  };
+}
+
+/** Branches of BEiT: scaled, and attention with biases by distance, unless config.json says otherwise. */
+function beitBranches(
+  config: ConfigFields,
+): Pick<EncoderArchitecture, 'attention' | 'feedforward'> {
+  const isScaled = config['layer_scale_init_value'] !== 0;
+  const wiring = ({ norm }: { readonly norm: string }, layerScale: string): WiringNames =>
+    isScaled ? { norm, layerScale } : { norm };
+  const table = 'attention.attention.relative_position_bias.relative_position_bias_table';
+  return {
+    attention: {
+      ...vitAttention,
+      wiring: wiring(vitAttention.wiring, 'lambda_1'),
+      parts: config['use_relative_position_bias'] === true ? [{ part: 'grid-bias', table }] : [],
+    },
+    feedforward: { ...vitFeedforward, wiring: wiring(vitFeedforward.wiring, 'lambda_2') },
   };
 }
 

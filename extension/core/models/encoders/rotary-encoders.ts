@@ -17,6 +17,7 @@ import {
   causalHead,
   maskedHead,
   robertaSteps,
+  textEmbedding,
 } from './text-encoders';
 
 const modernAttention = {
@@ -43,6 +44,29 @@ function modernSteps(module: string, decoder: string): readonly HeadStep[] {
     { name: decoder, out: 'vocabulary', optionalBias: true, tied: true },
   ];
 }
+
+/** Embedding and blocks of Nomic Embed (arXiv 2402.01613). */
+export const nomicBlocks = {
+  embedding: {
+    kind: 'text',
+    words: textEmbedding.words,
+    types: textEmbedding.types,
+    norm: 'emb_ln',
+  },
+  blocks: 'encoder.layers',
+  attention: {
+    queryKeyValue: { fused: 'attn.Wqkv' },
+    output: 'attn.out_proj',
+    wiring: postNorm('norm1'),
+  },
+  feedforward: {
+    gateUp: ['mlp.fc12', 'mlp.fc11'],
+    down: 'mlp.fc2',
+    wiring: postNorm('norm2'),
+  },
+  biases: noBiases,
+  rotary: 'shared',
+} as const;
 
 /** ModernBERT (arXiv 2412.13663). */
 const modernbert: EncoderArchitecture = {
@@ -232,25 +256,7 @@ export const rotaryEncoders: readonly EncoderArchitecture[] = [
       }),
     },
     prefix: 'nomic_bert.',
-    embedding: {
-      kind: 'text',
-      words: 'embeddings.word_embeddings',
-      types: 'embeddings.token_type_embeddings',
-      norm: 'emb_ln',
-    },
-    blocks: 'encoder.layers',
-    attention: {
-      queryKeyValue: { fused: 'attn.Wqkv' },
-      output: 'attn.out_proj',
-      wiring: postNorm('norm1'),
-    },
-    feedforward: {
-      gateUp: ['mlp.fc12', 'mlp.fc11'],
-      down: 'mlp.fc2',
-      wiring: postNorm('norm2'),
-    },
-    biases: noBiases,
-    rotary: 'shared',
+    ...nomicBlocks,
     heads: [maskedHead('NomicBert', bertSteps('layer_norm'))],
     modules: {
       ...rotaryPostNorm,
@@ -324,25 +330,14 @@ export const rotaryEncoders: readonly EncoderArchitecture[] = [
       }),
     },
     prefix: 'roberta.',
-    embedding: {
-      kind: 'text',
-      words: 'embeddings.word_embeddings',
-      types: 'embeddings.token_type_embeddings',
-      norm: 'emb_ln',
-    },
-    blocks: 'encoder.layers',
+    ...nomicBlocks,
     attention: {
+      ...nomicBlocks.attention,
       queryKeyValue: { fused: 'mixer.Wqkv' },
       output: 'mixer.out_proj',
-      wiring: postNorm('norm1'),
     },
-    feedforward: {
-      gateUp: ['mlp.fc1'],
-      down: 'mlp.fc2',
-      wiring: postNorm('norm2'),
-    },
+    feedforward: { ...nomicBlocks.feedforward, gateUp: ['mlp.fc1'] },
     biases: () => allBiases,
-    rotary: 'shared',
     heads: [maskedHead('JinaEmbeddingsV3', robertaSteps)],
     modules: {
       ...rotaryPostNorm,

@@ -1,4 +1,3 @@
-import { distanceBias } from './attention-variants';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { readActivation, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
 import type { T5Form } from '../seq2seq/t5';
@@ -15,11 +14,13 @@ export const encoderNames = ({
   finalNorm = '',
 }: TowerNames): Pick<
   EncoderArchitecture,
-  'blocks' | 'attention' | 'feedforward' | 'variant' | 'finalNorm'
+  'blocks' | 'attention' | 'feedforward' | 'distanceBias' | 'finalNorm'
 > => ({
-  ...{ attention, feedforward },
+  feedforward,
   blocks: `${prefix}${blocks}`,
-  variant: distanceBias(table, biasIsByBlock ? 'each-block' : 'first-block'),
+  ...(biasIsByBlock
+    ? { attention: { ...attention, parts: [{ part: 'distance-bias', table, causal: false }] } }
+    : { attention, distanceBias: { table, in: 'first-block' } }),
   finalNorm: `${prefix}${finalNorm}`,
 });
 

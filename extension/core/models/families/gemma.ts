@@ -63,6 +63,31 @@ export const gemma3Blocks = {
   scales: gemmaScales,
 } as const;
 
+/** Fields of config.json of Gemma 2. */
+const gemma2Fields = {
+  names: { hidden_act: 'hidden_activation' },
+  lists: { layer_types: gemma2LayerType },
+  defaults: () => ({
+    ...gemmaDefaults,
+    num_key_value_heads: 4,
+    query_pre_attn_scalar: 256,
+    sliding_window: 4096,
+    final_logit_softcapping: 30,
+    attn_logit_softcapping: 50,
+  }),
+};
+
+const gemma2: Architecture = {
+  ...base,
+  ...gemmaSandwich,
+  modelType: 'gemma2',
+  config: { ...gemmaLayout, ...oneDirection, ...gemma2Fields },
+  norm: 'rms-offset',
+  biases: attentionBiases,
+  slidingWindow: windowedByType,
+  scales: gemmaScales,
+};
+
 /** Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and Gemma 3 (arXiv 2503.19786). */
 export const gemmaFamilies: readonly Architecture[] = [
   {
@@ -77,50 +102,14 @@ export const gemmaFamilies: readonly Architecture[] = [
     biases: attentionBiases,
     scales: (config) => ({ embedding: Math.sqrt(config.hidden_size) }),
   },
+  gemma2,
   {
-    ...base,
-    ...gemmaSandwich,
-    modelType: 'gemma2',
-    config: {
-      ...gemmaLayout,
-      ...oneDirection,
-      names: { hidden_act: 'hidden_activation' },
-      lists: { layer_types: gemma2LayerType },
-      defaults: () => ({
-        ...gemmaDefaults,
-        num_key_value_heads: 4,
-        query_pre_attn_scalar: 256,
-        sliding_window: 4096,
-        final_logit_softcapping: 30,
-        attn_logit_softcapping: 50,
-      }),
-    },
-    norm: 'rms-offset',
-    biases: attentionBiases,
-    slidingWindow: windowedByType,
-    scales: gemmaScales,
-  },
-  {
-    ...base,
+    ...gemma2,
     modelType: 'vaultgemma',
     classes: { config: 'VaultGemmaConfig', model: 'VaultGemmaForCausalLM' },
-    config: {
-      names: { hidden_act: 'hidden_activation' },
-      lists: { layer_types: gemma2LayerType },
-      defaults: () => ({
-        ...gemmaDefaults,
-        num_key_value_heads: 4,
-        query_pre_attn_scalar: 256,
-        sliding_window: 4096,
-        final_logit_softcapping: 30,
-        attn_logit_softcapping: 50,
-      }),
-    },
-    norm: 'rms-offset',
+    config: gemma2Fields,
+    attention,
     feedforward: { ...feedforward, wiring: preNorm('pre_feedforward_layernorm') },
-    biases: attentionBiases,
-    slidingWindow: windowedByType,
-    scales: gemmaScales,
   },
   {
     ...base,

@@ -16,7 +16,7 @@ import { gemmaDefaults, gemmaSandwich } from './gemma';
 export const normedAttention = {
   ...gemmaSandwich.attention,
   queryKeyNorms,
-  normsValues: true,
+  parts: [{ part: 'normed-values' }],
 } as const;
 
 /**

@@ -7,16 +7,15 @@ import {
   configuredBiases,
   everywhere,
   feedforward,
-  gateUpInOne,
   graniteScales,
   growthInRope,
   hunyuanAttention,
   noBiases,
   queryKeyNorms,
-  queryKeyValueBiases,
   ungated,
   windowedByType,
 } from './shared-parts';
+import { glm } from './post-norm';
 import { latentAttention, ownKeys } from './mixtures/deepseek-like';
 import { graniteSwa, graniteSwaLayout } from './mixtures/softmax-experts';
 import { say } from '../../message';
@@ -47,10 +46,13 @@ export const llamaRelatives: readonly Architecture[] = [
     dependsOnNumber: true,
     attention: {
       ...attention,
-      difference: {
-        factors: ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
-        start: (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
-      },
+      parts: [
+        {
+          part: 'difference',
+          factors: ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
+          start: (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
+        },
+      ],
     },
     config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
     biases: attentionBiases,
@@ -59,8 +61,7 @@ export const llamaRelatives: readonly Architecture[] = [
     ...base,
     modelType: 'olmo',
     config: { computed: () => ({ rms_norm_eps: 1e-5 }) },
-    norm: 'layer',
-    plainNorms: true,
+    norm: 'layer-without-weight',
     biases: attentionBiases,
     scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
   },
@@ -76,7 +77,7 @@ export const llamaRelatives: readonly Architecture[] = [
       }),
     },
     embeddingAndHead: { ...base.embeddingAndHead, embeddingNorm: 'norm' },
-    plainNorms: true,
+    norm: 'rms-without-weight',
     attention: {
       ...attention,
       queryKeyNorms: { ...queryKeyNorms, afterRotary: true },
@@ -253,23 +254,7 @@ export const llamaRelatives: readonly Architecture[] = [
     feedforward: { ...feedforward, innerNorm: 'mlp.ffn_sub_norm' },
     biases: attentionBiases,
   },
-  {
-    ...base,
-    modelType: 'glm',
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 2,
-        head_dim: 128,
-        attention_bias: true,
-        partial_rotary_factor: 0.5,
-        max_position_embeddings: 131_072,
-        rms_norm_eps: 1.5625e-7,
-      }),
-    },
-    feedforward: gateUpInOne,
-    biases: queryKeyValueBiases,
-    interleavedRotary: true,
-  },
+  glm,
   {
     ...base,
     modelType: 'exaone',

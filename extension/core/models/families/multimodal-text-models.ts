@@ -1,14 +1,7 @@
 import type { Architecture } from '../transformer/architecture';
+import { glm4 } from './post-norm';
 import { qwen2 } from './llama-like';
-import {
-  attention,
-  attentionBiases,
-  base,
-  gateUpInOne,
-  noBiases,
-  queryKeyNorms,
-} from './shared-parts';
-import { sandwich } from '../modules/wiring-names';
+import { attention, attentionBiases, base, noBiases, queryKeyNorms } from './shared-parts';
 
 /** @param family what its classes in transformers begin with */
 const qwen2Tower = (type: string, family: string): Architecture => ({
@@ -53,7 +46,7 @@ export const seeingTowers: readonly Architecture[] = [
   },
   // arXiv 2507.01006
   {
-    ...base,
+    ...glm4,
     modelType: 'glm4v_text',
     classes: { config: 'Glm4vTextConfig', model: 'Glm4vTextModel' },
     config: {
@@ -63,15 +56,6 @@ export const seeingTowers: readonly Architecture[] = [
         max_position_embeddings: 32_768,
       }),
     },
-    attention: {
-      ...attention,
-      wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
-    },
-    feedforward: {
-      ...gateUpInOne,
-      wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
-    },
     biases: () => ({ ...noBiases(), queryKeyValue: true }),
-    interleavedRotary: true,
   },
 ];

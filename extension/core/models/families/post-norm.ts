@@ -38,6 +38,37 @@ export const olmo2 = {
 
 const olmoTheta = 500_000;
 
+export const glm: Architecture = {
+  ...base,
+  modelType: 'glm',
+  config: {
+    defaults: () => ({
+      num_key_value_heads: 2,
+      head_dim: 128,
+      attention_bias: true,
+      partial_rotary_factor: 0.5,
+      max_position_embeddings: 131_072,
+      rms_norm_eps: 1.5625e-7,
+    }),
+  },
+  feedforward: gateUpInOne,
+  biases: queryKeyValueBiases,
+  interleavedRotary: true,
+};
+
+export const glm4: Architecture = {
+  ...glm,
+  modelType: 'glm4',
+  attention: {
+    ...attention,
+    wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
+  },
+  feedforward: {
+    ...gateUpInOne,
+    wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
+  },
+};
+
 /** OLMo 2 (arXiv 2501.00656) and other families that normalize the output of each branch. */
 export const postNormFamilies: readonly Architecture[] = [
   olmo2,
@@ -78,30 +109,7 @@ export const postNormFamilies: readonly Architecture[] = [
     turns: isWindowedIfAny,
     slidingWindow: windowedByType,
   },
-  {
-    ...base,
-    modelType: 'glm4',
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 2,
-        head_dim: 128,
-        attention_bias: true,
-        partial_rotary_factor: 0.5,
-        max_position_embeddings: 131_072,
-        rms_norm_eps: 1.5625e-7,
-      }),
-    },
-    attention: {
-      ...attention,
-      wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
-    },
-    feedforward: {
-      ...gateUpInOne,
-      wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
-    },
-    biases: queryKeyValueBiases,
-    interleavedRotary: true,
-  },
+  glm4,
 ];
 
 /** In models with sliding windows, only windowed blocks have rotary embeddings. */

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { DeltaRule } from '../parts/mixers/delta-rule';
-import { findParts } from '../parts/mixers/mixer-form';
+import { mixerKind } from '../parts/mixers/mixer-form';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { MixerNames } from '../transformer/architecture';
@@ -73,7 +73,7 @@ function partNames({ module }: MixerNames, form: MixerForm): PartNames {
     ...{ file: '', offset: 0, length: 0 },
   });
   const part = (name: string): { readonly weight: LazyTensor } => ({ weight: named(name) });
-  const parts = findParts(form, {
+  const parts = mixerKind(form).find(form, {
     hiddenSize: 1,
     linear: part,
     convolution: part,

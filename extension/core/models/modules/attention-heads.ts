@@ -1,28 +1,18 @@
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { emitLength } from '../../onnx/emit-length';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SublayerCache } from '../model-emitter';
 import { emitAdapted } from '../parts/adapted';
-import { emitAttentionDistances } from '../parts/distance-bias';
-import { emitGatedBias } from '../parts/gated-bias';
-import { emitGridBias } from '../parts/grid-bias';
+import { emitProbabilities } from '../parts/attention-part';
+import type { AttentionContext, AttentionPart, Heads } from '../parts/attention-part';
 import { emitLatentHeads } from '../parts/latent-heads';
-import type { Heads, LatentNorms, LatentShape } from '../parts/latent-heads';
+import type { LatentNorms, LatentShape } from '../parts/latent-heads';
 import { emitLinear } from '../parts/linear';
 import { emitNorm, emitSoftCap } from '../parts/norm';
 import type { Norm } from '../parts/norm';
-import { emitDifference, emitPairs, emitProbabilities } from '../parts/probabilities';
-import { emitRelativeScores } from '../parts/relative-scores';
 import { emitRotation } from '../parts/rotary';
-import { emitWeight } from '../parts/weight';
 import type { SharedParts } from '../parts/adapted';
 import type { CompressedParts } from '../parts/compressed/compressed-parts';
-import type { DistanceBias } from '../parts/distance-bias';
-import type { BiasGate } from '../parts/gated-bias';
-import type { GridBias } from '../parts/grid-bias';
 import type { Linear } from '../parts/linear';
-import type { Difference } from '../parts/probabilities';
-import type { RelativeShape, RelativeWeights } from '../parts/relative-scores';
 import type {
   FusedOrder,
   GateActivation,
@@ -38,19 +28,12 @@ export interface AttentionShape extends OwnHeads, BranchShape {
   readonly latent: LatentShape | undefined;
   /** Cap of the scores, if any. */
   readonly softCap: number | undefined;
-  readonly queryKeyNormsOver: QueryKeyNormExtent;
-  /** True if queries and keys are rotated before their norms. */
-  readonly turnsFirst: boolean;
   /** Bound on the absolute values of queries, keys and values, if any. */
   readonly clip: number | undefined;
   /** True if the query projection returns the query of each head followed by a gate of the same size. */
   readonly gatesInQuery: boolean;
   /** Order of query, key and value in a fused projection. */
   readonly fusedOrder: FusedOrder | undefined;
-  /** Number of hashes in attention by the expected share of equal hashes (YOSO), if the model uses it. */
-  readonly hashes: number | undefined;
-  /** Relative position terms of the scores, if the model has them. */
-  readonly relative: RelativeShape | undefined;
   /** Activation of the gate. */
   readonly gateActivation: GateActivation;
   /** True if the gate has one factor per head. */
@@ -68,28 +51,19 @@ export interface AttentionWeights extends Wiring {
   readonly othersKeys?: OthersKeys;
   readonly latentNorms?: LatentNorms;
   readonly output: Linear;
-  readonly queryKeyNorms?: { readonly query: Norm; readonly key?: Norm };
-  /** True if the values of each head are normalized, without weights. */
-  readonly normsValues?: boolean;
+  readonly queryKeyNorms?: {
+    readonly query: Norm;
+    readonly key?: Norm;
+    readonly over: QueryKeyNormExtent;
+    /** True if queries and keys are rotated before their norms. */
+    readonly afterRotary: boolean;
+  };
   /** Norm of the concatenated head outputs. */
   readonly innerNorm?: Norm;
-  /** Attention sinks: one extra score per head, [numHeads]. */
-  readonly sinks?: LazyTensor;
   /** Projection of the gate that scales the head outputs. */
   readonly gate?: Linear;
-  /** Biases of queries and values of a fused projection without a bias, [hiddenSize] each. */
-  readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
-  readonly relative?: RelativeWeights;
-  /** Depthwise convolution of values along the sequence, added to the head outputs: [numHeads, 1, width, 1]. */
-  readonly valueConvolution?: LazyTensor;
-  /** Relative position bias of a grid of patches. */
-  readonly gridBias?: GridBias;
-  /** Bias by relative distance, if it isn't part of the mask. */
-  readonly distanceBias?: DistanceBias;
-  /** Gate of the relative position bias that the mask contains. */
-  readonly biasGate?: BiasGate;
-  /** Parameters of differential attention, which subtracts the outputs of head pairs. */
-  readonly difference?: Difference;
+  /** Parts that only some architectures have. */
+  readonly parts?: readonly AttentionPart[];
   /** Parts of a transformer block shared by several blocks. `output` is its last layer. */
   readonly shared?: SharedParts;
   /** Parts of attention over compressed runs of tokens. */
@@ -124,7 +98,7 @@ export function emitHeads(
   const normed = (x: Value, gain: Norm | undefined): Value =>
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
   const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
-    const whole = shape.queryKeyNormsOver === 'projection';
+    const whole = weights.queryKeyNorms?.over === 'projection';
     const size = graph.op('Concat', [batch, graph.ints([-1, heads, dim])], { axis: 0 });
     const split = graph.op('Reshape', [whole ? normed(x, gain) : x, size]);
     const result = whole ? split : normed(split, gain);
@@ -135,29 +109,33 @@ export function emitHeads(
       ? heads
       : emitRotation(graph, side.rotation.rotary, dim, heads, side.rotation);
   const rotatedHeads = (x: Value, heads: number, gain?: Norm): Value =>
-    shape.turnsFirst
+    weights.queryKeyNorms?.afterRotary === true
       ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
       : rotate(toHeads(x, heads, headDim, gain), headDim);
-  const plus = (x: Value, bias: LazyTensor | undefined): Value =>
-    bias === undefined ? x : graph.op('Add', [x, emitWeight(graph, bias)]);
+  const { parts = [], queryKeyValue } = weights;
+  const context: AttentionContext = { shape, queryKeyValue, input };
   const plainHeads = (): Heads & { readonly gate?: Value } => {
     const [first = '', ...own] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
       emitClip(graph, x, shape.clip),
     );
     const [q = '', gate] = shape.gatesInQuery ? emitQueryAndGate(graph, shape, first) : [first];
-    const { othersKeys: others, queryKeyNorms, normsValues, addedBiases } = weights;
+    const { othersKeys: others, queryKeyNorms } = weights;
     const [k = '', v = k] =
       others === undefined ? own : emitOthersKeys(graph, shape, others, side.othersStream ?? '');
-    const values = normsValues === true ? {} : undefined;
+    const projected = parts.reduce<Heads>((all, part) => part.projected?.(graph, all) ?? all, {
+      query: q,
+      key: k,
+      value: v,
+    });
     return {
       ...(gate === undefined ? {} : { gate }),
-      query: rotatedHeads(plus(q, addedBiases?.query), numHeads, queryKeyNorms?.query),
+      query: rotatedHeads(projected.query, numHeads, queryKeyNorms?.query),
       key: rotatedHeads(
-        k,
+        projected.key,
         numKeyValueHeads,
         others === undefined ? queryKeyNorms?.key : others.keyNorm,
       ),
-      value: toHeads(plus(v, addedBiases?.value), numKeyValueHeads, valueDim, values),
+      value: toHeads(projected.value, numKeyValueHeads, valueDim),
     };
   };
 
@@ -172,11 +150,12 @@ export function emitHeads(
         });
   const grown =
     side.queryScale === undefined ? heads.query : graph.op('Mul', [heads.query, side.queryScale]);
-  const unit = (x: Value): Value =>
-    shape.hashes === undefined ? x : graph.op('LpNormalization', [x], { axis: -1, p: 2 });
-  const query = unit(grown);
-  const { value: newValue } = heads;
-  const newKey = unit(heads.key);
+  const own = parts.reduce<Heads>((given, part) => part.heads?.(graph, given, context) ?? given, {
+    query: grown,
+    key: heads.key,
+    value: heads.value,
+  });
+  const { query } = own;
   const all = (name: string, dim: number, added: Value): Value => {
     const past = cache?.past(name, [numKeyValueHeads, 'positions', dim]);
     const joined = past === undefined ? added : graph.op('Concat', [past, added], { axis: 2 });
@@ -184,8 +163,8 @@ export function emitHeads(
     return joined;
   };
   const [key, value] = graph.step('cache', (): [Value, Value] => [
-    all('key', headDim, newKey),
-    all('value', valueDim, newValue),
+    all('key', headDim, own.key),
+    all('value', valueDim, own.value),
   ]);
 
   const joined = graph.step('attention', () => {
@@ -197,39 +176,26 @@ export function emitHeads(
       graph.op('Transpose', [key], { perm: [0, 1, 3, 2] }),
     ]);
     const perHead = reshape(scores, 0, numHeads, -1, 0);
-    const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
-    const { gridBias, distanceBias } = weights;
-    const bias =
-      gridBias !== undefined
-        ? emitGridBias(graph, gridBias)
-        : distanceBias &&
-          emitAttentionDistances(graph, distanceBias, {
-            queries: emitLength(graph, input, 1),
-            keys: emitLength(graph, key, 2),
-          });
-    const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
+    const seen: Heads = { query, key, value };
+    const biased = parts.reduce(
+      (given, part) => part.scores?.(graph, given, seen, context) ?? given,
+      perHead,
+    );
     const capped = emitSoftCap(graph, biased, shape.softCap);
     const mask =
-      weights.biasGate === undefined || side.mask === undefined
-        ? side.mask
-        : emitGatedBias(graph, weights.biasGate, shape, input, side.mask);
-    const probabilities = emitProbabilities(graph, shape, weights, capped, mask);
+      side.mask &&
+      parts.reduce((given, part) => part.mask?.(graph, given, context) ?? given, side.mask);
+    const probabilities = emitProbabilities(graph, parts, capped, mask);
     const stacked = reshape(probabilities, 0, numKeyValueHeads, -1, 0);
-    const { difference } = weights;
-    const seen = difference === undefined ? value : emitPairs(graph, value);
-    const width = difference === undefined ? valueDim : 2 * valueDim;
-    const given = reshape(graph.op('MatMul', [stacked, seen]), 0, numHeads, -1, width);
-    const attended =
-      difference === undefined ? given : emitDifference(graph, shape, difference, given);
-    const context =
-      weights.valueConvolution === undefined
-        ? unit(attended)
-        : graph.op('Add', [
-            unit(attended),
-            emitConvolution(graph, weights.valueConvolution, value),
-          ]);
+    const { widened } = parts.find((part) => part.widened !== undefined) ?? {};
+    const values = widened?.emit(graph, value) ?? value;
+    const width = (widened?.factor ?? 1) * valueDim;
+    const outputs = parts.reduce(
+      (given, part) => part.attended?.(graph, given, seen, context) ?? given,
+      reshape(graph.op('MatMul', [stacked, values]), 0, numHeads, -1, width),
+    );
     return graph.op('Reshape', [
-      graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
+      graph.op('Transpose', [outputs], { perm: [0, 2, 1, 3] }),
       graph.ints([-1, numHeads * valueDim]),
     ]);
   });
@@ -248,17 +214,6 @@ function emitOthersKeys(
   const input = gain === undefined ? hidden : emitNorm(graph, norm, hidden, gain);
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   return keyValue.map((linear) => emitLinear(graph, linear, rows));
-}
-
-/** Emits sums over each head's values, [batch, heads, sequence, valueDim]. */
-function emitConvolution(graph: GraphBuilder, kernel: LazyTensor, value: Value): Value {
-  const [heads = 1, , width = 1] = kernel.shape;
-  const beside = Math.trunc(width / 2);
-  return graph.op('Conv', [value, emitWeight(graph, kernel)], {
-    group: heads,
-    kernel_shape: [width, 1],
-    pads: [beside, 0, beside, 0],
-  });
 }
 
 /** Rows [rows, heads · headDim] of queries and of gates, which take turns. */

@@ -1,24 +1,17 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 import type { SublayerKind } from '../model-summary';
 import { prunableWidth, isPlain, inputCuts, outputCuts } from '../width-pruning/width';
 import type { Places, Width } from '../width-pruning/width';
-import { biasGateTensors } from '../parts/gated-bias';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import { emitHeads } from './attention-heads';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
 import { linearIfAny, SublayerModule } from './sublayer';
-import type { BranchInput, RoledLinear } from './sublayer';
-
-/** Sliding window and rotary embedding of an attention sublayer. */
-export interface AttentionReach {
-  /** Number of visible positions, including the token's own; undefined for all. */
-  readonly slidingWindow: number | undefined;
-  /** Key of its rotary embedding in the layout. */
-  readonly rotary: string | undefined;
-}
+import type { AttentionReach, BranchInput, RoledLinear } from './sublayer';
 
 /** Grouped-query attention (arXiv 2305.13245), with rotary embedding if the model has one. */
 export class Attention<Weights extends AttentionWeights = AttentionWeights> extends SublayerModule<
@@ -33,7 +26,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
     block: number,
     shape: AttentionShape,
     weights: Weights,
-    { slidingWindow, rotary }: Partial<AttentionReach> = {},
+    { slidingWindow, rotary }: Partial<Omit<AttentionReach, 'isCross'>> = {},
   ) {
     super(block, shape, weights);
     this.slidingWindow = slidingWindow;
@@ -44,6 +37,18 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   public get isCross(): boolean {
     const { othersKeys } = this.weights;
     return othersKeys !== undefined && othersKeys.block === undefined;
+  }
+
+  public override get reach(): AttentionReach {
+    const { slidingWindow, rotary, isCross } = this;
+    return { slidingWindow, rotary, isCross };
+  }
+
+  public override get detail(): Message {
+    const { numHeads, numKeyValueHeads, headDim } = this.shape;
+    return numKeyValueHeads === numHeads
+      ? say`${counted(numHeads, 'head')} × ${headDim}`
+      : say`${counted(numHeads, 'head')} × ${headDim} in ${counted(numKeyValueHeads, 'group')}`;
   }
 
   public override get keysBlock(): number | undefined {
@@ -59,12 +64,11 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   public get linears(): readonly Linear[] {
-    const { queryKeyValue, othersKeys, relative, gate, output } = this.weights;
+    const { queryKeyValue, othersKeys, parts = [], gate, output } = this.weights;
     return [
       ...queryKeyValue,
       ...(othersKeys?.keyValue ?? []),
-      ...linearIfAny(relative?.own?.query),
-      ...linearIfAny(relative?.own?.key),
+      ...parts.flatMap(({ linears = [] }) => linears),
       ...linearIfAny(gate),
       output,
     ];
@@ -105,17 +109,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   protected override get otherTensors(): readonly (LazyTensor | undefined)[] {
-    const { sinks, addedBiases, valueConvolution, gridBias, distanceBias } = this.weights;
-    return [
-      sinks,
-      addedBiases?.query,
-      addedBiases?.value,
-      valueConvolution,
-      gridBias?.table,
-      distanceBias?.table,
-      ...(this.weights.difference?.factors ?? []),
-      ...biasGateTensors(this.weights.biasGate),
-    ];
+    return (this.weights.parts ?? []).flatMap(({ tensors = [] }) => tensors);
   }
 
   public mapLinears(map: (linear: Linear) => Linear): this {
@@ -183,23 +177,11 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
 
 /** True if only the projections have per-head weights. */
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
-  const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
-  const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;
-  const { difference } = weights;
-  const others = [
-    innerNorm,
-    sinks,
-    gate,
-    addedBiases,
-    relative,
-    valueConvolution,
-    gridBias,
-    distanceBias,
-    biasGate,
-  ];
+  const { queryKeyNorms, innerNorm, gate, latentNorms, othersKeys, parts = [] } = weights;
   return (
-    [...others, latentNorms, othersKeys, difference].every((part) => part === undefined) &&
-    (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
+    [innerNorm, gate, latentNorms, othersKeys].every((part) => part === undefined) &&
+    !parts.some(({ dependsOnHeads }) => dependsOnHeads) &&
+    (queryKeyNorms === undefined || queryKeyNorms.over === 'head') &&
     shape.latent === undefined &&
     shape.valueDim === shape.headDim &&
     !shape.gatesInQuery &&

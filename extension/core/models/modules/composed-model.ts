@@ -240,7 +240,13 @@ export abstract class ComposedModel<
 
   /** Channels or heads of sublayer `index` that can be removed. */
   public widthOf(index: number): Width | undefined {
-    return this.at(index).width;
+    const { width } = this.at(index);
+    return width?.of === 'groups' && this.sharesHeads(index) ? undefined : width;
+  }
+
+  /** True if parts outside sublayer `index` have values for each of its heads. */
+  protected sharesHeads(_index: number): boolean {
+    return false;
   }
 
   /** Tensors that stay when sublayer `index` is removed. */

@@ -16,7 +16,8 @@ import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { Norm } from '../parts/norm';
-import { emitProbabilities } from '../parts/probabilities';
+import { emitProbabilities } from '../parts/attention-part';
+import { attentionSinks } from '../parts/attention-sinks';
 import type { Architecture } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
@@ -129,13 +130,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
         parts.map((part) => biasedScores(part.keys, part.bias)),
         3,
       );
-      const probabilities = emitProbabilities(
-        graph,
-        { hashes: undefined },
-        this.weights,
-        scores,
-        undefined,
-      );
+      const probabilities = emitProbabilities(graph, this.weights.parts ?? [], scores, undefined);
       const seen = joined(
         parts.map((part) => part.keys),
         2,
@@ -239,7 +234,7 @@ export function findCompressed(
       query: tensors.norm(`${prefix}${names.queryNorm}`, queryRank),
       keyValue: tensors.norm(`${prefix}${names.keyNorm}`, headDim),
     },
-    sinks: tensors.take(`${prefix}${names.sinks}`, [numHeads]),
+    parts: [attentionSinks(tensors.take(`${prefix}${names.sinks}`, [numHeads]))],
     compressed,
     output: linear(output, hidden, inner),
   };

@@ -1,34 +1,39 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { AttentionSource } from '../parts/attention-part';
+import { attentionSinks } from '../parts/attention-sinks';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { Architecture, Biases, BlockArchitecture } from '../transformer/architecture';
-import { attentionNames } from '../transformer/block-parts';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
-import type { AttentionReach } from './attention';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
+import { findAttentionPart } from './attention-parts';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findSharedTransformer, SharedAttention } from './shared-attention';
 import { findWiring } from './wiring';
 import { linearIfAny } from './sublayer';
+import type { AttentionReach } from './sublayer';
 
 /** A block's attention. */
-interface AttentionPlace extends AttentionReach {
+interface AttentionPlace extends Omit<AttentionReach, 'isCross'> {
   readonly block: number;
   /** Returns the prefix of the names of a block's tensors. */
   readonly placeOf: (block: number) => string;
   /** The earlier block whose keys and values it reads. */
   readonly keysBlock: number | undefined;
-  readonly turns: boolean;
+  readonly surroundings?: Surroundings | undefined;
 }
+
+/** Parts of an encoder outside its blocks that attention depends on. */
+export type Surroundings = Pick<AttentionSource, 'outside' | 'grid'>;
 
 /** The attention of an architecture's block. */
 export function findAnyAttention(
   family: BlockArchitecture,
   config: ModelConfig,
   tensors: TensorFinder,
-  { block, placeOf, keysBlock, turns, ...reach }: AttentionPlace,
+  { block, placeOf, keysBlock, surroundings, ...reach }: AttentionPlace,
   shape: AttentionShape,
 ): Attention {
   const { shared, compressed, attention } = family;
@@ -43,9 +48,13 @@ export function findAnyAttention(
   }
   const keys =
     keysBlock === undefined ? undefined : { block: keysBlock, prefix: placeOf(keysBlock) };
-  const names = attentionNames(family, turns);
   const biases = family.biases(config);
-  const weights = findAttention(names, biases, tensors, placeOf(block), shape, keys);
+  const prefix = placeOf(block);
+  const found = findAttention(attention, biases, tensors, prefix, shape, keys);
+  const { outside = '', grid } = surroundings ?? {};
+  const source = { config, tensors, block, prefix, shape, outside, grid };
+  const parts = (attention.parts ?? []).flatMap((part) => findAttentionPart(part, source) ?? []);
+  const weights = { ...found, parts: [...(found.parts ?? []), ...parts] };
   return new Attention(block, shape, weights, reach);
 }
 
@@ -75,24 +84,12 @@ function findAttention(
   shape: AttentionShape,
   sharedKeys?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
-  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
-  const { outputBias, normsValues, difference } = names;
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
+  const { queryKeyNorms, output, outputBias, innerNorm, sinks, gate } = names;
+  const { hiddenSize, numHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
-  const queryKeyNorm = (name: string, heads: number): Norm => {
-    switch (queryKeyNorms?.over ?? 'head') {
-      case 'head':
-        return tensors.norm(`${prefix}${name}`, headDim);
-      case 'each-head':
-        return tensors.headNorm(`${prefix}${name}`, heads, headDim);
-      case 'projection':
-        return tensors.norm(`${prefix}${name}`, heads * headDim);
-    }
-  };
   return {
     ...findWiring(names.wiring, tensors, prefix, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, sharedKeys),
-    ...(normsValues === true ? { normsValues } : {}),
     output: withBias(
       tensors.linear(`${prefix}${output}`, hiddenSize, numHeads * valueDim, biases.attentionOutput),
       outputBias === undefined
@@ -102,44 +99,49 @@ function findAttention(
     ...(queryKeyNorms === undefined
       ? {}
       : {
-          queryKeyNorms:
-            queryKeyNorms.plain === true
-              ? { query: {}, key: {} }
-              : {
-                  query: queryKeyNorm(queryKeyNorms.query, numHeads),
-                  ...(sharedKeys === undefined
-                    ? { key: queryKeyNorm(queryKeyNorms.key, numKeyValueHeads) }
-                    : {}),
-                },
+          queryKeyNorms: findQueryKeyNorms(
+            queryKeyNorms,
+            tensors,
+            prefix,
+            shape,
+            sharedKeys === undefined,
+          ),
         }),
     ...(innerNorm === undefined
       ? {}
       : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
-    ...(addedBiases === undefined
+    ...(sinks === undefined
       ? {}
-      : {
-          addedBiases: {
-            query: tensors.take(`${prefix}${addedBiases.query}`, [numHeads * headDim]),
-            value: tensors.take(`${prefix}${addedBiases.value}`, [numHeads * headDim]),
-          },
-        }),
-    ...(difference === undefined
-      ? {}
-      : {
-          difference: {
-            factors: difference.factors.map((name) => tensors.take(`${prefix}${name}`, [headDim])),
-            start: difference.start(blockIn(prefix)),
-          },
-        }),
-    ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
+      : { parts: [attentionSinks(tensors.take(`${prefix}${sinks}`, [numHeads]))] }),
     ...(gate === undefined
       ? {}
       : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
   };
 }
 
-/** The number of a block whose tensors begin with `prefix`. */
-const blockIn = (prefix: string): number => Number(/(\d+)\.$/.exec(prefix)?.[1]);
+/** Norms of queries, and of keys if the sublayer has its own. */
+function findQueryKeyNorms(
+  names: NonNullable<Architecture['attention']['queryKeyNorms']>,
+  tensors: TensorFinder,
+  prefix: string,
+  { numHeads, numKeyValueHeads, headDim }: AttentionShape,
+  ownsKeys: boolean,
+): NonNullable<AttentionWeights['queryKeyNorms']> {
+  const { query, key, over, afterRotary = false, plain = false } = names;
+  const find = (name: string, heads: number): Norm => {
+    if (plain) {
+      return {};
+    }
+    return over === 'each-head'
+      ? tensors.headNorm(`${prefix}${name}`, heads, headDim)
+      : tensors.norm(`${prefix}${name}`, over === 'head' ? headDim : heads * headDim);
+  };
+  return {
+    query: find(query, numHeads),
+    ...(ownsKeys ? { key: find(key, numKeyValueHeads) } : {}),
+    ...{ over, afterRotary },
+  };
+}
 
 const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
   bias === undefined ? linear : { ...linear, bias };

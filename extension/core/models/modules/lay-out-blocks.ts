@@ -11,8 +11,9 @@ import { expertShape, findExperts, withCount } from '../transformer/find-experts
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { withHeads } from './attention';
-import type { AttentionShape, AttentionWeights } from './attention-heads';
+import type { AttentionShape } from './attention-heads';
 import { findAnyAttention, findCrossAttention } from './find-attention';
+import type { Surroundings } from './find-attention';
 import { findMixer, Mixer } from './mixer';
 import type { MixerShape } from './mixer';
 import { findFeedforward, Mlp } from './mlp';
@@ -34,8 +35,7 @@ interface FoundModel {
   readonly firstBlock?: number;
   /** Modules of a block that patches replace. */
   readonly patchModules: Readonly<Partial<Record<PartKind, string>>>;
-  /** Tensors of a variant of attention, in the block whose tensors begin with `place`. */
-  readonly variantOf?: ((place: string) => Partial<AttentionWeights>) | undefined;
+  readonly surroundings?: Surroundings;
   readonly ends?: FoundEnds;
   /** Norms before the first sublayer. */
   readonly startNorms?: Norm[];
@@ -87,10 +87,9 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
       attention: () => {
         const keysBlock = architecture.sharedKeysBlock?.(config, block);
         const slidingWindow = architecture.slidingWindow(config, block);
-        const at = { block, placeOf, keysBlock, turns, slidingWindow, rotary };
-        const found = findAnyAttention(own, config, tensors, at, shape);
-        const variant = model.variantOf?.(prefix);
-        return variant === undefined ? found : found.withWeights({ ...found.weights, ...variant });
+        const { surroundings } = model;
+        const at = { block, placeOf, keysBlock, slidingWindow, rotary, surroundings };
+        return findAnyAttention(own, config, tensors, at, shape);
       },
       mixer: () => {
         const [names = lacking('a mixer'), form = lacking('a mixer')] = [own.mixer, mixer];
@@ -131,7 +130,10 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>
           find[place]()
-            .withStreamFactor(architecture.streamFactor?.(config, place) ?? 1)
+            .withFactors(
+              architecture.branchFactor?.(config, place),
+              architecture.streamFactor?.(config, place),
+            )
             .withConnection(findConnection(architecture, place, config, tensors, prefix)),
       });
       if (place === 'attention' && crossAttention !== undefined) {

@@ -1,7 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { Message } from '../../message';
 import type { Linear } from '../parts/linear';
-import { emitParts, findParts, readsStarts } from '../parts/mixers/mixer-form';
+import { mixerKind } from '../parts/mixers/mixer-form';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { MixerFinder, MixerInput, MixerParts } from '../parts/mixers/mixer-kind';
 import type { Norm } from '../parts/norm';
@@ -27,6 +28,10 @@ export class Mixer extends SublayerModule<MixerWeights, MixerShape> {
 
   public override get specialSides(): readonly SpecialSide[] {
     return mixerSides(this.shape);
+  }
+
+  public override get detail(): Message {
+    return mixerKind(this.shape.form).label;
   }
 
   public get linears(): readonly Linear[] {
@@ -76,30 +81,23 @@ export class Mixer extends SublayerModule<MixerWeights, MixerShape> {
       mask: (value) => graph.op('Mul', [value, rows]),
       cache: options.cache,
     };
-    return graph.op('Reshape', [emitParts(input, form, this.weights), size]);
+    return graph.op('Reshape', [mixerKind(form).emit(input, form, this.weights), size]);
   }
 }
 
 /** Side values that the mixers of a model read. */
 export const mixerSides = ({ form }: MixerShape): SpecialSide[] => [
   'tokens',
-  ...(readsStarts(form) ? (['starts'] as const) : []),
+  ...(mixerKind(form).readsStarts === true ? (['starts'] as const) : []),
 ];
 
 /** Undefined for a family without mixers. */
 export function mixerShape(
   names: MixerNames | undefined,
   config: ModelConfig,
-  { hiddenSize, norm, residualScale }: Omit<MixerShape, 'form'>,
+  { hiddenSize, norm, residualScale }: BranchShape,
 ): MixerShape | undefined {
-  return names === undefined
-    ? undefined
-    : {
-        hiddenSize,
-        norm,
-        residualScale: residualScale * (names.branchScale?.(config) ?? 1),
-        form: names.form(config),
-      };
+  return names && { hiddenSize, norm, residualScale, form: names.form(config) };
 }
 
 /** Weights of the mixer of the block whose tensors begin with `prefix`. */
@@ -121,5 +119,8 @@ export function findMixer(
     rows: (name) => tensors.rows(`${own}${name}`),
     take: (name, shape) => tensors.reshaped(`${own}${name}`, shape),
   };
-  return { ...findWiring(names.wiring, tensors, prefix, hiddenSize), ...findParts(form, finder) };
+  return {
+    ...findWiring(names.wiring, tensors, prefix, hiddenSize),
+    ...mixerKind(form).find(form, finder),
+  };
 }

@@ -2,6 +2,8 @@ import { sliceRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { say } from '../../message';
+import type { Message } from '../../message';
 import type { ExpertSummary } from '../model-summary';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
@@ -76,6 +78,11 @@ export interface SharedExpert extends Expert {
  */
 export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   public readonly kind = 'expert';
+
+  public override get detail(): Message {
+    const { perToken, count } = this.shape;
+    return say`${perToken} of ${count} per token`;
+  }
 
   public override get specialSides(): readonly SpecialSide[] {
     return this.weights.byToken === undefined ? [] : ['ids'];

@@ -1,5 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { verbatim } from '../../message';
+import type { Message } from '../../message';
 import { emitPatchBranch, patchFlops, patchTensors } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { PartKind } from '../transformer/architecture';
@@ -21,6 +23,10 @@ export class Patch extends SublayerModule {
     public readonly patch: SymbolicPatch,
   ) {
     super(block, { hiddenSize, norm, residualScale: 1 }, { sumNorms, parallel });
+  }
+
+  public override get detail(): Message {
+    return verbatim(this.patch.program);
   }
 
   public override get place(): PartKind {

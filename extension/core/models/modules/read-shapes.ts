@@ -2,7 +2,6 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
 import { activations } from '../parts/activations';
 import type { LatentShape } from '../parts/latent-heads';
-import type { RelativeShape } from '../parts/relative-scores';
 import type { Architecture, Projection, Scales } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { say } from '../../message';
@@ -32,7 +31,7 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
-  { clamped, latent, relative, hashes }: OwnShapes = {},
+  { clamped, latent }: OwnShapes = {},
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
   if (
@@ -59,21 +58,17 @@ export function readShapes(
     norm,
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
-    residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
-    queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
-    turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
+    residualScale: scales.residual ?? 1,
     clip: scales.clip,
     gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
-    hashes,
-    relative,
     gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
     gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
   const feedforward: FeedforwardShape = {
     hiddenSize,
     norm,
-    residualScale: (scales.residual ?? 1) * (scales.feedforwardBranch ?? 1),
+    residualScale: scales.residual ?? 1,
     gateScale: scales.gate ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
@@ -88,8 +83,6 @@ export function readShapes(
 interface OwnShapes {
   readonly clamped?: FeedforwardShape['clamped'];
   readonly latent?: LatentShape | undefined;
-  readonly relative?: RelativeShape | undefined;
-  readonly hashes?: number | undefined;
 }
 
 /** Heads are as wide as keys; each has a key and a value of its own. */

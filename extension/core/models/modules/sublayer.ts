@@ -4,6 +4,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearLayer, LinearRole } from '../matrix-encoding';
 import type { EmitOptions } from '../model-emitter';
 import type { ExpertSummary, SublayerKind } from '../model-summary';
+import type { Message } from '../../message';
 import type { Width } from '../width-pruning/width';
 import { endTensors } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
@@ -41,6 +42,16 @@ export interface SideInputs {
   readonly tokens?: Value;
   /** 1 for the first token of a text, 0 for others: [batch | 1, sequence, 1]. */
   readonly starts?: Value;
+}
+
+/** The positions that an attention sublayer reads. */
+export interface AttentionReach {
+  /** Number of visible positions, including the token's own; undefined for all. */
+  readonly slidingWindow: number | undefined;
+  /** Key of its rotary embedding in the layout. */
+  readonly rotary: string | undefined;
+  /** True if keys and values come from the output of an encoder. */
+  readonly isCross: boolean;
 }
 
 /** Side values that only some sublayers read. */
@@ -122,6 +133,16 @@ export abstract class SublayerModule<
   /** `block.N.KIND`; a patch has the id of the sublayer it replaces. */
   public get id(): string {
     return `block.${this.block}.${this.place}`;
+  }
+
+  /** The positions that it reads; undefined if it reads each alone or carries a state. */
+  public get reach(): AttentionReach | undefined {
+    return undefined;
+  }
+
+  /** Detail in diagrams. */
+  public get detail(): Message | undefined {
+    return undefined;
   }
 
   /** The earlier block whose keys and values it reads. */
@@ -244,9 +265,15 @@ export abstract class SublayerModule<
     return this.with({ weights });
   }
 
-  /** The sublayer with a factor on the stream that it is added to. */
-  public withStreamFactor(streamFactor: number): this {
-    return streamFactor === 1 ? this : this.withWeights({ ...this.weights, streamFactor });
+  /** The sublayer with factors on its branch and on the stream that it is added to. */
+  public withFactors(branchFactor = 1, streamFactor = 1): this {
+    const { shape, weights } = this;
+    return branchFactor === 1 && streamFactor === 1
+      ? this
+      : this.with({
+          shape: { ...shape, residualScale: shape.residualScale * branchFactor },
+          weights: { ...weights, streamFactor },
+        });
   }
 
   /** The sublayer in parallel with the one before it in its block. */

@@ -1,5 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitLength } from '../../onnx/emit-length';
+import { say } from '../../message';
+import type { AttentionSource, FindAttentionPart } from './attention-part';
 import { emitRows } from './weight';
 
 /** Relative position bias of the scores by distance of key and query (T5, arXiv 1910.10683). */
@@ -11,6 +14,48 @@ export interface DistanceBias {
   /** True for causal attention. Otherwise half of the buckets are for keys after their query. */
   readonly causal: boolean;
 }
+
+/** Name of a table [buckets, heads] of biases by distance, and its shape. */
+interface DistanceBiasNames extends Pick<DistanceBias, 'farthest' | 'causal'> {
+  readonly table: string;
+  readonly buckets: number;
+}
+
+/** Finds a table of biases by distance. */
+export const findDistanceBias = (
+  tensors: Pick<AttentionSource['tensors'], 'take'>,
+  { table, buckets, ...bias }: DistanceBiasNames,
+  heads: number,
+): DistanceBias => ({ ...bias, table: tensors.take(`${table}.weight`, [buckets, heads]) });
+
+export interface OwnDistanceBiasNames extends Pick<DistanceBias, 'causal'> {
+  /** Module of the table, below each block. */
+  readonly table: string;
+}
+
+/** Biases by distance of each attention, in a table below its block. */
+export const distanceBias: FindAttentionPart<OwnDistanceBiasNames> = (
+  { table, causal },
+  { config, tensors, prefix, shape: { numHeads } },
+) => {
+  const names = {
+    table: `${prefix}${table}`,
+    buckets: Number(config['relative_attention_num_buckets']),
+    farthest: Number(config['relative_attention_max_distance']),
+    causal,
+  };
+  const bias = findDistanceBias(tensors, names, numHeads);
+  return {
+    tensors: [bias.table],
+    dependsOnHeads: true,
+    label: say`bias by distance`,
+    scores: (graph, scores, { key }, { input }) => {
+      const [queries, keys] = [emitLength(graph, input, 1), emitLength(graph, key, 2)];
+      const added = emitAttentionDistances(graph, bias, { queries, keys });
+      return graph.op('Add', [scores, added]);
+    },
+  };
+};
 
 /** Emits [1, heads, queries, keys] of how far each key is `ahead` of each query: [queries, keys]. */
 export function emitDistanceBias(graph: GraphBuilder, bias: DistanceBias, ahead: Value): Value {
@@ -28,7 +73,7 @@ export function emitDistanceBias(graph: GraphBuilder, bias: DistanceBias, ahead:
 }
 
 /** The same of the last `queries` of `keys` positions, int64 [1] each. */
-export function emitAttentionDistances(
+function emitAttentionDistances(
   graph: GraphBuilder,
   bias: DistanceBias,
   { queries, keys }: Readonly<Record<'queries' | 'keys', Value>>,

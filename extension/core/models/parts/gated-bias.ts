@@ -1,23 +1,46 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { OwnHeads } from '../transformer/architecture';
+import { say } from '../../message';
+import { partTensors } from '../transformer/part-tensors';
+import type { AttentionContext, FindAttentionPart } from './attention-part';
 import { emitLinearOver } from './linear';
 import type { Linear } from './linear';
 import { emitWeight } from './weight';
 
 /** Gate of the relative position bias for each query (WavLM, arXiv 2110.13900, § 3.2). */
-export interface BiasGate {
+interface BiasGate {
   /** [8, headDim]: two gates of each head's part of the stream, as sums of four. */
   readonly linear: Linear;
   /** [1, heads, 1, 1] */
   readonly factor: LazyTensor;
 }
 
+export interface BiasGateNames {
+  readonly gate: string;
+  readonly factor: string;
+}
+
+/** Gate of each attention on the bias by distance that all blocks share. */
+export const biasGate: FindAttentionPart<BiasGateNames> = (
+  names,
+  { tensors, prefix, shape: { numHeads, headDim } },
+) => {
+  const linear = tensors.linear(`${prefix}${names.gate}`, 8, headDim, true);
+  const factor = tensors.take(`${prefix}${names.factor}`, [1, numHeads, 1, 1]);
+  return {
+    tensors: [...partTensors(linear), factor],
+    dependsOnHeads: true,
+    label: say`gated bias by distance`,
+    mask: (graph, mask, { shape, input }) =>
+      emitGatedBias(graph, { linear, factor }, shape, input, mask),
+  };
+};
+
 /** Emits gate · bias [batch, heads, sequence, sequence], of the attention's `input` [batch, sequence, hidden]. */
-export function emitGatedBias(
+function emitGatedBias(
   graph: GraphBuilder,
   { linear, factor }: BiasGate,
-  { numHeads, headDim }: Pick<OwnHeads, 'numHeads' | 'headDim'>,
+  { numHeads, headDim }: AttentionContext['shape'],
   input: Value,
   bias: Value,
 ): Value {
@@ -38,11 +61,4 @@ export function emitGatedBias(
   const scaled = graph.op('Sub', [graph.op('Mul', [reset, emitWeight(graph, factor)]), one]);
   const gate = graph.op('Add', [graph.op('Mul', [update, scaled]), graph.scalar(2)]);
   return graph.op('Mul', [gate, bias]);
-}
-
-/** Tensors of a gate, or none for undefined. */
-export function biasGateTensors(gate: BiasGate | undefined): LazyTensor[] {
-  return gate === undefined
-    ? []
-    : [gate.linear.weight, gate.linear.bias, gate.factor].filter((tensor) => tensor !== undefined);
 }

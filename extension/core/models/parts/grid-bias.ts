@@ -1,20 +1,44 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { say } from '../../message';
+import type { FindAttentionPart } from './attention-part';
 import { emitRows } from './weight';
 
 /** Relative position bias of patches in the grid of an image (BEiT, arXiv 2106.08254). */
-export interface GridBias {
+interface GridBias {
   /** [(2 · height − 1) · (2 · width − 1) + 3, heads]; the last rows: class token to patch, patch to it, it to itself. */
   readonly table: LazyTensor;
   readonly grid: readonly [height: number, width: number];
 }
 
+export interface GridBiasNames {
+  /** Tensor of the table, below each block. */
+  readonly table: string;
+}
+
+/** Biases by distance in the grid of patches. */
+export const gridBias: FindAttentionPart<GridBiasNames> = (
+  names,
+  { tensors, prefix, grid, shape: { numHeads } },
+) => {
+  if (grid === undefined) {
+    return undefined;
+  }
+  const table = tensors.take(`${prefix}${names.table}`, [gridBiasRows(grid), numHeads]);
+  return {
+    tensors: [table],
+    dependsOnHeads: true,
+    label: say`bias by distance in the image`,
+    scores: (graph, scores) => graph.op('Add', [scores, emitGridBias(graph, { table, grid })]),
+  };
+};
+
 /** Number of rows of its table. */
-export const gridBiasRows = ([height, width]: GridBias['grid']): number =>
+const gridBiasRows = ([height, width]: GridBias['grid']): number =>
   (2 * height - 1) * (2 * width - 1) + 3;
 
 /** Emits the bias [1, heads, tokens, tokens] of the class token followed by the patches, row by row. */
-export function emitGridBias(graph: GraphBuilder, { table, grid }: GridBias): Value {
+function emitGridBias(graph: GraphBuilder, { table, grid }: GridBias): Value {
   const [height, width] = grid;
   const count = height * width;
   const rows = gridBiasRows(grid);

@@ -1,15 +1,9 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { Heads } from './attention-part';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitWeight } from './weight';
 import type { Norm } from './norm';
-
-/** Queries, keys and values, each [batch, heads, sequence, size]. */
-export interface Heads {
-  readonly query: Value;
-  readonly key: Value;
-  readonly value: Value;
-}
 
 /** Sizes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). */
 export interface LatentShape {

@@ -8,7 +8,14 @@ import { emitWeight } from './weight';
  * layer norm with gain and bias (arXiv 1607.06450), with a gain alone, or with 1 + gain and bias. All
  * over the last axis.
  */
-export type NormKind = 'rms' | 'rms-offset' | 'layer' | 'layer-without-bias' | 'layer-offset';
+export type NormKind =
+  | 'rms'
+  | 'rms-offset'
+  | 'rms-without-weight'
+  | 'layer'
+  | 'layer-without-bias'
+  | 'layer-without-weight'
+  | 'layer-offset';
 
 /** Kind and ε of all norms of a model. */
 export interface NormStyle {

@@ -1,9 +1,11 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { AttentionContext, FindAttentionPart } from './attention-part';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitNorm } from './norm';
-import type { Norm, NormStyle } from './norm';
+import type { Norm } from './norm';
 import { emitWeight } from './weight';
 
 /** Scores of content with positions (DeBERTa, arXiv 2006.03654). */
@@ -20,39 +22,72 @@ export interface RelativeShape {
   readonly positionToContent: boolean;
 }
 
-export interface RelativeWeights {
+interface RelativeWeights {
   /** [2 · span, hidden]: shared by all blocks. */
   readonly table: LazyTensor;
   readonly norm: Norm | undefined;
   /** Projections of positions; those of the content, [query, key, …], where absent. */
-  readonly own?: { readonly query: Linear | undefined; readonly key: Linear | undefined };
+  readonly own:
+    | { readonly query: Linear | undefined; readonly key: Linear | undefined }
+    | undefined;
 }
 
-interface Scored {
-  readonly shape: { readonly norm: NormStyle; readonly numHeads: number; readonly headDim: number };
-  readonly weights: RelativeWeights;
+/** Names of relative positions, and their shape; undefined if a config has none. */
+export interface RelativeNames {
+  /** Outside the blocks. */
+  readonly table: string;
+  readonly norm: string;
+  /** Below the block. */
+  readonly key: string;
+  readonly query: string;
+  readonly keyBias: boolean;
+  readonly shape: (config: ConfigFields) => RelativeShape | undefined;
+  readonly hasNorm: (config: ConfigFields) => boolean;
+  /** True if positions share the projections of the content. */
+  readonly isShared: (config: ConfigFields) => boolean;
 }
+
+/** Scores of content with relative positions. */
+export const relativePositions: FindAttentionPart<RelativeNames> = (
+  names,
+  { config, tensors, outside, prefix, shape: { hiddenSize, numHeads, headDim } },
+) => {
+  const relative = names.shape(config);
+  if (relative === undefined) {
+    return undefined;
+  }
+  const linear = (isUsed: boolean, name: string, bias: boolean): Linear | undefined =>
+    isUsed ? tensors.linear(`${prefix}${name}`, numHeads * headDim, hiddenSize, bias) : undefined;
+  const own = names.isShared(config)
+    ? undefined
+    : {
+        query: linear(relative.positionToContent, names.query, true),
+        key: linear(relative.contentToPosition, names.key, names.keyBias),
+      };
+  const table = tensors.take(`${outside}${names.table}.weight`, [2 * relative.span, hiddenSize]);
+  const norm = names.hasNorm(config)
+    ? tensors.norm(`${outside}${names.norm}`, hiddenSize)
+    : undefined;
+  const weights = { table, norm, own };
+  return {
+    linears: [own?.query, own?.key].filter((one) => one !== undefined),
+    dependsOnHeads: true,
+    scores: (graph, scores, heads, context) =>
+      emitRelativeScores(graph, relative, weights, { scores, ...heads }, context),
+  };
+};
 
 /**
  * Emits scores [batch, heads, sequence, sequence] with those of relative positions added; query and key
  * are [batch, heads, sequence, headDim].
  */
-export function emitRelativeScores(
+function emitRelativeScores(
   graph: GraphBuilder,
-  shape: Scored['shape'] & {
-    readonly scale: number;
-    readonly relative: RelativeShape | undefined;
-  },
-  {
-    relative: weights,
-    queryKeyValue,
-  }: { readonly relative?: RelativeWeights; readonly queryKeyValue: readonly Linear[] },
-  { scores, query, key }: { readonly scores: Value; readonly query: Value; readonly key: Value },
+  relative: RelativeShape,
+  weights: RelativeWeights,
+  { scores, query, key }: Readonly<Record<'scores' | 'query' | 'key', Value>>,
+  { shape, queryKeyValue }: AttentionContext,
 ): Value {
-  const { relative, scale } = shape;
-  if (relative === undefined || weights === undefined) {
-    return scores;
-  }
   const [sharedQuery, sharedKey] = queryKeyValue;
   const linears = weights.own ?? { query: sharedQuery, key: sharedKey };
   const size = graph.op('Shape', [scores]);
@@ -68,8 +103,8 @@ export function emitRelativeScores(
       size,
     ]);
   const against = (content: Value, linear: Linear | undefined, number: Value): Value => {
-    const positions = emitPositionHeads(graph, { shape, weights }, linear);
-    const scaled = graph.op('Mul', [content, graph.scalar(scale)]);
+    const positions = emitPositionHeads(graph, shape, weights, linear);
+    const scaled = graph.op('Mul', [content, graph.scalar(shape.scale)]);
     const all = graph.op('MatMul', [scaled, positions]);
     return graph.op('GatherElements', [all, tableRow(number)], { axis: -1 });
   };
@@ -89,7 +124,8 @@ export function emitRelativeScores(
 /** Emits the positions of the table as heads: [heads, headDim, 2 · span]. */
 function emitPositionHeads(
   graph: GraphBuilder,
-  { shape: { norm, numHeads, headDim }, weights }: Scored,
+  { norm, numHeads, headDim }: AttentionContext['shape'],
+  weights: RelativeWeights,
   linear: Linear | undefined,
 ): Value {
   const stored = emitWeight(graph, weights.table);

@@ -36,10 +36,11 @@ export function findMask(
   tower: Tower,
   sublayer: Sublayer,
 ): SideValue | undefined {
-  if (sublayer.kind !== 'attention') {
+  const { reach } = sublayer;
+  if (reach === undefined) {
     return undefined;
   }
-  const name = tower === layout.encoder ? sourceMask : sublayer.isCross ? crossMask : targetMask;
+  const name = tower === layout.encoder ? sourceMask : reach.isCross ? crossMask : targetMask;
   return seq2SeqMasks(layout).find((mask) => mask.name === name);
 }
 

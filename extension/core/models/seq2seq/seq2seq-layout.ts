@@ -1,12 +1,12 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
-import { findDistanceBias } from '../encoders/attention-variants';
 import { prunedClassPrefix } from '../encoders/encoder-architecture';
 import type { AttentionShape } from '../modules/attention-heads';
 import { layOutBlocks } from '../modules/lay-out-blocks';
 import { readShapes } from '../modules/read-shapes';
 import type { Sublayer } from '../modules/sublayer-list';
+import { findDistanceBias } from '../parts/distance-bias';
 import type { DistanceBias } from '../parts/distance-bias';
 import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
@@ -267,20 +267,15 @@ class TowerFinder {
     const wordNorm = names.normsWordsAlone === true ? found : undefined;
     const norms: Norm[] = found === undefined || found === wordNorm ? [] : [found];
     const positions = this.positions(names, side, prefix);
-    const biasAt = (place: string): DistanceBias | undefined =>
-      distanceBias === undefined
-        ? undefined
-        : findDistanceBias(
-            tensors,
-            config,
-            `${place}${distanceBias}`,
-            attention.numHeads,
-            isDecoder,
-          );
+    const parts =
+      biasIsByBlock && distanceBias !== undefined
+        ? [{ part: 'distance-bias', table: distanceBias, causal: isDecoder } as const]
+        : [];
     const { [`${side}_layers`]: blocks, [`${side}_ffn_dim`]: inner } = config;
     const { list } = layOutBlocks(
       {
-        ...{ attention: names.attention, feedforward: names.feedforward },
+        attention: { ...names.attention, parts },
+        feedforward: names.feedforward,
         ...(names.crossAttention === undefined ? {} : { crossAttention: names.crossAttention }),
         biases: () => family.biases(config),
         rotary: 'none',
@@ -296,10 +291,6 @@ class TowerFinder {
         } as Partial<ModelConfig> as ModelConfig,
         firstBlock: first,
         placeOf: (block) => this.found.blockPlaces[block] ?? '',
-        variantOf: (place) => {
-          const bias = biasIsByBlock ? biasAt(place) : undefined;
-          return bias === undefined ? {} : { distanceBias: bias };
-        },
       },
     );
     this.absent.push(...list.absent);
@@ -307,7 +298,19 @@ class TowerFinder {
       start: { positions, wordNorm, norms },
       attention,
       feedforward,
-      distanceBias: biasIsByBlock ? undefined : biasAt(`${prefix}${names.blocks}.0.`),
+      distanceBias:
+        distanceBias === undefined || biasIsByBlock
+          ? undefined
+          : findDistanceBias(
+              tensors,
+              {
+                table: `${prefix}${names.blocks}.0.${distanceBias}`,
+                buckets: config.relative_attention_num_buckets,
+                farthest: config.relative_attention_max_distance,
+                causal: isDecoder,
+              },
+              attention.numHeads,
+            ),
       sublayers: list.sublayers,
       finalNorm:
         finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),

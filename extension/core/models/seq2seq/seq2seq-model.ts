@@ -10,7 +10,6 @@ import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
 import { runningCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
-import type { Width } from '../width-pruning/width';
 import { outputName } from '../transformer/carried-streams';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
@@ -190,9 +189,8 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return emitHead(graph, this.layout, hidden);
   }
 
-  public override widthOf(index: number): Width | undefined {
-    const sublayer = this.at(index);
-    return sublayer.kind === 'attention' ? undefined : sublayer.width;
+  protected override sharesHeads(): boolean {
+    return true;
   }
 
   public override sublayerCosts(index: number): RunningCosts {
@@ -242,8 +240,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   private isCross(index: number): boolean {
-    const sublayer = this.at(index);
-    return sublayer.kind === 'attention' && sublayer.isCross;
+    return this.at(index).reach?.isCross === true;
   }
 
   public isInEncoder(index: number): boolean {

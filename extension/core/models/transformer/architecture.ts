@@ -8,6 +8,7 @@ import type {
 import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
+import type { AttentionPartNames } from '../modules/attention-parts';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -93,9 +94,6 @@ export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
   readonly residual: number;
-  /** The same, on attention or feed-forward alone. */
-  readonly attentionBranch: number;
-  readonly feedforwardBranch: number;
   /** On what the activation of a feed-forward is applied to. */
   readonly gate: number;
   /** Factor on attention scores. Defaults to headDim^−½. */
@@ -218,8 +216,6 @@ export interface MixerNames {
   readonly form: (config: ModelConfig) => MixerForm;
   /** True if the module in transformers returns a pair, as attention does. */
   readonly givesPair?: boolean;
-  /** Factor on the branch's output. */
-  readonly branchScale?: (config: ModelConfig) => number;
 }
 
 /** Number, size and score scale of a block's attention heads. */
@@ -250,6 +246,8 @@ export interface BlockArchitecture {
   readonly startNorm?: string;
   /** Factor on the residual stream when a branch is added to it. Defaults to 1. */
   readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
+  /** Factor on a branch before it is added. Defaults to 1. */
+  readonly branchFactor?: (config: ModelConfig, part: PartKind) => number;
   readonly attention: {
     readonly wiring: WiringNames;
     /** Query, key and value; query and key if keys are also the values. */
@@ -261,11 +259,6 @@ export interface BlockArchitecture {
     readonly output: string;
     /** Tensor added to the output of `output`, in blocks that have it. */
     readonly outputBias?: string;
-    /**
-     * Biases added to queries and values, if one projection without bias computes queries, keys and
-     * values.
-     */
-    readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
@@ -275,11 +268,7 @@ export interface BlockArchitecture {
       readonly afterRotary?: boolean;
       /** True if the norms have no weights. */
       readonly plain?: boolean;
-      /** True if only blocks with rotary embedding have these norms. */
-      readonly onlyRotated?: boolean;
     };
-    /** True if each head's values are normalized, without weights. */
-    readonly normsValues?: boolean;
     /** Norm of the concatenated heads. */
     readonly innerNorm?: string;
     /** Tensor with the attention-sink score of each head. */
@@ -291,11 +280,8 @@ export interface BlockArchitecture {
     readonly gateActivation?: GateActivation;
     /** True if the gate is one factor per head. */
     readonly gateIsByHead?: boolean;
-    /** Tensors of the factors of differential attention: query and key of the first, and of the second. */
-    readonly difference?: {
-      readonly factors: readonly string[];
-      readonly start: (block: number) => number;
-    };
+    /** Parts that only some architectures have, in order. */
+    readonly parts?: readonly AttentionPartNames[];
   };
   /** Attention to the output of an encoder, after the attention of each block. */
   readonly crossAttention?: BlockArchitecture['attention'];
@@ -406,8 +392,6 @@ export interface Architecture extends BlockArchitecture {
   readonly config?: ConfigLayout;
   readonly embeddingAndHead: EmbeddingAndHeadNames;
   readonly norm: NormKind;
-  /** True if norms have no weights. */
-  readonly plainNorms?: boolean;
   /**
    * True if a block's computation depends on its number, which it keeps when others are removed.
    */

@@ -1,4 +1,4 @@
-import type { Architecture, BlockArchitecture, PartKind } from './architecture';
+import type { BlockArchitecture, PartKind } from './architecture';
 import type { WiringNames } from '../modules/wiring-names';
 import type { ModelConfig } from './model-config';
 
@@ -14,25 +14,9 @@ export function blockParts(
 
 /** Wiring of a part. */
 export function partWiring(family: BlockArchitecture, part: PartKind): WiringNames {
-  switch (part) {
-    case 'attention':
-      return family.attention.wiring;
-    case 'mixer':
-      return family.mixer?.wiring ?? {};
-    case 'feedforward':
-      return family.feedforward.wiring;
-    case 'expert':
-      return family.experts?.wiring ?? family.feedforward.wiring;
-  }
-}
-
-/** Names of a block's attention. */
-export function attentionNames(
-  { attention }: BlockArchitecture,
-  turns: boolean,
-): Architecture['attention'] {
-  const { queryKeyNorms, ...others } = attention;
-  return queryKeyNorms?.onlyRotated === true && !turns ? others : attention;
+  const { attention, mixer, feedforward, experts } = family;
+  const { wiring } = { attention, mixer, feedforward, expert: experts }[part] ?? {};
+  return wiring ?? feedforward.wiring;
 }
 
 /** Of families that are described wrongly here. */

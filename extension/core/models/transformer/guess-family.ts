@@ -163,10 +163,10 @@ function otherWindows(
   { layer_types: types }: ModelConfig,
 ): string | undefined {
   const isOther = sublayers.some(
-    (one) =>
-      one.kind === 'attention' &&
-      types?.[one.block] !== undefined &&
-      /sliding|chunked|local/.test(types[one.block] ?? '') !== (one.slidingWindow !== undefined),
+    ({ block, reach }) =>
+      reach !== undefined &&
+      types?.[block] !== undefined &&
+      /sliding|chunked|local/.test(types[block] ?? '') !== (reach.slidingWindow !== undefined),
   );
   return isOther ? 'layer_types' : undefined;
 }

@@ -2,9 +2,8 @@ import { emitLength } from '../../onnx/emit-length';
 import { DataType } from '../../onnx/graph-builder';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
-import type { Attention } from '../modules/attention';
 import { mixerSides } from '../modules/mixer';
-import type { SideInputs, SpecialSide } from '../modules/sublayer';
+import type { AttentionReach, SideInputs, SpecialSide } from '../modules/sublayer';
 import type { Sublayer } from '../modules/sublayer-list';
 import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
@@ -77,12 +76,13 @@ export function listSideValues(layout: Sided): SideValue[] {
 /** Names of the side values that a sublayer reads. */
 export function sideNames(layout: Sided, sublayer: Sublayer): string[] {
   const own = [...sublayer.specialSides, ...endSides(sublayer.ends)];
-  if (sublayer.kind !== 'attention') {
+  const { reach } = sublayer;
+  if (reach === undefined) {
     return own;
   }
-  const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
-  const growth = grows(layout, sublayer) ? [growthName] : [];
-  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...own];
+  const tables = reach.rotary === undefined ? [] : tableNames(reach.rotary);
+  const growth = grows(layout, reach) ? [growthName] : [];
+  return [...tables, ...growth, maskName(reach.slidingWindow), ...own];
 }
 
 /** Emits all of them, by name. */
@@ -138,7 +138,7 @@ function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInpu
 }
 
 /** True if the queries of a sublayer are scaled by their position. */
-function grows({ queryGrowth }: Sided, { rotary }: Pick<Attention, 'rotary'>): boolean {
+function grows({ queryGrowth }: Sided, { rotary }: AttentionReach): boolean {
   return queryGrowth !== undefined && (queryGrowth.onlyUnrotated !== true || rotary === undefined);
 }
 
@@ -147,19 +147,20 @@ export function sideInputs(layout: Sided, sublayer: Sublayer, side: Values): Sid
   const special = Object.fromEntries(
     sublayer.specialSides.flatMap((name) => (side[name] === undefined ? [] : [[name, side[name]]])),
   );
-  if (sublayer.kind !== 'attention') {
+  const { reach } = sublayer;
+  if (reach === undefined) {
     return special;
   }
-  const { [maskName(sublayer.slidingWindow)]: mask = '', [growthName]: queryScale } = side;
-  const key = sublayer.rotary ?? '';
+  const { [maskName(reach.slidingWindow)]: mask = '', [growthName]: queryScale } = side;
+  const key = reach.rotary ?? '';
   const [cosName, sinName] = tableNames(key);
   const { [cosName]: cos = '', [sinName]: sin = '' } = side;
-  const rotary = sublayer.rotary === undefined ? undefined : layout.rotaries.get(key);
+  const rotary = reach.rotary === undefined ? undefined : layout.rotaries.get(key);
   return {
     ...special,
     mask,
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
-    ...(queryScale === undefined || !grows(layout, sublayer) ? {} : { queryScale }),
+    ...(queryScale === undefined || !grows(layout, reach) ? {} : { queryScale }),
   };
 }
 
@@ -175,9 +176,7 @@ function maskShape({ seesWhole, slopes, distanceBias }: Sided, window?: number):
 
 function attentionWindows({ sublayers }: Sided): Set<number | undefined> {
   return new Set(
-    sublayers.flatMap((sublayer) =>
-      sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],
-    ),
+    sublayers.flatMap(({ reach }) => (reach === undefined ? [] : [reach.slidingWindow])),
   );
 }
 

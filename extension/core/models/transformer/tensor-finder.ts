@@ -64,10 +64,7 @@ export class TensorFinder {
 
   public constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly architecture: Pick<
-      Architecture,
-      'norm' | 'plainNorms' | 'transposed' | 'aliases'
-    >,
+    private readonly architecture: Pick<Architecture, 'norm' | 'transposed' | 'aliases'>,
     private readonly forms: DescribedEncodings = noEncodings,
     /** In how many groups a convolution of width 1 that is a linear layer divides its channels. */
     private readonly groupsOf: (name: string) => number | undefined = () => undefined,
@@ -187,13 +184,13 @@ export class TensorFinder {
   }
 
   public norm(name: string, ...shape: readonly number[]): Norm {
-    if (this.architecture.plainNorms === true) {
+    const { norm } = this.architecture;
+    if (norm.endsWith('without-weight')) {
       return {};
     }
     // Names of the first BERT checkpoints.
     const [gain, shift] = this.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
     const weight = this.take(`${name}.${gain}`, shape);
-    const { norm } = this.architecture;
     return norm === 'layer' || norm === 'layer-offset'
       ? { weight, bias: this.take(`${name}.${shift}`, shape) }
       : { weight };

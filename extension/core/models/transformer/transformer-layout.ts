@@ -114,10 +114,7 @@ export function layOutTransformer(
     latent: architecture.latent?.(config),
   });
   const { hiddenSize } = attention;
-  const mixer = mixerShape(architecture.mixer, config, {
-    ...attention,
-    residualScale: scales.residual,
-  });
+  const mixer = mixerShape(architecture.mixer, config, attention);
   const { embeddingAndHead } = architecture;
   const prefix =
     embeddingAndHead.prefixes.find((one) =>
@@ -226,8 +223,6 @@ export function getEmbeddingAndHead({
 const plainScales: Scales = {
   embedding: 1,
   residual: 1,
-  attentionBranch: 1,
-  feedforwardBranch: 1,
   gate: 1,
   attention: undefined,
   attentionSoftCap: undefined,

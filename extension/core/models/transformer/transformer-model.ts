@@ -15,7 +15,6 @@ import { BlockModel } from '../modules/block-model';
 import { runningCosts, lookupCosts } from '../modules/costs';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Wiring } from '../modules/wiring';
-import type { Width } from '../width-pruning/width';
 import { emitEnds } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
 import { emitLinear, emitLinearOver } from '../parts/linear';
@@ -271,13 +270,10 @@ export class TransformerModel
     return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
   }
 
-  public override widthOf(index: number): Width | undefined {
-    const sublayer = this.at(index);
+  protected override sharesHeads(index: number): boolean {
     const { slopes, sublayers } = this.layout;
-    const lendsKeys = sublayers.some(({ keysBlock }) => keysBlock === sublayer.block);
-    return sublayer.kind === 'attention' && (slopes !== undefined || lendsKeys)
-      ? undefined
-      : sublayer.width;
+    const { block } = this.at(index);
+    return slopes !== undefined || sublayers.some(({ keysBlock }) => keysBlock === block);
   }
 
   public layoutWith(

@@ -1,9 +1,8 @@
 import type { EncoderArchitecture } from '../encoder-architecture';
-import { allBiases, textDefaults, textEmbedding } from '../text-encoders';
-import { noBiases } from '../../families/shared-parts';
+import { nomicBlocks } from '../rotary-encoders';
+import { allBiases, textDefaults } from '../text-encoders';
 import type { ConfigFields, ConfigLayout } from '../../transformer/config-layout';
 import { fromHub } from './from-hub';
-import { postNorm } from '../../modules/wiring-names';
 
 /** Fields as the hub's own code has them. */
 const configWith = (
@@ -37,19 +36,7 @@ const shape = {
   modelType: 'nomic_bert',
   classes: { config: 'NomicBertConfig', model: 'NomicBertModel' },
   prefix: 'bert.',
-  embedding: {
-    kind: 'text',
-    words: textEmbedding.words,
-    types: textEmbedding.types,
-    norm: 'emb_ln',
-  },
-  blocks: 'encoder.layers',
-  attention: {
-    queryKeyValue: { fused: 'attn.Wqkv' },
-    output: 'attn.out_proj',
-    wiring: postNorm('norm1'),
-  },
-  rotary: 'shared',
+  ...nomicBlocks,
   heads: [],
 } as const satisfies Partial<EncoderArchitecture>;
 
@@ -59,12 +46,6 @@ const gated: EncoderArchitecture = {
   ...shape,
   matchingFields: { activation_function: 'swiglu' },
   config: configWith('silu', false),
-  feedforward: {
-    gateUp: ['mlp.fc12', 'mlp.fc11'],
-    down: 'mlp.fc2',
-    wiring: postNorm('norm2'),
-  },
-  biases: noBiases,
 };
 
 /** Nomic Embed v2 (arXiv 2502.07972): MoE layers in every second block. */
@@ -77,11 +58,7 @@ const mixtures: EncoderArchitecture = {
     expert_choice_router: false,
     moe_normalize_expert_weights: false,
   }),
-  feedforward: {
-    gateUp: ['mlp.fc1'],
-    down: 'mlp.fc2',
-    wiring: postNorm('norm2'),
-  },
+  feedforward: { ...nomicBlocks.feedforward, gateUp: ['mlp.fc1'] },
   experts: {
     modules: ['mlp'],
     router: 'router.layer',

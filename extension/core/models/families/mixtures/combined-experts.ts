@@ -12,6 +12,7 @@ import {
   feedforward,
   gatedExpert,
   queryKeyNorms,
+  queryKeyValueBiases,
   sparseByType,
   windowedByType,
 } from '../shared-parts';
@@ -27,6 +28,13 @@ const sarvamAttention = {
   wiring: attention.wiring,
   queryKeyValue: { fused: 'attention.query_key_value' },
   output: 'attention.dense',
+} as const;
+
+const lagunaAttention = {
+  ...attention,
+  queryKeyNorms,
+  gate: 'self_attn.g_proj',
+  gateActivation: 'softplus',
 } as const;
 
 /** Sizes of what chooses tokens. */
@@ -88,7 +96,7 @@ export const newerExperts: readonly Architecture[] = [
         ...(typeof before === 'number' ? { sliding_window: before + 1 } : {}),
       }),
     },
-    biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
+    biases: queryKeyValueBiases,
     heads: (config, block) => ({
       valueDim: config.v_head_dim ?? 128,
       numKeyValueHeads:
@@ -102,10 +110,9 @@ export const newerExperts: readonly Architecture[] = [
     aliases: { attention_sink_bias: 'sinks' },
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
-    scales: (config) => ({
-      // On values, in transformers.
-      attentionBranch: numberIn(config, 'attention_value_scale', 1),
-    }),
+    // On values, in transformers.
+    branchFactor: (config, part) =>
+      part === 'attention' ? numberIn(config, 'attention_value_scale', 1) : 1,
     experts,
   },
   {
@@ -209,7 +216,7 @@ export const newerExperts: readonly Architecture[] = [
     },
     embeddingAndHead: { ...base.embeddingAndHead, embedding: 'word_embeddings' },
     attention: sarvamAttention,
-    biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
+    biases: queryKeyValueBiases,
     experts: { ...experts, choiceBias: 'gate.expert_bias' },
     form: ({ use_qk_norm: isNormed }) =>
       isNormed === true
@@ -362,12 +369,7 @@ export const newerExperts: readonly Architecture[] = [
         moe_router_logit_softcapping: 0,
       }),
     },
-    attention: {
-      ...attention,
-      queryKeyNorms,
-      gate: 'self_attn.g_proj',
-      gateActivation: 'softplus',
-    },
+    attention: lagunaAttention,
     biases: attentionBiases,
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
@@ -381,15 +383,7 @@ export const newerExperts: readonly Architecture[] = [
     },
     form: ({ gating: how }) =>
       how === true || how === 'per-head'
-        ? {
-            attention: {
-              ...attention,
-              queryKeyNorms,
-              gate: 'self_attn.g_proj',
-              gateActivation: 'softplus',
-              gateIsByHead: true,
-            },
-          }
+        ? { attention: { ...lagunaAttention, gateIsByHead: true } }
         : {},
   },
 ];

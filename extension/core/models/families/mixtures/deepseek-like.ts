@@ -13,6 +13,7 @@ import {
   gatedExpert,
   growthInRope,
   queryKeyNorms,
+  queryKeyValueBiases,
   windowedByType,
 } from '../shared-parts';
 import { isWindowedIfAny } from '../post-norm';
@@ -245,7 +246,7 @@ export const deepseekFamilies: readonly Architecture[] = [
         partial_rotary_factor: 0.5,
       }),
     },
-    biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
+    biases: queryKeyValueBiases,
     experts,
     form: ({ use_qk_norm: isNormed }) =>
       isNormed === true ? { attention: { ...attention, queryKeyNorms } } : {},

@@ -49,12 +49,12 @@ export const llama4: Architecture = {
     },
   },
   attention,
-  form: ({ use_qk_norm: normed = true }) =>
-    normed
+  blockForm: (config, block) =>
+    config.use_qk_norm !== false && turnsByList(config, block)
       ? {
           attention: {
             ...attention,
-            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true, onlyRotated: true },
+            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true },
           },
         }
       : {},

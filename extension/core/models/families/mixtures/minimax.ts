@@ -48,15 +48,11 @@ export const minimax: Architecture = {
       epsilon: 1e-6,
     }),
     givesPair: true,
-    branchScale: (config) => readFactor(config, 'mixer', 'beta'),
   },
   feedforward: { ...base.feedforward, wiring: {} },
   experts: mixtralExperts,
   parts: mixedByType(mixtralExperts),
-  scales: (config) => ({
-    attentionBranch: readFactor(config, 'attention', 'beta'),
-    feedforwardBranch: readFactor(config, 'expert', 'beta'),
-  }),
   slidingWindow: everywhere,
   streamFactor: (config, part) => readFactor(config, part, 'alpha'),
+  branchFactor: (config, part) => readFactor(config, part, 'beta'),
 };

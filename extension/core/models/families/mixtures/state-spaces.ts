@@ -105,17 +105,24 @@ const graniteHybridExperts: ExpertNames = {
 
 /** Falcon-H1's factors (μP) on attention and feed-forward. */
 function falconScales(config: ModelConfig): Partial<Scales> {
-  const [gate = 1, down = 1] = numbersIn(config, 'mlp_multipliers');
+  const [gate = 1] = numbersIn(config, 'mlp_multipliers');
   const into = numberIn(config, 'attention_in_multiplier', 1);
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   return {
     embedding: config.embedding_multiplier,
     attention: headDim ** -0.5 * into * into * numberIn(config, 'key_multiplier', 1),
-    attentionBranch: into * numberIn(config, 'attention_out_multiplier', 1),
     gate,
-    feedforwardBranch: down,
     logits: numberIn(config, 'lm_head_multiplier', 1),
   };
+}
+
+/** Falcon-H1's factors on the outputs of attention and MLPs. */
+function falconBranchFactor(config: ModelConfig, part: PartKind): number {
+  const [, down = 1] = numbersIn(config, 'mlp_multipliers');
+  const attention =
+    numberIn(config, 'attention_in_multiplier', 1) *
+    numberIn(config, 'attention_out_multiplier', 1);
+  return { attention, feedforward: down, expert: down, mixer: 1 }[part];
 }
 
 function falconForm(config: ModelConfig): StateSpace {
@@ -278,6 +285,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     scales: falconScales,
+    branchFactor: falconBranchFactor,
     mixer: { ...mamba, wiring: parallelBranch(mamba.wiring), form: falconForm },
     parts: () => ['attention', 'mixer', 'feedforward'],
   },

@@ -1,4 +1,5 @@
 import type { Value } from '../../../onnx/graph-builder';
+import { say } from '../../../message';
 import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
@@ -79,6 +80,7 @@ export type DeltaNames = {
 type Projected = readonly [Value, Value, Value, Value, Value, Value];
 
 export const deltaRule: MixerKind<DeltaRule> = {
+  label: say`Gated delta rule`,
   find(form, finder) {
     const { keyHeads, valueHeads, keyDim, valueDim, names } = form;
     const { hiddenSize: hidden, linear, norm, take } = finder;

@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { say } from '../../../message';
 import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
@@ -21,6 +22,8 @@ export interface GatedRecurrence {
 const sharpness = -8;
 
 export const gatedRecurrence: MixerKind<GatedRecurrence> = {
+  label: say`Gated recurrence (RG-LRU)`,
+  readsStarts: true,
   find({ width, heads, kernel }, { hiddenSize: hidden, linear, convolution, take }) {
     const size = width / heads;
     const gate = (name: string): LazyTensor[] => [

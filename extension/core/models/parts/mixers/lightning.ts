@@ -1,5 +1,6 @@
 import { emitLength } from '../../../onnx/emit-length';
 import type { Value } from '../../../onnx/graph-builder';
+import { say } from '../../../message';
 import { emitActivation } from '../activations';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
@@ -18,6 +19,7 @@ export interface Lightning {
 }
 
 export const lightning: MixerKind<Lightning> = {
+  label: say`Lightning attention`,
   find({ heads, headDim }, { hiddenSize: hidden, linear, norm, take }) {
     const width = heads * headDim;
     return {

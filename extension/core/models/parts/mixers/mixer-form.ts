@@ -1,11 +1,10 @@
-import type { Value } from '../../../onnx/graph-builder';
 import { deltaRule } from './delta-rule';
 import type { DeltaRule } from './delta-rule';
 import { gatedRecurrence } from './gated-recurrence';
 import type { GatedRecurrence } from './gated-recurrence';
 import { lightning } from './lightning';
 import type { Lightning } from './lightning';
-import type { MixerFinder, MixerInput, MixerParts } from './mixer-kind';
+import type { MixerKind } from './mixer-kind';
 import { selectiveScan } from './selective-scan';
 import type { SelectiveScan } from './selective-scan';
 import { shortConvolution } from './short-convolution';
@@ -22,40 +21,16 @@ export type MixerForm =
   | GatedRecurrence
   | Lightning;
 
-/** True if the layer reads which tokens are the first of their sequence. */
-export const readsStarts = ({ kind }: MixerForm): boolean => kind === 'gated-recurrence';
+const kinds: {
+  readonly [Form in MixerForm as Form['kind']]: MixerKind<Form>;
+} = {
+  'short-convolution': shortConvolution,
+  'delta-rule': deltaRule,
+  'state-space': stateSpace,
+  'selective-scan': selectiveScan,
+  'gated-recurrence': gatedRecurrence,
+  lightning,
+};
 
-export function findParts(form: MixerForm, finder: MixerFinder): MixerParts {
-  switch (form.kind) {
-    case 'short-convolution':
-      return shortConvolution.find(form, finder);
-    case 'delta-rule':
-      return deltaRule.find(form, finder);
-    case 'state-space':
-      return stateSpace.find(form, finder);
-    case 'selective-scan':
-      return selectiveScan.find(form, finder);
-    case 'gated-recurrence':
-      return gatedRecurrence.find(form, finder);
-    case 'lightning':
-      return lightning.find(form, finder);
-  }
-}
-
-/** Rows [batch · sequence, hiddenSize]. */
-export function emitParts(input: MixerInput, form: MixerForm, parts: MixerParts): Value {
-  switch (form.kind) {
-    case 'short-convolution':
-      return shortConvolution.emit(input, form, parts);
-    case 'delta-rule':
-      return deltaRule.emit(input, form, parts);
-    case 'state-space':
-      return stateSpace.emit(input, form, parts);
-    case 'selective-scan':
-      return selectiveScan.emit(input, form, parts);
-    case 'gated-recurrence':
-      return gatedRecurrence.emit(input, form, parts);
-    case 'lightning':
-      return lightning.emit(input, form, parts);
-  }
-}
+/** Kind of a mixer: its tensors, what it emits, and its label. */
+export const mixerKind = ({ kind }: MixerForm): MixerKind<MixerForm> => kinds[kind];

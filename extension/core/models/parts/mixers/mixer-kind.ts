@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { Message } from '../../../message';
 import type { SublayerCache } from '../../model-emitter';
 import type { Linear } from '../linear';
 import type { Norm } from '../norm';
@@ -54,6 +55,10 @@ export interface MixerInput {
 
 /** One kind of mixer. */
 export interface MixerKind<Form> {
+  /** Label in diagrams. */
+  readonly label: Message;
+  /** True if it reads which tokens are the first of their sequence. */
+  readonly readsStarts?: boolean;
   find(form: Form, finder: MixerFinder): MixerParts;
   /** Rows [batch · sequence, hiddenSize]. */
   emit(input: MixerInput, form: Form, parts: MixerParts): Value;

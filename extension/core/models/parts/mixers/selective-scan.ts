@@ -1,4 +1,5 @@
 import type { Value } from '../../../onnx/graph-builder';
+import { say } from '../../../message';
 import { emitActivation } from '../activations';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
@@ -58,6 +59,7 @@ const defaultNames: SelectiveScanNames = {
 };
 
 export const selectiveScan: MixerKind<SelectiveScan> = {
+  label: say`Selective scan (Mamba)`,
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { width, stateSize, stepRank, kernel, bias, convolutionBias } = form;
     const { names = defaultNames } = form;

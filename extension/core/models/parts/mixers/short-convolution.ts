@@ -1,3 +1,4 @@
+import { say } from '../../../message';
 import type { MixerKind } from './mixer-kind';
 import { emitBranch, emitConvolution, emitInputs, emitParts } from './pieces';
 
@@ -9,6 +10,7 @@ export interface ShortConvolution {
 }
 
 export const shortConvolution: MixerKind<ShortConvolution> = {
+  label: say`Short convolution`,
   find({ kernel, bias }, { hiddenSize: hidden, linear, convolution }) {
     return {
       linears: [

@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { say } from '../../../message';
 import { emitActivation } from '../activations';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
@@ -70,6 +71,7 @@ const defaultNames: StateSpaceNames = {
 const innerSize = ({ heads, headDim }: StateSpace): number => heads * headDim;
 
 export const stateSpace: MixerKind<StateSpace> = {
+  label: say`State space (Mamba-2)`,
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { heads, stateSize, groups, kernel, bias, convolutionBias, normSize } = form;
     const { names = defaultNames } = form;

@@ -1,0 +1,33 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { say } from '../../message';
+import { emitMasked } from './attention-part';
+import type { AttentionPart } from './attention-part';
+import { emitWeight } from './weight';
+
+/** Attention sinks (gpt-oss, arXiv 2508.10925): one more score per head [heads], whose share is dropped. */
+export const attentionSinks = (sinks: LazyTensor): AttentionPart => ({
+  tensors: [sinks],
+  dependsOnHeads: true,
+  label: say`a sink per head`,
+  probabilities: (graph, scores, mask) =>
+    emitSoftmaxWithSinks(graph, emitMasked(graph, scores, mask), sinks),
+});
+
+/** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
+function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTensor): Value {
+  const column = graph.op('Reshape', [emitWeight(graph, sinks), graph.ints([1, -1, 1, 1])]);
+  const leading = graph.op('Slice', [
+    graph.op('Shape', [scores]),
+    graph.ints([0]),
+    graph.ints([3]),
+  ]);
+  const size = graph.op('Concat', [leading, graph.ints([1])], { axis: 0 });
+  const all = graph.op('Concat', [scores, graph.op('Expand', [column, size])], { axis: -1 });
+  return graph.op('Slice', [
+    graph.op('Softmax', [all], { axis: -1 }),
+    graph.ints([0]),
+    graph.ints([-1]),
+    graph.ints([3]),
+  ]);
+}
