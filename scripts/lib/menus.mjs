@@ -14,7 +14,7 @@
  * @param {Pick<Declarations, 'documentContributions' | 'viewTypes' | 'panelViewTypes' | 'manifestName'>} declarations
  * @returns {Record<string, readonly Entry[]>}
  */
-export function listMenus({ documentContributions, viewTypes, panelViewTypes, manifestName }) {
+function listMenus({ documentContributions, viewTypes, panelViewTypes, manifestName }) {
   const { conditions } = documentContributions();
   /** @param {DocumentId} id */
   const isDocument = (id) => conditions[id] ?? '';
@@ -22,9 +22,9 @@ export function listMenus({ documentContributions, viewTypes, panelViewTypes, ma
   const isEditor = (id) => `activeCustomEditorId == '${viewTypes[id]}'`;
   /** @param {keyof typeof panelViewTypes} panel */
   const isPanel = (panel) => `activeWebviewPanelId == '${panelViewTypes[panel]}'`;
-  const inHeatmap = any(isPanel('heatmap'), isEditor('layerProfile'));
-  const inCompression = any(isPanel('compression'), isEditor('sensitivity'));
-  const inDataMap = any(isPanel('dataMap'), isEditor('scores'));
+  const isHeatmap = any(isPanel('heatmap'), isEditor('layerProfile'));
+  const isCompression = any(isPanel('compression'), isEditor('sensitivity'));
+  const isDataMap = any(isPanel('dataMap'), isEditor('scores'));
   const hasReport = any(
     .../** @type {const} */ (['layerProfile', 'sensitivity', 'plan', 'evaluation']).map(isDocument),
     `resourceFilename == ${manifestName}`,
@@ -114,12 +114,12 @@ export function listMenus({ documentContributions, viewTypes, panelViewTypes, ma
       openDataMap: isDocument('scores'),
       installCuda: 'espalier.canInstallCuda',
       installLlama: 'espalier.canInstallLlama',
-      showDrift: inHeatmap,
-      savePlan: inHeatmap,
-      patchLayer: any(inHeatmap, isDocument('plan')),
-      saveCompressionPlan: inCompression,
-      exportSubset: inDataMap,
-      compareSubsets: inDataMap,
+      showDrift: isHeatmap,
+      savePlan: isHeatmap,
+      patchLayer: any(isHeatmap, isDocument('plan')),
+      saveCompressionPlan: isCompression,
+      exportSubset: isDataMap,
+      compareSubsets: isDataMap,
       writeReport: any(hasReport, isEditor('layerProfile'), isEditor('sensitivity')),
       cancelJob: 'espalier.jobRunning',
       showJob: 'espalier.jobRunning',
