@@ -16,7 +16,7 @@ import { PlaygroundPanels } from './panels/playground-panels';
 import { ReportPanels } from './panels/report-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
-import type { InspectorRequests } from './protocol/worker';
+import type { QuestionRequests } from './core/operations/questions/questions';
 import type { Host } from './services/activation/host';
 import { tellDoneJobs } from './services/activation/steps-done';
 import { agentServer } from './services/agent-server';
@@ -81,7 +81,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     },
   });
   const worker = new WorkerClient(child('worker.js'));
-  const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
+  const inspector = new WorkerClient<QuestionRequests>(child('inspector.js'));
   const dataReader = new WorkerClient<DataRequests>({
     ...child('data-reader.js'),
     graceMilliseconds: readerGraceMilliseconds,

@@ -1,6 +1,6 @@
 // Writes what follows from the declarations: the lists of operations and commands, docs/reference/,
-// the schemas in media/, and in package.json the commands, the
-// lists of settings and the tools for language models.
+// the schemas in media/, and in package.json the commands, the menus, the lists of settings and the tools for language
+// models.
 // node scripts/generate.mjs [--check]: only says what is not current.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -19,6 +19,7 @@ import {
 import { root } from './lib/repository.mjs';
 import { planSchema, requestSchema } from './lib/schemas.mjs';
 import { settleTools } from './lib/language-model-tools.mjs';
+import { settleMenus } from './lib/menus.mjs';
 import { say } from './lib/terminal.mjs';
 import { compileToWasm } from './lib/web-assembly.mjs';
 
@@ -39,6 +40,7 @@ await settle({
 const declarations = await loadDeclarations();
 settleSettings(manifest, words, declarations);
 settleTools(manifest, words, declarations);
+settleMenus(manifest, declarations);
 
 await settle({
   'package.json': JSON.stringify(manifest),

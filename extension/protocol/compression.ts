@@ -32,7 +32,15 @@ import type { PanelJob } from './jobs';
 import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
 
-export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pareto' | 'compress'>;
+/** Operations whose jobs the compression panel shows. */
+export const compressionOperations = [
+  'sensitivity',
+  'plan-compression',
+  'pareto',
+  'compress',
+] as const;
+
+export type CompressionJob = PanelJob<(typeof compressionOperations)[number]>;
 
 /** Budget and allowed changes of a plan. */
 export interface BudgetChoice {

@@ -23,10 +23,18 @@ export type { WidthPrunedSublayer } from '../core/models/width-pruning/describe-
 export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 
+/** Operations whose jobs the heatmap shows. */
+export const heatmapOperations = [
+  'profile',
+  'prune',
+  'evaluate',
+  'patch',
+  'drift',
+  'score-experts',
+] as const;
+
 /** The job that the heatmap tells of. */
-export type HeatmapJob = PanelJob<
-  'profile' | 'prune' | 'evaluate' | 'patch' | 'drift' | 'score-experts'
->;
+export type HeatmapJob = PanelJob<(typeof heatmapOperations)[number]>;
 
 /** A profile as far as it is known: complete when loaded from a document, growing while a search runs. */
 export interface ProfileState {

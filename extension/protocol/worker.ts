@@ -5,11 +5,7 @@ import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
 import type { ConverseRequest, GenerationResult } from '../core/operations/generate';
 import type { EstimateRequest } from '../core/operations/estimate';
-import type { QuestionRequests } from '../core/operations/questions/questions';
 import type { OperationId, OperationOf } from '../core/operations/operations';
-
-/** Requests answered by the inspector: every question. */
-export type InspectorRequests = QuestionRequests;
 
 /** The request of an operation, and its result. */
 type OperationRequest<Id extends OperationId> = [

@@ -15,7 +15,7 @@ import type { Reports } from './reports/reports';
 import type { Settings } from './settings';
 import type { SynthesisSession } from './sessions/synthesis-session';
 import type { SynthesisSessions } from './sessions/synthesis-sessions';
-import type { InspectorRequests } from '../protocol/worker';
+import type { QuestionRequests } from '../core/operations/questions/questions';
 import type { WorkerClient } from './worker/worker-client';
 import type { DataMaps } from './sessions/data-maps';
 
@@ -24,7 +24,7 @@ export interface Services {
   readonly log: LogOutputChannel;
   readonly worker: WorkerClient;
   /** Describes models, while the worker is busy too. */
-  readonly inspector: WorkerClient<InspectorRequests>;
+  readonly inspector: WorkerClient<QuestionRequests>;
   readonly settings: Settings;
   readonly jobs: JobService;
   readonly models: OpenModels;

@@ -3,7 +3,7 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OpenedModel } from '../core/models/opened-model';
 import type { QuestionContext } from '../core/operations/questions/question';
 import { questions } from '../core/operations/questions/questions';
-import type { InspectorRequests } from '../protocol/worker';
+import type { QuestionRequests } from '../core/operations/questions/questions';
 import type { Handlers } from './serve';
 import { serve } from './serve';
 
@@ -20,12 +20,12 @@ type Answer = (request: object, context: QuestionContext) => Promise<unknown>;
  * A process of its own, so that looking at a model or a document neither waits for the worker's job nor holds up the
  * editor. It runs no model.
  */
-serve<InspectorRequests>(
+serve<QuestionRequests>(
   Object.fromEntries(
     questions.map(({ id, run }) => [
       id,
       async (request: object, context: JobContext) =>
         (run as Answer)(request, { ...context, ...surroundings }),
     ]),
-  ) as unknown as Handlers<InspectorRequests>,
+  ) as unknown as Handlers<QuestionRequests>,
 );

@@ -29,6 +29,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/models/parts/rotary')
  *   & typeof import('../../extension/core/models/parts/activations')
  *   & typeof import('../../extension/core/checkpoints/ggml-types')
+ *   & typeof import('../../extension/services/activation/panel-view-types')
  *   & typeof import('../../extension/services/documents/document-views')
  *   & typeof import('../../extension/core/tensornet/compression-choice')
  *   & typeof import('../../extension/cli/options')
@@ -60,6 +61,7 @@ const modules = [
   'core/models/parts/rotary',
   'core/models/parts/activations',
   'core/checkpoints/ggml-types',
+  'services/activation/panel-view-types',
   'services/documents/document-views',
   'core/tensornet/compression-choice',
   'cli/options',

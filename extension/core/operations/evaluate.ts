@@ -297,6 +297,7 @@ export const evaluate = defineOperation({
       against === undefined
         ? ['playground', 'makeSmaller', 'openHeatmap']
         : ['playground', 'makeSmaller', 'compare', 'openHeatmap'],
+    reportedBy: ['model', 'against', 'task'],
   },
 });
 

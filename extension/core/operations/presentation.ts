@@ -59,6 +59,8 @@ export interface Presentation<Request, Result> {
   readonly original?: keyof Request & string;
   /** Buttons of the report of a result, the most useful first. Without them there is no report. */
   readonly nextSteps?: (request: Request) => readonly NextStep[];
+  /** Fields that tell reports apart, so that a later job replaces one; the output if absent. */
+  readonly reportedBy?: readonly (keyof Request & string)[];
   /** Button of the notification, if it is not the one that opens the result. */
   readonly notice?: 'calibrate';
   readonly outcome?: (result: Result, job: FinishedJob<Request>) => Outcome;

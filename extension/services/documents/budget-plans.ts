@@ -17,7 +17,7 @@ import type {
   ShownTable,
 } from '../../protocol/compression';
 import type { PlannedSizes, PlanSize } from '../../protocol/frontier';
-import type { InspectorRequests } from '../../protocol/worker';
+import type { QuestionRequests } from '../../core/operations/questions/questions';
 import type { Settings } from '../settings';
 import type { WorkerClient } from '../worker/worker-client';
 import { defaultProfilePath } from './documents';
@@ -31,13 +31,13 @@ interface Subject {
   readonly removable: readonly RemovalCost[];
 }
 
-type PlanRequest = InspectorRequests['predictPlan'][0];
+type PlanRequest = QuestionRequests['predictPlan'][0];
 type FrontRequest = RequestOf<typeof pareto.fields>;
 
 /** Plans under a budget by what was measured of single changes: the inspector makes them, and runs no model. */
 export class BudgetPlans {
   public constructor(
-    private readonly inspector: Pick<WorkerClient<InspectorRequests>, 'request'>,
+    private readonly inspector: Pick<WorkerClient<QuestionRequests>, 'request'>,
     private readonly settings: Settings,
   ) {}
 

@@ -7,7 +7,7 @@ import type { PlanProblem } from '../../core/plans/plan-problems';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { EvolutionState, EvolutionView } from '../../core/symbolic/evolution/evolution-view';
-import type { InspectorRequests } from '../../protocol/worker';
+import type { QuestionRequests } from '../../core/operations/questions/questions';
 import type { WorkerClient } from '../worker/worker-client';
 import { isModelFile } from './model-file';
 
@@ -48,9 +48,9 @@ export async function findModel(
 
 /** Documents as they are shown. The inspector reads and checks them, as a long one would hold up the editor. */
 export class Documents {
-  readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
+  readonly #inspector: Pick<WorkerClient<QuestionRequests>, 'request'>;
 
-  public constructor(inspector: Pick<WorkerClient<InspectorRequests>, 'request'>) {
+  public constructor(inspector: Pick<WorkerClient<QuestionRequests>, 'request'>) {
     this.#inspector = inspector;
   }
 

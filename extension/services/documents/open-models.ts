@@ -12,7 +12,7 @@ import type {
 import type { InspectedModel } from '../../core/operations/questions/model-questions';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import type { Runtime } from '../../core/pipelines/runtimes';
-import type { InspectorRequests } from '../../protocol/worker';
+import type { QuestionRequests } from '../../core/operations/questions/questions';
 import type { WorkerClient } from '../worker/worker-client';
 
 /**
@@ -20,9 +20,9 @@ import type { WorkerClient } from '../worker/worker-client';
  * models open and doesn't wait for the worker's jobs.
  */
 export class OpenModels {
-  readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
+  readonly #inspector: Pick<WorkerClient<QuestionRequests>, 'request'>;
 
-  public constructor(inspector: Pick<WorkerClient<InspectorRequests>, 'request'>) {
+  public constructor(inspector: Pick<WorkerClient<QuestionRequests>, 'request'>) {
     this.#inspector = inspector;
   }
 

@@ -31,8 +31,8 @@ export async function stepSubject({
     output,
     model: await modelIn(output),
     source: typeof given === 'string' ? given : model,
-    ...(operation === 'fit' && (await fileExists(sensitivity)) ? { sensitivity } : {}),
-    ...(operation === 'fit' && typeof runtime === 'string' ? { runtime } : {}),
+    ...((await fileExists(sensitivity)) ? { sensitivity } : {}),
+    ...(typeof runtime === 'string' ? { runtime } : {}),
   };
 }
 

@@ -12,11 +12,12 @@ export type Lane = 'worker' | 'dataReader';
 /** Properties of an operation that the job service uses. */
 interface JobOperation<Request> extends Omit<
   Presentation<Request, unknown>,
-  'document' | 'original'
+  'document' | 'original' | 'reportedBy'
 > {
   /** Names of fields of the request. */
   readonly document?: string;
   readonly original?: string;
+  readonly reportedBy?: readonly string[];
   /** Title of a running job; `{0}` is the name of the model or dataset. */
   readonly title: string;
   readonly lane: Lane;

@@ -3,6 +3,7 @@ import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
 import { listRefusals } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
+import { compressionOperations } from '../../protocol/compression';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
 import { offeredSizes, offeredTypes } from './frontier-points';
@@ -23,10 +24,10 @@ import { Sessions } from './sessions';
 import { explainBlocked } from '../trust';
 import { localise } from '../localise';
 
-const operations = ['sensitivity', 'plan-compression', 'pareto', 'compress'] as const;
+type CompressionOperation = (typeof compressionOperations)[number];
 
 /** The sessions of this window, one for each sensitivity profile of a model. */
-export class CompressionSessions extends Sessions<CompressionSession, (typeof operations)[number]> {
+export class CompressionSessions extends Sessions<CompressionSession, CompressionOperation> {
   readonly #models: OpenModels;
   readonly #documents: Documents;
   readonly #plans: BudgetPlans;
@@ -99,10 +100,10 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   protected listJobs({
     model,
     file,
-  }: CompressionSession): readonly JobRecord<(typeof operations)[number]>[] {
+  }: CompressionSession): readonly JobRecord<CompressionOperation>[] {
     return jobsAbout(
       this.jobs.jobs,
-      operations,
+      compressionOperations,
       (job) =>
         job.model === model.path && (job.operation !== 'sensitivity' || job.request.out === file),
     );

@@ -9,14 +9,14 @@ import type {
   StatisticsState,
   Importance,
 } from '../../protocol/explorer';
-import type { InspectorRequests } from '../../protocol/worker';
+import type { QuestionRequests } from '../../core/operations/questions/questions';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import type { WorkerClient } from '../worker/worker-client';
 import { RequestCancelled } from '../worker/worker-errors';
 
 /** Client of the inspector. */
-export type Inspector = Pick<WorkerClient<InspectorRequests>, 'request'>;
+export type Inspector = Pick<WorkerClient<QuestionRequests>, 'request'>;
 
 /** One model that is looked at: its description and all that was asked about it. */
 export class ExplorerSession extends PanelSession<ExplorerState> {

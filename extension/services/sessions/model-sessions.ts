@@ -7,6 +7,7 @@ import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
+import { heatmapOperations } from '../../protocol/heatmap';
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
@@ -45,10 +46,10 @@ interface Limits {
   readonly missing?: string;
 }
 
-const operations = ['profile', 'prune', 'evaluate', 'patch', 'drift', 'score-experts'] as const;
+type HeatmapOperation = (typeof heatmapOperations)[number];
 
 /** The sessions of this window, one for each profile of a model. */
-export class ModelSessions extends Sessions<ModelSession, (typeof operations)[number]> {
+export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
   readonly #models: OpenModels;
   readonly #documents: Documents;
   readonly #plans: BudgetPlans;
@@ -133,13 +134,10 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     return session.model.path === model;
   }
 
-  protected listJobs({
-    model,
-    profilePath,
-  }: ModelSession): readonly JobRecord<(typeof operations)[number]>[] {
+  protected listJobs({ model, profilePath }: ModelSession): readonly JobRecord<HeatmapOperation>[] {
     return jobsAbout(
       this.jobs.jobs,
-      operations,
+      heatmapOperations,
       (job) =>
         job.model === model.path &&
         (job.operation !== 'profile' || job.request.out === profilePath),

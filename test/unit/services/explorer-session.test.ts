@@ -13,7 +13,7 @@ import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
 import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { ExplorerState } from '../../../extension/protocol/explorer';
-import type { InspectorRequests } from '../../../extension/protocol/worker';
+import type { QuestionRequests } from '../../../extension/core/operations/questions/questions';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
 import { describeWidthPruned } from '../../../extension/core/models/width-pruning/describe-width-pruned';
@@ -34,10 +34,10 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
   const asked: string[] = [];
   const diagrams = new Diagrams();
   const work: {
-    [M in keyof InspectorRequests]: (
-      request: InspectorRequests[M][0],
+    [M in keyof QuestionRequests]: (
+      request: QuestionRequests[M][0],
       token: { readonly isCancellationRequested: boolean },
-    ) => Promise<InspectorRequests[M][1]>;
+    ) => Promise<QuestionRequests[M][1]>;
   } = {
     document: async ({ id, file, text }) => showDocument(id, file, text),
     documentReport: async ({ file }) => reportMarkdown(file),

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { documentTypes, showDocument } from '../../../extension/core/documents/document-types';
 import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import { cut, cutPieces, Joiner } from '../../../extension/protocol/pieces';
-import type { InspectorRequests } from '../../../extension/protocol/worker';
+import type { QuestionRequests } from '../../../extension/core/operations/questions/questions';
 import { WorkerClient } from '../../../extension/services/worker/worker-client';
 import { buildChild } from '../build-child';
 import { largeDocuments } from '../../reliability/large-documents';
@@ -55,7 +55,7 @@ describe('pieces of a message', () => {
   });
 
   it('of a long request reach a child, which answers in pieces', async () => {
-    const client = new WorkerClient<InspectorRequests>({
+    const client = new WorkerClient<QuestionRequests>({
       modulePath: await buildChild('inspector'),
       graceMilliseconds: 300,
       onOutput: () => undefined,

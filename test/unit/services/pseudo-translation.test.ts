@@ -14,7 +14,7 @@ import {
 } from '../../../extension/core/message';
 import type { Translate } from '../../../extension/core/message';
 import { UserError } from '../../../extension/core/user-error';
-import type { InspectorRequests } from '../../../extension/protocol/worker';
+import type { QuestionRequests } from '../../../extension/core/operations/questions/questions';
 import { WorkerClient } from '../../../extension/services/worker/worker-client';
 
 /** As a translator's file would have it, but that each text says that it is translated. */
@@ -36,7 +36,7 @@ describe('a message of the core', () => {
 
 describe('an error of a child process', () => {
   const folder = mkdtempSync(join(tmpdir(), 'espalier-pseudo-'));
-  const inspector = new WorkerClient<InspectorRequests>({
+  const inspector = new WorkerClient<QuestionRequests>({
     modulePath: join(import.meta.dirname, '../../../dist/inspector.js'),
     graceMilliseconds: 300,
     onOutput: () => undefined,

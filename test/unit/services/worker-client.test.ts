@@ -6,7 +6,8 @@ import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { operations } from '../../../extension/core/operations/operations';
 import { profile as profileOperation } from '../../../extension/core/operations/profile';
-import type { InspectorRequests, RequestOfOperation } from '../../../extension/protocol/worker';
+import type { QuestionRequests } from '../../../extension/core/operations/questions/questions';
+import type { RequestOfOperation } from '../../../extension/protocol/worker';
 import { WorkerProcess } from '../../../extension/services/worker/worker-process';
 import { WorkerClient } from '../../../extension/services/worker/worker-client';
 import { RequestCancelled, WorkerCrashed } from '../../../extension/services/worker/worker-errors';
@@ -141,7 +142,7 @@ describe('WorkerClient', () => {
   });
 
   it('draws a diagram again that the end of a comparison took down', async () => {
-    const inspector = new WorkerClient<InspectorRequests>(started('fake-worker.mjs'));
+    const inspector = new WorkerClient<QuestionRequests>(started('fake-worker.mjs'));
     const source = new CancellationTokenSource();
     const comparison = { model: 'a', against: 'b', weights: true };
     let comparing: Promise<unknown> = Promise.resolve();

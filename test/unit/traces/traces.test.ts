@@ -172,6 +172,11 @@ export function sayModels(services: Services, argument: unknown): string {
 `,
 );
 await scratch.insert('package.nls.json', '{', '"command.sayModels": "Say Models",');
+await scratch.insert(
+  'scripts/lib/menus.mjs',
+  "'espalier.plan': [",
+  "command('sayModels', '1_do@5'),",
+);
 // A column of the heatmap is one entry. Where an operation measures its values, a second edit declares them.
 await scratch.insert(
   'webview/heatmap/columns.ts',
@@ -226,10 +231,17 @@ it('a distance: an entry in a table', async () => {
   );
 });
 
-it('a palette command: a function and its title', async () => {
+it('a palette command: a function, its title, and its entry in a menu', async () => {
   const manifest = JSON.parse(await scratch.read('package.json')) as {
-    readonly contributes: { readonly commands: readonly object[] };
+    readonly contributes: {
+      readonly commands: readonly object[];
+      readonly menus: Readonly<Record<string, readonly object[]>>;
+    };
   };
+  expect(manifest.contributes.menus['espalier.plan']).toContainEqual({
+    command: 'espalier.sayModels',
+    group: '1_do@5',
+  });
   expect(manifest.contributes.commands).toContainEqual({
     command: 'espalier.sayModels',
     title: '%command.sayModels%',
