@@ -7,7 +7,6 @@ import { checkModels } from '../../../extension/core/operations/check-models';
 import type { AnyOperation } from '../../../extension/core/operations/operation';
 import { operations } from '../../../extension/core/operations/operations';
 import type { OperationId } from '../../../extension/core/operations/operations';
-import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
