@@ -94,6 +94,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     }),
     withPassword: (request) => settings.withPassword(request),
     estimate: async (operation, request) => inspector.request('estimate', { operation, request }),
+    check: async (operation, request) => inspector.request('checkModels', { operation, request }),
     log,
     translate: l10n.t,
     describeError,

@@ -74,8 +74,10 @@ export async function compressModel(
     formatTitle: l10n.t('Compress {0}: format', model.name),
     folderTitle: l10n.t('Compress {0}: new folder', model.name),
     suffix: '-compressed',
-    // The plan of the panel keeps limits.
-    hasLimits: argument instanceof CompressionSession && options.compression === undefined,
+    // A plan of the panel or of a file was made to save bytes.
+    hasLimits:
+      options.compression === undefined &&
+      (planPath !== undefined || argument instanceof CompressionSession),
   });
   if (output === undefined) {
     return undefined;

@@ -57,10 +57,12 @@ export function formatEstimate(seconds: number): string {
 /** A relative error: `3.1e-7`, or `0` where nothing differs. */
 export const formatError = (error: number): string => (error === 0 ? '0' : error.toExponential(1));
 
-/** `0.0290`, `<0.001`: what is next to nothing is said so; `–` where none was measured. */
+/** Three significant digits, small values as `2.90e-5`; `–` if none was measured. */
 export function formatDistance(distance: number | null | undefined): string {
   if (distance === null || distance === undefined) {
     return '–';
   }
-  return distance !== 0 && Math.abs(distance) < 1e-3 ? '<0.001' : distance.toPrecision(3);
+  return distance !== 0 && Math.abs(distance) < 1e-3
+    ? distance.toExponential(2)
+    : distance.toPrecision(3);
 }

@@ -42,6 +42,8 @@ export interface PlaygroundPace {
   readonly tokensPerSecond: number | null;
   /** True if the model has finished its text; undefined while it may continue. */
   readonly ended: boolean | undefined;
+  /** Release of llama.cpp that runs the model; undefined if Espalier does. */
+  readonly llamaCpp: string | undefined;
 }
 
 /** Two models that continue the same prompt, or one alone. */

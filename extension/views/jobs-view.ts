@@ -65,7 +65,9 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
       const isMoved = stale.some(
         ({ id, state }) => this.#shown.get(id) !== state || jobs.find(id) === undefined,
       );
-      for (const job of isMoved ? [undefined] : stale) {
+      // The wait of a job is that of the jobs before it.
+      const waiting = jobs.jobs.filter(({ state }) => state === 'queued');
+      for (const job of isMoved ? [undefined] : [...stale, ...waiting]) {
         this.#changed.fire(job);
       }
     }, 500);

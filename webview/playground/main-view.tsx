@@ -90,6 +90,8 @@ function Texts({ panel, models, columns }: TextsProps): VNode {
   const difference = firstDifference(columns);
   const { selected } = panel.view.value;
   const paces = panel.get('paces');
+  // The speeds of two programs are not those of the models alone.
+  const isMixed = new Set(paces.map(({ llamaCpp }) => llamaCpp)).size > 1;
   // Both models have read the same until then.
   const isShared = (token: number): boolean => token <= (difference ?? token);
   return (
@@ -107,7 +109,7 @@ function Texts({ panel, models, columns }: TextsProps): VNode {
           return (
             <div key={path}>
               <h3 title={path}>{fileName(path)}</h3>
-              <p class="pace">{paceText(tokens.length, paces[model], kind)}</p>
+              <p class="pace">{paceText(tokens.length, paces[model], kind, isMixed)}</p>
               {tokens.length > 0 && (
                 <TokenList {...{ panel, name: fileName(path), model, tokens, difference }} />
               )}
@@ -160,12 +162,19 @@ function differenceNote(
   return isRunning || new Set(lengths).size > 1 ? strings.same(shared) : strings.allSame;
 }
 
-function paceText(count: number, pace: Pace | undefined, run: string): string {
+function paceText(
+  count: number,
+  pace: Pace | undefined,
+  run: string,
+  namesEspalier: boolean,
+): string {
   if (count === 0) return run === 'running' ? strings.reading : strings.nothing;
   const speed = pace?.tokensPerSecond ?? undefined;
   return [
     strings.tokens(count),
     ...(speed === undefined ? [] : [strings.speed(formatCompact(speed))]),
+    ...(pace?.llamaCpp === undefined ? [] : [strings.inLlama(pace.llamaCpp)]),
+    ...(namesEspalier && pace?.llamaCpp === undefined ? [strings.inEspalier] : []),
     ...(pace?.ended === true ? [strings.ended] : []),
   ].join(' · ');
 }

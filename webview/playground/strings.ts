@@ -46,6 +46,8 @@ export const strings = {
   nothing: t('Nothing yet.'),
   tokens: (count: number) => counted(count, 'token'),
   speed: (perSecond: string) => t('{0} tokens/s', perSecond),
+  inLlama: (release: string) => t('in llama.cpp {0}', release),
+  inEspalier: t('in Espalier'),
   ended: t('reached the end of text'),
   failed: t('Can’t continue the prompt'),
   tokensOf: (model: string) => t('Tokens of {0}', model),

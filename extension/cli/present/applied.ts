@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import { glossary } from '../../core/glossary';
 import { distanceLabel } from '../../core/quality-labels';
 import {
@@ -143,7 +144,7 @@ function printQuality(terminal: Terminal, quality: Quality): void {
   const agreement =
     top1Agreement === undefined ? '' : `, top-1 agreement ${formatPercent(top1Agreement)}`;
   terminal.print(
-    `Against the original: distance ${formatDistance(distance)} (${unit}${word === undefined ? '' : `: ${inEnglish(word)}`})${agreement}, ${positions} positions`,
+    `Against the original: distance ${formatDistance(distance)} (${unit}${word === undefined ? '' : `: ${inEnglish(word)}`})${agreement}, ${counted(positions, 'position')}`,
   );
   if (memory !== undefined) {
     const { before, after } = memory;

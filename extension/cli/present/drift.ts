@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import { glossary } from '../../core/glossary';
 import { formatPercent } from '../../core/format';
 import type { Drift, DriftedPosition } from '../../core/evaluate/drift';
@@ -21,8 +22,8 @@ export const drift: Presenter<Drift> = {
     const limit = formatPercent(share);
     terminal.print(
       starts === undefined
-        ? `Drift stays below ${limit} (${positions} positions).`
-        : `Drift reaches ${limit} after ${starts} (${positions} positions).`,
+        ? `Drift stays below ${limit} (${counted(positions, 'position')}).`
+        : `Drift reaches ${limit} after ${starts} (${counted(positions, 'position')}).`,
     );
     if (startsAt.length > 0) {
       const listed = startsAt.map(driftCells).map(([place, drift]) => `${place} (${drift})`);

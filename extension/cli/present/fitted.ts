@@ -84,7 +84,7 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
         ? 'predicted from types timed in llama.cpp'
         : `estimate by memory bandwidth${speed.machine === undefined ? '' : ` of ${speed.machine}`}`;
     terminal.print(
-      `Decode: ${formatSpeed(speed.before)} → ${formatSpeed(speed.after)} tokens/s, at least ${formatSpeed(speed.asked)} asked (${source})`,
+      `Decode: ${formatSpeed(speed.before)} → ${formatSpeed(speed.after)} tokens/s, at least ${formatSpeed(speed.asked)} asked${speed.after < speed.asked ? ' and not reached' : ''} (${source})`,
     );
   }
   if (evaluation?.against !== undefined) {

@@ -80,6 +80,14 @@ class ReadDecoder implements TakenDecoder {
     return this.inner.rereads;
   }
 
+  public get llamaCpp(): string | undefined {
+    return this.inner.llamaCpp;
+  }
+
+  public get readMilliseconds(): number | undefined {
+    return this.inner.readMilliseconds;
+  }
+
   public async read(ids: Int32Array): Promise<Float32Array> {
     const logits = await this.inner.read(ids);
     for (const id of ids) {

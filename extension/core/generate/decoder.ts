@@ -1,5 +1,6 @@
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
+import type { LlamaInstallation } from '../runtime/llama/installation';
 
 /** Incremental decoder. For encoder–decoder models, the first call of `read` reads the source. */
 export interface Decoder {
@@ -15,6 +16,10 @@ export interface Decoder {
    */
   rewind(length: number, more?: number): number;
   dispose(): Promise<void>;
+  /** Release of llama.cpp, if it runs the model. */
+  readonly llamaCpp?: string | undefined;
+  /** Time of the last read in another process, without passing on the logits; undefined if this process runs the model. */
+  readonly readMilliseconds?: number | undefined;
 }
 
 /** Options for running a model for generation. */
@@ -28,4 +33,6 @@ export interface DecoderOptions {
    * value for models that are compared.
    */
   readonly spin?: boolean;
+  /** Runs the model, which is a GGUF file, in llama.cpp. */
+  readonly llama?: LlamaInstallation | undefined;
 }

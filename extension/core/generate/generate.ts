@@ -11,9 +11,13 @@ import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
+import type { LlamaInstallation } from '../runtime/llama/installation';
+import { LlamaError } from '../runtime/llama/run-llama';
 import { UserError } from '../user-error';
 import { continuation, createTextDecoder, writingRules } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
+import type { DecoderOptions } from './decoder';
+import { findLlamaFor } from './llama-decoder';
 import { warnRereading } from './open-decoder';
 import { freshDecoders } from './decoder-pool';
 import type { DecoderSource, TakenDecoder } from './decoder-pool';
@@ -49,6 +53,8 @@ export interface Generation {
   readonly stopped: 'end' | 'length';
   /** Tokens/s after the prompt was read; null if only one token was generated. */
   readonly tokensPerSecond: number | null;
+  /** Release of llama.cpp that ran the model; absent if Espalier did. */
+  readonly llamaCpp?: string;
 }
 
 /** Generated token with the top topAlternatives. */
@@ -66,6 +72,8 @@ export interface GenerationEvent {
   readonly token: GeneratedToken;
   /** Tokens/s so far, without reading the prompt; null before the second token. */
   readonly tokensPerSecond: number | null;
+  /** Release of llama.cpp that runs the model; absent if Espalier does. */
+  readonly llamaCpp?: string;
 }
 
 /** Number of most likely tokens reported with each generated token. */
@@ -97,7 +105,7 @@ export async function generateTexts<const Requests extends readonly GenerationRe
           active.delete(of);
         } else {
           const { written, tokensPerSecond } = writer;
-          context.emit({ of, place: written - 1, token, tokensPerSecond });
+          context.emit({ of, place: written - 1, token, tokensPerSecond, ...writer.runtime });
         }
       }
       const done = writers.reduce((sum, writer) => sum + writer.written, 0);
@@ -168,7 +176,7 @@ class Writer {
       );
     }
     const random = seededRandom(sampling.seed);
-    const options = {
+    const rules = {
       ...(await writingRules(model, tokenizer)),
       choose: (logits: Float32Array) => sampleToken(logits, sampling, random),
       cancellation: context.cancellation,
@@ -177,10 +185,17 @@ class Writer {
       context.warn(message);
     });
     const { memoryBytes, removed } = request;
-    const decoder = await decoders.take(model, { device, memoryBytes, removed });
+    const options = { device, memoryBytes, removed };
+    const llama =
+      removed.length === 0
+        ? await findLlamaFor(request.model, { tokens: taken + room, memoryBytes }, context)
+        : undefined;
+    const decoder =
+      (llama && (await takeLlama(decoders, model, { ...options, llama }, context))) ??
+      (await decoders.take(model, options));
     warnRereading(name, decoder, context);
     const before = targetStartId(model) === undefined ? prompt : new Int32Array();
-    return new Writer(name, tokenizer, decoder, prompt, before, room, options);
+    return new Writer(name, tokenizer, decoder, prompt, before, room, rules);
   }
 
   public get written(): number {
@@ -189,6 +204,12 @@ class Writer {
 
   public get tokensPerSecond(): number | null {
     return this.written > 1 ? ((this.written - 1) * 1000) / this.#milliseconds : null;
+  }
+
+  /** Program that runs the model, if it isn't this one. */
+  public get runtime(): { readonly llamaCpp?: string } {
+    const { llamaCpp } = this.decoder;
+    return llamaCpp === undefined ? {} : { llamaCpp };
   }
 
   /** Returns undefined at the end of the text and at the token limit. */
@@ -203,7 +224,7 @@ class Writer {
       return undefined;
     }
     if (this.written > 0) {
-      this.#milliseconds += performance.now() - started;
+      this.#milliseconds += this.decoder.readMilliseconds ?? performance.now() - started;
     }
     const { chosen, likeliest } = tokenChances(value.logits, value.id, topAlternatives);
     const decodeText = createTextDecoder(this.tokenizer, this.#read);
@@ -224,7 +245,27 @@ class Writer {
       promptTokens: this.prompt.length,
       stopped: this.#ended ? 'end' : 'length',
       tokensPerSecond: this.tokensPerSecond,
+      ...this.runtime,
     };
+  }
+}
+
+/** Opens a model in llama.cpp. If llama.cpp refuses it, a warning says why, and Espalier runs the model. */
+async function takeLlama(
+  decoders: DecoderSource,
+  model: LayeredModel,
+  options: DecoderOptions & { readonly llama: LlamaInstallation },
+  { warn }: Pick<JobContext, 'warn'>,
+): Promise<TakenDecoder | undefined> {
+  try {
+    return await decoders.take(model, options);
+  } catch (error) {
+    if (!(error instanceof LlamaError)) {
+      throw error;
+    }
+    const { name } = model.summary;
+    warn(say`${name} does not run in llama.cpp ${options.llama.llamaCpp}: ${error.reason}.`);
+    return undefined;
   }
 }
 

@@ -11,6 +11,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireNextTokens } from '../runtime/next-token';
 import { CachedDecoder } from './cached-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
+import { LlamaDecoder } from './llama-decoder';
 import { openOwnGraph } from './own-graph';
 import { SourceDecoder } from './source-decoder';
 
@@ -21,7 +22,10 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
   requireNextTokens(model);
   model.requireRunnable();
   const { emitter, summary } = model;
-  const { device, memoryBytes, removed } = options;
+  const { device, memoryBytes, removed, llama } = options;
+  if (llama !== undefined) {
+    return LlamaDecoder.open(llama, summary.path, summary.maxPositions);
+  }
   const changes = layOutChanges(summary, removed);
   if (emitter !== undefined) {
     const graph = buildOnnxGraph(model, emitter, changes);

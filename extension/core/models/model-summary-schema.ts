@@ -14,6 +14,7 @@ const sublayer = v.object({
   bytes: count,
   flopsPerToken: count,
   kvBytesPerToken: count,
+  kvWindow: v.optional(count),
   sharedWeights: v.optional(count),
   shares: v.optional(v.array(v.string())),
   leavesParts: v.optional(v.boolean()),

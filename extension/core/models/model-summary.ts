@@ -62,6 +62,8 @@ export interface SublayerSummary {
   readonly flopsPerToken: number;
   /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype; in half precision where it is quantized. */
   readonly kvBytesPerToken: number;
+  /** Tokens whose keys and values are kept at most, in sliding-window attention. */
+  readonly kvWindow?: number | undefined;
   /**
    * True if parts after it remain when it is removed: LN(x + f(x)) becomes LN(x), and the end of
    * the block stays.
@@ -71,12 +73,29 @@ export interface SublayerSummary {
   readonly experts?: ExpertSummary | undefined;
 }
 
+/** Costs of a sublayer's keys and values. */
+export type KvCosts = Pick<SublayerSummary, 'kvBytesPerToken' | 'kvWindow'>;
+
+/**
+ * Bytes of a sublayer's keys and values at `tokens` of context.
+ *
+ * @param windowCells tokens that a program keeps for a window; by default those in the window
+ */
+export function kvCacheBytes(
+  { kvBytesPerToken, kvWindow }: KvCosts,
+  tokens: number,
+  windowCells = (window: number) => window,
+): number {
+  const kept = kvWindow === undefined ? tokens : Math.min(tokens, windowCells(kvWindow));
+  return kept * kvBytesPerToken;
+}
+
 /** Bytes of the weights and, at `tokens` of context, of keys and values, both as stored. */
 export function memoryAt(
   { bytes, sublayers }: Pick<ModelSummary, 'bytes' | 'sublayers'>,
   tokens: number,
 ): number {
-  return sublayers.reduce((sum, { kvBytesPerToken }) => sum + tokens * kvBytesPerToken, bytes);
+  return sublayers.reduce((sum, sublayer) => sum + kvCacheBytes(sublayer, tokens), bytes);
 }
 
 /** Quantization of a checkpoint's weights, from config.json. */

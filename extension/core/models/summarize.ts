@@ -131,7 +131,15 @@ function summarizeSublayer(
   own: readonly LazyTensor[],
   { keepsCache }: SummarizedLayout,
 ): SublayerSummary {
-  const { id, block, linears, flopsPerToken, cachedNumbers = 0, expertSummary } = sublayer;
+  const {
+    id,
+    block,
+    linears,
+    flopsPerToken,
+    cachedNumbers = 0,
+    cacheWindow,
+    expertSummary,
+  } = sublayer;
   return {
     id,
     block,
@@ -140,6 +148,9 @@ function summarizeSublayer(
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken,
     kvBytesPerToken: keepsCache ? Math.round(cachedNumbers * cacheBytes(own)) : 0,
+    ...(keepsCache && cachedNumbers > 0 && cacheWindow !== undefined
+      ? { kvWindow: cacheWindow }
+      : {}),
     ...(sublayer.stayingTensors.length === 0 ? {} : { leavesParts: true }),
     ...(expertSummary === undefined ? {} : { experts: expertSummary }),
   };

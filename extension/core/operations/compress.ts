@@ -57,6 +57,7 @@ export const compress = defineOperation({
   trust: 'write',
   writesBeside: ['plan'],
   passes: keepsLimits,
+  requires: () => ({ model: 'compress' }),
   resume: ({ model = '', out, budget, sensitivity }) => [
     workFolder(out, 'compress'),
     ...(budget === undefined ? [] : journalsOfPlan(model, sensitivity)),

@@ -29,7 +29,8 @@ export async function estimate(
   return found === undefined ? null : ((await knownSeconds(...found, environment)) ?? null);
 }
 
-function validated({
+/** A request by its declaration; undefined if there is no such operation. */
+export function validated({
   operation: id,
   request,
 }: EstimateRequest): readonly [AnyOperation, RequestOf<Fields>] | undefined {

@@ -162,6 +162,7 @@ export const evaluate = defineOperation({
     verdict: v.optional(verdictSchema),
   }),
   trust: 'run',
+  requires: () => ({ model: 'evaluate', against: 'evaluate' }),
   resume: (request) => journalOf(request).path(request.out, journaled(request)),
   passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.

@@ -278,6 +278,7 @@ export const fitModel = defineOperation({
   trust: 'write',
   writesBeside: ['plan', 'sensitivity'],
   passes: (result: FitResult) => !isFitted(result) || keepsLimits(result),
+  requires: ({ size = '' }) => (namesType(size) ? {} : { model: 'calibration' }),
   resume: ({ model, size = '', out }) =>
     out === undefined
       ? []

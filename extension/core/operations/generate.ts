@@ -16,7 +16,8 @@ export const generate = defineOperation({
   id: 'generate',
   title: 'Generate Text',
   verb: 'Generating with',
-  summary: 'Continue a prompt, greedily or by sampling; two models side by side.',
+  summary:
+    'Continue a prompt, greedily or by sampling; two models side by side. GGUF files run in llama.cpp if it is installed.',
   fields: {
     model: modelField,
     prompt: text({ description: 'Text to continue', required: true }),
@@ -47,6 +48,7 @@ export const generate = defineOperation({
     text: v.string(),
     tokens: v.number(),
     tokensPerSecond: v.nullable(v.number()),
+    llamaCpp: v.optional(v.string()),
   }),
   trust: 'run',
   run: async (request, context: OperationContext<GenerationEvent>): Promise<GenerationResult> =>

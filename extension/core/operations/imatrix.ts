@@ -50,6 +50,7 @@ export const imatrix = defineOperation({
   rules: calibrationRules,
   result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
   trust: 'write',
+  requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {

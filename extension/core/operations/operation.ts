@@ -1,6 +1,7 @@
 import type * as v from 'valibot';
 import type { DocumentId } from '../document-names';
 import type { JobContext } from '../jobs/job';
+import type { CapabilityName } from '../models/capabilities';
 import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
 import type { Presentation } from './presentation';
@@ -24,6 +25,9 @@ export interface Environment {
 export interface OperationContext<Event = never> extends JobContext<Event> {
   readonly environment: Environment;
 }
+
+/** A capability, or `calibration`: running on the calibration inputs of the request. */
+export type ModelRequirement = CapabilityName | 'calibration';
 
 /** Something that a user can ask for. Command line, worker, docs and jobs are made from this. */
 export interface Operation<
@@ -55,6 +59,8 @@ export interface Operation<
   readonly writesBeside?: readonly DocumentId[];
   /** Default output path if the user gives no `out`. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
+  /** What the models of a request must be able to do, by field; checked before a job waits for others. */
+  readonly requires?: (request: RequestOf<F>) => Readonly<Record<string, ModelRequirement>>;
   /** Amount of work, to estimate the time; undefined if unknown. */
   readonly work?: (
     request: RequestOf<F>,

@@ -89,6 +89,7 @@ export const patch = defineOperation({
   }),
   trust: 'write',
   passes: ({ written }: PatchResult<ApplyResult>) => written === null || keepsLimits(written),
+  requires: () => ({ model: 'patch' }),
   resume: (request) => workFolder(request.out, 'patch'),
   work: async (request, { open }) => {
     const { summary } = await open(request.model);

@@ -90,6 +90,7 @@ export const profile = defineOperation({
     }),
   }),
   trust: 'run',
+  requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => searchJournal.path(out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
   work: async (request, { open }) =>

@@ -143,6 +143,7 @@ export const repair = defineOperation({
   }),
   trust: 'write',
   passes: keepsLimits,
+  requires: () => ({ model: 'repair' }),
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
     const { train, states, scope, effort, epochs, batch, workers } = request;

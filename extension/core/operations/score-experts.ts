@@ -71,6 +71,7 @@ export const scoreExperts = defineOperation({
     remove: v.array(v.string()),
   }),
   trust: 'run',
+  requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => journal.walkFiles(out, model),
   work: async (request, { open }) => walkWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {

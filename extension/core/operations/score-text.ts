@@ -72,6 +72,7 @@ export const scoreText = defineOperation({
     seconds: v.number(),
   }),
   trust: 'run',
+  requires: () => ({ model: 'evaluate' }),
   resume: ({ out, model }) => journal.path(out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
   // Counted: all tokens of the windows, once.

@@ -44,6 +44,7 @@ export const sensitivity = defineOperation({
     layers: v.array(v.looseObject({ tensor: v.string(), entries: v.array(v.looseObject({})) })),
   }),
   trust: 'run',
+  requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => sensitivityJournal.path(out, model),
   suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
   work: async (request, { open }) =>

@@ -16,6 +16,8 @@ export interface JobEnvironment {
   readonly withPassword: (request: object) => object;
   /** Estimated seconds of an operation, from earlier runs; null if unknown. */
   readonly estimate: (operation: Operation, request: object) => Promise<number | null>;
+  /** Rejects with a UserError if a model of a request can't do what the operation requires. */
+  readonly check: (operation: Operation, request: object) => Promise<void>;
   readonly log: {
     info(text: string, ...details: readonly unknown[]): void;
     warn(text: string): void;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { render, say, verbatim } from '../../core/message';
+import { UserError } from '../../core/user-error';
 import type { Outcome } from '../../core/operations/presentation';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { CancellationToken } from 'vscode-jsonrpc/node';
@@ -97,6 +98,18 @@ export class JobService {
     const { lane } = jobOperations[operation];
     const ahead = this.#jobs.filter((job) => !isOver(job) && jobLane(job) === lane);
     return ahead.findIndex((job) => job.id === id);
+  }
+
+  /** Seconds until a waiting job starts; undefined if the time of a job before it is unknown. */
+  public startsIn(job: { readonly id: string; readonly operation: Operation }): number | undefined {
+    const { lane } = jobOperations[job.operation];
+    const ahead = this.#jobs.filter((one) => !isOver(one) && jobLane(one) === lane);
+    return ahead
+      .slice(0, Math.max(0, this.place(job)))
+      .reduce<number | undefined>((sum, one) => {
+        const left = secondsLeft(one);
+        return sum === undefined || left === undefined ? undefined : sum + left;
+      }, 0);
   }
 
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
@@ -208,13 +221,20 @@ export class JobService {
     return ended;
   }
 
-  /** Finds out how long a job will take while it waits. */
+  /** Ends a waiting job that can't run, and finds out how long another one will take. */
   async #expect(job: StoredJob): Promise<void> {
     const waits = (): boolean => job.state === 'queued';
     if (!waits()) {
       return;
     }
-    const { estimate } = this.#environment;
+    const { check, estimate } = this.#environment;
+    const refusal: unknown = await check(job.operation, job.request).catch((error: unknown) => error);
+    if (refusal instanceof UserError) {
+      if (waits()) {
+        this.#end(job, refusal);
+      }
+      return;
+    }
     const seconds = await estimate(job.operation, job.request).catch(() => null);
     if (seconds !== null && waits()) {
       job.expected = seconds;
@@ -238,7 +258,6 @@ export class JobService {
     job.started = Date.now();
     delete job.progress;
     delete job.workers;
-    delete job.expected;
     this.#takeOver(job);
     this.#note(job, this.#environment.translate('Started.'));
     this.#tell(job);
@@ -393,3 +412,12 @@ export class JobService {
 
 const jobLane = ({ operation }: Pick<StoredJob, 'operation'>): Lane =>
   jobOperations[operation].lane;
+
+/** Seconds that a job still takes: as its progress says, otherwise by earlier runs. */
+function secondsLeft({ progress, expected, started, state }: StoredJob): number | undefined {
+  if (state !== 'running' || expected === undefined) {
+    return state === 'running' ? progress?.secondsLeft : expected;
+  }
+  const elapsed = (Date.now() - (started ?? Date.now())) / 1000;
+  return progress?.secondsLeft ?? Math.max(0, expected - elapsed);
+}

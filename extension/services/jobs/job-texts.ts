@@ -5,15 +5,16 @@ import type { JobRecord, JobWorker } from './job-record';
 import type { JobService } from './job-service';
 import { counts } from '../counts';
 
+/** Place and start of jobs that wait. */
+type Queue = Pick<JobService, 'place' | 'startsIn'>;
+
 /** Short description of a job's state: `12 % · about 4 min left`. */
-export function describeState(job: JobRecord, service: Pick<JobService, 'place'>): string {
+export function describeState(job: JobRecord, service: Queue): string {
   switch (job.state) {
     case 'queued':
       return joined(
         l10n.t('queued, {0} ahead', service.place(job)),
-        job.expected === undefined
-          ? undefined
-          : l10n.t('about {0} once it runs', formatDuration(job.expected)),
+        describeWait(job, service.startsIn(job)),
       );
     case 'running':
       return describeProgress(job.progress) ?? l10n.t('starting');
@@ -28,8 +29,23 @@ export function describeState(job: JobRecord, service: Pick<JobService, 'place'>
   }
 }
 
+/** `starts in about 3 min, then takes about 2 min` */
+function describeWait(
+  { expected }: Pick<JobRecord, 'expected'>,
+  startsIn: number | undefined,
+): string | undefined {
+  if (startsIn === undefined) {
+    return expected === undefined
+      ? undefined
+      : l10n.t('about {0} once it runs', formatDuration(expected));
+  }
+  return expected === undefined
+    ? l10n.t('starts in about {0}', formatDuration(startsIn))
+    : l10n.t('starts in about {0}, then takes about {1}', formatDuration(startsIn), formatDuration(expected));
+}
+
 /** The same with the title, for screen readers. */
-export function describeJob(job: JobRecord, service: Pick<JobService, 'place'>): string {
+export function describeJob(job: JobRecord, service: Queue): string {
   const state =
     job.state === 'running' ? l10n.t('running') : job.state === 'done' ? l10n.t('done') : '';
   return [job.title, state, describeState(job, service)].filter(Boolean).join(', ');

@@ -1,3 +1,4 @@
+import { counts } from '../counts';
 import { l10n } from 'vscode';
 import { distanceLabel, perplexityLabel } from '../../core/quality-labels';
 import type { BaseEvaluation, EvaluationResult, LlamaTiming } from '../../core/evaluate/evaluation';
@@ -135,8 +136,8 @@ export function qualityTiles({
 /** Note on the data that {@link qualityTiles} were measured on. */
 export const qualityNote = ({ perplexity, positions }: Quality): string =>
   perplexity === undefined
-    ? l10n.t('Measured on {0} positions of the output.', formatCount(positions))
-    : l10n.t('Measured on {0} tokens of held-out text.', formatCount(positions));
+    ? l10n.t('Measured on {0} of the output.', counts.positions(positions))
+    : l10n.t('Measured on {0} of held-out text.', counts.tokens(positions));
 
 /** Requirements and what was measured of each. */
 export function verdictSections(verdict: Verdict | undefined): ReportSection[] {

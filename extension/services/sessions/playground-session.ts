@@ -146,7 +146,10 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       const { against, ...first } = await answer;
       if (isCurrent()) {
         this.#paces = [first, ...(against === undefined ? [] : [against])].map(
-          ({ tokensPerSecond, stopped }) => ({ tokensPerSecond, ended: stopped === 'end' }),
+          ({ tokensPerSecond, stopped, llamaCpp }) => ({
+            ...{ tokensPerSecond, llamaCpp },
+            ended: stopped === 'end',
+          }),
         );
         this.#end({ kind: 'done' });
       }
@@ -224,11 +227,13 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.tell('run', 'tokens', 'paces', 'warnings');
   }
 
-  #add({ of, place, token, tokensPerSecond }: GenerationEvent): void {
+  #add({ of, place, token, tokensPerSecond, llamaCpp }: GenerationEvent): void {
     const key = `${of}.${place}`;
     this.#tokens[key] = token;
     this.#paces = this.#models.map((_, model) =>
-      model === of ? { tokensPerSecond, ended: undefined } : (this.#paces[model] ?? unknownPace),
+      model === of
+        ? { tokensPerSecond, ended: undefined, llamaCpp }
+        : (this.#paces[model] ?? unknownPace),
     );
     this.tellEntry('tokens', key);
     this.tell('paces');
@@ -241,4 +246,8 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   }
 }
 
-const unknownPace: PlaygroundPace = { tokensPerSecond: null, ended: undefined };
+const unknownPace: PlaygroundPace = {
+  tokensPerSecond: null,
+  ended: undefined,
+  llamaCpp: undefined,
+};

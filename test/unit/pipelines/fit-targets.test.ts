@@ -8,6 +8,10 @@ import {
 } from '../../../extension/core/pipelines/decode-costs';
 import { fitContext, resolveTarget } from '../../../extension/core/pipelines/fit-targets';
 import { machineNames, machines } from '../../../extension/core/pipelines/machines';
+import { memoryAt } from '../../../extension/core/models/model-summary';
+import { openModel } from '../../../extension/core/models/open-model';
+import type { Runtime } from '../../../extension/core/pipelines/runtimes';
+import { fixture } from '../fixtures';
 import { runtimeMemory } from '../../../extension/core/pipelines/runtime-memory';
 import { weightBytes } from '../../../extension/core/pipelines/size-choices';
 
@@ -35,6 +39,39 @@ describe('memory in llama.cpp', () => {
       (runtime) => runtimeMemory(float, runtime, 256).cache,
     );
     expect(llama).toBe((others ?? 0) / 2);
+  });
+});
+
+describe('memory of sliding-window attention', () => {
+  it('counts the window of Gemma 3 270M, and a batch in llama.cpp', () => {
+    // One of six layers sees the whole context; keys and values of 256 numbers each.
+    const sublayers = Array.from({ length: 18 }, (_, block) => ({
+      ...{ id: `block.${block}.attention`, block, kind: 'attention' as const },
+      ...{ parameters: 0, bytes: 0, flopsPerToken: 0, kvBytesPerToken: 2 * 256 * 2 },
+      ...(block % 6 === 5 ? {} : { kvWindow: 512 }),
+    }));
+    const summary = { ...model.summary, sublayers };
+    const gemma = { model: model.model, summary };
+    const mebibytes = (runtime: Runtime, tokens: number): number =>
+      runtimeMemory(gemma, runtime, tokens).cache / 2 ** 20;
+    // llama.cpp reports 3 MiB and 15 MiB at 1024 tokens.
+    expect([256, 1024, 4096].map((tokens) => mebibytes('llama.cpp', tokens))).toEqual([
+      4.5,
+      3 + 15,
+      12 + 15,
+    ]);
+    expect(mebibytes('transformers', 4096)).toBe(12 + 7.5);
+    expect(mebibytes('onnxruntime', 4096)).toBe(18 * 4);
+    expect(memoryAt({ bytes: 5, sublayers }, 4096)).toBe(5 + (12 + 7.5) * 2 ** 20);
+  });
+
+  it.each([
+    ['gemma3-text', [8, undefined, 8]],
+    ['gemma2', [8, undefined, 8]],
+  ])('is known of the layers of %s', async (name, windows) => {
+    const { summary } = await openModel(fixture(name));
+    const attention = summary.sublayers.filter(({ kind }) => kind === 'attention');
+    expect(attention.map(({ kvWindow }) => kvWindow)).toEqual(windows);
   });
 });
 

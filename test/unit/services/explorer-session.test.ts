@@ -67,6 +67,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     checkPlan: async (request) => checkPlan(request, openModelFiles),
     front: frontOf,
     predictPlan,
+    checkModels: async () => Promise.resolve(),
     estimate: async () => Promise.resolve(null),
   };
   const inspector: Inspector = {

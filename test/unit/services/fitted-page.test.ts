@@ -37,6 +37,15 @@ describe('the report of a smaller model', () => {
     expect(tiles(undefined).map(({ name }) => name)).not.toContain('Predicted decode');
   });
 
+  it('warns of a predicted speed below the one asked for', () => {
+    const speed = { asked: 20, before: 11.4, after: 19.2, source: 'llama.cpp' } as const;
+    const warning = 'The predicted speed of 19.2 tokens/s is below the 20.0 tokens/s asked for.';
+    expect(pageOf({ speed }).notices).toContain(warning);
+    expect(pageOf({ speed: { ...speed, after: 20 } }).notices).not.toContainEqual(
+      expect.stringMatching(/predicted speed/),
+    );
+  });
+
   it('says how a named type was rounded', () => {
     const texts = (rounding: FittedModel['rounding']) =>
       pageOf(rounding === undefined ? {} : { rounding }).sections.at(-1)?.texts;

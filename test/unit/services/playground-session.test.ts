@@ -69,20 +69,21 @@ describe('a playground', () => {
     expect(models).toEqual(['/original', '/changed']);
     watch.onEvent({ of: 0, place: 0, token: token(' a'), tokensPerSecond: null });
     watch.onEvent({ of: 1, place: 0, token: token(' a'), tokensPerSecond: null });
-    watch.onEvent({ of: 1, place: 1, token: token(' c'), tokensPerSecond: 20 });
+    const llamaCpp = 'v1';
+    watch.onEvent({ of: 1, place: 1, token: token(' c'), tokensPerSecond: 20, llamaCpp });
     expect(session.snapshot()).toMatchObject({
       run: { kind: 'running' },
       tokens: { '0.0': { text: ' a' }, '1.0': { text: ' a' }, '1.1': { text: ' c' } },
-      paces: [{ tokensPerSecond: null }, { tokensPerSecond: 20, ended: undefined }],
+      paces: [{ tokensPerSecond: null }, { tokensPerSecond: 20, ended: undefined, llamaCpp }],
     });
     expect(grown).toEqual(['0.0', '1.0', '1.1']);
-    answer({ ...generation(10, 'length'), against: generation(20, 'end') });
+    answer({ ...generation(10, 'length'), against: { ...generation(20, 'end'), llamaCpp } });
     await done;
     expect(session.snapshot()).toMatchObject({
       run: { kind: 'done' },
       paces: [
-        { tokensPerSecond: 10, ended: false },
-        { tokensPerSecond: 20, ended: true },
+        { tokensPerSecond: 10, ended: false, llamaCpp: undefined },
+        { tokensPerSecond: 20, ended: true, llamaCpp },
       ],
     });
   });

@@ -135,6 +135,10 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
     return ownsKeys ? numKeyValueHeads * (headDim + valueDim) : undefined;
   }
 
+  public override get cacheWindow(): number | undefined {
+    return this.slidingWindow;
+  }
+
   protected emitBranch(graph: GraphBuilder, normed: Value, given: BranchInput): Value {
     const { x, side, options } = given;
     const heads = emitHeads(graph, this.shape, this.weights, normed, side, options.cache);

@@ -57,6 +57,7 @@ export interface ComposedModule extends Pick<
   | 'expertTensors'
   | 'singleExperts'
   | 'cachedNumbers'
+  | 'cacheWindow'
   | 'runningCosts'
   | 'width'
 > {

@@ -77,6 +77,11 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     return headDim + (compressor === undefined ? 0 : numbersPerRun / compressor.rate);
   }
 
+  /** Keys of runs are kept for the whole context. */
+  public override get cacheWindow(): undefined {
+    return undefined;
+  }
+
   protected override emitBranch(
     graph: GraphBuilder,
     normed: Value,

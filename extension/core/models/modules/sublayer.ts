@@ -232,6 +232,11 @@ export abstract class SublayerModule<
     return undefined;
   }
 
+  /** Tokens that its key/value cache holds at most; undefined for all. */
+  public get cacheWindow(): number | undefined {
+    return undefined;
+  }
+
   public get runningCosts(): RunningCosts {
     return runningCosts(this.tensors(storedTensors), this.linears);
   }

@@ -16,6 +16,7 @@ export class StagedSublayer implements ComposedModule {
   public readonly expertTensors = undefined;
   public readonly singleExperts = undefined;
   public readonly cachedNumbers = undefined;
+  public readonly cacheWindow = undefined;
   public readonly width = undefined;
 
   public constructor(

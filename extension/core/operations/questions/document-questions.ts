@@ -80,3 +80,11 @@ export const estimateQuestion = defineQuestion({
   run: async (request: EstimateRequest, { open, environment }): Promise<number | null> =>
     (await import('../estimate')).estimate(request, { ...(await environment()), open }),
 });
+
+/** Checks that the models of a job can do what it requires. */
+export const checkModelsQuestion = defineQuestion({
+  id: 'checkModels',
+  trust: 'inspect',
+  run: async (request: EstimateRequest, { open }): Promise<void> =>
+    (await import('../check-models')).checkModels(request, open),
+});

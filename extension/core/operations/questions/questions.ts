@@ -1,4 +1,5 @@
 import {
+  checkModelsQuestion,
   checkPlanQuestion,
   document,
   estimateQuestion,
@@ -45,6 +46,7 @@ export const questions = [
   front,
   predictPlanQuestion,
   estimateQuestion,
+  checkModelsQuestion,
 ] as const;
 
 type Known = (typeof questions)[number];

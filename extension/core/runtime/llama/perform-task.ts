@@ -10,7 +10,8 @@ import type { LlamaAddon } from './addon';
 export type LlamaTask =
   | { readonly kind: 'describe'; readonly addon: string }
   | PredictTask
-  | TimeTask;
+  | TimeTask
+  | ContinueTask;
 
 /** Most likely next token after each of the tokens, from one batch. */
 export interface PredictTask {
@@ -40,6 +41,27 @@ export interface TimeTask {
   readonly vocabularySize: number;
 }
 
+/** A text that grows: the model stays loaded between tasks of the same process. */
+export interface ContinueTask {
+  readonly kind: 'continue';
+  readonly addon: string;
+  readonly model: string;
+  /** The whole text; empty to load the model only. */
+  readonly ids: Int32Array;
+  /** Number of leading ids that the previous task of this process has read. */
+  readonly known: number;
+  /** Most tokens that the text may have. */
+  readonly contextSize: number;
+}
+
+/** Logits after a text. */
+export interface LlamaContinuation {
+  /** [vocabulary]; empty if no ids were given. */
+  readonly logits: Float32Array;
+  /** Time that llama.cpp took to read the new ids, without passing on the logits. */
+  readonly milliseconds: number;
+}
+
 export interface LlamaPredictions {
   /** Most likely next token by position. */
   readonly tokens: Int32Array;
@@ -64,10 +86,16 @@ export interface LlamaDescription {
 /** Decoded tokens that are timed in any case. */
 const fewestSteps = 4;
 
+/** Tokens of a prompt that are read in one batch. */
+const promptBatch = 512;
+
 /** Answer if llama.cpp can't do it. */
 export interface LlamaRefusal {
   readonly refusal: string;
 }
+
+/** Answer of a task. */
+type LlamaAnswer = LlamaDescription | LlamaPredictions | LlamaSpeed | LlamaContinuation;
 
 /** Time for log lines of a failure to arrive from the addon's thread, in milliseconds. */
 const logMilliseconds = 50;
@@ -76,14 +104,21 @@ const logMilliseconds = 50;
 export async function performLlamaTask(
   task: LlamaTask,
   job: TaskJob,
-): Promise<LlamaDescription | LlamaPredictions | LlamaSpeed | LlamaRefusal> {
+): Promise<LlamaAnswer | LlamaRefusal> {
   const errors: string[] = [];
   const addon = await loadAddon(task.addon, (text) => errors.push(text.trim()));
   if (task.kind === 'describe') {
     return { system: addon.systemInfo() };
   }
   try {
-    return await (task.kind === 'predict' ? predict(addon, task) : time(addon, task, job));
+    switch (task.kind) {
+      case 'predict':
+        return await predict(addon, task);
+      case 'time':
+        return await time(addon, task, job);
+      case 'continue':
+        return await continueText(addon, task);
+    }
   } catch (error) {
     if (!(error instanceof FailedStep)) {
       throw error;
@@ -109,6 +144,7 @@ const step = async <T>(work: () => Promise<T>): Promise<T> => {
 
 type Model = InstanceType<LlamaAddon['AddonModel']>;
 type Context = InstanceType<LlamaAddon['AddonContext']>;
+type Sampler = InstanceType<LlamaAddon['AddonSampler']>;
 
 async function open(
   addon: LlamaAddon,
@@ -124,6 +160,22 @@ async function open(
   });
   await step(async () => context.init());
   return { model, context, threads };
+}
+
+/** Most likely next token and logits, [vocabulary], of a position. */
+async function readLogits(
+  context: Context,
+  row: number,
+  sampler: Sampler,
+): Promise<{ readonly token: number; readonly logits: Float32Array }> {
+  const [token, , , pairs = []] = await step(async () =>
+    context.sampleToken(row, sampler, false, false, true),
+  );
+  const logits = new Float32Array(pairs.length / 2);
+  for (let i = 0; i < pairs.length; i += 2) {
+    logits[pairs[i] ?? 0] = pairs[i + 1] ?? Number.NaN;
+  }
+  return { token, logits };
 }
 
 async function predict(
@@ -144,19 +196,56 @@ async function predict(
       tokens[position] = await step(async () => context.sampleToken(row, sampler));
       continue;
     }
-    const [token, , , pairs = []] = await step(async () =>
-      context.sampleToken(row, sampler, false, false, true),
-    );
+    const { token, logits: own } = await readLogits(context, row, sampler);
     tokens[position] = token;
-    const vocabulary = pairs.length / 2;
-    logits = position === 0 ? new Float32Array(length * vocabulary) : logits;
-    for (let i = 0; i < vocabulary; i++) {
-      logits[position * vocabulary + (pairs[2 * i] ?? 0)] = pairs[2 * i + 1] ?? Number.NaN;
-    }
+    logits = position === 0 ? new Float32Array(length * own.length) : logits;
+    logits.set(own, position * own.length);
   }
   // llama.cpp aborts if a file without a tokenizer is asked to tokenize.
   const textTokens = text === '' ? new Int32Array() : Int32Array.from(model.tokenize(text, false));
   return { tokens, logits, textTokens };
+}
+
+/** Model and context that the next text continues in. */
+let opened:
+  | {
+      readonly path: string;
+      readonly contextSize: number;
+      readonly context: Context;
+      readonly sampler: Sampler;
+    }
+  | undefined;
+
+async function continueText(
+  addon: LlamaAddon,
+  { model: path, ids, known, contextSize }: ContinueTask,
+): Promise<LlamaContinuation> {
+  let first = known;
+  if (opened?.path !== path || opened.contextSize !== contextSize) {
+    opened = undefined;
+    const size = { contextSize, batchSize: Math.min(contextSize, promptBatch) };
+    const { model, context } = await open(addon, path, size);
+    const sampler = new addon.AddonSampler(model);
+    sampler.applyConfig({ temperature: 0 });
+    opened = { path, contextSize, context, sampler };
+    first = 0;
+  }
+  const { context, sampler } = opened;
+  if (first === 0) {
+    context.disposeSequence(0);
+  }
+  const started = performance.now();
+  let row = 0;
+  for (let next = first; next < ids.length; next += promptBatch) {
+    const batch = Uint32Array.from(ids.subarray(next, next + promptBatch));
+    context.initBatch(batch.length);
+    [row = 0] = context.addToBatch(0, next, batch, Uint32Array.of(batch.length - 1));
+    await step(async () => context.decodeBatch());
+  }
+  const milliseconds = performance.now() - started;
+  const logits =
+    ids.length === 0 ? new Float32Array() : (await readLogits(context, row, sampler)).logits;
+  return { logits, milliseconds };
 }
 
 async function time(addon: LlamaAddon, task: TimeTask, job: TaskJob): Promise<LlamaSpeed> {

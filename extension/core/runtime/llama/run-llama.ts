@@ -2,11 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
-import { CancelledError } from '../../jobs/job';
+import { CancelledError, unattended } from '../../jobs/job';
 import { say, verbatim } from '../../message';
 import { UserError } from '../../user-error';
 import type { LlamaInstallation } from './installation';
 import type {
+  ContinueTask,
+  LlamaContinuation,
   LlamaDescription,
   LlamaPredictions,
   LlamaRefusal,
@@ -58,8 +60,62 @@ export const timeWithLlama = async (
 ): Promise<LlamaSpeed> =>
   perform<LlamaSpeed>({ ...task, kind: 'time', addon: join(folder, addon) }, job);
 
+/** A GGUF file that stays open in a process of its own, and the text that it has read. */
+export class LlamaText {
+  readonly #installed: Installed;
+  readonly #model: string;
+  #child: Child | undefined;
+  #known = 0;
+
+  public constructor(installed: Installed, model: string) {
+    this.#installed = installed;
+    this.#model = model;
+  }
+
+  /** Number of leading tokens of the last text that don't have to be read again. */
+  public get known(): number {
+    return this.#known;
+  }
+
+  /**
+   * Reads a text whose first tokens may be known.
+   * @param known number of leading ids that were read before: {@link known}, or 0
+   * @throws LlamaError
+   */
+  public async read(
+    task: Pick<ContinueTask, 'ids' | 'known' | 'contextSize'>,
+  ): Promise<LlamaContinuation> {
+    const { folder, addon } = this.#installed;
+    this.#child ??= startChild();
+    this.#known = 0;
+    const names = { kind: 'continue', addon: join(folder, addon), model: this.#model } as const;
+    try {
+      const answer = await ask<LlamaContinuation>(this.#child, { ...names, ...task }, unattended);
+      this.#known = task.ids.length;
+      return answer;
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+  }
+
+  public dispose(): void {
+    this.#child?.end();
+    this.#child = undefined;
+  }
+}
+
 /** Performs a task in a separate process. Any failure of llama.cpp is a {@link LlamaError}. */
 async function perform<T extends object>(task: LlamaTask, job: TaskJob): Promise<T> {
+  const child = startChild();
+  try {
+    return await ask(child, task, job);
+  } finally {
+    child.end();
+  }
+}
+
+function startChild(): Child {
   // Next to this bundle; in dist/ if the sources are run.
   const script = ['.', '../../../../dist']
     .map((folder) => join(import.meta.dirname, folder, 'llama.js'))
@@ -67,20 +123,18 @@ async function perform<T extends object>(task: LlamaTask, job: TaskJob): Promise
   if (script === undefined) {
     throw new Error('llama.js is not built');
   }
+  return new Child({ script });
+}
+
+async function ask<T extends object>(child: Child, task: LlamaTask, job: TaskJob): Promise<T> {
   const file = 'model' in task ? task.model : undefined;
-  const child = new Child({ script });
-  const answer = await child
-    .run(task, job, mostSeconds)
-    .catch((error: unknown) => {
-      if (error instanceof CancelledError) {
-        throw error;
-      }
-      const [line = ''] = (error as Error).message.split('\n');
-      throw new LlamaError(withoutStop(line), file);
-    })
-    .finally(() => {
-      child.end();
-    });
+  const answer = await child.run(task, job, mostSeconds).catch((error: unknown) => {
+    if (error instanceof CancelledError) {
+      throw error;
+    }
+    const [line = ''] = (error as Error).message.split('\n');
+    throw new LlamaError(withoutStop(line), file);
+  });
   const found = answer as T | LlamaRefusal;
   if ('refusal' in found) {
     throw new LlamaError(withoutStop(found.refusal), file);

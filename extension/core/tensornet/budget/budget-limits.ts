@@ -1,6 +1,6 @@
 import { formatBytes, formatCount } from '../../format';
-import { memoryAt } from '../../models/model-summary';
-import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
+import { kvCacheBytes, memoryAt } from '../../models/model-summary';
+import type { KvCosts, ModelSummary, SublayerSummary } from '../../models/model-summary';
 import { parseMemorySize } from '../../runtime/memory-size';
 import { UserError } from '../../user-error';
 import { allMatrices } from '../sensitivity/sensitivity-profile';
@@ -120,12 +120,8 @@ export const unitCosts: Readonly<Record<BudgetUnit, (costs: Counted) => number>>
 };
 
 /** Cost of a sublayer's KV cache. */
-export function cacheCost(
-  unit: BudgetUnit,
-  { kvBytesPerToken }: Pick<SublayerSummary, 'kvBytesPerToken'>,
-  context: number,
-): number {
-  return unit === 'memory' ? kvBytesPerToken * context : 0;
+export function cacheCost(unit: BudgetUnit, costs: KvCosts, context: number): number {
+  return unit === 'memory' ? kvCacheBytes(costs, context) : 0;
 }
 
 /** Costs of parts that aren't timed. */

@@ -1,3 +1,4 @@
+import { counts } from '../../counts';
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { describeVerification } from '../../../core/export/verification';
@@ -31,6 +32,15 @@ export function fittedPage(result: FittedModel): PageContent {
               requantized,
             ),
           ]),
+      ...(speed !== undefined && speed.after < speed.asked
+        ? [
+            l10n.t(
+              'The predicted speed of {0} tokens/s is below the {1} tokens/s asked for.',
+              formatSpeed(speed.after),
+              formatSpeed(speed.asked),
+            ),
+          ]
+        : []),
       ...(evaluation === undefined
         ? [l10n.t('It was not evaluated: the model reads no text, or it could not run.')]
         : []),
@@ -41,10 +51,7 @@ export function fittedPage(result: FittedModel): PageContent {
         ...(evaluation === undefined
           ? {}
           : {
-              note: l10n.t(
-                'Measured on {0} tokens of held-out text.',
-                formatCount(evaluation.tokens),
-              ),
+              note: l10n.t('Measured on {0} of held-out text.', counts.tokens(evaluation.tokens)),
             }),
         tiles: [
           sizeTile(result.bytesBefore, result.bytesAfter),

@@ -7,7 +7,7 @@ import { unattended } from '../../../../extension/core/jobs/job';
 import { installLlama } from '../../../../extension/core/runtime/llama/install-llama';
 import type { LlamaPackage } from '../../../../extension/core/runtime/llama/package';
 
-/** Words in a model's file that the fake addon acts on. */
+/** Words in a model's file or path that the fake addon acts on. */
 export const fakeRefusal = 'refuse me';
 export const fakeCrash = 'crash me';
 
@@ -25,7 +25,7 @@ exports.init = async () => undefined;
 exports.systemInfo = () => 'fake processor';
 exports.getMathCores = () => 3;
 exports.AddonModel = class {
-  constructor(path) { this.content = readFileSync(path, 'latin1'); }
+  constructor(path) { this.content = path + readFileSync(path, 'latin1'); }
   async init() {
     if (this.content.includes('${fakeCrash}')) process.abort();
     if (!this.content.includes('${fakeRefusal}')) return true;
@@ -41,13 +41,20 @@ exports.AddonModel = class {
 exports.AddonSampler = class { applyConfig() {} };
 exports.AddonContext = class {
   async init() { return true; }
+  constructor() { this.length = 0; }
   initBatch() { this.tokens = []; }
-  addToBatch(sequence, first, tokens, positions) { this.tokens = [...tokens]; return positions; }
+  addToBatch(sequence, first, tokens, positions) {
+    if (first !== this.length) throw new Error('position ' + first + ', expected ' + this.length);
+    this.tokens = [...tokens];
+    this.length += tokens.length;
+    return positions;
+  }
   async decodeBatch() {}
-  disposeSequence() {}
+  disposeSequence() { this.length = 0; }
   async sampleToken(row, sampler, ...options) {
     const token = this.tokens[row];
-    return options.length === 0 ? token : [token, undefined, undefined, [token, 1, token === 0 ? 1 : 0, 0]];
+    const pairs = Array.from({ length: Math.max(2, token + 1) }, (_, id) => [id, id === token ? 1 : 0]);
+    return options.length === 0 ? token : [token, undefined, undefined, pairs.reverse().flat()];
   }
 };
 `;

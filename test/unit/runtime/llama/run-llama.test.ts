@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -9,6 +9,10 @@ import { describeLlamaSpeed } from '../../../../extension/core/evaluate/describe
 import { verifyInLlama } from '../../../../extension/core/export/verify-in-llama';
 import { loadTokenizer } from '../../../../extension/core/data/tokenizer';
 import { writtenLogits } from '../../../../extension/core/export/verify';
+import { DecoderPool } from '../../../../extension/core/generate/decoder-pool';
+import { generateTexts } from '../../../../extension/core/generate/generate';
+import type { GenerationEvent } from '../../../../extension/core/generate/generate';
+import { greedy } from '../../../../extension/core/generate/sampling';
 import { unattended } from '../../../../extension/core/jobs/job';
 import type { JobContext } from '../../../../extension/core/jobs/job';
 import { inEnglish } from '../../../../extension/core/message';
@@ -18,6 +22,7 @@ import type { PruneResult } from '../../../../extension/core/pipelines/prune-res
 import { installedLlama, removeLlama } from '../../../../extension/core/runtime/llama/installation';
 import type { LlamaInstallation } from '../../../../extension/core/runtime/llama/installation';
 import {
+  LlamaText,
   predictWithLlama,
   timeWithLlama,
 } from '../../../../extension/core/runtime/llama/run-llama';
@@ -78,6 +83,73 @@ describe('llama.cpp in a child process', () => {
     expect(speed.threads).toBe(3);
     expect(speed.prefillTokensPerSecond).toBeGreaterThan(0);
     expect(speed.decodeTokensPerSecond).toBeGreaterThan(0);
+  });
+
+  it('continues a text that it has read, and reads another one from the start', async () => {
+    const text = new LlamaText(llama, good);
+    const read = async (ids: readonly number[], known: number, contextSize = 8) =>
+      text.read({ ids: Int32Array.from(ids), known, contextSize });
+    try {
+      expect(await read([], 0)).toMatchObject({ logits: new Float32Array() });
+      expect((await read([1, 2], 0)).logits).toEqual(Float32Array.of(0, 0, 1));
+      expect(text.known).toBe(2);
+      expect((await read([1, 2, 1], 2)).logits).toEqual(Float32Array.of(0, 1));
+      // The fake refuses tokens that don't follow those it has read.
+      await expect(read([1, 2, 1, 0], 2)).rejects.toThrow(/position 2, expected 3/);
+      expect(text.known).toBe(0);
+      expect((await read([2], 0)).logits).toEqual(Float32Array.of(0, 0, 1));
+      // A larger context is a new one.
+      expect((await read([2, 1], 1, 16)).logits).toEqual(Float32Array.of(0, 1));
+      const long = Array.from({ length: 1100 }, (_, i) => i % 2);
+      expect((await read(long, 0, 2048)).logits).toEqual(Float32Array.of(0, 1));
+    } finally {
+      text.dispose();
+    }
+  });
+
+  it('generates text from GGUF files, and leaves files that it refuses to Espalier', async () => {
+    const { path, files } = await write(unattended);
+    const file = join(path, files[0]?.name ?? '');
+    const request = {
+      ...{ removed: [], prompt: 'The king said', chat: false, tokens: 3, sampling: greedy },
+      ...{ device: 'cpu' as const, memoryBytes: 2 ** 30 },
+    };
+    const original = { ...request, model: await openModelFiles(sample) };
+    const events: GenerationEvent[] = [];
+    const context = { ...listening(), emit: (event: GenerationEvent) => events.push(event) };
+    const pool = new DecoderPool(2);
+    const smaller = { ...request, model: await openModelFiles(file) };
+    const [changed, before] = await generateTexts([smaller, original], context, pool);
+    const last = (await loadTokenizer(file)).encode(request.prompt).slice(-1);
+    const word = (await loadTokenizer(file)).decode([...last]);
+    expect(changed).toMatchObject({ text: word.repeat(3), llamaCpp: 'v9.9.9' });
+    expect(before).not.toHaveProperty('llamaCpp');
+    expect(events.map(({ of, llamaCpp }) => [of, llamaCpp]).slice(0, 2)).toEqual([
+      [0, 'v9.9.9'],
+      [1, undefined],
+    ]);
+    const prompt = `${request.prompt}${changed.text}`;
+    const [longer, other] = [
+      await generateTexts([{ ...smaller, prompt }], context, pool),
+      await generateTexts([{ ...smaller, prompt: 'The' }], context, pool),
+    ];
+    expect(longer[0].text).toBe(changed.text);
+    expect(other[0]).toMatchObject({ tokens: 3, llamaCpp: 'v9.9.9' });
+    expect(context.warnings).toEqual([]);
+
+    const refused = join(path, `${fakeRefusal}.gguf`);
+    copyFileSync(file, refused);
+    const again = { ...request, model: await openModelFiles(refused) };
+    const [own] = await generateTexts([again], context);
+    expect(own.text).not.toBe(changed.text);
+    expect(own).not.toHaveProperty('llamaCpp');
+    expect(context.warnings.splice(0)).toEqual([
+      expect.stringMatching(/ does not run in llama\.cpp v9\.9\.9: unknown model architecture/),
+    ]);
+    await generateTexts([{ ...again, memoryBytes: 1e6 }], context);
+    expect(context.warnings).toContainEqual(
+      expect.stringMatching(/does not run in llama\.cpp v9\.9\.9: it needs .* of memory, and/),
+    );
   });
 
   it('says why a file is refused, and survives a crash', async () => {

@@ -78,6 +78,11 @@ describe('the job service', () => {
       withPassword: (given) => ('queue' in given ? { ...given, queue } : given),
       estimate: async (operation, { model }: { model?: string }) =>
         Promise.resolve(operation === 'repair' && model !== 'new' ? 240 : null),
+      check: async (_, { model }: { model?: string }) => {
+        if (model === 'no-tokenizer') {
+          await Promise.reject(new UserError(say`It has no tokenizer.`, { remedy: undefined }));
+        }
+      },
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
       translate: (message, ...args) =>
         message.replaceAll(/\{(\d)\}/g, (_, index: string) => `${args[Number(index)] ?? ''}`),
@@ -125,6 +130,47 @@ describe('the job service', () => {
     );
   });
 
+  it('ends a waiting job that can not run before its turn', async () => {
+    const first = repair('a');
+    const refused = repair('b', 'no-tokenizer');
+    const last = repair('c');
+    await expect(refused).rejects.toThrow('It has no tokenizer.');
+    expect(makeState()).toEqual(['running', 'failed', 'queued']);
+    expect(jobs.jobs.find(({ model }) => model === 'no-tokenizer')?.message).toBe(
+      'It has no tokenizer.',
+    );
+    (await worker.call(0)).resolve('one');
+    (await worker.call(1)).resolve('three');
+    expect([await first, await last]).toEqual(['one', 'three']);
+  });
+
+  it('knows when a waiting job starts, from the jobs before it', async () => {
+    const first = repair('a');
+    const second = repair('b');
+    const third = repair('c', 'new');
+    const fourth = repair('d');
+    const startsIn = (): (number | undefined)[] =>
+      jobs.jobs.map((job) => jobs.startsIn(job)).reverse();
+    const { watch, resolve } = await worker.call(0);
+    await expect.poll(() => jobs.jobs.filter(({ expected }) => expected === 240)).toHaveLength(2);
+    // Nothing is known of the first yet.
+    expect(startsIn()).toEqual([0, undefined, undefined, undefined]);
+    const progress = { stage: say`Round ${1}`, done: 1, total: 4, unit: 'steps' } as const;
+    watch.onProgress?.({ ...progress, secondsLeft: 180 });
+    // Nothing is known of the third.
+    expect(startsIn()).toEqual([0, 180, 420, undefined]);
+    resolve('one');
+    await first;
+    const { resolve: end } = await worker.call(1);
+    // The second runs: its estimate counts until it has progress.
+    expect(startsIn()[2]).toBeGreaterThan(230);
+    expect(startsIn()[2]).toBeLessThanOrEqual(240);
+    end('two');
+    (await worker.call(2)).resolve('three');
+    (await worker.call(3)).resolve('four');
+    expect(await Promise.all([second, third, fourth])).toEqual(['two', 'three', 'four']);
+  });
+
   it('cancels the job that a token is of, whatever else there is', async () => {
     const source = new CancellationTokenSource();
     const [before, after] = [repair('a'), repair('c')];
@@ -144,7 +190,8 @@ describe('the job service', () => {
     await expect.poll(reported).toEqual([undefined, 240, undefined]);
     (await worker.call(0)).resolve('one');
     await all[0];
-    expect(reported()).toEqual([undefined, undefined, undefined]);
+    // It counts for the jobs after it until its progress does.
+    expect(reported()).toEqual([undefined, 240, undefined]);
     (await worker.call(1)).resolve('two');
     (await worker.call(2)).resolve('three');
     await Promise.all(all);
