@@ -285,6 +285,7 @@ export const fitModel = defineOperation({
           evaluationJournal.path(undefined, model),
           fitJournal.path(undefined, model),
           workFolder(out, 'compress'),
+          workFolder(out, 'round'),
           ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
         ],
   work: async ({ model: given, out, size, for: asked, time }, { open }) => {
