@@ -60,10 +60,13 @@ async function main() {
   if (!existsSync(importance)) {
     await espalier(['imatrix', model, ...calibration, '--out', importance]);
   }
-  const rounding = [];
-  for (const type of listOf(options.types)) rounding.push(await compareRounding(type));
+  // Rows that are compared with each other first, so that a run that is stopped has whole comparisons.
+  const types = listOf(options.types);
+  for (const type of types) await measureRounding(type);
   const mixes = [];
   for (const mix of listOf(options.mixes)) mixes.push(...(await compareMixes(mix)));
+  const rounding = [];
+  for (const type of types) rounding.push(await compareRounding(type));
   say(
     [
       await describeSource(model),
@@ -91,9 +94,11 @@ async function readHeldOut() {
   return `${paragraphs.join('\n')}\n`;
 }
 
-/** @param {string} type */
-async function compareRounding(type) {
-  const theirs = await measure(`llama-${type}`, async (file) => quantize(type, file));
+/**
+ * Rows of a type by the same importance matrix: llama.cpp's, ours by importance, and ours by error feedback.
+ * @param {string} type
+ */
+async function measureRounding(type) {
   const weighted = await measure(`llama-${type}-imatrix`, async (file) =>
     quantize(type, file, '--imatrix', importance),
   );
@@ -105,6 +110,13 @@ async function compareRounding(type) {
   const feedback = await measure(`ours-${type}-feedback`, async (file) =>
     convert(type, 'feedback', file),
   );
+  return { weighted, ours, feedback };
+}
+
+/** @param {string} type */
+async function compareRounding(type) {
+  const { weighted, ours, feedback } = await measureRounding(type);
+  const theirs = await measure(`llama-${type}`, async (file) => quantize(type, file));
   const best = theirs.kl.value < weighted.kl.value ? theirs : weighted;
   const line = [
     ...[
