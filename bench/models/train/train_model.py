@@ -1,6 +1,6 @@
 """Trains the float model of the quantization benchmarks (Qwen3: 12 blocks, hidden size 512) and writes it in float32.
 
-    python bench/models/train/train_model.py TRAINING_TEXT TOKENIZER_FOLDER MODEL_FOLDER [--steps 800]
+    python bench/models/train/train_model.py TRAINING_TEXT TOKENIZER_FOLDER MODEL_FOLDER [--steps 800] [--until 700]
 
 Seeded, with a fixed number of steps: the number of steps, not the clock, sets the learning rate. Parameters, residual
 stream, norms, softmax, and loss are float32, and matmuls are bfloat16. Matrices are updated by Muon (momentum,
@@ -236,7 +236,8 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("tokenizer", type=Path, help="folder with tokenizer.json")
     parser.add_argument("folder", type=Path, help="folder of the model and its checkpoint")
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=800, help="length of the learning-rate schedule")
+    parser.add_argument("--until", type=int, default=700, help="step after which the model is written")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--eager", action="store_true", help="run without torch.compile")
     arguments = parser.parse_args()
@@ -273,7 +274,7 @@ def main() -> None:
         first, mean = state["step"], state["loss"]
 
     start = time.monotonic()
-    for step in range(first, arguments.steps):
+    for step in range(first, arguments.until):
         rate = schedule(step / arguments.steps)
         for group in adam.param_groups:
             group["lr"] = ADAM_RATE * rate
@@ -307,7 +308,7 @@ def main() -> None:
     (arguments.folder / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n", "utf-8")
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copy(arguments.tokenizer / name, arguments.folder / name)
-    print(f"{arguments.steps} steps, {arguments.steps * BATCH * SEQUENCE} tokens, loss {mean:.4f}")
+    print(f"{arguments.until} steps, {arguments.until * BATCH * SEQUENCE} tokens, loss {mean:.4f}")
 
 
 if __name__ == "__main__":
