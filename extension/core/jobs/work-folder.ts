@@ -3,7 +3,10 @@ import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 
 /** Suffixes of the folders in which jobs keep unfinished work until the result is written. */
-const suffixes = { compress: 'forms', repair: 'repair', patch: 'patch', widths: 'widths' } as const;
+const suffixes = {
+  ...{ compress: 'forms', repair: 'repair', patch: 'patch' },
+  ...{ widths: 'widths', round: 'rounding' },
+} as const;
 
 /**
  * Environment variable with a folder for unfinished work of this process and its children. The editor sets it to keep

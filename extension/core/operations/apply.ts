@@ -45,7 +45,7 @@ export const apply = defineOperation({
   result: appliedSchema,
   trust: 'write',
   passes: keepsLimits,
-  resume: ({ out }) => workFolder(out, 'compress'),
+  resume: ({ out }) => [workFolder(out, 'compress'), workFolder(out, 'round')],
   work: async (request, { open }) => namedPlanWork(request, open),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> =>
     applyNamedPlan(request, context),

@@ -2,6 +2,7 @@ import { roundingCalibration } from '../data/calibration-defaults';
 import { typeMixes, typeMixNames } from '../export/gguf/type-mixes';
 import { formatPercent } from '../format';
 import { bestType, describeGrid, findSourceGrid } from '../inspect/source-grid';
+import { workFolder } from '../jobs/work-folder';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 import type { OpenedModel } from '../models/opened-model';
@@ -100,6 +101,7 @@ export const convert = defineOperation({
   result: appliedSchema,
   trust: 'write',
   passes: keepsLimits,
+  resume: ({ out }) => workFolder(out, 'round'),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
     const { examples } = request;
     const model = await context.environment.open(request.model);

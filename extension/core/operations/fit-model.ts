@@ -143,7 +143,7 @@ export interface FittedModel extends PruneResult {
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
   readonly mix?: PlannedMix;
-  /** Rounding of a named type: each weight alone, or with error feedback on calibration text. */
+  /** Rounding to GGUF types: each weight alone, or with error feedback on calibration text; absent for other mixes. */
   readonly rounding?: 'nearest' | 'feedback';
   /** On held-out text, against the original; absent if that can't be measured. */
   readonly evaluation?: EvaluationResult;
@@ -286,6 +286,7 @@ export const fitModel = defineOperation({
           evaluationJournal.path(undefined, model),
           fitJournal.path(undefined, model),
           workFolder(out, 'compress'),
+          workFolder(out, 'round'),
           ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
         ],
   work: async ({ model: given, out, size, for: asked, time }, { open }) => {
@@ -340,11 +341,13 @@ async function fit(
   }
   const text = request.text ?? join(context.environment.samples, heldOutText);
   const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
-  const feedback = target.kind === 'type' && usesFeedback(model, runtime, target.type);
+  const feedback =
+    target.kind !== 'encoding' &&
+    usesFeedback(model, runtime, isMix ? undefined : target.type, timeLimit);
   const expected = expectedPhases(
     model,
     runtime,
-    isMix ? { isMix, timeLimit } : { isMix, feedback },
+    isMix ? { isMix, timeLimit, feedback } : { isMix, feedback },
   );
   const phases = new Phases<FitPhase>(expected, (progress) => {
     context.progress(progress);
@@ -621,7 +624,7 @@ interface FitJob {
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
   readonly decoding: AskedSpeed | undefined;
-  /** True if a named type is rounded with error feedback. */
+  /** True if weights are rounded with error feedback. */
   readonly feedback: boolean;
 }
 
@@ -691,6 +694,7 @@ async function write(
   return {
     result,
     mix,
+    ...(job.feedback ? { rounding: 'feedback' as const } : {}),
     ...(planFile === undefined ? {} : { plan: planFile }),
     ...(sensitivity === undefined ? {} : { sensitivity }),
   };

@@ -94,18 +94,31 @@ const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
 /** Runs of the calibration text that rounding with error feedback takes. */
 const runsPerFeedback = 4;
 
+/** Largest share of the time for a mix that error feedback may take. */
+const mostForFeedback = 0.25;
+
 /**
- * True if a named type is rounded with error feedback: a GGUF type below 8 bits of a model that reads text, if that is
- * expected to fit in the time for a named type.
+ * True if weights are rounded with error feedback: to a GGUF type below 8 bits, or to a mix of types, of a model that
+ * reads text, if that is expected to fit in the time for it.
+ * @param size a named type; undefined for a mix
+ * @param timeLimit seconds for a mix
  */
-export function usesFeedback(model: OpenedModel, runtime: Runtime, size: string): boolean {
+export function usesFeedback(
+  model: OpenedModel,
+  runtime: Runtime,
+  size: string | undefined,
+  timeLimit = defaultTimeLimit(model.summary),
+): boolean {
   const { capabilities, summary } = model;
   const { parameters } = summary;
-  const isRounded = runtime === 'llama.cpp' && /^I?Q[2-6]/i.test(size);
+  const isMix = size === undefined;
+  const isRounded = runtime === 'llama.cpp' && (isMix || /^I?Q[2-6]/i.test(size));
   const isPlain = summary.sublayers.every(({ experts }) => experts === undefined);
   const isAble = capabilities.run.able && capabilities.readText.able;
   const { write, evaluate } = expectedPhases(model, runtime, { isMix: false, feedback: true });
-  const most = typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9;
+  const most = isMix
+    ? mostForFeedback * timeLimit
+    : typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9;
   return isRounded && isPlain && isAble && write.seconds + evaluate.seconds <= most;
 }
 
@@ -170,7 +183,7 @@ export function fitWork(
   timeLimit = defaultTimeLimit(model.summary),
 ): Work {
   const isMix = size === undefined || !namesType(size);
-  const feedback = size !== undefined && usesFeedback(model, runtime, size);
+  const feedback = usesFeedback(model, runtime, isMix ? undefined : size, timeLimit);
   const phases = expectedPhases(model, runtime, { isMix, timeLimit, feedback });
   return {
     kind: [runtime, isMix, feedback],

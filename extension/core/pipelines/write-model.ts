@@ -1,6 +1,8 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { version } from '../../../package.json';
 import { checkpoint } from '../jobs/job';
+import { workFolder } from '../jobs/work-folder';
 import type { JobContext } from '../jobs/job';
 import type { DeviceName } from '../runtime/device';
 import type { MatrixEncoding } from '../models/matrix-encoding';
@@ -11,7 +13,8 @@ import { describeResult } from './manifest';
 import type { LayoutName } from '../export/hugging-face/layouts';
 import { OutputFolder } from '../export/output-folder';
 import type { PruneResult } from './prune-result';
-import { removeRounded, roundingWriter } from './rounding/rounding-writer';
+import { roundingWriter } from './rounding/rounding-writer';
+import { RoundingStore } from './rounding/rounding-store';
 import type { RoundingCalibration } from './rounding/round-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
@@ -102,14 +105,33 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     });
   }
   const output = await OutputFolder.create(request.out, source.path, request.overwrite);
+  let store: RoundingStore | undefined;
   try {
-    const result = await writeChecked(request, source, target, changes, output, context);
+    store =
+      request.feedback === undefined
+        ? undefined
+        : await RoundingStore.open(workFolder(request.out, 'round'), identifyRounding(request));
+    const result = await writeChecked(request, source, target, changes, output, store, context);
     await checkpoint(context.cancellation);
     await output.commit(context.warn.bind(context));
+    await store?.remove();
     return result;
   } catch (error) {
     throw await output.discard(error);
+  } finally {
+    await store?.removeIfEmpty();
   }
+}
+
+/** Everything that rounded tensors depend on. */
+function identifyRounding({ model, removed, types, feedback }: WriteRequest): unknown {
+  const { mix, tensors, importance } = types ?? {};
+  return {
+    ...{ model: model.summary.fingerprint, widths: model.widthPruned?.widths, removed },
+    // With an importance matrix, some mixes choose other types.
+    types: { mix, tensors, hasImportance: (importance?.size ?? 0) > 0 },
+    ...{ calibration: feedback?.request, seed: feedback?.seed, version },
+  };
 }
 
 /** Fills the partial folder and checks it. */
@@ -119,6 +141,7 @@ async function writeChecked(
   target: OutputOption,
   changes: Changes,
   output: OutputFolder,
+  store: RoundingStore | undefined,
   context: JobContext,
 ): Promise<PruneResult> {
   const { summary } = source.model;
@@ -129,7 +152,11 @@ async function writeChecked(
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
     ...(request.types === undefined ? {} : { types: request.types }),
   };
-  const writer = await roundingWriter(request, target, changes, options, output.partial, context);
+  const feedback =
+    request.feedback === undefined || store === undefined
+      ? undefined
+      : { ...request.feedback, store };
+  const writer = await roundingWriter({ ...request, feedback }, target, changes, options, context);
   if (target.layout !== 'zeroed' && changes.removed.length > 0) {
     warnOfNothingSaved(writer.parameters, changes, summary, context);
   }
@@ -204,7 +231,6 @@ async function writeChecked(
     widths: widthPruned?.widths,
     files: [...weights, ...others],
   });
-  await removeRounded(output.partial);
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await measureSizes(output.partial, weights);
   const otherFiles = await measureSizes(output.partial, others);

@@ -383,6 +383,13 @@ it('rounds a named type with error feedback if its time allows that, and the mod
   expect(usesFeedback(large, 'llama.cpp', 'Q4_K_M')).toBe(false);
 });
 
+it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {
+  const opened = await new ModelCache({ capacity: 1 }).open(sample);
+  expect(usesFeedback(opened, 'llama.cpp', undefined)).toBe(true);
+  expect(usesFeedback(opened, 'llama.cpp', undefined, 1)).toBe(false);
+  expect(usesFeedback(opened, 'onnxruntime', undefined)).toBe(false);
+});
+
 it('is the first tool that agents are offered', () => {
   expect(listedOperations.map(toolName)[0]).toBe('make_model_smaller');
 });

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
@@ -6,7 +6,10 @@ import { readBytes } from '../../../extension/core/checkpoints/read-tensor';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import type { GgufTypes } from '../../../extension/core/export/gguf/choose-types';
 import { inputSums } from '../../../extension/core/export/gguf/input-sums';
-import { unattended } from '../../../extension/core/jobs/job';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { workFolder } from '../../../extension/core/jobs/work-folder';
+import { inEnglish } from '../../../extension/core/message';
 import type { WritableType } from '../../../extension/core/checkpoints/ggml-types';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { writeModel } from '../../../extension/core/pipelines/write-model';
@@ -71,8 +74,49 @@ async function logits(path: string, ids: Int32Array): Promise<Float32Array> {
   }
 }
 
+async function heldOutIds(): Promise<Int32Array> {
+  const { model } = await openModelFiles(sample);
+  const part = { sequences: 1, length: 256 };
+  const { inputs } = await loadModelInputs(part, model, sampleText('held-out.txt'), 0);
+  const [ids] = inputs;
+  if (!(ids instanceof Int32Array)) {
+    throw new Error('a text has ids');
+  }
+  return ids;
+}
+
 const squaresBetween = (a: Float32Array, b: Float32Array): number =>
   a.reduce((sum, x, i) => sum + (x - (b[i] ?? 0)) ** 2, 0);
+
+const short = { ...feedback, request: { sequences: 2, length: 32 } };
+
+/** Context of a job that is canceled when it rounds a tensor of this name, and the stages of rounding until then. */
+function stopsAt(name: string): {
+  readonly context: JobContext;
+  readonly rounded: readonly string[];
+} {
+  const cancellation = { isCancellationRequested: false };
+  const rounded: string[] = [];
+  const progress: JobContext['progress'] = ({ stage }) => {
+    const text = inEnglish(stage);
+    if (text.startsWith('Rounding')) {
+      rounded.push(text);
+    }
+    cancellation.isCancellationRequested ||= text.includes(name);
+  };
+  return { context: { ...unattended, cancellation, progress }, rounded };
+}
+
+async function start(out: string, types: GgufTypes, context: JobContext): Promise<void> {
+  const model = await openModelFiles(sample);
+  await writeModel(
+    {
+      ...{ model, removed: [], out, format: 'gguf', overwrite: false },
+      ...{ ...limits, types, feedback: short },
+    },
+    context,
+  );
+}
 
 /** A type for the tensors of some blocks; error feedback for all of them takes long. */
 const someIn = (type: WritableType, blocks: readonly number[]): GgufTypes => ({
@@ -90,10 +134,7 @@ const someIn = (type: WritableType, blocks: readonly number[]): GgufTypes => ({
 describe('rounding by error feedback', () => {
   it('brings a model nearer to its original than importance does, in as many bytes', async () => {
     const opened = await openModelFiles(sample);
-    const [{ inputs }, test] = await Promise.all([
-      loadModelInputs(request, opened.model, feedback.bundledText, 0),
-      loadModelInputs({ sequences: 1, length: 256 }, opened.model, sampleText('held-out.txt'), 0),
-    ]);
+    const { inputs } = await loadModelInputs(request, opened.model, feedback.bundledText, 0);
     const sums = await inputSums(opened, inputs, limits, unattended);
     const importance = new Map(
       [...sums].map(([name, { sums: squares, counts }]) => [
@@ -105,18 +146,72 @@ describe('rounding by error feedback', () => {
     const weighted = await write(sample, 'weighted', { types });
     const corrected = await write(sample, 'corrected', { types, feedback });
     expect(await typesIn(corrected)).toEqual(await typesIn(weighted));
-    const [ids] = test.inputs;
-    if (!(ids instanceof Int32Array)) {
-      throw new Error('a text has ids');
-    }
+    const ids = await heldOutIds();
     const original = await logits(sample, ids);
     const [before, after] = [await logits(weighted, ids), await logits(corrected, ids)];
     expect(squaresBetween(original, after)).toBeLessThan(0.9 * squaresBetween(original, before));
   });
 
+  it('rounds the head by the rows that it reads', async () => {
+    const types = { mix: 'F32', tensors: { 'token_embd.weight': 'Q4_0' } } as const;
+    const ids = await heldOutIds();
+    const nearest = await logits(await write(sample, 'head-nearest', { types }), ids);
+    const corrected = await logits(await write(sample, 'head-corrected', { types, feedback }), ids);
+    const original = await logits(sample, ids);
+    expect(squaresBetween(original, corrected)).toBeLessThan(
+      0.8 * squaresBetween(original, nearest),
+    );
+  });
+
+  it('resumes after the last sublayer, with the same bytes', async () => {
+    const types = someIn('Q5_0', [0, 3, 7]);
+    const whole = await write(sample, 'uninterrupted', { types, feedback: short });
+    const out = join(root, 'resumed');
+    const stopped = stopsAt('blk.3.ffn_up');
+    await expect(start(out, types, stopped.context)).rejects.toBeInstanceOf(CancelledError);
+    expect(stopped.rounded).toContain('Rounding blk.3.attn_q.weight');
+    const work = workFolder(out, 'round');
+    expect(readdirSync(work).sort()).toEqual(['journal.jsonl', 'rounded']);
+    const resumed = stopsAt('nothing');
+    await start(out, types, resumed.context);
+    expect(resumed.rounded[0]).toBe('Rounding blk.3.ffn_up.weight');
+    expect(await tensorsIn(ggufIn(out))).toEqual(await tensorsIn(whole));
+    expect(existsSync(work)).toBe(false);
+  });
+
+  it('starts again for other types', async () => {
+    const out = join(root, 'other-types');
+    const { context } = stopsAt('blk.3.attn_q');
+    await expect(start(out, someIn('Q4_0', [0, 3]), context)).rejects.toBeInstanceOf(
+      CancelledError,
+    );
+    expect(existsSync(workFolder(out, 'round'))).toBe(true);
+    const types = someIn('Q5_0', [0, 3]);
+    const file = await write(sample, 'other-types', { types, feedback: short });
+    const expected = await write(sample, 'from-start', { types, feedback: short });
+    expect(await tensorsIn(file)).toEqual(await tensorsIn(expected));
+  });
+
+  it('rounds a matrix in parts if memory is short', async () => {
+    const types = { mix: 'F32', tensors: { 'token_embd.weight': 'Q4_0' } } as const;
+    const whole = await write(sample, 'all-rows', { types, feedback: short });
+    const inParts = await write(sample, 'some-rows', {
+      ...{ types, feedback: short },
+      memoryBytes: 16 << 20,
+    });
+    expect(await typesIn(inParts)).toEqual(await typesIn(whole));
+    // Sums of another number of rows differ in the last bits, so single weights are rounded to another side.
+    const ids = await heldOutIds();
+    const original = await logits(sample, ids);
+    const [expected, found] = [
+      squaresBetween(original, await logits(whole, ids)),
+      squaresBetween(original, await logits(inParts, ids)),
+    ];
+    expect(found / expected).toBeCloseTo(1, 1);
+  });
+
   it('writes the same tensors from a folder and from its GGUF file', async () => {
     const types = someIn('Q5_0', [0, 3]);
-    const short = { ...feedback, request: { sequences: 2, length: 32 } };
     const plain = await write(sample, 'plain', {});
     const [fromFolder, fromFile] = [
       await write(sample, 'from-folder', { types, feedback: short }),
@@ -129,7 +224,6 @@ describe('rounding by error feedback', () => {
     // The second is block 4 of the original.
     const types = someIn('Q4_0', [0, 3]);
     const removed = ['block.3.attention', 'block.3.feedforward'];
-    const short = { ...feedback, request: { sequences: 2, length: 32 } };
     const plain = await write(sample, 'removed-plain', { removed, types });
     const file = await write(sample, 'removed', { removed, types, feedback: short });
     expect(await typesIn(file)).toEqual(await typesIn(plain));

@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { blockCodecs } from '../../checkpoints/quantize/block-codecs';
 import type { BlockType } from '../../checkpoints/quantize/block-codecs';
@@ -11,17 +10,25 @@ import { withChanges } from '../../export/changes';
 import { tensorPlace } from '../../export/gguf/input-sums';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { onPath } from '../../jobs/write-errors';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { say } from '../../message';
-import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
+import { stream, streamWidth } from '../../models/model-emitter';
 import type { OpenedModel } from '../../models/opened-model';
+import { DataType } from '../../onnx/graph-builder';
+import type { Dimension } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
+import { pick } from '../../runtime/step-values';
+import { outputTensor } from '../../runtime/tensors';
 import { factorHessian } from '../../tensornet/quantize/hessian';
+import type { HessianFactor } from '../../tensornet/quantize/hessian';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
 import type { InputStatistics } from '../../tensornet/statistics/input-statistics';
+import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import { startCalibration } from '../compression/start-calibration';
-import type { CompressCalibration } from '../compression/start-calibration';
+import type { CompressCalibration, StartedCalibration } from '../compression/start-calibration';
+import type { RoundingStore } from './rounding-store';
 
 /** Calibration of error-feedback rounding. */
 export interface RoundingCalibration extends CompressCalibration {
@@ -35,9 +42,9 @@ interface RoundingOptions {
   readonly memoryBytes: number;
 }
 
-/** A linear layer, and where its rows go in the file of rounded tensors. */
-interface RoundedLayer {
-  readonly layer: LinearLayer;
+/** A matrix, and where its rows go in the file of rounded tensors. */
+interface RoundedMatrix {
+  readonly matrix: ModelMatrix;
   readonly type: BlockType;
   /** Tensor of the GGUF file. */
   readonly name: string;
@@ -48,85 +55,143 @@ const isBlockType = (type: WritableType | undefined): type is BlockType =>
   type !== undefined && Object.hasOwn(blockCodecs, type);
 
 /**
- * Rounds the linear layers of a GGUF file to the types asked for, sublayer by sublayer with error feedback, and writes
- * their bytes to `path`. Calibration goes on through what is rounded, so that each sublayer sees the inputs that it will
- * get.
+ * Rounds the linear layers and the LM head of a GGUF file to the types asked for, sublayer by sublayer with error
+ * feedback, and writes their bytes to the store's file. Calibration goes on through what is rounded, so that each
+ * sublayer sees the inputs that it will get. Tensors that the store has are not rounded again.
  * @param types by the names of the file's tensors; others are left out
  * @returns where the bytes of each tensor are
  */
 export async function roundModel(
   { model }: OpenedModel,
   types: ReadonlyMap<string, WritableType>,
-  path: string,
+  store: RoundingStore,
   { calibration, device, memoryBytes }: RoundingOptions,
   context: JobContext,
 ): Promise<ReadonlyMap<string, ByteRange>> {
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const tensors = new Map<string, ByteRange>();
-  const planned = planLayers(layers, types, path, tensors);
-  const done = new Map<string, MatrixEncoding>();
+  const planned = planMatrices([...layers, ...findHead(model)], types, store.path, tensors);
+  if (planned.every(({ matrix }) => store.has(matrix.id))) {
+    return tensors;
+  }
   const products = new MatrixProducts(device, memoryBytes);
-  const handle = await onPath(path, async () => open(path, 'w'));
+  const file = await store.openFile();
+  const rounder = new MatrixRounder(products, memoryBytes, file);
   const run = { model, device, memoryBytes };
+  let done = planned.filter(({ matrix }) => store.has(matrix.id)).length;
+  const round = async (
+    matrices: readonly RoundedMatrix[],
+    statistics: ReadonlyMap<string, InputStatistics>,
+  ): Promise<void> => {
+    for (const one of matrices) {
+      await checkpoint(context.cancellation);
+      const stage = say`Rounding ${one.name}`;
+      context.progress({ stage, unit: 'steps', done, total: planned.length });
+      await rounder.round(one, statistics.get(one.matrix.id));
+      done += 1;
+    }
+    await store.add(
+      matrices.map(({ matrix }) => matrix.id),
+      file,
+    );
+  };
   let started: Awaited<ReturnType<typeof startCalibration>> | undefined;
   try {
     started = await startCalibration(run, products, calibration, calibration, context);
     for (const index of model.summary.sublayers.keys()) {
-      const own = planned.filter(({ layer }) => layer.sublayer === index);
-      const open = own.filter(({ layer }) => !done.has(layer.id));
-      const statistics = open.length === 0 ? undefined : await started.pass.statistics(index);
-      for (const one of open) {
-        await checkpoint(context.cancellation);
-        context.progress({
-          ...{ stage: say`Rounding ${one.name}`, unit: 'steps' },
-          ...{ done: done.size, total: planned.length },
-        });
-        done.set(
-          one.layer.id,
-          await roundLayer(one, statistics?.get(one.layer.id), products, handle),
-        );
+      const ids = new Set(model.sublayer(index).linearLayers.map(({ id }) => id));
+      const own = planned.filter(({ matrix }) => ids.has(matrix.id));
+      if (own.length === 0) {
+        continue;
       }
-      if (own.length > 0) {
-        const matrices = new Map(
-          own.flatMap(({ layer: { id } }) => {
-            const form = done.get(id);
-            return form === undefined ? [] : [[id, form] as const];
-          }),
-        );
-        await started.pass.replace(
-          index,
-          withChanges(model, { matrices, patches: new Map() }).sublayer(index),
-        );
+      if (!own.every(({ matrix }) => store.has(matrix.id))) {
+        await round(own, await started.pass.statistics(index));
       }
+      const matrices = new Map(own.map((one) => [one.matrix.id, asRounded(one)]));
+      const changes = { matrices, patches: new Map<string, never>() };
+      await started.pass.replace(index, withChanges(model, changes).sublayer(index));
     }
-    await onPath(path, async () => handle.sync());
+    const heads = planned.filter(({ matrix }) => !store.has(matrix.id));
+    if (heads.length > 0) {
+      const statistics = await headStatistics(started, products, context);
+      await round(
+        heads,
+        new Map(statistics === undefined ? [] : heads.map(({ matrix }) => [matrix.id, statistics])),
+      );
+    }
   } finally {
-    await handle.close();
+    await file.close();
     await products.dispose();
     await started?.executor.dispose();
   }
   return tensors;
 }
 
+/** The LM head of a model that reads it as one matrix. */
+function findHead({ embeddingAndHeadMatrices, emitter }: LayeredModel): readonly ModelMatrix[] {
+  const heads = embeddingAndHeadMatrices.filter(
+    ({ place, in: width }) => place === 'head' && width === emitter?.hiddenSize,
+  );
+  return heads.length === 1 ? heads : [];
+}
+
+/** Name of the LM head in errors about its inputs. */
+const headName = 'LM head';
+
+/** Statistics of the rows that the LM head reads. */
+async function headStatistics(
+  { pass, executor }: StartedCalibration,
+  products: MatrixProducts,
+  context: Pick<JobContext, 'cancellation'>,
+): Promise<InputStatistics | undefined> {
+  const { emitter } = executor.model;
+  if (emitter === undefined) {
+    return undefined;
+  }
+  const accumulator = new StatisticsAccumulator(products);
+  for (const { values } of await pass.finalStates()) {
+    const outputs = await executor.read(
+      {
+        key: 'head-inputs',
+        costs: { bytes: 0 },
+        build: (graph) => {
+          const shape = (width: number): Dimension[] => ['batch', 'rows', width];
+          const hidden = graph.input(stream, DataType.FLOAT, shape(streamWidth(emitter)));
+          const rows = emitter.emitFinalNorm(graph, hidden);
+          graph.output('rows', rows, DataType.FLOAT, shape(emitter.hiddenSize));
+        },
+      },
+      pick([stream], values),
+    );
+    await accumulator.add(new Map([[headName, outputTensor(outputs, 'rows')]]));
+    await checkpoint(context.cancellation);
+  }
+  return (await accumulator.finish()).get(headName);
+}
+
 /** Lays out the tensors one after the other; experts of one tensor in their order. */
-function planLayers(
-  layers: readonly LinearLayer[],
+function planMatrices(
+  matrices: readonly (ModelMatrix & Partial<Pick<LinearLayer, 'expert' | 'sublayer'>>)[],
   types: ReadonlyMap<string, WritableType>,
   file: string,
   tensors: Map<string, ByteRange>,
-): RoundedLayer[] {
+): RoundedMatrix[] {
+  const placed = matrices.map((matrix) => ({
+    matrix,
+    // A tied LM head is stored as the embedding.
+    ...(matrix.sublayer === undefined ? { name: matrix.weight.name } : tensorPlace(matrix)),
+  }));
   const experts = new Map<string, number>();
-  for (const { name, expert = 0 } of layers.map(tensorPlace)) {
+  for (const { name, expert = 0 } of placed) {
     experts.set(name, Math.max(experts.get(name) ?? 0, expert + 1));
   }
   let end = 0;
-  return layers.flatMap((layer) => {
-    const { name, expert = 0 } = tensorPlace(layer);
+  return placed.flatMap(({ matrix, name, expert = 0 }) => {
     const type = types.get(name);
-    if (!isBlockType(type) || layer.transposed || !hasFloatRows(layer.weight)) {
+    if (!isBlockType(type) || matrix.transposed || !hasFloatRows(matrix.weight)) {
       return [];
     }
-    const length = layer.out * rowBytes(type, layer.in);
+    const length = matrix.out * rowBytes(type, matrix.in);
     const known = tensors.get(name);
     const tensor = known ?? { file, offset: end, length: length * (experts.get(name) ?? 1) };
     if (known === undefined) {
@@ -134,28 +199,69 @@ function planLayers(
       end += tensor.length;
     }
     const range = { file, offset: tensor.offset + expert * length, length };
-    return [{ layer, type, name, range }];
+    return [{ matrix, type, name, range }];
   });
 }
 
-/** Rounds a layer, and gives it as it is read from the file. */
-async function roundLayer(
-  { layer, type, range }: RoundedLayer,
-  statistics: InputStatistics | undefined,
-  products: MatrixProducts,
-  handle: FileHandle,
-): Promise<MatrixEncoding> {
-  const { weight } = layer;
-  // Rows are rounded in the file's order, and put in that of the model again where they are read.
-  const { interleavedHeads: _, ...inFile } = weight;
-  const matrix = await products.read({ kind: 'stored', tensor: inFile });
-  // Experts that no token reached are rounded as if their inputs were independent.
-  const gram = statistics?.gram ?? {
-    size: layer.in,
-    numbers: new Float64Array(layer.in * layer.in),
-  };
-  const factor = await factorHessian(products, gram, false);
-  const bytes = await roundToBlocks(products, matrix, type, factor);
-  await writeAll(handle, range.file, bytes, range.offset);
-  return { kind: 'dense', weight: { ...weight, ...range, dtype: type } };
+/** A rounded matrix as it is read from the file. */
+const asRounded = ({ matrix: { weight }, type, range }: RoundedMatrix): MatrixEncoding => ({
+  kind: 'dense',
+  weight: { ...weight, ...range, dtype: type },
+});
+
+/** Part of the memory for the rows of a matrix that are rounded together. */
+const rowsShare = 1 / 4;
+/** Copies of these rows in float32: weights, errors, targets, and matmul inputs and outputs. */
+const rowCopies = 6;
+
+/** Rounds matrices some rows at a time. Consecutive matrices with the same inputs share the factor of their Hessian. */
+class MatrixRounder {
+  private known:
+    | { readonly statistics: InputStatistics; readonly factor: HessianFactor }
+    | undefined;
+
+  public constructor(
+    private readonly products: MatrixProducts,
+    private readonly memoryBytes: number,
+    private readonly file: FileHandle,
+  ) {}
+
+  public async round(
+    { matrix: { weight, in: inputs, out }, type, range }: RoundedMatrix,
+    statistics: InputStatistics | undefined,
+  ): Promise<void> {
+    // Rows are rounded in the file's order, and put in that of the model again where they are read.
+    const { interleavedHeads: _, ...inFile } = weight;
+    const factor = await this.factor(statistics, inputs);
+    const bytesPerRow = rowCopies * inputs * Float32Array.BYTES_PER_ELEMENT;
+    const rows = Math.max(1, Math.floor((rowsShare * this.memoryBytes) / bytesPerRow));
+    const storedBytes = inFile.length / out;
+    for (let first = 0; first < out; first += rows) {
+      const count = Math.min(rows, out - first);
+      const tensor = {
+        ...inFile,
+        ...{ shape: [count, inputs], length: count * storedBytes },
+        offset: inFile.offset + first * storedBytes,
+      };
+      const matrix = await this.products.read({ kind: 'stored', tensor });
+      const bytes = await roundToBlocks(this.products, matrix, type, factor);
+      await writeAll(this.file, range.file, bytes, range.offset + first * rowBytes(type, inputs));
+    }
+  }
+
+  private async factor(
+    statistics: InputStatistics | undefined,
+    size: number,
+  ): Promise<HessianFactor> {
+    if (statistics === undefined) {
+      // Experts that no token reached are rounded as if their inputs were independent.
+      const gram = { size, numbers: new Float64Array(size * size) };
+      return factorHessian(this.products, gram, false);
+    }
+    if (this.known?.statistics !== statistics) {
+      const factor = await factorHessian(this.products, statistics.gram, false);
+      this.known = { statistics, factor };
+    }
+    return this.known.factor;
+  }
 }

@@ -12,46 +12,56 @@ import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
 import { roundModel } from './round-model';
 import type { RoundingCalibration } from './round-model';
+import type { RoundingStore } from './rounding-store';
+
+/** Rounding of a model with error feedback. */
+export interface Feedback extends RoundingCalibration {
+  /** Keeps rounded tensors until the result is written. */
+  readonly store: RoundingStore;
+}
 
 interface RoundingRequest {
   readonly model: OpenedModel;
-  readonly feedback?: RoundingCalibration;
+  readonly feedback?: Feedback | undefined;
   readonly device: DeviceName;
   readonly memoryBytes: number;
 }
 
-/** Folder in the new model's for what is read while it is written. */
-const workName = '.rounding';
+/** Folder in the store's for the model that is rounded. */
+const plainName = 'plain';
 
 /**
  * The writer of a model. With `feedback`, its matrices are rounded before: the model is written as a GGUF file without
  * other types, whose tensors are the rows to round, unless it is one already.
  */
 export async function roundingWriter(
-  { model, feedback: calibration, device, memoryBytes }: RoundingRequest,
+  { model, feedback, device, memoryBytes }: RoundingRequest,
   target: OutputOption,
   changes: Changes,
   options: WriteOptions,
-  partial: string,
   context: JobContext,
 ): Promise<WeightWriter> {
   const quiet = { ...unattended, cancellation: context.cancellation };
   const { tensorTypes } =
-    calibration === undefined ? {} : await target.writer(changes, options, quiet);
-  if (calibration === undefined || tensorTypes === undefined) {
+    feedback === undefined ? {} : await target.writer(changes, options, quiet);
+  if (feedback === undefined || tensorTypes === undefined) {
     return target.writer(changes, options, context);
   }
-  const folder = join(partial, workName);
-  await onPath(folder, async () => mkdir(folder));
+  const { store, ...calibration } = feedback;
   const { types, ...asStored } = options;
   const isPlain =
     model.format === 'gguf' && model.widthPruned === undefined && changes.removed.length === 0;
-  const plain = isPlain
-    ? model
-    : await writePlain(await target.writer(changes, asStored, quiet), folder, context);
-  const how = { calibration, device, memoryBytes };
-  const rounded = await roundModel(plain, tensorTypes, join(folder, 'rounded'), how, context);
-  return target.writer(changes, { ...options, types: { ...types, rounded } }, context);
+  const folder = join(store.folder, plainName);
+  try {
+    const plain = isPlain
+      ? model
+      : await writePlain(await target.writer(changes, asStored, quiet), folder, context);
+    const how = { calibration, device, memoryBytes };
+    const rounded = await roundModel(plain, tensorTypes, store, how, context);
+    return await target.writer(changes, { ...options, types: { ...types, rounded } }, context);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function writePlain(
@@ -59,6 +69,9 @@ async function writePlain(
   folder: string,
   context: JobContext,
 ): Promise<OpenedModel> {
+  // A run that was killed leaves an incomplete file.
+  await rm(folder, { recursive: true, force: true });
+  await onPath(folder, async () => mkdir(folder));
   const copier = new ByteCopier(writer.bytes, context);
   try {
     const [name = ''] = await writer.write(folder, copier);
@@ -66,9 +79,4 @@ async function writePlain(
   } finally {
     await copier.close();
   }
-}
-
-/** Removes what was written for rounding. */
-export async function removeRounded(partial: string): Promise<void> {
-  await rm(join(partial, workName), { recursive: true, force: true });
 }

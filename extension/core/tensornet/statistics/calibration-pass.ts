@@ -62,6 +62,11 @@ export class CalibrationPass {
     this.next = index + 1;
   }
 
+  /** States after the last sublayer. */
+  public async finalStates(): Promise<readonly HiddenState[]> {
+    return this.statesAt(this.setup.executor.model.summary.sublayers.length);
+  }
+
   private async statesAt(index: number): Promise<readonly HiddenState[]> {
     const { executor, inputs, removed = new Set(), afterRun } = this.setup;
     if (index < this.next) {
