@@ -54,7 +54,7 @@ async function askRequest(services: Services, session: DataMapSession): Promise<
   }
   const { map, source, data: { path: data, problem } = {} } = session;
   if (map === undefined || data === undefined) {
-    throw new UserError(problem ?? say`These scores cannot be read.`, {
+    throw new UserError('scores-unreadable', problem ?? say`These scores cannot be read.`, {
       file: source.scores,
       remedy: say`Choose the dataset that was scored.`,
     });

@@ -89,7 +89,7 @@ async function askExport(
   }
   const { map, source } = session;
   if (map === undefined) {
-    throw new UserError(say`These scores cannot be read.`, {
+    throw new UserError('scores-unreadable', say`These scores cannot be read.`, {
       file: source.scores,
       remedy: say`Open them as a data map to see why.`,
     });

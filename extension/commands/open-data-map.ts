@@ -85,7 +85,10 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
   }
   const unreadable = explainDataUnreadable(uri.scheme);
   if (unreadable !== undefined) {
-    throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
+    throw new UserError('folder-virtual', verbatim(unreadable), {
+      file: uri.toString(),
+      remedy: undefined,
+    });
   }
   const scores = uri.fsPath;
   if (data !== undefined || isScores(scores)) {

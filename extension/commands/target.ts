@@ -52,7 +52,10 @@ export async function chooseTarget(
 async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
   const unreadable = explainUnreadable(uri.scheme);
   if (unreadable !== undefined) {
-    throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
+    throw new UserError('folder-virtual', verbatim(unreadable), {
+      file: uri.toString(),
+      remedy: undefined,
+    });
   }
   const path = uri.fsPath;
   if (isPlan(path)) {
@@ -82,9 +85,13 @@ export function toUri(argument: unknown): Uri | undefined {
 export function requireUri(argument: unknown): Uri {
   const uri = toUri(argument);
   if (uri === undefined) {
-    throw new UserError(say`Choose a model or a result in the side bar first.`, {
-      remedy: undefined,
-    });
+    throw new UserError(
+      'nothing-selected',
+      say`Choose a model or a result in the side bar first.`,
+      {
+        remedy: undefined,
+      },
+    );
   }
   return uri;
 }

@@ -1,4 +1,5 @@
 import { formatBytes } from './format';
+import type { ErrorCode } from './error-codes';
 import { UserError } from './user-error';
 import { inEnglish, say } from './message';
 import type { Message } from './message';
@@ -74,7 +75,10 @@ function endOfString(text: string, start: number): number {
 
 /** Thrown for JSON that would take too much memory or stack. */
 class JsonLimitError extends Error {
-  public constructor(public readonly problem: Message) {
+  public constructor(
+    public readonly code: ErrorCode,
+    public readonly problem: Message,
+  ) {
     super(inEnglish(problem).replace(/\.$/, ''));
   }
 }
@@ -87,15 +91,20 @@ class JsonLimitError extends Error {
 export function parseJsonText(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
   const { levels, bytes, characters } = measureJson(text);
   if (levels > mostLevels) {
-    throw new JsonLimitError(say`The file has more than ${mostLevels} levels of nesting.`);
+    throw new JsonLimitError(
+      'json-nested-too-deep',
+      say`The file has more than ${mostLevels} levels of nesting.`,
+    );
   }
   if (bytes > mostBytes) {
     throw new JsonLimitError(
+      'json-too-large',
       say`Its values take more than the ${formatBytes(mostBytes)} of memory that is allowed.`,
     );
   }
   if (characters > mostCharacters) {
     throw new JsonLimitError(
+      'json-strings-too-long',
       say`Its strings have more than the ${mostCharacters} characters allowed.`,
     );
   }
@@ -110,12 +119,13 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   try {
     return parseJsonText(text);
   } catch (error) {
-    throw new UserError(
-      error instanceof JsonLimitError
-        ? error.problem
-        : say`The file is not JSON: ${(error as Error).message}.`,
-      { file, remedy },
-    );
+    if (error instanceof JsonLimitError) {
+      throw new UserError(error.code, error.problem, { file, remedy });
+    }
+    throw new UserError('json-malformed', say`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy,
+    });
   }
 }
 

@@ -46,16 +46,20 @@ export async function* linesOf(path: string): AsyncGenerator<string, undefined> 
 
 async function openRegular(path: string, missing: Message): Promise<RegularFile> {
   const file = await realpath(path).catch(() => {
-    throw new UserError(missing, { file: path, remedy: checkPath });
+    throw new UserError('file-missing', missing, { file: path, remedy: checkPath });
   });
   requireRegular(await stat(file), path);
   // Something else may have come to its place; a pipe would be waited for. Windows has no such flag.
   const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   const handle = await open(file, flags).catch((error: unknown) => {
-    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
-      file: path,
-      remedy: checkAccess,
-    });
+    throw new UserError(
+      'file-unreadable',
+      say`The file cannot be read: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: checkAccess,
+      },
+    );
   });
   try {
     const found = await handle.stat();
@@ -69,7 +73,7 @@ async function openRegular(path: string, missing: Message): Promise<RegularFile>
 
 function requireRegular(found: Stats, path: string): void {
   if (!found.isFile()) {
-    throw new UserError(say`This is not a regular file.`, {
+    throw new UserError('file-not-regular', say`This is not a regular file.`, {
       file: path,
       remedy: say`Choose a file, not a folder, pipe or device.`,
     });
@@ -89,10 +93,14 @@ export async function readWholeFile(
 ): Promise<Buffer> {
   const read = async ({ handle, size }: RegularFile): Promise<Buffer> => {
     if (size > most) {
-      throw new UserError(say`The file has ${size} bytes, more than the ${most} expected.`, {
-        file: path,
-        remedy,
-      });
+      throw new UserError(
+        'file-too-large',
+        say`The file has ${size} bytes, more than the ${most} expected.`,
+        {
+          file: path,
+          remedy,
+        },
+      );
     }
     const bytes = Buffer.alloc(size);
     let end = 0;
@@ -140,7 +148,7 @@ export async function readSmallText(path: string, missing?: Message): Promise<st
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(say`The file is not UTF-8 text.`, {
+    throw new UserError('text-not-utf8', say`The file is not UTF-8 text.`, {
       file: path,
       remedy: say`Save it with the encoding UTF-8.`,
     });

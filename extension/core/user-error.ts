@@ -1,5 +1,6 @@
 import { inEnglish, joined, say } from './message';
 import { printable } from './printable';
+import type { ErrorCode } from './error-codes';
 import type { Message } from './message';
 
 /** What a {@link UserError} is about, so that an editor can open the file and mark the field. */
@@ -27,6 +28,8 @@ export class UserError extends Error {
   public readonly whole: Message;
 
   public constructor(
+    /** Kind of problem. Stable, unlike the text: scripts and tests compare it. */
+    public readonly code: ErrorCode,
     /** What is wrong, as one sentence. */
     public readonly problem: Message,
     public readonly subject: ErrorSubject,
@@ -46,6 +49,6 @@ export class UserError extends Error {
 /** A failure of something read from a file, which says so where it names none. */
 export function inFile(error: unknown, file: string): unknown {
   return error instanceof UserError && error.subject.file === undefined
-    ? new UserError(error.problem, { ...error.subject, file })
+    ? new UserError(error.code, error.problem, { ...error.subject, file })
     : error;
 }

@@ -20,7 +20,9 @@ export interface Refusal {
 /** Something cannot be done here; the user can change that if it {@link Refusal.needsTrust}. */
 export class RefusedError extends UserError {
   public constructor(public readonly refusal: Refusal) {
-    super(verbatim(refusal.reason), { remedy: undefined });
+    super(refusal.needsTrust ? 'workspace-untrusted' : 'folder-virtual', verbatim(refusal.reason), {
+      remedy: undefined,
+    });
   }
 }
 

@@ -49,7 +49,7 @@ export function createTools(perform: CallTool, except: readonly string[]): Tool[
   const names = listedOperations.map(toolName);
   const unknown = except.find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    throw new UserError(say`There is no tool "${unknown}".`, {
+    throw new UserError('tool-unknown', say`There is no tool "${unknown}".`, {
       field: '--except',
       remedy: say`Give one of ${names.join(', ')}.`,
     });

@@ -24,13 +24,20 @@ export function belongsToFolder(folder: string, file: string): boolean {
  */
 export async function resolveModelFile(path: string, folder = dirname(path)): Promise<string> {
   const file = await realpath(path).catch(() => {
-    throw new UserError(say`There is no such file.`, { file: path, remedy: checkPath });
+    throw new UserError('file-missing', say`There is no such file.`, {
+      file: path,
+      remedy: checkPath,
+    });
   });
   if (!belongsToFolder(await realpath(folder), file)) {
-    throw new UserError(say`The file is a link to ${file}, outside of the model's folder.`, {
-      file: path,
-      remedy: say`Replace the link with the file that it points to, if you trust the folder.`,
-    });
+    throw new UserError(
+      'link-outside-folder',
+      say`The file is a link to ${file}, outside of the model's folder.`,
+      {
+        file: path,
+        remedy: say`Replace the link with the file that it points to, if you trust the folder.`,
+      },
+    );
   }
   return file;
 }

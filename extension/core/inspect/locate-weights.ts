@@ -34,7 +34,10 @@ export async function locateWeights(path: string): Promise<WeightsPlace> {
   }
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
+    throw new UserError('path-missing', say`There is no such file or folder.`, {
+      file: path,
+      remedy: checkPath,
+    });
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return { ...alone(absolute, 'gguf'), whole: true };

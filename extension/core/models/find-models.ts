@@ -25,10 +25,14 @@ export async function findModels(folders: readonly string[]): Promise<FoundModel
   const unread: string[] = [];
   for (const folder of folders) {
     await readdir(folder).catch((error: unknown) => {
-      throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
-        file: folder,
-        remedy: checkAccess,
-      });
+      throw new UserError(
+        'folder-unreadable',
+        say`The folder cannot be read: ${(error as Error).message}.`,
+        {
+          file: folder,
+          remedy: checkAccess,
+        },
+      );
     });
     for await (const path of placesIn(folder, mostDepth)) {
       try {

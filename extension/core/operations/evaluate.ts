@@ -323,7 +323,7 @@ function requireMeasured(limits: readonly string[], task: string | undefined): v
     task === undefined ? (['perplexity', 'agreement'] as const) : (['task'] as const);
   const other = limits.find((limit) => !measures.some((measure) => asksFor([limit], measure)));
   if (other !== undefined) {
-    throw new UserError(say`The limit ${other} is not measured here.`, {
+    throw new UserError('limit-not-measured', say`The limit ${other} is not measured here.`, {
       field: 'require',
       remedy: say`Use only limits of ${measures.join(', ')}. Commands that write a model take the others.`,
     });
@@ -342,6 +342,7 @@ export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<Na
   );
   if (field !== undefined) {
     throw new UserError(
+      'plan-not-applied',
       say`A plan that compresses layers can only be evaluated after it is applied.`,
       {
         ...place,

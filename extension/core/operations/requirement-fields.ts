@@ -99,6 +99,7 @@ export function selectRequirements({
 export function requireTask({ require: limits = [], task }: Requirements): void {
   if (asksFor(limits, 'task') !== (task !== undefined)) {
     throw new UserError(
+      task === undefined ? 'task-missing' : 'flag-without-effect',
       task === undefined
         ? say`The task limit needs a task.`
         : say`The task has no effect, because no limit is for it.`,

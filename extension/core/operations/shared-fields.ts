@@ -207,16 +207,24 @@ export async function typeOptions(
 /** @throws UserError if an importance matrix is given and not used, or used and not given. */
 function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): void {
   if (rounding === 'importance' && imatrix === undefined) {
-    throw new UserError(say`Rounding by importance needs an importance matrix.`, {
-      field: 'rounding',
-      remedy: say`Add --imatrix; espalier imatrix measures one.`,
-    });
+    throw new UserError(
+      'importance-missing',
+      say`Rounding by importance needs an importance matrix.`,
+      {
+        field: 'rounding',
+        remedy: say`Add --imatrix; espalier imatrix measures one.`,
+      },
+    );
   }
   if (rounding === 'nearest' && imatrix !== undefined) {
-    throw new UserError(say`Rounding to nearest uses no importance matrix, but --imatrix is set.`, {
-      field: 'rounding',
-      remedy: say`Remove one of them.`,
-    });
+    throw new UserError(
+      'flags-conflict',
+      say`Rounding to nearest uses no importance matrix, but --imatrix is set.`,
+      {
+        field: 'rounding',
+        remedy: say`Remove one of them.`,
+      },
+    );
   }
 }
 

@@ -30,10 +30,14 @@ export async function findData(folders: readonly string[]): Promise<ReadonlyMap<
 
 async function* placesIn(folder: string, depth: number): AsyncGenerator<string> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
-      file: folder,
-      remedy: checkAccess,
-    });
+    throw new UserError(
+      'folder-unreadable',
+      say`The folder cannot be read: ${(error as Error).message}.`,
+      {
+        file: folder,
+        remedy: checkAccess,
+      },
+    );
   });
   yield folder;
   for (const entry of entries) {

@@ -171,6 +171,7 @@ export function ggufPlacesOf({
   const target = read && ggufTarget(read.architecture, read.config);
   if (target === undefined) {
     throw new UserError(
+      'gguf-names-unknown',
       say`Layers of ${summary.architecture} models have no names in GGUF files.`,
       {
         file: path,

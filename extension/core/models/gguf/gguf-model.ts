@@ -68,11 +68,15 @@ export async function openGguf(
   const folderArchitecture =
     family === undefined ? undefined : findFolderArchitecture(family, keys);
   if (family === undefined || folderArchitecture === undefined) {
-    throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
-      file: path,
-      field: 'general.architecture',
-      remedy: say`Open the model's Hugging Face folder, if its family is supported. The page Models of the documentation lists all.`,
-    });
+    throw new UserError(
+      'architecture-not-in-gguf',
+      say`Architecture "${keys.architecture}" is not supported in GGUF files.`,
+      {
+        file: path,
+        field: 'general.architecture',
+        remedy: say`Open the model's Hugging Face folder, if its family is supported. The page Models of the documentation lists all.`,
+      },
+    );
   }
   const known: Architecture = {
     ...withSplit(withJoined(folderArchitecture, family, header), header),
@@ -81,6 +85,7 @@ export async function openGguf(
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
+      'gguf-experts-unsupported',
       say`MoE models are not supported in ${keys.architecture} files.`,
       say`Use the Hugging Face folder of the model.`,
     );
