@@ -9,9 +9,9 @@ import type { Services } from '../services/services';
 import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
-import { explainUnreadable } from '../services/trust';
+import { assertReadable, explainUnreadable } from '../services/trust';
 import { askPath, choose } from './questions/ask';
-import { say, verbatim } from '../core/message';
+import { say } from '../core/message';
 import { followedBy } from './questions/steps';
 
 /** Model, plan or profile that a command acts on. */
@@ -50,13 +50,7 @@ export async function chooseTarget(
 }
 
 async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
-  const unreadable = explainUnreadable(uri.scheme);
-  if (unreadable !== undefined) {
-    throw new UserError('folder-virtual', verbatim(unreadable), {
-      file: uri.toString(),
-      remedy: undefined,
-    });
-  }
+  assertReadable(uri, explainUnreadable);
   const path = uri.fsPath;
   if (isPlan(path)) {
     return { model: plannedModelPath(await documents.read('plan', path), path), plan: path };

@@ -1,5 +1,4 @@
 import { formatBytes } from './format';
-import type { ErrorCode } from './error-codes';
 import { UserError } from './user-error';
 import { inEnglish, say } from './message';
 import type { Message } from './message';
@@ -75,10 +74,7 @@ function endOfString(text: string, start: number): number {
 
 /** Thrown for JSON that would take too much memory or stack. */
 class JsonLimitError extends Error {
-  public constructor(
-    public readonly code: ErrorCode,
-    public readonly problem: Message,
-  ) {
+  public constructor(public readonly problem: Message) {
     super(inEnglish(problem).replace(/\.$/, ''));
   }
 }
@@ -91,20 +87,15 @@ class JsonLimitError extends Error {
 export function parseJsonText(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
   const { levels, bytes, characters } = measureJson(text);
   if (levels > mostLevels) {
-    throw new JsonLimitError(
-      'json-nested-too-deep',
-      say`The file has more than ${mostLevels} levels of nesting.`,
-    );
+    throw new JsonLimitError(say`The file has more than ${mostLevels} levels of nesting.`);
   }
   if (bytes > mostBytes) {
     throw new JsonLimitError(
-      'json-too-large',
       say`Its values take more than the ${formatBytes(mostBytes)} of memory that is allowed.`,
     );
   }
   if (characters > mostCharacters) {
     throw new JsonLimitError(
-      'json-strings-too-long',
       say`Its strings have more than the ${mostCharacters} characters allowed.`,
     );
   }
@@ -120,7 +111,7 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
     return parseJsonText(text);
   } catch (error) {
     if (error instanceof JsonLimitError) {
-      throw new UserError(error.code, error.problem, { file, remedy });
+      throw new UserError('json-limit-exceeded', error.problem, { file, remedy });
     }
     throw new UserError('json-malformed', say`The file is not JSON: ${(error as Error).message}.`, {
       file,

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { UserError, checkAccess, checkPath } from './user-error';
+import { UserError, checkAccess, fileMissing } from './user-error';
 import { say } from './message';
 import type { Message } from './message';
 
@@ -24,7 +24,7 @@ export interface RegularFile {
 export async function withRegularFile<T>(
   path: string,
   read: (opened: RegularFile) => Promise<T>,
-  missing: Message = say`There is no such file.`,
+  missing?: Message,
 ): Promise<T> {
   const opened = await openRegular(path, missing);
   try {
@@ -36,7 +36,7 @@ export async function withRegularFile<T>(
 
 /** Lines of a file that may be long, without their ends. Checks the file as {@link withRegularFile}. */
 export async function* linesOf(path: string): AsyncGenerator<string, undefined> {
-  const { handle } = await openRegular(path, say`There is no such file.`);
+  const { handle } = await openRegular(path);
   try {
     yield* handle.readLines({ encoding: 'utf8', autoClose: false });
   } finally {
@@ -44,9 +44,9 @@ export async function* linesOf(path: string): AsyncGenerator<string, undefined> 
   }
 }
 
-async function openRegular(path: string, missing: Message): Promise<RegularFile> {
+async function openRegular(path: string, missing?: Message): Promise<RegularFile> {
   const file = await realpath(path).catch(() => {
-    throw new UserError('file-missing', missing, { file: path, remedy: checkPath });
+    throw fileMissing(path, missing);
   });
   requireRegular(await stat(file), path);
   // Something else may have come to its place; a pipe would be waited for. Windows has no such flag.

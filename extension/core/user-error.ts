@@ -46,6 +46,26 @@ export class UserError extends Error {
   }
 }
 
+/**
+ * Error for a missing file.
+ * @param problem says which file it is
+ */
+export const fileMissing = (
+  file: string,
+  problem: Message = say`There is no such file.`,
+): UserError => new UserError('file-missing', problem, { file, remedy: checkPath });
+
+/** Error for a path that leads nowhere. */
+export const pathMissing = (file: string, remedy: Message = checkPath): UserError =>
+  new UserError('path-missing', say`There is no such file or folder.`, { file, remedy });
+
+/** Error for a folder whose entries cannot be listed. */
+export const folderUnreadable = (file: string, error: unknown): UserError =>
+  new UserError('folder-unreadable', say`The folder cannot be read: ${(error as Error).message}.`, {
+    file,
+    remedy: checkAccess,
+  });
+
 /** A failure of something read from a file, which says so where it names none. */
 export function inFile(error: unknown, file: string): unknown {
   return error instanceof UserError && error.subject.file === undefined

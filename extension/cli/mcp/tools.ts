@@ -13,6 +13,7 @@ import { toolDeclaration } from '../../core/operations/tool-declaration';
 import type { ToolDeclaration } from '../../core/operations/tool-declaration';
 import { isReading, listedOperations, toolName } from '../../core/operations/tool-names';
 import { UserError } from '../../core/user-error';
+import { toFailure } from '../failure';
 
 /** A tool of the Model Context Protocol, as agents see it. */
 export interface Tool extends ToolDeclaration {
@@ -132,7 +133,9 @@ export async function callTool(
     };
   } catch (error) {
     if (error instanceof CancelledError) return stopped(operation);
-    if (error instanceof UserError) return { text: error.message, isError: true };
+    if (error instanceof UserError) {
+      return { text: JSON.stringify(toFailure(error)), isError: true };
+    }
     throw error;
   }
 }

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, relative, sep } from 'node:path';
 import { blobsFolder } from './hub-cache';
 import { readSmallText, withRegularFile } from '../regular-file';
 import type { RegularFile } from '../regular-file';
-import { UserError, checkPath } from '../user-error';
+import { fileMissing, UserError } from '../user-error';
 import { say } from '../message';
 
 /**
@@ -24,10 +24,7 @@ export function belongsToFolder(folder: string, file: string): boolean {
  */
 export async function resolveModelFile(path: string, folder = dirname(path)): Promise<string> {
   const file = await realpath(path).catch(() => {
-    throw new UserError('file-missing', say`There is no such file.`, {
-      file: path,
-      remedy: checkPath,
-    });
+    throw fileMissing(path);
   });
   if (!belongsToFolder(await realpath(folder), file)) {
     throw new UserError(

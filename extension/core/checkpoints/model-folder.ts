@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { modelFolderName } from './hub-cache';
 import { listParts, withoutPart } from './gguf-part-names';
-import { UserError, checkAccess, checkPath } from '../user-error';
+import { UserError, pathMissing, folderUnreadable } from '../user-error';
 import { say } from '../message';
 
 /** Locations of a model's parts: a Hugging Face folder, or a GGUF file, which contains them all. */
@@ -35,10 +35,7 @@ export function isOnnx(path: string): boolean {
 export async function locateModel(path: string): Promise<ModelFolder> {
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError('path-missing', say`There is no such file or folder.`, {
-      file: path,
-      remedy: checkPath,
-    });
+    throw pathMissing(path);
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return ggufFile(absolute);
@@ -48,14 +45,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   }
   const folder = found.isDirectory() ? absolute : dirname(absolute);
   const names = await readdir(folder).catch((error: unknown) => {
-    throw new UserError(
-      'folder-unreadable',
-      say`The folder cannot be read: ${(error as Error).message}.`,
-      {
-        file: folder,
-        remedy: checkAccess,
-      },
-    );
+    throw folderUnreadable(folder, error);
   });
   const ggufNames = names.filter(isGguf).filter(beginsModel);
   if (ggufNames.length > 0 && !names.some((name) => /\.(safetensors|bin|pt|pth)$/.test(name))) {

@@ -147,10 +147,14 @@ async function readDefinition(model: string, file: string): Promise<object> {
   const definition =
     missing === undefined ? await readJsonObject(file, downloadTokenizer) : undefined;
   if (definition === undefined) {
-    throw new UserError('no-tokenizer', missing?.reason ?? say`The file no longer exists.`, {
-      file,
-      remedy: missing?.remedy ?? downloadTokenizer,
-    });
+    throw new UserError(
+      missing?.code ?? 'file-deleted',
+      missing?.reason ?? say`The file no longer exists.`,
+      {
+        file,
+        remedy: missing?.remedy ?? downloadTokenizer,
+      },
+    );
   }
   if (!isRecord(definition['model'])) {
     throw damaged(

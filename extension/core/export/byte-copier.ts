@@ -113,7 +113,7 @@ export class ByteCopier {
       .catch((error: unknown) => {
         throw unreadable(
           file,
-          'source-unreadable',
+          'file-unreadable',
           say`It cannot be read: ${(error as Error).message}.`,
         );
       });

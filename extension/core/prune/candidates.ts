@@ -114,17 +114,7 @@ export function requireExperts(
   const emptied = units.emptied(removed);
   if (emptied !== undefined) {
     const { id, experts: { count = 0, perToken = 0, least = 1, groups } = {} } = emptied;
-    if (groups !== undefined) {
-      throw new UserError(
-        'experts-too-few',
-        say`Too many of the ${count} experts of ${id} would be removed: each of its ${groups} groups needs ${least / groups}.`,
-        {
-          ...subject,
-          remedy: say`Write ${id} to remove the whole MoE layer, or keep ${least} of its experts.`,
-        },
-      );
-    }
-    if (least > perToken && least > 1) {
+    if (groups === undefined && least > perToken && least > 1) {
       throw new UserError(
         'experts-chosen-by-table',
         say`A table in ${id} selects experts by token, so none of them can be removed.`,
@@ -135,10 +125,12 @@ export function requireExperts(
       );
     }
     throw new UserError(
-      least === 1 ? 'experts-all-removed' : 'experts-too-few',
-      least === 1
-        ? say`Every expert of ${id} would be removed.`
-        : say`Too many of the ${count} experts of ${id} would be removed: the graph routes each token to ${least}.`,
+      'experts-too-few',
+      groups !== undefined
+        ? say`Too many of the ${count} experts of ${id} would be removed: each of its ${groups} groups needs ${least / groups}.`
+        : least === 1
+          ? say`Every expert of ${id} would be removed.`
+          : say`Too many of the ${count} experts of ${id} would be removed: the graph routes each token to ${least}.`,
       {
         ...subject,
         remedy: say`Write ${id} to remove the whole MoE layer, or keep ${least === 1 ? 'one' : least} of its experts.`,

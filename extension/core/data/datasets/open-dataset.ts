@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { UserError, checkPath } from '../../user-error';
+import { UserError, pathMissing } from '../../user-error';
 import { listFiles } from '../list-files';
 import { npyFeatures, openNpy, openNpz } from './array-files';
 import { cifarBatches, isCifar, openCifar } from './cifar';
@@ -66,10 +66,7 @@ function requireActing(options: DatasetOptions, acting: readonly Option[], path:
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<Dataset> {
   const found = await stat(path).catch(() => {
-    throw new UserError('path-missing', say`There is no such file or folder.`, {
-      file: path,
-      remedy: checkPath,
-    });
+    throw pathMissing(path);
   });
   return found.isDirectory() ? openFolder(path, options) : openFile(path, options);
 }

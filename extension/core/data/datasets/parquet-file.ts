@@ -59,7 +59,7 @@ export async function withParquet<T>(
         ? error
         : new UserError(
             'parquet-unreadable',
-            say`The file cannot be read: ${(error as Error).message}.`,
+            say`The file cannot be decoded as Parquet: ${(error as Error).message}.`,
             {
               file: path,
               remedy: say`The file is damaged, incomplete or not Parquet: download or save it again.`,

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { InputPort } from '../../models/layered-model';
-import { UserError, checkPath, inFile } from '../../user-error';
+import { UserError, inFile, pathMissing } from '../../user-error';
 import { loadSoundPreprocessor } from '../audio/preprocess';
 import { readWav } from '../audio/wav';
 import { readImage } from '../image/decode-image';
@@ -37,10 +37,7 @@ export async function readExamples(
   modelFolder: string,
 ): Promise<GivenExamples> {
   const found = await stat(path).catch(() => {
-    throw new UserError('path-missing', say`There is no such file or folder.`, {
-      file: path,
-      remedy: checkPath,
-    });
+    throw pathMissing(path);
   });
   if (hears({ inputs: ports }) && (await holdsRecordings(path))) {
     return readRecordings(path, selectExamples, ports, modelFolder);

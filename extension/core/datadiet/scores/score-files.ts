@@ -7,7 +7,7 @@ import { readNpy } from '../../data/npy';
 import { npyBytes } from '../../data/write-npy';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
-import { UserError } from '../../user-error';
+import { UserError, pathMissing } from '../../user-error';
 import {
   holdsCartographyMetrics,
   readCartographyMetrics,
@@ -33,10 +33,7 @@ const remedy = say`Scores are documents of espalier score-data, .npy arrays of o
  */
 export async function readScores(path: string): Promise<ScoreDocument> {
   const found = await stat(path).catch(() => {
-    throw new UserError('path-missing', say`There is no such file or folder.`, {
-      file: path,
-      remedy,
-    });
+    throw pathMissing(path, remedy);
   });
   if (found.isDirectory()) {
     return readDynamics(path);

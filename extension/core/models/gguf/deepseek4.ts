@@ -75,7 +75,7 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
     if (value !== known) {
       keys.fault(
         keys.name(key),
-        'gguf-value-unsupported',
+        'value-unexpected',
         say`It is ${String(value)}, expected ${String(known)}.`,
         useFolder,
       );
@@ -86,7 +86,7 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
       rateType(ratio) ??
       keys.fault(
         keys.name(ratiosKey),
-        'gguf-ratio-unsupported',
+        'block-value-unsupported',
         say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(rates).join(' or ')}`}.`,
         useFolder,
       ),

@@ -87,7 +87,7 @@ export function byteMatrix(tensor: LazyTensor): PackedMatrix {
   if (values === undefined) {
     throw fault(
       tensor,
-      'packed-dtype-unsupported',
+      'value-unexpected',
       say`It is ${tensor.dtype}, expected ${Object.keys(byteValues).join(' or ')}.`,
     );
   }

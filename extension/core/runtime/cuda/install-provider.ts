@@ -83,7 +83,7 @@ export async function installCudaProvider(
       await place(libraries);
     } catch (error) {
       throw isZipError(error)
-        ? damaged(file, 'package-unreadable', say`It cannot be read: ${error.message}.`)
+        ? damaged(file, 'file-unreadable', say`It cannot be read: ${error.message}.`)
         : error;
     }
   });
