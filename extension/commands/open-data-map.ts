@@ -3,6 +3,9 @@ import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { QuickPickItem, Uri } from 'vscode';
 import { documentGlob } from '../core/document-names';
 import type { ScoredSource } from '../core/datadiet/scores/scored-data';
+import { say } from '../core/message';
+import type { Message } from '../core/message';
+import { UserError } from '../core/user-error';
 import { tellDone } from '../services/activation/steps-done';
 import { DataMapSession } from '../services/sessions/data-map-session';
 import { isScores } from '../services/documents/documents';
@@ -58,6 +61,16 @@ export async function waitForData(session: DataMapSession): Promise<boolean> {
     return Promise.race([session.opened().then(() => true), cancelled]);
   });
 }
+
+/**
+ * Error for scores without a map.
+ * @param problem the reason, if it is known
+ */
+export const scoresUnreadable = (
+  { scores }: ScoredSource,
+  remedy: Message,
+  problem: Message = say`These scores cannot be read.`,
+): UserError => new UserError('scores-unreadable', problem, { file: scores, remedy });
 
 /** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */
 export async function resolveDataMap(

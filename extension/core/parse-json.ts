@@ -110,13 +110,12 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   try {
     return parseJsonText(text);
   } catch (error) {
-    if (error instanceof JsonLimitError) {
-      throw new UserError('json-limit-exceeded', error.problem, { file, remedy });
-    }
-    throw new UserError('json-malformed', say`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy,
-    });
+    const limit = error instanceof JsonLimitError ? error.problem : undefined;
+    throw new UserError(
+      limit === undefined ? 'json-malformed' : 'json-limit-exceeded',
+      limit ?? say`The file is not JSON: ${(error as Error).message}.`,
+      { file, remedy },
+    );
   }
 }
 

@@ -38,7 +38,7 @@ import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, needs, replaces } from './rules';
 import { domainTexts } from './domain-texts';
-import { optionalModelField, runFields, runOptions } from './shared-fields';
+import { optionalModelField, runFields, runOptions, sampleText } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
 import { inEnglish, say } from '../message';
@@ -97,7 +97,7 @@ export const evaluate = defineOperation({
     text: path({
       description:
         'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'evaluation.file',
     }),
     domains: flag({

@@ -92,6 +92,7 @@ import {
   modelField,
   runFields,
   runOptions,
+  sampleText,
 } from './shared-fields';
 import {
   chosenRuntime,
@@ -238,7 +239,7 @@ const fields = {
     }),
     text: path({
       description: 'Held-out text that both models are evaluated on (.txt, .md, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'evaluation.file',
     }),
     require: requirementsField,

@@ -76,12 +76,15 @@ export const calibrationNames = [
   'calibrationPolicy',
 ] as const satisfies readonly (keyof CalibrationFields)[];
 
+/** Name of the text that is read if none is given. */
+export const sampleText = 'the text that comes with Espalier';
+
 /** @param defaults what stands where nothing is given; shown, and filled in by {@link calibrationOf} */
 export const calibrationFields = ({ sequences, length }: CalibrationRequest): CalibrationFields =>
   group('Calibration', {
     calibration: path({
       description: 'Calibration text (.txt, .md, .jsonl), examples (.npz, folder), or "random"',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'calibration.file',
     }),
     sequences: integer({
