@@ -110,12 +110,11 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   try {
     return parseJsonText(text);
   } catch (error) {
-    const limit = error instanceof JsonLimitError ? error.problem : undefined;
-    throw new UserError(
-      limit === undefined ? 'json-malformed' : 'json-limit-exceeded',
-      limit ?? say`The file is not JSON: ${(error as Error).message}.`,
-      { file, remedy },
-    );
+    const [code, problem] =
+      error instanceof JsonLimitError
+        ? (['json-limit-exceeded', error.problem] as const)
+        : (['json-malformed', say`The file is not JSON: ${(error as Error).message}.`] as const);
+    throw new UserError(code, problem, { file, remedy });
   }
 }
 

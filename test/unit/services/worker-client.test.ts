@@ -178,7 +178,9 @@ describe('WorkerClient', () => {
     const refused = new WorkerClient({
       ...started('fake-worker.mjs'),
       assertMayRun: () => {
-        throw new UserError(say`This workspace is not trusted.`, { remedy: undefined });
+        throw new UserError('workspace-untrusted', say`This workspace is not trusted.`, {
+          remedy: undefined,
+        });
       },
     });
     for (const { id, trust, fields } of operations) {
