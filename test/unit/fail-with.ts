@@ -1,6 +1,7 @@
 import { sep } from 'node:path';
 import { expect } from 'vitest';
 import type { ErrorCode } from '../../extension/core/error-codes';
+import { inEnglish } from '../../extension/core/message';
 import { UserError } from '../../extension/core/user-error';
 
 /** Code of a {@link UserError} with the file and the field that it names; absent if it names none. */
@@ -10,6 +11,8 @@ export interface Failure {
   readonly file?: unknown;
   /** The field, or an asymmetric matcher. */
   readonly field?: unknown;
+  /** What the remedy says; absent if it doesn't depend on the input. */
+  readonly remedy?: RegExp;
 }
 
 declare module 'vitest' {
@@ -21,25 +24,30 @@ declare module 'vitest' {
 }
 
 expect.extend({
-  toFailWith(received: unknown, { code, file, field }: Failure) {
+  toFailWith(received: unknown, { code, file, field, remedy }: Failure) {
     const error = typeof received === 'function' ? thrownBy(received as () => unknown) : received;
     const found =
       error instanceof UserError
         ? { code: error.code, file: error.subject.file, field: error.subject.field }
         : error;
+    const advice =
+      error instanceof UserError && error.subject.remedy !== undefined
+        ? inEnglish(error.subject.remedy)
+        : '';
     const endsAs = (path: unknown): boolean =>
       typeof file === 'string' && typeof path === 'string' && path.endsWith(`${sep}${file}`);
     const pass =
       error instanceof UserError &&
       error.code === code &&
       (endsAs(error.subject.file) || this.equals(error.subject.file, file)) &&
-      this.equals(error.subject.field, field);
+      this.equals(error.subject.field, field) &&
+      (remedy === undefined || remedy.test(advice));
     return {
       pass,
       actual: found,
-      expected: { code, file, field },
+      expected: { code, file, field, remedy },
       message: () =>
-        `expected ${this.isNot ? 'no ' : ''}failure ${this.utils.stringify({ code, file, field })}, got ${this.utils.stringify(found)}${error instanceof Error ? `: ${error.message}` : ''}`,
+        `expected ${this.isNot ? 'no ' : ''}failure ${this.utils.stringify({ code, file, field, remedy })}, got ${this.utils.stringify(found)}${error instanceof Error ? `: ${error.message}` : ''}`,
     };
   },
 });

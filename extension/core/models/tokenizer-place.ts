@@ -58,7 +58,7 @@ export function explainNoTokenizer(model: string):
         remedy: say`Copy the model's tokenizer.json into its folder.`,
       }
     : {
-        code: 'no-tokenizer',
+        code: 'tokenizer-format-unsupported',
         file,
         reason: say`The model has no tokenizer.json, only ${others.join(', ')}, which is not supported here.`,
         remedy: say`Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.`,

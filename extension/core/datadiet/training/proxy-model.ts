@@ -125,7 +125,7 @@ async function textProxy(
 ): Promise<ProxyModel> {
   if (name !== 'mlp') {
     throw new UserError(
-      'proxy-for-images-only',
+      'proxy-not-for-texts',
       say`The model ${name} is for images, but these are texts.`,
       {
         remedy: say`Use mlp, or an ONNX file.`,
