@@ -1,4 +1,5 @@
 import { UserError } from '../core/user-error';
+import { RequestError } from '../core/operations/build-request';
 import type { ErrorCode } from '../core/error-codes';
 import { usageError } from './usage-errors';
 
@@ -15,7 +16,7 @@ export interface Failure {
 /** Describes an error as JSON. */
 export function toFailure(error: unknown): Failure {
   if (error instanceof UserError) {
-    const { file, field } = error.subject;
+    const { file, field = fieldsIn(error) } = error.subject;
     return {
       error: {
         code: error.code,
@@ -31,3 +32,7 @@ export function toFailure(error: unknown): Failure {
   };
   return { error: { code, message } };
 }
+
+/** Names of the fields that a request is refused for; undefined if it is not about fields. */
+const fieldsIn = (error: UserError): string | undefined =>
+  error instanceof RequestError && error.fields.length > 0 ? error.fields.join(', ') : undefined;

@@ -28,7 +28,7 @@ expect.extend({
     const error = typeof received === 'function' ? thrownBy(received as () => unknown) : received;
     const found =
       error instanceof UserError
-        ? { code: error.code, file: error.subject.file, field: error.subject.field }
+        ? { code: error.code, file: error.subject.file, field: fieldOf(error) }
         : error;
     const advice =
       error instanceof UserError && error.subject.remedy !== undefined
@@ -40,7 +40,7 @@ expect.extend({
       error instanceof UserError &&
       error.code === code &&
       (endsAs(error.subject.file) || this.equals(error.subject.file, file)) &&
-      this.equals(error.subject.field, field) &&
+      this.equals(fieldOf(error), field) &&
       (remedy === undefined || remedy.test(advice));
     return {
       pass,
@@ -51,6 +51,13 @@ expect.extend({
     };
   },
 });
+
+/** The field that an error is about, or the fields that a request is refused for. */
+const fieldOf = ({ subject, ...error }: UserError): string | undefined =>
+  subject.field ??
+  ('fields' in error && Array.isArray(error.fields) && error.fields.length > 0
+    ? error.fields.join(', ')
+    : undefined);
 
 /** What a function throws; undefined if it returns. */
 function thrownBy(run: () => unknown): unknown {

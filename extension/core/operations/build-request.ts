@@ -20,6 +20,8 @@ export class RequestError extends UserError {
     code: ErrorCode,
     problem: Message,
     subject: ErrorSubject = { remedy: undefined },
+    /** Names of the fields at fault, which the problem contains. */
+    public readonly fields: readonly string[] = [],
   ) {
     super(code, problem, subject);
   }
@@ -50,7 +52,7 @@ export function buildRequest<const F extends Fields>(
     }
     const idle = breach.fields.find((key) => values[key] === undefined);
     if (idle === undefined) {
-      throw new RequestError(breach.code, breach.problem(name));
+      throw toError(breach, name);
     }
     Reflect.deleteProperty(chosen, idle);
   }
@@ -73,10 +75,13 @@ export function validateRequest<const F extends Fields>(
   const checked = checkValues(fields, values, name);
   const breach = findBreach(rules, chosenOf(fields, values), fields);
   if (breach !== undefined) {
-    throw new RequestError(breach.code, breach.problem(name));
+    throw toError(breach, name);
   }
   return checked;
 }
+
+const toError = ({ code, fields, problem }: Breach, name: NameOf): RequestError =>
+  new RequestError(code, problem(name), undefined, fields.map(name));
 
 /** The fields of a completed request that the user chose, without defaults that were filled in. */
 export function chosenOf(fields: Fields, values: Values): Values {
@@ -140,21 +145,31 @@ function defaultValues(fields: Fields): Values {
 function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf): RequestOf<F> {
   for (const key of Object.keys(values)) {
     if (!Object.hasOwn(fields, key)) {
-      throw new RequestError('field-unknown', say`There is no field "${key}".`, {
-        remedy: say`Fields are ${Object.keys(fields).join(', ')}.`,
-      });
+      throw new RequestError(
+        'field-unknown',
+        say`There is no field "${key}".`,
+        { remedy: say`Fields are ${Object.keys(fields).join(', ')}.` },
+        [key],
+      );
     }
   }
   for (const [key, field] of Object.entries<Field>(fields)) {
     const value = values[key];
     if (value === undefined) {
       if (field.present) {
-        throw new RequestError('field-required', field.missing ?? say`${name(key)} is required.`);
+        throw new RequestError(
+          'field-required',
+          field.missing ?? say`${name(key)} is required.`,
+          undefined,
+          [name(key)],
+        );
       }
     } else if (!v.safeParse(field.schema, value).success) {
       throw new RequestError(
         'value-invalid',
         say`${name(key)} accepts ${field.takes}, not ${JSON.stringify(value)}.`,
+        undefined,
+        [name(key)],
       );
     }
   }

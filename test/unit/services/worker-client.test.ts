@@ -188,12 +188,18 @@ describe('WorkerClient', () => {
         // What writes a result has to say so.
         expect(Object.keys(fields), id).not.toContain('out');
       } else {
-        await expect(refused.request(id, {} as never), id).rejects.toThrow(/not trusted/);
+        await expect(refused.request(id, {} as never), id).rejects.toFailWith({
+          code: 'workspace-untrusted',
+        });
       }
     }
     const timed = { operation: 'profile', request: profile('a') } as const;
-    await expect(refused.request('expect', timed)).rejects.toThrow(/not trusted/);
-    await expect(refused.request('converse', {} as never)).rejects.toThrow(/not trusted/);
+    await expect(refused.request('expect', timed)).rejects.toFailWith({
+      code: 'workspace-untrusted',
+    });
+    await expect(refused.request('converse', {} as never)).rejects.toFailWith({
+      code: 'workspace-untrusted',
+    });
     expect(refused.pid).toBeUndefined();
     expect((await refused.request('inspect', { model: 'a' })).name).toBe('a');
     refused.dispose();

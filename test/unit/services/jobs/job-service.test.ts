@@ -117,7 +117,7 @@ describe('the job service', () => {
     expect(await first).toBe('one');
     expect(makeState()).toEqual(['done', 'running', 'queued']);
     (await worker.call(1)).reject(new UserError('value-invalid', say`bad`, { remedy: undefined }));
-    await expect(second).rejects.toThrow('bad');
+    await expect(second).rejects.toFailWith({ code: 'value-invalid' });
     (await worker.call(2)).resolve('three');
     expect(await third).toBe('three');
     expect(worker.calls.map(({ request: { out } }) => out)).toEqual(
