@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { format } from 'oxfmt';
 import { collectedFiles, settleCommands } from './lib/collected.mjs';
+import { errorsReference } from './lib/coded-errors.mjs';
 import { loadDeclarations } from './lib/core-modules.mjs';
 import { layoutsReference, modelsReference } from './lib/model-reference.mjs';
 import { modelResults, notWrittenAsGguf } from './lib/model-results.mjs';
@@ -54,6 +55,7 @@ await settle({
     await notWrittenAsGguf(),
   ),
   'docs/reference/layouts.md': layoutsReference(declarations),
+  'docs/reference/errors.md': errorsReference(),
   'media/plan.schema.json': JSON.stringify(planSchema(declarations)),
   'media/request.schema.json': JSON.stringify(requestSchema(declarations)),
 });

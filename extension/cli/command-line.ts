@@ -10,10 +10,11 @@ import { costsFolder } from '../core/jobs/user-cache';
 import { UserError } from '../core/user-error';
 import { callInChild, callTool, createTools } from './mcp/tools';
 import type { ToolCall } from './mcp/tools';
+import { toFailure } from './failure';
 import { commandPath, createProgram, withoutVainHelp } from './program';
 import { runOperation } from './run-operation';
 import type { Terminal } from './terminal';
-import { isAnswered, usageProblem } from './usage-errors';
+import { isAnswered, usageError } from './usage-errors';
 import type { Message } from '../core/message';
 import { inEnglish } from '../core/message';
 
@@ -73,10 +74,13 @@ export async function runCommandLine(
     if (isAnswered(error)) {
       return 0;
     }
-    const problem = usageProblem(error);
-    if (problem !== undefined) {
+    if (args.includes('--json') && !(error instanceof CancelledError)) {
+      terminal.printJson(toFailure(error));
+    }
+    const usage = usageError(error);
+    if (usage !== undefined) {
       const command = ['espalier', commandPath(program, args)].filter(Boolean).join(' ');
-      terminal.note(`${problem}\nSee ${command} --help.`);
+      terminal.note(`${usage.message}\nSee ${command} --help.`);
       return 2;
     }
     if (error instanceof CancelledError) {

@@ -100,6 +100,7 @@ function commandGroup(parent: Command, name: string): Command {
         .join(' or ');
       const [typed] = group.args;
       throw new RequestError(
+        typed === undefined ? 'command-missing' : 'command-unknown',
         typed === undefined
           ? say`Give a command: ${known}.`
           : say`There is no command "${name} ${typed}". Give one of ${known}.`,

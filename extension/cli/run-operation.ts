@@ -97,14 +97,16 @@ function pick(typed: Typed, fields: Fields): Typed {
 function requireOneOutput(common: Typed, options: Typed): void {
   const [other] = Object.entries(options).flatMap(([key, value]) => (value === true ? [key] : []));
   if (common['json'] === true && other !== undefined) {
-    throw new RequestError(say`Give only one of --json and --${other}.`);
+    throw new RequestError('flags-conflict', say`Give only one of --json and --${other}.`);
   }
 }
 
 /** The fields of a file; its `operation`, if it names one, must be the one that is run. */
 async function readConfig(file: string, expected: string): Promise<Typed> {
   const text = await readSmallText(file).catch((error: unknown) => {
-    throw error instanceof UserError ? new RequestError(error.problem, error.subject) : error;
+    throw error instanceof UserError
+      ? new RequestError(error.code, error.problem, error.subject)
+      : error;
   });
   try {
     const values: unknown = parseJsonText(text);
@@ -113,6 +115,7 @@ async function readConfig(file: string, expected: string): Promise<Typed> {
       Reflect.deleteProperty(fields, '$schema');
       if (operation !== expected) {
         throw new RequestError(
+          'config-other-operation',
           say`The file holds options of ${JSON.stringify(operation)}, not of "${expected}".`,
           {
             file,
@@ -127,12 +130,16 @@ async function readConfig(file: string, expected: string): Promise<Typed> {
     if (error instanceof RequestError) {
       throw error;
     }
-    throw new RequestError(say`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy: say`Correct the file.`,
-    });
+    throw new RequestError(
+      'json-malformed',
+      say`The file is not JSON: ${(error as Error).message}.`,
+      {
+        file,
+        remedy: say`Correct the file.`,
+      },
+    );
   }
-  throw new RequestError(say`The file must hold a JSON object.`, {
+  throw new RequestError('json-not-object', say`The file must hold a JSON object.`, {
     file,
     remedy: say`Write the fields of this command, such as ${'{"device": "cpu"}'}.`,
   });
@@ -146,7 +153,7 @@ function nameFlag(error: unknown, fields: Fields): unknown {
   const { file, field = '', remedy } = error.subject;
   return file !== undefined || !Object.hasOwn(fields, field)
     ? error
-    : new UserError(error.problem, {
+    : new UserError(error.code, error.problem, {
         field: flagOf(field, fields[field]),
         remedy,
       });

@@ -1,10 +1,17 @@
 import { CommanderError } from 'commander';
+import type { ErrorCode } from '../core/error-codes';
 import { RequestError } from '../core/operations/build-request';
 
-/** Describes an error in the command line in one or two lines; undefined for other errors. */
-export function usageProblem(error: unknown): string | undefined {
+/** An error in the command line. */
+interface UsageError {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** Code and text, of one or two lines, of an error in the command line; undefined for other errors. */
+export function usageError(error: unknown): UsageError | undefined {
   if (error instanceof RequestError) {
-    return error.message;
+    return error;
   }
   if (!(error instanceof CommanderError)) {
     return undefined;
@@ -12,16 +19,19 @@ export function usageProblem(error: unknown): string | undefined {
   const [problem = '', suggestion = ''] = error.message.replace(/^error: /, '').split('\n');
   const [, name = ''] = /'(.+?)'/.exec(problem) ?? [];
   const closest = suggestion.replace(/^\((.*)\)$/, '$1');
-  const say = (text: string): string => (closest === '' ? text : `${text} ${closest}`);
+  const usage = (code: ErrorCode, text: string): UsageError => ({
+    code,
+    message: closest === '' ? text : `${text} ${closest}`,
+  });
   switch (error.code) {
     case 'commander.unknownCommand':
-      return say(`There is no command "${name}".`);
+      return usage('command-unknown', `There is no command "${name}".`);
     case 'commander.unknownOption':
-      return say(`There is no option ${name}.`);
+      return usage('flag-unknown', `There is no option ${name}.`);
     case 'commander.optionMissingArgument':
-      return `${name.split(' ')[0] ?? ''} needs a value.`;
+      return usage('flag-value-missing', `${name.split(' ')[0] ?? ''} needs a value.`);
     default:
-      return say(`${problem[0]?.toUpperCase() ?? ''}${problem.slice(1)}`);
+      return usage('command-line-invalid', `${problem[0]?.toUpperCase() ?? ''}${problem.slice(1)}`);
   }
 }
 

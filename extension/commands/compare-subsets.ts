@@ -8,14 +8,13 @@ import { formatPercent } from '../core/format';
 import { dataDiet } from '../core/operations/data-diet';
 import { datasetGiven } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
-import { UserError } from '../core/user-error';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
-import { resolveDataMap, waitForData } from './open-data-map';
+import { resolveDataMap, scoresUnreadable, waitForData } from './open-data-map';
 import { choose } from './questions/ask';
 import { say } from '../core/message';
 import { followedBy } from './questions/steps';
@@ -54,10 +53,7 @@ async function askRequest(services: Services, session: DataMapSession): Promise<
   }
   const { map, source, data: { path: data, problem } = {} } = session;
   if (map === undefined || data === undefined) {
-    throw new UserError(problem ?? say`These scores cannot be read.`, {
-      file: source.scores,
-      remedy: say`Choose the dataset that was scored.`,
-    });
+    throw scoresUnreadable(source, say`Choose the dataset that was scored.`, problem);
   }
   const { score, scoring, dataset, name } = map.overview;
   const options = dataset?.options ?? {};

@@ -10,7 +10,6 @@ import { convertScores } from '../core/operations/convert-scores';
 import { exportData } from '../core/operations/export-data';
 import type { GivenOf } from '../core/operations/fields';
 import { selectData } from '../core/operations/select-data';
-import { UserError } from '../core/user-error';
 import type { DataOperation } from '../protocol/data';
 import { counts } from '../services/counts';
 import type { DataMapSession } from '../services/sessions/data-map-session';
@@ -19,7 +18,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, explainDataBlocked } from '../services/trust';
 import { askNewFile, askText, choose } from './questions/ask';
 import { explainUnfit } from './questions/choose-output';
-import { resolveDataMap, waitForData } from './open-data-map';
+import { resolveDataMap, scoresUnreadable, waitForData } from './open-data-map';
 import { say } from '../core/message';
 
 const declarations = {
@@ -89,10 +88,7 @@ async function askExport(
   }
   const { map, source } = session;
   if (map === undefined) {
-    throw new UserError(say`These scores cannot be read.`, {
-      file: source.scores,
-      remedy: say`Open them as a data map to see why.`,
-    });
+    throw scoresUnreadable(source, say`Open them as a data map to see why.`);
   }
   const { kept } = await services.dataReader.request('count', {
     ...{ ...source, choice: session.choice },

@@ -24,9 +24,13 @@ export async function refreshModels(services: Services): Promise<void> {
 
 function required(argument: unknown): ModelRow {
   if (!isModelRow(argument)) {
-    throw new UserError(say`Choose a part of a model in the Models view first.`, {
-      remedy: undefined,
-    });
+    throw new UserError(
+      'nothing-selected',
+      say`Choose a part of a model in the Models view first.`,
+      {
+        remedy: undefined,
+      },
+    );
   }
   return argument;
 }

@@ -3,15 +3,16 @@ import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { QuickPickItem, Uri } from 'vscode';
 import { documentGlob } from '../core/document-names';
 import type { ScoredSource } from '../core/datadiet/scores/scored-data';
+import { say } from '../core/message';
+import type { Message } from '../core/message';
 import { UserError } from '../core/user-error';
 import { tellDone } from '../services/activation/steps-done';
 import { DataMapSession } from '../services/sessions/data-map-session';
 import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { explainDataUnreadable } from '../services/trust';
+import { assertReadable, explainDataUnreadable } from '../services/trust';
 import { pickData, toUri } from './target';
 import { askPath, choose } from './questions/ask';
-import { verbatim } from '../core/message';
 
 /** Answers given in advance to the questions of the command. */
 export interface OpenDataMapOptions {
@@ -61,6 +62,16 @@ export async function waitForData(session: DataMapSession): Promise<boolean> {
   });
 }
 
+/**
+ * Error for scores without a map.
+ * @param problem the reason, if it is known
+ */
+export const scoresUnreadable = (
+  { scores }: ScoredSource,
+  remedy: Message,
+  problem: Message = say`These scores cannot be read.`,
+): UserError => new UserError('scores-unreadable', problem, { file: scores, remedy });
+
 /** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */
 export async function resolveDataMap(
   services: Services,
@@ -83,10 +94,7 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
   if (uri === undefined) {
     return undefined;
   }
-  const unreadable = explainDataUnreadable(uri.scheme);
-  if (unreadable !== undefined) {
-    throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
-  }
+  assertReadable(uri, explainDataUnreadable);
   const scores = uri.fsPath;
   if (data !== undefined || isScores(scores)) {
     return { scores, ...(data === undefined ? {} : { data }) };

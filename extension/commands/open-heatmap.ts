@@ -28,9 +28,13 @@ export async function chooseSession(
 /** @throws UserError if nothing is marked in a heatmap, and no widths are pruned */
 export function requireSelection({ model, choice }: ModelSession): void {
   if (isWhole(choice)) {
-    throw new UserError(say`No sublayer of ${model.name} is marked for removal.`, {
-      remedy: say`Mark some in the heatmap, or move its slider.`,
-    });
+    throw new UserError(
+      'no-sublayer-selected',
+      say`No sublayer of ${model.name} is marked for removal.`,
+      {
+        remedy: say`Mark some in the heatmap, or move its slider.`,
+      },
+    );
   }
 }
 

@@ -29,6 +29,7 @@ export async function planCompression(
   const { schemes = [], removes = false, prunesWidths = false, embeddingAndHead = false } = choice;
   if (limits.length === 0 || (schemes.length === 0 && !removes && !prunesWidths)) {
     throw new UserError(
+      'plan-limit-missing',
       say`A plan needs a limit, and at least one kind of change that it may make.`,
       {
         remedy: say`Choose them in the compression panel.`,

@@ -22,7 +22,7 @@ export async function saveCompressionPlan(
   const path = defaultPlanPath(session.model.path);
   const plan = budgetPlan(session, path);
   if (plan === undefined) {
-    throw new UserError(say`There is no plan for ${session.model.name}.`, {
+    throw new UserError('plan-missing', say`There is no plan for ${session.model.name}.`, {
       remedy: say`Choose a budget in the compression panel, then Plan.`,
     });
   }

@@ -9,9 +9,9 @@ import type { Services } from '../services/services';
 import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
-import { explainUnreadable } from '../services/trust';
+import { assertReadable, explainUnreadable } from '../services/trust';
 import { askPath, choose } from './questions/ask';
-import { say, verbatim } from '../core/message';
+import { say } from '../core/message';
 import { followedBy } from './questions/steps';
 
 /** Model, plan or profile that a command acts on. */
@@ -50,10 +50,7 @@ export async function chooseTarget(
 }
 
 async function resolveTarget(uri: Uri, { documents }: Services): Promise<Target> {
-  const unreadable = explainUnreadable(uri.scheme);
-  if (unreadable !== undefined) {
-    throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
-  }
+  assertReadable(uri, explainUnreadable);
   const path = uri.fsPath;
   if (isPlan(path)) {
     return { model: plannedModelPath(await documents.read('plan', path), path), plan: path };
@@ -82,9 +79,13 @@ export function toUri(argument: unknown): Uri | undefined {
 export function requireUri(argument: unknown): Uri {
   const uri = toUri(argument);
   if (uri === undefined) {
-    throw new UserError(say`Choose a model or a result in the side bar first.`, {
-      remedy: undefined,
-    });
+    throw new UserError(
+      'nothing-selected',
+      say`Choose a model or a result in the side bar first.`,
+      {
+        remedy: undefined,
+      },
+    );
   }
   return uri;
 }

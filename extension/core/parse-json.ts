@@ -110,12 +110,11 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   try {
     return parseJsonText(text);
   } catch (error) {
-    throw new UserError(
+    const [code, problem] =
       error instanceof JsonLimitError
-        ? error.problem
-        : say`The file is not JSON: ${(error as Error).message}.`,
-      { file, remedy },
-    );
+        ? (['json-limit-exceeded', error.problem] as const)
+        : (['json-malformed', say`The file is not JSON: ${(error as Error).message}.`] as const);
+    throw new UserError(code, problem, { file, remedy });
   }
 }
 

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { UserError, checkAccess, checkPath } from './user-error';
+import { UserError, checkAccess, fileMissing } from './user-error';
 import { say } from './message';
 import type { Message } from './message';
 
@@ -24,7 +24,7 @@ export interface RegularFile {
 export async function withRegularFile<T>(
   path: string,
   read: (opened: RegularFile) => Promise<T>,
-  missing: Message = say`There is no such file.`,
+  missing?: Message,
 ): Promise<T> {
   const opened = await openRegular(path, missing);
   try {
@@ -36,7 +36,7 @@ export async function withRegularFile<T>(
 
 /** Lines of a file that may be long, without their ends. Checks the file as {@link withRegularFile}. */
 export async function* linesOf(path: string): AsyncGenerator<string, undefined> {
-  const { handle } = await openRegular(path, say`There is no such file.`);
+  const { handle } = await openRegular(path);
   try {
     yield* handle.readLines({ encoding: 'utf8', autoClose: false });
   } finally {
@@ -44,18 +44,22 @@ export async function* linesOf(path: string): AsyncGenerator<string, undefined> 
   }
 }
 
-async function openRegular(path: string, missing: Message): Promise<RegularFile> {
+async function openRegular(path: string, missing?: Message): Promise<RegularFile> {
   const file = await realpath(path).catch(() => {
-    throw new UserError(missing, { file: path, remedy: checkPath });
+    throw fileMissing(path, missing);
   });
   requireRegular(await stat(file), path);
   // Something else may have come to its place; a pipe would be waited for. Windows has no such flag.
   const flags = constants.O_RDONLY | constants.O_NONBLOCK;
   const handle = await open(file, flags).catch((error: unknown) => {
-    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
-      file: path,
-      remedy: checkAccess,
-    });
+    throw new UserError(
+      'file-unreadable',
+      say`The file cannot be read: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: checkAccess,
+      },
+    );
   });
   try {
     const found = await handle.stat();
@@ -69,7 +73,7 @@ async function openRegular(path: string, missing: Message): Promise<RegularFile>
 
 function requireRegular(found: Stats, path: string): void {
   if (!found.isFile()) {
-    throw new UserError(say`This is not a regular file.`, {
+    throw new UserError('file-not-regular', say`This is not a regular file.`, {
       file: path,
       remedy: say`Choose a file, not a folder, pipe or device.`,
     });
@@ -89,10 +93,14 @@ export async function readWholeFile(
 ): Promise<Buffer> {
   const read = async ({ handle, size }: RegularFile): Promise<Buffer> => {
     if (size > most) {
-      throw new UserError(say`The file has ${size} bytes, more than the ${most} expected.`, {
-        file: path,
-        remedy,
-      });
+      throw new UserError(
+        'file-too-large',
+        say`The file has ${size} bytes, more than the ${most} expected.`,
+        {
+          file: path,
+          remedy,
+        },
+      );
     }
     const bytes = Buffer.alloc(size);
     let end = 0;
@@ -140,7 +148,7 @@ export async function readSmallText(path: string, missing?: Message): Promise<st
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(say`The file is not UTF-8 text.`, {
+    throw new UserError('text-not-utf8', say`The file is not UTF-8 text.`, {
       file: path,
       remedy: say`Save it with the encoding UTF-8.`,
     });

@@ -1,5 +1,6 @@
 import { inEnglish, joined, say } from './message';
 import { printable } from './printable';
+import type { ErrorCode } from './error-codes';
 import type { Message } from './message';
 
 /** What a {@link UserError} is about, so that an editor can open the file and mark the field. */
@@ -27,6 +28,8 @@ export class UserError extends Error {
   public readonly whole: Message;
 
   public constructor(
+    /** Kind of problem. Stable, unlike the text: scripts and tests compare it. */
+    public readonly code: ErrorCode,
     /** What is wrong, as one sentence. */
     public readonly problem: Message,
     public readonly subject: ErrorSubject,
@@ -43,9 +46,29 @@ export class UserError extends Error {
   }
 }
 
+/**
+ * Error for a missing file.
+ * @param problem says which file it is
+ */
+export const fileMissing = (
+  file: string,
+  problem: Message = say`There is no such file.`,
+): UserError => new UserError('file-missing', problem, { file, remedy: checkPath });
+
+/** Error for a path that leads nowhere. */
+export const pathMissing = (file: string, remedy: Message = checkPath): UserError =>
+  new UserError('path-missing', say`There is no such file or folder.`, { file, remedy });
+
+/** Error for a folder whose entries cannot be listed. */
+export const folderUnreadable = (file: string, error: unknown): UserError =>
+  new UserError('folder-unreadable', say`The folder cannot be read: ${(error as Error).message}.`, {
+    file,
+    remedy: checkAccess,
+  });
+
 /** A failure of something read from a file, which says so where it names none. */
 export function inFile(error: unknown, file: string): unknown {
   return error instanceof UserError && error.subject.file === undefined
-    ? new UserError(error.problem, { ...error.subject, file })
+    ? new UserError(error.code, error.problem, { ...error.subject, file })
     : error;
 }

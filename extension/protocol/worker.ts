@@ -1,6 +1,7 @@
 import type { Piece } from './pieces';
 import type { StageProgress, WorkerProgress } from '../core/jobs/job';
 import type { Message } from '../core/message';
+import type { ErrorCode } from '../core/error-codes';
 import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
 import type { ConverseRequest, GenerationResult } from '../core/operations/generate';
@@ -78,5 +79,10 @@ export const jobNotification = 'job';
 
 /** `data` of a JSON-RPC error: what kind of failure it was. */
 export type WorkerErrorData =
-  | { readonly kind: 'user'; readonly problem: Message; readonly subject: ErrorSubject }
+  | {
+      readonly kind: 'user';
+      readonly code: ErrorCode;
+      readonly problem: Message;
+      readonly subject: ErrorSubject;
+    }
   | { readonly kind: 'cancelled' | 'internal' };

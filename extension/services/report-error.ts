@@ -11,7 +11,6 @@ import type { Action } from './offer';
 import { isResumable } from './jobs/job-record';
 import type { JobRecord } from './jobs/job-record';
 import { withShortPaths } from './short-paths';
-import { RefusedError } from './trust';
 import { describeExit, RequestCancelled, WorkerCrashed } from './worker/worker-errors';
 
 /** A job that has ended with an error. */
@@ -113,7 +112,7 @@ function errorActions(error: unknown, job: JobRecord | undefined): Action[] {
   if (setting !== undefined) {
     actions.push([l10n.t('Open Setting'), run('workbench.action.openSettings', setting)]);
   }
-  if (error instanceof RefusedError && error.refusal.needsTrust) {
+  if (error instanceof UserError && error.code === 'workspace-untrusted') {
     actions.push([l10n.t('Manage Trust'), run('workbench.trust.manage')]);
   }
   return actions;

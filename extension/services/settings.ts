@@ -106,7 +106,7 @@ export class Settings {
 }
 
 function invalid(name: string, value: string, remedy: Message): UserError {
-  return new UserError(say`"${value}" is not a value of this setting.`, {
+  return new UserError('setting-invalid', say`"${value}" is not a value of this setting.`, {
     field: `espalier.${name}`,
     remedy,
   });

@@ -1,5 +1,5 @@
 import { l10n, workspace } from 'vscode';
-import type { Disposable } from 'vscode';
+import type { Disposable, Uri } from 'vscode';
 import { UserError } from '../core/user-error';
 import { verbatim } from '../core/message';
 
@@ -17,17 +17,27 @@ export interface Refusal {
   readonly needsTrust: boolean;
 }
 
-/** Something cannot be done here; the user can change that if it {@link Refusal.needsTrust}. */
-export class RefusedError extends UserError {
-  public constructor(public readonly refusal: Refusal) {
-    super(verbatim(refusal.reason), { remedy: undefined });
+/** @throws UserError if there is a reason against it */
+export function assertAllowed(refusal: Refusal | undefined): void {
+  if (refusal !== undefined) {
+    const { reason, needsTrust } = refusal;
+    throw new UserError(needsTrust ? 'workspace-untrusted' : 'folder-virtual', verbatim(reason), {
+      remedy: undefined,
+    });
   }
 }
 
-/** @throws RefusedError if there is a reason against it */
-export function assertAllowed(refusal: Refusal | undefined): void {
-  if (refusal !== undefined) {
-    throw new RefusedError(refusal);
+/**
+ * @param explain why files of a scheme cannot be read; undefined if they can
+ * @throws UserError naming the file if it cannot be read
+ */
+export function assertReadable(uri: Uri, explain: (scheme: string) => string | undefined): void {
+  const reason = explain(uri.scheme);
+  if (reason !== undefined) {
+    throw new UserError('folder-virtual', verbatim(reason), {
+      file: uri.toString(),
+      remedy: undefined,
+    });
   }
 }
 

@@ -113,7 +113,7 @@ function toResponseError(error: unknown): ResponseError<WorkerErrorData> {
   }
   if (error instanceof UserError) {
     return new ResponseError(-32_000, error.message, {
-      ...{ kind: 'user', problem: error.problem, subject: error.subject },
+      ...{ kind: 'user', code: error.code, problem: error.problem, subject: error.subject },
     });
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -47,7 +47,10 @@ describe.skipIf(process.platform === 'win32')('pipes and devices', () => {
 
   it('are refused line by line', async () => {
     const path = pipe('lines.jsonl');
-    await expect(linesOf(path).next()).rejects.toThrow('This is not a regular file.');
+    await expect(linesOf(path).next()).rejects.toFailWith({
+      code: 'file-not-regular',
+      file: 'lines.jsonl',
+    });
   });
 });
 
@@ -57,7 +60,10 @@ it('lines of a file come without their ends', async () => {
   const lines: string[] = [];
   for await (const line of linesOf(path)) lines.push(line);
   expect(lines).toEqual(['a', 'b', '', 'c']);
-  await expect(readSmallText(join(folder, 'missing'))).rejects.toThrow('There is no such file.');
+  await expect(readSmallText(join(folder, 'missing'))).rejects.toFailWith({
+    code: 'file-missing',
+    file: 'missing',
+  });
 });
 
 /**

@@ -13,6 +13,7 @@ import { toolDeclaration } from '../../core/operations/tool-declaration';
 import type { ToolDeclaration } from '../../core/operations/tool-declaration';
 import { isReading, listedOperations, toolName } from '../../core/operations/tool-names';
 import { UserError } from '../../core/user-error';
+import { toFailure } from '../failure';
 
 /** A tool of the Model Context Protocol, as agents see it. */
 export interface Tool extends ToolDeclaration {
@@ -49,7 +50,7 @@ export function createTools(perform: CallTool, except: readonly string[]): Tool[
   const names = listedOperations.map(toolName);
   const unknown = except.find((name) => !names.includes(name));
   if (unknown !== undefined) {
-    throw new UserError(say`There is no tool "${unknown}".`, {
+    throw new UserError('tool-unknown', say`There is no tool "${unknown}".`, {
       field: '--except',
       remedy: say`Give one of ${names.join(', ')}.`,
     });
@@ -132,7 +133,9 @@ export async function callTool(
     };
   } catch (error) {
     if (error instanceof CancelledError) return stopped(operation);
-    if (error instanceof UserError) return { text: error.message, isError: true };
+    if (error instanceof UserError) {
+      return { text: JSON.stringify(toFailure(error)), isError: true };
+    }
     throw error;
   }
 }

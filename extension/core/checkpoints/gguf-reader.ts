@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { Message } from '../message';
 import { say } from '../message';
@@ -28,8 +29,8 @@ export class GgufReader {
   ) {}
 
   /** An error about what is read just now. */
-  public fault(problem: Message, field?: string): UserError {
-    return new UserError(problem, {
+  public fault(code: ErrorCode, problem: Message, field?: string): UserError {
+    return new UserError(code, problem, {
       file: this.path,
       ...(field === undefined ? {} : { field }),
       remedy: ggufDamaged,
@@ -48,7 +49,7 @@ export class GgufReader {
   public async size64(what: Message): Promise<number> {
     const value = (await this.take(8)).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw this.fault(say`${value} is not a valid ${what}.`);
+      throw this.fault('gguf-value-invalid', say`${value} is not a valid ${what}.`);
     }
     return Number(value);
   }
@@ -56,13 +57,19 @@ export class GgufReader {
   public async string(what: Message, maxBytes: number): Promise<string> {
     const length = await this.size64(say`length of a ${what}`);
     if (length > maxBytes) {
-      throw this.fault(say`A ${what} of ${length} bytes is longer than the ${maxBytes} expected.`);
+      throw this.fault(
+        'gguf-value-too-long',
+        say`A ${what} of ${length} bytes is longer than the ${maxBytes} expected.`,
+      );
     }
     const bytes = await this.take(length);
     try {
       return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
-      throw this.fault(say`A ${what} at byte ${this.position - length} is not UTF-8.`);
+      throw this.fault(
+        'gguf-value-not-utf8',
+        say`A ${what} at byte ${this.position - length} is not UTF-8.`,
+      );
     }
   }
 
@@ -86,10 +93,16 @@ export class GgufReader {
   private require(length: number): void {
     const end = this.position + length;
     if (!(end <= this.size)) {
-      throw this.fault(say`The header needs ${end} bytes, but the file ends after ${this.size}.`);
+      throw this.fault(
+        'header-truncated',
+        say`The header needs ${end} bytes, but the file ends after ${this.size}.`,
+      );
     }
     if (end > maxHeaderBytes) {
-      throw this.fault(say`The header is longer than the ${maxHeaderBytes} bytes expected.`);
+      throw this.fault(
+        'gguf-header-too-long',
+        say`The header is longer than the ${maxHeaderBytes} bytes expected.`,
+      );
     }
   }
 
@@ -98,7 +111,10 @@ export class GgufReader {
     const buffer = Buffer.alloc(wanted);
     const { bytesRead } = await this.handle.read(buffer, 0, wanted, this.position);
     if (bytesRead < length) {
-      throw this.fault(say`The file ends after ${this.position + bytesRead} bytes.`);
+      throw this.fault(
+        'header-truncated',
+        say`The file ends after ${this.position + bytesRead} bytes.`,
+      );
     }
     this.buffer = buffer.subarray(0, bytesRead);
     this.bufferStart = this.position;

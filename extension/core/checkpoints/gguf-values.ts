@@ -60,20 +60,32 @@ async function readScalar(reader: GgufReader, type: number, key: string): Promis
   if (type === boolType) {
     const value = await reader.uint8();
     if (value > 1) {
-      throw reader.fault(say`${value} is neither true (1) nor false (0).`, key);
+      throw reader.fault(
+        'gguf-flag-invalid',
+        say`${value} is neither true (1) nor false (0).`,
+        key,
+      );
     }
     return value === 1;
   }
   const fixed = fixedTypes.get(type);
   if (fixed === undefined) {
-    throw reader.fault(say`Values of type ${type} are not supported.`, key);
+    throw reader.fault(
+      'gguf-value-type-unsupported',
+      say`Values of type ${type} are not supported.`,
+      key,
+    );
   }
   return fixed.read(await reader.take(fixed.bytes));
 }
 
 async function passArray(reader: GgufReader, key: string, depth: number): Promise<GgufArray> {
   if (depth > maxNesting) {
-    throw reader.fault(say`Lists are nested deeper than ${maxNesting}.`, key);
+    throw reader.fault(
+      'gguf-list-nested-too-deep',
+      say`Lists are nested deeper than ${maxNesting}.`,
+      key,
+    );
   }
   const elementType = await reader.uint32();
   const length = await reader.size64(say`number of elements`);
@@ -85,7 +97,11 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
   }
   reader.listed += length;
   if (reader.listed > maxListed) {
-    throw reader.fault(say`The header lists more than ${maxListed} texts.`, key);
+    throw reader.fault(
+      'gguf-texts-too-many',
+      say`The header lists more than ${maxListed} texts.`,
+      key,
+    );
   }
   if (elementType === stringType) {
     for (let i = 0; i < length; i++) {
@@ -96,7 +112,11 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
       await passArray(reader, key, depth + 1);
     }
   } else {
-    throw reader.fault(say`Lists of type ${elementType} are not supported.`, key);
+    throw reader.fault(
+      'gguf-list-type-unsupported',
+      say`Lists of type ${elementType} are not supported.`,
+      key,
+    );
   }
   return { elementType, length, offset };
 }

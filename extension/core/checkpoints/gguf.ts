@@ -59,7 +59,7 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
       const offset = reader.position;
       const key = await reader.string(say`key`, maxKeyBytes);
       if (metadata.has(key)) {
-        throw reader.fault(say`The key occurs twice.`, key);
+        throw reader.fault('gguf-key-duplicate', say`The key occurs twice.`, key);
       }
       metadata.set(key, await readGgufValue(reader, key));
       entries.set(key, { offset, length: reader.position - offset });
@@ -84,7 +84,7 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
 async function readVersion(reader: GgufReader, size: number): Promise<number> {
   const { path } = reader;
   if (size < 8 || (await reader.take(4)).toString('latin1') !== magic) {
-    throw new UserError(say`The file does not begin with "GGUF".`, {
+    throw new UserError('gguf-magic-missing', say`The file does not begin with "GGUF".`, {
       file: path,
       remedy: say`This is not a GGUF file, or its download is incomplete.`,
     });
@@ -95,6 +95,7 @@ async function readVersion(reader: GgufReader, size: number): Promise<number> {
   }
   const bigEndian = version !== 0 && (version & 0xffff) === 0;
   throw new UserError(
+    bigEndian ? 'gguf-big-endian' : 'gguf-version-unsupported',
     bigEndian
       ? say`The file is big-endian, which is not supported.`
       : say`GGUF version ${version} is not supported, only ${versions.join(' and ')}.`,
@@ -105,7 +106,10 @@ async function readVersion(reader: GgufReader, size: number): Promise<number> {
 async function readCount(reader: GgufReader, what: Message, most: number): Promise<number> {
   const count = await reader.size64(say`number of ${what}`);
   if (count > most) {
-    throw reader.fault(say`${count} ${what} are declared, more than the ${most} expected.`);
+    throw reader.fault(
+      'gguf-count-too-large',
+      say`${count} ${what} are declared, more than the ${most} expected.`,
+    );
   }
   return count;
 }
@@ -114,7 +118,7 @@ function readAlignment(metadata: ReadonlyMap<string, GgufValue>, reader: GgufRea
   const key = 'general.alignment';
   const value = metadata.get(key) ?? defaultAlignment;
   if (typeof value !== 'number' || value < 1 || value > maxAlignment || !isPowerOfTwo(value)) {
-    throw reader.fault(say`The alignment is not a power of two.`, key);
+    throw reader.fault('gguf-alignment-invalid', say`The alignment is not a power of two.`, key);
   }
   return value;
 }
@@ -125,7 +129,11 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const name = await reader.string(say`tensor name`, maxNameBytes);
   const dimensions = await reader.uint32();
   if (dimensions < 1 || dimensions > maxDimensions) {
-    throw reader.fault(say`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`, name);
+    throw reader.fault(
+      'tensor-dimensions-invalid',
+      say`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`,
+      name,
+    );
   }
   const sizes: number[] = [];
   for (let i = 0; i < dimensions; i++) {
@@ -134,11 +142,16 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const number = await reader.uint32();
   const type = ggmlTypes.get(number);
   if (type === undefined) {
-    throw reader.fault(say`The tensor type ${number} is not supported.`, name);
+    throw reader.fault(
+      'tensor-type-unsupported',
+      say`The tensor type ${number} is not supported.`,
+      name,
+    );
   }
   const relativeOffset = await reader.size64(say`position`);
   if (relativeOffset % alignment !== 0) {
     throw reader.fault(
+      'tensor-misaligned',
       say`Its data begins at ${relativeOffset}, which is not a multiple of ${alignment}.`,
       name,
     );
@@ -146,6 +159,7 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const [rowSize = 0] = sizes;
   if (rowSize % type.elements !== 0) {
     throw reader.fault(
+      'tensor-rows-not-divisible',
       say`Its rows of ${rowSize} can't be divided into ${type.dtype} blocks of ${type.elements}.`,
       name,
     );
@@ -155,6 +169,7 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const bytes = (elementCount(shape) * type.bytes) / type.elements;
   if (!Number.isSafeInteger(elementCount(shape) * type.bytes)) {
     throw reader.fault(
+      'tensor-shape-too-large',
       say`The shape [${shape.join(', ')}] has more elements than any file can contain.`,
       name,
     );
@@ -166,7 +181,7 @@ function checkNames(tensors: readonly LazyTensor[], reader: GgufReader): void {
   const names = new Set<string>();
   for (const { name } of tensors) {
     if (names.has(name)) {
-      throw reader.fault(say`The tensor occurs twice.`, name);
+      throw reader.fault('gguf-tensor-duplicate', say`The tensor occurs twice.`, name);
     }
     names.add(name);
   }
@@ -186,6 +201,7 @@ function checkLayout(
     const expected = align(end, alignment);
     if (tensor.offset !== expected) {
       throw reader.fault(
+        tensor.offset < expected ? 'tensor-overlap' : 'tensor-gap',
         tensor.offset < expected
           ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${expected}).`
           : say`There is a gap before its data (byte ${tensor.offset}, expected ${expected}).`,
@@ -196,12 +212,16 @@ function checkLayout(
   }
   if (end > size && tensors.length > 0) {
     throw new UserError(
+      'file-truncated',
       say`The file is truncated: its header declares ${end} bytes, but it has ${size}.`,
       { file: reader.path, remedy: ggufDamaged },
     );
   }
   if (size > align(end, alignment)) {
-    throw reader.fault(say`The file has ${size - end} bytes that belong to no tensor.`);
+    throw reader.fault(
+      'trailing-bytes',
+      say`The file has ${size - end} bytes that belong to no tensor.`,
+    );
   }
 }
 

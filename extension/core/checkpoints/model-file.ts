@@ -3,7 +3,7 @@ import { dirname, isAbsolute, relative, sep } from 'node:path';
 import { blobsFolder } from './hub-cache';
 import { readSmallText, withRegularFile } from '../regular-file';
 import type { RegularFile } from '../regular-file';
-import { UserError, checkPath } from '../user-error';
+import { fileMissing, UserError } from '../user-error';
 import { say } from '../message';
 
 /**
@@ -24,13 +24,17 @@ export function belongsToFolder(folder: string, file: string): boolean {
  */
 export async function resolveModelFile(path: string, folder = dirname(path)): Promise<string> {
   const file = await realpath(path).catch(() => {
-    throw new UserError(say`There is no such file.`, { file: path, remedy: checkPath });
+    throw fileMissing(path);
   });
   if (!belongsToFolder(await realpath(folder), file)) {
-    throw new UserError(say`The file is a link to ${file}, outside of the model's folder.`, {
-      file: path,
-      remedy: say`Replace the link with the file that it points to, if you trust the folder.`,
-    });
+    throw new UserError(
+      'link-outside-folder',
+      say`The file is a link to ${file}, outside of the model's folder.`,
+      {
+        file: path,
+        remedy: say`Replace the link with the file that it points to, if you trust the folder.`,
+      },
+    );
   }
   return file;
 }

@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { modelFolderName } from './hub-cache';
 import { listParts, withoutPart } from './gguf-part-names';
-import { UserError, checkAccess, checkPath } from '../user-error';
+import { UserError, pathMissing, folderUnreadable } from '../user-error';
 import { say } from '../message';
 
 /** Locations of a model's parts: a Hugging Face folder, or a GGUF file, which contains them all. */
@@ -35,7 +35,7 @@ export function isOnnx(path: string): boolean {
 export async function locateModel(path: string): Promise<ModelFolder> {
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
+    throw pathMissing(path);
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return ggufFile(absolute);
@@ -45,19 +45,20 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   }
   const folder = found.isDirectory() ? absolute : dirname(absolute);
   const names = await readdir(folder).catch((error: unknown) => {
-    throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
-      file: folder,
-      remedy: checkAccess,
-    });
+    throw folderUnreadable(folder, error);
   });
   const ggufNames = names.filter(isGguf).filter(beginsModel);
   if (ggufNames.length > 0 && !names.some((name) => /\.(safetensors|bin|pt|pth)$/.test(name))) {
     const [only = ''] = ggufNames;
     if (ggufNames.length > 1) {
-      throw new UserError(say`The folder has ${ggufNames.length} .gguf files.`, {
-        file: folder,
-        remedy: say`Choose one of them, such as ${only}.`,
-      });
+      throw new UserError(
+        'gguf-file-ambiguous',
+        say`The folder has ${ggufNames.length} .gguf files.`,
+        {
+          file: folder,
+          remedy: say`Choose one of them, such as ${only}.`,
+        },
+      );
     }
     return ggufFile(join(folder, only));
   }
@@ -65,7 +66,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
     const problem = found.isDirectory()
       ? say`The folder has no config.json.`
       : say`This file isn't part of a model: there is no config.json next to it.`;
-    throw new UserError(problem, {
+    throw new UserError('config-missing', problem, {
       file: absolute,
       remedy: say`Choose a Hugging Face model folder: config.json next to .safetensors files.`,
     });
@@ -81,7 +82,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
 /** @throws UserError for a file that no model consists of. */
 export function requireModelFile(file: string): void {
   if (!/\.(safetensors|gguf|onnx|json|bin|pt|pth)$/i.test(file)) {
-    throw new UserError(say`Unsupported file type.`, {
+    throw new UserError('file-type-unsupported', say`Unsupported file type.`, {
       file,
       remedy: say`Choose a model folder, or a ${modelFileTypes} file.`,
     });
@@ -138,13 +139,19 @@ function chooseWeights(names: readonly string[], folder: string): string {
     return only;
   }
   if (weights.length > 1) {
-    throw new UserError(say`The folder has ${weights.length} .safetensors files, but no index.`, {
-      file: folder,
-      remedy: say`Download model.safetensors.index.json into the folder.`,
-    });
+    throw new UserError(
+      'safetensors-index-missing',
+      say`The folder has ${weights.length} .safetensors files, but no index.`,
+      {
+        file: folder,
+        remedy: say`Download model.safetensors.index.json into the folder.`,
+      },
+    );
   }
+  const isPickled = names.some((name) => /\.(bin|pt|pth)$/.test(name));
   throw new UserError(
-    names.some((name) => /\.(bin|pt|pth)$/.test(name))
+    isPickled ? 'weights-pickled' : 'weights-missing',
+    isPickled
       ? say`The weights are PyTorch pickles, which can run code when opened.`
       : say`The folder has no .safetensors weights.`,
     { file: folder, remedy: say`Save the model as safetensors and try again.` },

@@ -2,6 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { join, isAbsolute } from 'node:path';
 import type { TensorProto } from '../onnx/proto/onnx_pb';
 import { belongsToFolder } from './model-file';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
@@ -51,6 +52,7 @@ export class ExternalFiles {
       const value = Number(text);
       if (text !== undefined && !(/^\d{1,16}$/.test(text) && Number.isSafeInteger(value))) {
         throw this.fault(
+          'onnx-data-entry-invalid',
           `The ${key} "${shorten(text)}" of its data is not an integer`,
           tensor.name,
         );
@@ -70,11 +72,17 @@ export class ExternalFiles {
       /^(?:[/\\]|[A-Za-z]:)/.test(location) ||
       parts.includes('..')
     ) {
-      throw this.fault(`Its data is said to lie at "${shorten(location)}"`, tensor, unsafe);
+      throw this.fault(
+        'onnx-data-outside-folder',
+        `Its data is said to lie at "${shorten(location)}"`,
+        tensor,
+        unsafe,
+      );
     }
     const joined = join(this.folder, ...parts);
     const file = await realpath(joined).catch(() => {
       throw this.fault(
+        'onnx-data-missing',
         `Its data file ${shorten(location)} is missing`,
         tensor,
         say`Put the data file next to the model: models above 2 GB have one.`,
@@ -82,25 +90,39 @@ export class ExternalFiles {
     });
     if (!belongsToFolder(this.folder, file)) {
       throw this.fault(
+        'onnx-data-link',
         `Its data file ${shorten(location)} is a link out of the folder`,
         tensor,
         unsafe,
       );
     }
     if (file === this.model) {
-      throw this.fault('Its data is said to lie in the .onnx file itself', tensor);
+      throw this.fault(
+        'onnx-data-inside-model',
+        'Its data is said to lie in the .onnx file itself',
+        tensor,
+      );
     }
     const status = await stat(file);
     if (!status.isFile()) {
-      throw this.fault(`Its data file ${shorten(location)} is not a regular file`, tensor);
+      throw this.fault(
+        'onnx-data-not-regular',
+        `Its data file ${shorten(location)} is not a regular file`,
+        tensor,
+      );
     }
     const entry = { file, size: status.size };
     this.found.set(location, entry);
     return entry;
   }
 
-  private fault(problem: string, tensor: string, remedy = say`Export the model again.`): UserError {
-    return new UserError(say`${problem}.`, { file: this.path, field: tensor, remedy });
+  private fault(
+    code: ErrorCode,
+    problem: string,
+    tensor: string,
+    remedy = say`Export the model again.`,
+  ): UserError {
+    return new UserError(code, say`${problem}.`, { file: this.path, field: tensor, remedy });
   }
 }
 

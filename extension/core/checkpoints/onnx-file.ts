@@ -4,6 +4,7 @@ import type { GraphProto, ModelProto, TensorProto } from '../onnx/proto/onnx_pb'
 import { TensorProto_DataLocation as DataLocation } from '../onnx/proto/onnx_pb';
 import { scanModel } from '../onnx/scan/scan-model';
 import type { ScannedModel } from '../onnx/scan/scan-model';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { ExternalFiles } from './onnx-external';
 import { hoistWeights, takeConstants } from './nested-weights';
@@ -61,13 +62,13 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     const scanned = scanModel(handle.fd, size, path);
     const { graph } = scanned.model;
     if (graph?.node.length === 0 && graph.output.length > 0) {
-      throw new UserError(say`The graph is empty: it has no nodes.`, {
+      throw new UserError('onnx-graph-empty', say`The graph is empty: it has no nodes.`, {
         file: path,
         remedy: say`Export the model again.`,
       });
     }
     if (graph === undefined || graph.node.length === 0) {
-      throw new UserError(say`The file holds no graph.`, {
+      throw new UserError('onnx-graph-missing', say`The file holds no graph.`, {
         file: path,
         remedy: say`Choose an ONNX model. This may be another kind of file.`,
       });
@@ -79,7 +80,7 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     for (const tensor of graph.initializer) {
       checkName(tensor.name, path);
       if (initializers.has(tensor.name)) {
-        throw new UserError(say`Two weights have this name.`, {
+        throw new UserError('onnx-weight-duplicate', say`Two weights have this name.`, {
           file: path,
           field: tensor.name,
           remedy: say`Export the model again.`,
@@ -119,8 +120,8 @@ async function place(
   scanned: ScannedModel,
   { path, file, external }: Place,
 ): Promise<OnnxInitializer> {
-  const fault = (problem: Message): UserError =>
-    new UserError(problem, {
+  const fault = (code: ErrorCode, problem: Message): UserError =>
+    new UserError(code, problem, {
       file: path,
       field: tensor.name,
       remedy: say`The file is damaged or incomplete: download or export it again.`,
@@ -128,7 +129,7 @@ async function place(
   const dims = tensor.dims.map(Number);
   const elements = dims.reduce((product, size) => product * size, 1);
   if (dims.length > maxRank || dims.some((size) => size < 0) || !Number.isSafeInteger(elements)) {
-    throw fault(say`Its dimensions are not valid for a tensor.`);
+    throw fault('onnx-dimensions-invalid', say`Its dimensions are not valid for a tensor.`);
   }
   const bits = dataTypeBits(tensor.dataType);
   const expected = bits === undefined ? undefined : Math.ceil((elements * bits) / 8);
@@ -140,16 +141,21 @@ async function place(
   };
   if (tensor.dataLocation === DataLocation.EXTERNAL) {
     if (expected === undefined) {
-      throw fault(say`Elements of ${common.dtype} cannot be stored in a data file.`);
+      throw fault(
+        'onnx-dtype-not-storable',
+        say`Elements of ${common.dtype} cannot be stored in a data file.`,
+      );
     }
     const range = await external.locate(tensor);
     if (range.length !== undefined && range.length !== expected) {
       throw fault(
+        'onnx-data-length-mismatch',
         say`Its data is declared as ${range.length} bytes, but its shape needs ${expected}.`,
       );
     }
     if (range.offset + expected > range.size) {
       throw new UserError(
+        'onnx-data-truncated',
         say`${tensor.name} needs ${range.offset + expected} bytes, but the file ends after ${range.size}.`,
         { file: range.file, remedy: say`Download it again.` },
       );
@@ -167,7 +173,10 @@ async function place(
   const payload = scanned.payloads.get(tensor);
   const { offset = 0, length = 0, encoding = 'varint', stripped = false } = payload ?? {};
   if (encoding === 'fixed' && expected !== undefined && length !== expected) {
-    throw fault(say`Its data takes ${length} bytes, but its shape needs ${expected}.`);
+    throw fault(
+      'onnx-data-length-mismatch',
+      say`Its data takes ${length} bytes, but its shape needs ${expected}.`,
+    );
   }
   return {
     ...common,
@@ -182,10 +191,14 @@ async function place(
 /** The decoder replaces invalid UTF-8 with U+FFFD, so that different names could become equal. */
 function checkName(name: string, path: string): void {
   if (name.includes('\ufffd') || name.length > maxNameLength) {
-    throw new UserError(say`A name in the graph is too long, or not valid UTF-8.`, {
-      file: path,
-      field: name.slice(0, 80),
-      remedy: say`Export the model again.`,
-    });
+    throw new UserError(
+      'onnx-name-invalid',
+      say`A name in the graph is too long, or not valid UTF-8.`,
+      {
+        file: path,
+        field: name.slice(0, 80),
+        remedy: say`Export the model again.`,
+      },
+    );
   }
 }

@@ -313,11 +313,15 @@ async function readGroups(tensor: LazyTensor, count: number): Promise<Int32Array
       : new Int32Array(bytes);
   const wrong = indices.find((index) => index < 0 || index >= count);
   if (wrong !== undefined) {
-    throw new UserError(say`It is in group ${wrong}, but there are ${count} groups.`, {
-      file: tensor.file,
-      field: tensor.name,
-      remedy: say`Download it again.`,
-    });
+    throw new UserError(
+      'quantization-group-invalid',
+      say`It is in group ${wrong}, but there are ${count} groups.`,
+      {
+        file: tensor.file,
+        field: tensor.name,
+        remedy: say`Download it again.`,
+      },
+    );
   }
   return indices;
 }

@@ -14,11 +14,15 @@ export async function readBytes(
 ): Promise<Buffer> {
   const { name, length, offset, file, inline } = tensor;
   if (length > most) {
-    throw new UserError(say`It has ${length} bytes, more than the ${most} expected.`, {
-      file,
-      field: name,
-      remedy: say`Download it again.`,
-    });
+    throw new UserError(
+      'tensor-too-large',
+      say`It has ${length} bytes, more than the ${most} expected.`,
+      {
+        file,
+        field: name,
+        remedy: say`Download it again.`,
+      },
+    );
   }
   if (inline !== undefined) {
     return Buffer.from(inline);
@@ -38,7 +42,7 @@ export async function readBytes(
 
 /** The error if a file ends before the tensor does. */
 export const cutShort = ({ file, name }: Pick<LazyTensor, 'file' | 'name'>): UserError =>
-  new UserError(say`The file became shorter while it was being read.`, {
+  new UserError('file-shortened', say`The file became shorter while it was being read.`, {
     file,
     field: name,
     remedy: say`Download it again.`,
@@ -51,7 +55,7 @@ export const cutShort = ({ file, name }: Pick<LazyTensor, 'file' | 'name'>): Use
 export async function readFloats(tensor: LazyTensor, most: number): Promise<number[]> {
   const size = Float32Array.BYTES_PER_ELEMENT;
   if (tensor.dtype !== 'F32') {
-    throw new UserError(say`Its dtype is ${tensor.dtype}, not F32.`, {
+    throw new UserError('tensor-not-float32', say`Its dtype is ${tensor.dtype}, not F32.`, {
       file: tensor.file,
       field: tensor.name,
       remedy: say`Save it as float32.`,

@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { visit } from 'jsonc-parser';
 import { measureJson, parseJson, parseJsonText } from '../parse-json';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
 import type { Checkpoint, LazyTensor, SafetensorsDType } from './lazy-tensor';
@@ -41,16 +42,21 @@ async function readHeaderText(
   path: string,
 ): Promise<{ json: string; bytes: number }> {
   if (size < 8) {
-    throw new UserError(say`The file has ${size} bytes, too few for a safetensors header.`, {
-      file: path,
-      remedy: incomplete,
-    });
+    throw new UserError(
+      'safetensors-too-short',
+      say`The file has ${size} bytes, too few for a safetensors header.`,
+      {
+        file: path,
+        remedy: incomplete,
+      },
+    );
   }
   const prefix = Buffer.alloc(8);
   await handle.read(prefix, 0, 8, 0);
   const declared = prefix.readBigUInt64LE();
   if (declared > BigInt(maxHeaderBytes)) {
     throw new UserError(
+      'safetensors-header-too-long',
       say`The header is declared as ${declared} bytes, more than the ${maxHeaderBytes} that the format allows.`,
       { file: path, remedy: say`This is not a safetensors file, or its first bytes are damaged.` },
     );
@@ -58,6 +64,7 @@ async function readHeaderText(
   const bytes = Number(declared);
   if (8 + bytes > size) {
     throw new UserError(
+      'header-truncated',
       say`The header needs ${8 + bytes} bytes, but the file ends after ${size}.`,
       {
         file: path,
@@ -71,7 +78,10 @@ async function readHeaderText(
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
     return { json: decoder.decode(buffer), bytes };
   } catch {
-    throw new UserError(say`The header is not UTF-8.`, { file: path, remedy: incomplete });
+    throw new UserError('safetensors-header-not-utf8', say`The header is not UTF-8.`, {
+      file: path,
+      remedy: incomplete,
+    });
   }
 }
 
@@ -86,13 +96,20 @@ function parseHeader(
   try {
     parsed = parseJsonText(json);
   } catch (error) {
-    throw new UserError(say`The header is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(
+      'safetensors-header-not-json',
+      say`The header is not JSON: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: incomplete,
+      },
+    );
+  }
+  if (!isRecord(parsed)) {
+    throw new UserError('safetensors-header-not-object', say`The header is not a JSON object.`, {
       file: path,
       remedy: incomplete,
     });
-  }
-  if (!isRecord(parsed)) {
-    throw new UserError(say`The header is not a JSON object.`, { file: path, remedy: incomplete });
   }
   refuseDuplicateKeys(json, parsed, path);
   const metadata = parseMetadata(parsed['__metadata__'], path);
@@ -123,7 +140,7 @@ function refuseDuplicateKeys(json: string, parsed: object, path: string): void {
       names?.add(name);
     },
   });
-  throw new UserError(say`The name occurs twice in the header.`, {
+  throw new UserError('safetensors-name-duplicate', say`The name occurs twice in the header.`, {
     file: path,
     ...(twice === undefined ? {} : { field: twice }),
     remedy: incomplete,
@@ -145,7 +162,7 @@ function parseMetadata(value: unknown, path: string): Record<string, string> {
     return {};
   }
   if (!isRecord(value) || Object.values(value).some((entry) => typeof entry !== 'string')) {
-    throw new UserError(say`It must map names to strings.`, {
+    throw new UserError('safetensors-metadata-invalid', say`It must map names to strings.`, {
       file: path,
       field: '__metadata__',
       remedy: incomplete,
@@ -161,30 +178,41 @@ function parseEntry(
   file: string,
   dataStart: number,
 ): LazyTensor {
-  const fault = (problem: Message): UserError =>
-    new UserError(problem, { file: path, field: name, remedy: incomplete });
+  const fault = (code: ErrorCode, problem: Message): UserError =>
+    new UserError(code, problem, { file: path, field: name, remedy: incomplete });
   if (!isRecord(entry)) {
-    throw fault(say`The header entry is not an object.`);
+    throw fault('safetensors-entry-invalid', say`The header entry is not an object.`);
   }
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBits, dtype)) {
     throw fault(
+      'safetensors-dtype-unknown',
       say`Unknown dtype ${JSON.stringify(dtype)}; supported are ${Object.keys(dtypeBits).join(', ')}.`,
     );
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
-    throw fault(say`The shape ${JSON.stringify(shape)} is not a list of sizes.`);
+    throw fault(
+      'safetensors-shape-invalid',
+      say`The shape ${JSON.stringify(shape)} is not a list of sizes.`,
+    );
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
-    throw fault(say`data_offsets ${JSON.stringify(offsets)} is not a pair of byte positions.`);
+    throw fault(
+      'safetensors-offsets-invalid',
+      say`data_offsets ${JSON.stringify(offsets)} is not a pair of byte positions.`,
+    );
   }
   const [begin = 0, end = 0] = offsets;
   const bits = elementCount(shape) * dtypeBits[dtype as SafetensorsDType];
   if (!Number.isSafeInteger(bits)) {
-    throw fault(say`The shape [${shape.join(', ')}] has more elements than any file can contain.`);
+    throw fault(
+      'tensor-shape-too-large',
+      say`The shape [${shape.join(', ')}] has more elements than any file can contain.`,
+    );
   }
   if (end - begin !== Math.ceil(bits / 8) || bits % 8 !== 0) {
     throw fault(
+      'safetensors-size-mismatch',
       say`Shape [${shape.join(', ')}] of ${dtype} takes ${bits / 8} bytes, but data_offsets span ${end - begin}.`,
     );
   }
@@ -210,6 +238,7 @@ function checkLayout(
   for (const tensor of byOffset) {
     if (tensor.offset !== end) {
       throw new UserError(
+        tensor.offset < end ? 'tensor-overlap' : 'tensor-gap',
         tensor.offset < end
           ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${end}).`
           : say`There is a gap before its data (byte ${tensor.offset}, expected ${end}).`,
@@ -220,6 +249,7 @@ function checkLayout(
   }
   if (end !== size) {
     throw new UserError(
+      end > size ? 'file-truncated' : 'trailing-bytes',
       end > size
         ? say`The file is truncated: its header declares ${end} bytes, but it has ${size}.`
         : say`The file has ${size - end} bytes that belong to no tensor.`,
@@ -253,10 +283,14 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
   for (const shardName of shardNames) {
     const shardPath = join(dirname(indexPath), shardName);
     if (!(await isFile(shardPath))) {
-      throw new UserError(say`The shard is missing, though ${basename(indexPath)} lists it.`, {
-        file: shardPath,
-        remedy: say`Download it into the model folder.`,
-      });
+      throw new UserError(
+        'shard-missing',
+        say`The shard is missing, though ${basename(indexPath)} lists it.`,
+        {
+          file: shardPath,
+          remedy: say`Download it into the model folder.`,
+        },
+      );
     }
     const header = await readSafetensorsHeader(shardPath);
     if (files.length === 0) {
@@ -267,6 +301,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
       const owner = weightMap.get(tensor.name);
       if (owner !== undefined && owner !== shardName) {
         throw new UserError(
+          'shard-tensor-misplaced',
           say`The index places this tensor in ${owner}, but this file also contains it.`,
           {
             file: shardPath,
@@ -277,11 +312,15 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
       }
       const other = tensors.get(tensor.name);
       if (other !== undefined) {
-        throw new UserError(say`The tensor is in ${basename(other.file)} too.`, {
-          file: shardPath,
-          field: tensor.name,
-          remedy: say`Shards of two different models are mixed: download them again.`,
-        });
+        throw new UserError(
+          'shard-tensor-duplicate',
+          say`The tensor is in ${basename(other.file)} too.`,
+          {
+            file: shardPath,
+            field: tensor.name,
+            remedy: say`Shards of two different models are mixed: download them again.`,
+          },
+        );
       }
       tensors.set(tensor.name, tensor);
     }
@@ -289,6 +328,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
   for (const [name, shardName] of weightMap) {
     if (!tensors.has(name)) {
       throw new UserError(
+        'shard-tensor-missing',
         say`The index places this tensor in ${shardName}, which doesn't contain it.`,
         {
           file: indexPath,
@@ -307,7 +347,7 @@ async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
   const index = parseJson(text, indexPath, remedy);
   const weightMap = isRecord(index) ? index['weight_map'] : undefined;
   if (!isRecord(weightMap)) {
-    throw new UserError(say`It must map tensor names to shard files.`, {
+    throw new UserError('weight-map-invalid', say`It must map tensor names to shard files.`, {
       file: indexPath,
       field: 'weight_map',
       remedy,
@@ -317,6 +357,7 @@ async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
     Object.entries(weightMap).map(([name, shard]) => {
       if (typeof shard !== 'string' || !isFileName(shard)) {
         throw new UserError(
+          'shard-name-invalid',
           say`${JSON.stringify(shard)} is not the name of a file next to the index.`,
           { file: indexPath, field: `weight_map.${name}`, remedy },
         );

@@ -124,11 +124,15 @@ async function loadScored(
     model,
   );
   if (fingerprint(windows) !== text.fingerprint) {
-    throw new UserError(say`The scores don't match the tokens that ${model.summary.name} reads.`, {
-      file,
-      field: 'text.fingerprint',
-      remedy: say`The text ${source} or the tokenizer has changed: score the text again.`,
-    });
+    throw new UserError(
+      'text-scores-mismatch',
+      say`The scores don't match the tokens that ${model.summary.name} reads.`,
+      {
+        file,
+        field: 'text.fingerprint',
+        remedy: say`The text ${source} or the tokenizer has changed: score the text again.`,
+      },
+    );
   }
   const { sequences, after = 0, upTo = false } = request;
   const asked = after + sequences;
@@ -187,7 +191,7 @@ export function checkSizes(
 ): void {
   for (const [field, size] of Object.entries({ sequences, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(say`${size} is not an integer of at least 1.`, {
+      throw new UserError('integer-not-positive', say`${size} is not an integer of at least 1.`, {
         field,
         remedy: undefined,
       });
@@ -196,6 +200,7 @@ export function checkSizes(
   const { maxPositions, name } = model.summary;
   if (maxPositions !== undefined && length > maxPositions) {
     throw new UserError(
+      'sequence-too-long',
       say`Sequences of ${counted(length, 'token')} are longer than ${name} can read.`,
       {
         field: 'length',
@@ -210,7 +215,10 @@ async function firstTokens(file: string, tokenizer: Tokenizer, count: number): P
   for (let bytes = (count + safeDistance) * bytesPerToken; ; bytes *= 2) {
     const part = await readTextPart(file, bytes);
     if (part.whole && part.text.trim() === '') {
-      throw new UserError(say`The text is empty.`, { file, remedy: say`Choose another text.` });
+      throw new UserError('text-empty', say`The text is empty.`, {
+        file,
+        remedy: say`Choose another text.`,
+      });
     }
     const ids = tokenizer.encode(cutBetweenWords(part));
     if (part.whole || ids.length >= count + safeDistance) {
@@ -218,6 +226,7 @@ async function firstTokens(file: string, tokenizer: Tokenizer, count: number): P
     }
     if (bytes >= maxTextBytes) {
       throw new UserError(
+        'text-start-too-short',
         say`The first ${maxTextBytes / 2 ** 20} MiB have ${counted(ids.length, 'token')}, but ${count} are needed.`,
         { file, remedy: say`Choose fewer sequences or a shorter length.` },
       );
@@ -236,6 +245,7 @@ function cutBetweenWords({ text, whole }: TextPart): string {
 
 function tooShort(file: string, { sequences, length }: CalibrationRequest, has: number): UserError {
   return new UserError(
+    'text-too-short',
     say`The text has ${counted(has, 'token')}, but ${counted(sequences, 'sequence')} of ${length} need ${sequences * length}.`,
     { file, remedy: say`Choose fewer sequences, a shorter length or a longer text.` },
   );

@@ -27,7 +27,7 @@ export function renderChat(
   turns: readonly ChatTurn[] = [],
 ): string {
   if (chatTemplate === undefined) {
-    throw new UserError(say`The model has no chat template.`, {
+    throw new UserError('chat-template-missing', say`The model has no chat template.`, {
       file,
       field: 'chat_template',
       remedy: say`Generate without one: the prompt is then continued as it is.`,
@@ -35,6 +35,7 @@ export function renderChat(
   }
   if (chatTemplate.length > maxCharacters) {
     throw new UserError(
+      'chat-template-too-long',
       say`The chat template has ${chatTemplate.length} characters, more than ${maxCharacters}.`,
       { file, field: 'chat_template', remedy: say`Generate without it.` },
     );
@@ -58,10 +59,14 @@ export function renderChat(
     if (error instanceof CancelledError) {
       throw error;
     }
-    throw new UserError(say`The chat template fails: ${(error as Error).message}.`, {
-      file,
-      field: 'chat_template',
-      remedy: say`Correct the template, or generate without it.`,
-    });
+    throw new UserError(
+      'chat-template-failed',
+      say`The chat template fails: ${(error as Error).message}.`,
+      {
+        file,
+        field: 'chat_template',
+        remedy: say`Correct the template, or generate without it.`,
+      },
+    );
   }
 }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { Message } from '../message';
 import { say } from '../message';
@@ -13,10 +14,11 @@ const share = 0.2;
 export function holdOutInputs<T>(
   inputs: readonly T[],
   parts: number,
+  code: ErrorCode,
   need: Message,
 ): { readonly train: readonly T[]; readonly heldOut: readonly (readonly T[])[] } {
   if (inputs.length <= parts) {
-    throw new UserError(need, { field: 'sequences', remedy: say`Choose a longer text.` });
+    throw new UserError(code, need, { field: 'sequences', remedy: say`Choose a longer text.` });
   }
   const count = Math.max(1, Math.round(share * inputs.length));
   const first = inputs.length - parts * count;

@@ -12,7 +12,11 @@ export function parseJsonLine(line: string, subject: ErrorSubject): unknown {
   try {
     return parseJsonText(line);
   } catch (error) {
-    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, subject);
+    throw new UserError(
+      'line-not-json',
+      say`The line is not JSON: ${(error as Error).message}.`,
+      subject,
+    );
   }
 }
 
@@ -26,7 +30,7 @@ export function parseObjectLine(
 ): Readonly<Record<string, unknown>> {
   const value = parseJsonLine(line, subject);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError(say`The line is not an object.`, subject);
+    throw new UserError('line-not-object', say`The line is not an object.`, subject);
   }
   return value as Record<string, unknown>;
 }

@@ -25,7 +25,7 @@ export async function readJsonObject(
   const text = await readModelText(file);
   const json = parseJson(text, file, remedy);
   if (!isRecord(json)) {
-    throw new UserError(say`The file is not a JSON object.`, { file, remedy });
+    throw new UserError('json-not-object', say`The file is not a JSON object.`, { file, remedy });
   }
   return json;
 }

@@ -13,7 +13,7 @@ const maxFiles = 1_000_000;
 export async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   if (entries.length > maxFiles) {
-    throw new UserError(say`The folder has more than ${maxFiles} files.`, {
+    throw new UserError('files-too-many', say`The folder has more than ${maxFiles} files.`, {
       file: folder,
       remedy: say`Choose a folder with fewer files.`,
     });

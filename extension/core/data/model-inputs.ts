@@ -83,6 +83,7 @@ export async function loadSeveralTexts(
   const { sequences } = request;
   if (requests.length > sequences) {
     throw new UserError(
+      'sequences-too-few',
       say`Cannot split ${counted(sequences, 'sequence')} among ${requests.length} texts.`,
       {
         field: 'sequences',
@@ -96,6 +97,7 @@ export async function loadSeveralTexts(
     const found = await loadModelInputs({ ...one, sequences: share }, model, bundledText, seed);
     if (found.inputs.length < share) {
       throw new UserError(
+        'examples-too-few',
         say`There are only ${counted(found.inputs.length, 'example')}, and its share is ${share}.`,
         { file: found.summary.source, remedy: say`Set fewer sequences, or use fewer texts.` },
       );
@@ -126,7 +128,7 @@ export async function loadSeveralTexts(
 function requireTokenizer({ summary: { path } }: LayeredModel): void {
   const missing = isOnnx(path) ? explainNoTokenizer(path) : undefined;
   if (missing !== undefined) {
-    throw new UserError(missing.reason, {
+    throw new UserError(missing.code, missing.reason, {
       file: missing.file,
       remedy: say`Copy the model's tokenizer.json into its folder, or set the calibration to random (--calibration random).`,
     });

@@ -1,5 +1,6 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
 import { readWholeFile } from '../regular-file';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { arrayTypes } from '../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray, TypedArray } from '../checkpoints/numeric-array';
@@ -36,7 +37,7 @@ const remedies = {
 } as const;
 
 /** Creates an error about an array and the invalid field of its header. */
-type Fault = (problem: Message, field?: string, remedy?: Message) => UserError;
+type Fault = (code: ErrorCode, problem: Message, field?: string, remedy?: Message) => UserError;
 
 /**
  * Reads an array written by numpy.save (format versions 1 to 3, see numpy.lib.format). Never executes anything from the
@@ -52,9 +53,13 @@ export async function readNpy(file: string): Promise<NumericArray> {
  * @param entry name of the file inside an archive
  */
 export function parseNpy(bytes: Uint8Array, file: string, entry?: string): NumericArray {
-  const fault: Fault = (problem, field, remedy = remedies.damaged) => {
+  const fault: Fault = (code, problem, field, remedy = remedies.damaged) => {
     const place = [entry, field].filter((part) => part !== undefined).join(': ');
-    return new UserError(problem, { file, ...(place === '' ? {} : { field: place }), remedy });
+    return new UserError(code, problem, {
+      file,
+      ...(place === '' ? {} : { field: place }),
+      remedy,
+    });
   };
   const { text, dataStart } = headerText(
     Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length),
@@ -65,7 +70,7 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
   const dims = readShape(header, fault);
   const order = header.get('fortran_order');
   if (order !== 'True' && order !== 'False') {
-    throw fault(say`It must be True or False.`, 'fortran_order');
+    throw fault('npy-order-invalid', say`It must be True or False.`, 'fortran_order');
   }
   const data = readData(bytes.subarray(dataStart), dtype, dims, fault);
   return { dtype, dims, data: order === 'True' ? toRowOrder(data, dtype, dims) : data };
@@ -73,14 +78,15 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
 
 function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: number } {
   if (!bytes.subarray(0, magic.length).equals(magic)) {
-    throw fault(say`This is not a .npy file: its first bytes are wrong.`);
+    throw fault('npy-signature-missing', say`This is not a .npy file: its first bytes are wrong.`);
   }
   if (bytes.length < 12) {
-    throw fault(say`The file ends inside its header.`);
+    throw fault('header-truncated', say`The file ends inside its header.`);
   }
   const version = bytes.readUInt8(6);
   if (version < 1 || version > 3 || bytes.readUInt8(7) !== 0) {
     throw fault(
+      'npy-version-unsupported',
       say`Format version ${version}.${bytes.readUInt8(7)} is not supported.`,
       'version',
       say`Save the array with numpy.save.`,
@@ -90,12 +96,13 @@ function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: num
   const length = version === 1 ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8);
   if (length > maxHeaderBytes) {
     throw fault(
+      'npy-header-too-long',
       say`The header is declared as ${length} bytes; at most ${maxHeaderBytes} are read.`,
     );
   }
   const dataStart = start + length;
   if (dataStart > bytes.length) {
-    throw fault(say`The file ends inside its header.`);
+    throw fault('header-truncated', say`The file ends inside its header.`);
   }
   return { text: bytes.toString(version === 3 ? 'utf8' : 'latin1', start, dataStart), dataStart };
 }
@@ -113,7 +120,7 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
   const header = new Map<string, string>();
   const open = /^[ \t\n]*\{/.exec(text);
   if (open === null) {
-    throw fault(say`The header is not a dictionary.`, 'header');
+    throw fault('npy-header-invalid', say`The header is not a dictionary.`, 'header');
   }
   let position = open[0].length;
   for (;;) {
@@ -126,13 +133,14 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
     position += whole.length;
     const name = key.slice(1, -1);
     if (header.has(name)) {
-      throw fault(say`The field occurs twice in the header.`, name);
+      throw fault('npy-field-duplicate', say`The field occurs twice in the header.`, name);
     }
     header.set(name, value);
   }
   const rest = text.slice(position);
   if (/^[ \t\n]*['"]descr['"][ \t\n]*:[ \t\n]*\[/.test(rest)) {
     throw fault(
+      'npy-records-unsupported',
       say`Arrays of records are not supported.`,
       'descr',
       say`Save each field as an array.`,
@@ -140,13 +148,14 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
   }
   if (!/^[ \t\n]*\}[ \t\n]*$/.test(rest)) {
     throw fault(
+      'npy-header-undecodable',
       say`The header cannot be read from ${JSON.stringify(rest.slice(0, 40))} on.`,
       'header',
     );
   }
   for (const name of header.keys()) {
     if (!['descr', 'fortran_order', 'shape'].includes(name)) {
-      throw fault(say`This field is not part of the format.`, name);
+      throw fault('npy-field-unknown', say`This field is not part of the format.`, name);
     }
   }
   return header;
@@ -156,10 +165,16 @@ function readDtype(header: ReadonlyMap<string, string>, fault: Fault): ArrayDTyp
   const description = header.get('descr')?.slice(1, -1) ?? '';
   const dtype = Object.hasOwn(descriptions, description) ? descriptions[description] : undefined;
   if (dtype === undefined) {
-    const why = description.includes('O')
+    const hasObjects = description.includes('O');
+    const why = hasObjects
       ? say`Python objects are never unpacked, as that could run code.`
       : say`The dtype ${JSON.stringify(description)} is not supported, only ${Object.keys(descriptions).join(', ')}.`;
-    throw fault(why, 'descr', remedies.dtype);
+    throw fault(
+      hasObjects ? 'npy-objects-refused' : 'npy-dtype-unsupported',
+      why,
+      'descr',
+      remedies.dtype,
+    );
   }
   return dtype;
 }
@@ -168,11 +183,13 @@ function readShape(header: ReadonlyMap<string, string>, fault: Fault): number[] 
   const text = header.get('shape') ?? '';
   // A tuple of one number has a trailing comma.
   if (!/^\((?:|\d+L?,|\d+L?(?:, *\d+L?)+,?)\)$/.test(text)) {
-    throw fault(say`${text === '' ? 'The shape is missing' : `${text} is not a shape`}.`, 'shape');
+    throw text === ''
+      ? fault('npy-shape-missing', say`The shape is missing.`, 'shape')
+      : fault('npy-shape-invalid', say`${text} is not a valid shape.`, 'shape');
   }
   const dims = [...text.matchAll(/\d+/g)].map(([digits]) => Number(digits));
   if (dims.length > maxAxes || !dims.every(Number.isSafeInteger)) {
-    throw fault(say`${text} is not a valid shape.`, 'shape');
+    throw fault('npy-shape-invalid', say`${text} is not a valid shape.`, 'shape');
   }
   return dims;
 }
@@ -188,12 +205,13 @@ function readData(
   const needed = count * type.BYTES_PER_ELEMENT;
   if (!Number.isSafeInteger(needed) || needed !== bytes.length) {
     throw fault(
+      'npy-size-mismatch',
       say`Shape (${dims.join(', ')}) of ${dtype} takes ${needed} bytes, but ${bytes.length} follow the header.`,
       'shape',
     );
   }
   if (dtype === 'BOOL' && bytes.some((byte) => byte > 1)) {
-    throw fault(say`It contains booleans other than 0 and 1.`, 'data');
+    throw fault('npy-boolean-invalid', say`It contains booleans other than 0 and 1.`, 'data');
   }
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0;
   const { buffer, byteOffset } = aligned ? bytes : new Uint8Array(bytes);

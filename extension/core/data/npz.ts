@@ -3,6 +3,7 @@ import { fromFdPromise } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
 import { withRegularFile } from '../regular-file';
 import { formatBytes } from '../format';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';
 import { maxRatio, maxUnpacked } from './unpacked-size';
@@ -52,10 +53,14 @@ async function listEntries(
   file: string,
 ): Promise<Entry[]> {
   if (zip.entryCount > maxEntries) {
-    throw new UserError(say`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`, {
-      file,
-      remedy: say`Save fewer examples, or several files in one folder.`,
-    });
+    throw new UserError(
+      'npz-entries-too-many',
+      say`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`,
+      {
+        file,
+        remedy: say`Save fewer examples, or several files in one folder.`,
+      },
+    );
   }
   const entries: Entry[] = [];
   const names = new Set<string>();
@@ -63,8 +68,8 @@ async function listEntries(
   let unpacked = 0;
   for await (const entry of zip.eachEntry()) {
     const { fileName, compressedSize, uncompressedSize } = entry;
-    const fault = (problem: Message): UserError =>
-      new UserError(problem, {
+    const fault = (code: ErrorCode, problem: Message): UserError =>
+      new UserError(code, problem, {
         file,
         field: fileName,
         remedy: say`Save the arrays again with numpy.savez.`,
@@ -72,30 +77,38 @@ async function listEntries(
     packed += compressedSize;
     unpacked += uncompressedSize;
     if (!fileName.endsWith(extension)) {
-      throw fault(say`This entry of the archive is not a .npy file.`);
+      throw fault('npz-entry-unsupported', say`This entry of the archive is not a .npy file.`);
     }
     if (names.has(fileName)) {
-      throw fault(say`The name occurs twice in the archive.`);
+      throw fault('npz-name-duplicate', say`The name occurs twice in the archive.`);
     }
     if (entry.isEncrypted()) {
-      throw fault(say`The entry is encrypted.`);
+      throw fault('npz-entry-encrypted', say`The entry is encrypted.`);
     }
     if (uncompressedSize > compressedSize * maxDeflateRatio || packed > fileSize) {
-      throw fault(say`The archive declares more data than it can contain.`);
+      throw fault('npz-entry-too-large', say`The archive declares more data than it can contain.`);
     }
     if (unpacked > maxUnpacked(fileSize)) {
-      throw new UserError(say`The archive decompresses to more than ${maxRatio} times its size.`, {
-        file,
-        field: fileName,
-        remedy: say`Save the arrays uncompressed, with numpy.savez.`,
-      });
+      throw new UserError(
+        'npz-ratio-too-large',
+        say`The archive decompresses to more than ${maxRatio} times its size.`,
+        {
+          file,
+          field: fileName,
+          remedy: say`Save the arrays uncompressed, with numpy.savez.`,
+        },
+      );
     }
     if (unpacked > mostBytes) {
-      throw new UserError(say`Its arrays take more than ${formatBytes(mostBytes)}.`, {
-        file,
-        field: fileName,
-        remedy: say`Save fewer examples, or several files in one folder.`,
-      });
+      throw new UserError(
+        'npz-too-large',
+        say`Its arrays take more than ${formatBytes(mostBytes)}.`,
+        {
+          file,
+          field: fileName,
+          remedy: say`Save fewer examples, or several files in one folder.`,
+        },
+      );
     }
     names.add(fileName);
     entries.push(entry);
@@ -111,7 +124,7 @@ async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<Uint
     end += (chunk as Buffer).copy(bytes, end);
   }
   if (end !== bytes.length || crc32(bytes) !== entry.crc32) {
-    throw new UserError(say`The data does not match its checksum.`, {
+    throw new UserError('npz-checksum-mismatch', say`The data does not match its checksum.`, {
       file,
       field: entry.fileName,
       remedy: say`The file is damaged or incomplete: save the arrays again with numpy.savez.`,
@@ -121,8 +134,12 @@ async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<Uint
 }
 
 function damaged(file: string, error: unknown): UserError {
-  return new UserError(say`The archive cannot be read: ${(error as Error).message}.`, {
-    file,
-    remedy: say`The file is damaged or not a .npz file: save the arrays again with numpy.savez.`,
-  });
+  return new UserError(
+    'npz-unreadable',
+    say`The archive cannot be read: ${(error as Error).message}.`,
+    {
+      file,
+      remedy: say`The file is damaged or not a .npz file: save the arrays again with numpy.savez.`,
+    },
+  );
 }

@@ -33,10 +33,14 @@ export async function readTextPart(file: string, bytes: number): Promise<TextPar
 export async function readText(file: string): Promise<string> {
   const { text, whole } = await readTextPart(file, maxTextBytes);
   if (!whole) {
-    throw new UserError(say`The text has more than ${maxTextBytes / 2 ** 20} MiB.`, {
-      file,
-      remedy: say`Choose a shorter text.`,
-    });
+    throw new UserError(
+      'text-too-large',
+      say`The text has more than ${maxTextBytes / 2 ** 20} MiB.`,
+      {
+        file,
+        remedy: say`Choose a shorter text.`,
+      },
+    );
   }
   return text;
 }
@@ -54,7 +58,7 @@ function decode(data: Buffer, whole: boolean, file: string): string {
     // With `stream`, a character split by the cut is dropped instead of causing an error.
     return new TextDecoder('utf-8', { fatal: true }).decode(data, { stream: !whole });
   } catch {
-    throw new UserError(say`The text is not UTF-8.`, {
+    throw new UserError('text-not-utf8', say`The text is not UTF-8.`, {
       file,
       remedy: say`Save it with the encoding UTF-8.`,
     });
@@ -79,7 +83,7 @@ function lineText(line: string, number: number, file: string): string {
   };
   const text = (parseJsonLine(line, subject) as { text?: unknown } | null)?.text;
   if (typeof text !== 'string') {
-    throw new UserError(say`The line has no "text".`, subject);
+    throw new UserError('line-without-text', say`The line has no "text".`, subject);
   }
   return text;
 }

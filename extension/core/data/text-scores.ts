@@ -71,6 +71,7 @@ export function chooseByScore(
 ): number[] {
   if (wanted > scores.length) {
     throw new UserError(
+      'scores-too-few',
       say`${counted(wanted, 'sequence')} requested, but only ${scores.length} scored.`,
       {
         field: 'sequences',

@@ -56,7 +56,10 @@ async function encodeStart(
 ): Promise<Int32Array> {
   const text = await readText(file);
   if (text.trim() === '') {
-    throw new UserError(say`The text is empty.`, { file, remedy: say`Choose another text.` });
+    throw new UserError('text-empty', say`The text is empty.`, {
+      file,
+      remedy: say`Choose another text.`,
+    });
   }
   const tokenizer = await loadTokenizer(model.summary.path);
   const ids = read(tokenizer, text);

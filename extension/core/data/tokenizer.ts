@@ -4,6 +4,7 @@ import { isGguf } from '../checkpoints/model-folder';
 import { CancelledError } from '../jobs/job';
 import { TimeLimitError, withTimeLimit } from '../jobs/time-limit';
 import { explainNoTokenizer, tokenizerPlace } from '../models/tokenizer-place';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { readGgufTokenizer } from './gguf/gguf-tokenizer';
 import { isRecord, readJsonObject } from './json-object';
@@ -54,7 +55,11 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
     tokenizer = new HuggingFaceTokenizer(definition, settings.config);
     useNativeSteps(tokenizer);
   } catch (error) {
-    throw damaged(file, say`The tokenizer cannot be built: ${errorText(error)}.`);
+    throw damaged(
+      file,
+      'tokenizer-invalid',
+      say`The tokenizer cannot be built: ${errorText(error)}.`,
+    );
   }
   const { chatTemplate, specialTokens } = settings;
   const tokenId = (token: string): number | undefined => tokenizer.token_to_id(token);
@@ -96,6 +101,7 @@ function limited<T>(file: string, length: number, run: () => T): T {
     }
     throw damaged(
       file,
+      'tokenizer-too-slow',
       say`The tokenizer takes more than ${error.milliseconds / 1000} s for ${length} characters or tokens. One of its regular expressions backtracks endlessly.`,
     );
   }
@@ -116,12 +122,17 @@ function encode(
     if (error instanceof UserError || error instanceof CancelledError) {
       throw error;
     }
-    throw damaged(file, say`The tokenizer fails on the text: ${errorText(error)}.`);
+    throw damaged(
+      file,
+      'tokenizer-failed',
+      say`The tokenizer fails on the text: ${errorText(error)}.`,
+    );
   }
   const unknown = encoding.ids.findIndex((id) => !Number.isInteger(id) || id < 0);
   if (unknown >= 0) {
     throw damaged(
       file,
+      'token-without-id',
       say`The tokenizer has no id for the token ${JSON.stringify(encoding.tokens[unknown])}.`,
     );
   }
@@ -136,16 +147,30 @@ async function readDefinition(model: string, file: string): Promise<object> {
   const definition =
     missing === undefined ? await readJsonObject(file, downloadTokenizer) : undefined;
   if (definition === undefined) {
-    throw new UserError(missing?.reason ?? say`The file no longer exists.`, {
-      file,
-      remedy: missing?.remedy ?? downloadTokenizer,
-    });
+    throw new UserError(
+      missing?.code ?? 'file-deleted',
+      missing?.reason ?? say`The file no longer exists.`,
+      {
+        file,
+        remedy: missing?.remedy ?? downloadTokenizer,
+      },
+    );
   }
   if (!isRecord(definition['model'])) {
-    throw damaged(file, say`It must be an object that describes the tokenizer.`, 'model');
+    throw damaged(
+      file,
+      'tokenizer-model-invalid',
+      say`It must be an object that describes the tokenizer.`,
+      'model',
+    );
   }
   if (!v.is(addedTokens, definition['added_tokens'])) {
-    throw damaged(file, say`It must be a list of tokens with an id and a text.`, 'added_tokens');
+    throw damaged(
+      file,
+      'tokenizer-tokens-invalid',
+      say`It must be a list of tokens with an id and a text.`,
+      'added_tokens',
+    );
   }
   // Some exports omit fields whose value is null, but the library requires them.
   return {
@@ -158,8 +183,8 @@ async function readDefinition(model: string, file: string): Promise<object> {
   };
 }
 
-function damaged(file: string, problem: Message, field?: string): UserError {
-  return new UserError(problem, {
+function damaged(file: string, code: ErrorCode, problem: Message, field?: string): UserError {
+  return new UserError(code, problem, {
     file,
     ...(field === undefined ? {} : { field }),
     remedy: downloadTokenizer,

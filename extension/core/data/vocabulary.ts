@@ -15,6 +15,7 @@ export function checkVocabulary(
   const outside = ids.find((id) => vocabularySize !== undefined && id >= vocabularySize);
   if (vocabularySize !== undefined && outside !== undefined) {
     throw new UserError(
+      'token-outside-vocabulary',
       say`It contains the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
       {
         file: tokenizerFile,

@@ -72,7 +72,7 @@ function newLabels(
   });
   for (const { index, label } of relabeled) {
     if (!classNames.includes(label)) {
-      throw new UserError(say`There is no class ${label}.`, {
+      throw new UserError('class-unknown', say`There is no class ${label}.`, {
         field: 'relabel',
         remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,
       });
@@ -87,6 +87,7 @@ export function checkIndices(field: string, indices: readonly number[], examples
   const fault = indices.find((index) => !(index >= 0 && index < examples));
   if (fault !== undefined) {
     throw new UserError(
+      'example-index-invalid',
       say`There is no example ${fault}: indices range from 0 to ${examples - 1}.`,
       {
         field,

@@ -362,9 +362,13 @@ export class Dispatcher implements WorkerPool {
       .join('\n');
     this.settle(entry, () => {
       entry.reject(
-        new UserError(say`A work item failed ${maxTries} times. ${verbatim(log)}`, {
-          remedy: say`Run it again with one worker: progress is saved, and the error appears in this process.`,
-        }),
+        new UserError(
+          'work-item-failed',
+          say`A work item failed ${maxTries} times. ${verbatim(log)}`,
+          {
+            remedy: say`Run it again with one worker: progress is saved, and the error appears in this process.`,
+          },
+        ),
       );
     });
   }

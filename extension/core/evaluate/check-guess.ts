@@ -43,6 +43,7 @@ export async function checkGuess(
     check.perplexity * leastBelowShuffled > check.shuffled
   ) {
     throw new UserError(
+      'guessed-family-wrong',
       say`Run as ${family}, the model doesn't predict text: perplexity ${check.perplexity.toFixed(1)} on a short text, ${check.shuffled.toFixed(1)} with shuffled tokens, with a vocabulary of ${vocabularySize}.`,
       {
         file: path,

@@ -162,6 +162,7 @@ export async function placesIn(
   const [longer, shorter] = [ids.length, places.filter((place) => place !== undefined).length];
   if (shorter < own.length || (sources === own && shorter < longer)) {
     throw new UserError(
+      'sublayers-not-matching',
       say`Its sublayers do not correspond to those of ${original.summary.name}: it was not made from that model.`,
       {
         file: changed.path,

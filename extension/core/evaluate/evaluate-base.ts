@@ -85,6 +85,7 @@ export async function evaluateWithBase(
     requireVocabulary(text, logitsWidth(model) ?? text.vocabulary, { file: base, name });
     if (text.length > maxPositions) {
       throw new UserError(
+        'chunks-too-long',
         say`The chunks have ${text.length} tokens, and ${name} reads ${maxPositions}.`,
         { file: base, remedy: say`Save shorter ones: --length ${maxPositions}.` },
       );
@@ -162,11 +163,15 @@ export async function saveBase(
   ) as Int32Array[];
   const [first] = chunks;
   if (first === undefined) {
-    throw new UserError(say`The text has fewer than ${length} tokens, the length of a chunk.`, {
-      file: request.text,
-      field: 'length',
-      remedy: say`Choose a longer text or shorter chunks.`,
-    });
+    throw new UserError(
+      'text-shorter-than-chunk',
+      say`The text has fewer than ${length} tokens, the length of a chunk.`,
+      {
+        file: request.text,
+        field: 'length',
+        remedy: say`Choose a longer text or shorter chunks.`,
+      },
+    );
   }
   const device = await evaluationDevice(request, context);
   return withExecutor(model, { memoryBytes, device }, async (executor) => {
@@ -261,6 +266,7 @@ function requireVocabulary(
 ): void {
   if (vocabulary !== own) {
     throw new UserError(
+      'vocabulary-mismatch',
       say`The log-probabilities are of ${vocabulary} tokens, but ${name} has ${own}.`,
       { file, remedy: say`Save them from the model that ${name} was made from.` },
     );
@@ -271,10 +277,14 @@ function requireVocabulary(
 function requireChunks(model: LayeredModel): void {
   requireNextTokens(model);
   if (hears(model) || targetStartId(model) !== undefined) {
-    throw new UserError(say`Log-probabilities can only be saved for models that continue a text.`, {
-      file: model.summary.path,
-      remedy: say`Compare the two models with --against.`,
-    });
+    throw new UserError(
+      'log-probabilities-unsupported',
+      say`Log-probabilities can only be saved for models that continue a text.`,
+      {
+        file: model.summary.path,
+        remedy: say`Compare the two models with --against.`,
+      },
+    );
   }
 }
 

@@ -103,6 +103,7 @@ async function requireWindows(
   const field = (['length', 'stride'] as const).find((one) => request[one] !== undefined);
   if (field !== undefined && (await isReadWhole(text, model))) {
     throw new UserError(
+      'windows-unsupported',
       say`Pairs of source and target, and recordings, are read whole, one by one.`,
       {
         field,
@@ -157,7 +158,11 @@ export async function evaluateModels(
   const evaluateEach = async (obstacle: Message): Promise<EvaluationResult> => {
     if (request.needsAgreement === true) {
       const remedy = say`Remove agreement from --require.`;
-      throw new UserError(obstacle, { file: other.summary.path, field: 'require', remedy });
+      throw new UserError('agreement-not-measurable', obstacle, {
+        file: other.summary.path,
+        field: 'require',
+        remedy,
+      });
     }
     context.warn(obstacle);
     const after = await evaluate('changed', changed);

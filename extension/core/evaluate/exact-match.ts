@@ -82,6 +82,7 @@ function buildPrompt(
   checkVocabulary(ids, model, tokenizer.file);
   if (ids.length === 0 || (!hasSource && tokens >= maxPositions)) {
     throw new UserError(
+      ids.length === 0 ? 'prompt-empty' : 'prompt-too-long',
       ids.length === 0
         ? say`The prompt is empty.`
         : say`An answer of ${tokens} tokens leaves only ${name} tokens for the prompt.`,

@@ -80,10 +80,14 @@ async function readTranscribed(
   count: number,
 ): Promise<readonly ModelInput[]> {
   if (!(await holdsTranscripts(file, model))) {
-    throw new UserError(say`${model.summary.name} is a speech-to-text model, and this is a text.`, {
-      file,
-      remedy: giveRecordings,
-    });
+    throw new UserError(
+      'recordings-missing',
+      say`${model.summary.name} is a speech-to-text model, and this is a text.`,
+      {
+        file,
+        remedy: giveRecordings,
+      },
+    );
   }
   const { examples } = await loadExamples(
     { file, count, seed: 0 },

@@ -110,6 +110,7 @@ export function windowsToPredict(
   const windows = splitIntoWindows(model, text, length, options.stride);
   if (windows.length === 0) {
     throw new UserError(
+      'windows-too-short',
       say`Perplexity needs windows of at least two tokens; the text has ${counted(text instanceof Int32Array ? text.length : 0, 'token')}, a window ${length}.`,
       { remedy: say`Choose a longer text or longer windows.` },
     );
@@ -136,6 +137,7 @@ export function toPerplexity(
   const perplexity = perplexityFrom(losses);
   if (!Number.isFinite(perplexity)) {
     throw new UserError(
+      'perplexity-infinite',
       say`A loss of ${meanLoss(losses).toFixed(0)} nats per token has no perplexity.`,
       {
         file: path,
@@ -169,6 +171,7 @@ function splitIntoWindows(
   }
   if (!Number.isSafeInteger(stride) || stride < 1 || stride >= length) {
     throw new UserError(
+      'stride-invalid',
       say`A stride must be an integer from 1 to below ${length}, not ${stride}.`,
       {
         field: 'stride',

@@ -2,6 +2,7 @@ import { constants, copyFile, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation, JobContext } from '../jobs/job';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
@@ -110,10 +111,18 @@ export class ByteCopier {
     const { bytesRead } = await source
       .read(buffer, 0, wanted, offset + copied)
       .catch((error: unknown) => {
-        throw unreadable(file, say`It cannot be read: ${(error as Error).message}.`);
+        throw unreadable(
+          file,
+          'file-unreadable',
+          say`It cannot be read: ${(error as Error).message}.`,
+        );
       });
     if (bytesRead === 0) {
-      throw unreadable(file, say`The file became shorter while it was being copied.`);
+      throw unreadable(
+        file,
+        'source-shortened',
+        say`The file became shorter while it was being copied.`,
+      );
     }
     return buffer.subarray(0, bytesRead);
   }
@@ -175,8 +184,8 @@ export async function writeAll(
   }
 }
 
-function unreadable(file: string, problem: Message): UserError {
-  return new UserError(problem, {
+function unreadable(file: string, code: ErrorCode, problem: Message): UserError {
+  return new UserError(code, problem, {
     file,
     remedy: say`Check the disk, don't change the model while it is being pruned, and try again.`,
   });

@@ -251,7 +251,7 @@ export function checkChanges(
     field: 'remove',
   });
   if (changes.remaining.length === 0) {
-    throw new UserError(say`A model needs at least one sublayer.`, {
+    throw new UserError('sublayers-all-removed', say`A model needs at least one sublayer.`, {
       file: summary.path,
       field: 'remove',
       remedy: say`Keep at least one sublayer.`,
@@ -273,13 +273,17 @@ export function absentSublayer(
   field = id,
 ): UserError {
   if (summary.absent?.includes(id) === true) {
-    return new UserError(say`${id} is already absent from ${summary.name}.`, {
-      file: summary.path,
-      field,
-      remedy: say`The plan was made for another model: make a new one for this folder, whose blocks may be numbered differently.`,
-    });
+    return new UserError(
+      'sublayer-already-absent',
+      say`${id} is already absent from ${summary.name}.`,
+      {
+        file: summary.path,
+        field,
+        remedy: say`The plan was made for another model: make a new one for this folder, whose blocks may be numbered differently.`,
+      },
+    );
   }
-  return new UserError(say`${summary.name} has no sublayer "${id}".`, {
+  return new UserError('sublayer-unknown', say`${summary.name} has no sublayer "${id}".`, {
     file: summary.path,
     field,
     remedy: say`Similar ids: ${closestNames(id, known).join(', ')}. Blocks are numbered from 0 to ${summary.blocks - 1}.`,

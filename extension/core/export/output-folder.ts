@@ -67,6 +67,7 @@ export class OutputFolder {
     const free = bavail * bsize;
     if (free < bytes) {
       throw new UserError(
+        'disk-space-too-small',
         say`The result needs ${toMegabytes(bytes)}, but its disk has ${toMegabytes(free)} left.`,
         {
           file: this.path,
@@ -118,10 +119,14 @@ export class OutputFolder {
     await rm(this.partial, { recursive: true, force: true });
     await removeEmptyParents(dirname(this.path), this.madeParent);
     return isGone
-      ? new UserError(say`The folder was deleted while the model was written to it.`, {
-          file: this.path,
-          remedy: say`Start the job again. The source is untouched.`,
-        })
+      ? new UserError(
+          'output-deleted',
+          say`The folder was deleted while the model was written to it.`,
+          {
+            file: this.path,
+            remedy: say`Start the job again. The source is untouched.`,
+          },
+        )
       : error;
   }
 }
@@ -145,22 +150,34 @@ export async function requireOutput(
 function refuseSource(path: string, source: string): void {
   const remedy = say`Choose a folder next to the source model.`;
   if (path === source) {
-    throw new UserError(say`It is the source model itself, which is never changed.`, {
-      file: path,
-      remedy,
-    });
+    throw new UserError(
+      'output-is-source',
+      say`It is the source model itself, which is never changed.`,
+      {
+        file: path,
+        remedy,
+      },
+    );
   }
   if (isInside(path, source)) {
-    throw new UserError(say`It is inside the source model, which is never changed.`, {
-      file: path,
-      remedy,
-    });
+    throw new UserError(
+      'output-inside-source',
+      say`It is inside the source model, which is never changed.`,
+      {
+        file: path,
+        remedy,
+      },
+    );
   }
   if (isInside(source, path)) {
-    throw new UserError(say`It contains the source model, which is never changed.`, {
-      file: path,
-      remedy,
-    });
+    throw new UserError(
+      'output-contains-source',
+      say`It contains the source model, which is never changed.`,
+      {
+        file: path,
+        remedy,
+      },
+    );
   }
 }
 
@@ -175,7 +192,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
     return;
   }
   if (!found.isDirectory()) {
-    throw new UserError(say`A file with this name exists.`, {
+    throw new UserError('output-file-exists', say`A file with this name exists.`, {
       file: path,
       remedy: say`Choose another output folder.`,
     });
@@ -185,7 +202,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
     return;
   }
   if (!overwrite) {
-    throw new UserError(say`The folder exists already.`, {
+    throw new UserError('output-exists', say`The folder exists already.`, {
       file: path,
       remedy: say`Choose another output folder, or overwrite this one (--overwrite).`,
     });
@@ -193,6 +210,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
   const foreign = await onPath(path, async () => findForeignEntry(path));
   if (foreign !== undefined) {
     throw new UserError(
+      'folder-foreign-files',
       say`The folder contains ${foreign}, which Espalier did not write, so it is not overwritten.`,
       {
         file: path,

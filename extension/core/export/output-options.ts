@@ -104,6 +104,7 @@ export function findOutput(
   if (sameFormat.length === 0) {
     const why = format === undefined ? undefined : unreachable[format];
     throw new UserError(
+      'format-not-reachable',
       why === undefined
         ? say`The model cannot be written as ${format ?? ''}.`
         : say`The model cannot be written as ${format ?? ''}: ${why}`,
@@ -119,6 +120,7 @@ export function findOutput(
   }
   const known = sameFormat.flatMap((option) => option.layout ?? []);
   throw new UserError(
+    'layout-unknown',
     say`${format ?? sameFormat[0]?.format ?? ''} has no layout ${layout ?? ''}.`,
     {
       file: path,

@@ -281,6 +281,7 @@ export function compareLogits(
   const relativeError = largestDifference(expected, actual, smallest);
   if (!(relativeError <= allowed)) {
     throw new UserError(
+      'verification-failed',
       say`The logits of the written model differ from the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, allowed is ${allowed}.`,
       {
         file: path,

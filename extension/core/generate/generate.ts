@@ -168,6 +168,7 @@ class Writer {
     const room = Math.min(request.tokens, maxPositions - taken);
     if (room < 1 || prompt.length > maxPositions) {
       throw new UserError(
+        'prompt-too-long',
         say`The prompt's ${counted(prompt.length, 'token')} leave no room for ${name} to continue.`,
         {
           field: 'prompt',
@@ -290,7 +291,7 @@ function encodePrompt(
     return ids;
   }
   if (tokenizer.prefixToken === undefined) {
-    throw new UserError(say`The prompt is empty.`, {
+    throw new UserError('prompt-empty', say`The prompt is empty.`, {
       field: 'prompt',
       remedy: say`Write a prompt.`,
     });

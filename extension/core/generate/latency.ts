@@ -44,6 +44,7 @@ export async function measureLatency(
   const { name, vocabularySize, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   if (length + tokens > maxPositions) {
     throw new UserError(
+      'context-too-long',
       say`${length} + ${counted(tokens, 'token')} are more than ${name} can read.`,
       {
         field: 'context',

@@ -18,7 +18,10 @@ export const greedy: Sampling = { temperature: 0, seed: 0 };
 /** @throws UserError naming the field that is out of range. */
 export function checkSampling({ temperature, topK, topP }: Sampling): void {
   const fault = (field: string, value: number, range: string): UserError =>
-    new UserError(say`${value} is not ${range}.`, { field, remedy: undefined });
+    new UserError('sampling-value-invalid', say`${value} is not ${range}.`, {
+      field,
+      remedy: undefined,
+    });
   if (!(temperature >= 0)) {
     throw fault('temperature', temperature, 'a number from 0');
   }

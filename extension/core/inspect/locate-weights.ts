@@ -3,9 +3,8 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { modelFolderName } from '../checkpoints/hub-cache';
 import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
-import { UserError, checkPath } from '../user-error';
+import { UserError, pathMissing } from '../user-error';
 import type { ModelFormat } from '../models/model-headers';
-import { say } from '../message';
 
 /** Files to describe a model from. */
 export interface WeightsPlace {
@@ -34,7 +33,7 @@ export async function locateWeights(path: string): Promise<WeightsPlace> {
   }
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
+    throw pathMissing(path);
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return { ...alone(absolute, 'gguf'), whole: true };

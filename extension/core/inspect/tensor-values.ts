@@ -66,7 +66,11 @@ export class TensorReader {
     const decoder = findDecoder(dtype);
     const problem = whyUnreadable(tensor);
     if (decoder === undefined || problem !== undefined) {
-      throw new UserError(problem ?? say``, { file, field: name, remedy: undefined });
+      throw new UserError('tensor-not-readable', problem ?? say``, {
+        file,
+        field: name,
+        remedy: undefined,
+      });
     }
     return withRegularFile(file, async ({ handle }) =>
       use(new TensorReader(handle, tensor, decoder, cancellation, rowOrder)),
@@ -117,7 +121,7 @@ export class TensorReader {
       (tensor.offset ?? 0) + from,
     );
     if (bytesRead < bytes.length) {
-      throw new UserError(say`The file ends before the tensor does.`, {
+      throw new UserError('tensor-truncated', say`The file ends before the tensor does.`, {
         file: tensor.file,
         field: tensor.name,
         remedy: say`It has changed since it was opened: open it again.`,

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import process from 'node:process';
 import { CancelledError } from './job';
 import type { JobContext, StageProgress } from './job';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { ErrorSubject } from '../user-error';
 import { endWithParent } from './parent-watchdog';
@@ -33,7 +34,12 @@ type Report =
   | { readonly kind: 'progress'; readonly progress: StageProgress }
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'cancelled' }
-  | { readonly kind: 'user error'; readonly problem: Message; readonly subject: ErrorSubject }
+  | {
+      readonly kind: 'user error';
+      readonly code: ErrorCode;
+      readonly problem: Message;
+      readonly subject: ErrorSubject;
+    }
   | { readonly kind: 'failure'; readonly text: string };
 
 /** Interval of cancellation checks and progress reports, in milliseconds. */
@@ -179,7 +185,7 @@ function toError(
     case 'cancelled':
       return new CancelledError();
     case 'user error':
-      return new UserError(report.problem, report.subject);
+      return new UserError(report.code, report.problem, report.subject);
     case 'failure':
       return new Error(report.text);
   }
@@ -228,7 +234,7 @@ function toReport(error: unknown): Report {
     return { kind: 'cancelled' };
   }
   if (error instanceof UserError) {
-    return { kind: 'user error', problem: error.problem, subject: error.subject };
+    return { kind: 'user error', code: error.code, problem: error.problem, subject: error.subject };
   }
   return {
     kind: 'failure',

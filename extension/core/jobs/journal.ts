@@ -35,7 +35,7 @@ export class Journal<Entry> {
     const text = await readJournal(path);
     const [first = '', ...lines] = text.split('\n');
     if (text !== '' && parseIdentity(first) === undefined) {
-      throw new UserError(say`The file is not a journal of Espalier.`, {
+      throw new UserError('journal-invalid', say`The file is not a journal of Espalier.`, {
         file: path,
         remedy: say`Move it, or choose another output.`,
       });
@@ -114,13 +114,20 @@ async function readJournal(path: string): Promise<string> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
       return undefined;
     }
-    throw new UserError(say`The journal cannot be read: ${(error as Error).message}.`, {
+    throw new UserError(
+      'journal-unreadable',
+      say`The journal cannot be read: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy,
+      },
+    );
+  });
+  if (found?.isFile() === false) {
+    throw new UserError('file-not-regular', say`This is not a regular file.`, {
       file: path,
       remedy,
     });
-  });
-  if (found?.isFile() === false) {
-    throw new UserError(say`This is not a regular file.`, { file: path, remedy });
   }
   return found === undefined ? '' : (await readWholeFile(path, maxBytes, remedy)).toString('utf8');
 }
@@ -160,9 +167,13 @@ async function write(path: string, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    throw new UserError(say`The journal cannot be written: ${(error as Error).message}.`, {
-      file: path,
-      remedy: say`Choose an output in a folder that can be written to, with space left.`,
-    });
+    throw new UserError(
+      'journal-not-writable',
+      say`The journal cannot be written: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: say`Choose an output in a folder that can be written to, with space left.`,
+      },
+    );
   }
 }

@@ -17,10 +17,14 @@ export async function makeWorkFolder(path: string): Promise<void> {
         return;
       }
       throw (error as NodeJS.ErrnoException).code === 'EEXIST'
-        ? new UserError(say`A link or a file has the name of the folder for unfinished work.`, {
-            file: path,
-            remedy: say`Remove it, or choose another output.`,
-          })
+        ? new UserError(
+            'work-folder-taken',
+            say`A link or a file has the name of the folder for unfinished work.`,
+            {
+              file: path,
+              remedy: say`Remove it, or choose another output.`,
+            },
+          )
         : error;
     });
   });

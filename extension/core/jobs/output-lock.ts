@@ -29,10 +29,14 @@ export async function lockOutput(out: string, folder: string): Promise<() => Pro
       return lock;
     }
     if (attempt === attempts) {
-      throw new UserError(say`Another run is working on this result (process ${String(lock)}).`, {
-        file: path,
-        remedy: say`Wait until it is over or stop it, or choose another output.`,
-      });
+      throw new UserError(
+        'output-locked',
+        say`Another run is working on this result (process ${String(lock)}).`,
+        {
+          file: path,
+          remedy: say`Wait until it is over or stop it, or choose another output.`,
+        },
+      );
     }
     // If two runs start at the same time, each sees the other's lock; random delays let one retry first.
     await sleep(50 + 200 * Math.random());

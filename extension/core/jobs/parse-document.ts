@@ -22,7 +22,7 @@ export function parseDocument<Schema extends v.GenericSchema>(
   }
   const [issue] = result.issues;
   const field = v.getDotPath(issue);
-  throw new UserError(say`${issue.message}.`, {
+  throw new UserError('field-invalid', say`${issue.message}.`, {
     file,
     ...(field === null ? {} : { field }),
     remedy: say`Correct the field: the file should be ${what}.`,

@@ -22,19 +22,19 @@ export function asRunError(error: unknown): unknown {
   }
   const [reason = ''] = error.message.split('\n');
   if (allocationErrorPattern.test(error.message)) {
-    return new UserError(say`The system has no memory left: ${reason}.`, {
+    return new UserError('memory-exhausted', say`The system has no memory left: ${reason}.`, {
       remedy: say`Close other programs or raise the memory limit of the process, then start again. Progress is saved.`,
     });
   }
   const [, file] = missingDataPattern.exec(error.message) ?? [];
   if (file !== undefined) {
-    return new UserError(say`The file was deleted during the run.`, {
+    return new UserError('file-deleted', say`The file was deleted during the run.`, {
       file,
       remedy: say`Start again.`,
     });
   }
   return deviceLostPattern.test(error.message)
-    ? new UserError(say`The device failed: ${reason}.`, {
+    ? new UserError('device-failed', say`The device failed: ${reason}.`, {
         remedy: say`Start again to continue from the saved progress, or choose the device cpu.`,
       })
     : error;

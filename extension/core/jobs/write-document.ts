@@ -19,9 +19,13 @@ export async function writeText(path: string, text: string | Uint8Array): Promis
   try {
     await replaceFile(path, async (partial) => writeFile(partial, text));
   } catch (error) {
-    throw new UserError(say`The document cannot be written: ${(error as Error).message}.`, {
-      file: path,
-      remedy: say`Choose an output in a folder that can be written to, with space left.`,
-    });
+    throw new UserError(
+      'document-not-writable',
+      say`The document cannot be written: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: say`Choose an output in a folder that can be written to, with space left.`,
+      },
+    );
   }
 }

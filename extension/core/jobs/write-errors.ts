@@ -1,18 +1,44 @@
 import { UserError } from '../user-error';
+import type { ErrorCode } from '../error-codes';
 import { say } from '../message';
 import type { Message } from '../message';
 
-const remedies: Readonly<Record<string, readonly [problem: Message, remedy: Message]>> = {
-  ENOSPC: [say`The disk is full.`, say`Free some space or choose a folder on another disk.`],
+/** Code, problem and remedy by the system's error code. */
+const remedies: Readonly<
+  Record<string, readonly [code: ErrorCode, problem: Message, remedy: Message]>
+> = {
+  ENOSPC: [
+    'disk-full',
+    say`The disk is full.`,
+    say`Free some space or choose a folder on another disk.`,
+  ],
   EDQUOT: [
+    'disk-quota-used',
     say`The disk quota is used up.`,
     say`Free some space or choose a folder on another disk.`,
   ],
-  EACCES: [say`Permission denied.`, say`Choose a folder that you can write to.`],
-  EPERM: [say`Permission denied.`, say`Choose a folder that you can write to.`],
-  EROFS: [say`It is on a read-only disk.`, say`Choose a folder on a disk that can be written to.`],
-  ENOTDIR: [say`A part of its path is a file.`, say`Choose another output folder.`],
+  EACCES: [
+    'permission-denied',
+    say`Permission denied.`,
+    say`Choose a folder that you can write to.`,
+  ],
+  EPERM: [
+    'permission-denied',
+    say`Permission denied.`,
+    say`Choose a folder that you can write to.`,
+  ],
+  EROFS: [
+    'disk-read-only',
+    say`It is on a read-only disk.`,
+    say`Choose a folder on a disk that can be written to.`,
+  ],
+  ENOTDIR: [
+    'path-through-file',
+    say`A part of its path is a file.`,
+    say`Choose another output folder.`,
+  ],
   EBUSY: [
+    'file-in-use',
     say`It is in use.`,
     say`Close the program that uses it, or choose another output folder.`,
   ],
@@ -23,14 +49,18 @@ export async function onPath<T>(path: string, operation: () => Promise<T>): Prom
   try {
     return await operation();
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === undefined || error instanceof UserError) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    if (reason === undefined || error instanceof UserError) {
       throw error;
     }
-    const [problem, remedy] = remedies[code] ?? [
+    const [code, problem, remedy] = remedies[reason] ?? [
+      'write-failed' as const,
       say`${(error as Error).message}.`,
       say`Choose another output folder.`,
     ];
-    throw new UserError(problem, { file: path, remedy: say`${remedy} The source is untouched.` });
+    throw new UserError(code, problem, {
+      file: path,
+      remedy: say`${remedy} The source is untouched.`,
+    });
   }
 }

@@ -29,11 +29,15 @@ export type MatrixSource =
 /** @throws UserError that names the matrix if the sum of its squares isn't finite */
 export function requireFinite(matrix: MatrixSource, squares: number): void {
   if (!Number.isFinite(squares)) {
-    throw new UserError(say`The matrix contains NaN or infinity, so it can't be compressed.`, {
-      ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
-      field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
-      remedy: say`Download the model again, or leave this layer as it is.`,
-    });
+    throw new UserError(
+      'matrix-not-finite',
+      say`The matrix contains NaN or infinity, so it can't be compressed.`,
+      {
+        ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
+        field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
+        remedy: say`Download the model again, or leave this layer as it is.`,
+      },
+    );
   }
 }
 

@@ -208,7 +208,11 @@ export function fittingMetric(
   const problem = say`${logits.reason} ${asked} compares probabilities.`;
   if (asked !== defaultMetric) {
     const remedy = say`Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
-    throw new UserError(problem, { file: summary.path, field: 'metric', remedy });
+    throw new UserError('metric-not-measurable', problem, {
+      file: summary.path,
+      field: 'metric',
+      remedy,
+    });
   }
   warn(say`${problem} The distance is ${valuesMetric} instead.`);
   return valuesMetric;

@@ -147,11 +147,12 @@ function hasTokenizer({ summary }: LayeredModel, headers: ModelHeaders): Capabil
       ? headers.header.metadata.has('tokenizer.ggml.tokens')
         ? undefined
         : {
+            code: 'no-tokenizer' as const,
             reason: say`${basename(summary.path)} has no tokenizer.`,
             remedy: say`Convert the model again with its tokenizer.`,
           }
       : explainNoTokenizer(summary.path);
-  return missing === undefined ? able : unable('no-tokenizer', missing.reason, missing.remedy);
+  return missing === undefined ? able : unable(missing.code, missing.reason, missing.remedy);
 }
 
 /** True if each row of the output predicts the next token, so that perplexity is defined. */

@@ -100,11 +100,15 @@ export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file:
     const dims = port.shape?.length === 1 ? [ids.length] : [1, ids.length];
     const value = isTaker ? numbers(port.dtype, dims, ids) : filled(port, 1, ids.length);
     if (value === undefined) {
-      throw new UserError(say`The input ${port.name} can't be created from text.`, {
-        file,
-        field: port.name,
-        remedy: say`Choose examples of all inputs in a .npz file.`,
-      });
+      throw new UserError(
+        'inputs-not-from-text',
+        say`The input ${port.name} can't be created from text.`,
+        {
+          file,
+          field: port.name,
+          remedy: say`Choose examples of all inputs in a .npz file.`,
+        },
+      );
     }
     example[port.name] = value;
   }

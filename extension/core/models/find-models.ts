@@ -2,8 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
 import { openModelFiles } from './open-model';
-import { UserError, checkAccess } from '../user-error';
-import { say } from '../message';
+import { folderUnreadable } from '../user-error';
 
 /** Maximum depth of models below the folder. Covers the cache of the Hugging Face Hub. */
 const mostDepth = 4;
@@ -25,10 +24,7 @@ export async function findModels(folders: readonly string[]): Promise<FoundModel
   const unread: string[] = [];
   for (const folder of folders) {
     await readdir(folder).catch((error: unknown) => {
-      throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
-        file: folder,
-        remedy: checkAccess,
-      });
+      throw folderUnreadable(folder, error);
     });
     for await (const path of placesIn(folder, mostDepth)) {
       try {

@@ -5,6 +5,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readModelText } from '../checkpoints/model-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { parseJson } from '../parse-json';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { HeadForm, HeadStep } from './encoders/encoder-architecture';
 import { say } from '../message';
@@ -102,6 +103,7 @@ async function readModules(
     folder,
     join(folder, 'modules.json'),
     modulesSchema,
+    'modules-invalid',
     say`It must be a list of modules with a type and a path.`,
   );
 }
@@ -129,14 +131,22 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
     return undefined;
   }
   const file = join(folder, module.path, 'config.json');
-  const config = await readJson(folder, file, configSchema, notObject);
+  const config = await readJson(folder, file, configSchema, 'json-not-object', notObject);
   if (config === undefined) {
-    return { fault: missing(file, say`The file that defines the pooling is missing.`) };
+    return {
+      fault: missing(
+        file,
+        'pooling-file-missing',
+        say`The file that defines the pooling is missing.`,
+      ),
+    };
   }
   const { field, pooling } = poolingIn(config);
   const problem = say`llama.cpp supports pooling by the mean, the first or the last position only.`;
   if (pooling === undefined) {
-    return { fault: new UserError(problem, { file, field, remedy: otherFormat }) };
+    return {
+      fault: new UserError('pooling-not-in-gguf', problem, { file, field, remedy: otherFormat }),
+    };
   }
   const dense: DenseModule[] = [];
   for (const { type, path } of modules) {
@@ -151,40 +161,52 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
 
 /** Said of a module that a GGUF file can't hold. */
 const notHeld = (file: string, index: number, kind: string): UserError =>
-  new UserError(say`GGUF files can't store ${JSON.stringify(kind)} modules.`, {
-    ...{ file, field: `[${index}].type` },
-    remedy: say`Choose another format, or remove the module from modules.json.`,
-  });
+  new UserError(
+    'module-not-in-gguf',
+    say`GGUF files can't store ${JSON.stringify(kind)} modules.`,
+    {
+      ...{ file, field: `[${index}].type` },
+      remedy: say`Choose another format, or remove the module from modules.json.`,
+    },
+  );
 
 const notObject = say`The file is not a JSON object.`;
-const missing = (file: string, problem: Message): UserError =>
-  new UserError(problem, { file, remedy: download });
+const missing = (file: string, code: ErrorCode, problem: Message): UserError =>
+  new UserError(code, problem, { file, remedy: download });
 
 /** A linear layer of a text's embedding, or what can't be computed of it. */
 async function readDense(folder: string, path: string): Promise<DenseModule | UserError> {
   const file = join(folder, path, 'config.json');
   const weights = join(folder, path, 'model.safetensors');
-  const config = await readJson(folder, file, configSchema, notObject);
+  const config = await readJson(folder, file, configSchema, 'json-not-object', notObject);
   const isPickled = existsSync(join(folder, path, pickled));
   const lacking = [file, ...(isPickled ? [] : [weights])].find((one) => !existsSync(one));
   if (config === undefined || lacking !== undefined) {
-    return missing(lacking ?? file, say`A file of the module is missing.`);
+    return missing(lacking ?? file, 'module-file-missing', say`A file of the module is missing.`);
   }
   if (!existsSync(weights)) {
-    return new UserError(say`The module's weights are in ${pickled}, which isn't supported.`, {
-      file: join(folder, path, pickled),
-      remedy: say`Save the module as model.safetensors.`,
-    });
+    return new UserError(
+      'module-weights-pickled',
+      say`The module's weights are in ${pickled}, which isn't supported.`,
+      {
+        file: join(folder, path, pickled),
+        remedy: say`Save the module as model.safetensors.`,
+      },
+    );
   }
   const { activation_function: type, module_input_name: input = embedded } = config;
   const activation = className(String(type));
   if (input !== embedded || !Object.hasOwn(denseActivations, activation)) {
     const [field, value] =
       input === embedded ? ['activation_function', type] : ['module_input_name', input];
-    return new UserError(say`The module can't run with ${JSON.stringify(value)}.`, {
-      ...{ file, field },
-      remedy: otherFormat,
-    });
+    return new UserError(
+      'module-unsupported',
+      say`The module can't run with ${JSON.stringify(value)}.`,
+      {
+        ...{ file, field },
+        remedy: otherFormat,
+      },
+    );
   }
   const { tensors } = await openSafetensors(weights);
   return {
@@ -226,6 +248,7 @@ async function readJson<T>(
   folder: string,
   file: string,
   schema: v.GenericSchema<unknown, T>,
+  code: ErrorCode,
   problem: Message,
 ): Promise<T | undefined> {
   if (!existsSync(file)) {
@@ -233,7 +256,7 @@ async function readJson<T>(
   }
   const parsed = v.safeParse(schema, parseJson(await readModelText(file, folder), file, download));
   if (!parsed.success) {
-    throw new UserError(problem, { file, remedy: download });
+    throw new UserError(code, problem, { file, remedy: download });
   }
   return parsed.output;
 }

@@ -73,7 +73,7 @@ export function requireFamily(configText: string, file: string): NamedFamily {
   const modelType = readModelType(configText);
   if (modelType === undefined) {
     parseModelConfig(configText, file);
-    throw new UserError(say`The field is missing.`, {
+    throw new UserError('field-missing', say`The field is missing.`, {
       file,
       field: 'model_type',
       remedy: say`Specify the architecture, as in the original config.json.`,
@@ -85,17 +85,25 @@ export function requireFamily(configText: string, file: string): NamedFamily {
   }
   const why = whyUnknownShape(modelType);
   if (why !== undefined) {
-    throw new UserError(say`Architecture "${modelType}" is not supported. ${why}`, {
+    throw new UserError(
+      'architecture-unsupported',
+      say`Architecture "${modelType}" is not supported. ${why}`,
+      {
+        file,
+        field: 'model_type',
+        remedy: say`Export it to ONNX. The page Models of the documentation lists what is supported.`,
+      },
+    );
+  }
+  throw new UserError(
+    'architecture-unsupported',
+    say`Architecture "${modelType}" is not supported.`,
+    {
       file,
       field: 'model_type',
-      remedy: say`Export it to ONNX. The page Models of the documentation lists what is supported.`,
-    });
-  }
-  throw new UserError(say`Architecture "${modelType}" is not supported.`, {
-    file,
-    field: 'model_type',
-    remedy: say`Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,
-  });
+      remedy: say`Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,
+    },
+  );
 }
 
 type NamedOf<Kind extends NamedFamily['kind']> = Extract<NamedFamily, { kind: Kind }>;

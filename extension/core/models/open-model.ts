@@ -67,11 +67,15 @@ async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
 function refuseScales(unread: readonly string[], file: string): void {
   const scale = unread.find((name) => name.endsWith('.scale'));
   if (scale !== undefined) {
-    throw new UserError(say`Separate scale tensors for weights are not supported.`, {
-      file,
-      field: scale,
-      remedy: say`Use the Hugging Face folder of the model.`,
-    });
+    throw new UserError(
+      'scale-tensors-unsupported',
+      say`Separate scale tensors for weights are not supported.`,
+      {
+        file,
+        field: scale,
+        remedy: say`Use the Hugging Face folder of the model.`,
+      },
+    );
   }
 }
 
@@ -186,6 +190,7 @@ export async function readDecoder(
     : undefined;
   if (quantization !== undefined && architecture.transposed === true) {
     throw new UserError(
+      'quantized-architecture-unsupported',
       say`Quantized weights of ${architecture.modelType} models are not supported.`,
       {
         file: folder.config,
@@ -275,11 +280,15 @@ function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
 function plainCheckpoint(checkpoint: Checkpoint, config: string): Checkpoint {
   const packed = [...checkpoint.tensors.keys()].find((name) => name.endsWith('.qweight'));
   if (packed !== undefined) {
-    throw new UserError(say`The weights are quantized (${packed}), but the field is missing.`, {
-      file: config,
-      field: 'quantization_config',
-      remedy: say`Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.`,
-    });
+    throw new UserError(
+      'quantization-config-missing',
+      say`The weights are quantized (${packed}), but the field is missing.`,
+      {
+        file: config,
+        field: 'quantization_config',
+        remedy: say`Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.`,
+      },
+    );
   }
   return checkpoint;
 }

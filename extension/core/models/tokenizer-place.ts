@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
+import type { ErrorCode } from '../error-codes';
 import type { Message } from '../message';
 import { say } from '../message';
 
@@ -36,9 +37,14 @@ export function otherTokenizers(folder: string): readonly string[] {
 }
 
 /** Why a folder or an .onnx file has no tokenizer, and the way out; undefined where it has one. */
-export function explainNoTokenizer(
-  model: string,
-): { readonly file: string; readonly reason: Message; readonly remedy: Message } | undefined {
+export function explainNoTokenizer(model: string):
+  | {
+      readonly code: ErrorCode;
+      readonly file: string;
+      readonly reason: Message;
+      readonly remedy: Message;
+    }
+  | undefined {
   const { folder, file } = tokenizerPlace(model);
   if (existsSync(file)) {
     return undefined;
@@ -46,11 +52,13 @@ export function explainNoTokenizer(
   const others = otherTokenizers(folder);
   return others.length === 0
     ? {
+        code: 'no-tokenizer',
         file,
         reason: say`The model has no tokenizer.json, so text can't be tokenized.`,
         remedy: say`Copy the model's tokenizer.json into its folder.`,
       }
     : {
+        code: 'tokenizer-format-unsupported',
         file,
         reason: say`The model has no tokenizer.json, only ${others.join(', ')}, which is not supported here.`,
         remedy: say`Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.`,

@@ -21,19 +21,27 @@ export async function openGuesses(
 ): Promise<readonly { readonly opened: OpenedModel; readonly guess: FamilyGuess }[]> {
   const folder = await locateModel(path);
   if (isGguf(folder.weights)) {
-    throw new UserError(say`Only Hugging Face folders can be tried as another family.`, {
-      file: folder.weights,
-      remedy: say`Choose the folder that the file was converted from.`,
-    });
+    throw new UserError(
+      'folder-not-hugging-face',
+      say`Only Hugging Face folders can be tried as another family.`,
+      {
+        file: folder.weights,
+        remedy: say`Choose the folder that the file was converted from.`,
+      },
+    );
   }
   const configText = await readConfigText(folder.config);
   const fields = JSON.parse(configText) as ConfigFields;
   if (findFamily(fields) !== undefined) {
     const modelType = baseModelType(String(fields['model_type']));
-    throw new UserError(say`Models of type "${modelType}" can already be opened.`, {
-      file: folder.config,
-      remedy: say`Open it without trying families.`,
-    });
+    throw new UserError(
+      'family-supported-already',
+      say`Models of type "${modelType}" can already be opened.`,
+      {
+        file: folder.config,
+        remedy: say`Open it without trying families.`,
+      },
+    );
   }
   const checkpoint = await openSafetensors(folder.weights);
   return Promise.all(

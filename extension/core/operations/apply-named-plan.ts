@@ -80,10 +80,14 @@ function requireNoCompression(
   for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
     const isGiven = request[field] !== undefined && request[field] !== fallback;
     if (isGiven && !used.includes(field)) {
-      throw new UserError(say`This has no effect: the plan compresses nothing.`, {
-        field,
-        remedy: say`Leave it out.`,
-      });
+      throw new UserError(
+        'flag-without-effect',
+        say`This has no effect: the plan compresses nothing.`,
+        {
+          field,
+          remedy: say`Leave it out.`,
+        },
+      );
     }
   }
 }

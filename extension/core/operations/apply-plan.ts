@@ -56,9 +56,13 @@ export async function keepPlan(
       throw error;
     }
     if (!(await exists(out))) {
-      throw new UserError(say`The new model was deleted just after it was written.`, {
-        ...{ file: out, remedy: say`Run it again.` },
-      });
+      throw new UserError(
+        'output-deleted',
+        say`The new model was deleted just after it was written.`,
+        {
+          ...{ file: out, remedy: say`Run it again.` },
+        },
+      );
     }
     warn(error.whole);
   });

@@ -119,7 +119,7 @@ export const contextRule: Rule = {
     unit === 'memory' ||
     [limits].flat().some((limit) => /^memory</i.test(String(limit)))
       ? undefined
-      : { fields: ['context'], problem: countsMemory },
+      : { fields: ['context'], code: 'flag-without-effect', problem: countsMemory },
 };
 
 export const budgetRules = [
@@ -228,7 +228,7 @@ const shareOf = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
 
 /** Why compressing chooses no types of a GGUF file. */
 export function noTypes(field: string): UserError {
-  return new UserError(say`GGUF types are not chosen here.`, {
+  return new UserError('types-not-chosen', say`GGUF types are not chosen here.`, {
     field,
     remedy: say`Use plan-compression, then apply with --format gguf; or convert with --type for a mix of llama.cpp.`,
   });
@@ -330,10 +330,14 @@ export async function readTable(
   const schemes = methods?.map((text) => parseCompression(text, 'methods'));
   const leveled = schemes?.find((scheme) => 'level' in scheme || 'ratio' in scheme);
   if (leveled !== undefined) {
-    throw new UserError(say`The sensitivity profile has its own settings of ${leveled.method}.`, {
-      field: 'methods',
-      remedy: say`Specify the method without a setting.`,
-    });
+    throw new UserError(
+      'method-setting-fixed',
+      say`The sensitivity profile has its own settings of ${leveled.method}.`,
+      {
+        field: 'methods',
+        remedy: say`Specify the method without a setting.`,
+      },
+    );
   }
   return schemes === undefined ? table : withSchemes(table, schemes);
 }
@@ -349,17 +353,22 @@ export async function readRemovable(
   );
   if (model.fingerprint !== table.model.fingerprint || settings.metric !== table.metric) {
     throw new UserError(
+      'profile-mismatch',
       say`The layer profile must be of the same model as the sensitivity profile, by ${table.metric}.`,
       { file, field: 'profile', remedy: say`Profile the layers of this model by that metric.` },
     );
   }
   const removable = removalCosts({ model, candidates });
   if (removable.length === 0) {
-    throw new UserError(say`The layer profile has no distances of single sublayers.`, {
-      file,
-      field: 'profile',
-      remedy: say`A budget removes sublayers: profile with \`--granularity sublayer\`.`,
-    });
+    throw new UserError(
+      'profile-distances-missing',
+      say`The layer profile has no distances of single sublayers.`,
+      {
+        file,
+        field: 'profile',
+        remedy: say`A budget removes sublayers: profile with \`--granularity sublayer\`.`,
+      },
+    );
   }
   return removable;
 }

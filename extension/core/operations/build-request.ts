@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { ErrorSubject } from '../user-error';
 import type { Field, Fields, GivenOf, RequestOf } from './fields';
@@ -15,8 +16,14 @@ export interface RequestShape<F extends Fields = Fields> {
 /** A request that cannot be: the caller said something wrong, before any work began. */
 export class RequestError extends UserError {
   /** @param subject absent where the problem says what to give */
-  public constructor(problem: Message, subject: ErrorSubject = { remedy: undefined }) {
-    super(problem, subject);
+  public constructor(
+    code: ErrorCode,
+    problem: Message,
+    subject: ErrorSubject = { remedy: undefined },
+    /** Names of the fields at fault, which the problem contains. */
+    public readonly fields: readonly string[] = [],
+  ) {
+    super(code, problem, subject);
   }
 }
 
@@ -45,7 +52,7 @@ export function buildRequest<const F extends Fields>(
     }
     const idle = breach.fields.find((key) => values[key] === undefined);
     if (idle === undefined) {
-      throw new RequestError(breach.problem(name));
+      throw toError(breach, name);
     }
     Reflect.deleteProperty(chosen, idle);
   }
@@ -61,17 +68,20 @@ export function validateRequest<const F extends Fields>(
   name: NameOf = asKey,
 ): RequestOf<F> {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
-    throw new RequestError(say`A request is a JSON object.`);
+    throw new RequestError('request-not-object', say`A request is a JSON object.`);
   }
   const values = present(request);
   const { fields, rules } = operation;
   const checked = checkValues(fields, values, name);
   const breach = findBreach(rules, chosenOf(fields, values), fields);
   if (breach !== undefined) {
-    throw new RequestError(breach.problem(name));
+    throw toError(breach, name);
   }
   return checked;
 }
+
+const toError = ({ code, fields, problem }: Breach, name: NameOf): RequestError =>
+  new RequestError(code, problem(name), undefined, fields.map(name));
 
 /** The fields of a completed request that the user chose, without defaults that were filled in. */
 export function chosenOf(fields: Fields, values: Values): Values {
@@ -135,20 +145,31 @@ function defaultValues(fields: Fields): Values {
 function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf): RequestOf<F> {
   for (const key of Object.keys(values)) {
     if (!Object.hasOwn(fields, key)) {
-      throw new RequestError(say`There is no field "${key}".`, {
-        remedy: say`Fields are ${Object.keys(fields).join(', ')}.`,
-      });
+      throw new RequestError(
+        'field-unknown',
+        say`There is no field "${key}".`,
+        { remedy: say`Fields are ${Object.keys(fields).join(', ')}.` },
+        [key],
+      );
     }
   }
   for (const [key, field] of Object.entries<Field>(fields)) {
     const value = values[key];
     if (value === undefined) {
       if (field.present) {
-        throw new RequestError(field.missing ?? say`${name(key)} is required.`);
+        throw new RequestError(
+          'field-required',
+          field.missing ?? say`${name(key)} is required.`,
+          undefined,
+          [name(key)],
+        );
       }
     } else if (!v.safeParse(field.schema, value).success) {
       throw new RequestError(
+        'value-invalid',
         say`${name(key)} accepts ${field.takes}, not ${JSON.stringify(value)}.`,
+        undefined,
+        [name(key)],
       );
     }
   }

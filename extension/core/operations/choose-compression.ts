@@ -137,6 +137,7 @@ async function chooseByMethod(
   }
   if (compression.method !== 'lowrank') {
     throw new UserError(
+      'ranks-not-distributable',
       say`Ranks can be distributed for lowrank only, not for ${compression.method}.`,
       {
         field: 'spreadRanks',

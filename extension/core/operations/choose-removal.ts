@@ -121,11 +121,15 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
   requireSameSearch(request, profile, file);
   const { summary, path } = request.model;
   if (profile.model.fingerprint !== summary.fingerprint) {
-    throw new UserError(say`The profile is of another model than ${summary.path}.`, {
-      file,
-      field: 'model.fingerprint',
-      remedy: say`Specify the model that was profiled, or profile this one.`,
-    });
+    throw new UserError(
+      'profile-mismatch',
+      say`The profile is of another model than ${summary.path}.`,
+      {
+        file,
+        field: 'model.fingerprint',
+        remedy: say`Specify the model that was profiled, or profile this one.`,
+      },
+    );
   }
   const { rounds, settings } = profile;
   const budget = budgetOf(request) ?? settings.budget;
@@ -148,6 +152,7 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
   }
   if (budget.kind !== 'all' && !isMet(removed, count)) {
     throw new UserError(
+      'profile-too-short',
       say`The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
       {
         field: budget.kind === 'count' ? 'remove' : budget.kind,
@@ -178,6 +183,7 @@ function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file:
   for (const [field, value] of Object.entries(searched)) {
     if (asked[field] !== undefined && JSON.stringify(asked[field]) !== JSON.stringify(value)) {
       throw new UserError(
+        'profile-contradicted',
         say`${JSON.stringify(asked[field])} contradicts the profile ${file}, which was made with ${JSON.stringify(value)}.`,
         { field, remedy: say`Leave it out, or search again without the profile.` },
       );
@@ -219,6 +225,7 @@ async function requireEnough(
     return;
   }
   throw new UserError(
+    'removals-too-few',
     say`Only ${counted(count, 'removal')} can be written this way, fewer than requested.`,
     {
       file: source,

@@ -45,10 +45,14 @@ function withRounding(
     return request;
   }
   if (request.rounding !== undefined) {
-    throw new UserError(say`Rounding by ${request.rounding} uses no calibration.`, {
-      field: given,
-      remedy: say`Leave it out, or choose --rounding feedback.`,
-    });
+    throw new UserError(
+      'flag-without-effect',
+      say`Rounding by ${request.rounding} uses no calibration.`,
+      {
+        field: given,
+        remedy: say`Leave it out, or choose --rounding feedback.`,
+      },
+    );
   }
   return { ...request, rounding: 'feedback' };
 }

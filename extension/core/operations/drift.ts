@@ -12,7 +12,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import { anyOf, oneOf } from './rules';
-import { optionalModelField, runFields, runOptions } from './shared-fields';
+import { optionalModelField, runFields, runOptions, sampleText } from './shared-fields';
 import { runsOf } from './work';
 import { say } from '../message';
 import { formatPercent } from '../format';
@@ -37,7 +37,7 @@ export const drift = defineOperation({
     }),
     text: path({
       description: 'Text to measure on (512 tokens) (.txt, .md, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'evaluation.file',
     }),
     examples: path({ description: "Examples for models that don't read text" }),

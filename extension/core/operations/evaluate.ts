@@ -38,7 +38,7 @@ import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, needs, replaces } from './rules';
 import { domainTexts } from './domain-texts';
-import { optionalModelField, runFields, runOptions } from './shared-fields';
+import { optionalModelField, runFields, runOptions, sampleText } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
 import { inEnglish, say } from '../message';
@@ -97,7 +97,7 @@ export const evaluate = defineOperation({
     text: path({
       description:
         'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'evaluation.file',
     }),
     domains: flag({
@@ -325,7 +325,7 @@ function requireMeasured(limits: readonly string[], task: string | undefined): v
     task === undefined ? (['perplexity', 'agreement'] as const) : (['task'] as const);
   const other = limits.find((limit) => !measures.some((measure) => asksFor([limit], measure)));
   if (other !== undefined) {
-    throw new UserError(say`The limit ${other} is not measured here.`, {
+    throw new UserError('limit-not-measured', say`The limit ${other} is not measured here.`, {
       field: 'require',
       remedy: say`Use only limits of ${measures.join(', ')}. Commands that write a model take the others.`,
     });
@@ -344,6 +344,7 @@ export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<Na
   );
   if (field !== undefined) {
     throw new UserError(
+      'plan-not-applied',
       say`A plan that compresses layers can only be evaluated after it is applied.`,
       {
         ...place,

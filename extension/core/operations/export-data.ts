@@ -122,11 +122,15 @@ async function readChosen(selection: string, request: RequestOf<typeof fields>):
   const dataset = await openDataset(resolve(request.data), options);
   const { indices, relabeled, fingerprint } = await readSelection(selection, dataset.size);
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError(say`The selection was made for another dataset, or this one has changed.`, {
-      file: selection,
-      field: 'dataset.fingerprint',
-      remedy: say`Choose the dataset that was scored, or score this one.`,
-    });
+    throw new UserError(
+      'selection-other-dataset',
+      say`The selection was made for another dataset, or this one has changed.`,
+      {
+        file: selection,
+        field: 'dataset.fingerprint',
+        remedy: say`Choose the dataset that was scored, or score this one.`,
+      },
+    );
   }
   return { dataset, indices: indices.sort(), relabeled };
 }
@@ -141,7 +145,7 @@ function classIndices(
     relabeled.map(({ index, label }) => {
       const number = classNames.indexOf(label);
       if (number < 0) {
-        throw new UserError(say`There is no class ${label}.`, {
+        throw new UserError('class-unknown', say`There is no class ${label}.`, {
           ...(selection === undefined ? {} : { file: selection }),
           field: 'relabeled',
           remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,

@@ -92,6 +92,7 @@ import {
   modelField,
   runFields,
   runOptions,
+  sampleText,
 } from './shared-fields';
 import {
   chosenRuntime,
@@ -175,7 +176,7 @@ const measuringRule: Rule = {
       (key) => given[key] !== undefined,
     );
     return typeof given['size'] === 'string' && namesType(given['size']) && idle.length > 0
-      ? { fields: idle, problem: measuringOnly }
+      ? { fields: idle, code: 'flag-without-effect', problem: measuringOnly }
       : undefined;
   },
 };
@@ -238,7 +239,7 @@ const fields = {
     }),
     text: path({
       description: 'Held-out text that both models are evaluated on (.txt, .md, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'evaluation.file',
     }),
     require: requirementsField,
@@ -324,7 +325,7 @@ async function fit(
 ): Promise<FittedModel> {
   const { size, machine, speed, out, time, require: limits = [] } = request;
   if (asksFor(limits, 'task')) {
-    throw new UserError(say`A task is not measured here.`, {
+    throw new UserError('task-not-measured', say`A task is not measured here.`, {
       field: 'require',
       remedy: say`Remove the limit, and measure the task with \`espalier evaluate --task\` afterwards.`,
     });
@@ -477,6 +478,7 @@ async function reachableTarget(
     const after = await targetBytes(model, output, target, context);
     if (after >= bytes) {
       throw new UserError(
+        'type-not-smaller',
         say`${asked.size ?? ''} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
         {
           ...{ file: model.path, field: 'size' },
@@ -490,6 +492,7 @@ async function reachableTarget(
   if (least === undefined) {
     const type = await largestType(model, runtime, target.bytes, context);
     throw new UserError(
+      'tensors-shared',
       model.summary.sublayers.some(({ experts }) => experts !== undefined)
         ? say`The experts of a block share a tensor, so tensors can't get types of their own.`
         : say`Some layers share a tensor, so tensors can't get types of their own.`,
@@ -525,10 +528,14 @@ async function reachableSpeed(
 ): Promise<AskedSpeed> {
   const { path: file } = model;
   if (runtime !== 'llama.cpp') {
-    throw new UserError(say`A speed is planned for llama.cpp only, not for ${runtime}.`, {
-      ...{ file, field: 'speed' },
-      remedy: say`Add --for llama.cpp, or leave --speed out.`,
-    });
+    throw new UserError(
+      'speed-not-planned',
+      say`A speed is planned for llama.cpp only, not for ${runtime}.`,
+      {
+        ...{ file, field: 'speed' },
+        remedy: say`Add --for llama.cpp, or leave --speed out.`,
+      },
+    );
   }
   const quietly = { ...context, emit: () => undefined };
   const costs = await decodeCosts(model, machine, context.environment, quietly);
@@ -539,6 +546,7 @@ async function reachableSpeed(
       : say`estimate by memory bandwidth`;
   if (most < speed) {
     throw new UserError(
+      'speed-not-reachable',
       say`The smallest types decode ${formatSpeed(most)} tokens/s (${source}), below ${formatSpeed(speed)}.`,
       {
         ...{ file, field: 'speed' },
@@ -555,10 +563,14 @@ async function reachableSpeed(
 function requireSlower(model: OpenedModel, { asked, costs }: AskedSpeed): void {
   const now = 1000 / originalDecodeMs(model, costs);
   if (now >= asked) {
-    throw new UserError(say`The model already decodes ${formatSpeed(now)} tokens/s.`, {
-      ...{ file: model.path, field: 'speed' },
-      remedy: say`Choose a size, such as 50%, or a higher speed.`,
-    });
+    throw new UserError(
+      'speed-reached-already',
+      say`The model already decodes ${formatSpeed(now)} tokens/s.`,
+      {
+        ...{ file: model.path, field: 'speed' },
+        remedy: say`Choose a size, such as 50%, or a higher speed.`,
+      },
+    );
   }
 }
 
@@ -584,10 +596,14 @@ async function largestType(
 ): Promise<TargetSize> {
   const output = await runtimeOutput(model, runtime);
   if (runtime !== 'llama.cpp') {
-    throw new UserError(say`The model has no weights that can be quantized.`, {
-      ...{ file: model.path, field: 'for' },
-      remedy: say`Choose llama.cpp, or remove layers with \`espalier prune\`.`,
-    });
+    throw new UserError(
+      'nothing-to-quantize',
+      say`The model has no weights that can be quantized.`,
+      {
+        ...{ file: model.path, field: 'for' },
+        remedy: say`Choose llama.cpp, or remove layers with \`espalier prune\`.`,
+      },
+    );
   }
   const sizes: { readonly target: TargetSize; readonly bytes: number }[] = [];
   for (const type of typeMixNames) {
@@ -608,6 +624,7 @@ const unreachableSize = (
   { size, machine }: AskedTargets,
 ): UserError =>
   new UserError(
+    'size-not-reachable',
     say`Quantization needs at least ${formatBytes(least)}, more than the size of ${formatBytes(limit)}.`,
     {
       ...{ file, field: size === undefined && machine !== undefined ? 'machine' : 'size' },
@@ -745,10 +762,14 @@ async function planMix(
     const count = say`${measured} of ${layers} linear layers were measured in ${formatDuration(seconds.measure)}`;
     if (!isReachable(complete, limits)) {
       if (runtime !== 'llama.cpp') {
-        throw new UserError(say`${count}, too few for a mix of this size.`, {
-          field: 'time',
-          remedy: say`Give it more time, or choose int8 or int4, which is not measured.`,
-        });
+        throw new UserError(
+          'layers-measured-too-few',
+          say`${count}, too few for a mix of this size.`,
+          {
+            field: 'time',
+            remedy: say`Give it more time, or choose int8 or int4, which is not measured.`,
+          },
+        );
       }
       context.warn(say`${count}, too few for a mix: the largest type below the size is written.`);
       return undefined;

@@ -155,6 +155,7 @@ export async function requireMeasurable(
   }
   if (!(await holdsTranscripts(await comparisonInput(requirements, models, context), model))) {
     throw new UserError(
+      'recordings-missing',
       say`${summary.name} is a speech-to-text model, so the limit ${limit} can't be measured on a text.`,
       { field: 'heldOut', remedy: giveRecordings },
     );

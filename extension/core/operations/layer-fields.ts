@@ -43,7 +43,7 @@ export function blocksOf({ blocks }: Layers): number[] | undefined {
   return blocks?.flatMap((part) => {
     const [first = 0, last = first] = part.split('-').map(Number);
     if (last < first) {
-      throw new UserError(say`The range ${part} ends before it begins.`, {
+      throw new UserError('range-reversed', say`The range ${part} ends before it begins.`, {
         field: 'blocks',
         remedy: say`Write ${last}-${first}.`,
       });

@@ -98,10 +98,14 @@ export async function requireOutputFile(
   const { what, suffixes } = file;
   const name = basename(out);
   if (!suffixes.some((suffix) => name.endsWith(suffix) && name !== suffix)) {
-    throw new UserError(say`The name ${name} does not end with ${suffixes.join(' or ')}.`, {
-      field,
-      remedy: say`Name ${what} such as ${`${name.replace(/\..*$/, '')}${suffixes[0] ?? ''}`}.`,
-    });
+    throw new UserError(
+      'file-suffix-wrong',
+      say`The name ${name} does not end with ${suffixes.join(' or ')}.`,
+      {
+        field,
+        remedy: say`Name ${what} such as ${`${name.replace(/\..*$/, '')}${suffixes[0] ?? ''}`}.`,
+      },
+    );
   }
   await requireReplaceable(out, file);
 }
@@ -114,10 +118,14 @@ export function requireFolderName(out: string): void {
   const name = basename(out);
   const suffix = /\.(?:gguf|onnx|safetensors)$/i.exec(name)?.[0];
   if (suffix !== undefined) {
-    throw new UserError(say`${name} is the name of a file, but a folder is written.`, {
-      field: 'out',
-      remedy: say`Name the folder, such as ${name.slice(0, -suffix.length) || 'model'}. The model file is written into it.`,
-    });
+    throw new UserError(
+      'folder-name-expected',
+      say`${name} is the name of a file, but a folder is written.`,
+      {
+        field: 'out',
+        remedy: say`Name the folder, such as ${name.slice(0, -suffix.length) || 'model'}. The model file is written into it.`,
+      },
+    );
   }
 }
 
@@ -129,13 +137,17 @@ async function requireReplaceable(out: string, { what, isOne }: OutputFile): Pro
   }
   const remedy = say`Choose another name, or move that file.`;
   if (isOne === undefined) {
-    throw new UserError(say`The file exists already.`, { file: out, remedy });
+    throw new UserError('file-exists', say`The file exists already.`, { file: out, remedy });
   }
   if (!found.isFile() || !(await isOne(out))) {
-    throw new UserError(say`The file exists and is not ${what}, so it is not replaced.`, {
-      file: out,
-      remedy,
-    });
+    throw new UserError(
+      'file-not-replaceable',
+      say`The file exists and is not ${what}, so it is not replaced.`,
+      {
+        file: out,
+        remedy,
+      },
+    );
   }
 }
 

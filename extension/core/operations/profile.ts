@@ -25,7 +25,13 @@ import {
   searchRules,
   searchSettings,
 } from './search-fields';
-import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
+import {
+  calibrationFields,
+  calibrationRules,
+  modelField,
+  runFields,
+  sampleText,
+} from './shared-fields';
 import { searchJournal, searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
 import { besideModel } from './suggest-out';
@@ -43,7 +49,7 @@ const evaluationFields = group('Evaluation', {
   }),
   heldOut: path({
     description: 'Held-out text to measure perplexity on (.txt, .md, .jsonl)',
-    fallback: 'the text that comes with Espalier',
+    fallback: sampleText,
     setting: 'evaluation.file',
   }),
 });

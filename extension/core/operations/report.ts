@@ -148,7 +148,7 @@ async function reportOf(file: string): Promise<Report> {
     return modelReport(manifest, model);
   }
   const suffixes = reported.map((one) => documentNames[one].suffix);
-  throw new UserError(say`Reports of this file are not supported.`, {
+  throw new UserError('report-unsupported', say`Reports of this file are not supported.`, {
     file,
     remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model that Espalier wrote, with its ${manifestName}.`,
   });

@@ -8,6 +8,7 @@ import { flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
 import { allNeed, needs } from './rules';
 import { say } from '../message';
+import { sampleText } from './shared-fields';
 
 /** File of the samples that is read if no text is given. */
 export const heldOutText = 'held-out.txt';
@@ -53,7 +54,7 @@ export const requirementFields = group('Verdict', {
   require: requirementsField,
   heldOut: path({
     description: 'Held-out text for both models (.txt, .md, .jsonl)',
-    fallback: 'the text that comes with Espalier',
+    fallback: sampleText,
     setting: 'evaluation.file',
   }),
   wholeText: wholeTextField,
@@ -99,6 +100,7 @@ export function selectRequirements({
 export function requireTask({ require: limits = [], task }: Requirements): void {
   if (asksFor(limits, 'task') !== (task !== undefined)) {
     throw new UserError(
+      task === undefined ? 'task-missing' : 'flag-without-effect',
       task === undefined
         ? say`The task limit needs a task.`
         : say`The task has no effect, because no limit is for it.`,

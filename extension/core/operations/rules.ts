@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../error-codes';
 import type { Message } from '../message';
 import { say } from '../message';
 /** Says a field's name to the reader: as a flag, or as a setting. */
@@ -7,6 +8,7 @@ export type NameOf = (key: string) => string;
 export interface Breach {
   /** The fields that contradict each other or lack another, the first to drop first. */
   readonly fields: readonly string[];
+  readonly code: ErrorCode;
   readonly problem: (name: NameOf) => Message;
 }
 
@@ -34,6 +36,7 @@ export function excludes(...fields: readonly string[]): Rule {
         ? undefined
         : {
             fields: [second, first],
+            code: 'flags-conflict',
             problem: (name) => {
               const all = listed(fields, name, 'and');
               return fields.length > 2
@@ -51,7 +54,9 @@ export function anyOf(...fields: readonly string[]): Rule {
   return {
     describe,
     check: (given) =>
-      fields.some((key) => isGiven(given, key)) ? undefined : { fields: [], problem: describe },
+      fields.some((key) => isGiven(given, key))
+        ? undefined
+        : { fields: [], code: 'field-required', problem: describe },
   };
 }
 
@@ -68,7 +73,7 @@ export function needs(field: string, ...others: readonly string[]): Rule {
     describe,
     check: (given) =>
       isGiven(given, field) && !others.some((key) => isGiven(given, key))
-        ? { fields: [field], problem: describe }
+        ? { fields: [field], code: 'flag-needs-other', problem: describe }
         : undefined,
   };
 }
@@ -84,7 +89,7 @@ export function allNeed(fields: readonly string[], ...others: readonly string[])
     check: (given) => {
       const alone = fields.filter((key) => isGiven(given, key));
       return alone.length > 0 && !others.some((key) => isGiven(given, key))
-        ? { fields: alone, problem: (name) => tell(alone, name) }
+        ? { fields: alone, code: 'flag-needs-other', problem: (name) => tell(alone, name) }
         : undefined;
     },
   };
@@ -99,6 +104,7 @@ export function actsOnlyWith(field: string, other: string, values: readonly unkn
       isGiven(given, field) && ![complete[other]].flat().some((value) => values.includes(value))
         ? {
             fields: [field],
+            code: 'flag-without-effect',
             problem: (name) =>
               say`${name(field)} applies only with ${name(other)} ${known}, not ${String(complete[other])}.`,
           }
@@ -114,6 +120,7 @@ export function atMost(field: string, bound: string): Rule {
       Number(given[field]) > Number(complete[bound])
         ? {
             fields: [field],
+            code: 'value-too-large',
             problem: (name) =>
               say`${name(field)} accepts at most ${name(bound)}, which is ${String(complete[bound])}.`,
           }
@@ -131,6 +138,7 @@ export function replaces(field: string, others: readonly string[], why: Message)
       return isGiven(given, field) && other !== undefined
         ? {
             fields: [other, field],
+            code: 'flag-without-effect',
             problem: (name) => say`${name(other)} has no effect with ${name(field)}: ${why}.`,
           }
         : undefined;
@@ -147,6 +155,7 @@ export function switchedOff(field: string, others: readonly string[]): Rule {
       return given[field] === false && other !== undefined
         ? {
             fields: [other, field],
+            code: 'flag-without-effect',
             problem: (name) => say`${name(other)} has no effect with ${name(field)}.`,
           }
         : undefined;

@@ -57,6 +57,7 @@ export class PieceRunner {
     const open = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
     if (open === undefined) {
       throw new UserError(
+        'work-kind-unknown',
         say`This version of Espalier doesn't support work of the kind "${kind}".`,
         {
           remedy: say`Run the same version on all machines.`,
@@ -82,7 +83,7 @@ export class PieceRunner {
     }
     const model = await this.openModel(file.path);
     if (model.summary.fingerprint !== file.fingerprint) {
-      throw new UserError(say`The model changed while it was measured.`, {
+      throw new UserError('model-changed', say`The model changed while it was measured.`, {
         file: file.path,
         remedy: say`Run the same command again.`,
       });

@@ -96,7 +96,7 @@ export const scoreExperts = defineOperation({
       await saved.bind([model.summary.fingerprint, summary.fingerprint]);
       const mixtures = await expertSaliency(executor, inputs, context, saved);
       if (mixtures.length === 0) {
-        throw new UserError(say`The model has no experts that can be scored.`, {
+        throw new UserError('no-experts', say`The model has no experts that can be scored.`, {
           file: model.path,
           remedy: say`Choose the Hugging Face folder or the GGUF file of a model with MoE layers. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
         });
@@ -154,12 +154,14 @@ async function requireRemovable(ratio: number, model: OpenedModel): Promise<void
   const { count, least = 1, groups = 1 } = largest;
   if (groups > 1 && count <= least) {
     throw new UserError(
+      'expert-groups-fixed',
       say`Routers choose from ${groups} groups, and each group needs its ${count / groups} experts.`,
       { file: model.path, remedy: say`Remove blocks: \`espalier profile --granularity block\`.` },
     );
   }
   if (count > 1 && scored.every(({ experts }) => shareOfExperts(ratio, experts) === 0)) {
     throw new UserError(
+      'ratio-too-small',
       groups === 1
         ? say`${ratio} of ${count} experts is less than one, so none is removed.`
         : say`${ratio} of the ${count / groups} experts in a group is less than one, so none is removed.`,

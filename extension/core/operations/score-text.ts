@@ -8,7 +8,7 @@ import type { ModelSummary } from '../models/model-summary';
 import { integer, newFile, path } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
-import { modelField, runFields, runOptions } from './shared-fields';
+import { modelField, runFields, runOptions, sampleText } from './shared-fields';
 import { besideModel } from './suggest-out';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
@@ -44,7 +44,7 @@ export const scoreText = defineOperation({
     model: modelField,
     text: path({
       description: 'Text to score (.txt, .md, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
     }),
     length: integer({
       description: "Length of a window, at most the model's context",

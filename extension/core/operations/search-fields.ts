@@ -251,7 +251,7 @@ export function requireCandidates(
 /** @throws UserError if more is to be removed than available. */
 export function requireAtMost(count: number, available: number, what: Message): void {
   if (count > available) {
-    throw new UserError(say`Cannot remove ${count}: ${what}.`, {
+    throw new UserError('removals-too-many', say`Cannot remove ${count}: ${what}.`, {
       field: 'remove',
       remedy: say`Choose a number from 1 to ${available}.`,
     });

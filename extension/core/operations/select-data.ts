@@ -59,7 +59,7 @@ export const selectData = defineOperation({
         : await openLabelled(document, { ...request, data });
     const { indices, ...summary } = chooseByScores(scored, request);
     if (summary.relabeled.length > 0 && out.endsWith('.npy')) {
-      throw new UserError(say`A .npy file can't hold new labels.`, {
+      throw new UserError('labels-not-in-npy', say`A .npy file can't hold new labels.`, {
         field: 'out',
         remedy: say`Write a file that ends in ${documentNames.selection.suffix}.`,
       });

@@ -109,7 +109,7 @@ export function chooseByScores(
     }),
   });
   if (chosen.kept === 0) {
-    throw new UserError(say`No example is chosen.`, {
+    throw new UserError('no-example-chosen', say`No example is chosen.`, {
       remedy: say`Keep a larger share, or leave fewer examples out.`,
     });
   }

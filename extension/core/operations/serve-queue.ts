@@ -107,7 +107,7 @@ async function modelsIn(
   const { paths: found, unread } = await findModels(folders);
   const [example] = unread;
   if (found.size === 0 && folders.length > 0) {
-    throw new UserError(say`There is no model in ${folders.join(', ')}.`, {
+    throw new UserError('models-missing', say`There is no model in ${folders.join(', ')}.`, {
       field: 'models',
       remedy:
         example === undefined

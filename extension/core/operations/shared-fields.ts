@@ -76,12 +76,15 @@ export const calibrationNames = [
   'calibrationPolicy',
 ] as const satisfies readonly (keyof CalibrationFields)[];
 
+/** Name of the text that is read if none is given. */
+export const sampleText = 'the text that comes with Espalier';
+
 /** @param defaults what stands where nothing is given; shown, and filled in by {@link calibrationOf} */
 export const calibrationFields = ({ sequences, length }: CalibrationRequest): CalibrationFields =>
   group('Calibration', {
     calibration: path({
       description: 'Calibration text (.txt, .md, .jsonl), examples (.npz, folder), or "random"',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
       setting: 'calibration.file',
     }),
     sequences: integer({
@@ -207,16 +210,24 @@ export async function typeOptions(
 /** @throws UserError if an importance matrix is given and not used, or used and not given. */
 function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): void {
   if (rounding === 'importance' && imatrix === undefined) {
-    throw new UserError(say`Rounding by importance needs an importance matrix.`, {
-      field: 'rounding',
-      remedy: say`Add --imatrix; espalier imatrix measures one.`,
-    });
+    throw new UserError(
+      'importance-missing',
+      say`Rounding by importance needs an importance matrix.`,
+      {
+        field: 'rounding',
+        remedy: say`Add --imatrix; espalier imatrix measures one.`,
+      },
+    );
   }
   if (rounding === 'nearest' && imatrix !== undefined) {
-    throw new UserError(say`Rounding to nearest uses no importance matrix, but --imatrix is set.`, {
-      field: 'rounding',
-      remedy: say`Remove one of them.`,
-    });
+    throw new UserError(
+      'flags-conflict',
+      say`Rounding to nearest uses no importance matrix, but --imatrix is set.`,
+      {
+        field: 'rounding',
+        remedy: say`Remove one of them.`,
+      },
+    );
   }
 }
 

@@ -15,7 +15,7 @@ import { UserError } from '../user-error';
 import { path, text } from './fields';
 import { heldOutText } from './requirement-fields';
 import { defineOperation } from './operation';
-import { modelField, runFields, runOptions } from './shared-fields';
+import { modelField, runFields, runOptions, sampleText } from './shared-fields';
 
 /** Architecture that an unknown model was tried as. */
 interface TriedFamily extends GuessCheck {
@@ -39,7 +39,7 @@ export const tryFamily = defineOperation({
     }),
     text: path({
       description: 'Text to check on (.txt, .md, .jsonl)',
-      fallback: 'the text that comes with Espalier',
+      fallback: sampleText,
     }),
     ...runFields,
   },

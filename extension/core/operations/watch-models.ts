@@ -54,7 +54,7 @@ export async function watchingModels<T>(
     throw changed === undefined ||
       (error instanceof CancelledError && cancellation.isCancellationRequested)
       ? error
-      : new UserError(say`The file changed while the job read it.`, {
+      : new UserError('model-changed', say`The file changed while the job read it.`, {
           file: changed,
           remedy: say`Don't change the model while a job runs, and start the job again.`,
         });

@@ -117,24 +117,36 @@ function requestedTypes(
   const tensors = Object.keys(types).length === 0 ? undefined : types;
   if (compress.length > 0 && (asked ?? tensors ?? feedback) !== undefined) {
     const plannedTypes = tensors === undefined ? undefined : 'types';
-    throw new UserError(say`A plan can't both compress layers and assign quantization types.`, {
-      field:
-        plannedTypes ??
-        (asked?.mix !== undefined ? 'type' : asked === undefined ? 'rounding' : 'imatrix'),
-      remedy: say`Apply the plan first, then convert the result to GGUF.`,
-    });
+    throw new UserError(
+      'plan-mixes-types',
+      say`A plan can't both compress layers and assign quantization types.`,
+      {
+        field:
+          plannedTypes ??
+          (asked?.mix !== undefined ? 'type' : asked === undefined ? 'rounding' : 'imatrix'),
+        remedy: say`Apply the plan first, then convert the result to GGUF.`,
+      },
+    );
   }
   if (asked?.importance !== undefined && asked.mix === undefined && tensors === undefined) {
-    throw new UserError(say`An importance matrix has no effect unless a tensor changes type.`, {
-      field: 'imatrix',
-      remedy: say`Add --type, such as Q4_K_M.`,
-    });
+    throw new UserError(
+      'flag-without-effect',
+      say`An importance matrix has no effect unless a tensor changes type.`,
+      {
+        field: 'imatrix',
+        remedy: say`Add --type, such as Q4_K_M.`,
+      },
+    );
   }
   if (feedback !== undefined && asked?.mix === undefined && tensors === undefined) {
-    throw new UserError(say`Rounding has no effect unless a tensor changes type.`, {
-      field: 'rounding',
-      remedy: say`Add --type, such as Q4_K_M.`,
-    });
+    throw new UserError(
+      'flag-without-effect',
+      say`Rounding has no effect unless a tensor changes type.`,
+      {
+        field: 'rounding',
+        remedy: say`Add --type, such as Q4_K_M.`,
+      },
+    );
   }
   return tensors === undefined ? asked : { ...asked, tensors };
 }

@@ -31,10 +31,14 @@ function parseContext(text: string, { summary, path }: OpenedModel): number {
   const tokens = Number.parseInt(text, 10) * (/k$/i.test(text) ? tokensPerK : 1);
   const { maxPositions = Number.POSITIVE_INFINITY } = summary;
   if (tokens > maxPositions) {
-    throw new UserError(say`The model reads at most ${maxPositions} tokens, not ${tokens}.`, {
-      ...{ file: path, field: 'memoryAt' },
-      remedy: say`Choose a shorter context.`,
-    });
+    throw new UserError(
+      'context-too-long',
+      say`The model reads at most ${maxPositions} tokens, not ${tokens}.`,
+      {
+        ...{ file: path, field: 'memoryAt' },
+        remedy: say`Choose a shorter context.`,
+      },
+    );
   }
   return tokens;
 }
@@ -81,6 +85,7 @@ export async function resolveTarget(
   const limit = Math.min(bytes, ...limits);
   if (limit <= 0) {
     throw new UserError(
+      'memory-exceeded-by-context',
       say`Keys, values and buffers at ${tokens} tokens of context take ${formatBytes(beside)}, so no memory is left for weights.`,
       {
         ...{ file: model.path, field: machine === undefined ? 'size' : 'machine' },
@@ -91,6 +96,7 @@ export async function resolveTarget(
   if (machine !== undefined && limit === bytes && asked.speed === undefined) {
     const all = totalMemory(runtimeMemory(model, runtime, tokens));
     throw new UserError(
+      'model-fits-already',
       say`The model already fits: it takes ${formatBytes(all)} at ${tokens} tokens of context, and ${machine} has ${formatBytes(machines[machine].memoryBytes)} for a model.`,
       {
         ...{ file: model.path, field: 'machine' },

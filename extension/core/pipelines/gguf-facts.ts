@@ -7,6 +7,7 @@ import type { JobContext } from '../jobs/job';
 import type { LinearLayer, EmbeddingOrHead } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
 import type { GgufFacts } from '../tensornet/sensitivity/sensitivity-profile';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -34,7 +35,10 @@ export async function ggufFacts(
   const tensors: Record<string, Record<string, number>> = {};
   for (const [id, names] of ownTensors(opened, matrices)) {
     tensors[id] = Object.fromEntries(
-      names.map((name) => [name, tensorBytes?.get(name) ?? refuse(opened, id, lacking)]),
+      names.map((name) => [
+        name,
+        tensorBytes?.get(name) ?? refuse(opened, id, 'tensor-not-in-gguf', lacking),
+      ]),
     );
   }
   return { bytes, tensors };
@@ -64,8 +68,8 @@ export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
 
 const lacking = say`It has no separate tensor in a GGUF file.`;
 
-function refuse({ path }: OpenedModel, id: string, problem: Message): never {
-  throw new UserError(problem, {
+function refuse({ path }: OpenedModel, id: string, code: ErrorCode, problem: Message): never {
+  throw new UserError(code, problem, {
     file: path,
     field: id,
     remedy: say`Choose other layers with --roles and --blocks.`,
@@ -87,24 +91,25 @@ function ownTensors(
     const { id, weight } = matrix;
     const places = findPlaces(matrix, 1);
     if (places.length === 0) {
-      refuse(opened, id, lacking);
+      refuse(opened, id, 'tensor-not-in-gguf', lacking);
     }
     for (const { name, expert } of places) {
       if (expert !== undefined) {
         refuse(
           opened,
           id,
+          'tensors-shared',
           say`The experts of a block share one tensor in a GGUF file, and therefore its type.`,
         );
       }
       const other = owners.get(name);
       if (other !== undefined) {
         const problem = say`It shares the tensor ${name} with ${other} in a GGUF file, and therefore its type.`;
-        refuse(opened, id, problem);
+        refuse(opened, id, 'tensors-shared', problem);
       }
       if (!takesTypes({ name, shape: weight.shape })) {
         const problem = say`llama.cpp reads ${name} as floats only, so it can't have another type.`;
-        refuse(opened, id, problem);
+        refuse(opened, id, 'tensor-float-only', problem);
       }
       owners.set(name, id);
     }

@@ -23,10 +23,14 @@ export type Runtime = keyof typeof formats;
 /** @throws UserError for a program that can't load what is written. */
 export function requireRuntime(name: (typeof runtimeNames)[number]): Runtime {
   if (name === 'vllm') {
-    throw new UserError(say`vLLM doesn't load the quantized weights that Espalier writes.`, {
-      field: 'for',
-      remedy: say`Choose llama.cpp: vLLM can load GGUF files (experimental).`,
-    });
+    throw new UserError(
+      'runtime-unsupported',
+      say`vLLM doesn't load the quantized weights that Espalier writes.`,
+      {
+        field: 'for',
+        remedy: say`Choose llama.cpp: vLLM can load GGUF files (experimental).`,
+      },
+    );
   }
   return name;
 }
@@ -62,7 +66,7 @@ export async function runtimeOutput(opened: OpenedModel, runtime: Runtime): Prom
   } catch (error) {
     if (error instanceof UserError) {
       const { file = opened.path } = error.subject;
-      throw new UserError(error.problem, {
+      throw new UserError(error.code, error.problem, {
         ...{ file, field: 'for' },
         remedy: say`Choose ${(await loadableBy(opened)).join(' or ')}.`,
       });

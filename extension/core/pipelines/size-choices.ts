@@ -132,7 +132,7 @@ export function parseSize(size: string, bytes: number, runtime: Runtime): Target
       return { kind: 'encoding', encoding };
     }
     const known = runtime === 'llama.cpp' ? typeMixNames : Object.keys(encodings);
-    throw new UserError(say`${size} is not a type of ${runtime}.`, {
+    throw new UserError('size-unknown', say`${size} is not a type of ${runtime}.`, {
       field,
       remedy: say`Choose one of ${known.join(', ')}, a percentage such as 50%, or an amount such as 4GB.`,
     });
@@ -142,6 +142,7 @@ export function parseSize(size: string, bytes: number, runtime: Runtime): Target
     : (parseMemorySize(size) ?? 0);
   if (limit <= 0 || limit >= bytes) {
     throw new UserError(
+      'size-not-smaller',
       say`${size} is not smaller than the model, which has ${formatBytes(bytes)}.`,
       {
         field,

@@ -89,16 +89,20 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     ...(layout === undefined ? {} : { layout }),
   });
   if (request.types !== undefined && target.format !== 'gguf') {
-    throw new UserError(say`Tensor types apply to GGUF files, and this writes ${target.format}.`, {
-      ...(request.types.mix === undefined
-        ? { field: 'types', remedy: say`Choose --format gguf, or delete types from the plan.` }
-        : { field: 'type', remedy: say`Choose --format gguf, or leave --type out.` }),
-    });
+    throw new UserError(
+      'types-not-in-format',
+      say`Tensor types apply to GGUF files, and this writes ${target.format}.`,
+      {
+        ...(request.types.mix === undefined
+          ? { field: 'types', remedy: say`Choose --format gguf, or delete types from the plan.` }
+          : { field: 'type', remedy: say`Choose --format gguf, or leave --type out.` }),
+      },
+    );
   }
   const converts = request.model.format !== target.format || request.types !== undefined;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
   if (!converts && changed === 0 && request.model.widthPruned === undefined) {
-    throw new UserError(say`The plan changes nothing: the result would be a copy.`, {
+    throw new UserError('plan-empty', say`The plan changes nothing: the result would be a copy.`, {
       file: summary.path,
       field: 'remove',
       remedy: say`Choose at least one sublayer to remove, or a layer to compress.`,

@@ -176,7 +176,7 @@ export function requireMadeFor(
   details: { readonly file?: string; readonly remedy: Message },
 ): void {
   if (model.fingerprint !== undefined && model.fingerprint !== fingerprint) {
-    throw new UserError(say`The plan was made for another model than ${path}.`, {
+    throw new UserError('plan-mismatch', say`The plan was made for another model than ${path}.`, {
       ...details,
       field: 'model.fingerprint',
     });

@@ -78,7 +78,7 @@ export function resolveIds(
   for (const id of ids) {
     const matches = unitsMeant(id, model).flatMap((meant) => units.numberOf(meant) ?? []);
     if (matches.length === 0) {
-      throw new UserError(say`The model has no sublayer "${id}".`, {
+      throw new UserError('sublayer-unknown', say`The model has no sublayer "${id}".`, {
         ...subject,
         remedy: say`Ids range from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N means both of its sublayers${expertRemedy(model)}.`,
       });
@@ -106,7 +106,7 @@ export function requireExperts(
   const units = new RemovableUnits(model);
   const uneven = units.unevenGroups(removed);
   if (uneven !== undefined) {
-    throw new UserError(explainUnevenGroups(uneven), {
+    throw new UserError('uneven-experts', explainUnevenGroups(uneven), {
       ...subject,
       remedy: say`Remove the same number from each group, as \`espalier score-experts --ratio\` plans it.`,
     });
@@ -114,17 +114,9 @@ export function requireExperts(
   const emptied = units.emptied(removed);
   if (emptied !== undefined) {
     const { id, experts: { count = 0, perToken = 0, least = 1, groups } = {} } = emptied;
-    if (groups !== undefined) {
+    if (groups === undefined && least > perToken && least > 1) {
       throw new UserError(
-        say`Too many of the ${count} experts of ${id} would be removed: each of its ${groups} groups needs ${least / groups}.`,
-        {
-          ...subject,
-          remedy: say`Write ${id} to remove the whole MoE layer, or keep ${least} of its experts.`,
-        },
-      );
-    }
-    if (least > perToken && least > 1) {
-      throw new UserError(
+        'experts-chosen-by-table',
         say`A table in ${id} selects experts by token, so none of them can be removed.`,
         {
           ...subject,
@@ -133,9 +125,12 @@ export function requireExperts(
       );
     }
     throw new UserError(
-      least === 1
-        ? say`Every expert of ${id} would be removed.`
-        : say`Too many of the ${count} experts of ${id} would be removed: the graph routes each token to ${least}.`,
+      'experts-too-few',
+      groups !== undefined
+        ? say`Too many of the ${count} experts of ${id} would be removed: each of its ${groups} groups needs ${least / groups}.`
+        : least === 1
+          ? say`Every expert of ${id} would be removed.`
+          : say`Too many of the ${count} experts of ${id} would be removed: the graph routes each token to ${least}.`,
       {
         ...subject,
         remedy: say`Write ${id} to remove the whole MoE layer, or keep ${least === 1 ? 'one' : least} of its experts.`,
@@ -167,7 +162,7 @@ export function checkBudget(
     const target = Math.floor(budget.ratio * count + 1e-9);
     if (target === 0) {
       const all = counted(count, granularity === 'expert' ? 'expert' : 'sublayer');
-      throw new UserError(say`A ratio of ${budget.ratio} removes nothing.`, {
+      throw new UserError('ratio-too-small', say`A ratio of ${budget.ratio} removes nothing.`, {
         field: 'ratio',
         remedy: say`The model has ${all}.`,
       });
@@ -233,6 +228,7 @@ export function nothingToRemove(
   const grouped = sublayers.find(({ experts }) => experts?.groups !== undefined);
   if (granularity === 'expert' && grouped !== undefined) {
     return new UserError(
+      'nothing-to-remove',
       say`The router of ${grouped.id} chooses from groups of experts. The same number must be removed from each, so no expert can be removed alone.`,
       {
         file: path,
@@ -246,6 +242,7 @@ export function nothingToRemove(
       ? warnings.filter(({ code }) => code.startsWith('Single experts'))
       : [];
   return new UserError(
+    'nothing-to-remove',
     joined([say`Nothing in the model can be removed at this granularity.`, ...reasons]),
     {
       file: path,
@@ -257,8 +254,12 @@ export function nothingToRemove(
 
 /** Error for a search in which no candidate may be removed. */
 export function nothingMayGo(): UserError {
-  return new UserError(say`Nothing can be removed: every candidate is protected or excluded.`, {
-    field: 'protect',
-    remedy: say`Protect fewer sublayers, or lower exclude.`,
-  });
+  return new UserError(
+    'candidates-all-protected',
+    say`Nothing can be removed: every candidate is protected or excluded.`,
+    {
+      field: 'protect',
+      remedy: say`Protect fewer sublayers, or lower exclude.`,
+    },
+  );
 }

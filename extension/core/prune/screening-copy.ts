@@ -44,7 +44,7 @@ export async function planScreening(
     return found;
   }
   if (arithmetic === 'int8') {
-    throw new UserError(found.reason, {
+    throw new UserError('screening-unavailable', found.reason, {
       file: model.summary.path,
       field: 'arithmetic',
       remedy: say`Set arithmetic to float32.`,

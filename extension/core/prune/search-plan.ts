@@ -41,10 +41,14 @@ export class SearchPlan {
     const model = setup.executor.model.summary;
     const { units } = setup.executor;
     if (settings.everyDistance && settings.mode === 'adaptive') {
-      throw new UserError(say`An adaptive search does not measure every distance.`, {
-        field: 'everyDistance',
-        remedy: say`Choose the search mode exact or lazy, or leave everyDistance out.`,
-      });
+      throw new UserError(
+        'distances-not-measured',
+        say`An adaptive search does not measure every distance.`,
+        {
+          field: 'everyDistance',
+          remedy: say`Choose the search mode exact or lazy, or leave everyDistance out.`,
+        },
+      );
     }
     this.tokens = setup.sequences.map((input) => prefixTokens(setup.executor.model, input));
     this.candidates = listCandidates(model, settings.granularity);
@@ -150,6 +154,7 @@ export class SearchPlan {
     const { name, path } = this.setup.executor.model.summary;
     const round = rounds + 1;
     return new UserError(
+      'outputs-not-finite',
       next === undefined
         ? say`Round ${round}: the outputs of ${name} contain NaN or infinity, regardless of what is removed.`
         : say`Round ${round}: without ${next.id}, the outputs of ${name} contain NaN or infinity.`,

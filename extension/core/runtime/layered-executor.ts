@@ -541,10 +541,14 @@ export class LayeredExecutor {
         throw error;
       }
       const [reason = ''] = error.message.trim().split('\n');
-      throw new UserError(say`ONNX Runtime can't run the model on these inputs: ${reason}`, {
-        file: this.model.summary.path,
-        remedy: say`Random inputs may have sizes or values that the model rejects. Choose real examples in a .npz file.`,
-      });
+      throw new UserError(
+        'inputs-rejected',
+        say`ONNX Runtime can't run the model on these inputs: ${reason}`,
+        {
+          file: this.model.summary.path,
+          remedy: say`Random inputs may have sizes or values that the model rejects. Choose real examples in a .npz file.`,
+        },
+      );
     }
   }
 }

@@ -139,6 +139,7 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
   if (memoryBytes < least) {
     const needed = mebibytes(least);
     throw new UserError(
+      'memory-too-small',
       say`${model.summary.name} needs ${needed} of memory: two sublayers, the head and hidden states must fit.`,
       {
         file: model.summary.path,

@@ -19,7 +19,7 @@ export async function explainNonFinite(
 ): Promise<UserError> {
   const { name, path, sublayers } = executor.model.summary;
   const fault = (what: string): UserError =>
-    new UserError(say`${what} of ${name} gives NaN or infinity.`, {
+    new UserError('sublayer-not-finite', say`${what} of ${name} gives NaN or infinity.`, {
       file: path,
       remedy: damaged,
     });
@@ -61,10 +61,14 @@ async function explainWeights(
   const tensor = tensors.find((_, i) => !floatOutput(outputs, String(i)).every(Number.isFinite));
   return (
     tensor &&
-    new UserError(say`The weight contains NaN or infinity, so ${id} can't be computed.`, {
-      file: tensor.file,
-      field: tensor.name,
-      remedy: damaged,
-    })
+    new UserError(
+      'weight-not-finite',
+      say`The weight contains NaN or infinity, so ${id} can't be computed.`,
+      {
+        file: tensor.file,
+        field: tensor.name,
+        remedy: damaged,
+      },
+    )
   );
 }

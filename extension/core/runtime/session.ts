@@ -74,7 +74,7 @@ export async function createSession(
   const roots = new Set(externalData.map((data) => parse(data.file).root));
   const [root = parse(process.cwd()).root, ...others] = roots;
   if (others.length > 0) {
-    throw new UserError(say`The weights are on several drives.`, {
+    throw new UserError('weights-on-several-drives', say`The weights are on several drives.`, {
       remedy: say`Move them to one of ${[...roots].join(', ')}.`,
     });
   }

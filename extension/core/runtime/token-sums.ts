@@ -110,6 +110,7 @@ async function outputLogits(
   if (rows < targets.length || rows > targets.length + 1) {
     const { summary } = executor.model;
     throw new UserError(
+      'logits-shape-mismatch',
       say`Logits are required for each of the ${targets.length} predictions; the output is [${logits.dims.join(', ')}].`,
       {
         file: summary.path,

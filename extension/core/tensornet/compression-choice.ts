@@ -271,7 +271,7 @@ export const levelWords: Readonly<Record<MethodName, string>> = {
 };
 
 function malformed(text: string, field: string | undefined, problem: Message): UserError {
-  return new UserError(say`"${text}" is not a compression. ${problem}`, {
+  return new UserError('compression-malformed', say`"${text}" is not a compression. ${problem}`, {
     ...(field === undefined ? {} : { field }),
     remedy: say`Write METHOD:LEVEL:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.`,
   });

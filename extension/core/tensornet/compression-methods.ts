@@ -4,6 +4,7 @@ import type { WritableType } from '../checkpoints/ggml-types';
 import { fittingType } from '../checkpoints/quantize/quantizers';
 import { embeddingAndHeadNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, EmbeddingOrHead } from '../models/matrix-encoding';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
 import { isLevel, levelWords, embeddingMethods, levelType } from './compression-choice';
@@ -198,48 +199,65 @@ export function requireFit(
 ): void {
   const { method, level, then } = compression;
   const { variants, needsCalibration } = compressionMethods[method];
-  const refuse = (problem: Message, remedy: Message): never => {
-    throw new UserError(problem, { file: layer.weight.file, field: layer.id, remedy });
+  const refuse = (code: ErrorCode, problem: Message, remedy: Message): never => {
+    throw new UserError(code, problem, { file: layer.weight.file, field: layer.id, remedy });
   };
   if (layer.form !== undefined) {
-    refuse(say`The layer is compressed already.`, say`Compress the model that it was made from.`);
+    refuse(
+      'layer-compressed-already',
+      say`The layer is compressed already.`,
+      say`Compress the model that it was made from.`,
+    );
   }
   if (!isLevel(method, level)) {
-    refuse(say`${level} is not a valid setting of ${method}.`, say`Add ${levelWords[method]}.`);
+    refuse(
+      'compression-setting-invalid',
+      say`${level} is not a valid setting of ${method}.`,
+      say`Add ${levelWords[method]}.`,
+    );
   }
   if ('place' in layer && !embeddingMethods.some((name) => name === method)) {
     refuse(
+      'embedding-not-compressible',
       say`The ${embeddingAndHeadNames[layer.place]} cannot be compressed by ${method}.`,
       say`Use one of ${embeddingMethods.join(', ')}.`,
     );
   }
   const variant = resolveVariant(compression, isCalibrated && !('place' in layer));
   if (!variants.includes(variant)) {
-    refuse(say`${method} has no variant "${variant}".`, say`Use one of ${variants.join(', ')}.`);
+    refuse(
+      'compression-variant-unknown',
+      say`${method} has no variant "${variant}".`,
+      say`Use one of ${variants.join(', ')}.`,
+    );
   }
   if (
     method === 'int8' &&
     (level === 0 ? !['rtn', smooth].includes(variant) : variant === smooth)
   ) {
     refuse(
+      'compression-variant-unknown',
       say`int8:${level} has no variant "${variant}".`,
       level === 0 ? say`Add a block size as well.` : say`Leave the block size out: int8:0.`,
     );
   }
   if (needsCalibration(variant) && 'place' in layer) {
     refuse(
+      'variant-not-for-embedding',
       say`The ${embeddingAndHeadNames[layer.place]} is rounded without calibration, which the variant "${variant}" requires.`,
       say`Use one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }
   if (needsCalibration(variant) && !isCalibrated) {
     refuse(
+      'calibration-missing',
       say`The variant "${variant}" of ${method} needs calibration.`,
       say`Choose a calibration text.`,
     );
   }
   if (then !== undefined && method !== 'lowrank') {
     refuse(
+      'then-unsupported',
       say`Results of ${method} are not quantized by ${then}.`,
       say`Only the factors of lowrank are: remove "then".`,
     );

@@ -22,11 +22,15 @@ export function denseEmbeddingOrHead(
       matrices.length === 0
         ? say`The model has no ${embeddingAndHeadNames[place]} that could be compressed.`
         : say`The ${embeddingAndHeadNames[place]} is compressed already.`;
-    throw new UserError(problem, {
-      file: model.summary.path,
-      field: place,
-      remedy: say`Leave it out.`,
-    });
+    throw new UserError(
+      matrices.length === 0 ? 'embedding-missing' : 'embedding-compressed-already',
+      problem,
+      {
+        file: model.summary.path,
+        field: place,
+        remedy: say`Leave it out.`,
+      },
+    );
   }
   return dense;
 }
@@ -61,11 +65,15 @@ export function embeddingsToMeasure(
   const ids = new Set(asked.map(({ id }) => id));
   for (const { place, tiedTo } of asked) {
     if (tiedTo !== undefined && !ids.has(tiedTo)) {
-      throw new UserError(say`The embedding and head are tied in this model, and stored once.`, {
-        file: model.summary.path,
-        field: place,
-        remedy: say`Choose both. Compressed in the same way, they remain one matrix; otherwise both are stored.`,
-      });
+      throw new UserError(
+        'embeddings-tied',
+        say`The embedding and head are tied in this model, and stored once.`,
+        {
+          file: model.summary.path,
+          field: place,
+          remedy: say`Choose both. Compressed in the same way, they remain one matrix; otherwise both are stored.`,
+        },
+      );
     }
   }
   return asked.filter((matrix) => !isTiedHead(matrix));

@@ -206,9 +206,13 @@ async function orthonormal(
 ): Promise<{ readonly rows: Rows; readonly least: number }> {
   const gram = await products.gram(rows);
   if (!Number.isFinite(trace(gram))) {
-    throw new UserError(say`The values of the matrix are too large for float32 matmuls.`, {
-      remedy: say`Leave this layer unchanged.`,
-    });
+    throw new UserError(
+      'matrix-overflow',
+      say`The values of the matrix are too large for float32 matmuls.`,
+      {
+        remedy: say`Leave this layer unchanged.`,
+      },
+    );
   }
   let lower = await choleskyBlocked(products, copyMatrix(gram));
   const isDefinite = lower !== undefined;

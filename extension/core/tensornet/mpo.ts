@@ -152,6 +152,7 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
     product(sites.in) === length;
   if (!fits) {
     throw new UserError(
+      'sites-mismatch',
       say`Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] don't form a matrix of ${count} × ${length}.`,
       {
         field: name,
@@ -160,10 +161,14 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
     );
   }
   if (!Number.isSafeInteger(bond) || bond < 1) {
-    throw new UserError(say`A bond dimension must be an integer of at least 1, not ${bond}.`, {
-      field: name,
-      remedy: undefined,
-    });
+    throw new UserError(
+      'bond-dimension-invalid',
+      say`A bond dimension must be an integer of at least 1, not ${bond}.`,
+      {
+        field: name,
+        remedy: undefined,
+      },
+    );
   }
 }
 

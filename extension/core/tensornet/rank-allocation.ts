@@ -34,6 +34,7 @@ export function allocateRanks(
     parameters - layers.reduce((sum, layer, i) => sum + (ranks[i] ?? 0) * cost(layer), 0);
   if (left() < 0) {
     throw new UserError(
+      'rank-budget-too-small',
       say`${Math.floor(parameters)} parameters are too few for ${layers.length} matrices of rank 1.`,
       { remedy: say`Raise the budget, or compress fewer layers.` },
     );

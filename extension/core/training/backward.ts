@@ -115,10 +115,14 @@ function emitGradients(
       continue;
     }
     if (node.opType !== 'Split' && gradients.some((gradient, place) => place > 0 && gradient)) {
-      throw new UserError(say`Gradients flow only through its first output.`, {
-        field: nodeName(node),
-        remedy: say`Export the model in basic ONNX operators.`,
-      });
+      throw new UserError(
+        'gradient-unsupported',
+        say`Gradients flow only through its first output.`,
+        {
+          field: nodeName(node),
+          remedy: say`Export the model in basic ONNX operators.`,
+        },
+      );
     }
     const emitters = requireRule(node)(new NodeGradient(graph, node, facts, emitted, gradients));
     node.input.forEach((input, place) => {
@@ -177,6 +181,7 @@ function requireRule(node: NodeProto) {
   const rule = gradientRules[name];
   if (rule === undefined) {
     throw new UserError(
+      'gradient-missing',
       say`The operator ${name} has no gradient, so nothing before it can be trained.`,
       {
         field: nodeName(node),

@@ -63,10 +63,14 @@ export async function writeCheckpoint(
       }
     });
   } catch (error) {
-    throw new UserError(say`The checkpoint cannot be written: ${(error as Error).message}.`, {
-      file: path,
-      remedy: say`Choose a folder that can be written to, with space left.`,
-    });
+    throw new UserError(
+      'checkpoint-not-writable',
+      say`The checkpoint cannot be written: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: say`Choose a folder that can be written to, with space left.`,
+      },
+    );
   }
 }
 
@@ -86,6 +90,7 @@ export async function readCheckpoint(
       const tensor = stored.get(name);
       if (tensor?.dtype !== 'F32' || tensor.shape.join() !== shape.join()) {
         throw new UserError(
+          tensor === undefined ? 'tensor-missing' : 'tensor-mismatch',
           tensor === undefined
             ? say`The file lacks this tensor.`
             : say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected F32 [${shape.join(', ')}].`,
@@ -116,7 +121,7 @@ export async function readCheckpointStep(path: string): Promise<number> {
 
 function parseProgress(text: string | undefined, path: string): Progress {
   const fault = (): UserError =>
-    new UserError(say`The file is not a checkpoint of a training run.`, {
+    new UserError('checkpoint-invalid', say`The file is not a checkpoint of a training run.`, {
       file: path,
       field: metadataKey,
       remedy: say`Choose a file that a training run of Espalier has saved.`,

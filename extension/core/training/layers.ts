@@ -39,6 +39,7 @@ export type Layer = (context: LayerContext, x: ShapedValue) => ShapedValue;
 function known(size: Dimension | undefined, what: Message): number {
   if (typeof size !== 'number') {
     throw new UserError(
+      'layer-size-unknown',
       say`The ${what} of a layer's input must be a number, not ${String(size)}.`,
       {
         remedy: say`Leave only the batch size dynamic.`,
@@ -140,9 +141,13 @@ export function conv2d(filters: number, kernel: number, options: ConvOptions = {
 function windows(size: number, extent: number, stride: number, padding: number): number {
   const count = Math.floor((size + 2 * padding - extent) / stride) + 1;
   if (count < 1) {
-    throw new UserError(say`A window of ${extent} does not fit an image of ${size}.`, {
-      remedy: say`Use a smaller window, or fewer layers that shrink the image.`,
-    });
+    throw new UserError(
+      'window-too-large',
+      say`A window of ${extent} does not fit an image of ${size}.`,
+      {
+        remedy: say`Use a smaller window, or fewer layers that shrink the image.`,
+      },
+    );
   }
   return count;
 }
@@ -188,7 +193,7 @@ export function activation(name: string): Layer {
     const simple = { tanh: 'Tanh', sigmoid: 'Sigmoid' }[name];
     const emit = activations[name];
     if (simple === undefined && emit === undefined) {
-      throw new UserError(say`The activation ${name} is not supported.`, {
+      throw new UserError('activation-unsupported', say`The activation ${name} is not supported.`, {
         remedy: say`Use one of ${[...Object.keys(activations), 'tanh', 'sigmoid'].join(', ')}.`,
       });
     }
@@ -303,9 +308,13 @@ export function attention(options: AttentionOptions): Layer {
     const width = known(x.shape.at(-1), say`last axis`);
     const size = headSize ?? width / heads;
     if (!Number.isInteger(size)) {
-      throw new UserError(say`${heads} heads don't divide a width of ${width}.`, {
-        remedy: say`Choose a number of heads that divides it.`,
-      });
+      throw new UserError(
+        'heads-not-divisible',
+        say`${heads} heads don't divide a width of ${width}.`,
+        {
+          remedy: say`Choose a number of heads that divides it.`,
+        },
+      );
     }
     const xavier = (fanIn: number, fanOut: number): Initialization => ({
       kind: 'xavier-uniform',

@@ -55,18 +55,22 @@ export async function openTrainableOnnx(path: string, output?: string): Promise<
   const base = graphBase(file, index, path);
   const named = file.graph.output.find(({ name }) => output === undefined || name === output);
   if (named === undefined) {
-    throw new UserError(say`The graph has no output named ${output ?? ''}.`, {
+    throw new UserError('output-unknown', say`The graph has no output named ${output ?? ''}.`, {
       file: path,
       remedy: say`Use one of ${file.graph.output.map(({ name }) => name).join(', ')}.`,
     });
   }
   const shape = new ValueShapes(file.graph, index).of(named.name);
   if (shape === undefined) {
-    throw new UserError(say`Its number of dimensions does not follow from the graph.`, {
-      file: path,
-      field: named.name,
-      remedy: say`Export the model with the shape of its output.`,
-    });
+    throw new UserError(
+      'output-rank-unknown',
+      say`Its number of dimensions does not follow from the graph.`,
+      {
+        file: path,
+        field: named.name,
+        remedy: say`Export the model with the shape of its output.`,
+      },
+    );
   }
   const weights = findWeights(file, index);
   return new GraphModel(base, weights, { value: named.name, shape: openSizes(shape) });
@@ -91,6 +95,7 @@ export function trainedOpsets(
   const version = Number(own?.version ?? 0);
   if (version < oldestOpset) {
     throw new UserError(
+      'opset-too-old',
       say`The model uses opset ${version}; training needs ${oldestOpset} or later.`,
       {
         file: path,
@@ -111,7 +116,7 @@ function graphBase(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
   const all = [...initializers.values()];
   const lost = all.find(({ inline, mappable }) => inline === undefined && !mappable);
   if (lost !== undefined) {
-    throw new UserError(say`Its storage layout can't be read in place.`, {
+    throw new UserError('storage-not-readable', say`Its storage layout can't be read in place.`, {
       file: path,
       field: lost.name,
       remedy: say`Export the model with raw_data, as all current exporters do.`,
@@ -156,11 +161,15 @@ function findWeights(file: OnnxFile, index: GraphIndex): TrainableWeight[] {
     const isBuffer = isStatistic(name);
     const used = isBuffer || isWeight(name, elements);
     if (used && halfTypes.has(dataType)) {
-      throw new UserError(say`Weights in half precision cannot be trained.`, {
-        file: file.path,
-        field: name,
-        remedy: say`Export the model in float32.`,
-      });
+      throw new UserError(
+        'weights-half-precision',
+        say`Weights in half precision cannot be trained.`,
+        {
+          file: file.path,
+          field: name,
+          remedy: say`Export the model in float32.`,
+        },
+      );
     }
     const trained = dataType === float32 && used;
     return trained ? [{ name, shape: dims, isBuffer }] : [];

@@ -47,11 +47,15 @@ export function partModel(
   const float32: number = DataType.FLOAT;
   const given = outputs.find(({ name }) => name === output.value);
   if (given === undefined || elementType(given) !== float32) {
-    throw new UserError(say`Its output is not float32, so it cannot be trained.`, {
-      file: path,
-      field: output.value,
-      remedy: say`Export the model in float32.`,
-    });
+    throw new UserError(
+      'output-not-float32',
+      say`Its output is not float32, so it cannot be trained.`,
+      {
+        file: path,
+        field: output.value,
+        remedy: say`Export the model in float32.`,
+      },
+    );
   }
   const isExternal = ({ dataLocation }: TensorProto): boolean =>
     dataLocation === DataLocation.EXTERNAL;

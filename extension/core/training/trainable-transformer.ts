@@ -66,7 +66,7 @@ function trainedWeights(
   const parameters = weights.filter(({ name }) => trained === undefined || trained.has(name));
   const quantized = parameters.find(({ dataType }) => !floats.includes(dataType));
   if (quantized !== undefined) {
-    throw new UserError(say`Quantized weights cannot be trained.`, {
+    throw new UserError('weights-quantized', say`Quantized weights cannot be trained.`, {
       file: summary.path,
       field: quantized.name,
       remedy: say`Use the original weights in float32, float16 or bfloat16.`,
@@ -82,7 +82,7 @@ function transformerGraph(model: LayeredModel): {
 } {
   const { emitter, summary } = model;
   if (emitter === undefined) {
-    throw new UserError(say`The model is already an ONNX graph.`, {
+    throw new UserError('model-is-onnx', say`The model is already an ONNX graph.`, {
       file: summary.path,
       remedy: say`Open it as an ONNX file for training.`,
     });

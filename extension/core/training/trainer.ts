@@ -264,6 +264,7 @@ export class Trainer {
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       const step = this.step + 1;
       throw new UserError(
+        Number.isFinite(loss) ? 'gradients-not-finite' : 'loss-not-finite',
         Number.isFinite(loss)
           ? say`The norm of the gradients is ${norm} at step ${step}.`
           : say`The loss is ${loss} at step ${step}.`,

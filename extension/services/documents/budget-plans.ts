@@ -106,7 +106,7 @@ export class BudgetPlans {
 async function withoutField<Answer>(answer: Promise<Answer>): Promise<Answer> {
   return answer.catch((error: unknown) => {
     throw error instanceof UserError && error.subject.field === 'limits'
-      ? new UserError(error.problem, { remedy: error.subject.remedy })
+      ? new UserError(error.code, error.problem, { remedy: error.subject.remedy })
       : error;
   });
 }

@@ -32,7 +32,7 @@ export async function exportModel(
   });
   if (target !== undefined) {
     if (target.scheme !== 'file') {
-      throw new UserError(say`It can be saved to a disk only.`, {
+      throw new UserError('folder-not-on-disk', say`It can be saved to a disk only.`, {
         file: target.toString(),
         remedy: say`Choose a folder on a disk that can be written to.`,
       });

@@ -201,7 +201,7 @@ export class WorkerProcess<R extends Requests<R>> {
     if (error instanceof ResponseError && isErrorData(error.data)) {
       const data = error.data;
       if (data.kind === 'user') {
-        return new UserError(data.problem, data.subject);
+        return new UserError(data.code, data.problem, data.subject);
       }
       return cancelled || data.kind === 'cancelled'
         ? new RequestCancelled()

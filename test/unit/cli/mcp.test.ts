@@ -268,7 +268,10 @@ describe('a call', () => {
     };
     const perform: Parameters<typeof createTools>[0] = async (call, run) =>
       callTool(call, context, run);
-    expect(() => createTools(perform, ['profile'])).toThrow('There is no tool "profile".');
+    expect(() => createTools(perform, ['profile'])).toFailWith({
+      code: 'tool-unknown',
+      field: '--except',
+    });
     const [profiling] = createTools(perform, ['inspect_model']).filter(
       ({ name }) => name === 'profile_layers',
     );

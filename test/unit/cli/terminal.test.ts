@@ -66,7 +66,7 @@ describe('text from a file', () => {
       'errors',
       (terminal) => {
         terminal.note(
-          new UserError(say`It is ${hostile}.`, {
+          new UserError('value-invalid', say`It is ${hostile}.`, {
             file: hostile,
             field: hostile,
             remedy: undefined,

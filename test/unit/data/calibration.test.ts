@@ -8,6 +8,7 @@ import type { CalibrationRequest } from '../../../extension/core/data/calibratio
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
+import type { Failure } from '../fail-with';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { randomRuns } from '../sample';
@@ -72,12 +73,15 @@ describe('calibration tokens', () => {
     const tokenizer = await loadTokenizer(fixture('llama-gqa-untied'));
     const whole = Math.floor(tokenizer.encode(words.repeat(3)).length / 8);
     const request = { file: short, sequences: whole + 5, length: 8 };
-    await expect(load(request)).rejects.toThrow('need');
+    await expect(load(request)).rejects.toFailWith({ code: 'text-too-short', file: 'short.txt' });
     const { summary } = await load({ ...request, upTo: true });
     expect(summary.sequences).toBe(whole);
     const few = await load({ ...request, sequences: 2, upTo: true });
     expect(few.summary.sequences).toBe(2);
-    await expect(load({ ...request, length: 4000, upTo: true })).rejects.toThrow('longer than');
+    await expect(load({ ...request, length: 4000, upTo: true })).rejects.toFailWith({
+      code: 'sequence-too-long',
+      field: 'length',
+    });
   });
 
   it('are read from a prefix of a long file', async () => {
@@ -90,13 +94,17 @@ describe('calibration tokens', () => {
 });
 
 describe('a request that cannot be met', () => {
-  const cases: [string, () => CalibrationRequest, RegExp][] = [
+  const cases: [string, () => CalibrationRequest, Failure][] = [
     [
       'a file that is missing',
       () => ({ file: join(folder, 'nowhere.txt'), sequences: 1, length: 8 }),
-      /nowhere\.txt: There is no such file/,
+      { code: 'file-missing', file: 'nowhere.txt' },
     ],
-    ['a folder', () => ({ file: folder, sequences: 1, length: 8 }), /not a regular file/],
+    [
+      'a folder',
+      () => ({ file: folder, sequences: 1, length: 8 }),
+      { code: 'file-not-regular', file: expect.any(String) },
+    ],
     [
       'bytes that are not UTF-8',
       () => ({
@@ -104,54 +112,66 @@ describe('a request that cannot be met', () => {
         sequences: 1,
         length: 2,
       }),
-      /latin1\.txt: The text is not UTF-8.*Save it/,
+      { code: 'text-not-utf8', file: 'latin1.txt' },
     ],
     [
       'a character cut at the end of the file',
       () => ({ file: file('cut.txt', Buffer.from('→').subarray(0, 2)), sequences: 1, length: 1 }),
-      /not UTF-8/,
+      { code: 'text-not-utf8', file: 'cut.txt' },
     ],
     [
       'an empty text',
       () => ({ file: file('empty.txt', ' \n'), sequences: 1, length: 1 }),
-      /empty\.txt: The text is empty/,
+      { code: 'text-empty', file: 'empty.txt' },
     ],
     [
       'a short text',
       () => ({ file: file('short.txt', 'The tree stays flat.'), sequences: 2, length: 8 }),
-      /short\.txt: The text has 9 tokens, but 2 sequences of 8 need 16\. Choose fewer/,
+      { code: 'text-too-short', file: 'short.txt' },
     ],
     [
       'a line that is not JSON',
       () => ({ file: file('a.jsonl', '{"text":"a"}\n\n{"text":'), sequences: 1, length: 1 }),
-      /a\.jsonl: line 3: The line is not JSON/,
+      { code: 'line-not-json', file: 'a.jsonl', field: 'line 3' },
     ],
     [
       'a line without text',
       () => ({ file: file('b.jsonl', '{"text":"a"}\nnull\n'), sequences: 1, length: 1 }),
-      /b\.jsonl: line 2: The line has no "text"/,
+      { code: 'line-without-text', file: 'b.jsonl', field: 'line 2' },
     ],
     [
       'sequences longer than the model reads',
       () => ({ file: file('long.txt', words), sequences: 1, length: 65 }),
-      /length: Sequences of 65 tokens are longer than llama-gqa-untied can read\. Choose at most 64/,
+      { code: 'sequence-too-long', field: 'length', remedy: /Choose at most 64/ },
     ],
-    ['no sequences', () => ({ sequences: 0, length: 8 }), /sequences: 0 is not an integer/],
-    ['a broken length', () => ({ sequences: 1, length: 1.5 }), /length: 1.5 is not an integer/],
-    ['no number', () => ({ sequences: Number.NaN, length: 8 }), /sequences: NaN/],
+    [
+      'no sequences',
+      () => ({ sequences: 0, length: 8 }),
+      { code: 'integer-not-positive', field: 'sequences' },
+    ],
+    [
+      'a broken length',
+      () => ({ sequences: 1, length: 1.5 }),
+      { code: 'integer-not-positive', field: 'length' },
+    ],
+    [
+      'no number',
+      () => ({ sequences: Number.NaN, length: 8 }),
+      { code: 'integer-not-positive', field: 'sequences' },
+    ],
   ];
   it.each(cases)('is refused: %s', async (_, request, message) => {
     const failure = load(request());
-    await expect(failure).rejects.toThrow(message);
-    await expect(failure).rejects.toHaveProperty('name', 'UserError');
+    await expect(failure).rejects.toFailWith(message);
   });
 
   it('is refused when the tokenizer is larger than the vocabulary', async () => {
     const summary = { ...model.summary, vocabularySize: 50 };
     const request = { file: file('big.txt', words), sequences: 1, length: 8 };
-    await expect(loadCalibration(request, { summary }, '')).rejects.toThrow(
-      /tokenizer\.json: It contains the token id \d+, but the vocabulary of llama-gqa-untied ends at 49/,
-    );
+    await expect(loadCalibration(request, { summary }, '')).rejects.toFailWith({
+      code: 'token-outside-vocabulary',
+      file: 'tokenizer.json',
+    });
   });
 });
 

@@ -19,14 +19,16 @@ it.each([
     },
   ],
 ])('of %i inputs the last are held out, in %i parts', (count, parts, expected) => {
-  expect(holdOutInputs(numbers(count), parts, say`More.`)).toEqual(expected);
+  expect(holdOutInputs(numbers(count), parts, 'sequences-too-few', say`More.`)).toEqual(expected);
 });
 
 it('refuses too few, and leaves some to train on of any number that will do', () => {
-  expect(() => holdOutInputs(numbers(2), 2, say`Three are needed.`)).toThrow(/Three are needed/);
+  expect(() => holdOutInputs(numbers(2), 2, 'sequences-too-few', say`Three are needed.`)).toThrow(
+    /Three are needed/,
+  );
   for (const parts of [1, 2]) {
     for (let count = parts + 1; count < 30; count++) {
-      const { train, heldOut } = holdOutInputs(numbers(count), parts, say``);
+      const { train, heldOut } = holdOutInputs(numbers(count), parts, 'sequences-too-few', say``);
       expect([...train, ...heldOut.flat()]).toEqual(numbers(count));
       expect(train.length).toBeGreaterThan(0);
     }

@@ -100,9 +100,10 @@ describe('groups of examples of about the same score', () => {
       [0, 1, 4],
       [3, 0, 2],
     ]);
-    expect(() => contiguousGroups(Float64Array.of(1, 2), 2, 2)).toThrow(
-      /2 groups of 2 need more than/,
-    );
+    expect(() => contiguousGroups(Float64Array.of(1, 2), 2, 2)).toFailWith({
+      code: 'groups-too-large',
+      field: 'groups',
+    });
   });
 
   it('are studied: kernels turn, and children of late epochs stay connected where examples are easy', async () => {
@@ -137,9 +138,10 @@ describe('groups of examples of about the same score', () => {
     expect(hard?.meanScore).toBeGreaterThan(easy?.meanScore ?? Infinity);
     await expect(
       studyGroups({ ...request, spawn: [3] }, bareScores('x', scores), unattended),
-    ).rejects.toThrow(/spawn: The children of epoch 3/);
-    await expect(studyGroups(request, bareScores('x', [1]), unattended)).rejects.toThrow(
-      /240 examples, but the file has 1 score/,
-    );
+    ).rejects.toFailWith({ code: 'spawn-epoch-too-late', field: 'spawn' });
+    await expect(studyGroups(request, bareScores('x', [1]), unattended)).rejects.toFailWith({
+      code: 'score-count-mismatch',
+      file: 'clouds.csv',
+    });
   });
 });

@@ -194,9 +194,10 @@ describe('issues of examples', () => {
     const scored = await document();
     const { indices } = chooseExamples(scored, { request, without, similarity: 0.9995 });
     expect(indices).toHaveLength(37);
-    expect(() => chooseExamples(scored, { request, without: ['suspected'] })).toThrow(
-      /don't include suspected/,
-    );
+    expect(() => chooseExamples(scored, { request, without: ['suspected'] })).toFailWith({
+      code: 'data-issues-missing',
+      field: 'without',
+    });
   });
 
   it('are read from a document of as many bytes as examples take', async () => {
@@ -206,8 +207,10 @@ describe('issues of examples', () => {
       0.999,
     );
     const cut = { ...scored, embedding: { ...embedding, points: 'AAAA' } };
-    expect(() => parseScoreDocument(JSON.stringify(cut), 'a.scores.json')).toThrow(
-      /a\.scores\.json.*embedding\.points/,
-    );
+    expect(() => parseScoreDocument(JSON.stringify(cut), 'a.scores.json')).toFailWith({
+      code: 'embedding-length-mismatch',
+      file: 'a.scores.json',
+      field: 'embedding.points',
+    });
   });
 });

@@ -155,14 +155,17 @@ describe('scoring a data set', () => {
   });
 
   it.each([
-    [{ runs: 0 }, /runs: .*at least 1/],
-    [{ epoch: 1.5 }, /epoch/],
-    [{ score: 'forgetting', epoch: 1 }, /epoch: .*at least 2/],
-    [{ noise: { rate: 1, seed: 0 } }, /noise/],
+    [{ runs: 0 }, { code: 'integer-too-small' as const, field: 'runs' }],
+    [{ epoch: 1.5 }, { code: 'integer-too-small' as const, field: 'epoch' }],
+    [
+      { score: 'forgetting', epoch: 1 },
+      { code: 'integer-too-small' as const, field: 'epoch' },
+    ],
+    [{ noise: { rate: 1, seed: 0 } }, { code: 'noise-rate-invalid' as const, field: 'noise' }],
   ] as const)('%j is refused', async (changes, message) => {
     await expect(
       scoreDataset(request(changes as Partial<ScoreRequest>), unattended),
-    ).rejects.toThrow(message);
+    ).rejects.toFailWith(message);
   });
 });
 

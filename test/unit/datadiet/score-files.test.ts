@@ -7,8 +7,8 @@ import { bareScores } from '../../../extension/core/datadiet/scores/score-docume
 import type { ScoreDocument } from '../../../extension/core/datadiet/scores/score-document';
 import { readScores, writeScores } from '../../../extension/core/datadiet/scores/score-files';
 import { el2n } from '../../../extension/core/datadiet/scores/scores';
-import { UserError } from '../../../extension/core/user-error';
 import { floatNpy, int64Npy } from '../data/npy-file';
+import type { Failure } from '../fail-with';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -78,9 +78,10 @@ describe('scores are written and read', () => {
       labelScores: scored.labelScores,
     });
     expect(scores).toEqual([0.25, 0.875, 0.5]);
-    await expect(writeScores(place('d.csv'), bareScores('x', [1]), 'cleanlab')).rejects.toThrow(
-      /neither labels nor predictions/,
-    );
+    await expect(writeScores(place('d.csv'), bareScores('x', [1]), 'cleanlab')).rejects.toFailWith({
+      code: 'cleanlab-columns-missing',
+      file: 'd.csv',
+    });
   });
 
   it('as statistics of cartography, with shares or counts of right predictions', async () => {
@@ -109,13 +110,17 @@ describe('scores are written and read', () => {
     expect(counted).toMatchObject({ correctness: [1, 0.5], labels: [], classNames: [] });
     await expect(
       readScores(file('twice.jsonl', `${line('a', 1)}\n${line('a', 1)}\n`)),
-    ).rejects.toThrow(/twice\.jsonl.*example 2.*two examples a/);
+    ).rejects.toFailWith({ code: 'guid-duplicate', file: 'twice.jsonl', field: 'example 2' });
     await expect(
       readScores(file('high.jsonl', '{"guid": 0, "confidence": 1.5, "variability": 0}\n')),
-    ).rejects.toThrow(/high\.jsonl.*example 1: confidence/);
+    ).rejects.toFailWith({
+      code: 'field-invalid',
+      file: 'high.jsonl',
+      field: 'example 1: confidence',
+    });
     await expect(
       writeScores(place('none.jsonl'), bareScores('x', [1]), 'cartography'),
-    ).rejects.toThrow(/no statistics by epoch/);
+    ).rejects.toFailWith({ code: 'epoch-statistics-missing', file: 'none.jsonl' });
   });
 
   it('as training dynamics of cartography: a file for each epoch, or one for all', async () => {
@@ -162,62 +167,70 @@ describe('scores are written and read', () => {
 
 describe('scores of other tools are refused', () => {
   mkdirSync(place('empty'));
-  const faults: [string, () => string, RegExp][] = [
-    ['that are missing', () => place('none.json'), /no such file/],
-    ['of an unknown kind', () => file('a.txt', '1'), /Unsupported file type/],
-    ['of two axes', () => file('two.npy', floatNpy([2, 1], [1, 2])), /one axis; this has 2/],
+  const faults: [string, () => string, Failure][] = [
+    ['that are missing', () => place('none.json'), { code: 'path-missing', file: 'none.json' }],
+    [
+      'of an unknown kind',
+      () => file('a.txt', '1'),
+      { code: 'file-type-unsupported', file: 'a.txt' },
+    ],
+    [
+      'of two axes',
+      () => file('two.npy', floatNpy([2, 1], [1, 2])),
+      { code: 'scores-not-flat', file: 'two.npy', field: 'shape' },
+    ],
     [
       'that are not numbers',
       () => file('nan.npy', floatNpy([2], [1, NaN])),
-      /index 1: The score is NaN/,
+      { code: 'score-not-finite', file: 'nan.npy', field: 'index 1' },
     ],
-    ['as text', () => file('bad.json', '{'), /not JSON/],
+    ['as text', () => file('bad.json', '{'), { code: 'json-malformed', file: 'bad.json' }],
     [
       'of one example twice',
       () => file('twice.json', '{"indices":[0,0],"scores":[1,2]}'),
-      /indices\.1: .*0 is scored twice/,
+      { code: 'score-duplicate', file: 'twice.json', field: 'indices.1' },
     ],
     [
       'of an example too many',
       () => file('more.json', '{"indices":[0,2],"scores":[1,2]}'),
-      /2 is scored twice, or there are only 2/,
+      { code: 'score-duplicate', file: 'more.json', field: 'indices.1' },
     ],
     [
       'of fewer examples than said',
       () => file('few.json', JSON.stringify({ ...scored, examples: 4 })),
-      /scores: It has 3 values for 4/,
+      { code: 'score-column-mismatch', file: 'few.json', field: 'scores' },
     ],
     [
       'with a class without name',
       () => file('class.json', JSON.stringify({ ...scored, labels: [0, 1, 2] })),
-      /class 2 has no name/,
+      { code: 'class-name-missing', file: 'class.json', field: 'classNames' },
     ],
     [
       'with a copy of an example that is not there',
       () => file('copies.json', JSON.stringify({ ...scored, copies: [0, 3, 2] })),
-      /copies: There is no example 3: there are 3 examples/,
+      { code: 'score-index-invalid', file: 'copies.json', field: 'copies' },
     ],
     [
       'without a column',
       () => file('col.csv', 'label_score,given_label\n1,a\n'),
-      /is_label_issue: There is no such column/,
+      { code: 'column-missing', file: 'col.csv', field: 'is_label_issue' },
     ],
     [
       'with a score that is none',
       () =>
         file('score.csv', 'is_label_issue,label_score,given_label,predicted_label\nTrue,x,a,b\n'),
-      /row 1, label_score: "x"/,
+      { code: 'value-not-number', file: 'score.csv', field: 'row 1, label_score' },
     ],
-    ['in an empty folder', () => place('empty'), /no files such as dynamics_epoch_0/],
+    ['in an empty folder', () => place('empty'), { code: 'dynamics-files-missing', file: 'empty' }],
     [
       'with a line that is none',
       () => file('line.jsonl', '{"guid": 1, "gold": 0, "logits_epoch_0": [1, 2]}\n[]'),
-      /line 2/,
+      { code: 'field-invalid', file: 'line.jsonl', field: 'line 2' },
     ],
     [
       'with a label that is no class',
       () => file('gold.jsonl', '{"guid": 1, "gold": 2, "logits_epoch_0": [1, 2]}'),
-      /line 1: logits_epoch_0/,
+      { code: 'logits-invalid', file: 'gold.jsonl', field: 'line 1: logits_epoch_0' },
     ],
     [
       'with two labels',
@@ -226,7 +239,7 @@ describe('scores of other tools are refused', () => {
           'two.jsonl',
           '{"guid":1,"gold":0,"logits_epoch_0":[1,2]}\n{"guid":1,"gold":1,"logits_epoch_1":[1,2]}',
         ),
-      /line 2: gold/,
+      { code: 'label-contradicted', file: 'two.jsonl', field: 'line 2: gold' },
     ],
     [
       'with an epoch missing',
@@ -235,18 +248,17 @@ describe('scores of other tools are refused', () => {
           'gap.jsonl',
           '{"guid":1,"gold":0,"logits_epoch_0":[1,2],"logits_epoch_1":[1,2]}\n{"guid":2,"gold":1,"logits_epoch_1":[1,2]}',
         ),
-      /Some examples lack the/,
+      { code: 'logits-incomplete', file: 'gap.jsonl' },
     ],
     [
       'without logits',
       () => file('none.jsonl', '{"guid":1,"gold":0}'),
-      /no field such as logits_epoch_0/,
+      { code: 'logits-field-missing', file: 'none.jsonl' },
     ],
   ];
   it.each(faults)('%s', async (_, make, message) => {
     const path = make();
-    await expect(readScores(path)).rejects.toThrow(message);
-    await expect(readScores(path)).rejects.toBeInstanceOf(UserError);
+    await expect(readScores(path)).rejects.toFailWith(message);
   });
 
   it('of whole numbers are read', async () => {

@@ -156,6 +156,9 @@ describe('a choice by score', () => {
   });
 
   it('refuses more than there are', () => {
-    expect(() => chooseByScore(scores, 7, 'max', 0)).toThrow('7 sequences');
+    expect(() => chooseByScore(scores, 7, 'max', 0)).toFailWith({
+      code: 'scores-too-few',
+      field: 'sequences',
+    });
   });
 });

@@ -30,19 +30,22 @@ describe('a selection', () => {
   it('keeps the same share of every class, and the only example of one', () => {
     const request = { keep: 0.5, policy: 'max', balanced: true, seed: 0 } as const;
     expect([...selectExamples(scores, labels, request)]).toEqual([0, 2, 4, 5, 7]);
-    expect(() => selectExamples(scores, undefined, request)).toThrow(/no known classes/);
+    expect(() => selectExamples(scores, undefined, request)).toFailWith({
+      code: 'classes-missing',
+      field: 'labels',
+    });
   });
 
   it.each([
-    [{ keep: 0, policy: 'max' }, /keep/],
-    [{ keep: 1.5, policy: 'random' }, /keep/],
-    [{ keep: 0.5, policy: 'window' }, /offset/],
-    [{ keep: 0.5, policy: 'window', offset: 0.6 }, /at most 1/],
-    [{ keep: 0.5, policy: 'window', offset: -0.1 }, /offset/],
-  ] as const)('%j is refused', (request, message) => {
-    expect(() => selectExamples(scores, labels, { balanced: true, seed: 0, ...request })).toThrow(
-      message,
-    );
+    [{ keep: 0, policy: 'max' }, 'keep-invalid', 'keep'],
+    [{ keep: 1.5, policy: 'random' }, 'keep-invalid', 'keep'],
+    [{ keep: 0.5, policy: 'window' }, 'offset-missing', 'offset'],
+    [{ keep: 0.5, policy: 'window', offset: 0.6 }, 'offset-invalid', 'offset'],
+    [{ keep: 0.5, policy: 'window', offset: -0.1 }, 'offset-invalid', 'offset'],
+  ] as const)('%j is refused', (request, code, field) => {
+    expect(() =>
+      selectExamples(scores, labels, { balanced: true, seed: 0, ...request }),
+    ).toFailWith({ code, field });
   });
 
   it('has ascending indices without repetition, as many as asked for, from those given', () => {
@@ -98,14 +101,24 @@ describe('a selection', () => {
       const read = await readSelection(path, 8);
       expect([...read.indices]).toEqual([...indices]);
       expect(read.fingerprint).toBe(name === 'a.json' ? 'f' : undefined);
-      await expect(readSelection(path, 7)).rejects.toThrow(
-        /no example 7: indices range from 0 to 6/,
-      );
+      await expect(readSelection(path, 7)).rejects.toFailWith({
+        code: 'example-index-invalid',
+        file: name,
+        field: 'index 4',
+      });
     }
     writeFileSync(join(folder, 'bad.npy'), int64Npy([2], [0, -1]));
-    await expect(readSelection(join(folder, 'bad.npy'), 8)).rejects.toThrow(/no example -1/);
+    await expect(readSelection(join(folder, 'bad.npy'), 8)).rejects.toFailWith({
+      code: 'example-index-invalid',
+      file: 'bad.npy',
+      field: 'index 1',
+    });
     writeFileSync(join(folder, 'bad.json'), '{"format": "espalier.selection"}');
-    await expect(readSelection(join(folder, 'bad.json'), 8)).rejects.toThrow(/bad\.json/);
+    await expect(readSelection(join(folder, 'bad.json'), 8)).rejects.toFailWith({
+      code: 'field-invalid',
+      file: 'bad.json',
+      field: 'indices',
+    });
   });
 });
 

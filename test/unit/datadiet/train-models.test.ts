@@ -96,9 +96,10 @@ describe('training from several seeds', () => {
     }
     // More seeds add to those that are there; another training does not.
     expect((await trainModels({ ...again, seeds: 3 }, unattended)).runs).toHaveLength(3);
-    await expect(trainModels({ ...again, epochs: 5 }, unattended)).rejects.toThrow(
-      /stopped: The folder contains the runs of another training/,
-    );
+    await expect(trainModels({ ...again, epochs: 5 }, unattended)).rejects.toFailWith({
+      code: 'folder-other-training',
+      file: 'stopped',
+    });
   });
 
   it('stops at a loss that is not finite, says where, and keeps the last good checkpoint', async () => {
@@ -111,9 +112,11 @@ describe('training from several seeds', () => {
     const training = { ...good.training, learningRate: 1e30 };
     const identity = join(good.out, 'training.json');
     writeFileSync(identity, readFileSync(identity, 'utf8').replace('0.05', '1e+30'));
-    await expect(trainModels({ ...good, training }, unattended)).rejects.toThrow(
-      /seed 0, epoch 3: The (loss is|weights are) .*The weights after epoch 2 are saved in .*seed-0\.safetensors/,
-    );
+    await expect(trainModels({ ...good, training }, unattended)).rejects.toFailWith({
+      code: 'loss-not-finite',
+      field: 'seed 0, epoch 3',
+      remedy: /The weights after epoch 2 are saved in .*seed-0\.safetensors/,
+    });
     expect(readFileSync(file).equals(savedState)).toBe(true);
   });
 
@@ -131,37 +134,49 @@ describe('training from several seeds', () => {
   it('refuses models that do not suit the data set', async () => {
     const path = trainingFixture('cnn.onnx');
     const set = await openDataset(halves);
-    await expect(openProxy({ model: path }, set)).rejects.toThrow(/cnn\.onnx/);
-    await expect(openProxy({ model: 'vgg' }, set)).rejects.toThrow(/vgg: There is no such model/);
-    await expect(openProxy({ model: 'cnn' }, await openDataset(clouds))).rejects.toThrow(
-      /for images/,
-    );
-    await expect(openProxy({ model: 'resnet' }, await openDataset(texts))).rejects.toThrow(
-      /these are texts/,
-    );
+    await expect(openProxy({ model: path }, set)).rejects.toFailWith({
+      code: 'classifier-shape-mismatch',
+      file: 'cnn.onnx',
+    });
+    await expect(openProxy({ model: 'vgg' }, set)).rejects.toFailWith({
+      code: 'proxy-unknown',
+      field: 'vgg',
+    });
+    await expect(openProxy({ model: 'cnn' }, await openDataset(clouds))).rejects.toFailWith({
+      code: 'proxy-for-images-only',
+    });
+    await expect(openProxy({ model: 'resnet' }, await openDataset(texts))).rejects.toFailWith({
+      code: 'proxy-not-for-texts',
+    });
     const numbers = await openDataset(clouds);
-    await expect(openProxy({ model: 'mlp', tokenizer: sample }, numbers)).rejects.toThrow(
-      /^tokenizer: It applies only to texts, and clouds.* has none/,
-    );
-    await expect(openProxy({ model: 'mlp', maxTokens: 8 }, numbers)).rejects.toThrow(
-      /^maxTokens: It applies only to texts/,
-    );
-    await expect(openProxy({ model: 'mlp' }, await openDataset(texts))).rejects.toThrow(
-      /tokenizer/,
-    );
+    await expect(openProxy({ model: 'mlp', tokenizer: sample }, numbers)).rejects.toFailWith({
+      code: 'flag-without-effect',
+      field: 'tokenizer',
+    });
+    await expect(openProxy({ model: 'mlp', maxTokens: 8 }, numbers)).rejects.toFailWith({
+      code: 'flag-without-effect',
+      field: 'maxTokens',
+    });
+    await expect(openProxy({ model: 'mlp' }, await openDataset(texts))).rejects.toFailWith({
+      code: 'tokenizer-not-specified',
+      field: 'tokenizer',
+    });
   });
 
   it('never writes into a folder with other content', async () => {
     const out = join(folder, 'toy');
-    await expect(trainModels({ ...request(clouds, ''), out }, unattended)).rejects.toThrow(
-      /toy: The folder contains other files/,
-    );
+    await expect(trainModels({ ...request(clouds, ''), out }, unattended)).rejects.toFailWith({
+      code: 'folder-foreign',
+      file: 'toy',
+    });
   });
 
   it('refuses a data set of one class', async () => {
     const path = join(folder, 'one.csv');
     writeFileSync(path, 'x,label\n1,a\n2,a\n');
-    await expect(trainModels(request(path, 'one'), unattended)).rejects.toThrow(/of one class/);
+    await expect(trainModels(request(path, 'one'), unattended)).rejects.toFailWith({
+      code: 'classes-too-few',
+    });
   });
 });
 
@@ -209,6 +224,6 @@ describe('a seed that somebody else trains as well', () => {
       });
     await open();
     cloudsTable(test, 30, 3);
-    await expect(open()).rejects.toThrow('The dataset changed while it was read.');
+    await expect(open()).rejects.toFailWith({ code: 'dataset-changed', file: 'clouds.csv' });
   });
 });

@@ -125,5 +125,8 @@ it('is measured on graphs of other tools', async () => {
 
 it('needs a model that was made from the other', async () => {
   const other = await models.open(await makeRandomModel({ seed: 3, blocks: 5 }));
-  await expect(placesIn(other, original)).rejects.toThrow(/was not made from that model/);
+  await expect(placesIn(other, original)).rejects.toFailWith({
+    code: 'sublayers-not-matching',
+    file: expect.any(String),
+  });
 });

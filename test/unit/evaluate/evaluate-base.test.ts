@@ -93,15 +93,16 @@ describe('saved log-probabilities of a model', () => {
     const cut = join(folder, 'cut.kld');
     for (const part of [bytes.subarray(0, 10), bytes.subarray(0, -2), Buffer.alloc(64)]) {
       writeFileSync(cut, part);
-      await expect(evaluateWithBase({ ...request, base: cut }, unattended)).rejects.toThrow(
-        /not a whole file of log-probabilities.*--save-base/,
-      );
+      await expect(evaluateWithBase({ ...request, base: cut }, unattended)).rejects.toFailWith({
+        code: 'log-probabilities-invalid',
+        file: 'cut.kld',
+      });
     }
     const other = await makeRandomModel({ seed: 3, blocks: 1, vocabulary: 128 });
     mkdirSync(other, { recursive: true });
     copyFileSync(join(path, 'tokenizer.json'), join(other, 'tokenizer.json'));
     await expect(
       evaluateWithBase({ ...request, model: await openModelFiles(other) }, unattended),
-    ).rejects.toThrow(/log-probabilities are of \d+ tokens.*has 128/);
+    ).rejects.toFailWith({ code: 'vocabulary-mismatch', file: 'original.kld' });
   });
 });

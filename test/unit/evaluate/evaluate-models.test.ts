@@ -124,9 +124,11 @@ describe('evaluating models', () => {
     expect(warnings).toEqual([expect.stringMatching(/has a vocabulary of \d+ tokens, .* of 9999/)]);
     expect(result.perplexityRatio?.value).toBe(1);
     expect(result.klDivergence ?? result.agreement).toBeUndefined();
-    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(
-      /of 9999.*Remove agreement/,
-    );
+    await expect(evaluate({ against, needsAgreement: true })).rejects.toFailWith({
+      code: 'agreement-not-measurable',
+      file: 'llama-gqa-untied',
+      field: 'require',
+    });
     const memoryBytes = leastMemory(model, 'cpu') + 1;
     const small = await evaluate({ against: request.model, memoryBytes });
     expect(small.warnings).toEqual([
@@ -153,7 +155,11 @@ describe('evaluating models', () => {
     expect(result.against?.perplexity).toBeGreaterThan(1);
     expect(result.perplexityRatio).toBeDefined();
     expect(result.klDivergence ?? result.agreement).toBeUndefined();
-    await expect(evaluate({ against, needsAgreement: true })).rejects.toThrow(/of 128.*--require/);
+    await expect(evaluate({ against, needsAgreement: true })).rejects.toFailWith({
+      code: 'agreement-not-measurable',
+      file: expect.any(String),
+      field: 'require',
+    });
   });
 
   it('uses windows that both models can read', async () => {
@@ -183,14 +189,22 @@ describe('evaluating models', () => {
   });
 
   it('refuses what it does not know', async () => {
-    await expect(evaluate({ removed: ['block.9.attention'] })).rejects.toThrow(
-      /block\.9\.attention/,
-    );
-    await expect(evaluate({ text: join(folder, 'nowhere.txt') })).rejects.toThrow(/no such file/);
+    await expect(evaluate({ removed: ['block.9.attention'] })).rejects.toFailWith({
+      code: 'sublayer-unknown',
+      field: 'removed',
+    });
+    await expect(evaluate({ text: join(folder, 'nowhere.txt') })).rejects.toFailWith({
+      code: 'file-missing',
+      file: 'nowhere.txt',
+    });
     writeFileSync(join(folder, 'blank.md'), '\n');
-    await expect(evaluate({ text: join(folder, 'blank.md') })).rejects.toThrow(/text is empty/);
-    await expect(evaluate({ model: await openModelFiles(fixture('qwen3')) })).rejects.toThrow(
-      /tokenizer\.json/,
-    );
+    await expect(evaluate({ text: join(folder, 'blank.md') })).rejects.toFailWith({
+      code: 'text-empty',
+      file: 'blank.md',
+    });
+    await expect(evaluate({ model: await openModelFiles(fixture('qwen3')) })).rejects.toFailWith({
+      code: 'no-tokenizer',
+      file: 'qwen3',
+    });
   });
 });

@@ -181,6 +181,10 @@ describe('a task file of others', () => {
     });
     const { examples } = await read([row('a_b', 'x'), row('c', 'y'), row('a_b', 'z')], 0);
     expect(examples).toHaveLength(3);
-    await expect(read([row('a_b', 'x'), row('c', 'y')], 1)).rejects.toThrow('shots');
+    await expect(read([row('a_b', 'x'), row('c', 'y')], 1)).rejects.toFailWith({
+      code: 'few-shot-too-few',
+      file: 'task.jsonl',
+      field: 'shots',
+    });
   });
 });

@@ -47,7 +47,11 @@ it('runs the models in turn if the memory holds only one of them, and none that 
   rest.mockClear();
   expect(await measure(1.9 * least)).toEqual(together);
   expect(rest.mock.calls.length).toBeGreaterThan(2);
-  await expect(measure(0.9 * least)).rejects.toThrow(/needs \d+MiB of memory/);
+  await expect(measure(0.9 * least)).rejects.toFailWith({
+    code: 'memory-too-small',
+    file: 'llama-bf16',
+    field: 'memory',
+  });
   const room = vi.spyOn(ownMemory, 'availableBytes').mockReturnValue(0.9 * least);
   await expect(measure(2 * least)).rejects.toThrow(/close other programs/);
   room.mockRestore();

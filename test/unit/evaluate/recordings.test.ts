@@ -147,9 +147,10 @@ describe('a Whisper model and recordings with transcripts', async () => {
         },
         context,
       );
-    await expect(apply('refused', {})).rejects.toThrow(
-      /is a speech-to-text model, so the limit agreement>0% can't be measured on a text/,
-    );
+    await expect(apply('refused', {})).rejects.toFailWith({
+      code: 'recordings-missing',
+      field: 'heldOut',
+    });
     expect(existsSync(join(out, 'refused'))).toBe(false);
     // Before the sensitivity is measured.
     const progress = vi.fn();
@@ -159,8 +160,14 @@ describe('a Whisper model and recordings with transcripts', async () => {
         ...context,
         progress,
       });
-    await expect(compressed('agreement>0%')).rejects.toThrow(/can't be measured on a text/);
-    await expect(compressed('task>-2pt')).rejects.toThrow(/The task limit needs a task/);
+    await expect(compressed('agreement>0%')).rejects.toFailWith({
+      code: 'recordings-missing',
+      field: 'heldOut',
+    });
+    await expect(compressed('task>-2pt')).rejects.toFailWith({
+      code: 'task-missing',
+      field: 'require',
+    });
     expect(progress).not.toHaveBeenCalled();
     const { verdict } = await apply('accepted', { examples: list });
     const [limit] = verdict?.limits ?? [];
@@ -191,29 +198,42 @@ describe('a Whisper model and recordings with transcripts', async () => {
   it('say what is wrong', async () => {
     const text = join(out, 'text.txt');
     writeFileSync(text, 'the model hears and reads no text');
-    await expect(evaluate(text)).rejects.toThrow(/is a speech-to-text model.*Choose recordings/);
-    await expect(evaluate(makeFolder('without', {}))).rejects.toThrow(
-      /one\.txt: There is no transcript of one\.wav/,
-    );
+    await expect(evaluate(text)).rejects.toFailWith({
+      code: 'recordings-missing',
+      file: 'text.txt',
+      remedy: /Choose recordings/,
+    });
+    await expect(evaluate(makeFolder('without', {}))).rejects.toFailWith({
+      code: 'transcript-missing',
+      file: 'one.txt',
+    });
     const list = (name: string, fields: object): string =>
       join(makeFolder(name, { 'metadata.jsonl': row(fields) }), 'metadata.jsonl');
-    await expect(evaluate(list('no-text', { file_name: 'one.wav' }))).rejects.toThrow(
-      /metadata\.jsonl: line 1: The line has no \.wav file or no transcript/,
-    );
-    await expect(evaluate(list('empty', { file_name: 'one.wav', text: '' }))).rejects.toThrow(
-      /one\.wav: The transcript has no token/,
-    );
+    await expect(evaluate(list('no-text', { file_name: 'one.wav' }))).rejects.toFailWith({
+      code: 'recording-line-invalid',
+      file: 'metadata.jsonl',
+      field: 'line 1',
+    });
+    await expect(evaluate(list('empty', { file_name: 'one.wav', text: '' }))).rejects.toFailWith({
+      code: 'transcript-empty',
+      file: 'one.wav',
+    });
     const long = { file_name: 'one.wav', text: 'more than the model can write' };
-    await expect(evaluate(list('long', long))).rejects.toThrow(
-      /one\.wav: The transcript has 30 tokens, but the model reads 20/,
-    );
+    await expect(evaluate(list('long', long))).rejects.toFailWith({
+      code: 'transcript-too-long',
+      file: 'one.wav',
+    });
     const windows = { ...run, model, removed: [], text: recordings, length: 8 };
-    await expect(evaluateModels(windows, unattended)).rejects.toThrow(/read whole, one by one/);
+    await expect(evaluateModels(windows, unattended)).rejects.toFailWith({
+      code: 'windows-unsupported',
+      field: 'length',
+    });
     const task = join(out, 'task.jsonl');
     writeFileSync(task, row({ context: 'one of', choices: ['these', 'those'], answer: 0 }));
-    await expect(judgeModels({ ...run, model, removed: [], task }, unattended)).rejects.toThrow(
-      /reads input_features, decoder_input_ids, not text/,
-    );
+    await expect(judgeModels({ ...run, model, removed: [], task }, unattended)).rejects.toFailWith({
+      code: 'no-text-input',
+      file: 'whisper',
+    });
   });
 
   it('say what it can do', () => {

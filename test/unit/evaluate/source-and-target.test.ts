@@ -187,6 +187,6 @@ describe('a model that reads source and target', async () => {
     );
     await expect(
       evaluateModels({ ...run, model, removed: [], text: empty }, unattended),
-    ).rejects.toThrow(/empty\.jsonl: "a": The source or the target has no token\./);
+    ).rejects.toFailWith({ code: 'pair-empty', file: 'empty.jsonl', field: '"a"' });
   });
 });

@@ -72,7 +72,10 @@ describe('a cancelled or failed write', () => {
       mkdirSync(out, { recursive: true });
       writeFileSync(join(out, 'config.json'), '{}');
     });
-    await expect(prune(source, removed, out, {}, context)).rejects.toThrow(/exists already/);
+    await expect(prune(source, removed, out, {}, context)).rejects.toFailWith({
+      code: 'output-exists',
+      file: 'out',
+    });
     expect(readdirSync(folder)).toEqual(['out']);
     expect(readdirSync(out)).toEqual(['config.json']);
   });

@@ -54,6 +54,11 @@ describe('a pruned ONNX file', () => {
     const writing = prune(onnxFixture('gpt2-legacy'), ['block.0.attention'], join(folder, 'no'), {
       format: 'safetensors',
     });
-    await expect(writing).rejects.toThrow(/cannot be written as safetensors: .*Choose onnx\./);
+    await expect(writing).rejects.toFailWith({
+      code: 'format-not-reachable',
+      file: 'model.onnx',
+      field: 'format',
+      remedy: /.*Choose onnx\./,
+    });
   });
 });

@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LayoutName } from '../../../extension/core/export/hugging-face/layouts';
-import type { RefusalCode } from '../../../extension/core/models/capability';
+import type { ErrorCode } from '../../../extension/core/error-codes';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture, relativeError } from '../fixtures';
 import { makeRandomModel } from '../random-model';
@@ -106,7 +106,7 @@ describe('a layout', () => {
     await expect(other).rejects.toMatchObject({ code: 'stays-deci' });
   });
 
-  it.each<[LayoutName, () => string, readonly string[], RefusalCode]>([
+  it.each<[LayoutName, () => string, readonly string[], ErrorCode]>([
     ['blocks', () => model, ['block.1.attention'], 'single-sublayers'],
     ['auto-map', () => model, ['block.1.attention', 'block.1.feedforward'], 'needs-no-module'],
     ['deci', () => model, ['block.0.attention'], 'single-sublayers'],

@@ -250,7 +250,12 @@ describe('single experts of an ONNX graph', () => {
     }
     await expect(
       prune(from, ['block.0.expert.0'], join(root, 'too-few'), { format: 'onnx' }),
-    ).rejects.toThrow(/Too many of the 2 experts of block.0.expert .* keep 2 of its experts/);
+    ).rejects.toFailWith({
+      code: 'experts-too-few',
+      file: 'model.onnx',
+      field: 'remove',
+      remedy: / keep 2 of its experts/,
+    });
   });
 
   it('stay together where what they have in common is not known, and it is said why', async () => {

@@ -425,10 +425,18 @@ describe('the modelling file', () => {
 
 describe('a removal', () => {
   it('says which ids are close to one that is not known', () => {
-    expect(() => checkChanges(readSummary(4), ['block.1.atention'])).toThrow(
-      /no sublayer "block\.1\.atention".*block\.1\.attention/,
-    );
-    expect(() => checkChanges(readSummary(4), ['block.9.attention'])).toThrow(/from 0 to 3/);
+    expect(() => checkChanges(readSummary(4), ['block.1.atention'])).toFailWith({
+      code: 'sublayer-unknown',
+      file: 'model',
+      field: 'block.1.atention',
+      remedy: /block\.1\.attention/,
+    });
+    expect(() => checkChanges(readSummary(4), ['block.9.attention'])).toFailWith({
+      code: 'sublayer-unknown',
+      file: 'model',
+      field: 'block.9.attention',
+      remedy: /from 0 to 3/,
+    });
   });
 
   it('says when a sublayer is gone already', () => {
@@ -438,13 +446,21 @@ describe('a removal', () => {
       sublayers: summary.sublayers.slice(1),
       absent: ['block.0.attention'],
     };
-    expect(() => checkChanges(pruned, ['block.0.attention'])).toThrow(/already absent from model/);
+    expect(() => checkChanges(pruned, ['block.0.attention'])).toFailWith({
+      code: 'sublayer-already-absent',
+      file: 'model',
+      field: 'block.0.attention',
+    });
   });
 
   it('refuses to take everything', () => {
     const summary = readSummary(2);
     const everything = summary.sublayers.map(({ id }) => id);
-    expect(() => checkChanges(summary, everything)).toThrow(/A model needs at least one sublayer/);
+    expect(() => checkChanges(summary, everything)).toFailWith({
+      code: 'sublayers-all-removed',
+      file: 'model',
+      field: 'remove',
+    });
   });
 
   it('keeps to the kinds that the blocks have, what was absent before included', () => {

@@ -359,16 +359,19 @@ describe('what is opened', () => {
   });
 
   it.each([
-    ['no-such-model', /no such file/],
-    ['empty', /config\.json/],
+    ['no-such-model', { code: 'path-missing' as const, file: 'no-such-model' }],
+    ['empty', { code: 'config-missing' as const, file: 'empty' }],
   ])('%s is an error that names it', async (name, message) => {
     mkdirSync(join(folder, 'empty'), { recursive: true });
-    await expect(describeModel(join(folder, name))).rejects.toThrow(message);
+    await expect(describeModel(join(folder, name))).rejects.toFailWith(message);
   });
 
   it('a damaged file is an error, not a list of what is left', async () => {
     const path = makeModel('damaged', { 'a.0.b': [2] });
     writeFileSync(join(path, 'model.safetensors'), Buffer.alloc(20, 255));
-    await expect(describeModel(path)).rejects.toThrow(/model\.safetensors/);
+    await expect(describeModel(path)).rejects.toFailWith({
+      code: 'safetensors-header-too-long',
+      file: 'model.safetensors',
+    });
   });
 });

@@ -39,17 +39,24 @@ it('is kept where it cannot be read, or where something else has its name', asyn
     expect(readFileSync(notes, 'utf8')).toBe(text);
   }
   symlinkSync('notes.jsonl', own('link.jsonl'));
-  await expect(open('a job', own('link.jsonl'))).rejects.toThrow('not a regular file');
+  await expect(open('a job', own('link.jsonl'))).rejects.toFailWith({
+    code: 'file-not-regular',
+    file: 'link.jsonl',
+  });
   symlinkSync('loop.jsonl', own('loop.jsonl'));
-  await expect(open('a job', join(own('loop.jsonl'), 'in.jsonl'))).rejects.toThrow(
-    'The journal cannot be read: ELOOP',
-  );
+  await expect(open('a job', join(own('loop.jsonl'), 'in.jsonl'))).rejects.toFailWith({
+    code: 'journal-unreadable',
+    file: 'in.jsonl',
+  });
 });
 
 it.skipIf(process.platform === 'win32')('does not wait for a pipe', async () => {
   const pipe = join(folder, 'pipe.jsonl');
   execFileSync('mkfifo', [pipe]);
-  await expect(open('a job', pipe)).rejects.toThrow('not a regular file');
+  await expect(open('a job', pipe)).rejects.toFailWith({
+    code: 'file-not-regular',
+    file: 'pipe.jsonl',
+  });
 });
 
 it('takes all lines of an append or none, so that later ones are not lost', async ({ skip }) => {
@@ -68,7 +75,10 @@ it('takes all lines of an append or none, so that later ones are not lost', asyn
   await journal.append([1]);
   writeFileSync(join(disk, 'filler'), Buffer.alloc(40 << 10));
   const many = Array.from({ length: 10_000 }, () => 12_345);
-  await expect(journal.append(many)).rejects.toThrow('The journal cannot be written: ENOSPC');
+  await expect(journal.append(many)).rejects.toFailWith({
+    code: 'journal-not-writable',
+    file: 'job.journal.jsonl',
+  });
   rmSync(join(disk, 'filler'));
   await journal.append([2]);
   expect((await open('a job', file)).replayed).toEqual([1, 2]);

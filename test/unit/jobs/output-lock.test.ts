@@ -84,7 +84,10 @@ it('knows a result by another path, through a link to a folder, or to nothing ye
   symlinkSync('loop', join(own, 'loop'));
   const release = await lockOutput(join(real, 'new', 'model'), locks);
   for (const path of [join(own, 'link', 'new', 'model'), join(own, 'dangling', 'model')]) {
-    await expect(lockOutput(path, locks)).rejects.toThrow('Another run');
+    await expect(lockOutput(path, locks)).rejects.toFailWith({
+      code: 'output-locked',
+      file: 'model',
+    });
   }
   await (
     await lockOutput(join(own, 'loop'), locks)

@@ -14,5 +14,8 @@ it('models are found by fingerprint, and what looks like one is told with what i
   const { paths, unread } = await findModels([samples, folder]);
   expect([...paths.values()]).toContain(join(samples, 'espalier-sample'));
   expect(unread).toEqual([expect.stringContaining(join(folder, 'broken'))]);
-  await expect(findModels([join(folder, 'none')])).rejects.toThrow(/cannot be read: ENOENT/);
+  await expect(findModels([join(folder, 'none')])).rejects.toFailWith({
+    code: 'folder-unreadable',
+    file: 'none',
+  });
 });

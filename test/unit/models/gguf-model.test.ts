@@ -411,8 +411,10 @@ describe('the tokenizer in a GGUF file', () => {
   });
 
   it('says when there is none', async () => {
-    await expect(loadTokenizer(ggufFixture('qwen2.gguf'))).rejects.toThrow(
-      /tokenizer\.ggml\.model/,
-    );
+    await expect(loadTokenizer(ggufFixture('qwen2.gguf'))).rejects.toFailWith({
+      code: 'gguf-tokenizer-missing',
+      file: 'qwen2.gguf',
+      field: 'tokenizer.ggml.model',
+    });
   });
 });

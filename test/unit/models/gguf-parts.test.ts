@@ -71,9 +71,16 @@ describe('a GGUF model in several files', () => {
     const folder = join(root, 'broken');
     await split(ggufFixture('llama.gguf'), folder);
     copyFileSync(ggufFixture('llama.gguf'), join(folder, partName(1)));
-    await expect(openModel(folder)).rejects.toThrow(/tiny-00002-of-00003.*not part of this model/);
+    await expect(openModel(folder)).rejects.toFailWith({
+      code: 'gguf-part-foreign',
+      file: 'tiny-00002-of-00003.gguf',
+      field: 'split.count',
+    });
     rmSync(join(folder, partName(1)));
-    await expect(openModel(folder)).rejects.toThrow(/tiny-00002-of-00003/);
+    await expect(openModel(folder)).rejects.toFailWith({
+      code: 'file-missing',
+      file: 'tiny-00002-of-00003.gguf',
+    });
   });
 });
 

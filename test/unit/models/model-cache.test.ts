@@ -109,9 +109,15 @@ describe('a cache of models', () => {
     const config = join(path, 'config.json');
     cpSync(config, join(folder, 'whole.json'));
     writeFileSync(config, '{');
-    await expect(Promise.all([cache.open(path), cache.open(path)])).rejects.toThrow(/JSON/);
+    await expect(Promise.all([cache.open(path), cache.open(path)])).rejects.toFailWith({
+      code: 'json-malformed',
+      file: 'config.json',
+    });
     cpSync(join(folder, 'whole.json'), config);
     expect((await cache.open(path)).summary.architecture).toBe('llama');
-    await expect(cache.open(join(folder, 'nowhere'))).rejects.toThrow(/no such file or folder/);
+    await expect(cache.open(join(folder, 'nowhere'))).rejects.toFailWith({
+      code: 'path-missing',
+      file: 'nowhere',
+    });
   });
 });

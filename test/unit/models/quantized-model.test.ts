@@ -207,7 +207,11 @@ describe('a quantized model', () => {
     const model = await openModel(withFields('compressed-int3', { config_groups: { all: group } }));
     expect(() => {
       model.requireRunnable();
-    }).toThrow(/weight: .*dtype I32 can be listed but not run/);
+    }).toFailWith({
+      code: 'dtype-not-runnable',
+      file: 'model.safetensors',
+      field: 'model.layers.0.self_attn.q_proj.weight',
+    });
   });
 
   it('of bitsandbytes in the order of tensor cores is not run', async () => {
@@ -224,7 +228,11 @@ describe('a quantized model', () => {
     const model = await openModel(folder);
     expect(() => {
       model.requireRunnable();
-    }).toThrow(/q_proj\.weight: .*dtype I8 can be listed but not run/);
+    }).toFailWith({
+      code: 'dtype-not-runnable',
+      file: 'model.safetensors',
+      field: 'model.layers.0.self_attn.q_proj.weight',
+    });
   });
 
   it.each([
@@ -279,13 +287,19 @@ describe('a form that is inspected only', () => {
   );
 
   it.each([
-    [{ sparsity_config: { format: 'sparse-24-bitmask' } }, /Sparse weights .*sparse-24-bitmask/],
-    [{ transform_config: { config_groups: { R1: {} } } }, /Rotated weights/],
+    [
+      { sparsity_config: { format: 'sparse-24-bitmask' } },
+      { code: 'quantization-not-runnable' as const, file: '14', field: 'quantization_config' },
+    ],
+    [
+      { transform_config: { config_groups: { R1: {} } } },
+      { code: 'quantization-not-runnable' as const, file: '15', field: 'quantization_config' },
+    ],
   ])('%j is refused when it is to run', async (fields, why) => {
     const model = await openModel(withFields('compressed-int4', fields));
     expect(() => {
       model.requireRunnable();
-    }).toThrow(why);
+    }).toFailWith(why);
   });
 
   it.each([

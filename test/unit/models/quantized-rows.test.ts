@@ -71,7 +71,11 @@ it('a group that does not exist is an error that names the tensor', async () => 
   bytes.writeInt32LE(1000, index?.offset ?? 0);
   writeFileSync(path, bytes);
   const reading = computeLogits(folder, [[1, 2, 3]]);
-  await expect(reading).rejects.toThrow('is in group 1000');
+  await expect(reading).rejects.toFailWith({
+    code: 'quantization-group-invalid',
+    file: 'model.safetensors',
+    field: 'model.layers.0.mlp.down_proj.g_idx',
+  });
   await expect(reading).rejects.toMatchObject({
     subject: { field: index?.name },
   });

@@ -135,7 +135,10 @@ describe('a model of stages', () => {
       repair: { code: 'nothing-to-compress' },
       patch: { code: 'several-widths' },
     });
-    expect(() => model.withPatches(new Map())).toThrow(/several hidden sizes/);
+    expect(() => model.withPatches(new Map())).toFailWith({
+      code: 'patches-unsupported',
+      file: 'resnet',
+    });
   });
 
   it.each(['resnet', 'swin', 'pvt'])('%s is written as a graph, and drawn', async (name) => {

@@ -88,19 +88,30 @@ describe('repair', () => {
   });
 
   it.each([
-    [{ epochs: -1 }, '--epochs accepts an integer of at least 0, not -1.'],
-    [{ epochs: 1.5 }, '--epochs accepts an integer of at least 0, not 1.5.'],
-    [{ batch: 0 }, '--batch accepts an integer of at least 1, not 0.'],
-    [{ rate: 0 }, '--rate accepts a number above 0, not 0.'],
-    [{ rate: Number.NaN }, '--rate accepts a number above 0'],
-    [{ seed: -1 }, '--seed accepts an integer of at least 0, not -1.'],
-    [{ effort: 'quick', sequences: 9 }, 'Use only one of --effort and --sequences.'],
-    [{ teacher: undefined }, '--teacher is required.'],
-    [{ calibrationPolicy: 'max' }, '--calibration-policy needs --calibration-scores.'],
-    [{ calibrationScores: '/s', length: 8 }, 'Use only one of --calibration-scores and --length.'],
+    [{ epochs: -1 }, { code: 'value-invalid' as const, field: '--epochs' }],
+    [{ epochs: 1.5 }, { code: 'value-invalid' as const, field: '--epochs' }],
+    [{ batch: 0 }, { code: 'value-invalid' as const, field: '--batch' }],
+    [{ rate: 0 }, { code: 'value-invalid' as const, field: '--rate' }],
+    [{ rate: Number.NaN }, { code: 'value-invalid' as const, field: '--rate' }],
+    [{ seed: -1 }, { code: 'value-invalid' as const, field: '--seed' }],
+    [
+      { effort: 'quick', sequences: 9 },
+      { code: 'flags-conflict' as const, field: '--sequences, --effort' },
+    ],
+    [{ teacher: undefined }, { code: 'field-required' as const, field: '--teacher' }],
+    [
+      { calibrationPolicy: 'max' },
+      { code: 'flag-needs-other' as const, field: '--calibration-policy' },
+    ],
+    [
+      { calibrationScores: '/s', length: 8 },
+      { code: 'flags-conflict' as const, field: '--length, --calibration-scores' },
+    ],
   ] as const)('refuses %o', (wrong, problem) => {
     const name = asFlag(repair.fields);
-    expect(() => buildRequest(repair, { ...given, ...wrong } as never, { name })).toThrow(problem);
+    expect(() => buildRequest(repair, { ...given, ...wrong } as never, { name })).toFailWith(
+      problem,
+    );
   });
 });
 
@@ -134,13 +145,15 @@ describe('patch', () => {
   });
 
   it.each([
-    [{ rate: -1 }, '--rate accepts a number above 0, not -1.'],
-    [{ epochs: 0 }, '--epochs accepts an integer of at least 1, not 0.'],
-    [{ batch: 0.5 }, '--batch accepts an integer of at least 1, not 0.5.'],
-    [{ graphs: 0 }, '--graphs accepts an integer of at least 1, not 0.'],
-    [{ sublayer: undefined }, '--sublayer is required.'],
+    [{ rate: -1 }, { code: 'value-invalid' as const, field: '--rate' }],
+    [{ epochs: 0 }, { code: 'value-invalid' as const, field: '--epochs' }],
+    [{ batch: 0.5 }, { code: 'value-invalid' as const, field: '--batch' }],
+    [{ graphs: 0 }, { code: 'value-invalid' as const, field: '--graphs' }],
+    [{ sublayer: undefined }, { code: 'field-required' as const, field: '--sublayer' }],
   ])('refuses %o before any work', (wrong, problem) => {
     const name = asFlag(patch.fields);
-    expect(() => buildRequest(patch, { ...given, ...wrong } as never, { name })).toThrow(problem);
+    expect(() => buildRequest(patch, { ...given, ...wrong } as never, { name })).toFailWith(
+      problem,
+    );
   });
 });

@@ -51,7 +51,7 @@ describe('what a data map writes', () => {
     expect(readdirSync(join(out, 'vertical')).sort()).toEqual(['17.png', '18.png']);
     const { indices } = await readSelection(`${out}.selection.json`, 40);
     expect([...indices]).toEqual([17, 18, 37, 38]);
-    await expect(write(given)).rejects.toThrow(/not empty/);
+    await expect(write(given)).rejects.toFailWith({ code: 'folder-not-empty', file: 'subset' });
   });
 
   it('is the marked ones, as files and as indices', async () => {
@@ -82,31 +82,43 @@ describe('what a data map writes', () => {
     expect(readdirSync(again, { recursive: true })).toEqual(readdirSync(out, { recursive: true }));
     expect(readdirSync(join(data, 'horizontal'))).toContain('00.png');
     const to = (name: string) => ({ keep: 1, relabel: ['0=vertical'], out: at(name) });
-    await expect(select(to('none.npy'))).rejects.toThrow(/A \.npy file can't hold new labels/);
-    await expect(select({ ...to('none.json'), relabel: ['0=oblique'] })).rejects.toThrow(
-      /There is no class oblique/,
-    );
+    await expect(select(to('none.npy'))).rejects.toFailWith({
+      code: 'labels-not-in-npy',
+      field: 'out',
+    });
+    await expect(select({ ...to('none.json'), relabel: ['0=oblique'] })).rejects.toFailWith({
+      code: 'class-unknown',
+      field: 'relabel',
+    });
   });
 
   it('says what cannot be', async () => {
     const out = at('none.json');
-    await expect(select({ keep: 1, unbalanced: true, only: [], out })).rejects.toThrow(
-      /No example is chosen/,
-    );
-    await expect(select({ keep: 1, leaveOut: [40], out })).rejects.toThrow(
-      /leaveOut: There is no example 40: indices range from 0 to 39/,
-    );
-    await expect(write({ data: '/no/such', scores, keep: 1, out: at('no') })).rejects.toThrow(
-      /There is no such file/,
-    );
+    await expect(select({ keep: 1, unbalanced: true, only: [], out })).rejects.toFailWith({
+      code: 'no-example-chosen',
+    });
+    await expect(select({ keep: 1, leaveOut: [40], out })).rejects.toFailWith({
+      code: 'example-index-invalid',
+      field: 'leaveOut',
+    });
+    await expect(write({ data: '/no/such', scores, keep: 1, out: at('no') })).rejects.toFailWith({
+      code: 'path-missing',
+      file: 'such',
+    });
     expect(readdirSync(folder)).not.toContain('none.json');
     for (const [given, problem] of [
-      [{}, /selection or scores is required/],
-      [{ scores }, /scores needs keep/],
-      [{ selection: out, keep: 0.5 }, /keep needs scores/],
-      [{ selection: out, scores, keep: 0.5 }, /Use only one of selection and scores/],
+      [{}, { code: 'field-required' as const }],
+      [{ scores }, { code: 'flag-needs-other' as const, field: 'scores' }],
+      [
+        { selection: out, keep: 0.5 },
+        { code: 'flag-needs-other' as const, field: 'keep' },
+      ],
+      [
+        { selection: out, scores, keep: 0.5 },
+        { code: 'flags-conflict' as const, field: 'scores, selection' },
+      ],
     ] as const) {
-      await expect(write({ ...given, out })).rejects.toThrow(problem);
+      await expect(write({ ...given, out })).rejects.toFailWith(problem);
     }
     expect(readFileSync(scores, 'utf8')).toContain('espalier.scores');
   });

@@ -19,6 +19,7 @@ import {
 } from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import type { Failure } from '../fail-with';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -168,12 +169,16 @@ describe('the sizes of a model', () => {
   it('of a GGUF file are for llama.cpp only', async () => {
     const { runtime, runtimes } = await listedSizes({ model: gguf });
     expect([runtime, runtimes]).toEqual(['llama.cpp', ['llama.cpp']]);
-    await expect(run({ model: gguf, for: 'onnxruntime' })).rejects.toThrow(
-      /for: .*a GGUF file stays a GGUF file\. Choose llama\.cpp\./,
-    );
-    await expect(run({ model: gguf, for: 'vllm' })).rejects.toThrow(
-      /vLLM doesn't load the quantized/,
-    );
+    await expect(run({ model: gguf, for: 'onnxruntime' })).rejects.toFailWith({
+      code: 'format-not-reachable',
+      file: 'llama-rope.gguf',
+      field: 'for',
+      remedy: /Choose llama\.cpp\./,
+    });
+    await expect(run({ model: gguf, for: 'vllm' })).rejects.toFailWith({
+      code: 'runtime-unsupported',
+      field: 'for',
+    });
   });
 });
 
@@ -293,12 +298,16 @@ describe('a size', () => {
 
   it('and a decode speed are one budget', async () => {
     const asked: Given = { ...given, machine: 'raspberry-pi-5', out: join(folder, 'unasked') };
-    await expect(fitted({ ...asked, speed: 1 })).rejects.toThrow(
-      /speed: The model already decodes/,
-    );
-    await expect(fitted({ ...asked, speed: 1e9 })).rejects.toThrow(
-      /speed: The smallest types decode .* \(estimate by memory bandwidth\), below/,
-    );
+    await expect(fitted({ ...asked, speed: 1 })).rejects.toFailWith({
+      code: 'speed-reached-already',
+      file: 'llama-gqa-untied',
+      field: 'speed',
+    });
+    await expect(fitted({ ...asked, speed: 1e9 })).rejects.toFailWith({
+      code: 'speed-not-reachable',
+      file: 'llama-gqa-untied',
+      field: 'speed',
+    });
     const whole = await fitted({ ...given, size: '90%', out: join(folder, 'slow') });
     expect(whole.result.speed).toBeUndefined();
     const { result } = await fitted({
@@ -315,42 +324,78 @@ describe('a size', () => {
     const late: Given = { ...given, for: 'onnxruntime', sequences: 5, time: '10s' };
     await expect(
       fitted({ ...late, size: '95%', out: join(folder, 'never-onnx') }, { entriesInTime: 0 }),
-    ).rejects.toThrow(/time: 0 of \d+ linear layers were measured in .*too few for a mix/);
+    ).rejects.toFailWith({ code: 'layers-measured-too-few', field: 'time' });
   });
 
   it('that quantization cannot reach says what can', async () => {
     await expect(
       fitted({ ...quick, model: sample, size: '5%', out: join(folder, 'tiny') }),
-    ).rejects.toThrow(/size: Quantization needs at least .* or remove blocks/);
+    ).rejects.toFailWith({ code: 'size-not-reachable', file: 'espalier-sample', field: 'size' });
     expect(existsSync(join(folder, 'tiny'))).toBe(false);
   });
 });
 
 it.each([
-  [{ size: 'Q5_K_M' }, /size needs out/],
-  [{ out: 'x' }, /out needs size, machine or speed/],
-  [{ size: 'Q5_K_M', out: 'x', time: '1min' }, /apply only if size is a percentage/],
-  [{ size: 'Q5_K_M', out: 'x', speed: 20 }, /apply only if size is a percentage/],
-  [{ machine: 'phone' }, /machine needs out/],
-  [{ speed: 0, out: 'x' }, /speed accepts a number/],
-  [{ size: '50%', memoryAt: '8x', out: 'x' }, /memoryAt accepts a number of tokens/],
-  [{ size: 'banana', out: 'x' }, /size accepts a percentage of the model/],
-  [{ size: '50%', out: 'x', time: '1 day' }, /time accepts a time with its unit/],
-] satisfies [Omit<Given, 'model'>, RegExp][])('%j is refused before any work', (given, problem) => {
-  expect(() => buildRequest(fitModel, { model: sample, ...given })).toThrow(problem);
-});
+  [{ size: 'Q5_K_M' }, { code: 'flag-needs-other', field: 'size' }],
+  [{ out: 'x' }, { code: 'flag-needs-other', field: 'out' }],
+  [
+    { size: 'Q5_K_M', out: 'x', time: '1min' },
+    { code: 'flag-without-effect', field: 'time' },
+  ],
+  [
+    { size: 'Q5_K_M', out: 'x', speed: 20 },
+    { code: 'flag-without-effect', field: 'speed' },
+  ],
+  [{ machine: 'phone' }, { code: 'flag-needs-other', field: 'machine' }],
+  [
+    { speed: 0, out: 'x' },
+    { code: 'value-invalid', field: 'speed' },
+  ],
+  [
+    { size: '50%', memoryAt: '8x', out: 'x' },
+    { code: 'value-invalid', field: 'memoryAt' },
+  ],
+  [
+    { size: 'banana', out: 'x' },
+    { code: 'value-invalid', field: 'size' },
+  ],
+  [
+    { size: '50%', out: 'x', time: '1 day' },
+    { code: 'value-invalid', field: 'time' },
+  ],
+] satisfies [Omit<Given, 'model'>, Failure][])(
+  '%j is refused before any work',
+  (given, problem) => {
+    expect(() => buildRequest(fitModel, { model: sample, ...given })).toFailWith(problem);
+  },
+);
 
 it.each([
-  [{ size: 'Q5_K_M', for: 'transformers' }, /Q5_K_M is not a type of transformers/],
-  [{ size: '4GB', for: 'llama.cpp' }, /4GB is not smaller than the model/],
-  [{ size: 'F32', for: 'llama.cpp' }, /F32 would take/],
-  [{ speed: 20, for: 'transformers' }, /speed: A speed is planned for llama\.cpp only/],
-  [{ size: 'Q8_0', for: 'llama.cpp', require: ['task>-2pt'] }, /task is not measured/],
-] satisfies [Omit<Given, 'model'>, RegExp][])(
+  [
+    { size: 'Q5_K_M', for: 'transformers' },
+    { code: 'size-unknown', field: 'size' },
+  ],
+  [
+    { size: '4GB', for: 'llama.cpp' },
+    { code: 'size-not-smaller', field: 'size' },
+  ],
+  [
+    { size: 'F32', for: 'llama.cpp' },
+    { code: 'type-not-smaller', file: 'espalier-sample', field: 'size' },
+  ],
+  [
+    { speed: 20, for: 'transformers' },
+    { code: 'speed-not-planned', file: 'espalier-sample', field: 'speed' },
+  ],
+  [
+    { size: 'Q8_0', for: 'llama.cpp', require: ['task>-2pt'] },
+    { code: 'task-not-measured', field: 'require' },
+  ],
+] satisfies [Omit<Given, 'model'>, Failure][])(
   '%j is refused before anything is written',
   async (given, problem) => {
     const out = join(folder, 'refused');
-    await expect(run({ model: sample, ...given, out })).rejects.toThrow(problem);
+    await expect(run({ model: sample, ...given, out })).rejects.toFailWith(problem);
     expect(existsSync(out)).toBe(false);
   },
 );

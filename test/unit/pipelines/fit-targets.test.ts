@@ -91,18 +91,26 @@ describe('a target', () => {
   it('is refused if memory has no room for weights, or the context is too long', async () => {
     await expect(
       resolveTarget(model, 'llama.cpp', { size: '1MB', memoryAt: '512' }),
-    ).rejects.toThrow(/size: Keys, values and buffers at 512 tokens .* no memory is left/);
-    expect(() => fitContext(model, { memoryAt: '8k' })).toThrow(
-      /memoryAt: The model reads at most 512 tokens, not 8192/,
-    );
+    ).rejects.toFailWith({
+      code: 'memory-exceeded-by-context',
+      file: 'espalier-sample',
+      field: 'size',
+    });
+    expect(() => fitContext(model, { memoryAt: '8k' })).toFailWith({
+      code: 'context-too-long',
+      file: 'espalier-sample',
+      field: 'memoryAt',
+    });
   });
 
   it.each(machineNames)(
     'of %s is met by a small model, and is a limit of a larger one',
     async (machine) => {
-      await expect(resolveTarget(model, 'llama.cpp', { machine })).rejects.toThrow(
-        /machine: The model already fits: it takes/,
-      );
+      await expect(resolveTarget(model, 'llama.cpp', { machine })).rejects.toFailWith({
+        code: 'model-fits-already',
+        file: 'espalier-sample',
+        field: 'machine',
+      });
       expect(machines[machine].source).not.toBe('');
       // With a speed, the bytes of the original are the limit.
       expect(await resolveTarget(model, 'llama.cpp', { machine, speed: 1 })).toEqual({

@@ -257,7 +257,11 @@ describe('patching a sublayer', () => {
       'lacks this tensor',
     );
     const twice = { ...parsed, patch: [...(parsed.patch ?? []), ...(parsed.patch ?? [])] };
-    expect(() => parsePlan(JSON.stringify(twice), plan)).toThrow(/once/);
+    expect(() => parsePlan(JSON.stringify(twice), plan)).toFailWith({
+      code: 'field-invalid',
+      file: 'one.plan.json',
+      field: 'patch',
+    });
   });
 
   it('puts a patch into a plan that is there, and keeps all else', async () => {

@@ -146,16 +146,25 @@ describe('repair of a graph', () => {
 
   it('refuses a folder as teacher, training as a whole, and another graph', async () => {
     const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
-    await expect(repair('gpt2-legacy', model, { scope: 'model' })).rejects.toThrow(
-      'Choose --scope sublayers',
-    );
-    await expect(repair('gpt2-legacy', model, { states: 'teacher' })).rejects.toThrow(
-      "An ONNX graph can't be trained on the states of its teacher.",
-    );
-    await expect(repair('t5-legacy', model)).rejects.toThrow('was not made from');
+    await expect(repair('gpt2-legacy', model, { scope: 'model' })).rejects.toFailWith({
+      code: 'whole-training-unsupported',
+      file: 'model.onnx',
+      field: 'scope',
+    });
+    await expect(repair('gpt2-legacy', model, { states: 'teacher' })).rejects.toFailWith({
+      code: 'states-unsupported',
+      file: 'model.onnx',
+      field: 'states',
+    });
+    await expect(repair('t5-legacy', model)).rejects.toFailWith({
+      code: 'teacher-mismatch',
+      file: 'model.onnx',
+      field: 'espalier.json',
+    });
     const teacher = fixture('gpt2');
-    await expect(repair('gpt2-legacy', model, { teacher })).rejects.toThrow(
-      'learns from the graph that it was made from',
-    );
+    await expect(repair('gpt2-legacy', model, { teacher })).rejects.toFailWith({
+      code: 'teacher-not-original-graph',
+      file: 'model.onnx',
+    });
   });
 });

@@ -133,9 +133,10 @@ describe('repair', () => {
 
   it('takes no model as its own teacher', async () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
-    await expect(repair(model, 'taught', { teacher: model })).rejects.toThrow(
-      /lowrank-4 can't be its own teacher/,
-    );
+    await expect(repair(model, 'taught', { teacher: model })).rejects.toFailWith({
+      code: 'teacher-is-student',
+      file: 'lowrank-4',
+    });
   });
 
   it('goes on where it was stopped, and finds the same', async () => {
@@ -190,7 +191,10 @@ describe('repair', () => {
       },
       unattended,
     );
-    await expect(repair(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
+    await expect(repair(model, 'nothing')).rejects.toFailWith({
+      code: 'nothing-to-train',
+      file: 'pruned',
+    });
     const sliced = await repair(model, 'pruned-repaired', { trains: 'all', scope: 'sublayers' });
     expect(sliced.lossAfter).toBeLessThan(sliced.lossBefore);
     const together = await repair(model, 'pruned-together', { trains: 'all', scope: 'both' });
@@ -209,7 +213,7 @@ describe('repair', () => {
     ]);
     await expect(
       repair(model, 'no-states', { trains: 'all', scope: 'model', states: 'teacher' }),
-    ).rejects.toThrow(/states: The full model is trained on the teacher's outputs/);
+    ).rejects.toFailWith({ code: 'states-unsupported', file: 'pruned', field: 'states' });
   });
 
   it('goes on within a pass of the full model where it was stopped, and finds the same', async () => {
@@ -294,7 +298,7 @@ describe('repair', () => {
     expect(together.result.lossAfter).toBeLessThan(sliced.lossAfter);
     await expect(
       repair(model, 'too-large', { scope: 'both', memoryBytes: 1 << 10 }),
-    ).rejects.toThrow("The full model doesn't fit");
+    ).rejects.toFailWith({ code: 'training-memory-too-small', file: 'lowrank-4' });
   });
 
   it('runs the sequences of a step in pieces where memory does not hold all, to the same result', async () => {
@@ -358,10 +362,14 @@ describe('repair', () => {
       ...unattended,
       progress: ({ stage }) => stages.push(inEnglish(stage)),
     };
-    await expect(repair(model, finished, {}, watching)).rejects.toThrow('exists already');
-    await expect(compress(finished, { method: 'int4', level: 16 })).rejects.toThrow(
-      'exists already',
-    );
+    await expect(repair(model, finished, {}, watching)).rejects.toFailWith({
+      code: 'output-exists',
+      file: 'int4-16',
+    });
+    await expect(compress(finished, { method: 'int4', level: 16 })).rejects.toFailWith({
+      code: 'output-exists',
+      file: 'int4-16',
+    });
     expect(stages).toEqual([]);
     expect(existsSync(workFolder(model, 'repair'))).toBe(false);
     expect(existsSync(workFolder(model, 'compress'))).toBe(false);
@@ -370,8 +378,15 @@ describe('repair', () => {
   it('refuses another teacher, and too little text', async () => {
     const model = await compressed({ method: 'lowrank', level: 4 });
     const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
-    await expect(repair(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
+    await expect(repair(model, 'no', { teacher: stranger })).rejects.toFailWith({
+      code: 'teacher-mismatch',
+      file: 'lowrank-4',
+      field: 'espalier.json',
+    });
     const short = { ...text, sequences: 1 };
-    await expect(repair(model, 'no', { text: short })).rejects.toThrow('at least two sequences');
+    await expect(repair(model, 'no', { text: short })).rejects.toFailWith({
+      code: 'sequences-too-few',
+      field: 'sequences',
+    });
   });
 });

@@ -395,6 +395,10 @@ describe('ranges', () => {
 
   it.each(['3-1', '3,3', '0-3,2', '5,1'])('%s are refused', (text) => {
     const plan = planFor({ path: 'm' }, { widths: [{ ...attention, remove: text }] });
-    expect(() => parsePlan(JSON.stringify(plan), 'a.plan.json')).toThrow(/ascending/);
+    expect(() => parsePlan(JSON.stringify(plan), 'a.plan.json')).toFailWith({
+      code: 'field-invalid',
+      file: 'a.plan.json',
+      field: 'widths.0.remove',
+    });
   });
 });

@@ -33,7 +33,11 @@ describe('ids of a prune plan', () => {
     'block.x.attention',
     'block.1.mlp',
   ])('%s is none', (id) => {
-    expect(() => parsePlan(planWith(id), 'plan')).toThrow(/is not an id/);
+    expect(() => parsePlan(planWith(id), 'plan')).toFailWith({
+      code: 'field-invalid',
+      file: 'plan',
+      field: 'remove.0',
+    });
     expect(pattern.test(id)).toBe(false);
   });
 });

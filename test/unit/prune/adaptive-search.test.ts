@@ -216,6 +216,9 @@ describe('adaptive search', () => {
       sequences: [[1, 2, 3]],
       settings: { ...adaptive, everyDistance: true },
     });
-    await expect(run).rejects.toThrow(/does not measure every distance/);
+    await expect(run).rejects.toFailWith({
+      code: 'distances-not-measured',
+      field: 'everyDistance',
+    });
   });
 });

@@ -179,10 +179,14 @@ describe('exact search', () => {
   });
 
   it.each([
-    ['llama-gqa-untied', fixture('llama-gqa-untied'), /can be removed at this granularity/],
+    [
+      'llama-gqa-untied',
+      fixture('llama-gqa-untied'),
+      { code: 'nothing-to-remove' as const, file: 'llama-gqa-untied', field: 'granularity expert' },
+    ],
   ])('says what %s lacks for a search of single experts', async (_, folder, reason) => {
     const run = runSearch({ folder, sequences: [[1, 2, 3]], settings: { granularity: 'expert' } });
-    await expect(run).rejects.toThrow(reason);
+    await expect(run).rejects.toFailWith(reason);
   });
 
   it('ranks by single removals, and measures them together', async () => {

@@ -159,6 +159,6 @@ describe('several texts', () => {
     expect(summary).toMatchObject({ texts: ['bundled', other], sequences: 3, tokens: 96 });
     await expect(
       loadSeveralTexts({ sequences: 1, length: 32 }, [other], model, bundled, 0),
-    ).rejects.toThrow('Cannot split 1 sequence among 2 texts.');
+    ).rejects.toFailWith({ code: 'sequences-too-few', field: 'sequences' });
   });
 });

@@ -77,7 +77,10 @@ it('one of two calls to one process works on a result, the other says so', async
     },
   });
   await opened;
-  await expect(runTask(task, environment)).rejects.toThrow('Another run is working on this result');
+  await expect(runTask(task, environment)).rejects.toFailWith({
+    code: 'output-locked',
+    file: 'model',
+  });
   events.emit('refused');
   await first;
   expect(readdirSync(out)).toEqual(['model']);
@@ -183,9 +186,10 @@ describe('what a killed process has left', () => {
     writeFileSync(join(out, 'model', 'config.json'), '{}');
     writeFileSync(join(out, `.model.plan.json.espalier-partial-${owner}`), '{');
     const sources = makeSources(own('sources'), fixture('llama-gqa-untied'));
-    await expect(runTask(makeTask(kinds.compress, sources, out), environment)).rejects.toThrow(
-      'The folder exists already',
-    );
+    await expect(runTask(makeTask(kinds.compress, sources, out), environment)).rejects.toFailWith({
+      code: 'output-exists',
+      file: 'model',
+    });
     expect(readdirSync(out)).toEqual(['model']);
   });
 });

@@ -251,7 +251,7 @@ describe.each(Object.entries(jobs) as [OperationId, (out: string) => Given][])(
       const sessions = new Sessions((before) => {
         if (before >= runs / 4) throw new Error('std::bad_alloc');
       });
-      await expect(run(id, given(freshFolder()))).rejects.toThrow('has no memory left');
+      await expect(run(id, given(freshFolder()))).rejects.toFailWith({ code: 'memory-exhausted' });
       sessions.expectReleased();
     });
   },
@@ -302,6 +302,8 @@ it('devices releases its session when a run fails', async () => {
   const sessions = new Sessions((before) => {
     if (before >= 3) throw new Error('std::bad_alloc');
   });
-  await expect(run('devices', { costs: true, device: 'cpu' })).rejects.toThrow('no memory left');
+  await expect(run('devices', { costs: true, device: 'cpu' })).rejects.toFailWith({
+    code: 'memory-exhausted',
+  });
   sessions.expectReleased();
 });

@@ -183,7 +183,7 @@ describe('a session of the data map', () => {
     const beyond = { ...half.request, keep: 0.9, policy: 'window', offset: 0.5 } as const;
     await expect(
       session.choose({ ...half, request: beyond, leaveOutMarked: false }),
-    ).rejects.toThrow(/add up to at most 1/);
+    ).rejects.toFailWith({ code: 'offset-invalid', field: 'offset' });
     const lost = new DataMapSession(
       readerInProcess().reader,
       { scores: join(folder, 'none.scores.json') },

@@ -122,7 +122,7 @@ describe('a playground', () => {
   it('says why a prompt cannot be continued, and runs nothing where it must not', async () => {
     const { session, last, world, asked } = started();
     const done = session.generate(prompt);
-    last().fail(new UserError(say`The prompt is empty.`, { remedy: undefined }));
+    last().fail(new UserError('prompt-empty', say`The prompt is empty.`, { remedy: undefined }));
     await done;
     expect(session.snapshot().run).toEqual({ kind: 'failed', message: 'The prompt is empty.' });
     world.blocked = true;

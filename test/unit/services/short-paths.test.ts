@@ -6,8 +6,10 @@ import { say } from '../../../extension/core/message';
 
 const root = (...path: string[]) => ({ fsPath: `${sep}${join('home', 'me', ...path)}` });
 const problem = (...path: string[]): string =>
-  new UserError(say`The file is damaged.`, { file: join(root(...path).fsPath), remedy: undefined })
-    .message;
+  new UserError('archive-undecodable', say`The file is damaged.`, {
+    file: join(root(...path).fsPath),
+    remedy: undefined,
+  }).message;
 
 it('names files as the editor does', () => {
   const roots = [root('work')];

@@ -179,7 +179,9 @@ describe('WorkerClient', () => {
     const refused = new WorkerClient({
       ...started('fake-worker.mjs'),
       assertMayRun: () => {
-        throw new UserError(say`This workspace is not trusted.`, { remedy: undefined });
+        throw new UserError('workspace-untrusted', say`This workspace is not trusted.`, {
+          remedy: undefined,
+        });
       },
     });
     for (const { id, trust, fields } of operations) {
@@ -187,12 +189,18 @@ describe('WorkerClient', () => {
         // What writes a result has to say so.
         expect(Object.keys(fields), id).not.toContain('out');
       } else {
-        await expect(refused.request(id, {} as never), id).rejects.toThrow(/not trusted/);
+        await expect(refused.request(id, {} as never), id).rejects.toFailWith({
+          code: 'workspace-untrusted',
+        });
       }
     }
     const timed = { operation: 'profile', request: profile('a') } as const;
-    await expect(refused.request('expect', timed)).rejects.toThrow(/not trusted/);
-    await expect(refused.request('converse', {} as never)).rejects.toThrow(/not trusted/);
+    await expect(refused.request('expect', timed)).rejects.toFailWith({
+      code: 'workspace-untrusted',
+    });
+    await expect(refused.request('converse', {} as never)).rejects.toFailWith({
+      code: 'workspace-untrusted',
+    });
     expect(refused.pid).toBeUndefined();
     expect((await refused.request('inspect', { model: 'a' })).name).toBe('a');
     refused.dispose();

@@ -105,7 +105,7 @@ describe('evolve', () => {
     );
     await expect(stopping).rejects.toThrow(CancelledError);
     const tiny = evolve({ ...settings, programLimit: 10 }, pretend, unattended);
-    await expect(tiny).rejects.toThrow(/found no graph.*more programs/);
+    await expect(tiny).rejects.toFailWith({ code: 'graph-not-found', field: 'programs' });
   });
 });
 

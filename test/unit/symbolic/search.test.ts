@@ -105,9 +105,11 @@ describe('enumeration', () => {
   });
 
   it('refuses what memory cannot hold', async () => {
-    await expect(enumerateBySize(initialLibrary(), 10, unattended)).rejects.toThrow(
-      /at most 20000000 fit in memory.*Choose a size of 9/,
-    );
+    await expect(enumerateBySize(initialLibrary(), 10, unattended)).rejects.toFailWith({
+      code: 'programs-too-many',
+      field: 'maxSize',
+      remedy: /Choose a size of 9/,
+    });
   });
 
   it.each([
@@ -277,6 +279,6 @@ describe('exploration', () => {
   });
 
   it('refuses a limit that memory cannot hold', async () => {
-    await expect(run({ programLimit: 1e9 })).rejects.toThrow(/Choose a lower limit/);
+    await expect(run({ programLimit: 1e9 })).rejects.toFailWith({ code: 'programs-too-many' });
   });
 });

@@ -93,7 +93,10 @@ describe('synthesize', () => {
     const again = await synthesize(request('whole'), stopped);
     expect(again).toEqual(whole);
     const other = { ...request('whole'), settings: { ...settings, seed: 2 } };
-    await expect(synthesize(other, unattended)).rejects.toThrow(/other settings.*another folder/);
+    await expect(synthesize(other, unattended)).rejects.toFailWith({
+      code: 'evolution-other-settings',
+      file: 'synthesis.gssnn.json',
+    });
   });
 
   it('writes the same where several train its networks', async () => {
@@ -140,8 +143,10 @@ describe('synthesize', () => {
   it('names the field of a log that is damaged', () => {
     const { document } = whole ?? {};
     const damaged = { ...document, settings: { ...document?.settings, size: 'huge' } };
-    expect(() => parseGssnnDocument(JSON.stringify(damaged), 'a.gssnn.json')).toThrow(
-      /a\.gssnn\.json: settings\.size: /,
-    );
+    expect(() => parseGssnnDocument(JSON.stringify(damaged), 'a.gssnn.json')).toFailWith({
+      code: 'field-invalid',
+      file: 'a.gssnn.json',
+      field: 'settings.size',
+    });
   });
 });

@@ -30,21 +30,21 @@ describe('a compression as people write it', () => {
   });
 
   it.each([
-    ['int5:32', /begin with one of mpo, lowrank, int8, int4/],
-    ['', /begin with one of/],
-    ['lowrank:', /begin with one of/],
-    ['lowrank:0', /0 is not a valid setting of lowrank: a rank from 1/],
-    ['int4:24', /24 is not a valid setting of int4: a block size, a power of two from 16 to 256/],
-    ['int4:0', /not a valid setting of int4/],
-    ['gguf:IQ1_S', /IQ1_S is not a valid setting of gguf: one of F32, F16/],
-    ['int4:Q4_K', /Q4_K is not a valid setting of int4/],
-    ['int8:8', /not a valid setting of int8/],
-    ['mpo:0%', /more than 0 %/],
-    ['mpo:120%', /at most 100 %/],
-    ['lowrank:8+mpo', /after "\+"/],
+    ['int5:32', { code: 'compression-malformed' as const }],
+    ['', { code: 'compression-malformed' as const }],
+    ['lowrank:', { code: 'compression-malformed' as const }],
+    ['lowrank:0', { code: 'compression-malformed' as const }],
+    ['int4:24', { code: 'compression-malformed' as const }],
+    ['int4:0', { code: 'compression-malformed' as const }],
+    ['gguf:IQ1_S', { code: 'compression-malformed' as const }],
+    ['int4:Q4_K', { code: 'compression-malformed' as const }],
+    ['int8:8', { code: 'compression-malformed' as const }],
+    ['mpo:0%', { code: 'compression-malformed' as const }],
+    ['mpo:120%', { code: 'compression-malformed' as const }],
+    ['lowrank:8+mpo', { code: 'compression-malformed' as const }],
   ])('%s is refused, with what to write', (text, message) => {
-    expect(() => parseCompression(text)).toThrow(message);
-    expect(() => parseCompression(text)).toThrow(/Write METHOD/);
+    expect(() => parseCompression(text)).toFailWith(message);
+    expect(() => parseCompression(text)).toFailWith({ code: 'compression-malformed' });
   });
 });
 

@@ -194,9 +194,10 @@ describe.each([
     );
     expect(withEmbeddingAndHead(table, []).embeddingAndHead).toBeUndefined();
     expect(withEmbeddingAndHead(table, both)).toEqual(table);
-    expect(() => withEmbeddingAndHead(withEmbeddingAndHead(table, []), ['head'])).toThrow(
-      'does not include the head',
-    );
+    expect(() => withEmbeddingAndHead(withEmbeddingAndHead(table, []), ['head'])).toFailWith({
+      code: 'profile-embedding-missing',
+      field: 'embeddingAndHead',
+    });
   });
 });
 
@@ -244,19 +245,28 @@ describe('asking for embedding or head', () => {
 
   it('is refused where they are one, or nothing rounds them, or there is none', async () => {
     const tied = fixture('llama-tied-f16');
-    await expect(profile(tied, { embeddingAndHead: ['embedding'] })).rejects.toThrow('are tied');
+    await expect(profile(tied, { embeddingAndHead: ['embedding'] })).rejects.toFailWith({
+      code: 'embeddings-tied',
+      file: 'llama-tied-f16',
+      field: 'embedding',
+    });
     await expect(profile(tied, { compressions: [{ method: 'mpo' }] })).rejects.toThrow(
       'Add one of int8, int4',
     );
     const encoder = fixture('../encoders/bert-plain');
-    await expect(profile(encoder, { embeddingAndHead: ['head'] })).rejects.toThrow(
-      'The model has no head',
-    );
+    await expect(profile(encoder, { embeddingAndHead: ['head'] })).rejects.toFailWith({
+      code: 'embedding-missing',
+      file: 'bert-plain',
+      field: 'head',
+    });
     const table = await profile(tied, {
       compressions: [{ method: 'int8', level: 0 }],
       blocks: [0],
       precision: 0,
     });
-    expect(() => withEmbeddingAndHead(table, ['embedding'])).toThrow('are tied');
+    expect(() => withEmbeddingAndHead(table, ['embedding'])).toFailWith({
+      code: 'embeddings-tied',
+      field: 'embedding',
+    });
   });
 });

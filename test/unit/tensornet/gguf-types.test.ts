@@ -294,30 +294,36 @@ describe('a plan of types', () => {
     expect(weighted.equals(plain)).toBe(false);
     expect(() =>
       buildRequest(compress, { model, method: 'int8', out: 'x', imatrix: imatrixFile }),
-    ).toThrow(/imatrix/);
+    ).toFailWith({ code: 'flag-needs-other' });
     // Beside types of the plan, those of a mix.
     expect((await written('mixed', { type: 'Q8_0' })).length).toBeLessThan(plain.length);
     const apply = async (changes: object, more: object): Promise<unknown> => {
       const given = { plan: planFor({ path: model }, changes), device, out: join(folder, 'no') };
       return compress.run(buildRequest(compress, { ...given, ...more }), context);
     };
-    await expect(apply({ types }, {})).rejects.toThrow(
-      /^types: .* writes safetensors\. Choose --format gguf, or delete types from the plan\.$/,
-    );
+    await expect(apply({ types }, {})).rejects.toFailWith({
+      code: 'types-not-in-format',
+      field: 'types',
+    });
     const weighed = { imatrix: imatrixFile, format: 'gguf' };
-    await expect(apply({ types: {} }, weighed)).rejects.toThrow(/^imatrix: .* Add --type/);
+    await expect(apply({ types: {} }, weighed)).rejects.toFailWith({
+      code: 'flag-without-effect',
+      field: 'imatrix',
+    });
     const tensor = 'model.layers.0.mlp.down_proj.weight';
     const choices = [{ tensor, method: 'int8', level: 32, variant: 'plain' }];
-    await expect(apply({ compress: choices }, weighed)).rejects.toThrow(
-      /^imatrix: .* Apply the plan first/,
-    );
+    await expect(apply({ compress: choices }, weighed)).rejects.toFailWith({
+      code: 'plan-mixes-types',
+      field: 'imatrix',
+    });
   });
 
   it('is not evaluated as if it changed nothing', async () => {
     const plan = planFor({ path: model }, { types: { 'output.weight': 'F16' } });
-    await expect(evaluate.run(buildRequest(evaluate, { plan }), context)).rejects.toThrow(
-      /^types: .*`espalier compress --plan --format gguf`/,
-    );
+    await expect(evaluate.run(buildRequest(evaluate, { plan }), context)).rejects.toFailWith({
+      code: 'plan-not-applied',
+      field: 'types',
+    });
   });
 });
 
@@ -328,13 +334,18 @@ describe('types are refused', () => {
         buildRequest(planCompression, { ...measuring, model, budget: 0.5, ...changes }),
         context,
       );
-    await expect(plan({ methods: ['gguf', 'int4'] })).rejects.toThrow(
-      /\. Use gguf or other methods/,
-    );
-    await expect(plan({ profile: 'none.layerprofile.json' })).rejects.toThrow(/without removing/);
-    await expect(plan({ widths: ['50%'] })).rejects.toThrow(
-      /without removing sublayers or pruning widths/,
-    );
+    await expect(plan({ methods: ['gguf', 'int4'] })).rejects.toFailWith({
+      code: 'methods-conflict',
+      field: 'methods',
+    });
+    await expect(plan({ profile: 'none.layerprofile.json' })).rejects.toFailWith({
+      code: 'types-need-unchanged-model',
+      field: 'profile',
+    });
+    await expect(plan({ widths: ['50%'] })).rejects.toFailWith({
+      code: 'types-need-unchanged-model',
+      field: 'widths',
+    });
   });
 
   it('by compress, which chooses no GGUF types', async () => {
@@ -353,8 +364,16 @@ describe('types are refused', () => {
   it('of graphs, and of experts that share a tensor', async () => {
     const measure = async (path: string): Promise<unknown> =>
       sensitivity.run(buildRequest(sensitivity, { ...measuring, model: path }), context);
-    await expect(measure(onnxFixture('llama-legacy'))).rejects.toThrow(/can.*be written as gguf/);
-    await expect(measure(familyFixture('qwen2_moe'))).rejects.toThrow(/share one tensor/);
+    await expect(measure(onnxFixture('llama-legacy'))).rejects.toFailWith({
+      code: 'format-not-reachable',
+      file: 'model.onnx',
+      field: 'format',
+    });
+    await expect(measure(familyFixture('qwen2_moe'))).rejects.toFailWith({
+      code: 'tensors-shared',
+      file: 'qwen2_moe',
+      field: 'model.layers.0.mlp.experts.0.gate_proj.weight',
+    });
     const offered = async (path: string): Promise<boolean> =>
       canTypeLayers(await openModelFiles(path));
     expect(await offered(model)).toBe(true);

@@ -65,7 +65,7 @@ describe('ranks under a budget', () => {
 
   it('refuse a budget that has no rank 1 for each, saying so', () => {
     const two = ['a', 'b'].map((id) => ({ id, out: 10, in: 10, importance: 1 }));
-    expect(() => allocateRanks(two, 39)).toThrow(/too few for 2 matrices/);
+    expect(() => allocateRanks(two, 39)).toFailWith({ code: 'rank-budget-too-small' });
     expect([...allocateRanks(two, 40).values()]).toEqual([1, 1]);
   });
 });

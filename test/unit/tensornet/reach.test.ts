@@ -82,7 +82,10 @@ describe('how far a model can go down', () => {
     };
     expect(await chosen('decode<0.5')).toEqual(['lowrank']);
     expect(await chosen('prefill<0.2')).toEqual(['int8']);
-    await expect(chosen('prefill<0.05')).rejects.toThrow(/at least 0\.100 ms \(prefill\)/);
+    await expect(chosen('prefill<0.05')).rejects.toFailWith({
+      code: 'budget-not-reachable',
+      field: 'limits',
+    });
   });
 
   it('counts norms, attention itself and the start of a run, which encodings leave', () => {

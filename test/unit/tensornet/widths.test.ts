@@ -134,13 +134,15 @@ describe('widths', () => {
 
   it('are refused where nothing can be width-pruned so', async () => {
     const asked = { widths: [0.999], blocks: [] };
-    expect(() => chosenWidths(model.model, asked)).toThrow(
-      /widths: No sublayer .* to these widths/,
-    );
+    expect(() => chosenWidths(model.model, asked)).toFailWith({
+      code: 'no-widths',
+      field: 'widths',
+    });
     const graph = await openModelFiles(onnxFixture('gpt2-merged'));
-    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(
-      /prune the width of MLPs/,
-    );
+    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toFailWith({
+      code: 'no-widths',
+      field: 'widths',
+    });
     expect(chosenWidths(graph.model, { blocks: [] })).toEqual([]);
   });
 
@@ -233,9 +235,10 @@ describe('limits', () => {
   it('say which of them cannot be kept, and how much is left of all of the model', async () => {
     const { bytes } = model.summary;
     const limits = ['parameters<90%', `bytes<${Math.round(bytes / 100)}`].map(parseLimit);
-    await expect(planUnderBudget(table, { limits, context })).rejects.toThrow(
-      /^limits: The measured options leave at least [\d.]+ KiB \(bytes\), above the budget of /,
-    );
+    await expect(planUnderBudget(table, { limits, context })).rejects.toFailWith({
+      code: 'budget-not-reachable',
+      field: 'limits',
+    });
   });
 
   it('of times are not kept by a profile of some layers', () => {
@@ -246,7 +249,10 @@ describe('limits', () => {
     }));
     const some = { ...table, layers: timed, settings: { ...table.settings, blocks: [0] } };
     const budget = { limits: [parseLimit('decode<1000')], context };
-    expect(() => planProblem(some, budget)).toThrow(/limits: .* the times of only some layers/);
+    expect(() => planProblem(some, budget)).toFailWith({
+      code: 'profile-times-incomplete',
+      field: 'limits',
+    });
   });
 });
 

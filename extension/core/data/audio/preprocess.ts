@@ -106,6 +106,7 @@ async function readConfig<
   const config = parseDocument(schema, text, file, what);
   if (config.feature_extractor_type !== extractor) {
     throw new UserError(
+      'feature-extractor-unsupported',
       say`${config.feature_extractor_type} is not supported, only ${extractor}.`,
       {
         file,
@@ -120,6 +121,7 @@ async function readConfig<
 function requireRate(sound: Sound, rate: number): void {
   if (sound.rate !== rate) {
     throw new UserError(
+      'sample-rate-mismatch',
       say`The file's sample rate is ${sound.rate} Hz, but the model expects ${rate} Hz.`,
       { remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.` },
     );

@@ -1,4 +1,5 @@
 import { readWholeFile } from '../../regular-file';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -30,27 +31,32 @@ export async function readWav(file: string): Promise<Sound> {
 
 /** Parses the contents of a WAVE file. */
 export function parseWav(bytes: Uint8Array, file: string): Sound {
-  const fault = (problem: Message, remedy: Message, field?: string): UserError =>
-    new UserError(problem, { file, ...(field === undefined ? {} : { field }), remedy });
+  const fault = (code: ErrorCode, problem: Message, remedy: Message, field?: string): UserError =>
+    new UserError(code, problem, { file, ...(field === undefined ? {} : { field }), remedy });
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const textAt = (offset: number): string =>
     String.fromCharCode(...bytes.subarray(offset, offset + 4));
   if (bytes.length < 12 || textAt(0) !== 'RIFF' || textAt(8) !== 'WAVE') {
-    throw fault(say`This is not a WAVE file.`, convert);
+    throw fault('wav-signature-missing', say`This is not a WAVE file.`, convert);
   }
   const chunks = new Map<string, DataView>();
   // Chunks start at even offsets.
   for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (at + 8 + length > bytes.length) {
-      throw fault(say`The chunk goes past the end of the file.`, damaged, textAt(at));
+      throw fault(
+        'wav-truncated',
+        say`The chunk goes past the end of the file.`,
+        damaged,
+        textAt(at),
+      );
     }
     chunks.set(textAt(at), new DataView(bytes.buffer, bytes.byteOffset + at + 8, length));
     at += 8 + length + (length % 2);
   }
   const [format, data] = [chunks.get('fmt '), chunks.get('data')];
   if (format === undefined || format.byteLength < 16 || data === undefined) {
-    throw fault(empty, damaged);
+    throw fault('wav-empty', empty, damaged);
   }
   const tag = format.getUint16(0, true);
   const isExtended = tag === extensible && format.byteLength >= 26;
@@ -62,6 +68,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
   ];
   if (channels !== 1) {
     throw fault(
+      'wav-channels-unsupported',
       say`The file has ${channels} channels, but the model expects one.`,
       convert,
       'channels',
@@ -70,6 +77,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
   const isFloat = kind === ieeeFloat && bits === 32;
   if (!isFloat && !(kind === pcm && bits === 16)) {
     throw fault(
+      'wav-encoding-unsupported',
       say`Samples of ${bits} bits in format ${kind} are not supported.`,
       convert,
       'format',
@@ -77,7 +85,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
   }
   const count = Math.trunc((data.byteLength * 8) / bits);
   if (count === 0) {
-    throw fault(empty, damaged);
+    throw fault('wav-empty', empty, damaged);
   }
   const samples = Float32Array.from({ length: count }, (_, i) =>
     isFloat ? data.getFloat32(4 * i, true) : data.getInt16(2 * i, true) / 2 ** 15,

@@ -47,6 +47,7 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
       }
     }
     throw new UserError(
+      role === 'features' ? 'features-array-missing' : 'labels-array-missing',
       role === 'features'
         ? say`It has no array with the features, only ${[...arrays.keys()].join(', ')}.`
         : say`It has no array with the labels, only ${[...arrays.keys()].join(', ')}.`,
@@ -111,7 +112,7 @@ async function findLabelFile(file: string, { label }: DatasetOptions): Promise<s
       return path;
     }
   }
-  throw new UserError(say`The labels that belong to it are missing.`, {
+  throw new UserError('labels-file-missing', say`The labels that belong to it are missing.`, {
     file,
     remedy: say`Put ${names[0] ?? 'y'}.npy next to it, or save both with numpy.savez.`,
   });
@@ -134,7 +135,7 @@ function arrayDataset(
   const field = (row: number): string =>
     labelName === undefined ? rowName(row) : `${labelName}: ${rowName(row)}`;
   if (features.dims.length === 0) {
-    throw new UserError(say`It is a single number.`, {
+    throw new UserError('array-scalar', say`It is a single number.`, {
       file,
       remedy: say`Save an array with a row for each example.`,
     });
@@ -142,6 +143,7 @@ function arrayDataset(
   const count = (array: NumericArray): number => array.dims[0] ?? 0;
   if (labels.dims.length > 0 && count(features) !== count(labels)) {
     throw new UserError(
+      'label-count-mismatch',
       say`It has ${counted(count(features), 'example')}, but ${counted(count(labels), 'label')}.`,
       { file, remedy: say`Save one label for each example.` },
     );
@@ -164,6 +166,7 @@ function toLabels(
   const [size = 0, width = 1, ...more] = array.dims;
   if (array.dims.length === 0 || more.length > 0 || (isFloat(array.dtype) && width === 1)) {
     throw new UserError(
+      'labels-not-integers',
       say`Labels must be integers [examples], but it is ${describeArray(array)}.`,
       {
         file,
@@ -193,11 +196,15 @@ function oneHot(
     values.filter((value) => value === 1).length !== 1 ||
     values.some((value) => value !== 0 && value !== 1)
   ) {
-    throw new UserError(say`The row is not a class: it must have a single 1 among zeros.`, {
-      file,
-      field: field(row),
-      remedy: undefined,
-    });
+    throw new UserError(
+      'one-hot-invalid',
+      say`The row is not a class: it must have a single 1 among zeros.`,
+      {
+        file,
+        field: field(row),
+        remedy: undefined,
+      },
+    );
   }
   return values.indexOf(1);
 }

@@ -47,6 +47,7 @@ export async function checkParquet(
     } catch (error) {
       throw error instanceof WorkerLostError
         ? new UserError(
+            'parquet-too-large',
             say`Its rows can't be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
             {
               file: path,

@@ -76,7 +76,7 @@ export async function openCifar(
   const [first = ''] = files;
   const form = findFormat(first);
   if (form === undefined) {
-    throw new UserError(say`This is not a batch of CIFAR by its name.`, {
+    throw new UserError('cifar-name-unknown', say`This is not a batch of CIFAR by its name.`, {
       file: first,
       remedy: say`Rename it to the name it was downloaded with, such as data_batch_1.bin.`,
     });
@@ -87,6 +87,7 @@ export async function openCifar(
     const bytes = await readWholeFile(file, maxArrayBytes, say`Save fewer examples.`);
     if (bytes.length === 0 || bytes.length % row !== 0) {
       throw new UserError(
+        'cifar-size-invalid',
         say`The file has ${bytes.length} bytes, which is not a multiple of ${row}.`,
         {
           file,

@@ -26,7 +26,7 @@ export function columnRoles(
 ): ColumnRoles {
   for (const name of [options.label, options.text, ...(options.features ?? [])]) {
     if (name !== undefined && !columns.includes(name)) {
-      throw new UserError(say`There is no such column.`, {
+      throw new UserError('column-missing', say`There is no such column.`, {
         file,
         field: name,
         remedy: say`Its columns are ${columns.slice(0, 20).join(', ')}.`,
@@ -39,10 +39,14 @@ export function columnRoles(
       .find((column) => column !== undefined);
   const label = options.label ?? findColumn(defaultLabels);
   if (label === undefined) {
-    throw new UserError(say`No column is named label: ${columns.slice(0, 20).join(', ')}.`, {
-      file,
-      remedy: say`Specify the column with the labels.`,
-    });
+    throw new UserError(
+      'label-column-missing',
+      say`No column is named label: ${columns.slice(0, 20).join(', ')}.`,
+      {
+        file,
+        remedy: say`Specify the column with the labels.`,
+      },
+    );
   }
   const text =
     options.text ?? (options.features === undefined ? findColumn(defaultTexts) : undefined);

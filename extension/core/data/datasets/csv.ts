@@ -62,11 +62,15 @@ function parseTable(text: string, file: string): Table {
   });
   const fault = errors.find(({ type }) => type === 'Quotes');
   if (fault !== undefined) {
-    throw new UserError(say`The quotation marks do not match: ${fault.message}.`, {
-      file,
-      remedy: say`Close the quotation, and double the quotation marks inside it.`,
-      ...(fault.row === undefined ? {} : { field: rowName(fault.row - 1) }),
-    });
+    throw new UserError(
+      'csv-quotes-unmatched',
+      say`The quotation marks do not match: ${fault.message}.`,
+      {
+        file,
+        remedy: say`Close the quotation, and double the quotation marks inside it.`,
+        ...(fault.row === undefined ? {} : { field: rowName(fault.row - 1) }),
+      },
+    );
   }
   const [columns = [], ...rows] = data;
   const names = columns.map((name) => name.trim());
@@ -78,14 +82,19 @@ function parseTable(text: string, file: string): Table {
       twice === undefined
         ? say`The first line contains no column names.`
         : say`Two columns are called ${JSON.stringify(twice)}.`;
-    throw new UserError(problem, {
-      file,
-      remedy: say`Name every column in the first line.`,
-    });
+    throw new UserError(
+      twice === undefined ? 'csv-header-empty' : 'csv-column-duplicate',
+      problem,
+      {
+        file,
+        remedy: say`Name every column in the first line.`,
+      },
+    );
   }
   rows.forEach((row, i) => {
     if (row.length !== names.length) {
       throw new UserError(
+        'csv-row-length-mismatch',
         say`It has ${row.length} values, but there are ${names.length} columns.`,
         {
           file,
@@ -111,6 +120,7 @@ function numbers(
       const text = row[at] ?? '';
       if (!number.test(text)) {
         throw new UserError(
+          text.trim() === '' ? 'value-missing' : 'value-not-number',
           text.trim() === ''
             ? say`The value is missing.`
             : say`${JSON.stringify(text)} is not a number.`,

@@ -195,12 +195,13 @@ function outside(index: number, size: number): never {
 function checkSize(labels: Int32Array, size: number, file: string): void {
   if (labels.length !== size) {
     throw new UserError(
+      'label-count-mismatch',
       say`It has ${counted(size, 'example')}, but ${counted(labels.length, 'label')}.`,
       { file, remedy: say`Save one label for each example.` },
     );
   }
   if (size === 0) {
-    throw new UserError(say`It contains no examples.`, {
+    throw new UserError('examples-missing', say`It contains no examples.`, {
       file,
       remedy: say`Choose another dataset.`,
     });
@@ -211,11 +212,15 @@ function checkFinite(array: NumericArray, step: number, file: string): void {
   for (let i = 0; isFloat(array.dtype) && i < array.data.length; i++) {
     const value = numberAt(array, i);
     if (!Number.isFinite(value)) {
-      throw new UserError(say`Value ${(i % step) + 1} of the example is ${value}.`, {
-        file,
-        field: rowName(Math.floor(i / step)),
-        remedy: say`Leave out or fix examples with values that are not finite.`,
-      });
+      throw new UserError(
+        'example-not-finite',
+        say`Value ${(i % step) + 1} of the example is ${value}.`,
+        {
+          file,
+          field: rowName(Math.floor(i / step)),
+          remedy: say`Leave out or fix examples with values that are not finite.`,
+        },
+      );
     }
   }
 }

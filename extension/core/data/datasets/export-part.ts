@@ -22,7 +22,7 @@ export async function exportPart(
 ): Promise<string[]> {
   const found = await readdir(folder).catch((): string[] => []);
   if (found.length > 0) {
-    throw new UserError(say`The folder is not empty.`, {
+    throw new UserError('folder-not-empty', say`The folder is not empty.`, {
       file: folder,
       remedy: say`Choose a new folder.`,
     });
@@ -44,10 +44,14 @@ export async function exportPart(
     await removeEmptyParents(parent, madeParent);
     throw error instanceof UserError || error instanceof CancelledError
       ? error
-      : new UserError(say`The examples cannot be written: ${(error as Error).message}.`, {
-          file: folder,
-          remedy: say`Choose a folder that can be written to, with space left.`,
-        });
+      : new UserError(
+          'examples-not-writable',
+          say`The examples cannot be written: ${(error as Error).message}.`,
+          {
+            file: folder,
+            remedy: say`Choose a folder that can be written to, with space left.`,
+          },
+        );
   } finally {
     releaseHidden(partial);
   }

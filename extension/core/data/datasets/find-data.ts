@@ -1,8 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isOnnx } from '../../checkpoints/model-folder';
-import { say } from '../../message';
-import { UserError, checkAccess } from '../../user-error';
+import { folderUnreadable } from '../../user-error';
 import { fingerprintFiles } from '../fingerprint-files';
 import { isDatasetFile } from './open-dataset';
 
@@ -30,10 +29,7 @@ export async function findData(folders: readonly string[]): Promise<ReadonlyMap<
 
 async function* placesIn(folder: string, depth: number): AsyncGenerator<string> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
-      file: folder,
-      remedy: checkAccess,
-    });
+    throw folderUnreadable(folder, error);
   });
   yield folder;
   for (const entry of entries) {

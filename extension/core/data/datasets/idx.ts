@@ -3,6 +3,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readWholeFile } from '../../regular-file';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
 import { maxUnpacked } from '../unpacked-size';
@@ -58,10 +59,14 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   const labels = await readIdx(labelFile);
   const { dims, data } = labels;
   if (dims.length !== 1) {
-    throw new UserError(say`Labels have one axis, but the file has ${dims.length}.`, {
-      file: labelFile,
-      remedy: say`Choose the labels that belong to the images: idx1 is part of their file name.`,
-    });
+    throw new UserError(
+      'idx-labels-mismatch',
+      say`Labels have one axis, but the file has ${dims.length}.`,
+      {
+        file: labelFile,
+        remedy: say`Choose the labels that belong to the images: idx1 is part of their file name.`,
+      },
+    );
   }
   const [count = 0, ...rest] = images.dims;
   const shaped = rest.length === 2 ? { ...images, dims: [count, 1, ...rest] } : images;
@@ -92,6 +97,7 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
     }
   }
   throw new UserError(
+    kind === 'images' ? 'images-file-missing' : 'labels-file-missing',
     kind === 'images'
       ? say`The images that belong to it are missing.`
       : say`The labels that belong to it are missing.`,
@@ -110,25 +116,30 @@ function unpack(packed: Buffer, file: string): Buffer {
     const maxOutputLength = Math.min(maxArrayBytes, maxUnpacked(packed.length));
     return gunzipSync(packed, { maxOutputLength });
   } catch (error) {
-    throw new UserError(say`The file cannot be unpacked: ${(error as Error).message}.`, {
-      file,
-      remedy: damaged,
-    });
+    throw new UserError(
+      'archive-undecodable',
+      say`The file cannot be unpacked: ${(error as Error).message}.`,
+      {
+        file,
+        remedy: damaged,
+      },
+    );
   }
 }
 
 /** Parses an IDX array. The header is 0, 0, type, number of axes and their sizes; numbers are big-endian. */
 function parseIdx(bytes: Buffer, file: string): NumericArray {
-  const fault = (problem: Message): UserError => new UserError(problem, { file, remedy: damaged });
+  const fault = (code: ErrorCode, problem: Message): UserError =>
+    new UserError(code, problem, { file, remedy: damaged });
   const dtype =
     bytes.length < 4 || bytes.readUInt16BE(0) !== 0 ? undefined : dtypes[bytes.readUInt8(2)];
   if (dtype === undefined) {
-    throw fault(say`This is not a file in the IDX format.`);
+    throw fault('idx-signature-missing', say`This is not a file in the IDX format.`);
   }
   const axes = bytes.readUInt8(3);
   const dataStart = 4 + axes * 4;
   if (axes === 0 || dataStart > bytes.length) {
-    throw fault(say`The file ends inside its header.`);
+    throw fault('header-truncated', say`The file ends inside its header.`);
   }
   const dims = Array.from({ length: axes }, (_, axis) => bytes.readUInt32BE(4 + axis * 4));
   const type = arrayTypes[dtype];
@@ -136,6 +147,7 @@ function parseIdx(bytes: Buffer, file: string): NumericArray {
   const data = bytes.subarray(dataStart);
   if (data.length !== expected) {
     throw fault(
+      'idx-size-mismatch',
       say`[${dims.join(', ')}] of ${dtype} takes ${expected} bytes, but ${data.length} follow the header.`,
     );
   }

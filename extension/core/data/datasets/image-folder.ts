@@ -55,7 +55,7 @@ export async function openImageFolder(
 function folderClass(folder: string, file: string): string {
   const [name = '', ...rest] = relative(folder, file).split(sep);
   if (rest.length === 0) {
-    throw new UserError(say`The image is not in a class folder.`, {
+    throw new UserError('image-without-class', say`The image is not in a class folder.`, {
       file,
       remedy: say`Put the images of each class into a folder named after it.`,
     });

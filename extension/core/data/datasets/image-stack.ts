@@ -36,6 +36,7 @@ export class ImageStack {
     const { height, width } = this.first;
     if (sized.height !== height || sized.width !== width) {
       throw new UserError(
+        'image-size-mismatch',
         say`The image has ${image.width}×${image.height} pixels, but the first has ${width}×${height}.`,
         { ...place, remedy: say`Choose a size to resize all images to.` },
       );
@@ -68,6 +69,7 @@ export class ImageStack {
     const bytes = this.capacity * first.data.length;
     if (bytes > maxArrayBytes) {
       throw new UserError(
+        'images-too-large',
         say`${this.capacity} images of ${first.width}×${first.height} pixels take ${formatBytes(bytes)}.`,
         {
           field: 'imageSize',

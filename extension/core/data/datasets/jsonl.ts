@@ -36,7 +36,7 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
     const texts = lines.map(({ value }, i) => {
       const found = value[text];
       if (typeof found !== 'string') {
-        throw new UserError(say`It must be a text.`, {
+        throw new UserError('json-field-not-text', say`It must be a text.`, {
           file,
           field: `${field(i)}: ${text}`,
           remedy: form,
@@ -81,6 +81,7 @@ function parseLines(text: string, file: string): Line[] {
 function parseLabel(value: unknown, file: string, field: string): string {
   if (typeof value !== 'string' && typeof value !== 'number') {
     throw new UserError(
+      value === undefined ? 'label-missing' : 'label-invalid',
       value === undefined
         ? say`The label is missing.`
         : say`The label is neither a name nor a number.`,

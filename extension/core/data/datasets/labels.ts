@@ -32,7 +32,7 @@ export function numberedLabels(
         names === undefined
           ? say`Labels are integers from 0 to ${end - 1}, or names.`
           : say`There are ${end} classes, 0 to ${end - 1}.`;
-      throw new UserError(say`The label ${String(values[i])} is not a class.`, {
+      throw new UserError('label-unknown', say`The label ${String(values[i])} is not a class.`, {
         file,
         field: field(i),
         remedy: say`${known} Correct the label or leave the row out.`,
@@ -56,7 +56,7 @@ export function namedLabels(
 ): Labels {
   values.forEach((value, i) => {
     if (value.trim() === '') {
-      throw new UserError(say`The label is missing.`, {
+      throw new UserError('label-missing', say`The label is missing.`, {
         file,
         field: field(i),
         remedy: say`Add a label to the row, or delete it.`,
@@ -69,20 +69,28 @@ export function namedLabels(
   }
   const classNames = names ?? [...new Set(values)].sort();
   if (classNames.length > maxClasses) {
-    throw new UserError(say`The labels have ${classNames.length} different values.`, {
-      file,
-      remedy: say`Choose a column with at most ${maxClasses} classes.`,
-    });
+    throw new UserError(
+      'classes-too-many',
+      say`The labels have ${classNames.length} different values.`,
+      {
+        file,
+        remedy: say`Choose a column with at most ${maxClasses} classes.`,
+      },
+    );
   }
   const numbers = new Map(classNames.map((name, i) => [name, i]));
   const labels = Int32Array.from(values, (value, i) => {
     const label = numbers.get(value);
     if (label === undefined) {
-      throw new UserError(say`The label ${JSON.stringify(value)} is not a class.`, {
-        file,
-        field: field(i),
-        remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,
-      });
+      throw new UserError(
+        'label-unknown',
+        say`The label ${JSON.stringify(value)} is not a class.`,
+        {
+          file,
+          field: field(i),
+          remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,
+        },
+      );
     }
     return label;
   });
@@ -107,6 +115,7 @@ export function classRowFinder(
     const row = first.get(label);
     if (row === undefined) {
       throw new UserError(
+        'class-without-example',
         say`The class ${classNames[label] ?? label} has no example that shows its format.`,
         { file, field: 'relabel', remedy: say`Choose a class that has examples.` },
       );

@@ -41,6 +41,7 @@ export class NestedNumbers {
     if (!isList(value) || value.length !== size) {
       const found = isList(value) ? `a list of ${value.length}` : 'no list';
       throw new UserError(
+        'features-ragged',
         say`There is ${found} where the first example has one of ${size}.`,
         place,
       );
@@ -52,10 +53,10 @@ export class NestedNumbers {
 
   private addNumber(value: unknown, place: ErrorSubject): void {
     if (typeof value !== 'number' && typeof value !== 'bigint' && typeof value !== 'boolean') {
-      throw new UserError(say`${describe(value)} is not a number.`, place);
+      throw new UserError('value-not-number', say`${describe(value)} is not a number.`, place);
     }
     if (!Number.isFinite(Number(value))) {
-      throw new UserError(say`The value is ${value}.`, place);
+      throw new UserError('value-not-finite', say`The value is ${value}.`, place);
     }
     if (this.length === this.values.length) {
       const larger = new Float32Array(this.length * 2);
@@ -75,7 +76,11 @@ function nestedShape(value: unknown, place: ErrorSubject): number[] {
   const shape: number[] = [];
   for (let rest = value; isList(rest); rest = rest[0]) {
     if (rest.length === 0 || shape.length === maxDepth) {
-      throw new UserError(say`The features are an empty list, or nested too deeply.`, place);
+      throw new UserError(
+        'features-empty',
+        say`The features are an empty list, or nested too deeply.`,
+        place,
+      );
     }
     shape.push(rest.length);
   }

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { UserError, checkPath } from '../../user-error';
+import { UserError, pathMissing } from '../../user-error';
 import { listFiles } from '../list-files';
 import { npyFeatures, openNpy, openNpz } from './array-files';
 import { cifarBatches, isCifar, openCifar } from './cifar';
@@ -52,7 +52,7 @@ export const isDatasetFile = (file: string): boolean =>
 function requireActing(options: DatasetOptions, acting: readonly Option[], path: string): void {
   for (const [option, field] of Object.entries(optionNames)) {
     if (options[option as Option] !== undefined && !acting.includes(option as Option)) {
-      throw new UserError(say`It has no effect on ${basename(path)}.`, {
+      throw new UserError('flag-without-effect', say`It has no effect on ${basename(path)}.`, {
         field,
         remedy: say`Leave it out.`,
       });
@@ -66,7 +66,7 @@ function requireActing(options: DatasetOptions, acting: readonly Option[], path:
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<Dataset> {
   const found = await stat(path).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
+    throw pathMissing(path);
   });
   return found.isDirectory() ? openFolder(path, options) : openFile(path, options);
 }
@@ -82,7 +82,7 @@ async function openFile(file: string, options: DatasetOptions): Promise<Dataset>
   }
   const opener = openers[extname(file).toLowerCase()];
   if (opener === undefined) {
-    throw new UserError(say`Unsupported file type.`, { file, remedy });
+    throw new UserError('file-type-unsupported', say`Unsupported file type.`, { file, remedy });
   }
   const [open, acting] = opener;
   requireActing(options, acting, file);
@@ -115,7 +115,7 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
     const top = imageRoot(folder, files, options.split);
     return openImageFolder(top, filesIn(top, files), options);
   }
-  throw new UserError(say`The folder has no dataset that Espalier can read.`, {
+  throw new UserError('dataset-missing', say`The folder has no dataset that Espalier can read.`, {
     file: folder,
     remedy,
   });

@@ -57,10 +57,14 @@ export async function withParquet<T>(
     } catch (error) {
       throw error instanceof UserError
         ? error
-        : new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
-            file: path,
-            remedy: say`The file is damaged, incomplete or not Parquet: download or save it again.`,
-          });
+        : new UserError(
+            'parquet-unreadable',
+            say`The file cannot be decoded as Parquet: ${(error as Error).message}.`,
+            {
+              file: path,
+              remedy: say`The file is damaged, incomplete or not Parquet: download or save it again.`,
+            },
+          );
     }
   });
 }

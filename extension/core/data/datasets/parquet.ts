@@ -66,10 +66,14 @@ export async function openParquet(
   }
   const size = counts.reduce((sum, count) => sum + count, 0);
   if (size > maxRows) {
-    throw new UserError(say`It has ${counted(size, 'row')}; at most ${maxRows} are read.`, {
-      file,
-      remedy: say`Choose some of its files, or save fewer rows.`,
-    });
+    throw new UserError(
+      'parquet-too-many-rows',
+      say`It has ${counted(size, 'row')}; at most ${maxRows} are read.`,
+      {
+        file,
+        remedy: say`Choose some of its files, or save fewer rows.`,
+      },
+    );
   }
   const layout = await withParquet(file, (_, metadata) =>
     Promise.resolve(detectLayout(metadata, options, file)),
@@ -208,7 +212,7 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
 function imageBytes(value: unknown, place: RowPlace): Buffer {
   const bytes = (value as { bytes?: unknown } | null | undefined)?.bytes;
   if (!(bytes instanceof Uint8Array)) {
-    throw new UserError(say`The image is missing.`, {
+    throw new UserError('image-missing', say`The image is missing.`, {
       ...place,
       remedy: say`Save the dataset with its images embedded.`,
     });
@@ -223,7 +227,7 @@ function requireText(value: unknown, place: RowPlace): string {
   if (value instanceof Uint8Array) {
     return Buffer.from(value).toString('utf8');
   }
-  throw new UserError(say`The text is missing.`, {
+  throw new UserError('text-missing', say`The text is missing.`, {
     ...place,
     remedy: say`Add a text to the row, or delete it.`,
   });
@@ -241,11 +245,15 @@ function toLabels(
       return Number(plain);
     }
     if (typeof plain !== 'string' && typeof plain !== 'number' && typeof plain !== 'bigint') {
-      throw new UserError(say`The label is missing or neither a name nor a number.`, {
-        file,
-        field: field(i),
-        remedy: say`Add a label to the row, or delete it.`,
-      });
+      throw new UserError(
+        'label-invalid',
+        say`The label is missing or neither a name nor a number.`,
+        {
+          file,
+          field: field(i),
+          remedy: say`Add a label to the row, or delete it.`,
+        },
+      );
     }
     return plain;
   });

@@ -17,7 +17,7 @@ export function requireFewLines(text: string, most: number, file: string): void 
     lines++;
   }
   if (lines > most) {
-    throw new UserError(say`The file has ${lines} lines, more than ${most}.`, {
+    throw new UserError('lines-too-many', say`The file has ${lines} lines, more than ${most}.`, {
       file,
       remedy: say`Save it as Parquet, or a part of it.`,
     });
@@ -31,7 +31,7 @@ export async function readTable(file: string): Promise<string> {
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(say`The file is not UTF-8 text.`, {
+    throw new UserError('text-not-utf8', say`The file is not UTF-8 text.`, {
       file,
       remedy: say`Save it with the encoding UTF-8.`,
     });

@@ -34,10 +34,14 @@ export type PartWriter = (
 /** @throws UserError if the file's data type can't store a class index. */
 function requireSame(written: number | undefined, label: number, file: string): void {
   if (written !== label) {
-    throw new UserError(say`The class ${label} does not fit into the labels of the dataset.`, {
-      file,
-      remedy: say`Choose one of the dataset's own classes.`,
-    });
+    throw new UserError(
+      'class-unknown',
+      say`The class ${label} does not fit into the labels of the dataset.`,
+      {
+        file,
+        remedy: say`Choose one of the dataset's own classes.`,
+      },
+    );
   }
 }
 

@@ -26,11 +26,15 @@ export function cachedExample(
     ports.map((port) => {
       const { name, dtype, shape } = port;
       if (shape === undefined || !isArrayDType(dtype)) {
-        throw new UserError(say`Values for this input can't be generated.`, {
-          file,
-          field: name,
-          remedy: say`Export the model with a shape and a numeric dtype for this input.`,
-        });
+        throw new UserError(
+          'input-not-generatable',
+          say`Values for this input can't be generated.`,
+          {
+            file,
+            field: name,
+            remedy: say`Export the model with a shape and a numeric dtype for this input.`,
+          },
+        );
       }
       const dims = shape.map((size, axis) =>
         typeof size === 'number' ? size : axisSize(size, axis, name),

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { InputPort } from '../../models/layered-model';
-import { UserError, checkPath, inFile } from '../../user-error';
+import { UserError, inFile, pathMissing } from '../../user-error';
 import { loadSoundPreprocessor } from '../audio/preprocess';
 import { readWav } from '../audio/wav';
 import { readImage } from '../image/decode-image';
@@ -37,7 +37,7 @@ export async function readExamples(
   modelFolder: string,
 ): Promise<GivenExamples> {
   const found = await stat(path).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
+    throw pathMissing(path);
   });
   if (hears({ inputs: ports }) && (await holdsRecordings(path))) {
     return readRecordings(path, selectExamples, ports, modelFolder);
@@ -68,6 +68,7 @@ function exampleCount(rows: ReadonlyMap<string, readonly NumericArray[]>, file: 
   for (const [name, { length }] of others) {
     if (length !== first.length) {
       throw new UserError(
+        'example-count-mismatch',
         say`It has ${counted(length, 'example')}, but ${firstName} has ${first.length}.`,
         {
           file,
@@ -96,6 +97,7 @@ async function readArrays(
       return nameArrays(await readNpz(file), ports, free, file);
     default:
       throw new UserError(
+        'example-file-unsupported',
         say`Examples are read from .npy and .npz files and folders of images or .wav files.`,
         {
           file,
@@ -113,10 +115,14 @@ const isOneExample = (file: string): boolean =>
 function onlyInput(free: readonly string[], file: string): string {
   const [name, ...more] = free;
   if (name === undefined || more.length > 0) {
-    throw new UserError(say`The model has ${free.length} inputs: ${free.join(', ')}.`, {
-      file,
-      remedy: say`Save them with numpy.savez: one array for each, named after it.`,
-    });
+    throw new UserError(
+      'inputs-ambiguous',
+      say`The model has ${free.length} inputs: ${free.join(', ')}.`,
+      {
+        file,
+        remedy: say`Save them with numpy.savez: one array for each, named after it.`,
+      },
+    );
   }
   return name;
 }
@@ -134,6 +140,7 @@ function nameArrays(
   }
   if (known.length === 0) {
     throw new UserError(
+      'input-array-missing',
       say`None of its arrays (${[...found.keys()].join(', ')}) is an input of the model.`,
       { file, remedy: say`Name them as the inputs: ${free.join(', ')}.` },
     );
@@ -193,10 +200,14 @@ async function readFolder(
       chosen === undefined
         ? say`The folder has no images, audio files or arrays.`
         : say`The folder has images (${images.length}), audio files (${sounds.length}) and arrays (${arrays.length}).`;
-    throw new UserError(problem, {
-      file: folder,
-      remedy: say`Choose a folder of .png and .jpg images, .wav files, or .npy or .npz files.`,
-    });
+    throw new UserError(
+      chosen === undefined ? 'input-files-missing' : 'input-files-mixed',
+      problem,
+      {
+        file: folder,
+        remedy: say`Choose a folder of .png and .jpg images, .wav files, or .npy or .npz files.`,
+      },
+    );
   }
   const skipped = files.length - chosen.length;
   const read =
@@ -231,6 +242,7 @@ async function imageReader(
   const form = port === undefined ? undefined : imageForm(port);
   if (port === undefined || form === undefined || more.length > 0) {
     throw new UserError(
+      'inputs-not-from-images',
       say`The model needs other inputs in addition to images: ${ports.map(describePort).join(', ')}.`,
       {
         file: folder,
@@ -250,6 +262,7 @@ async function soundReader(
   const [port, ...more] = ports.filter((candidate) => !follows(candidate));
   if (port === undefined || !takesSamples(port) || more.length > 0) {
     throw new UserError(
+      'inputs-not-from-audio',
       say`The model needs other inputs in addition to audio: ${ports.map(describePort).join(', ')}.`,
       {
         file: folder,
@@ -270,6 +283,7 @@ async function soundReader(
 function requireSamples(samples: number, { leastSamples = 1 }: InputPort): void {
   if (samples < leastSamples) {
     throw new UserError(
+      'audio-too-short',
       say`The file has ${samples} samples, the model needs at least ${leastSamples}.`,
       { remedy: say`Remove the file, or choose longer audio.` },
     );
@@ -323,6 +337,7 @@ function wholeExample(
   }
   if (typeof first === 'string' && dims[0] !== 1) {
     throw new UserError(
+      'example-file-ambiguous',
       say`The file has ${counted(dims[0] ?? 0, 'example')}; in a folder, each file is one example.`,
       {
         file,

@@ -1,4 +1,5 @@
 import type { InputPort } from '../../models/layered-model';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import type { ErrorPlace } from '../../user-error';
 import {
@@ -35,6 +36,7 @@ export function checkDims(
       shape.every((size, axis) => typeof size === 'string' || size === array.dims[axis]));
   if (!fits) {
     throw new UserError(
+      'input-shape-mismatch',
       say`It is ${describeArray(array)}, but the model expects [${shape.join(', ')}].`,
       {
         ...place,
@@ -49,10 +51,14 @@ function checkFinite(array: NumericArray, place: ErrorPlace): void {
   for (let i = 0; isFloat(dtype) && i < data.length; i++) {
     const value = numberAt(array, i);
     if (!Number.isFinite(value)) {
-      throw new UserError(say`The value at [${position(i, dims).join(', ')}] is ${value}.`, {
-        ...place,
-        remedy: say`Leave out or fix examples with values that are not finite.`,
-      });
+      throw new UserError(
+        'input-not-finite',
+        say`The value at [${position(i, dims).join(', ')}] is ${value}.`,
+        {
+          ...place,
+          remedy: say`Leave out or fix examples with values that are not finite.`,
+        },
+      );
     }
   }
 }
@@ -74,19 +80,26 @@ function convert(array: NumericArray, dtype: string, place: ErrorPlace): Numeric
   if (array.dtype === dtype) {
     return array;
   }
-  const fault = (problem: Message): UserError =>
-    new UserError(problem, {
+  const fault = (code: ErrorCode, problem: Message): UserError =>
+    new UserError(code, problem, {
       ...place,
       remedy: say`Save the array in the shape that the model expects: ${dtype}.`,
     });
   if (!isArrayDType(dtype)) {
-    throw new UserError(say`Values of dtype ${dtype} are not supported.`, {
-      ...place,
-      remedy: say`Export the model with this input in float32 or int64.`,
-    });
+    throw new UserError(
+      'input-dtype-unsupported',
+      say`Values of dtype ${dtype} are not supported.`,
+      {
+        ...place,
+        remedy: say`Export the model with this input in float32 or int64.`,
+      },
+    );
   }
   if (isFloat(array.dtype) && !isFloat(dtype)) {
-    throw fault(say`It contains fractions (${array.dtype}), but the model expects ${dtype}.`);
+    throw fault(
+      'input-has-fractions',
+      say`It contains fractions (${array.dtype}), but the model expects ${dtype}.`,
+    );
   }
   const { dims, data } = array;
   const converted = {
@@ -103,7 +116,7 @@ function convert(array: NumericArray, dtype: string, place: ErrorPlace): Numeric
         Number.isSafeInteger(value) &&
         (dtype !== 'BOOL' || value === 0 || value === 1);
     if (!holds) {
-      throw fault(say`The value ${value} is out of range for ${dtype}.`);
+      throw fault('input-out-of-range', say`The value ${value} is out of range for ${dtype}.`);
     }
   }
   return converted;

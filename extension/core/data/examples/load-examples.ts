@@ -57,7 +57,7 @@ export async function loadExamples(
   const { file, count, after = 0, seed, length = defaultLength, bounds = {} } = request;
   for (const [field, size] of Object.entries({ count, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(say`${size} is not an integer of at least 1.`, {
+      throw new UserError('integer-not-positive', say`${size} is not an integer of at least 1.`, {
         field,
         remedy: undefined,
       });
@@ -101,7 +101,7 @@ async function fileExamples(
     modelFolder,
   );
   if (examples.length === 0 && after === 0) {
-    throw new UserError(say`It contains no examples.`, {
+    throw new UserError('examples-missing', say`It contains no examples.`, {
       file,
       remedy: say`Choose another file or folder.`,
     });
@@ -137,7 +137,7 @@ function complete(present: Example, ports: readonly InputPort[], file: string): 
         present[port.name] ??
         filled(port, main?.dims[0] ?? 1, main === undefined ? 1 : positions(main));
       if (value === undefined) {
-        throw new UserError(say`This input of the model is missing.`, {
+        throw new UserError('input-missing', say`This input of the model is missing.`, {
           file,
           field: port.name,
           remedy: say`Save all inputs with numpy.savez: one array for each, named after it.`,

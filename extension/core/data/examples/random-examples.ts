@@ -44,6 +44,7 @@ export function randomExamples(
   const count = settings.after + settings.count;
   if (elements * count * 8 > maxArrayBytes) {
     throw new UserError(
+      'random-examples-too-large',
       say`${counted(count, 'example')} of ${elements} numbers do not fit in memory.`,
       {
         field: 'count',
@@ -77,11 +78,15 @@ function randomWarning(
 /** Shape of an input, with a default for each dynamic axis. */
 function portShape(port: InputPort, length: number, file: string): number[] {
   if (port.shape === undefined) {
-    throw new UserError(say`The model doesn't define the shape of this input.`, {
-      file,
-      field: port.name,
-      remedy: say`Choose examples in a .npz file.`,
-    });
+    throw new UserError(
+      'input-shape-unknown',
+      say`The model doesn't define the shape of this input.`,
+      {
+        file,
+        field: port.name,
+        remedy: say`Choose examples in a .npz file.`,
+      },
+    );
   }
   const image = imageForm(port);
   const imageDims =
@@ -117,11 +122,15 @@ function randomValue(
   file: string,
 ): ExampleValue {
   if (!isArrayDType(dtype)) {
-    throw new UserError(say`Random values of dtype ${dtype} can't be generated.`, {
-      file,
-      field: name,
-      remedy: say`Choose examples in a .npz file.`,
-    });
+    throw new UserError(
+      'random-dtype-unsupported',
+      say`Random values of dtype ${dtype} can't be generated.`,
+      {
+        file,
+        field: name,
+        remedy: say`Choose examples in a .npz file.`,
+      },
+    );
   }
   const bound = Math.min(bounds[name] ?? defaultBound, largestBounds[dtype] ?? Infinity);
   const draw = isFloat(dtype)

@@ -109,10 +109,14 @@ async function listRecordings(path: string): Promise<readonly Recording[]> {
     sounds.map(async (sound) => {
       const transcript = join(dirname(sound), `${basename(sound, extname(sound))}.txt`);
       if (!existsSync(transcript)) {
-        throw new UserError(say`There is no transcript of ${basename(sound)}.`, {
-          file: transcript,
-          remedy: say`Write the transcript of each .wav file into a .txt file of the same name, or list all in ${listName}.`,
-        });
+        throw new UserError(
+          'transcript-missing',
+          say`There is no transcript of ${basename(sound)}.`,
+          {
+            file: transcript,
+            remedy: say`Write the transcript of each .wav file into a .txt file of the same name, or list all in ${listName}.`,
+          },
+        );
       }
       return { sound, text: (await readSmallText(transcript)).trim() };
     }),
@@ -128,7 +132,11 @@ async function readList(file: string): Promise<readonly Recording[]> {
     const subject = { file, field: `line ${i + 1}`, remedy };
     const row = v.safeParse(rowSchema, parseObjectLine(line, subject));
     if (!row.success) {
-      throw new UserError(say`The line has no .wav file or no transcript.`, subject);
+      throw new UserError(
+        'recording-line-invalid',
+        say`The line has no .wav file or no transcript.`,
+        subject,
+      );
     }
     const { sound, text } = row.output;
     return [{ sound: resolve(dirname(file), sound), text }];
@@ -144,12 +152,13 @@ function encodeTranscript(
   const all = tokenizer.encode(text);
   const ids = [start, ...(all[0] === start ? all.subarray(1) : all)];
   if (ids.length === 1 || text.trim() === '') {
-    throw new UserError(say`The transcript has no token.`, {
+    throw new UserError('transcript-empty', say`The transcript has no token.`, {
       remedy: say`Leave the recording out, or add its transcript.`,
     });
   }
   if (ids.length > most) {
     throw new UserError(
+      'transcript-too-long',
       say`The transcript has ${counted(ids.length, 'token')}, but the model reads ${most}.`,
       { remedy: say`Cut the recording into shorter ones.` },
     );
@@ -157,6 +166,7 @@ function encodeTranscript(
   const outside = ids.find((id) => id >= vocabularySize);
   if (outside !== undefined) {
     throw new UserError(
+      'token-outside-vocabulary',
       say`It contains the token id ${outside}, but the vocabulary of the model ends at ${vocabularySize - 1}.`,
       {
         file: tokenizer.file,

@@ -35,6 +35,7 @@ async function readDefinition(source: TokenizerKeys): Promise<Record<string, unk
   if (kind === undefined || kind === 'none') {
     throw source.fault(
       'model',
+      'gguf-tokenizer-missing',
       say`The file has no tokenizer, so text cannot be turned into tokens.`,
     );
   }
@@ -53,7 +54,11 @@ async function readDefinition(source: TokenizerKeys): Promise<Record<string, unk
   if (kind === 't5') {
     return unigram(source);
   }
-  throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
+  throw source.fault(
+    'model',
+    'gguf-tokenizer-unsupported',
+    say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`,
+  );
 }
 
 async function readSettings(source: TokenizerKeys): Promise<TokenizerSettings> {
@@ -93,7 +98,11 @@ async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>
   }
   const division = typeof kind === 'string' ? findPreTokenizer(kind) : undefined;
   if (division === undefined) {
-    throw source.fault('pre', say`Unsupported pre-tokenizer ${JSON.stringify(kind)}.`);
+    throw source.fault(
+      'pre',
+      'gguf-pre-tokenizer-unsupported',
+      say`Unsupported pre-tokenizer ${JSON.stringify(kind)}.`,
+    );
   }
   const vocabulary = await source.vocabulary();
   const { preTokenizer, normalizer, wholeWords, beginsText } = division;
@@ -308,7 +317,7 @@ function postProcessor(
     const id = source.scalar(key);
     const token = typeof id === 'number' ? tokens[id] : undefined;
     if (typeof id !== 'number' || token === undefined) {
-      throw source.fault(key, say`It is not a token id.`);
+      throw source.fault(key, 'gguf-token-id-invalid', say`It is not a token id.`);
     }
     return [{ id, token }];
   };

@@ -1,5 +1,6 @@
 import { readGgufArray } from '../../checkpoints/gguf-values';
 import type { GgufScalar, GgufValue } from '../../checkpoints/gguf-values';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
@@ -43,6 +44,7 @@ export class TokenizerKeys {
     if (types.length !== tokens.length) {
       throw this.fault(
         'token_type',
+        'gguf-token-types-mismatch',
         say`${types.length} types for ${counted(tokens.length, 'token')}.`,
       );
     }
@@ -52,7 +54,7 @@ export class TokenizerKeys {
   public async texts(key: string): Promise<string[]> {
     return (await this.list(key)).map((value) => {
       if (typeof value !== 'string') {
-        throw this.fault(key, say`It is not a list of texts.`);
+        throw this.fault(key, 'gguf-list-not-texts', say`It is not a list of texts.`);
       }
       return value;
     });
@@ -61,14 +63,14 @@ export class TokenizerKeys {
   public async numbers(key: string): Promise<number[]> {
     return (await this.list(key)).map((value) => {
       if (typeof value !== 'number') {
-        throw this.fault(key, say`It is not a list of numbers.`);
+        throw this.fault(key, 'gguf-list-not-numbers', say`It is not a list of numbers.`);
       }
       return value;
     });
   }
 
-  public fault(key: string, problem: Message): UserError {
-    return new UserError(problem, {
+  public fault(key: string, code: ErrorCode, problem: Message): UserError {
+    return new UserError(code, problem, {
       file: this.path,
       field: `tokenizer.ggml.${key}`,
       remedy: say`Convert the model again with a recent llama.cpp, or use its Hugging Face folder.`,
@@ -79,7 +81,11 @@ export class TokenizerKeys {
     const name = `tokenizer.ggml.${key}`;
     const value = this.metadata.get(name);
     if (typeof value !== 'object') {
-      throw this.fault(key, say`The file lacks this list, so text cannot be turned into tokens.`);
+      throw this.fault(
+        key,
+        'gguf-vocabulary-missing',
+        say`The file lacks this list, so text cannot be turned into tokens.`,
+      );
     }
     return readGgufArray(this.path, name, value);
   }

@@ -27,7 +27,7 @@ export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels
   const place = { file, ...(field === undefined ? {} : { field }) };
   const decode = isPng(bytes) ? decodePng : isJpeg(bytes) ? decodeJpeg : undefined;
   if (decode === undefined) {
-    throw new UserError(say`This is neither a PNG nor a JPEG image.`, {
+    throw new UserError('image-format-unsupported', say`This is neither a PNG nor a JPEG image.`, {
       ...place,
       remedy: say`Convert it to PNG.`,
     });
@@ -36,10 +36,14 @@ export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels
     const { exif, ...pixels } = decode(bytes);
     return applyOrientation(pixels, exif === undefined ? 1 : readOrientation(exif));
   } catch (error) {
-    throw new UserError(say`The image cannot be decoded: ${errorText(error)}.`, {
-      ...place,
-      remedy: say`Save it again as a PNG of 8 bits per sample, or leave it out.`,
-    });
+    throw new UserError(
+      'image-undecodable',
+      say`The image cannot be decoded: ${errorText(error)}.`,
+      {
+        ...place,
+        remedy: say`Save it again as a PNG of 8 bits per sample, or leave it out.`,
+      },
+    );
   }
 }
 

@@ -108,6 +108,7 @@ function valueTables(
   const channelValue = (values: readonly number[], channel: number, field: string): number => {
     if (values.length !== 1 && values.length !== channels) {
       throw new UserError(
+        'channel-count-mismatch',
         say`It has ${values.length} numbers, but the model takes ${channels} channels.`,
         {
           ...(file === undefined ? {} : { file }),

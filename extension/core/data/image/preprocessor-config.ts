@@ -182,18 +182,22 @@ function refuseUnknownSteps(config: PreprocessorConfig, file: string): void {
       ? !knownSteps.has(field)
       : unknownSwitches.includes(field);
     if (isStep && value === true) {
-      throw new UserError(say`This step of preparing images is not supported.`, {
-        file,
-        field,
-        remedy: say`Save prepared images as a .npz file with numpy, and choose that.`,
-      });
+      throw new UserError(
+        'image-step-unsupported',
+        say`This step of preparing images is not supported.`,
+        {
+          file,
+          field,
+          remedy: say`Save prepared images as a .npz file with numpy, and choose that.`,
+        },
+      );
     }
   }
 }
 
 function required<T>(value: T | null | undefined, field: string, file: string): T {
   if (value === null || value === undefined) {
-    throw new UserError(say`The field is missing.`, {
+    throw new UserError('field-missing', say`The field is missing.`, {
       file,
       field,
       remedy: say`Add it: the file must be ${what}.`,
@@ -225,11 +229,15 @@ function readCrop(config: PreprocessorConfig, file: string): { height: number; w
     return { height: size, width: size };
   }
   if ('shortestEdge' in size) {
-    throw new UserError(say`It must be a number of pixels, or {height, width}.`, {
-      file,
-      field: 'crop_size',
-      remedy: undefined,
-    });
+    throw new UserError(
+      'crop-size-invalid',
+      say`It must be a number of pixels, or {height, width}.`,
+      {
+        file,
+        field: 'crop_size',
+        remedy: undefined,
+      },
+    );
   }
   return size;
 }

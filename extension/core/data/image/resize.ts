@@ -62,6 +62,7 @@ interface Window {
 export function resize(image: Pixels, height: number, width: number, resample: Resample): Pixels {
   if (!(height >= 1 && width >= 1 && height * width <= maxPixels)) {
     throw new UserError(
+      'image-size-unsupported',
       say`An image of ${image.width}×${image.height} would become ${width}×${height}.`,
       {
         remedy: say`Images may have 1 to ${maxPixels} pixels.`,

@@ -62,6 +62,7 @@ function requireTokens(
 ): void {
   if (tokens < 1 || tokens >= all || tokens >= most) {
     throw new UserError(
+      tokens >= most ? 'continuation-too-long' : 'continuation-empty',
       tokens >= most
         ? say`The continuation has ${counted(tokens, 'token')}, more than the model reads.`
         : say`The continuation adds no token to the context.`,

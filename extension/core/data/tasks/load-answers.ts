@@ -20,7 +20,7 @@ export async function loadAnswers(
   const { file, sequences, length, after = 0, upTo = false } = request;
   checkSizes(request, model);
   if (file === undefined) {
-    throw new UserError(say`The metric answers needs a task.`, {
+    throw new UserError('task-missing', say`The metric answers needs a task.`, {
       field: 'calibration',
       remedy: say`Specify a task, a JSONL file of questions with answers (--calibration FILE).`,
     });
@@ -29,6 +29,7 @@ export async function loadAnswers(
   const asked = (examples as readonly Example[]).slice(after, after + sequences);
   if (asked.length < sequences && after === 0 && !upTo) {
     throw new UserError(
+      'task-too-short',
       say`The task has ${counted(examples.length, 'example')}, fewer than ${sequences}.`,
       { file, remedy: say`Choose fewer sequences, or a task with more examples.` },
     );

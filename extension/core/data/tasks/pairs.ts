@@ -70,7 +70,7 @@ export function encodeAnswer(
   const ids = Int32Array.of(...source, ...target);
   checkVocabulary(ids, model, tokenizer.file);
   if (source.length === 0 || target.length === 0) {
-    throw new UserError(say`The source or the target has no token.`, {
+    throw new UserError('pair-empty', say`The source or the target has no token.`, {
       file,
       field: JSON.stringify(pair.context.slice(0, 40)),
       remedy: say`Add a source and a target that are not empty.`,

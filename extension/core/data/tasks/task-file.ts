@@ -53,10 +53,14 @@ export async function readTask(
   // Rows with the same reader may have different kinds.
   const other = prompted.findIndex(({ kind }) => kind !== first?.kind);
   if (other >= 0) {
-    throw new UserError(say`Example ${other + 1} has another shape than the first.`, {
-      file,
-      remedy,
-    });
+    throw new UserError(
+      'task-rows-mixed',
+      say`Example ${other + 1} has another shape than the first.`,
+      {
+        file,
+        remedy,
+      },
+    );
   }
   return { name, file, kind: first?.kind, examples: prompted } as Task;
 }
@@ -84,6 +88,7 @@ function promptPrefix(
   if (solved.length < shots) {
     const [first] = others;
     throw new UserError(
+      first?.solved === undefined ? 'few-shot-unsupported' : 'few-shot-too-few',
       first?.solved === undefined
         ? say`Its rows are whole prompts, from which few-shot examples can't be made.`
         : say`There are ${counted(solved.length, 'example')} to choose few-shot examples from, fewer than ${shots}.`,
@@ -112,12 +117,12 @@ async function readExamples(file: string): Promise<readonly Example[]> {
   });
   const [first] = records;
   if (first === undefined) {
-    throw new UserError(say`The task has no examples.`, { file, remedy });
+    throw new UserError('task-empty', say`The task has no examples.`, { file, remedy });
   }
   const reader = findReader(first.value, readers);
   if (reader === undefined) {
     const found = Object.keys(first.value).join(', ');
-    throw new UserError(say`No task has rows with the fields ${found}.`, {
+    throw new UserError('task-fields-unknown', say`No task has rows with the fields ${found}.`, {
       file,
       field: first.line,
       remedy,
@@ -137,6 +142,7 @@ async function readExamples(file: string): Promise<readonly Example[]> {
     if (example.kind === 'multiple-choice' && example.pairs[example.answer] === undefined) {
       const given: unknown = value[answer];
       throw new UserError(
+        'task-choice-invalid',
         say`There is no choice ${JSON.stringify(given)} among ${example.pairs.length}.`,
         {
           file,
@@ -160,7 +166,7 @@ function check<Schema extends v.GenericSchema>(
     return result.output;
   }
   const [issue] = result.issues;
-  throw new UserError(say`${issue.message}.`, {
+  throw new UserError('field-invalid', say`${issue.message}.`, {
     file,
     field: [line, v.getDotPath(issue)].filter((part) => part !== null).join(': '),
     remedy,

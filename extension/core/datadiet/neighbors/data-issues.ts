@@ -62,7 +62,7 @@ export class DataIssues {
    */
   public leaveOut(kind: IssueKind, similarity = defaultSimilarity): readonly number[] {
     if (!this.known.includes(kind)) {
-      throw new UserError(say`These scores don't include ${kind}.`, {
+      throw new UserError('data-issues-missing', say`These scores don't include ${kind}.`, {
         field: 'without',
         remedy: say`Score the dataset again, with an embedding.`,
       });

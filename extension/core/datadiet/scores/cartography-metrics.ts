@@ -32,10 +32,14 @@ export async function writeCartographyMetrics(
   { confidence, variability, correctness, labels }: ScoreDocument,
 ): Promise<void> {
   if (confidence.length === 0) {
-    throw new UserError(say`These scores have no statistics by epoch.`, {
-      file: path,
-      remedy: say`Choose another format, or score the dataset here.`,
-    });
+    throw new UserError(
+      'epoch-statistics-missing',
+      say`These scores have no statistics by epoch.`,
+      {
+        file: path,
+        remedy: say`Choose another format, or score the dataset here.`,
+      },
+    );
   }
   const lines = confidence.map((mean, index) => {
     const gold = labels[index];
@@ -78,11 +82,19 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
     if (!result.success) {
       const [issue] = result.issues;
       const at = v.getDotPath(issue) ?? '';
-      throw new UserError(say`${issue.message}.`, { file, field: `${field}: ${at}`, remedy });
+      throw new UserError('field-invalid', say`${issue.message}.`, {
+        file,
+        field: `${field}: ${at}`,
+        remedy,
+      });
     }
     const { guid, gold, ...known } = result.output;
     if (seen.has(String(guid))) {
-      throw new UserError(say`There are two examples ${guid}.`, { file, field, remedy });
+      throw new UserError('guid-duplicate', say`There are two examples ${guid}.`, {
+        file,
+        field,
+        remedy,
+      });
     }
     seen.add(String(guid));
     confidence.push(known.confidence);
@@ -93,7 +105,10 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
     }
   }
   if (labels.length !== 0 && labels.length !== confidence.length) {
-    throw new UserError(say`Some examples have a label, others don't.`, { file, remedy });
+    throw new UserError('labels-incomplete', say`Some examples have a label, others don't.`, {
+      file,
+      remedy,
+    });
   }
   // The authors count epochs instead of storing shares.
   const most = counts.reduce((high, count) => Math.max(high, count), 1);

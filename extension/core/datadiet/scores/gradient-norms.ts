@@ -128,6 +128,7 @@ function findUses(index: GraphIndex, name: string): Use[] {
 
 function noForm(node: NodeProto): UserError {
   return new UserError(
+    'gradient-norm-unsupported',
     say`${operatorName(node)} reads a parameter in a way that has no per-example norms.`,
     {
       field: node.name,

@@ -89,7 +89,7 @@ export class NormEmitter {
 
 function fixedSize(size: Dimension | undefined, value: Value): number {
   if (typeof size !== 'number') {
-    throw new UserError(say`Its size does not follow from the graph.`, {
+    throw new UserError('size-not-fixed', say`Its size does not follow from the graph.`, {
       field: value,
       remedy: say`Export the model with fixed sizes, or score by EL2N.`,
     });
@@ -139,10 +139,14 @@ const gemmWeight: NormRule = (emitter, node, delta) => {
   const [a = ''] = node.input;
   const plain = intAttribute(node, 'transA', 0) === 0 && floatAttribute(node, 'alpha', 1) === 1;
   if (!plain) {
-    throw new UserError(say`A scaled or transposed matmul has no per-example gradient norms.`, {
-      field: node.name,
-      remedy: say`Score by EL2N, or leave this parameter out.`,
-    });
+    throw new UserError(
+      'gradient-norm-unsupported',
+      say`A scaled or transposed matmul has no per-example gradient norms.`,
+      {
+        field: node.name,
+        remedy: say`Score by EL2N, or leave this parameter out.`,
+      },
+    );
   }
   const gradient = outerProduct(emitter, a, delta, node.output[0] ?? '');
   return intAttribute(node, 'transB', 0) === 0
@@ -276,6 +280,7 @@ const gain =
 
 function noVector({ name, opType }: NodeProto): UserError {
   return new UserError(
+    'gradient-norm-unsupported',
     say`${opType} reads a parameter that is not a vector over the last axis, which has no per-example norm.`,
     { field: name, remedy: say`Score by EL2N, or leave this parameter out.` },
   );

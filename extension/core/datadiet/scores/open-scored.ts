@@ -19,6 +19,7 @@ export async function openScored(
   const { examples } = document;
   if (dataset.size !== examples) {
     throw new UserError(
+      'score-count-mismatch',
       say`It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
       {
         file,
@@ -28,7 +29,7 @@ export async function openScored(
   }
   const fingerprint = document.dataset?.fingerprint;
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError(say`This dataset doesn't match the scores.`, {
+    throw new UserError('scores-other-dataset', say`This dataset doesn't match the scores.`, {
       file,
       remedy: say`Choose the dataset that was scored, or score this one again.`,
     });

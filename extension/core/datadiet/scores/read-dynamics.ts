@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
 import { parseJsonLine } from '../../data/json-line';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';
 import { bareScores } from './score-document';
@@ -44,7 +45,7 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
   const ordered = [...epochs].sort(([a], [b]) => a - b).map(([, epoch]) => epoch);
   const last = ordered.at(-1);
   if (last === undefined) {
-    throw new UserError(say`It has no field such as logits_epoch_0.`, {
+    throw new UserError('logits-field-missing', say`It has no field such as logits_epoch_0.`, {
       file: path,
       remedy: lineForm,
     });
@@ -52,7 +53,7 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
   const cartography = new Cartography(labels.length);
   for (const { given, correct } of ordered) {
     if (given.length !== labels.length || Object.keys(given).length !== labels.length) {
-      throw new UserError(say`Some examples lack the logits of an epoch.`, {
+      throw new UserError('logits-incomplete', say`Some examples lack the logits of an epoch.`, {
         file: path,
         remedy: say`Record every example once in each epoch.`,
       });
@@ -78,10 +79,14 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
 async function epochFiles(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => /^dynamics_epoch_\d+\.jsonl$/.test(name));
   if (names.length === 0) {
-    throw new UserError(say`It has no files such as dynamics_epoch_0.jsonl.`, {
-      file: folder,
-      remedy: say`Choose the folder that the training wrote them to.`,
-    });
+    throw new UserError(
+      'dynamics-files-missing',
+      say`It has no files such as dynamics_epoch_0.jsonl.`,
+      {
+        file: folder,
+        remedy: say`Choose the folder that the training wrote them to.`,
+      },
+    );
   }
   const epochNumber = (name: string): number => Number(/\d+/.exec(name)?.[0]);
   return names.sort((a, b) => epochNumber(a) - epochNumber(b)).map((name) => join(folder, name));
@@ -104,17 +109,21 @@ async function readLines(
       field: `line ${number}${field}`,
       remedy: lineForm,
     });
-    const fault = (problem: Message, field?: string): UserError =>
-      new UserError(problem, errorSubject(field));
+    const fault = (code: ErrorCode, problem: Message, field?: string): UserError =>
+      new UserError(code, problem, errorSubject(field));
     const result = v.safeParse(lineSchema, parseJsonLine(line, errorSubject()));
     if (!result.success) {
-      throw fault(verbatim(result.issues[0].message));
+      throw fault('field-invalid', verbatim(result.issues[0].message));
     }
     const { guid, gold } = result.output;
     const known = places.get(String(guid));
     const place = known ?? places.size;
     if (known !== undefined && labels[place] !== gold) {
-      throw fault(say`The example has another label elsewhere: ${labels[place] ?? ''}.`, ': gold');
+      throw fault(
+        'label-contradicted',
+        say`The example has another label elsewhere: ${labels[place] ?? ''}.`,
+        ': gold',
+      );
     }
     places.set(String(guid), place);
     labels[place] = gold;
@@ -126,6 +135,7 @@ async function readLines(
       const logits = v.safeParse(logitsSchema, value);
       if (!logits.success || gold >= logits.output.length) {
         throw fault(
+          'logits-invalid',
           say`They must be a number for each class, and the label must be one of the classes.`,
           `: ${key}`,
         );

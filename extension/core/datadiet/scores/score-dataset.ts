@@ -53,16 +53,20 @@ export async function openScoring(
 function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
   const whole = (name: string, value: number, least: number): void => {
     if (!Number.isInteger(value) || value < least) {
-      throw new UserError(say`It must be an integer of at least ${least}, not ${value}.`, {
-        field: name,
-        remedy: undefined,
-      });
+      throw new UserError(
+        'integer-too-small',
+        say`It must be an integer of at least ${least}, not ${value}.`,
+        {
+          field: name,
+          remedy: undefined,
+        },
+      );
     }
   };
   whole('runs', runs, 1);
   whole('epoch', epoch, score === 'forgetting' ? 2 : 0);
   if (noise !== undefined && !(noise.rate > 0 && noise.rate < 1)) {
-    throw new UserError(say`It must be between 0 and 1, not ${noise.rate}.`, {
+    throw new UserError('noise-rate-invalid', say`It must be between 0 and 1, not ${noise.rate}.`, {
       field: 'noise',
       remedy: undefined,
     });

@@ -179,6 +179,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
     const { length } = document[column];
     if (length !== document.examples && (length !== 0 || column === 'scores')) {
       throw new UserError(
+        'score-column-mismatch',
         say`It has ${length} values for ${counted(document.examples, 'example')}.`,
         {
           file,
@@ -191,11 +192,15 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
   const { labels, predicted, classNames, embedding, examples } = document;
   const fault = embedding === undefined ? undefined : findInvalidList(embedding, examples);
   if (fault !== undefined) {
-    throw new UserError(say`Its length doesn't match ${counted(examples, 'example')}.`, {
-      file,
-      field: `embedding.${fault}`,
-      remedy: say`Score the dataset again.`,
-    });
+    throw new UserError(
+      'embedding-length-mismatch',
+      say`Its length doesn't match ${counted(examples, 'example')}.`,
+      {
+        file,
+        field: `embedding.${fault}`,
+        remedy: say`Score the dataset again.`,
+      },
+    );
   }
   const isNone = (index: number): boolean => index < 0 || index >= examples;
   const copy = document.copies.find(isNone);
@@ -206,6 +211,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
   ] as const) {
     if (index !== undefined) {
       throw new UserError(
+        'score-index-invalid',
         say`There is no example ${index}: there are ${counted(examples, 'example')}.`,
         {
           ...{ file, field, remedy: say`Score the dataset again.` },
@@ -216,11 +222,15 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
   const isOutside = (label: number): boolean => label >= classNames.length;
   const outside = labels.find(isOutside) ?? predicted.find(isOutside);
   if (outside !== undefined && classNames.length > 0) {
-    throw new UserError(say`The class ${outside} has no name: there are ${classNames.length}.`, {
-      file,
-      field: 'classNames',
-      remedy: say`Name every class, in the order of their numbers.`,
-    });
+    throw new UserError(
+      'class-name-missing',
+      say`The class ${outside} has no name: there are ${classNames.length}.`,
+      {
+        file,
+        field: 'classNames',
+        remedy: say`Name every class, in the order of their numbers.`,
+      },
+    );
   }
   return document;
 }

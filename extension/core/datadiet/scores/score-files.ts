@@ -7,7 +7,7 @@ import { readNpy } from '../../data/npy';
 import { npyBytes } from '../../data/write-npy';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
-import { UserError } from '../../user-error';
+import { UserError, pathMissing } from '../../user-error';
 import {
   holdsCartographyMetrics,
   readCartographyMetrics,
@@ -33,7 +33,7 @@ const remedy = say`Scores are documents of espalier score-data, .npy arrays of o
  */
 export async function readScores(path: string): Promise<ScoreDocument> {
   const found = await stat(path).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path, remedy });
+    throw pathMissing(path, remedy);
   });
   if (found.isDirectory()) {
     return readDynamics(path);
@@ -54,7 +54,10 @@ export async function readScores(path: string): Promise<ScoreDocument> {
         : parseDeepCore(text, path);
     }
     default:
-      throw new UserError(say`Unsupported file type.`, { file: path, remedy });
+      throw new UserError('file-type-unsupported', say`Unsupported file type.`, {
+        file: path,
+        remedy,
+      });
   }
 }
 
@@ -93,16 +96,20 @@ export async function writeScores(
 async function readArray(file: string): Promise<ScoreDocument> {
   const array = await readNpy(file);
   if (array.dims.length !== 1) {
-    throw new UserError(say`Scores have one axis; this has ${array.dims.length}.`, {
-      file,
-      field: 'shape',
-      remedy: say`Save scores.ravel() in the order of the dataset.`,
-    });
+    throw new UserError(
+      'scores-not-flat',
+      say`Scores have one axis; this has ${array.dims.length}.`,
+      {
+        file,
+        field: 'shape',
+        remedy: say`Save scores.ravel() in the order of the dataset.`,
+      },
+    );
   }
   const scores = Array.from({ length: array.data.length }, (_, i) => {
     const score = numberAt(array, i);
     if (Number.isNaN(score) || score === Number.NEGATIVE_INFINITY) {
-      throw new UserError(say`The score is ${score}.`, {
+      throw new UserError('score-not-finite', say`The score is ${score}.`, {
         file,
         field: `index ${i}`,
         remedy: say`Save a value for every example.`,
@@ -131,6 +138,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
     const score = scores[i];
     if (index >= scores.length || score === undefined || ordered[index] !== undefined) {
       throw new UserError(
+        'score-duplicate',
         say`Example ${index} is scored twice, or there are only ${scores.length}.`,
         {
           file,
@@ -143,6 +151,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
   });
   if (indices.length !== scores.length) {
     throw new UserError(
+      'score-indices-mismatch',
       say`There are ${indices.length} indices, but ${counted(scores.length, 'score')}.`,
       {
         file,
@@ -163,10 +172,14 @@ const cleanlabColumns = ['is_label_issue', 'label_score', 'given_label', 'predic
 function cleanlabTable(document: ScoreDocument, file: string): string {
   const { labelIssues, labelScores, labels, predicted, classNames } = document;
   if (labels.length === 0 || labelScores.length === 0) {
-    throw new UserError(say`These scores have neither labels nor predictions.`, {
-      file,
-      remedy: say`Write them as .npy, or score the dataset here.`,
-    });
+    throw new UserError(
+      'cleanlab-columns-missing',
+      say`These scores have neither labels nor predictions.`,
+      {
+        file,
+        remedy: say`Write them as .npy, or score the dataset here.`,
+      },
+    );
   }
   const className = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
   const rows = labels.map((label, i) => [
@@ -185,7 +198,11 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
   });
   const missing = cleanlabColumns.find((column) => meta.fields?.includes(column) !== true);
   if (missing !== undefined) {
-    throw new UserError(say`There is no such column.`, { file, field: missing, remedy });
+    throw new UserError('column-missing', say`There is no such column.`, {
+      file,
+      field: missing,
+      remedy,
+    });
   }
   const names = data.flatMap((row) => [row['given_label'] ?? '', row['predicted_label'] ?? '']);
   const areNumbers = names.every((name) => /^\d+$/.test(name));
@@ -199,11 +216,15 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
   const labelScores = data.map((row, i) => {
     const score = Number(row['label_score']);
     if (row['label_score']?.trim() === '' || !Number.isFinite(score)) {
-      throw new UserError(say`${JSON.stringify(row['label_score'])} is not a number.`, {
-        file,
-        field: `row ${i + 1}, label_score`,
-        remedy: say`Correct the row.`,
-      });
+      throw new UserError(
+        'value-not-number',
+        say`${JSON.stringify(row['label_score'])} is not a number.`,
+        {
+          file,
+          field: `row ${i + 1}, label_score`,
+          remedy: say`Correct the row.`,
+        },
+      );
     }
     return score;
   });

@@ -75,6 +75,7 @@ export async function studyGroups(
   const late = spawn.find((epoch) => epoch >= epochs);
   if (late !== undefined) {
     throw new UserError(
+      'spawn-epoch-too-late',
       say`The children of epoch ${late} have no epochs left: the run has ${epochs}.`,
       {
         field: 'spawn',
@@ -120,6 +121,7 @@ interface Group {
 export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
   if (count < 1 || size < 2 || count * size > scores.length) {
     throw new UserError(
+      'groups-too-large',
       say`${counted(count, 'group')} of ${size} need more than ${counted(scores.length, 'example')}.`,
       {
         field: 'groups',

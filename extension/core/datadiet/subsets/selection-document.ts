@@ -132,6 +132,7 @@ export async function readSelection(path: string, size: number): Promise<ReadSel
   const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
   if (fault >= 0) {
     throw new UserError(
+      'example-index-invalid',
       say`There is no example ${values[fault] ?? ''}: indices range from 0 to ${size - 1}.`,
       {
         file: path,

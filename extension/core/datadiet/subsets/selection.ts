@@ -37,10 +37,14 @@ export function selectExamples(
     return chooseFrom(among, scores, request, Math.round(among.length * request.keep)).sort();
   }
   if (labels === undefined) {
-    throw new UserError(say`The examples have no known classes, so they cannot be balanced.`, {
-      field: 'labels',
-      remedy: say`Specify the dataset, or select without balance.`,
-    });
+    throw new UserError(
+      'classes-missing',
+      say`The examples have no known classes, so they cannot be balanced.`,
+      {
+        field: 'labels',
+        remedy: say`Specify the dataset, or select without balance.`,
+      },
+    );
   }
   const chosen = groupByClass(labels, among).map((members) => {
     const count = Math.max(1, Math.round(members.length * request.keep));
@@ -87,7 +91,7 @@ export function groupByClass(labels: Int32Array, among: Int32Array): number[][] 
 
 function checkRequest({ keep, policy, offset }: SelectionRequest): void {
   if (!(keep > 0 && keep <= 1)) {
-    throw new UserError(say`It must be above 0 and at most 1, not ${keep}.`, {
+    throw new UserError('keep-invalid', say`It must be above 0 and at most 1, not ${keep}.`, {
       field: 'keep',
       remedy: undefined,
     });
@@ -97,6 +101,7 @@ function checkRequest({ keep, policy, offset }: SelectionRequest): void {
   }
   if (offset === undefined || !(offset >= 0 && offset + keep <= 1 + 1e-9)) {
     throw new UserError(
+      offset === undefined ? 'offset-missing' : 'offset-invalid',
       offset === undefined
         ? say`The policy window needs the share of examples that it drops.`
         : say`keep ${keep} and offset ${offset} must add up to at most 1.`,

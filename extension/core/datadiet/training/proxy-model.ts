@@ -54,7 +54,7 @@ export const defaultMaxTokens = 128;
  */
 export async function openProxy(request: ProxyRequest, dataset: Dataset): Promise<ProxyModel> {
   if (dataset.classNames.length < 2) {
-    throw new UserError(say`All examples of ${dataset.name} are of one class.`, {
+    throw new UserError('classes-too-few', say`All examples of ${dataset.name} are of one class.`, {
       remedy: say`Choose a dataset with two classes or more.`,
     });
   }
@@ -66,7 +66,7 @@ export async function openProxy(request: ProxyRequest, dataset: Dataset): Promis
       : textProxy(name, dataset, request);
   }
   if (!isOnnx(request.model)) {
-    throw new UserError(say`There is no such model.`, {
+    throw new UserError('proxy-unknown', say`There is no such model.`, {
       field: request.model,
       remedy: say`Use one of ${proxyNames.join(', ')}, or an ONNX file.`,
     });
@@ -80,10 +80,14 @@ function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset):
     value === undefined ? [] : [key],
   );
   if (dataset.text === undefined && field !== undefined) {
-    throw new UserError(say`It applies only to texts, and ${dataset.name} has none.`, {
-      field,
-      remedy: say`Leave it out.`,
-    });
+    throw new UserError(
+      'flag-without-effect',
+      say`It applies only to texts, and ${dataset.name} has none.`,
+      {
+        field,
+        remedy: say`Leave it out.`,
+      },
+    );
   }
 }
 
@@ -92,6 +96,7 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
   const classes = classNames.length;
   if (name !== 'mlp' && featureShape.length !== 3) {
     throw new UserError(
+      'proxy-for-images-only',
       say`The model ${name} is for images, but these are [${featureShape.join(', ')}].`,
       {
         remedy: say`Use mlp, or an ONNX file.`,
@@ -119,12 +124,16 @@ async function textProxy(
   { defaultTokenizer, tokenizer = defaultTokenizer, maxTokens = defaultMaxTokens }: ProxyRequest,
 ): Promise<ProxyModel> {
   if (name !== 'mlp') {
-    throw new UserError(say`The model ${name} is for images, but these are texts.`, {
-      remedy: say`Use mlp, or an ONNX file.`,
-    });
+    throw new UserError(
+      'proxy-not-for-texts',
+      say`The model ${name} is for images, but these are texts.`,
+      {
+        remedy: say`Use mlp, or an ONNX file.`,
+      },
+    );
   }
   if (tokenizer === undefined) {
-    throw new UserError(say`There is no tokenizer for the texts.`, {
+    throw new UserError('tokenizer-not-specified', say`There is no tokenizer for the texts.`, {
       field: 'tokenizer',
       remedy: say`Specify a model that has the tokenizer.`,
     });
@@ -175,7 +184,7 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
   const unknown = others.find((other) => filled(other, 1, 1) === undefined);
   const taker = idsPort(ports);
   if (taker === undefined || unknown !== undefined) {
-    throw new UserError(say`Its inputs cannot be made from text.`, {
+    throw new UserError('inputs-not-from-text', say`Its inputs cannot be made from text.`, {
       file: path,
       field: unknown?.name ?? 'input_ids',
       remedy: say`Export the model with only input_ids and attention_mask as inputs.`,
@@ -214,6 +223,7 @@ function checkOutput(shape: readonly (number | string)[], dataset: Dataset, path
   const classes = shape[1];
   if (shape.length !== 2 || (typeof classes === 'number' && classes !== length)) {
     throw new UserError(
+      'classifier-shape-mismatch',
       say`Its output is [${shape.join(', ')}], but the ${length} classes of ${dataset.name} need [batch, ${length}].`,
       { file: path, remedy: say`Export a classifier of these classes that gives logits.` },
     );
@@ -224,6 +234,7 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
   const [only, ...more] = ports;
   if (only === undefined || more.length > 0 || only.dtype !== 'F32') {
     throw new UserError(
+      'proxy-inputs-unsupported',
       say`It expects ${ports.map(({ name, dtype }) => `${name} (${dtype})`).join(', ')}; examples are one float32 array.`,
       { file: path, remedy: say`Export the model with one input of float32.` },
     );
@@ -235,6 +246,7 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
     sizes.every((size, axis) => typeof size === 'string' || size === featureShape[axis]);
   if (typeof batch === 'number' || !fits) {
     throw new UserError(
+      'proxy-input-shape-mismatch',
       say`It expects [${(only.shape ?? []).join(', ')}], but examples are [batch, ${featureShape.join(', ')}].`,
       {
         file: path,

@@ -81,6 +81,7 @@ async function makeWay(
   }
   if (!isOurs || onOther === 'refuse') {
     throw new UserError(
+      isOurs ? 'folder-other-training' : 'folder-foreign',
       isOurs
         ? say`The folder contains the runs of another training.`
         : say`The folder contains other files.`,
@@ -90,6 +91,7 @@ async function makeWay(
   const foreign = await findForeignFile(path);
   if (foreign !== undefined) {
     throw new UserError(
+      'folder-foreign-files',
       say`The folder contains ${foreign}, which Espalier did not write, so it is not replaced.`,
       { file: path, remedy: say`Choose another output, or move your files out of this folder.` },
     );

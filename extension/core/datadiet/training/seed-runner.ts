@@ -21,7 +21,7 @@ export const openSeedRunner: OpenTaskRunner = async (data, means) => {
   const folder = RunFolder.of(means.jobFolder);
   const { work, fingerprint } = await open(request, shared.work, folder);
   if (fingerprint !== shared.fingerprint) {
-    throw new UserError(say`The dataset changed while it was read.`, {
+    throw new UserError('dataset-changed', say`The dataset changed while it was read.`, {
       file: request.data,
       remedy: say`Run the same command again.`,
     });

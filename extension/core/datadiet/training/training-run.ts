@@ -8,6 +8,7 @@ import type { Tensors } from '../../runtime/tensors';
 import { readCheckpointStep } from '../../training/checkpoint';
 import { crossEntropy, lossInputs } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import type { ProxyModel } from './proxy-model';
 import type { TrainingSettings } from './training-settings';
@@ -192,7 +193,9 @@ async function trainEpoch(
     try {
       await trainer.train(createBatch(proxy, dataset, labels, chosen));
     } catch (error) {
-      throw error instanceof UserError ? located(error.problem, seed, epoch, file) : error;
+      throw error instanceof UserError
+        ? located(error.code, error.problem, seed, epoch, file)
+        : error;
     }
     seconds += (performance.now() - begin) / 1000;
     report?.(trainer.steps);
@@ -200,7 +203,13 @@ async function trainEpoch(
   if (
     !trainer.parameterNames.every((name) => floatsIn(trainer.tensor(name)).every(Number.isFinite))
   ) {
-    throw located(say`The weights are not finite after step ${trainer.steps}.`, seed, epoch, file);
+    throw located(
+      'weights-not-finite',
+      say`The weights are not finite after step ${trainer.steps}.`,
+      seed,
+      epoch,
+      file,
+    );
   }
   return seconds;
 }
@@ -210,6 +219,7 @@ const epochRandom = (seed: number, epoch: number): (() => number) =>
   seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
 
 function located(
+  code: ErrorCode,
   problem: Message,
   seed: number,
   epoch: number,
@@ -219,7 +229,7 @@ function located(
     checkpointFile !== undefined && existsSync(checkpointFile)
       ? say`The weights after epoch ${epoch} are saved in ${checkpointFile}.`
       : undefined;
-  return new UserError(problem, {
+  return new UserError(code, problem, {
     field: `seed ${seed}, epoch ${epoch + 1}`,
     remedy: joined([say`Use a smaller learning rate.`, savedNote]),
   });

@@ -44,7 +44,7 @@ function parse(text: string, field: string): QueueAddress {
   const isKnown = url !== undefined && ['redis:', 'rediss:'].includes(url.protocol);
   const database = Number(url?.pathname.slice(1) ?? '');
   if (!isKnown || url.hostname === '' || !Number.isInteger(database)) {
-    throw new UserError(say`This isn't the address of a queue.`, {
+    throw new UserError('queue-address-invalid', say`This isn't the address of a queue.`, {
       field,
       remedy: say`Write redis://HOST:PORT, or rediss://USER:PASSWORD@HOST:PORT with TLS.`,
     });

@@ -113,7 +113,7 @@ function parseFailure(text: string): Error {
     const failure = readMessage(failureSchema, decode(text), 'Its failure');
     const { text: why, log, isFinal, isLost } = failure;
     if (isFinal) {
-      return new UserError(verbatim(why), { remedy: undefined });
+      return new UserError('worker-error', verbatim(why), { remedy: undefined });
     }
     return isLost ? new WorkerLostError(why, log) : new Error(why);
   } catch (error) {

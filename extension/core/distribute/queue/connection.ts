@@ -41,6 +41,7 @@ export async function connect(
     (await isOpen(library, address))
   ) {
     throw new UserError(
+      'queue-unprotected',
       say`${address.shown} is open: anyone who can reach this address can read and write it.`,
       {
         field: 'queue',
@@ -118,12 +119,16 @@ async function isOpen(library: typeof Library, address: QueueAddress): Promise<b
 
 function explain({ shown, tls }: QueueAddress, failure: string): UserError {
   if (/^(?:WRONGPASS|NOAUTH|ERR AUTH|NOPERM)/.test(failure)) {
-    return new UserError(say`${shown} rejects the user or the password: ${failure}`, {
-      field: 'queue',
-      remedy: say`Write them in the address, or set ${loginVariable} to the address with both.`,
-    });
+    return new UserError(
+      'queue-login-rejected',
+      say`${shown} rejects the user or the password: ${failure}`,
+      {
+        field: 'queue',
+        remedy: say`Write them in the address, or set ${loginVariable} to the address with both.`,
+      },
+    );
   }
-  return new UserError(say`${shown} cannot be reached: ${failure}`, {
+  return new UserError('queue-unreachable', say`${shown} cannot be reached: ${failure}`, {
     field: 'queue',
     remedy: tls
       ? say`Start the server, and check host, port and certificate.`

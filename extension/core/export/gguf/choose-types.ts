@@ -59,7 +59,7 @@ export function chosenTypes(
   for (const [name, type] of Object.entries(single)) {
     const tensor = byName.get(name);
     if (tensor === undefined) {
-      throw new UserError(say`The model has no tensor of this name.`, {
+      throw new UserError('tensor-unknown', say`The model has no tensor of this name.`, {
         file,
         field: name,
         remedy: say`Use the tensor names of llama.cpp, such as blk.0.ffn_down.weight.`,
@@ -73,7 +73,7 @@ export function chosenTypes(
 function checkedType(type: string, tensor: TypedTensor, file: string): WritableType {
   const { name, shape } = tensor;
   if (isTable(tensor)) {
-    throw new UserError(say`A table of integers has only one type.`, {
+    throw new UserError('tensor-type-fixed', say`A table of integers has only one type.`, {
       file,
       field: name,
       remedy: say`Specify another tensor.`,
@@ -81,7 +81,7 @@ function checkedType(type: string, tensor: TypedTensor, file: string): WritableT
   }
   const known = writableTypes.find((one) => one === type);
   if (known === undefined) {
-    throw new UserError(say`Tensors can't be written as ${type}.`, {
+    throw new UserError('tensor-type-not-writable', say`Tensors can't be written as ${type}.`, {
       file,
       field: name,
       remedy: say`Choose one of ${writableTypes.join(', ')}.`,
@@ -89,11 +89,15 @@ function checkedType(type: string, tensor: TypedTensor, file: string): WritableT
   }
   const [length = 1] = shape.slice(-1);
   if (!fitsRows(known, length)) {
-    throw new UserError(say`Rows of ${length} values can't be divided into blocks of ${known}.`, {
-      file,
-      field: name,
-      remedy: say`Choose Q8_0 or F16.`,
-    });
+    throw new UserError(
+      'tensor-rows-not-divisible',
+      say`Rows of ${length} values can't be divided into blocks of ${known}.`,
+      {
+        file,
+        field: name,
+        remedy: say`Choose Q8_0 or F16.`,
+      },
+    );
   }
   return known;
 }

@@ -129,6 +129,7 @@ export async function* convert(
   const parts = (importance?.length ?? length) / length;
   if (parts !== 1 && parts !== experts) {
     throw new UserError(
+      'importance-size-mismatch',
       say`The importance matrix has ${importance?.length ?? 0} values of ${name}, expected ${length * experts}.`,
       {
         field: 'imatrix',

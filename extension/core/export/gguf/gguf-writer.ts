@@ -224,7 +224,7 @@ function withNumber(entry: Buffer, file: string, key: string, value: number): Bu
   const typeAt = string(key).length;
   const size = entry.length - typeAt - 4;
   if (!wholeTypes.includes(entry.readUInt32LE(typeAt))) {
-    throw new UserError(say`Its value is not an integer.`, {
+    throw new UserError('gguf-value-not-integer', say`Its value is not an integer.`, {
       file,
       field: key,
       remedy: say`Convert the model again with a recent llama.cpp.`,
@@ -245,11 +245,15 @@ async function withElements(
 ): Promise<Buffer> {
   const size = ggufElementBytes(list.elementType);
   if (size === undefined) {
-    throw new UserError(say`It has one entry per block, in a type that can't be rewritten.`, {
-      file,
-      field: key,
-      remedy: say`Convert the model again with a recent llama.cpp.`,
-    });
+    throw new UserError(
+      'gguf-entries-not-rewritable',
+      say`It has one entry per block, in a type that can't be rewritten.`,
+      {
+        file,
+        field: key,
+        remedy: say`Convert the model again with a recent llama.cpp.`,
+      },
+    );
   }
   const range = { name: key, file, offset: list.offset, length: list.length * size };
   const elements = await readBytes(range, maxListBytes);

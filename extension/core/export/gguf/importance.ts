@@ -58,7 +58,7 @@ const maxExperts = 1 << 16;
 export async function readImportance(path: string): Promise<Importance> {
   const { metadata, tensors } = await readGgufHeader(path);
   if (metadata.get('general.type') !== 'imatrix') {
-    throw new UserError(say`The file is not an importance matrix.`, {
+    throw new UserError('importance-file-invalid', say`The file is not an importance matrix.`, {
       file: path,
       field: 'general.type',
       remedy: say`Make one with espalier imatrix, or with llama-imatrix and a .gguf name.`,
@@ -79,7 +79,7 @@ export async function readImportance(path: string): Promise<Importance> {
         return count > 0 ? sum / count : 1;
       });
       if (!means.every(Number.isFinite)) {
-        throw new UserError(say`Its values are not finite.`, {
+        throw new UserError('importance-not-finite', say`Its values are not finite.`, {
           file: path,
           field: tensor.name,
           remedy: say`Make the importance matrix again.`,

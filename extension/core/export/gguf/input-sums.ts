@@ -159,6 +159,7 @@ export function ggufPlacesOf({
   const target = description && ggufTarget(description);
   if (target === undefined) {
     throw new UserError(
+      'gguf-names-unknown',
       say`Layers of ${summary.architecture} models have no names in GGUF files.`,
       {
         file: path,

@@ -158,7 +158,7 @@ function place(
     return undefined;
   }
   if (pieces === undefined) {
-    throw new UserError(say`The tensor has no place in a GGUF file.`, {
+    throw new UserError('tensor-not-in-gguf', say`The tensor has no place in a GGUF file.`, {
       file: tensor.file,
       field: tensor.name,
       remedy: say`Choose another format.`,

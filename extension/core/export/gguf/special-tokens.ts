@@ -43,6 +43,7 @@ export async function specialEntries(
     const id = findId(text);
     if (text !== undefined && id === undefined) {
       throw new UserError(
+        'special-token-unknown',
         say`${JSON.stringify(text)}, which is added around texts, is not a token.`,
         { file, field: 'post_processor', remedy: downloadTokenizer },
       );

@@ -4,6 +4,7 @@ import { findPreTokenizerKind } from '../../data/gguf/pre-tokenizers';
 import { readJsonObject } from '../../data/json-object';
 import { downloadTokenizer } from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { readTokenizerModel, scoredEntries } from './encoders/tokenizer-models';
 import type { TokenizerModel } from './encoders/tokenizer-models';
@@ -61,7 +62,7 @@ export async function tokenizerEntries(
   const around = v.safeParse(aroundSchema, json);
   if (other !== undefined && around.success) {
     if ('problem' in other) {
-      throw refusal(file, other.field, other.problem);
+      throw refusal(file, other.field, other.code, other.problem);
     }
     const { tokens, types: kinds } = otherVocabulary(other, around.output, count);
     return [
@@ -77,6 +78,7 @@ export async function tokenizerEntries(
     throw refusal(
       file,
       v.getDotPath(issue) ?? 'model',
+      'tokenizer-not-in-gguf',
       say`Only byte-level and SentencePiece BPE, WordPiece and Unigram tokenizers can be written to GGUF files.`,
     );
   }
@@ -100,8 +102,8 @@ export async function tokenizerEntries(
   ];
 }
 
-function refusal(file: string, field: string, problem: Message): UserError {
-  return new UserError(problem, {
+function refusal(file: string, field: string, code: ErrorCode, problem: Message): UserError {
+  return new UserError(code, problem, {
     file,
     field,
     remedy: say`Choose another format, or convert the folder with convert_hf_to_gguf.py of llama.cpp.`,
@@ -194,7 +196,12 @@ function byteLevelEntries(
   };
   const kind = findPreTokenizerKind(division, isEncoder);
   if (kind === undefined) {
-    throw refusal(file, 'pre_tokenizer', say`No llama.cpp pre-tokenizer matches this tokenizer.`);
+    throw refusal(
+      file,
+      'pre_tokenizer',
+      'pre-tokenizer-not-in-gguf',
+      say`No llama.cpp pre-tokenizer matches this tokenizer.`,
+    );
   }
   return [
     headerEntry.text(key('model'), 'gpt2'),

@@ -169,10 +169,14 @@ function requireApart({ file, place: { wrapping } }: OnnxMode, nodes: readonly N
   );
   const lost = nodes.flatMap(({ input }) => input).find((name) => inside.has(name));
   if (lost !== undefined) {
-    throw new UserError(say`A layer begins inside an If node and ends outside it.`, {
-      file: file.path,
-      field: lost,
-      remedy: say`Choose other layers, or export the model without If.`,
-    });
+    throw new UserError(
+      'layer-across-if',
+      say`A layer begins inside an If node and ends outside it.`,
+      {
+        file: file.path,
+        field: lost,
+        remedy: say`Choose other layers, or export the model without If.`,
+      },
+    );
   }
 }

@@ -29,7 +29,7 @@ export async function readNodeValues(file: string): Promise<NodeValues> {
     values.set(name, (values.get(name) ?? 0) + value);
   }
   if (values.size === 0) {
-    throw new UserError(say`The file contains no named values.`, {
+    throw new UserError('node-values-missing', say`The file contains no named values.`, {
       file,
       remedy: whatToWrite,
     });

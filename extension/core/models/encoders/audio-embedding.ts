@@ -98,6 +98,7 @@ function readFields(config: EncoderConfig, { config: file }: ModelFolder): Audio
     return output;
   }
   throw new UserError(
+    issue === undefined ? 'audio-lengths-mismatch' : 'audio-settings-invalid',
     issue === undefined
       ? say`conv_dim, conv_kernel and conv_stride have different lengths.`
       : say`An audio model needs other settings: ${issue.message}.`,

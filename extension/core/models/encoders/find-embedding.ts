@@ -180,7 +180,7 @@ function findJoined(
 
 function required(value: number | undefined, field: string, folder: ModelFolder): number {
   if (value === undefined) {
-    throw new UserError(say`The field is missing.`, {
+    throw new UserError('field-missing', say`The field is missing.`, {
       file: folder.config,
       field,
       remedy: say`Correct the field: the model can't run without it.`,

@@ -30,6 +30,7 @@ export function checkEncoding(
   const sizes = encodingSizes(form);
   if (sizes.out !== out || sizes.in !== input) {
     throw new UserError(
+      'matrix-size-mismatch',
       say`A matrix of ${sizes.out} × ${sizes.in} cannot replace one of ${out} × ${input}.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
@@ -51,10 +52,14 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
         encodingSizes(form.left).in !== form.rank ||
         encodingSizes(form.right).out !== form.rank
       ) {
-        throw new UserError(say`The factors of the matrix don't share the rank ${form.rank}.`, {
-          ...id,
-          remedy: say`Compress the layer again.`,
-        });
+        throw new UserError(
+          'factors-rank-mismatch',
+          say`The factors of the matrix don't share the rank ${form.rank}.`,
+          {
+            ...id,
+            remedy: say`Compress the layer again.`,
+          },
+        );
       }
       break;
     case 'mpo':
@@ -77,6 +82,7 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoEncoding, id: ErrorP
   const count = cores.length;
   if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
     throw new UserError(
+      'cores-mismatch',
       say`${count} cores do not match ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
@@ -94,6 +100,7 @@ function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
   const { bits, blockSize, out, quants, scales, zeros } = form;
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
     throw new UserError(
+      'block-size-invalid',
       say`The block size ${blockSize} is not a power of two that is at least ${smallestBlock}.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
@@ -109,6 +116,7 @@ function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
 function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly number[]): void {
   if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
     throw new UserError(
+      'tensor-mismatch',
       say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected ${dtypes.join(' or ')} [${shape.join(', ')}].`,
       { file: tensor.file, field: tensor.name, remedy: say`Compress the layer again.` },
     );

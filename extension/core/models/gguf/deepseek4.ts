@@ -31,7 +31,11 @@ async function readBlockList(keys: GgufKeys, key: string): Promise<readonly numb
   const [list, count] = [await keys.list(key), readBlockCount(keys)];
   return list.length >= count
     ? list.slice(0, count)
-    : keys.fault(keys.name(key), say`It has ${list.length} entries for ${count} blocks.`);
+    : keys.fault(
+        keys.name(key),
+        'list-length-mismatch',
+        say`It has ${list.length} entries for ${count} blocks.`,
+      );
 }
 
 /** Clamp limit shared by all blocks. */
@@ -43,6 +47,7 @@ async function readBound(keys: GgufKeys, key: string): Promise<number> {
     ? first
     : keys.fault(
         keys.name(key),
+        'gguf-blocks-differ',
         say`Blocks with different dimensions are not supported.`,
         useFolder,
       );
@@ -56,6 +61,7 @@ async function readClamp(keys: GgufKeys): Promise<number> {
     ? bound
     : keys.fault(
         keys.name(sharedBoundKey),
+        'gguf-values-differ',
         say`It is ${shared}, expected ${bound} as in ${keys.name(boundKey)}.`,
         useFolder,
       );
@@ -69,6 +75,7 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
     if (value !== known) {
       keys.fault(
         keys.name(key),
+        'value-unexpected',
         say`It is ${String(value)}, expected ${String(known)}.`,
         useFolder,
       );
@@ -79,6 +86,7 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
       rateType(ratio) ??
       keys.fault(
         keys.name(ratiosKey),
+        'block-value-unsupported',
         say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(rates).join(' or ')}`}.`,
         useFolder,
       ),

@@ -60,7 +60,7 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
     const other = others.find((size) => size !== common);
     return other === undefined || mayDiffer
       ? common
-      : keys.fault(keys.name(key), describe(other, common), useFolder);
+      : keys.fault(keys.name(key), 'gguf-blocks-differ', describe(other, common), useFolder);
   };
   // None where every block has a mixer alone.
   const heads =
@@ -121,6 +121,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (linear >= 0) {
     keys.fault(
       keys.name(keyValueHeadCount),
+      'gguf-linear-attention-unsupported',
       say`Block ${linear} has a linear layer instead of attention, which is not supported.`,
       say`Choose another model.`,
     );
@@ -129,6 +130,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (incomplete >= 0) {
     keys.fault(
       keys.name(innerSize),
+      'gguf-block-without-mlp',
       say`Block ${incomplete} has attention but no MLP, so llama.cpp would skip its attention too.`,
       useFolder,
     );
@@ -140,6 +142,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (Math.min(...Object.values(sizes)) <= 0) {
     keys.fault(
       keys.name(headCount),
+      'gguf-blocks-missing',
       say`Models without blocks are not supported.`,
       say`Choose another model.`,
     );
@@ -149,6 +152,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (uneven >= 0) {
     keys.fault(
       keys.name(headCount),
+      'gguf-heads-uneven',
       say`The number of query heads of block ${uneven} differs between key/value heads, which is not supported.`,
       say`Choose another model.`,
     );

@@ -51,6 +51,7 @@ export async function describeGguf(
   if (!Number.isInteger(headDim)) {
     keys.fault(
       keys.name(ggufFields.num_attention_heads),
+      'heads-not-divisible',
       say`A width of ${hiddenSize} can't be divided among ${heads} heads evenly.`,
     );
   }
@@ -58,6 +59,7 @@ export async function describeGguf(
   if (valueDim !== headDim && latent === undefined && !ownValueSize) {
     keys.fault(
       keys.name(valueLength),
+      'gguf-value-size-unsupported',
       say`Values of ${valueDim} with keys of ${headDim} are not supported.`,
       say`Use the Hugging Face folder of the model.`,
     );
@@ -130,6 +132,7 @@ function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): voi
   if (size > 0 && windows === undefined && fields['sliding_window'] === undefined) {
     keys.fault(
       keys.name(ggufFields.sliding_window),
+      'gguf-window-unsupported',
       say`Sliding windows are not supported in ${keys.architecture} files.`,
       say`Use the Hugging Face folder of the model.`,
     );

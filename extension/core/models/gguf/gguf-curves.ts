@@ -26,7 +26,11 @@ export function curveTensors(keys: GgufKeys, header: GgufHeader): Map<string, La
       const key = curveKey(weight);
       const list = header.metadata.get(key) ?? keys.missing(key);
       if (typeof list !== 'object' || list.elementType !== floatType || list.length < blocks) {
-        return keys.fault(key, say`It should have a float32 number for each block.`);
+        return keys.fault(
+          key,
+          'gguf-curve-invalid',
+          say`It should have a float32 number for each block.`,
+        );
       }
       return Array.from({ length: blocks }, (_, block): [string, LazyTensor] => {
         const name = `blk.${block}.${curveInGguf}.${weight}`;

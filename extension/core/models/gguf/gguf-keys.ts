@@ -1,5 +1,6 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import { readGgufArray } from '../../checkpoints/gguf-values';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
@@ -59,7 +60,11 @@ export class GgufKeys {
     const count = this.number(key);
     return Number.isInteger(count) && count >= 0 && count <= mostBlocks
       ? count
-      : this.fault(this.name(key), say`${count} is not a number of blocks up to ${mostBlocks}.`);
+      : this.fault(
+          this.name(key),
+          'gguf-block-count-invalid',
+          say`${count} is not a number of blocks up to ${mostBlocks}.`,
+        );
   }
 
   public textIfPresent(key: string): string | undefined {
@@ -101,7 +106,11 @@ export class GgufKeys {
     const flags = await readGgufArray(this.path, name, value);
     return flags.length === count || flags.length === count + further
       ? flags.slice(0, count).map(Boolean)
-      : this.fault(name, say`It has ${flags.length} entries for ${counted(count, 'block')}.`);
+      : this.fault(
+          name,
+          'list-length-mismatch',
+          say`It has ${flags.length} entries for ${counted(count, 'block')}.`,
+        );
   }
 
   /** A list of numbers. */
@@ -113,7 +122,9 @@ export class GgufKeys {
     }
     const numbers = await readGgufArray(this.path, name, value);
     return numbers.map((entry) =>
-      typeof entry === 'number' ? entry : this.fault(name, say`Its entries are not numbers.`),
+      typeof entry === 'number'
+        ? entry
+        : this.fault(name, 'gguf-entries-not-numbers', say`Its entries are not numbers.`),
     );
   }
 
@@ -126,19 +137,23 @@ export class GgufKeys {
       return single === undefined ? undefined : Array.from({ length: count }, () => single);
     }
     if (value.length !== count) {
-      this.fault(name, say`It has ${value.length} entries for ${counted(count, 'block')}.`);
+      this.fault(
+        name,
+        'list-length-mismatch',
+        say`It has ${value.length} entries for ${counted(count, 'block')}.`,
+      );
     }
     const numbers = await readGgufArray(this.path, name, value);
     return numbers.map((entry) =>
       typeof entry === 'number' && Number.isInteger(entry) && entry >= 0
         ? entry
-        : this.fault(name, say`Its entries are not integers.`),
+        : this.fault(name, 'gguf-entries-not-integers', say`Its entries are not integers.`),
     );
   }
 
   /** @throws UserError about a key; where it has no other remedy, one that converters are known to get right. */
-  public fault(name: string, problem: Message, remedy = convertAgain): never {
-    throw new UserError(problem, {
+  public fault(name: string, code: ErrorCode, problem: Message, remedy = convertAgain): never {
+    throw new UserError(code, problem, {
       file: this.path,
       field: name,
       remedy,
@@ -146,10 +161,14 @@ export class GgufKeys {
   }
 
   public missing(name: string): never {
-    return this.fault(name, say`The header lacks this key.`);
+    return this.fault(name, 'gguf-key-missing', say`The header lacks this key.`);
   }
 
   private unfit(name: string, expected: Message): never {
-    return this.fault(name, say`Its value is not a ${expected}, the only type supported.`);
+    return this.fault(
+      name,
+      'gguf-value-type-mismatch',
+      say`Its value is not a ${expected}, the only type supported.`,
+    );
   }
 }

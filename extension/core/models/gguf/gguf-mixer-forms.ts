@@ -178,6 +178,7 @@ export function describePeriods({
     ) ??
     keys.fault(
       keys.name('block_count'),
+      'gguf-blocks-not-periodic',
       say`Its blocks with attention or experts are not periodic.`,
       say`Use the Hugging Face folder of the model.`,
     );

@@ -70,6 +70,7 @@ export async function openGguf(
   if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
+      'gguf-experts-unsupported',
       say`MoE models are not supported in ${keys.architecture} files.`,
       say`Use the Hugging Face folder of the model.`,
     );

@@ -105,6 +105,7 @@ const describeMimo: NonNullable<GgufTraits['describe']> = (source) => {
   return others.length > 0
     ? keys.fault(
         keys.name(ggufFields.num_key_value_heads),
+        'gguf-window-heads-unsupported',
         say`Sliding-window blocks must have twice as many key/value heads as other blocks.`,
         say`Use the Hugging Face folder of the model.`,
       )

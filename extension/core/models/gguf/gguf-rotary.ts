@@ -26,13 +26,18 @@ export async function describeRotary(
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
     keys.fault(
       keys.name('rope.dimension_count'),
+      'rotary-size-invalid',
       say`${dimensions} dimensions of heads of ${headDim} cannot be rotated in pairs.`,
     );
   }
   const shared = { partial_rotary_factor: dimensions / headDim };
   for (const { name, shape } of rotaryTables.flatMap((table) => tensors.get(table) ?? [])) {
     if (shape.join() !== String(dimensions / 2)) {
-      keys.fault(name, say`It should have ${dimensions / 2} numbers, one for each pair.`);
+      keys.fault(
+        name,
+        'gguf-rotary-factors-mismatch',
+        say`It should have ${dimensions / 2} numbers, one for each pair.`,
+      );
     }
   }
   const full = {
@@ -138,6 +143,7 @@ async function describeScaling(
     default:
       return keys.fault(
         keys.name('rope.scaling.type'),
+        'gguf-rotary-scaling-unsupported',
         say`Scaling "${type}" is not supported in GGUF files, only none, linear and yarn.`,
         say`Use the Hugging Face folder of the model.`,
       );

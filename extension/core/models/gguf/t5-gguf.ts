@@ -188,6 +188,7 @@ function requireSame(keys: GgufKeys, key: string, expected: number): void {
   if (size !== expected) {
     keys.fault(
       keys.name(key),
+      'gguf-size-unsupported',
       say`${size} is not supported in ${keys.architecture} files, only ${expected}.`,
       say`Use the Hugging Face folder of the model.`,
     );

@@ -39,6 +39,7 @@ export function readShapes(
     !Object.hasOwn(activations, config.hidden_act)
   ) {
     throw new UserError(
+      'activation-unsupported',
       say`Activation "${config.hidden_act}" is not supported, only ${Object.keys(activations).join(', ')}.`,
       {
         file: folder.config,
@@ -102,6 +103,7 @@ function readHeads(
   const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
   if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
     throw new UserError(
+      'heads-not-divisible',
       say`A hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads can't be divided among ${numHeads} heads evenly.`,
       {
         file: folder.config,

@@ -1,6 +1,7 @@
 import { fusedNormScale } from '../../onnx/normalization-nodes';
 import { TensorProto_DataType as DataType } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -118,6 +119,7 @@ export class GraphIndex {
       for (const output of node.outputs) {
         if (given.has(output)) {
           throw damaged(
+            'onnx-value-redefined',
             say`A node produces this value, which is also a weight or an input.`,
             file,
             output,
@@ -187,6 +189,7 @@ export class GraphIndex {
     this.steps += steps;
     if (this.steps > maxSteps) {
       throw new UserError(
+        'graph-not-traceable',
         say`Its values are added to each other in more ways than can be traced.`,
         {
           file: this.file,
@@ -341,7 +344,12 @@ function sortNodes(nodes: readonly Omit<GraphNode, 'order'>[], file: string): Gr
   for (const [index, { outputs }] of nodes.entries()) {
     for (const output of outputs) {
       if (makers.has(output)) {
-        throw damaged(say`Two nodes produce this value.`, file, output);
+        throw damaged(
+          'onnx-value-produced-twice',
+          say`Two nodes produce this value.`,
+          file,
+          output,
+        );
       }
       makers.set(output, index);
     }
@@ -378,11 +386,11 @@ function sortNodes(nodes: readonly Omit<GraphNode, 'order'>[], file: string): Gr
   }
   if (sorted.length < nodes.length) {
     const stuck = nodes.find((_, index) => (waits[index] ?? 0) > 0);
-    throw damaged(say`The graph has a cycle.`, file, stuck?.outputs[0] ?? '');
+    throw damaged('onnx-graph-cyclic', say`The graph has a cycle.`, file, stuck?.outputs[0] ?? '');
   }
   return sorted;
 }
 
-function damaged(problem: Message, file: string, field: string): UserError {
-  return new UserError(problem, { file, field, remedy: say`Export the model again.` });
+function damaged(code: ErrorCode, problem: Message, file: string, field: string): UserError {
+  return new UserError(code, problem, { file, field, remedy: say`Export the model again.` });
 }

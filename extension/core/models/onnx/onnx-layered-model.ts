@@ -228,6 +228,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     const odd = numbers.find(([i]) => (this.streamShape(i)?.length ?? 0) > rowsRank);
     if (odd !== undefined) {
       throw new UserError(
+        'stream-of-images',
         say`The stream contains feature maps of images, but a patch reads rows of features.`,
         {
           file: this.summary.path,
@@ -250,14 +251,19 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
 
   public requireRunnable(): void {
     if (this.source.branches.length === 0) {
-      throw new UserError(this.summary.warnings[0] ?? say`The graph has no sublayer.`, {
-        file: this.summary.path,
-        remedy: say`Choose a model with a residual stream.`,
-      });
+      throw new UserError(
+        'sublayers-missing',
+        this.summary.warnings[0] ?? say`The graph has no sublayer.`,
+        {
+          file: this.summary.path,
+          remedy: say`Choose a model with a residual stream.`,
+        },
+      );
     }
     const operator = onOtherDevices.find((name) => name in this.source.summary.ops);
     if (operator !== undefined) {
       throw new UserError(
+        'kernel-missing',
         say`ONNX Runtime has no CPU kernel for ${operator}, so the graph can be inspected but not run.`,
         {
           file: this.summary.path,

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelConfig, RopeConfig } from '../transformer/model-config';
@@ -147,7 +148,12 @@ function longrope(rope: RopeConfig, context: RotaryContext): Turning {
   const scaled = (field: 'short_factor' | 'long_factor'): number[] => {
     const factors = rope[field];
     if (factors?.length !== inverse.length) {
-      throw ropeError(context, field, say`It must be a list of ${inverse.length} numbers.`);
+      throw ropeError(
+        context,
+        field,
+        'rotary-list-length-mismatch',
+        say`It must be a list of ${inverse.length} numbers.`,
+      );
     }
     return inverse.map((frequency, i) => frequency / (factors[i] ?? 1));
   };
@@ -182,16 +188,22 @@ function required(
     throw ropeError(
       context,
       field,
+      'rotary-field-missing',
       say`Rotary scaling of type "${ropeType(rope)}" needs this field.`,
     );
   }
   return value;
 }
 
-function ropeError(context: RotaryContext, field: string, problem: Message): UserError {
+function ropeError(
+  context: RotaryContext,
+  field: string,
+  code: ErrorCode,
+  problem: Message,
+): UserError {
   const parent =
     typeof context.config.rope_parameters === 'object' ? 'rope_parameters' : 'rope_scaling';
-  return new UserError(problem, {
+  return new UserError(code, problem, {
     file: context.file,
     field: `${parent}.${field}`,
     remedy: say`Correct config.json.`,
@@ -222,6 +234,7 @@ export function readRotary(
   const dimensions = config.rotary_dim ?? Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
+      'rotary-size-invalid',
       say`Heads of dimension ${headDim} with a rotary fraction of ${fraction} can't be rotated in pairs.`,
       { file, field: 'head_dim', remedy: say`Correct config.json.` },
     );
@@ -236,6 +249,7 @@ export function readRotary(
     throw ropeError(
       context,
       'rope_type',
+      'rotary-type-unsupported',
       say`Rotary scaling "${ropeType(rope)}" is not supported, only ${Object.keys(rotaryScalings).join(', ')}.`,
     );
   }

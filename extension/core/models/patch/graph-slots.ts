@@ -33,9 +33,13 @@ export const fits = (graph: SymbolicGraph, mode: ModuleMode, width: number): boo
  */
 export function choiceIndices(ids: readonly number[], slots: number, width: number): number[][] {
   if (slots > width) {
-    throw new UserError(say`A graph of ${slots} slots does not fit an input of ${width} numbers.`, {
-      remedy: say`Use a smaller graph or a wider input.`,
-    });
+    throw new UserError(
+      'graph-slots-mismatch',
+      say`A graph of ${slots} slots does not fit an input of ${width} numbers.`,
+      {
+        remedy: say`Use a smaller graph or a wider input.`,
+      },
+    );
   }
   const each = Math.floor(width / slots);
   const first = width - each * (slots - 1);

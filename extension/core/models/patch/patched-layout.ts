@@ -67,7 +67,7 @@ export function requirePlaces(
 ): void {
   for (const id of patches.keys()) {
     if (!sublayers.some((one) => one.id === id)) {
-      throw new UserError(say`The model has no such sublayer.`, {
+      throw new UserError('sublayer-unknown', say`The model has no such sublayer.`, {
         file: path,
         field: id,
         remedy: say`Specify one that \`espalier inspect\` lists, such as block.0.attention.`,

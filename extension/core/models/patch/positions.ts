@@ -12,9 +12,13 @@ export type Place = readonly [x: number, y: number];
 export function sinCosPositions(places: readonly Place[], width: number): Float32Array {
   const count = width / 4;
   if (!Number.isInteger(count) || count < 2) {
-    throw new UserError(say`Position features need a width divisible by 4, not ${width}.`, {
-      remedy: say`Use a multiple of 4, at least 8.`,
-    });
+    throw new UserError(
+      'width-not-divisible',
+      say`Position features need a width divisible by 4, not ${width}.`,
+      {
+        remedy: say`Use a multiple of 4, at least 8.`,
+      },
+    );
   }
   const frequencies = Array.from({ length: count }, (_, k) => 10_000 ** (-k / (count - 1)));
   const waves = (at: number): number[] => [

@@ -25,7 +25,11 @@ export async function joinBitsAndBytes(parts: Parts): Promise<Matrix> {
   const { shape, blocksize } = sizes;
   const count = shape[0] * shape[1];
   if (numbers.length * 2 !== count) {
-    throw fault(numbers, say`It has ${numbers.length * 2} numbers, expected ${count}.`);
+    throw fault(
+      numbers,
+      'packed-count-mismatch',
+      say`It has ${numbers.length * 2} numbers, expected ${count}.`,
+    );
   }
   const block = [1, blocksize] as const;
   const times = { matrix: largestValue(parts, Math.ceil(count / blocksize), sizes), block };
@@ -66,7 +70,11 @@ function parseState(tensor: LazyTensor, bytes: Buffer): v.InferOutput<typeof sta
   }
   const result = v.safeParse(stateSchema, state);
   if (!result.success) {
-    throw fault(tensor, say`It lacks the sizes of the weights and their blocks.`);
+    throw fault(
+      tensor,
+      'packed-sizes-missing',
+      say`It lacks the sizes of the weights and their blocks.`,
+    );
   }
   return result.output;
 }

@@ -1,5 +1,6 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { CodeValues, Grid, LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -29,7 +30,7 @@ export function take(parts: Parts, part: string): LazyTensor {
   const found = parts.get(part);
   if (found === undefined) {
     const { file = '', name = part } = [...parts.values()][0] ?? {};
-    throw fault({ file, name }, say`The layer has no ${part}.`);
+    throw fault({ file, name }, 'packed-part-missing', say`The layer has no ${part}.`);
   }
   return found;
 }
@@ -38,7 +39,7 @@ export function take(parts: Parts, part: string): LazyTensor {
 export function matrixShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
   const [rows = 0, columns = 0] = shape;
   if (shape.length !== 2 || rows * columns === 0) {
-    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not a matrix.`);
+    throw fault(tensor, 'packed-not-matrix', say`Its shape [${shape.join(', ')}] is not a matrix.`);
   }
   return [rows, columns];
 }
@@ -52,6 +53,7 @@ export function expect(
   if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
     throw fault(
       tensor,
+      'tensor-mismatch',
       say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected ${dtypes.join(' or ')} [${shape.join(', ')}].`,
     );
   }
@@ -67,7 +69,7 @@ export function floats(tensor: LazyTensor): PackedMatrix {
 export function gridShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
   const [rows = 1, columns = 1] = shape;
   if (shape.length > 2 || elementCount(shape) === 0) {
-    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not a matrix.`);
+    throw fault(tensor, 'packed-not-matrix', say`Its shape [${shape.join(', ')}] is not a matrix.`);
   }
   return [rows, columns];
 }
@@ -85,6 +87,7 @@ export function byteMatrix(tensor: LazyTensor): PackedMatrix {
   if (values === undefined) {
     throw fault(
       tensor,
+      'value-unexpected',
       say`It is ${tensor.dtype}, expected ${Object.keys(byteValues).join(' or ')}.`,
     );
   }
@@ -116,7 +119,11 @@ export function requireFit(matrix: PackedMatrix, copies: number): void {
   const expected = copies * storedRows * (matrix.stored ?? columns);
   const found = codes === undefined ? elementCount(tensor.shape) : (tensor.length * 8) / bits;
   if (found !== expected || !Number.isInteger(storedRows) || storedRows < rows) {
-    throw fault(tensor, say`It has ${found} numbers, expected ${expected}.`);
+    throw fault(
+      tensor,
+      'packed-count-mismatch',
+      say`It has ${found} numbers, expected ${expected}.`,
+    );
   }
   if (typeof values === 'object') {
     expect(values, floatDTypes, [2 ** bits]);
@@ -148,6 +155,7 @@ function requireCover({ matrix, block, groups }: Grid, shape: PackedMatrix['shap
   if (!fits || !isTold) {
     throw fault(
       tensor,
+      'packed-blocks-uneven',
       say`Its shape [${tensor.shape.join(', ')}] doesn't divide a matrix of shape [${shape.join(', ')}] into equal blocks.`,
     );
   }
@@ -155,9 +163,10 @@ function requireCover({ matrix, block, groups }: Grid, shape: PackedMatrix['shap
 
 export function fault(
   { file, name }: Pick<LazyTensor, 'file' | 'name'>,
+  code: ErrorCode,
   problem: Message,
 ): UserError {
-  return new UserError(problem, {
+  return new UserError(code, problem, {
     file,
     field: name,
     remedy: say`The weights don't match quantization_config: download the model again.`,

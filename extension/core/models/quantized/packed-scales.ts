@@ -85,7 +85,7 @@ async function readShape(parts: Parts): Promise<readonly [number, number] | unde
   }
   const sizes = await readBytes(shape, 16);
   if (shape.dtype !== 'I64' || sizes.length !== 16) {
-    throw fault(shape, say`It must be the two sizes of a matrix.`);
+    throw fault(shape, 'packed-shape-invalid', say`It must be the two sizes of a matrix.`);
   }
   return [Number(sizes.readBigInt64LE(0)), Number(sizes.readBigInt64LE(8))];
 }

@@ -133,6 +133,7 @@ function requireEven(tensor: LazyTensor, input: number, count: number): void {
   if (!Number.isInteger(count) || input % count !== 0) {
     throw fault(
       tensor,
+      'packed-groups-uneven',
       say`${input} inputs can't be divided into ${counted(count, 'group')} evenly.`,
     );
   }
@@ -140,6 +141,7 @@ function requireEven(tensor: LazyTensor, input: number, count: number): void {
 
 function unknownForm({ file, name }: LazyTensor, quantization: QuantizationSummary): UserError {
   return new UserError(
+    'packing-unsupported',
     say`Weights of ${quantization.method} in the format ${quantization.form ?? ''} are not supported.`,
     { file, field: name, remedy: say`Use the original weights in float32, float16 or bfloat16.` },
   );

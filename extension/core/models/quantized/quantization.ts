@@ -123,6 +123,7 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
       : undefined;
   if (name === undefined || method === undefined) {
     throw new UserError(
+      name === undefined ? 'quantization-method-missing' : 'quantization-method-unsupported',
       name === undefined
         ? say`The weights are quantized, but the method is not named.`
         : say`The weights are quantized by an unsupported method (${name}).`,
@@ -153,7 +154,7 @@ function explainUnsupported(described: QuantizationSummary, { runs }: Method): M
 /** @throws UserError when the weights are quantized in a way that cannot be run. */
 export function requireRunnableQuantization({ path, quantization }: ModelSummary): void {
   if (quantization?.refusal !== undefined) {
-    throw new UserError(quantization.refusal, {
+    throw new UserError('quantization-not-runnable', quantization.refusal, {
       file: path,
       field: 'quantization_config',
       remedy: original,

@@ -181,11 +181,15 @@ function requireClass(
   const [given = classes.head] = architectures ?? [];
   const name = given.replace(prunedClassPrefix, '');
   if (name !== classes.head && name !== classes.model) {
-    throw new UserError(say`${name} is not supported, only ${classes.head} and ${classes.model}.`, {
-      file,
-      field: 'architectures',
-      remedy: say`Export the model to ONNX and open that.`,
-    });
+    throw new UserError(
+      'model-class-unsupported',
+      say`${name} is not supported, only ${classes.head} and ${classes.model}.`,
+      {
+        file,
+        field: 'architectures',
+        remedy: say`Export the model to ONNX and open that.`,
+      },
+    );
   }
   return name === classes.head;
 }

@@ -205,10 +205,14 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
 
   /** @throws UserError: no writer can say it. */
   public override withPatches(): never {
-    throw new UserError(say`Encoder–decoder models can't hold graph modules.`, {
-      file: this.summary.path,
-      remedy: say`Choose a decoder or an encoder.`,
-    });
+    throw new UserError(
+      'patches-unsupported',
+      say`Encoder–decoder models can't hold graph modules.`,
+      {
+        file: this.summary.path,
+        remedy: say`Choose a decoder or an encoder.`,
+      },
+    );
   }
 
   public override get patchWidth(): undefined {

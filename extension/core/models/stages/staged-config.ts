@@ -28,6 +28,7 @@ export function parseStagedConfig(text: string, file: string, layout: ConfigLayo
   const config = parseConfig(stagedSchema, text, file, layout);
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
+      'activation-unsupported',
       say`Activation "${config.hidden_act}" is not supported, only ${Object.keys(activations).join(', ')}.`,
       {
         ...{ file, field: layout.names?.['hidden_act'] ?? 'hidden_act' },
@@ -68,7 +69,7 @@ export function readSize(value: number, field: string): number {
 }
 
 function refuse(field: string): never {
-  throw new UserError(say`It isn't a size or a list of sizes.`, {
+  throw new UserError('image-size-invalid', say`It isn't a size or a list of sizes.`, {
     field,
     remedy: say`Correct or download config.json again.`,
   });

@@ -113,10 +113,14 @@ function requireClasses(family: StagedFamily, { architectures }: StagedConfig): 
   const [name] = architectures ?? [];
   const { head, model } = classNames(family);
   if (name?.endsWith(head) === false) {
-    throw new UserError(say`${name} is not supported, only ${head} and ${model}.`, {
-      field: 'architectures',
-      remedy: say`Export the model to ONNX and open that.`,
-    });
+    throw new UserError(
+      'model-class-unsupported',
+      say`${name} is not supported, only ${head} and ${model}.`,
+      {
+        field: 'architectures',
+        remedy: say`Export the model to ONNX and open that.`,
+      },
+    );
   }
 }
 

@@ -136,10 +136,14 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
 
   /** @throws UserError, because patches need a stream of constant width. */
   public withPatches(): never {
-    throw new UserError(say`Graph modules are not supported in models with several hidden sizes.`, {
-      file: this.summary.path,
-      remedy: say`Choose a model with one hidden size.`,
-    });
+    throw new UserError(
+      'patches-unsupported',
+      say`Graph modules are not supported in models with several hidden sizes.`,
+      {
+        file: this.summary.path,
+        remedy: say`Choose a model with one hidden size.`,
+      },
+    );
   }
 
   public layoutWith(sublayers: readonly StagedSublayer[]): StagedLayout {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../error-codes';
 import type { Message } from '../../message';
 
 /** Fields of a config.json by name. */
@@ -33,6 +34,7 @@ export function flattened(config: ConfigFields, nested: string | undefined): Con
 /** An invalid field, and how to fix it. */
 export interface ConfigFault {
   readonly field: string;
+  readonly code: ErrorCode;
   readonly problem: Message;
   readonly remedy: Message;
 }

@@ -86,11 +86,15 @@ export function checkEmbeddingOrHeadEncoding(
 ): void {
   checkEncoding(form, matrix, file);
   if (matrix.place === 'embedding' && (form.kind === 'low-rank' || form.kind === 'mpo')) {
-    throw new UserError(say`The embedding cannot be stored as ${form.kind}.`, {
-      field: matrix.id,
-      ...(file === undefined ? {} : { file }),
-      remedy: say`Compress the embedding to int8 or int4.`,
-    });
+    throw new UserError(
+      'embedding-encoding-unsupported',
+      say`The embedding cannot be stored as ${form.kind}.`,
+      {
+        field: matrix.id,
+        ...(file === undefined ? {} : { file }),
+        remedy: say`Compress the embedding to int8 or int4.`,
+      },
+    );
   }
 }
 

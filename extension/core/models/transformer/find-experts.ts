@@ -33,11 +33,15 @@ export function expertShape(
   }
   const { num_experts: count, num_experts_per_tok: perToken } = config;
   if (perToken > count) {
-    throw new UserError(say`${perToken} experts per token, but there are only ${count}.`, {
-      file: folder.config,
-      field: 'num_experts_per_tok',
-      remedy: say`Correct config.json.`,
-    });
+    throw new UserError(
+      'experts-per-token-invalid',
+      say`${perToken} experts per token, but there are only ${count}.`,
+      {
+        file: folder.config,
+        field: 'num_experts_per_tok',
+        remedy: say`Correct config.json.`,
+      },
+    );
   }
   return {
     ...feedforward,
@@ -117,11 +121,15 @@ export function findExperts(
 function findTable(name: string, shape: readonly number[], tensors: TensorFinder): LazyTensor {
   const table = tensors.take(name, shape);
   if (table.dtype !== 'I64' && table.dtype !== 'I32') {
-    throw new UserError(say`The expert table must contain integers, not ${table.dtype}.`, {
-      file: table.file,
-      field: name,
-      remedy: say`Save the model again with the table as int64.`,
-    });
+    throw new UserError(
+      'expert-table-invalid',
+      say`The expert table must contain integers, not ${table.dtype}.`,
+      {
+        file: table.file,
+        field: name,
+        remedy: say`Save the model again with the table as int64.`,
+      },
+    );
   }
   return table;
 }

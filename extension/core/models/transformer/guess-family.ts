@@ -47,7 +47,7 @@ export function guessFamilies(
 ): FamilyGuess[] {
   const candidates = triable.filter(({ modelType }) => only === undefined || modelType === only);
   if (candidates.length === 0) {
-    throw new UserError(say`No model can be tried as "${only ?? ''}".`, {
+    throw new UserError('family-unknown', say`No model can be tried as "${only ?? ''}".`, {
       field: 'family',
       remedy: say`Supported: ${triable.map(({ modelType }) => modelType).join(', ')}.`,
     });
@@ -66,6 +66,7 @@ export function guessFamilies(
   }
   const [closest] = attempts.sort((a, b) => a.unread - b.unread);
   throw new UserError(
+    'family-not-known',
     say`The model matches no known family. Closest is ${closest?.family ?? ''}, but: ${closest?.reason ?? ''}`,
     { file: folder.path, remedy: say`Export the model to ONNX and open that.` },
   );

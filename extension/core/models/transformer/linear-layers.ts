@@ -69,11 +69,15 @@ export function requireLayers(
   for (const [id, form] of forms) {
     const layer = known.get(id);
     if (layer === undefined) {
-      throw new UserError(say`The model has no linear layer of this name.`, {
-        file,
-        field: id,
-        remedy: say`Open the model in the explorer to see its parts.`,
-      });
+      throw new UserError(
+        'linear-layer-unknown',
+        say`The model has no linear layer of this name.`,
+        {
+          file,
+          field: id,
+          remedy: say`Open the model in the explorer to see its parts.`,
+        },
+      );
     }
     if ('place' in layer) {
       checkEmbeddingOrHeadEncoding(form, layer);

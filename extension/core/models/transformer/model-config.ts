@@ -173,15 +173,15 @@ export function parseConfig<T extends { readonly model_type: string }>(
   const isRecord = typeof json === 'object' && json !== null;
   const fault = isRecord ? layout.fault?.({ ...json }) : undefined;
   if (fault !== undefined) {
-    const { problem, ...place } = fault;
-    throw new UserError(problem, { file, ...place });
+    const { code, problem, ...place } = fault;
+    throw new UserError(code, problem, { file, ...place });
   }
   const fields = isRecord ? translate(json, layout) : json;
   const result = v.safeParse(schema, fields);
   if (!result.success) {
     const [issue] = result.issues;
     const field = v.getDotPath(issue) ?? 'config';
-    throw new UserError(say`${issue.message}.`, {
+    throw new UserError('field-invalid', say`${issue.message}.`, {
       file,
       field: layout.names?.[field] ?? field,
       remedy: say`Correct the field: the model can't run without it.`,
@@ -236,6 +236,7 @@ function refuseOtherForms(
     const value = fields[field] ?? choices[0];
     if (!choices.includes(value)) {
       throw new UserError(
+        'config-value-unsupported',
         say`${config.model_type} models with ${JSON.stringify(value)} here are not supported yet, only with ${choices.map((one) => JSON.stringify(one)).join(' or ')}.`,
         { file, field, remedy: say`Choose another model: the weights depend on this value.` },
       );

@@ -13,11 +13,15 @@ import type { TransformerLayout } from './transformer-layout';
 export function requireRunnableTensors(used: readonly LazyTensor[]): void {
   const faulty = used.find(({ dtype }) => !runnableDTypes.has(dtype));
   if (faulty !== undefined) {
-    throw new UserError(say`Weights of dtype ${faulty.dtype} can be listed but not run.`, {
-      file: faulty.file,
-      field: faulty.name,
-      remedy: say`Save the model in one of ${[...runnableDTypes].join(', ')}.`,
-    });
+    throw new UserError(
+      'dtype-not-runnable',
+      say`Weights of dtype ${faulty.dtype} can be listed but not run.`,
+      {
+        file: faulty.file,
+        field: faulty.name,
+        remedy: say`Save the model in one of ${[...runnableDTypes].join(', ')}.`,
+      },
+    );
   }
 }
 

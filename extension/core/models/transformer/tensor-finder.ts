@@ -108,6 +108,7 @@ export class TensorFinder {
     this.left.delete(stored);
     if (tensor.shape.join() !== shape.join()) {
       throw new UserError(
+        'shape-mismatch',
         say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by config.json.`,
         {
           file: tensor.file,
@@ -239,7 +240,7 @@ export class TensorFinder {
   public requireAllEncodings(): void {
     const [weight] = this.unusedEncodings;
     if (weight !== undefined) {
-      throw new UserError(say`The model has no linear layer here.`, {
+      throw new UserError('linear-layer-missing', say`The model has no linear layer here.`, {
         file: this.forms.file,
         field: this.forms.byWeight.get(weight)?.field ?? weight,
         remedy: mismatch,
@@ -270,7 +271,7 @@ export class TensorFinder {
   }
 
   private lacks(name: string): never {
-    throw new UserError(say`The checkpoint lacks this tensor.`, {
+    throw new UserError('tensor-missing', say`The checkpoint lacks this tensor.`, {
       file: this.checkpoint.entry,
       field: name,
       remedy: mismatch,

@@ -134,11 +134,15 @@ function groupIndices(tensor: LazyTensor, block: number, count: number): Compute
     bytes: async () => {
       const stored = await readBytes(tensor, tensor.length);
       if (!stored.equals(numbers(shape[0] ?? 0))) {
-        throw new UserError(say`Its groups are not runs of ${block} neighbors.`, {
-          file,
-          field: name,
-          remedy: say`Prune the width before the model is quantized.`,
-        });
+        throw new UserError(
+          'groups-not-contiguous',
+          say`Its groups are not runs of ${block} neighbors.`,
+          {
+            file,
+            field: name,
+            remedy: say`Prune the width before the model is quantized.`,
+          },
+        );
       }
       return Promise.resolve(numbers(count));
     },

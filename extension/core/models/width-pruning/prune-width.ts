@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { setField } from '../../set-json-field';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { storeComputed } from '../encodings/store-encodings';
 import type { ComputedTensor } from '../encodings/store-encodings';
@@ -146,11 +147,12 @@ export function readWidthPruning(
   ]);
   return new Map(
     widths.map(({ sublayer, remove: ranges }, i) => {
-      const fault = (problem: Message, remedy?: Message): never => {
-        throw new UserError(problem, { file: model.path, field: `widths.${i}`, remedy });
+      const fault = (code: ErrorCode, problem: Message, remedy?: Message): never => {
+        throw new UserError(code, problem, { file: model.path, field: `widths.${i}`, remedy });
       };
       if (removedIds.has(sublayer)) {
         fault(
+          'width-of-removed-sublayer',
           say`${sublayer} is removed, so its width can't be pruned.`,
           say`Prune its width or remove it, not both.`,
         );
@@ -162,6 +164,7 @@ export function readWidthPruning(
       );
       if (remaining.length !== count - out.size) {
         fault(
+          'width-out-of-range',
           of === 'channels'
             ? say`${sublayer} has channels 0 to ${count - 1}, but ${ranges} would be removed.`
             : say`${sublayer} has key/value heads 0 to ${count - 1}, but ${ranges} would be removed.`,
@@ -170,12 +173,13 @@ export function readWidthPruning(
       }
       if ([...out].some((one) => !alignedRun(one, step).every((other) => out.has(other)))) {
         fault(
+          'width-not-aligned',
           say`${sublayer} is quantized in groups or blocks, so ${step} neighbors are removed together, but ${ranges} would be removed.`,
           say`Remove ranges such as 0-${step - 1}, or prune the width before the model is quantized.`,
         );
       }
       if (remaining.length === 0) {
-        fault(say`Nothing of ${sublayer} would be left. Remove it instead.`);
+        fault('width-nothing-left', say`Nothing of ${sublayer} would be left. Remove it instead.`);
       }
       return [sublayer, remaining];
     }),
@@ -205,12 +209,12 @@ function notWidthPrunable({ model, path }: OpenedModel, id: string): UserError {
   const index = model.summary.sublayers.findIndex((one) => one.id === id);
   const why = explainNotWidthPrunable(model, index);
   return why === undefined
-    ? new UserError(say`There is no sublayer ${id}.`, {
+    ? new UserError('sublayer-unknown', say`There is no sublayer ${id}.`, {
         file: path,
         field: 'widths',
         remedy: say`Specify one that the model has, such as ${model.summary.sublayers[0]?.id ?? ''}.`,
       })
-    : new UserError(say`The width of ${id} can't be pruned. ${why.reason}`, {
+    : new UserError('width-not-prunable', say`The width of ${id} can't be pruned. ${why.reason}`, {
         file: path,
         field: 'widths',
         remedy: why.remedy,

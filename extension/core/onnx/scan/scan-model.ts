@@ -32,18 +32,26 @@ export function scanModel(descriptor: number, size: number, path: string): Scann
     if (!(error instanceof DecodedSizeError)) {
       throw error;
     }
-    throw new UserError(say`The graph without its weights is too large: ${error.message}.`, {
-      file: path,
-      remedy: say`Export the model again, or choose a smaller one.`,
-    });
+    throw new UserError(
+      'graph-too-large',
+      say`The graph without its weights is too large: ${error.message}.`,
+      {
+        file: path,
+        remedy: say`Export the model again, or choose a smaller one.`,
+      },
+    );
   }
   try {
     model = fromBinary(ModelProtoSchema, structure.bytes);
   } catch (error) {
-    throw new UserError(say`This is not an ONNX model: ${(error as Error).message}.`, {
-      file: path,
-      remedy: say`Choose a .onnx file, or export the model again.`,
-    });
+    throw new UserError(
+      'onnx-undecodable',
+      say`This is not an ONNX model: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: say`Choose a .onnx file, or export the model again.`,
+      },
+    );
   }
   const payloads = new Map<TensorProto, Payload>();
   const visit = new TensorVisitor((tensor) => {

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import type { ByteWindow } from './byte-window';
 import { say } from '../../message';
@@ -81,7 +82,11 @@ class Stripper {
       const { start, end } = part;
       const copied = this.window.bytes(start, end - start);
       if (copied.length < end - start) {
-        throw this.fault(start, 'The file became shorter while it was being read');
+        throw this.fault(
+          start,
+          'file-shortened',
+          'The file became shorter while it was being read',
+        );
       }
       bytes.set(copied, at);
       at += copied.length;
@@ -91,7 +96,11 @@ class Stripper {
 
   public message(name: MessageName, start: number, end: number, depth: number): Emptied {
     if (depth > maxDepth) {
-      throw this.fault(start, `Graphs are nested more than ${Math.floor(maxDepth / 3)} deep`);
+      throw this.fault(
+        start,
+        'onnx-nested-too-deep',
+        `Graphs are nested more than ${Math.floor(maxDepth / 3)} deep`,
+      );
     }
     const message: Emptied = { parts: [], length: 0 };
     if (name === 'tensor') {
@@ -124,7 +133,11 @@ class Stripper {
   private tensor(message: Emptied, start: number, end: number): void {
     const index = this.payloads.push(undefined) - 1;
     if (index >= maxTensors) {
-      throw this.fault(start, `The graph has more than ${maxTensors} tensors`);
+      throw this.fault(
+        start,
+        'onnx-tensors-too-many',
+        `The graph has more than ${maxTensors} tensors`,
+      );
     }
     for (let at = start; at < end; at = this.position) {
       const { field, wire, length } = this.header(at, end);
@@ -133,7 +146,7 @@ class Stripper {
       const encoding = wire === 2 ? dataEncoding(field) : undefined;
       if (encoding !== undefined && length > 0) {
         if (this.payloads[index] !== undefined) {
-          throw this.fault(at, 'A tensor has two contents');
+          throw this.fault(at, 'onnx-tensor-ambiguous', 'A tensor has two contents');
         }
         const stripped = length > maxKeptBytes;
         this.payloads[index] = { offset: content, length, encoding, stripped };
@@ -154,13 +167,13 @@ class Stripper {
   /** Reads a field's number and length; the position is then at its content. */
   private header(at: number, end: number): { field: number; wire: number; length: number } {
     if (++this.fields > maxFields) {
-      throw this.fault(at, `The graph has more than ${maxFields} fields`);
+      throw this.fault(at, 'onnx-fields-too-many', `The graph has more than ${maxFields} fields`);
     }
     const key = this.varint(at, end);
     const field = Math.floor(key / 8);
     const wire = key % 8;
     if (field === 0 || field > 0x1fffffff) {
-      throw this.fault(at, 'This is no field of an ONNX model');
+      throw this.fault(at, 'onnx-field-unknown', 'This is no field of an ONNX model');
     }
     let length = 0;
     if (wire === 0) {
@@ -173,10 +186,14 @@ class Stripper {
     } else if (wire === 2) {
       length = this.varint(this.position, end);
     } else {
-      throw this.fault(at, 'This is no field of an ONNX model');
+      throw this.fault(at, 'onnx-field-unknown', 'This is no field of an ONNX model');
     }
     if (this.position + length > end) {
-      throw this.fault(at, `A field of ${length} bytes goes beyond the end of what holds it`);
+      throw this.fault(
+        at,
+        'onnx-field-truncated',
+        `A field of ${length} bytes goes beyond the end of what holds it`,
+      );
     }
     return { field, wire, length };
   }
@@ -187,7 +204,11 @@ class Stripper {
     for (let i = 0; i < 10; i++) {
       const byte = at + i < end ? this.window.byte(at + i) : undefined;
       if (byte === undefined) {
-        throw this.fault(at, 'A number goes beyond the end of what holds it');
+        throw this.fault(
+          at,
+          'onnx-number-truncated',
+          'A number goes beyond the end of what holds it',
+        );
       }
       value += (byte & 0x7f) * scale;
       scale *= 128;
@@ -196,13 +217,14 @@ class Stripper {
         return value;
       }
     }
-    throw this.fault(at, 'A number is longer than ten bytes');
+    throw this.fault(at, 'onnx-number-too-long', 'A number is longer than ten bytes');
   }
 
   private copy(message: Emptied, start: number, end: number): void {
     if (this.copied + end - start > maxStructureBytes) {
       throw this.fault(
         start,
+        'onnx-structure-too-large',
         `The graph without its weights takes more than ${maxStructureBytes} bytes`,
       );
     }
@@ -215,8 +237,8 @@ class Stripper {
     this.copied += bytes.length;
   }
 
-  private fault(position: number, problem: string): UserError {
-    return new UserError(say`${problem} (at byte ${position}).`, {
+  private fault(position: number, code: ErrorCode, problem: string): UserError {
+    return new UserError(code, say`${problem} (at byte ${position}).`, {
       file: this.path,
       remedy: incomplete,
     });

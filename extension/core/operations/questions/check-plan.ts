@@ -44,7 +44,10 @@ async function openPlannedModel(plan: Plan, file: string, open: OpenModel): Prom
     return await open(plannedModelPath(plan, file));
   } catch (error) {
     const reason = error instanceof UserError ? error.whole : verbatim((error as Error).message);
-    throw new UserError(reason, { field: 'model.path', remedy: undefined });
+    throw new UserError('planned-model-unreadable', reason, {
+      field: 'model.path',
+      remedy: undefined,
+    });
   }
 }
 

@@ -17,6 +17,7 @@ import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
 import { chooseSites } from '../../tensornet/mpo-sites';
 import { denseEmbeddingOrHead, embeddingRequest } from '../../tensornet/embedding-and-head-choice';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
@@ -96,6 +97,7 @@ export function chooseForAll(
   choices.push(...chooseEmbeddingAndHead(model, request, selection.embeddingAndHead ?? []));
   if (choices.length === 0) {
     throw new UserError(
+      unfit.length === 0 ? 'layers-not-chosen' : 'layers-not-smaller',
       unfit.length === 0
         ? say`The model has no linear layer of these roles in these blocks that is stored dense.`
         : say`At this setting, none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
@@ -125,6 +127,7 @@ function chooseEmbeddingAndHead(
     const own = embeddingRequest(request);
     if (own === undefined) {
       throw new UserError(
+        'embedding-not-compressible',
         say`The ${embeddingAndHeadNames[place]} cannot be compressed by ${request.method}.`,
         {
           file: model.summary.path,
@@ -196,7 +199,7 @@ export function chosenLayers(
     const { tensor } = choice;
     const layer = find(tensor, index);
     if (found.has(tensor)) {
-      throw new UserError(say`${tensor} is compressed twice.`, {
+      throw new UserError('layer-compressed-twice', say`${tensor} is compressed twice.`, {
         file: model.summary.path,
         field: choiceField(index),
         remedy: say`Keep one of its choices.`,
@@ -246,22 +249,32 @@ function finder(
   );
   const staying = new Set([...listLayers(model, removed), ...embeddingAndHead].map(({ id }) => id));
   return (tensor, index) => {
-    const refuse = (problem: Message, remedy: Message): never => {
-      throw new UserError(problem, { file: model.summary.path, field: choiceField(index), remedy });
+    const refuse = (code: ErrorCode, problem: Message, remedy: Message): never => {
+      throw new UserError(code, problem, {
+        file: model.summary.path,
+        field: choiceField(index),
+        remedy,
+      });
     };
     const layer =
       all.get(tensor) ??
       refuse(
+        'linear-layer-unknown',
         say`${model.summary.name} has no linear layer "${tensor}".`,
         all.size === 0
           ? say`None of its layers can be compressed.`
           : say`Similar ids: ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
       );
     if (!staying.has(tensor)) {
-      refuse(say`${tensor} belongs to a sublayer that is removed.`, say`Remove one of the two.`);
+      refuse(
+        'layer-of-removed-sublayer',
+        say`${tensor} belongs to a sublayer that is removed.`,
+        say`Remove one of the two.`,
+      );
     }
     if (layer.form !== undefined) {
       refuse(
+        'layer-compressed-already',
         say`${tensor} is already ${layer.form.kind}.`,
         say`Compress the model that it was made from.`,
       );

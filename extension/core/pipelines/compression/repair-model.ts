@@ -141,7 +141,12 @@ export async function repairModel(
   const {
     train,
     heldOut: [heldOut = []],
-  } = holdOutInputs(loaded.inputs, 1, say`Repair needs at least two sequences: one is held out.`);
+  } = holdOutInputs(
+    loaded.inputs,
+    1,
+    'sequences-too-few',
+    say`Repair needs at least two sequences: one is held out.`,
+  );
   const size = { student, forms, train, settings };
   const fits = trainsAsWhole(size, memoryBytes);
   const scope = request.scope ?? (fits ? chooseScope(request, forms) : 'sublayers');
@@ -223,20 +228,28 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
   const file = student.summary.path;
   const isDecoder = student.kind === 'decoder';
   if (isDecoder !== (teacher.kind === 'decoder')) {
-    throw new UserError(say`An ONNX graph learns from the graph that it was made from.`, {
-      file,
-      remedy: say`Specify that as the teacher, or repair the Hugging Face folder and then write it as ONNX.`,
-    });
+    throw new UserError(
+      'teacher-not-original-graph',
+      say`An ONNX graph learns from the graph that it was made from.`,
+      {
+        file,
+        remedy: say`Specify that as the teacher, or repair the Hugging Face folder and then write it as ONNX.`,
+      },
+    );
   }
   if (student.kind === 'graph') {
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
   if (!isDecoder && scope !== undefined && scope !== 'sublayers') {
-    throw new UserError(say`Only decoders in Hugging Face folders can be trained as a whole.`, {
-      file,
-      field: 'scope',
-      remedy: say`Choose --scope sublayers.`,
-    });
+    throw new UserError(
+      'whole-training-unsupported',
+      say`Only decoders in Hugging Face folders can be trained as a whole.`,
+      {
+        file,
+        field: 'scope',
+        remedy: say`Choose --scope sublayers.`,
+      },
+    );
   }
 }
 
@@ -260,6 +273,7 @@ function requireStates(
 ): void {
   if (states === 'teacher' && scope === 'model') {
     throw new UserError(
+      'states-unsupported',
       say`The full model is trained on the teacher's outputs, not its hidden states.`,
       {
         file: student.summary.path,
@@ -269,11 +283,15 @@ function requireStates(
     );
   }
   if (states === 'teacher' && student.kind === 'graph') {
-    throw new UserError(say`An ONNX graph can't be trained on the states of its teacher.`, {
-      file: student.summary.path,
-      field: 'states',
-      remedy: say`Train it on its own states (--states student), with one process.`,
-    });
+    throw new UserError(
+      'states-unsupported',
+      say`An ONNX graph can't be trained on the states of its teacher.`,
+      {
+        file: student.summary.path,
+        field: 'states',
+        remedy: say`Train it on its own states (--states student), with one process.`,
+      },
+    );
   }
 }
 
@@ -321,7 +339,7 @@ async function together(
  */
 async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Promise<number[]> {
   if (student.fingerprint === teacher.fingerprint) {
-    throw new UserError(say`${student.name} can't be its own teacher.`, {
+    throw new UserError('teacher-is-student', say`${student.name} can't be its own teacher.`, {
       file: student.path,
       remedy: say`Specify the model that it was compressed or pruned from as the teacher.`,
     });
@@ -345,11 +363,15 @@ async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Prom
     ids.every(({ id }, i) => id === student.sublayers[i]?.id) &&
     student.hiddenSize === teacher.hiddenSize;
   if (!fits) {
-    throw new UserError(say`${student.name} was not made from ${teacher.name}.`, {
-      file: student.path,
-      field: manifestName,
-      remedy: say`Specify the model that it was compressed or pruned from as the teacher.`,
-    });
+    throw new UserError(
+      'teacher-mismatch',
+      say`${student.name} was not made from ${teacher.name}.`,
+      {
+        file: student.path,
+        field: manifestName,
+        remedy: say`Specify the model that it was compressed or pruned from as the teacher.`,
+      },
+    );
   }
   return ids.map(({ place }) => place);
 }

@@ -122,6 +122,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   } = holdOutInputs(
     loaded.inputs,
     2,
+    'sequences-too-few',
     say`A patch needs at least three sequences: one to fit, one to choose and one to test.`,
   );
   const texts = { train, validation, test };

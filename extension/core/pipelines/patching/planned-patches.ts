@@ -83,6 +83,7 @@ async function readPatches(
       const tensor = tensors.get(stored);
       if (tensor?.shape.join() !== shape.join()) {
         throw new UserError(
+          tensor === undefined ? 'tensor-missing' : 'shape-mismatch',
           tensor === undefined
             ? say`The file lacks this tensor of the patch.`
             : say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by the model.`,
@@ -111,13 +112,21 @@ export function parsePatchGraph(text: string, field: string): SymbolicGraph {
     if (!(error instanceof Rejection)) {
       throw error;
     }
-    throw new UserError(say`The program creates no graph: ${error.message}`, {
+    throw new UserError(
+      'program-without-graph',
+      say`The program creates no graph: ${error.message}`,
+      {
+        field,
+        remedy: fitAgain,
+      },
+    );
+  }
+  throw new UserError(
+    'program-graph-too-large',
+    say`The graph of the program is too large for a patch.`,
+    {
       field,
       remedy: fitAgain,
-    });
-  }
-  throw new UserError(say`The graph of the program is too large for a patch.`, {
-    field,
-    remedy: fitAgain,
-  });
+    },
+  );
 }

@@ -12,6 +12,7 @@ import type { JobContext } from '../../jobs/job';
 import { replaceFile } from '../../jobs/replace-file';
 import { say } from '../../message';
 import type { Message } from '../../message';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { onnxRuntimeVersion } from '../version';
 import { canInstallCuda } from './can-install';
@@ -35,6 +36,7 @@ export function providerFolder(): string {
   const { platform, arch } = process;
   if (!canInstallCuda()) {
     throw new UserError(
+      'cuda-unsupported',
       say`ONNX Runtime for Node has CUDA on linux-x64 only, not on ${platform}-${arch}.`,
       { remedy: say`Run \`espalier devices\` to see what works here.` },
     );
@@ -58,7 +60,7 @@ export async function installCudaProvider(
   const { file, folder } = options;
   const sha256 = await hashFile(file, context);
   if (options.sha256 !== undefined && options.sha256.toLowerCase() !== sha256) {
-    throw new UserError(say`The SHA-256 is ${sha256}.`, {
+    throw new UserError('checksum-mismatch', say`The SHA-256 is ${sha256}.`, {
       file,
       remedy: say`Download it again, and compare where you have the checksum from.`,
     });
@@ -80,7 +82,9 @@ export async function installCudaProvider(
       };
       await place(libraries);
     } catch (error) {
-      throw isZipError(error) ? damaged(file, say`It cannot be read: ${error.message}.`) : error;
+      throw isZipError(error)
+        ? damaged(file, 'file-unreadable', say`It cannot be read: ${error.message}.`)
+        : error;
     }
   });
   return { installed: libraries.map((name) => join(folder, name)), sha256 };
@@ -139,6 +143,7 @@ async function checkDescription(
     /<version>([^<]*)<\/version>/.exec(Buffer.concat(chunks).toString()) ?? [];
   if (version !== onnxRuntimeVersion()) {
     throw new UserError(
+      'package-version-mismatch',
       say`The package is of version ${version}, and ONNX Runtime here is ${onnxRuntimeVersion()}.`,
       { file, remedy: whatToDownload() },
     );
@@ -174,10 +179,14 @@ async function unpack(
     createWriteStream(target, { mode: 0o644 }),
   );
   if (sum !== entry.crc32) {
-    throw damaged(file, say`The data of ${entry.fileName} does not match its checksum.`);
+    throw damaged(
+      file,
+      'package-checksum-mismatch',
+      say`The data of ${entry.fileName} does not match its checksum.`,
+    );
   }
   if (!head.subarray(0, elf.length).equals(elf)) {
-    throw damaged(file, say`${entry.fileName} is not a library for Linux.`);
+    throw damaged(file, 'package-not-linux', say`${entry.fileName} is not a library for Linux.`);
   }
 }
 
@@ -185,13 +194,13 @@ const whatToDownload = (): Message =>
   say`Download ${providerPackage} ${onnxRuntimeVersion()} from nuget.org.`;
 
 const another = (file: string): UserError =>
-  new UserError(say`This is not the package ${providerPackage}.`, {
+  new UserError('package-unknown', say`This is not the package ${providerPackage}.`, {
     file,
     remedy: whatToDownload(),
   });
 
-const damaged = (file: string, problem: Message): UserError =>
-  new UserError(problem, { file, remedy: whatToDownload() });
+const damaged = (file: string, code: ErrorCode, problem: Message): UserError =>
+  new UserError(code, problem, { file, remedy: whatToDownload() });
 
 /** Errors that yauzl throws about an archive have no code, unlike errors of the file system. */
 const isZipError = (error: unknown): error is Error =>

@@ -56,6 +56,7 @@ export async function installLlama(
     const sha512 = await fileSha512(archive, job);
     if (sha512 !== source.sha512) {
       throw new UserError(
+        'checksum-mismatch',
         say`The SHA-512 of ${source.name} ${source.version} is ${sha512}, expected ${source.sha512}.`,
         {
           ...(file === undefined ? {} : { file }),
@@ -140,6 +141,6 @@ async function download(
 }
 
 const failed = (url: string, reason: string): UserError =>
-  new UserError(say`${url} can't be downloaded: ${verbatim(reason)}.`, {
+  new UserError('download-failed', say`${url} can't be downloaded: ${verbatim(reason)}.`, {
     remedy: say`Check the connection, or download the file in a browser and run \`espalier install-llama FILE\`.`,
   });

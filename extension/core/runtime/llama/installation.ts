@@ -71,7 +71,7 @@ function parseRecord(text: string): LlamaRecord | undefined {
 export async function removeLlama(folder = llamaFolder()): Promise<LlamaInstallation> {
   const installed = await installedLlama(folder);
   if (installed === undefined) {
-    throw new UserError(say`llama.cpp is not installed.`, {
+    throw new UserError('llama-not-installed', say`llama.cpp is not installed.`, {
       field: 'remove',
       remedy: say`There is nothing to remove in ${folder}.`,
     });

@@ -63,9 +63,13 @@ export const canInstallLlama = (): boolean => packages[platform()] !== undefined
 export function llamaPackage(): LlamaPackage {
   const found = packages[platform()];
   if (found === undefined) {
-    throw new UserError(say`There is no prebuilt llama.cpp for ${platform()}.`, {
-      remedy: say`Everything else works without it.`,
-    });
+    throw new UserError(
+      'llama-unsupported',
+      say`There is no prebuilt llama.cpp for ${platform()}.`,
+      {
+        remedy: say`Everything else works without it.`,
+      },
+    );
   }
   return found;
 }

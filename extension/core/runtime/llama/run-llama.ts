@@ -28,7 +28,7 @@ export class LlamaError extends UserError {
     public readonly reason: string,
     file: string | undefined,
   ) {
-    super(say`llama.cpp can't run it: ${verbatim(reason)}.`, {
+    super('llama-failed', say`llama.cpp can't run it: ${verbatim(reason)}.`, {
       ...(file === undefined ? {} : { file }),
       remedy: undefined,
     });

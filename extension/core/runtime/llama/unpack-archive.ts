@@ -7,6 +7,7 @@ import type { JobContext } from '../../jobs/job';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import { withRegularFile } from '../../regular-file';
+import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 
 const block = 512;
@@ -57,7 +58,9 @@ export async function unpackArchive(
     try {
       return await unpackFiles(new ByteReader(chunks), archive, folder, cancellation);
     } catch (error) {
-      throw isArchiveError(error) ? damaged(archive, say`It can't be decompressed.`) : error;
+      throw isArchiveError(error)
+        ? damaged(archive, 'archive-undecodable', say`It can't be decompressed.`)
+        : error;
     } finally {
       bytes.destroy();
       chunks.destroy();
@@ -81,7 +84,7 @@ async function unpackFiles(
     }
     total += header.size;
     if (total > mostBytes || names.length >= mostFiles) {
-      throw damaged(archive, say`It is larger than a package of llama.cpp.`);
+      throw damaged(archive, 'archive-too-large', say`It is larger than a package of llama.cpp.`);
     }
     await writeEntry(reader, header.size, join(folder, header.name));
     names.push(header.name);
@@ -124,7 +127,11 @@ function parseHeader(bytes: Buffer, archive: string): TarHeader | undefined {
     type !== regularFile ||
     !(size >= 0)
   ) {
-    throw damaged(archive, say`It contains ${JSON.stringify(path)}, which isn't a plain file.`);
+    throw damaged(
+      archive,
+      'archive-entry-unsafe',
+      say`It contains ${JSON.stringify(path)}, which isn't a plain file.`,
+    );
   }
   return { name, size };
 }
@@ -169,5 +176,5 @@ const isArchiveError = (error: unknown): boolean =>
   error instanceof TruncatedError ||
   (error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'));
 
-const damaged = (file: string, problem: Message): UserError =>
-  new UserError(problem, { file, remedy: say`Download the package again.` });
+const damaged = (file: string, code: ErrorCode, problem: Message): UserError =>
+  new UserError(code, problem, { file, remedy: say`Download the package again.` });

@@ -147,7 +147,7 @@ function fitting(
     );
   }
   if (fit.length === 0) {
-    throw new UserError(say`The search found no graph.`, {
+    throw new UserError('graph-not-found', say`The search found no graph.`, {
       field: 'programs',
       remedy: say`Try more programs: 1000 are enough for the first graph.`,
     });

@@ -269,10 +269,14 @@ async function readDone(
   const text = await readSmallText(file).catch(() => undefined);
   const document = text === undefined ? undefined : parseGssnnDocument(text, file);
   if (document !== undefined && !isDeepStrictEqual(document.settings, settings)) {
-    throw new UserError(say`The folder contains an evolution with other settings.`, {
-      file,
-      remedy: say`Choose another folder, or remove this one.`,
-    });
+    throw new UserError(
+      'evolution-other-settings',
+      say`The folder contains an evolution with other settings.`,
+      {
+        file,
+        remedy: say`Choose another folder, or remove this one.`,
+      },
+    );
   }
   return document;
 }
@@ -281,7 +285,7 @@ async function readDone(
 function refuseOthers(out: string, files: readonly string[]): void {
   const [other] = existsSync(evolutionJournal(out)) ? [] : files.filter((file) => existsSync(file));
   if (other !== undefined) {
-    throw new UserError(say`The file exists already.`, {
+    throw new UserError('file-exists', say`The file exists already.`, {
       file: other,
       remedy: say`Choose another folder, or move that file.`,
     });
@@ -292,10 +296,14 @@ async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {
-    throw new UserError(say`The folder can't be created: ${(error as Error).message}.`, {
-      file: path,
-      remedy: say`Choose a folder that can be written to.`,
-    });
+    throw new UserError(
+      'folder-not-creatable',
+      say`The folder can't be created: ${(error as Error).message}.`,
+      {
+        file: path,
+        remedy: say`Choose a folder that can be written to.`,
+      },
+    );
   }
 }
 

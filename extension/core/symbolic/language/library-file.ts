@@ -66,7 +66,7 @@ export function parseLibrary(text: string, file: string): Library {
         throw error;
       }
       const index = entries.findIndex((entry) => entry.name === name);
-      throw new UserError(verbatim(error.message), {
+      throw new UserError('library-entry-invalid', verbatim(error.message), {
         file,
         field: `entries.${index}.${field}`,
         remedy: say`Correct the field.`,

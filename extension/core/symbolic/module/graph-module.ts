@@ -48,9 +48,13 @@ export function graphModule(graph: SymbolicGraph, options: GraphModuleOptions): 
 function requireWidth({ shape }: ShapedValue): number {
   const width = shape.at(-1);
   if (typeof width !== 'number' || shape.length !== 2) {
-    throw new UserError(say`The input of a graph module must be rows of a known width.`, {
-      remedy: say`Leave only the number of rows dynamic.`,
-    });
+    throw new UserError(
+      'module-width-unknown',
+      say`The input of a graph module must be rows of a known width.`,
+      {
+        remedy: say`Leave only the number of rows dynamic.`,
+      },
+    );
   }
   return width;
 }

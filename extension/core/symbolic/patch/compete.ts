@@ -146,7 +146,7 @@ async function judge(
 ): Promise<CompetitionResult> {
   const best = winners.get('graph');
   if (best === undefined) {
-    throw new UserError(say`No program creates a graph that can be a patch.`, {
+    throw new UserError('patch-not-found', say`No program creates a graph that can be a patch.`, {
       remedy: say`Try more programs, or use a library whose graphs have at most ${patchWidth} nodes and edges (${patchMode}).`,
     });
   }

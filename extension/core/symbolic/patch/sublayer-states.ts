@@ -93,10 +93,14 @@ function concatRows(states: readonly HiddenState[], name: string): Rows {
   const length = tensors[0]?.dims.at(-1) ?? 1;
   const other = tensors.find(({ dims }) => dims.at(-1) !== length || dims.length > longestShape);
   if (other !== undefined) {
-    throw new UserError(say`The stream is not rows of features, but [${other.dims.join(', ')}].`, {
-      field: name,
-      remedy: say`Patch a model with hidden states of shape [batch, sequence, features].`,
-    });
+    throw new UserError(
+      'stream-not-rows',
+      say`The stream is not rows of features, but [${other.dims.join(', ')}].`,
+      {
+        field: name,
+        remedy: say`Patch a model with hidden states of shape [batch, sequence, features].`,
+      },
+    );
   }
   const size = tensors.reduce((sum, tensor) => sum + tensor.size, 0);
   const numbers = new Float32Array(size);

@@ -32,6 +32,7 @@ export async function enumerateBySize(
     total += count;
     if (total > maxPrograms) {
       throw new UserError(
+        'programs-too-many',
         say`There are ${total} programs of size ${index + 1} or less; at most ${maxPrograms} fit in memory.`,
         { field: 'maxSize', remedy: say`Choose a size of ${index} at most.` },
       );

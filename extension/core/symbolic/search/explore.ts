@@ -42,9 +42,13 @@ export async function explore(
   context: JobContext,
 ): Promise<Exploration> {
   if (programLimit > maxPrograms) {
-    throw new UserError(say`At most ${maxPrograms} programs fit in memory, not ${programLimit}.`, {
-      remedy: say`Choose a lower limit for programs.`,
-    });
+    throw new UserError(
+      'programs-too-many',
+      say`At most ${maxPrograms} programs fit in memory, not ${programLimit}.`,
+      {
+        remedy: say`Choose a lower limit for programs.`,
+      },
+    );
   }
   const machine = new Machine(library);
   const programMass = createMass(library);

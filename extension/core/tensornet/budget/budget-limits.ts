@@ -87,10 +87,14 @@ export function parseLimit(text: string): BudgetLimit {
   }
   const ratio = Number.parseFloat(amount) / 100;
   if (!isShare(ratio)) {
-    throw new UserError(say`${text} is not a share of the model above 0 % and below 100 %.`, {
-      field: 'limits',
-      remedy: say`Write ${`${unit}<50%`} for half of it.`,
-    });
+    throw new UserError(
+      'limit-invalid',
+      say`${text} is not a share of the model above 0 % and below 100 %.`,
+      {
+        field: 'limits',
+        remedy: say`Write ${`${unit}<50%`} for half of it.`,
+      },
+    );
   }
   return { unit, ratio, field: 'limits' };
 }

@@ -38,10 +38,14 @@ export async function chooseOptions(
     .map((choice) => ({ parts: choice, ...totals(problem, choice) }))
     .sort((a, b) => a.loss - b.loss);
   if (best === undefined) {
-    throw new UserError(say`The measured options can't meet all limits together.`, {
-      field: 'limits',
-      remedy: say`Raise a limit, measure smaller settings or more methods, or allow removing sublayers.`,
-    });
+    throw new UserError(
+      'limits-not-reachable',
+      say`The measured options can't meet all limits together.`,
+      {
+        field: 'limits',
+        remedy: say`Raise a limit, measure smaller settings or more methods, or allow removing sublayers.`,
+      },
+    );
   }
   return best;
 }

@@ -182,6 +182,7 @@ export async function withMeasurer<Result>(
 function requireMatchingTable({ model, table }: MeasurerRequest): void {
   if (model.summary.fingerprint !== table.model.fingerprint) {
     throw new UserError(
+      'profile-mismatch',
       say`The sensitivity profile was made for another model than ${model.summary.path}.`,
       {
         field: 'model.fingerprint',

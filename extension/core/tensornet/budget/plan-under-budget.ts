@@ -250,10 +250,14 @@ export function planProblem(
 
 function requireShare(limit: BudgetLimit): void {
   if ('ratio' in limit && !isShare(limit.ratio)) {
-    throw new UserError(say`${limit.ratio} is not a share of the model above 0 and below 1.`, {
-      field: limit.field ?? 'budget',
-      remedy: say`Write 0.5 for half of it.`,
-    });
+    throw new UserError(
+      'share-invalid',
+      say`${limit.ratio} is not a share of the model above 0 and below 1.`,
+      {
+        field: limit.field ?? 'budget',
+        remedy: say`Write 0.5 for half of it.`,
+      },
+    );
   }
 }
 
@@ -264,14 +268,19 @@ function requireTimes(
   { settings: { roles, blocks }, runs }: SensitivityProfile,
 ): void {
   if (whole === 0) {
-    throw new UserError(say`The sensitivity profile has no times: all layers are convolutions.`, {
-      field: limit.field ?? 'unit',
-      remedy: say`Count bytes, parameters or flops.`,
-    });
+    throw new UserError(
+      'profile-times-missing',
+      say`The sensitivity profile has no times: all layers are convolutions.`,
+      {
+        field: limit.field ?? 'unit',
+        remedy: say`Count bytes, parameters or flops.`,
+      },
+    );
   }
   const isAmount = 'most' in limit && Number.isFinite(limit.most);
   if (isAmount && runs === undefined && roles.length + blocks.length > 0) {
     throw new UserError(
+      'profile-times-incomplete',
       say`The sensitivity profile has the times of only some layers, so a number of milliseconds can't be checked.`,
       {
         field: limit.field ?? 'unit',
@@ -284,6 +293,7 @@ function requireTimes(
 /** Error for a limit that no choice meets. */
 export function tooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
   return new UserError(
+    'budget-not-reachable',
     say`The measured options leave at least ${formatAmount(unit, least)} (${unit}), above the budget of ${formatAmount(unit, most)}.`,
     {
       field: field ?? 'budget',

@@ -22,10 +22,14 @@ export async function costsInFolder(
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw new UserError(say`The folder can't be created: ${(error as Error).message}.`, {
-      file: folder,
-      remedy: say`Move your user's cache folder, or make it writable.`,
-    });
+    throw new UserError(
+      'folder-not-creatable',
+      say`The folder can't be created: ${(error as Error).message}.`,
+      {
+        file: folder,
+        remedy: say`Move your user's cache folder, or make it writable.`,
+      },
+    );
   }
   return machineCosts({
     device,

@@ -57,10 +57,14 @@ export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): v
     throw noText(file);
   }
   if (stepPlan(size, memoryBytes) === undefined) {
-    throw new UserError(say`The full model doesn't fit into the memory limit for training.`, {
-      file,
-      remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose --scope sublayers.`,
-    });
+    throw new UserError(
+      'training-memory-too-small',
+      say`The full model doesn't fit into the memory limit for training.`,
+      {
+        file,
+        remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose --scope sublayers.`,
+      },
+    );
   }
 }
 
@@ -205,8 +209,12 @@ function withoutText({ summary }: LayeredModel): never {
 }
 
 function noText(file: string): UserError {
-  return new UserError(say`Only models that continue texts can be trained as a whole.`, {
-    file,
-    remedy: say`Choose --scope sublayers.`,
-  });
+  return new UserError(
+    'whole-training-unsupported',
+    say`Only models that continue texts can be trained as a whole.`,
+    {
+      file,
+      remedy: say`Choose --scope sublayers.`,
+    },
+  );
 }

@@ -80,6 +80,7 @@ export async function shareSlices(
         const bytes = resultBytes(forms);
         if (bytes > mostResultBytes) {
           throw new UserError(
+            'result-too-large-for-queue',
             say`${id} trains ${formatBytes(bytes)}, more than a queue accepts (${formatBytes(mostResultBytes)}).`,
             { field: 'queue', remedy: say`Divide the work among processes (--workers) instead.` },
           );

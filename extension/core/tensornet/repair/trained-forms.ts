@@ -31,13 +31,17 @@ export function formsToTrain(
     return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];
   });
   if (forms.length === 0) {
-    throw new UserError(say`The model has no linear layer that could be trained.`, {
-      file: summary.path,
-      remedy:
-        trains === 'all'
-          ? say`Repair a folder whose weights are float32, float16 or bfloat16.`
-          : say`Train all layers (--train all), or compress the model first.`,
-    });
+    throw new UserError(
+      'nothing-to-train',
+      say`The model has no linear layer that could be trained.`,
+      {
+        file: summary.path,
+        remedy:
+          trains === 'all'
+            ? say`Repair a folder whose weights are float32, float16 or bfloat16.`
+            : say`Train all layers (--train all), or compress the model first.`,
+      },
+    );
   }
   return new Map(forms);
 }

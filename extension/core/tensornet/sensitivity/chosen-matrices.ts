@@ -27,17 +27,22 @@ export function chosenLayers(
       (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
   );
   if (found.length === 0) {
-    throw new UserError(say`No linear layer has the requested roles and blocks.`, {
-      file: model.summary.path,
-      field: 'roles, blocks',
-      remedy: say`It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
-    });
+    throw new UserError(
+      'layers-not-chosen',
+      say`No linear layer has the requested roles and blocks.`,
+      {
+        file: model.summary.path,
+        field: 'roles, blocks',
+        remedy: say`It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
+      },
+    );
   }
   return found;
 }
 
 function noLayers({ summary }: LayeredModel): never {
   throw new UserError(
+    'nothing-to-compress',
     say`The sublayers of the model contain no linear layers that can be compressed.`,
     {
       file: summary.path,
@@ -56,10 +61,14 @@ export function chosenEmbeddingAndHead(
 ): { readonly matrix: EmbeddingOrHead; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => embeddingRequest(request) ?? []);
   if (embeddingAndHead.length > 0 && requests.length === 0) {
-    throw new UserError(say`None of the methods can compress the embedding and the head.`, {
-      field: 'methods',
-      remedy: say`Add one of ${embeddingMethods.join(', ')}.`,
-    });
+    throw new UserError(
+      'method-not-for-embedding',
+      say`None of the methods can compress the embedding and the head.`,
+      {
+        field: 'methods',
+        remedy: say`Add one of ${embeddingMethods.join(', ')}.`,
+      },
+    );
   }
   return embeddingsToMeasure(model, embeddingAndHead).map((matrix) => ({
     matrix,

@@ -28,12 +28,14 @@ export function choosesTypes(
   }
   if (methods.some((method) => method !== 'gguf')) {
     throw new UserError(
+      'methods-conflict',
       say`A plan for a GGUF file chooses GGUF types, and no other encodings. Use gguf or other methods, not both.`,
       { field: 'methods', remedy: say`Use gguf alone, or the others without it.` },
     );
   }
   if (removes || prunesWidths) {
     throw new UserError(
+      'types-need-unchanged-model',
       say`Types are chosen for the tensors of the unchanged model, without removing sublayers or pruning widths.`,
       {
         field: removes ? 'profile' : 'widths',
@@ -55,10 +57,14 @@ export function findGgufFacts(table: SensitivityProfile, removes: boolean): Gguf
     return undefined;
   }
   if (table.gguf === undefined) {
-    throw new UserError(say`The sensitivity profile lacks the tensors of the GGUF file.`, {
-      field: 'gguf',
-      remedy: say`Profile the sensitivity again.`,
-    });
+    throw new UserError(
+      'profile-gguf-missing',
+      say`The sensitivity profile lacks the tensors of the GGUF file.`,
+      {
+        field: 'gguf',
+        remedy: say`Profile the sensitivity again.`,
+      },
+    );
   }
   return table.gguf;
 }

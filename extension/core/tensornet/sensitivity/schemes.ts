@@ -52,6 +52,7 @@ export function withEmbeddingAndHead(
     const found = embeddingAndHead.find((one) => tiedPlaces(one).includes(place));
     if (found === undefined) {
       throw new UserError(
+        'profile-embedding-missing',
         say`The sensitivity profile does not include the ${embeddingAndHeadNames[place]}.`,
         {
           field: 'embeddingAndHead',
@@ -60,7 +61,7 @@ export function withEmbeddingAndHead(
       );
     }
     if (tiedPlaces(found).some((one) => !places.includes(one))) {
-      throw new UserError(say`The embedding and head are tied in this model.`, {
+      throw new UserError('embeddings-tied', say`The embedding and head are tied in this model.`, {
         field: place,
         remedy: say`Choose both, or neither.`,
       });

@@ -46,10 +46,14 @@ export function chosenWidths(
       : [{ index, sublayer: sublayer.id, count, ...rest, kept: levels.sort((a, b) => b - a) }];
   });
   if (shares.length > 0 && found.length === 0) {
-    throw new UserError(say`No sublayer of the chosen blocks can be pruned to these widths.`, {
-      field: 'widths',
-      remedy: say`Choose other shares, or prune the width of MLPs, attention layers or MoE layers.`,
-    });
+    throw new UserError(
+      'no-widths',
+      say`No sublayer of the chosen blocks can be pruned to these widths.`,
+      {
+        field: 'widths',
+        remedy: say`Choose other shares, or prune the width of MLPs, attention layers or MoE layers.`,
+      },
+    );
   }
   return found;
 }

@@ -77,10 +77,14 @@ class SharedInputs {
       }
     }
     if (!this.magnitudes.every(Number.isFinite)) {
-      throw new UserError(say`Its calibration inputs contain NaN or infinity.`, {
-        field: this.name,
-        remedy: say`Calibrate on the CPU, use another text, or choose a variant without calibration.`,
-      });
+      throw new UserError(
+        'inputs-not-finite',
+        say`Its calibration inputs contain NaN or infinity.`,
+        {
+          field: this.name,
+          remedy: say`Calibrate on the CPU, use another text, or choose a variant without calibration.`,
+        },
+      );
     }
   }
 }

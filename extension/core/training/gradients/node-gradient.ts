@@ -304,7 +304,7 @@ export class NodeGradient {
   }
 
   public fail(problem: string): never {
-    throw new UserError(say`${this.node.opType}: ${problem}`, {
+    throw new UserError('gradient-unsupported', say`${this.node.opType}: ${problem}`, {
       field: this.node.name || this.y,
       remedy: say`Export the model with fixed or named sizes in float32, or freeze the part before this node.`,
     });

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
 import { UserError } from '../../../../extension/core/user-error';
+import type { Failure } from '../../fail-with';
 import { temporaryFolder } from '../../temporary-folder';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from '../npy-file';
 import { inEnglish } from '../../../../extension/core/message';
@@ -70,68 +71,93 @@ describe('MNIST files', () => {
     }
   });
 
-  const faults: [string, Buffer, Buffer, RegExp][] = [
+  const faults: [string, Buffer, Buffer, Failure][] = [
     [
       'labels of another number',
       images,
       idxBytes(8, [2], Uint8Array.of(1, 2)),
-      /It has 3 examples, but 2 labels/,
+      { code: 'label-count-mismatch', file: 'images-idx3-ubyte' },
     ],
     [
       'labels of two axes',
       images,
       idxBytes(8, [3, 1], Uint8Array.of(1, 2, 3)),
-      /labels-idx1-ubyte: Labels have one axis/,
+      { code: 'idx-labels-mismatch', file: 'labels-idx1-ubyte' },
     ],
-    ['no IDX', Buffer.from('PNG.....'), labels, /images-idx3-ubyte: This is not a file in the IDX/],
-    ['an unknown type', idxBytes(7, [3], pixels), labels, /not a file in the IDX/],
+    [
+      'no IDX',
+      Buffer.from('PNG.....'),
+      labels,
+      { code: 'idx-signature-missing', file: 'images-idx3-ubyte' },
+    ],
+    [
+      'an unknown type',
+      idxBytes(7, [3], pixels),
+      labels,
+      { code: 'idx-signature-missing', file: 'images-idx3-ubyte' },
+    ],
     [
       'too few bytes',
       images.subarray(0, 20),
       labels,
-      /\[3, 2, 2\] of U8 takes 12 bytes, but 4 follow/,
+      { code: 'idx-size-mismatch', file: 'images-idx3-ubyte' },
     ],
-    ['a header cut off', images.subarray(0, 10), labels, /ends inside its header/],
+    [
+      'a header cut off',
+      images.subarray(0, 10),
+      labels,
+      { code: 'header-truncated', file: 'images-idx3-ubyte' },
+    ],
     [
       'sizes beyond memory',
       idxBytes(8, [2 ** 32 - 1, 2 ** 32 - 1, 9], pixels),
       labels,
-      /bytes, but 12 follow/,
+      { code: 'idx-size-mismatch', file: 'images-idx3-ubyte' },
     ],
     [
       'no examples',
       idxBytes(8, [0, 2, 2], Buffer.alloc(0)),
       idxBytes(8, [0], Buffer.alloc(0)),
-      /It contains no examples/,
+      { code: 'examples-missing', file: 'images-idx3-ubyte' },
     ],
     [
       'a value that is no number',
       idxBytes(13, [3], Buffer.from('000000007fc0000000000000', 'hex')),
       labels,
-      /row 2: Value 1 of the example is NaN/,
+      { code: 'example-not-finite', file: 'images-idx3-ubyte', field: 'row 2' },
     ],
   ];
   it.each(faults)('are refused with %s', async (name, first, second, message) => {
     const path = file(`idx-${name}/images-idx3-ubyte`, first);
     file(`idx-${name}/labels-idx1-ubyte`, second);
-    await expect(openDataset(path)).rejects.toThrow(message);
-    await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
+    await expect(openDataset(path)).rejects.toFailWith(message);
   });
 
   it('are refused without labels, with unknown ones, or when they unpack to far too much', async () => {
     const alone = file('alone/images-idx3-ubyte', images);
-    await expect(openDataset(alone)).rejects.toThrow(
-      /labels that belong to it are missing\. Put labels-idx1-ubyte/,
-    );
+    await expect(openDataset(alone)).rejects.toFailWith({
+      code: 'labels-file-missing',
+      file: 'images-idx3-ubyte',
+      remedy: /Put labels-idx1-ubyte/,
+    });
     file('alone/labels-idx1-ubyte', labels);
-    await expect(openDataset(alone, { classNames: ['a', 'b'] })).rejects.toThrow(
-      /row 1: The label 7 is not a class\. There are 2 classes, 0 to 1/,
-    );
+    await expect(openDataset(alone, { classNames: ['a', 'b'] })).rejects.toFailWith({
+      code: 'label-unknown',
+      file: 'labels-idx1-ubyte',
+      field: 'row 1',
+      remedy: /There are 2 classes, 0 to 1/,
+    });
     file('bomb/labels-idx1-ubyte', labels);
     const bomb = file('bomb/images-idx3-ubyte.gz', gzipSync(Buffer.alloc(1 << 24)));
-    await expect(openDataset(bomb)).rejects.toThrow(/not a file in the IDX/);
+    await expect(openDataset(bomb)).rejects.toFailWith({
+      code: 'idx-signature-missing',
+      file: 'images-idx3-ubyte.gz',
+    });
     const cut = file('bomb/images-idx3-ubyte.gz', gzipSync(images).subarray(0, 20));
-    await expect(openDataset(cut)).rejects.toThrow(/cannot be unpacked/);
+    await expect(openDataset(cut)).rejects.toFailWith({
+      code: 'archive-undecodable',
+      file: 'images-idx3-ubyte.gz',
+    });
   });
 });
 
@@ -176,11 +202,16 @@ describe('CIFAR files', () => {
 
   it('are refused when cut off, or with a label beyond the names', async () => {
     const cut = file('cut/test_batch.bin', batch(1, [1, 2]).subarray(0, 5000));
-    await expect(openDataset(cut)).rejects.toThrow(
-      /has 5000 bytes, which is not a multiple of 3073/,
-    );
+    await expect(openDataset(cut)).rejects.toFailWith({
+      code: 'cifar-size-invalid',
+      file: 'test_batch.bin',
+    });
     const beyond = file('beyond/test_batch.bin', batch(1, [1, 10]));
-    await expect(openDataset(beyond)).rejects.toThrow(/row 2: The label 10 is not a class/);
+    await expect(openDataset(beyond)).rejects.toFailWith({
+      code: 'label-unknown',
+      file: 'test_batch.bin',
+      field: 'row 2',
+    });
   });
 });
 
@@ -241,54 +272,66 @@ describe('arrays', () => {
     expect(set.featureShape).toEqual([2, 1]);
   });
 
-  const faults: [string, Record<string, Uint8Array>, RegExp][] = [
+  const faults: [string, Record<string, Uint8Array>, Failure][] = [
+    ['no labels', { x }, { code: 'labels-array-missing', file: 'set.npz' }],
+    ['no features', { y }, { code: 'features-array-missing', file: 'set.npz' }],
     [
-      'no labels',
-      { x },
-      /set\.npz: It has no array with the labels, only x\. Name the arrays x and y/,
+      'labels of another number',
+      { x, y: int64Npy([2], [0, 1]) },
+      { code: 'label-count-mismatch', file: 'set.npz' },
     ],
-    ['no features', { y }, /no array with the features/],
-    ['labels of another number', { x, y: int64Npy([2], [0, 1]) }, /3 examples, but 2 labels/],
     [
       'negative labels',
       { x, y: int64Npy([3], [0, -1, 1]) },
-      /y: row 2: The label -1 is not a class/,
+      { code: 'label-unknown', file: 'set.npz', field: 'y: row 2' },
     ],
     [
       'labels that are no classes',
       { x, y: int64Npy([3], [0, 1, 2_000_000]) },
-      /y: row 3: The label 2000000 is not a class\. Labels are integers/,
+      { code: 'label-unknown', file: 'set.npz', field: 'y: row 3', remedy: /Labels are integers/ },
     ],
     [
       'labels with fractions',
       { x, y: floatNpy([3], [0, 1, 2]) },
-      /Labels must be integers \[examples\], but it is F32 \[3\]\. Save them with astype/,
+      { code: 'labels-not-integers', file: 'set.npz' },
     ],
     [
       'rows with two classes',
       { x, y: floatNpy([3, 2], [0, 1, 1, 1, 0, 1]) },
-      /y: row 2: The row is not a class/,
+      { code: 'one-hot-invalid', file: 'set.npz', field: 'y: row 2' },
     ],
     [
       'a value that is not finite',
       { x: floatNpy([3, 2], [0, 1, 2, 3, Number.NaN, 5]), y },
-      /row 3: Value 1 of the example is NaN/,
+      { code: 'example-not-finite', file: 'set.npz', field: 'row 3' },
     ],
-    ['a single number', { x: floatNpy([], [1]), y: int64Npy([1], [0]) }, /single number/],
-    ['no examples', { x: floatNpy([0, 2], []), y: int64Npy([0], []) }, /It contains no examples/],
+    [
+      'a single number',
+      { x: floatNpy([], [1]), y: int64Npy([1], [0]) },
+      { code: 'array-scalar', file: 'set.npz' },
+    ],
+    [
+      'no examples',
+      { x: floatNpy([0, 2], []), y: int64Npy([0], []) },
+      { code: 'examples-missing', file: 'set.npz' },
+    ],
   ];
   it.each(faults)('are refused with %s', async (_, arrays, message) => {
     const path = npz('set.npz', arrays);
-    await expect(openDataset(path)).rejects.toThrow(message);
-    await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
+    await expect(openDataset(path)).rejects.toFailWith(message);
   });
 
   it('are refused without a labels file', async () => {
     const path = file('lonely/x.npy', x);
-    await expect(openDataset(path)).rejects.toThrow(
-      /x\.npy: The labels that belong to it are missing\. Put y\.npy/,
-    );
-    await expect(openDataset(dirname(path))).rejects.toThrow(/no dataset that Espalier can read/);
+    await expect(openDataset(path)).rejects.toFailWith({
+      code: 'labels-file-missing',
+      file: 'x.npy',
+      remedy: /Put y\.npy/,
+    });
+    await expect(openDataset(dirname(path))).rejects.toFailWith({
+      code: 'dataset-missing',
+      file: 'lonely',
+    });
   });
 });
 
@@ -331,39 +374,49 @@ describe('a folder of images', () => {
   it('is refused if images differ in size, have no class, or are missing', async () => {
     put('sizes/a/1.png', 'rgb.png');
     put('sizes/a/2.png', 'turned-1.png');
-    await expect(openDataset(join(folder, 'sizes'))).rejects.toThrow(
-      /2\.png: The image has 7×5 pixels, but the first has 30×22\. Choose a size/,
-    );
+    await expect(openDataset(join(folder, 'sizes'))).rejects.toFailWith({
+      code: 'image-size-mismatch',
+      file: '2.png',
+    });
     put('loose/1.png', 'rgb.png');
-    await expect(openDataset(join(folder, 'loose'))).rejects.toThrow(
-      /1\.png: The image is not in a class/,
-    );
+    await expect(openDataset(join(folder, 'loose'))).rejects.toFailWith({
+      code: 'image-without-class',
+      file: '1.png',
+    });
     file('broken/a/1.png', 'not a picture');
-    await expect(openDataset(join(folder, 'broken'))).rejects.toThrow(
-      /1\.png: This is neither a PNG/,
-    );
-    await expect(openDataset(join(folder, 'zoo'), { classNames: ['cat'] })).rejects.toThrow(
-      /The label "owl" is not a class\. The classes are cat/,
-    );
+    await expect(openDataset(join(folder, 'broken'))).rejects.toFailWith({
+      code: 'image-format-unsupported',
+      file: '1.png',
+    });
+    await expect(openDataset(join(folder, 'zoo'), { classNames: ['cat'] })).rejects.toFailWith({
+      code: 'label-unknown',
+      file: 'zoo',
+      field: 'row 3',
+      remedy: /The classes are cat/,
+    });
     const huge = { height: 30_000, width: 30_000 };
-    await expect(openDataset(join(folder, 'zoo'), { imageSize: huge })).rejects.toThrow(
-      /Images may have/,
-    );
+    await expect(openDataset(join(folder, 'zoo'), { imageSize: huge })).rejects.toFailWith({
+      code: 'image-size-unsupported',
+      remedy: /Images may have/,
+    });
   });
 });
 
 describe('an invalid dataset', () => {
   it('is named, with what would be one', async () => {
-    await expect(openDataset(join(folder, 'nowhere'))).rejects.toThrow(
-      /nowhere: There is no such file or folder/,
-    );
-    await expect(openDataset(file('a.xlsx', ''))).rejects.toThrow(
-      /a\.xlsx: Unsupported file type\. Datasets are/,
-    );
+    await expect(openDataset(join(folder, 'nowhere'))).rejects.toFailWith({
+      code: 'path-missing',
+      file: 'nowhere',
+    });
+    await expect(openDataset(file('a.xlsx', ''))).rejects.toFailWith({
+      code: 'file-type-unsupported',
+      file: 'a.xlsx',
+    });
     mkdirSync(join(folder, 'void'));
-    await expect(openDataset(join(folder, 'void'))).rejects.toThrow(
-      /void: The folder has no dataset/,
-    );
+    await expect(openDataset(join(folder, 'void'))).rejects.toFailWith({
+      code: 'dataset-missing',
+      file: 'void',
+    });
   });
 
   it('only fails with a clear error, for any bytes', async () => {

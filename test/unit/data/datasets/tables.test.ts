@@ -8,6 +8,7 @@ import type { DatasetOptions } from '../../../../extension/core/data/datasets/da
 import { openDataset } from '../../../../extension/core/data/datasets/open-dataset';
 import { readNpz } from '../../../../extension/core/data/npz';
 import { UserError } from '../../../../extension/core/user-error';
+import type { Failure } from '../../fail-with';
 import { temporaryFolder } from '../../temporary-folder';
 import { Random } from '../../training/random';
 import { randomRuns } from '../../sample';
@@ -84,58 +85,92 @@ describe('a table in a text', () => {
     );
   });
 
-  const faults: [string, string, DatasetOptions, RegExp][] = [
+  const faults: [string, string, DatasetOptions, Failure][] = [
     [
       'a row too short',
       'a,b,label\n1,2,x\n1,x\n',
       {},
-      /t\.csv: row 2: It has 2 values, but there are 3 columns/,
+      { code: 'csv-row-length-mismatch', file: 't.csv', field: 'row 2' },
     ],
-    ['a row too long', 'a,label\n1,x\n1,2,x\n', {}, /row 2: It has 3 values/],
-    ['no label', 'a,label\n1,x\n2,\n', {}, /row 2, label: The label is missing/],
+    [
+      'a row too long',
+      'a,label\n1,x\n1,2,x\n',
+      {},
+      { code: 'csv-row-length-mismatch', file: 't.csv', field: 'row 2' },
+    ],
+    [
+      'no label',
+      'a,label\n1,x\n2,\n',
+      {},
+      { code: 'label-missing', file: 't.csv', field: 'row 2, label' },
+    ],
     [
       'an unknown label',
       'a,label\n1,x\n2,z\n',
       { classNames: ['x', 'y'] },
-      /row 2, label: The label "z" is not a class\. The classes are x, y/,
+      {
+        code: 'label-unknown',
+        file: 't.csv',
+        field: 'row 2, label',
+        remedy: /The classes are x, y/,
+      },
     ],
-    ['a value that is no number', 'a,label\n1,x\n?,y\n', {}, /row 2, a: "\?" is not a number/],
-    ['a value that is not finite', 'a,label\nNaN,x\n', {}, /row 1, a: "NaN" is not a number/],
+    [
+      'a value that is no number',
+      'a,label\n1,x\n?,y\n',
+      {},
+      { code: 'value-not-number', file: 't.csv', field: 'row 2, a' },
+    ],
+    [
+      'a value that is not finite',
+      'a,label\nNaN,x\n',
+      {},
+      { code: 'value-not-number', file: 't.csv', field: 'row 1, a' },
+    ],
     [
       'a number too large',
       'a,label\n1,x\n1e99,x\n',
       {},
-      /row 2: Value 1 of the example is Infinity/,
+      { code: 'example-not-finite', file: 't.csv', field: 'row 2' },
     ],
-    ['a value that is missing', 'a,b,label\n1,,x\n', {}, /row 1, b: The value is missing/],
     [
-      'no column of labels',
-      'a,b\n1,2\n',
+      'a value that is missing',
+      'a,b,label\n1,,x\n',
       {},
-      /No column is named label: a, b\. Specify the column/,
+      { code: 'value-missing', file: 't.csv', field: 'row 1, b' },
     ],
+    ['no column of labels', 'a,b\n1,2\n', {}, { code: 'label-column-missing', file: 't.csv' }],
     [
       'a column that is not there',
       'a,label\n1,x\n',
       { features: ['c'] },
-      /c: There is no such column\. Its columns are a, label/,
+      { code: 'column-missing', file: 't.csv', field: 'c', remedy: /Its columns are a, label/ },
     ],
-    ['two columns of one name', 'a,a,label\n1,2,x\n', {}, /Two columns are called "a"/],
-    ['no names', '1,2,3\n4,5,6\n', {}, /The first line contains no column names/],
-    ['no rows', 'a,label\n', {}, /It contains no examples/],
-    ['nothing', '', {}, /no column names|No column/],
-    ['open quotation marks', 'a,label\n"1,x\n', {}, /row 1: The quotation marks do not match/],
+    [
+      'two columns of one name',
+      'a,a,label\n1,2,x\n',
+      {},
+      { code: 'csv-column-duplicate', file: 't.csv' },
+    ],
+    ['no names', '1,2,3\n4,5,6\n', {}, { code: 'csv-header-empty', file: 't.csv' }],
+    ['no rows', 'a,label\n', {}, { code: 'examples-missing', file: 't.csv' }],
+    ['nothing', '', {}, { code: 'csv-header-empty', file: 't.csv' }],
+    [
+      'open quotation marks',
+      'a,label\n"1,x\n',
+      {},
+      { code: 'csv-quotes-unmatched', file: 't.csv', field: 'row 1' },
+    ],
   ];
   it.each(faults)('is refused with %s', async (_, text, options, message) => {
     const path = file('t.csv', text);
-    await expect(openDataset(path, options)).rejects.toThrow(message);
-    await expect(openDataset(path, options)).rejects.toBeInstanceOf(UserError);
+    await expect(openDataset(path, options)).rejects.toFailWith(message);
   });
 
   it('is refused when it is not UTF-8', async () => {
-    await expect(openDataset(file('latin.csv', Buffer.from([0x61, 0xe9, 0x0a])))).rejects.toThrow(
-      /not UTF-8/,
-    );
+    await expect(
+      openDataset(file('latin.csv', Buffer.from([0x61, 0xe9, 0x0a]))),
+    ).rejects.toFailWith({ code: 'text-not-utf8', file: 'latin.csv' });
   });
 });
 
@@ -162,50 +197,73 @@ describe('lines of objects', () => {
     expect(named.text?.(0)).toBe('a');
   });
 
-  const faults: [string, string, RegExp][] = [
+  const faults: [string, string, Failure][] = [
     [
       'that are not JSON',
       '{"text":"a","label":0}\n{"text":',
-      /l\.jsonl: line 2: The line is not JSON/,
+      { code: 'line-not-json', file: 'l.jsonl', field: 'line 2' },
     ],
-    ['that are no objects', '\n[1]', /line 2: The line is not an object/],
-    ['without a label', '{"text":"a"}', /line 1: label: The label is missing/],
-    ['with a list for a label', '{"text":"a","label":[1]}', /line 1: label: The label is neither/],
-    ['with an empty label', '{"text":"a","label":""}', /line 1: The label is missing/],
-    ['without a text', '{"text":"a","label":0}\n{"label":0}', /line 2: text: It must be a text/],
-    ['without features', '{"label":0}', /line 1: features: Nothing is not a number/],
+    ['that are no objects', '\n[1]', { code: 'line-not-object', file: 'l.jsonl', field: 'line 2' }],
+    [
+      'without a label',
+      '{"text":"a"}',
+      { code: 'label-missing', file: 'l.jsonl', field: 'line 1: label' },
+    ],
+    [
+      'with a list for a label',
+      '{"text":"a","label":[1]}',
+      { code: 'label-invalid', file: 'l.jsonl', field: 'line 1: label' },
+    ],
+    [
+      'with an empty label',
+      '{"text":"a","label":""}',
+      { code: 'label-missing', file: 'l.jsonl', field: 'line 1' },
+    ],
+    [
+      'without a text',
+      '{"text":"a","label":0}\n{"label":0}',
+      { code: 'json-field-not-text', file: 'l.jsonl', field: 'line 2: text' },
+    ],
+    [
+      'without features',
+      '{"label":0}',
+      { code: 'value-not-number', file: 'l.jsonl', field: 'line 1: features' },
+    ],
     [
       'of other lengths',
       '{"features":[1,2],"label":0}\n{"features":[1],"label":0}',
-      /line 2: features: There is a list of 1 where the first example has one of 2/,
+      { code: 'features-ragged', file: 'l.jsonl', field: 'line 2: features' },
     ],
     [
       'of other depths',
       '{"features":[[1],[2]],"label":0}\n{"features":[1,2],"label":0}',
-      /line 2: features: There is no list where/,
+      { code: 'features-ragged', file: 'l.jsonl', field: 'line 2: features' },
     ],
     [
       'with texts for numbers',
       '{"features":[1,"2"],"label":0}',
-      /line 1: features: "2" is not a number/,
+      { code: 'value-not-number', file: 'l.jsonl', field: 'line 1: features' },
     ],
-    ['with lists of nothing', '{"features":[],"label":0}', /empty list/],
+    [
+      'with lists of nothing',
+      '{"features":[],"label":0}',
+      { code: 'features-empty', file: 'l.jsonl', field: 'line 1: features' },
+    ],
     [
       'nested too deeply',
       `{"features":${'['.repeat(5000)}${']'.repeat(5000)},"label":0}`,
-      /nested too deeply|not JSON/,
+      { code: 'line-not-json', file: 'l.jsonl', field: 'line 1' },
     ],
     [
       'with numbers too large',
       '{"features":[1e99],"label":0}',
-      /row 1: Value 1 of the example is Infinity/,
+      { code: 'example-not-finite', file: 'l.jsonl', field: 'row 1' },
     ],
-    ['without lines', '\n', /It contains no examples/],
+    ['without lines', '\n', { code: 'examples-missing', file: 'l.jsonl' }],
   ];
   it.each(faults)('are refused %s', async (_, text, message) => {
     const path = file('l.jsonl', text);
-    await expect(openDataset(path)).rejects.toThrow(message);
-    await expect(openDataset(path)).rejects.toBeInstanceOf(UserError);
+    await expect(openDataset(path)).rejects.toFailWith(message);
   });
 });
 
@@ -267,55 +325,70 @@ describe('a Parquet table', () => {
     expect(set.size).toBe(40);
     expect([...set.features([23])]).toEqual([0.375, 3, 0]);
     expect((await openDataset(dirname(parts), { split: 'test' })).size).toBe(20);
-    await expect(openDataset(dirname(parts), { classNames: ['owl'] })).rejects.toThrow(
-      /row 1, species: The label "cat" is not a class/,
-    );
+    await expect(openDataset(dirname(parts), { classNames: ['owl'] })).rejects.toFailWith({
+      code: 'label-unknown',
+      file: 'train-00000-of-00002.parquet',
+      field: 'row 1, species',
+    });
     await expect(
       openDataset(dirname(parts), { features: ['species'], label: 'c' }),
-    ).rejects.toThrow(/row 1, species: "cat" is not a number/);
+    ).rejects.toFailWith({
+      code: 'value-not-number',
+      file: 'train-00000-of-00002.parquet',
+      field: 'row 1, species',
+    });
   });
 
-  const faults: [string, string, DatasetOptions, RegExp][] = [
+  const faults: [string, string, DatasetOptions, Failure][] = [
     [
       'a label missing',
       'no-label.parquet',
       {},
-      /no-label\.parquet: row 2, label: The label is missing/,
+      { code: 'label-invalid', file: 'no-label.parquet', field: 'row 2, label' },
     ],
     [
       'a value missing',
       'no-value.parquet',
       {},
-      /row 2, a: .*is not a number\. The features could be the columns a/,
+      {
+        code: 'value-not-number',
+        file: 'no-value.parquet',
+        field: 'row 2, a',
+        remedy: /The features could be the columns a/,
+      },
     ],
     [
       'an unknown compression',
       'lz4.parquet',
       {},
-      /lz4\.parquet: The file cannot be read: parquet unsupported compression codec/,
+      { code: 'parquet-unreadable', file: 'lz4.parquet' },
     ],
     [
       'a column that is not there',
       'none.parquet',
       { label: 'z' },
-      /z: There is no such column\. Its columns are a, b, c, species/,
+      {
+        code: 'column-missing',
+        file: 'none.parquet',
+        field: 'z',
+        remedy: /Its columns are a, b, c, species/,
+      },
     ],
     [
       'a label beyond the classes',
       'texts.parquet',
       { classNames: ['a', 'b'] },
-      /row 3, label: The label 2 is not a class/,
+      { code: 'label-unknown', file: 'texts.parquet', field: 'row 3, label' },
     ],
     [
       'images of other sizes asked for',
       'images.parquet',
       { imageSize: { height: 0, width: 1 } },
-      /Images may have/,
+      { code: 'image-size-unsupported', remedy: /Images may have/ },
     ],
   ];
   it.each(faults)('is refused with %s', async (_, name, options, message) => {
-    await expect(openDataset(table(name), options)).rejects.toThrow(message);
-    await expect(openDataset(table(name), options)).rejects.toBeInstanceOf(UserError);
+    await expect(openDataset(table(name), options)).rejects.toFailWith(message);
   });
 
   it.each(['snappy.parquet', 'images.parquet', 'lists.parquet'])(

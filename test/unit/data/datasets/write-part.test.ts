@@ -163,14 +163,14 @@ describe('a part of a dataset in its own format', () => {
     const outside = join(folder, 'same-outside');
     await expect(
       exportPart(named, Int32Array.of(0), outside, unattended, new Map([[0, 2]])),
-    ).rejects.toThrow(/The class \.\.\/c has no example/);
+    ).rejects.toFailWith({ code: 'class-without-example', file: 'same', field: 'relabel' });
     const table = await openDataset(file('few.csv', 'p,label\n1,cat\n2,cat\n'), {
       classNames: ['cat', 'dog'],
     });
     const refused = join(folder, 'refused');
     await expect(
       exportPart(table, Int32Array.of(0), refused, unattended, new Map([[0, 1]])),
-    ).rejects.toThrow(/The class dog has no example/);
+    ).rejects.toFailWith({ code: 'class-without-example', file: 'few.csv', field: 'relabel' });
     expect(existsSync(refused)).toBe(false);
   });
 
@@ -201,7 +201,7 @@ describe('a part of a dataset in its own format', () => {
     const out = join(folder, 'small-relabeled');
     await expect(
       exportPart(set, Int32Array.of(0, 1), out, unattended, new Map([[0, 299]])),
-    ).rejects.toThrow(/small\.npz: The class 299 does not fit/);
+    ).rejects.toFailWith({ code: 'class-unknown', file: 'small.npz' });
     expect(existsSync(out)).toBe(false);
   });
 
@@ -263,11 +263,12 @@ describe('a part of a dataset in its own format', () => {
 
   it('is not written over anything', async () => {
     const set = await openDataset(file('b.csv', 'p,label\n1,a\n2,b\n'));
-    await expect(exportPart(set, Int32Array.of(0), folder, unattended)).rejects.toThrow(
-      /not empty/,
-    );
+    await expect(exportPart(set, Int32Array.of(0), folder, unattended)).rejects.toFailWith({
+      code: 'folder-not-empty',
+      file: expect.any(String),
+    });
     await expect(
       exportPart(set, Int32Array.of(0), join(folder, 'b.csv/x'), unattended),
-    ).rejects.toThrow(/cannot be written/);
+    ).rejects.toFailWith({ code: 'examples-not-writable', file: 'x' });
   });
 });

@@ -10,6 +10,7 @@ import { resize } from '../../../../extension/core/data/image/resize';
 import type { Resample } from '../../../../extension/core/data/image/resize';
 import type { NumericArray } from '../../../../extension/core/checkpoints/numeric-array';
 import { readNpz } from '../../../../extension/core/data/npz';
+import type { Failure } from '../../fail-with';
 import { temporaryFolder } from '../../temporary-folder';
 import { inEnglish } from '../../../../extension/core/message';
 
@@ -94,9 +95,10 @@ describe('a resized image', () => {
 
   it('is refused when it would be too large to hold', () => {
     const line: Pixels = { width: 10_000, height: 1, channels: 1, data: new Uint8Array(10_000) };
-    expect(() => resize(line, 100, 1_000_001, 'box')).toThrow(
-      /Images may have 1 to 100000000 pixels/,
-    );
+    expect(() => resize(line, 100, 1_000_001, 'box')).toFailWith({
+      code: 'image-size-unsupported',
+      remedy: /Images may have 1 to 100000000 pixels/,
+    });
   });
 });
 
@@ -184,42 +186,69 @@ describe('a prepared image', () => {
     ]);
   });
 
-  const faults: [string, object, RegExp][] = [
-    ['no size', { ...plain }, /preprocessor_config\.json: size: The field is missing/],
-    ['no filter', { ...plain, resample: null, size: 8 }, /resample: The field is missing/],
+  const faults: [string, object, Failure][] = [
+    [
+      'no size',
+      { ...plain },
+      { code: 'field-missing', file: 'preprocessor_config.json', field: 'size' },
+    ],
+    [
+      'no filter',
+      { ...plain, resample: null, size: 8 },
+      { code: 'field-missing', file: 'preprocessor_config.json', field: 'resample' },
+    ],
     [
       'a size of the longest edge',
       { ...plain, size: { longest_edge: 8 } },
-      /size: It must be a number/,
+      { code: 'field-invalid', file: 'preprocessor_config.json', field: 'size' },
     ],
-    ['a size of 0', { ...plain, size: 0 }, /size: /],
-    ['a size beyond memory', { ...plain, size: { shortest_edge: 99_999 } }, /Images may have/],
-    ['an unknown filter', { ...plain, size: 8, resample: 7 }, /resample: It must be one of/],
-    ['no means', { ...plain, size: 8, do_normalize: true }, /image_mean: The field is missing/],
+    [
+      'a size of 0',
+      { ...plain, size: 0 },
+      { code: 'field-invalid', file: 'preprocessor_config.json', field: 'size' },
+    ],
+    [
+      'a size beyond memory',
+      { ...plain, size: { shortest_edge: 99_999 } },
+      { code: 'image-size-unsupported', remedy: /Images may have/ },
+    ],
+    [
+      'an unknown filter',
+      { ...plain, size: 8, resample: 7 },
+      { code: 'field-invalid', file: 'preprocessor_config.json', field: 'resample' },
+    ],
+    [
+      'no means',
+      { ...plain, size: 8, do_normalize: true },
+      { code: 'field-missing', file: 'preprocessor_config.json', field: 'image_mean' },
+    ],
     [
       'means of two channels',
       { ...plain, size: 8, do_normalize: true, image_mean: [0, 0], image_std: 1 },
-      /image_mean: It has 2 numbers, but the model takes 3/,
+      { code: 'channel-count-mismatch', file: 'preprocessor_config.json', field: 'image_mean' },
     ],
     [
       'a deviation of 0',
       { ...plain, size: 8, do_normalize: true, image_mean: 0, image_std: [1, 0, 1] },
-      /image_std: It must be above 0/,
+      { code: 'field-invalid', file: 'preprocessor_config.json', field: 'image_std' },
     ],
     [
       'a crop of no size',
       { ...plain, size: 8, do_center_crop: true },
-      /crop_size: The field is missing/,
+      { code: 'field-missing', file: 'preprocessor_config.json', field: 'crop_size' },
     ],
     [
       'padding',
       { ...plain, size: 8, do_pad: true },
-      /do_pad: This step .* not supported\. Save prepared/,
+      { code: 'image-step-unsupported', file: 'preprocessor_config.json', field: 'do_pad' },
     ],
-    ['an offset', { ...plain, size: 8, rescale_offset: true }, /rescale_offset: This step/],
+    [
+      'an offset',
+      { ...plain, size: 8, rescale_offset: true },
+      { code: 'image-step-unsupported', file: 'preprocessor_config.json', field: 'rescale_offset' },
+    ],
   ];
   it.each(faults)('is refused with %s', async (_, config, message) => {
-    await expect(prepare(config)).rejects.toThrow(message);
-    await expect(prepare(config)).rejects.toHaveProperty('name', 'UserError');
+    await expect(prepare(config)).rejects.toFailWith(message);
   });
 });

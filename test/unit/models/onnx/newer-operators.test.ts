@@ -234,7 +234,7 @@ describe('operators of newer opsets', () => {
     expect(model.summary.sublayers.map(({ id }) => id)).toEqual(listBlocks('mixer'));
     expect(() => {
       model.requireRunnable();
-    }).toThrow(/no CPU kernel for com\.microsoft:GatedDeltaNet/);
+    }).toFailWith({ code: 'kernel-missing', file: 'gated-23.onnx' });
   });
 
   it('mix tokens by a state', async () => {

@@ -341,13 +341,13 @@ describe('the residual stream of a graph', () => {
         ['Add', ['x', 'b'], ['a']],
         ['Relu', ['a'], ['b']],
       ]),
-    ).toThrow(/model\.onnx: .*cycle/);
+    ).toFailWith({ code: 'onnx-graph-cyclic', file: 'model.onnx', field: 'a' });
     expect(() =>
       findIndex([
         ['Relu', ['x'], ['y']],
         ['Tanh', ['x'], ['y']],
       ]),
-    ).toThrow(/y: Two nodes/);
+    ).toFailWith({ code: 'onnx-value-produced-twice', file: 'model.onnx', field: 'y' });
   });
 
   it('takes searches in proportion to the blocks of the graph', () => {

@@ -121,8 +121,8 @@ describe('the job service', () => {
     (await worker.call(0)).resolve('one');
     expect(await first).toBe('one');
     expect(makeState()).toEqual(['done', 'running', 'queued']);
-    (await worker.call(1)).reject(new UserError(say`bad`, { remedy: undefined }));
-    await expect(second).rejects.toThrow('bad');
+    (await worker.call(1)).reject(new UserError('value-invalid', say`bad`, { remedy: undefined }));
+    await expect(second).rejects.toFailWith({ code: 'value-invalid' });
     (await worker.call(2)).resolve('three');
     expect(await third).toBe('three');
     expect(worker.calls.map(({ request: { out } }) => out)).toEqual(
@@ -287,7 +287,9 @@ describe('the job service', () => {
 
   it('offers nothing where nothing is saved', async () => {
     const failing = repair('a');
-    (await worker.call(0)).reject(new UserError(say`no tokenizer.json`, { remedy: undefined }));
+    (await worker.call(0)).reject(
+      new UserError('no-tokenizer', say`no tokenizer.json`, { remedy: undefined }),
+    );
     await expect(failing).rejects.toThrow();
     const crashing = repair('b');
     const work = await saveWork('b');
@@ -456,7 +458,7 @@ describe('the job service', () => {
 
   it('says which job has thrown an error', async () => {
     const running = repair('a');
-    const error = new UserError(say`bad`, { remedy: undefined });
+    const error = new UserError('value-invalid', say`bad`, { remedy: undefined });
     (await worker.call(0)).reject(error);
     await expect(running).rejects.toBe(error);
     expect(jobs.failed(error)?.id).toBe(jobs.jobs[0]?.id);
@@ -510,7 +512,7 @@ describe('the job service', () => {
       const { watch, reject } = await worker.call(1);
       watch.onProgress?.({ stage: say`Round ${1}`, done: 1, total: 4, unit: 'steps' });
       expect(shown()).toMatchObject({ kind: 'running', progress: { stage: 'Round 1', done: 1 } });
-      reject(new UserError(say`no tokenizer.json`, { remedy: undefined }));
+      reject(new UserError('no-tokenizer', say`no tokenizer.json`, { remedy: undefined }));
       await expect(running).rejects.toThrow();
       const stopped = shown();
       expect(stopped).toMatchObject({ kind: 'stopped', reason: 'failed' });

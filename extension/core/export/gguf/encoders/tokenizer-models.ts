@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { ErrorCode } from '../../../error-codes';
 import type { Message } from '../../../message';
 import { say } from '../../../message';
 import { headerEntry, tokenizerKey as key } from '../header-entries';
@@ -15,6 +16,7 @@ export interface TokenizerModel {
 /** Feature of a tokenizer.json that llama.cpp doesn't support. */
 export interface Fault {
   readonly field: string;
+  readonly code: ErrorCode;
   readonly problem: Message;
 }
 
@@ -68,6 +70,7 @@ function wordPiece({
   if (!divides || fields['clean_text'] === false || fields['handle_chinese_chars'] === false) {
     return {
       field: 'normalizer',
+      code: 'tokenizer-not-in-gguf',
       problem: say`llama.cpp splits texts into words only as BERT does.`,
     };
   }
@@ -149,6 +152,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
   if (otherNormalizer !== undefined) {
     return {
       field: 'normalizer',
+      code: 'tokenizer-not-in-gguf',
       problem: say`llama.cpp supports no ${String(otherNormalizer['type'])} steps in Unigram tokenizers.`,
     };
   }
@@ -161,6 +165,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
     ? undefined
     : {
         field: 'pre_tokenizer',
+        code: 'tokenizer-not-in-gguf',
         problem: say`llama.cpp splits texts of Unigram tokenizers at spaces only, and keeps each space with the following word.`,
       };
 }
@@ -192,6 +197,7 @@ function unigram({
   if (model.byte_fallback === true) {
     return {
       field: 'model.byte_fallback',
+      code: 'tokenizer-not-in-gguf',
       problem: say`llama.cpp supports no byte tokens in Unigram tokenizers.`,
     };
   }

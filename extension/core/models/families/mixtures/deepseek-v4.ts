@@ -59,6 +59,7 @@ function unknownRatio(config: ConfigFields): ConfigFault | undefined {
     ? undefined
     : {
         field: 'compress_ratios',
+        code: block < 0 ? 'list-length-mismatch' : 'block-value-unsupported',
         problem:
           block < 0
             ? say`It has ${ratios.length} entries for ${count} blocks.`

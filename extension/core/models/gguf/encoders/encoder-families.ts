@@ -16,6 +16,7 @@ const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => 
   return tensors.has(second)
     ? keys.fault(
         second,
+        'gguf-second-norm-unsupported',
         say`${keys.architecture} files with a second attention norm are not supported.`,
         say`Choose another model.`,
       )
@@ -32,6 +33,7 @@ const describeMixtures = (source: GgufSource): Readonly<Record<string, unknown>>
     ? describeEncoder(source)
     : keys.fault(
         keys.name(key),
+        'gguf-experts-placement-unsupported',
         say`${keys.architecture} files with experts in blocks other than every second one are not supported.`,
         say`Choose another model.`,
       );

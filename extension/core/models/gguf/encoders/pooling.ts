@@ -24,6 +24,7 @@ export function describePooling(keys: GgufKeys): readonly string[] {
         pooling?.class ??
           keys.fault(
             keys.name(poolingKey),
+            'gguf-pooling-unsupported',
             say`Pooling ${asked} is not supported, only none, mean, first and last position.`,
             say`Use the Hugging Face folder of the model.`,
           ),

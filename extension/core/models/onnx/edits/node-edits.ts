@@ -66,6 +66,7 @@ export async function restoreNestedTensors(
 ): Promise<void> {
   const fault = (name: string): UserError =>
     new UserError(
+      'weights-inside-nodes',
       say`The graph contains large weights inside its nodes, which can't be copied yet.`,
       {
         file: file.path,

@@ -68,6 +68,7 @@ export function patchBranches(
 
 function notPatchable({ file, place }: OnnxModel, id: string): UserError {
   return new UserError(
+    place === undefined ? 'stream-not-float' : 'layers-inside-if',
     place === undefined
       ? say`The stream before it is not float32 or float16, which graph modules require.`
       : say`The layers of this graph are inside an If, where they can't be patched.`,

@@ -32,7 +32,7 @@ export class StoredGraph implements RunnableGraph {
   ) {
     const lost = initializers.find(({ inline, mappable }) => inline === undefined && !mappable);
     if (lost !== undefined) {
-      throw new UserError(say`Its storage layout can't be copied.`, {
+      throw new UserError('storage-not-copyable', say`Its storage layout can't be copied.`, {
         file: path,
         field: lost.name,
         remedy: say`Export the model with raw_data, as all current exporters do.`,

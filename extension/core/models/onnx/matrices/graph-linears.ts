@@ -179,7 +179,7 @@ function encodedMatrices({ file }: OnnxModel, mainGraph: GraphProto): Candidate[
 }
 
 function lacks(file: string, name: string): never {
-  throw new UserError(say`The graph lacks this tensor of a compressed matrix.`, {
+  throw new UserError('tensor-missing', say`The graph lacks this tensor of a compressed matrix.`, {
     file,
     field: name,
     remedy: say`Compress the model again.`,

@@ -30,10 +30,14 @@ export function mainOutput({ index, branches, file, summary }: OnnxModel): MainO
   });
   const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
   if (chosen === undefined) {
-    throw new UserError(say`No output of the graph depends on its residual stream.`, {
-      file: file.path,
-      remedy: say`Export the model again.`,
-    });
+    throw new UserError(
+      'output-not-of-stream',
+      say`No output of the graph depends on its residual stream.`,
+      {
+        file: file.path,
+        remedy: say`Export the model again.`,
+      },
+    );
   }
   const { name } = chosen;
   const rank = summary.outputs.find((port) => port.name === name)?.shape?.length ?? 0;
