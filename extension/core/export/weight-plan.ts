@@ -4,6 +4,7 @@ import { encodingParameters } from '../models/encodings/encoding-facts';
 import { storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
+import { routerLayers } from '../models/router-layers';
 import { listMatrices } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
@@ -127,7 +128,7 @@ function replacedTensors(
   { matrices, unties }: Changes,
 ): Map<string, readonly Replacement[]> {
   const replaced = new Map<string, readonly Replacement[]>();
-  for (const { id, form: before } of allLayers(model)) {
+  for (const { id, form: before } of [...allLayers(model), ...routerLayers(model)]) {
     const form = matrices.get(id);
     if (form !== undefined) {
       const names = before === undefined ? [id] : storedTensors(id, before).map(([name]) => name);

@@ -12,6 +12,7 @@ import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import type { GgufFamily } from '../../models/gguf/gguf-traits';
 import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { ModelFamily } from '../../models/model-family';
 import type { ModelHeaders } from '../../models/model-headers';
 import type { OpenedModel } from '../../models/opened-model';
@@ -119,10 +120,14 @@ export function explainUnsupportedChanges({ matrices, patches }: Changes): Refus
   const gguf = { format: 'gguf' } as const;
   return patches.size > 0
     ? toRefusal(takesPatches(gguf))
-    : matrices.size > 0
+    : [...matrices.values()].some((form) => !isFloatMatrix(form))
       ? toRefusal(takesEncodings(gguf))
       : undefined;
 }
+
+/** True if only the values of a matrix of floats change, as those of a router. */
+const isFloatMatrix = (form: MatrixEncoding): boolean =>
+  form.kind === 'dense' && ['F32', 'F16', 'BF16'].includes(form.weight.dtype);
 
 /** Keys of what is the size of a head where they are absent. */
 const headSizes = [ggufFields.head_dim, 'attention.value_length', 'rope.dimension_count'];
