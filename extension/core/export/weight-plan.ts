@@ -1,7 +1,7 @@
 import { elementCount, sliceRows, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { encodingParameters } from '../models/encodings/encoding-facts';
-import { storedTensors } from '../models/encodings/stored-encodings';
+import { isStorable, storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
 import { routerLayers } from '../models/router-layers';
@@ -164,13 +164,17 @@ function encodeAs(
   return replacements === undefined
     ? [planned]
     : replacements.flatMap(({ name = planned.name, form }) =>
-        storedTensors(name, form).map(([part, stored]) => ({
+        replacementTensors(name, form).map(([part, stored]) => ({
           name: part,
           tensor: stored,
           home: homeFile(tensor),
         })),
       );
 }
+
+/** Tensors of an encoding by name. A tensor that is no weight, as the bias of a router, keeps its name. */
+const replacementTensors = (name: string, form: MatrixEncoding): [string, LazyTensor][] =>
+  form.kind === 'dense' && !isStorable(name) ? [[name, form.weight]] : storedTensors(name, form);
 
 function allLayers(model: LayeredModel): LinearLayer[] {
   return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);

@@ -49,6 +49,8 @@ export interface WholeModel {
   readonly streams: readonly string[];
   /** Scale of the trained parameters; learning rates are relative to it. */
   readonly unit: number;
+  /** True if only routers are trained. */
+  readonly onlyRouters: boolean;
   /** Converts values of the model's parameters to values of the encodings' tensors. */
   readonly merged: (numbers: ReadonlyMap<string, Float32Array>) => NumbersByName;
 }
@@ -102,5 +104,6 @@ export async function wholeModel(
       });
       return sum;
     };
-  return { model, streams: sublayerOutputs(emitted), unit, merged };
+  const onlyRouters = [...forms.keys()].every(isRouter);
+  return { model, streams: sublayerOutputs(emitted), unit, onlyRouters, merged };
 }
