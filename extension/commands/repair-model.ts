@@ -6,6 +6,7 @@ import type { RepairResult } from '../core/pipelines/compression/repair-model';
 import type { ModelSummary } from '../core/models/model-summary';
 import { repair } from '../core/operations/repair';
 import { repairEfforts } from '../core/tensornet/repair/efforts';
+import type { TrainedLayers } from '../core/tensornet/repair/trained-forms';
 import type { RepairEffort } from '../core/tensornet/repair/efforts';
 import type { RequestOf } from '../services/jobs/operations';
 import { modelStem } from '../services/documents/model-file';
@@ -26,6 +27,8 @@ export interface RepairOptions {
   /** Path of a text, or `bundled`. */
   readonly text?: string;
   readonly effort?: RepairEffort;
+  /** Layers to train, or the default ones of the model. */
+  readonly train?: TrainedLayers | 'default';
   /** Path of the new folder. */
   readonly out?: string;
   /** Replace an existing folder without asking. */
@@ -71,7 +74,8 @@ async function askRequest(
   const title = l10n.t('Repair {0} with the teacher {1}', name, basename(teacher));
   const text =
     given.text ?? (await followedBy(2, async () => askLearningText(services, title, model)));
-  const effort = text && (given.effort ?? (await followedBy(1, async () => chooseEffort(title))));
+  const train = text && (await chooseTrained(model, title, given));
+  const effort = train && (given.effort ?? (await followedBy(1, async () => chooseEffort(title))));
   const folder =
     effort &&
     (await chooseFolder(
@@ -80,15 +84,48 @@ async function askRequest(
       l10n.t('Repair {0}: new folder', name),
       given,
     ));
-  if (text === undefined || !effort || !folder) {
+  if (text === undefined || !train || !effort || !folder) {
     return undefined;
   }
   const { given: learning, unset } = learningText(services, text);
   return services.settings.request(
     repair,
-    { model: path, teacher, effort, ...learning, ...folder },
+    {
+      ...{ model: path, teacher, effort, ...learning, ...folder },
+      ...(train === 'default' ? {} : { train }),
+    },
     unset,
   );
+}
+
+/** Asks which layers are trained if a folder has MoE layers; only routers of a GGUF file can be. */
+async function chooseTrained(
+  { path, sublayers }: ModelSummary,
+  title: string,
+  given: RepairOptions,
+): Promise<TrainedLayers | 'default' | undefined> {
+  const isAsked = !path.endsWith('.gguf') && sublayers.some(({ kind }) => kind === 'expert');
+  if (given.train !== undefined || given.effort !== undefined || !isAsked) {
+    return given.train ?? 'default';
+  }
+  const items: readonly (QuickPickItem & { readonly train: TrainedLayers | 'default' })[] = [
+    {
+      label: l10n.t('Routers'),
+      detail: l10n.t(
+        'After experts were removed: only the routers of MoE layers learn, in minutes.',
+      ),
+      train: 'routers',
+    },
+    {
+      label: l10n.t('Linear layers'),
+      detail: l10n.t('Compressed layers if there are any, otherwise all.'),
+      train: 'default',
+    },
+  ];
+  const chosen = await followedBy(2, async () =>
+    choose(items, { title, placeHolder: l10n.t('Which layers should be trained?') }),
+  );
+  return chosen?.train;
 }
 
 async function chooseEffort(title: string): Promise<RepairEffort | undefined> {

@@ -7,12 +7,12 @@ import { printVerdict } from './verdict';
 
 export const repair: Presenter<Repaired> = {
   options: {},
-  print: (result, { terminal }) => {
-    printResult(terminal, result);
+  print: (result, { terminal, request }) => {
+    printResult(terminal, result, request['train']);
   },
 };
 
-function printResult(terminal: Terminal, result: Repaired): void {
+function printResult(terminal: Terminal, result: Repaired, trained: unknown): void {
   const { slices, learned, unit, lossBefore, lossAfter, written } = result;
   if (slices.length > 0) {
     printTable(
@@ -39,7 +39,7 @@ function printResult(terminal: Terminal, result: Repaired): void {
   );
   terminal.print(
     written === null
-      ? 'The model is no better than before, so nothing is written. Try more text or --train all.'
+      ? `The model is no better than before, so nothing is written. Try more text${trained === 'routers' ? '' : ' or --train all'}.`
       : `${written.path} (${formatBytes(written.bytesAfter)})`,
   );
   printVerdict(terminal, result.verdict);

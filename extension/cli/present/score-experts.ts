@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { OperationOf } from '../../core/operations/operations';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -6,7 +7,7 @@ import { formatPercent } from '../../core/format';
 /** A row for each expert, the least salient of each MoE layer first. */
 export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-experts'>['run']>>> = {
   options: {},
-  print: ({ mixtures, remove }, { terminal, request }) => {
+  print: ({ mixtures, remove, texts = [] }, { terminal, request }) => {
     const marked = new Set(remove);
     printTable(
       terminal,
@@ -15,16 +16,18 @@ export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-exper
         'mean gate × output',
         'tokens',
         'share of tokens',
+        ...texts.map((text) => `in ${basename(text)}`),
         ...(marked.size === 0 ? [] : ['removed']),
       ],
       mixtures.flatMap((experts) =>
         [...experts]
           .sort((a, b) => a.saliency - b.saliency)
-          .map(({ expert, saliency, tokens, frequency }) => [
+          .map(({ expert, saliency, tokens, frequency, texts: byText = [] }) => [
             expert,
             saliency.toPrecision(3),
             String(tokens),
             formatPercent(frequency),
+            ...byText.map((one) => formatPercent(one.frequency)),
             ...(marked.size === 0 ? [] : [marked.has(expert) ? 'yes' : '']),
           ]),
       ),

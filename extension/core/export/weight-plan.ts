@@ -1,9 +1,10 @@
 import { elementCount, sliceRows, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { encodingParameters } from '../models/encodings/encoding-facts';
-import { storedTensors } from '../models/encodings/stored-encodings';
+import { isStorable, storedTensors } from '../models/encodings/stored-encodings';
 import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../models/matrix-encoding';
+import { routerLayers } from '../models/router-layers';
 import { listMatrices } from './matrix-changes';
 import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
@@ -127,7 +128,7 @@ function replacedTensors(
   { matrices, unties }: Changes,
 ): Map<string, readonly Replacement[]> {
   const replaced = new Map<string, readonly Replacement[]>();
-  for (const { id, form: before } of allLayers(model)) {
+  for (const { id, form: before } of [...allLayers(model), ...routerLayers(model)]) {
     const form = matrices.get(id);
     if (form !== undefined) {
       const names = before === undefined ? [id] : storedTensors(id, before).map(([name]) => name);
@@ -163,13 +164,17 @@ function encodeAs(
   return replacements === undefined
     ? [planned]
     : replacements.flatMap(({ name = planned.name, form }) =>
-        storedTensors(name, form).map(([part, stored]) => ({
+        replacementTensors(name, form).map(([part, stored]) => ({
           name: part,
           tensor: stored,
           home: homeFile(tensor),
         })),
       );
 }
+
+/** Tensors of an encoding by name. A tensor that is no weight, as the bias of a router, keeps its name. */
+const replacementTensors = (name: string, form: MatrixEncoding): [string, LazyTensor][] =>
+  form.kind === 'dense' && !isStorable(name) ? [[name, form.weight]] : storedTensors(name, form);
 
 function allLayers(model: LayeredModel): LinearLayer[] {
   return model.summary.sublayers.flatMap((_, index) => [...model.sublayer(index).linearLayers]);

@@ -7,6 +7,7 @@ import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelMatrix } from './matrix-encoding';
 import { mixesStreams } from './model-emitter';
+import { hasTrainableRouters } from './router-layers';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { ownWidth, explainNotWidthPrunable } from './width-pruning/explain-not-width-prunable';
@@ -78,7 +79,7 @@ export function readCapabilities(model: LayeredModel, headers: ModelHeaders): Ca
     repair: firstRefusal(
       run,
       () => parts,
-      () => takesEncodings(headers),
+      () => takesRepairs(headers, model),
       () => hasMatrices(model),
     ),
     patch: firstRefusal(
@@ -235,6 +236,11 @@ export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capabi
         convertedBack,
       )
     : able;
+}
+
+/** Routers of a GGUF file can be repaired: they are stored in floats. */
+function takesRepairs(headers: Pick<ModelHeaders, 'format'>, model: LayeredModel): Capability {
+  return headers.format === 'gguf' && hasTrainableRouters(model) ? able : takesEncodings(headers);
 }
 
 /** True if a file of this format can store symbolic patches. */

@@ -159,6 +159,8 @@ export interface StoredSublayer {
 /** A sublayer whose linear layers can take another encoding. */
 export interface QuantizableSublayer {
   readonly linearLayers: readonly LinearLayer[];
+  /** Weights and biases of routers, which only a repair changes; none if undefined. */
+  readonly routerLayers?: readonly LinearLayer[];
 }
 
 /** A sublayer from which channels, heads or experts can be removed. */

@@ -79,7 +79,7 @@ export const repair = defineOperation({
       }),
       train: choice(trainedLayers, {
         description: 'Linear layers to train',
-        fallback: 'compressed if there are any, else all',
+        fallback: 'compressed if there are any, else all; routers for GGUF files',
         placeholder: 'LAYERS',
       }),
       states: choice(learnedStates, {
@@ -147,11 +147,12 @@ export const repair = defineOperation({
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
     const { train, states, scope, effort, epochs, batch, workers } = request;
-    const { summary, model } = await open(request.model);
+    const opened = await open(request.model);
+    const { summary } = opened;
     const { sequences, length } = textOf(request, summary);
     return {
       kind: [
-        train ?? defaultTrains(model),
+        train ?? defaultTrains(opened),
         states,
         scope ?? repairEfforts[effort].compressed,
         epochs,

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
-import { loadModelInputs } from '../data/model-inputs';
+import { loadSeveralTexts } from '../data/model-inputs';
 import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
@@ -18,10 +18,10 @@ import type { ExpertSaliency } from '../metrics/expert-saliency';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
-import { integer, newFile, number } from './fields';
+import { choice, group, integer, newFile, number, paths } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
-import { needs } from './rules';
+import { excludes, needs } from './rules';
 import {
   calibrationFields,
   calibrationOf,
@@ -40,7 +40,13 @@ interface ScoredExperts {
   readonly mixtures: readonly (readonly ExpertSaliency[])[];
   /** The least salient, where a share was asked for. */
   readonly remove: readonly string[];
+  /** Sources of the texts that each expert's `texts` are about, if there are several. */
+  readonly texts?: readonly string[];
 }
+
+/** Number of experts that each MoE layer loses: the same share, or what one budget over all layers chooses. */
+export const expertAllocations = ['equal', 'saliency'] as const;
+export type ExpertAllocation = (typeof expertAllocations)[number];
 
 const journal = operationJournal('experts');
 
@@ -53,19 +59,36 @@ export const scoreExperts = defineOperation({
   fields: {
     model: modelField,
     ratio: number({
-      description: 'Fraction of the experts of each MoE layer to remove, least salient first',
+      description: 'Fraction of the experts to remove, least salient first',
       placeholder: 'R',
       above: 0,
       max: 1,
+    }),
+    allocation: choice(expertAllocations, {
+      description:
+        'Experts that each MoE layer loses: the same share (equal), or those that are least salient among all layers (saliency), which only the layout auto-map can store',
+      default: 'equal',
+      placeholder: 'ALLOCATION',
     }),
     out: newFile('plan', {
       description: 'Where to write a plan that removes them (*.plan.json)',
     }),
     ...calibrationFields(defaultCalibration),
+    ...group('Calibration', {
+      furtherCalibration: paths({
+        description:
+          'Further calibration texts that share the sequences; the result lists which experts serve which text',
+        setting: 'calibration.further',
+      }),
+    }),
     seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
     ...runFields,
   },
-  rules: [needs('out', 'ratio'), ...calibrationRules],
+  rules: [
+    needs('out', 'ratio'),
+    ...calibrationRules,
+    excludes('furtherCalibration', 'calibrationScores'),
+  ],
   result: v.looseObject({
     mixtures: v.array(v.array(saliencySchema)),
     remove: v.array(v.string()),
@@ -79,13 +102,14 @@ export const scoreExperts = defineOperation({
     const { device, memoryBytes } = runOptions(request);
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
-    const { ratio, out } = request;
+    const { ratio, out, allocation, furtherCalibration = [] } = request;
     if (ratio !== undefined) {
-      await requireRemovable(ratio, model);
+      await requireRemovable(ratio, allocation, model);
     }
     const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
-    const { inputs, summary, warnings } = await loadModelInputs(
+    const { inputs, summary, warnings } = await loadSeveralTexts(
       calibration,
+      furtherCalibration,
       model.model,
       join(samples, 'calibration.txt'),
       request.seed,
@@ -94,23 +118,31 @@ export const scoreExperts = defineOperation({
     const on = await resolveDevice(device, context.warn.bind(context));
     const score = async (executor: LayeredExecutor, saved: SavedParts): Promise<ScoredExperts> => {
       await saved.bind([model.summary.fingerprint, summary.fingerprint]);
-      const mixtures = await expertSaliency(executor, inputs, context, saved);
+      const mixtures = await expertSaliency(
+        executor,
+        inputs,
+        context,
+        saved,
+        1 + furtherCalibration.length,
+      );
       if (mixtures.length === 0) {
         throw new UserError('no-experts', say`The model has no experts that can be scored.`, {
           file: model.path,
           remedy: say`Choose the Hugging Face folder or the GGUF file of a model with MoE layers. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
         });
       }
-      const remove = ratio === undefined ? [] : leastSalient(mixtures, ratio, model.summary);
+      const remove =
+        ratio === undefined ? [] : leastSalient(mixtures, ratio, model.summary, allocation);
       if (out !== undefined) {
         const { fingerprint } = model.summary;
-        const note = `experts by REAP, ${ratio} of each mixture`;
+        const note = `experts by REAP, ${ratio} of ${allocation === 'equal' ? 'each MoE layer' : 'all'}`;
         await writeDocument(
           out,
           planFor({ path: resolve(model.path), fingerprint }, { remove, note }),
         );
       }
-      return { mixtures, remove };
+      const { texts } = summary;
+      return { mixtures, remove, ...(texts === undefined ? {} : { texts }) };
     };
     const place = async (): Promise<string> => journal.prepare(out, model.path);
     const executor = new LayeredExecutor(model.model, on, memoryBytes);
@@ -139,7 +171,11 @@ export const scoreExperts = defineOperation({
  * Checks before the pass that a plan can be carried out: which experts it names is all that the pass decides.
  * @throws UserError if no expert would be removed, or if the result can't be written.
  */
-async function requireRemovable(ratio: number, model: OpenedModel): Promise<void> {
+async function requireRemovable(
+  ratio: number,
+  allocation: ExpertAllocation,
+  model: OpenedModel,
+): Promise<void> {
   const { summary } = model;
   const scored = summary.sublayers.flatMap((sublayer, index) =>
     sublayer.experts !== undefined && model.model.sublayer(index).routed !== undefined
@@ -174,37 +210,69 @@ async function requireRemovable(ratio: number, model: OpenedModel): Promise<void
   const any = scored.map((sublayer) =>
     expertIds(sublayer).map((expert) => ({ expert, saliency: 0 })),
   );
-  const changes = checkChanges(summary, leastSalient(any, ratio, summary));
+  const changes = checkChanges(summary, leastSalient(any, ratio, summary, allocation));
   await chooseOutput(writeSource(model), changes, {});
 }
 
 /**
- * Experts with the least saliency: the same fraction of each MoE layer, and of each group that its router chooses from,
- * rounded down; as many are kept as the layer needs.
+ * Experts with the least saliency, as many of them as a fraction of each MoE layer, and of each group that its router
+ * chooses from, rounded down. They are the same fraction of each layer (`equal`), or the least salient of all layers
+ * (`saliency`); as many are kept as each layer needs.
  */
 export function leastSalient(
   mixtures: readonly (readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[])[],
   ratio: number,
   { sublayers }: Pick<ModelSummary, 'sublayers'>,
+  allocation: ExpertAllocation = 'equal',
 ): string[] {
   const shapes = new Map(
     sublayers.flatMap((one) => expertIds(one).map((id) => [id, one.experts] as const)),
   );
-  return mixtures.flatMap((experts) => {
+  const layers = mixtures.flatMap((experts) => {
     const shape = shapes.get(experts[0]?.expert ?? '');
-    if (shape === undefined) {
-      return [];
-    }
-    const { groups = 1 } = shape;
-    const size = experts.length / groups;
-    const count = shareOfExperts(ratio, shape);
-    return Array.from({ length: groups }, (_, group) =>
-      experts
-        .slice(group * size, (group + 1) * size)
-        .sort((a, b) => a.saliency - b.saliency)
-        .slice(0, count)
-        .map(({ expert }) => expert),
-    ).flat();
+    return shape === undefined ? [] : [{ shape, rounds: removalRounds(experts, shape) }];
+  });
+  if (allocation === 'equal') {
+    return layers.flatMap(({ shape, rounds }) => {
+      const chosen = rounds.slice(0, shareOfExperts(ratio, shape));
+      const { groups = 1 } = shape;
+      return Array.from({ length: groups }, (_, group) =>
+        chosen.flatMap(({ experts }) => experts[group] ?? []),
+      ).flat();
+    });
+  }
+  let left = layers.reduce(
+    (sum, { shape }) => sum + shareOfExperts(ratio, shape) * (shape.groups ?? 1),
+    0,
+  );
+  return layers
+    .flatMap(({ rounds }) => rounds)
+    .sort((a, b) => a.saliency - b.saliency)
+    .flatMap(({ experts }) => {
+      const fits = experts.length <= left;
+      left -= fits ? experts.length : 0;
+      return fits ? experts : [];
+    });
+}
+
+/**
+ * Experts of a layer that can be removed, in the order of their saliency: one of each group at a time, so that groups stay
+ * of one size.
+ */
+function removalRounds(
+  experts: readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[],
+  { least = 1, groups = 1 }: Pick<ExpertSummary, 'least' | 'groups'>,
+): { readonly experts: readonly string[]; readonly saliency: number }[] {
+  const size = experts.length / groups;
+  const sorted = Array.from({ length: groups }, (_, group) =>
+    experts.slice(group * size, (group + 1) * size).sort((a, b) => a.saliency - b.saliency),
+  );
+  return Array.from({ length: Math.max(0, (experts.length - least) / groups) }, (_, round) => {
+    const own = sorted.flatMap((group) => group[round] ?? []);
+    return {
+      experts: own.map(({ expert }) => expert),
+      saliency: own.reduce((sum, { saliency }) => sum + saliency, 0) / groups,
+    };
   });
 }
 

@@ -23,6 +23,7 @@ import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
 import { splitIntoBatches } from './states/batches';
 import { RoutedRows } from './states/expert-rows';
+import type { StateOfRow } from './states/expert-rows';
 import { DeviceStates, keepsOutputs } from './states/device-states';
 import { States } from './states/states';
 import { follow, maskFeed, missing, pick, collectTensors, valuesAfter } from './step-values';
@@ -53,8 +54,8 @@ export type TapObserver = (inputs: ReadonlyMap<string, Tensor>) => Promise<void>
  */
 export type AfterRun = (share?: number) => Promise<void>;
 
-/** Sees the weighted output [rows, hiddenSize] of an expert for the rows sent to it in one run. */
-type ExpertObserver = (expert: number, output: Tensor) => void;
+/** Sees the weighted output [rows, hiddenSize] of an expert for some of the rows sent to it, of any states. */
+type ExpertObserver = (expert: number, output: Tensor, stateOf: StateOfRow) => void;
 
 /** What a walk through one step does beside taking states along. */
 interface StepOptions {
@@ -424,7 +425,8 @@ export class LayeredExecutor {
             const held: Tensor[] = [];
             try {
               const outputs = await this.runBatch(session, route, batch, { without: left, held });
-              rows.addRun(collectTensors(outputs, route.part.outputs));
+              const first = seen - batch.length;
+              rows.addRun(collectTensors(outputs, route.part.outputs), first, batch.length);
             } finally {
               this.states.letGo(...held);
             }
@@ -435,11 +437,11 @@ export class LayeredExecutor {
         for (const [i, expert] of reached.entries()) {
           const { part, taps } = experts[expert] ?? missing(`expert ${expert}`);
           await this.pool.once(part, async (session) =>
-            rows.runExpert(expert, async (feeds) => {
+            rows.runExpert(expert, async (feeds, stateOf) => {
               const given = await session.run(feeds);
               await showTaps(given, taps, observe);
               const output = outputTensor(given, routedNames.output);
-              observeExpert?.(expert, output);
+              observeExpert?.(expert, output, stateOf);
               return output;
             }),
           );

@@ -6,6 +6,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { expertSaliency } from '../../../extension/core/metrics/expert-saliency';
 import type { ExpertSaliency } from '../../../extension/core/metrics/expert-saliency';
 import { leastSalient, shareOfExperts } from '../../../extension/core/operations/score-experts';
+import type { ExpertAllocation } from '../../../extension/core/operations/score-experts';
 import type { SublayerSummary } from '../../../extension/core/models/model-summary';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
@@ -84,6 +85,33 @@ describe('the saliency of experts', () => {
   });
 });
 
+describe('experts on several texts', () => {
+  it('are scored as on each of them alone, and together as on all', async () => {
+    const executor = new LayeredExecutor(await openModel(fixture('mixtral')), 'cpu', 1 << 28);
+    const alone = [];
+    for (const input of inputs) {
+      alone.push(await expertSaliency(executor, [input, input], unattended));
+    }
+    // The inputs of two texts take turns.
+    const [a = Int32Array.of(), b = Int32Array.of()] = inputs;
+    const together = await expertSaliency(executor, [a, b, a, b], unattended, undefined, 2);
+    const whole = await expertSaliency(executor, [a, b, a, b], unattended);
+    await executor.dispose();
+    for (const [layer, experts] of together.entries()) {
+      for (const [i, { texts = [], ...all }] of experts.entries()) {
+        const expected = alone.map((one) => one[layer]?.[i]);
+        expect(texts.map(({ tokens }) => tokens)).toEqual(expected.map((one) => one?.tokens));
+        texts.forEach(({ saliency, frequency }, text) => {
+          expect(saliency).toBeCloseTo(expected[text]?.saliency ?? Number.NaN, 5);
+          expect(frequency).toBeCloseTo(expected[text]?.frequency ?? Number.NaN, 5);
+        });
+        expect(all.tokens).toBe(whole[layer]?.[i]?.tokens);
+        expect(all.saliency).toBeCloseTo(whole[layer]?.[i]?.saliency ?? Number.NaN, 5);
+      }
+    }
+  });
+});
+
 describe('a fraction of the experts', () => {
   const layer = (block: number, worths: readonly number[], groups?: number): Layer => ({
     id: `block.${block}.expert`,
@@ -93,13 +121,18 @@ describe('a fraction of the experts', () => {
     },
     worths,
   });
-  const removed = (layers: readonly Layer[], ratio: number): string[] =>
+  const removed = (
+    layers: readonly Layer[],
+    ratio: number,
+    allocation?: ExpertAllocation,
+  ): string[] =>
     leastSalient(
       layers.map(({ id, worths }) =>
         worths.map((saliency, i) => ({ expert: `${id}.${i}`, saliency })),
       ),
       ratio,
       { sublayers: layers.map((one) => ({ ...blank, ...one })) },
+      allocation,
     );
 
   it('is the same of each layer, and leaves one', () => {
@@ -115,5 +148,15 @@ describe('a fraction of the experts', () => {
     expect(removed(layers, 0.25)).toEqual(ids);
     expect(removed(layers, 0.49)).toEqual(ids);
     expect(removed(layers, 1)).toEqual([3, 2, 4, 6].map((expert) => `block.0.expert.${expert}`));
+  });
+
+  it('is chosen from all layers by one budget, and leaves as many as each layer needs', () => {
+    const layers = [layer(0, [30, 10, 20, 40]), layer(1, [1, 2, 3, 4])];
+    const ids = (...numbers: number[]): string[] =>
+      numbers.map((expert) => `block.1.expert.${expert}`);
+    expect(removed(layers, 0.25, 'saliency')).toEqual(ids(0, 1));
+    expect(removed(layers, 0.5, 'saliency')).toEqual([...ids(0, 1, 2), 'block.0.expert.1']);
+    const grouped = [layer(0, [9, 9, 9, 3, 3, 9, 9, 9], 2), layer(1, [5, 1, 1, 1, 1, 1, 1, 5], 2)];
+    expect(removed(grouped, 0.25, 'saliency')).toEqual([...ids(1, 4), ...ids(2, 5)]);
   });
 });

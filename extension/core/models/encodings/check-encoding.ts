@@ -42,7 +42,7 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
     case 'dense': {
       const { shape, dtype } = form.weight;
       const dtypes = isDequantized(dtype) ? [dtype] : floats;
-      expect(form.weight, dtypes, shape.length === 2 ? shape : [0, 0]);
+      expect(form.weight, dtypes, shape.length <= 2 ? shape : [0, 0]);
       break;
     }
     case 'low-rank':

@@ -63,7 +63,7 @@ export function encodingSizes(form: MatrixEncoding<Shaped>): {
 } {
   switch (form.kind) {
     case 'dense': {
-      const [out = 0, input = 0] = form.weight.shape;
+      const [out = 0, input = 1] = form.weight.shape;
       return { out, in: input };
     }
     case 'low-rank':

@@ -66,6 +66,7 @@ export interface ComposedModule extends Pick<
   readonly upToSum: ComposedModule;
   tensors(): readonly LazyTensor[];
   linearLayers(sublayer: number): LinearLayer[];
+  routerLayers?(sublayer: number): LinearLayer[];
 }
 
 /**
@@ -468,6 +469,10 @@ export class ComposedSublayer implements LayeredSublayer {
 
   public get linearLayers(): readonly LinearLayer[] {
     return this.module.linearLayers(this.index);
+  }
+
+  public get routerLayers(): readonly LinearLayer[] {
+    return this.module.routerLayers?.(this.index) ?? [];
   }
 
   public get width(): Width | undefined {

@@ -20,6 +20,7 @@ import { runningCosts, linearFlops, weightCounter } from './costs';
 import { emitDown, mapMlp, mlpRoles } from './mlp';
 import type { FeedforwardShape, FeedforwardWeights } from './mlp';
 import { linearIfAny, SublayerModule } from './sublayer';
+import type { LinearLayer } from '../matrix-encoding';
 import type { BranchInput, RoledLinear, SingleExperts, SpecialSide } from './sublayer';
 import type { Wiring } from './wiring';
 
@@ -101,7 +102,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
     return [...this.commonLinears, ...this.weights.experts.flatMap(expertLinears)];
   }
 
-  /** The router stays as it is. */
+  /** Layers that can be compressed: the router can't. */
   protected get roles(): readonly RoledLinear[] {
     const { count, perToken, gated } = this.shape;
     return this.allExperts.flatMap((expert, index) =>
@@ -142,11 +143,33 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   }
 
   public mapLinears(map: (linear: Linear) => Linear): this {
-    const { experts, shared } = this.weights;
+    const { experts, shared, router, routerBias } = this.weights;
+    const repaired = (weight: LazyTensor): LazyTensor => {
+      const { form } = map({ weight });
+      return form?.kind === 'dense' ? form.weight : weight;
+    };
     return this.withWeights({
       ...this.weights,
+      router: router.map(repaired),
+      routerBias: routerBias.map(repaired),
       experts: experts.map((expert) => mapMlp(expert, map)),
       ...(shared === undefined ? {} : { shared: { ...shared, ...mapMlp(shared, map) } }),
+    });
+  }
+
+  public override routerLayers(sublayer: number): LinearLayer[] {
+    const { router, routerBias } = this.weights;
+    return [...router, ...routerBias].map((weight): LinearLayer => {
+      const [out = 0, input = 1] = weight.shape;
+      return {
+        id: weight.name,
+        sublayer,
+        role: 'other',
+        out,
+        in: input,
+        weight,
+        transposed: false,
+      };
     });
   }
 

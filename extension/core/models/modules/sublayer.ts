@@ -204,6 +204,11 @@ export abstract class SublayerModule<
     });
   }
 
+  /** Weights [experts, hiddenSize] and biases [experts] of the router of an MoE layer. */
+  public routerLayers(_sublayer: number): LinearLayer[] {
+    return [];
+  }
+
   /** Channels or heads that can be removed; undefined if it is only removed as a whole. */
   public get width(): Width | undefined {
     return undefined;

@@ -39,7 +39,10 @@ export function withEncodings(
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): FormedLayout {
   const { sublayers } = layout;
-  const layers = sublayers.flatMap((sublayer, index) => sublayer.linearLayers(index));
+  const layers = sublayers.flatMap((sublayer, index) => [
+    ...sublayer.linearLayers(index),
+    ...sublayer.routerLayers(index),
+  ]);
   requireLayers(
     [...layers, ...describeEmbeddingAndHead(layout.embeddingAndHead)],
     forms,

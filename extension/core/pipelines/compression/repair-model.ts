@@ -127,7 +127,8 @@ export async function repairModel(
   const { states, version } = request;
   requireStates(student, states, request.scope);
   const places = await teacherPlaces(student.summary, teacher.summary);
-  const trains = request.trains ?? defaultTrains(student);
+  const trains = request.trains ?? defaultTrains(request.model);
+  requireTrains(request.model, trains);
   const forms = formsToTrain(student, trains);
   const warn = (message: Message): void => {
     context.warn(message);
@@ -250,6 +251,17 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
         remedy: say`Choose --scope sublayers.`,
       },
     );
+  }
+}
+
+/** @throws UserError if other layers than routers of a GGUF file are to be trained */
+function requireTrains({ format, path }: OpenedModel, trains: TrainedLayers): void {
+  if (format === 'gguf' && trains !== 'routers') {
+    throw new UserError(say`Only the routers of a GGUF file can be trained.`, {
+      file: path,
+      field: 'train',
+      remedy: say`Choose --train routers, or repair the Hugging Face folder and convert the result.`,
+    });
   }
 }
 

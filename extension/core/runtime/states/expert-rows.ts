@@ -8,6 +8,8 @@ interface RoutedRun {
   readonly read: Float32Array;
   readonly shares: Float32Array;
   readonly sum: Float32Array;
+  /** Index of the state that each row belongs to. */
+  readonly stateOf: (row: number) => number;
 }
 
 /** A row of a run that an expert reads, and the place of its weight among all weights of the run. */
@@ -16,6 +18,9 @@ interface RoutedRow {
   readonly row: number;
   readonly place: number;
 }
+
+/** Returns the index of the state that a row of an expert's output belongs to. */
+export type StateOfRow = (row: number) => number;
 
 /** Most rows that an expert reads at once: more make matrix products no faster. */
 const rowsAtOnce = 512;
@@ -26,15 +31,23 @@ export class RoutedRows {
   private readonly byExpert = new Map<number, RoutedRow[]>();
   private width = 1;
 
-  /** Adds the outputs of the routing of one run. */
-  public addRun(outputs: Tensors): void {
+  /**
+   * Adds the outputs of the routing of one run.
+   * @param first index of the first state in it
+   * @param count number of states, all of one length
+   */
+  public addRun(outputs: Tensors, first: number, count: number): void {
     const rows = outputs[routedNames.rows] ?? missing(routedNames.rows);
     const shares = outputs[routedNames.shares] ?? missing(routedNames.shares);
     const chosen = outputs[routedNames.chosen] ?? missing(routedNames.chosen);
     const read = floatsIn(rows);
-    const run = { read, shares: floatsIn(shares), sum: new Float32Array(read.length) };
-    this.runs.push(run);
     this.width = rows.dims.at(-1) ?? 1;
+    const perState = read.length / this.width / count;
+    const run = {
+      ...{ read, shares: floatsIn(shares), sum: new Float32Array(read.length) },
+      stateOf: (row: number) => first + Math.floor(row / perState),
+    };
+    this.runs.push(run);
     const perToken = chosen.dims.at(-1) ?? 1;
     (chosen.data as BigInt64Array).forEach((number, place) => {
       const expert = Number(number);
@@ -52,12 +65,12 @@ export class RoutedRows {
   /** Runs `compute` on the rows of an expert, and adds its weighted outputs to the sums. */
   public async runExpert(
     expert: number,
-    compute: (feeds: Tensors) => Promise<Tensor>,
+    compute: (feeds: Tensors, stateOf: StateOfRow) => Promise<Tensor>,
   ): Promise<void> {
     const all = this.byExpert.get(expert) ?? [];
     for (let start = 0; start < all.length; start += rowsAtOnce) {
       const rows = all.slice(start, start + rowsAtOnce);
-      this.add(rows, floatsIn(await compute(this.feeds(rows))));
+      this.add(rows, floatsIn(await compute(this.feeds(rows), (i) => this.stateOf(rows[i]))));
     }
   }
 
@@ -65,6 +78,10 @@ export class RoutedRows {
   public get sums(): readonly Tensor[] {
     const { width } = this;
     return this.runs.map(({ sum }) => floatTensor(sum, [sum.length / width, width]));
+  }
+
+  private stateOf(given: RoutedRow | undefined): number {
+    return given?.run.stateOf(given.row) ?? 0;
   }
 
   private feeds(rows: readonly RoutedRow[]): Tensors {

@@ -33,6 +33,8 @@ export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
  * slices is already close (bench/compactifai/NOTES.md).
  */
 const wholeModelRates = { model: 0.2, both: 0.1 };
+/** Learning rate of routers, relative to that of other layers: all else stays, so they can move further (bench/experts). */
+const routerRate = 10;
 /** Warm-up steps, during which Adam's second moments are based on few gradients. */
 const warmUpSteps = 8;
 
@@ -85,7 +87,11 @@ export async function repairEndToEnd(
   requireTrainsAsWhole(setup, memoryBytes);
   const batch = effectiveBatch(setup);
   const { pieces, segments } = stepPlan(setup, memoryBytes) ?? tooLarge();
-  const { model, streams, unit, merged } = await wholeModel(student, forms, settings.seed);
+  const { model, streams, unit, onlyRouters, merged } = await wholeModel(
+    student,
+    forms,
+    settings.seed,
+  );
   const teacher = await TeacherTexts.read(
     ...([setup.teacher, allTexts(setup), topIds, setup, context] as const),
   );
@@ -96,7 +102,7 @@ export async function repairEndToEnd(
     loss: distillation,
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: wholeModelRates[scope] * settings.rate * unit,
+      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
       schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
       warmUpSteps,
     },

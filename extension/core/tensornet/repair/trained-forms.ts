@@ -1,18 +1,27 @@
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
 import { say } from '../../message';
+import type { OpenedModel } from '../../models/opened-model';
+import { hasTrainableRouters, routerLayers } from '../../models/router-layers';
 import { UserError } from '../../user-error';
 import { trainedTensors } from './trainable-encoding';
 
-/** Linear layers to train: compressed ones, or all. */
-export const trainedLayers = ['compressed', 'all'] as const;
+/** Linear layers to train: compressed ones, all but routers, or only the routers of MoE layers. */
+export const trainedLayers = ['compressed', 'all', 'routers'] as const;
 export type TrainedLayers = (typeof trainedLayers)[number];
 
 const allLinearLayers = (model: LayeredModel): readonly LinearLayer[] =>
   model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
 
-export const defaultTrains = (student: LayeredModel): TrainedLayers =>
-  allLinearLayers(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
+export function defaultTrains({
+  model,
+  format,
+}: Pick<OpenedModel, 'model' | 'format'>): TrainedLayers {
+  if (format === 'gguf') {
+    return 'routers';
+  }
+  return allLinearLayers(model).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
+}
 
 /**
  * Encodings to train, by the ids of their layers; a dense one represents a stored weight.
@@ -23,6 +32,9 @@ export function formsToTrain(
   trains: TrainedLayers,
 ): Map<string, MatrixEncoding> {
   const { summary } = student;
+  if (trains === 'routers') {
+    return routersToTrain(student);
+  }
   const forms = allLinearLayers(student).flatMap((layer): [string, MatrixEncoding][] => {
     const { id, form, weight, transposed } = layer;
     const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
@@ -46,14 +58,32 @@ export function formsToTrain(
   return new Map(forms);
 }
 
+/** @throws UserError if there are no routers, or they are quantized */
+function routersToTrain(student: LayeredModel): Map<string, MatrixEncoding> {
+  if (!hasTrainableRouters(student)) {
+    throw new UserError(
+      say`The model has no routers whose weights are float32, float16 or bfloat16.`,
+      {
+        file: student.summary.path,
+        field: 'train',
+        remedy: say`Choose a model with MoE layers, or train all layers (--train all).`,
+      },
+    );
+  }
+  return new Map(
+    routerLayers(student).map(({ id, weight }) => [id, { kind: 'dense', weight }] as const),
+  );
+}
+
 /** Encodings of one sublayer. */
 export function sublayerEncodings(
   model: LayeredModel,
   index: number,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): Map<string, MatrixEncoding> {
+  const sublayer = model.sublayer(index);
   return new Map(
-    model.sublayer(index).linearLayers.flatMap(({ id }) => {
+    [...sublayer.linearLayers, ...(sublayer.routerLayers ?? [])].flatMap(({ id }) => {
       const form = forms.get(id);
       return form === undefined ? [] : [[id, form] as const];
     }),

@@ -60,7 +60,7 @@ export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): n
   const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
   const logits = copies.logits * tokens * vocabularySize;
   const streams = copies.streams * tokens * width;
-  const trained = copies.trained * trainedNumbers(forms);
+  const trained = copies.trained * trainedNumbers(student, forms);
   const numbers =
     segments === 0
       ? trained + copies.weights * parameters + logits + streams * sublayers.length

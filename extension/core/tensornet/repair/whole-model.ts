@@ -2,6 +2,7 @@ import { rootMeanSquare } from '../../linear-algebra/squares';
 import { encodingParameters, encodingSizes } from '../../models/encodings/encoding-facts';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
+import { routerLayers } from '../../models/router-layers';
 import { floatsIn } from '../../runtime/tensors';
 import { adapterProduct } from '../../training/adapted-model';
 import type { AdaptableMatrix } from '../../training/adapters';
@@ -20,13 +21,25 @@ import type { NumbersByName } from './trainable-encoding';
 const adapterRank = 16;
 
 /** Number of trained parameters: those of adapters, and of directly trained encodings. */
-export function trainedNumbers(forms: ReadonlyMap<string, MatrixEncoding>): number {
-  return [...forms.values()]
-    .map((form) => {
+export function trainedNumbers(
+  student: LayeredModel,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): number {
+  const isRouter = routersOf(student);
+  return [...forms]
+    .map(([id, form]) => {
       const { out, in: width } = encodingSizes(form);
-      return form.kind === 'dense' ? adapterRank * (out + width) : encodingParameters(form);
+      return form.kind === 'dense' && !isRouter(id)
+        ? adapterRank * (out + width)
+        : encodingParameters(form);
     })
     .reduce((sum, count) => sum + count, 0);
+}
+
+/** Routers are trained directly: they are small. */
+function routersOf(student: LayeredModel): (id: string) => boolean {
+  const ids = new Set(routerLayers(student).map(({ id }) => id));
+  return (id) => ids.has(id);
 }
 
 /** Whole model to train: dense matrices by adapters if possible, everything else directly. */
@@ -36,6 +49,8 @@ export interface WholeModel {
   readonly streams: readonly string[];
   /** Scale of the trained parameters; learning rates are relative to it. */
   readonly unit: number;
+  /** True if only routers are trained. */
+  readonly onlyRouters: boolean;
   /** Converts values of the model's parameters to values of the encodings' tensors. */
   readonly merged: (numbers: ReadonlyMap<string, Float32Array>) => NumbersByName;
 }
@@ -50,9 +65,10 @@ export async function wholeModel(
   const emitted = student.withMatrices(changed);
   const simple = adaptableMatrices(emitted);
   const [adapted, own] = [new Set<string>(), new Set<string>()];
-  for (const form of forms.values()) {
+  const isRouter = routersOf(student);
+  for (const [id, form] of forms) {
     for (const { name } of trainedTensors(form)) {
-      (form.kind === 'dense' && simple.has(name) ? adapted : own).add(name);
+      (form.kind === 'dense' && simple.has(name) && !isRouter(id) ? adapted : own).add(name);
     }
   }
   const weights = trainableTransformer(emitted, adapted);
@@ -88,5 +104,6 @@ export async function wholeModel(
       });
       return sum;
     };
-  return { model, streams: sublayerOutputs(emitted), unit, merged };
+  const onlyRouters = [...forms.keys()].every(isRouter);
+  return { model, streams: sublayerOutputs(emitted), unit, onlyRouters, merged };
 }

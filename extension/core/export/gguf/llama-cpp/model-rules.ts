@@ -4,11 +4,16 @@ import { toRefusal } from '../../../models/capability';
 import { denseWeight } from '../../../models/folder-pooling';
 import { denseModules } from '../../../models/gguf/encoders/pooling';
 import { deciArchitecture } from '../gguf-deci';
+import type { MatrixEncoding } from '../../../models/matrix-encoding';
 import { isArchitecture } from './rule';
 import type { LlamaCppRule } from './rule';
 import { say } from '../../../message';
 
 const gguf = { format: 'gguf' } as const;
+
+/** True if only the values of a matrix of floats change, as those of a router. */
+const isFloatMatrix = (form: MatrixEncoding): boolean =>
+  form.kind === 'dense' && ['F32', 'F16', 'BF16'].includes(form.weight.dtype);
 
 /** Contents of GGUF files, heads of models, and the layout of a `deci` file. */
 export const modelRules: readonly LlamaCppRule[] = [
@@ -16,7 +21,8 @@ export const modelRules: readonly LlamaCppRule[] = [
     check: (_, { patches }) => (patches.size > 0 ? toRefusal(takesPatches(gguf)) : undefined),
   },
   {
-    check: (_, { matrices }) => (matrices.size > 0 ? toRefusal(takesEncodings(gguf)) : undefined),
+    check: (_, { matrices }) =>
+      [...matrices.values()].every(isFloatMatrix) ? undefined : toRefusal(takesEncodings(gguf)),
   },
   {
     applies: isArchitecture(deciArchitecture),

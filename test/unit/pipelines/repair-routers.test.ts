@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { routerLayers } from '../../../extension/core/models/router-layers';
+import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
+import type {
+  RepairRequest,
+  RepairResult,
+} from '../../../extension/core/pipelines/compression/repair-model';
+import { writeModel } from '../../../extension/core/pipelines/write-model';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
+import { fixture } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
+const text = { file: 'random', sequences: 24, length: 16 };
+
+/** Writes a model without half of its experts, and returns the path of its weights. */
+async function halved(source: string, name: string): Promise<string> {
+  const model = await openModelFiles(source);
+  const removed = model.summary.sublayers.flatMap(({ id, experts: { count } = { count: 0 } }) =>
+    Array.from({ length: count / 2 }, (_, i) => `${id}.${2 * i}`),
+  );
+  const { path, files } = await writeModel(
+    { ...where, model, removed, out: join(folder, name) },
+    unattended,
+  );
+  return model.format === 'gguf' ? join(path, files[0]?.name ?? '') : path;
+}
+
+const repair = async (
+  student: string,
+  teacher: string,
+  name: string,
+  more: Partial<RepairRequest> = {},
+  context: JobContext = unattended,
+): Promise<RepairResult> =>
+  repairModel(
+    {
+      ...where,
+      model: await openModelFiles(student),
+      teacher: await openModelFiles(teacher),
+      ...{ text, bundledText: '', trains: 'routers' },
+      ...{ settings: defaultRepair, epochs: 4 },
+      ...{ states: 'student', version: 'test' },
+      out: join(folder, name),
+      ...more,
+    },
+    context,
+  );
+
+const bytesOf = ({ file, offset, length }: LazyTensor): Buffer =>
+  readFileSync(file).subarray(offset, offset + length);
+
+/** Names of the tensors with other bytes, which both files have. */
+function otherTensors(before: readonly LazyTensor[], after: readonly LazyTensor[]): string[] {
+  expect(after.map(({ name }) => name)).toEqual(before.map(({ name }) => name));
+  return before.flatMap((tensor, i) =>
+    after[i] !== undefined && bytesOf(after[i]).equals(bytesOf(tensor)) ? [] : [tensor.name],
+  );
+}
+
+async function routerNames(path: string): Promise<string[]> {
+  return routerLayers((await openModelFiles(path)).model).map(({ id }) => id);
+}
+
+describe('repair of routers', () => {
+  it('trains nothing else in a folder', async () => {
+    const teacher = fixture('mixtral');
+    const student = await halved(teacher, 'folder');
+    const result = await repair(student, teacher, 'folder-repaired');
+    expect(result.lossAfter).toBeLessThan(result.lossBefore);
+    const [before = [], after = []] = await Promise.all(
+      [student, result.written?.path ?? ''].map(async (path) => {
+        const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+        return [...tensors.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+      }),
+    );
+    expect(otherTensors(before, after).sort()).toEqual((await routerNames(student)).sort());
+  });
+
+  it.each(['gpt-oss', 'qwen3moe'])('copies all else of a GGUF file (%s)', async (name) => {
+    const teacher = ggufFixture(`${name}.gguf`);
+    const student = await halved(teacher, name);
+    const result = await repair(student, teacher, `${name}-repaired`);
+    expect(result.lossAfter).toBeLessThan(result.lossBefore);
+    const file = join(result.written?.path ?? '', result.written?.files[0]?.name ?? '');
+    const [before, after] = [await readGgufHeader(student), await readGgufHeader(file)];
+    const entries = (header: typeof before): [string, Buffer][] =>
+      [...header.entries].map(([key, { offset, length }]) => [
+        key,
+        readFileSync(header.file).subarray(offset, offset + length),
+      ]);
+    expect(entries(after)).toEqual(entries(before));
+    expect(otherTensors(before.tensors, after.tensors).sort()).toEqual(
+      (await routerNames(student)).sort(),
+    );
+  });
+
+  it('trains no other layers of a GGUF file', async () => {
+    const teacher = ggufFixture('qwen3moe.gguf');
+    const student = await halved(teacher, 'other-layers');
+    await expect(
+      repair(student, teacher, 'other-layers-repaired', { trains: 'all' }),
+    ).rejects.toMatchObject({ subject: { field: 'train' } });
+  });
+
+  it('goes on where it was cancelled', async () => {
+    const teacher = fixture('mixtral');
+    const student = await halved(teacher, 'cancelled');
+    let isCancelled = false;
+    const firstSteps = repair(
+      student,
+      teacher,
+      'resumed',
+      {},
+      {
+        ...unattended,
+        cancellation: {
+          ...unattended.cancellation,
+          get isCancellationRequested() {
+            return isCancelled;
+          },
+        },
+        progress: ({ done, unit, moreFollows }) => {
+          isCancelled ||= unit === 'steps' && moreFollows !== true && done === 5;
+        },
+      },
+    );
+    await expect(firstSteps).rejects.toThrow(CancelledError);
+    const first: number[] = [];
+    const resumed = await repair(
+      student,
+      teacher,
+      'resumed',
+      {},
+      {
+        ...unattended,
+        progress: ({ done, unit, moreFollows }) => {
+          if (unit === 'steps' && moreFollows !== true) {
+            first.push(done);
+          }
+        },
+      },
+    );
+    expect(first[0]).toBe(5);
+    const whole = await repair(student, teacher, 'at-once');
+    expect(resumed.lossAfter).toBe(whole.lossAfter);
+  });
+});
