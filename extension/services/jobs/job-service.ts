@@ -104,12 +104,10 @@ export class JobService {
   public startsIn(job: { readonly id: string; readonly operation: Operation }): number | undefined {
     const { lane } = jobOperations[job.operation];
     const ahead = this.#jobs.filter((one) => !isOver(one) && jobLane(one) === lane);
-    return ahead
-      .slice(0, Math.max(0, this.place(job)))
-      .reduce<number | undefined>((sum, one) => {
-        const left = secondsLeft(one);
-        return sum === undefined || left === undefined ? undefined : sum + left;
-      }, 0);
+    return ahead.slice(0, Math.max(0, this.place(job))).reduce<number | undefined>((sum, one) => {
+      const left = secondsLeft(one);
+      return sum === undefined || left === undefined ? undefined : sum + left;
+    }, 0);
   }
 
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
@@ -228,7 +226,9 @@ export class JobService {
       return;
     }
     const { check, estimate } = this.#environment;
-    const refusal: unknown = await check(job.operation, job.request).catch((error: unknown) => error);
+    const refusal: unknown = await check(job.operation, job.request).catch(
+      (error: unknown) => error,
+    );
     if (refusal instanceof UserError) {
       if (waits()) {
         this.#end(job, refusal);

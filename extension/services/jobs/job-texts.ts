@@ -41,7 +41,11 @@ function describeWait(
   }
   return expected === undefined
     ? l10n.t('starts in about {0}', formatDuration(startsIn))
-    : l10n.t('starts in about {0}, then takes about {1}', formatDuration(startsIn), formatDuration(expected));
+    : l10n.t(
+        'starts in about {0}, then takes about {1}',
+        formatDuration(startsIn),
+        formatDuration(expected),
+      );
 }
 
 /** The same with the title, for screen readers. */

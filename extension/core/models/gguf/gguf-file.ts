@@ -30,9 +30,13 @@ export function requireGgufFile(header: GgufHeader, path: string): GgufFile {
 
 /** @throws UserError: the architecture of the file is not supported. */
 export function refuseArchitecture({ architecture }: GgufKeys, path: string): never {
-  throw new UserError(say`Architecture "${architecture}" is not supported in GGUF files.`, {
-    file: path,
-    field: 'general.architecture',
-    remedy: say`Open the model's Hugging Face folder, if its family is supported. The page Models of the documentation lists all.`,
-  });
+  throw new UserError(
+    'architecture-not-in-gguf',
+    say`Architecture "${architecture}" is not supported in GGUF files.`,
+    {
+      file: path,
+      field: 'general.architecture',
+      remedy: say`Open the model's Hugging Face folder, if its family is supported. The page Models of the documentation lists all.`,
+    },
+  );
 }

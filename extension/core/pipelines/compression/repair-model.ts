@@ -257,11 +257,15 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
 /** @throws UserError if other layers than routers of a GGUF file are to be trained */
 function requireTrains({ format, path }: OpenedModel, trains: TrainedLayers): void {
   if (format === 'gguf' && trains !== 'routers') {
-    throw new UserError(say`Only the routers of a GGUF file can be trained.`, {
-      file: path,
-      field: 'train',
-      remedy: say`Choose --train routers, or repair the Hugging Face folder and convert the result.`,
-    });
+    throw new UserError(
+      'gguf-trains-routers-only',
+      say`Only the routers of a GGUF file can be trained.`,
+      {
+        file: path,
+        field: 'train',
+        remedy: say`Choose --train routers, or repair the Hugging Face folder and convert the result.`,
+      },
+    );
   }
 }
 

@@ -62,6 +62,7 @@ export function formsToTrain(
 function routersToTrain(student: LayeredModel): Map<string, MatrixEncoding> {
   if (!hasTrainableRouters(student)) {
     throw new UserError(
+      'routers-not-trainable',
       say`The model has no routers whose weights are float32, float16 or bfloat16.`,
       {
         file: student.summary.path,

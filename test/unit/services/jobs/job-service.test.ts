@@ -80,7 +80,9 @@ describe('the job service', () => {
         Promise.resolve(operation === 'repair' && model !== 'new' ? 240 : null),
       check: async (_, { model }: { model?: string }) => {
         if (model === 'no-tokenizer') {
-          await Promise.reject(new UserError(say`It has no tokenizer.`, { remedy: undefined }));
+          await Promise.reject(
+            new UserError('no-tokenizer', say`It has no tokenizer.`, { remedy: undefined }),
+          );
         }
       },
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
