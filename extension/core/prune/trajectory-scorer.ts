@@ -1,6 +1,6 @@
 import { checkpoint } from '../jobs/job';
 import { stateBytesPerToken } from '../runtime/memory-shares';
-import { countFitting } from '../runtime/states/batches';
+import { activeShare, countFitting } from '../runtime/states/batches';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { countPositions } from '../runtime/windows';
@@ -45,9 +45,6 @@ interface Walker {
 const sharedPass = 4;
 /** Number of candidates per pass on a device, which runs more rows at a time. */
 const sharedDevicePass = 32;
-/** Share of the memory for states in use by one pass; the rest stores trajectories. */
-const activeShare = 0.25;
-
 /**
  * Computes the same distances as the naive scorer with minimal work. Removing sublayer l changes nothing before l, so a
  * candidate starts from the main trajectory's state there, or from its own cached state of an earlier round if still

@@ -115,6 +115,8 @@ export class LayeredExecutor {
   public readonly originalRoom: Room;
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
+  /** Share of the sublayers' weights whose sessions are made again for each pass, from 0 to 1. */
+  public readonly streamedShare: number;
   /** True if logits of a sample of ids are computed from rows of the head rounded to int8. */
   public readonly roundsHead: boolean;
 
@@ -142,8 +144,10 @@ export class LayeredExecutor {
     const stay =
       keepsOutputs(device) && model.emitter !== undefined && model.prologue.joinsExamples;
     this.states = new States(stay ? new DeviceStates(device) : undefined);
+    const keptBytes = Math.max(0, sublayerBytes - streamed);
+    this.streamedShare = this.keepsSessions ? 0 : 1 - keptBytes / ownBytes;
     this.pool = new SessionPool(where, {
-      bytes: Math.max(0, sublayerBytes - streamed),
+      bytes: keptBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
     });
     this.ownsEmbeddingAndHeadPool = around === undefined;

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import { estimateSeconds } from '../../../extension/core/runtime/speed/model-speed';
 import { makeRandomModel } from '../random-model';
 
@@ -69,6 +70,28 @@ describe('estimateSeconds', () => {
     expect(await estimateSeconds(runs, model, roomy)).toBeUndefined();
     const large = { sublayerTokens: 1e11, readoutTokens: 1e6 };
     expect(await estimateSeconds(large, model, roomy)).toBeGreaterThan(0);
+    await rm(folder, { recursive: true });
+  });
+
+  it('counts opening sessions for each pass if they do not fit in memory', async () => {
+    const folder = await makeRandomModel({ seed: 5, blocks: 4 });
+    const model = await openModel(folder);
+    const sublayer = model.sublayer.bind(model);
+    vi.spyOn(model, 'sublayer').mockImplementation((index) => {
+      const real = sublayer(index);
+      // As quantized weights, which are not mapped.
+      return { ...real, part: { ...real.part, bytes: 1 << 20, mappedBytes: 0 } };
+    });
+    // Every look at the clock is a second after the last one, but a first run takes 100: it opens the session.
+    let [now, looks] = [0, 0];
+    vi.spyOn(performance, 'now').mockImplementation(
+      () => (now += looks++ % 6 === 1 ? 100_000 : 1000),
+    );
+    const kept = await estimateSeconds(runs, model, options);
+    looks = 0;
+    const least = { ...options, memoryBytes: leastMemory(model, 'cpu') };
+    const streamed = await estimateSeconds(runs, model, least);
+    expect(streamed).toBeGreaterThan(1.5 * (kept ?? expect.unreachable()));
     await rm(folder, { recursive: true });
   });
 

@@ -7,6 +7,8 @@ import { stream } from '../../models/model-emitter';
 import { Head } from '../head';
 import { gathersLogits } from '../head-rows';
 import { LayeredExecutor } from '../layered-executor';
+import { stateBytesPerToken } from '../memory-shares';
+import { activeShare, countFitting } from '../states/batches';
 import { floatTensor, int64Tensor } from '../tensors';
 import type { HiddenState } from '../tensors';
 
@@ -38,7 +40,7 @@ interface ProbeOptions {
 
 /**
  * Seconds that some work takes on this machine, from a run of the first block and the head over a few
- * tokens; undefined where the work is little, and for models that read no text or that are slow to open.
+ * tokens. Sessions that don't fit in memory are opened for each pass; undefined where the work is little, and for models that read no text or that are slow to open.
  */
 export async function estimateSeconds(
   work: ModelWork,
@@ -73,17 +75,22 @@ export async function estimateSeconds(
       states.push(await executor.embed(ids));
     }
     let blockSeconds = 0;
+    let openingSeconds = 0;
     for (const index of first) {
       const before = states;
-      blockSeconds += await fastest(async () => {
+      const { seconds, opening } = await timeRuns(async () => {
         states = await executor.run(index, before);
         await checkpoint(cancellation);
       });
+      blockSeconds += seconds;
+      openingSeconds += opening;
     }
     const headSeconds = await timeHead(executor, states);
     const tokens = probeSequences * length;
+    const openings = executor.streamedShare * (sublayerTokens / tokensPerPass(executor));
     return (
       (sublayerTokens * blockSeconds) / first.length / tokens +
+      (openings * openingSeconds) / first.length +
       (readoutTokens * headSeconds) / tokens
     );
   } finally {
@@ -102,11 +109,12 @@ async function timeHead(
 ): Promise<number> {
   const { emitter } = executor.model;
   if (!readsSomeIds(executor.model) || emitter === undefined) {
-    return fastest(async () => {
+    const { seconds } = await timeRuns(async () => {
       for (const state of states) {
         await executor.output(state);
       }
     });
+    return seconds;
   }
   const { vocabularySize } = emitter;
   const head = Head.of(executor, emitter);
@@ -119,7 +127,7 @@ async function timeHead(
   };
   const joined = await executor.states.join(states, stream);
   try {
-    const seconds = await fastest(async () => {
+    const { seconds } = await timeRuns(async () => {
       await head.sampledLogits(joined, sample);
     });
     return (seconds * vocabularySize) / probeIds;
@@ -138,12 +146,21 @@ export function multiplications(
   return sublayerTokens * mean + readoutTokens * headWeights;
 }
 
-/** Seconds of a run once its sessions are open. */
-async function fastest(run: () => Promise<void>): Promise<number> {
-  await run();
-  const started = performance.now();
-  await run();
-  const once = performance.now();
-  await run();
-  return Math.min(once - started, performance.now() - once) / 1000;
+/** Tokens of the states that a pass of a search takes through the sublayers, at most. */
+const tokensPerPass = ({ shares, model }: LayeredExecutor): number =>
+  countFitting(shares, activeShare, stateBytesPerToken(model));
+
+/** Seconds of a run once its sessions are open, and of opening them. */
+async function timeRuns(
+  run: () => Promise<void>,
+): Promise<{ readonly seconds: number; readonly opening: number }> {
+  const times: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const started = performance.now();
+    await run();
+    times.push((performance.now() - started) / 1000);
+  }
+  const [first = 0, ...later] = times;
+  const seconds = Math.min(...later);
+  return { seconds, opening: Math.max(0, first - seconds) };
 }

@@ -18,6 +18,9 @@ const deviceRows = 2048;
 /** Share of the memory for states that go through in one run on a device: within a sublayer they take many times that. */
 const runShare = 1 / 32;
 
+/** Share of the memory for states in use by one pass of a search; the rest stores trajectories. */
+export const activeShare = 0.25;
+
 /** Number of items of this size that fit in a share of the memory for states; at least 1. */
 export function countFitting({ stateBytes }: MemoryShares, share: number, bytes: number): number {
   return Math.max(1, Math.floor((stateBytes * share) / Math.max(1, bytes)));
