@@ -17,7 +17,7 @@ export interface ErrorSubject {
 export type ErrorPlace = Omit<ErrorSubject, 'remedy'>;
 
 /** What helps where a path leads nowhere. */
-export const checkPath = say`Check the path.`;
+const checkPath = say`Check the path.`;
 /** What helps where something may not be read. */
 export const checkAccess = say`Check its permissions.`;
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { locateModel } from '../../../extension/core/checkpoints/model-folder';
 import { UserError } from '../../../extension/core/user-error';
+import type { Failure } from '../fail-with';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -53,28 +54,31 @@ describe('a model folder', () => {
     expect((await locateModel(folder)).weights).toBe(join(folder, weights));
   });
 
-  it.each([
-    ['config.json', /no \.safetensors weights\. Save the model as safetensors/],
-    ['pytorch_model.bin', /PyTorch pickles, which can run code when opened\. Save/],
-    ['a.safetensors b.safetensors', /2 \.safetensors files, but no index/],
+  it.each<[string, Failure]>([
+    ['config.json', { code: 'weights-missing', file: expect.any(String) }],
+    ['pytorch_model.bin', { code: 'weights-pickled', file: expect.any(String) }],
+    [
+      'a.safetensors b.safetensors',
+      { code: 'safetensors-index-missing', file: expect.any(String) },
+    ],
   ])('that holds only %s is refused', async (names, message) => {
     const folder = folderWith('config.json', ...names.split(' '));
     const error = await refusal(folder);
-    expect(error.message).toMatch(message);
+    expect(error).toFailWith(message);
     expect(error.subject.file).toBe(folder);
   });
 
   it('without config.json is refused', async () => {
     const folder = folderWith('model.safetensors');
     const error = await refusal(folder);
-    expect(error.message).toMatch(/has no config\.json\. Choose a Hugging Face model folder/);
+    expect(error).toFailWith({ code: 'config-missing', file: expect.any(String) });
     expect(error.subject.file).toBe(folder);
   });
 
   it('without config.json is refused by the name of the file in it that was chosen', async () => {
     const file = join(folderWith('model.safetensors', 'other.json'), 'other.json');
     const error = await refusal(file);
-    expect(error.message).toMatch(/isn't part of a model: there is no config\.json next to it\./);
+    expect(error).toFailWith({ code: 'config-missing', file: 'other.json' });
     expect(error.subject.file).toBe(file);
   });
 

@@ -94,7 +94,7 @@ describe('a sharded checkpoint', () => {
       rmSync(shard);
       put(shard);
       const error = await refusal(index);
-      expect(error.message).toMatch(/shard is missing, though model\.safetensors\.index\.json/);
+      expect(error).toFailWith({ code: 'shard-missing', file: 'model-00002-of-00002.safetensors' });
       expect(error.subject.file).toBe(shard);
     }
   });
@@ -169,7 +169,10 @@ describe('a sharded checkpoint', () => {
     expect((await refusal(missing)).subject.file).toBe(missing);
     const index = writeModel();
     writeFileSync(index, Buffer.from([0x7b, 0xff, 0x7d]));
-    expect((await refusal(index)).message).toMatch(/index\.json: The file is not UTF-8/);
+    expect(await refusal(index)).toFailWith({
+      code: 'text-not-utf8',
+      file: 'model.safetensors.index.json',
+    });
   });
 
   it('is refused or complete for any index', async () => {

@@ -115,10 +115,14 @@ describe('the server for agents', () => {
   it('answers with what is wrong, and with what helps', async () => {
     const missing = await call('inspect_model', { model: join(folder, 'nothing') });
     expect(missing.isError).toBe(true);
-    expect(missing.text).toContain('nothing');
+    expect(JSON.parse(missing.text)).toMatchObject({
+      error: { code: 'path-missing', file: join(folder, 'nothing') },
+    });
     const wrong = await call('profile_layers', { model, out: profile, sequences: 0 });
     expect(wrong.isError).toBe(true);
-    expect(wrong.text).toContain('sequences');
+    expect(JSON.parse(wrong.text)).toMatchObject({
+      error: { code: 'value-invalid', field: 'sequences' },
+    });
     await expect(call('no_such_tool', {})).rejects.toThrow('no_such_tool');
   });
 

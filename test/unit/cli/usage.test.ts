@@ -79,6 +79,30 @@ describe('usage errors', () => {
 
 describe('failures', () => {
   it.each([
+    [
+      ['inspect', join(folder, 'nothing')],
+      1,
+      { code: 'path-missing', file: join(folder, 'nothing') },
+    ],
+    [
+      ['profile', model, '--remove', '100', ...calibrated],
+      1,
+      { code: 'removals-too-many', field: '--remove' },
+    ],
+    [['profile', model, '--remove', '-2'], 2, { code: 'value-invalid', field: '--remove' }],
+    [['profile', model, '--metrc', 'js'], 2, { code: 'flag-unknown' }],
+    [['profile', model, '--metric'], 2, { code: 'flag-value-missing' }],
+    [['profil'], 2, { code: 'command-unknown' }],
+    [['inspect', model, model], 2, { code: 'command-line-invalid' }],
+  ])('%j --json: prints the code', async ([command = '', ...args], exitCode, error) => {
+    const { code, stdout, stderr } = await run(command, '--json', ...args);
+    expect(code, stderr).toBe(exitCode);
+    const failure = JSON.parse(stdout) as { readonly error: { readonly message: string } };
+    expect(failure).toEqual({ error: { ...error, message: failure.error.message } });
+    expect(stderr).toContain(failure.error.message);
+  });
+
+  it.each([
     [['profile', model, '--remove', '100', ...calibrated], /--remove: .* has 8 to remove/],
     [
       ['profile', model, '--remove', '5', '--granularity', 'block', ...calibrated],

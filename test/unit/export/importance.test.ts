@@ -182,7 +182,7 @@ describe('an importance matrix', () => {
     const error = await rejection(
       prune(sample, [], join(root, 'other'), { format: 'gguf', types }),
     );
-    expect(error.message).toMatch(/has 32 values of blk\.3\.ffn_down\.weight, expected \d+/);
+    expect(error).toFailWith({ code: 'importance-size-mismatch', field: 'imatrix' });
     expect(readdirSync(root)).not.toContain('other');
   });
 
@@ -235,9 +235,13 @@ describe('an importance matrix', () => {
 
   it('is refused where it is none, does nothing, or its layers have no names', async () => {
     const file = await rejection(readImportance(ggufFixture('llama.gguf')));
-    expect(file.message).toMatch(/general\.type: The file is not an importance matrix/);
+    expect(file).toFailWith({
+      code: 'importance-file-invalid',
+      file: 'llama.gguf',
+      field: 'general.type',
+    });
     const opt = await openModelFiles(fixture('opt'));
     const names = await rejection(inputSums(opt, inputs, options, unattended));
-    expect(names.message).toMatch(/opt models have no names/);
+    expect(names).toFailWith({ code: 'gguf-names-unknown', file: 'opt' });
   });
 });

@@ -289,11 +289,19 @@ describe('a form that is inspected only', () => {
   it.each([
     [
       { sparsity_config: { format: 'sparse-24-bitmask' } },
-      { code: 'quantization-not-runnable' as const, file: '14', field: 'quantization_config' },
+      {
+        code: 'quantization-not-runnable' as const,
+        file: expect.any(String) as unknown,
+        field: 'quantization_config',
+      },
     ],
     [
       { transform_config: { config_groups: { R1: {} } } },
-      { code: 'quantization-not-runnable' as const, file: '15', field: 'quantization_config' },
+      {
+        code: 'quantization-not-runnable' as const,
+        file: expect.any(String) as unknown,
+        field: 'quantization_config',
+      },
     ],
   ])('%j is refused when it is to run', async (fields, why) => {
     const model = await openModel(withFields('compressed-int4', fields));

@@ -26,9 +26,12 @@ it('a model that needs more memory than the setting is refused before anything i
   const applied = applyPlan({ model: await openModelFiles(source), plan, ...how }, unattended);
   const error = await rejection(applied);
   expect(error).toMatchObject({ subject: { field: 'memory' } });
-  expect(error.message).toMatch(
-    /needs \d+MiB of memory: two sublayers.*Set the memory to at least/,
-  );
+  expect(error).toFailWith({
+    code: 'memory-too-small',
+    file: 'llama-gqa-untied',
+    field: 'memory',
+    remedy: /Set the memory to at least/,
+  });
   expect(existsSync(out)).toBe(false);
 });
 

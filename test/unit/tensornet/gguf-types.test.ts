@@ -294,7 +294,7 @@ describe('a plan of types', () => {
     expect(weighted.equals(plain)).toBe(false);
     expect(() =>
       buildRequest(compress, { model, method: 'int8', out: 'x', imatrix: imatrixFile }),
-    ).toFailWith({ code: 'flag-needs-other' });
+    ).toFailWith({ code: 'flag-needs-other', field: 'imatrix' });
     // Beside types of the plan, those of a mix.
     expect((await written('mixed', { type: 'Q8_0' })).length).toBeLessThan(plain.length);
     const apply = async (changes: object, more: object): Promise<unknown> => {
