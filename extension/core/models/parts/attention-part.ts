@@ -90,7 +90,7 @@ export interface AttentionSource {
 }
 
 /** Finds a part by its names in a checkpoint; undefined if the model or the block has none. */
-export type FindAttentionPart<Names = unknown> = (
+export type FindAttentionPart<Names = object> = (
   names: Names,
   source: AttentionSource,
 ) => AttentionPart | undefined;

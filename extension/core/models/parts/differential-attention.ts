@@ -6,7 +6,7 @@ import { emitNorm } from './norm';
 import type { NormStyle } from './norm';
 import { emitWeight } from './weight';
 
-export interface DifferenceNames {
+interface DifferenceNames {
   /** Tensors [headDim]: queries and keys of two factors, whose exponentials are subtracted. */
   readonly factors: readonly string[];
   /** λ_init of a block: added to λ, and 1 − λ_init scales the result. */

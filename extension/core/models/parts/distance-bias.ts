@@ -28,7 +28,7 @@ export const findDistanceBias = (
   heads: number,
 ): DistanceBias => ({ ...bias, table: tensors.take(`${table}.weight`, [buckets, heads]) });
 
-export interface OwnDistanceBiasNames extends Pick<DistanceBias, 'causal'> {
+interface OwnDistanceBiasNames extends Pick<DistanceBias, 'causal'> {
   /** Module of the table, below each block. */
   readonly table: string;
 }

@@ -15,7 +15,7 @@ interface BiasGate {
   readonly factor: LazyTensor;
 }
 
-export interface BiasGateNames {
+interface BiasGateNames {
   readonly gate: string;
   readonly factor: string;
 }

@@ -11,7 +11,7 @@ interface GridBias {
   readonly grid: readonly [height: number, width: number];
 }
 
-export interface GridBiasNames {
+interface GridBiasNames {
   /** Tensor of the table, below each block. */
   readonly table: string;
 }

@@ -1,10 +1,11 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ConfigFields } from '../transformer/config-layout';
 import { emitNorm } from './norm';
 import { emitWeight } from './weight';
 import type { FindAttentionPart } from './attention-part';
 
-export interface QueryValueBiasNames {
+interface QueryValueBiasNames {
   readonly query: string;
   readonly value: string;
 }
@@ -36,7 +37,7 @@ export const normedValues: FindAttentionPart = () => ({
   }),
 });
 
-export interface ValueConvolutionNames {
+interface ValueConvolutionNames {
   /** Module with a weight [heads, 1, width, 1]. */
   readonly name: string;
   readonly width: (config: ConfigFields) => number;
@@ -64,3 +65,38 @@ export const valueConvolution: FindAttentionPart<ValueConvolutionNames> = (
       ]),
   };
 };
+
+interface HashedNames {
+  /** Number of hashes. */
+  readonly count: (config: ConfigFields) => number;
+}
+
+/** Attention by the expected share of equal hashes of queries and keys (YOSO, arXiv 2111.09714). */
+export const hashedAttention: FindAttentionPart<HashedNames> = ({ count }, { config }) => ({
+  dependsOnHeads: false,
+  heads: (graph, { query, key, value }) => ({
+    query: emitUnit(graph, query),
+    key: emitUnit(graph, key),
+    value,
+  }),
+  probabilities: (graph, scores, mask) => emitAgreement(graph, count(config), scores, mask),
+  attended: emitUnit,
+});
+
+const emitUnit = (graph: GraphBuilder, x: Value): Value =>
+  graph.op('LpNormalization', [x], { axis: -1, p: 2 });
+
+/** Emits (1 − acos(cosine) / π) ^ hashes, and 0 where masked. */
+function emitAgreement(
+  graph: GraphBuilder,
+  hashes: number,
+  cosines: Value,
+  mask: Value | undefined,
+): Value {
+  const angles = graph.op('Acos', [graph.op('Clip', [cosines, graph.scalar(-1), graph.scalar(1)])]);
+  const near = graph.op('Sub', [graph.scalar(1), graph.op('Div', [angles, graph.scalar(Math.PI)])]);
+  const shares = graph.op('Pow', [near, graph.scalar(hashes)]);
+  return mask === undefined
+    ? shares
+    : graph.op('Where', [graph.op('Less', [mask, graph.scalar(0)]), graph.scalar(0), shares]);
+}

@@ -33,7 +33,7 @@ interface RelativeWeights {
 }
 
 /** Names of relative positions, and their shape; undefined if a config has none. */
-export interface RelativeNames {
+interface RelativeNames {
   /** Outside the blocks. */
   readonly table: string;
   readonly norm: string;

@@ -68,6 +68,12 @@ export function readSize(value: number, field: string): number {
   return isSize(value) ? value : refuse(field);
 }
 
+/** A multiple of `divisor` that is close to `value`, and not much below it: how networks round scaled widths. */
+export function multipleNear(value: number, divisor: number, least = divisor): number {
+  const rounded = Math.max(least, Math.floor(Math.trunc(value + divisor / 2) / divisor) * divisor);
+  return rounded < 0.9 * value ? rounded + divisor : rounded;
+}
+
 function refuse(field: string): never {
   throw new UserError('image-size-invalid', say`It isn't a size or a list of sizes.`, {
     field,

@@ -136,10 +136,10 @@ export function layOutTransformer(
       folder.config,
     ),
   );
-  const width =
-    embeddingAndHead.projections === undefined
-      ? hiddenSize
-      : (config.word_embed_proj_dim ?? hiddenSize);
+  const { projections } = embeddingAndHead;
+  const width = projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
+  const normIfAny = (name: string | undefined): Norm | undefined =>
+    name === undefined ? undefined : tensors.norm(`${prefix}${name}`, hiddenSize);
   const embedding = tensors.embeddingAndHead(
     'embedding',
     `${prefix}${embeddingAndHead.embedding}`,
@@ -165,10 +165,7 @@ export function layOutTransformer(
     rotaries,
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
-    embeddingNorm:
-      embeddingAndHead.embeddingNorm === undefined
-        ? undefined
-        : tensors.norm(`${prefix}${embeddingAndHead.embeddingNorm}`, hiddenSize),
+    embeddingNorm: normIfAny(embeddingAndHead.embeddingNorm),
     startNorms: list.startNorms,
     startEnds: list.startEnds,
     perLayer: ends.perLayer,
@@ -177,26 +174,13 @@ export function layOutTransformer(
     carried: carriedStreams(list.sublayers, starts, list.startEnds),
     normsWordsAlone: embeddingAndHead.normsWordsAlone ?? false,
     projections:
-      embeddingAndHead.projections === undefined || width === hiddenSize
+      projections === undefined || width === hiddenSize
         ? undefined
         : {
-            in: tensors.linear(
-              `${prefix}${embeddingAndHead.projections.in}`,
-              hiddenSize,
-              width,
-              false,
-            ),
-            out: tensors.linear(
-              `${prefix}${embeddingAndHead.projections.out}`,
-              width,
-              hiddenSize,
-              false,
-            ),
+            in: tensors.linear(`${prefix}${projections.in}`, hiddenSize, width, false),
+            out: tensors.linear(`${prefix}${projections.out}`, width, hiddenSize, false),
           },
-    finalNorm:
-      embeddingAndHead.finalNorm === undefined
-        ? undefined
-        : tensors.norm(`${prefix}${embeddingAndHead.finalNorm}`, hiddenSize),
+    finalNorm: normIfAny(embeddingAndHead.finalNorm),
     head,
     headId,
     sublayers: list.sublayers,

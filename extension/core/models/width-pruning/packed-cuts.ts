@@ -12,7 +12,7 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ComputedTensor } from '../encodings/store-encodings';
 import { cutTensor, consecutiveRuns } from './cut-tensor';
-import { leastCommonMultiple } from './whole-numbers';
+import { leastCommonMultiple } from './number-ranges';
 
 /**
  * Rows (axis 0) or columns of a packed weight that words, groups and blocks hold together, so that what stays is stored as

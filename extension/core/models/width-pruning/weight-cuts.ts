@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ComputedTensor } from '../encodings/store-encodings';
 import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { cutPacked, packedUnit } from './packed-cuts';
-import { greatestDivisor, leastCommonMultiple } from './whole-numbers';
+import { greatestDivisor, leastCommonMultiple } from './number-ranges';
 
 /** A tensor with places that belong to channels or groups. */
 export interface WidthTensor {

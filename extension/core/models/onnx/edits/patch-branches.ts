@@ -8,7 +8,7 @@ import type { SymbolicPatch } from '../../patch/symbolic-patch';
 import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
 import { GraphIndex } from '../graph-index';
 import { keepPorts, remainingNodes, valuesRead } from './graph-remains';
-import { toFloat32 } from '../values/to-float32';
+import { toFloat32 } from '../matrices/emit-product';
 import type { OnnxModel } from '../stream/graph-stream';
 import { removeBranches } from './removal-nodes';
 import type { RemovedBranch } from './removal-nodes';

@@ -1,3 +1,4 @@
+import { DataType } from '../../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import { emitOverLast } from '../../encodings/emit-pointwise';
@@ -5,7 +6,6 @@ import type { MatrixEncoding, ModelMatrix } from '../../matrix-encoding';
 import { emitRegion } from '../stream/encoding-regions';
 import { emitParted, fusedAttention } from '../stream/fused-attention';
 import { operatorName } from '../graph-index';
-import { toFloat32 } from '../values/to-float32';
 import { isEach } from './linear-weights';
 import type { LinearWeight, PositionMap } from './linear-weights';
 import { floatAttribute } from '../node-attributes';
@@ -82,4 +82,20 @@ function withBias(
   return bias === ''
     ? product
     : graph.op('Add', [product, graph.op('Reshape', [bias, graph.ints(shape)])]);
+}
+
+const float32: number = DataType.FLOAT;
+
+/** Runs `compute` on x in float32 and casts the result back to the type of the graph. */
+export function toFloat32(
+  graph: GraphBuilder,
+  dataType: number,
+  x: Value,
+  compute: (wide: Value) => Value,
+): Value {
+  if (dataType === float32) {
+    return compute(x);
+  }
+  const wide = graph.op('Cast', [x], { to: DataType.FLOAT });
+  return graph.op('Cast', [compute(wide)], { to: dataType });
 }

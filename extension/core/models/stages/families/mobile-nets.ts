@@ -1,10 +1,9 @@
 import type { ConfigFields } from '../../transformer/config-layout';
 import { chain } from '../piece';
 import type { Piece } from '../piece';
-import { multipleNear } from '../multiple-near';
 import { activation, pixelMean, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
-import { listAt, numberAt, readSize } from '../staged-config';
+import { listAt, numberAt, readSize, multipleNear } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import type { BlockGroup, StagedFamily, StagedStep } from '../staged-family';
 import { say } from '../../../message';

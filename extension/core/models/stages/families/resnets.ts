@@ -1,10 +1,9 @@
 import type { ConfigFields } from '../../transformer/config-layout';
-import { multipleNear } from '../multiple-near';
 import { added, chain, plain } from '../piece';
 import type { Piece } from '../piece';
 import { activation, maxPool, pixelMean, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
-import { listAt, numberAt } from '../staged-config';
+import { listAt, multipleNear, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import { depthsLayout, groupsByDepth, stageSteps } from '../staged-family';
 import type { StagedFamily, StagedStep } from '../staged-family';
