@@ -40,7 +40,7 @@ const calibration = ['--sequences', '32', '--length', '256'];
 const at = (/** @type {string} */ name) => join(folder, name);
 const source = at('float');
 const importance = at('model.imatrix.gguf');
-const heldOut = at('held-out.txt');
+const testText = at('held-out.txt');
 
 /** @typedef {{value: number, low: number, high: number}} Interval */
 /**
@@ -53,7 +53,7 @@ process.exitCode = await main();
 async function main() {
   if (!isBuilt()) return 1;
   await mkdir(folder, { recursive: true });
-  await writeFile(heldOut, await readHeldOut());
+  await writeFile(testText, await readHeldOut());
   if (!existsSync(source)) {
     await espalier(['convert', model, '--format', 'gguf', '--no-quality', '--out', source]);
   }
@@ -61,10 +61,10 @@ async function main() {
     await espalier(['imatrix', model, ...calibration, '--out', importance]);
   }
   // Rows that are compared with each other first, so that a run that is stopped has whole comparisons.
-  const types = listOf(options.types);
+  const types = splitNames(options.types);
   for (const type of types) await measureRounding(type);
   const mixes = [];
-  for (const mix of listOf(options.mixes)) mixes.push(...(await compareMixes(mix)));
+  for (const mix of splitNames(options.mixes)) mixes.push(...(await compareMixes(mix)));
   const rounding = [];
   for (const type of types) rounding.push(await compareRounding(type));
   say(
@@ -183,7 +183,7 @@ async function measure(name, write, other) {
     return row;
   }
   const found = await espalier([
-    ...['evaluate', path, '--against', model, '--text', heldOut, '--whole-text'],
+    ...['evaluate', path, '--against', model, '--text', testText, '--whole-text'],
   ]);
   const { size: bytes } = await stat(path);
   const { klDivergence: kl, agreement, tokens } = found;
@@ -200,7 +200,7 @@ async function measure(name, write, other) {
  */
 async function quantize(type, out, ...how) {
   const files = [await ggufAt(source), `${out}.gguf`];
-  await outputOf(join(options.llama, 'llama-quantize'), [...how, ...files, type, '1']);
+  await captureOutput(join(options.llama, 'llama-quantize'), [...how, ...files, type, '1']);
   return undefined;
 }
 
@@ -243,7 +243,7 @@ async function write(command, how, out) {
 async function chooseByMeasurement(plan, limit) {
   const profile = at('model.sensitivity.json');
   if (!existsSync(profile)) {
-    const methods = listOf(options.pure).map((type) => `gguf:${type}`);
+    const methods = splitNames(options.pure).map((type) => `gguf:${type}`);
     await espalier([
       ...['sensitivity', model, '--methods', methods.join(','), '--embeddings', '--head'],
       ...['--metric', 'kl', '--out', profile],
@@ -261,13 +261,13 @@ async function chooseByMeasurement(plan, limit) {
  */
 async function chooseByError(plan, limit) {
   const files = [];
-  for (const type of listOf(options.pure)) {
+  for (const type of splitNames(options.pure)) {
     const file = at(`pure-${type}`);
     const mix = /^Q[345]_K$/.test(type) ? `${type}_S` : type;
     if (!existsSync(`${file}.gguf`)) await quantize(mix, file, '--pure', '--imatrix', importance);
     files.push(`${file}.gguf`);
   }
-  await outputOf(options.python ?? '', [
+  await captureOutput(options.python ?? '', [
     ...[join(root, 'bench', 'league', 'choose_types.py'), await ggufAt(source), importance],
     ...[String(limit), plan, ...files],
   ]);
@@ -278,7 +278,7 @@ async function chooseByError(plan, limit) {
  * @param {string} file
  * @param {readonly string[]} args
  */
-async function outputOf(file, args) {
+async function captureOutput(file, args) {
   const { code, output } = await capture(file, [...args], { quiet: true });
   if (code !== 0) throw new Error(`${file} ended with ${code}:\n${output}`);
   return output;
@@ -288,15 +288,15 @@ async function outputOf(file, args) {
 async function judge() {
   const perplexity = join(options.llama, 'llama-perplexity');
   const base = at('base.kld');
-  const common = ['-f', heldOut, '-c', '256', '-t', '1', '--kl-divergence-base', base];
-  if (!existsSync(base)) await outputOf(perplexity, ['-m', await ggufAt(source), ...common]);
+  const common = ['-f', testText, '-c', '256', '-t', '1', '--kl-divergence-base', base];
+  if (!existsSync(base)) await captureOutput(perplexity, ['-m', await ggufAt(source), ...common]);
   const lines = ['| file | KL by llama-perplexity | ours on its base file |', '|---|--:|--:|'];
-  for (const type of listOf(options.judged)) {
+  for (const type of splitNames(options.judged)) {
     for (const name of [`llama-${type}-imatrix`, `ours-${type}-feedback`]) {
       const file = await ggufAt(at(name));
       const known = at(`${name}.judged.json`);
       if (!existsSync(known)) {
-        const text = await outputOf(perplexity, ['-m', file, ...common, '--kl-divergence']);
+        const text = await captureOutput(perplexity, ['-m', file, ...common, '--kl-divergence']);
         const [, value = '', error = ''] = /Mean +KLD: +(\S+) ± +(\S+)/.exec(text) ?? [];
         const { klDivergence } = await espalier(['evaluate', file, '--base', base]);
         await writeFile(known, JSON.stringify({ value, error, klDivergence }));
@@ -329,11 +329,11 @@ async function tensorBytes(file) {
 async function hasSameTensors(one, other) {
   const script = join(root, 'bench', 'league', 'same_tensors.py');
   if (options.python === undefined) return false;
-  return (await outputOf(options.python, [script, one, other])).trim() === 'True';
+  return (await captureOutput(options.python, [script, one, other])).trim() === 'True';
 }
 
 /** @param {string} names */
-function listOf(names) {
+function splitNames(names) {
   return names.split(',').filter((name) => name !== '');
 }
 

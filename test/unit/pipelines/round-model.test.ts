@@ -74,7 +74,7 @@ async function logits(path: string, ids: Int32Array): Promise<Float32Array> {
   }
 }
 
-async function heldOutIds(): Promise<Int32Array> {
+async function readTestIds(): Promise<Int32Array> {
   const { model } = await openModelFiles(sample);
   const part = { sequences: 1, length: 256 };
   const { inputs } = await loadModelInputs(part, model, sampleText('held-out.txt'), 0);
@@ -146,7 +146,7 @@ describe('rounding by error feedback', () => {
     const weighted = await write(sample, 'weighted', { types });
     const corrected = await write(sample, 'corrected', { types, feedback });
     expect(await typesIn(corrected)).toEqual(await typesIn(weighted));
-    const ids = await heldOutIds();
+    const ids = await readTestIds();
     const original = await logits(sample, ids);
     const [before, after] = [await logits(weighted, ids), await logits(corrected, ids)];
     expect(squaresBetween(original, after)).toBeLessThan(0.9 * squaresBetween(original, before));
@@ -154,7 +154,7 @@ describe('rounding by error feedback', () => {
 
   it('rounds the head by the rows that it reads', async () => {
     const types = { mix: 'F32', tensors: { 'token_embd.weight': 'Q4_0' } } as const;
-    const ids = await heldOutIds();
+    const ids = await readTestIds();
     const nearest = await logits(await write(sample, 'head-nearest', { types }), ids);
     const corrected = await logits(await write(sample, 'head-corrected', { types, feedback }), ids);
     const original = await logits(sample, ids);
@@ -195,17 +195,17 @@ describe('rounding by error feedback', () => {
   it('rounds a matrix in parts if memory is short', async () => {
     const types = { mix: 'F32', tensors: { 'token_embd.weight': 'Q4_0' } } as const;
     const whole = await write(sample, 'all-rows', { types, feedback: short });
-    const inParts = await write(sample, 'some-rows', {
+    const chunkedFile = await write(sample, 'some-rows', {
       ...{ types, feedback: short },
       memoryBytes: 16 << 20,
     });
-    expect(await typesIn(inParts)).toEqual(await typesIn(whole));
+    expect(await typesIn(chunkedFile)).toEqual(await typesIn(whole));
     // Sums of another number of rows differ in the last bits, so single weights are rounded to another side.
-    const ids = await heldOutIds();
+    const ids = await readTestIds();
     const original = await logits(sample, ids);
     const [expected, found] = [
       squaresBetween(original, await logits(whole, ids)),
-      squaresBetween(original, await logits(inParts, ids)),
+      squaresBetween(original, await logits(chunkedFile, ids)),
     ];
     expect(found / expected).toBeCloseTo(1, 1);
   });
