@@ -100,9 +100,9 @@ import {
   fitWork,
   mixRequest,
   offerSizes,
-  usesFeedback,
+  typeRounding,
 } from './size-choices';
-import type { FitPhase, OfferedSizes } from './size-choices';
+import type { FitPhase, OfferedSizes, TypeRounding } from './size-choices';
 import type { Message } from '../message';
 
 /** A best mix, as it was planned. */
@@ -143,8 +143,8 @@ export interface FittedModel extends PruneResult {
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
   readonly mix?: PlannedMix;
-  /** Rounding of a named type: each weight alone, or with error feedback on calibration text. */
-  readonly rounding?: 'nearest' | 'feedback';
+  /** Rounding of a named type. */
+  readonly rounding?: TypeRounding;
   /** On held-out text, against the original; absent if that can't be measured. */
   readonly evaluation?: EvaluationResult;
   readonly verdict?: Verdict;
@@ -340,11 +340,11 @@ async function fit(
   }
   const text = request.text ?? join(context.environment.samples, heldOutText);
   const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
-  const feedback = target.kind === 'type' && usesFeedback(model, runtime, target.type);
+  const rounding = target.kind === 'type' ? typeRounding(model, runtime, target.type) : 'nearest';
   const expected = expectedPhases(
     model,
     runtime,
-    isMix ? { isMix, timeLimit } : { isMix, feedback },
+    isMix ? { isMix, timeLimit } : { isMix, rounding },
   );
   const phases = new Phases<FitPhase>(expected, (progress) => {
     context.progress(progress);
@@ -361,7 +361,7 @@ async function fit(
     if (written === undefined) {
       const { measure, plan } = expected;
       const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
-      const job = { request, model, runtime, phases, seconds, decoding, feedback };
+      const job = { request, model, runtime, phases, seconds, decoding, rounding };
       if (isMix) {
         context.inform(
           say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
@@ -471,7 +471,9 @@ async function reachableTarget(
   const bytes = await weightBytes(model);
   const target = await resolveTarget(model, runtime, asked);
   if (target.kind !== 'limit') {
-    const after = await targetBytes(model, output, target, context);
+    const hasImportance =
+      target.kind === 'type' && typeRounding(model, runtime, target.type) === 'importance';
+    const after = await targetBytes(model, output, target, context, hasImportance);
     if (after >= bytes) {
       throw new UserError(
         say`${asked.size ?? ''} would take ${formatBytes(after)}, and the model takes ${formatBytes(bytes)}.`,
@@ -621,8 +623,8 @@ interface FitJob {
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
   readonly decoding: AskedSpeed | undefined;
-  /** True if a named type is rounded with error feedback. */
-  readonly feedback: boolean;
+  /** Rounding of a named type. */
+  readonly rounding: TypeRounding;
 }
 
 /** Measures and plans if the size asks for it, then writes and reopens the model. */
@@ -647,15 +649,22 @@ async function write(
       target.kind === 'encoding' ? { compress: encodingChoices(model, target.encoding) } : {},
     );
   const compress = plan.compress ?? [];
+  const { environment } = context;
+  const importance =
+    job.rounding === 'importance'
+      ? await phases.run('importance', context, async (inner) =>
+          measureImportance(request, model, { ...inner, environment }),
+        )
+      : mixed?.importance;
   const types = {
     ...(target.kind === 'type' ? { mix: target.type } : {}),
-    ...(mixed?.importance === undefined ? {} : { importance: mixed.importance }),
+    ...(importance === undefined ? {} : { importance }),
   };
   const application: PlanApplication = {
     ...{ model, plan, out, overwrite, format: option.format },
     ...(Object.keys(types).length === 0 ? {} : { types }),
     ...runOptions(request),
-    ...(job.feedback
+    ...(job.rounding === 'feedback'
       ? {
           feedback: {
             request: calibrationOf({}, roundingCalibration, model.summary.maxPositions),
@@ -678,9 +687,7 @@ async function write(
     applyPlan(application, { ...inner, emit: () => undefined }),
   );
   if (mixed === undefined) {
-    return target.kind === 'type'
-      ? { result, rounding: job.feedback ? 'feedback' : 'nearest' }
-      : { result };
+    return target.kind === 'type' ? { result, rounding: job.rounding } : { result };
   }
   const { table, mix } = mixed;
   await keepPlan(plan, out, context);
