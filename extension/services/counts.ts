@@ -53,10 +53,6 @@ export const counts = {
     n === 1 ? l10n.t('1 epoch') : l10n.t('{0} epochs', formatCount(n)),
   subsets: (n: number): string =>
     n === 1 ? l10n.t('1 subset') : l10n.t('{0} subsets', formatCount(n)),
-  positions: (n: number): string =>
-    n === 1 ? l10n.t('1 position') : l10n.t('{0} positions', formatCount(n)),
-  tokens: (n: number): string =>
-    n === 1 ? l10n.t('1 token') : l10n.t('{0} tokens', formatCount(n)),
   experts: (n: number): string =>
     n === 1 ? l10n.t('1 expert') : l10n.t('{0} experts', formatCount(n)),
   nodes: (n: number): string => (n === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', formatCount(n))),

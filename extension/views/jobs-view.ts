@@ -65,9 +65,9 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
       const isMoved = stale.some(
         ({ id, state }) => this.#shown.get(id) !== state || jobs.find(id) === undefined,
       );
-      // The wait of a job is that of the jobs before it.
-      const waiting = jobs.jobs.filter(({ state }) => state === 'queued');
-      for (const job of isMoved ? [undefined] : [...stale, ...waiting]) {
+      // The start of waiting jobs depends on the others.
+      const isQueue = jobs.jobs.some(({ state }) => state === 'queued');
+      for (const job of isMoved || isQueue ? [undefined] : stale) {
         this.#changed.fire(job);
       }
     }, 500);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import ts from 'typescript';
 
 /** Members that only the process that runs an operation calls. */
-const runMembers = new Set(['run', 'work', 'toJson']);
+const runMembers = new Set(['run', 'work', 'requires', 'toJson']);
 
 /**
  * A bundle of what operations declare: the extension host names and validates them, and leaves their runs, with all of

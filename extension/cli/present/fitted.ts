@@ -13,13 +13,19 @@ import { inEnglish } from '../../core/message';
 import { isFitted } from '../../core/operations/fit-model';
 import type { FitResult, FittedModel } from '../../core/operations/fit-model';
 import { perplexityChange } from '../../core/operations/outcomes';
-import type { OfferedSize, OfferedSizes } from '../../core/operations/size-choices';
+import type { OfferedSize, OfferedSizes, TypeRounding } from '../../core/operations/size-choices';
 import { describeMarks, lossWords } from '../../core/pipelines/size-choices';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 import { evaluationTerms, ratioInterval } from './evaluate';
 import { printVerdict } from './verdict';
+
+const roundings: Readonly<Record<TypeRounding, string>> = {
+  feedback: 'error feedback on calibration text',
+  importance: 'by an importance matrix of calibration text',
+  nearest: 'nearest',
+};
 
 export const fitted: Presenter<FitResult> = {
   terms: evaluationTerms,
@@ -103,9 +109,7 @@ function printFitted(terminal: Terminal, result: FittedModel): void {
   }
   terminal.print(`Types: ${describeTypes(types)}`);
   if (rounding !== undefined) {
-    terminal.print(
-      `Rounding: ${rounding === 'feedback' ? 'error feedback on calibration text' : 'nearest'}`,
-    );
+    terminal.print(`Rounding: ${roundings[rounding]}`);
   }
   if (mix !== undefined) {
     terminal.print(

@@ -101,9 +101,9 @@ import {
   fitWork,
   mixRequest,
   offerSizes,
-  usesFeedback,
+  typeRounding,
 } from './size-choices';
-import type { FitPhase, OfferedSizes } from './size-choices';
+import type { FitPhase, OfferedSizes, TypeRounding } from './size-choices';
 import type { Message } from '../message';
 
 /** A best mix, as it was planned. */
@@ -144,8 +144,8 @@ export interface FittedModel extends PruneResult {
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
   readonly mix?: PlannedMix;
-  /** Rounding to GGUF types: each weight alone, or with error feedback on calibration text; absent for other mixes. */
-  readonly rounding?: 'nearest' | 'feedback';
+  /** Rounding to GGUF types; absent for mixes without error feedback. */
+  readonly rounding?: TypeRounding;
   /** On held-out text, against the original; absent if that can't be measured. */
   readonly evaluation?: EvaluationResult;
   readonly verdict?: Verdict;
@@ -342,13 +342,14 @@ async function fit(
   }
   const text = request.text ?? join(context.environment.samples, heldOutText);
   const timeLimit = time === undefined ? defaultTimeLimit(model.summary) : parseTime(time);
-  const feedback =
-    target.kind !== 'encoding' &&
-    usesFeedback(model, runtime, isMix ? undefined : target.type, timeLimit);
+  const rounding =
+    target.kind === 'encoding'
+      ? 'nearest'
+      : typeRounding(model, runtime, isMix ? undefined : target.type, timeLimit);
   const expected = expectedPhases(
     model,
     runtime,
-    isMix ? { isMix, timeLimit, feedback } : { isMix, feedback },
+    isMix ? { isMix, timeLimit, rounding } : { isMix, rounding },
   );
   const phases = new Phases<FitPhase>(expected, (progress) => {
     context.progress(progress);
@@ -365,7 +366,7 @@ async function fit(
     if (written === undefined) {
       const { measure, plan } = expected;
       const seconds = { whole: timeLimit, measure: measure.limit ?? 0, plan: plan.limit ?? 0 };
-      const job = { request, model, runtime, phases, seconds, decoding, feedback };
+      const job = { request, model, runtime, phases, seconds, decoding, rounding };
       if (isMix) {
         context.inform(
           say`Takes at most about ${formatDuration(seconds.whole)}. Layers that are not measured within ${formatDuration(seconds.measure)} are estimated from others, and the plan is refined for at most ${formatDuration(seconds.plan)}.`,
@@ -475,7 +476,9 @@ async function reachableTarget(
   const bytes = await weightBytes(model);
   const target = await resolveTarget(model, runtime, asked);
   if (target.kind !== 'limit') {
-    const after = await targetBytes(model, output, target, context);
+    const hasImportance =
+      target.kind === 'type' && typeRounding(model, runtime, target.type) === 'importance';
+    const after = await targetBytes(model, output, target, context, hasImportance);
     if (after >= bytes) {
       throw new UserError(
         'type-not-smaller',
@@ -641,8 +644,7 @@ interface FitJob {
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
   readonly decoding: AskedSpeed | undefined;
-  /** True if weights are rounded with error feedback. */
-  readonly feedback: boolean;
+  readonly rounding: TypeRounding;
 }
 
 /** Measures and plans if the size asks for it, then writes and reopens the model. */
@@ -667,15 +669,22 @@ async function write(
       target.kind === 'encoding' ? { compress: encodingChoices(model, target.encoding) } : {},
     );
   const compress = plan.compress ?? [];
+  const { environment } = context;
+  const importance =
+    mixed === undefined && job.rounding === 'importance'
+      ? await phases.run('importance', context, async (inner) =>
+          measureImportance(request, model, { ...inner, environment }),
+        )
+      : mixed?.importance;
   const types = {
     ...(target.kind === 'type' ? { mix: target.type } : {}),
-    ...(mixed?.importance === undefined ? {} : { importance: mixed.importance }),
+    ...(importance === undefined ? {} : { importance }),
   };
   const application: PlanApplication = {
     ...{ model, plan, out, overwrite, format: option.format },
     ...(Object.keys(types).length === 0 ? {} : { types }),
     ...runOptions(request),
-    ...(job.feedback
+    ...(job.rounding === 'feedback'
       ? {
           feedback: {
             request: calibrationOf({}, roundingCalibration, model.summary.maxPositions),
@@ -698,9 +707,7 @@ async function write(
     applyPlan(application, { ...inner, emit: () => undefined }),
   );
   if (mixed === undefined) {
-    return target.kind === 'type'
-      ? { result, rounding: job.feedback ? 'feedback' : 'nearest' }
-      : { result };
+    return target.kind === 'type' ? { result, rounding: job.rounding } : { result };
   }
   const { table, mix } = mixed;
   await keepPlan(plan, out, context);
@@ -711,7 +718,7 @@ async function write(
   return {
     result,
     mix,
-    ...(job.feedback ? { rounding: 'feedback' as const } : {}),
+    ...(job.rounding === 'feedback' ? { rounding: job.rounding } : {}),
     ...(planFile === undefined ? {} : { plan: planFile }),
     ...(sensitivity === undefined ? {} : { sensitivity }),
   };

@@ -59,7 +59,7 @@ export interface Operation<
   readonly writesBeside?: readonly DocumentId[];
   /** Default output path if the user gives no `out`. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
-  /** What the models of a request must be able to do, by field; checked before a job waits for others. */
+  /** Capabilities that the models of a request need, by field; checked while a job waits for others. */
   readonly requires?: (request: RequestOf<F>) => Readonly<Record<string, ModelRequirement>>;
   /** Amount of work, to estimate the time; undefined if unknown. */
   readonly work?: (

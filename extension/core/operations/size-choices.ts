@@ -97,29 +97,41 @@ const runsPerFeedback = 4;
 /** Largest share of the time for a mix that error feedback may take. */
 const mostForFeedback = 0.25;
 
+/** Rounding of a named type, from the best: with error feedback, by an importance matrix, or each weight alone. */
+export type TypeRounding = 'feedback' | 'importance' | 'nearest';
+
 /**
- * True if weights are rounded with error feedback: to a GGUF type below 8 bits, or to a mix of types, of a model that
- * reads text, if that is expected to fit in the time for it.
+ * The best rounding that is expected to fit in the time for it. Only GGUF types below 8 bits and mixes of types, of models
+ * that read text, have a choice, and models with experts no error feedback.
  * @param size a named type; undefined for a mix
  * @param timeLimit seconds for a mix
  */
-export function usesFeedback(
+export function typeRounding(
   model: OpenedModel,
   runtime: Runtime,
   size: string | undefined,
   timeLimit = defaultTimeLimit(model.summary),
-): boolean {
+): TypeRounding {
   const { capabilities, summary } = model;
   const { parameters } = summary;
   const isMix = size === undefined;
   const isRounded = runtime === 'llama.cpp' && (isMix || /^I?Q[2-6]/i.test(size));
-  const isPlain = summary.sublayers.every(({ experts }) => experts === undefined);
-  const isAble = capabilities.run.able && capabilities.readText.able;
-  const { write, evaluate } = expectedPhases(model, runtime, { isMix: false, feedback: true });
+  if (!isRounded || !capabilities.run.able || !capabilities.readText.able) {
+    return 'nearest';
+  }
   const most = isMix
     ? mostForFeedback * timeLimit
     : typeLimit.seconds + (typeLimit.secondsPerBillion * parameters) / 1e9;
-  return isRounded && isPlain && isAble && write.seconds + evaluate.seconds <= most;
+  const isInTime = (rounding: TypeRounding): boolean => {
+    const phases = expectedPhases(model, runtime, { isMix: false, rounding });
+    return Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0) <= most;
+  };
+  const isPlain = summary.sublayers.every(({ experts }) => experts === undefined);
+  if (isPlain && isInTime('feedback')) {
+    return 'feedback';
+  }
+  // The types of a mix are chosen by an importance matrix, so it is there.
+  return isMix || isInTime('importance') ? 'importance' : 'nearest';
 }
 
 /** Largest share of the time before writing that is kept for plans. */
@@ -137,18 +149,23 @@ export function expectedPhases(
   {
     isMix,
     timeLimit = Number.POSITIVE_INFINITY,
-    feedback = false,
-  }: { readonly isMix: boolean; readonly timeLimit?: number; readonly feedback?: boolean },
+    rounding = 'nearest',
+  }: {
+    readonly isMix: boolean;
+    readonly timeLimit?: number;
+    readonly rounding?: TypeRounding;
+  },
 ): Readonly<Record<FitPhase, Phase>> {
   const { parameters } = model.summary;
   const runs = (tokens: number): number => (tokens * parameters) / multiplicationsPerSecond;
-  const hasImportance = isMix && runtime === 'llama.cpp';
+  const hasImportance = (isMix && runtime === 'llama.cpp') || rounding === 'importance';
   const importance = hasImportance
     ? runs(defaultCalibration.sequences * defaultCalibration.length)
     : 0;
   const { sequences: roundingSequences, length: roundingLength } = roundingCalibration;
-  const rounding = feedback ? runs(runsPerFeedback * roundingSequences * roundingLength) : 0;
-  const write = 1 + parameters / weightsPerSecond + rounding;
+  const feedback =
+    rounding === 'feedback' ? runs(runsPerFeedback * roundingSequences * roundingLength) : 0;
+  const write = 1 + parameters / weightsPerSecond + feedback;
   const evaluate = 1 + runs(2 * defaultTokens);
   const later = {
     importance: { seconds: importance },
@@ -183,10 +200,10 @@ export function fitWork(
   timeLimit = defaultTimeLimit(model.summary),
 ): Work {
   const isMix = size === undefined || !namesType(size);
-  const feedback = usesFeedback(model, runtime, isMix ? undefined : size, timeLimit);
-  const phases = expectedPhases(model, runtime, { isMix, timeLimit, feedback });
+  const rounding = typeRounding(model, runtime, isMix ? undefined : size, timeLimit);
+  const phases = expectedPhases(model, runtime, { isMix, timeLimit, rounding });
   return {
-    kind: [runtime, isMix, feedback],
+    kind: [runtime, isMix, rounding],
     amount: Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0),
     parameters: model.summary.parameters,
     ...(isMix ? { longest: timeLimit } : {}),
@@ -205,7 +222,14 @@ export async function offerSizes(
 ): Promise<OfferedSizes> {
   const runtime = await chosenRuntime(model, asked.for);
   const tokens = fitContext(model, asked);
-  const sizes = await listSizes(model, runtime, machineMemory(), tokens, context);
+  const sizes = await listSizes(
+    model,
+    runtime,
+    machineMemory(),
+    tokens,
+    context,
+    (type) => typeRounding(model, runtime, type) === 'importance',
+  );
   const measured = await readLosses(model.summary.fingerprint);
   const choices: OfferedSize[] = [];
   for (const choice of sizes.choices) {

@@ -13,7 +13,7 @@ export interface RuntimeMemory {
 
 /** Tokens that llama.cpp computes at once (`n_ubatch`). */
 const llamaBatch = 512;
-/** llama.cpp allocates key/value cells in multiples of so many. */
+/** Number of key/value cells that llama.cpp allocates at a time. */
 const llamaCells = 256;
 const [halfBytes, floatBytes] = [2, 4] as const;
 

@@ -165,6 +165,7 @@ export async function weightBytes(opened: OpenedModel): Promise<number> {
  * Lists the sizes that a model can be written in, computed from its headers. Runs no model.
  * @param machineBytes memory of the machine that will run it
  * @param tokens context length that memory is counted at
+ * @param hasImportance true for types whose rounding uses an importance matrix, on which some sizes depend
  * @throws UserError if the runtime can't load the model's format.
  */
 export async function listSizes(
@@ -173,6 +174,7 @@ export async function listSizes(
   machineBytes: number,
   tokens: number,
   context: JobContext,
+  hasImportance: (type: string) => boolean,
 ): Promise<SizeChoices> {
   const { summary, path } = opened;
   const output = await runtimeOutput(opened, runtime);
@@ -185,7 +187,7 @@ export async function listSizes(
     const target = parseSize(size, bytes, runtime);
     named.push({
       ...{ size, loss, isKept: size === quantized },
-      bytes: await targetBytes(opened, output, target, context),
+      bytes: await targetBytes(opened, output, target, context, hasImportance(size)),
     });
   }
   const least = await leastBytes(opened, output, runtime, context);
@@ -274,12 +276,13 @@ export async function targetBytes(
   { option, changes }: RuntimeOutput,
   target: TargetSize,
   context: JobContext,
+  hasImportance = false,
 ): Promise<number> {
   if (target.kind === 'limit') {
     return target.bytes;
   }
   const quiet = { ...context, warn: () => undefined };
-  const types = target.kind === 'type' ? { types: { mix: target.type } } : {};
+  const types = target.kind === 'type' ? { types: { mix: target.type, hasImportance } } : {};
   const writer = await option.writer(changes, { device: 'cpu', memoryBytes: 0, ...types }, quiet);
   if (target.kind === 'type') {
     return writer.bytes;

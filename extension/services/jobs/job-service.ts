@@ -31,6 +31,8 @@ export interface NewJob<O extends Operation> {
 const logLength = 200;
 const saveMilliseconds = 2000;
 
+type QueuedJob = Pick<StoredJob, 'id' | 'operation'>;
+
 interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -94,20 +96,15 @@ export class JobService {
   }
 
   /** Number of jobs that run before a waiting one. */
-  public place({ id, operation }: { readonly id: string; readonly operation: Operation }): number {
-    const { lane } = jobOperations[operation];
-    const ahead = this.#jobs.filter((job) => !isOver(job) && jobLane(job) === lane);
-    return ahead.findIndex((job) => job.id === id);
+  public place(job: QueuedJob): number {
+    return this.#queue(job).findIndex(({ id }) => id === job.id);
   }
 
   /** Seconds until a waiting job starts; undefined if the time of a job before it is unknown. */
-  public startsIn(job: { readonly id: string; readonly operation: Operation }): number | undefined {
-    const { lane } = jobOperations[job.operation];
-    const ahead = this.#jobs.filter((one) => !isOver(one) && jobLane(one) === lane);
-    return ahead.slice(0, Math.max(0, this.place(job))).reduce<number | undefined>((sum, one) => {
-      const left = secondsLeft(one);
-      return sum === undefined || left === undefined ? undefined : sum + left;
-    }, 0);
+  public startsIn(job: QueuedJob): number | undefined {
+    const ahead = this.#queue(job).slice(0, this.place(job));
+    const seconds = ahead.reduce((sum, one) => sum + secondsLeft(one), 0);
+    return Number.isNaN(seconds) ? undefined : seconds;
   }
 
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
@@ -405,6 +402,12 @@ export class JobService {
     return this.#followers.get(operation) ?? [];
   }
 
+  /** Jobs of a lane that run or wait, in order. */
+  #queue({ operation }: Pick<StoredJob, 'operation'>): readonly StoredJob[] {
+    const { lane } = jobOperations[operation];
+    return this.#jobs.filter((job) => !isOver(job) && jobLane(job) === lane);
+  }
+
   #find(id: string): StoredJob | undefined {
     return this.#jobs.find((job) => job.id === id);
   }
@@ -413,11 +416,9 @@ export class JobService {
 const jobLane = ({ operation }: Pick<StoredJob, 'operation'>): Lane =>
   jobOperations[operation].lane;
 
-/** Seconds that a job still takes: as its progress says, otherwise by earlier runs. */
-function secondsLeft({ progress, expected, started, state }: StoredJob): number | undefined {
-  if (state !== 'running' || expected === undefined) {
-    return state === 'running' ? progress?.secondsLeft : expected;
-  }
-  const elapsed = (Date.now() - (started ?? Date.now())) / 1000;
-  return progress?.secondsLeft ?? Math.max(0, expected - elapsed);
+/** Seconds that a job still takes: as its progress says, otherwise by earlier runs; NaN if unknown. */
+function secondsLeft({ progress, expected = Number.NaN, started, state }: StoredJob): number {
+  const now = Date.now();
+  const begun = state === 'running' ? (started ?? now) : now;
+  return progress?.secondsLeft ?? Math.max(0, expected - (now - begun) / 1000);
 }

@@ -14,7 +14,8 @@ export function describeState(job: JobRecord, service: Queue): string {
     case 'queued':
       return joined(
         l10n.t('queued, {0} ahead', service.place(job)),
-        describeWait(job, service.startsIn(job)),
+        timeText(service.startsIn(job), (time) => l10n.t('starts in about {0}', time)),
+        timeText(job.expected, (time) => l10n.t('takes about {0}', time)),
       );
     case 'running':
       return describeProgress(job.progress) ?? l10n.t('starting');
@@ -29,24 +30,10 @@ export function describeState(job: JobRecord, service: Queue): string {
   }
 }
 
-/** `starts in about 3 min, then takes about 2 min` */
-function describeWait(
-  { expected }: Pick<JobRecord, 'expected'>,
-  startsIn: number | undefined,
-): string | undefined {
-  if (startsIn === undefined) {
-    return expected === undefined
-      ? undefined
-      : l10n.t('about {0} once it runs', formatDuration(expected));
-  }
-  return expected === undefined
-    ? l10n.t('starts in about {0}', formatDuration(startsIn))
-    : l10n.t(
-        'starts in about {0}, then takes about {1}',
-        formatDuration(startsIn),
-        formatDuration(expected),
-      );
-}
+const timeText = (
+  seconds: number | undefined,
+  text: (time: string) => string,
+): string | undefined => (seconds === undefined ? undefined : text(formatDuration(seconds)));
 
 /** The same with the title, for screen readers. */
 export function describeJob(job: JobRecord, service: Queue): string {

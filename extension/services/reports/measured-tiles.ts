@@ -1,4 +1,4 @@
-import { counts } from '../counts';
+import { counted } from '../../core/message';
 import { l10n } from 'vscode';
 import { distanceLabel, perplexityLabel } from '../../core/quality-labels';
 import type { BaseEvaluation, EvaluationResult, LlamaTiming } from '../../core/evaluate/evaluation';
@@ -136,8 +136,8 @@ export function qualityTiles({
 /** Note on the data that {@link qualityTiles} were measured on. */
 export const qualityNote = ({ perplexity, positions }: Quality): string =>
   perplexity === undefined
-    ? l10n.t('Measured on {0} of the output.', counts.positions(positions))
-    : l10n.t('Measured on {0} of held-out text.', counts.tokens(positions));
+    ? l10n.t('Measured on {0} of the output.', localise(counted(positions, 'position')))
+    : l10n.t('Measured on {0} tokens of held-out text.', formatCount(positions));
 
 /** Requirements and what was measured of each. */
 export function verdictSections(verdict: Verdict | undefined): ReportSection[] {

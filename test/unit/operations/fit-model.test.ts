@@ -15,7 +15,7 @@ import { listedOperations, toolName } from '../../../extension/core/operations/t
 import {
   defaultTimeLimit,
   expectedPhases,
-  usesFeedback,
+  typeRounding,
 } from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
@@ -419,13 +419,21 @@ it.each([
 it('rounds a named type with error feedback if its time allows that, and the model reads text', async () => {
   const models = new ModelCache({ capacity: 2 });
   const opened = await models.open(sample);
-  expect(usesFeedback(opened, 'llama.cpp', 'Q4_K_M')).toBe(true);
-  expect(usesFeedback(opened, 'llama.cpp', 'Q8_0')).toBe(false);
-  expect(usesFeedback(opened, 'onnxruntime', 'int4')).toBe(false);
-  expect(usesFeedback(await models.open(gguf), 'llama.cpp', 'Q4_0')).toBe(false);
-  const summary = { ...opened.summary, parameters: 7e9 };
-  const large = Object.create(opened, { summary: { value: summary } }) as typeof opened;
-  expect(usesFeedback(large, 'llama.cpp', 'Q4_K_M')).toBe(false);
+  expect(typeRounding(opened, 'llama.cpp', 'Q4_K_M')).toBe('feedback');
+  expect(typeRounding(opened, 'llama.cpp', 'Q8_0')).toBe('nearest');
+  expect(typeRounding(opened, 'onnxruntime', 'int4')).toBe('nearest');
+  expect(typeRounding(await models.open(gguf), 'llama.cpp', 'Q4_0')).toBe('nearest');
+  const changed = (changes: Partial<typeof opened.summary>) =>
+    Object.create(opened, {
+      summary: { value: { ...opened.summary, ...changes } },
+    }) as typeof opened;
+  // Larger models have time for an importance matrix only.
+  expect(typeRounding(changed({ parameters: 1.5e9 }), 'llama.cpp', 'Q4_K_M')).toBe('importance');
+  const experts = { count: 4, perToken: 2, parameters: 1, bytes: 4 };
+  const sublayers = opened.summary.sublayers.map((sublayer) => ({ ...sublayer, experts }));
+  const mixture = changed({ sublayers });
+  expect(typeRounding(mixture, 'llama.cpp', 'Q4_K_M')).toBe('importance');
+  expect(typeRounding(mixture, 'llama.cpp', 'Q8_0')).toBe('nearest');
 });
 
 it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {

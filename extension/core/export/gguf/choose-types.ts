@@ -17,6 +17,8 @@ export interface GgufTypes {
   readonly tensors?: Readonly<Record<string, string>>;
   /** Importance of the inputs of matrices. */
   readonly importance?: Importance;
+  /** True if importance is measured before the file is written: some mixes depend on it. By default, if it is given. */
+  readonly hasImportance?: boolean;
   /** Tensors that are rounded already, by their names in the file; nothing else decides their bytes. */
   readonly rounded?: ReadonlyMap<string, ByteRange>;
 }
@@ -47,13 +49,16 @@ export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
 export function chosenTypes(
   tensors: readonly TypedTensor[],
   model: Omit<MixedModel, 'hasImportance'>,
-  { mix, tensors: single = {}, importance = new Map() }: GgufTypes,
+  {
+    mix,
+    tensors: single = {},
+    importance = new Map(),
+    hasImportance = importance.size > 0,
+  }: GgufTypes,
   file: string,
 ): ReadonlyMap<string, WritableType> {
   const types = new Map(
-    mix === undefined
-      ? []
-      : mixedTypes(mix, tensors, { ...model, hasImportance: importance.size > 0 }),
+    mix === undefined ? [] : mixedTypes(mix, tensors, { ...model, hasImportance }),
   );
   const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   for (const [name, type] of Object.entries(single)) {

@@ -41,7 +41,7 @@ export function evaluationPage(
     sections: [
       {
         title: l10n.t('Result'),
-        note: l10n.t('Measured on {0} of held-out text.', counts.tokens(result.tokens)),
+        note: l10n.t('Measured on {0} tokens of held-out text.', formatCount(result.tokens)),
         tiles: [
           ...evaluationTiles(result),
           {

@@ -1,4 +1,3 @@
-import { counts } from '../../counts';
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
 import { describeVerification } from '../../../core/export/verification';
@@ -32,15 +31,6 @@ export function fittedPage(result: FittedModel): PageContent {
               requantized,
             ),
           ]),
-      ...(speed !== undefined && speed.after < speed.asked
-        ? [
-            l10n.t(
-              'The predicted speed of {0} tokens/s is below the {1} tokens/s asked for.',
-              formatSpeed(speed.after),
-              formatSpeed(speed.asked),
-            ),
-          ]
-        : []),
       ...(evaluation === undefined
         ? [l10n.t('It was not evaluated: the model reads no text, or it could not run.')]
         : []),
@@ -51,7 +41,10 @@ export function fittedPage(result: FittedModel): PageContent {
         ...(evaluation === undefined
           ? {}
           : {
-              note: l10n.t('Measured on {0} of held-out text.', counts.tokens(evaluation.tokens)),
+              note: l10n.t(
+                'Measured on {0} tokens of held-out text.',
+                formatCount(evaluation.tokens),
+              ),
             }),
         tiles: [
           sizeTile(result.bytesBefore, result.bytesAfter),
@@ -82,7 +75,10 @@ function predictedSpeedTile({ asked, before, after, source, machine }: Predicted
   return {
     name: l10n.t('Predicted decode'),
     value: l10n.t('{0} tokens/s', `${formatSpeed(before)} → ${formatSpeed(after)}`),
-    note: l10n.t('at least {0} asked, {1}', formatSpeed(asked), basis),
+    note:
+      after < asked
+        ? l10n.t('below the {0} asked for, {1}', formatSpeed(asked), basis)
+        : l10n.t('at least {0} asked, {1}', formatSpeed(asked), basis),
   };
 }
 
@@ -106,7 +102,9 @@ function typesSection({ types, mix, rounding }: FittedModel): ReportSection {
           texts: [
             rounding === 'feedback'
               ? l10n.t('Rounding: with error feedback on calibration text (GPTQ).')
-              : l10n.t('Rounding: each weight to the nearest value.'),
+              : rounding === 'importance'
+                ? l10n.t('Rounding: by an importance matrix of calibration text.')
+                : l10n.t('Rounding: each weight to the nearest value.'),
           ],
         }),
     table: {
