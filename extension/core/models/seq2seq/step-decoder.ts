@@ -3,9 +3,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { stream } from '../model-emitter';
 import type { EmitOptions, ModelInputs, StepEmitter, Values } from '../model-emitter';
 import type { SublayerSummary } from '../model-summary';
-import type { Sublayer } from '../modules/sublayer-list';
-import { emitHead, emitTarget, emitTargetMasks, findMask } from './emit-seq2seq';
-import type { Seq2SeqLayout } from './seq2seq-layout';
+import { emitTarget, emitTargetMasks } from './emit-seq2seq';
 import { encoded } from './seq2seq-model';
 import type { Seq2SeqModel } from './seq2seq-model';
 
@@ -23,27 +21,29 @@ export class StepDecoder implements StepEmitter {
     readonly name: string;
     readonly sublayers: readonly SublayerSummary[];
   };
-  private readonly layout: Seq2SeqLayout;
+  /** Number of sublayers before those of the decoder. */
+  private readonly first: number;
 
-  public constructor({ layout, summary }: Pick<Seq2SeqModel, 'layout' | 'summary'>) {
-    const { name, sublayers } = summary;
-    this.layout = layout;
-    this.summary = { name, sublayers: sublayers.slice(layout.encoder.sublayers.length) };
+  public constructor(private readonly model: Seq2SeqModel) {
+    const { name, sublayers } = model.summary;
+    this.first = model.layout.encoder.sublayers.length;
+    this.summary = { name, sublayers: sublayers.slice(this.first) };
   }
 
   public get vocabularySize(): number {
-    const { head, decoder } = this.layout;
+    const { head, decoder } = this.model.layout;
     return head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize;
   }
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
-    const { hiddenSize } = this.layout.decoder.attention;
+    const { layout } = this.model;
+    const { hiddenSize } = layout.decoder.attention;
     graph.input(encoded, DataType.FLOAT, ['batch_size', 'source', hiddenSize]);
     graph.input(attended, DataType.INT64, ['batch_size', 'source_total']);
     const { inputIds, positionIds } = inputs;
     return {
-      state: { [stream]: emitTarget(graph, this.layout, inputIds, positionIds) },
-      side: emitTargetMasks(graph, this.layout, inputs, attended),
+      state: { [stream]: emitTarget(graph, layout, inputIds, positionIds), [encoded]: encoded },
+      side: emitTargetMasks(graph, layout, inputs, attended),
     };
   }
 
@@ -54,31 +54,14 @@ export class StepDecoder implements StepEmitter {
     side: Values,
     options: EmitOptions = {},
   ): Values {
-    const { decoder } = this.layout;
-    const sublayer = this.at(index);
-    const mask = findMask(this.layout, decoder, sublayer);
-    const own = mask && side[mask.name];
-    const next = sublayer.emit(graph, {
-      hidden: state[stream] ?? '',
-      side: { ...(own === undefined ? {} : { mask: own }), othersStream: encoded },
-      options,
-    });
-    return { [stream]: next };
+    return this.model.emitSublayer(graph, this.first + index, state, side, options);
   }
 
   public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {
-    return { [stream]: this.at(index).emitSkipped(graph, state[stream] ?? '') };
+    return this.model.emitSkipped(graph, this.first + index, state);
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    return emitHead(graph, this.layout, hidden);
-  }
-
-  private at(index: number): Sublayer {
-    const sublayer = this.layout.decoder.sublayers[index];
-    if (sublayer === undefined) {
-      throw new RangeError(`sublayer ${index} of a decoder`);
-    }
-    return sublayer;
+    return this.model.emitEpilogue(graph, hidden);
   }
 }
