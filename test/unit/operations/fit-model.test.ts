@@ -438,9 +438,9 @@ it('rounds a named type with error feedback if its time allows that, and the mod
 
 it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {
   const opened = await new ModelCache({ capacity: 1 }).open(sample);
-  expect(usesFeedback(opened, 'llama.cpp', undefined)).toBe(true);
-  expect(usesFeedback(opened, 'llama.cpp', undefined, 1)).toBe(false);
-  expect(usesFeedback(opened, 'onnxruntime', undefined)).toBe(false);
+  expect(typeRounding(opened, 'llama.cpp', undefined)).toBe('feedback');
+  expect(typeRounding(opened, 'llama.cpp', undefined, 1)).toBe('importance');
+  expect(typeRounding(opened, 'onnxruntime', undefined)).toBe('nearest');
 });
 
 it('is the first tool that agents are offered', () => {
