@@ -22,8 +22,7 @@ export async function checkModels(asked: EstimateRequest, open: OpenModel): Prom
   const request: Readonly<Record<string, unknown>> = values;
   for (const [field, requirement] of Object.entries(requires?.(values) ?? {})) {
     const path = request[field];
-    const model =
-      typeof path === 'string' ? await open(path).catch(() => undefined) : undefined;
+    const model = typeof path === 'string' ? await open(path).catch(() => undefined) : undefined;
     if (model !== undefined) {
       requireAble(
         requirement === 'calibration'
