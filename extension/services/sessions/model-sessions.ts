@@ -1,9 +1,7 @@
 import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
-import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
-import type * as Preview from '../../core/export/hugging-face/preview-config';
 import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
@@ -23,7 +21,7 @@ import {
 import type { Documents } from '../documents/documents';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { offeredSizes, offeredTypes } from './frontier-points';
-import { diffLines } from './line-diff';
+import type * as Preview from './config-preview';
 import { isModelFile } from '../documents/model-file';
 import { ModelSession } from './model-session';
 import { isOver } from '../jobs/job-record';
@@ -165,11 +163,11 @@ export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
     profilePath: string,
     { cannot, missing }: Limits,
   ): Promise<ModelSession> {
+    const preview = await importPreview();
     const config =
       missing === undefined && !isModelFile(model.path)
-        ? await readConfigText(join(model.path, 'config.json'))
+        ? await preview.readConfigText(join(model.path, 'config.json'))
         : undefined;
-    const { previewPrunedConfig: preview } = await importPreview();
     const session = new ModelSession(
       model,
       profilePath,
@@ -287,7 +285,7 @@ function previewChoice(
   choice: Choice,
   widthPruned: WidthPrunedModel | undefined,
   model: ModelSummary,
-  previewConfig: typeof Preview.previewPrunedConfig,
+  { previewPrunedConfig, diffLines }: typeof Preview,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
   const { removed, patches } = choice;
@@ -298,7 +296,7 @@ function previewChoice(
     const { before, after, loadsWith } =
       config === undefined
         ? previewPrunedFile(removed, widthPruned?.summary ?? model)
-        : previewConfig(config, removed, model, describedPatches(patches), widthPruned);
+        : previewPrunedConfig(config, removed, model, describedPatches(patches), widthPruned);
     return {
       lines: before === after ? unchanged : diffLines(before, after),
       loadsWith: localise(loadsWith),
@@ -316,5 +314,5 @@ async function importPreview(): Promise<typeof Preview> {
     async () => import('../../core/models/encoders/encoder-architectures'),
     async () => import('../../core/models/stages/staged-families'),
   ]);
-  return import('../../core/export/hugging-face/preview-config');
+  return import('./config-preview');
 }
