@@ -104,7 +104,7 @@ const previewParts = modules(
   'extension/core/models/transformer/architectures.ts',
   'extension/core/models/encoders/encoder-architectures.ts',
   'extension/core/models/stages/staged-families.ts',
-  'extension/core/export/hugging-face/preview-config.ts',
+  'extension/services/sessions/config-preview.ts',
 );
 
 /** Modules that the command line imports only for agents. */

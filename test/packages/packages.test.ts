@@ -32,12 +32,17 @@ describe('the packaged extension', () => {
       /^(package\.nls\.|(l10n|media|samples\/espalier-sample|dist\/webview|node_modules\/onnxruntime-\w+)\/)/;
     expect(inside.filter((name) => !folders.test(name) && !shared.test(name)).sort()).toEqual([
       ...['LICENSE.txt', 'changelog.md', 'dist/architectures.js', 'dist/cli.js'],
-      ...['dist/cli.js.LEGAL.txt', 'dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt'],
+      ...[
+        'dist/cli.js.LEGAL.txt',
+        'dist/config-preview.js',
+        'dist/data-reader.js',
+        'dist/data-reader.js.LEGAL.txt',
+      ],
       ...['dist/encoder-architectures.js', 'dist/extension.js', 'dist/highs.wasm', 'dist/host.js'],
       ...['dist/inspector.js', 'dist/llama.js', 'dist/mcp-server.js'],
       'dist/mixtures-and-mixers.js',
       ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
-      ...['dist/pieces.js.LEGAL.txt', 'dist/preview-config.js', 'dist/probe.js'],
+      ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js'],
       'dist/quantize.js',
       ...['dist/queue-library.js', 'dist/run-command.js', 'dist/staged-families.js'],
       ...[

@@ -1,3 +1,4 @@
+import { batch, computed } from '@preact/signals-core';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { countedUnits } from '../../core/tensornet/budget/budget-limits';
 import { removalCosts } from '../../core/operations/budget-fields';
@@ -26,6 +27,7 @@ import type { OfferedType } from '../../protocol/frontier';
 import { prunedSizes } from './frontier-points';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
+import { reactive } from './reactive';
 import type { Refusal } from '../trust';
 
 /** State of a table that is saved between windows. */
@@ -50,34 +52,56 @@ export class CompressionSession extends PanelSession<CompressionState> {
   protected readonly parts: Parts<CompressionState> = {
     model: () => this.model,
     file: () => this.file,
-    table: () => this.#table,
+    table: () => this.#state.table,
     measured: () =>
-      Object.fromEntries([...this.#matrices].map(([tensor, { entries }]) => [tensor, entries])),
+      Object.fromEntries(
+        Object.entries(this.#state.matrices).map(([tensor, { entries }]) => [tensor, entries]),
+      ),
     findings: () => (this.table === undefined ? [] : summarizeFindings(this.table)),
-    job: () => this.#job,
-    plan: () => this.#plan,
-    scores: () => this.#scores,
+    job: () => this.#state.job,
+    plan: () => this.#state.plan,
+    scores: () => this.#state.scores,
     removable: () => this.removable.length,
-    units: () => (this.#table === undefined ? [] : countedUnits(this.#table)),
-    types: () => this.#types,
+    units: () => (this.#state.table === undefined ? [] : countedUnits(this.#state.table)),
+    types: () => this.#state.types,
     canPlan: () => this.host.canPlan,
-    pruned: () => this.#pruned,
+    pruned: () => prunedSizes(this.#fittingProfile.value?.rounds ?? [], this.model),
     warnings: () => this.#warningTexts(),
-    blocked: () => this.blocked?.reason,
+    blocked: () => this.byTrust(() => this.blocked?.reason),
   };
 
-  #table: ShownTable | undefined;
-  /** Matrices of the table that were measured again since, by tensor. */
-  readonly #matrices = new Map<string, LayerSensitivity | EmbeddingOrHeadSensitivity>();
-  #profile: LayerProfile | undefined;
-  #job: CompressionJob = { kind: 'idle' };
-  #plan: MadePlan | undefined;
-  #scores: ScoredFront | undefined;
-  /** Warnings of the worker. */
-  #warnings: readonly string[] = [];
-  #tableWarning: string | undefined;
-  #types: readonly OfferedType[] = [];
-  #pruned: CompressionState['pruned'] = [];
+  protected override readonly records = ['measured'] as const;
+  readonly #state = reactive<{
+    table: ShownTable | undefined;
+    /** Matrices of the table that were measured again since, by tensor. */
+    matrices: Readonly<Record<string, LayerSensitivity | EmbeddingOrHeadSensitivity>>;
+    profile: LayerProfile | undefined;
+    job: CompressionJob;
+    plan: MadePlan | undefined;
+    scores: ScoredFront | undefined;
+    /** Warnings of the worker. */
+    warnings: readonly string[];
+    tableWarning: string | undefined;
+    types: readonly OfferedType[];
+  }>({
+    table: undefined,
+    matrices: {},
+    profile: undefined,
+    job: { kind: 'idle' },
+    plan: undefined,
+    scores: undefined,
+    warnings: [],
+    tableWarning: undefined,
+    types: [],
+  });
+  /** The layer profile, if it is of the same model and was measured by the metric of the table. */
+  readonly #fittingProfile = computed(() => {
+    const { profile, table } = this.#state;
+    return profile?.model.fingerprint === this.model.fingerprint &&
+      profile.settings.metric === table?.metric
+      ? profile
+      : undefined;
+  });
 
   public constructor(
     public readonly model: ModelSummary,
@@ -87,37 +111,37 @@ export class CompressionSession extends PanelSession<CompressionState> {
     stored: StoredCompression | undefined,
   ) {
     super();
-    this.#plan = stored?.plan;
-    this.#scores = stored?.scores;
+    this.#state.plan = stored?.plan;
+    this.#state.scores = stored?.scores;
   }
 
   /** The table with everything measured so far. */
   public get table(): ShownTable | undefined {
-    if (this.#table === undefined) {
+    if (this.#state.table === undefined) {
       return undefined;
     }
     const known = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
       ...matrix,
-      entries: this.#matrices.get(matrix.tensor)?.entries ?? matrix.entries,
+      entries: this.#state.matrices[matrix.tensor]?.entries ?? matrix.entries,
     });
-    const { layers, embeddingAndHead } = this.#table;
+    const { layers, embeddingAndHead } = this.#state.table;
     return {
-      ...this.#table,
+      ...this.#state.table,
       layers: layers.map(known),
       ...(embeddingAndHead === undefined ? {} : { embeddingAndHead: embeddingAndHead.map(known) }),
     };
   }
 
   public get plan(): MadePlan | undefined {
-    return this.#plan;
+    return this.#state.plan;
   }
 
   public get scores(): ScoredFront | undefined {
-    return this.#scores;
+    return this.#state.scores;
   }
 
   public get job(): CompressionJob {
-    return this.#job;
+    return this.#state.job;
   }
 
   public get blocked(): Refusal | undefined {
@@ -131,38 +155,18 @@ export class CompressionSession extends PanelSession<CompressionState> {
 
   /** Sublayers that a plan may remove: those measured by the metric of the table, in the same model. */
   public get removable(): readonly RemovalCost[] {
-    const profile = this.#fittingProfile;
+    const profile = this.#fittingProfile.value;
     return profile === undefined ? [] : removalCosts(profile);
-  }
-
-  /** The layer profile, if it is of the same model and was measured by the metric of the table. */
-  get #fittingProfile(): LayerProfile | undefined {
-    const profile = this.#profile;
-    return profile?.model.fingerprint === this.model.fingerprint &&
-      profile.settings.metric === this.#table?.metric
-      ? profile
-      : undefined;
   }
 
   /** Takes a table that was read or has been finished. */
   public loadTable(table: ShownTable | undefined, warning?: string): void {
-    this.#table = table;
-    this.#matrices.clear();
-    this.#tableWarning = warning;
-    this.#findPruned();
-    this.tell('table', 'measured', 'findings', 'warnings', 'removable', 'units');
+    batch(() => Object.assign(this.#state, { table, matrices: {}, tableWarning: warning }));
   }
 
   /** Uses the cost of removing sublayers from the layer profile next to the model. */
   public loadProfile(profile: LayerProfile | undefined): void {
-    this.#profile = profile;
-    this.#findPruned();
-    this.tell('removable');
-  }
-
-  #findPruned(): void {
-    this.#pruned = prunedSizes(this.#fittingProfile?.rounds ?? [], this.model);
-    this.tell('pruned');
+    this.#state.profile = profile;
   }
 
   public applyEvent(event: SensitivityEvent): void {
@@ -171,21 +175,17 @@ export class CompressionSession extends PanelSession<CompressionState> {
       return;
     }
     const { tensor, entry } = event;
-    const matrices = this.#table === undefined ? [] : allMatrices(this.#table);
-    const known = this.#matrices.get(tensor) ?? matrices.find((one) => one.tensor === tensor);
+    const matrices = this.#state.table === undefined ? [] : allMatrices(this.#state.table);
+    const known = this.#state.matrices[tensor] ?? matrices.find((one) => one.tensor === tensor);
     if (known !== undefined) {
-      this.#matrices.set(tensor, { ...known, entries: [...known.entries, entry] });
-      this.tellEntry('measured', tensor);
-      this.tell('findings');
+      const matrix = { ...known, entries: [...known.entries, entry] };
+      this.#state.matrices = { ...this.#state.matrices, [tensor]: matrix };
     }
   }
 
   /** @param warnings what the worker has warned of in the latest job */
   public setJob(job: CompressionJob, warnings: readonly string[]): void {
-    this.#job = job;
-    const isNew = warnings.join('\n') !== this.#warnings.join('\n');
-    this.#warnings = warnings;
-    this.tell('job', ...(isNew ? (['warnings'] as const) : []));
+    batch(() => Object.assign(this.#state, { job, warnings }));
   }
 
   public async survey(choice: BudgetChoice): Promise<BudgetSurvey> {
@@ -202,32 +202,24 @@ export class CompressionSession extends PanelSession<CompressionState> {
   }
 
   public setPlan(plan: MadePlan | undefined): void {
-    this.#plan = plan;
+    this.#state.plan = plan;
     this.#save();
-    this.tell('plan');
   }
 
   public setScores(scores: ScoredFront | undefined): void {
-    this.#scores = scores;
+    this.#state.scores = scores;
     this.#save();
-    this.tell('scores');
   }
 
   /** Types that the model can be written in. */
   public setTypes(types: readonly OfferedType[]): void {
-    this.#types = types;
-    this.tell('types');
-  }
-
-  /** The workspace became trusted. */
-  public refreshBlocked(): void {
-    this.tell('blocked');
+    this.#state.types = types;
   }
 
   #warningTexts(): string | undefined {
     const all = [
-      ...(this.#tableWarning === undefined ? [] : [this.#tableWarning]),
-      ...this.#warnings,
+      ...(this.#state.tableWarning === undefined ? [] : [this.#state.tableWarning]),
+      ...this.#state.warnings,
     ];
     return all.length === 0 ? undefined : all.join(' ');
   }
@@ -235,8 +227,8 @@ export class CompressionSession extends PanelSession<CompressionState> {
   #save(): void {
     this.host.save({
       fingerprint: this.model.fingerprint,
-      ...(this.#plan === undefined ? {} : { plan: this.#plan }),
-      ...(this.#scores === undefined ? {} : { scores: this.#scores }),
+      ...(this.#state.plan === undefined ? {} : { plan: this.#state.plan }),
+      ...(this.#state.scores === undefined ? {} : { scores: this.#state.scores }),
     });
   }
 }

@@ -1,3 +1,4 @@
+import { batch, computed } from '@preact/signals-core';
 import type { Choice } from '../../core/datadiet/choose-examples';
 import type {
   ChoiceCounts,
@@ -20,6 +21,7 @@ import type {
 import type { StoredMarks } from './data-marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
+import { reactive } from './reactive';
 import type { Refusal } from '../trust';
 import type { WorkerClient } from '../worker/worker-client';
 import { verbatim } from '../../core/message';
@@ -46,71 +48,93 @@ const defaultSubset: ChosenSubset = {
   similarity: similarities.default,
 };
 
+/** Marked examples and new labels. */
+interface Marks {
+  readonly identity: string;
+  readonly indices: ReadonlySet<number>;
+  readonly labels: ReadonlyMap<number, string>;
+}
+
 /** Scores shown in a panel: marked examples, and the selection to keep. */
 export class DataMapSession extends PanelSession<DataMapState> {
   protected readonly parts: Parts<DataMapState> = {
-    scores: () => this.#source.scores,
-    map: () => this.#map,
-    data: () => this.#data,
-    failure: () => this.#failure,
-    marks: () => this.marks,
-    relabeled: () => this.relabeled,
-    job: () => this.#job,
-    blocked: () => this.#environment.blocked()?.reason,
+    scores: () => this.#state.source.scores,
+    map: () => this.#state.map,
+    data: () => this.#state.data,
+    failure: () => this.#state.failure,
+    marks: () => this.#marked.value,
+    relabeled: () => this.#relabeled.value,
+    job: () => this.#state.job,
+    blocked: () => this.byTrust(() => this.#environment.blocked()?.reason),
   };
 
+  readonly #state = reactive<{
+    /** Indices of one dataset; they mean other examples in another. */
+    marks: Marks;
+    source: ScoredSource;
+    map: DataMap | undefined;
+    data: MappedData | undefined;
+    failure: string | undefined;
+    job: ExportJob;
+  }>({
+    marks: { identity: '', indices: new Set(), labels: new Map() },
+    source: { scores: '' },
+    map: undefined,
+    data: undefined,
+    failure: undefined,
+    job: { kind: 'idle' },
+  });
+  readonly #indices = computed(() => this.#state.marks.indices);
+  readonly #labels = computed(() => this.#state.marks.labels);
+  readonly #marked = computed(() => [...this.#indices.value].sort((a, b) => a - b));
+  readonly #relabeled = computed(() =>
+    [...this.#labels.value]
+      .map(([index, label]) => ({ index, label }))
+      .sort((a, b) => a.index - b.index),
+  );
   readonly #reader: DataReader;
   readonly #environment: DataMapEnvironment;
-  /** Indices of one dataset; they mean other examples in another. */
-  #marks: { identity: string; indices: Set<number>; labels: Map<number, string> };
-  #source: ScoredSource;
   #opening: Promise<void> | undefined;
-  #map: DataMap | undefined;
-  #data: MappedData | undefined;
-  #failure: string | undefined;
   #subset = defaultSubset;
-  #job: ExportJob = { kind: 'idle' };
 
   public constructor(reader: DataReader, source: ScoredSource, environment: DataMapEnvironment) {
     super();
     this.#reader = reader;
-    this.#source = source;
+    this.#state.source = source;
     this.#environment = environment;
     const { identity = '', indices = [], relabeled = [] } = environment.marks ?? {};
     const labels = new Map(relabeled.map(({ index, label }) => [index, label]));
-    this.#marks = { identity, indices: new Set(indices), labels };
+    this.#state.marks = { identity, indices: new Set(indices), labels };
   }
 
   public get source(): ScoredSource {
-    return this.#source;
+    return this.#state.source;
   }
 
   /** Undefined until it has been read, or if it cannot be read. */
   public get map(): DataMap | undefined {
-    return this.#map;
+    return this.#state.map;
   }
 
   /** The dataset; undefined until it is open. */
   public get data(): MappedData | undefined {
-    return this.#data;
+    return this.#state.data;
   }
 
   /** Marked examples, ascending. */
   public get marks(): readonly number[] {
-    return [...this.#marks.indices].sort((a, b) => a - b);
+    return this.#marked.value;
   }
 
   /** New labels, ascending by example. */
   public get relabeled(): readonly NewLabel[] {
-    return [...this.#marks.labels]
-      .map(([index, label]) => ({ index, label }))
-      .sort((a, b) => a.index - b.index);
+    return this.#relabeled.value;
   }
 
   /** The selection to keep. Classes can't be balanced if labels are unknown. */
   public get subset(): ChosenSubset {
     const { request, without, ...others } = this.#subset;
-    const { classes = [], issues = {} } = this.#map?.overview ?? {};
+    const { classes = [], issues = {} } = this.#state.map?.overview ?? {};
     const balanced = request.balanced && classes.length > 0;
     const known = without.filter((kind) => issues[kind] !== undefined);
     return { ...others, request: { ...request, balanced }, without: known };
@@ -124,7 +148,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
   }
 
   public get job(): ExportJob {
-    return this.#job;
+    return this.#state.job;
   }
 
   /** Reads the scores and their dataset, again if they were read before. */
@@ -140,76 +164,74 @@ export class DataMapSession extends PanelSession<DataMapState> {
 
   /** Reads again with another dataset. */
   public async chooseData(data: string): Promise<void> {
-    this.#source = { ...this.#source, data };
+    this.#state.source = { ...this.#state.source, data };
     await this.open();
-  }
-
-  public refreshBlocked(): void {
-    this.tell('blocked');
   }
 
   /** Tells how far the writing of what was chosen is. */
   public setJob(job: ExportJob): void {
-    this.#job = job;
-    this.tell('job');
+    this.#state.job = job;
   }
 
   public mark(indices: readonly number[], marked: boolean): void {
-    const examples = this.#map?.overview.examples ?? 0;
+    const examples = this.#state.map?.overview.examples ?? 0;
+    const known = new Set(this.#state.marks.indices);
     for (const index of indices.filter((one) => one < examples)) {
       if (marked) {
-        this.#marks.indices.add(index);
+        known.add(index);
       } else {
-        this.#marks.indices.delete(index);
+        known.delete(index);
       }
     }
-    this.#save('marks');
+    this.#save({ indices: known });
   }
 
   /** Gives examples other classes, or takes that back. */
   public relabel(changes: readonly LabelChange[]): void {
-    const { examples = 0, classes = [] } = this.#map?.overview ?? {};
+    const { examples = 0, classes = [] } = this.#state.map?.overview ?? {};
+    const labels = new Map(this.#state.marks.labels);
     for (const { index, label } of changes.filter((one) => one.index < examples)) {
       if (label === undefined) {
-        this.#marks.labels.delete(index);
+        labels.delete(index);
       } else if (classes.some(({ name }) => name === label)) {
-        this.#marks.labels.set(index, label);
+        labels.set(index, label);
       }
     }
-    this.#save('relabeled');
+    this.#save({ labels });
   }
 
   public forgetLabels(): void {
-    this.#marks.labels.clear();
-    this.#save('relabeled');
+    this.#save({ labels: new Map() });
   }
 
-  #save(changed: 'marks' | 'relabeled'): void {
-    const { identity } = this.#marks;
-    const [indices, relabeled] = [this.marks, this.relabeled];
-    this.#environment.save({ identity, indices, relabeled });
-    this.tell(changed);
+  #save(changed: Partial<Marks>): void {
+    this.#state.marks = { ...this.#state.marks, ...changed };
+    const { identity } = this.#state.marks;
+    this.#environment.save({ identity, indices: this.marks, relabeled: this.relabeled });
   }
 
   /** A page of the gallery. */
   public async examples({ marked, relabeled, ...query }: GalleryQuery): Promise<ExamplePage> {
-    const { indices, labels } = this.#marks;
+    const { indices, labels } = this.#state.marks;
     const among = relabeled
       ? { among: [...labels.keys()].filter((index) => !marked || indices.has(index)) }
       : marked
         ? { among: this.marks }
         : {};
-    return this.#reader.request('examples', { ...this.#source, query: { ...query, ...among } });
+    return this.#reader.request('examples', {
+      ...this.#state.source,
+      query: { ...query, ...among },
+    });
   }
 
   public async details(index: number, similarity: number): Promise<ExampleDetails> {
-    return this.#reader.request('details', { ...this.#source, index, similarity });
+    return this.#reader.request('details', { ...this.#state.source, index, similarity });
   }
 
   /** Changes what is kept, and counts how many examples that are. */
   public async choose(subset: ChosenSubset): Promise<ChoiceCounts> {
     this.#subset = subset;
-    return this.#reader.request('count', { ...this.#source, choice: this.choice });
+    return this.#reader.request('count', { ...this.#state.source, choice: this.choice });
   }
 
   /** The data reader's messages, described in the editor's language. */
@@ -228,43 +250,43 @@ export class DataMapSession extends PanelSession<DataMapState> {
 
   /** Shows the scores before their dataset is open, which takes longer. */
   async #read(): Promise<void> {
-    const source = this.#source;
-    const isReplaced = (): boolean => source !== this.#source;
-    this.#data = undefined;
+    const source = this.#state.source;
+    const isReplaced = (): boolean => source !== this.#state.source;
+    this.#state.data = undefined;
     try {
       const scores = await this.#reader.request('map', source);
       if (isReplaced()) {
         return;
       }
-      this.#setMap(scores);
-      this.#failure = undefined;
-      this.tell('map', 'data', 'failure', 'marks', 'relabeled');
+      batch(() => {
+        this.#setMap(scores);
+        this.#state.failure = undefined;
+      });
       const { data, map } = await this.#reader.request('data', source);
       if (isReplaced()) {
         return;
       }
-      this.#data = this.#told(data);
-      if (map !== undefined) {
-        this.#setMap(map);
-        this.tell('map', 'marks', 'relabeled');
-      }
-      this.tell('data');
+      batch(() => {
+        this.#state.data = this.#told(data);
+        if (map !== undefined) {
+          this.#setMap(map);
+        }
+      });
     } catch (error) {
       if (isReplaced()) {
         return;
       }
-      this.#map = undefined;
-      this.#failure = this.#environment.describeError(error);
-      this.tell('map', 'data', 'failure', 'marks', 'relabeled');
+      const failure = this.#environment.describeError(error);
+      batch(() => Object.assign(this.#state, { map: undefined, failure }));
     }
   }
 
   #setMap(map: DataMap): void {
-    this.#map = this.#told(map);
+    this.#state.map = this.#told(map);
     const { dataset, examples } = map.overview;
     const identity = dataset?.fingerprint ?? `${examples} examples`;
-    if (identity !== this.#marks.identity) {
-      this.#marks = { identity, indices: new Set(), labels: new Map() };
+    if (identity !== this.#state.marks.identity) {
+      this.#state.marks = { identity, indices: new Set(), labels: new Map() };
     }
   }
 }

@@ -1,3 +1,4 @@
+import { batch } from '@preact/signals-core';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { ModelDescription, StoredTensor } from '../../core/inspect/model-description';
 import type { Drift } from '../../core/evaluate/drift';
@@ -12,6 +13,7 @@ import type {
 import type { QuestionRequests } from '../../core/operations/questions/questions';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
+import { reactive } from './reactive';
 import type { WorkerClient } from '../worker/worker-client';
 import { RequestCancelled } from '../worker/worker-errors';
 
@@ -21,27 +23,38 @@ export type Inspector = Pick<WorkerClient<QuestionRequests>, 'request'>;
 /** One model that is looked at: its description and all that was asked about it. */
 export class ExplorerSession extends PanelSession<ExplorerState> {
   protected readonly parts: Parts<ExplorerState> = {
-    model: () => this.#model,
-    failure: () => this.#failure,
-    statistics: () => Object.fromEntries(this.#statistics),
-    comparison: () => this.#comparison,
-    drift: () => this.#drift,
-    values: () => this.#values,
-    reveal: () => this.#revealed,
+    model: () => this.#state.model,
+    failure: () => this.#state.failure,
+    statistics: () => this.#state.statistics,
+    comparison: () => this.#state.comparison,
+    drift: () => this.#state.drift,
+    values: () => this.#state.values,
+    reveal: () => this.#state.revealed,
   };
 
+  protected override readonly records = ['statistics'] as const;
+  readonly #state = reactive<{
+    statistics: Readonly<Record<string, StatisticsState>>;
+    failure: string | undefined;
+    model: ModelDescription | undefined;
+    comparison: ComparisonState | undefined;
+    drift: Drift | undefined;
+    values: string | undefined;
+    revealed: string | undefined;
+  }>({
+    statistics: {},
+    failure: undefined,
+    model: undefined,
+    comparison: undefined,
+    drift: undefined,
+    values: undefined,
+    revealed: undefined,
+  });
   readonly #inspector: Inspector;
   readonly #describeError: (error: unknown) => string;
   readonly #importanceOf: (model: string) => Promise<Importance | undefined>;
-  readonly #statistics = new Map<string, StatisticsState>();
   #opening: Promise<void> | undefined;
-  #failure: string | undefined;
-  #model: ModelDescription | undefined;
-  #comparison: ComparisonState | undefined;
-  #drift: Drift | undefined;
-  #values: string | undefined;
   #running: CancellationTokenSource | undefined;
-  #revealed: string | undefined;
   readonly #alive = new CancellationTokenSource();
 
   public constructor(
@@ -62,7 +75,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** Undefined until it has been read, or if it cannot be read. */
   public get model(): ModelDescription | undefined {
-    return this.#model;
+    return this.#state.model;
   }
 
   /** Reads the headers of the model's files, again if they were read before. */
@@ -78,20 +91,18 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** Chooses a row of the table, if need be once the webview is there. */
   public reveal(row: string | undefined): void {
-    this.#revealed = row;
-    this.tell('reveal');
+    this.#state.revealed = row;
   }
 
   /** Reads a tensor's numbers, once. */
   public async measure(name: string): Promise<void> {
-    const tensor = this.#model && findTensor(this.#model, name);
-    const known = this.#statistics.get(name);
+    const tensor = this.#state.model && findTensor(this.#state.model, name);
+    const known = this.#state.statistics[name];
     if (tensor === undefined || (known !== undefined && known.kind !== 'failed')) {
       return;
     }
     const set = (state: StatisticsState): void => {
-      this.#statistics.set(name, state);
-      this.tellEntry('statistics', name);
+      this.#state.statistics = { ...this.#state.statistics, [name]: state };
     };
     set({ kind: 'reading', share: 0 });
     try {
@@ -113,7 +124,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** Writes its structure to a file, with statistics of tensors as far as they are known. */
   public async export(format: Exclude<ExportFormat, 'markdown'>, file: string): Promise<void> {
-    const known = [...this.#statistics].flatMap(([name, state]) =>
+    const known = Object.entries(this.#state.statistics).flatMap(([name, state]) =>
       state.kind === 'known' ? [[name, state.statistics] as const] : [],
     );
     const statistics = Object.fromEntries(known);
@@ -132,10 +143,10 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
         'diagram',
         {
           ...{ model: this.path, open },
-          ...(this.#comparison?.kind === 'known'
-            ? { against: this.#comparison.comparison.against.path }
+          ...(this.#state.comparison?.kind === 'known'
+            ? { against: this.#state.comparison.comparison.against.path }
             : {}),
-          ...(this.#values === undefined ? {} : { values: this.#values }),
+          ...(this.#state.values === undefined ? {} : { values: this.#state.values }),
           ...(this.catalogue === undefined ? {} : { catalogue: this.catalogue }),
         },
         { token: this.#alive.token },
@@ -150,18 +161,16 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** Importance of sublayers, from a profile next to the model. */
   public async importance(): Promise<Importance | undefined> {
-    return this.#model === undefined ? undefined : this.#importanceOf(this.#model.path);
+    return this.#state.model === undefined ? undefined : this.#importanceOf(this.#state.model.path);
   }
 
   public setDrift(drift: Drift | undefined): void {
-    this.#drift = drift;
-    this.tell('drift');
+    this.#state.drift = drift;
   }
 
   /** Draws the numbers of a file on the diagram, or none. */
   public setValues(file: string | undefined): void {
-    this.#values = file;
-    this.tell('values');
+    this.#state.values = file;
   }
 
   /** Compares with another model; an earlier comparison ends. */
@@ -203,10 +212,10 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** The model compared with, and whether weights were compared. */
   public get compared(): { readonly against: string; readonly weights: boolean } | undefined {
-    if (this.#comparison?.kind !== 'known') {
+    if (this.#state.comparison?.kind !== 'known') {
       return undefined;
     }
-    const { against, weights } = this.#comparison.comparison;
+    const { against, weights } = this.#state.comparison.comparison;
     return { against: against.path, weights: weights !== undefined };
   }
 
@@ -236,19 +245,23 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   async #read(): Promise<void> {
     try {
       const model = await this.#inspector.request('describe', { model: this.path });
-      this.#model = model;
-      this.#failure = undefined;
-      this.#statistics.clear();
+      this.#setModel(model, undefined);
     } catch (error) {
-      this.#model = undefined;
-      this.#failure = this.#describeError(error);
+      this.#setModel(undefined, this.#describeError(error));
     }
-    this.tell('model', 'failure', 'statistics');
+  }
+
+  #setModel(model: ModelDescription | undefined, failure: string | undefined): void {
+    batch(() => {
+      Object.assign(this.#state, { model, failure });
+      if (model !== undefined) {
+        this.#state.statistics = {};
+      }
+    });
   }
 
   #setComparison(state: ComparisonState | undefined): void {
-    this.#comparison = state;
-    this.tell('comparison');
+    this.#state.comparison = state;
   }
 }
 

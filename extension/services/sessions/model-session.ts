@@ -1,3 +1,4 @@
+import { batch } from '@preact/signals-core';
 import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
 import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
@@ -20,6 +21,7 @@ import type { OfferedType, PlannedSizes } from '../../protocol/frontier';
 import { noMarks } from '../../protocol/marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
+import { distinct, reactive } from './reactive';
 import { shownPatches } from './patches';
 import { createProfileState, reduceProfile } from './profile-state';
 import {
@@ -69,44 +71,73 @@ export class ModelSession extends PanelSession<HeatmapState> {
     profile: () => this.#shownProfile(),
     candidates: () =>
       Object.fromEntries(
-        (this.#profile?.candidates ?? []).map((candidate) => [candidate.sublayer, candidate]),
+        (this.#state.profile?.candidates ?? []).map((candidate) => [candidate.sublayer, candidate]),
       ),
-    job: () => this.#job,
-    selectedRounds: () => (this.widths.length === 0 ? this.#selection.rounds : undefined),
-    slider: () => this.#selection.slider,
-    byHand: () => this.#selection.byHand,
-    removed: () => this.#selection.removed,
-    protectedIds: () => this.#selection.protectedIds,
-    patches: () => shownPatches(this.model, this.#patches),
-    widthPruned: () => this.#widthPruned?.sublayers ?? {},
-    configPreview: () => this.host.preview(this.choice, this.#widthPruned),
+    job: () => this.#state.job,
+    selectedRounds: () => (this.widths.length === 0 ? this.#state.selection.rounds : undefined),
+    slider: () => this.#state.selection.slider,
+    byHand: () => this.#state.selection.byHand,
+    removed: () => this.#state.selection.removed,
+    protectedIds: () => this.#state.selection.protectedIds,
+    patches: () => shownPatches(this.model, this.#state.patches),
+    widthPruned: () => this.#state.widthPruned?.sublayers ?? noWidths,
+    configPreview: () => this.host.preview(this.#choice.value, this.#state.widthPruned),
     selectionEvaluation: () => this.#findEvaluation(this.choice),
-    drift: () => this.#drifts.get(choiceKey(this.choice)),
-    measurements: () => this.#measurements,
-    quantized: () => this.#quantized,
-    types: () => this.#types,
-    plans: () => this.#plans,
-    profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
-    blocked: () => this.blocked?.reason,
+    drift: () => this.#state.drifts[choiceKey(this.choice)],
+    measurements: () => this.#state.measurements,
+    quantized: () => this.#state.quantized,
+    types: () => this.#state.types,
+    plans: () => this.#state.plans,
+    profileFile: () => (this.#searched.value?.search === undefined ? undefined : this.profilePath),
+    blocked: () => this.byTrust(() => this.blocked?.reason),
     cannot: () => this.host.cannot,
   };
 
-  #profile: ProfileState | undefined;
-  #selection: Selection;
-  #job: HeatmapJob = { kind: 'idle' };
-  /** Warnings of the worker. */
-  #warnings: readonly string[] = [];
-  #evaluations: Readonly<Record<string, ProfileEvaluation>>;
-  #patches: readonly PlannedPatch[];
-  #widths: readonly PlannedWidthPruning[];
-  /** Width-pruned model, without removed sublayers. */
-  #widthPruned: WidthPrunedModel | undefined;
-  /** Drifts by choice. */
-  readonly #drifts = new Map<string, Drift>();
-  #measurements: HeatmapState['measurements'] = {};
-  #quantized: QuantizedSize | undefined;
-  #types: readonly OfferedType[] = [];
-  #plans: PlannedSizes | undefined;
+  protected override readonly records = ['candidates'] as const;
+  readonly #state = reactive<{
+    profile: ProfileState | undefined;
+    selection: Selection;
+    job: HeatmapJob;
+    /** Warnings of the worker. */
+    warnings: readonly string[];
+    evaluations: Readonly<Record<string, ProfileEvaluation>>;
+    patches: readonly PlannedPatch[];
+    widths: readonly PlannedWidthPruning[];
+    /** Width-pruned model, without removed sublayers. */
+    widthPruned: WidthPrunedModel | undefined;
+    /** Drifts by choice. */
+    drifts: Readonly<Record<string, Drift>>;
+    measurements: HeatmapState['measurements'];
+    quantized: QuantizedSize | undefined;
+    types: readonly OfferedType[];
+    plans: PlannedSizes | undefined;
+    fileWarning: string | undefined;
+  }>({
+    profile: undefined,
+    selection: emptySelection,
+    job: { kind: 'idle' },
+    warnings: [],
+    evaluations: {},
+    patches: [],
+    widths: [],
+    widthPruned: undefined,
+    drifts: {},
+    measurements: {},
+    quantized: undefined,
+    types: [],
+    plans: undefined,
+    fileWarning: undefined,
+  });
+  /** The choice, the same object until it changes. */
+  readonly #choice = distinct(
+    () => this.choice,
+    (a, b) => JSON.stringify(a) === JSON.stringify(b),
+  );
+  /** The profile without its candidates, which change more often. */
+  readonly #searched = distinct((): ProfileState | undefined => {
+    const { profile } = this.#state;
+    return profile && { ...profile, candidates: [] };
+  }, hasSameFields);
   /** True if the user has chosen. Until then, the choice is the last round with a small loss. */
   #isChosen: boolean;
   /** Selections that Undo and Redo bring back, the latest last. */
@@ -114,7 +145,6 @@ export class ModelSession extends PanelSession<HeatmapState> {
   readonly #redo: Selection[] = [];
   /** When the slider was moved last, in milliseconds: moves in quick succession are undone together. */
   #sliderMoved = Number.NEGATIVE_INFINITY;
-  #fileWarning: string | undefined;
 
   public constructor(
     public readonly model: ModelSummary,
@@ -124,38 +154,42 @@ export class ModelSession extends PanelSession<HeatmapState> {
     stored: StoredSession | undefined,
   ) {
     super();
-    this.#selection = stored?.selection ?? emptySelection;
+    this.#state.selection = stored?.selection ?? emptySelection;
     this.#isChosen = stored?.isChosen ?? false;
-    this.#evaluations = stored?.evaluations ?? {};
-    this.#patches = stored?.patches ?? [];
-    this.#widths = stored?.widths ?? [];
+    this.#state.evaluations = stored?.evaluations ?? {};
+    this.#state.patches = stored?.patches ?? [];
+    this.#state.widths = stored?.widths ?? [];
   }
 
   public get selection(): Selection {
-    return this.#selection;
+    return this.#state.selection;
   }
 
   public get profile(): ProfileState | undefined {
-    return this.#profile;
+    return this.#state.profile;
   }
 
   public get job(): HeatmapJob {
-    return this.#job;
+    return this.#state.job;
   }
 
   /** Sublayers to remove, patches that replace some of them, and widths to prune. */
   public get choice(): Choice {
-    return { removed: this.#selection.removed, widths: this.widths, patches: this.patches };
+    return { removed: this.#state.selection.removed, widths: this.widths, patches: this.patches };
   }
 
   /** Planned width pruning of sublayers that are not marked for removal. */
   public get widths(): readonly PlannedWidthPruning[] {
-    return this.#widths.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
+    return this.#state.widths.filter(
+      ({ sublayer }) => !this.#state.selection.removed.includes(sublayer),
+    );
   }
 
   /** Planned patches of sublayers that are marked for removal, their files by absolute path. */
   public get patches(): readonly PlannedPatch[] {
-    return this.#patches.filter(({ sublayer }) => this.#selection.removed.includes(sublayer));
+    return this.#state.patches.filter(({ sublayer }) =>
+      this.#state.selection.removed.includes(sublayer),
+    );
   }
 
   /** Reason why jobs may not run, if any. */
@@ -170,8 +204,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   /** Perplexities by number of rounds: the document's, and those measured here for such a number. */
   public get evaluations(): readonly ProfileEvaluation[] {
-    const { rounds = [], evaluations = [] } = this.#profile ?? {};
-    const measured = Object.entries(this.#evaluations).flatMap(([key, evaluation]) => {
+    const { rounds = [], evaluations = [] } = this.#searched.value ?? {};
+    const measured = Object.entries(this.#state.evaluations).flatMap(([key, evaluation]) => {
       const removed = key === '' ? [] : key.split(' ');
       const count = matchingRounds(removed, rounds, this.model);
       return count === undefined ? [] : [{ ...evaluation, rounds: count }];
@@ -186,47 +220,35 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   public loadProfile(profile: LayerProfile | undefined): void {
-    this.#profile = profile === undefined ? undefined : createProfileState(profile);
-    this.#selection = {
-      ...this.#selection,
-      rounds:
-        this.#selection.rounds ??
-        matchingRounds(this.#selection.removed, this.#profile?.rounds ?? [], this.model),
-    };
-    this.#tellProfile();
-    this.tell('selectedRounds', 'selectionEvaluation');
-    this.#selectSmallLoss();
+    const { selection } = this.#state;
+    const state = profile === undefined ? undefined : createProfileState(profile);
+    const rounds =
+      selection.rounds ?? matchingRounds(selection.removed, state?.rounds ?? [], this.model);
+    batch(() => {
+      this.#state.profile = state;
+      this.#state.selection = { ...selection, rounds };
+      this.#selectSmallLoss();
+    });
   }
 
   /** A search starts, or is resumed. */
   public searchStarted(resumed: boolean): void {
-    this.#isChosen &&= !resumed && this.#selection.removed.length > 0;
+    this.#isChosen &&= !resumed && this.#state.selection.removed.length > 0;
   }
 
   public applyEvent(event: ProfileEvent): void {
-    const before = this.#profile;
-    this.#profile = reduceProfile(before, event);
-    if (this.#profile === before) {
-      return;
-    }
-    if (event.kind === 'round') {
-      this.#selectSmallLoss();
-    }
-    if (event.kind === 'candidate') {
-      this.tellEntry('candidates', event.distance.sublayer);
-    } else if (event.kind === 'started') {
-      this.#tellProfile();
-    } else {
-      this.tell('profile');
-    }
+    batch(() => {
+      this.#state.profile = reduceProfile(this.#state.profile, event);
+      if (event.kind === 'round') {
+        this.#selectSmallLoss();
+      }
+    });
   }
 
   /** @param warnings what the worker has warned of in the latest job */
   public setJob(job: HeatmapJob, warnings: readonly string[]): void {
-    this.#job = job;
-    const isNew = warnings.join('\n') !== this.#warnings.join('\n');
-    this.#warnings = warnings;
-    this.tell('job', ...(isNew ? (['model'] as const) : []));
+    const isNew = warnings.join('\n') !== this.#state.warnings.join('\n');
+    batch(() => Object.assign(this.#state, { job, ...(isNew ? { warnings } : {}) }));
   }
 
   public chooseRounds(rounds: number): void {
@@ -234,7 +256,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const isDragged = now - this.#sliderMoved < dragMilliseconds;
     this.#sliderMoved = now;
     this.#choose(
-      selectRounds(this.#selection, rounds, this.#profile?.rounds ?? [], this.model),
+      selectRounds(this.#state.selection, rounds, this.#state.profile?.rounds ?? [], this.model),
       isDragged,
     );
   }
@@ -243,15 +265,23 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#sliderMoved = Number.NEGATIVE_INFINITY;
     if (unitsMeant(sublayer, this.model).includes(sublayer)) {
       this.#choose(
-        markSublayer(this.#selection, sublayer, mark, this.#profile?.rounds ?? [], this.model),
+        markSublayer(
+          this.#state.selection,
+          sublayer,
+          mark,
+          this.#state.profile?.rounds ?? [],
+          this.model,
+        ),
       );
     }
   }
 
   /** Removes all marks that were set by hand. */
   public clearMarks(): void {
-    const cleared = { ...this.#selection, byHand: noMarks, protectedIds: [] };
-    this.#choose(selectRounds(cleared, cleared.slider, this.#profile?.rounds ?? [], this.model));
+    const cleared = { ...this.#state.selection, byHand: noMarks, protectedIds: [] };
+    this.#choose(
+      selectRounds(cleared, cleared.slider, this.#state.profile?.rounds ?? [], this.model),
+    );
   }
 
   /** Takes back the latest choice; does nothing if there is none. */
@@ -271,19 +301,18 @@ export class ModelSession extends PanelSession<HeatmapState> {
   public async choosePlan(plan: Plan, path: string): Promise<void> {
     const { widths = [] } = plan;
     const widthPruned = widths.length === 0 ? undefined : await this.host.widthPruned(plan);
-    this.#widths = widths;
-    this.#widthPruned = widthPruned;
-    this.#patches = resolvePatches(plan, path);
-    const patched = this.#patches.map(({ sublayer }) => sublayer);
-    const remove = [...new Set([...plan.remove, ...patched])];
-    this.#choose(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
-    this.tell('patches', 'widthPruned', 'configPreview');
+    const patches = resolvePatches(plan, path);
+    const remove = [...new Set([...plan.remove, ...patches.map(({ sublayer }) => sublayer)])];
+    batch(() => {
+      Object.assign(this.#state, { widths, widthPruned, patches });
+      this.#choose(selectPlan({ ...plan, remove }, this.#state.profile?.rounds ?? [], this.model));
+    });
   }
 
   /** Clears the width pruning. */
   public keepWidths(): void {
     const before = this.widths;
-    this.#widths = [];
+    this.#state.widths = [];
     this.#chosen(before);
   }
 
@@ -293,78 +322,62 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const widthPruned =
       widths.length === 0 ? undefined : await this.host.widthPruned({ widths, remove: removed });
     if (widthsText(widths) === widthsText(this.widths)) {
-      this.#widthPruned = widthPruned;
-      this.tell('widthPruned', 'configPreview');
+      this.#state.widthPruned = widthPruned;
     }
   }
 
   /** Plans a patch, which replaces an earlier one for the same sublayer. */
   public addPatch(patch: PlannedPatch): void {
-    const others = this.#patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
-    this.#patches = [...others, patch];
+    const others = this.#state.patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
     // Its weights may have been fitted again in the same file.
-    this.#evaluations = Object.fromEntries(
-      Object.entries(this.#evaluations).filter(([key]) => !includesPatch(key, patch)),
-    );
-    for (const key of this.#drifts.keys()) {
-      if (includesPatch(key, patch)) {
-        this.#drifts.delete(key);
-      }
-    }
-    this.chooseMark(patch.sublayer, 'removed');
-    this.tell('patches', 'configPreview');
+    const withoutPatch = <T>(measured: Readonly<Record<string, T>>): Record<string, T> =>
+      Object.fromEntries(Object.entries(measured).filter(([key]) => !includesPatch(key, patch)));
+    batch(() => {
+      this.#state.patches = [...others, patch];
+      this.#state.evaluations = withoutPatch(this.#state.evaluations);
+      this.#state.drifts = withoutPatch(this.#state.drifts);
+      this.chooseMark(patch.sublayer, 'removed');
+    });
   }
 
   public addEvaluation(choice: Choice, evaluation: ProfileEvaluation): void {
-    this.#evaluations = { ...this.#evaluations, [choiceKey(choice)]: evaluation };
+    this.#state.evaluations = { ...this.#state.evaluations, [choiceKey(choice)]: evaluation };
     this.#save();
-    this.tell('selectionEvaluation', 'profile');
   }
 
   public addDrift(choice: Choice, drift: Drift): void {
-    this.#drifts.set(choiceKey(choice), drift);
-    this.tell('drift');
+    this.#state.drifts = { ...this.#state.drifts, [choiceKey(choice)]: drift };
   }
 
   /** Takes the values of a column of the heatmap. */
   public addMeasurements({ column, values }: Measurements): void {
-    this.#measurements = { ...this.#measurements, [column]: values };
-    this.tell('measurements');
+    this.#state.measurements = { ...this.#state.measurements, [column]: values };
   }
 
   /** Size that quantization reaches with a small loss; undefined if it reaches none. */
   public setQuantized(quantized: QuantizedSize | undefined): void {
-    this.#quantized = quantized;
-    this.tell('quantized');
+    this.#state.quantized = quantized;
   }
 
   /** Types that the model can be written in. */
   public setTypes(types: readonly OfferedType[]): void {
-    this.#types = types;
-    this.tell('types');
+    this.#state.types = types;
   }
 
   /** The best compression plans; undefined if no sensitivity profile was measured. */
   public setPlans(plans: PlannedSizes | undefined): void {
-    this.#plans = plans;
-    this.tell('plans');
+    this.#state.plans = plans;
   }
 
   /** Something the user should know of the profile: shown among the model's warnings. */
   public setWarning(warning: string | undefined): void {
-    this.#fileWarning = warning;
-    this.tell('model');
-  }
-
-  /** The workspace became trusted. */
-  public refreshBlocked(): void {
-    this.tell('blocked');
+    this.#state.fileWarning = warning;
   }
 
   /** @param isSame true if it continues the latest choice, with which it is undone */
   #choose(selection: Selection, isSame = false): void {
     if (!isSame || this.#undo.length === 0) {
-      this.#undo.push(this.#selection);
+      this.#undo.push(this.#state.selection);
       this.#undo.splice(0, this.#undo.length - mostUndone);
     }
     this.#redo.length = 0;
@@ -376,78 +389,82 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const selection = from.pop();
     if (selection !== undefined) {
       this.#sliderMoved = Number.NEGATIVE_INFINITY;
-      to.push(this.#selection);
+      to.push(this.#state.selection);
       this.#select(selection);
     }
   }
 
   /** Selects the last round with a small loss, unless the user has chosen. */
   #selectSmallLoss(): void {
-    if (!this.#isChosen && this.#profile !== undefined) {
-      const rounds = smallLossRounds({ ...this.#profile, evaluations: this.evaluations });
-      this.#select(selectRounds(this.#selection, rounds, this.#profile.rounds, this.model));
+    if (!this.#isChosen && this.#state.profile !== undefined) {
+      const rounds = smallLossRounds({ ...this.#state.profile, evaluations: this.evaluations });
+      this.#select(
+        selectRounds(this.#state.selection, rounds, this.#state.profile.rounds, this.model),
+      );
     }
   }
 
   #select(selection: Selection): void {
-    const before = this.#selection.removed.join();
     const widthsBefore = this.widths;
-    this.#selection = selection;
-    this.tell('removed', 'protectedIds', 'slider', 'byHand');
-    if (selection.removed.join() !== before) {
-      this.tell('configPreview');
-    }
+    this.#state.selection = selection;
     this.#chosen(widthsBefore);
   }
 
   /** @param before what was width-pruned; config.json depends on all of it */
   #chosen(before: readonly PlannedWidthPruning[]): void {
     this.#save();
-    this.tell('selectedRounds', 'selectionEvaluation', 'drift');
     if (widthsText(this.widths) !== widthsText(before)) {
       this.restoreWidthPruning().catch(this.host.showError);
     }
   }
 
   #modelWithWarnings(): ModelSummary {
-    const own = this.#fileWarning === undefined ? [] : [this.#fileWarning];
-    const messages = [...own, ...this.#warnings].map(verbatim);
+    const own = this.#state.fileWarning === undefined ? [] : [this.#state.fileWarning];
+    const messages = [...own, ...this.#state.warnings].map(verbatim);
     return { ...this.model, warnings: [...this.model.warnings, ...messages] };
   }
 
   #findEvaluation(choice: Choice): ProfileEvaluation | undefined {
-    const measured = this.#evaluations[choiceKey(choice)];
+    const measured = this.#state.evaluations[choiceKey(choice)];
     const { removed, widths, patches } = choice;
     if (measured !== undefined || widths.length + patches.length > 0) {
       return measured;
     }
-    const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);
+    const rounds = matchingRounds(removed, this.#searched.value?.rounds ?? [], this.model);
     return this.evaluations.find((evaluation) => evaluation.rounds === rounds);
   }
 
   #shownProfile(): ShownProfile | undefined {
-    if (this.#profile === undefined) {
+    if (this.#searched.value === undefined) {
       return undefined;
     }
     // Candidates are sent separately; messages drop undefined values.
-    const shown = { ...this.#profile, candidates: undefined, evaluations: this.evaluations };
+    const shown = { ...this.#searched.value, candidates: undefined, evaluations: this.evaluations };
     return shown;
-  }
-
-  #tellProfile(): void {
-    this.tell('profile', 'candidates', 'profileFile');
   }
 
   #save(): void {
     this.host.save({
       fingerprint: this.model.fingerprint,
-      selection: this.#selection,
+      selection: this.#state.selection,
       isChosen: this.#isChosen,
-      evaluations: this.#evaluations,
-      ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
-      ...(this.#widths.length === 0 ? {} : { widths: this.#widths }),
+      evaluations: this.#state.evaluations,
+      ...(this.#state.patches.length === 0 ? {} : { patches: this.#state.patches }),
+      ...(this.#state.widths.length === 0 ? {} : { widths: this.#state.widths }),
     });
   }
+}
+
+const noWidths = {};
+
+/** True if two profiles differ in their candidates alone, which are left out of both. */
+function hasSameFields(a: ProfileState | undefined, b: ProfileState | undefined): boolean {
+  if (a === undefined || b === undefined) {
+    return a === b;
+  }
+  const fields = new Set([...Object.keys(a), ...Object.keys(b)] as (keyof ProfileState)[]);
+  fields.delete('candidates');
+  return [...fields].every((field) => a[field] === b[field]);
 }
 
 const widthsText = (widths: readonly PlannedWidthPruning[]): string => JSON.stringify(widths);

@@ -1,8 +1,6 @@
 import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { Disposable, LogOutputChannel } from 'vscode';
-import { readConfigText } from '../../core/checkpoints/config-text';
-import type * as Preview from '../../core/export/hugging-face/preview-config';
 import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
@@ -22,7 +20,7 @@ import {
 import type { Documents } from '../documents/documents';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { offeredSizes, offeredTypes } from './frontier-points';
-import { diffLines } from './line-diff';
+import type * as Preview from './config-preview';
 import { isModelFile } from '../documents/model-file';
 import { ModelSession } from './model-session';
 import { isOver } from '../jobs/job-record';
@@ -164,11 +162,11 @@ export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
     profilePath: string,
     { cannot, missing }: Limits,
   ): Promise<ModelSession> {
+    const preview = await importPreview();
     const config =
       missing === undefined && !isModelFile(model.path)
-        ? await readConfigText(join(model.path, 'config.json'))
+        ? await preview.readConfigText(join(model.path, 'config.json'))
         : undefined;
-    const { previewPruned: preview } = await importPreview();
     const session = new ModelSession(
       model,
       profilePath,
@@ -286,7 +284,7 @@ function previewChoice(
   choice: Choice,
   widthPruned: WidthPrunedModel | undefined,
   model: ModelSummary,
-  preview: typeof Preview.previewPruned,
+  { previewPruned, diffLines }: typeof Preview,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
   const { removed, patches } = choice;
@@ -294,7 +292,7 @@ function previewChoice(
     return { lines: unchanged, loadsWith: '' };
   }
   try {
-    const { before, after, loadsWith } = preview(
+    const { before, after, loadsWith } = previewPruned(
       config,
       removed,
       model,
@@ -318,5 +316,5 @@ async function importPreview(): Promise<typeof Preview> {
     async () => import('../../core/models/encoders/encoder-architectures'),
     async () => import('../../core/models/stages/staged-families'),
   ]);
-  return import('../../core/export/hugging-face/preview-config');
+  return import('./config-preview');
 }

@@ -1,3 +1,4 @@
+import { batch } from '@preact/signals-core';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { GeneratedToken, GenerationEvent } from '../../core/generate/generate';
 import type { Message } from '../../core/message';
@@ -14,6 +15,7 @@ import { RequestCancelled } from '../worker/worker-errors';
 import type { RequestWatch } from '../worker/worker-process';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
+import { reactive } from './reactive';
 
 /** Calls of one request. */
 export interface GenerationWatch extends Pick<RequestWatch, 'token'> {
@@ -41,27 +43,39 @@ export interface PlaygroundEnvironment {
 /** Models that continue prompts side by side. */
 export class PlaygroundSession extends PanelSession<PlaygroundState> {
   protected readonly parts: Parts<PlaygroundState> = {
-    models: () => this.#models,
-    blocked: () => this.#environment.blocked()?.reason,
-    run: () => this.#run,
-    tokens: () => this.#tokens,
-    paces: () => this.#paces,
-    warnings: () => this.#warnings,
-    turns: () => this.#turns,
-    isChat: () => this.#isChat,
-    isChatTurn: () => this.#chatted !== undefined,
+    models: () => this.#state.models,
+    blocked: () => this.byTrust(() => this.#environment.blocked()?.reason),
+    run: () => this.#state.run,
+    tokens: () => this.#state.tokens,
+    paces: () => this.#state.paces,
+    warnings: () => this.#state.warnings,
+    turns: () => this.#state.turns,
+    isChat: () => this.#state.isChat,
+    isChatTurn: () => this.#state.chatted !== undefined,
   };
 
+  protected override readonly records = ['tokens'] as const;
+  readonly #state = reactive<{
+    models: readonly string[];
+    isChat: boolean;
+    run: PlaygroundRun;
+    tokens: Readonly<Record<string, GeneratedToken>>;
+    paces: readonly PlaygroundPace[];
+    warnings: readonly string[];
+    turns: readonly Turn[];
+    /** Prompt of the texts shown, if it was part of a chat. */
+    chatted: string | undefined;
+  }>({
+    models: [],
+    isChat: false,
+    run: { kind: 'idle' },
+    tokens: {},
+    paces: [],
+    warnings: [],
+    turns: [],
+    chatted: undefined,
+  });
   readonly #environment: PlaygroundEnvironment;
-  #models: readonly string[];
-  #isChat = false;
-  #run: PlaygroundRun = { kind: 'idle' };
-  #tokens: Record<string, GeneratedToken> = {};
-  #paces: readonly PlaygroundPace[] = [];
-  #warnings: readonly string[] = [];
-  #turns: readonly Turn[] = [];
-  /** Prompt of the texts shown, if it was part of a chat. */
-  #chatted: string | undefined;
   #running: CancellationTokenSource | undefined;
   /** The last request, as long as it is not over. */
   #asked: Promise<void> | undefined;
@@ -69,31 +83,33 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   /** @param models paths of the original and of the changed model, or of one alone */
   public constructor(models: readonly string[], environment: PlaygroundEnvironment) {
     super();
-    this.#models = models;
+    this.#state.models = models;
     this.#environment = environment;
     void this.#askChat();
   }
 
   public get models(): readonly string[] {
-    return this.#models;
+    return this.#state.models;
   }
 
   /** Compares the first model with another one; what both have written is forgotten. */
   public compareWith(other: string): void {
-    this.stop();
-    this.#models = [...this.#models.slice(0, 1), other];
-    this.newChat();
-    this.tell('models');
+    batch(() => {
+      this.stop();
+      this.#state.models = [...this.#state.models.slice(0, 1), other];
+      this.newChat();
+    });
     void this.#askChat();
   }
 
   /** Forgets what was said, and what both have written. */
   public newChat(): void {
-    this.stop();
-    this.#turns = [];
-    this.#chatted = undefined;
-    this.#forget({ kind: 'idle' });
-    this.tell('turns', 'isChatTurn');
+    batch(() => {
+      this.stop();
+      this.#state.turns = [];
+      this.#state.chatted = undefined;
+      this.#forget({ kind: 'idle' });
+    });
   }
 
   /**
@@ -108,11 +124,13 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       this.#forget({ kind: 'failed', message: refusal.reason });
       return;
     }
-    this.#takeTurn(prompt);
     const source = new CancellationTokenSource();
     this.#running = source;
     const isCurrent = (): boolean => this.#running === source;
-    this.#forget({ kind: 'running' });
+    batch(() => {
+      this.#takeTurn(prompt);
+      this.#forget({ kind: 'running' });
+    });
     // A process that does not stop in time is ended, with all that it was asked.
     while (this.#asked !== undefined && isCurrent()) {
       await this.#asked;
@@ -121,7 +139,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       return;
     }
     try {
-      const answer = environment.generate(this.#models, prompt, this.#turns, {
+      const answer = environment.generate(this.#state.models, prompt, this.#state.turns, {
         token: source.token,
         onEvent: (event) => {
           if (isCurrent()) {
@@ -130,8 +148,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
         },
         onWarning: (warning) => {
           if (isCurrent()) {
-            this.#warnings = [...this.#warnings, environment.localise(warning)];
-            this.tell('warnings');
+            this.#state.warnings = [...this.#state.warnings, environment.localise(warning)];
           }
         },
       });
@@ -145,13 +162,13 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       );
       const { against, ...first } = await answer;
       if (isCurrent()) {
-        this.#paces = [first, ...(against === undefined ? [] : [against])].map(
+        const paces = [first, ...(against === undefined ? [] : [against])].map(
           ({ tokensPerSecond, stopped, llamaCpp }) => ({
             ...{ tokensPerSecond, llamaCpp },
             ended: stopped === 'end',
           }),
         );
-        this.#end({ kind: 'done' });
+        this.#end({ kind: 'done' }, paces);
       }
     } catch (error) {
       if (isCurrent()) {
@@ -172,10 +189,6 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     }
   }
 
-  public refreshBlocked(): void {
-    this.tell('blocked');
-  }
-
   public dispose(): void {
     this.stop();
     this.#environment.dispose();
@@ -183,35 +196,33 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
 
   /** Finds out if all models have a chat template. */
   async #askChat(): Promise<void> {
-    const models = this.#models;
+    const models = this.#state.models;
     const found = await Promise.all(
       models.map(async (model) =>
         // Generating reports errors of the model.
         this.#environment.hasChatTemplate(model).catch(() => false),
       ),
     );
-    if (models === this.#models) {
-      this.#isChat = found.every(Boolean);
-      this.tell('isChat');
+    if (models === this.#state.models) {
+      this.#state.isChat = found.every(Boolean);
     }
   }
 
   /** Adds the texts shown to the chat if the next prompt continues it. */
   #takeTurn({ prompt, chat }: PlaygroundPrompt): void {
-    const answers = this.#models.map((_, model) => this.#joinText(model));
+    const answers = this.#state.models.map((_, model) => this.#joinText(model));
     if (!chat) {
-      this.#turns = [];
-    } else if (this.#chatted !== undefined && answers.some((text) => text !== '')) {
-      this.#turns = [...this.#turns, { prompt: this.#chatted, answers }];
+      this.#state.turns = [];
+    } else if (this.#state.chatted !== undefined && answers.some((text) => text !== '')) {
+      this.#state.turns = [...this.#state.turns, { prompt: this.#state.chatted, answers }];
     }
-    this.#chatted = chat ? prompt : undefined;
-    this.tell('turns', 'isChatTurn');
+    this.#state.chatted = chat ? prompt : undefined;
   }
 
   #joinText(model: number): string {
     let text = '';
     for (let place = 0; ; place++) {
-      const token = this.#tokens[`${model}.${place}`];
+      const token = this.#state.tokens[`${model}.${place}`];
       if (token === undefined) {
         return text;
       }
@@ -220,29 +231,22 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   }
 
   #forget(run: PlaygroundRun): void {
-    this.#run = run;
-    this.#tokens = {};
-    this.#paces = [];
-    this.#warnings = [];
-    this.tell('run', 'tokens', 'paces', 'warnings');
+    batch(() => Object.assign(this.#state, { run, tokens: {}, paces: [], warnings: [] }));
   }
 
   #add({ of, place, token, tokensPerSecond, llamaCpp }: GenerationEvent): void {
-    const key = `${of}.${place}`;
-    this.#tokens[key] = token;
-    this.#paces = this.#models.map((_, model) =>
+    const tokens = { ...this.#state.tokens, [`${of}.${place}`]: token };
+    const paces = this.#state.models.map((_, model) =>
       model === of
         ? { tokensPerSecond, ended: undefined, llamaCpp }
-        : (this.#paces[model] ?? unknownPace),
+        : (this.#state.paces[model] ?? unknownPace),
     );
-    this.tellEntry('tokens', key);
-    this.tell('paces');
+    batch(() => Object.assign(this.#state, { tokens, paces }));
   }
 
-  #end(run: PlaygroundRun): void {
+  #end(run: PlaygroundRun, paces = this.#state.paces): void {
     this.#running = undefined;
-    this.#run = run;
-    this.tell('run', 'paces');
+    batch(() => Object.assign(this.#state, { run, paces }));
   }
 }
 

@@ -1,3 +1,4 @@
+import { batch } from '@preact/signals-core';
 import type { EvolutionState, EvolutionView } from '../../core/symbolic/evolution/evolution-view';
 import type { EvolutionEvent } from '../../core/symbolic/evolution/evolve';
 import type {
@@ -7,6 +8,7 @@ import type {
 import type { SymbolicState, SynthesisJob } from '../../protocol/symbolic';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
+import { reactive } from './reactive';
 import type { Refusal } from '../trust';
 
 /** Dependencies of a session. */
@@ -30,19 +32,22 @@ type Shown = Pick<SymbolicState, 'evolution' | 'failure'>;
 export class SynthesisSession extends PanelSession<SymbolicState> {
   protected readonly parts: Parts<SymbolicState> = {
     file: () => this.file,
-    evolution: () => this.#shown.evolution,
-    failure: () => this.#shown.failure,
-    job: () => this.#job,
-    blocked: () => this.#environment.blocked()?.reason,
+    evolution: () => this.#fields.evolution,
+    failure: () => this.#fields.failure,
+    job: () => this.#fields.job,
+    blocked: () => this.byTrust(() => this.#environment.blocked()?.reason),
   };
 
+  readonly #fields = reactive<Shown & { job: SynthesisJob }>({
+    evolution: undefined,
+    failure: undefined,
+    job: { kind: 'idle' },
+  });
   readonly #environment: SynthesisEnvironment;
   /** State reported by the job; undefined if a document is shown. */
   #state: EvolutionState | undefined;
-  #shown: Shown = { evolution: undefined, failure: undefined };
   /** True while a view of the state is computed. */
   #isViewing = false;
-  #job: SynthesisJob = { kind: 'idle' };
 
   public constructor(
     /** Path of the document. */
@@ -54,13 +59,13 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
   }
 
   public get job(): SynthesisJob {
-    return this.#job;
+    return this.#fields.job;
   }
 
   /** Reads the document, unless the evolution runs and knows better. */
   public async open(): Promise<void> {
     const environment = this.#environment;
-    if (this.#job.kind === 'running') {
+    if (this.#fields.job.kind === 'running') {
       return;
     }
     const settings = environment.unfinished(this.file);
@@ -76,18 +81,13 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     }
   }
 
-  public refreshBlocked(): void {
-    this.tell('blocked');
-  }
-
   /** The job starts. Events of an earlier run are sent again. */
   public begin(settings: EvolutionSettings): void {
     this.#setState({ settings, iterations: [], models: [] });
   }
 
   public setJob(job: SynthesisJob): void {
-    this.#job = job;
-    this.tell('job');
+    this.#fields.job = job;
   }
 
   public receive(event: EvolutionEvent): void {
@@ -141,8 +141,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
   }
 
   #show(shown: Shown): void {
-    this.#shown = shown;
-    this.tell('evolution', 'failure');
+    batch(() => Object.assign(this.#fields, shown));
   }
 
   async #loadShown(view: Promise<EvolutionView>): Promise<Shown> {

@@ -127,7 +127,7 @@ describe('a session of the explorer', () => {
     const { session, heard } = start('no-such-model');
     await session.open();
     await session.open();
-    expect(heard.map(({ failure }) => typeof failure)).toEqual(['string', 'string']);
+    expect(heard.map(({ failure }) => typeof failure)).toEqual(['string']);
     expect(session.model).toBeUndefined();
     expect(session.snapshot()).toMatchObject({ model: undefined, comparison: undefined });
   });

@@ -90,7 +90,7 @@ describe('ModelSession', () => {
     reported.length = 0;
     session.chooseRounds(2);
     expect(reported).toEqual(
-      expect.arrayContaining(['removed', 'selectedRounds', 'configPreview', 'selectionEvaluation']),
+      expect.arrayContaining(['removed', 'selectedRounds', 'configPreview']),
     );
     expect(session.snapshot()).toMatchObject({
       removed: order.slice(0, 2),

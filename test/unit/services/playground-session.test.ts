@@ -126,6 +126,7 @@ describe('a playground', () => {
     await done;
     expect(session.snapshot().run).toEqual({ kind: 'failed', message: 'The prompt is empty.' });
     world.blocked = true;
+    session.refreshBlocked();
     await session.generate(prompt);
     expect(asked.length).toBe(1);
     const refused = { blocked: 'not trusted', run: { kind: 'failed', message: 'not trusted' } };
