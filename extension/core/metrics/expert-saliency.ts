@@ -96,11 +96,11 @@ async function scoreStep(
     afterRun,
   );
   const { perToken } = sublayer.experts ?? { perToken: 1 };
-  const ofText = Array.from({ length: texts }, (_, text) =>
+  const textTallies = Array.from({ length: texts }, (_, text) =>
     tallies.map((own) => own[text] ?? { norms: 0, tokens: 0 }),
   );
   const whole = summarize(tallies.map(sumTallies), perToken);
-  const single = texts === 1 ? [] : ofText.map((own) => summarize(own, perToken));
+  const single = texts === 1 ? [] : textTallies.map((own) => summarize(own, perToken));
   const found = expertIds(sublayer).map((expert, i) => ({
     expert,
     ...(whole[i] ?? unreached),

@@ -57,14 +57,14 @@ const repair = async (
     context,
   );
 
-const bytesOf = ({ file, offset, length }: LazyTensor): Buffer =>
+const readTensor = ({ file, offset, length }: LazyTensor): Buffer =>
   readFileSync(file).subarray(offset, offset + length);
 
 /** Names of the tensors with other bytes, which both files have. */
 function otherTensors(before: readonly LazyTensor[], after: readonly LazyTensor[]): string[] {
   expect(after.map(({ name }) => name)).toEqual(before.map(({ name }) => name));
   return before.flatMap((tensor, i) =>
-    after[i] !== undefined && bytesOf(after[i]).equals(bytesOf(tensor)) ? [] : [tensor.name],
+    after[i] !== undefined && readTensor(after[i]).equals(readTensor(tensor)) ? [] : [tensor.name],
   );
 }
 

@@ -25,7 +25,7 @@ export function trainedNumbers(
   student: LayeredModel,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): number {
-  const isRouter = routersOf(student);
+  const isRouter = routerMatcher(student);
   return [...forms]
     .map(([id, form]) => {
       const { out, in: width } = encodingSizes(form);
@@ -37,7 +37,7 @@ export function trainedNumbers(
 }
 
 /** Routers are trained directly: they are small. */
-function routersOf(student: LayeredModel): (id: string) => boolean {
+function routerMatcher(student: LayeredModel): (id: string) => boolean {
   const ids = new Set(routerLayers(student).map(({ id }) => id));
   return (id) => ids.has(id);
 }
@@ -65,7 +65,7 @@ export async function wholeModel(
   const emitted = student.withMatrices(changed);
   const simple = adaptableMatrices(emitted);
   const [adapted, own] = [new Set<string>(), new Set<string>()];
-  const isRouter = routersOf(student);
+  const isRouter = routerMatcher(student);
   for (const [id, form] of forms) {
     for (const { name } of trainedTensors(form)) {
       (form.kind === 'dense' && simple.has(name) && !isRouter(id) ? adapted : own).add(name);
