@@ -1,16 +1,16 @@
 """Chooses a type for each tensor by the rule of llama.cpp pull request 15550, as its description gives it.
 
-    python choose_types.py FLOAT.gguf IMATRIX.gguf LIMIT PLAN.json TYPE.gguf ...    (needs gguf)
+    python choose_types.py FLOAT.gguf IMATRIX.gguf LIMIT PLAN.json TYPE.gguf ... [--mix MIX.gguf]    (needs gguf)
 
 Each TYPE.gguf is the model with all matrices in one type. The error of a tensor in a type is Σ importance · (w − w′)²;
-tensors that the importance matrix lacks have importance 1. Types off the Pareto frontier of a tensor are dropped. A
+tensors that the importance matrix lacks have importance 1, or, with --mix, the type that they have in that file. Types off the Pareto frontier of a tensor are dropped. A
 binary search over the multiplier μ of error + μ · bytes finds the types for LIMIT bytes of tensors, and the best
 reductions of the error per byte fill the rest. The penalty for biased outputs is left out: it needs mean activations,
 which importance matrices of llama.cpp's main branch don't have.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +77,16 @@ def choose(options: dict[str, list[tuple[int, float, str]]], limit: int) -> dict
 
 
 def main() -> None:
-    source, importance_path, limit, plan, *files = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("source", "importance", "limit", "plan"):
+        parser.add_argument(name)
+    parser.add_argument("files", nargs="+")
+    parser.add_argument("--mix")
+    arguments = parser.parse_args()
+    source, importance_path, limit, plan = (
+        arguments.source, arguments.importance, arguments.limit, arguments.plan,
+    )  # fmt: skip
+    files = arguments.files
     importance = read_importance(importance_path)
     originals = {tensor.name: tensor for tensor in GGUFReader(source).tensors}
     options: dict[str, list[tuple[int, float, str]]] = {}
@@ -92,6 +101,10 @@ def main() -> None:
             rounded = dequantize(tensor.data, tensor.tensor_type).reshape(original.shape)
             error = weighted_error(original, rounded, importance.get(name))
             options.setdefault(name, []).append((int(tensor.n_bytes), error, tensor.tensor_type.name))
+    if arguments.mix is not None:
+        mixed = {tensor.name: tensor for tensor in GGUFReader(arguments.mix).tensors}
+        for name in options.keys() - importance.keys():
+            options[name] = [(int(mixed[name].n_bytes), 0.0, mixed[name].tensor_type.name)]
     options = {name: frontier(own) for name, own in options.items()}
     chosen = choose(options, int(limit) - rest)
     document = {

@@ -151,6 +151,13 @@ async function compareMixes(mix) {
     const plan = at(`${mix}-15550.plan.json`);
     if (!existsSync(plan)) await chooseByError(plan, await tensorBytes(await ggufAt(at(their))));
     plans.push({ name: "pull request 15550's rule", plan, id: `15550-${mix}` });
+    const fixed = at(`${mix}-15550-mix.plan.json`);
+    if (!existsSync(fixed)) {
+      const mixed = await ggufAt(at(their));
+      await chooseByError(fixed, await tensorBytes(mixed), '--mix', mixed);
+    }
+    const name = "pull request 15550's rule, embedding and head as in the mix";
+    plans.push({ name, plan: fixed, id: `15550-mix-${mix}` });
   }
   const plan = at(`${mix}-measured.plan.json`);
   if (!existsSync(plan)) await chooseByMeasurement(plan, base.bytes);
@@ -258,8 +265,9 @@ async function chooseByMeasurement(plan, limit) {
 /**
  * @param {string} plan
  * @param {number} limit bytes of tensors
+ * @param {readonly string[]} how
  */
-async function chooseByError(plan, limit) {
+async function chooseByError(plan, limit, ...how) {
   const files = [];
   for (const type of splitNames(options.pure)) {
     const file = at(`pure-${type}`);
@@ -269,7 +277,7 @@ async function chooseByError(plan, limit) {
   }
   await captureOutput(options.python ?? '', [
     ...[join(root, 'bench', 'league', 'choose_types.py'), await ggufAt(source), importance],
-    ...[String(limit), plan, ...files],
+    ...[String(limit), plan, ...files, ...how],
   ]);
 }
 
