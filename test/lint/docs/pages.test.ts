@@ -51,8 +51,8 @@ describe('pages', () => {
       .flatMap((folder) =>
         readdirSync(join(root, 'bench', folder)).map((file) => `bench/${folder}/${file}`),
       )
-      .filter((path) => readFileSync(join(root, path), 'utf8').includes(`node ${path}`))
       .filter((path) => path.endsWith('.mjs'))
+      .filter((path) => readFileSync(join(root, path), 'utf8').includes(`node ${path}`))
       .map((path) => `node ${path}`);
     expect(commands.length).toBeGreaterThan(25);
     const named = pages.find(({ path }) => path === 'CONTRIBUTING.md')?.spans ?? [];

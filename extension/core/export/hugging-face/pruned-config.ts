@@ -236,7 +236,7 @@ export function explainNotRewritable(
   if (kind === 'encoder-decoder') {
     return isLost || pruned === undefined
       ? {
-          code: 'config-not-rewritable',
+          code: 'blocks-not-removable',
           reason: say`${modelType} models need at least one block in the encoder and one in the decoder.`,
           remedy: say`Keep at least one sublayer in each.`,
         }
