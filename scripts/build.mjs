@@ -29,7 +29,7 @@ const maxPanelBytes = 250_000;
 const mostActivationBytes = 20_000;
 const mostHostBytes = 465_000;
 /** Of what a first heatmap adds. */
-const mostPreviewBytes = 260_000;
+const mostPreviewBytes = 265_000;
 /** Of what it loads in one turn of the editor's thread. */
 const mostTurnBytes = 200_000;
 
