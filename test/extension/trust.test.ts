@@ -45,10 +45,10 @@ describe('trust', () => {
     const profile = profileRequest(settings, session);
     await assert.rejects(runFor(jobs, session, 'profile', profile), /not trusted/);
     // Typed, so that the message can offer to trust the workspace.
-    const refusal = explainBlocked({ trusted: false, scheme: 'file' });
-    assert.equal(refusal?.needsTrust, true);
     const evaluation = perplexityRequest(settings, session, wholeModel);
-    await assert.rejects(runFor(jobs, session, 'evaluate', evaluation), { refusal });
+    await assert.rejects(runFor(jobs, session, 'evaluate', evaluation), {
+      code: 'workspace-untrusted',
+    });
     assert.equal(session.job.kind, 'idle');
   });
 });
