@@ -144,13 +144,18 @@ describe('espalier compare', () => {
 
   it.each([
     [['compare', model], 2, 'Specify two models'],
-    [['tensors', model, '--json', '--csv'], 2, 'only one of'],
     [['tensors', 'no-such-model'], 1, 'no-such-model'],
     [['compare', model, 'no-such-model'], 1, 'no-such-model'],
   ])('%j ends with a message', async (args, expected, message) => {
     const { code, stdout, stderr } = await runCli(args);
     expect({ code, stdout }).toEqual({ code: expected, stdout: '' });
     expect(stderr).toContain(message);
+  });
+
+  it('ends with a code in JSON if --json is one of two formats', async () => {
+    const { code, stdout } = await runCli(['tensors', model, '--json', '--csv']);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'flags-conflict' } });
   });
 });
 
