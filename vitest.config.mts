@@ -18,6 +18,7 @@ const apart = [
   'runtime/memory-groups',
   'runtime/webgpu',
   'services/fitted-page',
+  'user-error',
 ].map((name) => `test/unit/${name}.test.ts`);
 
 /** All that a run writes is gone after it, also what processes leave that are killed. */

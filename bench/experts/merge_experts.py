@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from train_model import CONFIG, EXPERTS, HEAD_DIM, HEADS, KV_HEADS, LAYERS, PER_TOKEN, rms_norm, rotate
+from train_model import CONFIG, EXPERTS, HEAD_DIM, HEADS, KV_HEADS, LAYERS, PER_TOKEN, rms_norm
+from training import rotary_tables, rotate
 
 SEQUENCES, LENGTH = 128, 256
 
@@ -55,15 +56,14 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(Path(source) / "tokenizer.json"))
     ids = torch.tensor(tokenizer.encode(Path(text).read_text("utf-8")).ids)
     ids = ids[: min(SEQUENCES, len(ids) // LENGTH) * LENGTH].view(-1, LENGTH)
-    frequency = CONFIG["rope_theta"] ** -(torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-    angle = torch.outer(torch.arange(LENGTH).float(), frequency).repeat(1, 2)
+    cos, sin = rotary_tables(CONFIG["rope_theta"], HEAD_DIM, LENGTH)
     x = F.embedding(ids, model["model.embed_tokens.weight"])
     merged = {name: tensor for name, tensor in model.items() if ".mlp." not in name}
     removed = dict(merged)
     for layer in range(LAYERS):
         prefix = f"model.layers.{layer}."
         w = {name[len(prefix) :]: tensor for name, tensor in model.items() if name.startswith(prefix)}
-        x = x + attend(w, rms_norm(x, w["input_layernorm.weight"]), angle.cos(), angle.sin())
+        x = x + attend(w, rms_norm(x, w["input_layernorm.weight"]), cos, sin)
         rows = rms_norm(x, w["post_attention_layernorm.weight"]).flatten(0, 1)
         shares = (rows @ w["mlp.gate.weight"].T).softmax(-1)
         best, chosen = shares.topk(PER_TOKEN, dim=-1)

@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +21,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "samples/train"))
+from training import Muon, encode, rotary_tables, rotate, schedule
 
 CONFIG = {
     "architectures": ["Qwen3MoeForCausalLM"],
@@ -93,11 +97,6 @@ class Attention(nn.Module):
         return linear(mixed.transpose(1, 2).reshape(batch, sequence, -1), self.o)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
-
-
 class Moe(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -148,9 +147,7 @@ class Model(nn.Module):
         self.embedding = nn.Parameter(torch.randn(CONFIG["vocab_size"], HIDDEN) * 0.05)
         self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
         self.norm = nn.Parameter(torch.ones(HIDDEN))
-        frequency = CONFIG["rope_theta"] ** -(torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-        angle = torch.outer(torch.arange(SEQUENCE).float(), frequency).repeat(1, 2)
-        self.cos, self.sin = angle.cos(), angle.sin()
+        self.cos, self.sin = rotary_tables(CONFIG["rope_theta"], HEAD_DIM, SEQUENCE)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Mean next-token cross-entropy in nats, and the mean load-balancing loss."""
@@ -162,49 +159,6 @@ class Model(nn.Module):
         logits = linear(rms_norm(x, self.norm), self.embedding)
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         return loss, torch.stack(balances).mean()
-
-
-class Muon:
-    """Momentum orthogonalized by a Newton-Schulz iteration (Jordan et al., 2024); stacks matrix by matrix."""
-
-    def __init__(self, matrices: list[nn.Parameter]) -> None:
-        self.matrices = matrices
-        self.momentum = [torch.zeros_like(matrix) for matrix in matrices]
-
-    @staticmethod
-    def orthogonalize(matrices: Tensor) -> Tensor:
-        x = matrices.bfloat16()
-        tall = x.shape[-2] > x.shape[-1]
-        x = x.mT if tall else x
-        x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-        for _ in range(5):
-            square = x @ x.mT
-            x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-        return (x.mT if tall else x).float()
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        for matrix, momentum in zip(self.matrices, self.momentum):
-            momentum.lerp_(matrix.grad, 0.05)
-            update = self.orthogonalize(matrix.grad.lerp(momentum, 0.95))
-            scale = rate * max(1.0, matrix.shape[-2] / matrix.shape[-1]) ** 0.5
-            matrix.mul_(1 - rate * WEIGHT_DECAY).sub_(update, alpha=scale)
-
-
-def schedule(progress: float) -> float:
-    """Fraction of the peak learning rate: linear warm-up, then cosine."""
-    if progress < WARMUP:
-        return (progress + 1e-3) / (WARMUP + 1e-3)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP) / (1 - WARMUP))))
-    return FINAL_RATE + (1 - FINAL_RATE) * cosine
-
-
-def encode(tokenizer: Tokenizer, text: Path) -> Tensor:
-    """All documents in one row of token ids, each between BOS and EOS."""
-    ids: list[int] = []
-    for document in text.read_text("utf-8").split("\f"):
-        ids += [CONFIG["bos_token_id"], *tokenizer.encode(document).ids, CONFIG["eos_token_id"]]
-    return torch.tensor(ids)
 
 
 def tensors_of(model: Model) -> dict[str, Tensor]:
@@ -236,14 +190,14 @@ def main() -> None:
 
     torch.manual_seed(1)
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
-    tokens = encode(tokenizer, arguments.text)
+    tokens = encode(tokenizer, arguments.text, CONFIG["bos_token_id"], CONFIG["eos_token_id"])
     model = Model()
     count = sum(parameter.numel() for parameter in model.parameters())
     print(f"{count} parameters, {len(tokens)} tokens", flush=True)
     matrices = [p for n, p in model.named_parameters() if p.dim() > 1 and n != "embedding" and "router" not in n]
     own = {id(matrix) for matrix in matrices}
     others = [p for p in model.parameters() if id(p) not in own]
-    muon = Muon(matrices)
+    muon = Muon(matrices, WEIGHT_DECAY)
     adam = torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
     order, at, mean, start = torch.empty(0, dtype=torch.long), 0, math.nan, time.monotonic()
@@ -256,7 +210,7 @@ def main() -> None:
         starts = order[at : at + BATCH].tolist()
         batch = torch.stack([tokens[first : first + SEQUENCE + 1] for first in starts])
         at += BATCH
-        rate = schedule(step / arguments.steps)
+        rate = schedule(step / arguments.steps, WARMUP, FINAL_RATE)
         for group in adam.param_groups:
             group["lr"] = ADAM_RATE * rate
         loss, balance = model(batch)

@@ -21,9 +21,13 @@ const checkPath = say`Check the path.`;
 /** What helps where something may not be read. */
 export const checkAccess = say`Check its permissions.`;
 
+/** Marks errors of all copies of {@link UserError}: a bundle that is loaded later has its own copy. */
+const brand = Symbol.for('espalier.UserError');
+
 /** A failure caused by input or environment: shown to the user as it is, without a stack. */
 export class UserError extends Error {
   public override readonly name = 'UserError';
+  public readonly [brand] = true;
   /** Place, problem and remedy, which {@link Error.message} has in English. */
   public readonly whole: Message;
 
@@ -43,6 +47,13 @@ export class UserError extends Error {
     ]);
     super(inEnglish(whole));
     this.whole = whole;
+  }
+
+  /** Errors of all copies of this class are its instances. */
+  public static override [Symbol.hasInstance](value: unknown): boolean {
+    return this === UserError
+      ? typeof value === 'object' && value !== null && brand in value
+      : super[Symbol.hasInstance](value);
   }
 }
 

@@ -1,5 +1,6 @@
 import { l10n, workspace } from 'vscode';
 import type { Disposable, Uri } from 'vscode';
+import type { ErrorCode } from '../core/error-codes';
 import { UserError } from '../core/user-error';
 import { verbatim } from '../core/message';
 
@@ -13,17 +14,14 @@ export interface Circumstances {
 /** Reason why something cannot be done here. */
 export interface Refusal {
   readonly reason: string;
-  /** True if trusting the workspace would allow it. */
-  readonly needsTrust: boolean;
+  /** `workspace-untrusted` if trusting the workspace would allow it. */
+  readonly code: ErrorCode;
 }
 
 /** @throws UserError if there is a reason against it */
 export function assertAllowed(refusal: Refusal | undefined): void {
   if (refusal !== undefined) {
-    const { reason, needsTrust } = refusal;
-    throw new UserError(needsTrust ? 'workspace-untrusted' : 'folder-virtual', verbatim(reason), {
-      remedy: undefined,
-    });
+    throw new UserError(refusal.code, verbatim(refusal.reason), { remedy: undefined });
   }
 }
 
@@ -90,9 +88,9 @@ function makeRefusal(
 ): Refusal | undefined {
   const reason = unreadable(scheme);
   if (reason !== undefined) {
-    return { reason, needsTrust: false };
+    return { reason, code: 'folder-virtual' };
   }
-  return trusted ? undefined : { reason: untrusted, needsTrust: true };
+  return trusted ? undefined : { reason: untrusted, code: 'workspace-untrusted' };
 }
 
 /** Sentence that explains why an evolution cannot be read; undefined if it can. */

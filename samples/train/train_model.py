@@ -22,6 +22,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from training import Muon, encode, rotary_tables, rotate, schedule
+
 CONFIG = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -75,17 +77,11 @@ def attention(
     query = linear(h, q).view(batch, sequence, HEADS, HEAD_DIM).transpose(1, 2)
     key = linear(h, k).view(batch, sequence, KV_HEADS, HEAD_DIM).transpose(1, 2)
     value = linear(h, v).view(batch, sequence, KV_HEADS, HEAD_DIM).transpose(1, 2)
-    query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+    query, key = (rotate(x, cos, sin).to(x.dtype) for x in (query, key))
     key = key.repeat_interleave(HEADS // KV_HEADS, dim=1)
     value = value.repeat_interleave(HEADS // KV_HEADS, dim=1)
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
     return x + linear(mixed.transpose(1, 2).reshape(batch, sequence, HIDDEN), o)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding in the half-split form of the Llama checkpoints."""
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
 
 
 def feed_forward(x: Tensor, norm: Tensor, gate: Tensor, up: Tensor, down: Tensor) -> Tensor:
@@ -146,9 +142,7 @@ class Model:
         self.attention = torch.compile(attention, dynamic=False) if compiled else attention
         self.feed_forward = torch.compile(feed_forward, dynamic=False) if compiled else feed_forward
         self.head = torch.compile(head, dynamic=False) if compiled else head
-        frequency = CONFIG["rope_theta"] ** -(torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-        angle = torch.outer(torch.arange(SEQUENCE).float(), frequency).repeat(1, 2)
-        self.cos, self.sin = angle.cos(), angle.sin()
+        self.cos, self.sin = rotary_tables(CONFIG["rope_theta"], HEAD_DIM, SEQUENCE)
 
     def loss(self, tokens: Tensor, kept: list[bool]) -> Tensor:
         """Mean next-token cross-entropy in nats; `kept` says which of the sublayers run."""
@@ -161,55 +155,6 @@ class Model:
             if kept[2 * layer + 1]:
                 x = self.feed_forward(x, *(p[n] for n in feed_forward_names))
         return self.head(x, p["model.norm.weight"], p["model.embed_tokens.weight"], tokens[:, 1:])
-
-
-class Muon:
-    """Momentum whose matrices are brought near to orthogonal ones; one batch for each shape."""
-
-    def __init__(self, matrices: list[nn.Parameter]) -> None:
-        self.groups: dict[tuple[int, int], list[nn.Parameter]] = {}
-        for matrix in matrices:
-            self.groups.setdefault((matrix.shape[0], matrix.shape[1]), []).append(matrix)
-        self.momentum = {s: torch.zeros(len(group), *s) for s, group in self.groups.items()}
-
-    @staticmethod
-    def orthogonalize(matrices: Tensor) -> Tensor:
-        x = matrices.bfloat16()
-        tall = x.shape[-2] > x.shape[-1]
-        x = x.mT if tall else x
-        x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-        for _ in range(5):
-            square = x @ x.mT
-            x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-        return (x.mT if tall else x).float()
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        for shape, group in self.groups.items():
-            # A sublayer that was skipped has no gradient this time.
-            zeros = torch.zeros(shape)
-            gradient = torch.stack([zeros if p.grad is None else p.grad for p in group])
-            momentum = self.momentum[shape].lerp_(gradient, 0.05)
-            update = self.orthogonalize(gradient.lerp(momentum, 0.95))
-            scale = rate * max(1.0, shape[0] / shape[1]) ** 0.5
-            for matrix, change in zip(group, update):
-                matrix.mul_(1 - rate * WEIGHT_DECAY).sub_(change, alpha=scale)
-
-
-def schedule(progress: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then cosine."""
-    if progress < WARMUP:
-        return (progress + 1e-3) / (WARMUP + 1e-3)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP) / (1 - WARMUP))))
-    return FINAL_RATE + (1 - FINAL_RATE) * cosine
-
-
-def encode(tokenizer: Tokenizer, work: Path) -> Tensor:
-    """All documents in one row of token ids, each between BOS and EOS."""
-    ids: list[int] = []
-    for document in (work / "corpus/train.txt").read_text("utf-8").split("\f"):
-        ids += [CONFIG["bos_token_id"], *tokenizer.encode(document).ids, CONFIG["eos_token_id"]]
-    return torch.tensor(ids)
 
 
 def write_model(parameters: dict[str, nn.Parameter], folder: Path) -> None:
@@ -238,7 +183,8 @@ def main() -> None:
     PRODUCT_TYPE = torch.float32 if arguments.float32 else torch.bfloat16
     torch.manual_seed(1)
     torch.set_num_threads(2)
-    tokens = encode(Tokenizer.from_file(str(arguments.folder / "tokenizer.json")), arguments.work)
+    tokenizer = Tokenizer.from_file(str(arguments.folder / "tokenizer.json"))
+    tokens = encode(tokenizer, arguments.work / "corpus/train.txt", CONFIG["bos_token_id"], CONFIG["eos_token_id"])
     parameters = initial_parameters()
     model = Model(parameters, compiled=not arguments.eager)
     count = sum(parameter.numel() for parameter in parameters.values())
@@ -246,7 +192,7 @@ def main() -> None:
 
     matrices = [p for n, p in parameters.items() if p.dim() == 2 and "embed" not in n]
     others = [p for n, p in parameters.items() if p.dim() == 1 or "embed" in n]
-    muon = Muon(matrices)
+    muon = Muon(matrices, WEIGHT_DECAY)
     adam = torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     drop = [arguments.depth_drop * (i // 2) / (LAYERS - 1) for i in range(2 * LAYERS)]
 
@@ -274,7 +220,7 @@ def main() -> None:
         batch = torch.stack([tokens[start : start + SEQUENCE + 1] for start in starts])
         at += BATCH
 
-        rate = schedule(elapsed / budget)
+        rate = schedule(elapsed / budget, WARMUP, FINAL_RATE)
         for group in adam.param_groups:
             group["lr"] = ADAM_RATE * rate
         kept = (torch.rand(2 * LAYERS) >= torch.tensor(drop)).tolist()

@@ -47,11 +47,11 @@ export function collectCodedErrors() {
   for (const file of files) {
     const source = parse(file);
     /** @param {ts.Node} node */
-    const placeOf = (node) =>
+    const locate = (node) =>
       `${file}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
     /** @param {ts.Expression} code @param {ts.Expression} message */
     const add = (code, message) => {
-      coded.push(...pairs(code, message).map((pair) => ({ ...pair, place: placeOf(code) })));
+      coded.push(...pairs(code, message).map((pair) => ({ ...pair, place: locate(code) })));
     };
     /** @param {ts.Node} node */
     const visit = (node) => {
@@ -65,11 +65,11 @@ export function collectCodedErrors() {
       const [code, message] = [list[index], list[index + 1]];
       if (code !== undefined && message !== undefined) add(code, message);
       else if (ts.isNewExpression(node) && errorClasses.test(node.expression.getText())) {
-        forwarded.push({ place: placeOf(node), code: list[0]?.getText() ?? '' });
+        forwarded.push({ place: locate(node), code: list[0]?.getText() ?? '' });
       }
       if (ts.isObjectLiteralExpression(node)) {
-        const value = propertyOf(node, ['code']);
-        const text = propertyOf(node, messageNames);
+        const value = findProperty(node, ['code']);
+        const text = findProperty(node, messageNames);
         if (value !== undefined && text !== undefined && areCodes(value, codes)) add(value, text);
       }
       ts.forEachChild(node, visit);
@@ -118,7 +118,7 @@ function pairs(code, message) {
 function messagesIn(expression) {
   const node = resolved(expression);
   if (ts.isTaggedTemplateExpression(node) && node.tag.getText() === 'say') {
-    return [patternOf(node.template)];
+    return [toPattern(node.template)];
   }
   if (ts.isConditionalExpression(node)) {
     return [node.whenTrue, node.whenFalse].flatMap(messagesIn);
@@ -136,11 +136,11 @@ function messagesIn(expression) {
       : [];
   }
   // Text that a helper puts into a message.
-  return ts.isStringLiteralLike(node) || ts.isTemplateExpression(node) ? [patternOf(node)] : [];
+  return ts.isStringLiteralLike(node) || ts.isTemplateExpression(node) ? [toPattern(node)] : [];
 }
 
 /**
- * What the statements of a function return.
+ * Expressions that a function returns.
  * @param {ts.Node} body
  * @returns {ts.Expression[]}
  */
@@ -192,7 +192,7 @@ const withoutCast = (node) =>
  * `{0} of them`
  * @param {ts.StringLiteralLike | ts.TemplateLiteral} template
  */
-function patternOf(template) {
+function toPattern(template) {
   return ts.isTemplateExpression(template)
     ? [template.head.text, ...template.templateSpans.map(({ literal }) => literal.text)].reduce(
         (pattern, part, i) => `${pattern}{${i - 1}}${part}`,
@@ -205,7 +205,7 @@ function patternOf(template) {
  * @param {ts.ObjectLiteralExpression} object
  * @param {readonly string[]} names
  */
-function propertyOf(object, names) {
+function findProperty(object, names) {
   for (const property of object.properties) {
     if (ts.isPropertyAssignment(property) && names.includes(property.name.getText())) {
       return property.initializer;

@@ -11,7 +11,7 @@ export interface Failure {
   readonly file?: unknown;
   /** The field, or an asymmetric matcher. */
   readonly field?: unknown;
-  /** What the remedy says; absent if it doesn't depend on the input. */
+  /** Text of the remedy; absent if it doesn't depend on the input. */
   readonly remedy?: RegExp;
 }
 
@@ -25,10 +25,10 @@ declare module 'vitest' {
 
 expect.extend({
   toFailWith(received: unknown, { code, file, field, remedy }: Failure) {
-    const error = typeof received === 'function' ? thrownBy(received as () => unknown) : received;
+    const error = typeof received === 'function' ? catchError(received as () => unknown) : received;
     const found =
       error instanceof UserError
-        ? { code: error.code, file: error.subject.file, field: fieldOf(error) }
+        ? { code: error.code, file: error.subject.file, field: findField(error) }
         : error;
     const advice =
       error instanceof UserError && error.subject.remedy !== undefined
@@ -40,7 +40,7 @@ expect.extend({
       error instanceof UserError &&
       error.code === code &&
       (endsAs(error.subject.file) || this.equals(error.subject.file, file)) &&
-      this.equals(fieldOf(error), field) &&
+      this.equals(findField(error), field) &&
       (remedy === undefined || remedy.test(advice));
     return {
       pass,
@@ -53,14 +53,14 @@ expect.extend({
 });
 
 /** The field that an error is about, or the fields that a request is refused for. */
-const fieldOf = ({ subject, ...error }: UserError): string | undefined =>
+const findField = ({ subject, ...error }: UserError): string | undefined =>
   subject.field ??
   ('fields' in error && Array.isArray(error.fields) && error.fields.length > 0
     ? error.fields.join(', ')
     : undefined);
 
-/** What a function throws; undefined if it returns. */
-function thrownBy(run: () => unknown): unknown {
+/** The error that a function throws; undefined if it returns. */
+function catchError(run: () => unknown): unknown {
   try {
     run();
   } catch (error) {

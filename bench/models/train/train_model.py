@@ -14,6 +14,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +23,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "samples/train"))
+from training import Muon, encode, rotary_tables, rotate, schedule
 
 CONFIG = {
     "architectures": ["Qwen3ForCausalLM"],
@@ -66,11 +70,6 @@ def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
     return F.rms_norm(x.float(), (x.shape[-1],), weight, EPS)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos + torch.cat((-second, first), dim=-1) * sin).bfloat16()
-
-
 def block(x: Tensor, parameters: list[Tensor], cos: Tensor, sin: Tensor) -> Tensor:
     """Attention and MLP with their residual connections. x is [batch, sequence, hidden]."""
     input_norm, q, k, v, o, q_norm, k_norm, output_norm, gate, up, down = parameters
@@ -79,8 +78,8 @@ def block(x: Tensor, parameters: list[Tensor], cos: Tensor, sin: Tensor) -> Tens
     query = linear(hidden, q).view(batch, sequence, HEADS, HEAD_DIM)
     key = linear(hidden, k).view(batch, sequence, KV_HEADS, HEAD_DIM)
     value = linear(hidden, v).view(batch, sequence, KV_HEADS, HEAD_DIM).transpose(1, 2)
-    query = rotate(rms_norm(query, q_norm).transpose(1, 2), cos, sin)
-    key = rotate(rms_norm(key, k_norm).transpose(1, 2), cos, sin)
+    query = rotate(rms_norm(query, q_norm).transpose(1, 2), cos, sin).bfloat16()
+    key = rotate(rms_norm(key, k_norm).transpose(1, 2), cos, sin).bfloat16()
     key = key.repeat_interleave(HEADS // KV_HEADS, dim=1)
     value = value.repeat_interleave(HEADS // KV_HEADS, dim=1)
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -142,9 +141,7 @@ class Model:
         self.parameters = parameters
         self.block = torch.compile(block, dynamic=False) if compiled else block
         self.head = torch.compile(head, dynamic=False) if compiled else head
-        frequency = CONFIG["rope_theta"] ** -(torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-        angle = torch.outer(torch.arange(SEQUENCE).float(), frequency).repeat(1, 2)
-        self.cos, self.sin = angle.cos(), angle.sin()
+        self.cos, self.sin = rotary_tables(CONFIG["rope_theta"], HEAD_DIM, SEQUENCE)
 
     def loss(self, tokens: Tensor) -> Tensor:
         """Mean next-token cross-entropy in nats."""
@@ -153,53 +150,6 @@ class Model:
         for layer in range(LAYERS):
             x = self.block(x, [p[name] for name in block_shapes(layer)], self.cos, self.sin)
         return self.head(x, p["model.norm.weight"], p["lm_head.weight"], tokens[:, 1:])
-
-
-class Muon:
-    """Momentum orthogonalized by a Newton-Schulz iteration (Jordan et al., 2024), one batch for each shape."""
-
-    def __init__(self, matrices: list[nn.Parameter]) -> None:
-        self.groups: dict[tuple[int, int], list[nn.Parameter]] = {}
-        for matrix in matrices:
-            self.groups.setdefault((matrix.shape[0], matrix.shape[1]), []).append(matrix)
-        self.momentum = {shape: torch.zeros(len(group), *shape) for shape, group in self.groups.items()}
-
-    @staticmethod
-    def orthogonalize(matrices: Tensor) -> Tensor:
-        x = matrices.bfloat16()
-        tall = x.shape[-2] > x.shape[-1]
-        x = x.mT if tall else x
-        x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-        for _ in range(5):
-            square = x @ x.mT
-            x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
-        return (x.mT if tall else x).float()
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        for shape, group in self.groups.items():
-            gradient = torch.stack([matrix.grad for matrix in group])
-            momentum = self.momentum[shape].lerp_(gradient, 0.05)
-            update = self.orthogonalize(gradient.lerp(momentum, 0.95))
-            scale = rate * max(1.0, shape[0] / shape[1]) ** 0.5
-            for matrix, change in zip(group, update):
-                matrix.mul_(1 - rate * WEIGHT_DECAY).sub_(change, alpha=scale)
-
-
-def schedule(progress: float) -> float:
-    """Fraction of the peak learning rate: linear warm-up, then cosine."""
-    if progress < WARMUP:
-        return (progress + 1e-3) / (WARMUP + 1e-3)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP) / (1 - WARMUP))))
-    return FINAL_RATE + (1 - FINAL_RATE) * cosine
-
-
-def encode(tokenizer: Tokenizer, text: Path) -> Tensor:
-    """All documents in one row of token ids, each between BOS and EOS."""
-    ids: list[int] = []
-    for document in text.read_text("utf-8").split("\f"):
-        ids += [CONFIG["bos_token_id"], *tokenizer.encode(document).ids, CONFIG["eos_token_id"]]
-    return torch.tensor(ids)
 
 
 class Batches:
@@ -245,7 +195,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(arguments.threads)
     tokenizer = Tokenizer.from_file(str(arguments.tokenizer / "tokenizer.json"))
-    batches = Batches(encode(tokenizer, arguments.text))
+    batches = Batches(encode(tokenizer, arguments.text, CONFIG["bos_token_id"], CONFIG["eos_token_id"]))
     parameters = initial_parameters()
     model = Model(parameters, compiled=not arguments.eager)
     count = sum(parameter.numel() for parameter in parameters.values())
@@ -254,7 +204,7 @@ def main() -> None:
     matrices = [p for name, p in parameters.items() if p.dim() == 2 and name.startswith("model.layers.")]
     own = {id(matrix) for matrix in matrices}
     others = [p for p in parameters.values() if id(p) not in own]
-    muon = Muon(matrices)
+    muon = Muon(matrices, WEIGHT_DECAY)
     adam = torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
 
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -275,7 +225,7 @@ def main() -> None:
 
     start = time.monotonic()
     for step in range(first, arguments.until):
-        rate = schedule(step / arguments.steps)
+        rate = schedule(step / arguments.steps, WARMUP, FINAL_RATE)
         for group in adam.param_groups:
             group["lr"] = ADAM_RATE * rate
         loss = model.loss(batches.batch(step))

@@ -123,7 +123,8 @@ export interface LazyTensor {
   readonly packed?: PackedWeight;
 }
 
-const floatDTypes: ReadonlySet<DType> = new Set<DType>(['F32', 'F16', 'BF16']);
+/** Types of floats that are read and written as they are. */
+export const floatDTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies DType[];
 
 /** True if a tensor is a matrix of floats, of GGUF blocks or of packed numbers in files, which `readFloatRows` reads. */
 export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTensor): boolean {
@@ -131,7 +132,7 @@ export function hasFloatRows({ dtype, shape, packed, inline, computed }: LazyTen
     shape.length > 1 &&
     (inline ?? computed) === undefined &&
     (packed === undefined
-      ? floatDTypes.has(dtype) || isDequantized(dtype)
+      ? floatDTypes.includes(dtype) || isDequantized(dtype)
       : hasPackedRows(packed, shape))
   );
 }

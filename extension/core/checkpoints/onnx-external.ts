@@ -74,7 +74,7 @@ export class ExternalFiles {
     ) {
       throw this.fault(
         'onnx-data-outside-folder',
-        `Its data is said to lie at "${shorten(location)}"`,
+        `The location of its data is "${shorten(location)}"`,
         tensor,
         unsafe,
       );
@@ -99,7 +99,7 @@ export class ExternalFiles {
     if (file === this.model) {
       throw this.fault(
         'onnx-data-inside-model',
-        'Its data is said to lie in the .onnx file itself',
+        'The location of its data is the .onnx file itself',
         tensor,
       );
     }

@@ -32,6 +32,12 @@ function unfinishedPath(out: string, name: (base: string) => string): string {
 export const workFolder = (out: string, kind: keyof typeof suffixes): string =>
   unfinishedPath(out, (base) => `.${base}.espalier-${suffixes[kind]}`);
 
+/** Folders of a job that applies a plan and writes the model `out`. */
+export const applyFolders = (out: string): readonly string[] => [
+  workFolder(out, 'compress'),
+  workFolder(out, 'round'),
+];
+
 /** Path of the journal of a job that writes the document `out`. */
 export const documentJournal = (out: string): string =>
   unfinishedPath(out, (base) => `${base.replace(/\.json$/, '')}.journal.jsonl`);

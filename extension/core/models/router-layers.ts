@@ -1,3 +1,4 @@
+import { floatDTypes } from '../checkpoints/lazy-tensor';
 import type { LayeredModel } from './layered-model';
 import type { LinearLayer } from './matrix-encoding';
 
@@ -8,7 +9,5 @@ export const routerLayers = (model: Pick<LayeredModel, 'summary' | 'sublayer'>):
 /** True if the model has routers, all in floats, so that they can be trained. */
 export function hasTrainableRouters(model: Pick<LayeredModel, 'summary' | 'sublayer'>): boolean {
   const layers = routerLayers(model);
-  return layers.length > 0 && layers.every(({ weight }) => isFloat(weight.dtype));
+  return layers.length > 0 && layers.every(({ weight }) => floatDTypes.includes(weight.dtype));
 }
-
-const isFloat = (dtype: string): boolean => ['F32', 'F16', 'BF16'].includes(dtype);

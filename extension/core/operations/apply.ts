@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { workFolder } from '../jobs/work-folder';
+import { applyFolders } from '../jobs/work-folder';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
@@ -45,7 +45,7 @@ export const apply = defineOperation({
   result: appliedSchema,
   trust: 'write',
   passes: keepsLimits,
-  resume: ({ out }) => [workFolder(out, 'compress'), workFolder(out, 'round')],
+  resume: ({ out }) => applyFolders(out),
   work: async (request, { open }) => namedPlanWork(request, open),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> =>
     applyNamedPlan(request, context),

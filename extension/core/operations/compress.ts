@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { planFor } from '../plans/plan';
-import { workFolder } from '../jobs/work-folder';
+import { applyFolders } from '../jobs/work-folder';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
@@ -59,7 +59,7 @@ export const compress = defineOperation({
   passes: keepsLimits,
   requires: () => ({ model: 'compress' }),
   resume: ({ model = '', out, budget, sensitivity }) => [
-    workFolder(out, 'compress'),
+    ...applyFolders(out),
     ...(budget === undefined ? [] : journalsOfPlan(model, sensitivity)),
   ],
   work: async (request, { open }) => {

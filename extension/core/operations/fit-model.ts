@@ -24,7 +24,7 @@ import { makeWorkFolder } from '../jobs/make-work-folder';
 import { CancelledError } from '../jobs/job';
 import { Phases } from '../jobs/phases';
 import { resumable } from '../jobs/saved-parts';
-import { workFolder } from '../jobs/work-folder';
+import { applyFolders } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
@@ -286,8 +286,7 @@ export const fitModel = defineOperation({
       : [
           evaluationJournal.path(undefined, model),
           fitJournal.path(undefined, model),
-          workFolder(out, 'compress'),
-          workFolder(out, 'round'),
+          ...applyFolders(out),
           ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
         ],
   work: async ({ model: given, out, size, for: asked, time }, { open }) => {
@@ -670,8 +669,11 @@ async function write(
     );
   const compress = plan.compress ?? [];
   const { environment } = context;
+  // A type that replaces a mix gets no importance matrix: its size was counted without one, and the time is over.
+  const rounding =
+    target !== asked && job.rounding === 'importance' ? ('nearest' as const) : job.rounding;
   const importance =
-    mixed === undefined && job.rounding === 'importance'
+    mixed === undefined && rounding === 'importance'
       ? await phases.run('importance', context, async (inner) =>
           measureImportance(request, model, { ...inner, environment }),
         )
@@ -684,7 +686,7 @@ async function write(
     ...{ model, plan, out, overwrite, format: option.format },
     ...(Object.keys(types).length === 0 ? {} : { types }),
     ...runOptions(request),
-    ...(job.rounding === 'feedback'
+    ...(rounding === 'feedback'
       ? {
           feedback: {
             request: calibrationOf({}, roundingCalibration, model.summary.maxPositions),
@@ -707,7 +709,7 @@ async function write(
     applyPlan(application, { ...inner, emit: () => undefined }),
   );
   if (mixed === undefined) {
-    return target.kind === 'type' ? { result, rounding: job.rounding } : { result };
+    return target.kind === 'type' ? { result, rounding } : { result };
   }
   const { table, mix } = mixed;
   await keepPlan(plan, out, context);
@@ -718,7 +720,7 @@ async function write(
   return {
     result,
     mix,
-    ...(job.rounding === 'feedback' ? { rounding: job.rounding } : {}),
+    ...(rounding === 'feedback' ? { rounding } : {}),
     ...(planFile === undefined ? {} : { plan: planFile }),
     ...(sensitivity === undefined ? {} : { sensitivity }),
   };

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
 import { requireOutput } from '../export/output-folder';
 import { writeSource } from '../export/write-source';
+import { applyFolders } from '../jobs/work-folder';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
@@ -57,7 +58,8 @@ export const prune = defineOperation({
   trust: 'write',
   writesBeside: ['plan'],
   passes: keepsLimits,
-  resume: ({ model = '' }) => searchJournal.path(undefined, model),
+  resume: ({ model = '', plan, out }) =>
+    plan === undefined ? searchJournal.path(undefined, model) : applyFolders(out),
   work: async (request, { open }) =>
     request.plan === undefined && request.profile === undefined
       ? searchWork(request, await open(request.model ?? ''), outputOptions(request))

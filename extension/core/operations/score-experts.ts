@@ -86,6 +86,7 @@ export const scoreExperts = defineOperation({
   },
   rules: [
     needs('out', 'ratio'),
+    needs('allocation', 'ratio'),
     ...calibrationRules,
     excludes('furtherCalibration', 'calibrationScores'),
   ],

@@ -22,6 +22,7 @@ import type { OpenModels } from '../documents/open-models';
 import { reportError } from '../report-error';
 import { Sessions } from './sessions';
 import { explainBlocked } from '../trust';
+import type { Refusal } from '../trust';
 import { localise } from '../localise';
 
 type CompressionOperation = (typeof compressionOperations)[number];
@@ -53,11 +54,14 @@ export class CompressionSessions extends Sessions<CompressionSession, Compressio
   /** The session of the model that a path points at, its table loaded. */
   public async open(path: string, file?: string): Promise<CompressionSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
-    const unable = listRefusals(capabilities).compress;
+    const { compress } = capabilities;
+    const reason = listRefusals(capabilities).compress;
     return this.#openAs(
       summary,
       file ?? defaultSensitivityPath(summary.path),
-      unable === undefined ? undefined : localise(unable),
+      compress.able || reason === undefined
+        ? undefined
+        : { reason: localise(reason), code: compress.code },
     );
   }
 
@@ -68,7 +72,10 @@ export class CompressionSessions extends Sessions<CompressionSession, Compressio
     if (place !== undefined) {
       return this.open(place, file);
     }
-    return this.#openAs(model, file, l10n.t('The model {0} is not on this machine.', model.path));
+    return this.#openAs(model, file, {
+      reason: l10n.t('The model {0} is not on this machine.', model.path),
+      code: 'path-missing',
+    });
   }
 
   /** Reads a session's table again, after something else has written it. */
@@ -109,7 +116,7 @@ export class CompressionSessions extends Sessions<CompressionSession, Compressio
     );
   }
 
-  async #openAs(model: ModelSummary, file: string, unable?: string): Promise<CompressionSession> {
+  async #openAs(model: ModelSummary, file: string, unable?: Refusal): Promise<CompressionSession> {
     return this.openAt(
       file,
       (known) => known.model.fingerprint === model.fingerprint,
@@ -117,17 +124,14 @@ export class CompressionSessions extends Sessions<CompressionSession, Compressio
     );
   }
 
-  async #create(model: ModelSummary, file: string, unable?: string): Promise<CompressionSession> {
+  async #create(model: ModelSummary, file: string, unable?: Refusal): Promise<CompressionSession> {
     const key = `compression:${file}`;
     const stored = this.#memento.get<StoredCompression>(key);
     const session = new CompressionSession(
       model,
       file,
       {
-        blocked: () =>
-          unable === undefined
-            ? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
-            : { reason: unable, needsTrust: false },
+        blocked: () => unable ?? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
         canPlan: unable === undefined || !/\.gguf$/i.test(model.path),
         save: (next) => {
           void this.#memento.update(key, next);

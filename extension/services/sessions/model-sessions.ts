@@ -183,7 +183,7 @@ export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
         blocked: () =>
           missing === undefined
             ? explainBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
-            : { reason: missing, needsTrust: false },
+            : { reason: missing, code: 'path-missing' },
         save: (stored) => {
           void this.#store.set(profilePath, stored);
         },

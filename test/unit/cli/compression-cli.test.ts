@@ -286,6 +286,9 @@ it('plans the removal of the experts that are least salient', async () => {
   const out = join(folder, 'experts.plan.json');
   const score = async (ratio: string) =>
     run('score-experts', mixtral, '--ratio', ratio, '--calibration', 'random', '--out', out);
+  const idle = await run('score-experts', mixtral, '--allocation', 'saliency');
+  expect(idle).toMatchObject({ code: 2 });
+  expect(idle.stderr).toContain('--allocation needs --ratio');
   const few = await score('0.1');
   expect(few.stderr).toMatch(/--ratio: 0\.1 of \d+ experts is less than one/);
   const half = await score('0.5');

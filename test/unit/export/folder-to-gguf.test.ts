@@ -98,6 +98,9 @@ const quantizedFolders = await sampled(
   async (name) => modelFeatures(quantizedFixture(name)),
 );
 
+/** Error about a field of config.json that llama.cpp can't compute. */
+const notInGguf = (field: string) => ({ code: 'not-in-gguf', file: 'config.json', field }) as const;
+
 describe('a GGUF file of a Hugging Face folder', () => {
   it('of Gemma 3n gives the logits of the folder, tokens beyond the per-layer table included', async () => {
     const [folder, out] = [familyFixture('gemma3n_text-own-keys'), fresh()];
@@ -326,48 +329,16 @@ describe('a GGUF file of a Hugging Face folder', () => {
   it('is refused with the reason, and nothing is written', async () => {
     for (const [name, more, message] of [
       ['opt', {}, { code: 'not-in-gguf' as const, file: 'opt', field: 'gguf blocks' }],
-      [
-        'phi-qk-norm',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'qk_layernorm' },
-      ],
-      [
-        'gpt2-unscaled',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'scale_attn_weights' },
-      ],
-      ['falcon-alibi', {}, { code: 'not-in-gguf' as const, file: 'config.json', field: 'alibi' }],
-      ['bitnet', {}, { code: 'not-in-gguf' as const, file: 'config.json', field: 'hidden_act' }],
-      [
-        'falcon-sequential',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'bias' },
-      ],
-      [
-        'gpt-neox-sequential',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'attention_bias' },
-      ],
-      [
-        'mistral-sliding',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'sliding_window' },
-      ],
-      [
-        'cohere-qk-norm',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'tie_word_embeddings' },
-      ],
-      [
-        'gemma2',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'query_pre_attn_scalar' },
-      ],
-      [
-        'llama-rope-dynamic',
-        {},
-        { code: 'not-in-gguf' as const, file: 'config.json', field: 'rope_parameters' },
-      ],
+      ['phi-qk-norm', {}, notInGguf('qk_layernorm')],
+      ['gpt2-unscaled', {}, notInGguf('scale_attn_weights')],
+      ['falcon-alibi', {}, notInGguf('alibi')],
+      ['bitnet', {}, notInGguf('hidden_act')],
+      ['falcon-sequential', {}, notInGguf('bias')],
+      ['gpt-neox-sequential', {}, notInGguf('attention_bias')],
+      ['mistral-sliding', {}, notInGguf('sliding_window')],
+      ['cohere-qk-norm', {}, notInGguf('tie_word_embeddings')],
+      ['gemma2', {}, notInGguf('query_pre_attn_scalar')],
+      ['llama-rope-dynamic', {}, notInGguf('rope_parameters')],
       [
         'qwen2',
         { types: { tensors: { 'blk.9.x': 'F16' } } },

@@ -191,7 +191,7 @@ describe('a session of the data map', () => {
         marks: undefined,
         save: () => undefined,
         describeError: String,
-        blocked: () => ({ reason: 'no', needsTrust: true }),
+        blocked: () => ({ reason: 'no', code: 'workspace-untrusted' }),
       },
     );
     await lost.open();

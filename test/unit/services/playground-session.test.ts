@@ -37,7 +37,8 @@ function started(models = ['/original', '/changed']) {
     hasChatTemplate: async (model) => Promise.resolve(world.chatModels.includes(model)),
     describeError: (error) => (error as Error).message,
     localise: inEnglish,
-    blocked: () => (world.blocked ? { reason: 'not trusted', needsTrust: true } : undefined),
+    blocked: () =>
+      world.blocked ? { reason: 'not trusted', code: 'workspace-untrusted' } : undefined,
     dispose: () => {
       world.disposed = true;
     },

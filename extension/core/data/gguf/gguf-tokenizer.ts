@@ -36,7 +36,7 @@ async function readDefinition(source: TokenizerKeys): Promise<Record<string, unk
     throw source.fault(
       'model',
       'gguf-tokenizer-missing',
-      say`The file has no tokenizer, so text cannot be turned into tokens.`,
+      say`The file has no tokenizer, so text can't be tokenized.`,
     );
   }
   if (kind === 'gpt2') {

@@ -84,7 +84,7 @@ export class TokenizerKeys {
       throw this.fault(
         key,
         'gguf-vocabulary-missing',
-        say`The file lacks this list, so text cannot be turned into tokens.`,
+        say`The file lacks this list, so text can't be tokenized.`,
       );
     }
     return readGgufArray(this.path, name, value);

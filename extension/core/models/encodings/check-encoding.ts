@@ -1,5 +1,5 @@
 import { isDequantized } from '../../checkpoints/ggml-types';
-import { elementCount } from '../../checkpoints/lazy-tensor';
+import { elementCount, floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { ErrorPlace } from '../../user-error';
@@ -12,7 +12,6 @@ import type {
 import { encodingSizes } from './encoding-facts';
 import { say } from '../../message';
 
-const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 const smallestBlock = 16;
 
 /**
@@ -41,7 +40,7 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
   switch (form.kind) {
     case 'dense': {
       const { shape, dtype } = form.weight;
-      const dtypes = isDequantized(dtype) ? [dtype] : floats;
+      const dtypes = isDequantized(dtype) ? [dtype] : floatDTypes;
       expect(form.weight, dtypes, shape.length <= 2 ? shape : [0, 0]);
       break;
     }
@@ -70,9 +69,9 @@ function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
       break;
     case 'int8':
       expect(form.quants, ['I8'], form.quants.shape.length === 2 ? form.quants.shape : [0, 0]);
-      expect(form.scales, floats, [encodingSizes(form).out]);
+      expect(form.scales, floatDTypes, [encodingSizes(form).out]);
       if (form.inputScale !== undefined) {
-        expect(form.inputScale, floats, [encodingSizes(form).in]);
+        expect(form.inputScale, floatDTypes, [encodingSizes(form).in]);
       }
       break;
   }
@@ -89,10 +88,10 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoEncoding, id: ErrorP
   }
   cores.forEach((core, k) => {
     const shape = [bonds[k - 1] ?? 1, sites.out[k] ?? 0, sites.in[k] ?? 0, bonds[k] ?? 1];
-    expect(core, floats, shape);
+    expect(core, floatDTypes, shape);
   });
   if (inputScale !== undefined) {
-    expect(inputScale, floats, [elementCount(sites.in)]);
+    expect(inputScale, floatDTypes, [elementCount(sites.in)]);
   }
 }
 
@@ -107,7 +106,7 @@ function checkBlocks(form: BlockQuantizedEncoding, id: ErrorPlace): void {
   }
   const blocks = Math.ceil(form.in / blockSize);
   expect(quants, ['U8'], [out, blocks, (blockSize * bits) / 8]);
-  expect(scales, floats, [out, blocks]);
+  expect(scales, floatDTypes, [out, blocks]);
   if (zeros !== undefined) {
     expect(zeros, ['U8'], [out, Math.ceil((blocks * bits) / 8)]);
   }

@@ -10,7 +10,7 @@ import { asArchitecture } from './encoders/encoder-names';
 
 /** A family described as decoders are, so that models of all kinds become GGUF in one way. */
 export interface FamilyDescription {
-  /** Of a model with an encoder and a decoder, the encoder. */
+  /** Encoder of an encoder–decoder model. */
   readonly architecture: Architecture;
   readonly config: ModelConfig;
   /** Decoder after an encoder. */

@@ -1,7 +1,8 @@
 import * as v from 'valibot';
+import { floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
-import { bytesTimes, expect, fault, floatDTypes, floats, take } from './packed-parts';
+import { bytesTimes, expect, fault, floats, take } from './packed-parts';
 import type { Matrix, Parts } from './packed-parts';
 import { say } from '../../message';
 import { parseJsonText } from '../../parse-json';

@@ -1,4 +1,4 @@
-import { elementCount } from '../../checkpoints/lazy-tensor';
+import { elementCount, floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { CodeValues, Grid, LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
 import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
@@ -22,7 +22,6 @@ export type Matrix =
   | undefined;
 
 /** Dtypes of scales, and of the groups of inputs. */
-export const floatDTypes: readonly string[] = ['F32', 'F16', 'BF16'];
 export const groupDTypes: readonly string[] = ['I32', 'I64'];
 
 /** @throws UserError where the layer lacks the part. */

@@ -1,7 +1,8 @@
 import { UserError } from '../../user-error';
+import { floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { QuantizationSummary } from '../model-summary';
-import { expect, fault, floatDTypes, groupDTypes, matrixShape, take } from './packed-parts';
+import { expect, fault, groupDTypes, matrixShape, take } from './packed-parts';
 import type { Matrix, Parts } from './packed-parts';
 import { counted, say } from '../../message';
 

@@ -1,3 +1,4 @@
+import { floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { encodingTensors } from '../../models/encodings/encoding-facts';
@@ -5,8 +6,6 @@ import { storeComputedEncodings } from '../../models/encodings/store-encodings';
 import type { ComputedTensor } from '../../models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatData } from '../tensor-values';
-
-const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 
 /** The same encoding in operators that have gradients. */
 export function differentiable(form: MatrixEncoding): MatrixEncoding {
@@ -27,13 +26,13 @@ export function differentiable(form: MatrixEncoding): MatrixEncoding {
 export function trainedTensors(form: MatrixEncoding): LazyTensor[] {
   const scale = 'inputScale' in form ? form.inputScale : undefined;
   return encodingTensors<LazyTensor>(form).filter(
-    (tensor) => floats.includes(tensor.dtype) && tensor !== scale,
+    (tensor) => floatDTypes.includes(tensor.dtype) && tensor !== scale,
   );
 }
 
 /** True if the encoding has frozen integers, so that only scales can change. */
 export function hasWholeNumbers(form: MatrixEncoding): boolean {
-  return encodingTensors<LazyTensor>(form).some(({ dtype }) => !floats.includes(dtype));
+  return encodingTensors<LazyTensor>(form).some(({ dtype }) => !floatDTypes.includes(dtype));
 }
 
 /** Computes the values of trained tensors by name, on request; undefined for other tensors. */
@@ -52,7 +51,7 @@ export const storeRepaired = async (
  */
 function withNumbers(tensor: LazyTensor, numbersOf: NumbersByName): Omit<ComputedTensor, 'name'> {
   const { name, dtype, shape, length } = tensor;
-  const isFloat = floats.includes(dtype);
+  const isFloat = floatDTypes.includes(dtype);
   const stored = dtype === 'BF16' ? 'F16' : dtype;
   const bytes = async (): Promise<Uint8Array> => {
     const numbers = isFloat ? await numbersOf(name) : undefined;

@@ -1,3 +1,4 @@
+import { floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
 import { say } from '../../message';
@@ -37,7 +38,7 @@ export function formsToTrain(
   }
   const forms = allLinearLayers(student).flatMap((layer): [string, MatrixEncoding][] => {
     const { id, form, weight, transposed } = layer;
-    const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
+    const isPlain = !transposed && floatDTypes.includes(weight.dtype);
     const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
     const found = form ?? dense;
     return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];

@@ -14,7 +14,7 @@ const isAbsent = ({ absent }: Changes, block: number, kind: string): boolean =>
   absent.includes(`block.${block}.${kind}`);
 
 /** The first removed sublayer of a block that keeps others. */
-function partOfBlock(
+function findPartialBlock(
   { summary }: LayoutFacts,
   { removed, remaining }: Changes,
 ): SublayerSummary | undefined {
@@ -80,7 +80,7 @@ export const layoutRules: readonly LlamaCppRule<LayoutFacts, Refusal>[] = [
     applies: isBlocks,
     check: (facts, changes) => {
       const { summary } = facts;
-      const partial = partOfBlock(facts, changes);
+      const partial = findPartialBlock(facts, changes);
       if (partial === undefined) {
         return undefined;
       }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { floatDTypes } from '../../../checkpoints/lazy-tensor';
 import { takesEncodings, takesPatches } from '../../../models/capabilities';
 import { toRefusal } from '../../../models/capability';
 import { denseWeight } from '../../../models/folder-pooling';
@@ -13,7 +14,7 @@ const gguf = { format: 'gguf' } as const;
 
 /** True if only the values of a matrix of floats change, as those of a router. */
 const isFloatMatrix = (form: MatrixEncoding): boolean =>
-  form.kind === 'dense' && ['F32', 'F16', 'BF16'].includes(form.weight.dtype);
+  form.kind === 'dense' && floatDTypes.includes(form.weight.dtype);
 
 /** Contents of GGUF files, heads of models, and the layout of a `deci` file. */
 export const modelRules: readonly LlamaCppRule[] = [
