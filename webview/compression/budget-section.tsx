@@ -87,7 +87,7 @@ function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
           title: tell(glossary.predictedDistance),
         },
         ...limits.map(({ unit, cost, before }) => ({
-          name: strings.leftOf(strings.limitName[unit].toLowerCase()),
+          name: strings.leftOf(strings.limitName[unit]),
           value: strings.shareOf(formatShare(cost / before), formatAmount(unit, cost)),
         })),
         ...counts

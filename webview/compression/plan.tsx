@@ -39,11 +39,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         {limits.map(({ unit, cost, before }) => (
           <Tile
             key={unit}
-            name={
-              limits.length === 1
-                ? strings.cost
-                : strings.leftOf(strings.limitName[unit].toLowerCase())
-            }
+            name={limits.length === 1 ? strings.cost : strings.leftOf(strings.limitName[unit])}
             value={formatShare(cost / before)}
             note={strings.costNote(formatAmount(unit, cost), formatAmount(unit, before))}
           />

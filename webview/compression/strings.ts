@@ -264,7 +264,7 @@ export const strings = {
   ),
   prunesWidths: (count: string) => t('Allow width pruning ({0} in the profile)', count),
   noPrediction: t('Predictions need a measured profile and a limit.'),
-  leftOf: (unit: string) => t('Remaining of the {0}', unit),
+  leftOf: (unit: string) => t('{0} after the plan', unit),
   measurePlan: t('Measure Plan…'),
   measurePlanTitle: t('Run the model with this plan, and use the result to improve the plan'),
   usePlanTitle: t('Use the plan as predicted from single changes'),
