@@ -147,7 +147,9 @@ const multiplied = ({ model }: OpenedModel): (LayerStack | EmbeddingOrHead)[] =>
   ].filter((one) => !('place' in one && one.place === 'head' && one.tiedTo !== undefined));
 
 /** Linear layers of a matrix: those of all experts if it is a stack. */
-const layersOf = (matrix: LayerStack | EmbeddingOrHead): LayerStack['layers'] | [EmbeddingOrHead] =>
+const layersOf = (
+  matrix: LayerStack | EmbeddingOrHead,
+): readonly (LayerStack['layers'][number] | EmbeddingOrHead)[] =>
   'layers' in matrix ? matrix.layers : [matrix];
 
 const storedType = (matrix: LayerStack | EmbeddingOrHead): string =>
@@ -156,7 +158,7 @@ const storedType = (matrix: LayerStack | EmbeddingOrHead): string =>
 /** Share of a matrix that is read for a token: that of the chosen experts. */
 function readShare(matrix: LayerStack | EmbeddingOrHead): number {
   const layers = layersOf(matrix);
-  const shares = layers.map((layer) => ('expert' in layer ? layer.expert.share : 1));
+  const shares = layers.map((layer) => ('expert' in layer ? (layer.expert?.share ?? 1) : 1));
   return shares.reduce((sum, share) => sum + share, 0) / layers.length;
 }
 

@@ -241,7 +241,7 @@ describe('types of stacked experts', () => {
     );
     const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
     expect(sum(stacks.map(({ parameters }) => parameters))).toBe(
-      (experts?.count ?? 0) * ((experts?.parameters ?? 0) - summary.hiddenSize),
+      (experts?.count ?? 0) * ((experts?.parameters ?? 0) - (summary.hiddenSize ?? 0)),
     );
     expect(measured.gguf?.tensors['block.1.expert.down']).toEqual({
       'blk.1.ffn_down_exps.weight': stacks.find(({ role }) => role === 'down')?.bytes,
