@@ -269,6 +269,48 @@ export function heatmapDocument(blocks = 128, count = 200) {
   };
 }
 
+/** The heatmap of a MoE model whose experts are scored on two texts and searched; half of them are removed. */
+export function moeHeatmapDocument(blocks = 48, experts = 128) {
+  const { state, patches } = heatmapDocument(blocks, 0);
+  const { model, profile } = state;
+  const sublayers = model.sublayers.map((one) =>
+    one.kind === 'feedforward'
+      ? {
+          ...{ ...one, id: `block.${one.block}.expert`, kind: 'expert' },
+          experts: { count: experts, perToken: 8, parameters: 1e5, bytes: 2e5 },
+        }
+      : one,
+  );
+  const ids = sublayers.flatMap(({ id, kind }) =>
+    kind === 'expert' ? Array.from({ length: experts }, (_, j) => `${id}.${j}`) : [],
+  );
+  const column = (/** @type {number} */ seed) =>
+    Object.fromEntries(ids.map((id, i) => [id, ((i * seed) % 101) / 1000]));
+  const removed = ids.filter((_, i) => (i * 37) % 128 < 32 + (i >> 7));
+  const candidateOf = (/** @type {string} */ sublayer, /** @type {number} */ i) => ({
+    ...{ sublayer, distance: 1e-5 * 1.5 ** ((i * 37) % 20) },
+  });
+  return {
+    name: `heatmap: ${blocks} blocks × ${experts} experts`,
+    panel: 'heatmap',
+    state: {
+      ...state,
+      model: { ...model, sublayers },
+      profile: { ...profile, settings: { ...profile?.settings, granularity: 'expert' } },
+      candidates: Object.fromEntries(ids.map((id, i) => [id, candidateOf(id, i)])),
+      measurements: {
+        ...{ saliency: column(31), tokens: column(17) },
+        ...{ 'tokens:prose.txt': column(13), 'tokens:code.txt': column(43) },
+      },
+      ...{ removed, slider: 0, selectedRounds: undefined },
+    },
+    patches: patches.map(({ patch }, i) => ({
+      patch,
+      added: { candidates: { [ids[i * 300] ?? '']: candidateOf(ids[i * 300] ?? '', i + 1) } },
+    })),
+  };
+}
+
 /** The data map of 200 000 pictures of 1000 classes, a page of which is looked at; more are marked meanwhile. */
 export function dataMapDocument() {
   const [examples, names] = [200_000, Array.from({ length: 1000 }, (_, i) => `class ${i}`)];

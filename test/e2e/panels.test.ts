@@ -11,6 +11,7 @@ import {
   explorerDocument,
   ggufDocument,
   heatmapDocument,
+  moeHeatmapDocument,
   newHeatmapDocument,
   playgroundDocument,
   reportDocument,
@@ -34,6 +35,7 @@ describe('a panel', () => {
 
   const documents: Readonly<Record<string, () => PanelDocument | Promise<PanelDocument>>> = {
     heatmap: () => heatmapDocument(12, 10),
+    'MoE heatmap': () => moeHeatmapDocument(3, 8),
     explorer: async () => explorerDocument(llama8b),
     'new heatmap': () => newHeatmapDocument(12),
     compression: () => compressionDocument(12),

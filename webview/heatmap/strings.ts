@@ -213,6 +213,8 @@ export const strings = {
       t('{0} of {1} channels ({2})', kept, count, share),
     groups: (kept: string, count: string, share: string) =>
       t('{0} of {1} key/value heads ({2})', kept, count, share),
+    experts: (kept: string, count: string, share: string) =>
+      t('{0} of {1} experts ({2})', kept, count, share),
   },
   factWidthPruned: (kept: string) => t('width {0}', kept),
   becomes: (before: string, after: string) => `${before} → ${after}`,

@@ -64,17 +64,13 @@ export interface Presentation<Request, Result> {
   /** Button of the notification, if it is not the one that opens the result. */
   readonly notice?: 'calibrate';
   readonly outcome?: (result: Result, job: FinishedJob<Request>) => Outcome;
-  /** Values of a heatmap column that the result holds. */
+  /** Values of heatmap columns in the result. */
   readonly measures?: (result: Result) => Measurements;
   readonly saved?: SavedProgress;
 }
 
-/** Values of a heatmap column, by the ids of sublayers or experts. */
-export interface Measurements {
-  /** Id of the column in webview/heatmap/columns.ts. */
-  readonly column: string;
-  readonly values: Readonly<Record<string, number>>;
-}
+/** Values of heatmap columns (webview/heatmap/columns.ts), by the ids of columns and of sublayers or experts. */
+export type Measurements = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** Progress that a resumed job does not repeat, as people read it. */
 export interface SavedProgress {

@@ -157,10 +157,20 @@ export const scoreExperts = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
-    measures: ({ mixtures }) => ({
-      column: 'saliency',
-      values: Object.fromEntries(mixtures.flat().map(({ expert, saliency }) => [expert, saliency])),
-    }),
+    measures: ({ mixtures, texts = [] }) => {
+      const column = (value: (one: ExpertSaliency) => number): Record<string, number> =>
+        Object.fromEntries(mixtures.flat().map((one) => [one.expert, value(one)]));
+      return {
+        saliency: column(({ saliency }) => saliency),
+        tokens: column(({ frequency }) => frequency),
+        ...Object.fromEntries(
+          texts.map((text, i) => [
+            `tokens:${text}`,
+            column((one) => one.texts?.[i]?.frequency ?? 0),
+          ]),
+        ),
+      };
+    },
     outcome: ({ mixtures, remove }) => ({
       summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(mixtures.flat().length, 'expert')}, the least salient.`,
       shown: true,

@@ -349,9 +349,14 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#state.drifts = { ...this.#state.drifts, [choiceKey(choice)]: drift };
   }
 
-  /** Takes the values of a column of the heatmap. */
-  public addMeasurements({ column, values }: Measurements): void {
-    this.#state.measurements = { ...this.#state.measurements, [column]: values };
+  /** Adds columns of the heatmap. Columns of single texts (`tokens:TEXT`) replace those of an earlier run. */
+  public addMeasurements(measurements: Measurements): void {
+    const family = (column: string): string => column.split(':', 1)[0] ?? column;
+    const families = new Set(Object.keys(measurements).map(family));
+    const others = Object.entries(this.#state.measurements).filter(
+      ([column]) => !families.has(family(column)),
+    );
+    this.#state.measurements = { ...Object.fromEntries(others), ...measurements };
   }
 
   /** Size that quantization reaches with a small loss; undefined if it reaches none. */

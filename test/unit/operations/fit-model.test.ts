@@ -436,11 +436,6 @@ it('rounds a named type with error feedback if its time allows that, and the mod
     }) as typeof opened;
   // Larger models have time for an importance matrix only.
   expect(typeRounding(changed({ parameters: 1.5e9 }), 'llama.cpp', 'Q4_K_M')).toBe('importance');
-  const experts = { count: 4, perToken: 2, parameters: 1, bytes: 4 };
-  const sublayers = opened.summary.sublayers.map((sublayer) => ({ ...sublayer, experts }));
-  const mixture = changed({ sublayers });
-  expect(typeRounding(mixture, 'llama.cpp', 'Q4_K_M')).toBe('importance');
-  expect(typeRounding(mixture, 'llama.cpp', 'Q8_0')).toBe('nearest');
 });
 
 it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {

@@ -201,7 +201,7 @@ await scratch.insert(
   'extension/core/operations/latency.ts',
   'export const latency = defineOperation({',
   `
-  presentation: { measures: () => ({ column: 'traffic', values: { 'block.1.attention': 7 } }) },`,
+  presentation: { measures: () => ({ traffic: { 'block.1.attention': 7 } }) },`,
 );
 await scratch.write('extension/core/operations/count-words.ts', countWords);
 await scratch.generate();
