@@ -22,7 +22,7 @@ export async function ggufFacts(
   matrices: readonly (LinearLayer | EmbeddingOrHead)[],
   memoryBytes: number,
   context: JobContext,
-): Promise<GgufFacts> {
+): Promise<Pick<GgufFacts, 'bytes' | 'tensors' | 'blocks'>> {
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);
   const output = await chooseOutput(source, changes, { format: 'gguf' });
@@ -41,7 +41,16 @@ export async function ggufFacts(
       ]),
     );
   }
-  return { bytes, tensors };
+  const { blocks, encoderBlocks = 0 } = source.model.summary;
+  const blockBytes = Array.from({ length: blocks }, () => 0);
+  for (const [name, size] of tensorBytes ?? []) {
+    const [, tower, number] = /^(enc\.|dec\.)?blk\.(\d+)\./.exec(name) ?? [];
+    const block = Number(number) + (tower === 'dec.' ? encoderBlocks : 0);
+    if (block < blocks) {
+      blockBytes[block] = (blockBytes[block] ?? 0) + size;
+    }
+  }
+  return { bytes, tensors, blocks: blockBytes };
 }
 
 /**
