@@ -149,8 +149,8 @@ describe('one plan of removals, widths and types', () => {
     const limits = [{ unit: 'parameters', ratio: 0.75 } as const];
     const { widths, remove } = await planUnderBudget(table, { limits }, removable);
     expect(widths.length).toBe(4 - remove.length / 2);
-    const kept = widths.map((one) => 128 - (parseRanges(one.remove) ?? []).length);
-    expect(new Set(kept)).toEqual(new Set([64]));
+    const sizes = widths.map((one) => 128 - (parseRanges(one.remove) ?? []).length);
+    expect(new Set(sizes)).toEqual(new Set([64]));
     const opened = await openModelFiles(qwen.model);
     expect(await explainNotInGguf(opened, { widths, remove })).toBeUndefined();
     const [first] = widths;

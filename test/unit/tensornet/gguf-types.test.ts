@@ -328,7 +328,7 @@ describe('a plan of types', () => {
 });
 
 describe('types are refused', () => {
-  it('beside other encodings, before anything is measured', async () => {
+  it('with other encodings, before anything is measured', async () => {
     const request = { ...measuring, model, budget: 0.5, methods: ['gguf', 'int4'] };
     await expect(
       planCompression.run(buildRequest(planCompression, request), context),

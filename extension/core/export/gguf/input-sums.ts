@@ -194,18 +194,20 @@ export function withoutInputs(
   if (widthPruning.size === 0) {
     return importance;
   }
-  const placesOf = ggufPlacesOf(opened);
+  const findPlaces = ggufPlacesOf(opened);
   const model: LayeredModel = opened.model;
   const remaining = new Map(importance);
   for (const [index, { id }] of model.summary.sublayers.entries()) {
-    const kept = widthPruning.get(id);
+    const channels = widthPruning.get(id);
     const { width, linearLayers } = model.sublayer(index);
     const output = linearLayers.find(({ weight }) => weight.name === width?.output.weight.name);
     const inputs = width?.tensors.find(({ tensor }) => tensor.name === output?.weight.name);
-    for (const { name } of kept === undefined || output === undefined ? [] : placesOf(output, 1)) {
+    for (const { name } of channels === undefined || output === undefined
+      ? []
+      : findPlaces(output, 1)) {
       const values = importance.get(name);
       if (values?.length === output?.in) {
-        const places = inputs?.places(kept ?? []) ?? [];
+        const places = inputs?.places(channels ?? []) ?? [];
         remaining.set(
           name,
           Float32Array.from(places, (place) => values?.[place] ?? 1),

@@ -27,7 +27,7 @@ export interface BudgetProblem {
   readonly parts: readonly BudgetPart[];
   /** Maximum of each cost, after subtracting costs outside the parts. */
   readonly limits: readonly number[];
-  /** Allowed combinations of states, one of which is chosen; undefined if all states are allowed. */
+  /** Allowed combinations of states, exactly one of them chosen; undefined if all states are allowed. */
   readonly alternatives?: readonly Alternative[] | undefined;
 }
 

@@ -47,7 +47,7 @@ interface OpenState {
   readonly state: PartState;
 }
 
-/** What is known about a sublayer. */
+/** Sublayer with its measured changes. */
 export interface OpenSublayer {
   readonly sublayer: SublayerSummary;
   readonly matrices: readonly LayerSensitivity[];
@@ -56,7 +56,7 @@ export interface OpenSublayer {
   readonly removalLoss: number | undefined;
 }
 
-/** How costs and losses are counted. */
+/** Costs and losses of states. */
 export interface Counting {
   readonly units: readonly BudgetUnit[];
   readonly excessDistance: (measured: { readonly distance: number }) => number;
@@ -207,7 +207,7 @@ function offered(
   { units, excessDistance }: Pick<Counting, 'units' | 'excessDistance'>,
   left?: RemainingCost,
 ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> {
-  const kept = matrices.map((matrix, i) => {
+  const options = matrices.map((matrix, i) => {
     const all = (entries[i] ?? []).map((entry: SensitivityEntry | undefined) => ({
       entry,
       costs: units.map(
@@ -220,8 +220,8 @@ function offered(
     return all.filter((_, index) => index === 0 || best.has(index));
   });
   return {
-    entries: kept.map((options) => options.map(({ entry }) => entry)),
-    layers: kept.map((options) => options.map(({ costs, loss }) => ({ costs, loss }))),
+    entries: options.map((own) => own.map(({ entry }) => entry)),
+    layers: options.map((own) => own.map(({ costs, loss }) => ({ costs, loss }))),
   };
 }
 
@@ -254,7 +254,7 @@ export function widthAlternatives(
     },
     [new Map()],
   );
-  const kindOf = new Map(sublayers.map(({ sublayer }) => [sublayer.id, sublayer.kind]));
+  const sublayerKinds = new Map(sublayers.map(({ sublayer }) => [sublayer.id, sublayer.kind]));
   const members = parts.map((states) => [
     ...new Set(
       states.flatMap(({ changes, matrices }) => [
@@ -268,7 +268,7 @@ export function widthAlternatives(
       parts.map((states, part) =>
         states.flatMap(({ changes }, index) => {
           const fits = (members[part] ?? []).every((id) => {
-            const kind = kindOf.get(id) ?? '';
+            const kind = sublayerKinds.get(id) ?? '';
             const change = changes.find(({ sublayer }) => sublayer === id);
             const isRemoved = change !== undefined && change.width === undefined;
             return !sizes.has(kind) || isRemoved || change?.width?.kept === sizes.get(kind);

@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { pruneWidth } from '../../models/width-pruning/prune-width';
-import { formatRanges } from '../../models/width-pruning/number-ranges';
 import { ownWidth } from '../../models/width-pruning/explain-not-width-prunable';
-import { greatestDivisor, leastCommonMultiple } from '../../models/width-pruning/number-ranges';
+import {
+  formatRanges,
+  greatestDivisor,
+  leastCommonMultiple,
+} from '../../models/width-pruning/number-ranges';
 import { linearSizes } from '../../models/width-pruning/width';
 import type { Width } from '../../models/width-pruning/width';
 import type { LayeredModel } from '../../models/layered-model';
