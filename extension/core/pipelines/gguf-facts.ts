@@ -24,7 +24,7 @@ export async function ggufFacts(
   matrices: readonly (LayerStack | EmbeddingOrHead)[],
   memoryBytes: number,
   context: JobContext,
-): Promise<GgufFacts> {
+): Promise<Pick<GgufFacts, 'bytes' | 'tensors' | 'blocks'>> {
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);
   const output = await chooseOutput(source, changes, { format: 'gguf' });
@@ -43,7 +43,16 @@ export async function ggufFacts(
       ]),
     );
   }
-  return { bytes, tensors };
+  const { blocks, encoderBlocks = 0 } = source.model.summary;
+  const blockBytes = Array.from({ length: blocks }, () => 0);
+  for (const [name, size] of tensorBytes ?? []) {
+    const [, tower, number] = /^(enc\.|dec\.)?blk\.(\d+)\./.exec(name) ?? [];
+    const block = Number(number) + (tower === 'dec.' ? encoderBlocks : 0);
+    if (block < blocks) {
+      blockBytes[block] = (blockBytes[block] ?? 0) + size;
+    }
+  }
+  return { bytes, tensors, blocks: blockBytes };
 }
 
 /** True if each linear layer of a model can have its own type in a GGUF file. The same layer of all experts has one. */

@@ -397,24 +397,11 @@ describe('a plan of types', () => {
 });
 
 describe('types are refused', () => {
-  it('beside other encodings, removals and widths, before anything is measured', async () => {
-    const plan = async (changes: object): Promise<unknown> =>
-      planCompression.run(
-        buildRequest(planCompression, { ...measuring, model, budget: 0.5, ...changes }),
-        context,
-      );
-    await expect(plan({ methods: ['gguf', 'int4'] })).rejects.toFailWith({
-      code: 'methods-conflict',
-      field: 'methods',
-    });
-    await expect(plan({ profile: 'none.layerprofile.json' })).rejects.toFailWith({
-      code: 'types-need-unchanged-model',
-      field: 'profile',
-    });
-    await expect(plan({ widths: ['50%'] })).rejects.toFailWith({
-      code: 'types-need-unchanged-model',
-      field: 'widths',
-    });
+  it('with other encodings, before anything is measured', async () => {
+    const request = { ...measuring, model, budget: 0.5, methods: ['gguf', 'int4'] };
+    await expect(
+      planCompression.run(buildRequest(planCompression, request), context),
+    ).rejects.toFailWith({ code: 'methods-conflict', field: 'methods' });
   });
 
   it('by compress, which chooses no GGUF types', async () => {
