@@ -40,7 +40,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   const known = knownColumns(cells.cells);
   const isRunning = useComputed(() => {
     const job = panel.get('job');
-    return job.kind === 'running' && job.what === 'profile';
+    return job.kind === 'running' && job.makesDocument;
   }).value;
   return (
     <Section

@@ -306,6 +306,7 @@ export const fitModel = defineOperation({
   },
   presentation: {
     opens: 'folder',
+    report: 'fitted',
     outcome: (result) =>
       isFitted(result)
         ? {

@@ -157,6 +157,8 @@ export const scoreExperts = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Scoring experts`,
+    updates: (_, { out: plan }) => (plan === undefined ? [] : [{ kind: 'selection', plan }]),
     measures: ({ mixtures }) => ({
       column: 'saliency',
       values: Object.fromEntries(mixtures.flat().map(({ expert, saliency }) => [expert, saliency])),
