@@ -131,7 +131,7 @@ export const strings = {
       '‖h′ − h‖ / ‖h‖ after each sublayer, root mean square over {0}',
       counted(positions, 'position'),
     ),
-  colours: t('Colors'),
+  colors: t('Colors'),
   importance: t('Importance'),
   legendPreview: t('Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)'),
   legendNothing: t('No distances yet'),
