@@ -18,7 +18,7 @@ import { experts, writeModel } from '../inspect/models.mjs';
 
 const idle = { kind: 'idle' };
 const running = (/** @type {number} */ done) => ({
-  ...{ kind: 'running', id: '1', what: 'sensitivity' },
+  ...{ kind: 'running', id: '1', name: 'Measuring', makesDocument: true },
   progress: { stage: 'Measuring', done, total: 1000, unit: 'steps', secondsLeft: 60 },
 });
 
@@ -262,7 +262,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
     patches: Array.from({ length: 20 }, (_, i) => {
       const id = sublayers[(i * 12) % sublayers.length]?.id ?? '';
       return {
-        patch: { job: { ...running(i), what: 'profile' } },
+        patch: { job: { ...running(i), name: 'Profiling' } },
         added: { candidates: { [id]: { sublayer: id, distance: distanceOf(i) * 1.1 } } },
       };
     }),

@@ -207,7 +207,7 @@ describe('a panel', () => {
     expect(reported).toBeGreaterThan(0);
     expect(reported).toBeLessThan(5);
     expect(await countChanges({ patch: running.patch })).toBe(0);
-    // A cell's colour, number and label, its row, and where it changes the rank of others theirs.
+    // A cell's color, number and label, its row, and where it changes the rank of others theirs.
     expect(await countChanges({ added: running.added })).toBeLessThan(30);
     await context.close();
   });

@@ -269,7 +269,7 @@ describe('Profile Layers', () => {
     await vscode.commands.executeCommand('espalier.scoreExperts', vscode.Uri.file(path), {
       ratio: 0.5,
     });
-    assert.ok(session.job.kind === 'stopped' && session.job.what === 'score-experts');
+    assert.ok(session.job.kind === 'stopped' && session.job.name === 'Scoring experts');
     assert.match(session.job.message, /tokenizer\.json/);
   });
 

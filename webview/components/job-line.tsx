@@ -7,23 +7,23 @@ import { strings } from '../strings';
 import { Button } from './controls';
 import { Icon } from './icons';
 
-type Stopped = Extract<PanelJob<string>, { kind: 'stopped' }>;
+type Stopped = Extract<PanelJob, { kind: 'stopped' }>;
 
 /** Names of a panel's jobs. */
-export interface JobWords<What extends string> {
-  readonly jobProgress: (what: What) => string;
-  readonly starting: (what: What) => string;
-  readonly finished?: (what: What) => string;
-  readonly stopped: (what: What, reason: Stopped['reason']) => string;
+export interface JobWords {
+  readonly jobProgress: (name: string) => string;
+  readonly starting: (name: string) => string;
+  readonly finished?: (name: string) => string;
+  readonly stopped: (name: string, reason: Stopped['reason']) => string;
 }
 
-interface JobLineProps<What extends string> {
+interface JobLineProps {
   readonly name: string;
-  readonly job: PanelJob<What>;
-  readonly words: JobWords<What>;
+  readonly job: PanelJob;
+  readonly words: JobWords;
   readonly onCancel: () => void;
   /** Absent where a button of its own resumes the job. */
-  readonly onResume?: ((what: What) => void) | undefined;
+  readonly onResume?: (() => void) | undefined;
   /** Reason why the job cannot be resumed now, if any. */
   readonly blocked?: string | undefined;
   readonly primaryResume?: boolean;
@@ -32,9 +32,9 @@ interface JobLineProps<What extends string> {
 }
 
 /** Progress and time of the running job, or the result of the last one, with a button to resume. */
-export function JobLine<What extends string>(props: JobLineProps<What>): VNode | null {
+export function JobLine(props: JobLineProps): VNode | null {
   const { name, job, words, announce, onResume, onShowLog } = props;
-  const last = useRef<PanelJob<What>>({ kind: 'idle' });
+  const last = useRef<PanelJob>({ kind: 'idle' });
   useEffect(() => {
     const news = announcement(last.current, job, words);
     last.current = job;
@@ -45,13 +45,13 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
     const [progress, starting] =
       job.kind === 'queued'
         ? [undefined, strings.queued(job.place)]
-        : [job.progress, words.starting(job.what)];
+        : [job.progress, words.starting(job.name)];
     return (
       <ProgressLine
         // Another job is not cancelled yet.
         key={job.id}
         name={name}
-        label={words.jobProgress(job.what)}
+        label={words.jobProgress(job.name)}
         progress={progress}
         starting={starting}
         onCancel={props.onCancel}
@@ -64,7 +64,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
       <div class="job-text">
         {isFault && <Icon name="warning" />}
         <p>
-          <strong>{words.stopped(job.what, job.reason)}</strong>{' '}
+          <strong>{words.stopped(job.name, job.reason)}</strong>{' '}
           <span class="muted">{`${job.message} ${job.saved ?? ''}`.trim()}</span>
         </p>
         {onResume !== undefined && job.saved !== undefined && (
@@ -74,7 +74,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
             primary={props.primaryResume}
             reason={props.blocked}
             onClick={() => {
-              onResume(job.what);
+              onResume();
             }}
           />
         )}
@@ -85,21 +85,17 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
 }
 
 /** Announcement of a job's new state, for screen readers. */
-function announcement<What extends string>(
-  last: PanelJob<What>,
-  job: PanelJob<What>,
-  words: JobWords<What>,
-): string | undefined {
+function announcement(last: PanelJob, job: PanelJob, words: JobWords): string | undefined {
   if (job.kind === last.kind) return undefined;
   switch (job.kind) {
     case 'queued':
       return strings.queued(job.place);
     case 'running':
-      return words.starting(job.what);
+      return words.starting(job.name);
     case 'stopped':
-      return words.stopped(job.what, job.reason);
+      return words.stopped(job.name, job.reason);
     case 'idle':
-      return last.kind === 'running' ? words.finished?.(last.what) : undefined;
+      return last.kind === 'running' ? words.finished?.(last.name) : undefined;
   }
 }
 

@@ -71,7 +71,7 @@ const progress = {
 } as const;
 
 function Jobs(): VNode {
-  const of = { id: '1', what: 'profile' } as const;
+  const of = { id: '1', name: 'Profiling', makesDocument: true } as const;
   const actions = { words, onCancel: nothing, onResume: nothing, announce: nothing };
   return (
     <>

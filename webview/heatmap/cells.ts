@@ -25,7 +25,7 @@ type Granularity = ShownProfile['settings']['granularity'];
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
 /** Ids of what colors the cells. */
-export const colourings: readonly string[] = ['importance', ...columns.map(({ id }) => id)];
+export const colorings: readonly string[] = ['importance', ...columns.map(({ id }) => id)];
 
 /** One sublayer, or expert, as the grid, the details and the table show it. */
 export interface Cell extends GridItem {
@@ -108,7 +108,7 @@ export type CellSource = Pick<
   | 'patches'
   | 'drift'
   | 'measurements'
-> & { readonly colours?: string };
+> & { readonly colors?: string };
 
 /** @param before set whose unchanged cells are reused, so that they are not redrawn */
 export function buildCells(source: CellSource, before?: CellSet): CellSet {
@@ -236,7 +236,7 @@ const listValues = (
 
 /** The column that is asked for, if something is known for it. */
 function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | undefined {
-  const column = findColumn(source.colours);
+  const column = findColumn(source.colors);
   const known = column && listValues(column.value(source), units);
   const colors = known && column.scale(known);
   return colors && { ...column, colors };

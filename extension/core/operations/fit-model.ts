@@ -304,6 +304,7 @@ export const fitModel = defineOperation({
   },
   presentation: {
     opens: 'folder',
+    report: 'fitted',
     outcome: (result) =>
       isFitted(result)
         ? {

@@ -1,8 +1,12 @@
 import type { Evaluation } from '../evaluate/evaluation';
 import type { Message } from '../message';
+import type { PanelUpdate } from './panel-updates';
 
 /** Panels of the editor that follow jobs and show their results. */
 export type PanelName = 'heatmap' | 'compression' | 'dataMap' | 'symbolic';
+
+/** Kinds of reports about results. */
+export type ReportKind = 'applied' | 'fitted' | 'repaired' | 'patched' | 'evaluated';
 
 /** Result of a job as it is announced. */
 export interface Outcome {
@@ -51,13 +55,19 @@ export type NextStep =
 export interface Presentation<Request, Result> {
   /** Panel that shows partial results while the job runs, and the result. */
   readonly panel?: PanelName;
+  /** Name of a job in its panel, such as "Profiling". */
+  readonly jobName?: Message;
   /** Field with the path of the document that the panel shows. */
   readonly document?: keyof Request & string;
   /** What opens the result: the panel, or the output if there is no panel. */
   readonly opens?: 'writtenModel' | 'editor' | 'folder' | 'report';
   /** Field with the path of the original, if the job's model is not the original. */
   readonly original?: keyof Request & string;
-  /** Buttons of the report of a result, the most useful first. Without them there is no report. */
+  /** Changes that a result makes in the open panels, besides the document that it is. */
+  readonly updates?: (result: Result, request: Request) => readonly PanelUpdate[];
+  /** Report that opens when the job is done. */
+  readonly report?: ReportKind;
+  /** Buttons of the report, the most useful first. */
   readonly nextSteps?: (request: Request) => readonly NextStep[];
   /** Fields that tell reports apart, so that a later job replaces one; the output if absent. */
   readonly reportedBy?: readonly (keyof Request & string)[];

@@ -157,6 +157,8 @@ export const scoreExperts = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Scoring experts`,
+    updates: (_, { out: plan }) => (plan === undefined ? [] : [{ kind: 'selection', plan }]),
     measures: ({ mixtures, texts = [] }) => {
       const column = (value: (one: ExpertSaliency) => number): Record<string, number> =>
         Object.fromEntries(mixtures.flat().map((one) => [one.expert, value(one)]));

@@ -125,8 +125,10 @@ export const synthesize = defineOperation({
   },
 });
 
+export type SynthesisRequest = RequestOf<typeof fields>;
+
 /** The part of a request that decides what is found; the document of an evolution holds it. */
-export function evolutionSettings(request: RequestOf<typeof fields>): EvolutionSettings {
+export function evolutionSettings(request: SynthesisRequest): EvolutionSettings {
   const { iterations, population, seed, size, epochs, legacyWeights, baselines } = request;
   return {
     iterations,

@@ -107,6 +107,12 @@ export class JobService {
     return Number.isNaN(seconds) ? undefined : seconds;
   }
 
+  /** Name of a job in a panel, such as `Profiling`. */
+  public name({ operation, title }: JobRecord): string {
+    const { jobName } = getOperation(operation);
+    return jobName === undefined ? title : render(jobName, this.#environment.translate);
+  }
+
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
     const known = this.#findFollowers({ operation });
     this.#followers.set(operation, [...known, follower as unknown as JobFollower<Operation>]);

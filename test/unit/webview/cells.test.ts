@@ -38,7 +38,7 @@ describe('cells', () => {
     expect(lostPlaces(makeState({}).model)).toEqual([]);
   });
 
-  it('say how far states have drifted, in colour where that is asked for', () => {
+  it('say how far states have drifted, in color where that is asked for', () => {
     const worst = { window: 0, position: 7, token: ' fox', relativeError: 0.4 };
     const at = (sublayer: string, relativeError: number) => ({
       ...{ sublayer, removed: false, relativeError, cosine: 0.9 },
@@ -54,16 +54,16 @@ describe('cells', () => {
     });
     const state = makeState({ profile, drift });
     const plain = buildCells(state);
-    const coloured = buildCells({ ...state, colours: 'drift' });
+    const colored = buildCells({ ...state, colors: 'drift' });
     expect(plain.column).toBeUndefined();
-    expect(coloured.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
-    const cell = coloured.byId.get('block.0.feedforward');
+    expect(colored.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
+    const cell = colored.byId.get('block.0.feedforward');
     expect(cell).toMatchObject({
       status: 'measured',
       shown: expect.stringMatching(/^10\.0\s%$/) as unknown,
     });
     expect(plain.byId.get('block.0.feedforward')?.status).toBe('pending');
-    expect(coloured.byId.get('block.2.attention')?.status).toBe('pending');
+    expect(colored.byId.get('block.2.attention')?.status).toBe('pending');
     const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
     expect(facts.get('Largest drift')).toMatch(/^40\.0\s% at " fox", token 7$/);

@@ -72,7 +72,7 @@ function beitBranches(
   };
 }
 
-/** ImageGPT (doi 10.5555/3524938.3525096): its pixels are ids of colours, and see those before them. */
+/** ImageGPT (doi 10.5555/3524938.3525096): its pixels are ids of colors, and see those before them. */
 const imageGpt: EncoderArchitecture = {
   modelType: 'imagegpt',
   classes: { config: 'ImageGPTConfig', model: 'ImageGPTModel' },
