@@ -62,7 +62,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
   const { widths = {} } = config.espalier ?? {};
   const rotaries = new Map<string, Rotary>();
   const starts: number[] = [];
-  const list = new SublayerList(tensors, attention, config.espalier, model.startNorms);
+  const list = new SublayerList(tensors, attention, config, model.startNorms);
   for (let block = firstBlock; block < firstBlock + config.num_hidden_layers; block++) {
     const prefix = placeOf(block);
     const layerType = config.layer_types?.[block] ?? 'full_attention';
@@ -112,12 +112,8 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         });
       },
     };
-    const { startNorm } = architecture;
     const { crossAttention } = own;
-    list.keep(
-      startNorm === undefined ? [] : [tensors.norm(`${prefix}${startNorm}`, hiddenSize)],
-      ends?.before({ block, prefix }),
-    );
+    list.keep([], ends?.before({ block, prefix }));
     starts.push(list.length);
     const parts = blockParts(architecture, config, block);
     for (const [i, place] of parts.entries()) {
@@ -130,10 +126,6 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>
           find[place]()
-            .withFactors(
-              architecture.branchFactor?.(config, place),
-              architecture.streamFactor?.(config, place),
-            )
             .withConnection(findConnection(architecture, place, config, tensors, prefix)),
       });
       if (place === 'attention' && crossAttention !== undefined) {

@@ -240,14 +240,6 @@ export interface QueryGrowth {
 
 /** Architecture of a block. Names are below the block's prefix. */
 export interface BlockArchitecture {
-  /**
-   * Norm of the residual stream before each block. It remains if the block's sublayers are removed.
-   */
-  readonly startNorm?: string;
-  /** Factor on the residual stream when a branch is added to it. Defaults to 1. */
-  readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
-  /** Factor on a branch before it is added. Defaults to 1. */
-  readonly branchFactor?: (config: ModelConfig, part: PartKind) => number;
   readonly attention: {
     readonly wiring: WiringNames;
     /** Query, key and value; query and key if keys are also the values. */

@@ -18,7 +18,7 @@ import {
 } from '../shared-parts';
 import { isWindowedIfAny } from '../post-norm';
 import { say } from '../../../message';
-import { sandwich } from '../../modules/wiring-names';
+import { sandwich, scaled } from '../../modules/wiring-names';
 
 /** The first block and every sixth sees all positions. */
 const mimoLayerType = (_: ConfigFields, block: number): string =>
@@ -63,6 +63,14 @@ const sparseAttention = {
     'Runs on up to `index_topk` tokens, where attention reads all of them. Choosing among more is not supported.',
 };
 
+const mimoAttention = {
+  ...attention,
+  // In transformers, the factor is on values.
+  wiring: scaled(attention.wiring, (config) => ({
+    branch: numberIn(config, 'attention_value_scale', 1),
+  })),
+} as const;
+
 /** MoE families that combine features of earlier ones. */
 export const newerExperts: readonly Architecture[] = [
   {
@@ -103,16 +111,14 @@ export const newerExperts: readonly Architecture[] = [
         (config.num_key_value_heads ?? 4) *
         (config.layer_types?.[block] === 'sliding_attention' ? 2 : 1),
     }),
+    attention: mimoAttention,
     blockForm: ({ layer_types: types }, block) =>
       types?.[block] === 'sliding_attention'
-        ? { attention: { ...attention, sinks: 'self_attn.attention_sink_bias' } }
+        ? { attention: { ...mimoAttention, sinks: 'self_attn.attention_sink_bias' } }
         : {},
     aliases: { attention_sink_bias: 'sinks' },
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
-    // On values, in transformers.
-    branchFactor: (config, part) =>
-      part === 'attention' ? numberIn(config, 'attention_value_scale', 1) : 1,
     experts,
   },
   {

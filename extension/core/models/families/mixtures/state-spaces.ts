@@ -11,7 +11,7 @@ import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
 import { mixedByType, renumberedList, wordIn } from './mixer-pieces';
-import { parallelBranch, preNorm } from '../../modules/wiring-names';
+import { parallelBranch, preNorm, scaled } from '../../modules/wiring-names';
 import {
   numberIn,
   attention,
@@ -114,15 +114,6 @@ function falconScales(config: ModelConfig): Partial<Scales> {
     gate,
     logits: numberIn(config, 'lm_head_multiplier', 1),
   };
-}
-
-/** Falcon-H1's factors on the outputs of attention and MLPs. */
-function falconBranchFactor(config: ModelConfig, part: PartKind): number {
-  const [, down = 1] = numbersIn(config, 'mlp_multipliers');
-  const attention =
-    numberIn(config, 'attention_in_multiplier', 1) *
-    numberIn(config, 'attention_out_multiplier', 1);
-  return { attention, feedforward: down, expert: down, mixer: 1 }[part];
 }
 
 function falconForm(config: ModelConfig): StateSpace {
@@ -282,10 +273,22 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       only: () => ({ attention_bias: false }),
     },
     embeddingAndHead: mambaEmbeddingAndHead,
-    feedforward: mambaFeedforward,
+    attention: {
+      ...attention,
+      wiring: scaled(attention.wiring, (config) => ({
+        branch:
+          numberIn(config, 'attention_in_multiplier', 1) *
+          numberIn(config, 'attention_out_multiplier', 1),
+      })),
+    },
+    feedforward: {
+      ...mambaFeedforward,
+      wiring: scaled(mambaFeedforward.wiring, (config) => ({
+        branch: numbersIn(config, 'mlp_multipliers')[1] ?? 1,
+      })),
+    },
     biases: configuredBiases,
     scales: falconScales,
-    branchFactor: falconBranchFactor,
     mixer: { ...mamba, wiring: parallelBranch(mamba.wiring), form: falconForm },
     parts: () => ['attention', 'mixer', 'feedforward'],
   },
