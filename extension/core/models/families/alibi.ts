@@ -1,7 +1,7 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { falconBranches } from './parallel';
-import { alibiSlopes, allBiases, base, fourTimesHidden } from './shared-parts';
+import { alibiSlopes, allBiases, base, clipInConfig, fourTimesHidden } from './shared-parts';
 import { preNorm } from '../modules/wiring-names';
 
 /** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */
@@ -75,6 +75,7 @@ export const alibiFamilies: readonly Architecture[] = [
       wiring: preNorm('norm_1'),
       queryKeyValue: { fused: 'attn.Wqkv' },
       output: 'attn.out_proj',
+      parts: { clip: clipInConfig },
     },
     feedforward: {
       wiring: preNorm('norm_2'),
@@ -83,7 +84,6 @@ export const alibiFamilies: readonly Architecture[] = [
     },
     rotary: 'none',
     slopes: ({ num_attention_heads: heads }) => mptSlopes(heads),
-    scales: (config) => ({ clip: config.clip_qkv ?? undefined }),
   },
 ];
 

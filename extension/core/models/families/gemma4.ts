@@ -16,7 +16,7 @@ import { gemmaDefaults, gemmaSandwich } from './gemma';
 export const normedAttention = {
   ...gemmaSandwich.attention,
   queryKeyNorms,
-  parts: [{ part: 'normed-values' }],
+  parts: { normedValues: {} },
 } as const;
 
 /**

@@ -4,6 +4,7 @@ import {
   attention,
   attentionBiases,
   base,
+  clipInConfig,
   configuredBiases,
   everywhere,
   feedforward,
@@ -46,13 +47,12 @@ export const llamaRelatives: readonly Architecture[] = [
     dependsOnNumber: true,
     attention: {
       ...attention,
-      parts: [
-        {
-          part: 'difference',
+      parts: {
+        difference: {
           factors: ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
           start: (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
         },
-      ],
+      },
     },
     config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
     biases: attentionBiases,
@@ -63,7 +63,7 @@ export const llamaRelatives: readonly Architecture[] = [
     config: { computed: () => ({ rms_norm_eps: 1e-5 }) },
     norm: 'layer-without-weight',
     biases: attentionBiases,
-    scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
+    attention: { ...attention, parts: { clip: clipInConfig } },
   },
   {
     ...base,
@@ -250,7 +250,7 @@ export const llamaRelatives: readonly Architecture[] = [
     modelType: 'bitnet',
     classes: { config: 'BitNetConfig', model: 'BitNetForCausalLM' },
     config: { defaults: () => ({ hidden_act: 'relu2', rms_norm_eps: 1e-5 }) },
-    attention: { ...attention, innerNorm: 'self_attn.attn_sub_norm' },
+    attention: { ...attention, parts: { innerNorm: 'self_attn.attn_sub_norm' } },
     feedforward: { ...feedforward, innerNorm: 'mlp.ffn_sub_norm' },
     biases: attentionBiases,
   },

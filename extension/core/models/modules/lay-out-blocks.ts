@@ -125,8 +125,9 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         module: model.patchModules[place],
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>
-          find[place]()
-            .withConnection(findConnection(architecture, place, config, tensors, prefix)),
+          find[place]().withConnection(
+            findConnection(architecture, place, config, tensors, prefix),
+          ),
       });
       if (place === 'attention' && crossAttention !== undefined) {
         list.add({

@@ -60,11 +60,7 @@ export function readShapes(
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
     residualScale: scales.residual ?? 1,
-    clip: scales.clip,
-    gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
-    gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
-    gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
   const feedforward: FeedforwardShape = {
     hiddenSize,

@@ -88,10 +88,9 @@ export class SublayerList {
       this.absent.push(id);
       this.keep(findNorm(sumNorm), ends);
     } else {
-      this.sublayers.push(find()
-          .withFactors(factors?.(this.config))
-          .withParallel(parallel)
-          .followedBy([], ends));
+      this.sublayers.push(
+        find().withFactors(factors?.(this.config)).withParallel(parallel).followedBy([], ends),
+      );
     }
   }
 

@@ -273,8 +273,8 @@ class TowerFinder {
     const positions = this.positions(names, side, prefix);
     const parts =
       biasIsByBlock && distanceBias !== undefined
-        ? [{ part: 'distance-bias', table: distanceBias, causal: isDecoder } as const]
-        : [];
+        ? { distanceBias: { table: distanceBias, causal: isDecoder } }
+        : {};
     const { [`${side}_layers`]: blocks, [`${side}_ffn_dim`]: inner } = config;
     const { list } = layOutBlocks(
       {

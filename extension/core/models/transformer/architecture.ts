@@ -24,9 +24,6 @@ import type { Message } from '../../message';
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
-/** Activation of the gate on the heads' outputs. */
-export type GateActivation = 'sigmoid' | 'softplus';
-
 /** Names of linear layers, or of one matrix that holds several. */
 export type Projection =
   | readonly string[]
@@ -101,8 +98,6 @@ export interface Scales {
   readonly attentionSoftCap: number | undefined;
   readonly logits: number;
   readonly logitSoftCap: number | undefined;
-  /** Bound on the absolute values of queries, keys and values. */
-  readonly clip: number | undefined;
 }
 
 /**
@@ -253,27 +248,15 @@ export interface BlockArchitecture {
     readonly outputBias?: string;
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
-      readonly query: string;
-      readonly key: string;
+      /** Absent if the norms have no weights. */
+      readonly query?: string;
+      readonly key?: string;
       readonly over: QueryKeyNormExtent;
       /** True if the norms are applied after the rotary embedding. */
       readonly afterRotary?: boolean;
-      /** True if the norms have no weights. */
-      readonly plain?: boolean;
     };
-    /** Norm of the concatenated heads. */
-    readonly innerNorm?: string;
-    /** Tensor with the attention-sink score of each head. */
-    readonly sinks?: string;
-    /** Linear layer that computes the gate on the heads' outputs. */
-    readonly gate?: string;
-    /** True if the gate's rows follow each head's query rows in one projection. */
-    readonly gatesInQuery?: boolean;
-    readonly gateActivation?: GateActivation;
-    /** True if the gate is one factor per head. */
-    readonly gateIsByHead?: boolean;
     /** Parts that only some architectures have, in order. */
-    readonly parts?: readonly AttentionPartNames[];
+    readonly parts?: AttentionPartNames;
   };
   /** Attention to the output of an encoder, after the attention of each block. */
   readonly crossAttention?: BlockArchitecture['attention'];

@@ -212,7 +212,6 @@ const plainScales: Scales = {
   attentionSoftCap: undefined,
   logits: 1,
   logitSoftCap: undefined,
-  clip: undefined,
 };
 
 /** The head under any of its names, or the embedding where it is tied to it. */

@@ -33,8 +33,7 @@ const sarvamAttention = {
 const lagunaAttention = {
   ...attention,
   queryKeyNorms,
-  gate: 'self_attn.g_proj',
-  gateActivation: 'softplus',
+  parts: { gate: { name: 'self_attn.g_proj', activation: 'Softplus' } },
 } as const;
 
 /** Sizes of what chooses tokens. */
@@ -114,7 +113,7 @@ export const newerExperts: readonly Architecture[] = [
     attention: mimoAttention,
     blockForm: ({ layer_types: types }, block) =>
       types?.[block] === 'sliding_attention'
-        ? { attention: { ...mimoAttention, sinks: 'self_attn.attention_sink_bias' } }
+        ? { attention: { ...mimoAttention, parts: { sinks: 'self_attn.attention_sink_bias' } } }
         : {},
     aliases: { attention_sink_bias: 'sinks' },
     rotary: 'by-layer-type',
@@ -259,7 +258,7 @@ export const newerExperts: readonly Architecture[] = [
             : 'sliding_attention',
       },
     },
-    attention: { ...attention, queryKeyNorms, sinks: 'self_attn.softmax_offset' },
+    attention: { ...attention, queryKeyNorms, parts: { sinks: 'self_attn.softmax_offset' } },
     biases: attentionBiases,
     turns: ({ layer_types: types }, block) => types?.[block] === 'sliding_attention',
     slidingWindow: windowedByType,
@@ -389,7 +388,12 @@ export const newerExperts: readonly Architecture[] = [
     },
     form: ({ gating: how }) =>
       how === true || how === 'per-head'
-        ? { attention: { ...lagunaAttention, gateIsByHead: true } }
+        ? {
+            attention: {
+              ...lagunaAttention,
+              parts: { gate: { ...lagunaAttention.parts.gate, byHead: true } },
+            },
+          }
         : {},
   },
 ];

@@ -340,7 +340,7 @@ export const deepseekFamilies: readonly Architecture[] = [
     attention: {
       ...attention,
       queryKeyNorms,
-      gate: 'self_attn.gate_proj',
+      parts: { gate: { name: 'self_attn.gate_proj' } },
       wiring: sandwich(attention.wiring.norm, 'post_attention_layernorm'),
     },
     feedforward: { ...feedforward, wiring: sandwich('pre_mlp_layernorm', 'post_mlp_layernorm') },

@@ -187,13 +187,13 @@ export const deepseekV4: Architecture = {
     ...base.attention,
     wiring: preNorm('attn_norm'),
     output: 'attn.wo_b',
+    parts: { sinks: 'attn.attn_sink' },
     compressed: {
       queryDown: 'attn.wq_a',
       queryNorm: 'attn.q_norm',
       queryUp: 'attn.wq_b',
       key: 'attn.wkv',
       keyNorm: 'attn.norm',
-      sinks: 'attn.attn_sink',
       groups: 'attn.wo_a',
       compressor: compressor('attn.compressor'),
       indexer: {

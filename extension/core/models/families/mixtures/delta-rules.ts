@@ -65,7 +65,7 @@ const allSparse: ExpertNames = { ...sharedQwenExperts, isSparse: () => true };
 const qwen = {
   ...base,
   norm: 'rms-offset',
-  attention: { ...attention, queryKeyNorms, gatesInQuery: true },
+  attention: { ...attention, queryKeyNorms, parts: { gateInQuery: {} } },
   biases: attentionBiases,
 } as const;
 

@@ -4,6 +4,7 @@ import {
   attention,
   attentionBiases,
   base,
+  clipInConfig,
   everywhere,
   feedforward,
   graniteScales,
@@ -197,9 +198,12 @@ export const expertFamilies: readonly Architecture[] = [
     config: {
       defaults: () => ({ rms_norm_eps: 1e-5, num_experts: 64, num_experts_per_tok: 8 }),
     },
-    attention: { ...attention, queryKeyNorms: { ...queryKeyNorms, over: 'projection' } },
+    attention: {
+      ...attention,
+      queryKeyNorms: { ...queryKeyNorms, over: 'projection' },
+      parts: { clip: clipInConfig },
+    },
     biases: attentionBiases,
-    scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
     experts: olmoExperts,
   },
   {
@@ -243,7 +247,7 @@ export const expertFamilies: readonly Architecture[] = [
         layer_types: (_, block) => (block % 2 === 0 ? 'sliding_attention' : 'full_attention'),
       },
     },
-    attention: { ...attention, sinks: 'self_attn.sinks' },
+    attention: { ...attention, parts: { sinks: 'self_attn.sinks' } },
     feedforward: { ...feedforward, takesTurns: true, clamped: gptOssGate },
     biases: attentionBiases,
     slidingWindow: windowedByType,

@@ -1,13 +1,6 @@
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import {
-  attention,
-  attentionBiases,
-  base,
-  gatedExpert,
-  queryKeyNorms,
-  turnsByList,
-} from '../shared-parts';
+import { attention, attentionBiases, base, gatedExpert, turnsByList } from '../shared-parts';
 import { say } from '../../../message';
 import { preNorm } from '../../modules/wiring-names';
 
@@ -54,7 +47,7 @@ export const llama4: Architecture = {
       ? {
           attention: {
             ...attention,
-            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true },
+            queryKeyNorms: { over: 'head', afterRotary: true },
           },
         }
       : {},

@@ -15,7 +15,7 @@ import { cohere2, cohere2Lists } from '../parallel';
 
 /** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
 export const graniteSwa = {
-  attention: { ...attention, sinks: 'self_attn.sinks' },
+  attention: { ...attention, parts: { sinks: 'self_attn.sinks' } },
   turns: ({ layer_rope_theta: thetas }: ModelConfig, block: number): boolean =>
     !Array.isArray(thetas) || thetas[block] !== 0,
   slidingWindow: windowedByType,
