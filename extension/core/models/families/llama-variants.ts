@@ -33,7 +33,7 @@ const apertus: Architecture = {
   feedforward: {
     ...ungated,
     wiring: preNorm('feedforward_layernorm'),
-    curve: 'mlp.act_fn',
+    parts: { xielu: 'mlp.act_fn' },
   },
   biases: attentionBiases,
 };
@@ -251,7 +251,7 @@ export const llamaRelatives: readonly Architecture[] = [
     classes: { config: 'BitNetConfig', model: 'BitNetForCausalLM' },
     config: { defaults: () => ({ hidden_act: 'relu2', rms_norm_eps: 1e-5 }) },
     attention: { ...attention, parts: { innerNorm: 'self_attn.attn_sub_norm' } },
-    feedforward: { ...feedforward, innerNorm: 'mlp.ffn_sub_norm' },
+    feedforward: { ...feedforward, parts: { innerNorm: 'mlp.ffn_sub_norm' } },
     biases: attentionBiases,
   },
   glm,

@@ -112,14 +112,14 @@ const sharedNorm = {
   'feedforward.wiring.norm': 'attn_norm',
 };
 
-/** Attention and feed-forward; the conversion orders rows and puts gates and ups that take turns into tensors of their own. */
+/** Attention and MLP, whose rows the conversion orders. */
 function branchesInGguf(
   known: Architecture,
   family: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
   const { attention, feedforward } = known;
   const { latent, queryKeyValue } = attention;
-  const { curve, gateUp } = feedforward;
+  const { gateUp, parts } = feedforward;
   const { splitsGateUp = false } = family;
   return renamed(
     {
@@ -131,8 +131,7 @@ function branchesInGguf(
       feedforward: {
         ...feedforward,
         ...('fused' in gateUp && splitsGateUp ? { gateUp: ['', ''] } : {}),
-        ...(curve === undefined ? {} : { curve: curveInGguf }),
-        takesTurns: false,
+        ...(parts?.xielu === undefined ? {} : { parts: { ...parts, xielu: curveInGguf } }),
       },
     },
     blockRoles,

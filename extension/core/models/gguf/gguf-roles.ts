@@ -86,7 +86,7 @@ export const blockRoles: Roles = {
   'feedforward.wiring.norm': ['norm', 'ffn_norm'],
   'feedforward.wiring.postNorm': ['norm', 'post_ffw_norm'],
   'feedforward.wiring.sumNorm': ['norm', 'layer_output_norm'],
-  'feedforward.innerNorm': ['norm', 'ffn_sub_norm'],
+  'feedforward.parts.innerNorm': ['norm', 'ffn_sub_norm'],
   'feedforward.gateUp.fused': ['linear', 'ffn_up'],
   'feedforward.gateUp.0': ['linear', 'ffn_gate'],
   'feedforward.gateUp.1': ['linear', 'ffn_up'],

@@ -2,7 +2,6 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import { layerTypeConfig, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
-import { sparsityThreshold } from '../parts/sparsity';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
 import { lacking, blockParts, partWiring } from '../transformer/block-parts';
@@ -105,11 +104,9 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
           widths[`block.${block}.feedforward`] ??
           architecture.innerSize?.(config, block) ??
           config.intermediate_size;
-        const sizes = { hidden: hiddenSize, inner };
-        return new Mlp(block, feedforward, {
-          ...findFeedforward(own.feedforward, biases, tensors, prefix, sizes),
-          ...sparsityThreshold(architecture.sparsity?.(config, block)),
-        });
+        const source = { config, block, prefix, inner, norm: feedforward.norm };
+        const weights = findFeedforward(own.feedforward, biases, tensors, source, hiddenSize);
+        return new Mlp(block, feedforward, weights);
       },
     };
     const { crossAttention } = own;

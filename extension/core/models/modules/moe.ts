@@ -35,7 +35,7 @@ export interface ExpertShape extends FeedforwardShape, Routing {
 }
 
 /** Weights of one expert: an MLP without norms. */
-export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
+export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down' | 'parts'>;
 
 /** Weights of one MoE layer. */
 export interface ExpertWeights extends Wiring {
@@ -152,7 +152,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
       ...this.weights,
       router: router.map(repaired),
       routerBias: routerBias.map(repaired),
-      experts: experts.map((expert) => mapMlp(expert, map)),
+      experts: experts.map((expert) => ({ ...expert, ...mapMlp(expert, map) })),
       ...(shared === undefined ? {} : { shared: { ...shared, ...mapMlp(shared, map) } }),
     });
   }

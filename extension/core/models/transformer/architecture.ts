@@ -9,6 +9,7 @@ import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { AttentionPartNames } from '../modules/attention-parts';
+import type { MlpPartNames } from '../modules/mlp-parts';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -24,10 +25,13 @@ import type { Message } from '../../message';
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
+/** Order of gate and up in one matrix, if it isn't gate before up. */
+export type GateUpOrder = 'up-gate' | 'alternating';
+
 /** Names of linear layers, or of one matrix that holds several. */
-export type Projection =
+export type Projection<Order extends string = string> =
   | readonly string[]
-  | { readonly fused: string; readonly order?: FusedOrder };
+  | { readonly fused: string; readonly order?: Order };
 
 /** Names of the matrices of a projection. */
 export const projectionNames = (projection: Projection): readonly string[] =>
@@ -91,8 +95,6 @@ export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
   readonly residual: number;
-  /** On what the activation of a feed-forward is applied to. */
-  readonly gate: number;
   /** Factor on attention scores. Defaults to headDim^−½. */
   readonly attention: number | undefined;
   readonly attentionSoftCap: number | undefined;
@@ -105,15 +107,6 @@ export interface Scales {
  * (`each-head`) its own; or all heads together.
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
-
-/**
- * Bounds gate ≤ limit and |up| ≤ limit; with an alpha, (up + 1) · gate · σ(alpha · gate) instead of
- * activation(gate) · up (gpt-oss, arXiv 2508.10925).
- */
-export interface ClampedGate {
-  readonly alpha?: number;
-  readonly limit: number;
-}
 
 /**
  * Tensor names of an MoE layer. Each expert has its own tensors,
@@ -131,6 +124,8 @@ export interface ExpertNames {
   /** Gate and up; up alone where nothing gates it. */
   readonly gateUp: readonly string[];
   readonly down: string;
+  /** Parts of each expert, and of the shared one. */
+  readonly expertParts?: MlpPartNames;
   readonly joined?: JoinedExperts;
   readonly count?: (config: ModelConfig) => number;
   readonly inner: (config: ModelConfig) => number;
@@ -191,6 +186,7 @@ interface JoinedExperts {
   readonly gateUp: string | readonly [gate: string, up: string];
   /** Names of gate and up in checkpoints that store them separately, though others join them. */
   readonly apart?: readonly [gate: string, up: string];
+  readonly order?: GateUpOrder;
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]; `down`: the latter alone. */
   readonly transposed?: boolean | 'down';
@@ -238,7 +234,7 @@ export interface BlockArchitecture {
   readonly attention: {
     readonly wiring: WiringNames;
     /** Query, key and value; query and key if keys are also the values. */
-    readonly queryKeyValue: Projection;
+    readonly queryKeyValue: Projection<FusedOrder>;
     /** Latent projections of multi-head latent attention (MLA). */
     readonly latent?: LatentNames;
     /** Tensors of attention to compressed runs of tokens (DeepSeek-V4). */
@@ -263,18 +259,10 @@ export interface BlockArchitecture {
   readonly feedforward: {
     readonly wiring: WiringNames;
     /** Gate and up, or up alone where nothing gates it. */
-    readonly gateUp: Projection;
+    readonly gateUp: Projection<GateUpOrder>;
     readonly down: string;
-    /** Norm of what `down` reads. */
-    readonly innerNorm?: string;
-    /** Module of the weights of xIELU. */
-    readonly curve?: string;
-    /** Gate and up of gpt-oss. */
-    readonly clamped?: (config: ModelConfig) => ClampedGate | undefined;
-    /** True if rows of gate and up alternate in a fused projection. */
-    readonly takesTurns?: boolean;
-    /** True if up precedes gate in a fused projection. */
-    readonly upFirst?: boolean;
+    /** Parts that only some architectures have, in order. */
+    readonly parts?: MlpPartNames;
   };
   /** MoE layers that replace MLPs, with the same norms. */
   readonly experts?: ExpertNames;
@@ -301,8 +289,6 @@ export interface BlockArchitecture {
   readonly heads?: (config: ModelConfig, block: number) => Partial<OwnHeads>;
   /** Number of MLP channels of a block, if it differs from the model's. */
   readonly innerSize?: (config: ModelConfig, block: number) => number;
-  /** Target share of MLP gates that are zero, assuming a normal distribution. Defaults to 0. */
-  readonly sparsity?: (config: ModelConfig, block: number) => number;
   /**
    * Earlier block whose keys and values this block's attention uses, or undefined to use its own.
    */

@@ -10,6 +10,7 @@ import type {
 } from '../modules/moe';
 import { Moe } from '../modules/moe';
 import type { FeedforwardShape } from '../modules/mlp';
+import { findMlpParts } from '../modules/mlp-parts';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { Architecture, ExpertNames, SharedExpertNames } from './architecture';
@@ -48,6 +49,7 @@ export function expertShape(
     count,
     perToken,
     inner: experts.inner(config),
+    gateUpOrder: experts.joined?.order,
     staysWhole: experts.staysWhole ?? false,
     score: 'softmax',
     normalized: true,
@@ -86,6 +88,8 @@ export function findExperts(
   const module = modules.find((one) => tensors.has(`${inside(one)}${router}.weight`)) ?? usual;
   const own = inside(module);
   const shared = names.shared?.(config);
+  const { inner, norm } = shape;
+  const parts = findMlpParts(names.expertParts, { config, tensors, block, prefix, inner, norm });
   const weights: ExpertWeights = {
     ...findWiring(names.wiring ?? feedforward.wiring, tensors, prefix, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
@@ -105,14 +109,16 @@ export function findExperts(
     ...(byToken === undefined
       ? {}
       : { byToken: findTable(`${own}${byToken}`, [config.vocab_size, shape.perToken], tensors) }),
-    experts: findEach(names, shape, tensors, own),
+    experts: findEach(names, shape, tensors, own).map((expert) => ({ ...expert, parts })),
     ...(names.sumBias === undefined
       ? {}
       : { sumBias: tensors.take(`${own}${names.sumBias}`, [hidden]) }),
     ...(names.apart === undefined
       ? {}
       : { apart: findApart(names.apart, tensors, prefix, hidden) }),
-    ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
+    ...(shared === undefined
+      ? {}
+      : { shared: { ...findShared(shared, tensors, prefix, hidden), parts } }),
   };
   return new Moe(block, shape, weights);
 }

@@ -109,10 +109,13 @@ export function layOutTransformer(
   checkpoint: Checkpoint,
 ): TransformerLayout {
   const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
-  const { attention, feedforward } = readShapes(architecture, config, folder, scales, {
-    clamped: architecture.feedforward.clamped?.(config),
-    latent: architecture.latent?.(config),
-  });
+  const { attention, feedforward } = readShapes(
+    architecture,
+    config,
+    folder,
+    scales,
+    architecture.latent?.(config),
+  );
   const { hiddenSize } = attention;
   const mixer = mixerShape(architecture.mixer, config, attention);
   const { embeddingAndHead } = architecture;
@@ -207,7 +210,6 @@ export function getEmbeddingAndHead({
 const plainScales: Scales = {
   embedding: 1,
   residual: 1,
-  gate: 1,
   attention: undefined,
   attentionSoftCap: undefined,
   logits: 1,

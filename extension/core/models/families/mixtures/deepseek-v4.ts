@@ -207,7 +207,6 @@ export const deepseekV4: Architecture = {
     wiring: preNorm('ffn_norm'),
     gateUp: ['ffn.w1', 'ffn.w3'],
     down: 'ffn.w2',
-    clamped: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }),
   },
   experts: {
     modules: ['ffn'],
@@ -219,6 +218,7 @@ export const deepseekV4: Architecture = {
         Array.isArray(types) && types[block] === byTable,
     },
     isMadeByNumber: true,
+    expertParts: { clamp: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }) },
     gateUp: ['w1', 'w3'],
     down: 'w2',
     inner: ({ moe_intermediate_size: inner }) => inner,

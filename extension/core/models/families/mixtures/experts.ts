@@ -248,15 +248,16 @@ export const expertFamilies: readonly Architecture[] = [
       },
     },
     attention: { ...attention, parts: { sinks: 'self_attn.sinks' } },
-    feedforward: { ...feedforward, takesTurns: true, clamped: gptOssGate },
     biases: attentionBiases,
     slidingWindow: windowedByType,
     experts: {
       ...experts,
       router: 'router',
       routerBias: true,
+      expertParts: { clamp: gptOssGate },
       joined: {
         gateUp: 'experts.gate_up_proj',
+        order: 'alternating',
         down: 'experts.down_proj',
         transposed: true,
         biases: true,

@@ -105,13 +105,11 @@ const graniteHybridExperts: ExpertNames = {
 
 /** Falcon-H1's factors (μP) on attention and feed-forward. */
 function falconScales(config: ModelConfig): Partial<Scales> {
-  const [gate = 1] = numbersIn(config, 'mlp_multipliers');
   const into = numberIn(config, 'attention_in_multiplier', 1);
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   return {
     embedding: config.embedding_multiplier,
     attention: headDim ** -0.5 * into * into * numberIn(config, 'key_multiplier', 1),
-    gate,
     logits: numberIn(config, 'lm_head_multiplier', 1),
   };
 }
@@ -286,6 +284,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       wiring: scaled(mambaFeedforward.wiring, (config) => ({
         branch: numbersIn(config, 'mlp_multipliers')[1] ?? 1,
       })),
+      parts: { gateScale: (config) => numbersIn(config, 'mlp_multipliers')[0] ?? 1 },
     },
     biases: configuredBiases,
     scales: falconScales,
