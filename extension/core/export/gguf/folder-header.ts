@@ -206,7 +206,7 @@ function compressedEntries(
   entries.flag('expert_weights_norm', true);
   entries.integer(
     tableBlocks,
-    blocks.filter((block) => experts?.byToken?.appliesTo(config, block) === true).length,
+    blocks.filter((block) => experts?.parts?.table?.appliesTo(config, block) === true).length,
   );
   const { limit = 0 } = experts?.expertParts?.clamp?.(config) ?? {};
   entries.floats(

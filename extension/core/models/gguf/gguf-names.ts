@@ -163,7 +163,10 @@ export function readingGateUp({ experts }: Architecture): Partial<Architecture> 
 
 /** One tensor for the gates of all experts, one for the ups and one for the downs; or one for gates and ups. */
 function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
-  const { shared, apart, gateUp } = known;
+  const { shared, gateUp } = known;
+  // llama.cpp has no tensor for the bias.
+  const { sumBias: _, ...parts } = known.parts ?? {};
+  const hasOwnNorms = parts.ownNorms !== undefined;
   const hasGate = gateUp.length > 1;
   const noPair = ['', ''] as const;
   const { experts } = renamed(
@@ -171,12 +174,10 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
       experts: {
         ...known,
         modules: [''],
-        // llama.cpp has no place for it.
-        sumBias: undefined,
-        joined:
-          apart === undefined
-            ? { gateUp: hasGate ? noPair : '', down: '', biases: known.joined?.biases ?? false }
-            : { gateUp: '', apart: noPair, down: '' },
+        parts,
+        joined: hasOwnNorms
+          ? { gateUp: '', apart: noPair, down: '' }
+          : { gateUp: hasGate ? noPair : '', down: '', biases: known.joined?.biases ?? false },
       },
     },
     expertRoles,
@@ -188,9 +189,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
         ...experts,
         shared: (config) => {
           const names = shared(config);
-          return (
-            names && (apart === undefined ? sharedInGguf(names, splitsGateUp) : mlpInGguf(names))
-          );
+          return names && (hasOwnNorms ? mlpInGguf(names) : sharedInGguf(names, splitsGateUp));
         },
       };
 }

@@ -298,11 +298,8 @@ function placeExperts(places: Places, names: BothNames): void {
     const prefix = module === '' ? '' : `${module}.`;
     const inside = (name: string): string => `${prefix}${name}`;
     placeRoles(places, names, expertRoles, prefix);
-    if (from.choiceBias !== undefined && from.choiceBiasIsOfBlock === true) {
-      placeScores(places, from.choiceBias, to.choiceBias ?? '');
-    }
-    if (from.sumBias !== undefined) {
-      places.set(inside(from.sumBias), () => []);
+    if (from.parts?.sumBias !== undefined) {
+      places.set(inside(from.parts.sumBias), () => []);
     }
     const place = (
       name: string,

@@ -10,6 +10,7 @@ import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { AttentionPartNames } from '../modules/attention-parts';
 import type { MlpPartNames } from '../modules/mlp-parts';
+import type { MoePartNames } from '../modules/moe-parts';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -119,8 +120,6 @@ export interface ExpertNames {
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
   readonly choiceBias?: string | undefined;
-  /** True if `choiceBias` is a name below the block instead of the module. */
-  readonly choiceBiasIsOfBlock?: boolean;
   /** Gate and up; up alone where nothing gates it. */
   readonly gateUp: readonly string[];
   readonly down: string;
@@ -133,35 +132,10 @@ export interface ExpertNames {
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
   /** Wiring, if it differs from that of the MLPs of other blocks. */
   readonly wiring?: WiringNames;
-  /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
-  readonly byToken?: {
-    readonly name: string;
-    readonly appliesTo: (config: ConfigFields, block: number) => boolean;
-  };
   /** True if the MoE module in transformers is constructed with the block's number. */
   readonly isMadeByNumber?: boolean;
-  /** Tensor of the module with a factor on the weight of each expert. */
-  readonly shareFactors?: string;
-  /** Tensor of the module that is added once to what the experts give. */
-  readonly sumBias?: string | undefined;
-  /** True if single experts cannot be removed. */
-  readonly staysWhole?: boolean;
-  /**
-   * Tensors of experts and router, below the block, in blocks that also have an MLP. The norms of
-   * `feedforward` then apply to that MLP.
-   */
-  readonly apart?: {
-    readonly norm: string;
-    readonly routerScale: string;
-    readonly postNorm: string;
-    readonly sharedPostNorm: string;
-    /**
-     * Modules in transformers that are rebuilt for fewer experts, and the flag that says whether a
-     * block has experts.
-     */
-    readonly modules: readonly string[];
-    readonly flag: string;
-  };
+  /** Parts that only some architectures have, in order. */
+  readonly parts?: MoePartNames;
   /**
    * Shared expert, an MLP applied to every token in addition to the chosen experts. Its names are
    * below the block's.
@@ -190,7 +164,7 @@ interface JoinedExperts {
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]; `down`: the latter alone. */
   readonly transposed?: boolean | 'down';
-  /** True if the first two axes are flattened into one. */
+  /** True if the first two axes are flattened into one. Single experts can't be removed then. */
   readonly flat?: boolean;
   /** Each has a bias: `<name>_bias`, or `.bias` where the name ends in `.weight`. */
   readonly biases?: boolean;

@@ -311,6 +311,7 @@ export const newerExperts: readonly Architecture[] = [
   {
     ...base,
     modelType: 'kolibri1',
+    aliases: { 'mlp.router.expert_bias': 'moe.router.expert_bias' },
     config: {
       names: { num_experts: 'num_local_experts' },
       defaults: () => ({
@@ -338,8 +339,7 @@ export const newerExperts: readonly Architecture[] = [
     slidingWindow: windowedByType,
     experts: {
       ...experts,
-      choiceBias: 'moe.router.expert_bias',
-      choiceBiasIsOfBlock: true,
+      choiceBias: 'router.expert_bias',
       routing: ({ norm_topk_prob: normalized }) => ({
         score: 'sigmoid',
         normalized,

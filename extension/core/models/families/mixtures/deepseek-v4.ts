@@ -212,10 +212,12 @@ export const deepseekV4: Architecture = {
     modules: ['ffn'],
     router: 'gate',
     choiceBias: 'gate.bias',
-    byToken: {
-      name: 'gate.tid2eid',
-      appliesTo: ({ mlp_layer_types: types }, block) =>
-        Array.isArray(types) && types[block] === byTable,
+    parts: {
+      table: {
+        name: 'gate.tid2eid',
+        appliesTo: ({ mlp_layer_types: types }, block) =>
+          Array.isArray(types) && types[block] === byTable,
+      },
     },
     isMadeByNumber: true,
     expertParts: { clamp: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }) },

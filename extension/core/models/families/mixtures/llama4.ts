@@ -67,8 +67,8 @@ export const llama4: Architecture = {
       score: 'sigmoid',
       normalized: false,
       choosesByScores: true,
-      scalesInput: true,
     }),
+    parts: { scaledInput: {} },
     shared: ({ moe_intermediate_size: inner }) => gatedExpert('feed_forward.shared_expert', inner),
     isSparse,
     sparseFields: (sparse) => ({

@@ -105,10 +105,12 @@ export const softmaxExperts: readonly Architecture[] = [
         ...(config['expert_selection_fn'] === 'sigmoid'
           ? { score: 'sigmoid', normalized: config.norm_topk_prob }
           : {}),
-        averagesShared:
+      }),
+      parts: {
+        averagedShared: (config) =>
           Number(config['num_shared_experts']) > 0 &&
           config['shared_expert_combination_strategy'] === 'average',
-      }),
+      },
       shared: ({ intermediate_size: inner, num_shared_experts: count }) =>
         typeof count === 'number' && count > 0
           ? gatedExpert('mlp.shared_experts', inner * count)
@@ -168,7 +170,7 @@ export const softmaxExperts: readonly Architecture[] = [
       modules: ['block_sparse_moe', 'mlp'],
       gateUp: ['w1', 'w3'],
       down: 'w2',
-      routing: ({ router_jitter_noise: noise }) => ({ mixesSparsely: Number(noise) }),
+      parts: { sparseMixer: ({ router_jitter_noise: noise }) => Number(noise) },
     },
     form: (config) =>
       config['lm_head_bias'] === true
