@@ -1,4 +1,5 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import {
@@ -53,18 +54,13 @@ const softmaxRouted = {
 
 /** MoE layers with softmax routing, in blocks of other families. */
 export const softmaxExperts: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'aria_text',
-    classes: { config: 'AriaTextConfig', model: 'AriaTextForCausalLM' },
-    config: {
-      names: {
-        num_experts: 'moe_num_experts',
-        num_experts_per_tok: 'moe_topk',
-        n_shared_experts: 'moe_num_shared_experts',
-      },
-      defaults: () => ({ intermediate_size: 4096, n_shared_experts: 2 }),
+  derive(base, named('aria_text', 'AriaText'), {
+    names: {
+      num_experts: 'moe_num_experts',
+      num_experts_per_tok: 'moe_topk',
+      n_shared_experts: 'moe_num_shared_experts',
     },
+    defaults: { intermediate_size: 4096, n_shared_experts: 2 },
     biases: attentionBiases,
     experts: {
       ...softmaxRouted,
@@ -73,32 +69,27 @@ export const softmaxExperts: readonly Architecture[] = [
       shared: ({ intermediate_size: inner, n_shared_experts: count }) =>
         gatedExpert('mlp.shared_experts', inner * (count ?? 2)),
     },
-  },
-  {
-    ...cohere2,
-    modelType: 'cohere2_moe',
-    classes: { config: 'Cohere2MoeConfig', model: 'Cohere2MoeForCausalLM' },
-    config: {
-      defaults: () => ({
-        head_dim: 128,
-        max_position_embeddings: 8192,
-        tie_word_embeddings: true,
-        sliding_window: 4096,
-        num_shared_experts: 0,
-        shared_expert_combination_strategy: 'average',
-        norm_topk_prob: true,
-      }),
-      lists: {
-        ...cohere2Lists,
-        mlp_layer_types: () => 'sparse',
-      },
-      computed: ({ rms_norm_eps: rms, layer_norm_eps: layer = 1e-5, mlp_layer_types: types }) => ({
-        rms_norm_eps: rms ?? layer,
-        'mlp_layer_types without dense': !Array.isArray(types) || !types.includes('dense'),
-        'norms of rms': typeof rms === 'number',
-      }),
-      only: () => ({ 'mlp_layer_types without dense': true }),
+  }),
+  derive(cohere2, named('cohere2_moe', 'Cohere2Moe'), {
+    defaults: {
+      head_dim: 128,
+      max_position_embeddings: 8192,
+      tie_word_embeddings: true,
+      sliding_window: 4096,
+      num_shared_experts: 0,
+      shared_expert_combination_strategy: 'average',
+      norm_topk_prob: true,
     },
+    lists: {
+      ...cohere2Lists,
+      mlp_layer_types: () => 'sparse',
+    },
+    computed: ({ rms_norm_eps: rms, layer_norm_eps: layer = 1e-5, mlp_layer_types: types }) => ({
+      rms_norm_eps: rms ?? layer,
+      'mlp_layer_types without dense': !Array.isArray(types) || !types.includes('dense'),
+      'norms of rms': typeof rms === 'number',
+    }),
+    only: () => ({ 'mlp_layer_types without dense': true }),
     experts: {
       ...softmaxRouted,
       routing: (config) => ({
@@ -117,17 +108,11 @@ export const softmaxExperts: readonly Architecture[] = [
           : undefined,
     },
     form: (config) => (config['norms of rms'] === true ? { norm: 'rms' } : {}),
-  },
-  {
-    ...base,
-    ...graniteSwa,
-    modelType: 'granitemoe_swa',
-    classes: { config: 'GraniteMoeSWAConfig', model: 'GraniteMoeSWAForCausalLM' },
-    config: {
-      ...graniteSwaLayout,
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({ num_experts: 8, num_experts_per_tok: 2, sliding_window: 128 }),
-    },
+  }),
+  derive({ ...base, ...graniteSwa }, named('granitemoe_swa', 'GraniteMoeSWA'), {
+    ...graniteSwaLayout,
+    names: { num_experts: 'num_local_experts' },
+    defaults: { num_experts: 8, num_experts_per_tok: 2, sliding_window: 128 },
     // Both modules go where the branch is removed.
     feedforward: {
       wiring: feedforward.wiring,
@@ -142,27 +127,23 @@ export const softmaxExperts: readonly Architecture[] = [
       router: 'router',
       shared: graniteSharedExpert,
     },
-  },
-  {
-    ...base,
-    modelType: 'phimoe',
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        num_experts: 16,
-        num_experts_per_tok: 2,
-        rms_norm_eps: 1e-5,
-        rope_theta: 1_000_000,
-        max_position_embeddings: 131_072,
-        router_jitter_noise: 0.01,
-      }),
-      computed: ({ rope_parameters: rope, rope_scaling: older }) => ({
-        rope_type: ((rope ?? older ?? {}) as ConfigFields)['rope_type'] ?? 'default',
-      }),
-      // Its factors on cosine and sine are its own where they depend on the length.
-      only: () => ({ rope_type: 'default', num_experts_per_tok: 2 }),
+  }),
+  derive(base, 'phimoe', {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 8,
+      num_experts: 16,
+      num_experts_per_tok: 2,
+      rms_norm_eps: 1e-5,
+      rope_theta: 1_000_000,
+      max_position_embeddings: 131_072,
+      router_jitter_noise: 0.01,
     },
+    computed: ({ rope_parameters: rope, rope_scaling: older }) => ({
+      rope_type: ((rope ?? older ?? {}) as ConfigFields)['rope_type'] ?? 'default',
+    }),
+    // Its factors on cosine and sine are its own where they depend on the length.
+    only: () => ({ rope_type: 'default', num_experts_per_tok: 2 }),
     norm: 'layer',
     biases: attentionBiases,
     experts: {
@@ -176,5 +157,5 @@ export const softmaxExperts: readonly Architecture[] = [
       config['lm_head_bias'] === true
         ? { embeddingAndHead: { ...base.embeddingAndHead, headBias: true } }
         : {},
-  },
+  }),
 ];
