@@ -32,17 +32,6 @@ export interface FeedforwardWeights extends Wiring {
   readonly parts?: readonly MlpPart[];
 }
 
-/** Weights of the activation xIELU (arXiv 2411.13010). */
-export interface Xielu {
-  /** [1] each, before softplus. */
-  readonly positive: LazyTensor;
-  readonly negative: LazyTensor;
-  /** [] */
-  readonly beta: LazyTensor;
-  /** []: upper bound of what is exponentiated. */
-  readonly epsilon: LazyTensor;
-}
-
 /**
  * down(activation(gate(x)) · up(x)) (GLU variants, arXiv 2002.05202); without a gate down(activation(up(x))).
  */

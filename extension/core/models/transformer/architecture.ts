@@ -73,10 +73,10 @@ export interface EmbeddingAndHeadNames {
   readonly positions?: LearnedPositions | SinePositions;
   /** Table of segments, in encoders. */
   readonly types?: string;
+  /** Norm of the embedding before positions are added. */
+  readonly wordNorm?: string;
   /** Norm of the embedding. */
   readonly embeddingNorm?: string;
-  /** True if the norm is applied to token embeddings alone, before positions are added. */
-  readonly normsWordsAlone?: boolean;
   /**
    * Linear layers, without biases, between the embedding's width and the hidden size if these
    * differ.

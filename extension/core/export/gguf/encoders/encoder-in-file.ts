@@ -36,7 +36,7 @@ export function modelOutput(model: AnyModel): ModelOutput {
     case 'encoder':
       return hasHead(model) && model.layout.head?.reads !== 'all' ? 'classes' : 'states';
     case 'encoder-decoder':
-      return model.layout.head === undefined ? 'states' : 'logits';
+      return model.output.givesScores ? 'logits' : 'states';
     case 'decoder':
     case 'stages':
     case 'graph':
