@@ -171,7 +171,7 @@ async function folderWriter(
       : { ...tensor, changed: (value: number) => value * product };
   });
   const { config, architecture, layout, summary } = model;
-  const { curve } = architecture.feedforward;
+  const { xielu: curve } = architecture.feedforward.parts ?? {};
   const untied = untiedHead(source.model);
   const { encoder, decoder } = towerBlocks(summary, changes.blocks);
   return folderFileWriter(

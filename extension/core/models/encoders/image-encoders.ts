@@ -66,7 +66,7 @@ function beitBranches(
     attention: {
       ...vitAttention,
       wiring: wiring(vitAttention.wiring, 'lambda_1'),
-      parts: config['use_relative_position_bias'] === true ? [{ part: 'grid-bias', table }] : [],
+      parts: config['use_relative_position_bias'] === true ? { gridBias: { table } } : {},
     },
     feedforward: { ...vitFeedforward, wiring: wiring(vitFeedforward.wiring, 'lambda_2') },
   };

@@ -31,8 +31,8 @@ export class StepDecoder implements StepEmitter {
   }
 
   public get vocabularySize(): number {
-    const { head, decoder } = this.model.layout;
-    return head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize;
+    const { epilogue, decoder } = this.model.layout;
+    return epilogue.head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize;
   }
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
