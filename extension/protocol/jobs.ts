@@ -1,3 +1,4 @@
+import type { QueuePosition } from '../core/jobs/describe-progress';
 import type { StageProgress } from '../core/jobs/job';
 
 /** Progress of a job, in the editor's language. */
@@ -6,12 +7,11 @@ export type JobProgress = Omit<StageProgress, 'stage'> & { readonly stage: strin
 /** The job that a panel tells of, if there is one. `id` is that of the job service. */
 export type PanelJob<What extends string> =
   | { readonly kind: 'idle' }
-  /** `place` jobs run before it. */
   | {
       readonly kind: 'queued';
       readonly id: string;
       readonly what: What;
-      readonly place: number;
+      readonly position: QueuePosition;
     }
   | {
       readonly kind: 'running';

@@ -23,7 +23,7 @@ export function jobsAbout<O extends Operation>(
  * window without a result, or one that can be resumed.
  */
 export function selectPanelJob<O extends Operation>(
-  service: Pick<JobService, 'place' | 'opened'>,
+  service: Pick<JobService, 'queuePosition' | 'opened'>,
   jobs: readonly ShownJob<O>[],
 ): PanelJob<O> {
   const active =
@@ -32,7 +32,7 @@ export function selectPanelJob<O extends Operation>(
     const { id, operation: what, progress } = active;
     return active.state === 'running'
       ? { kind: 'running', id, what, progress }
-      : { kind: 'queued', id, what, place: service.place(active) };
+      : { kind: 'queued', id, what, position: service.queuePosition(active) };
   }
   const last = latest(jobs);
   const isNews = last !== undefined && last.state !== 'done' && (last.ended ?? 0) >= service.opened;

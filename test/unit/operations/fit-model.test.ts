@@ -264,8 +264,11 @@ describe('a size', () => {
     const stopped = await run(asked, /Choosing/);
     expect(stopped.result).toBeUndefined();
     expect(stopped.measured).toBeGreaterThan(0);
-    const { measured, result } = await fitted(asked);
+    const before = stopped.shares[stopped.stages.findLastIndex((name) => !/Choosing/.test(name))];
+    expect(before).toBeGreaterThan(0.1);
+    const { measured, shares, result } = await fitted(asked);
     expect(measured).toBe(0);
+    expect(shares[0]).toBeGreaterThanOrEqual(before ?? 1);
     expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
   });
 

@@ -39,7 +39,7 @@ describe('what can be done', () => {
   });
 
   it('waits for a job of the same model that is queued', () => {
-    const job = { id: '1', kind: 'queued', what: 'prune', place: 1 } as const;
+    const job = { id: '1', kind: 'queued', what: 'prune', position: { place: 1 } } as const;
     expect(findAvailability(makeState({ job })).profile).toBe('Pruning is queued');
   });
 
