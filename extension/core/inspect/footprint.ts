@@ -88,8 +88,7 @@ const sumOverCaches = (
     (sublayer) => {
       const kvBytesPerToken = perToken(sublayer);
       return (
-        kvBytesPerToken &&
-        kvCacheBytes({ kvBytesPerToken, kvWindow: sublayer.kvWindow }, tokens)
+        kvBytesPerToken && kvCacheBytes({ kvBytesPerToken, kvWindow: sublayer.kvWindow }, tokens)
       );
     },
   );
