@@ -1,3 +1,4 @@
+import type { QueuePosition } from '../core/jobs/describe-progress';
 import type { StageProgress } from '../core/jobs/job';
 
 /** Progress of a job, in the editor's language. */
@@ -15,8 +16,7 @@ interface NamedJob {
 /** Job that a panel shows, if there is one. */
 export type PanelJob =
   | { readonly kind: 'idle' }
-  /** `place` jobs run before it. */
-  | (NamedJob & { readonly kind: 'queued'; readonly place: number })
+  | (NamedJob & { readonly kind: 'queued'; readonly position: QueuePosition })
   | (NamedJob & { readonly kind: 'running'; readonly progress: JobProgress | undefined })
   /** The last job ended without a result. */
   | (NamedJob & {

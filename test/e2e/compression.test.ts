@@ -167,7 +167,7 @@ describe('the compression panel', () => {
     await rule.press('ArrowRight');
     await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51\s% /);
     // One control for the size.
-    expect(await frame.getByRole('slider', { name: 'Bytes', exact: true }).count()).toBe(0);
+    expect(await frame.getByRole('slider', { name: 'Size', exact: true }).count()).toBe(0);
     const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');
     await front.nth(2).getByRole('button', { name: 'Use' }).click();
     await frame.locator('.made-plan').getByText('Predicted distance').waitFor();

@@ -187,7 +187,7 @@ describe('Profile Layers', () => {
     const evaluating = runFor(espalier.jobs, other, 'evaluate', request);
     await until(
       'its place in the queue',
-      () => other.job.kind === 'queued' && other.job.place === 1,
+      () => other.job.kind === 'queued' && other.job.position.place === 1,
     );
     assert.equal(session.job.kind, 'running');
     await vscode.commands.executeCommand('espalier.cancelJob', session.job.id);

@@ -1,9 +1,14 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JobProgress, PanelJob } from '../../extension/protocol/jobs';
-import { formatDuration } from '../../extension/core/format';
-import { formatBytes, formatCount, formatPercent } from '../format';
+import {
+  describeQueued,
+  describeShare,
+  progressShare,
+} from '../../extension/core/jobs/describe-progress';
+import { formatBytes, formatCount } from '../format';
 import { strings } from '../strings';
+import { t } from '../translate';
 import { Button } from './controls';
 import { Icon } from './icons';
 
@@ -44,7 +49,7 @@ export function JobLine(props: JobLineProps): VNode | null {
   if (job.kind !== 'stopped') {
     const [progress, starting] =
       job.kind === 'queued'
-        ? [undefined, strings.queued(job.place)]
+        ? [undefined, describeQueued(job.position, t)]
         : [job.progress, words.starting(job.name)];
     return (
       <ProgressLine
@@ -89,7 +94,7 @@ function announcement(last: PanelJob, job: PanelJob, words: JobWords): string | 
   if (job.kind === last.kind) return undefined;
   switch (job.kind) {
     case 'queued':
-      return strings.queued(job.place);
+      return describeQueued(job.position, t);
     case 'running':
       return words.starting(job.name);
     case 'stopped':
@@ -115,7 +120,7 @@ function ProgressLine(props: ProgressLineProps): VNode {
   const [isCancelled, setCancelled] = useState(false);
   const stage = isCancelled ? strings.cancelling : (progress?.stage ?? starting);
   const detail = progress === undefined ? '' : progressText(progress);
-  const fraction = progressFraction(progress);
+  const fraction = progress && progressShare(progress);
   return (
     <section class="job" aria-label={name}>
       <div class="job-text">
@@ -150,23 +155,15 @@ function ProgressLine(props: ProgressLineProps): VNode {
   );
 }
 
-function progressFraction(progress: JobProgress | undefined): number | undefined {
-  if (progress === undefined || progress.total <= 0) return undefined;
-  return Math.min(1, progress.done / progress.total);
-}
-
+/** `12 of 40 sequences · 30 % · about 4 min left` */
 function progressText(progress: JobProgress): string {
-  const { done, total, unit, secondsLeft } = progress;
-  const parts =
+  const { done, total, unit } = progress;
+  const count =
     unit === 'bytes'
-      ? [strings.progressCount(formatBytes(done), formatBytes(total), '').trim()]
+      ? strings.progressCount(formatBytes(done), formatBytes(total), '').trim()
       : // One of one says no more than the stage does.
         total > 1
-        ? [strings.progressCount(formatCount(done), formatCount(total), unit)]
-        : [];
-  const fraction = progressFraction(progress);
-  if (fraction !== undefined) parts.push(formatPercent(fraction));
-  if (secondsLeft !== undefined)
-    parts.push(strings.timeLeft(formatDuration(Math.max(1, secondsLeft))));
-  return parts.join(' · ');
+        ? strings.progressCount(formatCount(done), formatCount(total), unit)
+        : undefined;
+  return [count, describeShare(progress, t)].filter((part) => part !== undefined).join(' · ');
 }

@@ -35,7 +35,7 @@ const roles: Readonly<Record<Role, string>> = {
 };
 
 const limitName: Readonly<Record<BudgetUnit, string>> = {
-  bytes: t('Bytes'),
+  bytes: t('Size'),
   parameters: t('Parameters'),
   memory: t('Memory'),
   flops: t('FLOPs'),
@@ -44,7 +44,7 @@ const limitName: Readonly<Record<BudgetUnit, string>> = {
 };
 
 const unitNames: Readonly<Record<BudgetUnit, (context: string) => string>> = {
-  bytes: () => t('Bytes'),
+  bytes: () => t('Size'),
   parameters: () => t('Parameters'),
   memory: (context) => t('Memory at {0} tokens', context),
   flops: () => t('FLOPs per token'),
@@ -207,7 +207,7 @@ export const strings = {
   distance: t('Distance'),
   error: t('Error of the matrix'),
   outputError: t('Error of its outputs'),
-  bytes: t('Bytes'),
+  bytes: t('Size'),
   parameters: t('Parameters'),
   flops: t('FLOPs per token'),
   decode: t('Time per generated token'),

@@ -76,7 +76,11 @@ function Jobs(): VNode {
   return (
     <>
       <JobLine name="Running job" job={{ kind: 'running', ...of, progress }} {...actions} />
-      <JobLine name="Queued job" job={{ kind: 'queued', ...of, place: 1 }} {...actions} />
+      <JobLine
+        name="Queued job"
+        job={{ kind: 'queued', ...of, position: { place: 1, startsIn: 240, expected: 60 } }}
+        {...actions}
+      />
       <JobLine
         name="Stopped job"
         job={{

@@ -36,7 +36,7 @@ export const panelJobs = (
  * window without a result, or one that can be resumed.
  */
 export function selectPanelJob(
-  service: Pick<JobService, 'place' | 'opened' | 'name'>,
+  service: Pick<JobService, 'queuePosition' | 'opened' | 'name'>,
   jobs: readonly JobRecord[],
 ): PanelJob {
   const active =
@@ -45,7 +45,7 @@ export function selectPanelJob(
     const named = describeJob(service, active);
     return active.state === 'running'
       ? { kind: 'running', ...named, progress: active.progress }
-      : { kind: 'queued', ...named, place: service.place(active) };
+      : { kind: 'queued', ...named, position: service.queuePosition(active) };
   }
   const last = latest(jobs);
   const isNews = last !== undefined && last.state !== 'done' && (last.ended ?? 0) >= service.opened;

@@ -265,8 +265,11 @@ describe('a size', () => {
     const stopped = await run(asked, /Choosing/);
     expect(stopped.result).toBeUndefined();
     expect(stopped.measured).toBeGreaterThan(0);
-    const { measured, result } = await fitted(asked);
+    expect(stopped.shares[0]).toBe(0);
+    const { measured, shares, result } = await fitted(asked);
     expect(measured).toBe(0);
+    // Not compared with the stopped run, whose share also grows with its time limit.
+    expect(shares[0]).toBeGreaterThan(0);
     expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
   });
 

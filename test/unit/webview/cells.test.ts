@@ -199,7 +199,7 @@ describe('cells', () => {
     };
     const colours = 'tokens:/texts/prose.txt';
     const removed = ['block.0.expert.2', 'block.0.expert.3'];
-    const set = buildCells({ ...makeState({ model, measurements, removed }), colours });
+    const set = buildCells({ ...makeState({ model, measurements, removed }), colors });
     expect(set.column?.title).toBe('Share of tokens in prose.txt');
     expect(knownColumns(set.cells).map(({ title }) => title)).toEqual([
       'Saliency',

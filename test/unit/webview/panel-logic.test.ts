@@ -42,7 +42,7 @@ describe('what can be done', () => {
 
   it('waits for a job of the same model that is queued', () => {
     const pruning = { id: '1', name: 'Pruning', makesDocument: false };
-    const job = { ...pruning, kind: 'queued', place: 1 } as const;
+    const job = { ...pruning, kind: 'queued', position: { place: 1 } } as const;
     expect(findAvailability(makeState({ job })).profile).toBe('Pruning is queued');
   });
 

@@ -156,7 +156,7 @@ describe('the job service', () => {
     const third = repair('c', 'new');
     const fourth = repair('d');
     const startsIn = (): (number | undefined)[] =>
-      jobs.jobs.map((job) => jobs.startsIn(job)).reverse();
+      jobs.jobs.map((job) => jobs.queuePosition(job).startsIn).reverse();
     const { watch, resolve } = await worker.call(0);
     await expect.poll(() => jobs.jobs.filter(({ expected }) => expected === 240)).toHaveLength(2);
     // Nothing is known of the first yet.
@@ -512,7 +512,9 @@ describe('the job service', () => {
       expect(shown()).toEqual({ kind: 'idle' });
       const first = repair('a');
       const running = profile();
-      expect(shown()).toMatchObject({ kind: 'queued', name: 'Profiling', place: 1 });
+      expect(shown()).toMatchObject({
+        ...{ kind: 'queued', name: 'Profiling', position: { place: 1 } },
+      });
       (await worker.call(0)).resolve({});
       await first;
       const { watch, reject } = await worker.call(1);
