@@ -38,7 +38,7 @@ export const dataDiet: Presenter<DietResult> = {
     );
     const same = request.iso === 'steps' ? 'as many steps' : 'as many epochs';
     terminal.print(
-      `Each is trained for ${same} as the full data set, from ${request.seeds} seeds. Seconds add up all seeds, without scoring.`,
+      `Each subset is trained for ${same} as the full dataset, with ${request.seeds} seeds. Seconds are the total of all seeds, without scoring.`,
     );
     terminal.note(`Result: ${String(asked['out'])}`);
   },

@@ -8,7 +8,7 @@ export type PanelName = 'heatmap' | 'compression' | 'dataMap' | 'symbolic';
 export interface Outcome {
   /** Sentence with the numbers that matter. */
   readonly summary: Message;
-  /** True if the panel of the job, or nobody, needs to hear of it: a short job is not announced. */
+  /** True if the result needs no notification: the job's panel shows it, or the job was short. */
   readonly shown?: boolean;
   /** True if something was written that misses a limit. */
   readonly isWarning?: boolean;
@@ -34,7 +34,7 @@ export type NextStep =
   | 'evenSmaller'
   /** A size of the model that was evaluated. */
   | 'makeSmaller'
-  /** What was measured to make it, or how its tensors differ. */
+  /** Sensitivity profile that the model was planned from, or a comparison of its tensors. */
   | 'seeWhy'
   | 'compare'
   /** Heatmap of the written model. */
@@ -53,7 +53,7 @@ export interface Presentation<Request, Result> {
   readonly panel?: PanelName;
   /** Field with the path of the document that the panel shows. */
   readonly document?: keyof Request & string;
-  /** What opens the result: the panel, or the output if there is no panel. */
+  /** Opener of the result; by default the panel, or the output if there is no panel. */
   readonly opens?: 'writtenModel' | 'editor' | 'folder' | 'report';
   /** Field with the path of the original, if the job's model is not the original. */
   readonly original?: keyof Request & string;
