@@ -47,7 +47,7 @@ export const dataDiet: Presenter<DietResult> = {
 function describe({ choice, policy, offset }: DietRow): string {
   return policy === undefined || policy === 'random'
     ? choice
-    : `${choice} ${policy}${offset === undefined ? '' : ` behind ${offset}`}`;
+    : `${choice} ${policy}${offset === undefined ? '' : ` after ${offset}`}`;
 }
 
 function accuracy({ mean, deviation }: DietRow): string {
