@@ -12,7 +12,7 @@ import { ModelFolders } from './services/documents/model-folders';
 import { offerPlanTasks } from './services/plan-tasks';
 import { jobsFile } from './services/stored';
 
-/** What the extension gives to its own tests. */
+/** Exports of the extension for its own tests. */
 export interface Activated {
   readonly espalier: () => Promise<Host.Espalier>;
   /** Milliseconds of processor time that `activate` took. Clock time would depend on what else the machine does. */

@@ -1,6 +1,6 @@
 // Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests | --only-tests] [NAME…]
 // With names, such as cli or worker, only those bundles; with --only-tests, what the suites of test/extension need
-// beside a product that is there.
+// next to an existing build.
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';

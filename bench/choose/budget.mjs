@@ -10,7 +10,7 @@
  * --unit: what budgets are shares of. Bytes are those of the files, and milliseconds are measured, in turns with the
  *     original.
  * --rounds: times that each plan is made again by what the whole of it showed.
- * --each: every method of the encodings by itself as well, such as of --methods int8,int4,lowrank,mpo.
+ * --each: also each encoding method alone, such as with --methods int8,int4,lowrank,mpo.
  * --gguf: types of GGUF files as well, at the same bytes; the model must be one that is written as GGUF.
  * --way: what plans may use, such as 'removals, widths', as the table has it; all if absent.
  * --keep: what was measured is kept there, and found there by the next run.

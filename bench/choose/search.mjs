@@ -6,11 +6,11 @@
  *         [--sets 200] [--search exact] [--task FILE | --task continuation] [--keep FOLDER]
  *         [--calibrations FILE,FILE,FILE]
  *
- * --calibrations: calibration texts in place of pieces of the bundled one; brown stands for what bench/compactifai learns
- *     from of the Brown Corpus, bundled for the whole bundled text.
- * --search: what greedy searches by.
- * --task: questions whose answers are counted; continuation stands for those of bench/compactifai, of the Brown Corpus.
- * --keep: profiles, and what was measured of models, are kept there, and found there by the next run with the same flags.
+ * --calibrations: calibration texts instead of pieces of the bundled one; brown is the training text of bench/compactifai
+ *     from the Brown Corpus, bundled the whole bundled text.
+ * --search: mode of the greedy search.
+ * --task: task whose accuracy is measured; continuation is the task of bench/compactifai, from the Brown Corpus.
+ * --keep: folder for profiles and measurements; the next run with the same flags reuses them.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -56,9 +56,9 @@ const compressed = [
 ];
 
 /**
- * The dense model, all compressed ones, and repaired ones behind those that they are made of.
- * @param {readonly string[]} repaired keys of the rows that are repaired, behind all others, in this order
- * @param {readonly string[]} repair options of repair that are not the usual ones
+ * The dense model and all compressed ones, each followed by its repaired model.
+ * @param {readonly string[]} repaired keys of the rows that are repaired, after all others, in this order
+ * @param {readonly string[]} repair options of repair that differ from the defaults
  * @returns {readonly Row[]}
  */
 export function rowsFor(repaired, repair) {

@@ -1,18 +1,17 @@
 /**
- * The proof of CompactifAI: the sample model and SmolLM2-135M-Instruct, dense and in every form, before and after
+ * Measures CompactifAI on the sample model and SmolLM2-135M-Instruct, dense and in every encoding, before and after
  * repair, through the command line: bytes, parameters, perplexity on two held-out corpora, a task and a generation.
- * Writes RESULTS.md. What a folder holds already is not done again.
+ * Writes RESULTS.md. Reuses results that are in the folder.
  *
  *     npm run build && node bench/compactifai/run.mjs [--only sample|smollm2] [--rows KEY,…] [--folder DIR]
  *     node bench/compactifai/run.mjs --timing
  *     node bench/compactifai/run.mjs --goal
  *
- * --rows: these rows of rows.mjs alone, judged or timed again where they are known already.
- * --timing: measures the speed of the models that lie in the folder, and nothing else; what a busy machine gives is
- *   printed and not kept.
- * --goal: repairs SmolLM2 without a quarter of its sublayers, and nothing else; fails where less than half of the lost
- *   log-perplexity comes back.
- * --rounds N: how often, 3 unless it is said.
+ * --rows: only these rows of rows.mjs, measured again even if known.
+ * --timing: only measures the speed of the models in the folder; results from a busy machine are printed but not kept.
+ * --goal: only repairs SmolLM2 without a quarter of its sublayers; fails if less than half of the lost log-perplexity
+ *   is recovered.
+ * --rounds N: number of repetitions, 3 by default.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';

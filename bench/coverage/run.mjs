@@ -3,7 +3,7 @@
  * `model_type`, whose output is compared with transformers'. Models are kept in the user's cache folder; the others are made first.
  *
  *     node bench/coverage/run.mjs [TASK]                   everything, or causal, masked or image; writes that of RESULTS.md
- *     node bench/coverage/run.mjs TASK TYPE ...            these types, made anew
+ *     node bench/coverage/run.mjs TASK TYPE ...            these types, made again
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -32,7 +32,7 @@ try {
     ['first page of examples, the hardest', times['page']],
     ['**until the first page is there**', read + map + page],
     ['what is kept: half of each class', times['kept']],
-    ['the data set is opened, behind what is shown', times['data']],
+    ['the dataset is opened in the background', times['data']],
     ['search of all texts', times['search']],
     ['all by their similarity to one', times['similar']],
     ['embedding: components, neighbors, outliers, map', times['embed']],

@@ -5,7 +5,7 @@
  *     node bench/datadiet/run.mjs [--quick] [--only mlp|cnn|resnet] [--seeds N] [--threads 1] [--again]
  *
  * --quick: one run of one epoch each, to try the bench itself; nothing is written.
- * --again: experiments whose result lies in the cache folder are repeated; otherwise it is reused.
+ * --again: repeats experiments whose result is in the cache folder, instead of reusing it.
  * Stopped, it goes on where it was.
  */
 import { existsSync } from 'node:fs';
@@ -147,7 +147,7 @@ function section(title, command, { rows, scorings, request }) {
     '|---|--:|--:|--:|--:|',
     ...rows.map((row) => {
       const policy = row.policy === undefined || row.policy === 'random' ? '' : ` ${row.policy}`;
-      const offset = row.offset === undefined ? '' : ` behind ${row.offset}`;
+      const offset = row.offset === undefined ? '' : ` after ${row.offset}`;
       const spread = row.deviation === undefined ? '' : ` ± ${(100 * row.deviation).toFixed(2)}`;
       const wrong = row.wrongLabels === undefined ? '' : `${(100 * row.wrongLabels).toFixed(1)} %`;
       return `| ${row.choice}${policy}${offset} | ${row.examples} | ${row.steps} | ${(100 * row.mean).toFixed(2)}${spread} | ${wrong} |`;

@@ -148,7 +148,7 @@ async function simulation() {
   return [
     '## Simulated: many machines',
     '',
-    `Measured on ${name}, ${length} tokens, one thread beside another that works: ${pieces.length} pieces, which take`,
+    `Measured on ${name}, ${length} tokens, one thread while another one works: ${pieces.length} work items, which take`,
     `${(1000 * evaluationSeconds).toFixed(1)} ms for each sublayer evaluation, head and metric included, times ${quantile(0.05)} to ${quantile(0.95)} (5 % and 95 %);`,
     `${waves.toFixed(1)} of them in a round of a sequence; ${(100 * evaluated).toFixed(0)} % of the evaluations of all candidates are made. An order and its result take ${queueMilliseconds.toFixed(0)} ms`,
     `through a queue on this machine; to read and keep a result, ${(1000 * reduceMilliseconds).toFixed(0)} µs for each candidate.`,

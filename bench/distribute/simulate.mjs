@@ -6,7 +6,7 @@
 /**
  * @typedef {object} Search
  * @property {number} sublayers
- * @property {number} removals rounds, each of which removes a sublayer
+ * @property {number} removals number of rounds; each removes one sublayer
  * @property {number} sequences
  * @property {number} evaluationSeconds what a sublayer takes on a sequence, with its share of head and metric
  * @property {number} evaluated share of all evaluations of a round that is made

@@ -7,7 +7,7 @@ import { inTemporaryFolder } from '../lib/folders.mjs';
 import { json } from '../lib/json.mjs';
 
 /**
- * A model, and what is run on it: our searches in full, the plain loop for so many rounds, the rest being
+ * A model and its runs: our searches in full, the plain loop for a number of rounds, the rest being
  * counted.
  * @typedef {'adaptive' | 'exact' | 'naive' | 'lazy'} Search
  * @typedef {{

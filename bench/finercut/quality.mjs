@@ -84,7 +84,7 @@ async function compareIn(folder) {
       '|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|',
       ...rows.map((row) => `| ${row.join(' | ')} |`),
       '',
-      `Perplexity on held-out text: ${percent(mean - 1)} in the mean, ${percent(Math.max(...ratios) - 1)} at worst.`,
+      `Perplexity on held-out text: ${percent(mean - 1)} on average, ${percent(Math.max(...ratios) - 1)} at worst.`,
     ].join('\n'),
   );
 }

@@ -5,7 +5,7 @@
  *     npm run build
  *     node bench/gssnn-patch/run.mjs [--model DIR] [--text FILE] [--keep DIR] [--only ID,ID] [--quick]
  *
- * --only: these sublayers, of which a table is printed; nothing is written.
+ * --only: prints a table of these sublayers; writes nothing.
  * --quick: one sublayer and little text, to try the bench itself; nothing is written.
  */
 import { createHash } from 'node:crypto';

@@ -1,7 +1,7 @@
 /**
  * Effect of the choice of graph on generalization (arXiv 2303.03340 at the size of one machine): the
  * baseline, a head of as many parameters, random graphs and synthesized graphs, on RAVEN-like data with and
- * without the type that tells the label. Prints Markdown tables and writes them to RESULTS.md. Not a timing:
+ * without the type that reveals the label. Prints Markdown tables and writes them to RESULTS.md. Not a timing:
  * run it with nice.
  *
  *     node bench/gssnn-study/run.mjs [--seeds 10] [--quick]
@@ -32,7 +32,7 @@ const program = join(root, 'dist', 'bench-gssnn-study.cjs');
 const work = join(cacheFolder(), 'bench-gssnn-study');
 const arms = ['baseline', 'mlp', 'random', 'synthesized'];
 const modes = {
-  faithful: 'Faithful data: a shape in a shape tells the label',
+  faithful: 'Faithful data: a shape in a shape reveals the label',
   balanced: 'Balanced data: without that type',
 };
 

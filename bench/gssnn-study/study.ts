@@ -3,7 +3,7 @@
  *
  *     node dist/bench-gssnn-study.cjs faithful|balanced ARM SEEDS JOURNAL
  *
- * What the journal has is not trained again.
+ * Results in the journal are not trained again.
  */
 import process from 'node:process';
 import { seededRandom } from '../../extension/core/data/random';

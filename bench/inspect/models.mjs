@@ -47,7 +47,7 @@ export const llama8b = {
 
 /** A model with 256 experts per layer in the sizes of DeepSeek-V3, of an unknown architecture. */
 export const experts = {
-  name: 'mixture of 256 experts, 61 layers',
+  name: '256 experts, 61 layers',
   shards: 163,
   config: {
     model_type: 'mixture-for-the-bench',

@@ -1,6 +1,6 @@
 // Opens models with golden outputs, runs them, and writes them without something in every way that they can be written.
 //     node measure.cjs WORK SOURCE ...
-// WORK is a folder for what is written; a SOURCE is a folder with a golden.json, or NAME.gguf beside NAME.json and NAME.bin.
+// WORK is a folder for output; a SOURCE is a folder with a golden.json, or NAME.gguf next to NAME.json and NAME.bin.
 // Prints a JSON line for each source.
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';

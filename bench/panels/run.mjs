@@ -69,7 +69,7 @@ async function measure(browser, document) {
 }
 
 /** @param {number[]} values */
-function told(values) {
+function formatMeasurements(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const [median = 0, most = 0] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
   return `${median.toFixed(0)} (${most.toFixed(0)})`;
@@ -96,7 +96,8 @@ try {
     for (let run = 0; run < Number(options.runs); run++) {
       results.push(await measure(browser, document));
     }
-    const of = (/** @type {keyof Times} */ which) => told(results.map((result) => result[which]));
+    const of = (/** @type {keyof Times} */ which) =>
+      formatMeasurements(results.map((result) => result[which]));
     const columns = /** @type {const} */ (['painted', 'opening', 'updates', 'scrolling', 'frame']);
     rows.push(`| ${[document.name, ...columns.map(of)].join(' | ')} |`);
   }

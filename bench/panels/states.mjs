@@ -23,7 +23,7 @@ const running = (/** @type {number} */ done) => ({
 });
 
 /**
- * The explorer of a model, by default a mixture of 256 experts in 61 layers, as the inspector describes it.
+ * The explorer of a model, by default one with 256 experts in each of 61 layers, as the inspector describes it.
  * @param {Parameters<typeof writeModel>[1] & {name: string}} of
  */
 export async function explorerDocument(of = experts) {
@@ -50,23 +50,23 @@ export async function explorerDocument(of = experts) {
       })),
     };
   } finally {
-    const gone = once(inspector, 'exit');
+    const exited = once(inspector, 'exit');
     inspector.kill();
-    await gone;
+    await exited;
     await rm(folder, { recursive: true, force: true });
   }
 }
 
 const roles = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'];
 
-const timesOf = (/** @type {number} */ time) => ({
+const exampleTimes = (/** @type {number} */ time) => ({
   decodeMsPerToken: time,
   prefillMsPerToken: time / 4,
 });
 
-const entryOf = (/** @type {number} */ level) => ({
+const exampleEntry = (/** @type {number} */ level) => ({
   ...{ method: 'lowrank', level, distance: 0.001 * level, error: 0.1, parameters: 100 * level },
-  ...{ bytes: 200 * level, flopsPerToken: 200 * level, ...timesOf(0.01 * level) },
+  ...{ bytes: 200 * level, flopsPerToken: 200 * level, ...exampleTimes(0.01 * level) },
 });
 
 /** Plans of all sizes of 8 GB, and the one for half of it. */
@@ -84,7 +84,7 @@ const predicted = {
 };
 
 /** A size of a model, as `espalier fit` lists it. */
-const typeOf = (
+const exampleType = (
   /** @type {string} */ size,
   /** @type {number} */ bytes,
   /** @type {number} */ klDivergence,
@@ -96,16 +96,16 @@ const typeOf = (
   known: { klDivergence, perplexityRatio: 1 + 2 * klDivergence, isMeasured },
 });
 
-/** Types of a model of so many bytes in 16 bits, close to each other where users compare them. */
-const typesOf = (/** @type {number} */ bytes) => [
-  typeOf('Q8_0', 0.53 * bytes, 0.001, true),
-  typeOf('Q6_K', 0.41 * bytes, 0.003),
-  typeOf('Q5_K_M', 0.355 * bytes, 0.008),
-  typeOf('Q5_K_S', 0.345 * bytes, 0.01),
-  typeOf('Q4_K_M', 0.302 * bytes, 0.03),
-  typeOf('Q4_K_S', 0.288 * bytes, 0.037),
-  typeOf('IQ4_XS', 0.27 * bytes, 0.041),
-  typeOf('Q3_K_M', 0.245 * bytes, 0.12),
+/** Types of a model with this size in 16 bits. Sizes that users compare are close to each other. */
+const exampleTypes = (/** @type {number} */ bytes) => [
+  exampleType('Q8_0', 0.53 * bytes, 0.001, true),
+  exampleType('Q6_K', 0.41 * bytes, 0.003),
+  exampleType('Q5_K_M', 0.355 * bytes, 0.008),
+  exampleType('Q5_K_S', 0.345 * bytes, 0.01),
+  exampleType('Q4_K_M', 0.302 * bytes, 0.03),
+  exampleType('Q4_K_S', 0.288 * bytes, 0.037),
+  exampleType('IQ4_XS', 0.27 * bytes, 0.041),
+  exampleType('Q3_K_M', 0.245 * bytes, 0.12),
 ];
 
 /** The compression panel of blocks, each of seven matrices at ten levels; more comes while it is looked at. */
@@ -115,8 +115,15 @@ export function compressionDocument(blocks = 128) {
     sublayer: `block.${Math.floor(i / roles.length)}.attention`,
     block: Math.floor(i / roles.length),
     role: roles[i % roles.length],
-    ...{ out: 64, in: 64, parameters: 4096, bytes: 8192, flopsPerToken: 8192, ...timesOf(0.1) },
-    entries: Array.from({ length: 10 }, (_, level) => entryOf(level + 1)),
+    ...{
+      out: 64,
+      in: 64,
+      parameters: 4096,
+      bytes: 8192,
+      flopsPerToken: 8192,
+      ...exampleTimes(0.1),
+    },
+    entries: Array.from({ length: 10 }, (_, level) => exampleEntry(level + 1)),
   }));
   const calibration = { source: 'bundled', sequences: 16, length: 512, tokens: 8192 };
   const table = {
@@ -132,7 +139,7 @@ export function compressionDocument(blocks = 128) {
     state: /** @satisfies {Compression} */ ({
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
       ...{ job: idle, removable: 0, units: ['bytes', 'parameters', 'flops', 'decode', 'prefill'] },
-      ...{ types: typesOf(8e9), canPlan: true },
+      ...{ types: exampleTypes(8e9), canPlan: true },
       pruned: Array.from({ length: 8 }, (_, i) => ({
         ...{ rounds: i + 1, bytes: 8e9 - (i + 1) * 2.4e8, distance: 0.004 * 1.9 ** i },
       })),
@@ -140,7 +147,7 @@ export function compressionDocument(blocks = 128) {
     answers: { survey: surveyed, predict: predicted },
     patches: Array.from({ length: 20 }, (_, i) => {
       const layer = layers[(i * 40) % layers.length];
-      const entries = [...(layer?.entries ?? []), entryOf(11)];
+      const entries = [...(layer?.entries ?? []), exampleEntry(11)];
       return {
         patch: { job: running(i) },
         added: { measured: { [layer?.tensor ?? '']: entries } },
@@ -153,7 +160,7 @@ export function compressionDocument(blocks = 128) {
 export function ggufDocument() {
   const bytes = 1.6e9;
   const model = { name: 'model-Q8_0.gguf', path: '/model-Q8_0.gguf', architecture: 'llama' };
-  const mix = { ...typeOf('50%', bytes / 2, 0), isMix: true, known: undefined };
+  const mix = { ...exampleType('50%', bytes / 2, 0), isMix: true, known: undefined };
   return {
     name: 'compression: a GGUF file',
     panel: 'compression',
@@ -161,7 +168,7 @@ export function ggufDocument() {
       model: { ...model, bytes, sublayers: [] },
       ...{ file: '/model-Q8_0.sensitivity.json', measured: {}, findings: [], job: idle },
       ...{ removable: 0, units: [], canPlan: false, pruned: [] },
-      types: [mix, ...typesOf(1.88 * bytes)],
+      types: [mix, ...exampleTypes(1.88 * bytes)],
     }),
     patches: [],
   };
@@ -188,11 +195,14 @@ export function heatmapDocument(blocks = 128, count = 200) {
   const sublayers = Array.from({ length: blocks }, (_, block) =>
     kinds.map((one) => ({ id: `block.${block}.${one.kind}`, block, ...one })),
   ).flat();
-  const distanceOf = (/** @type {number} */ index) => 0.001 * 1.03 ** ((index * 37) % (2 * blocks));
+  const exampleDistance = (/** @type {number} */ index) =>
+    0.001 * 1.03 ** ((index * 37) % (2 * blocks));
   const candidates = Object.fromEntries(
-    sublayers.map(({ id }, i) => [id, { sublayer: id, distance: distanceOf(i) }]),
+    sublayers.map(({ id }, i) => [id, { sublayer: id, distance: exampleDistance(i) }]),
   );
-  const order = [...sublayers.keys()].sort((a, b) => distanceOf(a) - distanceOf(b)).slice(0, count);
+  const order = [...sublayers.keys()]
+    .sort((a, b) => exampleDistance(a) - exampleDistance(b))
+    .slice(0, count);
   const rounds = order.map((index, i) => ({
     removed: sublayers[index]?.id ?? '',
     distance: 0.002 * 1.04 ** i,
@@ -250,7 +260,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
         ...{ type: 'Q5_K_M', bytes: 0.355 * bytes, bytesBefore: bytes, perplexityRatio: 1.009 },
         loss: { code: 'small loss', parameters: [] },
       },
-      types: typesOf(bytes),
+      types: exampleTypes(bytes),
       plans: {
         metric: 'js',
         points: Array.from({ length: 10 }, (_, i) => ({
@@ -263,7 +273,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
       const id = sublayers[(i * 12) % sublayers.length]?.id ?? '';
       return {
         patch: { job: { ...running(i), name: 'Profiling' } },
-        added: { candidates: { [id]: { sublayer: id, distance: distanceOf(i) * 1.1 } } },
+        added: { candidates: { [id]: { sublayer: id, distance: exampleDistance(i) * 1.1 } } },
       };
     }),
   };
@@ -311,7 +321,7 @@ export function moeHeatmapDocument(blocks = 48, experts = 128) {
   };
 }
 
-/** The data map of 200 000 pictures of 1000 classes, a page of which is looked at; more are marked meanwhile. */
+/** Data map of 200 000 images of 1000 classes, with one page open while more examples are being marked. */
 export function dataMapDocument() {
   const [examples, names] = [200_000, Array.from({ length: 1000 }, (_, i) => `class ${i}`)];
   const kept = names.map((name) => ({ name, examples: 200, kept: 100 }));
@@ -333,7 +343,7 @@ export function dataMapDocument() {
       ...{ low: 0.01, high: 1.3, infinite: 0 },
       counts: Array.from({ length: 40 }, (_, i) => 5000 + 100 * i),
     },
-    // As many as the host draws of any data set.
+    // The number that the host draws of any dataset.
     points: Array.from({ length: 3000 }, (_, i) => ({
       ...{ index: 66 * i, confidence: (i % 101) / 101, variability: (i % 73) / 146 },
       correctness: (i % 4) / 3,
@@ -368,7 +378,7 @@ export function dataMapDocument() {
   };
 }
 
-/** The panel of an evolution of a few graphs, one of which has learned an invention. */
+/** Panel of an evolution of a few graphs, including one learned invention. */
 export function symbolicDocument() {
   const graph = {
     edges: [

@@ -2,7 +2,7 @@
  * Models as they are published in packages, end to end by the command line: inspect, profile (a rough one), prune, evaluate before and
  * after, and load the result in the program that people would load it in. Packages are kept in the user's cache folder.
  *
- *     node bench/published/run.mjs [NAME ...]      all, or these, whose rows of RESULTS.md are written anew
+ *     node bench/published/run.mjs [NAME ...]      all, or only these; their rows in RESULTS.md are replaced
  */
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { flagOf } from '../core/operations/build-request';
+import { flagName } from '../core/operations/build-request';
 import { describeBounds, describeDefault } from '../core/operations/fields';
 import type { Field, Fields } from '../core/operations/fields';
 
@@ -45,7 +45,7 @@ export interface Flag {
 
 /** `VALUE`, `--name VALUE`, `--name`, `--no-name`, or the last two if there is no default. */
 export function fieldFlags(key: string, field: Field): Flag[] {
-  const long = flagOf(key, field);
+  const long = flagName(key, field);
   if (field.positional) {
     return [{ long, takesValue: false, value: true, description: describe(field) }];
   }

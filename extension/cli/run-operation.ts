@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import {
   asFlag,
   buildRequest,
-  chosenOf,
-  flagOf,
+  omitDefaults,
+  flagName,
   RequestError,
 } from '../core/operations/build-request';
 import { flag, path } from '../core/operations/fields';
@@ -52,7 +52,7 @@ export async function runOperation(
   requireOneOutput(common, options);
   const file = common['config'];
   const given = {
-    ...(typeof file === 'string' ? chosenOf(fields, await readConfig(file, operation.id)) : {}),
+    ...(typeof file === 'string' ? omitDefaults(fields, await readConfig(file, operation.id)) : {}),
     ...pick(typed, fields),
   };
   const name = asFlag(fields);
@@ -154,7 +154,7 @@ function nameFlag(error: unknown, fields: Fields): unknown {
   return file !== undefined || !Object.hasOwn(fields, field)
     ? error
     : new UserError(error.code, error.problem, {
-        field: flagOf(field, fields[field]),
+        field: flagName(field, fields[field]),
         remedy,
       });
 }

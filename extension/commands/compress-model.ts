@@ -123,8 +123,10 @@ async function askForPlan(
     return undefined;
   }
   const isAsked = options.compression === undefined && options.skip === undefined;
-  const sizeOf = sizePredictor(services, model);
-  const skip = isAsked ? await chooseRoles(compression, model.name, sizeOf) : (options.skip ?? []);
+  const predictSize = sizePredictor(services, model);
+  const skip = isAsked
+    ? await chooseRoles(compression, model.name, predictSize)
+    : (options.skip ?? []);
   if (skip === undefined) {
     return undefined;
   }
@@ -132,7 +134,7 @@ async function askForPlan(
   const embeddingAndHead = isAsked
     ? await chooseEmbeddingAndHead(title, model, [compression], {
         unties: true,
-        sizeOf: async (places) => formatBytes(await sizeOf(compression, skip, places)),
+        predictSize: async (places) => formatBytes(await predictSize(compression, skip, places)),
       })
     : (options.embeddingAndHead ?? []);
   if (embeddingAndHead === undefined) {
@@ -170,12 +172,12 @@ async function chooseMethod(
     description: l10n.t('the best method and setting for each layer'),
     detail: l10n.t('Opens the compression panel: measure the sensitivity, choose a budget, plan.'),
   };
-  const sizeOf = sizePredictor(services, session.model);
+  const predictSize = sizePredictor(services, session.model);
   const items = await Promise.all(
-    methodItems().map(async (item) => withSize(item, await methodSize(item.method, sizeOf))),
+    methodItems().map(async (item) => withSize(item, await methodSize(item.method, predictSize))),
   );
-  const ofRecipe = withSize(recipe, await methodSize('mpo', sizeOf, 'int4'));
-  const chosen = await choose<QuickPickItem>([...items, ofRecipe, budget], {
+  const recipeItem = withSize(recipe, await methodSize('mpo', predictSize, 'int4'));
+  const chosen = await choose<QuickPickItem>([...items, recipeItem, budget], {
     title,
     placeHolder: l10n.t('How are the linear layers compressed?'),
   });
@@ -183,17 +185,17 @@ async function chooseMethod(
     services.compressions.show(session);
     return undefined;
   }
-  const method = chosen === ofRecipe ? 'mpo' : items.find((item) => item === chosen)?.method;
+  const method = chosen === recipeItem ? 'mpo' : items.find((item) => item === chosen)?.method;
   switch (method) {
     case undefined:
       return undefined;
     case 'int8':
       return { method };
     case 'int4':
-      return chooseBlockSize(title, sizeOf);
+      return chooseBlockSize(title, predictSize);
     case 'lowrank':
     case 'mpo':
-      return chooseRatio(title, method, chosen === ofRecipe ? 'int4' : undefined, sizeOf);
+      return chooseRatio(title, method, chosen === recipeItem ? 'int4' : undefined, predictSize);
   }
 }
 
@@ -212,15 +214,15 @@ const sizePredictor =
 /** Size with the method's default, or the range of the shares that can be chosen. */
 async function methodSize(
   method: EncodingName,
-  sizeOf: SizeOf,
+  predictSize: SizeOf,
   then?: QuantizerName,
 ): Promise<string> {
   if (method === 'int8' || method === 'int4') {
-    return formatBytes(await sizeOf({ method }));
+    return formatBytes(await predictSize({ method }));
   }
   const sizes = await Promise.all(
     [Math.min(...percents), Math.max(...percents)].map(async (percent) =>
-      sizeOf(shareRequest(method, percent, then)),
+      predictSize(shareRequest(method, percent, then)),
     ),
   );
   return sizes.map(formatBytes).join(' – ');
@@ -234,7 +236,7 @@ const withSize = <Item extends QuickPickItem>(item: Item, size: string): Item =>
 
 async function chooseBlockSize(
   title: string,
-  sizeOf: SizeOf,
+  predictSize: SizeOf,
 ): Promise<CompressionRequest | undefined> {
   const rows = [
     { label: '32', detail: l10n.t('A scale for 32 weights: 5 bits per weight.'), level: 32 },
@@ -244,7 +246,7 @@ async function chooseBlockSize(
     rows.map(async (row) =>
       withSize<QuickPickItem & typeof row>(
         row,
-        formatBytes(await sizeOf({ method: 'int4', level: row.level })),
+        formatBytes(await predictSize({ method: 'int4', level: row.level })),
       ),
     ),
   );
@@ -259,14 +261,14 @@ async function chooseRatio(
   title: string,
   method: 'lowrank' | 'mpo',
   then: QuantizerName | undefined,
-  sizeOf: SizeOf,
+  predictSize: SizeOf,
 ): Promise<CompressionRequest | undefined> {
   const items = await Promise.all(
     percents.map(async (percent) => {
       const request = shareRequest(method, percent, then);
       const label = l10n.t('{0} %', percent);
       const description = l10n.t('of the parameters of each layer');
-      return withSize({ label, description, request }, formatBytes(await sizeOf(request)));
+      return withSize({ label, description, request }, formatBytes(await predictSize(request)));
     }),
   );
   const chosen = await choose(items, {
@@ -292,7 +294,7 @@ const shareRequest = (
 async function chooseRoles(
   compression: CompressionRequest,
   model: string,
-  sizeOf: SizeOf,
+  predictSize: SizeOf,
 ): Promise<readonly LinearRole[] | undefined> {
   if (compression.method === 'int8' || compression.method === 'int4') {
     return [];
@@ -306,7 +308,7 @@ async function chooseRoles(
     { label: l10n.t('All linear layers'), skip: [] },
   ];
   const items = await Promise.all(
-    rows.map(async (row) => withSize(row, formatBytes(await sizeOf(compression, row.skip)))),
+    rows.map(async (row) => withSize(row, formatBytes(await predictSize(compression, row.skip)))),
   );
   const chosen = await choose(items, {
     title: l10n.t('Compress {0}', model),

@@ -1,6 +1,6 @@
 import { basename, extname } from 'node:path';
 import { commands, env, Uri } from 'vscode';
-import { documentOf, manifestName } from '../core/document-names';
+import { findDocumentType, manifestName } from '../core/document-names';
 import { commandIds } from '../services/command-ids';
 import { fileExists, isProfile } from '../services/documents/documents';
 import { modelFolder } from '../services/documents/model-file';
@@ -15,7 +15,7 @@ const reported = new Set(['evaluation', 'experiment']);
 export async function openResult(services: Services, argument: unknown): Promise<void> {
   const file = requireUri(argument);
   const { fsPath } = file;
-  const kind = documentOf(fsPath);
+  const kind = findDocumentType(fsPath);
   if (isProfile(fsPath)) {
     await commands.executeCommand(commandIds.openHeatmap, file);
   } else if (kind !== undefined && reported.has(kind)) {

@@ -1,16 +1,16 @@
-/** What a document lies beside where nobody says otherwise; `asked` is written only where its path is given. */
+/** Default location: next to the model, dataset, text or main output; `asked` documents need an explicit path. */
 export type DocumentPlace = 'model' | 'data' | 'text' | 'output' | 'asked';
 
-/** How files of a document are named and marked. */
+/** Naming of a document type's files, and their `format` field. */
 export interface DocumentName {
-  /** End of the file's name. */
+  /** Suffix of the file's name. */
   readonly suffix: string;
   /** Value of its field `format`. */
   readonly format: string;
-  readonly beside: DocumentPlace;
+  readonly nextTo: DocumentPlace;
 }
 
-/** The document beside a model that Espalier wrote: where it comes from and what is different. */
+/** Name of the document that records the source and the changes of a written model. */
 export const manifestName = 'espalier.json';
 
 /** Suffix of files that hold a request, as `--print-config` prints them and `--config` reads them. */
@@ -21,29 +21,29 @@ export const documentNames = {
   layerProfile: {
     suffix: '.layerprofile.json',
     format: 'espalier.layerprofile',
-    beside: 'model',
+    nextTo: 'model',
   },
-  plan: { suffix: '.plan.json', format: 'espalier.plan', beside: 'model' },
-  sensitivity: { suffix: '.sensitivity.json', format: 'espalier.sensitivity', beside: 'model' },
-  scores: { suffix: '.scores.json', format: 'espalier.scores', beside: 'data' },
-  textScores: { suffix: '.textscores.json', format: 'espalier.textscores', beside: 'text' },
-  selection: { suffix: '.selection.json', format: 'espalier.selection', beside: 'output' },
-  experiment: { suffix: '.datadiet.json', format: 'espalier.datadiet', beside: 'data' },
-  evaluation: { suffix: '.evaluation.json', format: 'espalier.evaluation', beside: 'asked' },
-  evolution: { suffix: '.gssnn.json', format: 'espalier.gssnn', beside: 'output' },
+  plan: { suffix: '.plan.json', format: 'espalier.plan', nextTo: 'model' },
+  sensitivity: { suffix: '.sensitivity.json', format: 'espalier.sensitivity', nextTo: 'model' },
+  scores: { suffix: '.scores.json', format: 'espalier.scores', nextTo: 'data' },
+  textScores: { suffix: '.textscores.json', format: 'espalier.textscores', nextTo: 'text' },
+  selection: { suffix: '.selection.json', format: 'espalier.selection', nextTo: 'output' },
+  experiment: { suffix: '.datadiet.json', format: 'espalier.datadiet', nextTo: 'data' },
+  evaluation: { suffix: '.evaluation.json', format: 'espalier.evaluation', nextTo: 'asked' },
+  evolution: { suffix: '.gssnn.json', format: 'espalier.gssnn', nextTo: 'output' },
 } as const satisfies Readonly<Record<string, DocumentName>>;
 
 export type DocumentId = keyof typeof documentNames;
 
 export const documentIds = Object.keys(documentNames) as DocumentId[];
 
-/** Whether a file is named as a document of one type. */
+/** True if a file has the suffix of a document type. */
 export function isDocument(id: DocumentId, path: string): boolean {
   return path.endsWith(documentNames[id].suffix);
 }
 
-/** The type that a file is named for. */
-export function documentOf(path: string): DocumentId | undefined {
+/** Document type by a file's suffix. */
+export function findDocumentType(path: string): DocumentId | undefined {
   return documentIds.find((id) => isDocument(id, path));
 }
 
@@ -55,8 +55,8 @@ export function documentGlob(id: DocumentId): string {
 const modelFile = /\.(?:gguf|onnx)$/i;
 const dataFile = /(?<=[^\\/])\.(?:npz|npy|csv|tsv|jsonl|ndjson|parquet|bin|gz)$/i;
 
-/** `NAME<suffix>` beside a model, by the path of its folder or file, or beside a data set. */
+/** Path of `NAME<suffix>` next to a model (its folder or file) or a dataset. */
 export function defaultDocumentPath(id: DocumentId, source: string): string {
-  const { suffix, beside } = documentNames[id];
-  return `${source.replace(beside === 'data' ? dataFile : modelFile, '')}${suffix}`;
+  const { suffix, nextTo } = documentNames[id];
+  return `${source.replace(nextTo === 'data' ? dataFile : modelFile, '')}${suffix}`;
 }

@@ -26,7 +26,7 @@ export const formatSpeed = (perSecond: number): string =>
 export const formatPercent = (fraction: number): string =>
   `${(fraction * 100).toFixed(Math.abs(fraction) >= 0.0995 ? 0 : 1)}\u00a0%`;
 
-/** `+10 %`, `−24.6 %`: from one value to another; `0 %` where nothing of it is seen. */
+/** Relative change between two values: `+10 %`, `−24.6 %`, or `0 %` if it rounds to zero. */
 export function formatChange(before: number, after: number): string {
   const size = formatPercent(Math.abs(1 - after / before));
   return size.startsWith('0.0') ? '0\u00a0%' : `${after > before ? '+' : '−'}${size}`;
@@ -44,7 +44,7 @@ export function formatDuration(seconds: number): string {
 /** Estimates of time may be off by this factor. */
 const estimateFactor = 1.5;
 
-/** `30–60 s`, `2–5 min`, `1 h 20 min – 3 h 0 min`: the range of a job's time that an estimate in seconds stands for. */
+/** Range of a job's duration from an estimate in seconds: `30–60 s`, `2–5 min`, `1 h 20 min – 3 h 0 min`. */
 export function formatEstimate(seconds: number): string {
   const least = formatDuration(seconds / estimateFactor);
   const most = formatDuration(seconds * estimateFactor);
@@ -54,7 +54,7 @@ export function formatEstimate(seconds: number): string {
     : `${least} – ${most}`;
 }
 
-/** A relative error: `3.1e-7`, or `0` where nothing differs. */
+/** Relative error: `3.1e-7`, or `0` if nothing differs. */
 export const formatError = (error: number): string => (error === 0 ? '0' : error.toExponential(1));
 
 /** Three significant digits, small values as `2.90e-5`; `–` if none was measured. */

@@ -1,7 +1,7 @@
 import { moderateDistance } from './quality-labels';
 import { say } from './message';
 
-/** What terms mean, in a sentence: where a pointer rests on them, and in the help of the command line. */
+/** Definitions of terms in one sentence, for hovers and the help of the command line. */
 export const glossary = {
   distance: say`Distance of the output to the original's after removing this sublayer, by the metric. Below ${moderateDistance} (js), perplexity grew by about 10 % or less on the sample model.`,
   layerDistance: say`Distance of the output to the original's after compressing only this layer. Below ${moderateDistance} (js), perplexity grew by about 10 % or less on the sample model.`,

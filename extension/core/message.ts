@@ -7,7 +7,7 @@ export interface Message {
   readonly parameters: readonly (string | Message)[];
 }
 
-/** What a message can be filled with. Words that need translation are messages themselves. */
+/** Value of a placeholder in a message. Words that need translation are messages themselves. */
 type Filling = string | number | bigint | boolean | Message;
 
 /** A message from its text: `` say`Sublayer ${id} is not in the plan.` `` */
@@ -18,7 +18,7 @@ export function say(pattern: TemplateStringsArray, ...values: readonly Filling[]
   };
 }
 
-/** A text that is never translated: what another program says, or what stands in a document. */
+/** Message that is never translated, such as output of another program or text of a document. */
 export const verbatim = (text: string): Message => ({ code: '{0}', parameters: [text] });
 
 /** Messages one after the other; absent ones are left out. */

@@ -10,7 +10,7 @@ const mostBytes = 2 ** 28;
 /** Most characters of all strings together: parsing copies them while the file and its text are still in memory. */
 const mostCharacters = 2 ** 26;
 /** Memory of a parsed value in V8, in bytes, without the text of strings. */
-const bytesOf = { container: 64, field: 80, value: 8 } as const;
+const bytesPer = { container: 64, field: 80, value: 8 } as const;
 
 /** Counts of a JSON text, taken before it is parsed. */
 export interface JsonMeasure {
@@ -27,8 +27,8 @@ const [quote, backslash, comma, colon] = [0x22, 0x5c, 0x2c, 0x3a] as const;
 const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d] as const;
 
 /**
- * Counts levels, fields and values of a JSON text in one pass, without allocating. The text may be damaged. Stops as
- * soon as there are too many to be parsed.
+ * Counts levels, fields and values of a JSON text in one pass, without allocating. The text may be malformed. Stops
+ * when a limit is exceeded.
  */
 export function measureJson(text: string): JsonMeasure {
   let [level, levels, fields, bytes, characters] = [0, 0, 0, 0, 0];
@@ -38,16 +38,16 @@ export function measureJson(text: string): JsonMeasure {
     }
     const code = text.charCodeAt(i);
     if (code === quote) {
-      const end = endOfString(text, i);
+      const end = findStringEnd(text, i);
       characters += end - i - 1;
       i = end;
     } else if (code === comma) {
-      bytes += bytesOf.value;
+      bytes += bytesPer.value;
     } else if (code === colon) {
       fields++;
-      bytes += bytesOf.field;
+      bytes += bytesPer.field;
     } else if (code === openList || code === openObject) {
-      bytes += bytesOf.container;
+      bytes += bytesPer.container;
       level++;
       levels = Math.max(levels, level);
     } else if (code === closeList || code === closeObject) {
@@ -58,7 +58,7 @@ export function measureJson(text: string): JsonMeasure {
 }
 
 /** Index of the quote that ends the string that begins at `start`; the text's length if none does. */
-function endOfString(text: string, start: number): number {
+function findStringEnd(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
     let before = end - 1;
     while (text.charCodeAt(before) === backslash) {
@@ -103,8 +103,8 @@ export function parseJsonText(text: string, revive?: Parameters<typeof JSON.pars
 }
 
 /**
- * The value of a JSON text.
- * @throws UserError with the remedy given, where it is not JSON, nested too deep or too large.
+ * Parses a JSON text.
+ * @throws UserError with the given remedy, if the text isn't JSON, is nested too deep or is too large
  */
 export function parseJson(text: string, file: string, remedy: Message): unknown {
   try {
@@ -119,10 +119,13 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
 }
 
 /**
- * The value of a JSON text; undefined where it is not JSON.
+ * Parses a JSON text; returns undefined if it isn't JSON.
  * @param revive replaces parsed values, as for `JSON.parse`
  */
-export function jsonOf(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
+export function parseJsonOrUndefined(
+  text: string,
+  revive?: Parameters<typeof JSON.parse>[1],
+): unknown {
   try {
     return parseJsonText(text, revive);
   } catch {

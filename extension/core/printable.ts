@@ -1,8 +1,8 @@
 const escaped = (one: string): string => `\\u{${(one.codePointAt(0) ?? 0).toString(16)}}`;
 
 /**
- * A text from elsewhere as it may stand in a terminal: characters that nobody sees, such as those that move the cursor
- * or turn the direction of writing, as `\u{…}`.
+ * Escapes invisible characters of an untrusted text for a terminal, such as those that move the cursor or reverse the
+ * writing direction, as `\u{…}`.
  */
 export const printable = (text: string): string =>
   text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped);

@@ -4,8 +4,7 @@ import { say } from './message';
 import type { Message } from './message';
 
 /**
- * Those of the removed (ids of sublayers and blocks) that free no parameters, as sublayers that stay use the same
- * weights.
+ * Removed sublayers and blocks (ids) that free no parameters, because remaining sublayers share their weights.
  */
 export function freeingNothing(
   model: Pick<ModelSummary, 'sublayers'>,
@@ -15,12 +14,14 @@ export function freeingNothing(
   if (sharing.length === 0) {
     return [];
   }
-  const gone = new Set(removed.flatMap((id) => unitsMeant(id, model)));
-  const used = new Set(sharing.flatMap(({ id, shares = [] }) => (gone.has(id) ? [] : shares)));
+  const removedUnits = new Set(removed.flatMap((id) => unitsMeant(id, model)));
+  const used = new Set(
+    sharing.flatMap(({ id, shares = [] }) => (removedUnits.has(id) ? [] : shares)),
+  );
   return sharing
     .filter(
       ({ id, parameters, shares = [] }) =>
-        gone.has(id) && parameters === 0 && shares.every((name) => used.has(name)),
+        removedUnits.has(id) && parameters === 0 && shares.every((name) => used.has(name)),
     )
     .map(({ id }) => id);
 }
@@ -28,7 +29,7 @@ export function freeingNothing(
 /** Ids that are named where there are more. */
 const named = 3;
 
-/** What is said of sublayers that free nothing; undefined of none. */
+/** Warning about removed sublayers that free no parameters; undefined if there are none. */
 export function explainNothingFreed(ids: readonly string[]): Message | undefined {
   const names = [...ids.slice(0, named), ...(ids.length > named ? ['…'] : [])].join(', ');
   return ids.length === 0

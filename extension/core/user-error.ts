@@ -3,22 +3,22 @@ import { printable } from './printable';
 import type { ErrorCode } from './error-codes';
 import type { Message } from './message';
 
-/** What a {@link UserError} is about, so that an editor can open the file and mark the field. */
+/** Subject of a {@link UserError}, so that an editor can open the file and mark the field. */
 export interface ErrorSubject {
   /** Path of the file at fault. */
   readonly file?: string;
   /** Name of the field, tensor or option at fault. */
   readonly field?: string;
-  /** What the user can do about it, as one sentence; `undefined` only where the problem says so itself. */
+  /** Fix, as one sentence; `undefined` only if the problem names it. */
   readonly remedy: Message | undefined;
 }
 
-/** What an error names, without what to do about it. */
+/** Subject of an error without the fix. */
 export type ErrorPlace = Omit<ErrorSubject, 'remedy'>;
 
-/** What helps where a path leads nowhere. */
+/** Fix for a path that doesn't exist. */
 const checkPath = say`Check the path.`;
-/** What helps where something may not be read. */
+/** Fix for a file that can't be read. */
 export const checkAccess = say`Check its permissions.`;
 
 /** Marks errors of all copies of {@link UserError}: a bundle that is loaded later has its own copy. */
@@ -34,7 +34,7 @@ export class UserError extends Error {
   public constructor(
     /** Kind of problem. Stable, unlike the text: scripts and tests compare it. */
     public readonly code: ErrorCode,
-    /** What is wrong, as one sentence. */
+    /** Problem, as one sentence. */
     public readonly problem: Message,
     public readonly subject: ErrorSubject,
   ) {

@@ -1,7 +1,7 @@
-/** What is used of a module's memory. */
+/** Subset of `WebAssembly.Memory` that is used. */
 export interface WasmMemory {
   readonly buffer: ArrayBuffer;
-  /** By pages of 64 KiB; what was seen of the buffer before is gone then. */
+  /** Grows by pages of 64 KiB. Views of the previous buffer become detached. */
   readonly grow: (pages: number) => number;
 }
 

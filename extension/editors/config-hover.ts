@@ -37,7 +37,7 @@ export class ConfigHover implements HoverProvider, Disposable {
     }
     try {
       const model = await this.#inspector.request('describe', { model: document.uri.fsPath });
-      const lines = [meanings[topic](model), accountOf(topic, model)];
+      const lines = [meanings[topic](model), accountText(topic, model)];
       return new Hover(new MarkdownString(lines.filter((line) => line !== '').join('\n\n')));
     } catch (error) {
       this.#log.debug(`${document.uri.fsPath}: ${String(error)}`);
@@ -50,7 +50,7 @@ export class ConfigHover implements HoverProvider, Disposable {
   }
 }
 
-function accountOf(topic: ConfigTopic, model: ModelDescription): string {
+function accountText(topic: ConfigTopic, model: ModelDescription): string {
   const parameters = topicParameters(topic, model);
   const { totals } = model;
   return parameters === undefined || totals.parameters === 0

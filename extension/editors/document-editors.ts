@@ -27,7 +27,7 @@ interface DocumentEditor {
   readonly fill: (panel: WebviewPanel, path: string) => void | Promise<void>;
 }
 
-/** What the host does with documents of a type. */
+/** Editor support for a document type. */
 interface HostDocument {
   /** Absent where the text editor shows them. */
   readonly editor?: DocumentEditor;
@@ -47,16 +47,16 @@ export interface AllPanels {
 /** Fills the custom editors of weight files, which are opened by their headers alone, and of documents. */
 export function documentEditors(all: DocumentServices): Host['resolveEditor'] {
   const documents = hostDocuments(all);
-  const ofDocuments = documentIds.flatMap((id): [string, DocumentEditor][] => {
+  const documentEntries = documentIds.flatMap((id): [string, DocumentEditor][] => {
     const { editor } = documents[id];
     const viewType = documentViews[id]?.viewType;
     return editor === undefined || viewType === undefined ? [] : [[viewType, editor]];
   });
-  const ofWeights: DocumentEditor = {
+  const weightsEditor: DocumentEditor = {
     whyUnreadable: explainUnreadable,
     fill: (panel, path) => void all.explorers.fill(panel, path),
   };
-  const editors = new Map([[weightsViewType, ofWeights], ...ofDocuments]);
+  const editors = new Map([[weightsViewType, weightsEditor], ...documentEntries]);
   return async (viewType, uri, panel) => resolveEditor(editors.get(viewType), uri, panel);
 }
 

@@ -35,7 +35,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       lens(l10n.t('Open in heatmap'), commandIds.openHeatmap),
       lens(l10n.t('Evaluate'), commandIds.evaluateModel),
     ];
-    const ofCompression = [
+    const compressionLenses = [
       lens(l10n.t('Compress…'), commandIds.compressModel),
       lens(l10n.t('Open compression panel'), commandIds.openCompression),
     ];
@@ -46,7 +46,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
         (plan.compress?.length ?? 0) > 0 || Object.keys(plan.types ?? {}).length > 0;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
       const title = await this.#summary(plan, path);
-      return [lens(title, command), ...(compresses ? ofCompression : actions)];
+      return [lens(title, command), ...(compresses ? compressionLenses : actions)];
     } catch {
       // The diagnostics say what is wrong with the plan.
       return actions;

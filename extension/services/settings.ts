@@ -10,7 +10,7 @@ import type { Fields, GivenOf, RequestOf } from '../core/operations/fields';
 import { sharingFields } from '../core/operations/sharing';
 import { withoutPassword } from '../core/distribute/queue/address';
 import type { DeviceChoice } from '../core/runtime/device';
-import { amountOf } from '../core/operations/search-fields';
+import { budgetFields } from '../core/operations/search-fields';
 import type { amountFields } from '../core/operations/search-fields';
 import { calibrationFields } from '../core/operations/shared-fields';
 import { parseBudget } from './search-budget';
@@ -68,7 +68,7 @@ export class Settings {
         say`Write a share (25%), a number of removals (6), or all.`,
       );
     }
-    return amountOf(budget);
+    return budgetFields(budget);
   }
 
   /** A stored request with the password of its queue, if that is still the queue that the user has set. */

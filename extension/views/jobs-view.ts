@@ -31,7 +31,7 @@ const icons: Readonly<Record<JobState, ThemeIcon>> = {
   done: new ThemeIcon('pass', new ThemeColor('charts.green')),
 };
 
-/** What runs comes first, then what waits, what can be resumed, and the rest. */
+/** Order of jobs: running, queued, resumable, others. */
 const order: readonly ((job: JobRecord) => boolean)[] = [
   ({ state }) => state === 'running',
   ({ state }) => state === 'queued',
@@ -50,7 +50,7 @@ type Row = JobRecord | WorkerRow;
 export class JobsView implements TreeDataProvider<Row>, Disposable {
   readonly #jobs: JobService;
   readonly #changed = new EventEmitter<Row | undefined>();
-  /** States as they are shown: as long as they stay, a row alone is drawn anew. */
+  /** States currently shown; if none changed, only single rows are redrawn. */
   readonly #shown = new Map<string, JobState>();
   readonly #stale = new Set<JobRecord>();
   readonly #disposable: Disposable;
@@ -91,11 +91,11 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
     for (const { id, state } of jobs) {
       this.#shown.set(id, state);
     }
-    const rankOf = (job: JobRecord): number => order.findIndex((isOne) => isOne(job));
+    const jobRank = (job: JobRecord): number => order.findIndex((isOne) => isOne(job));
     // Jobs that wait are shown in the order in which they will run.
-    const timeOf = (job: JobRecord): number =>
+    const jobTime = (job: JobRecord): number =>
       job.state === 'queued' ? this.#jobs.place(job) : -(job.ended ?? job.created);
-    return [...jobs].sort((a, b) => rankOf(a) - rankOf(b) || timeOf(a) - timeOf(b));
+    return [...jobs].sort((a, b) => jobRank(a) - jobRank(b) || jobTime(a) - jobTime(b));
   }
 
   public getTreeItem(row: Row): TreeItem {
@@ -109,14 +109,14 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
   #jobItem(job: JobRecord): TreeItem {
     const { Expanded, None } = TreeItemCollapsibleState;
     const state = describeState(job, this.#jobs);
-    // Of a job that isn't over, the progress must not be cut off in a narrow side bar.
+    // Progress comes first while a job is active, so that a narrow side bar doesn't truncate it.
     const [label, description] = isOver(job) ? [job.title, state] : [state, job.title];
     const item = new TreeItem(label, job.workers === undefined ? None : Expanded);
     item.id = job.id;
     item.description = description;
-    item.tooltip = tooltipOf(job);
+    item.tooltip = createTooltip(job);
     item.iconPath = icons[job.state];
-    item.contextValue = contextOf(job);
+    item.contextValue = contextValueFor(job);
     item.accessibilityInformation = { label: describeJob(job, this.#jobs) };
     item.command = { command: commandIds.showJob, title: job.title, arguments: [job] };
     return item;
@@ -137,7 +137,7 @@ function workerItem({ id, worker }: WorkerRow): TreeItem {
 }
 
 /** Words that menus test. */
-function contextOf(job: JobRecord): string {
+function contextValueFor(job: JobRecord): string {
   return [
     job.state,
     ...(isOver(job) ? ['over'] : ['active']),
@@ -145,7 +145,7 @@ function contextOf(job: JobRecord): string {
   ].join(' ');
 }
 
-function tooltipOf(job: JobRecord): MarkdownString {
+function createTooltip(job: JobRecord): MarkdownString {
   const { title, model, expected, progress, result, message, saved, outputs, warnings } = job;
   const tooltip = new MarkdownString('', true);
   const paragraphs = [

@@ -34,7 +34,7 @@ const icons: Readonly<Record<ModelEntry['kind'], string>> = {
 };
 
 /** Blocks, sublayers and tensors of a model, in its order. */
-export function entriesOf(model: ModelDescription, resourceUri: Uri): ModelEntry[] {
+export function createModelEntries(model: ModelDescription, resourceUri: Uri): ModelEntry[] {
   const partEntry = (part: PartDescription): ModelEntry => ({
     ...{ kind: 'part', resourceUri, row: `part:${part.part}`, name: part.part },
     ...texts(partName(part.part), sizeText(part)),
@@ -48,7 +48,7 @@ export function entriesOf(model: ModelDescription, resourceUri: Uri): ModelEntry
   ];
 }
 
-/** A sensitivity table that lies beside a model. */
+/** Tree entry of a sensitivity profile next to a model. */
 export function sensitivityEntry(file: Uri): ModelEntry {
   const name = file.path.split('/').at(-1) ?? '';
   return {
@@ -57,7 +57,7 @@ export function sensitivityEntry(file: Uri): ModelEntry {
   };
 }
 
-/** What stands in the tree where a model cannot be described. */
+/** Tree entry of a model that can't be described. */
 export function failureEntry(message: string, resourceUri: Uri): ModelEntry {
   return {
     ...{ kind: 'failure', resourceUri, row: '', name: message, children: () => [] },
@@ -65,7 +65,7 @@ export function failureEntry(message: string, resourceUri: Uri): ModelEntry {
   };
 }
 
-export function treeItemOf(entry: ModelEntry): TreeItem {
+export function createTreeItem(entry: ModelEntry): TreeItem {
   const { kind, label, description, tooltip, children } = entry;
   const isLeaf = kind === 'tensor' || children().length === 0;
   const item = new TreeItem(

@@ -20,7 +20,12 @@ import type { ModelFolders } from '../services/documents/model-folders';
 import type { OpenModels } from '../services/documents/open-models';
 import { Throttle } from '../services/throttle';
 import { describeModelItem } from './model-item';
-import { entriesOf, failureEntry, sensitivityEntry, treeItemOf } from './model-entries';
+import {
+  createModelEntries,
+  failureEntry,
+  sensitivityEntry,
+  createTreeItem,
+} from './model-entries';
 import type { ModelEntry } from './model-entries';
 
 /** Files that a model's description comes from. */
@@ -96,7 +101,7 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       const table = defaultSensitivityPath(parent.fsPath);
       return [
         ...((await fileExists(table)) ? [sensitivityEntry(Uri.file(table))] : []),
-        ...entriesOf(await this.#descriptions.of(parent.fsPath), parent),
+        ...createModelEntries(await this.#descriptions.of(parent.fsPath), parent),
       ];
     } catch (error) {
       return [failureEntry(describeError(error), parent)];
@@ -104,7 +109,7 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
   }
 
   public async getTreeItem(element: Uri | ModelEntry): Promise<TreeItem> {
-    return element instanceof Uri ? this.#modelItem(element) : treeItemOf(element);
+    return element instanceof Uri ? this.#modelItem(element) : createTreeItem(element);
   }
 
   public dispose(): void {

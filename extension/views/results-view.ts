@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { Disposable, EventEmitter, l10n, ThemeIcon, TreeItem, Uri, workspace } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
-import { documentIds, documentNames, documentOf, manifestName } from '../core/document-names';
+import { documentIds, documentNames, findDocumentType, manifestName } from '../core/document-names';
 import type { DocumentId } from '../core/document-names';
 import { describeModelItem } from './model-item';
 import { commandIds } from '../services/command-ids';
@@ -10,7 +10,7 @@ import type { ModelFolders } from '../services/documents/model-folders';
 import type { OpenModels } from '../services/documents/open-models';
 import { Throttle } from '../services/throttle';
 
-/** What a result is: a document, a page about one, or a model that Espalier wrote. */
+/** Kind of a result: a document, a report, or a model that Espalier wrote. */
 type ResultKind = DocumentId | 'report' | 'model';
 
 /** A result in the workspace. */
@@ -28,7 +28,7 @@ const suffixes = [
 ];
 const pattern = `**/{${[manifestName, ...suffixes.map((suffix) => `*${suffix}`)].join()}}`;
 const mostShown = 500;
-/** How many files are looked at, and how many at once. Only the latest are shown. */
+/** Maximum number of files to check, and to check at the same time. Only the latest are shown. */
 const [mostLookedAt, atOnce] = [20_000, 64];
 
 const icons: Readonly<Record<ResultKind, string>> = {
@@ -45,7 +45,7 @@ const icons: Readonly<Record<ResultKind, string>> = {
   model: 'package',
 };
 
-/** What was measured, planned and written in the workspace, the latest first. */
+/** Results in the workspace, the latest first. */
 export class ResultsView implements TreeDataProvider<Result>, Disposable {
   readonly #folders: ModelFolders;
   readonly #models: OpenModels;
@@ -136,7 +136,7 @@ export class ResultsView implements TreeDataProvider<Result>, Disposable {
 async function resultAt(file: Uri): Promise<Result | undefined> {
   const name = file.path.split('/').at(-1) ?? '';
   const isModel = name === manifestName;
-  const kind = isModel ? 'model' : (documentOf(name) ?? 'report');
+  const kind = isModel ? 'model' : (findDocumentType(name) ?? 'report');
   const resourceUri = isModel ? Uri.joinPath(file, '..') : file;
   // A file may be gone by now.
   const found = await stat(file.fsPath).catch(() => undefined);

@@ -221,13 +221,13 @@ export function errorsReference() {
     const messages = new Set(
       coded.filter((one) => one.code === code).flatMap((one) => one.messages),
     );
-    const texts = [...messages].filter(hasWords).sort().map(inMarkdown);
+    const texts = [...messages].filter(hasWords).sort().map(escapeMarkdown);
     return `- \`${code}\`: ${texts.length === 0 ? 'The message gives the reason.' : texts.join(' / ')}`;
   });
   return [
     '<!-- Written by scripts/generate.mjs. Edit the source instead. -->',
     '# Error codes',
-    'Each error has a code that stays the same when its text is edited, so that scripts can compare it. `…` stands for names and numbers.',
+    'Each error has a code that stays the same when its text is edited, so that scripts can compare it. In the texts, `…` is a name or a number.',
     'With `--json`, a command that fails prints its error to standard output, and tools of `espalier mcp` answer with the same JSON. `file` and `field` are present if the error is about one:',
     `\`\`\`json\n${JSON.stringify({ error: { code: 'file-missing', message: 'missing.plan.json: There is no such plan. Check the path.', file: 'missing.plan.json' } }, undefined, 2)}\n\`\`\``,
     lines.join('\n'),
@@ -241,5 +241,5 @@ export function errorsReference() {
 export const hasWords = (pattern) => /\p{L}/u.test(pattern.replaceAll(/\{\d+\}/g, ''));
 
 /** @param {string} pattern */
-const inMarkdown = (pattern) =>
+const escapeMarkdown = (pattern) =>
   pattern.replaceAll(/[\\`*_<>|[\]#]/g, String.raw`\$&`).replaceAll(/\{\d+\}/g, '…');

@@ -20,7 +20,7 @@ import { root } from './repository.mjs';
  * @typedef {'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph' | 'gguf'} Kind
  * @typedef {import('../../bench/models/measure').Written} Written
  *
- * Of a family, over its models.
+ * Results of a family, over its models.
  * @typedef {{models: string[], error: number, written: Map<string, Written>}} FamilyResult
  */
 

@@ -6,7 +6,7 @@ import { capture } from './processes.mjs';
 import { npmCommand, npmEnvironment } from './npm.mjs';
 import { manifest, root } from './repository.mjs';
 
-/** What the command line and the processes that it starts load. */
+/** Bundles that the command line and its child processes load. */
 const bundles = [
   'cli',
   'mcp-server',
@@ -20,7 +20,7 @@ const bundles = [
 
 const samples = ['calibration.txt', 'held-out.txt', 'domains', 'espalier-sample'];
 
-/** What the npm package consists of beside its package.json: where each comes from, relative to the repository. */
+/** Sources of the files in the npm package, relative to the repository; package.json is added separately. */
 function contents() {
   const built = [...bundles.flatMap((name) => [`${name}.js`, `${name}.js.LEGAL.txt`]), 'highs.wasm']
     .map((name) => `dist/${name}`)

@@ -97,9 +97,9 @@ export function filesReference(manifest, words, declarations) {
   const documentCommands = (document, access) =>
     operations
       .filter(
-        ({ fields, writesBeside = [] }) =>
+        ({ fields, writesNextTo = [] }) =>
           Object.values(fields).some((field) => [field[access]].flat().includes(document)) ||
-          (access === 'writes' && writesBeside.includes(document)),
+          (access === 'writes' && writesNextTo.includes(document)),
       )
       .map(({ id }) => id);
   const { customEditors } = manifest['contributes'];
@@ -133,7 +133,7 @@ export function filesReference(manifest, words, declarations) {
         `- Written by: ${listed(documentCommands(id, 'writes'))}.`,
         `- Read by: ${listed(documentCommands(id, 'reads'))}.`,
         `- Opens in: ${opensIn(pattern)}.`,
-        `- Default place: ${places[documentNames[id].beside]}.`,
+        `- Default place: ${places[documentNames[id].nextTo]}.`,
         `- Refers to: ${paths.map((path) => `\`${path}\``).join(', ') || 'no other files'}.`,
       ].join('\n'),
       'Fields:',
@@ -155,10 +155,10 @@ export function filesReference(manifest, words, declarations) {
 
 /** @type {Record<import('../../extension/core/document-names').DocumentPlace, string>} */
 const places = {
-  model: 'beside the model',
-  data: 'beside the data set',
-  text: 'beside the text',
-  output: 'beside what else is written',
+  model: 'next to the model',
+  data: 'next to the dataset',
+  text: 'next to the text',
+  output: 'next to the other output',
   asked: 'none, it is written with `--out` only',
 };
 

@@ -46,15 +46,15 @@ export function placeNames(
       { left: centered, top: y + above },
     ];
     const place = places.find((one) => {
-      const box = boxOf(one, width);
+      const box = nameBox(one, width);
       return isInside(box, area) && !taken.some((other) => overlaps(box, other));
     });
-    if (place !== undefined) taken.push(boxOf(place, width));
+    if (place !== undefined) taken.push(nameBox(place, width));
     return place;
   });
 }
 
-const boxOf = ({ left, top }: NamePlace, width: number): Box => ({
+const nameBox = ({ left, top }: NamePlace, width: number): Box => ({
   ...{ left, right: left + width, top: top - lineHeight / 2, bottom: top + lineHeight / 2 },
 });
 

@@ -65,7 +65,7 @@ function tableFacts(table: ShownTable, job: CompressionState['job'], file: strin
   const { calibration, fitting, metric, metricDefinition, device, seconds, layers } = table;
   const source =
     calibration.source === 'bundled' ? strings.bundledText : fileName(calibration.source);
-  const sizeOf = ({ sequences, length }: typeof calibration): [string, string] => [
+  const sizeTexts = ({ sequences, length }: typeof calibration): [string, string] => [
     formatCount(sequences),
     formatCount(length),
   ];
@@ -73,13 +73,13 @@ function tableFacts(table: ShownTable, job: CompressionState['job'], file: strin
     { name: strings.layers, value: formatCount(layers.length) },
     {
       name: strings.calibration,
-      value: strings.calibrationValue(...sizeOf(calibration), source),
+      value: strings.calibrationValue(...sizeTexts(calibration), source),
       title: calibration.source,
     },
     {
       name: strings.fittedTo,
       value:
-        fitting === undefined ? strings.fittedToSame : strings.fittedToOther(...sizeOf(fitting)),
+        fitting === undefined ? strings.fittedToSame : strings.fittedToOther(...sizeTexts(fitting)),
       title: fitting === undefined ? strings.fittedToSameTitle : strings.fittedToOtherTitle,
     },
     { name: strings.metric, value: metric, title: t(metricDefinition) },

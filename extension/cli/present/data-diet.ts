@@ -38,7 +38,7 @@ export const dataDiet: Presenter<DietResult> = {
     );
     const same = request.iso === 'steps' ? 'as many steps' : 'as many epochs';
     terminal.print(
-      `Each is trained for ${same} as the full data set, from ${request.seeds} seeds. Seconds add up all seeds, without scoring.`,
+      `Each subset is trained for ${same} as the full dataset, with ${request.seeds} seeds. Seconds are the total of all seeds, without scoring.`,
     );
     terminal.note(`Result: ${String(asked['out'])}`);
   },
@@ -47,7 +47,7 @@ export const dataDiet: Presenter<DietResult> = {
 function describe({ choice, policy, offset }: DietRow): string {
   return policy === undefined || policy === 'random'
     ? choice
-    : `${choice} ${policy}${offset === undefined ? '' : ` behind ${offset}`}`;
+    : `${choice} ${policy}${offset === undefined ? '' : ` after ${offset}`}`;
 }
 
 function accuracy({ mean, deviation }: DietRow): string {

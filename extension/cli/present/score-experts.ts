@@ -7,7 +7,7 @@ import { formatPercent } from '../../core/format';
 /** A row for each expert, the least salient of each MoE layer first. */
 export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-experts'>['run']>>> = {
   options: {},
-  print: ({ mixtures, remove, texts = [] }, { terminal, request }) => {
+  print: ({ layers, remove, texts = [] }, { terminal, request }) => {
     const marked = new Set(remove);
     printTable(
       terminal,
@@ -19,7 +19,7 @@ export const scoreExperts: Presenter<Awaited<ReturnType<OperationOf<'score-exper
         ...texts.map((text) => `in ${basename(text)}`),
         ...(marked.size === 0 ? [] : ['removed']),
       ],
-      mixtures.flatMap((experts) =>
+      layers.flatMap((experts) =>
         [...experts]
           .sort((a, b) => a.saliency - b.saliency)
           .map(({ expert, saliency, tokens, frequency, texts: byText = [] }) => [

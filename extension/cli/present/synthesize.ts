@@ -43,7 +43,7 @@ export const synthesize: Presenter<SynthesisResult> = {
     );
     if (baselines.length > 0) {
       const tests = baselines.map((metrics) => metrics.test);
-      terminal.print(`With a dense layer in place of a graph: ${accuracy(describeSpread(tests))}`);
+      terminal.print(`With a dense layer instead of a graph: ${accuracy(describeSpread(tests))}`);
     }
     terminal.note(`Log: ${log}. Network: ${network}. Library of the programs: ${library}`);
   },

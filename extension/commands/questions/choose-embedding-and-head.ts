@@ -10,7 +10,7 @@ interface OuterOptions {
   /** True if a tied head can be stored in addition to the embedding. */
   readonly unties: boolean;
   /** Predicted size with a choice, if it can be predicted. */
-  readonly sizeOf?: (places: readonly EmbeddingOrHeadPlace[]) => Promise<string>;
+  readonly predictSize?: (places: readonly EmbeddingOrHeadPlace[]) => Promise<string>;
 }
 
 type Item = QuickPickItem & { readonly places: readonly EmbeddingOrHeadPlace[] };
@@ -23,7 +23,7 @@ export async function chooseEmbeddingAndHead(
   title: string,
   { tiedHead, vocabularySize }: ModelSummary,
   compressions: readonly CompressionRequest[],
-  { unties, sizeOf }: OuterOptions,
+  { unties, predictSize }: OuterOptions,
 ): Promise<readonly EmbeddingOrHeadPlace[] | undefined> {
   const isRounded = compressions.some(
     ({ method, then }) => embeddingMethods.some((name) => name === method) || then !== undefined,
@@ -59,10 +59,10 @@ export async function chooseEmbeddingAndHead(
     ...(isTied ? [] : [embedding]),
   ];
   const items =
-    sizeOf === undefined
+    predictSize === undefined
       ? rows
       : await Promise.all(
-          rows.map(async (row) => ({ ...row, description: await sizeOf(row.places) })),
+          rows.map(async (row) => ({ ...row, description: await predictSize(row.places) })),
         );
   const chosen = await choose(items, {
     title,

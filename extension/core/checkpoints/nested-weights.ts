@@ -11,8 +11,8 @@ export function nestedGraphs({ attribute }: NodeProto): GraphProto[] {
 const nesting = new Set(['If', 'Loop', 'Scan']);
 
 /**
- * Moves weights out of the branches of If and the bodies of Loop and Scan, where they can neither
- * stay in the file nor be shared, to the surrounding graph, whose values are visible inside.
+ * Moves weights from the branches of If and the bodies of Loop and Scan to the surrounding graph, whose values are
+ * visible inside. In a subgraph, weights can't be external data and can't be shared.
  * Renames weights whose names occur elsewhere. `isWeight` selects the constant nodes that are
  * weights. Returns the number of Constant nodes moved.
  */

@@ -18,15 +18,15 @@ import {
 } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { readSmallText } from '../regular-file';
 
-/** What a document is called, and how its text is read. */
+/** Name, parser and schema of a document type. */
 interface DocumentType {
   /** With its article, as sentences have it. */
   readonly what: string;
   /** @throws UserError naming the file and the field. */
   readonly parse: (text: string, file: string) => unknown;
-  /** What is in it. Whoever has written it: nothing is used before it has been checked by this. */
+  /** Schema of the content. Documents are untrusted, so content is validated before use. */
   readonly schema: v.GenericSchema;
-  /** What editors show of it; all of it where absent. */
+  /** Part of the content that editors show; all of it if absent. */
   readonly show?: (content: never) => unknown;
   /** Fields with paths of other files, which commands that read it open. */
   readonly paths: readonly string[];
@@ -96,7 +96,7 @@ export type DocumentContent<Id extends DocumentId> = ReturnType<
   (typeof documentTypes)[Id]['parse']
 >;
 
-/** What editors show of a document. */
+/** Part of a document's content that editors show. */
 export type ShownContent<Id extends DocumentId> = (typeof documentTypes)[Id] extends {
   readonly show: (content: never) => infer Shown;
 }
@@ -104,9 +104,9 @@ export type ShownContent<Id extends DocumentId> = (typeof documentTypes)[Id] ext
   : DocumentContent<Id>;
 
 /**
- * What editors show of a document.
- * @param text of it, if it has been read
- * @throws UserError where the file is missing or not such a document.
+ * Returns the part of a document's content that editors show.
+ * @param text content of the file, if it has been read already
+ * @throws UserError if the file is missing or not such a document.
  */
 export async function showDocument(id: DocumentId, file: string, text?: string): Promise<unknown> {
   const { parse, show }: DocumentType = documentTypes[id];
@@ -116,7 +116,7 @@ export async function showDocument(id: DocumentId, file: string, text?: string):
 
 /**
  * Reads a document.
- * @throws UserError where the file is missing or not such a document.
+ * @throws UserError if the file is missing or not such a document.
  */
 export async function readDocument<Id extends DocumentId>(
   id: Id,

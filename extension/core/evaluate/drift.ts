@@ -145,7 +145,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
 
 /**
  * The place in a written model of each sublayer of the original.
- * @throws UserError where neither its manifest nor equal ids tell.
+ * @throws UserError if neither its manifest nor equal ids tell.
  */
 export async function placesIn(
   changed: OpenedModel,

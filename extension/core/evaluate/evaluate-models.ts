@@ -94,7 +94,7 @@ export interface TaskEvaluation extends TaskResult {
   readonly compared?: AnswersCompared;
 }
 
-/** @throws UserError where windows are asked of a text of pairs. */
+/** @throws UserError if windows are asked of a text of pairs. */
 async function requireWindows(
   request: EvaluationRequest,
   text: string,

@@ -19,7 +19,7 @@ export interface HeldOut {
 /**
  * Perplexity of the original and of the model without what a search has removed, on what an evaluation reads of a
  * held-out text, or on its first windows where all take longer than a person waits for; none where those do, too.
- * @throws UserError where text and model do not fit
+ * @throws UserError if text and model do not fit
  */
 export async function perplexityByRounds(
   { executor, removed, secondsPerToken }: SearchedModel,

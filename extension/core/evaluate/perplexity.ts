@@ -95,7 +95,7 @@ export async function evaluatePerplexity(
 
 /**
  * The windows of a text that are run.
- * @throws UserError where it has none, or the model predicts no next token.
+ * @throws UserError if it has none, or the model predicts no next token.
  */
 export function windowsToPredict(
   model: LayeredModel,
@@ -120,7 +120,7 @@ export function windowsToPredict(
 
 /**
  * Perplexity from the sum of negative log-likelihoods of each window.
- * @throws UserError where it is not finite.
+ * @throws UserError if it is not finite.
  */
 export function toPerplexity(
   { summary: { path } }: Pick<LayeredModel, 'summary'>,

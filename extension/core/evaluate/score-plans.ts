@@ -56,7 +56,7 @@ const record = v.object({
 /**
  * Runs the model of every plan, and the original, on a task. Nothing is written but forms in work; what has been
  * answered is kept, so that the same request continues after a stop.
- * @throws UserError where the task cannot be read, or the model predicts no next tokens.
+ * @throws UserError if the task cannot be read, or the model predicts no next tokens.
  */
 export async function scorePlans(
   plans: readonly MeasuredPlan[],

@@ -20,7 +20,7 @@ import { isSystemFile } from '../jobs/system-file';
 import * as v from 'valibot';
 import { readModelText } from '../checkpoints/model-file';
 import { manifestName } from '../document-names';
-import { jsonOf } from '../parse-json';
+import { parseJsonOrUndefined } from '../parse-json';
 
 /**
  * Folder that is created completely or not at all: files are written to a hidden folder next to the
@@ -250,7 +250,7 @@ const manifest = v.object({ format: v.literal('espalier.manifest'), files: v.arr
  */
 async function findForeignEntry(folder: string): Promise<string | undefined> {
   const text = await readModelText(join(folder, manifestName)).catch(() => '');
-  const parsed = v.safeParse(manifest, jsonOf(text));
+  const parsed = v.safeParse(manifest, parseJsonOrUndefined(text));
   return foreignEntry(folder, '', new Set(parsed.success ? parsed.output.files : []));
 }
 

@@ -72,7 +72,7 @@ export async function answerOutputs(
 
 /**
  * The target to write changes as: the one asked for, or the default.
- * @throws UserError where there is none, or where it cannot express the changes; before any work.
+ * @throws UserError if there is none, or where it cannot express the changes; before any work.
  */
 export async function chooseOutput(
   source: OutputOptions,
@@ -94,7 +94,7 @@ export const refusedAs = (
   path: string,
 ): UserError => refused(refusal, path, `${format} ${layout ?? ''}`.trim());
 
-/** @throws UserError where there is no such target. */
+/** @throws UserError if there is no such target. */
 export function findOutput(
   { options, unreachable, path }: OutputOptions,
   changes: Changes,

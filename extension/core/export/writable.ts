@@ -35,7 +35,7 @@ export interface AskedChanges {
 
 /**
  * Everything that a model can be written as with some changes, and why not where it cannot.
- * @throws UserError where the model lacks one of the sublayers.
+ * @throws UserError if the model lacks one of the sublayers.
  */
 export async function listOutputs(
   original: OpenedModel,

@@ -32,7 +32,7 @@ export interface TensorStatistics {
 
 /**
  * Reads a tensor twice, a part at a time: for its range and mean, then for its spread and histogram.
- * @throws UserError where its numbers cannot be read, CancelledError.
+ * @throws UserError if its numbers cannot be read, CancelledError.
  */
 export async function tensorStatistics(
   tensor: TensorPlace,

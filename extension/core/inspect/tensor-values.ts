@@ -35,7 +35,7 @@ export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Mes
 
 /**
  * Gives a tensor's numbers in order, a part at a time, as an array that is used again for the next.
- * @throws UserError where they cannot be read, CancelledError.
+ * @throws UserError if they cannot be read, CancelledError.
  */
 export class TensorReader {
   readonly #buffer: Buffer;

@@ -18,7 +18,7 @@ export interface ExpertSaliency {
   readonly saliency: number;
   /** Number of tokens routed to the expert. */
   readonly tokens: number;
-  /** That number as a share of all tokens. */
+  /** `tokens` as a fraction of all tokens. */
   readonly frequency: number;
   /** The same for each of several texts, in their order; absent for one text. */
   readonly texts?: readonly TextSaliency[] | undefined;

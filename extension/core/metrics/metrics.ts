@@ -94,7 +94,7 @@ const formulas = {
   },
   'js-reference': {
     needsScores: true,
-    meaning: 'The same, with the mixture first',
+    meaning: 'The same, with the mean distribution first',
     definition: say`½[KL(m‖p) + KL(m‖q)], with the arguments in the order of the authors' code, mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'to-mixture'),
@@ -115,7 +115,7 @@ const formulas = {
   },
   norm: {
     needsScores: false,
-    meaning: 'How far apart the raw outputs (logits) are, whatever that means for the prediction',
+    meaning: 'Distance between the raw outputs (logits), regardless of the effect on predictions',
     definition: say`Frobenius norm ‖Z − Ẑ‖ of the logits of each sequence, averaged over sequences`,
     ...reading(['change'], (sums, { change }) => sums.product(change, change)),
     sequenceTerm: Math.sqrt,

@@ -27,19 +27,19 @@ export interface SublayerCache {
   keep(name: string, value: Value): void;
 }
 
-/** Emits a mixture up to its routing, and marks the results by {@link routedNames}. */
+/** Emits an MoE layer up to its routing, and names the results by {@link routedNames}. */
 export interface RoutingAlone {
   readonly part: 'route';
 }
 
-/** Emits a mixture without router and experts. */
+/** Emits an MoE layer without its router and experts. */
 export interface ExpertSum {
   readonly part: 'join';
   /** float32 [rows, hiddenSize]: sum of the weighted outputs of the experts. */
   readonly sum: Value;
 }
 
-/** Names of the values between the parts of a mixture whose experts run apart. */
+/** Names of the values between the parts of an MoE layer whose experts run separately. */
 export const routedNames = {
   /** float32 [rows, hiddenSize]: what experts read. */
   rows: 'routed.rows',
@@ -60,7 +60,7 @@ export interface EmitOptions {
   readonly expertMask?: Value;
   /** Experts in the graph. Defaults to all. */
   readonly remainingExperts?: readonly number[] | undefined;
-  /** Part of a mixture to emit, if its experts run apart: the routing alone, or what follows with the sum of the experts. */
+  /** Part of an MoE layer to emit, if its experts run separately: the routing, or everything after the sum of the experts. */
   readonly apart?: RoutingAlone | ExpertSum;
 }
 

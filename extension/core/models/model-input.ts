@@ -19,7 +19,7 @@ export interface ExampleValue {
 /** One example, a batch of one: the values of a model's inputs by name. */
 export type Example = Readonly<Record<string, ExampleValue>>;
 
-/** Token ids of which only the last ones, an answer after its question, are scored. */
+/** Token ids of a question and its answer; only the answer is scored. */
 export class AnsweredIds extends Int32Array {
   /** Parts and copies are plain ids. */
   public static get [Symbol.species](): Int32ArrayConstructor {

@@ -1,7 +1,7 @@
 import type { OpenModel } from '../models/model-cache';
 import type { Plan } from '../plans/plan';
 import { inFile, UserError } from '../user-error';
-import { applyAndMeasure, judgingOf } from './apply-plan';
+import { applyAndMeasure, selectJudging } from './apply-plan';
 import type { ApplyResult, qualityFields } from './apply-plan';
 import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import type { RequestOf } from './fields';
@@ -24,7 +24,7 @@ type NamedPlanRequest = RequestOf<typeof outputFields> &
 
 /**
  * Applies a plan that a request names or holds.
- * @throws UserError where the plan compresses nothing, and the request says how to.
+ * @throws UserError if the request has compression settings, but the plan compresses nothing
  */
 export async function applyNamedPlan(
   request: NamedPlanRequest,
@@ -39,7 +39,7 @@ export async function applyNamedPlan(
   const { examples } = request;
   return applyAndMeasure(
     {
-      ...{ model, plan, planFolder: folder, judging: judgingOf(request) },
+      ...{ model, plan, planFolder: folder, judging: selectJudging(request) },
       ...outputOptions(request),
       ...(await typeOptions(request, model, context.environment)),
       ...runOptions(request),
@@ -72,7 +72,7 @@ export async function namedPlanWork(
     : choicesWork(await open(path), choices, calibrate, quality);
 }
 
-/** @throws UserError where a field would do nothing. */
+/** @throws UserError if a field would have no effect */
 function requireNoCompression(
   request: Readonly<Record<string, unknown>>,
   used: readonly string[],

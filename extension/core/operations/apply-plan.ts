@@ -69,7 +69,7 @@ export async function keepPlan(
 }
 
 /** Fields of a request that determine how its result is judged. */
-export const judgingOf = (request: Judging): Judging => ({
+export const selectJudging = (request: Judging): Judging => ({
   quality: request.quality,
   ...selectRequirements(request),
 });

@@ -11,7 +11,7 @@ import { keepsLimits, verdictSchema } from './requirement-fields';
 import { requiredPlanField } from './read-plan';
 import { outputFields, runFields, typeFields } from './shared-fields';
 
-/** Sizes before and after, as scripts may rely on. */
+/** Sizes before and after, part of the stable result for scripts. */
 export const appliedSchema = v.looseObject({
   path: v.string(),
   parametersBefore: v.number(),

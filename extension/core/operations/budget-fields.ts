@@ -43,7 +43,7 @@ import {
 import type { OperationContext } from './operation';
 import { excludes, replaces } from './rules';
 import type { NameOf, Rule } from './rules';
-import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
+import { calibrationNames, requestedCalibration, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
@@ -58,7 +58,7 @@ const budgetFacts = {
   max: 1,
 } as const;
 
-/** How sizes of plans are counted, and what else may be removed. */
+/** Unit of the budget, and additional changes that a plan may make. */
 export const sizeFields = {
   unit: choice(budgetUnits, {
     description: 'Unit of the budget',
@@ -86,7 +86,7 @@ export const sizeFields = {
   }),
 };
 
-/** What a plan under a budget is made by, besides the budget. */
+/** Options of planning under a budget. */
 const howFields = group('Budget', {
   ...sizeFields,
   sensitivity: document('sensitivity', {
@@ -100,7 +100,7 @@ const howFields = group('Budget', {
   ...payingSharingFields,
 });
 
-/** For operations where something else may say what to compress. */
+/** Budget fields of operations that have other ways to choose the compression. */
 export const openBudgetFields = group('Budget', {
   budget: number(budgetFacts),
   ...leftOpen(howFields),
@@ -108,7 +108,7 @@ export const openBudgetFields = group('Budget', {
 
 export const budgetFields = group('Budget', { budget: number(budgetFacts), ...howFields });
 
-/** Fields that act only with a budget. */
+/** Fields that require a budget. */
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
 
 const countsMemory = (name: NameOf): Message =>
@@ -148,7 +148,7 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
   };
 
 /**
- * Plans by what compressing each layer alone costs, which is measured first where no profile is given, and remembered
+ * Plans from the cost of compressing each layer alone. Measures it first if no profile is given, and keeps it
  * until {@link forgetMeasured}.
  * @param request takesTypes: whether it may choose types of a GGUF file; measured: the profile, if it isn't in a file
  * @param folder for work, removed at the end
@@ -163,7 +163,7 @@ export async function planByBudget(
   context: OperationContext<SensitivityEvent>,
 ): Promise<RefinedPlan & { readonly note: string }> {
   const { model, rounds = defaultRounds } = request;
-  const budget = budgetOf(request);
+  const budget = compressionBudget(request);
   if (request.sensitivity === undefined && measured === undefined) {
     // Before it is measured.
     const { methods = encodingNames } = request;
@@ -177,7 +177,7 @@ export async function planByBudget(
     (request.sensitivity === undefined
       ? await measureSensitivity(request, undefined, context, true)
       : await readTable(request.sensitivity, request.methods));
-  const choices = await choicesOf(request, table);
+  const choices = await readChoices(request, table);
   if (!takesTypes && findGgufFacts(choices.table) !== undefined) {
     throw noTypes('sensitivity');
   }
@@ -186,12 +186,17 @@ export async function planByBudget(
   const wanted = {
     ...{ model, ...choices, budget, rounds },
     calibration: isGiven
-      ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
+      ? requestedCalibration(
+          request,
+          sensitivityCalibration,
+          model.summary.maxPositions,
+          table.metric,
+        )
       : profileCalibration(table),
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
     // llama.cpp runs GGUF files, so times of runs here say nothing.
-    time: table.gguf === undefined ? await timerOf(request, context) : undefined,
+    time: table.gguf === undefined ? await createPlanTimer(request, context) : undefined,
     deadline: request.planDeadline,
     ...(table.gguf === undefined
       ? {}
@@ -209,8 +214,8 @@ export async function planByBudget(
   return { ...plan, note: planNote(plan, budget.limits, table.metric) };
 }
 
-/** Times the model of a plan beside the original, where that generates. */
-async function timerOf(
+/** Function that times a plan's model relative to the original; undefined if the model can't generate. */
+async function createPlanTimer(
   request: BudgetRequest,
   context: OperationContext<SensitivityEvent>,
 ): Promise<TimePlan | undefined> {
@@ -226,16 +231,16 @@ async function timerOf(
     const variant = { change: {}, removed, open: async () => Promise.resolve(changed) };
     const times = await measureRunTimes(model, [variant], where, quiet);
     const [own] = times?.changed ?? [];
-    return times && own && shareOf(own, times.whole);
+    return times && own && relativeTimes(own, times.whole);
   };
 }
 
-const shareOf = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
+const relativeTimes = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
   decodeMsPerToken: part.decodeMsPerToken / whole.decodeMsPerToken,
   prefillMsPerToken: part.prefillMsPerToken / whole.prefillMsPerToken,
 });
 
-/** Why compressing chooses no types of a GGUF file. */
+/** Error for a budget that includes GGUF types, in an operation that doesn't write GGUF. */
 export function noTypes(field: string): UserError {
   return new UserError('types-not-chosen', say`GGUF types are not chosen here.`, {
     field,
@@ -243,13 +248,13 @@ export function noTypes(field: string): UserError {
   });
 }
 
-/** What a plan may choose among: single changes, and sublayers that may go. */
+/** Options of a plan: measured changes of single layers, and removable sublayers. */
 interface Choices {
   readonly table: SensitivityProfile;
   readonly removable: readonly RemovalCost[];
 }
 
-async function choicesOf(
+async function readChoices(
   request: Pick<BudgetRequest, 'profile' | 'keepWidths' | 'embeddings' | 'head'>,
   table: SensitivityProfile,
 ): Promise<Choices> {
@@ -269,23 +274,23 @@ export function asWide(
   return widths === undefined || keepWidths === true ? table : { ...table, widths };
 }
 
-/** Seconds after which a plan that follows a slider is what is best by then. */
-const secondsOfPrediction = 0.2;
+/** Time limit in seconds of a plan that follows a slider; the best plan so far is used. */
+const predictionSeconds = 0.2;
 
 /**
- * The plan of a request by single changes alone: nothing is run.
- * @throws UserError where there is no sensitivity profile, or it cannot keep the limits.
+ * Plans from the costs of single changes, without running the model.
+ * @throws UserError if there is no sensitivity profile, or it cannot keep the limits.
  */
 export async function predictPlan(
   request: Omit<BudgetRequest, 'model'> & { readonly sensitivity: string },
 ): Promise<CompressionPlan> {
   const known = await readTable(request.sensitivity, request.methods);
-  const { table, removable } = await choicesOf(request, known);
-  return planUnderBudget(table, budgetOf(request), removable, secondsOfPrediction);
+  const { table, removable } = await readChoices(request, known);
+  return planUnderBudget(table, compressionBudget(request), removable, predictionSeconds);
 }
 
-/** The limits of a request, the budget first. */
-export function budgetOf({
+/** Limits of a request, starting with its budget. */
+export function compressionBudget({
   budget,
   unit = 'bytes',
   limits = [],
@@ -301,8 +306,8 @@ export function budgetOf({
 }
 
 /**
- * What planning under a budget has to do. Plans of the whole model are measured a few times, each of which takes every
- * layer once: far less than the sensitivity, which tries each in many ways.
+ * Work of planning under a budget. Measuring a few plans of the full model is not counted: it takes far less time than
+ * the sensitivity profile, which tries many settings of each layer.
  */
 export function budgetWork(request: BudgetRequest): Work {
   const { model, rounds = defaultRounds, sensitivity, profile, budget, unit, limits } = request;
@@ -316,18 +321,18 @@ export function budgetWork(request: BudgetRequest): Work {
 
 const planJournal = operationJournal('plan');
 
-/** Where a plan keeps what it measures: plans, and single changes where no profile of those is given. */
-export const journalsOfPlan = (model: string, sensitivity: string | undefined): string[] => [
+/** Journals of planning: measured plans, and measured single changes if no sensitivity profile is given. */
+export const planJournalPaths = (model: string, sensitivity: string | undefined): string[] => [
   planJournal.path(undefined, model),
   ...(sensitivity === undefined ? [sensitivityJournal.path(undefined, model)] : []),
 ];
 
-/** What was measured for a plan is no longer needed: its result is written. */
+/** Deletes the sensitivity journal of a model, after the result of a plan was written. */
 export async function forgetMeasured(model: string): Promise<void> {
   await rm(sensitivityJournal.path(undefined, model), { force: true });
 }
 
-/** A sensitivity profile, of only some of its methods where those are named. */
+/** Reads a sensitivity profile, restricted to some methods if given. */
 export async function readTable(
   file: string,
   methods: readonly string[] | undefined,
@@ -351,7 +356,10 @@ export async function readTable(
   return schemes === undefined ? table : withSchemes(table, schemes);
 }
 
-/** @throws UserError where the distances cannot be compared with the table's. */
+/**
+ * Removable sublayers of a layer profile.
+ * @throws UserError if its distances can't be compared with the table's
+ */
 export async function readRemovable(
   file: string,
   table: SensitivityProfile,
@@ -382,7 +390,7 @@ export async function readRemovable(
   return removable;
 }
 
-/** The sublayers that a layer profile has measured: a plan under a budget removes no blocks or single experts. */
+/** Removal costs of the sublayers in a layer profile. Plans under a budget remove no blocks or single experts. */
 export function removalCosts({
   model: { sublayers },
   candidates,

@@ -7,13 +7,13 @@ import type { Breach, NameOf, Rule, Values } from './rules';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** The part of an operation that decides what its requests may be. */
+/** Part of an operation that determines its valid requests. */
 export interface RequestShape<F extends Fields = Fields> {
   readonly fields: F;
   readonly rules: readonly Rule[];
 }
 
-/** A request that cannot be: the caller said something wrong, before any work began. */
+/** Error about an invalid request, thrown before any work begins. */
 export class RequestError extends UserError {
   /** @param subject absent where the problem says what to give */
   public constructor(
@@ -73,7 +73,7 @@ export function validateRequest<const F extends Fields>(
   const values = present(request);
   const { fields, rules } = operation;
   const checked = checkValues(fields, values, name);
-  const breach = findBreach(rules, chosenOf(fields, values), fields);
+  const breach = findBreach(rules, omitDefaults(fields, values), fields);
   if (breach !== undefined) {
     throw toError(breach, name);
   }
@@ -83,8 +83,8 @@ export function validateRequest<const F extends Fields>(
 const toError = ({ code, fields, problem }: Breach, name: NameOf): RequestError =>
   new RequestError(code, problem(name), undefined, fields.map(name));
 
-/** The fields of a completed request that the user chose, without defaults that were filled in. */
-export function chosenOf(fields: Fields, values: Values): Values {
+/** Fields of a completed request that differ from their defaults. */
+export function omitDefaults(fields: Fields, values: Values): Values {
   return Object.fromEntries(
     Object.entries(values).filter(
       ([key, value]) =>
@@ -95,7 +95,7 @@ export function chosenOf(fields: Fields, values: Values): Values {
 }
 
 /** The flag of a field: `--calibration-scores`, or `MODEL`. */
-export function flagOf(key: string, field: Field | undefined): string {
+export function flagName(key: string, field: Field | undefined): string {
   if (field?.positional === true) {
     return field.placeholder;
   }
@@ -107,7 +107,7 @@ export function flagOf(key: string, field: Field | undefined): string {
 export const asFlag =
   (fields: Fields): NameOf =>
   (key) =>
-    flagOf(key, fields[key]);
+    flagName(key, fields[key]);
 
 /** Names fields as the editor's settings, those that have one. */
 export const asSetting =

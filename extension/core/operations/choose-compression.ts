@@ -20,7 +20,7 @@ import {
 import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, group, leftOpen, list, text } from './fields';
 import type { RequestOf } from './fields';
-import { blocksOf, layerFields, layerNames, getEmbeddingAndHead } from './layer-fields';
+import { selectedBlocks, layerFields, layerNames, getEmbeddingAndHead } from './layer-fields';
 import { methodsToTry, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { needs } from './rules';
@@ -76,7 +76,7 @@ export const planningFields = {
 
 const forMethod = ['level', 'variant', 'then', 'spreadRanks', 'skip'];
 
-/** Fields that a plan leaves nothing to. */
+/** Fields that have no effect if a plan is given. */
 export const planningNames = [...forMethod, ...budgetNames, ...layerNames];
 
 export const planningRules = [
@@ -157,7 +157,7 @@ function choicesByMethod(
   compression: CompressionRequest,
 ): ReturnType<typeof chooseForAll> {
   const { roles, skip } = request;
-  const blocks = blocksOf(request);
+  const blocks = selectedBlocks(request);
   return chooseForAll(request.model.model, compression, {
     ...(roles === undefined ? {} : { roles }),
     ...(skip === undefined ? {} : { skip }),
@@ -176,7 +176,7 @@ export function compressingWork(request: PlanningRequest): Work | undefined {
   return budget === undefined ? undefined : budgetWork({ ...request, budget });
 }
 
-/** The compression that fields describe: method, level, variant and then, or all in one word. */
+/** Compression that the fields `method`, `level`, `variant` and `then` describe. */
 function requestedCompression(
   { level, variant, then }: PlanningRequest,
   method: string,

@@ -20,7 +20,7 @@ import { needs, replaces } from './rules';
 import {
   amountFields,
   amountNames,
-  budgetOf,
+  removalBudget,
   meetsBudget,
   openGranularity,
   openSearchFields,
@@ -68,7 +68,7 @@ export type RemovalRequest = RequestOf<typeof removalFields> & {
   readonly model: OpenedModel;
 };
 
-/** A plan, and the profile that it came from. */
+/** Plan and the profile it was made from. */
 export interface ChosenRemoval {
   readonly plan: Plan;
   readonly profile: LayerProfile;
@@ -109,7 +109,7 @@ async function search(
     context.warn(warning);
   }
   const profile = await searchModel(request, settings, undefined, context, writable);
-  const plan = planOf(profile, model.path);
+  const plan = planFirstRounds(profile, model.path);
   await requireEnough(model, settings, plan, file);
   return { plan, profile };
 }
@@ -132,7 +132,7 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
     );
   }
   const { rounds, settings } = profile;
-  const budget = budgetOf(request) ?? settings.budget;
+  const budget = removalBudget(request) ?? settings.budget;
   if (budget.kind === 'count') {
     requireAtMost(
       budget.count,
@@ -160,10 +160,10 @@ async function firstRounds(request: RemovalRequest, file: string): Promise<Chose
       },
     );
   }
-  return { plan: planOf(profile, path, count), profile };
+  return { plan: planFirstRounds(profile, path, count), profile };
 }
 
-/** @throws UserError where the request asks for another search than the profile's. */
+/** @throws UserError if the request asks for another search than the profile's. */
 function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file: string): void {
   const { settings, calibration: used } = profile;
   const searched: Readonly<Record<string, unknown>> = {
@@ -192,7 +192,7 @@ function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file:
 }
 
 /**
- * Refuses what cannot be written, and keeps the rounds that can as a plan.
+ * Throws if a plan can't be written, after saving the rounds that can be as a plan.
  * @throws UserError naming the plan.
  */
 async function requirePlanWritable(
@@ -211,7 +211,7 @@ async function requirePlanWritable(
 }
 
 /**
- * Refuses a search that has found fewer removals than were asked for, since nothing more could be written.
+ * Throws if a search found fewer removals than requested because nothing more can be written.
  * @throws UserError naming a plan of those that can.
  */
 async function requireEnough(
@@ -242,8 +242,12 @@ async function keepRounds(plan: Plan, count: number, file: string): Promise<stri
   return `${rounds} can be written: give ${file} with --plan.`;
 }
 
-/** The plan that removes the first rounds of a profile; all of them where no number is given. */
-export function planOf(profile: LayerProfile, model: string, count = profile.rounds.length): Plan {
+/** Plan that removes the first `count` rounds of a profile, by default all. */
+export function planFirstRounds(
+  profile: LayerProfile,
+  model: string,
+  count = profile.rounds.length,
+): Plan {
   const { metric, search: how, model: source, settings } = profile;
   const { fingerprint } = source;
   return planFor(

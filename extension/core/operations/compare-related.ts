@@ -4,7 +4,7 @@ import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import { commonBlocks } from '../pipelines/source-blocks';
 
-/** {@link compareModels}, block by block where one model was made from the other. */
+/** Compares two models, block by block if one was made from the other. */
 export async function compareRelated(
   request: Omit<CompareRequest, 'numbers'>,
   context: JobContext,

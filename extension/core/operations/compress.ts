@@ -4,9 +4,15 @@ import { applyFolders } from '../jobs/work-folder';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
-import { applyAndMeasure, judgingOf, keepPlan, qualityFields, qualityRules } from './apply-plan';
+import {
+  applyAndMeasure,
+  selectJudging,
+  keepPlan,
+  qualityFields,
+  qualityRules,
+} from './apply-plan';
 import type { ApplyResult } from './apply-plan';
-import { forgetMeasured, journalsOfPlan } from './budget-fields';
+import { forgetMeasured, planJournalPaths } from './budget-fields';
 import {
   chooseCompression,
   compressingWork,
@@ -55,12 +61,12 @@ export const compress = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
-  writesBeside: ['plan'],
+  writesNextTo: ['plan'],
   passes: keepsLimits,
   requires: () => ({ model: 'compress' }),
   resume: ({ model = '', out, budget, sensitivity }) => [
     ...applyFolders(out),
-    ...(budget === undefined ? [] : journalsOfPlan(model, sensitivity)),
+    ...(budget === undefined ? [] : planJournalPaths(model, sensitivity)),
   ],
   work: async (request, { open }) => {
     if (request.plan !== undefined) {
@@ -83,7 +89,7 @@ export const compress = defineOperation({
     const choices = changes.compress ?? [];
     const result = await applyAndMeasure(
       {
-        ...{ model, plan, judging: judgingOf(request), ...examples },
+        ...{ model, plan, judging: selectJudging(request), ...examples },
         ...outputOptions(request),
         ...runOptions(request),
         compression: compressionSettings(request, model.model, choices, context.environment),

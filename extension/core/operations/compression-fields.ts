@@ -15,7 +15,7 @@ import { switchedOff } from './rules';
 import {
   calibrationFields,
   calibrationNames,
-  calibrationOf,
+  requestedCalibration,
   calibrationRules,
 } from './shared-fields';
 import type { Work } from './work';
@@ -23,7 +23,7 @@ import type { Work } from './work';
 const calibration = calibrationFields(defaultCalibration);
 const { sequences } = calibration;
 
-/** Compression settings that a plan leaves open. */
+/** Compression settings that a plan doesn't specify. */
 export const compressionFields = {
   ...calibration,
   sequences: { ...sequences, fallback: `${sequences.fallback}, more for low rank` },
@@ -80,7 +80,7 @@ export function choicesWork(
   };
 }
 
-/** Models that read text are calibrated on the text that comes with Espalier where none is given. */
+/** Compression settings of a request. Text models are calibrated on the bundled text if none is given. */
 export function compressionSettings(
   request: RequestOf<typeof compressionFields>,
   model: LayeredModel,
@@ -94,7 +94,7 @@ export function compressionSettings(
     ...(calibrates
       ? {
           calibration: {
-            request: calibrationOf(request, calibrationFor(model, choices)),
+            request: requestedCalibration(request, calibrationFor(model, choices)),
             bundledText: join(samples, 'calibration.txt'),
           },
         }

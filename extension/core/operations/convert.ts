@@ -9,7 +9,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { planFor } from '../plans/plan';
 import { UserError } from '../user-error';
 import { appliedSchema } from './apply';
-import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
+import { applyAndMeasure, selectJudging, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { path, withoutSettings } from './fields';
 import type { RequestOf } from './fields';
@@ -30,7 +30,7 @@ import {
 } from './shared-fields';
 import { compressedOutcome } from './outcomes';
 
-/** Calibration of rounding, which settings of other operations don't ask for. */
+/** Calibration fields for rounding; the editor's calibration settings don't apply to them. */
 const calibration = withoutSettings(calibrationFields(roundingCalibration));
 
 /**
@@ -115,7 +115,7 @@ export const convert = defineOperation({
     }
     return applyAndMeasure(
       {
-        ...{ model, judging: judgingOf(request), plan: planFor({ path: model.path }, {}) },
+        ...{ model, judging: selectJudging(request), plan: planFor({ path: model.path }, {}) },
         ...outputOptions(request),
         ...(await typeOptions(withRounding(request), model, context.environment)),
         ...runOptions(request),

@@ -16,7 +16,13 @@ import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
 import { unbalancedField } from './selection-fields';
 import { payingSharingFields, sharingRules } from './sharing';
-import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
+import {
+  passKind,
+  proxyRequest,
+  seedSharing,
+  trainingFields,
+  trainingSettings,
+} from './training-fields';
 import { say } from '../message';
 import { several } from './outcomes';
 
@@ -119,13 +125,13 @@ export const dataDiet = defineOperation({
           folder: documentRunsFolder(out),
         },
         ...(test === undefined ? {} : { test: resolve(test) }),
-        ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
+        ...{ proxy: proxyRequest(request, environment), training: trainingSettings(request) },
         ...requestedComparison(request),
         balanced: !unbalanced,
         ...(noise === undefined ? {} : { noise: { rate: noise, seed: noiseSeed } }),
       },
       context,
-      seedSharingOf(request, environment),
+      seedSharing(request, environment),
       async (result) => writeDocument(out, result),
     );
   },

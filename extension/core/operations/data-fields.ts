@@ -11,10 +11,10 @@ const dataFacts = {
 
 export const dataField = path({ ...dataFacts, required: true });
 
-/** For operations that can do without. */
+/** Dataset field of operations that don't require one. */
 export const optionalDataField = path(dataFacts);
 
-/** For operations that measure accuracy. */
+/** Test dataset field of operations that measure accuracy. */
 export const testField = path({
   description: 'Test data',
   fallback: 'the test part of the dataset, or examples held out from it',
@@ -64,7 +64,7 @@ export function datasetOptions({
   };
 }
 
-/** The same as fields of a request. */
+/** Dataset options as fields of a request. */
 export function datasetGiven({
   label,
   text: column,

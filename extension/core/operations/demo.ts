@@ -10,7 +10,7 @@ import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import { apply, appliedSchema } from './apply';
 import type { ApplyResult } from './apply-plan';
 import { buildRequest } from './build-request';
-import { planOf } from './choose-removal';
+import { planFirstRounds } from './choose-removal';
 import { evaluate } from './evaluate';
 import { path } from './fields';
 import { heldOutText } from './requirement-fields';
@@ -20,7 +20,7 @@ import { writePlan } from './output-file';
 import { profile } from './profile';
 import { runFields, runOptions } from './shared-fields';
 
-/** The whole way from a model to a smaller one, and what that cost. */
+/** Results of profiling, pruning and evaluating the sample model. */
 export interface DemoResult {
   readonly profile: LayerProfile;
   readonly applied: ApplyResult;
@@ -49,7 +49,7 @@ export const demo = defineOperation({
     evaluation: evaluate.result,
   }),
   trust: 'write',
-  writesBeside: ['layerProfile', 'plan'],
+  writesNextTo: ['layerProfile', 'plan'],
   run: async (request, context: OperationContext<ProfileEvent>): Promise<DemoResult> => {
     const { device, memory } = request;
     const { open, samples } = context.environment;
@@ -64,7 +64,7 @@ export const demo = defineOperation({
     const run = { device, memory };
     const out = defaultDocumentPath('layerProfile', model);
     const measured = await profile.run(buildRequest(profile, { model, out, ...run }), context);
-    const plan = { ...planOf(measured, model), model: { path: sampleName } };
+    const plan = { ...planFirstRounds(measured, model), model: { path: sampleName } };
     const file = defaultDocumentPath('plan', model);
     await writePlan(file, plan);
     const pruned = join(folder, `${sampleName}-pruned`);

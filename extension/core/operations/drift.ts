@@ -13,7 +13,7 @@ import type { OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import { anyOf, oneOf } from './rules';
 import { optionalModelField, runFields, runOptions, sampleText } from './shared-fields';
-import { runsOf } from './work';
+import { runWork } from './work';
 import { say } from '../message';
 import { formatPercent } from '../format';
 
@@ -77,7 +77,7 @@ export const drift = defineOperation({
     const changed = plan === undefined && model !== undefined ? await open(model) : original;
     const count = original.summary.sublayers.length + changed.summary.sublayers.length;
     const runs = { sublayerTokens: comparedTokens * count, readoutTokens: 0 };
-    return runsOf(original, runs, plan === undefined);
+    return runWork(original, runs, plan === undefined);
   },
   run: async (request, context): Promise<Drift> => {
     const { text, examples } = request;
@@ -113,7 +113,7 @@ export const drift = defineOperation({
   },
 });
 
-/** Uses the original and what was made of it, by a plan or by an earlier run. */
+/** Runs a function with the original and the changed model, which a plan describes or an earlier run wrote. */
 async function withModels(
   {
     model = '',

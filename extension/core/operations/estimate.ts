@@ -5,13 +5,13 @@ import { operations } from './operations';
 import type { OperationId } from './operations';
 import { foreseenSeconds, knownSeconds } from './run-operation';
 
-/** An operation, and a request of it. */
+/** Operation and a request for it. */
 export interface EstimateRequest {
   readonly operation: OperationId;
   readonly request: object;
 }
 
-/** Seconds that an operation would take, where need be from a short run of the model. */
+/** Expected seconds of an operation, if necessary from a short run of the model. */
 export async function expect(
   request: EstimateRequest,
   context: Pick<OperationContext, 'cancellation' | 'environment'>,
@@ -20,7 +20,7 @@ export async function expect(
   return found === undefined ? null : ((await foreseenSeconds(...found, context)) ?? null);
 }
 
-/** Seconds that an operation would take, by earlier runs on this machine; null where none tells. */
+/** Expected seconds of an operation, from earlier runs on this machine; null if unknown. */
 export async function estimate(
   request: EstimateRequest,
   environment: Pick<Environment, 'samples' | 'open' | 'costsFolder'>,
@@ -29,7 +29,7 @@ export async function estimate(
   return found === undefined ? null : ((await knownSeconds(...found, environment)) ?? null);
 }
 
-/** A request by its declaration; undefined if there is no such operation. */
+/** Validated request; undefined if there is no such operation. */
 export function validated({
   operation: id,
   request,

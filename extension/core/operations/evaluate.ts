@@ -26,7 +26,7 @@ import {
   heldOutText,
   keepsLimits,
   shotsFields,
-  shotsOf,
+  shotsRequest,
   shotsRules,
   verdictSchema,
   wholeTextField,
@@ -40,19 +40,19 @@ import { anyOf, needs, replaces } from './rules';
 import { domainTexts } from './domain-texts';
 import { optionalModelField, runFields, runOptions, sampleText } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
-import { runsOf } from './work';
+import { runWork } from './work';
 import { inEnglish, say } from '../message';
 import type { Message } from '../message';
 import { evaluationOutcome } from './evaluation-outcome';
 
-/** What was measured, and what the request's limits say of it. */
+/** Measurements, and the verdict on the request's limits. */
 export type Evaluated = (EvaluationResult | BaseEvaluation | TaskEvaluation) &
   Origin & {
     readonly format: 'espalier.evaluation';
     readonly version: 1;
     readonly evaluated: EvaluatedModel;
     readonly other?: EvaluatedModel;
-    /** How many parts of the model were left out. */
+    /** Number of removed sublayers. */
     readonly removed: number;
     /** The held-out text that was read. */
     readonly text?: string;
@@ -163,7 +163,7 @@ export const evaluate = defineOperation({
   }),
   trust: 'run',
   requires: () => ({ model: 'evaluate', against: 'evaluate' }),
-  resume: (request) => journalOf(request).path(request.out, journaled(request)),
+  resume: (request) => textOrTaskJournal(request).path(request.out, journaled(request)),
   passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
   work: async (request, { open, samples }) => {
@@ -177,7 +177,7 @@ export const evaluate = defineOperation({
     const path = plan === undefined ? request.model : (await readPlan(plan, request.model)).model;
     const model = await open(path ?? '');
     const runs = wholeModel((tokens * models * length) / stride, model.summary);
-    return runsOf(model, runs, models, length, stride);
+    return runWork(model, runs, models, length, stride);
   },
   run: async (request, given): Promise<Evaluated> => {
     const warnings: string[] = [];
@@ -219,7 +219,7 @@ export const evaluate = defineOperation({
     ): Promise<(EvaluationResult | BaseEvaluation | TaskEvaluation) & Judged> => {
       const models = { ...changes, model: widthPruned, saved };
       if (task !== undefined) {
-        const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
+        const result = await judgeModels({ ...models, task, ...shotsRequest(request) }, context);
         const { compared } = result;
         return limits === undefined || compared === undefined
           ? result
@@ -265,14 +265,15 @@ export const evaluate = defineOperation({
         : { ...timed, verdict: judge(limits, { perplexityRatio, agreement }) };
     };
     const opened = await open(planned?.model ?? request.model ?? '');
-    const place = async (): Promise<string> => journalOf(request).prepare(out, journaled(request));
+    const place = async (): Promise<string> =>
+      textOrTaskJournal(request).prepare(out, journaled(request));
     const { version } = context.environment;
     return resumable({ place, out, version }, context, async (saved) => {
       const result: Evaluated = {
         format: 'espalier.evaluation',
         version: 1,
-        evaluated: nameOf(opened),
-        ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
+        evaluated: evaluatedModel(opened),
+        ...(changes.against === undefined ? {} : { other: evaluatedModel(changes.against) }),
         removed: changes.removed.length,
         ...(task === undefined && base === undefined && !domains ? { text } : {}),
         ...(await withPrunedWidths(
@@ -309,10 +310,10 @@ export const evaluate = defineOperation({
   },
 });
 
-/** A look at a text leaves the journal of a task in place. */
+// Separate journals: evaluating a text keeps the progress of a task.
 const journals = { text: operationJournal('evaluate'), task: operationJournal('task') };
 
-const journalOf = ({ task }: { readonly task?: string }): OperationJournal =>
+const textOrTaskJournal = ({ task }: { readonly task?: string }): OperationJournal =>
   task === undefined ? journals.text : journals.task;
 
 /** Path of the model or plan that the journal is named for. */
@@ -324,9 +325,12 @@ const journaled = ({
   readonly plan?: string | Plan;
 }): string => model ?? (typeof plan === 'string' ? plan : plan.model.path);
 
-const nameOf = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({ name, path });
+const evaluatedModel = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({
+  name,
+  path,
+});
 
-/** @throws UserError where a limit is of something that is not measured beside. */
+/** @throws UserError if a limit is about something that this evaluation doesn't measure */
 function requireMeasured(limits: readonly string[], task: string | undefined): void {
   const measures =
     task === undefined ? (['perplexity', 'agreement'] as const) : (['task'] as const);

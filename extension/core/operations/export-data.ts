@@ -73,7 +73,7 @@ export const exportData = defineOperation({
     files: v.array(v.string()),
   }),
   trust: 'write',
-  writesBeside: ['selection'],
+  writesNextTo: ['selection'],
   run: async (request, context): Promise<ExportedData> => {
     const out = resolve(request.out);
     const { dataset, indices, relabeled, chosen } = await choose(request);

@@ -5,7 +5,7 @@ import { automatic, parseMemorySize } from '../runtime/memory-size';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** Everything that help, docs, settings and validation say of one field of a request. */
+/** Declaration of a request field, from which help, docs, settings and validation are made. */
 export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly kind:
     | 'text'
@@ -27,7 +27,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly takes: Message;
   /** Placeholder of the value in help: `--memory SIZE`. */
   readonly placeholder: string;
-  /** The value where none is given. */
+  /** Value if none is given. */
   readonly default: T | undefined;
   /** Description of the default, if the operation computes it at run time. */
   readonly fallback: string | undefined;
@@ -54,7 +54,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly off: string | undefined;
   /** Named by its place on the command line instead of a flag. */
   readonly positional: boolean;
-  /** Replaces "MODEL is required." where the field is missing. */
+  /** Error if the field is missing, instead of "MODEL is required." */
   readonly missing: Message | undefined;
   /** Types of documents whose files the operation reads by this path; a model or dataset is none. */
   readonly reads: readonly DocumentId[];
@@ -155,7 +155,7 @@ export const size = <const O extends Options<string>>(options: O): Field<string,
     'SIZE',
   );
 
-/** On the command line `--name`, `--no-name` where it is on by default, and both where neither is. */
+/** On the command line `--name`; `--no-name` if it is on by default; both if it has no default. */
 export const flag = <const O extends Options<boolean>>(options: O): Field<boolean, PresentIn<O>> =>
   make('flag', v.boolean(), say`true or false`, options, '');
 
@@ -171,7 +171,7 @@ export const choice = <const C extends readonly string[], const O extends Option
     'NAME',
   );
 
-/** A text that is written in a certain way, and how errors say it. */
+/** Pattern of a text, and its description for errors. */
 export interface Form {
   readonly pattern: RegExp;
   readonly takes: Message;
@@ -184,7 +184,7 @@ export const formed = <const O extends Options<string>>(
 ): Field<string, PresentIn<O>> =>
   make('text', v.pipe(v.string(), v.regex(pattern)), takes, options, 'TEXT');
 
-/** Several names, separated by commas, given by a repeated flag, or as a JSON array where one has a comma. */
+/** Several names, separated by commas, in repeated flags, or as a JSON array if a name contains a comma. */
 export function list<
   const C extends readonly string[],
   const O extends Options<readonly C[number][]>,
@@ -263,12 +263,12 @@ export const documentOrContent = <T, const O extends Options<string>>(
     'FILE',
   );
 
-/** The same fields under a heading. */
+/** Puts fields under a heading in help and docs. */
 export function group<const F extends Fields>(heading: string, fields: F): F {
   return mapFields(fields, (field) => ({ ...field, group: heading })) as F;
 }
 
-/** The same fields with defaults that are only shown, for an operation that must know what was given. */
+/** Fields whose defaults are only shown, for operations that need to know which fields were given. */
 export function leftOpen<const F extends Fields>(
   fields: F,
 ): { readonly [K in keyof F]: Field<ValueOf<F[K]>, false> } {
@@ -277,7 +277,7 @@ export function leftOpen<const F extends Fields>(
   };
 }
 
-/** `--memory SIZE`'s default in words; undefined where there is none. */
+/** Description of a field's default; undefined if it has none. */
 export function describeDefault({ default: value, fallback, kind }: Field): string | undefined {
   if (value === undefined) {
     return fallback;
@@ -346,7 +346,7 @@ function describeRange(what: Message, { min, max, above }: Bounds): Message {
   return max === undefined ? say`${what} of at least ${min}` : say`${what} from ${min} to ${max}`;
 }
 
-/** `at least 1`, `0 to 1`, `above 0`, `above 0 and at most 1`; undefined where there is no lower bound. */
+/** `at least 1`, `0 to 1`, `above 0`, `above 0 and at most 1`; undefined without a lower bound. */
 export function describeBounds({ min, max, above }: Bounds): string | undefined {
   if (above !== undefined) {
     return max === undefined ? `above ${above}` : `above ${above} and at most ${max}`;
@@ -361,7 +361,7 @@ function mapFields(fields: Fields, change: (field: Field) => Field): Fields {
   return Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, change(field)]));
 }
 
-/** The same fields, whose values no setting gives. */
+/** Fields without the settings that provide their values. */
 export function withoutSettings<F extends Fields>(fields: F): F {
   return Object.fromEntries(
     Object.entries(fields).map(([name, field]) => [name, { ...field, setting: undefined }]),

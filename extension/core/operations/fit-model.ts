@@ -69,7 +69,7 @@ import type {
 import { typeMixNames } from '../export/gguf/type-mixes';
 import { UserError } from '../user-error';
 import { keepPlan } from './apply-plan';
-import { budgetOf, journalsOfPlan, planByBudget } from './budget-fields';
+import { compressionBudget, planJournalPaths, planByBudget } from './budget-fields';
 import { compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, formed, group, number, path } from './fields';
 import type { RequestOf } from './fields';
@@ -87,7 +87,7 @@ import type { NameOf, Rule } from './rules';
 import {
   calibrationFields,
   calibrationNames,
-  calibrationOf,
+  requestedCalibration,
   calibrationRules,
   modelField,
   runFields,
@@ -275,7 +275,7 @@ export const fitModel = defineOperation({
     verdict: v.optional(verdictSchema),
   }),
   trust: 'write',
-  writesBeside: ['plan', 'sensitivity'],
+  writesNextTo: ['plan', 'sensitivity'],
   passes: (result: FitResult) => !isFitted(result) || keepsLimits(result),
   requires: ({ size = '' }) => (namesType(size) ? {} : { model: 'calibration' }),
   resume: ({ model, size = '', out }) =>
@@ -285,7 +285,7 @@ export const fitModel = defineOperation({
           evaluationJournal.path(undefined, model),
           fitJournal.path(undefined, model),
           ...applyFolders(out),
-          ...(namesType(size) ? [] : journalsOfPlan(model, undefined)),
+          ...(namesType(size) ? [] : planJournalPaths(model, undefined)),
         ],
   work: async ({ model: given, out, size, for: asked, time }, { open }) => {
     if (out === undefined) {
@@ -691,7 +691,7 @@ async function write(
     ...(rounding === 'feedback'
       ? {
           feedback: {
-            request: calibrationOf(request, roundingCalibration, model.summary.maxPositions),
+            request: requestedCalibration(request, roundingCalibration, model.summary.maxPositions),
             bundledText: join(context.environment.samples, 'calibration.txt'),
           },
         }
@@ -822,7 +822,7 @@ const decodeLimit = ({ asked, costs }: AskedSpeed): number => 1000 / asked - cos
 /** True if the options of a profile reach limits. */
 function isReachable(table: SensitivityProfile, limits: readonly string[]): boolean {
   try {
-    planProblem(table, budgetOf({ limits }));
+    planProblem(table, compressionBudget({ limits }));
     return true;
   } catch (error) {
     if (error instanceof UserError) {
@@ -855,7 +855,7 @@ async function measureImportance(
 ): Promise<Importance> {
   const { samples } = context.environment;
   const { device, memoryBytes } = runOptions(request);
-  const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
+  const calibration = requestedCalibration(request, defaultCalibration, model.summary.maxPositions);
   const { inputs } = await loadModelInputs(
     calibration,
     model.model,

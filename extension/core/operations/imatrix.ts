@@ -14,7 +14,7 @@ import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import {
   calibrationFields,
-  calibrationOf,
+  requestedCalibration,
   calibrationRules,
   modelField,
   runFields,
@@ -59,7 +59,11 @@ export const imatrix = defineOperation({
     const out = resolve(request.out);
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
-    const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
+    const calibration = requestedCalibration(
+      request,
+      defaultCalibration,
+      model.summary.maxPositions,
+    );
     const bundledText = join(samples, 'calibration.txt');
     const { inputs, summary, warnings } = await loadModelInputs(
       calibration,

@@ -12,7 +12,7 @@ import { UserError } from '../user-error';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
 
-/** The structure of a model; what it can do where it can be opened. */
+/** Structure of a model, and its capabilities if it can be opened. */
 export type Inspection = ModelSummary & {
   readonly capabilities?: Capabilities;
   /** Projectors for images or audio next to a GGUF file, if there are any. */

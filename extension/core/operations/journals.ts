@@ -45,7 +45,7 @@ export function operationJournal(name: string): OperationJournal {
   };
 }
 
-/** Folders of runs that have written nothing for so long were left by runs that were killed. */
+/** Age after which a run's folder without writes is considered abandoned. */
 const staleMilliseconds = 7 * 24 * 60 * 60 * 1000;
 
 /**

@@ -13,7 +13,7 @@ import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
-import { heldOutText, requireTask, shotsOf } from './requirement-fields';
+import { heldOutText, requireTask, shotsRequest } from './requirement-fields';
 import type { Requirements } from './requirement-fields';
 import type { OperationContext } from './operation';
 import { say } from '../message';
@@ -89,7 +89,7 @@ export async function judgeChanged(
     task === undefined
       ? undefined
       : await measured(async () =>
-          judgeModels({ ...evaluated, task, ...shotsOf(requirements) }, quiet),
+          judgeModels({ ...evaluated, task, ...shotsRequest(requirements) }, quiet),
         );
   const speed = asksFor(limits, 'speed')
     ? await measured(async () => compareSpeed({ original, changed, device, memoryBytes }, quiet))
@@ -137,7 +137,7 @@ async function comparisonInput(
 }
 
 /**
- * @throws UserError where a limit can't be measured: one of a task without a task, or one of what a model predicts that
+ * @throws UserError if a limit can't be measured: one of a task without a task, or one of what a model predicts that
  * hears, without recordings.
  */
 export async function requireMeasurable(

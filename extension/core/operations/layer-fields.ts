@@ -5,7 +5,7 @@ import { flag, group, list } from './fields';
 import type { RequestOf } from './fields';
 import { say } from '../message';
 
-/** Fields that select matrices. */
+/** Fields that select linear layers. */
 export const layerFields = group('Layers', {
   roles: list({
     description: 'Roles of linear layers',
@@ -27,7 +27,7 @@ export const layerNames = Object.keys(layerFields);
 
 type Layers = Partial<RequestOf<typeof layerFields>>;
 
-/** The places outside the blocks that are asked for. */
+/** Requested places outside the blocks: embedding, head, or both. */
 export function getEmbeddingAndHead({ embeddings, head }: Layers): EmbeddingOrHeadPlace[] {
   return [
     ...(embeddings === true ? ['embedding' as const] : []),
@@ -36,10 +36,10 @@ export function getEmbeddingAndHead({ embeddings, head }: Layers): EmbeddingOrHe
 }
 
 /**
- * `['0-3', '7']`: 0, 1, 2, 3 and 7; undefined where nothing is said.
- * @throws UserError where a part is no range.
+ * Block numbers: `['0-3', '7']` selects 0, 1, 2, 3 and 7. Undefined if the field is absent.
+ * @throws UserError if a range is invalid
  */
-export function blocksOf({ blocks }: Layers): number[] | undefined {
+export function selectedBlocks({ blocks }: Layers): number[] | undefined {
   return blocks?.flatMap((part) => {
     const [first = 0, last = first] = part.split('-').map(Number);
     if (last < first) {

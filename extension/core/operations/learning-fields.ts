@@ -1,7 +1,7 @@
 import type { CalibrationRequest } from '../data/calibration';
 import { integer } from './fields';
 import type { RequestOf } from './fields';
-import { calibrationFields, calibrationOf } from './shared-fields';
+import { calibrationFields, requestedCalibration } from './shared-fields';
 import type { CalibrationFields } from './shared-fields';
 
 /**
@@ -11,15 +11,15 @@ import type { CalibrationFields } from './shared-fields';
 export function learningFields(defaults: CalibrationRequest): CalibrationFields {
   const fields = calibrationFields(defaults);
   const { description, fallback, group } = fields.sequences;
-  const own = integer({ description, fallback: `${fallback}, or as many as there are`, min: 1 });
+  const own = integer({ description, fallback: `${fallback}, or all if there are fewer`, min: 1 });
   return { ...fields, sequences: { ...own, group } };
 }
 
-/** The same, as many sequences as there are where their number is not given. */
-export function learningOf(
+/** Calibration of a request for training; all available sequences if their number is not given. */
+export function learningCalibration(
   request: RequestOf<CalibrationFields>,
   defaults: CalibrationRequest,
   maxPositions?: number,
 ): CalibrationRequest {
-  return calibrationOf(request, { ...defaults, upTo: true }, maxPositions);
+  return requestedCalibration(request, { ...defaults, upTo: true }, maxPositions);
 }

@@ -27,14 +27,14 @@ import { chosenWidths } from '../tensornet/sensitivity/width-sensitivity';
 import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
 import { operationJournal, ownFolder } from './journals';
-import { blocksOf, getEmbeddingAndHead } from './layer-fields';
+import { selectedBlocks, getEmbeddingAndHead } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import type { OperationContext } from './operation';
 import { searchFields } from './search-fields';
-import { calibrationOf, runOptions } from './shared-fields';
+import { requestedCalibration, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
-import { engineOf } from './sharing';
+import { createEngine } from './sharing';
 import type { SharingRequest } from './sharing';
 import { say } from '../message';
 import { availableParallelism } from 'node:os';
@@ -45,7 +45,7 @@ import { gramBytes } from '../tensornet/statistics/fitting-memory';
 
 export const sensitivityJournal = operationJournal('sensitivity');
 
-/** Ways of compressing differ by far more from each other. */
+/** Default relative standard error. Compression methods differ by far more than this. */
 const defaultPrecision = 0.3;
 
 /** Description of `methods` if GGUF files can't be written. */
@@ -116,7 +116,7 @@ export function sensitivityWork(request: SensitivityRequest): Work {
 
 function calibrationText(request: SensitivityRequest): CalibrationRequest {
   const { maxPositions } = request.model.summary;
-  return calibrationOf(request, sensitivityCalibration, maxPositions, request.metric);
+  return requestedCalibration(request, sensitivityCalibration, maxPositions, request.metric);
 }
 
 function sensitivitySettings(request: SensitivityRequest): SensitivitySettings {
@@ -128,7 +128,7 @@ function sensitivitySettings(request: SensitivityRequest): SensitivitySettings {
   const embeddingAndHead = getEmbeddingAndHead(request);
   return {
     compressions: methods.map((text) => parseCompression(text, 'methods')),
-    ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
+    ...{ metric, roles, blocks: selectedBlocks(request) ?? [], precision, seed },
     ...(embeddingAndHead.length === 0 ? {} : { embeddingAndHead }),
     ...(widths.length === 0 ? {} : { widths: widths.map((text) => Number.parseFloat(text) / 100) }),
   };
@@ -151,7 +151,7 @@ async function ggufFactsFor(
   };
 }
 
-/** Times whole models, their forms in a folder that is made, and removed afterwards. */
+/** Times full models with changed encodings, in a temporary folder. */
 async function timeVariants(
   setup: VariantSetup,
   context: OperationContext<SensitivityEvent>,
@@ -216,7 +216,7 @@ export async function measureSensitivity(
       journal,
       ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
-      engine: engineOf({ ...request, workers }, context.environment),
+      engine: createEngine({ ...request, workers }, context.environment),
       deadline: request.deadline,
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },

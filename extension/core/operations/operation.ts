@@ -56,7 +56,7 @@ export interface Operation<
    */
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
   /** Types of documents that it writes next to its output. */
-  readonly writesBeside?: readonly DocumentId[];
+  readonly writesNextTo?: readonly DocumentId[];
   /** Default output path if the user gives no `out`. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
   /** Capabilities that the models of a request need, by field; checked while a job waits for others. */

@@ -78,7 +78,7 @@ function measuredNote({ perplexity, top1Agreement, partial }: Quality): Message 
     : say`Top-1 agreement ${formatPercent(top1Agreement)}.`;
 }
 
-/** `Perplexity 29.40 → 32.40 (+10 %, small).` Says how much was read if that is less than an evaluation reads. */
+/** `Perplexity 29.40 → 32.40 (+10 %, small).` Includes the number of tokens if it is less than an evaluation's. */
 export function perplexitySentence(change: PerplexityChange): Message {
   const text = perplexityChange(change.before, change.after);
   return change.partial === true

@@ -16,11 +16,11 @@ import { UserError } from '../user-error';
 /** Kinds of files that operations write: documents, and files for other programs and for people. */
 export type FileKind = DocumentId | 'report' | 'importance' | 'study' | 'baseProbabilities';
 
-/** What a file is named, and which existing file it may replace. */
+/** Naming of a file, and the existing files it may replace. */
 interface OutputFile {
   /** With its article, for errors: "a plan". */
   readonly what: string;
-  /** Ends that its name may have. */
+  /** Allowed suffixes of its name. */
   readonly suffixes: readonly string[];
   /** True if an existing file is of this kind. Without it, no existing file is replaced. */
   readonly isOne?: (file: string) => Promise<boolean>;
@@ -41,7 +41,7 @@ export function outputFile(
         suffixes: reportSuffixes,
         isOne: async (file) => (await readStart(file, markBytes)).includes(reportMark),
       };
-    // Other programs write such files, too: nobody can see whose an existing one is.
+    // Other programs write such files, too, so an existing file may not be Espalier's.
     case 'importance':
       return { what: 'an importance matrix', suffixes: ['.gguf'] };
     case 'baseProbabilities':
@@ -65,7 +65,7 @@ export function outputFile(
   }
 }
 
-/** A document of Espalier, which replaces only a document of the same type. */
+/** Espalier document, which replaces only a document of the same type. */
 const documentFile = (id: DocumentId): OutputFile => ({
   what: documentTypes[id].what,
   suffixes: [documentNames[id].suffix],
@@ -160,5 +160,5 @@ export async function writePlan(file: string, plan: Plan): Promise<void> {
   await writeDocument(file, plan);
 }
 
-/** Bytes in which a mark is looked for. */
+/** Number of bytes at the start of a file that are searched for a mark. */
 const markBytes = 4096;

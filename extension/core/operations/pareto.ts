@@ -14,7 +14,7 @@ import { profileCalibration } from '../tensornet/sensitivity/sensitivity-profile
 import type { SensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile';
 import {
   asWide,
-  budgetOf,
+  compressionBudget,
   contextRule,
   readRemovable,
   readTable,
@@ -22,7 +22,7 @@ import {
 } from './budget-fields';
 import { document, flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
-import { shotsFields, shotsOf, shotsRules } from './requirement-fields';
+import { shotsFields, shotsRequest, shotsRules } from './requirement-fields';
 import { operationJournal, ownFolder } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -52,7 +52,7 @@ export interface Front {
   readonly metric: string;
   /** Reach in each unit separately. */
   readonly reach: readonly Reach[];
-  /** From the dearest to the cheapest. */
+  /** In order of decreasing cost. */
   readonly points: readonly FrontPoint[];
   /** Score of the original on the request's task. */
   readonly score?: PlanScores['original'];
@@ -111,7 +111,7 @@ export const pareto = defineOperation({
     score: v.optional(v.looseObject({ acc: v.number(), accError: v.number() })),
   }),
   trust: 'write',
-  writesBeside: ['plan'],
+  writesNextTo: ['plan'],
   resume: ({ sensitivity, task }) =>
     task === undefined ? [] : journal.path(undefined, sensitivity),
   run: async (request, context): Promise<Front> => {
@@ -155,10 +155,10 @@ export const pareto = defineOperation({
 });
 
 /**
- * The front of a request, without writing it.
- * @throws UserError where a profile cannot be read, or no plan keeps the limits.
+ * Computes the front of a request, without writing plans.
+ * @throws UserError if a profile cannot be read, or no plan keeps the limits.
  */
-export async function frontOf(request: FrontRequest): Promise<Front> {
+export async function computeFront(request: FrontRequest): Promise<Front> {
   return computeFrontFromTable(await readTable(request.sensitivity, request.methods), request);
 }
 
@@ -173,7 +173,7 @@ async function computeFrontFromTable(
   const table =
     blocksOnly || embeddingAndHead === undefined ? blocks : { ...blocks, embeddingAndHead };
   const removable = profile === undefined ? [] : await readRemovable(profile, table);
-  const { limits, context } = budgetOf(request);
+  const { limits, context } = compressionBudget(request);
   // // The front extends from the model's own cost to the smallest limit.
   const whole = { limits: [{ unit, most: Number.POSITIVE_INFINITY }, ...limits], context };
   const { model, metric } = table;
@@ -209,7 +209,7 @@ async function scored(
     front.points,
     {
       ...{ model, table, task, journal: file, version },
-      ...shotsOf(request),
+      ...shotsRequest(request),
       calibration: profileCalibration(table),
       bundledText: join(samples, 'calibration.txt'),
       folder: await ownFolder(file, 'forms'),

@@ -21,7 +21,7 @@ export function patchKindName(kind: PatchKind): Message {
   }
 }
 
-/** Says whether the patch beats everything simpler, or what does better. */
+/** Verdict on a patch: better than all simpler replacements, or the one that is better. */
 export function patchVerdict({
   accepted,
   standings,

@@ -8,12 +8,12 @@ import { readLibrary } from '../symbolic/language/library-file';
 import { defaultFitting } from '../symbolic/patch/fit-branch';
 import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/found-graphs';
 import { appliedSchema } from './apply';
-import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
+import { addQuality, selectJudging, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { document, flag, group, integer, number, path, text } from './fields';
 import { selectRequirements, keepsLimits } from './requirement-fields';
 import { requireMeasurable } from './judge-changed';
-import { learningFields, learningOf } from './learning-fields';
+import { learningFields, learningCalibration } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
 import { patchVerdict } from './patch-verdict';
@@ -94,7 +94,7 @@ export const patch = defineOperation({
   work: async (request, { open }) => {
     const { summary } = await open(request.model);
     const { sublayer, graphs, programs, epochs, batch, library } = request;
-    const { sequences, length } = learningOf(request, defaultText, summary.maxPositions);
+    const { sequences, length } = learningCalibration(request, defaultText, summary.maxPositions);
     return {
       kind: [sublayer.split('.').at(-1), summary.hiddenSize, programs, batch, library ?? ''],
       amount: sequences * length * epochs * graphs,
@@ -110,7 +110,7 @@ export const patch = defineOperation({
     const result = await patchModel(
       {
         ...{ model, sublayer, seed, anyway },
-        text: learningOf(request, defaultText, model.summary.maxPositions),
+        text: learningCalibration(request, defaultText, model.summary.maxPositions),
         bundledText: join(samples, 'calibration.txt'),
         library: library === undefined ? patchLibrary() : await readLibrary(resolve(library)),
         limits: { graphs, programs },
@@ -130,7 +130,7 @@ export const patch = defineOperation({
         (await addQuality(
           written,
           { model, ...examples, ...runOptions(request) },
-          judgingOf(request),
+          selectJudging(request),
           context,
         )),
     };

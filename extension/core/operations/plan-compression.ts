@@ -14,7 +14,7 @@ import {
   budgetRules,
   budgetWork,
   forgetMeasured,
-  journalsOfPlan,
+  planJournalPaths,
   planByBudget,
 } from './budget-fields';
 import { integer, leftOpen, newFile } from './fields';
@@ -58,7 +58,7 @@ export const planCompression = defineOperation({
     distance: v.number(),
   }),
   trust: 'run',
-  resume: ({ model, sensitivity }) => journalsOfPlan(model, sensitivity),
+  resume: ({ model, sensitivity }) => planJournalPaths(model, sensitivity),
   work: async (request, { open }) => budgetWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
     const { model: path, out } = request;

@@ -11,7 +11,7 @@ import { anyOf, excludes } from './rules';
 import { amountNames } from './search-fields';
 import { searchJournal } from './search-model';
 import { modelField, outputFields } from './shared-fields';
-import { besideModel } from './suggest-out';
+import { pathNextToModel } from './suggest-out';
 
 const { format, layout } = outputFields;
 
@@ -31,14 +31,14 @@ export const plan = defineOperation({
   result: v.looseObject({ format: v.literal('espalier.plan'), remove: v.array(v.string()) }),
   trust: 'run',
   resume: ({ model }) => searchJournal.path(undefined, model),
-  suggestOut: async ({ model = '.' }) => besideModel('plan', model),
+  suggestOut: async ({ model = '.' }) => pathNextToModel('plan', model),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<Plan> => {
     const { format, layout, model, out } = request;
     const form = {
       ...(format === undefined ? {} : { format }),
       ...(layout === undefined ? {} : { layout }),
     };
-    const file = out ?? (await besideModel('plan', model));
+    const file = out ?? (await pathNextToModel('plan', model));
     const opened = await context.environment.open(model);
     const { plan } = await chooseRemoval({ ...request, model: opened }, form, file, context);
     const nothing = explainNothingFreed(freeingNothing(opened.summary, plan.remove));

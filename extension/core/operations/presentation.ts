@@ -12,7 +12,7 @@ export type ReportKind = 'applied' | 'fitted' | 'repaired' | 'patched' | 'evalua
 export interface Outcome {
   /** Sentence with the numbers that matter. */
   readonly summary: Message;
-  /** True if the panel of the job, or nobody, needs to hear of it: a short job is not announced. */
+  /** True if the result needs no notification: the job's panel shows it, or the job was short. */
   readonly shown?: boolean;
   /** True if something was written that misses a limit. */
   readonly isWarning?: boolean;
@@ -38,7 +38,7 @@ export type NextStep =
   | 'evenSmaller'
   /** A size of the model that was evaluated. */
   | 'makeSmaller'
-  /** What was measured to make it, or how its tensors differ. */
+  /** Sensitivity profile that the model was planned from, or a comparison of its tensors. */
   | 'seeWhy'
   | 'compare'
   /** Heatmap of the written model. */
@@ -59,7 +59,7 @@ export interface Presentation<Request, Result> {
   readonly jobName?: Message;
   /** Field with the path of the document that the panel shows. */
   readonly document?: keyof Request & string;
-  /** What opens the result: the panel, or the output if there is no panel. */
+  /** Opener of the result; by default the panel, or the output if there is no panel. */
   readonly opens?: 'writtenModel' | 'editor' | 'folder' | 'report';
   /** Field with the path of the original, if the job's model is not the original. */
   readonly original?: keyof Request & string;

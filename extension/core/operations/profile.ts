@@ -34,7 +34,7 @@ import {
 } from './shared-fields';
 import { searchJournal, searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
-import { besideModel } from './suggest-out';
+import { pathNextToModel } from './suggest-out';
 import { counted, say, joined } from '../message';
 import { bundledText, perplexityChange } from '../prune/layer-profile';
 import { several, perplexitySentence } from './outcomes';
@@ -42,7 +42,7 @@ import { formatDuration } from '../format';
 
 const evaluationFields = group('Evaluation', {
   perplexity: flag({
-    description: 'Measure perplexity before and after the removals, where that takes seconds',
+    description: 'Measure perplexity before and after the removals, if that takes only seconds',
     default: true,
     off: 'Do not measure perplexity',
     setting: 'profile.perplexity',
@@ -98,7 +98,7 @@ export const profile = defineOperation({
   trust: 'run',
   requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => searchJournal.path(out, model),
-  suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
+  suggestOut: async ({ model = '.' }) => pathNextToModel('layerProfile', model),
   work: async (request, { open }) =>
     // A profile that is there may have the search already: how much is left shows only in the run.
     request.refine !== 'none' && request.out !== undefined && existsSync(request.out)
@@ -166,8 +166,8 @@ function countCandidates(): (event: unknown) => Counted | undefined {
 }
 
 /**
- * Undefined where perplexity is not wanted, cannot be measured, or its time cannot be told: others search, too.
- * @throws UserError where the text that was asked for cannot be read, before the search
+ * Undefined if perplexity isn't requested, can't be measured, or its time is unknown because other workers search, too.
+ * @throws UserError if the text that was asked for cannot be read, before the search
  */
 async function evaluation(
   request: RequestOf<typeof evaluationFields & typeof sharingFields>,
@@ -175,7 +175,7 @@ async function evaluation(
   context: OperationContext<ProfileEvent>,
 ): Promise<EvaluateRounds | undefined> {
   const { perplexity, heldOut, queue, workers } = request;
-  // The text that comes with Espalier says nothing of a model that writes down what it hears.
+  // The bundled text can't evaluate a speech-to-text model.
   const lacksText = hears(model) && heldOut === undefined;
   if (!perplexity || !capabilities.evaluate.able || queue !== undefined || lacksText) {
     return undefined;

@@ -6,7 +6,13 @@ import { applyFolders } from '../jobs/work-folder';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
-import { applyAndMeasure, judgingOf, keepPlan, qualityFields, qualityRules } from './apply-plan';
+import {
+  applyAndMeasure,
+  selectJudging,
+  keepPlan,
+  qualityFields,
+  qualityRules,
+} from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { chooseRemoval, removalFields, removalNames, removalRules } from './choose-removal';
 import { compressionFields } from './compression-fields';
@@ -56,7 +62,7 @@ export const prune = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
-  writesBeside: ['plan'],
+  writesNextTo: ['plan'],
   passes: keepsLimits,
   resume: ({ model = '', plan, out }) =>
     plan === undefined ? searchJournal.path(undefined, model) : applyFolders(out),
@@ -87,7 +93,7 @@ export const prune = defineOperation({
     const examples = request.examples ?? profile.calibration.source;
     const result = await applyAndMeasure(
       {
-        ...{ model, plan, judging: judgingOf(request), examples },
+        ...{ model, plan, judging: selectJudging(request), examples },
         ...output,
         ...(await typeOptions(request, model, context.environment)),
         ...runOptions(request),

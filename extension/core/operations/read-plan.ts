@@ -14,7 +14,7 @@ export const planField = documentOrContent('plan', schema, {
   placeholder: 'PLAN',
 });
 
-/** The same where nothing works without it. */
+/** Required {@link planField}. */
 export const requiredPlanField = documentOrContent('plan', schema, {
   description: planField.description,
   placeholder: planField.placeholder,
@@ -23,7 +23,7 @@ export const requiredPlanField = documentOrContent('plan', schema, {
   missing: say`Specify a plan: a *.plan.json file.`,
 });
 
-/** A plan that a request names or holds. */
+/** Plan of a request, given by its path or as JSON. */
 export interface NamedPlan {
   readonly plan: Plan;
   /** Path of the plan, if it is in a file. */
@@ -34,7 +34,7 @@ export interface NamedPlan {
   readonly model: string;
 }
 
-/** @throws UserError where the file is missing or not a plan. */
+/** @throws UserError if the file is missing or not a plan. */
 export async function readPlan(
   given: string | Plan,
   model: string | undefined,

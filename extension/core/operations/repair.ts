@@ -31,7 +31,7 @@ import {
   predictText,
   requireMeasurable,
 } from './judge-changed';
-import { learningFields, learningOf } from './learning-fields';
+import { learningFields, learningCalibration } from './learning-fields';
 import { defineOperation } from './operation';
 import type { FinishedJob, Outcome } from './presentation';
 import { formatPercent } from '../format';
@@ -39,20 +39,20 @@ import { say } from '../message';
 import { actsOnlyWith, excludes } from './rules';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
 import type { CalibrationFields } from './shared-fields';
-import { engineOf, sharingFields, sharingRules } from './sharing';
+import { createEngine, sharingFields, sharingRules } from './sharing';
 
 const { out, overwrite } = outputFields;
 
-/** What is learned from: as much as the effort says, where the request does not. */
-function textOf(
+/** Training text of a request; by default with the number of sequences of its effort. */
+function repairText(
   request: RequestOf<CalibrationFields> & { readonly effort: RepairEffort },
   { maxPositions }: ModelSummary,
 ): CalibrationRequest {
   const { sequences } = repairEfforts[request.effort];
-  return learningOf(request, { ...defaultRepairText, sequences }, maxPositions);
+  return learningCalibration(request, { ...defaultRepairText, sequences }, maxPositions);
 }
 
-/** What repairing did, and what the request's limits say of the result or, where nothing was better, of the model as it was. */
+/** Result of a repair, and the verdict on the repaired model, or on the unchanged model if nothing improved. */
 export type Repaired = RepairResult & { readonly verdict?: Verdict };
 
 export const repair = defineOperation({
@@ -149,7 +149,7 @@ export const repair = defineOperation({
     const { train, states, scope, effort, epochs, batch, workers } = request;
     const opened = await open(request.model);
     const { summary } = opened;
-    const { sequences, length } = textOf(request, summary);
+    const { sequences, length } = repairText(request, summary);
     return {
       kind: [
         train ?? defaultTrains(opened),
@@ -173,12 +173,12 @@ export const repair = defineOperation({
       {
         model,
         teacher,
-        text: textOf(request, model.summary),
+        text: repairText(request, model.summary),
         bundledText: join(samples, 'calibration.txt'),
         settings: { ...defaultRepair, batch, rate, seed },
         reads: repairEfforts[effort].sequences,
         ...(epochs === undefined ? {} : { epochs }),
-        ...{ states, version, engine: engineOf(request, context.environment) },
+        ...{ states, version, engine: createEngine(request, context.environment) },
         ...(train === undefined ? {} : { trains: train }),
         compressedScope: repairEfforts[effort].compressed,
         ...(scope === undefined ? {} : { scope }),
@@ -193,7 +193,7 @@ export const repair = defineOperation({
     const requirements = selectRequirements(request);
     const changed = result.written === null ? model : await open(result.written.path);
     const models = { original: teacher, changed, ...runOptions(request) };
-    // Where they cannot be compared, the verdict says that there is not enough evidence.
+    // If they can't be compared, the verdict is "not enough evidence".
     const quality =
       asksFor(request.require, 'agreement') && !predictText(models)
         ? await attempt(

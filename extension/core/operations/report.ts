@@ -1,6 +1,6 @@
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { documentIds, documentNames, documentOf, manifestName } from '../document-names';
+import { documentIds, documentNames, findDocumentType, manifestName } from '../document-names';
 import type { DocumentId } from '../document-names';
 import { readDocument } from '../documents/document-types';
 import { evaluateModels } from '../evaluate/evaluate-models';
@@ -87,8 +87,8 @@ export const report = defineOperation({
     const { against, about } = request;
     const made =
       against === undefined
-        ? await reportOf(resolve(about))
-        : await reportOfTwo({ ...request, model: about, against }, context);
+        ? await fileReport(resolve(about))
+        : await compareAndReport({ ...request, model: about, against }, context);
     const text = out.endsWith('.md') ? toMarkdown(made) : toHtml(made);
     await writeText(out, text);
     return { title: made.title, path: out, bytes: Buffer.byteLength(text) };
@@ -99,8 +99,8 @@ export const report = defineOperation({
   },
 });
 
-/** @throws UserError where one is no model. */
-async function reportOfTwo(
+/** @throws UserError if one is no model. */
+async function compareAndReport(
   request: CompareRequest & { readonly quality: boolean } & Parameters<typeof runOptions>[0],
   context: OperationContext,
 ): Promise<Report> {
@@ -121,8 +121,8 @@ async function reportOfTwo(
   return comparisonReport(comparison, quality, version);
 }
 
-/** The type of a document whose name does not tell, by its field. */
-async function formatOf(file: string): Promise<DocumentId | undefined> {
+/** Document type by the file's `format` field, for files with other suffixes. */
+async function documentFormat(file: string): Promise<DocumentId | undefined> {
   if (extname(file) !== '.json') return undefined;
   const json: unknown = await readSmallText(file)
     .then((text): unknown => parseJsonText(text))
@@ -133,11 +133,11 @@ async function formatOf(file: string): Promise<DocumentId | undefined> {
 
 /** Markdown report of a document, or of a model that Espalier wrote. */
 export const reportMarkdown = async (file: string): Promise<string> =>
-  toMarkdown(await reportOf(file));
+  toMarkdown(await fileReport(file));
 
-/** @throws UserError where nothing can be told of the file. */
-async function reportOf(file: string): Promise<Report> {
-  const id = documentOf(file) ?? (await formatOf(file));
+/** @throws UserError if reports of the file aren't supported */
+async function fileReport(file: string): Promise<Report> {
+  const id = findDocumentType(file) ?? (await documentFormat(file));
   const type = reported.find((one) => one === id);
   if (type !== undefined) {
     return contents[type](file);

@@ -10,7 +10,7 @@ import { allNeed, needs } from './rules';
 import { say } from '../message';
 import { sampleText } from './shared-fields';
 
-/** File of the samples that is read if no text is given. */
+/** Bundled held-out text, which is read if no text is given. */
 export const heldOutText = 'held-out.txt';
 
 export const requirementsField = list({
@@ -42,14 +42,14 @@ export const shotsFields = {
 
 export const shotsRules = [needs('shots', 'task'), needs('shotsFrom', 'shots')];
 
-export function shotsOf({ shots, shotsFrom }: RequestOf<typeof shotsFields>): ShotsRequest {
+export function shotsRequest({ shots, shotsFrom }: RequestOf<typeof shotsFields>): ShotsRequest {
   return {
     ...(shots === undefined ? {} : { shots }),
     ...(shotsFrom === undefined ? {} : { shotsFrom }),
   };
 }
 
-/** Of operations that write a changed model. */
+/** Requirement fields of operations that write a changed model. */
 export const requirementFields = group('Verdict', {
   require: requirementsField,
   heldOut: path({
@@ -92,7 +92,7 @@ export function selectRequirements({
     ...(heldOut === undefined ? {} : { heldOut }),
     wholeText,
     ...(task === undefined ? {} : { task }),
-    ...shotsOf(shots),
+    ...shotsRequest(shots),
   };
 }
 

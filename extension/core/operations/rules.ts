@@ -1,10 +1,10 @@
 import type { ErrorCode } from '../error-codes';
 import type { Message } from '../message';
 import { say } from '../message';
-/** Says a field's name to the reader: as a flag, or as a setting. */
+/** Formats a field's name as a flag or as a setting. */
 export type NameOf = (key: string) => string;
 
-/** What is wrong with a combination of fields. */
+/** Problem with a combination of fields. */
 export interface Breach {
   /** The fields that contradict each other or lack another, the first to drop first. */
   readonly fields: readonly string[];
@@ -12,7 +12,7 @@ export interface Breach {
   readonly problem: (name: NameOf) => Message;
 }
 
-/** What fields a request may have together. */
+/** Constraint on the combination of fields in a request. */
 export interface Rule {
   /** In words, for docs. */
   readonly describe: (name: NameOf) => Message;
@@ -95,7 +95,7 @@ export function allNeed(fields: readonly string[], ...others: readonly string[])
   };
 }
 
-/** A field that acts only where another has, or holds, one of some values. */
+/** A field that acts only if another has, or contains, one of some values. */
 export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
   const known = values.join(' or ');
   return {
@@ -128,7 +128,7 @@ export function atMost(field: string, bound: string): Rule {
   };
 }
 
-/** A field beside which others do nothing, and why. */
+/** A field that makes others ineffective, with the reason. */
 export function replaces(field: string, others: readonly string[], why: Message): Rule {
   return {
     describe: (name) =>
@@ -146,7 +146,7 @@ export function replaces(field: string, others: readonly string[], why: Message)
   };
 }
 
-/** A flag that is on by default; fields that do nothing where it is off. */
+/** A flag that is on by default, and fields that have no effect if it is off. */
 export function switchedOff(field: string, others: readonly string[]): Rule {
   return {
     describe: (name) => say`${name(field)} can't be combined with ${listed(others, name, 'and')}.`,

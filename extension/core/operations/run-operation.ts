@@ -17,7 +17,7 @@ import { watchingModels } from './watch-models';
 import type { Work } from './work';
 import { say } from '../message';
 
-/** What requests of operations have that run a model or write a result. */
+/** Common fields of requests that run a model or write a result. */
 interface RunRequest {
   readonly device?: DeviceChoice;
   readonly memory?: string;
@@ -25,8 +25,8 @@ interface RunRequest {
 }
 
 /**
- * Runs an operation. Says first how long it takes on this machine, where an earlier run or a short one can tell, and
- * remembers how long it took.
+ * Runs an operation. Reports its expected time first, if it is known from an earlier run or a short one, and stores
+ * its actual time.
  */
 export async function runOperation(
   operation: AnyOperation,
@@ -40,7 +40,7 @@ export async function runOperation(
   const release = await (out === undefined ? undefined : lockOutput(out, locksFolder()));
   try {
     if (out !== undefined) {
-      // A run that is refused because the model exists never gets to remove them.
+      // Before the run, because a run that fails because the model exists would leave them.
       await removeLeftovers(out);
     }
     for (const [field, { writes }] of Object.entries(operation.fields)) {
@@ -63,7 +63,7 @@ async function runLocked(
   context: OperationContext,
 ): Promise<unknown> {
   const { environment } = context;
-  const work = await workOf(operation, request, environment);
+  const work = await remainingWork(operation, request, environment);
   const seconds = work && (await expectedSeconds(operation, request, work, context));
   if (seconds !== undefined) {
     context.progress({
@@ -79,42 +79,42 @@ async function runLocked(
   if (work !== undefined) {
     const rated = ratedWork(operation, request, work);
     const took = (performance.now() - started) / 1000;
-    // The result is worth more than what the next estimate would gain.
+    // Failing to store the time must not fail the operation.
     await rememberSeconds(environment.costsFolder, rated, took).catch(() => undefined);
   }
   return result;
 }
 
-/** Seconds that an operation takes by earlier runs on this machine; undefined where none tells. Runs no model. */
+/** Expected seconds of an operation, from earlier runs on this machine; undefined if unknown. Runs no model. */
 export async function knownSeconds(
   operation: AnyOperation,
   request: RequestOf<Fields>,
   environment: Pick<Environment, 'samples' | 'open' | 'costsFolder'>,
 ): Promise<number | undefined> {
-  const work = await workOf(operation, request, environment);
+  const work = await remainingWork(operation, request, environment);
   const known =
     work && (await rememberedSeconds(environment.costsFolder, ratedWork(operation, request, work)));
   return work && atMostLongest(known, work);
 }
 
-/** The same, where no earlier run tells from a short run of the model; undefined for little work. */
+/** Like {@link knownSeconds}, but times a short run of the model if there is no earlier run; undefined for little work. */
 export async function foreseenSeconds(
   operation: AnyOperation,
   request: RequestOf<Fields>,
   context: Pick<OperationContext, 'environment' | 'cancellation'>,
 ): Promise<number | undefined> {
-  const work = await workOf(operation, request, context.environment);
+  const work = await remainingWork(operation, request, context.environment);
   return work && expectedSeconds(operation, request, work, context);
 }
 
-async function workOf(
+async function remainingWork(
   { work, resume }: AnyOperation,
   request: RequestOf<Fields>,
   environment: Pick<Environment, 'samples' | 'open'>,
 ): Promise<Work | undefined> {
-  // What an earlier run has saved is not done again: how much that is shows only in the run.
+  // A resumed run skips saved work, and its amount is not known in advance.
   const isResumed = [resume?.(request) ?? []].flat().some((place) => existsSync(place));
-  // What is wrong is for the run to say.
+  // The run itself reports errors.
   return isResumed ? undefined : work?.(request, environment).catch(() => undefined);
 }
 

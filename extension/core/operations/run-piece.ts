@@ -25,7 +25,7 @@ const kinds: Readonly<Record<string, OpenTaskRunner>> = {
   sensitivity: openLayerPieces,
 };
 
-/** Does pieces in this process, of one job at a time. */
+/** Runs work items in this process, of one job at a time. */
 export class PieceRunner {
   private doer: TaskRunner | undefined;
 
@@ -35,7 +35,7 @@ export class PieceRunner {
     private readonly samples: string,
   ) {}
 
-  /** @throws UserError where a file is not the one that the job is about */
+  /** @throws UserError if a file is not the one that the job is about */
   public async run({ setup, request, limits }: WorkerTask, job: TaskJob): Promise<unknown> {
     if (setup !== undefined) {
       await this.dispose();

@@ -15,7 +15,13 @@ import { choice, integer, newFile, path } from './fields';
 import { defineOperation } from './operation';
 import { replaces } from './rules';
 import { payingSharingFields, sharingNames, sharingRules } from './sharing';
-import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
+import {
+  passKind,
+  proxyRequest,
+  seedSharing,
+  trainingFields,
+  trainingSettings,
+} from './training-fields';
 import { say } from '../message';
 import { several } from './outcomes';
 
@@ -145,13 +151,13 @@ export const scoreData = defineOperation({
     const document = await scoreDataset(
       {
         ...{ data: resolve(data), options: datasetOptions(request), score, runs, epoch },
-        ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
+        ...{ proxy: proxyRequest(request, environment), training: trainingSettings(request) },
         ...(embedding === 'none' ? {} : { embedding: { layout: embedding } }),
         folder: documentRunsFolder(out),
         write: async (scored) => writeScores(out, scored, format),
       },
       context,
-      seedSharingOf(request, environment),
+      seedSharing(request, environment),
       dynamics === undefined ? undefined : cartographyFiles(resolve(dynamics)),
     );
     const { examples, scoring, notes } = document;

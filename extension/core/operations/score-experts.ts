@@ -24,7 +24,7 @@ import { defineOperation } from './operation';
 import { excludes, needs } from './rules';
 import {
   calibrationFields,
-  calibrationOf,
+  requestedCalibration,
   calibrationRules,
   modelField,
   runFields,
@@ -36,15 +36,15 @@ import { several } from './outcomes';
 import { formatCount } from '../format';
 
 interface ScoredExperts {
-  /** Mixture by mixture. */
-  readonly mixtures: readonly (readonly ExpertSaliency[])[];
-  /** The least salient, where a share was asked for. */
+  /** Experts of each MoE layer. */
+  readonly layers: readonly (readonly ExpertSaliency[])[];
+  /** Ids of the least salient experts, if a share was requested. */
   readonly remove: readonly string[];
   /** Sources of the texts that each expert's `texts` are about, if there are several. */
   readonly texts?: readonly string[];
 }
 
-/** Number of experts that each MoE layer loses: the same share, or what one budget over all layers chooses. */
+/** Distribution of the removals: the same share of each MoE layer, or the least salient experts of all layers. */
 export const expertAllocations = ['equal', 'saliency'] as const;
 export type ExpertAllocation = (typeof expertAllocations)[number];
 
@@ -91,7 +91,7 @@ export const scoreExperts = defineOperation({
     excludes('furtherCalibration', 'calibrationScores'),
   ],
   result: v.looseObject({
-    mixtures: v.array(v.array(saliencySchema)),
+    layers: v.array(v.array(saliencySchema)),
     remove: v.array(v.string()),
   }),
   trust: 'run',
@@ -107,7 +107,11 @@ export const scoreExperts = defineOperation({
     if (ratio !== undefined) {
       await requireRemovable(ratio, allocation, model);
     }
-    const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
+    const calibration = requestedCalibration(
+      request,
+      defaultCalibration,
+      model.summary.maxPositions,
+    );
     const { inputs, summary, warnings } = await loadSeveralTexts(
       calibration,
       furtherCalibration,
@@ -119,21 +123,21 @@ export const scoreExperts = defineOperation({
     const on = await resolveDevice(device, context.warn.bind(context));
     const score = async (executor: LayeredExecutor, saved: SavedParts): Promise<ScoredExperts> => {
       await saved.bind([model.summary.fingerprint, summary.fingerprint]);
-      const mixtures = await expertSaliency(
+      const layers = await expertSaliency(
         executor,
         inputs,
         context,
         saved,
         1 + furtherCalibration.length,
       );
-      if (mixtures.length === 0) {
+      if (layers.length === 0) {
         throw new UserError('no-experts', say`The model has no experts that can be scored.`, {
           file: model.path,
           remedy: say`Choose the Hugging Face folder or the GGUF file of a model with MoE layers. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
         });
       }
       const remove =
-        ratio === undefined ? [] : leastSalient(mixtures, ratio, model.summary, allocation);
+        ratio === undefined ? [] : leastSalient(layers, ratio, model.summary, allocation);
       if (out !== undefined) {
         const { fingerprint } = model.summary;
         const note = `experts by REAP, ${ratio} of ${allocation === 'equal' ? 'each MoE layer' : 'all'}`;
@@ -143,7 +147,7 @@ export const scoreExperts = defineOperation({
         );
       }
       const { texts } = summary;
-      return { mixtures, remove, ...(texts === undefined ? {} : { texts }) };
+      return { layers, remove, ...(texts === undefined ? {} : { texts }) };
     };
     const place = async (): Promise<string> => journal.prepare(out, model.path);
     const executor = new LayeredExecutor(model.model, on, memoryBytes);
@@ -159,9 +163,9 @@ export const scoreExperts = defineOperation({
     panel: 'heatmap',
     jobName: say`Scoring experts`,
     updates: (_, { out: plan }) => (plan === undefined ? [] : [{ kind: 'selection', plan }]),
-    measures: ({ mixtures, texts = [] }) => {
+    measures: ({ layers, texts = [] }) => {
       const column = (value: (one: ExpertSaliency) => number): Record<string, number> =>
-        Object.fromEntries(mixtures.flat().map((one) => [one.expert, value(one)]));
+        Object.fromEntries(layers.flat().map((one) => [one.expert, value(one)]));
       return {
         saliency: column(({ saliency }) => saliency),
         tokens: column(({ frequency }) => frequency),
@@ -173,8 +177,8 @@ export const scoreExperts = defineOperation({
         ),
       };
     },
-    outcome: ({ mixtures, remove }) => ({
-      summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(mixtures.flat().length, 'expert')}, the least salient.`,
+    outcome: ({ layers, remove }) => ({
+      summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(layers.flat().length, 'expert')}, the least salient.`,
       shown: true,
     }),
   },
@@ -208,7 +212,7 @@ async function requireRemovable(
       { file: model.path, remedy: say`Remove blocks: \`espalier profile --granularity block\`.` },
     );
   }
-  if (count > 1 && scored.every(({ experts }) => shareOfExperts(ratio, experts) === 0)) {
+  if (count > 1 && scored.every(({ experts }) => removableExpertCount(ratio, experts) === 0)) {
     throw new UserError(
       'ratio-too-small',
       groups === 1
@@ -228,12 +232,12 @@ async function requireRemovable(
 }
 
 /**
- * Experts with the least saliency, as many of them as a fraction of each MoE layer, and of each group that its router
+ * Ids of the least salient experts: a fraction of each MoE layer, and of each group that its router
  * chooses from, rounded down. They are the same fraction of each layer (`equal`), or the least salient of all layers
  * (`saliency`); as many are kept as each layer needs.
  */
 export function leastSalient(
-  mixtures: readonly (readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[])[],
+  layers: readonly (readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[])[],
   ratio: number,
   { sublayers }: Pick<ModelSummary, 'sublayers'>,
   allocation: ExpertAllocation = 'equal',
@@ -241,24 +245,24 @@ export function leastSalient(
   const shapes = new Map(
     sublayers.flatMap((one) => expertIds(one).map((id) => [id, one.experts] as const)),
   );
-  const layers = mixtures.flatMap((experts) => {
+  const candidates = layers.flatMap((experts) => {
     const shape = shapes.get(experts[0]?.expert ?? '');
     return shape === undefined ? [] : [{ shape, rounds: removalRounds(experts, shape) }];
   });
   if (allocation === 'equal') {
-    return layers.flatMap(({ shape, rounds }) => {
-      const chosen = rounds.slice(0, shareOfExperts(ratio, shape));
+    return candidates.flatMap(({ shape, rounds }) => {
+      const chosen = rounds.slice(0, removableExpertCount(ratio, shape));
       const { groups = 1 } = shape;
       return Array.from({ length: groups }, (_, group) =>
         chosen.flatMap(({ experts }) => experts[group] ?? []),
       ).flat();
     });
   }
-  let left = layers.reduce(
-    (sum, { shape }) => sum + shareOfExperts(ratio, shape) * (shape.groups ?? 1),
+  let left = candidates.reduce(
+    (sum, { shape }) => sum + removableExpertCount(ratio, shape) * (shape.groups ?? 1),
     0,
   );
-  return layers
+  return candidates
     .flatMap(({ rounds }) => rounds)
     .sort((a, b) => a.saliency - b.saliency)
     .flatMap(({ experts }) => {
@@ -293,7 +297,7 @@ function removalRounds(
  * Number of experts in a fraction of each group, rounded down, leaving as many as the layer needs. 0.29 of 100 is 29
  * despite floating-point error.
  */
-export function shareOfExperts(
+export function removableExpertCount(
   ratio: number,
   { count, least = 1, groups = 1 }: Pick<ExpertSummary, 'count' | 'least' | 'groups'>,
 ): number {

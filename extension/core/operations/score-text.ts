@@ -9,21 +9,21 @@ import { integer, newFile, path } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions, sampleText } from './shared-fields';
-import { besideModel } from './suggest-out';
+import { pathNextToModel } from './suggest-out';
 import { roughTokens, wholeModel } from './text-work';
-import { runsOf } from './work';
+import { runWork } from './work';
 import { several } from './outcomes';
 import { say } from '../message';
 import { mean } from '../datadiet/scores/statistics';
 
-/** Where scores of a text go if the user names no file: beside the model, with the name of the text. */
+/** Default path of a text's scores: next to the model, with the name of the text. */
 export async function textScoresPath(model: string, text: string | undefined): Promise<string> {
   const { suffix } = documentNames.textScores;
-  const stem = (await besideModel('textScores', model)).slice(0, -suffix.length);
+  const stem = (await pathNextToModel('textScores', model)).slice(0, -suffix.length);
   return `${stem}${text === undefined ? '' : `.${basename(text, extname(text))}`}${suffix}`;
 }
 
-/** Of the samples: what is scored where no text is named. */
+/** Bundled text, which is scored if no text is given. */
 const bundledText = 'calibration.txt';
 
 function windowLength(
@@ -75,7 +75,7 @@ export const scoreText = defineOperation({
   requires: () => ({ model: 'evaluate' }),
   resume: ({ out, model }) => journal.path(out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
-  // Counted: all tokens of the windows, once.
+  // All tokens of the windows, once.
   work: async (request, { open, samples }) => {
     const { text = join(samples, bundledText), windows = Number.POSITIVE_INFINITY } = request;
     const tokens = roughTokens(text);
@@ -84,7 +84,7 @@ export const scoreText = defineOperation({
     }
     const model = await open(request.model);
     const length = windowLength(request, model.summary);
-    return runsOf(model, wholeModel(Math.min(tokens, windows * length), model.summary), length);
+    return runWork(model, wholeModel(Math.min(tokens, windows * length), model.summary), length);
   },
   run: async (request, context): Promise<TextScores> => {
     const { text, windows, out } = request;

@@ -31,7 +31,7 @@ import type { Message } from '../message';
 
 const defaultRefineSets = 200;
 
-/** Leaves the granularity to what can be written. */
+/** Chooses the finest granularity that can be written. */
 export const openGranularity = 'auto';
 
 /** Options of the search for a removal order. */
@@ -148,7 +148,7 @@ type Amount = RequestOf<typeof amountFields>;
 export type SearchRequest = RequestOf<typeof openSearchFields> & Amount;
 
 /** Amount to remove, or undefined if a request doesn't specify it. */
-export function budgetOf({ remove, ratio, parameters, all }: Amount): Budget | undefined {
+export function removalBudget({ remove, ratio, parameters, all }: Amount): Budget | undefined {
   if (remove !== undefined) {
     return { kind: 'count', count: remove };
   }
@@ -162,7 +162,7 @@ export function budgetOf({ remove, ratio, parameters, all }: Amount): Budget | u
 }
 
 /** A budget as fields of a request. */
-export function amountOf(budget: Budget): GivenOf<typeof amountFields> {
+export function budgetFields(budget: Budget): GivenOf<typeof amountFields> {
   switch (budget.kind) {
     case 'count':
       return { remove: budget.count };
@@ -191,7 +191,7 @@ export async function searchSettings(
     confidence: request.confidence ?? defaultSettings.confidence,
     granularity:
       granularity === openGranularity ? await writableGranularity(model, target) : granularity,
-    budget: budgetOf(request) ?? defaultSettings.budget,
+    budget: removalBudget(request) ?? defaultSettings.budget,
     protect: request.protect ?? defaultSettings.protect,
     exclude: request.exclude ?? defaultSettings.exclude,
     everyDistance: request.everyDistance ?? defaultSettings.everyDistance,
@@ -218,7 +218,7 @@ export function meetsBudget(
 }
 
 /** Units that a search may remove. */
-export function candidatesOf(
+export function removalCandidates(
   model: ModelSummary,
   { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
 ): readonly Candidate[] {
@@ -228,7 +228,7 @@ export function candidatesOf(
   );
 }
 
-/** @throws UserError where more would be removed than there is, or nothing can be, with the reason. */
+/** @throws UserError if more would be removed than there is, or nothing can be, with the reason. */
 export function requireCandidates(
   { model, summary }: Pick<OpenedModel, 'model' | 'summary'>,
   settings: SearchSettings,
@@ -237,9 +237,9 @@ export function requireCandidates(
   if (budget.kind !== 'count') {
     return;
   }
-  const available = candidatesOf(summary, settings).length;
+  const available = removalCandidates(summary, settings).length;
   if (available === 0) {
-    // A graph without sublayers says what it has instead.
+    // For a graph without sublayers, this error is more specific.
     model.requireRunnable();
     throw listCandidates(summary, granularity).length === 0
       ? nothingToRemove(summary, granularity)

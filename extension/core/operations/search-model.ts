@@ -14,13 +14,13 @@ import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
 import type { OperationContext } from './operation';
-import { candidatesOf, requireCandidates, searchSettings } from './search-fields';
+import { removalCandidates, requireCandidates, searchSettings } from './search-fields';
 import type { SearchRequest } from './search-fields';
-import { calibrationOf, runOptions } from './shared-fields';
+import { requestedCalibration, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
-import { engineOf } from './sharing';
+import { createEngine } from './sharing';
 import type { SharingRequest } from './sharing';
-import { runsOf } from './work';
+import { runWork } from './work';
 import type { Work } from './work';
 
 /** Shared by the operations that search: each continues the search of another. */
@@ -56,7 +56,7 @@ export async function searchWork(
     sublayerTokens: sum('evaluations') * tokens,
     readoutTokens: sum('readouts') * tokens,
   };
-  const work = runsOf(
+  const work = runWork(
     model,
     runs,
     ...[mode, granularity, metric, confidence, settings.arithmetic],
@@ -88,7 +88,7 @@ function calibrationText(
   { metric }: SearchSettings,
   { summary }: OpenedModel,
 ): CalibrationRequest {
-  return calibrationOf(request, defaultCalibration, summary.maxPositions, metric);
+  return requestedCalibration(request, defaultCalibration, summary.maxPositions, metric);
 }
 
 type ProfileRequest = RequestOf<typeof runFields> &
@@ -96,14 +96,14 @@ type ProfileRequest = RequestOf<typeof runFields> &
   RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
     readonly furtherCalibration?: readonly string[];
-    /** Judges what the search left. */
+    /** Evaluates the pruned model. */
     readonly evaluate?: EvaluateRounds | undefined;
   };
 
 /**
  * Profiles a model, with defaults that depend on the model.
  * @param out where the profile is written; undefined to only return it
- * @param writable what the search may remove, where not everything can be written
+ * @param writable removals that can be written, if not all can
  */
 export async function searchModel(
   request: ProfileRequest,
@@ -116,8 +116,8 @@ export async function searchModel(
   const { samples, version } = context.environment;
   const { summary, path } = model;
   requireCandidates(model, settings);
-  // A search weighs what is lost, and cannot know that nothing is won.
-  const candidates = candidatesOf(summary, settings).map(({ id }) => id);
+  // The search measures only the loss, so it can't see that a removal saves nothing.
+  const candidates = removalCandidates(summary, settings).map(({ id }) => id);
   const nothing = explainNothingFreed(candidates.flatMap((id) => freeingNothing(summary, [id])));
   if (nothing !== undefined) {
     context.warn(nothing);
@@ -133,7 +133,7 @@ export async function searchModel(
       out,
       journal: await searchJournal.prepare(out, path),
       writable,
-      engine: engineOf(request, context.environment),
+      engine: createEngine(request, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version },
     context,

@@ -21,13 +21,13 @@ export const keepFacts = {
   max: 1,
 } as const;
 
-/** For operations that choose examples. */
+/** Balance field of operations that choose examples. */
 export const unbalancedField = flag({
   description: 'Choose among all examples together instead of the same share of every class',
   default: false,
 });
 
-/** An example and its new class. */
+/** Pattern of an example's index and its new class. */
 const newLabel = /^(\d+)=(.+)$/s;
 
 /** Fields that choose examples by their scores, besides the fraction to keep. */
@@ -92,7 +92,7 @@ interface ChoiceRequest extends RequestOf<typeof selectionFields> {
   readonly keep: number;
 }
 
-/** @throws UserError where nothing is chosen, or something that is asked for cannot be. */
+/** @throws UserError if nothing is chosen, or something that is asked for cannot be. */
 export function chooseByScores(
   scored: ScoreDocument,
   { keep, policy, offset, unbalanced, seed, relabel, suggestedLabels, ...others }: ChoiceRequest,

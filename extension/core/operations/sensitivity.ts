@@ -15,7 +15,7 @@ import {
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { besideModel } from './suggest-out';
+import { pathNextToModel } from './suggest-out';
 import { payingSharingFields, sharingRules } from './sharing';
 import { several } from './outcomes';
 import { say } from '../message';
@@ -46,7 +46,7 @@ export const sensitivity = defineOperation({
   trust: 'run',
   requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => sensitivityJournal.path(out, model),
-  suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
+  suggestOut: async ({ model = '.' }) => pathNextToModel('sensitivity', model),
   work: async (request, { open }) =>
     sensitivityWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<SensitivityProfile> =>

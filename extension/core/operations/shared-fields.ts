@@ -29,7 +29,7 @@ const modelFacts = {
   positional: true,
 } as const;
 
-/** For operations where something else may say which model. */
+/** Model field of operations that may take the model from another field. */
 export const optionalModelField = path(modelFacts);
 
 export const modelField = path({
@@ -79,7 +79,7 @@ export const calibrationNames = [
 /** Name of the text that is read if none is given. */
 export const sampleText = 'the text that comes with Espalier';
 
-/** @param defaults what stands where nothing is given; shown, and filled in by {@link calibrationOf} */
+/** @param defaults shown in help; {@link requestedCalibration} fills them in */
 export const calibrationFields = ({ sequences, length }: CalibrationRequest): CalibrationFields =>
   group('Calibration', {
     calibration: path({
@@ -115,15 +115,15 @@ export const calibrationFields = ({ sequences, length }: CalibrationRequest): Ca
 
 export const calibrationRules: readonly Rule[] = [
   needs('calibrationPolicy', 'calibrationScores'),
-  // Scored windows have a length of their own.
+  // Scored windows have a fixed length.
   excludes('calibrationScores', 'length'),
 ];
 
 /**
- * The calibration that a request asks for, with defaults where it says nothing. Sequences are no longer
- * than the model can read, unless their length is given. A metric of answers reads a task.
+ * Calibration of a request, with defaults for missing fields. Sequences are no longer than the model can read, unless
+ * their length is given. Metrics of answers use a task.
  */
-export function calibrationOf(
+export function requestedCalibration(
   request: RequestOf<CalibrationFields>,
   defaults: CalibrationRequest,
   maxPositions = Number.POSITIVE_INFINITY,
@@ -179,7 +179,7 @@ export const typeFields = group('Output', {
   }),
 });
 
-/** The types that a request asks for, and how numbers are rounded to them. */
+/** Quantization types of a request, and the rounding of weights to them. */
 export async function typeOptions(
   request: RequestOf<typeof typeFields> & Partial<RequestOf<CalibrationFields>>,
   { summary: { maxPositions } }: Pick<OpenedModel, 'summary'>,
@@ -199,7 +199,7 @@ export async function typeOptions(
     ...(rounding === 'feedback'
       ? {
           feedback: {
-            request: calibrationOf(request, roundingCalibration, maxPositions),
+            request: requestedCalibration(request, roundingCalibration, maxPositions),
             bundledText: join(samples, 'calibration.txt'),
           },
         }

@@ -31,7 +31,7 @@ const workersFacts = {
   ...{ min: 1, setting: 'workers' },
 };
 
-/** For operations whose work can be shared out. */
+/** Fields of operations whose work can be distributed. */
 export const sharingFields = group('Running', {
   workers: integer({ ...workersFacts, default: 1 }),
   queue: text({
@@ -47,13 +47,13 @@ export const sharingFields = group('Running', {
 export const payingSharingFields = {
   ...sharingFields,
   ...group('Running', {
-    workers: integer({ ...workersFacts, fallback: 'as many as pay off' }),
+    workers: integer({ ...workersFacts, fallback: 'the number that is fastest' }),
   }),
 };
 export const sharingNames = Object.keys(sharingFields);
 export const sharingRules = [excludes('queue', 'workers'), needs('allowOpen', 'queue')];
 
-/** Values of the fields. */
+/** Values of {@link sharingFields}. */
 export interface SharingRequest {
   readonly workers?: number;
   readonly queue?: string;
@@ -61,7 +61,7 @@ export interface SharingRequest {
 }
 
 /** Engine that runs the work items, or undefined to run them in this process. */
-export function engineOf(
+export function createEngine(
   { workers = 1, queue, allowOpen = false }: SharingRequest,
   environment: Pick<Environment, 'bundles' | 'version'>,
 ): Engine | undefined {
@@ -69,11 +69,11 @@ export function engineOf(
     const open = async (): Promise<QueueServer> => openQueue({ queue, allowOpen }, environment);
     return new QueueEngine(open, environment.version);
   }
-  return workers === 1 ? undefined : new LocalEngine(piecesOf(environment), workers);
+  return workers === 1 ? undefined : new LocalEngine(piecesBundle(environment), workers);
 }
 
-/** The bundle that does pieces. */
-export const piecesOf = ({ bundles }: Pick<Environment, 'bundles'>): string =>
+/** Path of the bundle that runs work items. */
+export const piecesBundle = ({ bundles }: Pick<Environment, 'bundles'>): string =>
   join(bundles, 'pieces.js');
 
 /** Connects to the server of a request. */

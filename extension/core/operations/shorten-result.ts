@@ -1,6 +1,6 @@
 import { englishInJson } from '../message';
 
-/** Characters of a result: more would push out of an agent's context what it was asked. */
+/** Maximum number of characters of a result, so that it doesn't fill an agent's context. */
 const mostCharacters = 24_000;
 /** Lists are cut to these lengths, one after the other, until the result fits. */
 const lengths = [100, 40, 20, 10, 5, 2];

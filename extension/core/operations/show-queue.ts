@@ -13,7 +13,7 @@ export interface QueueState {
     readonly data: number;
     readonly isBusy: boolean;
     readonly done: number;
-    /** Pieces in a minute. */
+    /** Work items per minute. */
     readonly rate: number;
   }[];
   readonly jobs: readonly {
@@ -23,7 +23,7 @@ export interface QueueState {
     readonly done: number;
     readonly open: number;
     readonly rate: number;
-    /** For the pieces that are open; a search asks for more, round by round. */
+    /** For the open work items; a search adds more in each round. */
     readonly secondsLeft: number | null;
   }[];
 }

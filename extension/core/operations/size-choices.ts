@@ -52,7 +52,7 @@ const runsPerPlan = 4;
 export const fitPhases = ['measure', 'importance', 'plan', 'write', 'evaluate'] as const;
 export type FitPhase = (typeof fitPhases)[number];
 
-/** The runtime that is asked for, or the first that loads the model. */
+/** Requested runtime, or the first that can load the model. */
 export async function chosenRuntime(
   opened: OpenedModel,
   asked: (typeof runtimeNames)[number] | undefined,
@@ -89,7 +89,7 @@ export function defaultTimeLimit({ parameters }: Pick<ModelSummary, 'parameters'
   return step * Math.round((seconds + (secondsPerBillion * parameters) / 1e9) / step);
 }
 
-/** The same for writing a named type: about 1 min for 135M parameters and 4 min for 1.5B. */
+/** Time limit for writing a named type: about 1 min for 135M parameters and 4 min for 1.5B. */
 const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
 /** Runs of the calibration text that rounding with error feedback takes. */
 const runsPerFeedback = 4;

@@ -8,7 +8,7 @@ import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { integer, integers, newFile } from './fields';
 import { defineOperation } from './operation';
 import { scoresField } from './select-data';
-import { proxyOf, trainingFields, trainingOf } from './training-fields';
+import { proxyRequest, trainingFields, trainingSettings } from './training-fields';
 
 export const studyGroups = defineOperation({
   id: 'study-groups',
@@ -52,7 +52,10 @@ export const studyGroups = defineOperation({
     const result = await study(
       {
         ...{ data: resolve(data), options: datasetOptions(request) },
-        ...{ proxy: proxyOf(request, context.environment), training: trainingOf(request) },
+        ...{
+          proxy: proxyRequest(request, context.environment),
+          training: trainingSettings(request),
+        },
         ...{ epochs, groups, groupSize, spawn, seed },
       },
       await readScores(resolve(request.scores)),

@@ -3,7 +3,7 @@ import { enumerateBySize } from '../symbolic/search/enumerate-by-size';
 import type { SizeTable } from '../symbolic/search/enumerate-by-size';
 import { integer } from './fields';
 import { defineOperation } from './operation';
-import { libraryField, libraryOf } from './symbolic-evaluate';
+import { libraryField, readLibraryOrDefault } from './symbolic-evaluate';
 
 export const symbolicEnumerate = defineOperation({
   id: 'symbolic enumerate',
@@ -26,5 +26,5 @@ export const symbolicEnumerate = defineOperation({
   }),
   trust: 'inspect',
   run: async ({ maxSize, library }, context): Promise<SizeTable> =>
-    enumerateBySize(await libraryOf(library), maxSize, context),
+    enumerateBySize(await readLibraryOrDefault(library), maxSize, context),
 });

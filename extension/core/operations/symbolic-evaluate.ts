@@ -24,7 +24,7 @@ export interface BuiltGraph {
   readonly mass: number;
 }
 
-/** Why a program builds no graph. */
+/** Reason that a program builds no graph. */
 export interface RejectedProgram {
   readonly rejected: Rejection['reason'];
   readonly message: string;
@@ -37,7 +37,7 @@ export const libraryField = path({
   fallback: 'the ten primitives alone',
 });
 
-export const libraryOf = async (file: string | undefined): Promise<Library> =>
+export const readLibraryOrDefault = async (file: string | undefined): Promise<Library> =>
   file === undefined ? initialLibrary() : readLibrary(resolve(file));
 
 export const symbolicEvaluate = defineOperation({
@@ -67,7 +67,7 @@ export const symbolicEvaluate = defineOperation({
   ]),
   trust: 'inspect',
   run: async ({ program: written, library: file }): Promise<BuiltGraph | RejectedProgram> => {
-    const library = await libraryOf(file);
+    const library = await readLibraryOrDefault(file);
     try {
       const program = parseProgram(written, library);
       return {

@@ -13,7 +13,7 @@ import type { RequestOf } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { atMost } from './rules';
-import { engineOf, sharingFields, sharingRules } from './sharing';
+import { createEngine, sharingFields, sharingRules } from './sharing';
 import { say } from '../message';
 import { formatPercent } from '../format';
 
@@ -99,7 +99,7 @@ export const synthesize = defineOperation({
     files: v.looseObject({ log: v.string(), network: v.string(), library: v.string() }),
   }),
   trust: 'write',
-  writesBeside: ['evolution'],
+  writesNextTo: ['evolution'],
   resume: ({ out }) => evolutionJournal(resolve(out)),
   run: async (request, context: OperationContext<EvolutionEvent>): Promise<SynthesisResult> => {
     const { out, pictures } = request;
@@ -107,7 +107,7 @@ export const synthesize = defineOperation({
     return runEvolution(
       { settings: evolutionSettings(request), out: resolve(out), pictures, version },
       context,
-      engineOf(request, context.environment),
+      createEngine(request, context.environment),
     );
   },
   toJson: ({ document, ...files }) => {
@@ -127,7 +127,7 @@ export const synthesize = defineOperation({
 
 export type SynthesisRequest = RequestOf<typeof fields>;
 
-/** The part of a request that decides what is found; the document of an evolution holds it. */
+/** Settings that determine the result; stored in the document of an evolution. */
 export function evolutionSettings(request: SynthesisRequest): EvolutionSettings {
   const { iterations, population, seed, size, epochs, legacyWeights, baselines } = request;
   return {

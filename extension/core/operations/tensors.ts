@@ -24,7 +24,7 @@ export interface ListedTensor extends StoredTensor {
   /** Id of the sublayer, or the part outside of the blocks. */
   readonly place: string;
   readonly kind: string;
-  /** Null where a dtype's numbers cannot be read; absent where they were not asked for. */
+  /** Null if values of this dtype can't be read; absent if not requested. */
   readonly statistics?: TensorStatistics | null;
 }
 

@@ -4,9 +4,9 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import type { ModelWork } from '../runtime/speed/model-speed';
 import type { RequestOf } from './fields';
-import { calibrationOf } from './shared-fields';
+import { requestedCalibration } from './shared-fields';
 import type { CalibrationFields } from './shared-fields';
-import { runsOf } from './work';
+import { runWork } from './work';
 import type { Work } from './work';
 
 /**
@@ -14,7 +14,7 @@ import type { Work } from './work';
  */
 const bytesPerToken = 4;
 
-/** Tokens of a text by the size of its file; undefined where there is none: a missing one is for the run to say. */
+/** Estimated number of tokens of a text from its file size; undefined if the file is missing, which the run reports. */
 export const roughTokens = (file: string): number | undefined =>
   existsSync(file) && statSync(file).isFile() ? statSync(file).size / bytesPerToken : undefined;
 
@@ -24,10 +24,14 @@ export const wholeModel = (
   { sublayers }: Pick<ModelSummary, 'sublayers'>,
 ): ModelWork => ({ sublayerTokens: tokens * sublayers.length, readoutTokens: tokens });
 
-/** Work of taking all tokens of the calibration text through the sublayers once, without the head. */
+/** Work of running the sublayers once on all tokens of the calibration text, without the head. */
 export function walkWork(request: RequestOf<CalibrationFields>, model: OpenedModel): Work {
   const { summary } = model;
-  const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
+  const { sequences, length } = requestedCalibration(
+    request,
+    defaultCalibration,
+    summary.maxPositions,
+  );
   const runs = { ...wholeModel(sequences * length, summary), readoutTokens: 0 };
-  return runsOf(model, runs, length);
+  return runWork(model, runs, length);
 }

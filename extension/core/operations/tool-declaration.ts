@@ -12,7 +12,7 @@ export interface ToolDeclaration {
   readonly inputSchema: JsonSchema & { readonly type: 'object' };
 }
 
-/** The tool that an operation is, made from its declaration. */
+/** Tool declaration of an operation. */
 export function toolDeclaration(operation: AnyOperation): ToolDeclaration {
   const { title, summary, fields, rules } = operation;
   const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe((key) => key))))];

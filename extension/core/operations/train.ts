@@ -6,7 +6,13 @@ import { dataField, datasetFields, datasetOptions, testField } from './data-fiel
 import { integer, path } from './fields';
 import { defineOperation } from './operation';
 import { payingSharingFields, sharingRules } from './sharing';
-import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
+import {
+  passKind,
+  proxyRequest,
+  seedSharing,
+  trainingFields,
+  trainingSettings,
+} from './training-fields';
 
 export const train = defineOperation({
   id: 'train',
@@ -53,10 +59,15 @@ export const train = defineOperation({
       {
         ...{ data: resolve(data), options: datasetOptions(request), out: resolve(out) },
         ...(test === undefined ? {} : { test: resolve(test) }),
-        ...{ proxy: proxyOf(request, environment), training: trainingOf(request), epochs, seeds },
+        ...{
+          proxy: proxyRequest(request, environment),
+          training: trainingSettings(request),
+          epochs,
+          seeds,
+        },
       },
       context,
-      seedSharingOf(request, environment),
+      seedSharing(request, environment),
     );
   },
 });

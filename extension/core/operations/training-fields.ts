@@ -10,7 +10,7 @@ import { localOnly } from '../distribute/with-workers';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
-import { engineOf, piecesOf } from './sharing';
+import { createEngine, piecesBundle } from './sharing';
 import type { SharingRequest } from './sharing';
 
 /** Model that is trained on a dataset. */
@@ -87,7 +87,7 @@ export function passKind({
 }
 
 /** The model that a request trains. */
-export function proxyOf(
+export function proxyRequest(
   { model, tokenizer, maxTokens }: RequestOf<typeof proxyFields>,
   { samples }: Environment,
 ): ProxyRequest {
@@ -98,7 +98,7 @@ export function proxyOf(
   };
 }
 
-export function trainingOf({
+export function trainingSettings({
   batch,
   rate,
   schedule,
@@ -113,11 +113,11 @@ export function trainingOf({
 }
 
 /** Engine that shares the training runs of a request. */
-export function seedSharingOf(request: SharingRequest, environment: Environment): SeedSharing {
+export function seedSharing(request: SharingRequest, environment: Environment): SeedSharing {
   const { version } = environment;
   const isChosen = request.workers !== undefined || request.queue !== undefined;
   return {
-    ...(isChosen ? { engine: engineOf(request, environment) ?? localOnly } : {}),
-    ...{ version, processes: (count) => new LocalEngine(piecesOf(environment), count) },
+    ...(isChosen ? { engine: createEngine(request, environment) ?? localOnly } : {}),
+    ...{ version, processes: (count) => new LocalEngine(piecesBundle(environment), count) },
   };
 }

@@ -4,21 +4,21 @@ import type { DeviceName } from '../runtime/device';
 import { multiplications } from '../runtime/speed/model-speed';
 import type { ModelWork } from '../runtime/speed/model-speed';
 
-/** What an operation has to do, for an estimate of its time. */
+/** Amount of work of an operation, for an estimate of its time. */
 export interface Work {
-  /** The settings that decide where its time goes: a rate of another kind says nothing. */
+  /** Settings that affect the rate; only runs of the same kind are compared. */
   readonly kind: readonly unknown[];
-  /** How much there is of it, in a unit of the operation's own; seconds grow evenly with it. */
+  /** Amount, in a unit of the operation's own; time is proportional to it. */
   readonly amount: number;
-  /** Of the model, whose size decides the rate; absent where the kind names what is worked on. */
+  /** Parameters of the model, which affect the rate; absent if `kind` identifies the input. */
   readonly parameters?: number;
   /** Seconds after which the operation ends on any machine; absent if there is no limit. */
   readonly longest?: number;
-  /** What it runs, where it does little else: a short run tells how long that takes. */
+  /** Runs of the model that make up most of the work; a short run of them estimates the time. */
   readonly probe?: WorkProbe;
 }
 
-/** Finds what is run on a device within a memory setting. */
+/** Model and runs to time, on a device with a memory limit. */
 export type WorkProbe = (where: {
   readonly device: DeviceName;
   readonly memoryBytes: number;
@@ -28,8 +28,8 @@ export type WorkProbe = (where: {
   readonly runs: ModelWork;
 }>;
 
-/** Work that is running a model. */
-export const runsOf = (
+/** Work that consists of running a model. */
+export const runWork = (
   { model, summary }: OpenedModel,
   runs: ModelWork,
   ...kind: readonly unknown[]

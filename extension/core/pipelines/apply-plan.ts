@@ -121,7 +121,7 @@ async function carryOut(
 
 /**
  * The types that a request asks for, with those of single tensors that the plan has.
- * @throws UserError where there are none to weigh the rounding of, or the plan compresses layers.
+ * @throws UserError if there are none to weigh the rounding of, or the plan compresses layers.
  */
 function requestedTypes(
   { types = {}, compress = [] }: Plan,

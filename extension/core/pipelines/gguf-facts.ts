@@ -1,4 +1,4 @@
-import { ggufPlacesOf } from '../export/gguf/input-sums';
+import { createGgufPlaceLookup } from '../export/gguf/input-sums';
 import { takesTypes } from '../export/gguf/type-mixes';
 import { checkChanges } from '../export/changes';
 import { chooseOutput } from '../export/output-options';
@@ -17,7 +17,7 @@ import type { Message } from '../message';
 /**
  * The GGUF file that a model becomes with all tensors as stored, and what its matrices are called in it. Nothing is
  * written.
- * @throws UserError where the model can't be written so, or a matrix has no tensor of its own that takes any type.
+ * @throws UserError if the model can't be written so, or a matrix has no tensor of its own that takes any type.
  */
 export async function ggufFacts(
   opened: OpenedModel,
@@ -82,13 +82,13 @@ function refuse({ path }: OpenedModel, id: string, code: ErrorCode, problem: Mes
 
 /**
  * The names in a GGUF file of the tensors that each matrix becomes.
- * @throws UserError where one has no tensor of its own that takes any type.
+ * @throws UserError if one has no tensor of its own that takes any type.
  */
 function ownTensors(
   opened: OpenedModel,
   matrices: readonly (LayerStack | EmbeddingOrHead)[],
 ): Map<string, readonly string[]> {
-  const findPlaces = ggufPlacesOf(opened);
+  const findPlaces = createGgufPlaceLookup(opened);
   const owners = new Map<string, string>();
   const tensors = new Map<string, readonly string[]>();
   for (const matrix of matrices) {

@@ -162,7 +162,7 @@ async function writeChecked(
       : { ...request.feedback, store };
   const writer = await roundingWriter({ ...request, feedback }, target, changes, options, context);
   if (target.layout !== 'zeroed' && changes.removed.length > 0) {
-    warnOfNothingSaved(writer.parameters, changes, summary, context);
+    warnNothingSaved(writer.parameters, changes, summary, context);
   }
   const sideFiles = await listSideFiles(source, writer);
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -252,7 +252,7 @@ async function writeChecked(
 }
 
 /** Warns about removed sublayers whose weights are all shared with remaining ones. */
-function warnOfNothingSaved(
+function warnNothingSaved(
   parameters: number,
   { removed }: Changes,
   summary: ModelSummary,

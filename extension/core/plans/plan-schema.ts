@@ -24,7 +24,7 @@ const sublayerIdSchema = v.pipe(
     (issue) => `${issue.received} is not an id such as "block.3.attention" or "block.3"`,
   ),
   describe(
-    'A sublayer (such as block.3.attention, block.3.feedforward, block.3.expert), a single expert of a mixture (block.3.expert.5) or a whole block (block.3). All count from 0.',
+    'A sublayer (such as block.3.attention, block.3.feedforward, block.3.expert), a single expert of an MoE layer (block.3.expert.5) or a whole block (block.3). All count from 0.',
     {
       patternErrorMessage:
         'Write block.3.attention, block.3.feedforward or another kind that inspecting the model lists, or block.3 for the whole block.',
@@ -169,7 +169,7 @@ export function parsePlan(text: string, file: string): Plan {
   return parseDocument(planSchema, text, file, say`a plan`) as Plan;
 }
 
-/** @throws UserError where a plan was made for another model; plans written by hand do not say for which. */
+/** @throws UserError if a plan was made for another model; plans written by hand do not say for which. */
 export function requireMadeFor(
   { model }: Plan,
   { path, fingerprint }: Pick<ModelSummary, 'path' | 'fingerprint'>,

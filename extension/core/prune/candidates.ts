@@ -39,7 +39,7 @@ export function listCandidates(
     const units = new RemovableUnits(model);
     return sublayers.flatMap((_, first) => {
       const experts = units.expertsOf(first);
-      // Removing the only expert equals removing the MoE layer, and groups lose experts together.
+      // Removing the only expert equals removing the MoE layer, and experts are removed from all groups together.
       const { least = 1, groups } = sublayers[first]?.experts ?? {};
       return experts.length <= least || groups !== undefined
         ? []

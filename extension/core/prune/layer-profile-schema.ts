@@ -98,7 +98,7 @@ export const layerProfileSchema = v.object({
         meanLogError: v.optional(v.number()),
       }),
     ),
-    'How well predictions of distances were, where the search made some',
+    'Quality of the predicted distances, if the search predicted any',
   ),
   stability: described(
     v.optional(

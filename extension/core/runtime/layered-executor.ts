@@ -40,7 +40,7 @@ export interface OwnGraph extends Pick<SessionRecipe, 'keepMemory' | 'stays'> {
 /** A graph with parts of the model. */
 export interface Readout {
   readonly key: string;
-  /** What the weights take, whether the memory of a run is kept for the next, and whether outputs stay on a device. */
+  /** Memory of the weights, and whether run memory is reused and outputs stay on the device. */
   readonly costs: RunningCosts & Pick<SessionRecipe, 'keepMemory' | 'stays'>;
   readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
 }
@@ -57,12 +57,12 @@ export type AfterRun = (share?: number) => Promise<void>;
 /** Sees the weighted output [rows, hiddenSize] of an expert for some of the rows sent to it, of any states. */
 type ExpertObserver = (expert: number, output: Tensor, stateOf: StateOfRow) => void;
 
-/** What a walk through one step does beside taking states along. */
+/** Options of running one step. */
 interface StepOptions {
   readonly afterRun?: AfterRun | undefined;
   /** The experts that are left out, state by state. */
   readonly without?: readonly (readonly number[])[];
-  /** Whether the session is made for this walk alone. */
+  /** True if the session is created for this walk only. */
   readonly once?: boolean;
   readonly observe?: TapObserver | undefined;
   readonly observeExpert?: ExpertObserver;
@@ -76,7 +76,7 @@ interface BatchOptions {
   readonly further?: Tensors;
 }
 
-/** How sessions are made, and whose are used. */
+/** Options of creating and sharing sessions. */
 interface ExecutorOptions extends Pick<SessionOptions, 'threads' | 'asItStands'> {
   /** Runs a model with the same embedding and head, on the same device: what is around sublayers is made there alone. */
   readonly around?: LayeredExecutor | undefined;
@@ -103,17 +103,17 @@ export class LayeredExecutor {
   /** Sessions that every walk needs: what is around the sublayers, and graphs of callers. */
   private readonly embeddingAndHeadPool: SessionPool;
   private readonly ownsEmbeddingAndHeadPool: boolean;
-  /** Side values by the length of the sequence, where they depend on nothing else. */
+  /** Side inputs by sequence length, if they depend on nothing else. */
   private readonly sides = new Map<number, Tensors>();
   private evaluationCount = 0;
-  /** Where hidden states are. */
+  /** Storage of hidden states. */
   public readonly states: States;
-  /** What can be removed of the model. */
+  /** Removable units of the model. */
   public readonly units: RemovableUnits;
   public readonly shares: MemoryShares;
-  /** What is still free for what is kept of the original's logits, whoever keeps it. */
+  /** Free memory for the original's logits. */
   public readonly originalRoom: Room;
-  /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
+  /** True if all sessions fit in memory; otherwise the rest is recreated for each pass. */
   public readonly keepsSessions: boolean;
   /** Share of the sublayers' weights whose sessions are made again for each pass, from 0 to 1. */
   public readonly streamedShare: number;
@@ -197,8 +197,8 @@ export class LayeredExecutor {
   }
 
   /**
-   * Takes several examples through a step that stands in the place of one of the model's, such as a
-   * sublayer with other matrices or without some of its experts; its session is not kept.
+   * Runs several examples through a step that replaces one of the model's, such as a sublayer with other weights or
+   * without some of its experts. Its session is not kept.
    */
   public async through(
     step: Step & { readonly part: GraphPart },
@@ -270,7 +270,7 @@ export class LayeredExecutor {
     );
   }
 
-  /** As {@link skip}, where that computes nothing; else undefined. */
+  /** Like {@link skip}, but undefined if skipping requires computation. */
   public skipFreely(index: number, state: HiddenState): HiddenState | undefined {
     const step = this.model.sublayer(index).skipped;
     return step.part === undefined ? follow(step, state) : undefined;
@@ -345,7 +345,7 @@ export class LayeredExecutor {
     }
   }
 
-  /** A prologue looks rows up: nothing of it is repacked. */
+  /** A prologue only looks up rows, so its weights are not repacked. */
   private lookup(part: GraphPart): SessionRecipe {
     return { ...part, bytes: privateBytes(part, this.device), mappedBytes: 0 };
   }
@@ -394,12 +394,12 @@ export class LayeredExecutor {
         await afterRun?.();
       }
       if (once || !this.keepsSessions) {
-        // A session that ends before its runs do keeps its weights on the device beside the next one's.
+        // Disposing a session before its runs end would keep its weights on the device together with the next one's.
         await this.states.settle(results);
       }
       return results;
     };
-    // What taps give is read at once.
+    // Tapped values are read immediately.
     const recipe = { ...part, stays: this.states.stay && observe === undefined };
     try {
       return await (once ? this.pool.once(recipe, walk) : this.pool.use(recipe, walk));
@@ -489,7 +489,7 @@ export class LayeredExecutor {
     yield group;
   }
 
-  /** Takes states through a part in one run. Nothing of the session's is held behind it, whether it fails or not. */
+  /** Runs states through a part in one run. Releases all values of the session, even if it fails. */
   private async takeBatch(
     session: InferenceSession,
     step: Step & RoutedPart,

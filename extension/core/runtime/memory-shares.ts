@@ -15,7 +15,7 @@ export interface MemoryShares {
   readonly stateBytes: number;
   /** Logits and what is computed of them. */
   readonly readoutBytes: number;
-  /** What is kept of the original's logits. */
+  /** Bytes of the original's logits that are kept. */
   readonly originalBytes: number;
 }
 
@@ -23,7 +23,7 @@ export interface MemoryShares {
 export class Room {
   public constructor(private free: number) {}
 
-  /** Whether so many are free; they are taken then. */
+  /** Reserves bytes if that many are free; returns false otherwise. */
   public take(bytes: number): boolean {
     const fits = bytes <= this.free;
     this.free -= fits ? bytes : 0;
@@ -37,9 +37,9 @@ export class Room {
 
 /** Tokens whose states fit at least. */
 const leastTokens = 1024;
-/** Where a graph does not tell. */
+/** Assumed if a graph doesn't specify it. */
 const defaultHiddenSize = 4096;
-/** What a session takes besides its weights: graph, kernels and threads. */
+/** Memory of a session without its weights: graph, kernels and threads. */
 const bytesPerSession = 1 << 19;
 /** Rows of logits that fit at least, in all arrays of a metric. */
 const leastRows = 40;

@@ -98,7 +98,7 @@ export async function tokenLogits(
   };
 }
 
-/** @throws UserError where a graph does not give logits of each token. */
+/** @throws UserError if a graph does not give logits of each token. */
 async function outputLogits(
   executor: LayeredExecutor,
   targets: Int32Array,

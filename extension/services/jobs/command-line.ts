@@ -1,4 +1,4 @@
-import { flagOf } from '../../core/operations/build-request';
+import { flagName } from '../../core/operations/build-request';
 import type { AnyOperation } from '../../core/operations/operation';
 import { operations } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
@@ -29,7 +29,7 @@ export function toCommandLine(job: JobRecord): string {
   }
   const words = given.flatMap(([key, value]) => {
     const field = fields[key];
-    const flag = field?.positional === true ? [] : [flagOf(key, field)];
+    const flag = field?.positional === true ? [] : [flagName(key, field)];
     if (typeof value !== 'boolean') {
       return [...flag, formatArgument(value)];
     }

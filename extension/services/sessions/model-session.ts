@@ -296,7 +296,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   /**
    * @param path the plan's, which its files are relative to
-   * @throws UserError where the model cannot be width-pruned so; the choice is then as before.
+   * @throws UserError if the model cannot be width-pruned so; the choice is then as before.
    */
   public async choosePlan(plan: Plan, path: string): Promise<void> {
     const { widths = [] } = plan;

@@ -185,7 +185,7 @@ describe('espalier, data sets', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/AUROC of flipped labels/);
     expect(stdout).toMatch(/worse than random/);
-    expect(stdout).toMatch(/el2n@1 window behind 0\.1/);
+    expect(stdout).toMatch(/el2n@1 window after 0\.1/);
     const { rows } = json<DietResult>(readFileSync(at('diet.datadiet.json'), 'utf8'));
     expect(rows.map(({ choice: name }) => name)).toEqual([
       ...['full', 'random', 'el2n@1', 'el2n@1', 'grand@0', 'grand@0'],

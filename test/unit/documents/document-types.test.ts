@@ -7,7 +7,7 @@ import {
   defaultDocumentPath,
   documentIds,
   documentNames,
-  documentOf,
+  findDocumentType,
 } from '../../../extension/core/document-names';
 import { documentTypes, readDocument } from '../../../extension/core/documents/document-types';
 import type { AnyOperation } from '../../../extension/core/operations/operation';
@@ -35,7 +35,7 @@ function refusal(id: keyof typeof documentTypes, document: object): UserError | 
 describe('a type of documents', () => {
   it.each(documentIds)('%s is told by its name and its mark', (id) => {
     const { suffix, format } = documentNames[id];
-    expect(documentOf(`/a/model${suffix}`)).toBe(id);
+    expect(findDocumentType(`/a/model${suffix}`)).toBe(id);
     expect(refusal(id, { format })?.subject.field).not.toBe('format');
     // Other tools' selections have indices alone.
     if (id !== 'selection') {
@@ -46,8 +46,8 @@ describe('a type of documents', () => {
   it.each(documentIds)('%s is written by an operation, and says what its fields are', (id) => {
     const { schema } = documentTypes[id];
     const writers = declared.filter(
-      ({ fields, writesBeside = [] }) =>
-        writesBeside.includes(id) || Object.values(fields).some(({ writes }) => writes === id),
+      ({ fields, writesNextTo = [] }) =>
+        writesNextTo.includes(id) || Object.values(fields).some(({ writes }) => writes === id),
     );
     expect(writers.map((one) => one.id)).not.toEqual([]);
     for (const [key, field] of Object.entries<v.GenericSchema>(schema.entries)) {

@@ -5,7 +5,10 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
 import { expertSaliency } from '../../../extension/core/metrics/expert-saliency';
 import type { ExpertSaliency } from '../../../extension/core/metrics/expert-saliency';
-import { leastSalient, shareOfExperts } from '../../../extension/core/operations/score-experts';
+import {
+  leastSalient,
+  removableExpertCount,
+} from '../../../extension/core/operations/score-experts';
 import type { ExpertAllocation } from '../../../extension/core/operations/score-experts';
 import type { SublayerSummary } from '../../../extension/core/models/model-summary';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
@@ -139,7 +142,7 @@ describe('a fraction of the experts', () => {
     const layers = [layer(0, [3, 1, 2, 4]), layer(1, [5])];
     expect(removed(layers, 0.5)).toEqual(['block.0.expert.1', 'block.0.expert.2']);
     expect(removed(layers, 1)).toHaveLength(3);
-    expect(shareOfExperts(0.29, { count: 100 })).toBe(29);
+    expect(removableExpertCount(0.29, { count: 100 })).toBe(29);
   });
 
   it('is the same of each group that a router chooses from, and leaves as many as the group needs', () => {

@@ -4,7 +4,7 @@ import { openModelFiles } from '../../../extension/core/models/open-model';
 import { canTypeLayers } from '../../../extension/core/pipelines/gguf-facts';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { predictPlan } from '../../../extension/core/operations/budget-fields';
-import { frontOf } from '../../../extension/core/operations/pareto';
+import { computeFront } from '../../../extension/core/operations/pareto';
 import { checkPlan } from '../../../extension/core/operations/questions/check-plan';
 import { chooseLayers } from '../../../extension/core/operations/questions/choose-layers';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
@@ -65,7 +65,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
       offerSizes(await openModelFiles(path), { for: runtime }, { costsFolder: '' }, unattended),
     chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
     checkPlan: async (request) => checkPlan(request, openModelFiles),
-    front: frontOf,
+    front: computeFront,
     predictPlan,
     checkModels: async () => Promise.resolve(),
     estimate: async () => Promise.resolve(null),

@@ -197,7 +197,7 @@ describe('cells', () => {
       'tokens:/texts/prose.txt': values(0.5),
       'tokens:/texts/code.txt': values(0),
     };
-    const colours = 'tokens:/texts/prose.txt';
+    const colors = 'tokens:/texts/prose.txt';
     const removed = ['block.0.expert.2', 'block.0.expert.3'];
     const set = buildCells({ ...makeState({ model, measurements, removed }), colors });
     expect(set.column?.title).toBe('Share of tokens in prose.txt');

@@ -65,7 +65,7 @@ function fifthBits(word: u32): v128 {
 
 /** Bit `shift` of each byte, as `1 << up`. */
 @inline
-function bitsOf(bytes: v128, shift: i32, mask: i8, up: i32): v128 {
+function extractBit(bytes: v128, shift: i32, mask: i8, up: i32): v128 {
   return i8x16.shl(v128.and(i8x16.shr_u(bytes, shift), i8x16.splat(mask)), up);
 }
 
@@ -124,7 +124,7 @@ export function q2_k(from: usize, count: usize, to: usize): void {
     for (let group: usize = 0; group < 16; group++, to += 64) {
       const packed = load<u8>(from + group);
       const bytes = v128.load(from + 16 + ((group >> 3) << 5) + ((group & 1) << 4));
-      const q = bitsOf(bytes, <i32>((group & 7) >> 1) << 1, 3, 0);
+      const q = extractBit(bytes, <i32>((group & 7) >> 1) << 1, 3, 0);
       affine(q, d * <f32>(packed & 15), -(dMin * <f32>(packed >> 4)), to);
     }
   }
@@ -140,8 +140,8 @@ export function q3_k(from: usize, count: usize, to: usize): void {
       const pairs = v128.load(from + 32 + ((group >> 3) << 5) + ((group & 1) << 4));
       const third = v128.load(from + ((group & 1) << 4));
       const q = v128.or(
-        bitsOf(pairs, <i32>((group & 7) >> 1) << 1, 3, 0),
-        bitsOf(third, <i32>(group >> 1), 1, 2),
+        extractBit(pairs, <i32>((group & 7) >> 1) << 1, 3, 0),
+        extractBit(third, <i32>(group >> 1), 1, 2),
       );
       scaled(minus(q, 4), scale, to);
     }
@@ -172,8 +172,8 @@ export function q4_k(from: usize, count: usize, to: usize): void {
       const m = -(dMin * <f32>sixBitMinimum(from + 4, group));
       const at = from + 16 + ((group >> 1) << 5);
       const shift = <i32>(group & 1) << 2;
-      affine(bitsOf(v128.load(at), shift, 15, 0), s, m, to);
-      affine(bitsOf(v128.load(at, 16), shift, 15, 0), s, m, to + 64);
+      affine(extractBit(v128.load(at), shift, 15, 0), s, m, to);
+      affine(extractBit(v128.load(at, 16), shift, 15, 0), s, m, to + 64);
     }
   }
 }
@@ -189,10 +189,10 @@ export function q5_k(from: usize, count: usize, to: usize): void {
       const m = -(dMin * <f32>sixBitMinimum(from + 4, group));
       const at = from + 48 + ((group >> 1) << 5);
       const shift = <i32>(group & 1) << 2;
-      const one = bitsOf(v128.load(at), shift, 15, 0);
-      const two = bitsOf(v128.load(at, 16), shift, 15, 0);
-      affine(v128.or(one, bitsOf(low, <i32>group, 1, 4)), s, m, to);
-      affine(v128.or(two, bitsOf(high, <i32>group, 1, 4)), s, m, to + 64);
+      const one = extractBit(v128.load(at), shift, 15, 0);
+      const two = extractBit(v128.load(at, 16), shift, 15, 0);
+      affine(v128.or(one, extractBit(low, <i32>group, 1, 4)), s, m, to);
+      affine(v128.or(two, extractBit(high, <i32>group, 1, 4)), s, m, to + 64);
     }
   }
 }
@@ -202,12 +202,12 @@ export function q6_k(from: usize, count: usize, to: usize): void {
     const d = half(from + 208);
     for (let group: usize = 0; group < 16; group++, to += 64) {
       const s = d * <f32>load<i8>(from + 192 + group);
-      const inHalf = group & 7;
-      const nibbles = v128.load(from + ((group >> 3) << 6) + ((inHalf & 3) << 4));
+      const groupInHalf = group & 7;
+      const nibbles = v128.load(from + ((group >> 3) << 6) + ((groupInHalf & 3) << 4));
       const pairs = v128.load(from + 128 + ((group >> 3) << 5) + ((group & 1) << 4));
       const q = v128.or(
-        bitsOf(nibbles, <i32>(inHalf >> 2) << 2, 15, 0),
-        bitsOf(pairs, <i32>(inHalf >> 1) << 1, 3, 4),
+        extractBit(nibbles, <i32>(groupInHalf >> 2) << 2, 15, 0),
+        extractBit(pairs, <i32>(groupInHalf >> 1) << 1, 3, 4),
       );
       scaled(minus(q, 32), s, to);
     }

@@ -1,26 +1,26 @@
-// The searches for scales that llama.cpp's quantizers share (ggml-quants.c), of four groups of numbers at a time: each
-// lane does its float32 operations in the order of the reference, so that a build of it without fused multiply-add gives
-// the same bits. AssemblyScript; node scripts/generate.mjs makes search-bytes.ts of it.
+// Scale searches of llama.cpp's quantizers (ggml-quants.c), for four groups of numbers at a time. Each lane performs its
+// float32 operations in the order of the reference, so the results equal those of a build without fused multiply-add,
+// bit for bit. AssemblyScript; node scripts/generate.mjs compiles it to search-bytes.ts.
 
-/** Groups whose numbers are all smaller count as zero. */
+/** Groups whose values are all below this count as zero. */
 const zeroBelow: f32 = 1e-15;
-/** Added and taken away again, it rounds to integers, ties to even. */
+/** Adding and subtracting this rounds to integers, ties to even. */
 const rounder: f32 = 12582912;
 
-/** Where one block lies: up to 256 numbers and their weights (float32) and integers (bytes), by groups of one width. */
+/** Address of one block: up to 256 values and their weights (float32) and integers (bytes), in groups of equal width. */
 export const block: usize = 0;
 export const weights: usize = block + 1024;
 export const numbers: usize = weights + 1024;
-/** Of up to 16 groups: scales, minima and sums of weights (float32), and integers that stand for scales (bytes). */
+/** Addresses for up to 16 groups: scales, minima and sums of weights (float32), and quantized scales (bytes). */
 export const scales: usize = numbers + 256;
 export const minima: usize = scales + 64;
 export const sums: usize = minima + 64;
 export const scaleNumbers: usize = sums + 64;
-/** Where rounding goes to the next value of a code book and by how much it grows there: 15 float32 each. */
+/** Addresses of a codebook's rounding boundaries and the steps at them: 15 float32 each. */
 export const borders: usize = scaleNumbers + 16;
 export const growths: usize = borders + 60;
 
-/** Of four groups at a time, [number, lane] float32: their numbers, weights, and integers, tried and best. */
+/** Addresses for four groups, [value, lane] float32: values, weights, and integers (current try and best). */
 const X: usize = 4096;
 const W: usize = X + 512;
 const TRIED: usize = W + 512;
@@ -114,7 +114,7 @@ export function fitAffine(
     const at = <usize>(group * width);
     gather(block + (at << 2), width, X);
     gather(weights + (at << 2), width, W);
-    affineOfFour(width, most, first, between, steps, absolute);
+    fitAffineToFour(width, most, first, between, steps, absolute);
     scatter(width, count, 0, numbers + at);
     storeLanes(scaleOfFour, count, scales + (<usize>group << 2));
     storeLanes(f32x4.neg(minimumOfFour), count, minima + (<usize>group << 2));
@@ -125,11 +125,11 @@ let scaleOfFour: v128 = i32x4.splat(0);
 let minimumOfFour: v128 = i32x4.splat(0);
 
 @inline
-function errorOf(difference: v128, absolute: bool): v128 {
+function deviation(difference: v128, absolute: bool): v128 {
   return absolute ? f32x4.abs(difference) : f32x4.mul(difference, difference);
 }
 
-function affineOfFour(width: i32, most: f32, first: f32, between: f32, steps: i32, absolute: bool): void {
+function fitAffineToFour(width: i32, most: f32, first: f32, between: f32, steps: i32, absolute: bool): void {
   const end = <usize>width << 4;
   const zero = splat(0);
   const highest = splat(most);
@@ -156,7 +156,7 @@ function affineOfFour(width: i32, most: f32, first: f32, between: f32, steps: i3
     const l = clamped(rounded(f32x4.mul(inverse, f32x4.sub(one, minimum))), zero, highest);
     v128.store(BEST + at, l);
     const difference = f32x4.sub(f32x4.add(f32x4.mul(scale, l), minimum), one);
-    best = f32x4.add(best, f32x4.mul(v128.load(W + at), errorOf(difference, absolute)));
+    best = f32x4.add(best, f32x4.mul(v128.load(W + at), deviation(difference, absolute)));
   }
   for (let step = 0; step <= steps; step++) {
     inverse = f32x4.div(splat(first + between * <f32>step + most), f32x4.sub(maximum, minimum));
@@ -188,7 +188,7 @@ function affineOfFour(width: i32, most: f32, first: f32, between: f32, steps: i3
     let sum = zero;
     for (let at: usize = 0; at < end; at += 16) {
       const fitted = f32x4.add(f32x4.mul(newScale, v128.load(TRIED + at)), newMinimum);
-      const error = errorOf(f32x4.sub(fitted, v128.load(X + at)), absolute);
+      const error = deviation(f32x4.sub(fitted, v128.load(X + at)), absolute);
       sum = f32x4.add(sum, f32x4.mul(v128.load(W + at), error));
     }
     const isBetter = v128.and(isSolvable, f32x4.lt(sum, best));
@@ -251,11 +251,11 @@ function symmetric(
         sumProducts = f32x4.add(sumProducts, f32x4.mul(f32x4.mul(weight, one), l));
         sumSquares = f32x4.add(sumSquares, f32x4.mul(f32x4.mul(weight, l), l));
       }
-      const better = kept(step == 0, sumProducts, sumSquares, best);
+      const better = improvedLanes(step == 0, sumProducts, sumSquares, best);
       if (v128.any_true(better)) {
         keepTried(width, better);
       }
-      scale = pick(better, scaleOf(sumProducts, sumSquares), scale);
+      scale = pick(better, fittedScale(sumProducts, sumSquares), scale);
       best = pick(better, f32x4.mul(scale, sumProducts), best);
     }
     for (let at: usize = 0; at < end; at += 16) {
@@ -266,9 +266,9 @@ function symmetric(
   }
 }
 
-/** Which lanes take the scale of this step: all of the first, later those that it fits better. */
+/** Mask of the lanes for which this step's scale is better; all lanes in the first step. */
 @inline
-function kept(isFirst: bool, sumProducts: v128, sumSquares: v128, best: v128): v128 {
+function improvedLanes(isFirst: bool, sumProducts: v128, sumSquares: v128, best: v128): v128 {
   return isFirst
     ? i32x4.splat(-1)
     : v128.and(
@@ -278,7 +278,7 @@ function kept(isFirst: bool, sumProducts: v128, sumSquares: v128, best: v128): v
 }
 
 @inline
-function scaleOf(sumProducts: v128, sumSquares: v128): v128 {
+function fittedScale(sumProducts: v128, sumSquares: v128): v128 {
   const isZero = f32x4.eq(sumSquares, splat(0));
   return pick(isZero, splat(0), f32x4.div(sumProducts, sumSquares));
 }
@@ -315,7 +315,7 @@ export function fitToBook(groups: i32, width: i32, lowest: f32): void {
         sumProducts = f32x4.add(sumProducts, f32x4.mul(weighted, one));
         sumSquares = f32x4.add(sumSquares, f32x4.mul(weighted, q));
       }
-      const better = kept(isFirst, sumProducts, sumSquares, best);
+      const better = improvedLanes(isFirst, sumProducts, sumSquares, best);
       const fitted = v128.and(f32x4.gt(sumSquares, zero), f32x4.div(sumProducts, sumSquares));
       scale = pick(better, fitted, scale);
       best = pick(better, f32x4.mul(scale, sumProducts), best);

@@ -69,10 +69,7 @@ export const scoresSchema = v.object({
     ),
     'What was scored; absent in scores of other tools that do not say',
   ),
-  classNames: described(
-    v.array(v.string()),
-    'Names of the classes; empty where they are not known',
-  ),
+  classNames: described(v.array(v.string()), 'Names of the classes; empty if unknown'),
   score: described(v.string(), 'el2n, grand, …, or what another tool calls it'),
   notes: described(v.array(v.string()), 'Notes on these scores, as sentences'),
   scoring: described(
@@ -96,13 +93,13 @@ export const scoresSchema = v.object({
   examples: described(count, 'Number of examples'),
   scores: described(
     numbersOrNull,
-    'Score of each example in the order of the data set; null is infinite: never learned',
+    'Score of each example in the order of the dataset; null means infinite (never learned)',
   ),
   deviations: described(numbersOrNull, 'Standard deviation over the runs; empty for a single run'),
-  labels: described(wholeNumbers, 'Class of each example as given; empty where it is not known'),
+  labels: described(wholeNumbers, 'Label of each example; empty if unknown'),
   predicted: described(
     wholeNumbers,
-    'Class that the runs predict; empty where it is not known, as are those below',
+    'Class that the runs predict; empty if unknown, like the following fields',
   ),
   labelScores: described(
     numbers,
@@ -117,11 +114,11 @@ export const scoresSchema = v.object({
   correctness: described(numbers, 'Cartography: how often the label was predicted, 0 to 1'),
   copies: described(
     v.optional(wholeNumbers, []),
-    'Index of the first example with the same content; empty where it is not known',
+    'Index of the first example with the same content; empty if unknown',
   ),
   outlierScores: described(
     v.optional(numbers, []),
-    'Mean of 1 − cosine to the 10 nearest examples by the embedding; empty where there is none',
+    'Mean of 1 − cosine to the 10 nearest examples by the embedding; empty without an embedding',
   ),
   embedding: described(
     v.optional(embeddingSchema),

@@ -14,7 +14,7 @@ export const experimentSchema = v.object({
   format: described(v.literal('espalier.datadiet'), 'Marks the file as an experiment'),
   dataset: described(
     v.object({ name: v.string(), fingerprint: v.string(), examples: v.number() }),
-    'The data set, with its fingerprint',
+    'Dataset with its fingerprint',
   ),
   request: described(
     v.object({ iso: v.picklist(['steps', 'epochs']), seeds: v.number() }),

@@ -25,12 +25,12 @@ export const selectionSchema = v.object({
         options: v.exactOptional(datasetOptionsSchema),
       }),
     ),
-    'The data set that it was made for',
+    'Dataset that the examples were selected from',
   ),
   indices: described(v.array(count), 'Examples to keep, counted from 0'),
   relabeled: described(
     v.optional(v.array(v.object({ index: count, label: v.string() })), []),
-    'Names of new classes of examples; the data set itself keeps the old ones',
+    'New labels of examples, by index; the dataset itself is unchanged',
   ),
 });
 export type NewLabel = v.InferOutput<typeof selectionSchema>['relabeled'][number];

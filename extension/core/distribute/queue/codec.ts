@@ -1,4 +1,4 @@
-import { jsonOf } from '../../parse-json';
+import { parseJsonOrUndefined } from '../../parse-json';
 
 /** Types of arrays in messages. */
 const arrays = {
@@ -36,7 +36,7 @@ export function encode(value: unknown): string {
  * schema.
  */
 export function decode(text: string): unknown {
-  return jsonOf(text, (_: string, one: unknown) => {
+  return parseJsonOrUndefined(text, (_: string, one: unknown) => {
     if (typeof one === 'object' && one !== null && numberMark in one) {
       return Number(one[numberMark]);
     }

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
-import { jsonOf } from '../../parse-json';
+import { parseJsonOrUndefined } from '../../parse-json';
 import { printable } from '../../printable';
 
 /** Prefix of all Espalier keys on a server. */
@@ -84,7 +84,7 @@ export class Registry<Kind extends keyof Entries> {
       await this.redis.srem(this.all, ...expired);
     }
     return texts.flatMap((text) => {
-      const parsed = v.safeParse(schemas[this.kind], jsonOf(text ?? 'null'));
+      const parsed = v.safeParse(schemas[this.kind], parseJsonOrUndefined(text ?? 'null'));
       return parsed.success ? [parsed.output as Entries[Kind]] : [];
     });
   }

@@ -49,7 +49,7 @@ export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
 
 /**
  * The type of every tensor for which one is asked, by its name in the file.
- * @throws UserError where a single tensor is asked for that does not exist, or cannot take its type.
+ * @throws UserError if a single tensor is asked for that does not exist, or cannot take its type.
  */
 export function chosenTypes(
   tensors: readonly NumberedTensor[],

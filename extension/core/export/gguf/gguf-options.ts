@@ -41,7 +41,7 @@ import type { Changes } from '../changes';
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
   blocks: 'A standard model with fewer blocks, or with the same pruned width in all blocks.',
-  deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. It can lose whole blocks, single attentions, channels and key/value heads.',
+  deci: 'A deci model of llama.cpp, made from `llama` and `nemotron-nas` only. Whole blocks, single attention layers, channels and key/value heads can be removed.',
 } as const;
 
 /**

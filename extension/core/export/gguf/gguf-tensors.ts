@@ -114,7 +114,7 @@ export async function readIntegers(tensor: LazyTensor): Promise<Uint8Array> {
  * @param name the tensor's
  * @param rowWriter rounds the numbers
  * @throws CancelledError
- * @throws UserError where importance was measured on other inputs.
+ * @throws UserError if importance was measured on other inputs.
  */
 export async function* convert(
   name: string,

@@ -53,7 +53,7 @@ const maxExperts = 1 << 16;
 
 /**
  * Reads an importance matrix of llama.cpp, in its GGUF form.
- * @throws UserError where it is none, or its numbers are not finite.
+ * @throws UserError if it is none, or its numbers are not finite.
  */
 export async function readImportance(path: string): Promise<Importance> {
   const { metadata, tensors } = await readGgufHeader(path);
@@ -102,7 +102,7 @@ export interface InputSums {
 
 /**
  * Writes an importance matrix as llama.cpp reads it, names in order.
- * @throws UserError where the file cannot be written.
+ * @throws UserError if the file cannot be written.
  */
 export async function writeImportance(
   path: string,

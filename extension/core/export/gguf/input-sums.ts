@@ -48,7 +48,7 @@ class Sums {
   }
 }
 
-/** What inputs are taken through a model with. */
+/** Options of running inputs through a model. */
 export interface SummingOptions {
   readonly device: DeviceName;
   readonly memoryBytes: number;
@@ -71,7 +71,7 @@ export async function inputSums(
   context: Pick<JobContext, 'cancellation' | 'progress'>,
   saved = nothingSaved,
 ): Promise<ReadonlyMap<string, InputSums>> {
-  const placesOf = ggufPlacesOf(opened);
+  const ggufPlaces = createGgufPlaceLookup(opened);
   const executor = new LayeredExecutor(opened.model, options.device, options.memoryBytes);
   try {
     const found = await walk(
@@ -81,7 +81,7 @@ export async function inputSums(
         stage: say`Reading inputs of linear layers`,
         saved: savedWalk(saved, sumsSchema),
         step: async (index, states, afterRun) =>
-          sumStep(executor, placesOf, index, states, afterRun),
+          sumStep(executor, ggufPlaces, index, states, afterRun),
       },
       context,
     );
@@ -94,7 +94,7 @@ export async function inputSums(
 /** Takes states through a sublayer, and adds up what goes into its linear layers. */
 async function sumStep(
   executor: LayeredExecutor,
-  placesOf: ReturnType<typeof ggufPlacesOf>,
+  ggufPlaces: ReturnType<typeof createGgufPlaceLookup>,
   index: number,
   states: readonly HiddenState[],
   afterRun: AfterRun,
@@ -105,7 +105,7 @@ async function sumStep(
   const experts = 1 + Math.max(...[...layers.values()].map(({ expert }) => expert?.index ?? 0));
   const add = (id: string, rows: Tensor): void => {
     const layer = layers.get(id);
-    for (const { name, expert } of layer === undefined ? [] : placesOf(layer, experts)) {
+    for (const { name, expert } of layer === undefined ? [] : ggufPlaces(layer, experts)) {
       const known =
         sums.get(name) ?? new Sums(rows.dims.at(-1) ?? 1, expert === undefined ? 1 : experts);
       sums.set(name, known);
@@ -148,7 +148,7 @@ interface TensorPlace {
 type PlacedMatrix = Pick<ModelMatrix, 'id' | 'weight'> & Pick<LinearLayer, 'expert'>;
 
 /** Gives the tensors of a GGUF file that a layer becomes: several where it is divided by its outputs. */
-export function ggufPlacesOf({
+export function createGgufPlaceLookup({
   family,
   headers,
   path,
@@ -194,7 +194,7 @@ export function withoutInputs(
   if (widthPruning.size === 0) {
     return importance;
   }
-  const findPlaces = ggufPlacesOf(opened);
+  const findPlaces = createGgufPlaceLookup(opened);
   const model: LayeredModel = opened.model;
   const remaining = new Map(importance);
   for (const [index, { id }] of model.summary.sublayers.entries()) {

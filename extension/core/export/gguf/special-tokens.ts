@@ -24,7 +24,7 @@ type SpecialName = keyof typeof specialNames;
  * that tokenizer_config.json and special_tokens_map.json name, then the numbers in config.json.
  * @param tokens by id
  * @param unknown of the tokenizer's model, or undefined where it has none
- * @throws UserError where what is put around texts is not a token.
+ * @throws UserError if what is put around texts is not a token.
  */
 export async function specialEntries(
   folder: string,

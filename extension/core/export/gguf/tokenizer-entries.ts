@@ -46,7 +46,7 @@ type Tokenizer = v.InferOutput<typeof tokenizerSchema>;
  * tokenizer says `none`.
  * @param count rows of the embedding; numbers without a token get one that is never used
  * @param of what the family has of its own: the kind for SentencePiece's pieces with their merges (`gemma4`)
- * @throws UserError where llama.cpp has no such tokenizer, or none that is known here.
+ * @throws UserError if llama.cpp has no such tokenizer, or none that is known here.
  */
 export async function tokenizerEntries(
   folder: string,

@@ -46,7 +46,7 @@ const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): Plan
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   blocks: {
     name: 'blocks',
-    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, single experts if every mixture keeps the same number, and as many channels of every feed-forward.',
+    what: 'A standard model of its family with fewer, renumbered blocks. Whole blocks can be removed, except those whose norms stay; single experts, if every MoE layer keeps the same number; and MLP channels, if every MLP keeps the same number.',
     keepsWeights: false,
     refuse: explainBlocksUnsupported,
     config: rewriteConfig,
@@ -56,7 +56,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   'auto-map': {
     name: 'auto-map',
-    what: 'A model with a modeling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules. Of a model of several parts, its text tower; the other parts stay as they are.',
+    what: 'A model with a modeling file next to the weights. Single sublayers and any number of experts, channels and key/value heads can be removed, and linear layers can be compressed, and sublayers replaced by graph modules. In multimodal models this applies to the text tower; the other parts are copied unchanged.',
     keepsWeights: false,
     refuse: (source, changes) =>
       needsModule(changes)
@@ -73,7 +73,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   dense: {
     name: 'dense',
-    what: 'An ordinary model with the values of a compressed one, stored as dense matrices.',
+    what: 'A standard model with the values of a compressed one, stored as dense matrices.',
     keepsWeights: false,
     refuse: (source, changes) =>
       changes.matrices.size === 0
@@ -91,7 +91,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   deci: {
     name: 'deci',
-    what: 'A nemotron-nas (DeciLM) model. A `llama` without biases can lose blocks, single sublayers, and channels where their number stays a multiple of 256; attention of block 0 stays.',
+    what: 'A nemotron-nas (DeciLM) model. In a `llama` without biases, blocks and single sublayers can be removed, and channels if their number stays a multiple of 256. The attention of block 0 stays.',
     keepsWeights: false,
     refuse: explainDeciUnsupported,
     config: deciConfig,
@@ -102,7 +102,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   zeroed: {
     name: 'zeroed',
-    what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its weights must not be quantized.',
+    what: 'A standard model in which the output weights of the removed sublayers are zeros. The source must not be quantized.',
     keepsWeights: true,
     refuse: explainZeroedUnsupported,
     config: ({ configText }) => configText,

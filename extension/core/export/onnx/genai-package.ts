@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { readModelText } from '../../checkpoints/model-file';
-import { jsonOf } from '../../parse-json';
+import { parseJsonOrUndefined } from '../../parse-json';
 import { setField } from '../../set-json-field';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -49,7 +49,7 @@ export async function genaiPackage(
   if (text === undefined) {
     return undefined;
   }
-  const parsed = v.safeParse(schema, jsonOf(text));
+  const parsed = v.safeParse(schema, parseJsonOrUndefined(text));
   if (!parsed.success || parsed.output.model.decoder.filename !== file) {
     return { problem: say`${genaiConfig} is not copied: it doesn't describe ${file}.` };
   }

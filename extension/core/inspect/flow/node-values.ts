@@ -19,7 +19,7 @@ const whatToWrite = say`Write an object such as ${'{"node name": 1.5}'}, or a li
 /**
  * Reads numbers from JSON: an object of numbers by name, a list of rows with a name and a number, node data of
  * Model Explorer, or a profile of ONNX Runtime, whose times of a node are added up.
- * @throws UserError where the file is no JSON, or has no such numbers.
+ * @throws UserError if the file is no JSON, or has no such numbers.
  */
 export async function readNodeValues(file: string): Promise<NodeValues> {
   const values = new Map<string, number>();

@@ -8,7 +8,7 @@ import type { ResidualBranch } from '../../models/onnx/stream/residual-stream';
 export interface Place {
   /**
    * Id of a sublayer; with `+` appended for the surrounding parts of its block, such as the sum;
-   * `front…`, `between…` or `behind` for nodes outside of the blocks.
+   * `front…`, `between…` or `behind` for nodes outside the blocks.
    */
   readonly key: string;
   readonly isInSublayer: boolean;

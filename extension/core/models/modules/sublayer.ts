@@ -82,7 +82,7 @@ export type RoledLinear = readonly [
   expert?: LinearLayer['expert'],
 ];
 
-/** An expert of an MoE layer that can run by itself. */
+/** Expert of an MoE layer that can run separately. */
 export interface SingleExpert {
   readonly costs: RunningCosts;
   /** Ids of its linear layers. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { readModelText, resolveModelFile } from '../../checkpoints/model-file';
-import { jsonOf } from '../../parse-json';
+import { parseJsonOrUndefined } from '../../parse-json';
 import type { ConfigFields } from '../transformer/config-layout';
 
 export const configName = 'config.json';
@@ -22,7 +22,7 @@ export async function siblingConfig(
     }
     await resolveModelFile(file);
     const text = await readModelText(file).catch(() => undefined);
-    const config = text === undefined ? undefined : jsonOf(text);
+    const config = text === undefined ? undefined : parseJsonOrUndefined(text);
     if (typeof config === 'object' && config !== null) {
       return { fields: { ...config }, text };
     }

@@ -19,7 +19,7 @@ interface PatchedModel extends SummarizedLayout {
 
 /**
  * A model with patches in the places of sublayers, by their ids.
- * @throws UserError where there is no such sublayer.
+ * @throws UserError if there is no such sublayer.
  */
 export function withPatches(
   { summary, files, keepsCache, ...model }: PatchedModel,
@@ -60,7 +60,7 @@ export function withPatches(
   };
 }
 
-/** @throws UserError where a patch is for a sublayer that there is not. */
+/** @throws UserError if a patch is for a sublayer that there is not. */
 export function requirePlaces(
   { path, sublayers }: ModelSummary,
   patches: ReadonlyMap<string, SymbolicPatch>,

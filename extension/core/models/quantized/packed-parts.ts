@@ -24,7 +24,7 @@ export type Matrix =
 /** Dtypes of scales, and of the groups of inputs. */
 export const groupDTypes: readonly string[] = ['I32', 'I64'];
 
-/** @throws UserError where the layer lacks the part. */
+/** @throws UserError if the layer lacks the part. */
 export function take(parts: Parts, part: string): LazyTensor {
   const found = parts.get(part);
   if (found === undefined) {
@@ -34,7 +34,7 @@ export function take(parts: Parts, part: string): LazyTensor {
   return found;
 }
 
-/** @throws UserError where it is not a matrix. */
+/** @throws UserError if it is not a matrix. */
 export function matrixShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
   const [rows = 0, columns = 0] = shape;
   if (shape.length !== 2 || rows * columns === 0) {
@@ -43,7 +43,7 @@ export function matrixShape({ shape, ...tensor }: LazyTensor): readonly [number,
   return [rows, columns];
 }
 
-/** @throws UserError where the tensor has another dtype or shape. */
+/** @throws UserError if the tensor has another dtype or shape. */
 export function expect(
   tensor: LazyTensor,
   dtypes: readonly string[],

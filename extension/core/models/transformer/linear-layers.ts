@@ -31,7 +31,7 @@ interface FormedLayout {
 
 /**
  * The sublayers, embedding and head with these forms of their matrices, by id.
- * @throws UserError where a form does not fit, or there is no such matrix.
+ * @throws UserError if a form does not fit, or there is no such matrix.
  */
 export function withEncodings(
   summary: ModelSummary,

@@ -236,7 +236,7 @@ export class TensorFinder {
     return [...this.left];
   }
 
-  /** @throws UserError where a form is described of a layer that nobody asked for. */
+  /** @throws UserError if a form is described of a layer that nobody asked for. */
   public requireAllEncodings(): void {
     const [weight] = this.unusedEncodings;
     if (weight !== undefined) {

@@ -193,7 +193,7 @@ function alignedRun(place: number, step: number): number[] {
 
 /**
  * The width of a sublayer.
- * @throws UserError where it can only stay or go as a whole.
+ * @throws UserError if it can only stay or go as a whole.
  */
 function requireWidth(opened: OpenedModel, id: string): Width {
   const model: LayeredModel = opened.model;

@@ -61,7 +61,7 @@ export const front = defineQuestion({
   id: 'front',
   trust: 'inspect',
   run: async (request: FrontRequest): Promise<Front> =>
-    (await import('../pareto')).frontOf(request),
+    (await import('../pareto')).computeFront(request),
 });
 
 /** The plan of a request by single changes, without running the model. */

@@ -28,7 +28,7 @@ export interface InspectedModel {
   readonly capabilities: Capabilities;
 }
 
-/** How the data flow of a model is drawn. */
+/** Diagram of a model's data flow. */
 interface DiagramRequest extends ModelRequest {
   /** Ids of groups that are opened, and of runs that are unfolded. */
   readonly open: readonly string[];

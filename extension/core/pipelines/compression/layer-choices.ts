@@ -115,7 +115,7 @@ export function chooseForAll(
 
 /**
  * Embedding and head take a method for whole numbers: the request's, or what it has for layers that are left.
- * @throws UserError where there is none, or the model has no such matrix.
+ * @throws UserError if there is none, or the model has no such matrix.
  */
 function chooseEmbeddingAndHead(
   model: LayeredModel,

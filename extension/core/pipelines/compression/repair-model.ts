@@ -113,7 +113,7 @@ export interface RepairResult {
 /**
  * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
  * what is better to a new folder. Goes on where an earlier run of the same job stopped.
- * @throws UserError where there is nothing to train.
+ * @throws UserError if there is nothing to train.
  */
 export async function repairModel(
   request: RepairRequest,
@@ -224,7 +224,7 @@ export async function repairModel(
   }
 }
 
-/** @throws UserError where one is a graph and the other is not, or for what graphs are not trained with. */
+/** @throws UserError if one is a graph and the other is not, or for what graphs are not trained with. */
 function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope | undefined): void {
   const file = student.summary.path;
   const isDecoder = student.kind === 'decoder';
@@ -281,7 +281,7 @@ function chooseScope(
   return isPruned ? (states === 'teacher' ? 'both' : 'model') : compressedScope;
 }
 
-/** @throws UserError where the teacher's states are not known by the student's names, or nothing learns from them. */
+/** @throws UserError if the teacher's states are not known by the student's names, or nothing learns from them. */
 function requireStates(
   student: AnyModel,
   states: LearnedStates,
@@ -351,7 +351,7 @@ async function together(
 /**
  * Index among the teacher's sublayers of each of the student's, by the manifests of the way on which
  * the student was made; one by one where it has none and both are of one shape.
- * @throws UserError where the student was not made from the teacher, or both are the same.
+ * @throws UserError if the student was not made from the teacher, or both are the same.
  */
 async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Promise<number[]> {
   if (student.fingerprint === teacher.fingerprint) {

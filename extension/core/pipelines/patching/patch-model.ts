@@ -269,7 +269,7 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
 /**
  * Asked before any work: how the patch is fitted makes no difference.
  * @returns the index of the sublayer
- * @throws UserError where the model has no such sublayer, it takes no patch, or the result could not be written.
+ * @throws UserError if the model has no such sublayer, it takes no patch, or the result could not be written.
  */
 async function requirePatchable({
   model: opened,

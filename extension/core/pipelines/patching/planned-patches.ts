@@ -99,7 +99,7 @@ async function readPatches(
 
 /**
  * The graph that a patch's program builds.
- * @throws UserError where it builds none that a patch can have.
+ * @throws UserError if it builds none that a patch can have.
  */
 export function parsePatchGraph(text: string, field: string): SymbolicGraph {
   const library = initialLibrary();

@@ -51,6 +51,6 @@ export function experimentReport({
         },
       },
     ],
-    origin: `Data set fingerprint ${dataset.fingerprint}`,
+    origin: `Dataset fingerprint ${dataset.fingerprint}`,
   };
 }

@@ -30,7 +30,7 @@ const elf = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1]);
 
 /**
  * The folder that ONNX Runtime looks for its providers in.
- * @throws UserError where ONNX Runtime for Node cannot load CUDA at all.
+ * @throws UserError if ONNX Runtime for Node cannot load CUDA at all.
  */
 export function providerFolder(): string {
   const { platform, arch } = process;

@@ -12,15 +12,15 @@ import type { AfterRun, LayeredExecutor } from '../layered-executor';
 import { floatsIn, floatTensor } from '../tensors';
 import type { HiddenState, Tensor } from '../tensors';
 
-/** Where a walk saves its progress. */
+/** Saved progress of a walk. */
 export interface SavedWalk<Found> {
-  /** What was found, sublayer by sublayer. */
+  /** Results, sublayer by sublayer. */
   readonly found: SavedPart<Found>;
-  /** A safetensors file with the states behind the last of them; undefined where nothing is saved. */
+  /** Safetensors file with the states after the last of them; undefined if nothing is saved. */
   readonly states: string | undefined;
 }
 
-/** What is behind a sublayer, and was found there. */
+/** States after a sublayer, and the result found there. */
 export interface WalkedStep<Found> {
   readonly states: readonly HiddenState[];
   readonly found: Found;
@@ -35,7 +35,7 @@ export const savedWalk = <Found>(
   states: saved.beside(statesEnding),
 });
 
-/** What the names of files with states end in. */
+/** Suffix of files with states. */
 export const statesEnding = 'states.safetensors';
 
 export interface Walk<Found> {
@@ -52,7 +52,7 @@ export interface Walk<Found> {
   readonly saved: SavedWalk<Found>;
 }
 
-/** How often states are written, in case the process is killed: those of a large model take a second. */
+/** Interval of saving states, in case the process is killed. Saving those of a large model takes a second. */
 const savingMilliseconds = 15_000;
 
 /** Takes inputs through a model, sublayer by sublayer; resumes a walk that was stopped. */
@@ -117,7 +117,7 @@ export async function walk<Found>(
   return all;
 }
 
-/** The states behind the sublayers whose findings are kept, or those that a walk begins with. */
+/** States after the sublayers with saved results, or the initial states. */
 async function readStates<Found>(
   { found, states: file }: SavedWalk<Found>,
   first: readonly HiddenState[],

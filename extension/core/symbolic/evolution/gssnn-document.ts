@@ -115,7 +115,7 @@ export const evolutionSchema = v.object({
   ),
   baselines: described(
     v.optional(v.array(metricsSchema)),
-    'Networks with a dense layer in place of a graph',
+    'Networks with a dense layer instead of a graph',
   ),
   iterations: described(
     v.array(iterationSchema),

@@ -17,7 +17,7 @@ const defaultMaxDifference = 0.5;
 
 /**
  * Fits the library's weights to programs (released code of arXiv 2303.03340): log-weight(p) = ln(uses of p) −
- * ln(possible uses of p), where counts are means over the programs weighted by their likelihood under uniform weights;
+ * ln(possible uses of p). Counts are means over the programs weighted by their likelihood under uniform weights;
  * differences are then scaled down to `maxDifference`. Without programs the library is returned unchanged.
  */
 export function refit(

@@ -70,7 +70,7 @@ export class CalibrationPass {
   private async statesAt(index: number): Promise<readonly HiddenState[]> {
     const { executor, inputs, removed = new Set(), afterRun } = this.setup;
     if (index < this.next) {
-      throw new Error(`calibration is behind sublayer ${index} already`);
+      throw new Error(`calibration has already passed sublayer ${index}`);
     }
     if (this.states === undefined) {
       const states: HiddenState[] = [];

@@ -64,7 +64,7 @@ export async function loadProfileInputs(
 }
 
 /**
- * Number of windows for `tokens` tokens, or the default number of examples without text; at least as many as are
+ * Number of windows for `tokens` tokens, or the default number of examples without text; at least the number that is
  * measured.
  */
 function fittingSequences({ inputs, summary }: ModelInputs, tokens: number): number {

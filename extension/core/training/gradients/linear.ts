@@ -121,7 +121,7 @@ const einsum: Rule = (n) => {
       return whole ? gradient : n.sumToShape(gradient, input);
     }
     if (labels.includes('...')) {
-      return n.fail('Labels summed beside an ellipsis cannot be trained through.');
+      return n.fail('There is no gradient for an einsum that sums labels next to an ellipsis.');
     }
     const axes = summed.map((name) => labels.indexOf(name));
     return n.expandLike(n.op('Unsqueeze', [gradient, n.graph.ints(axes)]), input);

@@ -23,7 +23,7 @@ const floatTypes: readonly number[] = [DataType.FLOAT, DataType.FLOAT16];
  * The file of a model with patches in the places of branches, by their numbers: what a branch makes of the
  * stream in front of it gives way to x + U·G(D·x). Nodes, weights and caches that only the branches needed are
  * gone.
- * @throws UserError where a patch cannot stand.
+ * @throws UserError if a patch cannot stand.
  */
 export function patchBranches(
   model: OnnxModel,
@@ -71,7 +71,7 @@ function notPatchable({ file, place }: OnnxModel, id: string): UserError {
     place === undefined ? 'stream-not-float' : 'layers-inside-if',
     place === undefined
       ? say`The stream before it is not float32 or float16, which graph modules require.`
-      : say`The layers of this graph are inside an If, where they can't be patched.`,
+      : say`Layers inside an If can't be patched.`,
     {
       file: file.path,
       field: id,
