@@ -158,7 +158,7 @@ const storedType = (matrix: LayerStack | EmbeddingOrHead): string =>
 /** Share of a matrix that is read for a token: that of the chosen experts. */
 function readShare(matrix: LayerStack | EmbeddingOrHead): number {
   const layers = layersOf(matrix);
-  const shares = layers.map((layer) => ('expert' in layer ? (layer.expert?.share ?? 1) : 1));
+  const shares = layers.map((layer) => ('expert' in layer ? layer.expert.share : 1));
   return shares.reduce((sum, share) => sum + share, 0) / layers.length;
 }
 
