@@ -14,6 +14,8 @@ import {
 } from '../parts/head-parts';
 import { gateInQuery, outputGate } from '../parts/output-gate';
 import { relativePositions } from '../parts/relative-scores';
+import { findParts } from '../parts/find-parts';
+import type { PartNames } from '../parts/find-parts';
 
 const finders = {
   biasGate,
@@ -33,16 +35,10 @@ const finders = {
 } satisfies Record<string, FindAttentionPart<never>>;
 
 /** Parts of attention in the table of an architecture, in order. The table loads without the code that emits them. */
-export type AttentionPartNames = {
-  readonly [Kind in keyof typeof finders]?: Parameters<(typeof finders)[Kind]>[0];
-};
+export type AttentionPartNames = PartNames<typeof finders>;
 
-/** Finds the parts that an architecture names; those that the model or the block lacks are left out. */
 export const findAttentionParts = (
-  names: AttentionPartNames = {},
+  names: AttentionPartNames | undefined,
   source: AttentionSource,
 ): AttentionPart[] =>
-  Object.entries(names).flatMap(([kind, own]) => {
-    const find = finders[kind as keyof typeof finders] as FindAttentionPart<typeof own>;
-    return find(own, source) ?? [];
-  });
+  findParts<AttentionPart, AttentionSource, typeof finders>(finders, names, source);

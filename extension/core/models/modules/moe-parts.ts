@@ -8,6 +8,8 @@ import {
   sumBias,
 } from '../parts/moe-part';
 import type { FindMoePart, MoePart, MoeSource } from '../parts/moe-part';
+import { findParts } from '../parts/find-parts';
+import type { PartNames } from '../parts/find-parts';
 
 const finders = {
   averagedShared,
@@ -20,13 +22,7 @@ const finders = {
 } satisfies Record<string, FindMoePart<never>>;
 
 /** Parts of MoE layers in the table of an architecture, in order. */
-export type MoePartNames = {
-  readonly [Kind in keyof typeof finders]?: Parameters<(typeof finders)[Kind]>[0];
-};
+export type MoePartNames = PartNames<typeof finders>;
 
-/** Finds the parts that an architecture names; those that the model or the block lacks are left out. */
-export const findMoeParts = (names: MoePartNames = {}, source: MoeSource): MoePart[] =>
-  Object.entries(names).flatMap(([kind, own]) => {
-    const find = finders[kind as keyof typeof finders] as FindMoePart<typeof own>;
-    return find(own, source) ?? [];
-  });
+export const findMoeParts = (names: MoePartNames | undefined, source: MoeSource): MoePart[] =>
+  findParts<MoePart, MoeSource, typeof finders>(finders, names, source);

@@ -4,6 +4,7 @@ import type { Message } from '../../message';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { Linear } from './linear';
 import type { Norm, NormStyle } from './norm';
+import type { FindPart } from './find-parts';
 
 /** Sizes of an attention sublayer. */
 interface AttentionSizes {
@@ -108,11 +109,7 @@ export interface AttentionSource {
   readonly grid: readonly [height: number, width: number] | undefined;
 }
 
-/** Finds a part by its names in a checkpoint; undefined if the model or the block has none. */
-export type FindAttentionPart<Names = object> = (
-  names: Names,
-  source: AttentionSource,
-) => AttentionPart | undefined;
+export type FindAttentionPart<Names = object> = FindPart<AttentionPart, AttentionSource, Names>;
 
 /** Emits the share of each key's value in each query's output, from scores and mask. */
 export function emitProbabilities(

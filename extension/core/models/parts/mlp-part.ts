@@ -6,6 +6,7 @@ import { sigmoidGelu } from './activations';
 import type { AttentionSource } from './attention-part';
 import { emitNorm } from './norm';
 import type { NormStyle } from './norm';
+import type { FindPart } from './find-parts';
 
 /** A part that some architectures add to an MLP or to experts. It has its own tensors, and changes values on their way. */
 export interface MlpPart {
@@ -35,8 +36,7 @@ export interface MlpSource extends Pick<AttentionSource, 'tensors' | 'block' | '
   readonly norm: NormStyle;
 }
 
-/** Finds a part by its names in a checkpoint; undefined if the model or the block has none. */
-export type FindMlpPart<Names = object> = (names: Names, source: MlpSource) => MlpPart | undefined;
+export type FindMlpPart<Names = object> = FindPart<MlpPart, MlpSource, Names>;
 
 /** Bounds gate ≤ limit and |up| ≤ limit. */
 interface GateBounds {

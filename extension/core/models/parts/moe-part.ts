@@ -5,12 +5,13 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ModelConfig } from '../transformer/model-config';
 import { partTensors } from '../transformer/part-tensors';
+import { maskedScore } from './causal-mask';
 import type { MlpSource } from './mlp-part';
 import { emitNorm } from './norm';
 import type { Norm } from './norm';
 import type { Routed } from './routing';
-import { emitSparseMixer } from './sparse-mixer';
 import { emitPieces, emitStored, emitWeight } from './weight';
+import type { FindPart } from './find-parts';
 
 /** Changes tensors with a row per expert, in one or more pieces along their first axis. */
 type MapRows = (pieces: readonly LazyTensor[]) => readonly LazyTensor[];
@@ -56,8 +57,7 @@ export interface MoeSource extends Omit<MlpSource, 'inner'> {
   readonly hiddenSize: number;
 }
 
-/** Finds a part by its names in a checkpoint; undefined if the model or the block has none. */
-export type FindMoePart<Names = object> = (names: Names, source: MoeSource) => MoePart | undefined;
+export type FindMoePart<Names = object> = FindPart<MoePart, MoeSource, Names>;
 
 interface TableNames {
   /** Tensor of the module with the experts of each token. */
@@ -180,3 +180,34 @@ export const sparseMixer: FindMoePart<(config: ModelConfig) => number> = (
 ) => ({
   route: (graph, scores, perToken) => emitSparseMixer(graph, scores, jitterOf(config), perToken),
 });
+
+/**
+ * Emits the best experts one after the other, each weighed against those that come near it among what
+ * is left: of scores s, best b, those with (b − s) / max(|s|, b) ≤ 2 · jitter.
+ */
+function emitSparseMixer(
+  graph: GraphBuilder,
+  scores: Value,
+  jitter: number,
+  perToken: number,
+): Routed {
+  const none = graph.scalar(maskedScore);
+  const size = graph.op('Abs', [scores]);
+  const best: { chosen: Value; share: Value }[] = [];
+  let left = scores;
+  for (let i = 0; i < perToken; i++) {
+    const [most = '', chosen = ''] = graph.ops('TopK', [left, graph.ints([1])], 2, { axis: -1 });
+    const short = graph.op('Div', [graph.op('Sub', [most, scores]), graph.op('Max', [size, most])]);
+    const isFar = graph.op('Greater', [short, graph.scalar(2 * jitter)]);
+    const near = graph.op('Where', [isFar, none, left]);
+    const weights = graph.op('Softmax', [near], { axis: -1 });
+    best.push({ chosen, share: graph.op('GatherElements', [weights, chosen], { axis: -1 }) });
+    const lowest = graph.op('Expand', [none, graph.op('Shape', [chosen])]);
+    left = graph.op('ScatterElements', [left, chosen, lowest], { axis: -1 });
+  }
+  const joined = (parts: readonly Value[]): Value => graph.op('Concat', [...parts], { axis: -1 });
+  return {
+    chosen: joined(best.map(({ chosen }) => chosen)),
+    shares: joined(best.map(({ share }) => share)),
+  };
+}

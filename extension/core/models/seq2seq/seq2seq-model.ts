@@ -5,7 +5,7 @@ import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
 import type { EmbeddingOrHead } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { EmitOptions, SideValue, Values } from '../model-emitter';
+import type { SublayerCall, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
 import { runningCosts } from '../modules/costs';
@@ -157,13 +157,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return super.cachesAt(index) && !this.isInEncoder(index) && !this.isCross(index);
   }
 
-  public emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options: EmitOptions = {},
-  ): Values {
+  public emitSublayer(...[graph, index, state, side, options = {}]: SublayerCall): Values {
     const [name = ''] = this.sidesOf(index);
     const { [name]: mask, [encoded]: othersStream } = { ...side, ...state };
     const next = this.at(index).emit(graph, {

@@ -82,7 +82,7 @@ export function findExperts(
     ...source,
     ...{ module: own, count, perToken, hiddenSize: hidden },
   });
-  const ofExperts = { parts: findMlpParts(names.expertParts, { ...source, inner }) };
+  const expertParts = { parts: findMlpParts(names.expertParts, { ...source, inner }) };
   const isByScores = parts.every(({ table }) => table === undefined);
   const choiceBias = isByScores ? names.choiceBias : undefined;
   const weights: ExpertWeights = {
@@ -90,10 +90,10 @@ export function findExperts(
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
     choiceBias: choiceBias === undefined ? [] : [tensors.reshaped(`${own}${choiceBias}`, [count])],
-    experts: findEach(names, shape, tensors, own).map((expert) => ({ ...expert, ...ofExperts })),
+    experts: findEach(names, shape, tensors, own).map((expert) => ({ ...expert, ...expertParts })),
     ...(shared === undefined
       ? {}
-      : { shared: { ...findShared(shared, tensors, prefix, hidden), ...ofExperts } }),
+      : { shared: { ...findShared(shared, tensors, prefix, hidden), ...expertParts } }),
     parts,
   };
   return new Moe(block, shape, weights);

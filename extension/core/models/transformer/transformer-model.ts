@@ -3,7 +3,7 @@ import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { BlockNames, ExpertMask, InputPort, ModelOutput, Step } from '../layered-model';
 import { stream, streamWidth } from '../model-emitter';
 import type {
-  EmitOptions,
+  SublayerCall,
   HeadOutputs,
   ModelEmitter,
   ModelInputs,
@@ -16,17 +16,26 @@ import { runningCosts, lookupCosts } from '../modules/costs';
 import { linearIfAny } from '../modules/sublayer';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Wiring } from '../modules/wiring';
-import { emitEnds } from '../parts/block-end';
+import { emitEnds, emitPerLayer } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
 import { emitLinear } from '../parts/linear';
-import { emitJoined } from '../parts/streams/hyper-connections';
+import { emitNorms } from '../parts/norm';
+import { emitEnter } from '../parts/streams/altup';
+import { emitJoined, emitSpread } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
 import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
-import { emitStart } from './emit-embedding';
 import type { EmbeddingAndHead } from './embedding-and-head';
 import { storedTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
-import { sideInputs, sideNames, sidesDependOnTokens, listSideValues } from './side-values';
+import {
+  emitIds,
+  emitSides,
+  givesEmbedded,
+  listSideValues,
+  sideInputs,
+  sideNames,
+  sidesDependOnTokens,
+} from './side-values';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerLayout } from './transformer-layout';
 
@@ -162,22 +171,45 @@ export class TransformerModel
   }
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
-    const seen = new Map<number, Value>();
-    const { side, ...next } = emitStart(graph, this.layout, inputs, seen);
-    return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
+    return graph.within('prologue', () => {
+      const { attention, feedforward, perLayer, startEnds, ...layout } = this.layout;
+      const embedded = layout.embedding.emit(graph, inputs.inputIds, () => inputs.positionIds);
+      const side = {
+        ...graph.step('side', () => emitSides(graph, this.layout, inputs)),
+        ...emitIds(graph, this.layout, inputs),
+        ...(givesEmbedded(this.layout) ? { embedded } : {}),
+        ...(perLayer === undefined
+          ? {}
+          : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
+      };
+      const first = this.emitStreams(
+        graph,
+        emitNorms(graph, attention.norm, embedded, layout.startNorms),
+      );
+      // Streams before the ends of removed blocks.
+      const seen = new Map<number, Value>();
+      const next = emitEnds(graph, feedforward, startEnds, first, side, seen);
+      return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
+    });
+  }
+
+  /** Emits the streams of a model that has several from `hidden`. */
+  private emitStreams(graph: GraphBuilder, hidden: Value): Streams {
+    const { altUp, streams } = this.layout;
+    const expected =
+      altUp === undefined ? [] : graph.step('streams', () => emitEnter(graph, altUp, hidden));
+    const all =
+      streams === undefined
+        ? hidden
+        : graph.step('streams', () => emitSpread(graph, streams, hidden));
+    return { hidden: all, expected };
   }
 
   public sidesOf(index: number): readonly string[] {
     return sideNames(this.layout, this.at(index));
   }
 
-  public emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options: EmitOptions = {},
-  ): Values {
+  public emitSublayer(...[graph, index, state, side, options = {}]: SublayerCall): Values {
     const sublayer = this.at(index);
     const own = sideInputs(this.layout, sublayer, side);
     const [carried] = carriedBy(sublayer);
