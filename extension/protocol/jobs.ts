@@ -1,4 +1,4 @@
-import type { QueuePosition } from '../core/jobs/describe-progress';
+import type { QueuePosition } from '../core/describe-progress';
 import type { StageProgress } from '../core/jobs/job';
 
 /** Progress of a job, in the editor's language. */

@@ -5,7 +5,7 @@ import {
   describeQueued,
   describeShare,
   progressShare,
-} from '../../extension/core/jobs/describe-progress';
+} from '../../extension/core/describe-progress';
 import { formatBytes, formatCount } from '../format';
 import { strings } from '../strings';
 import { t } from '../translate';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { QueuePosition } from '../../core/jobs/describe-progress';
+import type { QueuePosition } from '../../core/describe-progress';
 import { render, say, verbatim } from '../../core/message';
 import { UserError } from '../../core/user-error';
 import type { Outcome } from '../../core/operations/presentation';

@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
 import { formatBytes, formatCount, formatDuration } from '../../core/format';
-import { describeQueued, describeShare } from '../../core/jobs/describe-progress';
+import { describeQueued, describeShare } from '../../core/describe-progress';
 import type { JobProgress } from '../../protocol/jobs';
 import type { JobRecord, JobWorker } from './job-record';
 import type { JobService } from './job-service';

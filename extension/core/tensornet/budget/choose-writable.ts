@@ -3,7 +3,12 @@ import type { BudgetSolution, PartChoice } from './budget-problem';
 import { removedSublayers } from './part-states';
 import { toPlan } from './plan-under-budget';
 import type { CompressionPlan, PlannedProblem } from './plan-under-budget';
-import type { RefusePlan } from './refine-plan';
+import type { UserError } from '../../user-error';
+
+/** Explains why a plan can't be written; undefined if it can. */
+export type RefusePlan = (
+  plan: Pick<CompressionPlan, 'remove' | 'widths'>,
+) => Promise<UserError | undefined>;
 
 /** A solution, and the problem without the states that were dropped for it. */
 interface WritableChoice {

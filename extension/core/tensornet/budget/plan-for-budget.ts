@@ -19,7 +19,8 @@ import type { RemovalCost } from './plan-under-budget';
 import { isTimeUnit } from './budget-limits';
 import type { Budget } from './budget-limits';
 import { refinePlan } from './refine-plan';
-import type { RefinedPlan, RefusePlan } from './refine-plan';
+import type { RefusePlan } from './choose-writable';
+import type { RefinedPlan } from './refine-plan';
 import { say } from '../../message';
 import type { Message } from '../../message';
 

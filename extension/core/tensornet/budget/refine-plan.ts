@@ -1,5 +1,6 @@
 import type { JobContext } from '../../jobs/job';
 import { chooseWritable } from './choose-writable';
+import type { RefusePlan } from './choose-writable';
 import { leastLimit } from './budget-problem';
 import { formatAmount, isTimeUnit } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
@@ -44,11 +45,6 @@ export function planNote(
 }
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;
-
-/** Explains why a plan can't be written; undefined if it can. */
-export type RefusePlan = (
-  plan: Pick<CompressionPlan, 'remove' | 'widths'>,
-) => Promise<UserError | undefined>;
 
 interface RefineOptions {
   readonly deadline?: number | undefined;

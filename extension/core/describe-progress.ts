@@ -1,6 +1,5 @@
-import { formatDuration, formatPercent } from '../format';
-import type { Translate } from '../message';
-import type { StageProgress } from './job';
+import { formatDuration, formatPercent } from './format';
+import type { Translate } from './message';
 
 /** Position of a waiting job in the queue. */
 export interface QueuePosition {
@@ -25,7 +24,14 @@ export function describeQueued(
 }
 
 /** Progress whose share and time left are shown. */
-type Progress = Pick<StageProgress, 'done' | 'total' | 'secondsLeft' | 'moreFollows'>;
+interface Progress {
+  readonly done: number;
+  /** 0 if unknown. */
+  readonly total: number;
+  readonly secondsLeft?: number | undefined;
+  /** True if long stages of unknown duration follow, so that no estimate is shown. */
+  readonly moreFollows?: boolean | undefined;
+}
 
 /** Share of the job that is done, from 0 to 1; undefined if it is unknown. */
 export const progressShare = ({ done, total, moreFollows }: Progress): number | undefined =>
