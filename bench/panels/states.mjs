@@ -297,7 +297,7 @@ export function moeHeatmapDocument(blocks = 48, experts = 128) {
   const column = (/** @type {number} */ seed) =>
     Object.fromEntries(ids.map((id, i) => [id, ((i * seed) % 101) / 1000]));
   const removed = ids.filter((_, i) => (i * 37) % 128 < 32 + (i >> 7));
-  const candidateOf = (/** @type {string} */ sublayer, /** @type {number} */ i) => ({
+  const makeCandidate = (/** @type {string} */ sublayer, /** @type {number} */ i) => ({
     ...{ sublayer, distance: 1e-5 * 1.5 ** ((i * 37) % 20) },
   });
   return {
@@ -307,7 +307,7 @@ export function moeHeatmapDocument(blocks = 48, experts = 128) {
       ...state,
       model: { ...model, sublayers },
       profile: { ...profile, settings: { ...profile?.settings, granularity: 'expert' } },
-      candidates: Object.fromEntries(ids.map((id, i) => [id, candidateOf(id, i)])),
+      candidates: Object.fromEntries(ids.map((id, i) => [id, makeCandidate(id, i)])),
       measurements: {
         ...{ saliency: column(31), tokens: column(17) },
         ...{ 'tokens:prose.txt': column(13), 'tokens:code.txt': column(43) },
@@ -316,7 +316,7 @@ export function moeHeatmapDocument(blocks = 48, experts = 128) {
     },
     patches: patches.map(({ patch }, i) => ({
       patch,
-      added: { candidates: { [ids[i * 300] ?? '']: candidateOf(ids[i * 300] ?? '', i + 1) } },
+      added: { candidates: { [ids[i * 300] ?? '']: makeCandidate(ids[i * 300] ?? '', i + 1) } },
     })),
   };
 }

@@ -147,17 +147,17 @@ const multiplied = ({ model }: OpenedModel): (LayerStack | EmbeddingOrHead)[] =>
   ].filter((one) => !('place' in one && one.place === 'head' && one.tiedTo !== undefined));
 
 /** Linear layers of a matrix: those of all experts if it is a stack. */
-const layersOf = (
+const matrixLayers = (
   matrix: LayerStack | EmbeddingOrHead,
 ): readonly (LayerStack['layers'][number] | EmbeddingOrHead)[] =>
   'layers' in matrix ? matrix.layers : [matrix];
 
 const storedType = (matrix: LayerStack | EmbeddingOrHead): string =>
-  layersOf(matrix)[0]?.weight.dtype ?? '';
+  matrixLayers(matrix)[0]?.weight.dtype ?? '';
 
 /** Share of a matrix that is read for a token: that of the chosen experts. */
 function readShare(matrix: LayerStack | EmbeddingOrHead): number {
-  const layers = layersOf(matrix);
+  const layers = matrixLayers(matrix);
   const shares = layers.map((layer) => ('expert' in layer ? layer.expert.share : 1));
   return shares.reduce((sum, share) => sum + share, 0) / layers.length;
 }
@@ -165,7 +165,10 @@ function readShare(matrix: LayerStack | EmbeddingOrHead): number {
 /** Time to read a matrix as stored for a token, in milliseconds. */
 const storedMs = (matrix: LayerStack | EmbeddingOrHead, { msPerByte }: DecodeCosts): number =>
   readShare(matrix) *
-  layersOf(matrix).reduce((sum, { weight }) => sum + weight.length * msPerByte(weight.dtype), 0);
+  matrixLayers(matrix).reduce(
+    (sum, { weight }) => sum + weight.length * msPerByte(weight.dtype),
+    0,
+  );
 
 /** Decode time of the original in llama.cpp, in milliseconds. */
 export const originalDecodeMs = (opened: OpenedModel, costs: DecodeCosts): number =>

@@ -40,7 +40,7 @@ async function halved(source: string, name: string): Promise<string> {
 }
 
 /** Writes a float32 folder again in bfloat16, and returns its path. */
-async function inBfloat16(source: string, name: string): Promise<string> {
+async function writeBfloat16(source: string, name: string): Promise<string> {
   const copy = join(folder, name);
   await cp(source, copy, { recursive: true });
   const { tensors } = await openSafetensors(join(source, 'model.safetensors'));
@@ -110,7 +110,7 @@ describe('repair of routers', () => {
   });
 
   it('keeps the dtype of a bfloat16 folder', async () => {
-    const teacher = await inBfloat16(fixture('mixtral'), 'bfloat16');
+    const teacher = await writeBfloat16(fixture('mixtral'), 'bfloat16');
     const student = await halved(teacher, 'bfloat16-halved');
     const result = await repair(student, teacher, 'bfloat16-repaired');
     expect(result.lossAfter).toBeLessThan(result.lossBefore);
