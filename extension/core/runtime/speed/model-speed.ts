@@ -75,22 +75,23 @@ export async function estimateSeconds(
       states.push(await executor.embed(ids));
     }
     let blockSeconds = 0;
-    let openingSeconds = 0;
     for (const index of first) {
       const before = states;
-      const { seconds, opening } = await timeRuns(async () => {
+      blockSeconds += await timeRuns(async () => {
+        const { seconds } = executor.openings;
         states = await executor.run(index, before);
         await checkpoint(cancellation);
+        return executor.openings.seconds - seconds;
       });
-      blockSeconds += seconds;
-      openingSeconds += opening;
     }
+    const { bytes, seconds: openingSeconds } = executor.openings;
+    const secondsPerByte = openingSeconds / Math.max(1, bytes);
     const headSeconds = await timeHead(executor, states);
     const tokens = probeSequences * length;
-    const openings = executor.streamedShare * (sublayerTokens / tokensPerPass(executor));
+    const passes = sublayerTokens / sublayers.length / tokensPerPass(executor);
     return (
       (sublayerTokens * blockSeconds) / first.length / tokens +
-      (openings * openingSeconds) / first.length +
+      passes * executor.streamedBytes * secondsPerByte +
       (readoutTokens * headSeconds) / tokens
     );
   } finally {
@@ -109,12 +110,11 @@ async function timeHead(
 ): Promise<number> {
   const { emitter } = executor.model;
   if (!readsSomeIds(executor.model) || emitter === undefined) {
-    const { seconds } = await timeRuns(async () => {
+    return timeRuns(async () => {
       for (const state of states) {
         await executor.output(state);
       }
     });
-    return seconds;
   }
   const { vocabularySize } = emitter;
   const head = Head.of(executor, emitter);
@@ -127,7 +127,7 @@ async function timeHead(
   };
   const joined = await executor.states.join(states, stream);
   try {
-    const { seconds } = await timeRuns(async () => {
+    const seconds = await timeRuns(async () => {
       await head.sampledLogits(joined, sample);
     });
     return (seconds * vocabularySize) / probeIds;
@@ -150,17 +150,16 @@ export function multiplications(
 const tokensPerPass = ({ shares, model }: LayeredExecutor): number =>
   countFitting(shares, activeShare, stateBytesPerToken(model));
 
-/** Seconds of a run once its sessions are open, and of opening them. */
-async function timeRuns(
-  run: () => Promise<void>,
-): Promise<{ readonly seconds: number; readonly opening: number }> {
+/**
+ * Seconds of a run once its sessions are open.
+ * @param run returns the seconds in which it opened sessions, if it knows
+ */
+async function timeRuns(run: () => Promise<number | void>): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 3; i++) {
     const started = performance.now();
-    await run();
-    times.push((performance.now() - started) / 1000);
+    const opening = (await run()) ?? 0;
+    times.push((performance.now() - started) / 1000 - opening);
   }
-  const [first = 0, ...later] = times;
-  const seconds = Math.min(...later);
-  return { seconds, opening: Math.max(0, first - seconds) };
+  return Math.min(...times.slice(1));
 }
