@@ -47,12 +47,13 @@ export async function searchWork(
   const expected = expectedWork(settings, summary, tokens);
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
   const { search, screening, confirmation, refinement } = expected;
-  const work = (...amounts: readonly Amount[]): Omit<ModelWork, 'passes'> => ({
+  const work = (...amounts: readonly Amount[]): ModelWork => ({
     sublayerTokens: tokens * amounts.reduce((sum, { evaluations }) => sum + evaluations, 0),
     readoutTokens: tokens * amounts.reduce((sum, { readouts }) => sum + readouts, 0),
+    passes: (executor) => amounts.reduce((sum, { passes }) => sum + passes(executor), 0),
   });
   const later = [refinement, expected.baselines];
-  const all = { ...work(search, ...later), passes: search.passes };
+  const all = work(search, ...later);
   const { workers = 1, queue } = request;
   const isShared = workers > 1 || queue !== undefined;
   return {
@@ -68,10 +69,9 @@ export async function searchWork(
       if (copy === undefined) {
         return [{ executor, work: all }];
       }
-      const confirming = { ...work(confirmation, ...later), passes: confirmation.passes };
       return [
-        { executor, work: confirming },
-        { executor: copy, work: { ...work(screening), passes: search.passes } },
+        { executor, work: work(confirmation, ...later) },
+        { executor: copy, work: work(screening) },
       ];
     },
   };

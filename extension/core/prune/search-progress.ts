@@ -170,10 +170,9 @@ export class SearchProgress implements SearchListener {
 export interface Amount {
   readonly evaluations: number;
   readonly readouts: number;
+  /** Returns the number of passes through the sublayers of all sequences together. */
+  readonly passes: (executor: LayeredExecutor) => number;
 }
-
-/** Returns the number of passes through the sublayers. */
-type Passes = (executor: LayeredExecutor) => number;
 
 /** Number of tokens whose states a pass takes through the sublayers if sessions are opened for each. */
 const tokensPerPass = ({ shares, model }: LayeredExecutor): number =>
@@ -183,11 +182,11 @@ interface ExpectedWork {
   readonly rounds: number;
   /** The original and the first round of the search. */
   readonly first: number;
-  readonly search: Amount & { readonly passes: Passes };
+  readonly search: Amount;
   /** Runs of the int8 copy of the model, if candidates are compared on one. */
   readonly screening: Amount;
-  /** Runs of the model itself, if candidates are compared on its int8 copy: the original and each winner. */
-  readonly confirmation: Amount & { readonly passes: Passes };
+  /** Runs of the model itself then: the original and each winner. */
+  readonly confirmation: Amount;
   readonly refinement: Amount;
   readonly baselines: Amount;
   /** Number of sets that a refinement measures. */
@@ -223,40 +222,34 @@ export function expectedWork(
   const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
   const compared = baselines * (isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1);
   const confirmed = Math.min(1, confirmedRows / tokens);
-  const searchPasses = isAdaptive
+  const leastPasses = isAdaptive
     ? 1 + firstPasses + (rounds - 1) * laterPasses
     : 1 + rounds * passesPerRound;
+  const passes = (executor: LayeredExecutor): number =>
+    Math.max(leastPasses, (candidates.length * times * tokens) / tokensPerPass(executor));
+  const evaluations = count + candidateEvaluations * times;
+  const partialReadouts = candidates.length * times * share;
   return {
     rounds,
-    screening: {
-      evaluations: (count + candidateEvaluations * times) * beyondExpected,
-      readouts: candidates.length * times * share,
-    },
+    first: known.isSearched === true ? 1 : (count + candidateEvaluations * first) / evaluations,
+    search:
+      known.isSearched === true
+        ? { evaluations: count, readouts: 1, passes: () => 1 }
+        : { evaluations, readouts: partialReadouts + (isAdaptive ? 1 + rounds : 0), passes },
+    screening: { evaluations: evaluations * beyondExpected, readouts: partialReadouts, passes },
     confirmation: {
       evaluations: confirmed * count * (1 + rounds),
       readouts: 1 + confirmed * (1 + rounds),
       passes: (executor) =>
         (1 + rounds) * Math.ceil((confirmed * tokens) / tokensPerPass(executor)),
     },
-    first:
-      known.isSearched === true
-        ? 1
-        : (count + candidateEvaluations * first) / (count + candidateEvaluations * times),
-    search:
-      known.isSearched === true
-        ? { evaluations: count, readouts: 1, passes: () => 1 }
-        : {
-            passes: (executor) =>
-              Math.max(
-                searchPasses,
-                (candidates.length * times * tokens) / tokensPerPass(executor),
-              ),
-            evaluations: count + candidateEvaluations * times,
-            readouts: candidates.length * times * share + (isAdaptive ? 1 + rounds : 0),
-          },
-    refinement: { evaluations: refined * count, readouts: refined },
-    // Prefixes of an order are measured one by one, each from its first removal.
-    baselines: { evaluations: compared * count, readouts: compared * rounds },
+    refinement: { evaluations: refined * count, readouts: refined, passes: () => sets },
+    // Prefixes of an order are measured one by one, each from its first removal, after the original.
+    baselines: {
+      evaluations: compared * count,
+      readouts: compared * rounds,
+      passes: () => (baselines === 0 ? 0 : 1 + baselines * rounds),
+    },
     sets,
   };
 }
