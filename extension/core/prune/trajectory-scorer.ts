@@ -201,7 +201,7 @@ export class TrajectoryScorer implements Scorer {
     const started = new Map<Wanted, Walker>();
     const start = async (one: Wanted, { boundary, state }: Boundary): Promise<void> => {
       const { candidate, sequence } = one;
-      const to = endOf(one);
+      const to = lastRow(one);
       const cut = await this.prefixes.cut(sequenceInput(this.setup, sequence), state, to);
       const walker = {
         ...{ trajectory: candidate.id, sequence, boundary },
@@ -253,7 +253,7 @@ export class TrajectoryScorer implements Scorer {
    */
   private knownStart(one: Wanted): Boundary | undefined {
     const { candidate, sequence } = one;
-    const tokens = Math.min(endOf(one), tokensIn(this.setup, sequence));
+    const tokens = Math.min(lastRow(one), tokensIn(this.setup, sequence));
     const own = this.store.nearest(candidate.id, sequence, this.count, tokens);
     return own === undefined ? this.resting(sequence, candidate.first) : this.holdState(own);
   }
@@ -306,7 +306,7 @@ export class TrajectoryScorer implements Scorer {
   private activeBytes(one: Wanted): number {
     const { sequence } = one;
     const original = this.original.get(sequence) ?? lost();
-    return stateBytes(original) * this.sequenceShare({ sequence, from: 0, to: endOf(one) });
+    return stateBytes(original) * this.sequenceShare({ sequence, from: 0, to: lastRow(one) });
   }
 
   private holdState(at: Boundary | undefined): Boundary | undefined {
@@ -415,7 +415,7 @@ function joinSlices(
   return [...all.values()];
 }
 
-const endOf = ({ slices }: Wanted): number => Math.max(...slices.map(({ to }) => to));
+const lastRow = ({ slices }: Wanted): number => Math.max(...slices.map(({ to }) => to));
 
 function lost(): never {
   throw new Error('a trajectory has no state to start from');

@@ -58,22 +58,22 @@ describe('a search whose sessions do not fit in memory', () => {
     expect(model.streamed.size).toBeGreaterThan(0);
     const expected = expectedWork(settings, rounded.summary, count * length);
     // The original, each winner, and each removal of the orders that it is compared with.
-    const ofModel = expected.confirmation.passes(model) + expected.baselines.passes(model);
-    expect(ofModel / passes(model)).toBeGreaterThan(2 / 3);
-    expect(ofModel / passes(model)).toBeLessThan(3 / 2);
-    const ofCopy = expected.screening.passes(copy);
-    expect(ofCopy / passes(copy)).toBeGreaterThan(2 / 3);
-    expect(ofCopy / passes(copy)).toBeLessThan(3 / 2);
+    const modelPasses = expected.confirmation.passes(model) + expected.baselines.passes(model);
+    expect(modelPasses / passes(model)).toBeGreaterThan(2 / 3);
+    expect(modelPasses / passes(model)).toBeLessThan(3 / 2);
+    const copyPasses = expected.screening.passes(copy);
+    expect(copyPasses / passes(copy)).toBeGreaterThan(2 / 3);
+    expect(copyPasses / passes(copy)).toBeLessThan(3 / 2);
     const roomy = new LayeredExecutor(rounded, 'cpu', 1 << 28);
-    const kept = new LayeredExecutor(rounded, 'cpu', 1 << 28, { around: roomy });
+    const roomyCopy = new LayeredExecutor(rounded, 'cpu', 1 << 28, { around: roomy });
     try {
       const alone = { ...settings, baselines: [] };
       const run = { folder, sequences, settings: alone };
-      const found = await runSearch({ ...run, executor: roomy, copy: kept });
+      const found = await runSearch({ ...run, executor: roomy, copy: roomyCopy });
       expect(removed).toEqual(found.rounds.map((round) => round.removed));
-      expect(kept.openings.sessions).toBe(rounded.summary.sublayers.length);
+      expect(roomyCopy.openings.sessions).toBe(rounded.summary.sublayers.length);
     } finally {
-      await kept.dispose();
+      await roomyCopy.dispose();
       await roomy.dispose();
     }
   });

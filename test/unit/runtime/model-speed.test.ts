@@ -100,12 +100,12 @@ describe('estimateSeconds', () => {
     const work = { ...runs, passes: () => 10 };
     const { streamed } = new LayeredExecutor(model, 'cpu', least);
     expect(streamed.size).toBeGreaterThan(0);
-    const kept = (await estimate(model, work)) ?? expect.unreachable();
+    const keptSeconds = (await estimate(model, work)) ?? expect.unreachable();
     const opened = (await estimate(model, work, least)) ?? expect.unreachable();
-    const ofOpenings = 60 * 10 * streamed.size;
-    expect(opened - ofOpenings).toBeGreaterThan(0);
-    expect(opened - ofOpenings).toBeLessThan(ofOpenings / 10);
-    expect(kept).toBeLessThan(ofOpenings / 10);
+    const openingSeconds = 60 * 10 * streamed.size;
+    expect(opened - openingSeconds).toBeGreaterThan(0);
+    expect(opened - openingSeconds).toBeLessThan(openingSeconds / 10);
+    expect(keptSeconds).toBeLessThan(openingSeconds / 10);
     await rm(folder, { recursive: true });
   });
 

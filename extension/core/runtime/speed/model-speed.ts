@@ -96,11 +96,9 @@ async function partSeconds(
   let blockSeconds = 0;
   for (const index of first) {
     const before = states;
-    blockSeconds += await timeRuns(async () => {
-      const { seconds } = executor.openings;
+    blockSeconds += await timeRuns(executor, async () => {
       states = await executor.run(index, before);
       await checkpoint(cancellation);
-      return executor.openings.seconds - seconds;
     });
   }
   const { bytes, seconds } = executor.openings;
@@ -125,7 +123,7 @@ async function timeHead(
 ): Promise<number> {
   const { emitter } = executor.model;
   if (!readsSomeIds(executor.model) || emitter === undefined) {
-    return timeRuns(async () => {
+    return timeRuns(executor, async () => {
       for (const state of states) {
         await executor.output(state);
       }
@@ -142,7 +140,7 @@ async function timeHead(
   };
   const joined = await executor.states.join(states, stream);
   try {
-    const seconds = await timeRuns(async () => {
+    const seconds = await timeRuns(executor, async () => {
       await head.sampledLogits(joined, sample);
     });
     return (seconds * vocabularySize) / probeIds;
@@ -161,15 +159,14 @@ export function multiplications(
   return sublayerTokens * mean + readoutTokens * headWeights;
 }
 
-/**
- * Seconds of a run once its sessions are open.
- * @param run returns the seconds in which it opened sessions, if it knows
- */
-async function timeRuns(run: () => Promise<number | void>): Promise<number> {
+/** Seconds of a run, without opening sessions of sublayers. */
+async function timeRuns(executor: LayeredExecutor, run: () => Promise<void>): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 3; i++) {
+    const before = executor.openings.seconds;
     const started = performance.now();
-    const opening = (await run()) ?? 0;
+    await run();
+    const opening = executor.openings.seconds - before;
     times.push((performance.now() - started) / 1000 - opening);
   }
   return Math.min(...times.slice(1));
