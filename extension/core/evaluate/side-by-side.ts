@@ -13,7 +13,7 @@ import { explainNonFinite } from '../runtime/non-finite';
 import { int64Tensor, outputTensor } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
 import { predictedRows, termValues, tokenLogits } from '../runtime/token-sums';
-import { batchEqual, finalStates, windowsPerBatch } from '../runtime/windows';
+import { batchEqual, finalStates, longestWindow, windowsPerBatch } from '../runtime/windows';
 import type { TextWindow } from '../runtime/windows';
 import { comparedWindowSchema, sum } from './compared-tokens';
 import type { ComparedWindow } from './compared-tokens';
@@ -73,8 +73,8 @@ export async function evaluateSideBySide(
     await pair.compare(rest.slice(0, 1), windows.after.slice(sums.length, sums.length + 1));
   }
   const size = Math.min(
-    windowsPerBatch(original.executor, windows.before),
-    windowsPerBatch(changed.executor, windows.after),
+    windowsPerBatch(original.executor, longestWindow(windows.before)),
+    windowsPerBatch(changed.executor, longestWindow(windows.after)),
   );
   for (const batch of batchEqual(rest, size)) {
     const { length: done } = sums;

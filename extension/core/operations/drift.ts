@@ -76,7 +76,7 @@ export const drift = defineOperation({
     const original = await open(path);
     const changed = plan === undefined && model !== undefined ? await open(model) : original;
     const count = original.summary.sublayers.length + changed.summary.sublayers.length;
-    const runs = { sublayerTokens: comparedTokens * count, readoutTokens: 0 };
+    const runs = { sublayerTokens: comparedTokens * count, readoutTokens: 0, passes: () => 2 };
     return runWork(original, runs, plan === undefined);
   },
   run: async (request, context): Promise<Drift> => {

@@ -176,7 +176,7 @@ export const evaluate = defineOperation({
     const models = against === undefined ? 1 : 2;
     const path = plan === undefined ? request.model : (await readPlan(plan, request.model)).model;
     const model = await open(path ?? '');
-    const runs = wholeModel((tokens * models * length) / stride, model.summary);
+    const runs = wholeModel((tokens * models * length) / stride, model.summary, length);
     return runWork(model, runs, models, length, stride);
   },
   run: async (request, given): Promise<Evaluated> => {

@@ -138,8 +138,7 @@ async function expectedSeconds(
       device: await resolveDevice(options.device, () => undefined),
       memoryBytes: options.memoryBytes,
     };
-    const { model, runs } = await work.probe(where);
-    return await estimateSeconds(runs, model, { ...where, cancellation });
+    return await estimateSeconds(await work.probe(where), cancellation);
   } catch (error) {
     if (error instanceof CancelledError) {
       throw error;

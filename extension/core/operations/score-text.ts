@@ -84,7 +84,8 @@ export const scoreText = defineOperation({
     }
     const model = await open(request.model);
     const length = windowLength(request, model.summary);
-    return runWork(model, wholeModel(Math.min(tokens, windows * length), model.summary), length);
+    const scored = Math.min(tokens, windows * length);
+    return runWork(model, wholeModel(scored, model.summary, length), length);
   },
   run: async (request, context): Promise<TextScores> => {
     const { text, windows, out } = request;

@@ -9,8 +9,10 @@ import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
 import type { EvaluateRounds, WritableOnly } from '../prune/profile-model';
-import { planScreening } from '../prune/screening-copy';
+import { planScreening, searchExecutors } from '../prune/screening-copy';
 import { expectedWork } from '../prune/search-progress';
+import type { Amount } from '../prune/search-progress';
+import type { ModelWork } from '../runtime/speed/model-speed';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
 import type { OperationContext } from './operation';
@@ -25,12 +27,6 @@ import type { Work } from './work';
 
 /** Shared by the operations that search: each continues the search of another. */
 export const searchJournal = operationJournal('search');
-
-/**
- * Time of an int8 search over what its probe says, which leaves out confirming winners in float32, sessions and the start: 1.3 to
- * 1.8 for four models of 0.1B to 1.5B parameters (bench/sizes/RESULTS.md).
- */
-const beyondProbe = 1.5;
 
 /**
  * Work of a search on every sequence.
@@ -49,35 +45,34 @@ export async function searchWork(
   const { sequences, length } = calibrationText(request, settings, model);
   const tokens = sequences * length;
   const expected = expectedWork(settings, summary, tokens);
-  const sum = (of: 'evaluations' | 'readouts') =>
-    expected.search[of] + expected.refinement[of] + expected.baselines[of];
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
-  const runs = {
-    sublayerTokens: sum('evaluations') * tokens,
-    readoutTokens: sum('readouts') * tokens,
-  };
-  const work = runWork(
-    model,
-    runs,
-    ...[mode, granularity, metric, confidence, settings.arithmetic],
-    ...[everyDistance, baselines.length, refine?.method],
-  );
+  const { search, screening, confirmation, refinement } = expected;
+  const work = (...amounts: readonly Amount[]): ModelWork => ({
+    sublayerTokens: tokens * amounts.reduce((sum, { evaluations }) => sum + evaluations, 0),
+    readoutTokens: tokens * amounts.reduce((sum, { readouts }) => sum + readouts, 0),
+    passes: (executor) => amounts.reduce((sum, { passes }) => sum + passes(executor), 0),
+  });
+  const later = [refinement, expected.baselines];
+  const all = work(search, ...later);
   const { workers = 1, queue } = request;
   const isShared = workers > 1 || queue !== undefined;
   return {
-    ...work,
+    ...runWork(
+      model,
+      all,
+      ...[mode, granularity, metric, confidence, settings.arithmetic],
+      ...[everyDistance, baselines.length, refine?.method],
+    ),
     probe: async (where) => {
       const plan = await planScreening(model.model, settings, { ...where, isShared });
-      const { sublayerTokens, readoutTokens } = runs;
-      return plan === undefined
-        ? { model: model.model, runs }
-        : {
-            model: plan.copy,
-            runs: {
-              sublayerTokens: sublayerTokens * beyondProbe,
-              readoutTokens: readoutTokens * beyondProbe,
-            },
-          };
+      const { executor, copy } = searchExecutors(model.model, plan, where);
+      if (copy === undefined) {
+        return [{ executor, work: all }];
+      }
+      return [
+        { executor, work: work(confirmation, ...later) },
+        { executor: copy, work: work(screening) },
+      ];
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { OpenedModel } from '../models/opened-model';
-import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
+import { LayeredExecutor } from '../runtime/layered-executor';
 import { multiplications } from '../runtime/speed/model-speed';
-import type { ModelWork } from '../runtime/speed/model-speed';
+import type { ExecutorWork, ModelWork } from '../runtime/speed/model-speed';
 
 /** Amount of work of an operation, for an estimate of its time. */
 export interface Work {
@@ -18,15 +18,11 @@ export interface Work {
   readonly probe?: WorkProbe;
 }
 
-/** Model and runs to time, on a device with a memory limit. */
+/** Returns the work on a device within a memory setting, by executor. An int8 copy of the model has its own. */
 export type WorkProbe = (where: {
   readonly device: DeviceName;
   readonly memoryBytes: number;
-}) => Promise<{
-  /** May be a copy of the model in another encoding. */
-  readonly model: LayeredModel;
-  readonly runs: ModelWork;
-}>;
+}) => Promise<readonly ExecutorWork[]>;
 
 /** Work that consists of running a model. */
 export const runWork = (
@@ -37,5 +33,6 @@ export const runWork = (
   kind,
   amount: multiplications(runs, model),
   parameters: summary.parameters,
-  probe: async () => Promise.resolve({ model, runs }),
+  probe: async ({ device, memoryBytes }) =>
+    Promise.resolve([{ executor: new LayeredExecutor(model, device, memoryBytes), work: runs }]),
 });

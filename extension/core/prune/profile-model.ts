@@ -9,7 +9,7 @@ import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
-import { LayeredExecutor } from '../runtime/layered-executor';
+import type { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
@@ -29,7 +29,7 @@ import type { ScorerSetup } from './scorer';
 import { baselineStep, search } from './search';
 import type { SearchResult } from './search';
 import { shareSearch } from './shards/share-search';
-import { planScreening } from './screening-copy';
+import { planScreening, searchExecutors } from './screening-copy';
 import { SearchProgress } from './search-progress';
 import { SearchWork } from './search-work';
 import { SearchMemo } from './search-memo';
@@ -144,15 +144,7 @@ export async function profileModel(
     ...{ device, memoryBytes },
     isShared: job.engine !== undefined,
   });
-  const executor = new LayeredExecutor(model, device, screening?.modelBytes ?? memoryBytes, {
-    threads,
-  });
-  const copy =
-    screening &&
-    new LayeredExecutor(screening.copy, device, screening.copyBytes, {
-      ...{ threads, around: executor },
-      roundsHead: true,
-    });
+  const { executor, copy } = searchExecutors(model, screening, { device, memoryBytes, threads });
   const metricName = fittingMetric(model, job.settings.metric, (message) => {
     context.warn(message);
   });

@@ -2,6 +2,7 @@ import { vocabularyShare } from '../metrics/logits-readout';
 import { int8Copy } from '../models/int8-copy';
 import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
+import { LayeredExecutor } from '../runtime/layered-executor';
 import { integerSumsAreWhole } from '../runtime/limits/integer-sums';
 import { leastMemory } from '../runtime/memory-shares';
 import { UserError } from '../user-error';
@@ -51,6 +52,26 @@ export async function planScreening(
     });
   }
   return undefined;
+}
+
+/** Executors of a model and of its int8 copy, if candidates are compared on one. */
+export function searchExecutors(
+  model: LayeredModel,
+  plan: ScreeningPlan | undefined,
+  {
+    device,
+    memoryBytes,
+    threads,
+  }: Omit<Where, 'isShared'> & { readonly threads?: number | undefined },
+): { readonly executor: LayeredExecutor; readonly copy: LayeredExecutor | undefined } {
+  const executor = new LayeredExecutor(model, device, plan?.modelBytes ?? memoryBytes, { threads });
+  const copy =
+    plan &&
+    new LayeredExecutor(plan.copy, device, plan.copyBytes, {
+      ...{ threads, around: executor },
+      roundsHead: true,
+    });
+  return { executor, copy };
 }
 
 async function tryScreening(

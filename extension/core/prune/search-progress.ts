@@ -1,8 +1,12 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { stateBytesPerToken } from '../runtime/memory-shares';
+import { countFitting, streamedActiveShare } from '../runtime/states/batches';
 import type { ModelSummary } from '../models/model-summary';
 import { vocabularyShare } from '../metrics/logits-readout';
 import type { CalibrationSummary } from '../data/calibration';
+import { confirmedRows } from './adaptive/adaptive';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
@@ -28,6 +32,20 @@ function roundShares(
   }
   return mode === 'naive' ? [2, 2] : [1, 0.3];
 }
+
+/**
+ * Passes through the sublayers in the first and in later rounds of an adaptive search whose sessions don't all fit in memory.
+ * Counted on Qwen2.5-Coder-0.5B: 12 and 3 to 10.
+ */
+const [firstPasses, laterPasses] = [12, 5] as const;
+/** The same of other searches: each sequence that a round needs. */
+const passesPerRound = 2;
+
+/**
+ * Tokens through the int8 copy relative to those expected of a search. Counted on Qwen2.5-Coder-0.5B with sessions that are opened for
+ * each pass, where main trajectories are computed again.
+ */
+const beyondExpected = 1.25;
 
 /** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
@@ -149,16 +167,26 @@ export class SearchProgress implements SearchListener {
 }
 
 /** Number of sublayer evaluations per sequence, and of readouts of its output over the whole vocabulary. */
-interface Amount {
+export interface Amount {
   readonly evaluations: number;
   readonly readouts: number;
+  /** Returns the number of passes through the sublayers of all sequences together. */
+  readonly passes: (executor: LayeredExecutor) => number;
 }
+
+/** Number of tokens whose states a pass takes through the sublayers if sessions are opened for each. */
+const tokensPerPass = ({ shares, model }: LayeredExecutor): number =>
+  countFitting(shares, streamedActiveShare, stateBytesPerToken(model));
 
 interface ExpectedWork {
   readonly rounds: number;
   /** The original and the first round of the search. */
   readonly first: number;
   readonly search: Amount;
+  /** Runs of the int8 copy of the model, if candidates are compared on one. */
+  readonly screening: Amount;
+  /** Runs of the model itself then: the original and each winner. */
+  readonly confirmation: Amount;
   readonly refinement: Amount;
   readonly baselines: Amount;
   /** Number of sets that a refinement measures. */
@@ -193,22 +221,35 @@ export function expectedWork(
   const refined = sets * refineShare;
   const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
   const compared = baselines * (isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1);
+  const confirmed = Math.min(1, confirmedRows / tokens);
+  const leastPasses = isAdaptive
+    ? 1 + firstPasses + (rounds - 1) * laterPasses
+    : 1 + rounds * passesPerRound;
+  const passes = (executor: LayeredExecutor): number =>
+    Math.max(leastPasses, (candidates.length * times * tokens) / tokensPerPass(executor));
+  const evaluations = count + candidateEvaluations * times;
+  const partialReadouts = candidates.length * times * share;
   return {
     rounds,
-    first:
-      known.isSearched === true
-        ? 1
-        : (count + candidateEvaluations * first) / (count + candidateEvaluations * times),
+    first: known.isSearched === true ? 1 : (count + candidateEvaluations * first) / evaluations,
     search:
       known.isSearched === true
-        ? { evaluations: count, readouts: 1 }
-        : {
-            evaluations: count + candidateEvaluations * times,
-            readouts: candidates.length * times * share + (isAdaptive ? 1 + rounds : 0),
-          },
-    refinement: { evaluations: refined * count, readouts: refined },
-    // Prefixes of an order are measured one by one, each from its first removal.
-    baselines: { evaluations: compared * count, readouts: compared * rounds },
+        ? { evaluations: count, readouts: 1, passes: () => 1 }
+        : { evaluations, readouts: partialReadouts + (isAdaptive ? 1 + rounds : 0), passes },
+    screening: { evaluations: evaluations * beyondExpected, readouts: partialReadouts, passes },
+    confirmation: {
+      evaluations: confirmed * count * (1 + rounds),
+      readouts: 1 + confirmed * (1 + rounds),
+      passes: (executor) =>
+        (1 + rounds) * Math.ceil((confirmed * tokens) / tokensPerPass(executor)),
+    },
+    refinement: { evaluations: refined * count, readouts: refined, passes: () => sets },
+    // Prefixes of an order are measured one by one, each from its first removal, after the original.
+    baselines: {
+      evaluations: compared * count,
+      readouts: compared * rounds,
+      passes: () => (baselines === 0 ? 0 : 1 + baselines * rounds),
+    },
     sets,
   };
 }

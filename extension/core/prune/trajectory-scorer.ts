@@ -1,6 +1,6 @@
 import { checkpoint } from '../jobs/job';
 import { stateBytesPerToken } from '../runtime/memory-shares';
-import { activeShare, countFitting } from '../runtime/states/batches';
+import { activeShare, countFitting, streamedActiveShare } from '../runtime/states/batches';
 import { stateBytes } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { countPositions } from '../runtime/windows';
@@ -23,10 +23,11 @@ import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
 import { walkThrough } from './walk';
 
-/** Candidate to measure on a slice. */
+/** Candidate to measure on slices of one sequence. */
 interface Wanted {
   readonly candidate: Candidate;
-  readonly slice: Slice;
+  readonly sequence: number;
+  readonly slices: Slice[];
 }
 
 /** Trajectory that is being advanced through the layers. */
@@ -37,6 +38,8 @@ interface Walker {
   readonly share: number;
   /** Units that its model skips. */
   readonly skip: ReadonlySet<number>;
+  /** Boundary at which it stops. */
+  readonly end: number;
   boundary: number;
   state: HiddenState;
 }
@@ -72,7 +75,8 @@ export class TrajectoryScorer implements Scorer {
   ) {
     const { executor, metricName, metric } = setup;
     this.count = executor.model.summary.sublayers.length;
-    const storedBytes = executor.shares.stateBytes * (1 - activeShare);
+    const active = executor.keepsSessions ? activeShare : streamedActiveShare;
+    const storedBytes = executor.shares.stateBytes * (1 - active);
     this.store = new TrajectoryStore(storedBytes, executor.states, this.count);
     this.readouts = createReadouts(executor, metricName, metric);
     this.hasBounds = this.readouts.bounded.vocabulary === 'bounded';
@@ -83,21 +87,23 @@ export class TrajectoryScorer implements Scorer {
     sequences: readonly number[],
     observer?: OriginalObserver,
   ): Promise<OriginalStates> {
-    const end = new Set([this.count]);
     const { states, shares, model } = this.setup.executor;
     const tokens = sequences.map((sequence) => countPositions(sequenceInput(this.setup, sequence)));
     const bytes = Math.max(0, ...tokens) * stateBytesPerToken(model);
     // In main memory, all final states stay allocated.
     const perPass = states.stay ? countFitting(shares, activeShare, bytes) : sequences.length;
     for (let start = 0; start < sequences.length; start += perPass) {
-      const exits = new Map(sequences.slice(start, start + perPass).map((one) => [one, end]));
-      const found = await this.mainStates(exits, observer?.observe);
+      const walkers: Walker[] = [];
       try {
-        for (const [sequence, at] of found) {
-          this.original.set(sequence, await states.toHost(at.get(this.count)?.state ?? lost()));
+        for (const sequence of sequences.slice(start, start + perPass)) {
+          walkers.push(await this.mainWalker(sequence, this.count, this.count));
+        }
+        await this.advance(walkers, undefined, observer?.observe);
+        for (const { sequence, state } of walkers) {
+          this.original.set(sequence, await states.toHost(state));
         }
       } finally {
-        states.release(...statesIn(found));
+        states.release(...walkers.map(({ state }) => state));
       }
     }
     return this.original;
@@ -121,19 +127,11 @@ export class TrajectoryScorer implements Scorer {
   ): Promise<BlockTerms[][]> {
     const { memo, executor } = this.setup;
     const { vocabulary } = this.readouts[asked];
-    const wanted = slices.map((slice) =>
-      candidates
-        .filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined)
-        .map((candidate) => ({ candidate, slice })),
-    );
-    const [state] = this.original.values();
-    const bytes = state === undefined ? 1 : stateBytes(state);
-    const perPass = countFitting(executor.shares, activeShare, bytes);
+    const missing = (slice: Slice): readonly Candidate[] =>
+      candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
     // Slices are journaled as they end, except for streamed sessions, where each pass loads the model.
-    for (const group of executor.keepsSessions ? wanted : [wanted.flat()]) {
-      for (let start = 0; start < group.length; start += perPass) {
-        await this.measure(step, group.slice(start, start + perPass), vocabulary);
-      }
+    for (const group of executor.keepsSessions ? slices.map((slice) => [slice]) : [slices]) {
+      await this.measureAll(step, joinSlices(group, missing), vocabulary);
     }
     return candidates.map(({ id }) =>
       slices.map((slice) => memo.get(step, id, vocabulary, slice) ?? [Number.NaN]),
@@ -168,53 +166,127 @@ export class TrajectoryScorer implements Scorer {
     await checkpoint(this.setup.cancellation);
   };
 
+  /** Measures in as few passes through the layers as memory allows. */
+  private async measureAll(
+    step: string,
+    wanted: readonly Wanted[],
+    vocabulary: Vocabulary,
+  ): Promise<void> {
+    const { shares, keepsSessions } = this.setup.executor;
+    const room = shares.stateBytes * (keepsSessions ? activeShare : streamedActiveShare);
+    let pass: Wanted[] = [];
+    let bytes = 0;
+    for (const one of wanted) {
+      const more = this.activeBytes(one);
+      if (pass.length > 0 && bytes + more > room) {
+        await this.measure(step, pass, vocabulary);
+        [pass, bytes] = [[], 0];
+      }
+      pass.push(one);
+      bytes += more;
+    }
+    if (pass.length > 0) {
+      await this.measure(step, pass, vocabulary);
+    }
+  }
+
+  /** Takes candidates through the layers in one pass, together with the main trajectories that they start from. */
   private async measure(
     step: string,
     wanted: readonly Wanted[],
     vocabulary: Vocabulary,
   ): Promise<void> {
-    const starts = await this.startingPoints(wanted);
-    const walkers = wanted.map(({ candidate, slice }, i) => ({
-      slice,
-      trajectory: candidate.id,
-      sequence: slice.sequence,
-      share: this.sequenceShare(slice, 0),
-      skip: new Set([...this.removed, ...candidate.members]),
-      ...(starts[i] ?? lost()),
-    }));
-    try {
-      await this.advance(walkers, this.count);
-      for (const [i, { candidate, slice }] of wanted.entries()) {
-        await this.onFinal(candidate, slice, walkers[i]?.state ?? lost());
+    const { states } = this.setup.executor;
+    const walkers: Walker[] = [];
+    const started = new Map<Wanted, Walker>();
+    const start = async (one: Wanted, { boundary, state }: Boundary): Promise<void> => {
+      const { candidate, sequence } = one;
+      const to = lastRow(one);
+      const cut = await this.prefixes.cut(sequenceInput(this.setup, sequence), state, to);
+      const walker = {
+        ...{ trajectory: candidate.id, sequence, boundary },
+        share: this.sequenceShare({ sequence, from: 0, to }),
+        skip: new Set([...this.removed, ...candidate.members]),
+        end: this.count,
+        state: states.hold(cut),
+      };
+      walkers.push(walker);
+      started.set(one, walker);
+    };
+    /** Starts the candidates that leave the main trajectory here. */
+    const branch = async ({ trajectory, sequence, boundary, state }: Walker): Promise<void> => {
+      if (trajectory === mainTrajectory) {
+        for (const one of wanted) {
+          const isHere = one.sequence === sequence && one.candidate.first === boundary;
+          if (isHere && !started.has(one)) {
+            await start(one, { boundary, state });
+          }
+        }
       }
-      await this.readOut(step, walkers, vocabulary);
+    };
+    try {
+      for (const one of wanted) {
+        const known = this.knownStart(one);
+        if (known !== undefined) {
+          await start(one, known);
+          states.release(known.state);
+        }
+      }
+      const open = wanted.filter((one) => !started.has(one));
+      for (const sequence of new Set(open.map((one) => one.sequence))) {
+        const exits = open
+          .filter((one) => one.sequence === sequence)
+          .map(({ candidate }) => candidate.first);
+        walkers.push(await this.mainWalker(sequence, Math.min(...exits), Math.max(...exits)));
+      }
+      await this.advance(walkers, branch);
+      const finals = new Map(wanted.map((one) => [one, started.get(one)?.state ?? lost()]));
+      await this.readOut(step, finals, vocabulary);
     } finally {
-      this.setup.executor.states.release(...walkers.map(({ state }) => state));
+      states.release(...walkers.map(({ state }) => state));
     }
+  }
+
+  /**
+   * State from which a candidate can start at once: of its own trajectory, or of the main one at its branch. The caller must
+   * release it.
+   */
+  private knownStart(one: Wanted): Boundary | undefined {
+    const { candidate, sequence } = one;
+    const tokens = Math.min(lastRow(one), tokensIn(this.setup, sequence));
+    const own = this.store.nearest(candidate.id, sequence, this.count, tokens);
+    return own === undefined ? this.resting(sequence, candidate.first) : this.holdState(own);
   }
 
   /** Measures final states, slice by slice. */
   private async readOut(
     step: string,
-    walkers: readonly (Walker & Pick<Wanted, 'slice'>)[],
+    finals: ReadonlyMap<Wanted, HiddenState>,
     vocabulary: Vocabulary,
   ): Promise<void> {
     const { memo, work } = this.setup;
-    for (const slice of new Set(walkers.map((walker) => walker.slice))) {
-      const group = walkers.filter((walker) => walker.slice === slice);
+    for (const slice of new Set([...finals.keys()].flatMap(({ slices }) => slices))) {
+      const group = [...finals].filter(([{ slices }]) => slices.includes(slice));
+      const input = sequenceInput(this.setup, slice.sequence);
+      const states: HiddenState[] = [];
+      for (const [{ candidate }, final] of group) {
+        const state = await this.prefixes.cut(input, final, slice.to);
+        await this.onFinal(candidate, slice, state);
+        states.push(state);
+      }
       const found = await this.readouts[vocabulary].rowTerms(
-        sequenceInput(this.setup, slice.sequence),
+        input,
         this.original.get(slice.sequence) ?? lost(),
-        group.map((walker) => walker.state),
+        states,
         slice,
         this.pause,
       );
       work.addReadouts(group.length * this.sequenceShare(slice), vocabulary);
       await memo.add(
-        group.map(({ trajectory }, i) => ({
+        group.map(([{ candidate }], i) => ({
           kind: 'term',
           step,
-          candidate: trajectory,
+          candidate: candidate.id,
           vocabulary,
           ...slice,
           terms: blockTerms(found[i] ?? lost()),
@@ -224,97 +296,17 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
-  /** Share of a sequence in a slice, by default from the slice's first row. */
-  private sequenceShare({ sequence, from, to }: Slice, start = from): number {
+  /** Share of a sequence in a slice. */
+  private sequenceShare({ sequence, from, to }: Slice): number {
     const tokens = tokensIn(this.setup, sequence);
-    return tokens === 0 ? 1 : (to - start) / tokens;
+    return tokens === 0 ? 1 : (to - from) / tokens;
   }
 
-  /**
-   * Starting state of each candidate: on its own trajectory, or at the branch from the main one. The caller must
-   * release the states.
-   */
-  private async startingPoints(wanted: readonly Wanted[]): Promise<Boundary[]> {
-    const { states } = this.setup.executor;
-    // Held, because the store may evict states while the main trajectory is computed.
-    const own = wanted.map(({ candidate, slice }) =>
-      this.holdState(
-        this.store.nearest(
-          candidate.id,
-          slice.sequence,
-          this.count,
-          Math.min(slice.to, tokensIn(this.setup, slice.sequence)),
-        ),
-      ),
-    );
-    const exits = new Map<number, Set<number>>();
-    wanted.forEach(({ candidate, slice: { sequence } }, i) => {
-      if (own[i] === undefined) {
-        const boundaries = exits.get(sequence) ?? new Set();
-        exits.set(sequence, boundaries.add(candidate.first));
-      }
-    });
-    let main = new Map<number, Map<number, Boundary>>();
-    try {
-      main = await this.mainStates(exits);
-      const starts: Boundary[] = [];
-      for (const [i, { candidate, slice }] of wanted.entries()) {
-        const from = own[i] ?? main.get(slice.sequence)?.get(candidate.first) ?? lost();
-        const input = sequenceInput(this.setup, slice.sequence);
-        const state = await this.prefixes.cut(input, from.state, slice.to);
-        starts.push({ ...from, state: states.hold(state) });
-      }
-      return starts;
-    } finally {
-      states.release(...own.flatMap((at) => at?.state ?? []), ...statesIn(main));
-    }
-  }
-
-  /** States of the main trajectory at the given boundaries, by sequence. The caller must release the states. */
-  private async mainStates(
-    exits: ReadonlyMap<number, ReadonlySet<number>>,
-    observe?: SublayerObserver,
-  ): Promise<Map<number, Map<number, Boundary>>> {
-    const { states } = this.setup.executor;
-    const found = new Map<number, Map<number, Boundary>>();
-    const walkers: Walker[] = [];
-    for (const [sequence, boundaries] of exits) {
-      const known = new Map<number, Boundary>();
-      found.set(sequence, known);
-      const missing = [...boundaries]
-        .filter((boundary) => {
-          const at = this.resting(sequence, boundary);
-          if (at !== undefined) {
-            known.set(boundary, at);
-          }
-          return at === undefined;
-        })
-        .sort((a, b) => a - b);
-      const [lowest] = missing;
-      if (lowest !== undefined) {
-        walkers.push({
-          ...{ trajectory: mainTrajectory, sequence, share: 1, skip: this.removed },
-          ...(await this.mainAtMost(sequence, lowest)),
-        });
-      }
-    }
-    const last = Math.max(0, ...[...exits.values()].flatMap((boundaries) => [...boundaries]));
-    const visit = ({ sequence, boundary, state }: Walker): void => {
-      const known = found.get(sequence);
-      // The starting state may already be known and must be held only once.
-      if (exits.get(sequence)?.has(boundary) === true && known?.has(boundary) === false) {
-        known.set(boundary, { boundary, state: states.hold(state) });
-      }
-    };
-    try {
-      await this.advance(walkers, last, visit, observe);
-    } catch (error) {
-      states.release(...statesIn(found));
-      throw error;
-    } finally {
-      states.release(...walkers.map(({ state }) => state));
-    }
-    return found;
+  /** Bytes of a candidate's state in a pass. */
+  private activeBytes(one: Wanted): number {
+    const { sequence } = one;
+    const original = this.original.get(sequence) ?? lost();
+    return stateBytes(original) * this.sequenceShare({ sequence, from: 0, to: lastRow(one) });
   }
 
   private holdState(at: Boundary | undefined): Boundary | undefined {
@@ -343,6 +335,13 @@ export class TrajectoryScorer implements Scorer {
     return this.store.nearest(mainTrajectory, sequence, boundary, tokensIn(this.setup, sequence));
   }
 
+  /** Walker of the main trajectory, from its last cached state at or before `first`. */
+  private async mainWalker(sequence: number, first: number, end: number): Promise<Walker> {
+    const at = await this.mainAtMost(sequence, first);
+    return { trajectory: mainTrajectory, sequence, share: 1, skip: this.removed, end, ...at };
+  }
+
+  /** The caller must release the state. */
   private async mainAtMost(sequence: number, boundary: number): Promise<Boundary> {
     const nearest = this.holdState(this.nearestMain(sequence, boundary));
     if (nearest !== undefined) {
@@ -355,17 +354,21 @@ export class TrajectoryScorer implements Scorer {
     return start;
   }
 
-  /** Advances trajectories through the layers up to boundary `end`, running each sublayer once for all of them. */
+  /**
+   * Advances trajectories through the layers, running each sublayer once for all of them.
+   * @param visit called with each walker at each boundary; may add walkers there
+   */
   private async advance(
     walkers: readonly Walker[],
-    end: number,
-    visit: (walker: Walker) => void = () => undefined,
+    visit: (walker: Walker) => Promise<void> = () => Promise.resolve(),
     observe: SublayerObserver = () => Promise.resolve(),
   ): Promise<void> {
-    walkers.forEach(visit);
-    for (let index = 0; index < end; index++) {
-      const here = walkers.filter((walker) => walker.boundary === index);
-      const { executor, work } = this.setup;
+    for (const walker of [...walkers]) {
+      await visit(walker);
+    }
+    const { executor, work } = this.setup;
+    for (let index = 0; index < this.count; index++) {
+      const here = walkers.filter(({ boundary, end }) => boundary === index && index < end);
       const states = await walkThrough(
         executor,
         index,
@@ -387,13 +390,32 @@ export class TrajectoryScorer implements Scorer {
         executor.states.release(walker.state);
         walker.state = next;
       }
-      here.forEach(visit);
+      for (const walker of here) {
+        await visit(walker);
+      }
     }
   }
 }
 
-const statesIn = (found: ReadonlyMap<number, ReadonlyMap<number, Boundary>>): HiddenState[] =>
-  [...found.values()].flatMap((at) => [...at.values()].map(({ state }) => state));
+/** Joins slices of one sequence, which are measured on the last rows that any of them needs. */
+function joinSlices(
+  slices: readonly Slice[],
+  missing: (slice: Slice) => readonly Candidate[],
+): Wanted[] {
+  const all = new Map<string, Wanted>();
+  for (const slice of slices) {
+    const { sequence } = slice;
+    for (const candidate of missing(slice)) {
+      const key = `${sequence} ${candidate.id}`;
+      const known = all.get(key) ?? { candidate, sequence, slices: [] };
+      known.slices.push(slice);
+      all.set(key, known);
+    }
+  }
+  return [...all.values()];
+}
+
+const lastRow = ({ slices }: Wanted): number => Math.max(...slices.map(({ to }) => to));
 
 function lost(): never {
   throw new Error('a trajectory has no state to start from');

@@ -7,6 +7,7 @@ import type {
   LayeredModel,
   RoutedPart,
   RoutedSteps,
+  RunnableSublayer,
   Step,
   TappedStep,
 } from '../models/layered-model';
@@ -20,7 +21,7 @@ import { divideMemory, privateBytes, Room, streamedBytes } from './memory-shares
 import type { MemoryShares } from './memory-shares';
 import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
-import type { SessionRecipe } from './session-pool';
+import type { Openings, SessionRecipe } from './session-pool';
 import { splitIntoBatches } from './states/batches';
 import { RoutedRows } from './states/expert-rows';
 import type { StateOfRow } from './states/expert-rows';
@@ -84,6 +85,30 @@ interface ExecutorOptions extends Pick<SessionOptions, 'threads' | 'asItStands'>
   readonly roundsHead?: boolean;
 }
 
+/**
+ * Sublayers that don't fit in memory together. The last ones are kept: a pass of a search begins at the first sublayer that was
+ * removed.
+ * @param own private bytes of each
+ */
+function chooseStreamed(
+  steps: readonly Pick<RunnableSublayer, 'routed'>[],
+  own: readonly number[],
+  keptBytes: number,
+): ReadonlySet<number> {
+  const streamed = new Set<number>();
+  let room = keptBytes;
+  for (let index = steps.length - 1; index >= 0; index--) {
+    const bytes = own[index] ?? 0;
+    // MoE layers are read expert by expert.
+    if (steps[index]?.routed !== undefined || bytes > room) {
+      streamed.add(index);
+    } else {
+      room -= bytes;
+    }
+  }
+  return streamed;
+}
+
 /** Share of the memory for states that rows of experts may take. */
 const routedShare = 0.5;
 
@@ -115,8 +140,8 @@ export class LayeredExecutor {
   public readonly originalRoom: Room;
   /** True if all sessions fit in memory; otherwise the rest is recreated for each pass. */
   public readonly keepsSessions: boolean;
-  /** Share of the sublayers' weights whose sessions are made again for each pass, from 0 to 1. */
-  public readonly streamedShare: number;
+  /** Sublayers whose sessions are opened again for each pass. */
+  public readonly streamed: ReadonlySet<number>;
   /** True if logits of a sample of ids are computed from rows of the head rounded to int8. */
   public readonly roundsHead: boolean;
 
@@ -145,7 +170,7 @@ export class LayeredExecutor {
       keepsOutputs(device) && model.emitter !== undefined && model.prologue.joinsExamples;
     this.states = new States(stay ? new DeviceStates(device) : undefined);
     const keptBytes = Math.max(0, sublayerBytes - streamed);
-    this.streamedShare = this.keepsSessions ? 0 : 1 - keptBytes / ownBytes;
+    this.streamed = this.keepsSessions ? new Set() : chooseStreamed(steps, own, keptBytes);
     this.pool = new SessionPool(where, {
       bytes: keptBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
@@ -154,6 +179,19 @@ export class LayeredExecutor {
     this.embeddingAndHeadPool =
       around?.embeddingAndHeadPool ??
       new SessionPool(where, { bytes: Number.POSITIVE_INFINITY, repackedBytes: headBytes });
+  }
+
+  /** Sessions of sublayers that were opened so far. */
+  public get openings(): Openings {
+    return this.pool.openings;
+  }
+
+  /** Private bytes of the weights that a pass through all sublayers opens again. */
+  public get streamedBytes(): number {
+    return [...this.streamed].reduce(
+      (sum, index) => sum + privateBytes(this.model.sublayer(index).part, this.device),
+      0,
+    );
   }
 
   /** Sublayer evaluations so far: one sublayer run over one example. */
@@ -191,7 +229,9 @@ export class LayeredExecutor {
     afterRun?: AfterRun,
     without: readonly (readonly number[])[] = [],
   ): Promise<HiddenState[]> {
-    const results = await this.take(this.model.sublayer(index), states, { afterRun, without });
+    const once = this.streamed.has(index);
+    const step = this.model.sublayer(index);
+    const results = await this.take(step, states, { afterRun, without, once });
     this.evaluationCount += states.length;
     return results;
   }

@@ -16,12 +16,24 @@ export type SessionRecipe = Pick<
   readonly stays?: boolean;
 };
 
+/** A graph without weights leaves out their bytes. */
+type OnceRecipe = Pick<SessionRecipe, 'build' | 'mappedBytes' | 'needsPrepacking' | 'stays'> &
+  Partial<Pick<SessionRecipe, 'bytes'>>;
+
 /** Limits of a pool. */
 export interface PoolBudget {
   /** Bytes of private memory that sessions may take as they are. */
   readonly bytes: number;
   /** Further bytes for repacked weights that would else stay mapped from their files. */
   readonly repackedBytes: number;
+}
+
+/** Sessions that a pool has opened. */
+export interface Openings {
+  readonly sessions: number;
+  /** Private bytes of their weights. */
+  readonly bytes: number;
+  readonly seconds: number;
 }
 
 /**
@@ -33,11 +45,17 @@ export class SessionPool {
   private cachedSessions = new Map<string, Promise<InferenceSession>>();
   private cachedBytes = 0;
   private repackedBytes = 0;
+  private opened: Openings = { sessions: 0, bytes: 0, seconds: 0 };
 
   public constructor(
     private readonly where: Pick<SessionOptions, 'device' | 'threads' | 'asItStands'>,
     private readonly budget: PoolBudget,
   ) {}
+
+  /** All openings so far, again after a release as well. */
+  public get openings(): Openings {
+    return this.opened;
+  }
 
   public async use<T>(
     recipe: SessionRecipe,
@@ -62,8 +80,7 @@ export class SessionPool {
     this.cachedBytes += own;
     this.repackedBytes += repacked;
     const { cachedSessions } = this;
-    const created = createSession(recipe.build(), {
-      ...this.where,
+    const created = this.open(recipe, {
       prepack,
       keepMemory: recipe.keepMemory === true,
       stays: recipe.stays,
@@ -84,17 +101,32 @@ export class SessionPool {
 
   /** Runs a session that is created only for this call, without using its key. */
   public async once<T>(
-    recipe: Pick<SessionRecipe, 'build' | 'needsPrepacking' | 'stays'>,
+    recipe: OnceRecipe,
     run: (session: InferenceSession) => Promise<T>,
   ): Promise<T> {
     const prepack = recipe.needsPrepacking === true;
     const { stays } = recipe;
-    const session = await createSession(recipe.build(), { ...this.where, prepack, stays });
+    const session = await this.open(recipe, { prepack, stays });
     try {
       return await run(session);
     } finally {
       await session.release();
     }
+  }
+
+  private async open(
+    recipe: OnceRecipe,
+    options: Pick<SessionOptions, 'prepack' | 'keepMemory' | 'stays'>,
+  ): Promise<InferenceSession> {
+    const started = performance.now();
+    const session = await createSession(recipe.build(), { ...this.where, ...options });
+    const { sessions, bytes, seconds } = this.opened;
+    this.opened = {
+      sessions: sessions + 1,
+      bytes: bytes + privateBytes({ bytes: 0, ...recipe }, this.where.device),
+      seconds: seconds + (performance.now() - started) / 1000,
+    };
+    return session;
   }
 
   /** Releases all sessions, those that are still being created as well. */

@@ -99,7 +99,7 @@ export async function readWindows<Found>(
 ): Promise<Found[]> {
   const all = [...saved.values];
   // As large as they would be without an earlier run: which windows run together moves the last digits.
-  const size = windowsPerBatch(executor, windows);
+  const size = windowsPerBatch(executor, longestWindow(windows));
   for (const batch of batchEqual(windows.slice(all.length), size)) {
     const report = (share: number): void => {
       progress({
@@ -128,13 +128,16 @@ export async function readWindows<Found>(
   return all;
 }
 
-/** Windows whose states fit in memory, and that stop soon. */
-export function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
-  const length = windows.reduce((most, { input }) => Math.max(most, countPositions(input)), 1);
+/** Number of windows of a length whose states fit in memory, and that stop soon. */
+export function windowsPerBatch(executor: LayeredExecutor, length: number): number {
   const bytesPerWindow = length * stateBytesPerToken(executor.model) * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
   return Math.max(1, Math.floor(fitting));
 }
+
+/** Positions of the longest window. */
+export const longestWindow = (windows: readonly TextWindow[]): number =>
+  windows.reduce((most, { input }) => Math.max(most, countPositions(input)), 1);
 
 /** Groups of at most `size` windows of one length. */
 export function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][] {

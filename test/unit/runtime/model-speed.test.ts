@@ -1,22 +1,32 @@
 import { rm } from 'node:fs/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
+import { SessionPool } from '../../../extension/core/runtime/session-pool';
 import { estimateSeconds } from '../../../extension/core/runtime/speed/model-speed';
+import type { ModelWork } from '../../../extension/core/runtime/speed/model-speed';
 import { makeRandomModel } from '../random-model';
 
 afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const options = {
-  ...({ device: 'cpu', memoryBytes: 1 << 29 } as const),
-  cancellation: { isCancellationRequested: false },
-};
-/** Tokens that make enough work of a tiny model to be timed. */
-const runs = { sublayerTokens: 1e7, readoutTokens: 1e6 };
+const cancellation = { isCancellationRequested: false };
+/** Work that is enough of a tiny model to be timed. */
+const runs: ModelWork = { sublayerTokens: 1e7, readoutTokens: 1e6, passes: () => 1 };
+
+const estimate = async (
+  model: LayeredModel,
+  work = runs,
+  memoryBytes = 1 << 29,
+): Promise<number | undefined> =>
+  estimateSeconds(
+    [{ executor: new LayeredExecutor(model, 'cpu', memoryBytes), work }],
+    cancellation,
+  );
 
 describe('estimateSeconds', () => {
   it.each([
@@ -28,7 +38,7 @@ describe('estimateSeconds', () => {
       ...(vocabulary === undefined ? {} : { vocabulary }),
     });
     const output = vi.spyOn(LayeredExecutor.prototype, 'output');
-    const seconds = await estimateSeconds(runs, await openModel(folder), options);
+    const seconds = await estimate(await openModel(folder));
     expect(seconds).toBeGreaterThan(0);
     expect(output.mock.calls.length > 0).toBe(readsAll);
     await rm(folder, { recursive: true });
@@ -52,7 +62,7 @@ describe('estimateSeconds', () => {
     };
     const output = vi.spyOn(LayeredExecutor.prototype, 'output');
     const factored = model.withMatrices(new Map([[head.id, form]]));
-    expect(await estimateSeconds(runs, factored, options)).toBeGreaterThan(0);
+    expect(await estimate(factored)).toBeGreaterThan(0);
     expect(output).toHaveBeenCalled();
     await rm(folder, { recursive: true });
   });
@@ -66,10 +76,10 @@ describe('estimateSeconds', () => {
       // Only the number is large: the probe decides by it.
       return { ...real, part: { ...real.part, bytes: 600 << 20 } };
     });
-    const roomy = { ...options, memoryBytes: 2 ** 33 };
-    expect(await estimateSeconds(runs, model, roomy)).toBeUndefined();
-    const large = { sublayerTokens: 1e11, readoutTokens: 1e6 };
-    expect(await estimateSeconds(large, model, roomy)).toBeGreaterThan(0);
+    const roomy = 2 ** 33;
+    expect(await estimate(model, runs, roomy)).toBeUndefined();
+    const large = { ...runs, sublayerTokens: 1e11 };
+    expect(await estimate(model, large, roomy)).toBeGreaterThan(0);
     await rm(folder, { recursive: true });
   });
 
@@ -82,23 +92,26 @@ describe('estimateSeconds', () => {
       // As quantized weights, which are not mapped.
       return { ...real, part: { ...real.part, bytes: 1 << 20, mappedBytes: 0 } };
     });
-    // Every look at the clock is a second after the last one, but a first run takes 100: it opens the session.
-    let [now, looks] = [0, 0];
-    vi.spyOn(performance, 'now').mockImplementation(
-      () => (now += looks++ % 6 === 1 ? 100_000 : 1000),
-    );
-    const kept = await estimateSeconds(runs, model, options);
-    looks = 0;
-    const least = { ...options, memoryBytes: leastMemory(model, 'cpu') };
-    const streamed = await estimateSeconds(runs, model, least);
-    expect(streamed).toBeGreaterThan(1.5 * (kept ?? expect.unreachable()));
+    const least = leastMemory(model, 'cpu');
+    // Opening 1 MiB takes so long that no run counts.
+    vi.spyOn(SessionPool.prototype, 'openings', 'get').mockReturnValue({
+      ...{ sessions: 1, bytes: 1 << 20, seconds: 1e9 },
+    });
+    const work = { ...runs, passes: () => 10 };
+    const { streamed } = new LayeredExecutor(model, 'cpu', least);
+    expect(streamed.size).toBeGreaterThan(0);
+    const keptSeconds = (await estimate(model, work)) ?? expect.unreachable();
+    const opened = (await estimate(model, work, least)) ?? expect.unreachable();
+    const openingSeconds = 1e9 * 10 * streamed.size;
+    expect(opened / openingSeconds).toBeCloseTo(1, 3);
+    expect(keptSeconds).toBeLessThan(openingSeconds / 10);
     await rm(folder, { recursive: true });
   });
 
   it('does not time little work', async () => {
     const folder = await makeRandomModel({ seed: 5, blocks: 2 });
-    const little = { sublayerTokens: 10, readoutTokens: 10 };
-    expect(await estimateSeconds(little, await openModel(folder), options)).toBeUndefined();
+    const little = { ...runs, sublayerTokens: 10, readoutTokens: 10 };
+    expect(await estimate(await openModel(folder), little)).toBeUndefined();
     await rm(folder, { recursive: true });
   });
 });

@@ -18,7 +18,7 @@ import { RoundMeasurements } from '../round-measurements';
 const minBlocks = 8;
 
 /** Number of rows for confirming a winner if candidates are compared on an int8 copy of the model. */
-const confirmedRows = 512;
+export const confirmedRows = 512;
 
 /**
  * Share of a divergence by which a winner may be worse than the best candidate (indifference zone of ranking and selection).

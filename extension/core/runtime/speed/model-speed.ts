@@ -2,13 +2,10 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import type { LayeredModel } from '../../models/layered-model';
-import type { DeviceName } from '../device';
 import { stream } from '../../models/model-emitter';
 import { Head } from '../head';
 import { gathersLogits } from '../head-rows';
-import { LayeredExecutor } from '../layered-executor';
-import { stateBytesPerToken } from '../memory-shares';
-import { activeShare, countFitting } from '../states/batches';
+import type { LayeredExecutor } from '../layered-executor';
 import { floatTensor, int64Tensor } from '../tensors';
 import type { HiddenState } from '../tensors';
 
@@ -18,6 +15,8 @@ export interface ModelWork {
   readonly sublayerTokens: number;
   /** Tokens whose logits are computed and compared. */
   readonly readoutTokens: number;
+  /** Returns the number of passes through the sublayers, from the memory that an executor has for states. */
+  readonly passes: (executor: LayeredExecutor) => number;
 }
 
 /** Numbers of sequences, and of tokens per sequence, in a short run. */
@@ -31,71 +30,86 @@ const mostBytes = 1 << 29;
 /** Larger weights are probed too if getting them ready takes a small part of the work: bytes per multiplication. */
 const bytesPerMultiplication = 5e-5;
 
-interface ProbeOptions {
-  readonly device: DeviceName;
-  /** Memory that the work may use. */
-  readonly memoryBytes: number;
-  readonly cancellation: Cancellation;
+/** Executor that does a part of a job, and its work. */
+export interface ExecutorWork {
+  readonly executor: LayeredExecutor;
+  readonly work: ModelWork;
 }
 
 /**
- * Seconds that some work takes on this machine, from a run of the first block and the head over a few
- * tokens. Sessions that don't fit in memory are opened for each pass; undefined where the work is little, and for models that read no text or that are slow to open.
+ * Seconds that some work takes on this machine, from short runs of the first block and the head. Sessions that don't fit in memory
+ * are opened again for each pass. Disposes the executors; later ones may share the head of the first.
+ * @returns undefined if the work is little, and for models that read no text or that are slow to open
  */
 export async function estimateSeconds(
-  work: ModelWork,
-  model: LayeredModel,
-  { device, memoryBytes, cancellation }: ProbeOptions,
+  parts: readonly ExecutorWork[],
+  cancellation: Cancellation,
 ): Promise<number | undefined> {
-  const { sublayerTokens, readoutTokens } = work;
-  const { sublayers } = model.summary;
-  const first = sublayers.flatMap(({ block }, index) =>
-    block === sublayers[0]?.block ? [index] : [],
-  );
+  try {
+    const amount = parts.reduce(
+      (sum, { executor, work }) => sum + multiplications(work, executor.model),
+      0,
+    );
+    const most = Math.max(mostBytes, amount * bytesPerMultiplication);
+    if (amount < leastMultiplications || !parts.every(({ executor }) => canProbe(executor, most))) {
+      return undefined;
+    }
+    let seconds = 0;
+    for (const part of parts) {
+      seconds += await partSeconds(part, cancellation);
+    }
+    return seconds;
+  } finally {
+    for (const { executor } of [...parts].reverse()) {
+      await executor.dispose();
+    }
+  }
+}
+
+/** @param most bytes of the largest weights that may be opened */
+function canProbe({ model }: LayeredExecutor, most: number): boolean {
   const sizes = [
-    ...first.map((index) => model.sublayer(index).part),
+    ...firstBlock(model).map((index) => model.sublayer(index).part),
     ...(readsSomeIds(model) ? [] : [model.epilogue]),
   ];
-  const amount = multiplications(work, model);
-  const most = Math.max(mostBytes, amount * bytesPerMultiplication);
-  if (
-    amount < leastMultiplications ||
-    idsPort(model.inputs) === undefined ||
-    sizes.some(({ bytes }) => bytes > most)
-  ) {
-    return undefined;
+  return idsPort(model.inputs) !== undefined && sizes.every(({ bytes }) => bytes <= most);
+}
+
+/** Indices of the sublayers of the first block. */
+const firstBlock = ({ summary: { sublayers } }: LayeredModel): number[] =>
+  sublayers.flatMap(({ block }, index) => (block === sublayers[0]?.block ? [index] : []));
+
+async function partSeconds(
+  { executor, work }: ExecutorWork,
+  cancellation: Cancellation,
+): Promise<number> {
+  const { sublayerTokens, readoutTokens, passes } = work;
+  const { model } = executor;
+  const { maxPositions = probeTokens, vocabularySize = probeTokens } = model.summary;
+  const length = Math.min(probeTokens, maxPositions);
+  const ids = Int32Array.from({ length }, (_, i) => i % vocabularySize);
+  let states: HiddenState[] = [];
+  for (let i = 0; i < probeSequences; i++) {
+    states.push(await executor.embed(ids));
   }
-  const executor = new LayeredExecutor(model, device, memoryBytes);
-  try {
-    const { maxPositions = probeTokens, vocabularySize = probeTokens } = model.summary;
-    const length = Math.min(probeTokens, maxPositions);
-    const ids = Int32Array.from({ length }, (_, i) => i % vocabularySize);
-    let states: HiddenState[] = [];
-    for (let i = 0; i < probeSequences; i++) {
-      states.push(await executor.embed(ids));
-    }
-    let blockSeconds = 0;
-    let openingSeconds = 0;
-    for (const index of first) {
-      const before = states;
-      const { seconds, opening } = await timeRuns(async () => {
-        states = await executor.run(index, before);
-        await checkpoint(cancellation);
-      });
-      blockSeconds += seconds;
-      openingSeconds += opening;
-    }
-    const headSeconds = await timeHead(executor, states);
-    const tokens = probeSequences * length;
-    const openings = executor.streamedShare * (sublayerTokens / tokensPerPass(executor));
-    return (
-      (sublayerTokens * blockSeconds) / first.length / tokens +
-      (openings * openingSeconds) / first.length +
-      (readoutTokens * headSeconds) / tokens
-    );
-  } finally {
-    await executor.dispose();
+  const first = firstBlock(model);
+  let blockSeconds = 0;
+  for (const index of first) {
+    const before = states;
+    blockSeconds += await timeRuns(executor, async () => {
+      states = await executor.run(index, before);
+      await checkpoint(cancellation);
+    });
   }
+  const { bytes, seconds } = executor.openings;
+  const openingSeconds = seconds / Math.max(1, bytes);
+  const headSeconds = readoutTokens === 0 ? 0 : await timeHead(executor, states);
+  const tokens = probeSequences * length;
+  return (
+    (sublayerTokens * blockSeconds) / first.length / tokens +
+    passes(executor) * executor.streamedBytes * openingSeconds +
+    (readoutTokens * headSeconds) / tokens
+  );
 }
 
 /** True if logits of some ids tell what all take. */
@@ -109,12 +123,11 @@ async function timeHead(
 ): Promise<number> {
   const { emitter } = executor.model;
   if (!readsSomeIds(executor.model) || emitter === undefined) {
-    const { seconds } = await timeRuns(async () => {
+    return timeRuns(executor, async () => {
       for (const state of states) {
         await executor.output(state);
       }
     });
-    return seconds;
   }
   const { vocabularySize } = emitter;
   const head = Head.of(executor, emitter);
@@ -127,7 +140,7 @@ async function timeHead(
   };
   const joined = await executor.states.join(states, stream);
   try {
-    const { seconds } = await timeRuns(async () => {
+    const seconds = await timeRuns(executor, async () => {
       await head.sampledLogits(joined, sample);
     });
     return (seconds * vocabularySize) / probeIds;
@@ -138,7 +151,7 @@ async function timeHead(
 
 /** Roughly: one for each weight that a token meets. */
 export function multiplications(
-  { sublayerTokens, readoutTokens }: ModelWork,
+  { sublayerTokens, readoutTokens }: Omit<ModelWork, 'passes'>,
   { summary: { sublayers }, epilogue }: LayeredModel,
 ): number {
   const mean = sublayers.reduce((sum, one) => sum + one.parameters, 0) / sublayers.length;
@@ -146,21 +159,15 @@ export function multiplications(
   return sublayerTokens * mean + readoutTokens * headWeights;
 }
 
-/** Tokens of the states that a pass of a search takes through the sublayers, at most. */
-const tokensPerPass = ({ shares, model }: LayeredExecutor): number =>
-  countFitting(shares, activeShare, stateBytesPerToken(model));
-
-/** Seconds of a run once its sessions are open, and of opening them. */
-async function timeRuns(
-  run: () => Promise<void>,
-): Promise<{ readonly seconds: number; readonly opening: number }> {
+/** Seconds of a run, without opening sessions of sublayers. */
+async function timeRuns(executor: LayeredExecutor, run: () => Promise<void>): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 3; i++) {
+    const before = executor.openings.seconds;
     const started = performance.now();
     await run();
-    times.push((performance.now() - started) / 1000);
+    const opening = executor.openings.seconds - before;
+    times.push((performance.now() - started) / 1000 - opening);
   }
-  const [first = 0, ...later] = times;
-  const seconds = Math.min(...later);
-  return { seconds, opening: Math.max(0, first - seconds) };
+  return Math.min(...times.slice(1));
 }

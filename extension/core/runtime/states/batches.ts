@@ -21,6 +21,9 @@ const runShare = 1 / 32;
 /** Share of the memory for states in use by one pass of a search; the rest stores trajectories. */
 export const activeShare = 0.25;
 
+/** The same if sessions are opened for each pass: fewer passes save more than stored states. */
+export const streamedActiveShare = 0.5;
+
 /** Number of items of this size that fit in a share of the memory for states; at least 1. */
 export function countFitting({ stateBytes }: MemoryShares, share: number, bytes: number): number {
   return Math.max(1, Math.floor((stateBytes * share) / Math.max(1, bytes)));
