@@ -185,7 +185,7 @@ describe('config.json of a pruned model', () => {
     });
   });
 
-  it('lists the blocks without experts anew where their numbers change', () => {
+  it('updates the list of blocks without experts when block numbers change', () => {
     const text = JSON.stringify({
       model_type: 'qwen3_moe',
       num_hidden_layers: 6,
@@ -324,7 +324,7 @@ describe('the modelling file', () => {
     );
     expect(heads.map((head) => head.class)).toEqual(
       expect.arrayContaining(
-        // Where config.json tells an encoder from a decoder, this is the decoder's.
+        // If config.json distinguishes encoder and decoder, this is the decoder's.
         [
           models.masked,
           matchingFields === undefined ? models.causal : undefined,
@@ -439,7 +439,7 @@ describe('a removal', () => {
     });
   });
 
-  it('says when a sublayer is gone already', () => {
+  it('reports a sublayer that was removed already', () => {
     const summary = readSummary(2);
     const pruned = {
       ...summary,

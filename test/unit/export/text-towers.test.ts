@@ -82,7 +82,7 @@ describe('single sublayers of a text tower', () => {
     expect(text.match(/model_type = .*/g)).toEqual(['model_type = "espalier-gemma3"']);
   });
 
-  it('leave an ordinary model once the rest of their blocks is gone', async () => {
+  it('leave a standard model once the rest of their blocks is removed', async () => {
     const out = join(folder, 'blocks');
     await prune(join(folder, 'pruned'), ['block.0.feedforward', 'block.3.attention'], out);
     const { model_type, architectures, auto_map, espalier } = readConfig(out);

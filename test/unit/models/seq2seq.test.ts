@@ -169,7 +169,7 @@ describe('an encoder–decoder model', () => {
     expect(readIds(model, ids, 'file')).toMatchObject({
       input_ids: { data: BigInt64Array.of(5n, 6n) },
       attention_mask: { data: BigInt64Array.of(1n, 1n) },
-      // The target 7 8 9 behind what the decoder reads first.
+      // The target 7 8 9 after the first ids that the decoder reads.
       decoder_input_ids: { data: BigInt64Array.of(2n, 7n, 8n, 9n) },
     });
   });

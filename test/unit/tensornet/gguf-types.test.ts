@@ -295,7 +295,7 @@ describe('a plan of types', () => {
     expect(() =>
       buildRequest(compress, { model, method: 'int8', out: 'x', imatrix: imatrixFile }),
     ).toFailWith({ code: 'flag-needs-other', field: 'imatrix' });
-    // Beside types of the plan, those of a mix.
+    // In addition to types of the plan, those of a mix.
     expect((await written('mixed', { type: 'Q8_0' })).length).toBeLessThan(plain.length);
     const apply = async (changes: object, more: object): Promise<unknown> => {
       const given = { plan: planFor({ path: model }, changes), device, out: join(folder, 'no') };
@@ -328,7 +328,7 @@ describe('a plan of types', () => {
 });
 
 describe('types are refused', () => {
-  it('beside other encodings, removals and widths, before anything is measured', async () => {
+  it('with other encodings, removals and widths, before anything is measured', async () => {
     const plan = async (changes: object): Promise<unknown> =>
       planCompression.run(
         buildRequest(planCompression, { ...measuring, model, budget: 0.5, ...changes }),

@@ -7,7 +7,7 @@ import { emitDropout, stepKey } from '../../../extension/core/training/dropout';
 
 const size = 200_000;
 
-/** Which of `size` ones are kept in two layers. */
+/** Mask of the kept values of `size` ones in two layers. */
 async function masks(rate: number, key: number): Promise<[Float32Array, Float32Array]> {
   const graph = new GraphBuilder('dropout');
   const x = graph.input('x', DataType.FLOAT, ['rows', 10]);
@@ -43,7 +43,7 @@ it('keeps the share it should, scaled, and repeats itself', async () => {
   }
 });
 
-it('draws anew in each layer, step and seed, and neighbours do not depend on each other', async () => {
+it('differs in each layer, step and seed, and neighbors are independent', async () => {
   const [first, otherLayer] = await masks(0.5, stepKey(7, 3));
   const [otherStep] = await masks(0.5, stepKey(7, 4));
   const [otherSeed] = await masks(0.5, stepKey(8, 3));
