@@ -30,9 +30,7 @@ import { JobStore } from './services/jobs/job-store';
 import { Documents } from './services/documents/documents';
 import type { ModelFolders } from './services/documents/model-folders';
 import { ModelMenus } from './services/documents/model-menus';
-import { followCompressionJobs } from './services/sessions/follow-compression-jobs';
-import { followDataJobs } from './services/sessions/follow-data-jobs';
-import { followModelJobs } from './services/sessions/follow-model-jobs';
+import { updatePanels } from './services/sessions/update-panels';
 import { ModelSessions } from './services/sessions/model-sessions';
 import { OpenModels } from './services/documents/open-models';
 import { describeError } from './services/report-error';
@@ -107,7 +105,6 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const reportStore = new ReportStore(stored(context, 'reports'));
   const reports = new Reports(models, reportStore);
-  const drifts = followModelJobs(jobs, sessions, documents);
   const compressionSessions = new CompressionSessions(
     models,
     documents,
@@ -117,10 +114,8 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     log,
   );
   const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
-  followCompressionJobs(jobs, compressionSessions);
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
-  followDataJobs(jobs, dataMaps);
   const synthesisSessions = new SynthesisSessions(documents, jobs);
   const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
   const followed = jobPanels({
@@ -133,6 +128,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
     dataMaps,
   });
   watchPanels(jobs, followed);
+  const drifts = updatePanels(jobs, { sessions, compressionSessions, dataMaps, documents });
   tellDoneJobs(jobs);
   const explorers = new ExplorerPanels(
     context.extensionUri,

@@ -21,13 +21,6 @@ export const strings = {
   job: t('Job'),
   progressCount: (done: string, total: string, unit: string) =>
     t('{0} of {1} {2}', done, total, unit),
-  timeLeft: (duration: string) => t('about {0} left', duration),
-  queued: (place: number) =>
-    place === 0
-      ? t('Starting')
-      : place === 1
-        ? t('Waiting for 1 other job')
-        : t('Waiting for {0} other jobs', place),
 
   copyImage: t('Copy as Image'),
   copied: t('Copied.'),

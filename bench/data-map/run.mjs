@@ -35,7 +35,7 @@ try {
     ['the dataset is opened in the background', times['data']],
     ['search of all texts', times['search']],
     ['all by their similarity to one', times['similar']],
-    ['embedding: components, neighbours, outliers, map', times['embed']],
+    ['embedding: components, neighbors, outliers, map', times['embed']],
   ];
   await machine.publish(
     join(import.meta.dirname, 'RESULTS.md'),

@@ -2,15 +2,16 @@
 import { randomFillSync } from 'node:crypto';
 import { open } from 'node:fs/promises';
 
-/** Sizes of Qwen3-30B-A3B, but for its number of blocks and its vocabulary. */
-const sizes = {
-  hidden: 2048,
-  heads: 32,
-  keyValueHeads: 4,
-  headDim: 128,
-  experts: 128,
-  used: 8,
-  inner: 768,
+/** Sizes by type: those of Qwen3-30B-A3B, and of gpt-oss-20b in MXFP4, except numbers of blocks and vocabularies. */
+const shapes = {
+  Q4_K: {
+    ...{ hidden: 2048, heads: 32, keyValueHeads: 4, headDim: 128 },
+    ...{ experts: 128, used: 8, inner: 768 },
+  },
+  MXFP4: {
+    ...{ hidden: 2880, heads: 64, keyValueHeads: 8, headDim: 64 },
+    ...{ experts: 32, used: 4, inner: 2880 },
+  },
 };
 const vocabulary = 32_768;
 const alignment = 32;
@@ -36,7 +37,7 @@ const types = {
  * @returns {Tensor[]}
  */
 function listTensors(blocks, type) {
-  const { hidden, heads, keyValueHeads, headDim, experts, inner } = sizes;
+  const { hidden, heads, keyValueHeads, headDim, experts, inner } = shapes[type];
   /** @type {(name: string, shape: number[], own?: TypeName | 'F32', value?: number) => Tensor} */
   const tensor = (name, shape, own = type, value) => ({
     name: `${name}.weight`,
@@ -80,7 +81,7 @@ function tensorBytes({ shape, type }) {
  */
 export async function writeMoeGguf(path, blocks, type) {
   const tensors = listTensors(blocks, type);
-  const keys = headerKeys(blocks);
+  const keys = headerKeys(blocks, type);
   let end = 0;
   const header = Buffer.concat([
     ...[Buffer.from('GGUF'), uint32(3), uint64(tensors.length), uint64(keys.length), ...keys],
@@ -134,9 +135,12 @@ async function writeTensor(handle, tensor, position) {
   }
 }
 
-/** @param {number} blocks */
-function headerKeys(blocks) {
-  const { hidden, heads, keyValueHeads, headDim, experts, used, inner } = sizes;
+/**
+ * @param {number} blocks
+ * @param {TypeName} type
+ */
+function headerKeys(blocks, type) {
+  const { hidden, heads, keyValueHeads, headDim, experts, used, inner } = shapes[type];
   const integers = Object.entries({
     ...{
       block_count: blocks,

@@ -12,6 +12,7 @@ import {
   dataMapDocument,
   explorerDocument,
   heatmapDocument,
+  moeHeatmapDocument,
 } from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
@@ -84,6 +85,7 @@ const rows = [];
 try {
   const documents = [
     heatmapDocument(),
+    moeHeatmapDocument(),
     await explorerDocument(),
     compressionDocument(),
     dataMapDocument(),

@@ -18,7 +18,7 @@ import { experts, writeModel } from '../inspect/models.mjs';
 
 const idle = { kind: 'idle' };
 const running = (/** @type {number} */ done) => ({
-  ...{ kind: 'running', id: '1', what: 'sensitivity' },
+  ...{ kind: 'running', id: '1', name: 'Measuring', makesDocument: true },
   progress: { stage: 'Measuring', done, total: 1000, unit: 'steps', secondsLeft: 60 },
 });
 
@@ -272,10 +272,52 @@ export function heatmapDocument(blocks = 128, count = 200) {
     patches: Array.from({ length: 20 }, (_, i) => {
       const id = sublayers[(i * 12) % sublayers.length]?.id ?? '';
       return {
-        patch: { job: { ...running(i), what: 'profile' } },
+        patch: { job: { ...running(i), name: 'Profiling' } },
         added: { candidates: { [id]: { sublayer: id, distance: exampleDistance(i) * 1.1 } } },
       };
     }),
+  };
+}
+
+/** The heatmap of a MoE model whose experts are scored on two texts and searched; half of them are removed. */
+export function moeHeatmapDocument(blocks = 48, experts = 128) {
+  const { state, patches } = heatmapDocument(blocks, 0);
+  const { model, profile } = state;
+  const sublayers = model.sublayers.map((one) =>
+    one.kind === 'feedforward'
+      ? {
+          ...{ ...one, id: `block.${one.block}.expert`, kind: 'expert' },
+          experts: { count: experts, perToken: 8, parameters: 1e5, bytes: 2e5 },
+        }
+      : one,
+  );
+  const ids = sublayers.flatMap(({ id, kind }) =>
+    kind === 'expert' ? Array.from({ length: experts }, (_, j) => `${id}.${j}`) : [],
+  );
+  const column = (/** @type {number} */ seed) =>
+    Object.fromEntries(ids.map((id, i) => [id, ((i * seed) % 101) / 1000]));
+  const removed = ids.filter((_, i) => (i * 37) % 128 < 32 + (i >> 7));
+  const candidateOf = (/** @type {string} */ sublayer, /** @type {number} */ i) => ({
+    ...{ sublayer, distance: 1e-5 * 1.5 ** ((i * 37) % 20) },
+  });
+  return {
+    name: `heatmap: ${blocks} blocks × ${experts} experts`,
+    panel: 'heatmap',
+    state: {
+      ...state,
+      model: { ...model, sublayers },
+      profile: { ...profile, settings: { ...profile?.settings, granularity: 'expert' } },
+      candidates: Object.fromEntries(ids.map((id, i) => [id, candidateOf(id, i)])),
+      measurements: {
+        ...{ saliency: column(31), tokens: column(17) },
+        ...{ 'tokens:prose.txt': column(13), 'tokens:code.txt': column(43) },
+      },
+      ...{ removed, slider: 0, selectedRounds: undefined },
+    },
+    patches: patches.map(({ patch }, i) => ({
+      patch,
+      added: { candidates: { [ids[i * 300] ?? '']: candidateOf(ids[i * 300] ?? '', i + 1) } },
+    })),
   };
 }
 

@@ -84,7 +84,7 @@ try {
     row('Espalier', ({ ours }) => ours),
     row('PyTorch', ({ theirs }) => theirs),
     '',
-    `Median of the ratios of neighbours, Espalier / PyTorch: **${middle(({ ours, theirs }) => ours.seconds / theirs.seconds).toFixed(2)}** (of CPU seconds ${middle(({ ours, theirs }) => ours.work / theirs.work).toFixed(2)}).`,
+    `Median of the ratios of neighbors, Espalier / PyTorch: **${middle(({ ours, theirs }) => ours.seconds / theirs.seconds).toFixed(2)}** (of CPU seconds ${middle(({ ours, theirs }) => ours.work / theirs.work).toFixed(2)}).`,
   ].join('\n');
   await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
 } finally {

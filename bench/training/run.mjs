@@ -87,7 +87,7 @@ const text = [
   '',
   `Milliseconds of a step (forward, backward, update, loss read), float32: the median of ${steps - warmUp}`,
   `steps after ${warmUp} that are not counted, and of that the median of ${repeats} processes that took turns. The ratio is the median of`,
-  'the ratios of neighbours. Preparing is building the graph and making the sessions, once.',
+  'the ratios of neighbors. Preparing is building the graph and making the sessions, once.',
   '',
   '| model | threads | Espalier | PyTorch | ratio | preparing |',
   '|---|--:|--:|--:|--:|--:|',

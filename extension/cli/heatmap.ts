@@ -7,7 +7,7 @@ import type { StyledText, Terminal } from './terminal';
 const shades = ['·', '░', '▒', '▓', '█'] as const;
 const cellWidth = 4;
 
-/** Prints values by block across and line down, coloured by their logarithms. */
+/** Prints values by block across and line down, colored by their logarithms. */
 export function printHeatmap(
   terminal: Terminal,
   { blocks, lines, caption, format }: Heatmap,
@@ -49,7 +49,7 @@ function paint(terminal: Terminal, share: number, text: string, unknown: boolean
   if (unknown) {
     return { text: label };
   }
-  if (!terminal.hasColour) {
+  if (!terminal.hasColor) {
     const shade = shades[Math.min(shades.length - 1, Math.floor(share * shades.length))] ?? '';
     return { text: `${shade}${text.padStart(2)}`.padEnd(cellWidth) };
   }

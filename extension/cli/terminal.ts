@@ -31,7 +31,7 @@ export class Terminal {
   ) {}
 
   /** True if standard output should be colored. */
-  public get hasColour(): boolean {
+  public get hasColor(): boolean {
     const forced = process.env['FORCE_COLOR'];
     return forced === undefined
       ? this.out.isTTY && process.env['NO_COLOR'] === undefined

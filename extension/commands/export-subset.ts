@@ -204,7 +204,8 @@ async function choosePlace(
 ): Promise<string | undefined> {
   const stem = join(dirname(scores), basename(scores).replace(/(\.scores)?\.\w+$/, ''));
   const path = `${stem}${ending}`;
-  if (operation === 'export-data') {
+  const { writes } = declarations[operation].fields.out;
+  if (writes === undefined) {
     const data = mapped?.path ?? scores;
     const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
@@ -219,7 +220,7 @@ async function choosePlace(
     title: l10n.t('Export'),
     defaultUri: Uri.file(path),
     saveLabel: l10n.t('Export'),
-    ...(operation === 'select-data'
+    ...(writes === 'selection'
       ? { filters: { [l10n.t('Indices')]: ['selection.json', 'npy'] } }
       : {}),
   });

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { commands, l10n, Uri } from 'vscode';
-import { jobDocument } from '../services/jobs/job-panels';
+import { jobDocument } from '../services/jobs/panel-job';
 import type { JobRecord } from '../services/jobs/job-record';
 import { getOperation } from '../services/jobs/operations';
 import { reportKey } from '../services/reports/report-key';

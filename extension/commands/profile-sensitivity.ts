@@ -91,6 +91,8 @@ const firstLook: readonly CompressionRequest[] = [
 
 /** Default shares of the width to keep. */
 const defaultWidths: readonly string[] = ['75%', '50%', '25%'];
+/** The same for models that become GGUF files. */
+const typedWidths: readonly string[] = ['75%', '50%'];
 
 /** Compressions and widths to measure on every layer and sublayer. */
 interface Trials {
@@ -125,7 +127,11 @@ async function chooseTrials(
   const gguf: QuickPickItem = {
     label: l10n.t('Types of a GGUF file'),
     description: l10n.t('for a type per tensor under a budget'),
-    detail: l10n.t('From Q8_0 to Q2_K, rounded by importance: about 8 runs per layer.'),
+    detail: canPruneWidth
+      ? l10n.t(
+          'From Q8_0 to Q2_K, rounded by importance, and each sublayer at 75 and 50 % of its width: about 9 runs per layer.',
+        )
+      : l10n.t('From Q8_0 to Q2_K, rounded by importance: about 8 runs per layer.'),
   };
   const chosen = await choose([first, full, ...(canType ? [gguf] : []), own], {
     title,
@@ -135,7 +141,7 @@ async function chooseTrials(
     return { compressions: firstLook, widths: [] };
   }
   if (chosen === gguf) {
-    return { compressions: [{ method: 'gguf' }], widths: [] };
+    return { compressions: [{ method: 'gguf' }], widths: canPruneWidth ? typedWidths : [] };
   }
   const items = methodItems();
   if (chosen === full) {

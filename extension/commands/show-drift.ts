@@ -6,7 +6,7 @@ import { chooseSession, requireSelection } from './open-heatmap';
 import { chooseSource } from './source-model';
 
 /**
- * Colours heatmap and diagram by how far the selection drifts from the original; without a selection, by how far a
+ * Colors heatmap and diagram by how far the selection drifts from the original; without a selection, by how far a
  * model that Espalier wrote drifts from what it was made from.
  */
 export async function showDrift(services: Services, argument: unknown): Promise<void> {

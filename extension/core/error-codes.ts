@@ -615,7 +615,6 @@ export type ErrorCode =
   | 'transcript-missing'
   | 'transcript-too-long'
   | 'type-not-smaller'
-  | 'types-need-unchanged-model'
   | 'types-not-chosen'
   | 'types-not-in-format'
   | 'uneven-experts'

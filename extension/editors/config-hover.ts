@@ -4,6 +4,7 @@ import type { Disposable, HoverProvider, LogOutputChannel, Position, TextDocumen
 import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { topicParameters, configTopic } from '../core/inspect/config-accounts';
 import type { ConfigTopic } from '../core/inspect/config-accounts';
+import { describedCacheBytes } from '../core/inspect/footprint';
 import type { ModelDescription } from '../core/inspect/model-description';
 import type { Inspector } from '../services/sessions/explorer-session';
 
@@ -102,8 +103,10 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
     facts.tiedHead === true
       ? l10n.t('Number of tokens: rows of the token embedding, which is also the LM head.')
       : l10n.t('Number of tokens: rows of the token embedding and of the LM head.'),
-  contextLength: ({ facts, totals }) => {
-    const bytes = product(facts.contextLength, totals.kvBytesPerToken);
+  contextLength: (model) => {
+    const { contextLength } = model.facts;
+    const bytes =
+      contextLength === undefined ? undefined : describedCacheBytes(model, contextLength);
     return [
       l10n.t('Longest text in tokens that the model supports.'),
       bytes === undefined

@@ -1,15 +1,15 @@
 import { commands, Disposable, Uri, workspace } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import type { ScoredSource } from '../core/datadiet/scores/scored-data';
-import { dataOperations } from '../protocol/data';
-import type { ExportJob } from '../protocol/datamap';
+import type { PanelJob } from '../protocol/jobs';
 import { DataMapSession } from '../services/sessions/data-map-session';
 import type { DataReader } from '../services/sessions/data-map-session';
 import type { DataMarks } from '../services/sessions/data-marks';
 import { viewTypes } from '../services/documents/document-views';
 import { isScores } from '../services/documents/documents';
 import type { JobService } from '../services/jobs/job-service';
-import { jobsAbout, selectPanelJob } from '../services/jobs/panel-job';
+import { getOperation } from '../services/jobs/operations';
+import { jobDocument, panelJobs, selectPanelJob } from '../services/jobs/panel-job';
 import { describeError } from '../services/report-error';
 import type { DataMaps } from '../services/sessions/data-maps';
 import { refreshOnTrust, explainDataBlocked } from '../services/trust';
@@ -122,11 +122,11 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   }
 
   /** Progress of writing the subset selected from scores. */
-  #exportJob(scores: string): ExportJob {
-    const jobs = jobsAbout(
+  #exportJob(scores: string): PanelJob {
+    const jobs = panelJobs(
       this.#jobs.jobs,
-      dataOperations,
-      ({ request }) => request.scores === scores,
+      'dataMap',
+      (job) => jobDocument(job) === scores && getOperation(job.operation).lane === 'dataReader',
     );
     return selectPanelJob(this.#jobs, jobs);
   }

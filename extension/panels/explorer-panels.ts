@@ -3,7 +3,7 @@ import { commands, l10n, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Inspector } from '../services/sessions/explorer-session';
-import type { KnownDrifts } from '../services/sessions/follow-model-jobs';
+import type { KnownDrifts } from '../services/sessions/update-panels';
 import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports/reports';

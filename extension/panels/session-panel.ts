@@ -40,7 +40,7 @@ export async function runCommand(command: string, ...args: readonly unknown[]): 
 }
 
 /** Id of the job that a panel tells of. */
-export const panelJobId = (job: PanelJob<string>): string | undefined =>
+export const panelJobId = (job: PanelJob): string | undefined =>
   job.kind === 'idle' ? undefined : job.id;
 
 /** A kind of panel: its bundle, its tabs, what it shows and what it can ask. */

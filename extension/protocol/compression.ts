@@ -17,51 +17,22 @@ import {
   union,
 } from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { TaskResult } from '../core/evaluate/task-accuracy';
-import type { BudgetLimit, BudgetUnit } from '../core/tensornet/budget/budget-limits';
+import type { ScoredFront } from '../core/operations/panel-updates';
+import type { BudgetUnit } from '../core/tensornet/budget/budget-limits';
+import type { BudgetChoice, MadePlan } from '../core/tensornet/budget/made-plan';
 import type { Reach } from '../core/tensornet/budget/pareto-front';
 import type { CompressionPlan, LimitKept } from '../core/tensornet/budget/plan-under-budget';
-import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
 import type {
   LayerSensitivity,
   SensitivityProfile,
 } from '../core/tensornet/sensitivity/sensitivity-profile';
-import type { CompressionScheme } from '../core/tensornet/sensitivity/schemes';
 import type { PanelJob } from './jobs';
 import type { FrontPlan, OfferedType, PlanSize, PrunedSize } from './frontier';
 import type { CallSchemas } from './panel';
 
-/** Operations whose jobs the compression panel shows. */
-export const compressionOperations = [
-  'sensitivity',
-  'plan-compression',
-  'pareto',
-  'compress',
-] as const;
-
-export type CompressionJob = PanelJob<(typeof compressionOperations)[number]>;
-
-/** Budget and allowed changes of a plan. */
-export interface BudgetChoice {
-  /** All limits apply together; sizes are reported in the unit of the first. */
-  readonly limits: readonly BudgetLimit[];
-  /** Context length for memory, in tokens; the default if undefined. */
-  readonly context?: number | undefined;
-  /** Compression schemes that the plan may use. */
-  readonly schemes: readonly CompressionScheme[];
-  /** True if sublayers may be removed, by the layer profile. */
-  readonly removes: boolean;
-  /** True to allow width pruning, if the profile includes widths. */
-  readonly prunesWidths: boolean;
-  /** True to allow compressing embedding and head, if the profile includes them. */
-  readonly embeddingAndHead: boolean;
-}
-
-/** A plan that has been made, and for what: predicted by single changes, or measured as a whole. */
-export interface MadePlan extends BudgetChoice {
-  readonly result: CompressionPlan & Partial<Pick<RefinedPlan, 'distance' | 'tried'>>;
-}
+export type { ScoredFront } from '../core/operations/panel-updates';
+export type { BudgetChoice, MadePlan } from '../core/tensornet/budget/made-plan';
 
 /** Number of sublayers that a plan removes, and of those from which it removes channels, key/value heads or experts. */
 export function plannedSublayers({
@@ -83,15 +54,6 @@ export interface BudgetSurvey {
   readonly reach: readonly Reach[];
 }
 
-/** Scores of plans of all sizes on a task. */
-export interface ScoredFront {
-  readonly unit: BudgetUnit;
-  readonly original: Pick<TaskResult, 'task' | 'examples' | 'acc' | 'accError'>;
-  /** Points by size in the unit, and by sum of distances. */
-  readonly points: readonly (Pick<TaskResult, 'acc' | 'accError'> &
-    Pick<CompressionPlan, 'cost' | 'sumOfDistances'>)[];
-}
-
 /** A plan by single changes, which has not been run. */
 export interface PredictedPlan extends PlanSize {
   readonly limits: readonly LimitKept[];
@@ -110,7 +72,7 @@ export interface CompressionState {
   /** Entries of matrices that have been measured further since, by tensor. */
   readonly measured: Readonly<Record<string, LayerSensitivity['entries']>>;
   readonly findings: readonly MethodFindings[];
-  readonly job: CompressionJob;
+  readonly job: PanelJob;
   readonly plan: MadePlan | undefined;
   readonly scores: ScoredFront | undefined;
   /** Sublayers that a layer profile by the table's metric has measured. */

@@ -24,7 +24,6 @@ import type {
 } from '../core/datadiet/scores/scored-data';
 import type { NewLabel } from '../core/datadiet/subsets/selection-document';
 import type { Policy, SelectionRequest } from '../core/datadiet/subsets/selection';
-import type { DataOperation } from './data';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
@@ -51,9 +50,6 @@ export type GalleryQuery = Omit<ExampleQuery, 'among'> & {
   readonly marked: boolean;
   readonly relabeled: boolean;
 };
-
-/** Writing what was chosen, as the panel tells of it. */
-export type ExportJob = PanelJob<DataOperation>;
 
 /** Selection policy of the subset to keep. */
 export interface ChosenSubset {
@@ -85,7 +81,7 @@ export interface DataMapState {
   readonly marks: readonly number[];
   /** New labels of examples, ascending. */
   readonly relabeled: readonly NewLabel[];
-  readonly job: ExportJob;
+  readonly job: PanelJob;
   /** Sentence that explains why nothing can be written, if any. */
   readonly blocked: string | undefined;
 }

@@ -23,19 +23,6 @@ export type { WidthPrunedSublayer } from '../core/models/width-pruning/describe-
 export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 
-/** Operations whose jobs the heatmap shows. */
-export const heatmapOperations = [
-  'profile',
-  'prune',
-  'evaluate',
-  'patch',
-  'drift',
-  'score-experts',
-] as const;
-
-/** The job that the heatmap tells of. */
-export type HeatmapJob = PanelJob<(typeof heatmapOperations)[number]>;
-
 /** A profile as far as it is known: complete when loaded from a document, growing while a search runs. */
 export interface ProfileState {
   readonly settings: SearchSettings;
@@ -76,7 +63,7 @@ export interface HeatmapState {
   readonly profile: ShownProfile | undefined;
   /** Distances of the profile's candidates, by candidate. */
   readonly candidates: Readonly<Record<string, CandidateDistance>>;
-  readonly job: HeatmapJob;
+  readonly job: PanelJob;
   /** Rounds of the profile applied in the current selection, or undefined when edited by hand. */
   readonly selectedRounds: number | undefined;
   /** Rounds that the slider is at. */

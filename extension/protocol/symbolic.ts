@@ -3,9 +3,6 @@ import type { EvolutionView } from '../core/symbolic/evolution/evolution-view';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
-/** The evolution's job, as the panel tells of it. */
-export type SynthesisJob = PanelJob<'synthesize'>;
-
 /** State of the panel of an evolution. */
 export interface SymbolicState {
   /** Path of the document, which may not have been written yet. */
@@ -14,7 +11,7 @@ export interface SymbolicState {
   readonly evolution: EvolutionView | undefined;
   /** Reason why it cannot be shown, if any. */
   readonly failure: string | undefined;
-  readonly job: SynthesisJob;
+  readonly job: PanelJob;
   /** Reason why nothing can be trained, if any. */
   readonly blocked: string | undefined;
 }

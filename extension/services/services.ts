@@ -5,7 +5,9 @@ import type { CompressionSessions } from './sessions/compression-sessions';
 import type { BudgetPlans } from './documents/budget-plans';
 import type { Documents } from './documents/documents';
 import type { DataReader } from './sessions/data-map-session';
+import type { Evaluation } from '../core/evaluate/evaluation';
 import type { PanelName } from '../core/operations/presentation';
+import type { JobEvent } from '../protocol/worker';
 import type { JobService } from './jobs/job-service';
 import type { ModelFolders } from './documents/model-folders';
 import type { ModelSession } from './sessions/model-session';
@@ -102,10 +104,28 @@ export interface Explorers {
   readonly active: ExplorerSession | undefined;
 }
 
+/** Document that a job makes. */
+interface MadeDocument {
+  /** Path of the model or dataset. */
+  readonly model: string;
+  /** Path of the document. */
+  readonly document: string;
+}
+
 /** Panel that shows jobs of some operations. */
-interface JobPanel {
+export interface JobPanel {
   /** @param document that the job reads or writes */
   open(model: string, document: string | undefined): Promise<void>;
   isShown(model: string, document: string | undefined): boolean;
+  /** The job that makes a document begins to run; `resumed` if it has run before. */
+  begin?(
+    job: MadeDocument & { readonly request: object; readonly resumed: boolean },
+  ): Promise<void> | void;
+  /** A part of the document. */
+  event?(event: JobEvent, made: MadeDocument): void;
+  /** The finished document. */
+  done?(result: unknown, made: MadeDocument): Promise<void> | void;
+  /** Evaluation of an unchanged model, if the panel has one. */
+  original?(model: string): Evaluation | undefined;
 }
 export type JobPanels = Readonly<Record<PanelName, JobPanel>>;

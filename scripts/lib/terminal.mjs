@@ -1,12 +1,12 @@
 import process from 'node:process';
 
-const colour = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
+const color = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
 
 /**
  * @param {number} code
  * @param {string} text
  */
-const paint = (code, text) => (colour ? `\u001b[${code}m${text}\u001b[0m` : text);
+const paint = (code, text) => (color ? `\u001b[${code}m${text}\u001b[0m` : text);
 
 /** @param {string} text */
 export const bold = (text) => paint(1, text);

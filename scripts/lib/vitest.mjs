@@ -13,7 +13,7 @@ import { root } from './repository.mjs';
  */
 export async function runVitest(project, { background = false } = {}) {
   const scratch = await mkdtemp(join(tmpdir(), 'espalier-vitest-'));
-  const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
+  const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
   const report = join(scratch, 'report.json');
   try {
     const { code } = await capture(
@@ -23,7 +23,7 @@ export async function runVitest(project, { background = false } = {}) {
         ...['run', '--project', `${project}*`, '--reporter=default', '--reporter=json'],
         `--outputFile.json=${report}`,
       ],
-      { cwd: root, env: { ...process.env, ...colour }, background },
+      { cwd: root, env: { ...process.env, ...color }, background },
     );
     const counts = await readCounts(report);
     // A file that does not load, or an error outside every test, fails the run without failing a test.

@@ -28,7 +28,7 @@ describe('the compression panel', () => {
   const workspacePath = (...path: string[]) => join(session().workspace, ...path);
   const panel = async (): Promise<Frame> =>
     session().workbench.webview('#budget-title, #empty-title');
-  const colours = async (frame: Frame): Promise<string[]> =>
+  const colors = async (frame: Frame): Promise<string[]> =>
     frame
       .locator('.cell[data-id] .fill')
       .evaluateAll((fills) => fills.map((fill) => (fill as HTMLElement).style.cssText));
@@ -100,18 +100,18 @@ describe('the compression panel', () => {
     await frame.locator('.details').getByText('model.embed_tokens.weight').waitFor();
   });
 
-  it('shows methods and levels by colour, and the numbers of a cell', async () => {
+  it('shows methods and levels by color, and the numbers of a cell', async () => {
     const { workbench } = session();
     const frame = await panel();
     await choose(frame, 'Method', 'Low rank');
     const slider = frame.getByRole('slider', { name: 'Bytes left of a layer' });
     await slider.press('Home');
-    const strong = await colours(frame);
+    const strong = await colors(frame);
     const least = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
     await slider.press('End');
     const most = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
     expect(most).toBeGreaterThan(least);
-    expect(await colours(frame)).not.toEqual(strong);
+    expect(await colors(frame)).not.toEqual(strong);
     await frame.locator('body[data-patterns] .fill[data-band]').first().waitFor();
     const { layers } = await readTable();
     const down = layers.find(({ role, block }) => role === 'down' && block === 2);
@@ -167,7 +167,7 @@ describe('the compression panel', () => {
     await rule.press('ArrowRight');
     await expect.poll(async () => rule.getAttribute('aria-valuetext')).toMatch(/^51\s% /);
     // One control for the size.
-    expect(await frame.getByRole('slider', { name: 'Bytes', exact: true }).count()).toBe(0);
+    expect(await frame.getByRole('slider', { name: 'Size', exact: true }).count()).toBe(0);
     const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');
     await front.nth(2).getByRole('button', { name: 'Use' }).click();
     await frame.locator('.made-plan').getByText('Predicted distance').waitFor();

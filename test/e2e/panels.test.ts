@@ -11,6 +11,7 @@ import {
   explorerDocument,
   ggufDocument,
   heatmapDocument,
+  moeHeatmapDocument,
   newHeatmapDocument,
   playgroundDocument,
   reportDocument,
@@ -34,6 +35,7 @@ describe('a panel', () => {
 
   const documents: Readonly<Record<string, () => PanelDocument | Promise<PanelDocument>>> = {
     heatmap: () => heatmapDocument(12, 10),
+    'MoE heatmap': () => moeHeatmapDocument(3, 8),
     explorer: async () => explorerDocument(llama8b),
     'new heatmap': () => newHeatmapDocument(12),
     compression: () => compressionDocument(12),
@@ -205,7 +207,7 @@ describe('a panel', () => {
     expect(reported).toBeGreaterThan(0);
     expect(reported).toBeLessThan(5);
     expect(await countChanges({ patch: running.patch })).toBe(0);
-    // A cell's colour, number and label, its row, and where it changes the rank of others theirs.
+    // A cell's color, number and label, its row, and where it changes the rank of others theirs.
     expect(await countChanges({ added: running.added })).toBeLessThan(30);
     await context.close();
   });

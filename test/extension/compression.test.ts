@@ -204,7 +204,7 @@ describe('compression', () => {
     const out = workspacePath('stopped');
     await cancelCompression(out);
     assert.equal(existsSync(out), false);
-    assert.ok(session.job.kind === 'stopped' && session.job.what === 'compress');
+    assert.ok(session.job.kind === 'stopped' && session.job.name === 'Compressing');
     assert.ok(session.job.saved);
     const result = await run<CompressResult>('resumeJob', session.job.id);
     assert.equal(result.path, out);

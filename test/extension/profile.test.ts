@@ -187,7 +187,7 @@ describe('Profile Layers', () => {
     const evaluating = runFor(espalier.jobs, other, 'evaluate', request);
     await until(
       'its place in the queue',
-      () => other.job.kind === 'queued' && other.job.place === 1,
+      () => other.job.kind === 'queued' && other.job.position.place === 1,
     );
     assert.equal(session.job.kind, 'running');
     await vscode.commands.executeCommand('espalier.cancelJob', session.job.id);
@@ -269,7 +269,7 @@ describe('Profile Layers', () => {
     await vscode.commands.executeCommand('espalier.scoreExperts', vscode.Uri.file(path), {
       ratio: 0.5,
     });
-    assert.ok(session.job.kind === 'stopped' && session.job.what === 'score-experts');
+    assert.ok(session.job.kind === 'stopped' && session.job.name === 'Scoring experts');
     assert.match(session.job.message, /tokenizer\.json/);
   });
 

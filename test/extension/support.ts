@@ -7,7 +7,6 @@ import type { Activated } from '../../extension/extension';
 import type { Espalier } from '../../extension/host';
 import type { JobRecord } from '../../extension/services/jobs/job-record';
 import type { Operation } from '../../extension/services/jobs/operations';
-import { jobsAbout } from '../../extension/services/jobs/panel-job';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 
 /** Exports of the extension under test. */
@@ -105,7 +104,8 @@ export function cancelRunning(espalier: Espalier): void {
 export const resumable = <O extends Operation>(
   { jobs }: Espalier,
   operation: O,
-): readonly JobRecord<O>[] => jobsAbout(jobs.resumable, [operation], () => true);
+): readonly JobRecord<O>[] =>
+  jobs.resumable.filter((job): job is JobRecord<O> => job.operation === operation);
 
 /** Settings under which a search of a tiny model takes some seconds. */
 export const longSearch = {

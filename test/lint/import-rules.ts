@@ -49,9 +49,15 @@ const roomImports: Readonly<Record<string, readonly string[]>> = {
 
 /** Words of the core, and what follows from a choice as it changes, which a webview may import. */
 const sharedWithWebviews: ReadonlySet<string> = new Set(
-  ['message', 'format', 'quality-labels', 'glossary', 'selection-stability', 'shared-weights'].map(
-    (name) => `extension/core/${name}.ts`,
-  ),
+  [
+    'message',
+    'format',
+    'describe-progress',
+    'quality-labels',
+    'glossary',
+    'selection-stability',
+    'shared-weights',
+  ].map((name) => `extension/core/${name}.ts`),
 );
 
 /** The room of a file of `extension/` or `webview/`. */

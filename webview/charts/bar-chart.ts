@@ -41,7 +41,7 @@ export interface BarContent {
   readonly titles?: { readonly x: string; readonly y: string } | undefined;
 }
 
-/** chart.js's bar chart in the theme's colours. */
+/** chart.js's bar chart in the theme's colors. */
 export class BarChart extends ThemedChart<BarContent, 'bar', Place[], string> {
   public constructor(canvas: HTMLCanvasElement) {
     super(canvas);

@@ -83,7 +83,7 @@ export interface PlotArea {
   readonly max: number;
 }
 
-/** chart.js's line chart in the theme's colours, with the selection marked. */
+/** chart.js's line chart in the theme's colors, with the selection marked. */
 export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> {
   /** @param onLayout is called with the area of the plot whenever it is drawn */
   public constructor(

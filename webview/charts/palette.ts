@@ -2,7 +2,7 @@ type Rgb = readonly [red: number, green: number, blue: number];
 
 /**
  * Viridis at eleven equal steps (van der Walt and Smith, matplotlib 2.0): even in lightness, so that
- * it reads the same with every kind of colour blindness and in grey.
+ * it reads the same with every kind of color blindness and in grey.
  */
 const VIRIDIS: readonly Rgb[] = [
   [68, 1, 84],
@@ -18,7 +18,7 @@ const VIRIDIS: readonly Rgb[] = [
   [253, 231, 37],
 ];
 
-/** Colour of a position in [0, 1]; positions outside take the ends' colours. */
+/** Color of a position in [0, 1]; positions outside take the ends' colors. */
 export function paletteColor(position: number): string {
   const [red, green, blue] = paletteRgb(position);
   return `rgb(${red}, ${green}, ${blue})`;
@@ -55,7 +55,7 @@ function relativeLuminance(rgb: Rgb): number {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-/** Colours at equal steps over the whole palette, for a legend's gradient. */
+/** Colors at equal steps over the whole palette, for a legend's gradient. */
 export function paletteStops(): string[] {
   return VIRIDIS.map((_, index) => paletteColor(index / (VIRIDIS.length - 1)));
 }

@@ -85,7 +85,7 @@ export interface ScatterContent {
   readonly pointTitle: (point: ScatterPoint) => string;
 }
 
-/** chart.js's scatter chart in the theme's colours, whose points can be picked. */
+/** chart.js's scatter chart in the theme's colors, whose points can be picked. */
 export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', ScatterPoint[]> {
   /** All drawn points, and their positions in that list by index. */
   private points: readonly ScatterPoint[] = [];

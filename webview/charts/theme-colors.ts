@@ -1,4 +1,4 @@
-/** The theme's colours that charts draw with; a canvas cannot use CSS variables itself. */
+/** The theme's colors that charts draw with; a canvas cannot use CSS variables itself. */
 export interface ThemeColors {
   readonly foreground: string;
   readonly muted: string;

@@ -6,7 +6,7 @@ import { readThemeColors } from './theme-colors';
 /** Parts of a chart of any type that plugins draw with. */
 export type Plot = Pick<Chart, 'ctx' | 'chartArea' | 'scales'>;
 
-/** A chart of chart.js in the theme's colours. */
+/** A chart of chart.js in the theme's colors. */
 export abstract class ThemedChart<
   Content,
   Type extends ChartType,

@@ -7,7 +7,7 @@ import { themeChanges } from '../kit/theme';
 import { CopyImage } from './copy-image';
 
 interface DrawnChart<Content> {
-  /** In the colours of the theme as it is now. */
+  /** In the colors of the theme as it is now. */
   show(content: Content): void;
   destroy(): void;
 }
@@ -31,7 +31,7 @@ export function useChart<Content, Chart extends DrawnChart<Content>>(
     };
   }, []);
   useEffect(() => {
-    // Reading the theme's colours lays the page out; in a task of its own it has been laid out already.
+    // Reading the theme's colors lays the page out; in a task of its own it has been laid out already.
     const timer = setTimeout(() => {
       chart?.show(content);
     });

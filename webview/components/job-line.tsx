@@ -1,29 +1,34 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JobProgress, PanelJob } from '../../extension/protocol/jobs';
-import { formatDuration } from '../../extension/core/format';
-import { formatBytes, formatCount, formatPercent } from '../format';
+import {
+  describeQueued,
+  describeShare,
+  progressShare,
+} from '../../extension/core/describe-progress';
+import { formatBytes, formatCount } from '../format';
 import { strings } from '../strings';
+import { t } from '../translate';
 import { Button } from './controls';
 import { Icon } from './icons';
 
-type Stopped = Extract<PanelJob<string>, { kind: 'stopped' }>;
+type Stopped = Extract<PanelJob, { kind: 'stopped' }>;
 
 /** Names of a panel's jobs. */
-export interface JobWords<What extends string> {
-  readonly jobProgress: (what: What) => string;
-  readonly starting: (what: What) => string;
-  readonly finished?: (what: What) => string;
-  readonly stopped: (what: What, reason: Stopped['reason']) => string;
+export interface JobWords {
+  readonly jobProgress: (name: string) => string;
+  readonly starting: (name: string) => string;
+  readonly finished?: (name: string) => string;
+  readonly stopped: (name: string, reason: Stopped['reason']) => string;
 }
 
-interface JobLineProps<What extends string> {
+interface JobLineProps {
   readonly name: string;
-  readonly job: PanelJob<What>;
-  readonly words: JobWords<What>;
+  readonly job: PanelJob;
+  readonly words: JobWords;
   readonly onCancel: () => void;
   /** Absent where a button of its own resumes the job. */
-  readonly onResume?: ((what: What) => void) | undefined;
+  readonly onResume?: (() => void) | undefined;
   /** Reason why the job cannot be resumed now, if any. */
   readonly blocked?: string | undefined;
   readonly primaryResume?: boolean;
@@ -32,9 +37,9 @@ interface JobLineProps<What extends string> {
 }
 
 /** Progress and time of the running job, or the result of the last one, with a button to resume. */
-export function JobLine<What extends string>(props: JobLineProps<What>): VNode | null {
+export function JobLine(props: JobLineProps): VNode | null {
   const { name, job, words, announce, onResume, onShowLog } = props;
-  const last = useRef<PanelJob<What>>({ kind: 'idle' });
+  const last = useRef<PanelJob>({ kind: 'idle' });
   useEffect(() => {
     const news = announcement(last.current, job, words);
     last.current = job;
@@ -44,14 +49,14 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
   if (job.kind !== 'stopped') {
     const [progress, starting] =
       job.kind === 'queued'
-        ? [undefined, strings.queued(job.place)]
-        : [job.progress, words.starting(job.what)];
+        ? [undefined, describeQueued(job.position, t)]
+        : [job.progress, words.starting(job.name)];
     return (
       <ProgressLine
         // Another job is not cancelled yet.
         key={job.id}
         name={name}
-        label={words.jobProgress(job.what)}
+        label={words.jobProgress(job.name)}
         progress={progress}
         starting={starting}
         onCancel={props.onCancel}
@@ -64,7 +69,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
       <div class="job-text">
         {isFault && <Icon name="warning" />}
         <p>
-          <strong>{words.stopped(job.what, job.reason)}</strong>{' '}
+          <strong>{words.stopped(job.name, job.reason)}</strong>{' '}
           <span class="muted">{`${job.message} ${job.saved ?? ''}`.trim()}</span>
         </p>
         {onResume !== undefined && job.saved !== undefined && (
@@ -74,7 +79,7 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
             primary={props.primaryResume}
             reason={props.blocked}
             onClick={() => {
-              onResume(job.what);
+              onResume();
             }}
           />
         )}
@@ -85,21 +90,17 @@ export function JobLine<What extends string>(props: JobLineProps<What>): VNode |
 }
 
 /** Announcement of a job's new state, for screen readers. */
-function announcement<What extends string>(
-  last: PanelJob<What>,
-  job: PanelJob<What>,
-  words: JobWords<What>,
-): string | undefined {
+function announcement(last: PanelJob, job: PanelJob, words: JobWords): string | undefined {
   if (job.kind === last.kind) return undefined;
   switch (job.kind) {
     case 'queued':
-      return strings.queued(job.place);
+      return describeQueued(job.position, t);
     case 'running':
-      return words.starting(job.what);
+      return words.starting(job.name);
     case 'stopped':
-      return words.stopped(job.what, job.reason);
+      return words.stopped(job.name, job.reason);
     case 'idle':
-      return last.kind === 'running' ? words.finished?.(last.what) : undefined;
+      return last.kind === 'running' ? words.finished?.(last.name) : undefined;
   }
 }
 
@@ -119,7 +120,7 @@ function ProgressLine(props: ProgressLineProps): VNode {
   const [isCancelled, setCancelled] = useState(false);
   const stage = isCancelled ? strings.cancelling : (progress?.stage ?? starting);
   const detail = progress === undefined ? '' : progressText(progress);
-  const fraction = progressFraction(progress);
+  const fraction = progress && progressShare(progress);
   return (
     <section class="job" aria-label={name}>
       <div class="job-text">
@@ -154,23 +155,15 @@ function ProgressLine(props: ProgressLineProps): VNode {
   );
 }
 
-function progressFraction(progress: JobProgress | undefined): number | undefined {
-  if (progress === undefined || progress.total <= 0) return undefined;
-  return Math.min(1, progress.done / progress.total);
-}
-
+/** `12 of 40 sequences · 30 % · about 4 min left` */
 function progressText(progress: JobProgress): string {
-  const { done, total, unit, secondsLeft } = progress;
-  const parts =
+  const { done, total, unit } = progress;
+  const count =
     unit === 'bytes'
-      ? [strings.progressCount(formatBytes(done), formatBytes(total), '').trim()]
+      ? strings.progressCount(formatBytes(done), formatBytes(total), '').trim()
       : // One of one says no more than the stage does.
         total > 1
-        ? [strings.progressCount(formatCount(done), formatCount(total), unit)]
-        : [];
-  const fraction = progressFraction(progress);
-  if (fraction !== undefined) parts.push(formatPercent(fraction));
-  if (secondsLeft !== undefined)
-    parts.push(strings.timeLeft(formatDuration(Math.max(1, secondsLeft))));
-  return parts.join(' · ');
+        ? strings.progressCount(formatCount(done), formatCount(total), unit)
+        : undefined;
+  return [count, describeShare(progress, t)].filter((part) => part !== undefined).join(' · ');
 }

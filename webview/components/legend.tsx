@@ -116,7 +116,7 @@ interface ScaleProps extends Pick<GridLegendProps, 'low' | 'high' | 'format'> {
   readonly scale: LogScale;
 }
 
-/** The colours of a scale with their numbers. */
+/** The colors of a scale with their numbers. */
 function Scale({ scale, low, high, format = formatDistanceShort }: ScaleProps): VNode {
   return (
     <div class="scale">

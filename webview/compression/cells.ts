@@ -24,7 +24,7 @@ export interface CellSet {
   readonly byId: ReadonlyMap<string, LayerCell>;
   /** Lines of the grid in the order of a block. */
   readonly lines: readonly string[];
-  /** Over all that has been measured, so that colours of methods and levels can be compared. */
+  /** Over all that has been measured, so that colors of methods and levels can be compared. */
   readonly scale: LogScale | undefined;
 }
 

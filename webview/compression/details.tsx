@@ -85,7 +85,7 @@ function tableFacts(table: ShownTable, job: CompressionState['job'], file: strin
     { name: strings.metric, value: metric, title: t(metricDefinition) },
     { name: strings.device, value: device },
     // Until all is measured, neither the time is known nor the file written.
-    ...((job.kind === 'running' && job.what === 'sensitivity') || resumesMeasuring(job)
+    ...((job.kind === 'running' && job.makesDocument) || resumesMeasuring(job)
       ? []
       : [
           { name: strings.took, value: formatDuration(seconds) },

@@ -66,10 +66,10 @@ function chooseShown(
 export function reasonAgainst(panel: CompressionPanel): string | undefined {
   const job = panel.get('job');
   const isActive = job.kind === 'running' || job.kind === 'queued';
-  return panel.get('blocked') ?? (isActive ? strings.reasonRunning(job.what) : undefined);
+  return panel.get('blocked') ?? (isActive ? strings.reasonRunning(job.name) : undefined);
 }
 
 /** True if the measurement was stopped and can be resumed. */
 export function resumesMeasuring(job: CompressionState['job']): boolean {
-  return job.kind === 'stopped' && job.what === 'sensitivity' && job.saved !== undefined;
+  return job.kind === 'stopped' && job.makesDocument && job.saved !== undefined;
 }

@@ -33,7 +33,7 @@ export function SensitivityGrid(props: GridProps): VNode {
   const { panel, frame, cells, shown } = props;
   const [pointed, setPointed] = useState<string>();
   const job = panel.get('job');
-  const isRunning = job.kind === 'running' && job.what === 'sensitivity';
+  const isRunning = job.kind === 'running' && job.makesDocument;
   const options = frame.schemes.map((scheme) => ({
     value: schemeKey(scheme),
     label: strings.scheme(scheme),

@@ -1,18 +1,8 @@
 import { counted } from '../counted';
-import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
 import type { BudgetUnit, Drawback, Entry, Method, Role, CompressionScheme } from './types';
 import { t, listed, named } from '../translate';
-
-type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
-
-const jobNames: Readonly<Record<JobName, string>> = {
-  sensitivity: t('Measuring'),
-  'plan-compression': t('Planning'),
-  pareto: t('Measuring task scores'),
-  compress: t('Compressing'),
-};
 
 const methods: Readonly<Record<Method, string>> = {
   mpo: t('Tensor network (MPO)'),
@@ -45,7 +35,7 @@ const roles: Readonly<Record<Role, string>> = {
 };
 
 const limitName: Readonly<Record<BudgetUnit, string>> = {
-  bytes: t('Bytes'),
+  bytes: t('Size'),
   parameters: t('Parameters'),
   memory: t('Memory'),
   flops: t('FLOPs'),
@@ -54,7 +44,7 @@ const limitName: Readonly<Record<BudgetUnit, string>> = {
 };
 
 const unitNames: Readonly<Record<BudgetUnit, (context: string) => string>> = {
-  bytes: () => t('Bytes'),
+  bytes: () => t('Size'),
   parameters: () => t('Parameters'),
   memory: (context) => t('Memory at {0} tokens', context),
   flops: () => t('FLOPs per token'),
@@ -99,7 +89,7 @@ export const strings = {
   heatmapTitle: t('See which sublayers can be removed'),
   openText: t('Open as Text'),
   openTextTitle: t('Open the sensitivity profile in the text editor'),
-  reasonRunning: (job: JobName) => t('{0} is running', jobNames[job]),
+  reasonRunning: (job: string) => t('{0} is running', job),
   size: t('Size'),
   layers: t('Linear layers'),
   calibration: t('Calibration'),
@@ -124,10 +114,10 @@ export const strings = {
   file: t('Profile'),
 
   // Job
-  jobProgress: (job: JobName) => t('Progress: {0}', jobNames[job]),
-  starting: (job: JobName) => t('{0} is starting', jobNames[job]),
-  stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
-  finished: (job: JobName) => t('{0} has finished.', jobNames[job]),
+  jobProgress: (job: string) => t('Progress: {0}', job),
+  starting: (job: string) => t('{0} is starting', job),
+  stopped: (job: string, reason: keyof typeof ends) => `${job} ${ends[reason]}`,
+  finished: (job: string) => t('{0} has finished.', job),
 
   // Empty state
   empty: t('Measure the layers to see which can be compressed, and by how much.'),
@@ -217,7 +207,7 @@ export const strings = {
   distance: t('Distance'),
   error: t('Error of the matrix'),
   outputError: t('Error of its outputs'),
-  bytes: t('Bytes'),
+  bytes: t('Size'),
   parameters: t('Parameters'),
   flops: t('FLOPs per token'),
   decode: t('Time per generated token'),

@@ -68,7 +68,7 @@ function singled(choice: BudgetChoice): BudgetChoice {
 /** True if layers are being measured, or that was stopped. */
 export function isMeasuring(job: CompressionState['job']): boolean {
   const isActive = job.kind === 'running' || job.kind === 'queued';
-  return (isActive && job.what === 'sensitivity') || resumesMeasuring(job);
+  return (isActive && job.makesDocument) || resumesMeasuring(job);
 }
 
 /** The choice with its first limit set to the size of the original. */

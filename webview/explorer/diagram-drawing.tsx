@@ -2,16 +2,16 @@ import type { VNode } from 'preact';
 import { paletteColor } from '../charts/palette';
 import { strings } from './strings';
 import type { Diagram, DiagramNode } from './types';
-import type { ColourScale } from './colour-scale';
+import type { ColorScale } from './color-scale';
 import { listed } from '../translate';
 
-/** Height of the colours of importance, which the layout leaves room for. */
+/** Height of the colors of importance, which the layout leaves room for. */
 const stripHeight = 6;
 const titleHeight = 26;
 
 interface DrawingProps {
   readonly diagram: Diagram;
-  readonly colours: ColourScale | undefined;
+  readonly colors: ColorScale | undefined;
   readonly scale: number;
   /** Id of the box that is in the tab order. */
   readonly current: string | undefined;
@@ -20,7 +20,7 @@ interface DrawingProps {
 
 /** A diagram as a tree of boxes (WAI-ARIA tree) over its edges. */
 export function DiagramDrawing(props: DrawingProps): VNode {
-  const { diagram, colours, scale, current, isSelected } = props;
+  const { diagram, colors, scale, current, isSelected } = props;
   const { width, height, nodes } = diagram;
   return (
     <svg
@@ -36,7 +36,7 @@ export function DiagramDrawing(props: DrawingProps): VNode {
           <Box
             key={node.id}
             node={node}
-            colours={colours}
+            colors={colors}
             isCurrent={node.id === current}
             isSelected={isSelected && node.id === current}
           />
@@ -108,20 +108,18 @@ const signs = { model: '+', against: '−', changed: '≠' } as const;
 
 interface BoxProps {
   readonly node: DiagramNode;
-  readonly colours: ColourScale | undefined;
+  readonly colors: ColorScale | undefined;
   readonly isCurrent: boolean;
   readonly isSelected: boolean;
 }
 
-function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
+function Box({ node, colors, isCurrent, isSelected }: BoxProps): VNode {
   const { id, label, detail, kind, x, y, width, height, level, frame, expanded, times } = node;
   const { difference } = node;
   const differs = difference && strings.difference[difference];
   const title = times > 1 ? strings.times(label, String(times)) : label;
-  const colourText = colours?.describe(node);
-  const parts = [title, detail, node.name, differs, colourText].filter(
-    (text) => text !== undefined,
-  );
+  const colorText = colors?.describe(node);
+  const parts = [title, detail, node.name, differs, colorText].filter((text) => text !== undefined);
   return (
     <g
       class={`box ${frame ? 'open' : 'closed'} ${kind} ${difference === undefined ? '' : `in-${difference}`}`}
@@ -136,7 +134,7 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
     >
       <title>{parts.join('\n')}</title>
       {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
-      {colours !== undefined && !frame && <Strip node={node} colours={colours} />}
+      {colors !== undefined && !frame && <Strip node={node} colors={colors} />}
       {difference !== undefined && (
         <text
           class="sign"
@@ -228,9 +226,9 @@ function Fold({ expanded, x, y }: FoldProps): VNode {
 }
 
 /** A color for each part of the box. */
-function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale }): VNode {
+function Strip({ node, colors }: NodeProps & { readonly colors: ColorScale }): VNode {
   const { width, height } = node;
-  const positions = colours.positions(node);
+  const positions = colors.positions(node);
   const step = (width - 12) / Math.max(1, positions.length);
   return (
     <>
@@ -265,8 +263,8 @@ function svgPath(points: Diagram['edges'][number]['points']): string {
 }
 
 /** Legend of the colors. */
-export function ColourLegend({ colours }: { readonly colours: ColourScale }): VNode {
-  const { legend, low, high, note, warning } = colours;
+export function ColorLegend({ colors }: { readonly colors: ColorScale }): VNode {
+  const { legend, low, high, note, warning } = colors;
   const stops = Array.from({ length: 11 }, (_, i) => paletteColor(i / 10));
   return (
     <p class="importance-legend muted">

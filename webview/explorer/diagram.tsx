@@ -4,7 +4,7 @@ import { Button, Dropdown } from '../components/controls';
 import { CopyImage } from '../components/copy-image';
 import { formatCount } from '../format';
 import { paintSvg } from '../kit/paint-svg';
-import { ColourLegend, DiagramDrawing } from './diagram-drawing';
+import { ColorLegend, DiagramDrawing } from './diagram-drawing';
 import { keyAction } from './diagram-keys';
 import { movedByDragging } from './drag-scroll';
 import { strings } from './strings';
@@ -15,8 +15,8 @@ import type {
   ModelDescription,
   Importance,
 } from './types';
-import { driftColours, importanceScale, valueColours } from './colour-scale';
-import { colourings } from './view-state';
+import { driftColors, importanceScale, valueColors } from './color-scale';
+import { colorings } from './view-state';
 
 interface DiagramProps {
   readonly panel: ExplorerPanel;
@@ -33,17 +33,17 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   const state = useDrawn(panel, model, open);
   const importance = useImportance(panel, model);
   const drifted = panel.get('drift');
-  const drift = useMemo(() => driftColours(drifted), [drifted]);
+  const drift = useMemo(() => driftColors(drifted), [drifted]);
   const scroller = useRef<HTMLDivElement>(null);
   const [selected, setSelected] = useState<string>();
   const [zoom, setZoom] = useState<number>();
   const [room, setRoom] = useState(800);
   const diagram = state?.kind === 'known' ? state.diagram : undefined;
-  const values = useMemo(() => valueColours(diagram?.values), [diagram]);
+  const values = useMemo(() => valueColors(diagram?.values), [diagram]);
   const scales = { importance, drift, values };
-  const known = colourings.filter((name) => scales[name] !== undefined);
-  const coloured = known.find((name) => name === panel.view.value.colours) ?? known[0];
-  const colours = coloured && scales[coloured];
+  const known = colorings.filter((name) => scales[name] !== undefined);
+  const colored = known.find((name) => name === panel.view.value.colors) ?? known[0];
+  const colors = colored && scales[colored];
   const nodes = diagram?.nodes ?? [];
   const node = nodes.find(({ id }) => id === selected);
   /** The chosen zoom; by default, the diagram fits the width of the panel. */
@@ -120,15 +120,15 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
         <p class="muted" role="status">
           {diagramStatus(state)}
         </p>
-        <div>{colours !== undefined && <ColourLegend colours={colours} />}</div>
+        <div>{colors !== undefined && <ColorLegend colors={colors} />}</div>
         <div class="controls" role="group" aria-label={strings.diagramControls}>
-          {coloured !== undefined && known.length > 1 && (
+          {colored !== undefined && known.length > 1 && (
             <Dropdown
-              label={strings.colours}
-              options={known.map((value) => ({ value, label: strings.colouring[value] }))}
-              value={coloured}
+              label={strings.colors}
+              options={known.map((value) => ({ value, label: strings.coloring[value] }))}
+              value={colored}
               onChange={(value) => {
-                panel.setView({ colours: value });
+                panel.setView({ colors: value });
               }}
             />
           )}
@@ -136,7 +136,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
             label={strings.showDrift}
             title={strings.showDriftTitle}
             onClick={() => {
-              panel.setView({ colours: 'drift' });
+              panel.setView({ colors: 'drift' });
               panel.run.showDrift();
             }}
           />
@@ -144,7 +144,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
             label={diagram?.values === undefined ? strings.showValues : strings.hideValues}
             title={strings.showValuesTitle}
             onClick={() => {
-              panel.setView({ colours: 'values' });
+              panel.setView({ colors: 'values' });
               if (diagram?.values === undefined) panel.run.chooseValues();
               else panel.run.hideValues();
             }}
@@ -206,7 +206,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
             }}
           >
             <DiagramDrawing
-              {...{ diagram, colours, scale }}
+              {...{ diagram, colors, scale }}
               current={node?.id ?? nodes[0]?.id}
               isSelected={node !== undefined}
             />

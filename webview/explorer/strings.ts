@@ -140,8 +140,8 @@ export const strings = {
   fitTitle: t('Fit the diagram to the width of the panel'),
   foldAll: t('Collapse All'),
   foldAllTitle: t('Collapse all rows'),
-  colours: t('Colors'),
-  colouring: {
+  colors: t('Colors'),
+  coloring: {
     importance: t('Importance'),
     drift: t('Drift'),
     values: t('Values of a file'),

@@ -3,7 +3,7 @@ import type { InferOutput } from 'valibot';
 import { flagOr, group, maybe, savedChoice, textOr, texts } from '../kit/saved-view';
 
 /** Quantities that the diagram can show as colors. */
-export const colourings = ['importance', 'drift', 'values'] as const;
+export const colorings = ['importance', 'drift', 'values'] as const;
 
 /** Saved view of the panel. */
 export const savedView = group({
@@ -15,7 +15,7 @@ export const savedView = group({
   /** Row of the table. */
   selected: maybe(string()),
   /** Quantity shown as colors, if both are known. */
-  colours: savedChoice(colourings, 'importance'),
+  colors: savedChoice(colorings, 'importance'),
   logarithmic: flagOr(false),
 });
 

@@ -71,12 +71,16 @@ const progress = {
 } as const;
 
 function Jobs(): VNode {
-  const of = { id: '1', what: 'profile' } as const;
+  const of = { id: '1', name: 'Profiling', makesDocument: true } as const;
   const actions = { words, onCancel: nothing, onResume: nothing, announce: nothing };
   return (
     <>
       <JobLine name="Running job" job={{ kind: 'running', ...of, progress }} {...actions} />
-      <JobLine name="Queued job" job={{ kind: 'queued', ...of, place: 1 }} {...actions} />
+      <JobLine
+        name="Queued job"
+        job={{ kind: 'queued', ...of, position: { place: 1, startsIn: 240, expected: 60 } }}
+        {...actions}
+      />
       <JobLine
         name="Stopped job"
         job={{

@@ -45,7 +45,7 @@ const stillness = 1e-6;
  */
 export function layOutGraph(graph: Graph): DrawnGraph {
   const { ids, links } = simplified(graph);
-  const near = listNeighbours(ids, links);
+  const near = listNeighbors(ids, links);
   const steps = stepsBetween(near);
   const places = rotate(relaxed(steps, start(steps, near)));
   const at = new Map(ids.map((id, i) => [id, places[i] ?? { x: 0, y: 0 }]));
@@ -75,9 +75,9 @@ interface Link {
 /** All nodes, and each edge once; a graph with more than one node has an edge at every node. */
 function simplified({ edges }: Graph): { ids: readonly number[]; links: readonly Link[] } {
   const links = edges
-    .flatMap(([[node, port], [id, neighbour]]) =>
-      node < neighbour
-        ? [{ id, port, ends: [node, neighbour] as const, key: `${node} ${neighbour}` }]
+    .flatMap(([[node, port], [id, neighbor]]) =>
+      node < neighbor
+        ? [{ id, port, ends: [node, neighbor] as const, key: `${node} ${neighbor}` }]
         : [],
     )
     .sort((a, b) => a.id - b.id);
@@ -85,7 +85,7 @@ function simplified({ edges }: Graph): { ids: readonly number[]; links: readonly
   return { ids, links };
 }
 
-function listNeighbours(ids: readonly number[], links: readonly Link[]): number[][] {
+function listNeighbors(ids: readonly number[], links: readonly Link[]): number[][] {
   const index = new Map(ids.map((id, i) => [id, i]));
   const near: Set<number>[] = ids.map(() => new Set());
   for (const { ends } of links) {

@@ -23,7 +23,7 @@ export function findAvailability(
   const { job } = state;
   const active =
     job.kind === 'running' || job.kind === 'queued'
-      ? strings.reasonActive(job.what, job.kind)
+      ? strings.reasonActive(job.name, job.kind)
       : undefined;
   const nothing = isWhole(state) ? strings.reasonNothingSelected : undefined;
   const cannot = (name: keyof typeof state.cannot): string | undefined =>
@@ -49,7 +49,7 @@ export function isWhole({
 
 /** True if the search was stopped and can be resumed. */
 export function resumesProfile(job: HeatmapState['job']): boolean {
-  return job.kind === 'stopped' && job.what === 'profile' && job.saved !== undefined;
+  return job.kind === 'stopped' && job.makesDocument && job.saved !== undefined;
 }
 
 /** True if there is no profile to show, and no job running. */

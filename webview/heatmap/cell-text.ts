@@ -1,10 +1,6 @@
 import { distanceLabel } from '../../extension/core/quality-labels';
 import { glossary } from '../../extension/core/glossary';
-import type {
-  CandidateStability,
-  WidthPrunedSublayer,
-  ShownPatch,
-} from '../../extension/protocol/heatmap';
+import type { CandidateStability, ShownPatch } from '../../extension/protocol/heatmap';
 import { listed, named, tell } from '../translate';
 import type { Fact } from '../components/facts';
 import {
@@ -16,9 +12,8 @@ import {
   formatWithError,
 } from '../format';
 import { strings } from './strings';
-import type { Cell } from './cells';
-import { columns } from './columns';
-import type { HeatmapColumn } from './columns';
+import type { Cell, LessWide } from './cells';
+import { cellColumns } from './columns';
 import { unitName } from './units';
 
 /** The distance of a cell in words; a dash if there is none. */
@@ -43,9 +38,8 @@ export function cellLabel(cell: Cell): string {
   else if (cell.preview !== undefined) {
     facts.push(strings.factPreview(formatDistance(cell.preview)));
   }
-  for (const { id, title, format } of columns) {
-    const value = cell.values[id];
-    if (value !== undefined) facts.push(named(title, format(value)));
+  for (const { column, value } of cellColumns(cell)) {
+    facts.push(named(column.title, column.format(value)));
   }
   const rank = rankText(cell, strings.factRank);
   if (rank !== undefined) facts.push(rank);
@@ -56,8 +50,8 @@ export function cellLabel(cell: Cell): string {
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-/** Remaining share of a width-pruned sublayer. */
-export function widthText({ of, kept, count }: WidthPrunedSublayer): string {
+/** Remaining share of a width-pruned sublayer, or of the experts of a MoE layer. */
+export function widthText({ of, kept, count }: LessWide): string {
   return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
 
@@ -88,12 +82,6 @@ export function cellTooltip(cell: Cell): string | undefined {
   if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
   if (cell.widthPruned !== undefined) return strings.factWidthPruned(widthText(cell.widthPruned));
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
-}
-
-function columnFacts({ id, title, format, facts }: HeatmapColumn, cell: Cell): readonly Fact[] {
-  const value = cell.values[id];
-  if (value === undefined) return [];
-  return facts === undefined ? [{ name: title, value: format(value) }] : facts(cell);
 }
 
 /** `0.029 ± 0.001, small` */
@@ -158,6 +146,8 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
       title: tell(glossary.kvBytesPerToken),
     },
     { name: strings.preview, value: strings.previewOnly(preview), title: tell(glossary.preview) },
-    ...columns.flatMap((column) => columnFacts(column, cell)),
+    ...cellColumns(cell).flatMap(({ column: { title, format, facts }, value }) =>
+      facts === undefined ? [{ name: title, value: format(value) }] : facts(cell),
+    ),
   ];
 }

@@ -8,7 +8,7 @@ import type {
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem, LostPlace } from '../grid/block-grid';
-import { findColumn, columns } from './columns';
+import { findColumn, columns, listColumns } from './columns';
 import type { HeatmapColumn } from './columns';
 import { listLines } from './kinds';
 import { expandSublayers, removalOrder, candidateSublayers } from './selection';
@@ -25,7 +25,7 @@ type Granularity = ShownProfile['settings']['granularity'];
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
 
 /** Ids of what colors the cells. */
-export const colourings: readonly string[] = ['importance', ...columns.map(({ id }) => id)];
+export const colorings: readonly string[] = ['importance', ...columns.map(({ id }) => id)];
 
 /** One sublayer, or expert, as the grid, the details and the table show it. */
 export interface Cell extends GridItem {
@@ -52,8 +52,8 @@ export interface Cell extends GridItem {
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
-  /** Remaining width, if it is kept and width-pruned. */
-  readonly widthPruned: WidthPrunedSublayer | undefined;
+  /** Remaining width or experts, if it is kept and loses some. */
+  readonly widthPruned: LessWide | undefined;
   /** Patch that replaces, or will replace, the sublayer. */
   readonly patch: ShownPatch | undefined;
   /** Drift of the hidden states after the sublayer, if known. */
@@ -63,6 +63,11 @@ export interface Cell extends GridItem {
   /** Value that colors the cell instead of its distance, as text. */
   readonly shown: string | undefined;
 }
+
+/** A width-pruned sublayer, or a MoE layer without some of its experts. */
+export type LessWide = Omit<WidthPrunedSublayer, 'of'> & {
+  readonly of: WidthPrunedSublayer['of'] | 'experts';
+};
 
 export interface ShownColumn extends HeatmapColumn {
   readonly colors: LogScale;
@@ -103,7 +108,7 @@ export type CellSource = Pick<
   | 'patches'
   | 'drift'
   | 'measurements'
-> & { readonly colours?: string };
+> & { readonly colors?: string };
 
 /** @param before set whose unchanged cells are reused, so that they are not redrawn */
 export function buildCells(source: CellSource, before?: CellSet): CellSet {
@@ -144,7 +149,8 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
       isExpert,
     );
   const units = withExperts ? listUnits(model) : model.sublayers;
-  const values = columns.map(({ id, value }) => [id, value(source)] as const);
+  const values = listColumns(source).map(({ id, value }) => [id, value(source)] as const);
+  const withoutExperts = countRemovedExperts(order.keys());
   const column = shownColumn(source, units);
 
   const buildCell = (sublayer: Unit): Cell => {
@@ -174,7 +180,9 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
       mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
       order: order.get(id),
       round: rounds.get(id),
-      widthPruned: order.has(id) ? undefined : source.widthPruned[id],
+      widthPruned: order.has(id)
+        ? undefined
+        : (source.widthPruned[id] ?? fewerExperts(sublayer, withoutExperts.get(id))),
       // A planned patch replaces only sublayers that are removed.
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };
@@ -194,6 +202,33 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
   };
 }
 
+/** Number of removed experts of each MoE layer. */
+function countRemovedExperts(removed: Iterable<string>): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const id of removed) {
+    if (isExpert(id)) {
+      const layer = id.slice(0, id.lastIndexOf('.'));
+      counts.set(layer, (counts.get(layer) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** A MoE layer without some of its experts; undefined if it keeps all. */
+function fewerExperts(
+  { experts, parameters, bytes, flopsPerToken, kvBytesPerToken }: Unit,
+  removed = 0,
+): LessWide | undefined {
+  return experts === undefined || removed === 0
+    ? undefined
+    : {
+        ...{ of: 'experts', count: experts.count, kept: experts.count - removed },
+        parameters: parameters - removed * experts.parameters,
+        bytes: bytes - removed * experts.bytes,
+        ...{ flopsPerToken, kvBytesPerToken },
+      };
+}
+
 const listValues = (
   value: (unit: Unit) => number | undefined,
   units: readonly Unit[],
@@ -201,7 +236,7 @@ const listValues = (
 
 /** The column that is asked for, if something is known for it. */
 function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | undefined {
-  const column = findColumn(source.colours);
+  const column = findColumn(source.colors);
   const known = column && listValues(column.value(source), units);
   const colors = known && column.scale(known);
   return colors && { ...column, colors };
@@ -209,7 +244,7 @@ function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | 
 
 function isSame(a: Cell, b: Cell): boolean {
   return (
-    columns.every(({ id }) => a.values[id] === b.values[id]) &&
+    Object.keys({ ...a.values, ...b.values }).every((id) => a.values[id] === b.values[id]) &&
     (Object.keys(a) as (keyof Cell)[]).every((field) => field === 'values' || a[field] === b[field])
   );
 }

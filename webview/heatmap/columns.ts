@@ -48,7 +48,7 @@ const measured =
   (unit) =>
     measurements[id]?.[unit.id];
 
-/** All columns besides importance, which has previews and bounds of its own. */
+/** Fixed columns besides importance, which has previews and bounds of its own. */
 export const columns: readonly HeatmapColumn[] = [
   {
     id: 'drift',
@@ -73,14 +73,63 @@ export const columns: readonly HeatmapColumn[] = [
     format: formatDistanceShort,
     legend: t('Saliency of experts: gate times norm of the output, mean per token (log scale)'),
   },
+  {
+    id: 'tokens',
+    title: t('Share of tokens'),
+    scale: logScale,
+    value: measured('tokens'),
+    format: formatPercent,
+    legend: t('Share of tokens that the router sends to an expert (log scale)'),
+  },
 ];
 
-export const findColumn = (id: string | undefined): HeatmapColumn | undefined =>
-  columns.find((column) => column.id === id);
+/** Columns of single texts that were shown, by id. */
+const textColumns = new Map<string, HeatmapColumn>();
+
+/** Share of a text's tokens that an expert gets, for the id `tokens:TEXT`. */
+function textColumn(id: string): HeatmapColumn | undefined {
+  const known = textColumns.get(id);
+  const [, text] = /^tokens:(.+)$/s.exec(id) ?? [];
+  if (known !== undefined || text === undefined) return known;
+  const name = text.replace(/^.*[/\\]/s, '');
+  const column: HeatmapColumn = {
+    id,
+    title: t('Share of tokens in {0}', name),
+    scale: logScale,
+    value: measured(id),
+    format: formatPercent,
+    legend: t('Share of the tokens in {0} that the router sends to an expert (log scale)', name),
+  };
+  textColumns.set(id, column);
+  return column;
+}
+
+export const findColumn = (id = ''): HeatmapColumn | undefined =>
+  columns.find((column) => column.id === id) ?? textColumn(id);
+
+/** Fixed columns, and those of single texts. */
+export const listColumns = ({ measurements }: ColumnSource): readonly HeatmapColumn[] => [
+  ...columns,
+  ...Object.keys(measurements).flatMap((id) => textColumn(id) ?? []),
+];
+
+/** Columns of a cell, with its values. */
+export const cellColumns = ({
+  values,
+}: ColumnCell): { readonly column: HeatmapColumn; readonly value: number }[] =>
+  Object.entries(values).flatMap(([id, value]) => {
+    const column = value === undefined ? undefined : findColumn(id);
+    return column === undefined || value === undefined ? [] : [{ column, value }];
+  });
 
 /** Columns that have a value in some cell. */
-export const knownColumns = (cells: readonly ColumnCell[]): readonly HeatmapColumn[] =>
-  columns.filter(({ id }) => cells.some(({ values }) => values[id] !== undefined));
+export function knownColumns(cells: readonly ColumnCell[]): readonly HeatmapColumn[] {
+  const [first] = cells;
+  return Object.keys(first?.values ?? {}).flatMap((id) => {
+    const isKnown = cells.some(({ values }) => values[id] !== undefined);
+    return (isKnown ? findColumn(id) : undefined) ?? [];
+  });
+}
 
 function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
   const there = formatPercent(worst.relativeError);

@@ -40,7 +40,7 @@ export function useFrame(panel: HeatmapPanel): Frame {
       panel.get('selectionEvaluation'),
     ];
   const [drift, measurements] = [panel.get('drift'), panel.get('measurements')];
-  const { colours } = panel.view.value;
+  const { colors } = panel.view.value;
   const choices = useMemo(() => new Choices(async (choice) => tell(panel, choice)), [panel]);
   const { waiting } = choices;
   const selected = useMemo(
@@ -56,10 +56,10 @@ export function useFrame(panel: HeatmapPanel): Frame {
   );
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {
-    const shown = { ...selected, candidates, patches, drift, measurements, colours };
+    const shown = { ...selected, candidates, patches, drift, measurements, colors };
     before.current = buildCells(shown, before.current);
     return before.current;
-  }, [selected, candidates, patches, drift, measurements, colours]);
+  }, [selected, candidates, patches, drift, measurements, colors]);
   const expected = useMemo(
     () =>
       selected.selectedRounds === undefined

@@ -69,7 +69,7 @@ function Buttons({ panel, selected }: HeaderProps): VNode {
         title={strings.showDriftTitle}
         reason={available.showDrift}
         onClick={() => {
-          panel.setView({ colours: 'drift' });
+          panel.setView({ colors: 'drift' });
           run.showDrift();
         }}
       />

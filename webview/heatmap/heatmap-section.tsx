@@ -40,7 +40,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   const known = knownColumns(cells.cells);
   const isRunning = useComputed(() => {
     const job = panel.get('job');
-    return job.kind === 'running' && job.what === 'profile';
+    return job.kind === 'running' && job.makesDocument;
   }).value;
   return (
     <Section
@@ -50,14 +50,14 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
       controls={
         known.length > 0 && (
           <Dropdown
-            label={strings.colours}
+            label={strings.colors}
             options={[
               { value: 'importance', label: strings.importance },
               ...known.map(({ id, title }) => ({ value: id, label: title })),
             ]}
-            value={panel.view.value.colours}
-            onChange={(colours) => {
-              panel.setView({ colours });
+            value={panel.view.value.colors}
+            onChange={(colors) => {
+              panel.setView({ colors });
             }}
           />
         )

@@ -2,17 +2,8 @@ import { formatBlocks } from '../blocks';
 import type { BlockCounts } from '../blocks';
 import { counted } from '../counted';
 import { ends } from '../strings';
-import type { BaselineName, JobName, Mark, SublayerKind } from './types';
+import type { BaselineName, Mark, SublayerKind } from './types';
 import { t, listed } from '../translate';
-
-const jobNames: Readonly<Record<JobName, string>> = {
-  profile: t('Profiling'),
-  prune: t('Pruning'),
-  evaluate: t('Evaluation'),
-  patch: t('Patching'),
-  drift: t('Comparing hidden states'),
-  'score-experts': t('Scoring experts'),
-};
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: t('Attention'),
@@ -104,15 +95,15 @@ export const strings = {
   ),
   measureTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
-  reasonActive: (job: JobName, kind: 'queued' | 'running') =>
-    kind === 'queued' ? t('{0} is queued', jobNames[job]) : t('{0} is running', jobNames[job]),
+  reasonActive: (job: string, kind: 'queued' | 'running') =>
+    kind === 'queued' ? t('{0} is queued', job) : t('{0} is running', job),
   reasonNothingSelected: t('No sublayer is marked for removal or width pruning yet'),
 
   // Job
-  jobProgress: (job: JobName) => t('Progress: {0}', jobNames[job]),
-  starting: (job: JobName) => t('{0} is starting', jobNames[job]),
-  stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
-  finished: (job: JobName) => t('{0} has finished.', jobNames[job]),
+  jobProgress: (job: string) => t('Progress: {0}', job),
+  starting: (job: string) => t('{0} is starting', job),
+  stopped: (job: string, reason: keyof typeof ends) => `${job} ${ends[reason]}`,
+  finished: (job: string) => t('{0} has finished.', job),
 
   // Empty state
   empty: t('Profile the layers to see which sublayers can be removed.'),
@@ -140,7 +131,7 @@ export const strings = {
       '‖h′ − h‖ / ‖h‖ after each sublayer, root mean square over {0}',
       counted(positions, 'position'),
     ),
-  colours: t('Colors'),
+  colors: t('Colors'),
   importance: t('Importance'),
   legendPreview: t('Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)'),
   legendNothing: t('No distances yet'),
@@ -213,6 +204,8 @@ export const strings = {
       t('{0} of {1} channels ({2})', kept, count, share),
     groups: (kept: string, count: string, share: string) =>
       t('{0} of {1} key/value heads ({2})', kept, count, share),
+    experts: (kept: string, count: string, share: string) =>
+      t('{0} of {1} experts ({2})', kept, count, share),
   },
   factWidthPruned: (kept: string) => t('width {0}', kept),
   becomes: (before: string, after: string) => `${before} → ${after}`,

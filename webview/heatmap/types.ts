@@ -1,4 +1,4 @@
-import type { HeatmapJob, HeatmapState, ShownProfile } from '../../extension/protocol/heatmap';
+import type { HeatmapState, ShownProfile } from '../../extension/protocol/heatmap';
 
 export type { Mark, ShownProfile } from '../../extension/protocol/heatmap';
 
@@ -8,4 +8,3 @@ export type SublayerKind = SublayerSummary['kind'];
 export type Round = ShownProfile['rounds'][number];
 export type Evaluation = ShownProfile['evaluations'][number];
 export type BaselineName = keyof ShownProfile['baselines'];
-export type JobName = Exclude<HeatmapJob, { kind: 'idle' }>['what'];

@@ -1,7 +1,7 @@
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, savedChoice, texts, textOr } from '../kit/saved-view';
 import { everything, sortKeys } from './candidate-rows';
-import { colourings } from './cells';
+import { colorings } from './cells';
 import { axes } from './curves/curves';
 import { everyKind } from './kinds';
 
@@ -17,7 +17,7 @@ export const savedView = group({
   axis: savedChoice(axes, 'sublayers'),
   logarithmic: flagOr(true),
   /** Quantity shown as colors. */
-  colours: savedChoice(colourings, 'importance'),
+  colors: savedChoice(colorings, 'importance'),
   /** Series of the chart that are switched off. */
   hiddenSeries: texts(),
 });

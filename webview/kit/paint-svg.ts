@@ -116,7 +116,7 @@ function paintText(context: CanvasRenderingContext2D, element: SVGTextElement): 
   }
 }
 
-/** Fills and strokes in the order and the colours of a style. */
+/** Fills and strokes in the order and the colors of a style. */
 function paint(
   context: CanvasRenderingContext2D,
   style: CSSStyleDeclaration,

@@ -1,7 +1,7 @@
 import { signal } from '@preact/signals';
 import { onThemeChange } from '../charts/theme-colors';
 
-/** Counts the changes of the theme: who reads it draws again with the colours of the new one. */
+/** Counts the changes of the theme: who reads it draws again with the colors of the new one. */
 const changes = signal(0);
 let isWatching = false;
 

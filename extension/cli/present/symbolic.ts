@@ -15,7 +15,7 @@ export const symbolicEvaluate: Presenter<BuiltGraph | RejectedProgram> = {
     const { nodes, edges } = graph;
     terminal.print(`${nodes.length} nodes, ${edges.length} edges; size ${size}, mass ${mass}`);
     for (const node of nodes) {
-      terminal.print(`  ${node} ─ ${describeNeighbours(node, graph)}`);
+      terminal.print(`  ${node} ─ ${describeNeighbors(node, graph)}`);
     }
   },
 };
@@ -34,7 +34,7 @@ export const symbolicEnumerate: Presenter<SizeTable> = {
 };
 
 /** `1 (port 0), 3 (port 1)`, at ascending ports. */
-function describeNeighbours(node: number, { edges }: SymbolicGraph): string {
+function describeNeighbors(node: number, { edges }: SymbolicGraph): string {
   return edges
     .filter(({ ends }) => ends.includes(node))
     .sort((a, b) => a.port - b.port)

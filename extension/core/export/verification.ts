@@ -14,7 +14,7 @@ export interface LlamaCheck {
 
 /** The re-opened result against the source model with the sublayers skipped. */
 export interface Verification {
-  /** max |a − b| / max |a| over the logits compared. */
+  /** max |a − b| / max |a| over the logits compared; over 90 % of the tokens if rounding can change their experts. */
   readonly relativeError: number;
   readonly tolerance: number;
   /** Share of tokens with the same most likely next token. Absent if the model has no logits for each token. */

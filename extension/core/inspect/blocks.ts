@@ -141,6 +141,7 @@ function describeSublayer(
     kvBytesPerToken:
       known?.summary.kvBytesPerToken ?? (cached === undefined ? undefined : cached * width),
     kvElementsPerToken: cached,
+    kvWindow: known?.summary.kvWindow,
     tensors,
   };
 }

@@ -1,3 +1,4 @@
+import { kvCacheBytes } from '../models/model-summary';
 import { isMatrix } from './costs';
 import type {
   BlockDescription,
@@ -56,17 +57,41 @@ export function estimateMemory(parameters: number): MemoryEstimate[] {
 
 /** Keys and values of all sublayers together; none where one of them is not known. */
 export function estimateCache(sublayers: readonly SublayerDescription[]): CacheEstimate[] {
-  const elements = sumKnown(
-    sublayers.filter(({ kind }) => kind !== 'other'),
-    ({ kvElementsPerToken }) => kvElementsPerToken,
-  );
+  const elements = sumOverCaches(sublayers, thousand, (sublayer) => sublayer.kvElementsPerToken);
   return elements === undefined || elements === 0
     ? []
     : Object.entries(cacheBits).map(([dtype, bits]) => ({
         dtype: dtype as keyof typeof cacheBits,
-        bytesPerThousandTokens: (thousand * elements * bits) / 8,
+        bytesPerThousandTokens: (elements * bits) / 8,
       }));
 }
+
+/** Bytes of keys and values at `tokens` of context, as stored; undefined if those of a sublayer are unknown. */
+export const describedCacheBytes = (
+  { blocks }: { readonly blocks: readonly BlockDescription[] },
+  tokens: number,
+): number | undefined =>
+  sumOverCaches(
+    blocks.flatMap(({ sublayers }) => sublayers),
+    tokens,
+    ({ kvBytesPerToken }) => kvBytesPerToken,
+  );
+
+/** Sum over the tokens that each sublayer keeps, which a sliding window limits. */
+const sumOverCaches = (
+  sublayers: readonly SublayerDescription[],
+  tokens: number,
+  perToken: (sublayer: SublayerDescription) => number | undefined,
+): number | undefined =>
+  sumKnown(
+    sublayers.filter(({ kind }) => kind !== 'other'),
+    (sublayer) => {
+      const kvBytesPerToken = perToken(sublayer);
+      return (
+        kvBytesPerToken && kvCacheBytes({ kvBytesPerToken, kvWindow: sublayer.kvWindow }, tokens)
+      );
+    },
+  );
 
 export function estimateFineTuning(
   parameters: number,

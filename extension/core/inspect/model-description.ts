@@ -48,6 +48,8 @@ export interface SublayerDescription extends Totals {
   readonly kvBytesPerToken: number | undefined;
   /** Cache elements per token of context, regardless of their dtype. */
   readonly kvElementsPerToken: number | undefined;
+  /** Tokens whose keys and values are kept at most, in sliding-window attention. */
+  readonly kvWindow?: number | undefined;
   readonly tensors: readonly StoredTensor[];
 }
 

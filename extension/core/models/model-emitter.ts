@@ -80,6 +80,15 @@ export const mixesStreams = (emitter: ModelEmitter | undefined): boolean =>
 /** Name of the residual stream in a state. */
 export const stream = 'hidden';
 
+/** Arguments that a sublayer is emitted with. */
+export type SublayerCall = [
+  graph: GraphBuilder,
+  index: number,
+  state: Values,
+  side: Values,
+  options?: EmitOptions,
+];
+
 /** Parts of a model for a graph that decodes token by token. */
 export type StepEmitter = Pick<
   ModelEmitter,
@@ -99,13 +108,7 @@ export interface ModelEmitter {
   sidesOf(index: number): readonly string[];
   /** Names of the state's values in front of sublayer `index`. */
   stateNames(index: number): readonly string[];
-  emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options?: EmitOptions,
-  ): Values;
+  emitSublayer(...call: SublayerCall): Values;
   /**
    * State after sublayer `index` if it is removed: norms of its sum and block ends are still
    * applied.

@@ -27,7 +27,7 @@ import { readT5Gguf } from './gguf/t5-gguf';
 import { hasTiedHead } from './transformer/embedding-and-head';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
-import { layOutTransformer, getEmbeddingAndHead } from './transformer/transformer-layout';
+import { layOutTransformer } from './transformer/transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
 import { TransformerModel } from './transformer/transformer-model';
 import { say } from '../message';
@@ -231,13 +231,14 @@ async function layOut({
       ? plainCheckpoint(checkpoint, folder.config)
       : await joinPacked(checkpoint, quantization);
   const layout = layOutTransformer(architecture, config, folder, joined);
+  const embeddingAndHead = layout.epilogue.withEmbedding(layout.embedding.table);
   const fingerprint = known ?? (await fingerprintModel(configText, checkpoint));
   const found = summarizeModel({
     folder,
     config,
     checkpoint: joined,
     layout: { ...layout, keepsCache: true },
-    embeddingAndHead: getEmbeddingAndHead(layout),
+    embeddingAndHead,
     fingerprint,
     sizes: {
       vocabularySize: config.vocab_size,
@@ -245,7 +246,7 @@ async function layOut({
         config.max_position_embeddings,
         architecture.maxPositions?.(config) ?? Number.POSITIVE_INFINITY,
       ),
-      tiedHead: hasTiedHead(getEmbeddingAndHead(layout)),
+      tiedHead: hasTiedHead(embeddingAndHead),
       ...(architecture.dependsOnNumber === true ? { keepsBlocks: true } : {}),
     },
   });

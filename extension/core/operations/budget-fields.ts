@@ -5,6 +5,8 @@ import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
 import { resumable } from '../jobs/saved-parts';
 import type { OpenedModel } from '../models/opened-model';
+import { explainNotInGguf } from '../pipelines/gguf-changes';
+import { refusedAs } from '../export/output-options';
 import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
@@ -164,10 +166,9 @@ export async function planByBudget(
   const budget = compressionBudget(request);
   if (request.sensitivity === undefined && measured === undefined) {
     // Before it is measured.
-    const { methods = encodingNames, profile, widths = [] } = request;
+    const { methods = encodingNames } = request;
     const chosen = methods.map((text) => parseCompression(text, 'methods').method);
-    const how = { removes: profile !== undefined, prunesWidths: widths.length > 0 };
-    if (choosesTypes(chosen, how) && !takesTypes) {
+    if (choosesTypes(chosen) && !takesTypes) {
       throw noTypes('methods');
     }
   }
@@ -177,7 +178,7 @@ export async function planByBudget(
       ? await measureSensitivity(request, undefined, context, true)
       : await readTable(request.sensitivity, request.methods));
   const choices = await readChoices(request, table);
-  if (!takesTypes && findGgufFacts(choices.table, choices.removable.length > 0) !== undefined) {
+  if (!takesTypes && findGgufFacts(choices.table) !== undefined) {
     throw noTypes('sensitivity');
   }
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);
@@ -197,6 +198,14 @@ export async function planByBudget(
     // llama.cpp runs GGUF files, so times of runs here say nothing.
     time: table.gguf === undefined ? await createPlanTimer(request, context) : undefined,
     deadline: request.planDeadline,
+    ...(table.gguf === undefined
+      ? {}
+      : {
+          refuse: async (changes: Pick<CompressionPlan, 'remove' | 'widths'>) => {
+            const refusal = await explainNotInGguf(model, changes);
+            return refusal && refusedAs({ format: 'gguf' }, refusal, model.path);
+          },
+        }),
   };
   const place = async (): Promise<string> => planJournal.prepare(undefined, model.path);
   const plan = await resumable({ place, out: undefined, version }, context, async (saved) =>

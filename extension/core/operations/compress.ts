@@ -104,6 +104,8 @@ export const compress = defineOperation({
   },
   presentation: {
     panel: 'compression',
+    jobName: say`Compressing`,
+    report: 'applied',
     opens: 'writtenModel',
     outcome: (result) => compressedOutcome(result),
     nextSteps: () => [

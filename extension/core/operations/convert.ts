@@ -126,6 +126,7 @@ export const convert = defineOperation({
   },
   presentation: {
     opens: 'folder',
+    report: 'applied',
     outcome: (result) => compressedOutcome(result),
     nextSteps: () => ['playground', 'reveal', 'evenSmaller', 'compare', 'evaluateBoth'],
   },

@@ -138,6 +138,7 @@ export const dataDiet = defineOperation({
   presentation: {
     panel: 'dataMap',
     document: 'data',
+    updates: (_, { data }) => [{ kind: 'dataset', data }],
     opens: 'editor',
     outcome: ({ rows }) => ({
       summary: say`Compared ${several(rows.length, 'subset')}.`,

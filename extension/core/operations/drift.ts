@@ -95,6 +95,8 @@ export const drift = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Comparing hidden states`,
+    updates: (drift, { plan, against }) => [{ kind: 'drift', drift, plan, against }],
     outcome: ({ starts, limit, sublayers }, { request }) => {
       const share = formatPercent(limit);
       const place = sublayers.find(({ sublayer }) => sublayer === starts)?.place;

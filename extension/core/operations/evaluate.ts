@@ -293,7 +293,14 @@ export const evaluate = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Evaluation`,
     original: 'against',
+    updates: (result, { base, saveBase, domains, plan, against, text }) =>
+      // Perplexities of other texts than a held-out one don't compare with those in the heatmap.
+      'task' in result || base !== undefined || saveBase !== undefined || domains
+        ? []
+        : [{ kind: 'evaluation', result: result as EvaluationResult, plan, against, text }],
+    report: 'evaluated',
     outcome: (result, job) => evaluationOutcome(result, job),
     nextSteps: ({ against }) =>
       against === undefined

@@ -166,15 +166,13 @@ export const isFitted = (result: FitResult): result is FittedModel => 'verificat
 const targetNames = ['size', 'machine', 'speed'] as const;
 
 const measuringOnly = (name: NameOf): Message =>
-  say`${name('time')}, ${name('machine')}, ${name('speed')} and calibration apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
+  say`${name('time')}, ${name('machine')} and ${name('speed')} apply only if ${name('size')} is a percentage or an amount: a type is not measured first.`;
 
 /** A named type is written without measuring. */
 const measuringRule: Rule = {
   describe: measuringOnly,
   check: (given) => {
-    const idle = ['time', 'machine', 'speed', ...calibrationNames].filter(
-      (key) => given[key] !== undefined,
-    );
+    const idle = ['time', 'machine', 'speed'].filter((key) => given[key] !== undefined);
     return typeof given['size'] === 'string' && namesType(given['size']) && idle.length > 0
       ? { fields: idle, code: 'flag-without-effect', problem: measuringOnly }
       : undefined;
@@ -306,6 +304,7 @@ export const fitModel = defineOperation({
   },
   presentation: {
     opens: 'folder',
+    report: 'fitted',
     outcome: (result) =>
       isFitted(result)
         ? {
@@ -345,6 +344,9 @@ async function fit(
     target.kind === 'encoding'
       ? 'nearest'
       : typeRounding(model, runtime, isMix ? undefined : target.type, timeLimit);
+  if (!isMix && rounding === 'nearest') {
+    requireNoCalibration(request, model);
+  }
   const expected = expectedPhases(
     model,
     runtime,
@@ -689,7 +691,7 @@ async function write(
     ...(rounding === 'feedback'
       ? {
           feedback: {
-            request: requestedCalibration({}, roundingCalibration, model.summary.maxPositions),
+            request: requestedCalibration(request, roundingCalibration, model.summary.maxPositions),
             bundledText: join(context.environment.samples, 'calibration.txt'),
           },
         }
@@ -827,6 +829,21 @@ function isReachable(table: SensitivityProfile, limits: readonly string[]): bool
       return false;
     }
     throw error;
+  }
+}
+
+/**
+ * Refuses calibration for a type that is rounded to the nearest values.
+ * @throws {UserError} If the request names calibration.
+ */
+function requireNoCalibration(request: SizedRequest, { path }: OpenedModel): void {
+  const [field] = calibrationNames.filter((name) => request[name] !== undefined);
+  if (field !== undefined) {
+    throw new UserError(
+      'flag-without-effect',
+      say`${request.size ?? ''} needs no calibration here: weights are rounded to the nearest values.`,
+      { file: path, field, remedy: say`Remove it.` },
+    );
   }
 }
 

@@ -4,6 +4,7 @@ import { makeWorkFolder } from '../jobs/make-work-folder';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
+import { findGgufChanges } from '../pipelines/gguf-changes';
 import { ggufFacts } from '../pipelines/gguf-facts';
 import { requireAble } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
@@ -144,7 +145,10 @@ async function ggufFactsFor(
     ({ matrix }) => matrix,
   );
   const matrices = [...chosenLayers(model.model, settings), ...embeddingAndHead];
-  return ggufFacts(model, matrices, memoryBytes, context);
+  return {
+    ...(await ggufFacts(model, matrices, memoryBytes, context)),
+    ...(await findGgufChanges(model)),
+  };
 }
 
 /** Times full models with changed encodings, in a temporary folder. */

@@ -27,6 +27,7 @@ import { operationJournal, ownFolder } from './journals';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { writePlan } from './output-file';
+import type { ScoredFront } from './panel-updates';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
 import { several } from './outcomes';
@@ -135,7 +136,11 @@ export const pareto = defineOperation({
   },
   presentation: {
     panel: 'compression',
+    jobName: say`Measuring task scores`,
     document: 'sensitivity',
+    updates: (front, { sensitivity }) => [
+      { kind: 'planScores', sensitivity, scores: scoredFront(front) },
+    ],
     outcome: ({ points, score }) => {
       const plans = several(points.length, 'plan');
       return {
@@ -230,4 +235,18 @@ function formatPercentages(shares: readonly number[]): string[] {
     digits++;
   }
   return at(digits);
+}
+
+/** Points of a front with their scores; undefined if they were not run on a task. */
+function scoredFront({ unit, points, score: original }: Front): ScoredFront | undefined {
+  return original === undefined
+    ? undefined
+    : {
+        ...{ unit, original },
+        points: points.flatMap(({ cost, sumOfDistances, score }) =>
+          score === undefined
+            ? []
+            : [{ cost, sumOfDistances, acc: score.acc, accError: score.accError }],
+        ),
+      };
 }

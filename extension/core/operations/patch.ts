@@ -137,7 +137,11 @@ export const patch = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Patching`,
+    report: 'patched',
     opens: 'writtenModel',
+    updates: ({ plan, sublayer }) =>
+      plan === undefined ? [] : [{ kind: 'patch', plan, sublayer }],
     outcome: (result) => {
       const { written } = result;
       const verdict = patchVerdict(result);

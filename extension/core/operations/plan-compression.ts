@@ -3,7 +3,11 @@ import * as v from 'valibot';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { planFor, plannedChanges } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
+import { parseLimit } from '../tensornet/budget/budget-limits';
+import type { BudgetLimit } from '../tensornet/budget/budget-limits';
+import type { BudgetChoice } from '../tensornet/budget/made-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
+import { parseCompression } from '../tensornet/compression-choice';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import {
   budgetFields,
@@ -14,6 +18,7 @@ import {
   planByBudget,
 } from './budget-fields';
 import { integer, leftOpen, newFile } from './fields';
+import type { RequestOf } from './fields';
 import { ownFolder } from './journals';
 import { layerFields } from './layer-fields';
 import { sensitivityJournal, trialFields } from './measure-sensitivity';
@@ -25,20 +30,22 @@ import { several } from './outcomes';
 import { say } from '../message';
 import { formatPercent } from '../format';
 
+const fields = {
+  model: modelField,
+  out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
+  ...budgetFields,
+  ...leftOpen({ ...trialFields, ...layerFields }),
+  seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
+  ...calibrationFields(sensitivityCalibration),
+  ...runFields,
+};
+
 export const planCompression = defineOperation({
   id: 'plan-compression',
   title: 'Plan Compression',
   verb: 'Planning compression of',
   summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
-  fields: {
-    model: modelField,
-    out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
-    ...budgetFields,
-    ...leftOpen({ ...trialFields, ...layerFields }),
-    seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
-    ...calibrationFields(sensitivityCalibration),
-    ...runFields,
-  },
+  fields,
   rules: [anyOf('budget', 'limits'), needs('unit', 'budget'), ...budgetRules, ...calibrationRules],
   result: v.looseObject({
     compress: v.array(v.looseObject({ tensor: v.string() })),
@@ -74,10 +81,34 @@ export const planCompression = defineOperation({
   },
   presentation: {
     panel: 'compression',
+    jobName: say`Planning`,
     document: 'sensitivity',
+    updates: (result, request) => [
+      {
+        kind: 'compressionPlan',
+        sensitivity: request.sensitivity,
+        plan: { ...budgetChoice(request), result },
+      },
+    ],
     outcome: ({ cost, costBefore, compress }) => ({
       summary: say`Compressed ${several(compress.length, 'layer')}: the model takes ${formatPercent(cost / costBefore)} of the original.`,
       shown: true,
     }),
   },
 });
+
+const budgetChoice = (request: RequestOf<typeof fields>): BudgetChoice => ({
+  limits: (request.limits ?? []).map(budgetLimit),
+  context: request.context,
+  schemes: (request.methods ?? []).map((method) => parseCompression(method)),
+  embeddingAndHead: request.embeddings === true || request.head === true,
+  prunesWidths: !request.keepWidths,
+  removes: request.profile !== undefined,
+});
+
+/** A limit without the field that it was read from. */
+function budgetLimit(text: string): BudgetLimit {
+  const limit = parseLimit(text);
+  const { unit } = limit;
+  return 'ratio' in limit ? { unit, ratio: limit.ratio } : { unit, most: limit.most };
+}

@@ -1,8 +1,12 @@
 import type { Evaluation } from '../evaluate/evaluation';
 import type { Message } from '../message';
+import type { PanelUpdate } from './panel-updates';
 
 /** Panels of the editor that follow jobs and show their results. */
 export type PanelName = 'heatmap' | 'compression' | 'dataMap' | 'symbolic';
+
+/** Kinds of reports about results. */
+export type ReportKind = 'applied' | 'fitted' | 'repaired' | 'patched' | 'evaluated';
 
 /** Result of a job as it is announced. */
 export interface Outcome {
@@ -51,30 +55,32 @@ export type NextStep =
 export interface Presentation<Request, Result> {
   /** Panel that shows partial results while the job runs, and the result. */
   readonly panel?: PanelName;
+  /** Name of a job in its panel, such as "Profiling". */
+  readonly jobName?: Message;
   /** Field with the path of the document that the panel shows. */
   readonly document?: keyof Request & string;
   /** Opener of the result; by default the panel, or the output if there is no panel. */
   readonly opens?: 'writtenModel' | 'editor' | 'folder' | 'report';
   /** Field with the path of the original, if the job's model is not the original. */
   readonly original?: keyof Request & string;
-  /** Buttons of the report of a result, the most useful first. Without them there is no report. */
+  /** Changes that a result makes in the open panels, besides the document that it is. */
+  readonly updates?: (result: Result, request: Request) => readonly PanelUpdate[];
+  /** Report that opens when the job is done. */
+  readonly report?: ReportKind;
+  /** Buttons of the report, the most useful first. */
   readonly nextSteps?: (request: Request) => readonly NextStep[];
   /** Fields that tell reports apart, so that a later job replaces one; the output if absent. */
   readonly reportedBy?: readonly (keyof Request & string)[];
   /** Button of the notification, if it is not the one that opens the result. */
   readonly notice?: 'calibrate';
   readonly outcome?: (result: Result, job: FinishedJob<Request>) => Outcome;
-  /** Values of a heatmap column that the result holds. */
+  /** Values of heatmap columns in the result. */
   readonly measures?: (result: Result) => Measurements;
   readonly saved?: SavedProgress;
 }
 
-/** Values of a heatmap column, by the ids of sublayers or experts. */
-export interface Measurements {
-  /** Id of the column in webview/heatmap/columns.ts. */
-  readonly column: string;
-  readonly values: Readonly<Record<string, number>>;
-}
+/** Values of heatmap columns (webview/heatmap/columns.ts), by the ids of columns and of sublayers or experts. */
+export type Measurements = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** Progress that a resumed job does not repeat, as people read it. */
 export interface SavedProgress {

@@ -125,6 +125,7 @@ export const profile = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Profiling`,
     document: 'out',
     outcome: ({ candidates, rounds, search, evaluations }) => {
       const measured = several(

@@ -105,6 +105,8 @@ export const prune = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Pruning`,
+    report: 'applied',
     opens: 'writtenModel',
     outcome: (result, job) => prunedOutcome(result, job),
     nextSteps: () => ['playground', 'reveal', 'makeSmaller', 'openHeatmap', 'evaluateBoth'],

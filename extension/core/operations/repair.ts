@@ -205,6 +205,8 @@ export const repair = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
+    jobName: say`Repairing`,
+    report: 'repaired',
     opens: 'writtenModel',
     original: 'teacher',
     outcome: (result, job) => repairedOutcome(result, job),

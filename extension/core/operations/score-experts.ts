@@ -161,10 +161,22 @@ export const scoreExperts = defineOperation({
   },
   presentation: {
     panel: 'heatmap',
-    measures: ({ layers }) => ({
-      column: 'saliency',
-      values: Object.fromEntries(layers.flat().map(({ expert, saliency }) => [expert, saliency])),
-    }),
+    jobName: say`Scoring experts`,
+    updates: (_, { out: plan }) => (plan === undefined ? [] : [{ kind: 'selection', plan }]),
+    measures: ({ layers, texts = [] }) => {
+      const column = (value: (one: ExpertSaliency) => number): Record<string, number> =>
+        Object.fromEntries(layers.flat().map((one) => [one.expert, value(one)]));
+      return {
+        saliency: column(({ saliency }) => saliency),
+        tokens: column(({ frequency }) => frequency),
+        ...Object.fromEntries(
+          texts.map((text, i) => [
+            `tokens:${text}`,
+            column((one) => one.texts?.[i]?.frequency ?? 0),
+          ]),
+        ),
+      };
+    },
     outcome: ({ layers, remove }) => ({
       summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(layers.flat().length, 'expert')}, the least salient.`,
       shown: true,

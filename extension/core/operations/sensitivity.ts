@@ -57,6 +57,7 @@ export const sensitivity = defineOperation({
     ),
   presentation: {
     panel: 'compression',
+    jobName: say`Measuring`,
     document: 'out',
     outcome: ({ layers }) => {
       const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);

@@ -102,7 +102,7 @@ export type TypeRounding = 'feedback' | 'importance' | 'nearest';
 
 /**
  * The best rounding that is expected to fit in the time for it. Only GGUF types below 8 bits and mixes of types, of models
- * that read text, have a choice, and models with experts no error feedback.
+ * that read text, have a choice.
  * @param size a named type; undefined for a mix
  * @param timeLimit seconds for a mix
  */
@@ -126,8 +126,7 @@ export function typeRounding(
     const phases = expectedPhases(model, runtime, { isMix: false, rounding });
     return Object.values(phases).reduce((sum, { seconds }) => sum + seconds, 0) <= most;
   };
-  const isPlain = summary.sublayers.every(({ experts }) => experts === undefined);
-  if (isPlain && isInTime('feedback')) {
+  if (isInTime('feedback')) {
     return 'feedback';
   }
   // The types of a mix are chosen by an importance matrix, so it is there.

@@ -125,8 +125,10 @@ export const synthesize = defineOperation({
   },
 });
 
+export type SynthesisRequest = RequestOf<typeof fields>;
+
 /** Settings that determine the result; stored in the document of an evolution. */
-export function evolutionSettings(request: RequestOf<typeof fields>): EvolutionSettings {
+export function evolutionSettings(request: SynthesisRequest): EvolutionSettings {
   const { iterations, population, seed, size, epochs, legacyWeights, baselines } = request;
   return {
     iterations,

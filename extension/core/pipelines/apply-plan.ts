@@ -1,6 +1,8 @@
 import type { OutputFormat } from '../export/output-formats';
 import type { JobContext } from '../jobs/job';
 import { workFolder } from '../jobs/work-folder';
+import { readWidthPruning } from '../models/width-pruning/prune-width';
+import { withoutInputs } from '../export/gguf/input-sums';
 import { withPrunedWidths } from './planned-width-pruning';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from '../plans/plan';
@@ -56,8 +58,19 @@ export async function applyPlan(
   });
   // Other devices need no less.
   requireMemory(model.model, application.memoryBytes, 'cpu');
+  const { importance } = application.types ?? {};
+  const types =
+    importance === undefined
+      ? application.types
+      : {
+          ...application.types,
+          importance: withoutInputs(importance, model, readWidthPruning(model, plan)),
+        };
   return withPrunedWidths(model, plan, workFolder(out, 'widths'), async (widthPruned) =>
-    carryOut({ ...application, model: widthPruned }, context),
+    carryOut(
+      { ...application, model: widthPruned, ...(types === undefined ? {} : { types }) },
+      context,
+    ),
   );
 }
 

@@ -2,7 +2,9 @@ import { writableTypes } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
 import type { JobContext } from '../jobs/job';
 import { say } from '../message';
-import type { LinearLayer, EmbeddingOrHead } from '../models/matrix-encoding';
+import { modelStacks } from '../models/layer-stacks';
+import type { LayerStack } from '../models/layer-stacks';
+import type { EmbeddingOrHead } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
 import { installedLlama } from '../runtime/llama/installation';
 import { LlamaError } from '../runtime/llama/run-llama';
@@ -20,7 +22,6 @@ import type {
 import { machines } from './machines';
 import type { MachineName } from './machines';
 import { typeSpeeds } from './type-speeds';
-import { listLayers } from './compression/layer-choices';
 
 /** Time that llama.cpp takes to decode a token. */
 export interface DecodeCosts {
@@ -48,7 +49,7 @@ function timedTypes(opened: OpenedModel): WritableType[] {
   const chosen = all.flatMap((matrix) =>
     expandCompressions(matrix, [{ method: 'gguf' }]).map(({ level }) => levelType(level)),
   );
-  const stored = all.map(({ weight }) => weight.dtype);
+  const stored = all.map(storedType);
   return writableTypes.filter((type) => chosen.includes(type) || stored.includes(type));
 }
 
@@ -107,18 +108,16 @@ export function withDecodeTimes(
   { model }: OpenedModel,
 ): SensitivityProfile {
   const { gguf } = table;
-  const types = new Map(
-    [...listLayers(model), ...model.embeddingAndHeadMatrices].map(({ id, weight }) => [
-      id,
-      weight.dtype,
-    ]),
+  const matrices = new Map(
+    [...modelStacks(model), ...model.embeddingAndHeadMatrices].map((matrix) => [matrix.id, matrix]),
   );
   const timed = <Matrix extends MatrixSensitivity>(matrix: Matrix, isRead: boolean): Matrix => {
-    const share = isRead ? 1 : 0;
+    const own = matrices.get(matrix.tensor);
+    const share = isRead && own !== undefined ? readShare(own) : 0;
     const stored = Object.values(gguf?.tensors[matrix.tensor] ?? {}).reduce((a, b) => a + b, 0);
     return {
       ...matrix,
-      decodeMsPerToken: share * stored * msPerByte(types.get(matrix.tensor) ?? ''),
+      decodeMsPerToken: share * stored * msPerByte(own === undefined ? '' : storedType(own)),
       entries: matrix.entries.map((entry) => ({
         ...entry,
         decodeMsPerToken: share * entry.bytes * msPerByte(entry.type ?? ''),
@@ -139,28 +138,47 @@ export function withDecodeTimes(
 }
 
 /** Matrices that a token is multiplied with; a tied head counts once, as the embedding. */
-const multiplied = ({ model }: OpenedModel): (LinearLayer | EmbeddingOrHead)[] =>
+const multiplied = ({ model }: OpenedModel): (LayerStack | EmbeddingOrHead)[] =>
   [
-    ...listLayers(model),
+    ...modelStacks(model),
     ...model.embeddingAndHeadMatrices.filter(
       ({ place, tiedTo }) => place === 'head' || tiedTo !== undefined,
     ),
   ].filter((one) => !('place' in one && one.place === 'head' && one.tiedTo !== undefined));
 
+/** Linear layers of a matrix: those of all experts if it is a stack. */
+const layersOf = (
+  matrix: LayerStack | EmbeddingOrHead,
+): readonly (LayerStack['layers'][number] | EmbeddingOrHead)[] =>
+  'layers' in matrix ? matrix.layers : [matrix];
+
+const storedType = (matrix: LayerStack | EmbeddingOrHead): string =>
+  layersOf(matrix)[0]?.weight.dtype ?? '';
+
+/** Share of a matrix that is read for a token: that of the chosen experts. */
+function readShare(matrix: LayerStack | EmbeddingOrHead): number {
+  const layers = layersOf(matrix);
+  const shares = layers.map((layer) => ('expert' in layer ? layer.expert.share : 1));
+  return shares.reduce((sum, share) => sum + share, 0) / layers.length;
+}
+
+/** Time to read a matrix as stored for a token, in milliseconds. */
+const storedMs = (matrix: LayerStack | EmbeddingOrHead, { msPerByte }: DecodeCosts): number =>
+  readShare(matrix) *
+  layersOf(matrix).reduce((sum, { weight }) => sum + weight.length * msPerByte(weight.dtype), 0);
+
 /** Decode time of the original in llama.cpp, in milliseconds. */
 export const originalDecodeMs = (opened: OpenedModel, costs: DecodeCosts): number =>
-  multiplied(opened).reduce(
-    (sum, { weight }) => sum + weight.length * costs.msPerByte(weight.dtype),
-    costs.restMs,
-  );
+  multiplied(opened).reduce((sum, matrix) => sum + storedMs(matrix, costs), costs.restMs);
 
 /** Decode time of the fastest mix of types, in milliseconds. */
 export function leastDecodeMs(opened: OpenedModel, costs: DecodeCosts): number {
   return multiplied(opened).reduce((sum, matrix) => {
     const times = expandCompressions(matrix, [{ method: 'gguf' }]).map(({ level }) => {
       const type: WritableType = levelType(level);
-      return (compressionMethods.gguf.bytes?.(matrix, level) ?? Infinity) * costs.msPerByte(type);
+      const bytes = compressionMethods.gguf.bytes?.(matrix, level) ?? Infinity;
+      return readShare(matrix) * bytes * costs.msPerByte(type);
     });
-    return sum + Math.min(matrix.weight.length * costs.msPerByte(matrix.weight.dtype), ...times);
+    return sum + Math.min(storedMs(matrix, costs), ...times);
   }, costs.restMs);
 }

@@ -4,7 +4,9 @@ import { checkChanges } from '../export/changes';
 import { chooseOutput } from '../export/output-options';
 import { writeSource } from '../export/write-source';
 import type { JobContext } from '../jobs/job';
-import type { LinearLayer, EmbeddingOrHead } from '../models/matrix-encoding';
+import { modelStacks } from '../models/layer-stacks';
+import type { LayerStack } from '../models/layer-stacks';
+import type { EmbeddingOrHead } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';
 import type { GgufFacts } from '../tensornet/sensitivity/sensitivity-profile';
 import type { ErrorCode } from '../error-codes';
@@ -19,10 +21,10 @@ import type { Message } from '../message';
  */
 export async function ggufFacts(
   opened: OpenedModel,
-  matrices: readonly (LinearLayer | EmbeddingOrHead)[],
+  matrices: readonly (LayerStack | EmbeddingOrHead)[],
   memoryBytes: number,
   context: JobContext,
-): Promise<GgufFacts> {
+): Promise<Pick<GgufFacts, 'bytes' | 'tensors' | 'blocks'>> {
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);
   const output = await chooseOutput(source, changes, { format: 'gguf' });
@@ -41,22 +43,24 @@ export async function ggufFacts(
       ]),
     );
   }
-  return { bytes, tensors };
+  const { blocks, encoderBlocks = 0 } = source.model.summary;
+  const blockBytes = Array.from({ length: blocks }, () => 0);
+  for (const [name, size] of tensorBytes ?? []) {
+    const [, tower, number] = /^(enc\.|dec\.)?blk\.(\d+)\./.exec(name) ?? [];
+    const block = Number(number) + (tower === 'dec.' ? encoderBlocks : 0);
+    if (block < blocks) {
+      blockBytes[block] = (blockBytes[block] ?? 0) + size;
+    }
+  }
+  return { bytes, tensors, blocks: blockBytes };
 }
 
-/**
- * True if each linear layer of a model can have its own type in a GGUF file; false if experts share
- * a tensor.
- */
+/** True if each linear layer of a model can have its own type in a GGUF file. The same layer of all experts has one. */
 export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
   try {
     const source = writeSource(opened);
     await chooseOutput(source, checkChanges(source.model.summary, []), { format: 'gguf' });
-    const { model, summary } = opened;
-    ownTensors(
-      opened,
-      summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers),
-    );
+    ownTensors(opened, modelStacks(opened.model));
     return true;
   } catch (error) {
     if (error instanceof UserError) {
@@ -82,41 +86,33 @@ function refuse({ path }: OpenedModel, id: string, code: ErrorCode, problem: Mes
  */
 function ownTensors(
   opened: OpenedModel,
-  matrices: readonly (LinearLayer | EmbeddingOrHead)[],
+  matrices: readonly (LayerStack | EmbeddingOrHead)[],
 ): Map<string, readonly string[]> {
   const findPlaces = createGgufPlaceLookup(opened);
   const owners = new Map<string, string>();
   const tensors = new Map<string, readonly string[]>();
   for (const matrix of matrices) {
-    const { id, weight } = matrix;
-    const places = findPlaces(matrix, 1);
+    const { id } = matrix;
+    const stored = 'layers' in matrix ? matrix.layers : [matrix];
+    const places = stored.flatMap((one) =>
+      findPlaces(one, stored.length).map(({ name }) => ({ name, shape: one.weight.shape })),
+    );
     if (places.length === 0) {
       refuse(opened, id, 'tensor-not-in-gguf', lacking);
     }
-    for (const { name, expert } of places) {
-      if (expert !== undefined) {
-        refuse(
-          opened,
-          id,
-          'tensors-shared',
-          say`The experts of a block share one tensor in a GGUF file, and therefore its type.`,
-        );
-      }
-      const other = owners.get(name);
-      if (other !== undefined) {
+    for (const { name, shape } of places) {
+      const other = owners.get(name) ?? id;
+      if (other !== id) {
         const problem = say`It shares the tensor ${name} with ${other} in a GGUF file, and therefore its type.`;
         refuse(opened, id, 'tensors-shared', problem);
       }
-      if (!takesTypes({ name, shape: weight.shape })) {
+      if (!takesTypes({ name, shape })) {
         const problem = say`llama.cpp reads ${name} as floats only, so it can't have another type.`;
         refuse(opened, id, 'tensor-float-only', problem);
       }
       owners.set(name, id);
     }
-    tensors.set(
-      id,
-      places.map(({ name }) => name),
-    );
+    tensors.set(id, [...new Set(places.map(({ name }) => name))]);
   }
   return tensors;
 }

@@ -7,6 +7,7 @@ import type { JobContext } from '../jobs/job';
 import { formatBytes } from '../format';
 import { listed, say } from '../message';
 import type { Message } from '../message';
+import { modelStacks } from '../models/layer-stacks';
 import type { LinearLayer, EmbeddingOrHead, EmbeddingOrHeadPlace } from '../models/matrix-encoding';
 import type { ModelSummary } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
@@ -356,8 +357,10 @@ const overheads: Readonly<Record<Runtime, number>> = {
 };
 
 /** Bytes that a plan may count below a limit, so that the written files are below it too. */
-export const plannedLimit = ({ model }: OpenedModel, runtime: Runtime, limit: number): number =>
-  limit - overheads[runtime] * (listLayers(model).length + model.embeddingAndHeadMatrices.length);
+export const plannedLimit = ({ model }: OpenedModel, runtime: Runtime, limit: number): number => {
+  const layers = runtime === 'llama.cpp' ? modelStacks(model) : listLayers(model);
+  return limit - overheads[runtime] * (layers.length + model.embeddingAndHeadMatrices.length);
+};
 
 /** Methods that a mix chooses from. */
 export const mixMethods = (runtime: Runtime): string[] =>
@@ -365,7 +368,7 @@ export const mixMethods = (runtime: Runtime): string[] =>
 
 /**
  * Bytes of the smallest mix of a model.
- * @returns undefined if tensors can't get types of their own, as in models with experts
+ * @returns undefined if tensors can't get types of their own
  */
 export async function leastBytes(
   opened: OpenedModel,
@@ -374,9 +377,9 @@ export async function leastBytes(
   context: JobContext,
 ): Promise<number | undefined> {
   const { model } = opened;
-  const layers = listLayers(model);
-  const embeddingAndHead = model.embeddingAndHeadMatrices.filter(({ form }) => form === undefined);
-  const matrices = [...layers, ...embeddingAndHead.filter((one) => !isTiedHead(one))];
+  const embeddingAndHead = model.embeddingAndHeadMatrices.filter(
+    (one) => one.form === undefined && !isTiedHead(one),
+  );
   const requests = (mixMethods(runtime) as (Encoding | 'gguf')[]).map((method) => ({ method }));
   if (runtime !== 'llama.cpp') {
     if (!opened.capabilities.compress.able) {
@@ -384,7 +387,7 @@ export async function leastBytes(
     }
     const quiet = { ...context, warn: () => undefined };
     const writer = await option.writer(changes, { device: 'cpu', memoryBytes: 0 }, quiet);
-    return matrices.reduce(
+    return [...listLayers(model), ...embeddingAndHead].reduce(
       (sum, matrix) =>
         sum +
         Math.min(
@@ -397,6 +400,7 @@ export async function leastBytes(
   if (!(await canTypeLayers(opened))) {
     return undefined;
   }
+  const matrices = [...modelStacks(model), ...embeddingAndHead];
   const { bytes, tensors } = await ggufFacts(opened, matrices, 0, context);
   return matrices.reduce((sum, matrix) => {
     const stored = Object.values(tensors[matrix.id] ?? {}).reduce((all, one) => all + one, 0);

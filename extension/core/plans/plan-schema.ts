@@ -124,7 +124,7 @@ export const planSchema = v.pipe(
       v.pipe(
         v.record(v.string(), v.picklist(writableTypes)),
         describe(
-          'Types of single tensors of a GGUF file, by their names in it, such as blk.0.ffn_down.weight; the others get those of --type.',
+          'Types of single tensors of a GGUF file, by their names in a GGUF file of the original, such as blk.0.ffn_down.weight; the others get those of --type.',
         ),
       ),
     ),

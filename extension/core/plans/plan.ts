@@ -32,7 +32,7 @@ export interface Plan {
   readonly compress?: readonly CompressionChoice[];
   /** Patches that replace sublayers; those are removed even if `remove` doesn't list them. */
   readonly patch?: readonly PlannedPatch[];
-  /** Types of tensors of a GGUF file, by their names in it; they go before the mix that is asked for. */
+  /** Types of tensors, by their names in a GGUF file of the original; they go before the mix that is asked for. */
   readonly types?: Readonly<Record<string, WritableType>>;
   /** True if those were measured with importance-matrix rounding. */
   readonly byImportance?: true;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { QueuePosition } from '../../core/describe-progress';
 import { render, say, verbatim } from '../../core/message';
 import { UserError } from '../../core/user-error';
 import type { Outcome } from '../../core/operations/presentation';
@@ -31,7 +32,7 @@ export interface NewJob<O extends Operation> {
 const logLength = 200;
 const saveMilliseconds = 2000;
 
-type QueuedJob = Pick<StoredJob, 'id' | 'operation'>;
+type QueuedJob = Pick<StoredJob, 'id' | 'operation' | 'expected'>;
 
 interface Waiting {
   readonly resolve: (result: unknown) => void;
@@ -100,11 +101,22 @@ export class JobService {
     return this.#queue(job).findIndex(({ id }) => id === job.id);
   }
 
-  /** Seconds until a waiting job starts; undefined if the time of a job before it is unknown. */
-  public startsIn(job: QueuedJob): number | undefined {
-    const ahead = this.#queue(job).slice(0, this.place(job));
+  /** Position of a waiting job, with estimates of its start and its time. */
+  public queuePosition(job: QueuedJob): QueuePosition {
+    const place = this.place(job);
+    const ahead = this.#queue(job).slice(0, place);
     const seconds = ahead.reduce((sum, one) => sum + secondsLeft(one), 0);
-    return Number.isNaN(seconds) ? undefined : seconds;
+    return {
+      place,
+      ...(Number.isNaN(seconds) ? {} : { startsIn: seconds }),
+      ...(job.expected === undefined ? {} : { expected: job.expected }),
+    };
+  }
+
+  /** Name of a job in a panel, such as `Profiling`. */
+  public name({ operation, title }: JobRecord): string {
+    const { jobName } = getOperation(operation);
+    return jobName === undefined ? title : render(jobName, this.#environment.translate);
   }
 
   public follow<O extends Operation>(operation: O, follower: JobFollower<O>): void {
@@ -161,7 +173,7 @@ export class JobService {
     if (job === undefined || !isResumable(job)) {
       return undefined;
     }
-    // // It is queued after jobs requested in the meantime.
+    // It is queued after jobs requested in the meantime.
     this.#jobs = [...this.#jobs.filter((other) => other !== job), job];
     return this.#enqueue(job);
   }

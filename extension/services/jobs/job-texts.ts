@@ -1,22 +1,18 @@
 import { l10n } from 'vscode';
-import { formatBytes, formatCount, formatDuration, formatPercent } from '../../core/format';
+import { formatBytes, formatCount, formatDuration } from '../../core/format';
+import { describeQueued, describeShare } from '../../core/describe-progress';
 import type { JobProgress } from '../../protocol/jobs';
 import type { JobRecord, JobWorker } from './job-record';
 import type { JobService } from './job-service';
 import { counts } from '../counts';
 
-/** Place and start of jobs that wait. */
-type Queue = Pick<JobService, 'place' | 'startsIn'>;
+type Queue = Pick<JobService, 'queuePosition'>;
 
 /** Short description of a job's state: `12 % · about 4 min left`. */
 export function describeState(job: JobRecord, service: Queue): string {
   switch (job.state) {
     case 'queued':
-      return joined(
-        l10n.t('queued, {0} ahead', service.place(job)),
-        timeText(service.startsIn(job), (time) => l10n.t('starts in about {0}', time)),
-        timeText(job.expected, (time) => l10n.t('takes about {0}', time)),
-      );
+      return describeQueued(service.queuePosition(job), l10n.t);
     case 'running':
       return describeProgress(job.progress) ?? l10n.t('starting');
     case 'interrupted':
@@ -30,11 +26,6 @@ export function describeState(job: JobRecord, service: Queue): string {
   }
 }
 
-const timeText = (
-  seconds: number | undefined,
-  text: (time: string) => string,
-): string | undefined => (seconds === undefined ? undefined : text(formatDuration(seconds)));
-
 /** The same with the title, for screen readers. */
 export function describeJob(job: JobRecord, service: Queue): string {
   const state =
@@ -46,17 +37,9 @@ export function describeJob(job: JobRecord, service: Queue): string {
 export const describeWorker = ({ done, seconds }: JobWorker): string =>
   joined(counts.pieces(done), formatDuration(seconds));
 
-/** `12 % · about 4 min left`; of what only prepares the job, its name. */
-function describeProgress(progress: JobProgress | undefined): string | undefined {
-  if (progress === undefined || progress.total <= 0 || progress.moreFollows === true) {
-    return progress?.stage;
-  }
-  const { done, total, secondsLeft } = progress;
-  return joined(
-    formatPercent(Math.min(1, done / total)),
-    secondsLeft === undefined ? undefined : l10n.t('about {0} left', formatDuration(secondsLeft)),
-  );
-}
+/** `12 % · about 4 min left`; the stage while the job is prepared. */
+const describeProgress = (progress: JobProgress | undefined): string | undefined =>
+  progress && (describeShare(progress, l10n.t) ?? progress.stage);
 
 /** `Round 2 of 6: 1.2 K of 4.8 K sublayer evaluations` */
 export function describeStage({ stage, done, total, unit }: JobProgress): string {

@@ -43,7 +43,7 @@ export function watchJob(
       estimate.update(secondsLeft);
       job.progress = { ...progress, stage };
       if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
-      // // Preparation counts other units than the job itself.
+      // Preparation counts other units than the job itself.
       if (saved !== undefined && count === undefined && progress.moreFollows !== true) {
         job.counted = { done: progress.done, total: progress.total };
       }

@@ -1,5 +1,10 @@
 import { isFitted } from '../../core/operations/fit-model';
+import type { FitResult } from '../../core/operations/fit-model';
+import type { Evaluated } from '../../core/operations/evaluate';
 import { evaluatedNames } from '../../core/operations/evaluation-outcome';
+import type { ReportKind } from '../../core/operations/presentation';
+import type { Repaired } from '../../core/operations/repair';
+import type { PatchResult } from '../../core/pipelines/patching/patch-model';
 import type { ReportPage } from '../../protocol/report';
 import { listMenuWords } from '../documents/model-context';
 import type { MenuWord } from '../documents/model-context';
@@ -8,7 +13,8 @@ import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import { ableSteps } from '../jobs/able-steps';
 import { offerStep, stepSubject } from '../jobs/next-steps';
-import { getOperation } from '../jobs/operations';
+import { getOperation, operations } from '../jobs/operations';
+import type { RequestOf } from '../jobs/operations';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import type { PageContent } from './page';
 import { appliedPage } from './pages/applied-page';
@@ -25,71 +31,97 @@ interface ShownReports {
   readonly isVisible: (key: string) => boolean;
 }
 
-/** Opens a report of each job that has made or evaluated a model. */
-export function reportResults(jobs: JobService, reports: ShownReports, models: OpenModels): void {
-  const show = async (job: JobRecord, content: PageContent, output?: string): Promise<void> => {
-    const outputs = output === undefined ? [] : [output];
-    const subject = await stepSubject({ ...job, outputs });
-    const steps = getOperation(job.operation).nextSteps?.(job.request) ?? [];
-    const able = ableSteps(steps, await menuWords(models, subject.model));
-    reports.show({
-      notices: [],
-      ...content,
-      key: reportKey(job),
-      subject,
-      steps: able.map((id) => {
-        const { label, title } = offerStep(id, subject);
-        return { id, label, title };
-      }),
-    });
-  };
-  const showApplied = async (
-    result: ApplyResult,
-    job: JobRecord<'prune' | 'compress' | 'convert'>,
-  ): Promise<void> => {
-    const { model = '' } = job.request;
-    await show(job, appliedPage(await models.summary(model), result), result.path);
-  };
-  jobs.follow('prune', { done: showApplied });
-  jobs.follow('compress', { done: showApplied });
-  jobs.follow('convert', { done: showApplied });
-  jobs.follow('fit', {
-    isShown: (job) => reports.isVisible(reportKey(job)),
-    done: async (result, job) => {
-      if (isFitted(result)) {
-        await show(job, fittedPage(result), result.path);
-      }
-    },
-  });
-  jobs.follow('repair', {
-    done: async (result, job) => {
-      const { written } = result;
-      if (written !== null) {
-        await show(job, repairedPage(result, written), written.path);
-      }
-    },
-  });
-  jobs.follow('patch', {
-    done: async (result, job) => {
-      await show(job, patchedPage(job, result), result.written?.path);
-    },
-  });
-  jobs.follow('evaluate', {
-    done: async (result, job) => {
-      const { model, plan, against, shots = 0 } = job.request;
-      // A heatmap shows what is left of a model.
-      if (model === undefined || plan !== undefined) {
-        return;
-      }
-      const paths = { model, ...(against === undefined ? {} : { against }) };
-      await show(
-        job,
+/** Content of a report, and the path of the model that was written, if any. */
+interface ResultPage {
+  readonly content: PageContent;
+  readonly output?: string | undefined;
+}
+
+/** Makes the report of a result; undefined if there is nothing to report. */
+type PageMaker<Result> = (
+  result: Result,
+  job: JobRecord,
+  models: OpenModels,
+) => Promise<ResultPage | undefined> | ResultPage | undefined;
+
+/** Results by the kinds of their reports. */
+interface ReportedResults {
+  applied: ApplyResult;
+  fitted: FitResult;
+  repaired: Repaired;
+  patched: PatchResult<ApplyResult>;
+  evaluated: Evaluated;
+}
+
+const pages: { readonly [Kind in ReportKind]: PageMaker<ReportedResults[Kind]> } = {
+  applied: async (result, { model }, models) => ({
+    content: appliedPage(await models.summary(model), result),
+    output: result.path,
+  }),
+  fitted: (result) =>
+    isFitted(result) ? { content: fittedPage(result), output: result.path } : undefined,
+  repaired: (result) => {
+    const { written } = result;
+    return written === null
+      ? undefined
+      : { content: repairedPage(result, written), output: written.path };
+  },
+  patched: (result, job) => ({ content: patchedPage(job, result), output: result.written?.path }),
+  evaluated: (result, job) => {
+    const request = job.request as RequestOf<'evaluate'>;
+    const { model, plan, against, shots = 0 } = request;
+    // A heatmap shows what is left of a model.
+    if (model === undefined || plan !== undefined) {
+      return undefined;
+    }
+    const paths = { model, ...(against === undefined ? {} : { against }) };
+    return {
+      content:
         'task' in result
-          ? taskPage(result, paths, evaluatedNames(job), shots)
+          ? taskPage(result, paths, evaluatedNames({ ...job, request }), shots)
           : evaluationPage(result, paths),
-      );
-    },
-  });
+    };
+  },
+};
+
+/** Opens the reports of results that operations declare. */
+export function reportResults(jobs: JobService, reports: ShownReports, models: OpenModels): void {
+  for (const operation of operations) {
+    const { report } = getOperation(operation);
+    if (report !== undefined) {
+      const makePage = pages[report] as PageMaker<unknown>;
+      jobs.follow(operation, {
+        isShown: (job) => reports.isVisible(reportKey(job)),
+        done: async (result, job) => {
+          const page = await makePage(result, job, models);
+          if (page !== undefined) {
+            reports.show(await completePage(page, job, models));
+          }
+        },
+      });
+    }
+  }
+}
+
+async function completePage(
+  { content, output }: ResultPage,
+  job: JobRecord,
+  models: OpenModels,
+): Promise<ReportPage> {
+  const outputs = output === undefined ? [] : [output];
+  const subject = await stepSubject({ ...job, outputs });
+  const steps = getOperation(job.operation).nextSteps?.(job.request) ?? [];
+  const able = ableSteps(steps, await menuWords(models, subject.model));
+  return {
+    notices: [],
+    ...content,
+    key: reportKey(job),
+    subject,
+    steps: able.map((id) => {
+      const { label, title } = offerStep(id, subject);
+      return { id, label, title };
+    }),
+  };
 }
 
 /** Abilities of a model; empty if it no longer exists. */

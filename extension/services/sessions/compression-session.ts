@@ -16,13 +16,13 @@ import type { BudgetPlans } from '../documents/budget-plans';
 import type {
   BudgetChoice,
   BudgetSurvey,
-  CompressionJob,
   CompressionState,
   MadePlan,
   PredictedPlan,
   ScoredFront,
   ShownTable,
 } from '../../protocol/compression';
+import type { PanelJob } from '../../protocol/jobs';
 import type { OfferedType } from '../../protocol/frontier';
 import { prunedSizes } from './frontier-points';
 import { PanelSession } from './panel-session';
@@ -76,7 +76,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     /** Matrices of the table that were measured again since, by tensor. */
     matrices: Readonly<Record<string, LayerSensitivity | EmbeddingOrHeadSensitivity>>;
     profile: LayerProfile | undefined;
-    job: CompressionJob;
+    job: PanelJob;
     plan: MadePlan | undefined;
     scores: ScoredFront | undefined;
     /** Warnings of the worker. */
@@ -140,7 +140,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     return this.#state.scores;
   }
 
-  public get job(): CompressionJob {
+  public get job(): PanelJob {
     return this.#state.job;
   }
 
@@ -184,7 +184,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
   }
 
   /** @param warnings what the worker has warned of in the latest job */
-  public setJob(job: CompressionJob, warnings: readonly string[]): void {
+  public setJob(job: PanelJob, warnings: readonly string[]): void {
     batch(() => Object.assign(this.#state, { job, warnings }));
   }
 

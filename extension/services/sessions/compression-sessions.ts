@@ -3,7 +3,6 @@ import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
 import { listRefusals } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
-import { compressionOperations } from '../../protocol/compression';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
 import { offeredSizes, offeredTypes } from './frontier-points';
@@ -17,7 +16,7 @@ import {
 import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
-import { jobsAbout } from '../jobs/panel-job';
+import { isAboutDocument } from '../jobs/panel-job';
 import type { OpenModels } from '../documents/open-models';
 import { reportError } from '../report-error';
 import { Sessions } from './sessions';
@@ -25,10 +24,9 @@ import { explainBlocked } from '../trust';
 import type { Refusal } from '../trust';
 import { localise } from '../localise';
 
-type CompressionOperation = (typeof compressionOperations)[number];
-
 /** The sessions of this window, one for each sensitivity profile of a model. */
-export class CompressionSessions extends Sessions<CompressionSession, CompressionOperation> {
+export class CompressionSessions extends Sessions<CompressionSession> {
+  protected readonly panel = 'compression';
   readonly #models: OpenModels;
   readonly #documents: Documents;
   readonly #plans: BudgetPlans;
@@ -100,20 +98,8 @@ export class CompressionSessions extends Sessions<CompressionSession, Compressio
     return this.known.filter((session) => session.model.path === model);
   }
 
-  protected isAbout({ model }: JobRecord, session: CompressionSession): boolean {
-    return session.model.path === model;
-  }
-
-  protected listJobs({
-    model,
-    file,
-  }: CompressionSession): readonly JobRecord<CompressionOperation>[] {
-    return jobsAbout(
-      this.jobs.jobs,
-      compressionOperations,
-      (job) =>
-        job.model === model.path && (job.operation !== 'sensitivity' || job.request.out === file),
-    );
+  protected isAbout(job: JobRecord, { model, file }: CompressionSession): boolean {
+    return isAboutDocument(job, model.path, file);
   }
 
   async #openAs(model: ModelSummary, file: string, unable?: Refusal): Promise<CompressionSession> {

@@ -9,15 +9,10 @@ import type {
   ScoredSource,
 } from '../../core/datadiet/scores/scored-data';
 import type { DataRequests } from '../../protocol/data';
+import type { PanelJob } from '../../protocol/jobs';
 import type { NewLabel } from '../../core/datadiet/subsets/selection-document';
 import { similarities } from '../../protocol/datamap';
-import type {
-  ChosenSubset,
-  DataMapState,
-  ExportJob,
-  GalleryQuery,
-  LabelChange,
-} from '../../protocol/datamap';
+import type { ChosenSubset, DataMapState, GalleryQuery, LabelChange } from '../../protocol/datamap';
 import type { StoredMarks } from './data-marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
@@ -75,7 +70,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     map: DataMap | undefined;
     data: MappedData | undefined;
     failure: string | undefined;
-    job: ExportJob;
+    job: PanelJob;
   }>({
     marks: { identity: '', indices: new Set(), labels: new Map() },
     source: { scores: '' },
@@ -147,7 +142,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return { request, leaveOut, without, similarity, relabeled: this.relabeled };
   }
 
-  public get job(): ExportJob {
+  public get job(): PanelJob {
     return this.#state.job;
   }
 
@@ -169,7 +164,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
   }
 
   /** Tells how far the writing of what was chosen is. */
-  public setJob(job: ExportJob): void {
+  public setJob(job: PanelJob): void {
     this.#state.job = job;
   }
 

@@ -10,13 +10,13 @@ import type { Measurements } from '../../core/operations/presentation';
 import { unitsMeant } from '../../core/models/units';
 import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../../core/prune/layer-profile';
 import type {
-  HeatmapJob,
   HeatmapState,
   Mark,
   ProfileState,
   QuantizedSize,
   ShownProfile,
 } from '../../protocol/heatmap';
+import type { PanelJob } from '../../protocol/jobs';
 import type { OfferedType, PlannedSizes } from '../../protocol/frontier';
 import { noMarks } from '../../protocol/marks';
 import { PanelSession } from './panel-session';
@@ -97,7 +97,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   readonly #state = reactive<{
     profile: ProfileState | undefined;
     selection: Selection;
-    job: HeatmapJob;
+    job: PanelJob;
     /** Warnings of the worker. */
     warnings: readonly string[];
     evaluations: Readonly<Record<string, ProfileEvaluation>>;
@@ -169,7 +169,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#state.profile;
   }
 
-  public get job(): HeatmapJob {
+  public get job(): PanelJob {
     return this.#state.job;
   }
 
@@ -246,7 +246,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
   }
 
   /** @param warnings what the worker has warned of in the latest job */
-  public setJob(job: HeatmapJob, warnings: readonly string[]): void {
+  public setJob(job: PanelJob, warnings: readonly string[]): void {
     const isNew = warnings.join('\n') !== this.#state.warnings.join('\n');
     batch(() => Object.assign(this.#state, { job, ...(isNew ? { warnings } : {}) }));
   }
@@ -349,9 +349,14 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#state.drifts = { ...this.#state.drifts, [choiceKey(choice)]: drift };
   }
 
-  /** Takes the values of a column of the heatmap. */
-  public addMeasurements({ column, values }: Measurements): void {
-    this.#state.measurements = { ...this.#state.measurements, [column]: values };
+  /** Adds columns of the heatmap. Columns of single texts (`tokens:TEXT`) replace those of an earlier run. */
+  public addMeasurements(measurements: Measurements): void {
+    const family = (column: string): string => column.split(':', 1)[0] ?? column;
+    const families = new Set(Object.keys(measurements).map(family));
+    const others = Object.entries(this.#state.measurements).filter(
+      ([column]) => !families.has(family(column)),
+    );
+    this.#state.measurements = { ...Object.fromEntries(others), ...measurements };
   }
 
   /** Size that quantization reaches with a small loss; undefined if it reaches none. */

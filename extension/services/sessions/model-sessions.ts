@@ -5,7 +5,6 @@ import { listRefusals } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
-import { heatmapOperations } from '../../protocol/heatmap';
 import type { HeatmapState, QuantizedSize } from '../../protocol/heatmap';
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { lossWords, smallLosses } from '../../core/pipelines/size-choices';
@@ -26,7 +25,8 @@ import { ModelSession } from './model-session';
 import { isOver } from '../jobs/job-record';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
-import { jobsAbout } from '../jobs/panel-job';
+import { getOperation } from '../jobs/operations';
+import { isAboutDocument, jobDocument } from '../jobs/panel-job';
 import type { OpenModels } from '../documents/open-models';
 import { describedPatches } from './patches';
 import { describeError, reportError } from '../report-error';
@@ -44,10 +44,9 @@ interface Limits {
   readonly missing?: string;
 }
 
-type HeatmapOperation = (typeof heatmapOperations)[number];
-
 /** The sessions of this window, one for each profile of a model. */
-export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
+export class ModelSessions extends Sessions<ModelSession> {
+  protected readonly panel = 'heatmap';
   readonly #models: OpenModels;
   readonly #documents: Documents;
   readonly #plans: BudgetPlans;
@@ -72,8 +71,9 @@ export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
     this.#store = store;
     this.#log = log;
     this.#listening = jobs.changed.listen((job) => {
-      if (job.operation === 'profile' && endedWithoutResult(job, jobs)) {
-        void this.#showAgain(job.request.out ?? defaultProfilePath(job.model));
+      if (endedWithoutResult(job, jobs)) {
+        const profilePath = getOperation(job.operation).panel === this.panel && jobDocument(job);
+        if (profilePath) void this.#showAgain(profilePath);
       }
     });
   }
@@ -128,18 +128,8 @@ export class ModelSessions extends Sessions<ModelSession, HeatmapOperation> {
     return this.known.filter((session) => session.model.path === model);
   }
 
-  protected isAbout({ model }: JobRecord, session: ModelSession): boolean {
-    return session.model.path === model;
-  }
-
-  protected listJobs({ model, profilePath }: ModelSession): readonly JobRecord<HeatmapOperation>[] {
-    return jobsAbout(
-      this.jobs.jobs,
-      heatmapOperations,
-      (job) =>
-        job.model === model.path &&
-        (job.operation !== 'profile' || job.request.out === profilePath),
-    );
+  protected isAbout(job: JobRecord, { model, profilePath }: ModelSession): boolean {
+    return isAboutDocument(job, model.path, profilePath);
   }
 
   /** The profile from before a search that came to nothing. */

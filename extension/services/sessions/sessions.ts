@@ -1,16 +1,15 @@
 import { Disposable } from 'vscode';
+import type { PanelName } from '../../core/operations/presentation';
 import type { PanelJob } from '../../protocol/jobs';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
-import type { Operation } from '../jobs/operations';
-import { selectPanelJob, latestWarnings } from '../jobs/panel-job';
-import type { ShownJob } from '../jobs/panel-job';
+import { latestWarnings, panelJobs, selectPanelJob } from '../jobs/panel-job';
 import { refreshOnTrust } from '../trust';
 
-interface Session<O extends Operation> {
-  readonly job: PanelJob<O>;
+interface Session {
+  readonly job: PanelJob;
   /** @param warnings what the worker has warned of in the latest job */
-  setJob(job: PanelJob<O>, warnings: readonly string[]): void;
+  setJob(job: PanelJob, warnings: readonly string[]): void;
   refreshBlocked(): void;
 }
 
@@ -18,8 +17,10 @@ interface Session<O extends Operation> {
  * Sessions of all panels of a kind, by document. Each is informed about its jobs and workspace
  * trust.
  */
-export abstract class Sessions<S extends Session<O>, O extends Operation> implements Disposable {
+export abstract class Sessions<S extends Session> implements Disposable {
   protected readonly jobs: JobService;
+  /** Panel of the sessions, as operations declare it. */
+  protected abstract readonly panel: PanelName;
   readonly #sessions = new Map<string, S>();
   readonly #listening: Disposable;
 
@@ -78,11 +79,13 @@ export abstract class Sessions<S extends Session<O>, O extends Operation> implem
     return raced === undefined || raced === known ? this.add(file, made) : raced;
   }
 
-  /** True if a job may belong to a session. */
+  /** True if a job of the panel belongs to a session. */
   protected abstract isAbout(job: JobRecord, session: S): boolean;
 
   /** All jobs of a session, the latest first. */
-  protected abstract listJobs(session: S): readonly ShownJob<O>[];
+  protected listJobs(session: S): readonly JobRecord[] {
+    return panelJobs(this.jobs.jobs, this.panel, (job) => this.isAbout(job, session));
+  }
 
   #tellJob(session: S): void {
     const jobs = this.listJobs(session);

@@ -5,7 +5,8 @@ import type {
   EvolutionSettings,
   GssnnDocument,
 } from '../../core/symbolic/evolution/gssnn-document';
-import type { SymbolicState, SynthesisJob } from '../../protocol/symbolic';
+import type { PanelJob } from '../../protocol/jobs';
+import type { SymbolicState } from '../../protocol/symbolic';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import { reactive } from './reactive';
@@ -38,7 +39,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     blocked: () => this.byTrust(() => this.#environment.blocked()?.reason),
   };
 
-  readonly #fields = reactive<Shown & { job: SynthesisJob }>({
+  readonly #fields = reactive<Shown & { job: PanelJob }>({
     evolution: undefined,
     failure: undefined,
     job: { kind: 'idle' },
@@ -58,7 +59,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     this.#environment = environment;
   }
 
-  public get job(): SynthesisJob {
+  public get job(): PanelJob {
     return this.#fields.job;
   }
 
@@ -86,7 +87,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     this.#setState({ settings, iterations: [], models: [] });
   }
 
-  public setJob(job: SynthesisJob): void {
+  public setJob(job: PanelJob): void {
     this.#fields.job = job;
   }
 

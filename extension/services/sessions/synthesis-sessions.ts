@@ -2,36 +2,25 @@ import { join } from 'node:path';
 import { workspace } from 'vscode';
 import { documentNames } from '../../core/document-names';
 import { evolutionSettings } from '../../core/operations/synthesize';
+import type { SynthesisRequest } from '../../core/operations/synthesize';
 import { fileExists } from '../documents/documents';
 import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
-import { jobsAbout } from '../jobs/panel-job';
+import { jobDocument } from '../jobs/panel-job';
 import { describeError } from '../report-error';
 import { Sessions } from './sessions';
 import { SynthesisSession } from './synthesis-session';
 import { explainSynthesisBlocked } from '../trust';
 
 /** Evolutions that are or were shown, by document. */
-export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> {
+export class SynthesisSessions extends Sessions<SynthesisSession> {
+  protected readonly panel = 'symbolic';
   readonly #documents: Documents;
 
   public constructor(documents: Documents, jobs: JobService) {
     super(jobs);
     this.#documents = documents;
-    const makeSession = ({ request }: JobRecord<'synthesize'>): SynthesisSession =>
-      this.get(logPath(request.out));
-    jobs.follow('synthesize', {
-      begin: (job) => {
-        makeSession(job).begin(evolutionSettings(job.request));
-      },
-      event: (event, job) => {
-        makeSession(job).receive(event);
-      },
-      done: ({ document }, job) => {
-        makeSession(job).finish(document);
-      },
-    });
   }
 
   /** The session of a document, which need not have been written yet. */
@@ -45,9 +34,11 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
           view: async (state) => this.#documents.viewEvolution(state),
           exists: fileExists,
           describeError,
-          unfinished: (path) => {
-            const job = this.#findJobs(path).find(({ state }) => state !== 'done');
-            return job && evolutionSettings(job.request);
+          unfinished: () => {
+            const session = this.find(file);
+            const jobs = session === undefined ? [] : this.listJobs(session);
+            const job = jobs.find(({ state }) => state !== 'done');
+            return job && evolutionSettings(job.request as SynthesisRequest);
           },
           blocked: () => explainSynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
         }),
@@ -60,20 +51,9 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
     await this.find(file)?.open();
   }
 
-  protected isAbout({ model }: JobRecord, { file }: SynthesisSession): boolean {
-    return file === logPath(model);
-  }
-
-  protected listJobs({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
-    return this.#findJobs(file);
-  }
-
-  #findJobs(file: string): readonly JobRecord<'synthesize'>[] {
-    return jobsAbout(
-      this.jobs.jobs,
-      ['synthesize'],
-      ({ request }) => logPath(request.out) === file,
-    );
+  protected isAbout(job: JobRecord, { file }: SynthesisSession): boolean {
+    const out = jobDocument(job);
+    return out !== undefined && logPath(out) === file;
   }
 }
 

@@ -111,7 +111,7 @@ export function testEvolution(session: () => Session): void {
     await session().setTheme(theme);
     const frame = await panel();
     expect(await accessibilityViolations(frame)).toEqual([]);
-    // A text in the colour of its ground is none for axe.
+    // A text in the color of its ground is none for axe.
     const colors = await frame
       .locator('.chosen .program')
       .first()

@@ -45,7 +45,7 @@ describe('principal components', () => {
   });
 });
 
-describe('nearest neighbours', () => {
+describe('nearest neighbors', () => {
   const exact = (rows: Rows, row: number, count: number): number[] => {
     const { length, numbers } = rows;
     const cosine = (other: number) =>
@@ -163,7 +163,7 @@ describe('issues of examples', () => {
     expect(new DataIssues(allCopied).affected('outliers')).toHaveLength(8);
   });
 
-  it('join the example whose copies are all the neighbours that are kept', () => {
+  it('join the example whose copies are all the neighbors that are kept', () => {
     const row = (i: number) => [1, 2, 3, 4, 5].map((other) => (other === i ? 0 : other));
     const scored: ScoreDocument = {
       ...bareScores('el2n', [0, 1, 2, 3, 4, 5, 6]),

@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { PassThrough } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../../extension/cli/program';
 import type { Actions } from '../../../extension/cli/program';
 import { fieldFlags } from '../../../extension/cli/options';
@@ -79,9 +79,14 @@ describe('commands in docs', () => {
     expect(wrong).toEqual([]);
   });
 
-  it('run on the sample where a fence is marked so', async () => {
+  const runnable = new Map<string, [string, string[]][]>();
+  for (const command of listCommands(true)) {
+    const [page = ''] = command[0].split(':');
+    runnable.set(page, [...(runnable.get(page) ?? []), command]);
+  }
+
+  describe.each([...runnable])('of %s that run on the sample', (_, commands) => {
     const models = new ModelCache({ capacity: 2 });
-    let place = '';
     let printed = '';
     const out = new PassThrough().on('data', (chunk: Buffer) => (printed += chunk.toString()));
     const terminal = new Terminal(out as never, new PassThrough().resume() as never);
@@ -103,21 +108,24 @@ describe('commands in docs', () => {
       },
     };
     const started = process.cwd();
-    try {
-      for (const [where, args] of listCommands(true)) {
-        const [page = ''] = where.split(':');
-        if (page !== place) {
-          place = page;
-          process.chdir(await makeFolder());
-        }
-        printed = '';
-        await createProgram(actions).parseAsync([...args, ...onCpu(args)], { from: 'user' });
-        expect(printed, where).not.toBe('');
-      }
-    } finally {
+
+    beforeAll(async () => {
+      process.chdir(await makeFolder());
+    });
+
+    afterAll(() => {
       process.chdir(started);
-    }
-    expect(place).not.toBe('');
+    });
+
+    it.each(commands)('%s: espalier %j', async (_place, args) => {
+      printed = '';
+      await createProgram(actions).parseAsync([...args, ...onCpu(args)], { from: 'user' });
+      expect(printed).not.toBe('');
+    });
+  });
+
+  it('that run are found', () => {
+    expect(runnable.size).toBeGreaterThan(5);
   });
 });
 

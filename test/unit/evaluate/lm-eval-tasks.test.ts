@@ -154,7 +154,7 @@ describe('a task file of others', () => {
   const piqa = { goal: 'To see,', sol1: 'look.', sol2: 'listen.', label: 0 };
 
   it.each([
-    [[{ colour: 'red' }], 0, 'line 1', 'No task has rows with the fields colour'],
+    [[{ color: 'red' }], 0, 'line 1', 'No task has rows with the fields color'],
     [[{ ...piqa, label: -1 }], 0, 'line 1: label', 'no choice -1 among 2'],
     [[piqa, { goal: 'To see,' }], 0, 'line 2: sol1', ''],
     [

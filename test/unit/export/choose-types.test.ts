@@ -3,13 +3,14 @@ import { chosenTypes } from '../../../extension/core/export/gguf/choose-types';
 import type { TypedTensor } from '../../../extension/core/export/gguf/choose-types';
 
 /** Down projections of eight blocks; with an importance matrix, llama.cpp gives the first another type. */
-const tensors = Array.from({ length: 8 }, (_, block): TypedTensor => {
+const tensors = Array.from({ length: 8 }, (_, block) => {
   const stored = { dtype: 'F32' } as TypedTensor['stored'];
-  return { name: `blk.${block}.ffn_down.weight`, shape: [256, 256], stored };
+  const name = `blk.${block}.ffn_down.weight`;
+  return { name, sourceName: name, shape: [256, 256], stored };
 });
 const facts = { blocks: 8, heads: 4, keyValueHeads: 4, experts: 0 };
 const firstType = (types: Parameters<typeof chosenTypes>[2]): string | undefined =>
-  chosenTypes(tensors, facts, types, 'model').get('blk.0.ffn_down.weight');
+  chosenTypes(tensors, facts, types).get('blk.0.ffn_down.weight');
 
 it.each([
   ['IQ4_XS', 'Q5_K', 'IQ4_XS'],

@@ -342,12 +342,12 @@ describe('a GGUF file of a Hugging Face folder', () => {
       [
         'qwen2',
         { types: { tensors: { 'blk.9.x': 'F16' } } },
-        { code: 'tensor-unknown' as const, file: 'qwen2', field: 'blk.9.x' },
+        { code: 'tensor-unknown' as const, field: 'types.blk.9.x' },
       ],
       [
         'qwen2',
         { types: { tensors: { 'output_norm.weight': 'Q4_K' } } },
-        { code: 'tensor-rows-not-divisible' as const, file: 'qwen2', field: 'output_norm.weight' },
+        { code: 'tensor-rows-not-divisible' as const, field: 'types.output_norm.weight' },
       ],
       [
         'qwen2',

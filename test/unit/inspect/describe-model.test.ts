@@ -2,6 +2,8 @@ import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
+import { describedCacheBytes } from '../../../extension/core/inspect/footprint';
+import { memoryAt } from '../../../extension/core/models/model-summary';
 import { elementCount } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import type {
@@ -69,6 +71,7 @@ describe('models that can be run', () => {
         const { flopsPerToken, kvBytesPerToken } = known;
         const own = sublayers.find(({ id }) => id === known.id);
         expect(own).toMatchObject({ flopsPerToken, kvBytesPerToken });
+        expect(own?.kvWindow).toBe(known.kvWindow);
         // Norms that parallel branches share are listed with the first of them.
         const upTo = sublayers.slice(0, sublayers.findIndex(({ id }) => id === known.id) + 1);
         const listed = upTo.flatMap(({ tensors }) => tensors);
@@ -89,6 +92,22 @@ describe('models that can be run', () => {
       for (const sublayer of blocks.flatMap((block) => block.sublayers)) {
         expect((sublayer.kvElementsPerToken ?? Number.NaN) * bytes).toBe(sublayer.kvBytesPerToken);
       }
+    },
+  );
+
+  it.each(['mistral-plain', 'mistral-sliding', 'gemma3-text'])(
+    '%s: memory of keys and values is that of a size at a context length',
+    async (name) => {
+      const model = await describeModel(fixture(name));
+      const { summary } = await openModel(fixture(name));
+      for (const tokens of [1, 1000]) {
+        const expected = memoryAt(summary, tokens) - summary.bytes;
+        expect(describedCacheBytes(model, tokens)).toBe(expected);
+      }
+      const stored = model.cache.find(
+        ({ bytesPerThousandTokens: bytes }) => bytes === memoryAt(summary, 1000) - summary.bytes,
+      );
+      expect(stored).toBeDefined();
     },
   );
 

@@ -83,3 +83,29 @@ it('a phase that ends by its limit does not make later ones look slow', async ()
   // By what is done, the pace would be ten times slower.
   expect(shown[0]?.secondsLeft).toBeCloseTo(60, 9);
 });
+
+it('a resumed job continues at its share, and saved work does not make the rest look fast', async () => {
+  const shown: StageProgress[] = [];
+  let now = 0;
+  const phases = new Phases(
+    { saved: { seconds: 40 }, partly: { seconds: 40 }, later: { seconds: 20 } },
+    (progress) => {
+      shown.push(progress);
+    },
+    () => now,
+  );
+  phases.skip('saved');
+  await phases.run('partly', unattended, async (context) => {
+    context.progress({ stage, done: 5, total: 10, unit: 'sequences' });
+    now = 10;
+    context.progress({ stage, done: 10, total: 10, unit: 'sequences' });
+    return Promise.resolve();
+  });
+  expect(shown.map(({ done, moreFollows }) => [done, moreFollows])).toEqual([
+    [600, false],
+    [800, false],
+  ]);
+  expect(shown[0]?.secondsLeft).toBeUndefined();
+  // 20 expected seconds took 10, and 20 are left.
+  expect(shown[1]?.secondsLeft).toBeCloseTo(10);
+});

@@ -123,7 +123,7 @@ describe('a model of an unknown type', () => {
     const file = join(folder, 'model.safetensors');
     const { tensors } = await openSafetensors(file);
     const bytes = readFileSync(file);
-    // Rows i and i + half of a head become neighbours, as families have them that turn those.
+    // Rows i and i + half of a head become neighbors, as families have them that turn those.
     const [half, rowBytes] = [16, 192 * 2];
     for (const [name, { offset, length }] of tensors) {
       if (/\.[qk]_proj/.test(name)) {

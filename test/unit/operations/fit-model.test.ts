@@ -184,11 +184,12 @@ describe('the sizes of a model', () => {
 
 describe('a named type', () => {
   const out = join(folder, 'named');
+  const onSample: Given = { model: sample, for: 'llama.cpp', sequences: 4, length: 64 };
 
   it('is written at exactly the size that was listed, and evaluated', async () => {
     const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
     const { result, stages, shares, measured } = await fitted({
-      ...{ model: sample, for: 'llama.cpp', size: 'q5_k_m', out },
+      ...{ ...onSample, size: 'q5_k_m', out },
       require: ['perplexity<+20%', 'size<-50%'],
     });
     expect(result.bytesAfter).toBe(choices.find(({ size }) => size === 'Q5_K_M')?.bytes);
@@ -215,7 +216,7 @@ describe('a named type', () => {
   it('that misses a requirement does not pass, and stays', async () => {
     const missed = join(folder, 'missed');
     const { result } = await fitted({
-      ...{ model: sample, for: 'llama.cpp', size: 'Q2_K', out: missed },
+      ...{ ...onSample, size: 'Q2_K', out: missed },
       require: ['size<-99%'],
     });
     expect(fitModel.passes?.(result)).toBe(false);
@@ -225,7 +226,7 @@ describe('a named type', () => {
   it('that was canceled while it was evaluated is not written again', async () => {
     const later = join(folder, 'later');
     const given: Given = {
-      ...{ model: sample, for: 'llama.cpp', size: 'Q4_K_M', out: later },
+      ...{ ...onSample, size: 'Q4_K_M', out: later },
       ...{ device: 'cpu', text: heldOutText },
     };
     const stopped = await run(given, /perplex|Evaluating|Predicting/i);
@@ -264,8 +265,11 @@ describe('a size', () => {
     const stopped = await run(asked, /Choosing/);
     expect(stopped.result).toBeUndefined();
     expect(stopped.measured).toBeGreaterThan(0);
-    const { measured, result } = await fitted(asked);
+    expect(stopped.shares[0]).toBe(0);
+    const { measured, shares, result } = await fitted(asked);
     expect(measured).toBe(0);
+    // Not compared with the stopped run, whose share also grows with its time limit.
+    expect(shares[0]).toBeGreaterThan(0);
     expect(result.bytesAfter).toBeLessThanOrEqual(result.bytesBefore / 2);
   });
 
@@ -393,6 +397,10 @@ it.each([
     { size: 'Q8_0', for: 'llama.cpp', require: ['task>-2pt'] },
     { code: 'task-not-measured', field: 'require' },
   ],
+  [
+    { size: 'Q8_0', for: 'llama.cpp', sequences: 4 },
+    { code: 'flag-without-effect', file: 'espalier-sample', field: 'sequences' },
+  ],
 ] satisfies [Omit<Given, 'model'>, Failure][])(
   '%j is refused before anything is written',
   async (given, problem) => {
@@ -431,11 +439,6 @@ it('rounds a named type with error feedback if its time allows that, and the mod
     }) as typeof opened;
   // Larger models have time for an importance matrix only.
   expect(typeRounding(changed({ parameters: 1.5e9 }), 'llama.cpp', 'Q4_K_M')).toBe('importance');
-  const experts = { count: 4, perToken: 2, parameters: 1, bytes: 4 };
-  const sublayers = opened.summary.sublayers.map((sublayer) => ({ ...sublayer, experts }));
-  const mixture = changed({ sublayers });
-  expect(typeRounding(mixture, 'llama.cpp', 'Q4_K_M')).toBe('importance');
-  expect(typeRounding(mixture, 'llama.cpp', 'Q8_0')).toBe('nearest');
 });
 
 it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {

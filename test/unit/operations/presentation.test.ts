@@ -35,6 +35,55 @@ it('leads on from the report of each result that is a model', () => {
   expect(steps('score-text')).toEqual([]);
 });
 
+it('names its jobs in panels of models, and has steps for each report', () => {
+  for (const { id, presentation } of declared) {
+    const { panel, jobName, report, nextSteps } = presentation ?? {};
+    expect(jobName !== undefined, id).toBe(panel === 'heatmap' || panel === 'compression');
+    expect(nextSteps !== undefined, id).toBe(report !== undefined);
+  }
+});
+
+it('updates panels by what a result is about', () => {
+  const updates = (id: string, result: object, request: object) =>
+    declared.find((one) => one.id === id)?.presentation?.updates?.(result, request);
+  expect(updates('patch', { sublayer: 'block.0.feedforward' }, {})).toEqual([]);
+  expect(updates('patch', { sublayer: 'block.0.feedforward', plan: '/p' }, {})).toEqual([
+    { kind: 'patch', plan: '/p', sublayer: 'block.0.feedforward' },
+  ]);
+  expect(updates('score-experts', {}, { out: '/p' })).toEqual([{ kind: 'selection', plan: '/p' }]);
+  expect(updates('data-diet', {}, { data: '/d' })).toEqual([{ kind: 'dataset', data: '/d' }]);
+  const text = { domains: false, text: '/t' };
+  expect(updates('evaluate', evaluation, text)).toMatchObject([
+    { kind: 'evaluation', result: evaluation, text: '/t' },
+  ]);
+  // Perplexities of other texts don't compare with those in the heatmap.
+  expect(updates('evaluate', evaluation, { ...text, domains: true })).toEqual([]);
+  expect(updates('evaluate', evaluation, { ...text, base: '/b' })).toEqual([]);
+  expect(updates('evaluate', { task: 'arc' }, text)).toEqual([]);
+  const budget = { limits: ['bytes<50%'], methods: ['int8'], sensitivity: '/s', keepWidths: true };
+  expect(updates('plan-compression', { remove: [] }, budget)).toEqual([
+    {
+      kind: 'compressionPlan',
+      sensitivity: '/s',
+      plan: {
+        limits: [{ unit: 'bytes', ratio: 0.5 }],
+        context: undefined,
+        schemes: [{ method: 'int8' }],
+        ...{ embeddingAndHead: false, prunesWidths: false, removes: false },
+        result: { remove: [] },
+      },
+    },
+  ]);
+  const points = [
+    { cost: 1, sumOfDistances: 2 },
+    { cost: 2, sumOfDistances: 1, score: { acc: 0.5, accError: 0.1 } },
+  ];
+  expect(updates('pareto', { unit: 'bytes', points }, {})).toMatchObject([{ scores: undefined }]);
+  expect(updates('pareto', { unit: 'bytes', points, score: { acc: 1 } }, {})).toMatchObject([
+    { scores: { points: [{ cost: 2, sumOfDistances: 1, acc: 0.5, accError: 0.1 }] } },
+  ]);
+});
+
 it('offers steps that work for the model', () => {
   const all = ['playground', 'reveal', 'repair', 'evaluateBoth', 'openHeatmap', 'compare'] as const;
   expect(ableSteps(all, ['profile', 'compress', 'repair'])).toEqual([

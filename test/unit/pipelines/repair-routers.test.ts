@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { quantizeRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
+import { storeComputed } from '../../../extension/core/models/encodings/store-encodings';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { routerLayers } from '../../../extension/core/models/router-layers';
 import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
@@ -34,6 +37,25 @@ async function halved(source: string, name: string): Promise<string> {
     unattended,
   );
   return model.format === 'gguf' ? join(path, files[0]?.name ?? '') : path;
+}
+
+/** Writes a float32 folder again in bfloat16, and returns its path. */
+async function inBfloat16(source: string, name: string): Promise<string> {
+  const copy = join(folder, name);
+  await cp(source, copy, { recursive: true });
+  const { tensors } = await openSafetensors(join(source, 'model.safetensors'));
+  await rm(join(copy, 'model.safetensors'));
+  await storeComputed(
+    join(copy, 'model.safetensors'),
+    [...tensors.values()].map((tensor) => {
+      const length = tensor.length / 2;
+      const numbers = new Float32Array(Uint8Array.from(readTensor(tensor)).buffer);
+      const bytes = (): Promise<Uint8Array> =>
+        Promise.resolve(quantizeRows('BF16', numbers, numbers.length));
+      return { name: tensor.name, shape: tensor.shape, dtype: 'BF16', length, bytes };
+    }),
+  );
+  return copy;
 }
 
 const repair = async (
@@ -85,6 +107,17 @@ describe('repair of routers', () => {
       }),
     );
     expect(otherTensors(before, after).sort()).toEqual((await routerNames(student)).sort());
+  });
+
+  it('keeps the dtype of a bfloat16 folder', async () => {
+    const teacher = await inBfloat16(fixture('mixtral'), 'bfloat16');
+    const student = await halved(teacher, 'bfloat16-halved');
+    const result = await repair(student, teacher, 'bfloat16-repaired');
+    expect(result.lossAfter).toBeLessThan(result.lossBefore);
+    const { tensors } = await openSafetensors(
+      join(result.written?.path ?? '', 'model.safetensors'),
+    );
+    expect(new Set([...tensors.values()].map(({ dtype }) => dtype))).toEqual(new Set(['BF16']));
   });
 
   it.each(['gpt-oss', 'qwen3moe'])('copies all else of a GGUF file (%s)', async (name) => {

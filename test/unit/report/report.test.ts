@@ -54,7 +54,7 @@ describe('a report', () => {
     expect(html).toContain('<h1>Layer profile of llama-gqa-untied</h1>');
     expect(html).not.toMatch(/https?:|<script|<link|<img|@import|url\(/);
     expect(html).toContain("default-src 'none'");
-    // A colour for each distance, and the place in the order in those that go.
+    // A color for each distance, and the place in the order in those that go.
     expect(html.match(/<td title=/g)).toHaveLength(candidates.length);
     for (const [i, { removed, distance }] of rounds.entries()) {
       expect(html).toContain(`<td>${removed}</td>`);

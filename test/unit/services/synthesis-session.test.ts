@@ -20,7 +20,7 @@ const metrics = { training: 0.5, train: 0.6, validation: 0.7, test: 0.8 };
 const line = { majority: 0.6, shortcut: 0.7 };
 const lines = { train: line, validation: line, test: line };
 
-const job = { id: '1', what: 'synthesize' } as const;
+const job = { id: '1', name: 'Synthesis', makesDocument: true } as const;
 const running = { ...job, kind: 'running', progress: undefined } as const;
 const stopped = { ...job, kind: 'stopped', reason: 'cancelled', message: '', saved: 'x' } as const;
 

@@ -118,7 +118,7 @@ describe('Matrices', () => {
         `shape ${shape.kind}`,
         `${arranges} ${arrangement.kind}`,
       ]);
-    // All rules were met: four of colours, three of shapes, four each of positions and numbers.
+    // All rules were met: four of colors, three of shapes, four each of positions and numbers.
     expect(new Set(seen).size).toBe(15);
   });
 
@@ -135,7 +135,7 @@ describe('Matrices', () => {
     }
   });
 
-  it('are labelled by their colour rules; a shape in a shape always is', () => {
+  it('are labelled by their color rules; a shape in a shape always is', () => {
     const inner = matrices.filter(({ type }) => type === 'SHAPE_IN_SHAPE');
     expect(inner.length).toBeGreaterThan(600);
     expect(inner.every(hasConstantColor)).toBe(true);
@@ -185,7 +185,7 @@ describe('Data', () => {
 describe('renderMatrix', () => {
   const matrix = drawMatrix('SHAPE_IN_SHAPE', seededRandom(9));
 
-  it('draws colours of the palette, and means of them where the picture is smaller', () => {
+  it('draws colors of the palette, and means of them where the picture is smaller', () => {
     const palette = new Set<number>([...attributes.color, ...backgrounds]);
     const large = renderMatrix(matrix, 140, 128);
     expect(large.length).toBe(128 * 128);

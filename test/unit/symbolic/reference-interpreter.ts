@@ -4,7 +4,7 @@ import type { Term } from '../../../extension/core/symbolic/language/term';
 
 interface State {
   /** By `node,port`. */
-  readonly edges: ReadonlyMap<string, { readonly id: number; readonly neighbour: number }>;
+  readonly edges: ReadonlyMap<string, { readonly id: number; readonly neighbor: number }>;
   readonly nodes: readonly number[];
   readonly nextId: number;
   readonly components: number;
@@ -23,7 +23,7 @@ const primitives: Readonly<Record<string, (...args: Program[]) => Program>> = {
   push: (then) => (state) => then({ ...state, stack: [state.position, ...state.stack] }),
   move: (then) => (state) => {
     const edge = state.edges.get(`${state.position},${state.port}`);
-    return then({ ...state, position: edge?.neighbour ?? state.position });
+    return then({ ...state, position: edge?.neighbor ?? state.position });
   },
   add: (then) => (state) =>
     then(
@@ -49,8 +49,8 @@ const primitives: Readonly<Record<string, (...args: Program[]) => Program>> = {
     ) {
       return then(state);
     }
-    edges.set(`${position},${port}`, { id, neighbour: top });
-    edges.set(`${top},${port}`, { id, neighbour: position });
+    edges.set(`${position},${port}`, { id, neighbor: top });
+    edges.set(`${top},${port}`, { id, neighbor: position });
     return then({ ...state, edges, nextId: id + 1, components: 1 });
   },
   pop: (then) => (state) => {
@@ -90,9 +90,9 @@ export function referenceGraph(term: Term): SymbolicGraph | undefined {
   if (nodes.length === 1 || components > 1) {
     return undefined;
   }
-  const found = [...edges].flatMap(([key, { id, neighbour }]) => {
+  const found = [...edges].flatMap(([key, { id, neighbor }]) => {
     const [node = 0, port = 0] = key.split(',').map(Number);
-    return node < neighbour ? [{ id, port, ends: [node, neighbour] as const }] : [];
+    return node < neighbor ? [{ id, port, ends: [node, neighbor] as const }] : [];
   });
   return { nodes, edges: found.sort((a, b) => a.id - b.id), nextId };
 }

@@ -81,8 +81,12 @@ const listEntries = (role: string): string[] =>
 const resultFile = ({ path, files }: Pick<PruneResult, 'path' | 'files'>): string =>
   join(path, files.find(({ name }) => name.endsWith('.gguf'))?.name ?? '');
 
-async function write(types: Readonly<Record<string, string>>, out: string): Promise<string> {
-  const opened = await openModelFiles(model);
+async function write(
+  types: Readonly<Record<string, string>>,
+  out: string,
+  source = model,
+): Promise<string> {
+  const opened = await openModelFiles(source);
   const request = { model: opened, removed: [], out: join(folder, out), ...run };
   return resultFile(
     await writeModel(
@@ -215,6 +219,71 @@ describe('types of a quantized folder', () => {
   );
 });
 
+describe('types of stacked experts', () => {
+  const mixture = familyFixture('qwen2_moe');
+  const known = join(folder, 'experts.sensitivity.json');
+  let measured: SensitivityProfile;
+  beforeAll(async () => {
+    const methods = ['gguf:Q8_0:plain', 'gguf:Q4_0:plain'];
+    const request = { ...measuring, methods, model: mixture, out: known };
+    await sensitivity.run(buildRequest(sensitivity, request), context);
+    measured = parseSensitivityProfile(await readFile(known, 'utf8'), known);
+  });
+
+  it('are measured for all experts of a block together, and for shared experts alone', async () => {
+    const { summary } = await openModelFiles(mixture);
+    const [{ experts } = { experts: undefined }] = summary.sublayers.filter(
+      (one) => one.id === 'block.1.expert',
+    );
+    const stacks = measured.layers.filter(({ tensor }) => tensor.startsWith('block.1.expert.'));
+    expect(stacks.map(({ tensor, role, expert }) => [tensor, role, expert])).toEqual(
+      ['gate', 'up', 'down'].map((role) => [`block.1.expert.${role}`, role, undefined]),
+    );
+    const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+    expect(sum(stacks.map(({ parameters }) => parameters))).toBe(
+      (experts?.count ?? 0) * ((experts?.parameters ?? 0) - (summary.hiddenSize ?? 0)),
+    );
+    expect(measured.gguf?.tensors['block.1.expert.down']).toEqual({
+      'blk.1.ffn_down_exps.weight': stacks.find(({ role }) => role === 'down')?.bytes,
+    });
+    const shared = 'model.layers.1.mlp.shared_expert.down_proj.weight';
+    expect(measured.gguf?.tensors[shared]).toHaveProperty('blk.1.ffn_down_shexp.weight');
+  });
+
+  it.each(['gate', 'up'])('change the model as the written file does: %s', async (part) => {
+    const layer = measured.layers.find(({ tensor }) => tensor === `block.1.expert.${part}`);
+    const entry = layer?.entries.find(({ type }) => type === 'Q4_0');
+    const file = await write(
+      { [`blk.1.ffn_${part}_exps.weight`]: 'Q4_0' },
+      `experts-${part}`,
+      mixture,
+    );
+    const tensor = (await readGgufHeader(file)).tensors.find((one) => one.dtype === 'Q4_0');
+    expect(tensor).toMatchObject({ length: entry?.bytes });
+    const distance = await measureDistance(file, mixture, calibration, 0);
+    expect((entry?.distance ?? 0) / distance).toBeCloseTo(1, 2);
+  });
+
+  it('are planned, and the plan is measured as the written file is', async () => {
+    const out = join(folder, 'experts.plan.json');
+    const request = { model: mixture, sensitivity: known, out, budget: 0.65, rounds: 1 };
+    const made = await planCompression.run(buildRequest(planCompression, request), context);
+    const plan = parsePlan(await readFile(out, 'utf8'), out);
+    expect(Object.keys(plan.types ?? {}).filter((name) => name.includes('_exps'))).not.toEqual([]);
+    const result = await applyPlan(
+      {
+        ...{ model: await openModelFiles(mixture), plan, out: join(folder, 'experts') },
+        ...{ format: 'gguf', overwrite: false, ...run },
+      },
+      unattended,
+    );
+    // Tensors are aligned.
+    expect(result.bytesAfter - made.cost).toBeLessThan(32 * measured.layers.length);
+    const distance = await measureDistance(resultFile(result), mixture, calibration, 0);
+    expect(made.distance / distance).toBeCloseTo(1, 2);
+  });
+});
+
 describe('plans of types', () => {
   const toBytes = (ratio: number): Budget => ({ limits: [{ unit: 'bytes', ratio }], context: 0 });
   const asCalibrated = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix =>
@@ -328,24 +397,11 @@ describe('a plan of types', () => {
 });
 
 describe('types are refused', () => {
-  it('with other encodings, removals and widths, before anything is measured', async () => {
-    const plan = async (changes: object): Promise<unknown> =>
-      planCompression.run(
-        buildRequest(planCompression, { ...measuring, model, budget: 0.5, ...changes }),
-        context,
-      );
-    await expect(plan({ methods: ['gguf', 'int4'] })).rejects.toFailWith({
-      code: 'methods-conflict',
-      field: 'methods',
-    });
-    await expect(plan({ profile: 'none.layerprofile.json' })).rejects.toFailWith({
-      code: 'types-need-unchanged-model',
-      field: 'profile',
-    });
-    await expect(plan({ widths: ['50%'] })).rejects.toFailWith({
-      code: 'types-need-unchanged-model',
-      field: 'widths',
-    });
+  it('with other encodings, before anything is measured', async () => {
+    const request = { ...measuring, model, budget: 0.5, methods: ['gguf', 'int4'] };
+    await expect(
+      planCompression.run(buildRequest(planCompression, request), context),
+    ).rejects.toFailWith({ code: 'methods-conflict', field: 'methods' });
   });
 
   it('by compress, which chooses no GGUF types', async () => {
@@ -361,7 +417,7 @@ describe('types are refused', () => {
     }
   });
 
-  it('of graphs, and of experts that share a tensor', async () => {
+  it('of graphs', async () => {
     const measure = async (path: string): Promise<unknown> =>
       sensitivity.run(buildRequest(sensitivity, { ...measuring, model: path }), context);
     await expect(measure(onnxFixture('llama-legacy'))).rejects.toFailWith({
@@ -369,15 +425,10 @@ describe('types are refused', () => {
       file: 'model.onnx',
       field: 'format',
     });
-    await expect(measure(familyFixture('qwen2_moe'))).rejects.toFailWith({
-      code: 'tensors-shared',
-      file: 'qwen2_moe',
-      field: 'model.layers.0.mlp.experts.0.gate_proj.weight',
-    });
     const offered = async (path: string): Promise<boolean> =>
       canTypeLayers(await openModelFiles(path));
     expect(await offered(model)).toBe(true);
     expect(await offered(onnxFixture('llama-legacy'))).toBe(false);
-    expect(await offered(familyFixture('qwen2_moe'))).toBe(false);
+    expect(await offered(familyFixture('qwen2_moe'))).toBe(true);
   });
 });

@@ -117,6 +117,6 @@ it('measures one plan, without undoing its changes, if its time is over', async 
     asked.push(inTurn);
     return Promise.resolve({ distance: 1, without: new Map<string, number>() });
   };
-  await refinePlan(problem, measure, 3, context, performance.now() - 1);
+  await refinePlan(problem, measure, 3, context, { deadline: performance.now() - 1 });
   expect(asked).toEqual([false]);
 });

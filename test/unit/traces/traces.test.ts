@@ -81,7 +81,7 @@ interface HeatmapView {
   ) => readonly HeatmapCell[];
   readonly everything: object;
   readonly sortKeys: readonly string[];
-  readonly savedView: GenericSchema<unknown, { readonly colours: string }>;
+  readonly savedView: GenericSchema<unknown, { readonly colors: string }>;
 }
 interface HeatmapCell {
   readonly id: string;
@@ -201,7 +201,7 @@ await scratch.insert(
   'extension/core/operations/latency.ts',
   'export const latency = defineOperation({',
   `
-  presentation: { measures: () => ({ column: 'traffic', values: { 'block.1.attention': 7 } }) },`,
+  presentation: { measures: () => ({ traffic: { 'block.1.attention': 7 } }) },`,
 );
 await scratch.write('extension/core/operations/count-words.ts', countWords);
 await scratch.generate();
@@ -342,9 +342,9 @@ it('a column of the heatmap: an entry, and what an operation measures for it', a
     },
   });
   // Chosen and remembered, drawn in color, read aloud, in the details and in the table.
-  const shown = view.buildCells({ ...state, colours: 'density' });
+  const shown = view.buildCells({ ...state, colors: 'density' });
   const cell = shown.byId.get('block.0.attention');
-  expect(parse(view.savedView, { colours: 'density' }).colours).toBe('density');
+  expect(parse(view.savedView, { colors: 'density' }).colors).toBe('density');
   expect(view.sortKeys).toContain('density');
   expect(shown.column?.title).toBe('Density');
   expect(cell).toMatchObject({ status: 'measured', position: 1, shown: '2' });
@@ -372,7 +372,7 @@ it('a column of the heatmap: an entry, and what an operation measures for it', a
   const measured = view.buildCells({
     ...state,
     ...session.read(['measurements']),
-    colours: 'traffic',
+    colors: 'traffic',
   });
   expect(measured.byId.get('block.1.attention')).toMatchObject({ status: 'measured', shown: '7' });
   expect(measured.byId.get('block.0.attention')?.shown).toBeUndefined();

@@ -43,7 +43,7 @@ it('keeps the share it should, scaled, and repeats itself', async () => {
   }
 });
 
-it('differs in each layer, step and seed, and neighbors are independent', async () => {
+it('draws independently in each layer, step and seed, and for neighbors', async () => {
   const [first, otherLayer] = await masks(0.5, stepKey(7, 3));
   const [otherStep] = await masks(0.5, stepKey(7, 4));
   const [otherSeed] = await masks(0.5, stepKey(8, 3));

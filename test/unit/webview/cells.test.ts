@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { cellFacts, cellLabel, cellTooltip } from '../../../webview/heatmap/cell-text';
 import { buildCells, lostPlaces } from '../../../webview/heatmap/cells';
+import { formatPercent } from '../../../webview/format';
+import { knownColumns } from '../../../webview/heatmap/columns';
 import { sumSelection } from '../../../webview/heatmap/selection';
 import { unitName } from '../../../webview/heatmap/units';
 import { everything, selectRows } from '../../../webview/heatmap/candidate-rows';
@@ -36,7 +38,7 @@ describe('cells', () => {
     expect(lostPlaces(makeState({}).model)).toEqual([]);
   });
 
-  it('say how far states have drifted, in colour where that is asked for', () => {
+  it('say how far states have drifted, in color where that is asked for', () => {
     const worst = { window: 0, position: 7, token: ' fox', relativeError: 0.4 };
     const at = (sublayer: string, relativeError: number) => ({
       ...{ sublayer, removed: false, relativeError, cosine: 0.9 },
@@ -52,16 +54,16 @@ describe('cells', () => {
     });
     const state = makeState({ profile, drift });
     const plain = buildCells(state);
-    const coloured = buildCells({ ...state, colours: 'drift' });
+    const colored = buildCells({ ...state, colors: 'drift' });
     expect(plain.column).toBeUndefined();
-    expect(coloured.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
-    const cell = coloured.byId.get('block.0.feedforward');
+    expect(colored.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
+    const cell = colored.byId.get('block.0.feedforward');
     expect(cell).toMatchObject({
       status: 'measured',
       shown: expect.stringMatching(/^10\.0\s%$/) as unknown,
     });
     expect(plain.byId.get('block.0.feedforward')?.status).toBe('pending');
-    expect(coloured.byId.get('block.2.attention')?.status).toBe('pending');
+    expect(colored.byId.get('block.2.attention')?.status).toBe('pending');
     const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
     expect(facts.get('Largest drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
@@ -184,6 +186,36 @@ describe('cells', () => {
     expect(byId.get('block.0.expert')?.status).toBe('excluded');
     const cell = byId.get('block.0.expert.3');
     expect(cell && cellLabel(cell)).toMatch(/^Expert 3, block 0: kept/);
+  });
+
+  it('show the saliency of experts, their share of each text, and how many a layer keeps', () => {
+    const model = makeMoeModel(2);
+    const values = (value: number) => ({ 'block.0.expert.1': value, 'block.0.expert.2': 0 });
+    const measurements = {
+      saliency: values(2),
+      tokens: values(0.25),
+      'tokens:/texts/prose.txt': values(0.5),
+      'tokens:/texts/code.txt': values(0),
+    };
+    const colors = 'tokens:/texts/prose.txt';
+    const removed = ['block.0.expert.2', 'block.0.expert.3'];
+    const set = buildCells({ ...makeState({ model, measurements, removed }), colors });
+    expect(set.column?.title).toBe('Share of tokens in prose.txt');
+    expect(knownColumns(set.cells).map(({ title }) => title)).toEqual([
+      'Saliency',
+      'Share of tokens',
+      'Share of tokens in prose.txt',
+      'Share of tokens in code.txt',
+    ]);
+    const expert = set.byId.get('block.0.expert.1');
+    expect(expert).toMatchObject({ status: 'measured', shown: formatPercent(0.5) });
+    expect(expert && cellLabel(expert)).toMatch(
+      /Saliency: 2, Share of tokens: 25.0\s%, Share of tokens in prose.txt: 50.0\s%, Share of tokens in code.txt: 0/,
+    );
+    const layer = set.byId.get('block.0.expert');
+    expect(layer?.widthPruned).toMatchObject({ of: 'experts', kept: 2, count: 4, parameters: 20 });
+    expect(layer && cellLabel(layer)).toMatch(/width 2 of 4 experts \(50.0\s%\)/);
+    expect(set.byId.get('block.1.expert')?.widthPruned).toBeUndefined();
   });
 
   it('share the distance, the rank, the round and the place of their block', () => {

@@ -53,7 +53,7 @@ describe('the embedding map', () => {
   const sizes = (by: 'label' | 'score' | 'issue') =>
     placeGroups({ classes }, points, by).map((group) => group.points.length);
 
-  it('puts every point into one group, distinguished by color and marker', () => {
+  it('puts every point into one group with its own color and marker', () => {
     expect(sizes('score')).toEqual([12, 12, 12, 12, 12]);
     expect(sizes('issue')).toEqual([58, 0, 2, 0]);
     const groups = placeGroups({ classes }, points, 'label');

@@ -123,7 +123,7 @@ it('a view of another version falls back where it does not fit', () => {
   const saved = { path: '/m', view: { expanded: ['block.0', 7], query: 3, selected: 'x' } };
   expect(viewFrom(savedView, saved)).toEqual({
     ...{ expanded: ['block.0'], query: '', selected: 'x' },
-    ...{ logarithmic: false, form: 'table', open: [], colours: 'importance' },
+    ...{ logarithmic: false, form: 'table', open: [], colors: 'importance' },
   });
   expect(viewFrom(savedView, undefined).expanded).toEqual([]);
 });

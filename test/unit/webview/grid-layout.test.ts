@@ -49,7 +49,7 @@ describe('moving', () => {
   const move = (key: string, start: Place, filled: (place: Place) => boolean = all) =>
     moveInGrid(key, false, start, 2, 3, filled);
 
-  it('goes to the neighbour and stays at the edge', () => {
+  it('goes to the neighbor and stays at the edge', () => {
     expect(move('ArrowRight', from)).toEqual({ row: 0, column: 2 });
     expect(move('ArrowLeft', from)).toEqual({ row: 0, column: 0 });
     expect(move('ArrowDown', from)).toEqual({ row: 1, column: 1 });

@@ -8,7 +8,7 @@ const initial = {
   filter: { text: '', kind: 'all', mark: 'all' },
   axis: 'sublayers',
   logarithmic: true,
-  colours: 'importance',
+  colors: 'importance',
   hiddenSeries: [],
 };
 
@@ -19,7 +19,7 @@ it('comes back as it was saved', () => {
     filter: { text: 'block.1', kind: 'cross-attention', mark: 'removed' },
     axis: 'bytes',
     logarithmic: false,
-    colours: 'drift',
+    colors: 'drift',
     hiddenSeries: ['random'],
   } as const;
   expect(viewFrom(savedView, JSON.parse(JSON.stringify({ view })))).toEqual(view);
@@ -30,7 +30,7 @@ it('falls back where nothing, or something else, was saved', () => {
   expect(viewFrom(savedView, 'text')).toEqual(initial);
   const view = {
     gridScroll: 'far',
-    sort: { key: 'colour', descending: 1 },
+    sort: { key: 'color', descending: 1 },
     filter: { text: 3, kind: 'conv', mark: null },
     axis: 'miles',
     hiddenSeries: ['random', 4],

@@ -17,6 +17,8 @@ import { measuredPerplexities } from '../../../webview/heatmap/curves/perplexiti
 import { makeEvaluation, readProfile, makeState } from './heatmap-fixture';
 import { inEnglish, say } from '../../../extension/core/message';
 
+const profiling = { id: '1', name: 'Profiling', makesDocument: true };
+
 describe('what can be done', () => {
   it('needs a selection to prune or to save a plan, not to evaluate', () => {
     const available = findAvailability(makeState());
@@ -30,7 +32,7 @@ describe('what can be done', () => {
     const available = findAvailability(
       makeState({
         removed: ['block.0.attention'],
-        job: { id: '1', kind: 'running', what: 'profile', progress: undefined },
+        job: { ...profiling, kind: 'running', progress: undefined },
       }),
     );
     expect(available.prune).toBe('Profiling is running');
@@ -39,7 +41,8 @@ describe('what can be done', () => {
   });
 
   it('waits for a job of the same model that is queued', () => {
-    const job = { id: '1', kind: 'queued', what: 'prune', place: 1 } as const;
+    const pruning = { id: '1', name: 'Pruning', makesDocument: false };
+    const job = { ...pruning, kind: 'queued', position: { place: 1 } } as const;
     expect(findAvailability(makeState({ job })).profile).toBe('Pruning is queued');
   });
 
@@ -66,22 +69,22 @@ describe('what can be done', () => {
 
   it('goes on only with a job that left a journal', () => {
     const job = {
-      ...({ kind: 'stopped', what: 'profile', reason: 'crashed' } as const),
-      ...{ id: '1', message: '' },
+      ...profiling,
+      ...({ kind: 'stopped', reason: 'crashed', message: '' } as const),
     };
     const saved = 'Saved: 4 of 36 sublayers.';
     expect(findAvailability(makeState({ job: { ...job, saved } })).resumable).toBe(true);
     expect(findAvailability(makeState({ job })).resumable).toBe(false);
     // Patching has a button of its own to go on with.
-    expect(findAvailability(makeState({ job: { ...job, what: 'patch', saved } })).resumable).toBe(
-      false,
-    );
+    expect(
+      findAvailability(makeState({ job: { ...job, makesDocument: false, saved } })).resumable,
+    ).toBe(false);
   });
 
   it('starts empty: no profile, and nothing under way', () => {
     expect(isEmpty(makeState())).toBe(true);
     expect(isEmpty(makeState({ profile: readProfile() }))).toBe(false);
-    const job = { id: '1', kind: 'running', what: 'profile', progress: undefined } as const;
+    const job = { ...profiling, kind: 'running', progress: undefined } as const;
     expect(isEmpty(makeState({ job }))).toBe(false);
   });
 });

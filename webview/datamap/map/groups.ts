@@ -4,7 +4,7 @@ import type { Experiment, MapPoint } from '../types';
 
 export type MapGroup = Group<MapPoint>;
 
-/** Points by how often the label was predicted; groups differ in shape as well as in colour. */
+/** Points by how often the label was predicted; groups differ in shape as well as in color. */
 export function groupByCorrectness(points: readonly MapPoint[]): MapGroup[] {
   const between = (low: number, high: number) =>
     points.filter(({ correctness }) => correctness >= low && correctness < high);

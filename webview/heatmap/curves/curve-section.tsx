@@ -123,7 +123,7 @@ type SeriesName = 'greedy' | BaselineName | 'perplexity';
 type Series = ChartSeries & { readonly key: SeriesName };
 type Look = Pick<ChartSeries, 'color' | 'dash' | 'marker' | 'axis' | 'emphasised' | 'pointsOnly'>;
 
-/** Series differ in dash and marker as well as in colour. */
+/** Series differ in dash and marker as well as in color. */
 const looks: Readonly<Record<SeriesName, Look>> = {
   greedy: { color: 'blue', dash: [], marker: 'circle', axis: 'y', emphasised: true },
   'one-shot': { color: 'yellow', dash: [8, 4], marker: 'rect', axis: 'y', emphasised: false },

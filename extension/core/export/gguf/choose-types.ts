@@ -13,7 +13,7 @@ import { say } from '../../message';
 export interface GgufTypes {
   /** A mix of llama.cpp; as stored when absent. */
   readonly mix?: TypeMix;
-  /** Types of single tensors, by their names in the file; they go before the mix. */
+  /** Types of single tensors, by their names in a GGUF file of the original; they go before the mix. */
   readonly tensors?: Readonly<Record<string, string>>;
   /** Importance of the inputs of matrices. */
   readonly importance?: Importance;
@@ -26,6 +26,11 @@ export interface GgufTypes {
 /** A tensor of the file, and where its numbers come from. */
 export interface TypedTensor extends NamedShape {
   readonly stored: LazyTensor;
+}
+
+/** With its name in a GGUF file of the original, whose blocks may have other numbers. */
+interface NumberedTensor extends TypedTensor {
+  readonly sourceName: string;
 }
 
 /** True for integer tables, which can have only one type. */
@@ -43,11 +48,11 @@ export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
 }
 
 /**
- * The type of every tensor for which one is asked.
+ * The type of every tensor for which one is asked, by its name in the file.
  * @throws UserError if a single tensor is asked for that does not exist, or cannot take its type.
  */
 export function chosenTypes(
-  tensors: readonly TypedTensor[],
+  tensors: readonly NumberedTensor[],
   model: Omit<MixedModel, 'hasImportance'>,
   {
     mix,
@@ -55,40 +60,41 @@ export function chosenTypes(
     importance = new Map(),
     hasImportance = importance.size > 0,
   }: GgufTypes,
-  file: string,
 ): ReadonlyMap<string, WritableType> {
   const types = new Map(
     mix === undefined ? [] : mixedTypes(mix, tensors, { ...model, hasImportance }),
   );
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const byName = new Map(tensors.map((tensor) => [tensor.sourceName, tensor]));
   for (const [name, type] of Object.entries(single)) {
     const tensor = byName.get(name);
     if (tensor === undefined) {
-      throw new UserError('tensor-unknown', say`The model has no tensor of this name.`, {
-        file,
-        field: name,
-        remedy: say`Use the tensor names of llama.cpp, such as blk.0.ffn_down.weight.`,
-      });
+      throw new UserError(
+        'tensor-unknown',
+        say`The original has no tensor of this name, or the plan removes it.`,
+        {
+          field: `types.${name}`,
+          remedy: say`Delete the entry, or use the name of another tensor in a GGUF file of the original, such as blk.0.ffn_down.weight.`,
+        },
+      );
     }
-    types.set(name, checkedType(type, tensor, file));
+    types.set(tensor.name, checkedType(type, tensor));
   }
   return types;
 }
 
-function checkedType(type: string, tensor: TypedTensor, file: string): WritableType {
-  const { name, shape } = tensor;
+function checkedType(type: string, tensor: NumberedTensor): WritableType {
+  const { sourceName, shape } = tensor;
+  const field = `types.${sourceName}`;
   if (isTable(tensor)) {
     throw new UserError('tensor-type-fixed', say`A table of integers has only one type.`, {
-      file,
-      field: name,
+      field,
       remedy: say`Specify another tensor.`,
     });
   }
   const known = writableTypes.find((one) => one === type);
   if (known === undefined) {
     throw new UserError('tensor-type-not-writable', say`Tensors can't be written as ${type}.`, {
-      file,
-      field: name,
+      field,
       remedy: say`Choose one of ${writableTypes.join(', ')}.`,
     });
   }
@@ -98,8 +104,7 @@ function checkedType(type: string, tensor: TypedTensor, file: string): WritableT
       'tensor-rows-not-divisible',
       say`Rows of ${length} values can't be divided into blocks of ${known}.`,
       {
-        file,
-        field: name,
+        field,
         remedy: say`Choose Q8_0 or F16.`,
       },
     );

@@ -67,12 +67,12 @@ function ownEntries(
   { config, architecture, target }: FolderModel,
   blocks: readonly number[],
 ): void {
-  const { sparsity } = architecture;
+  const { sparsity } = architecture.feedforward.parts ?? {};
   if (sparsity !== undefined) {
     const each = Array.from({ length: config.num_hidden_layers }, (_, block) => block);
     entries.floats(
       'activation_sparsity_scale',
-      each.map((block) => sparsityThreshold(sparsity(config, block)).openFrom ?? -Infinity),
+      each.map((block) => sparsityThreshold(sparsity(config, block)) ?? -Infinity),
     );
   }
   const fields: Readonly<Record<string, unknown>> = config;
@@ -189,7 +189,7 @@ function compressedEntries(
   { architecture, config }: FolderModel,
   blocks: readonly number[],
 ): void {
-  const { compressed, experts, feedforward } = architecture;
+  const { compressed, experts } = architecture;
   if (compressed === undefined) {
     return;
   }
@@ -206,9 +206,9 @@ function compressedEntries(
   entries.flag('expert_weights_norm', true);
   entries.integer(
     tableBlocks,
-    blocks.filter((block) => experts?.byToken?.appliesTo(config, block) === true).length,
+    blocks.filter((block) => experts?.parts?.table?.appliesTo(config, block) === true).length,
   );
-  const { limit = 0 } = feedforward.clamped?.(config) ?? {};
+  const { limit = 0 } = experts?.expertParts?.clamp?.(config) ?? {};
   entries.floats(
     boundKey,
     blocks.map(() => limit),

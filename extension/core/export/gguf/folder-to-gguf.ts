@@ -171,7 +171,7 @@ async function folderWriter(
       : { ...tensor, changed: (value: number) => value * product };
   });
   const { config, architecture, layout, summary } = model;
-  const { curve } = architecture.feedforward;
+  const { xielu: curve } = architecture.feedforward.parts ?? {};
   const untied = untiedHead(source.model);
   const { encoder, decoder } = towerBlocks(summary, changes.blocks);
   return folderFileWriter(
@@ -282,12 +282,16 @@ async function folderFileWriter(
   const { summary } = model;
   warnNoTokenizer(summary.path, context);
   const wanted = options.types ?? {};
-  const types = chosenTypes(placed, file.facts, wanted, summary.path);
+  const numbered = placed.map((tensor) => ({
+    ...tensor,
+    sourceName: file.sourceName(tensor.name),
+  }));
+  const types = chosenTypes(numbered, file.facts, wanted);
   const chooseType = (tensor: PlacedTensor): WritableType =>
     types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
     ...further,
-    ...placed.map((tensor) => {
+    ...numbered.map((tensor) => {
       if (isTable(tensor)) {
         return asIntegers(tensor.name, tensor.stored);
       }
@@ -299,9 +303,9 @@ async function folderFileWriter(
           rounded,
         );
       }
-      const asInSource = { ...tensor, name: file.sourceName(tensor.name) };
+      const asInSource = { name: tensor.sourceName, shape: tensor.shape };
       const importance = tensorImportance(wanted.importance, asInSource, changes);
-      return areStoredBlocks(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
+      return areStoredBlocks(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.sourceName)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {
             ...tensor,

@@ -235,10 +235,12 @@ async function ggufWriter(
   const blocks = isDeci ? await deciLayout(file, changes) : { blocks: changes.blocks };
   const asked = options.types ?? {};
   const types = chosenTypes(
-    remaining.map(({ name, tensor }) => ({ name, shape: tensor.shape, stored: tensor })),
+    remaining.map(({ name, tensor }) => ({
+      ...{ name, sourceName: tensor.name },
+      ...{ shape: tensor.shape, stored: tensor },
+    })),
     await mixedModel(source, changes),
     asked,
-    header.file,
   );
   const written = remaining.map((planned) => {
     const { name, tensor } = planned;

@@ -2,7 +2,9 @@ import type { ModelInput } from '../../models/model-input';
 import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
 import { describeFamily } from '../../models/gguf/family-description';
 import { ggufTarget } from '../../models/gguf/gguf-target';
+import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
+import type { WidthPruning } from '../../models/width-pruning/prune-width';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { AfterRun } from '../../runtime/layered-executor';
 import type { DeviceName } from '../../runtime/device';
@@ -14,7 +16,7 @@ import * as v from 'valibot';
 import type { JobContext } from '../../jobs/job';
 import { nothingSaved } from '../../jobs/saved-parts';
 import { UserError } from '../../user-error';
-import type { InputSums } from './importance';
+import type { Importance, InputSums } from './importance';
 import { say } from '../../message';
 
 /** Σ x² of each input of some matrices of one size, added up in float64 run by run. */
@@ -181,4 +183,37 @@ export function tensorPlace({ id, weight, expert }: PlacedMatrix): TensorPlace {
   return expert === undefined || weight.sliceOf === undefined
     ? { name: id }
     : { name: weight.sliceOf, expert: expert.index };
+}
+
+/** Importance of the inputs that remain after width pruning, measured on the original. */
+export function withoutInputs(
+  importance: Importance,
+  opened: OpenedModel,
+  widthPruning: WidthPruning,
+): Importance {
+  if (widthPruning.size === 0) {
+    return importance;
+  }
+  const findPlaces = createGgufPlaceLookup(opened);
+  const model: LayeredModel = opened.model;
+  const remaining = new Map(importance);
+  for (const [index, { id }] of model.summary.sublayers.entries()) {
+    const channels = widthPruning.get(id);
+    const { width, linearLayers } = model.sublayer(index);
+    const output = linearLayers.find(({ weight }) => weight.name === width?.output.weight.name);
+    const inputs = width?.tensors.find(({ tensor }) => tensor.name === output?.weight.name);
+    for (const { name } of channels === undefined || output === undefined
+      ? []
+      : findPlaces(output, 1)) {
+      const values = importance.get(name);
+      if (values?.length === output?.in) {
+        const places = inputs?.places(channels ?? []) ?? [];
+        remaining.set(
+          name,
+          Float32Array.from(places, (place) => values?.[place] ?? 1),
+        );
+      }
+    }
+  }
+  return remaining;
 }

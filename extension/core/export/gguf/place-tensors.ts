@@ -78,15 +78,18 @@ const headInFile = 'output.weight';
 
 /** Factor on the input of the LM head, which the file has in the head's weights. */
 export const headScale = (model: AnyModel): number =>
-  model.kind === 'encoder-decoder' ? model.layout.scales.head : 1;
+  model.kind === 'encoder-decoder' ? (model.layout.epilogue.head?.inputScale ?? 1) : 1;
 
 /** Embedding that is also the LM head of an encoder–decoder model, whose file has a head of its own. */
 export function untiedHead(model: AnyModel): LazyTensor | undefined {
   if (model.kind !== 'encoder-decoder') {
     return undefined;
   }
-  const { head, targetWords } = model.layout;
-  return head !== undefined && isTied(targetWords, head.linear) ? targetWords.weight : undefined;
+  const { epilogue, decoder } = model.layout;
+  const { table } = decoder.start;
+  return epilogue.head !== undefined && isTied(table, epilogue.head.linear)
+    ? table.weight
+    : undefined;
 }
 
 /** Bytes that are compared at once. */
@@ -104,7 +107,9 @@ async function hasOwnHead(
   if (!config.tie_word_embeddings || model.kind !== 'decoder') {
     return !config.tie_word_embeddings || model.kind === 'encoder-decoder';
   }
-  const [head, embedding] = [model.layout.head.weight, model.layout.embedding.weight];
+  const { epilogue, embedding: words } = model.layout;
+  const embedding = words.table.weight;
+  const head = epilogue.head?.linear.weight ?? embedding;
   if (head.name === embedding.name) {
     return false;
   }

@@ -207,7 +207,7 @@ export function modellingFile(
       ? ''
       : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            ${raiseTooOld}`;
   const perToken = family.config?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
-  const apart = family.experts?.apart;
+  const apart = family.experts?.parts?.ownNorms;
   const byNumber = family.experts?.isMadeByNumber === true ? ', block' : '';
   const fewer =
     family.experts === undefined
@@ -310,7 +310,7 @@ class NoAttention(nn.Module):
 
 
 ${caches.classes}${connections === undefined ? '' : keepStreamsSource}class NoFeedforward(nn.Module):
-    def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}${family.experts?.byToken === undefined ? '' : ', **kwargs'}):
+    def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}${family.experts?.parts?.table === undefined ? '' : ', **kwargs'}):
         return ${nothing(inside('feedforward'))}
 ${widths.classes}${forms.classes}${embeddingAndHead.classes}${patches.classes}
 

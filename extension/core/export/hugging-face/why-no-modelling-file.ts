@@ -52,7 +52,7 @@ export function whyNoModellingFile(
   }
   const { attention, feedforward, mixer } = sublayerModules(architecture);
   const { addsStreamInside = [] } = architecture;
-  if (architecture.streamFactor !== undefined && Object.keys(patched).length > 0) {
+  if (architecture.attention.wiring.streamNorm !== undefined && Object.keys(patched).length > 0) {
     return {
       code: 'no-modelling-file',
       reason: say`${modelType} multiplies the stream where a sublayer is added to it, which a graph module doesn't support.`,

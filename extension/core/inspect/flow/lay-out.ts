@@ -16,7 +16,7 @@ const detailWidth = 6.4;
 const leastWidth = 76;
 const padding = 14;
 const titleHeight = 26;
-/** Room for the colours of importance. */
+/** Room for the colors of importance. */
 const stripHeight = 8;
 /** Width of the difference sign, on both sides because labels are centered. */
 const signWidth = 24;
@@ -153,7 +153,7 @@ function layFrame(
       typeof from === 'string' ? { x: first.x, y: 0 } : borderPort(from, edge.from, 'exits');
     const end =
       typeof to === 'string' ? { x: last.x, y: height } : borderPort(to, edge.from, 'entries');
-    // Between neighbours the way is clear.
+    // Between neighbors the way is clear.
     const isDirect = points.length <= 3 && (begin ?? end) !== undefined;
     const text = texts[i];
     const middle = isDirect
@@ -257,8 +257,8 @@ function boxSize(visible: Visible): Size {
   const detail = makeDetail(visible) ?? '';
   const twisty = expanded === undefined ? 0 : 16;
   const text = twisty + Math.max(textWidth(label, labelWidth), textWidth(detail, detailWidth));
-  const hasColour = (isGroup(item) && item.kind === 'sublayer') || joined(alike) !== undefined;
-  const strip = hasColour ? stripHeight : 0;
+  const hasColor = (isGroup(item) && item.kind === 'sublayer') || joined(alike) !== undefined;
+  const strip = hasColor ? stripHeight : 0;
   if (isSign(visible)) {
     return { width: 26, height: 26 };
   }

@@ -202,13 +202,12 @@ function withGatedBias({
   EncoderArchitecture,
   'attention' | 'modules'
 > {
-  const gate = {
-    part: 'bias-gate',
+  const biasGate = {
     gate: 'attention.gru_rel_pos_linear',
     factor: 'attention.gru_rel_pos_const',
   } as const;
   return {
-    attention: { ...branch, parts: [gate] },
+    attention: { ...branch, parts: { biasGate } },
     modules: { ...modules, attention: { ...modules.attention, attention: 'NoBiasedAttention' } },
   };
 }

@@ -80,7 +80,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     embedding: { ...textEmbedding, positionOffset: 2 },
     attention: {
       ...bertBlocks.attention,
-      parts: [{ part: 'hashes', count: ({ hash_code_len: count = 9 }) => Number(count) }],
+      parts: { hashes: { count: ({ hash_code_len: count = 9 }) => Number(count) } },
     },
     scales: () => ({ attention: 1 }),
   },
@@ -100,13 +100,12 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     embedding: { ...textEmbedding, positionOffset: 2 },
     attention: {
       ...bertBlocks.attention,
-      parts: [
-        {
-          part: 'value-convolution',
+      parts: {
+        valueConvolution: {
           name: 'attention.self.conv',
           width: ({ conv_kernel_size: width = 65 }) => Number(width),
         },
-      ],
+      },
     },
   },
   {

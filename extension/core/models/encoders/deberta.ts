@@ -111,14 +111,13 @@ export const debertas: readonly EncoderArchitecture[] = [
       ],
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
-      parts: [
-        {
-          part: 'relative-positions',
+      parts: {
+        relativePositions: {
           ...relative,
           key: 'attention.self.pos_key_proj',
           query: 'attention.self.pos_query_proj',
         },
-      ],
+      },
     },
   },
   {
@@ -127,14 +126,12 @@ export const debertas: readonly EncoderArchitecture[] = [
       queryKeyValue: { fused: 'attention.self.in_proj', order: 'by-group' },
       output: 'attention.output.dense',
       wiring: postNorm('attention.output.LayerNorm'),
-      parts: [
-        {
-          part: 'query-value-biases',
+      parts: {
+        queryValueBiases: {
           query: 'attention.self.q_bias',
           value: 'attention.self.v_bias',
         },
-        {
-          part: 'relative-positions',
+        relativePositions: {
           ...relative,
           key: 'attention.self.pos_proj',
           query: 'attention.self.pos_q_proj',
@@ -146,7 +143,7 @@ export const debertas: readonly EncoderArchitecture[] = [
           hasNorm: () => false,
           isShared: () => false,
         },
-      ],
+      },
     },
     biases: () => ({ ...allBiases, queryKeyValue: false }),
   },

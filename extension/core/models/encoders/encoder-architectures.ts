@@ -7,9 +7,7 @@ import { stockClass } from './encoder-architecture';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { t5Encoders } from './t5-encoder';
 import { imageEncoders } from './image-encoders';
-import { jinaBert } from './on-hub/jina-bert';
-import { neoBert } from './on-hub/neobert';
-import { nomicOnHub } from './on-hub/nomic';
+import { hubVariants, neoBert } from './hub-encoders';
 import { textEncoders } from './text-encoders';
 import { rotaryEncoders } from './rotary-encoders';
 import type { ConfigFields } from '../transformer/config-layout';
@@ -17,9 +15,7 @@ import { baseModelType } from '../transformer/model-config';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
-  // In front of others, whose types they have.
-  jinaBert,
-  ...nomicOnHub,
+  ...hubVariants,
   ...textEncoders,
   albert,
   ...bertRelatives,

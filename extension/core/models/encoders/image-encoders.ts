@@ -17,6 +17,7 @@ import type { Named } from './vit-like';
 import { preNorm } from '../modules/wiring-names';
 import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields } from '../transformer/config-layout';
+import { gptNames } from '../families/shared-parts';
 
 /** ViT-MSN (arXiv 2204.07141). */
 const vitMsn: EncoderArchitecture = {
@@ -66,24 +67,19 @@ function beitBranches(
     attention: {
       ...vitAttention,
       wiring: wiring(vitAttention.wiring, 'lambda_1'),
-      parts: config['use_relative_position_bias'] === true ? [{ part: 'grid-bias', table }] : [],
+      parts: config['use_relative_position_bias'] === true ? { gridBias: { table } } : {},
     },
     feedforward: { ...vitFeedforward, wiring: wiring(vitFeedforward.wiring, 'lambda_2') },
   };
 }
 
-/** ImageGPT (doi 10.5555/3524938.3525096): its pixels are ids of colours, and see those before them. */
+/** ImageGPT (doi 10.5555/3524938.3525096): its pixels are ids of colors, and see those before them. */
 const imageGpt: EncoderArchitecture = {
   modelType: 'imagegpt',
   classes: { config: 'ImageGPTConfig', model: 'ImageGPTModel' },
   config: {
     names: {
-      hidden_size: 'n_embd',
-      num_hidden_layers: 'n_layer',
-      num_attention_heads: 'n_head',
-      intermediate_size: 'n_inner',
-      hidden_act: 'activation_function',
-      rms_norm_eps: 'layer_norm_epsilon',
+      ...gptNames,
       max_position_embeddings: 'n_positions',
     },
     defaults: ({ n_embd: hidden = 512 }) => ({

@@ -296,8 +296,7 @@ export const rotaryEncoders: readonly EncoderArchitecture[] = [
       wiring: postNorm('attn_ln'),
     },
     feedforward: {
-      gateUp: { fused: 'mlp.up_gate_proj' },
-      upFirst: true,
+      gateUp: { fused: 'mlp.up_gate_proj', order: 'up-gate' },
       down: 'mlp.down_proj',
       wiring: postNorm('mlp_ln'),
     },

@@ -19,7 +19,7 @@ export const encoderNames = ({
   feedforward,
   blocks: `${prefix}${blocks}`,
   ...(biasIsByBlock
-    ? { attention: { ...attention, parts: [{ part: 'distance-bias', table, causal: false }] } }
+    ? { attention: { ...attention, parts: { distanceBias: { table, causal: false } } } }
     : { attention, distanceBias: { table, in: 'first-block' } }),
   finalNorm: `${prefix}${finalNorm}`,
 });

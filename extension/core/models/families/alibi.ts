@@ -1,29 +1,26 @@
 import type { Architecture } from '../transformer/architecture';
+import { derive } from '../transformer/derive';
 import type { ConfigFields } from '../transformer/config-layout';
 import { falconBranches } from './parallel';
-import { alibiSlopes, allBiases, base, fourTimesHidden } from './shared-parts';
+import { alibiSlopes, allBiases, base, clipInConfig, fourTimesHidden } from './shared-parts';
 import { preNorm } from '../modules/wiring-names';
 
 /** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */
 export const alibiFamilies: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'bloom',
+  derive(base, 'bloom', {
     addsStreamInside: ['attention', 'feedforward'],
-    config: {
-      names: {
-        num_hidden_layers: 'n_layer',
-        num_attention_heads: 'n_head',
-        rms_norm_eps: 'layer_norm_epsilon',
-      },
-      defaults: (config) => ({
-        hidden_act: 'gelu_pytorch_tanh',
-        rms_norm_eps: 1e-5,
-        intermediate_size: fourTimesHidden(config),
-        tie_word_embeddings: true,
-      }),
-      only: () => ({ apply_residual_connection_post_layernorm: false }),
+    names: {
+      num_hidden_layers: 'n_layer',
+      num_attention_heads: 'n_head',
+      rms_norm_eps: 'layer_norm_epsilon',
     },
+    defaults: (config) => ({
+      hidden_act: 'gelu_pytorch_tanh',
+      rms_norm_eps: 1e-5,
+      intermediate_size: fourTimesHidden(config),
+      tie_word_embeddings: true,
+    }),
+    only: () => ({ apply_residual_connection_post_layernorm: false }),
     embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'word_embeddings',
@@ -36,34 +33,30 @@ export const alibiFamilies: readonly Architecture[] = [
     biases: () => allBiases(true),
     rotary: 'none',
     slopes: ({ num_attention_heads: heads }) => alibiSlopes(heads),
-  },
-  {
-    ...base,
-    modelType: 'mpt',
+  }),
+  derive(base, 'mpt', {
     addsStreamInside: ['feedforward'],
-    config: {
-      names: {
-        hidden_size: 'd_model',
-        num_hidden_layers: 'n_layers',
-        num_attention_heads: 'n_heads',
-        max_position_embeddings: 'max_seq_len',
-        rms_norm_eps: 'layer_norm_epsilon',
-      },
-      defaults: (config) => ({
-        hidden_act: 'gelu',
-        rms_norm_eps: 1e-5,
-        intermediate_size: fourTimesHidden(config),
-        tie_word_embeddings: true,
-      }),
-      computed: mptAttention,
-      only: () => ({
-        'attn_config.alibi': true,
-        'attn_config.qk_ln': false,
-        'attn_config.softmax_scale': null,
-        'attn_config.alibi_bias_max': 8,
-        no_bias: true,
-      }),
+    names: {
+      hidden_size: 'd_model',
+      num_hidden_layers: 'n_layers',
+      num_attention_heads: 'n_heads',
+      max_position_embeddings: 'max_seq_len',
+      rms_norm_eps: 'layer_norm_epsilon',
     },
+    defaults: (config) => ({
+      hidden_act: 'gelu',
+      rms_norm_eps: 1e-5,
+      intermediate_size: fourTimesHidden(config),
+      tie_word_embeddings: true,
+    }),
+    computed: mptAttention,
+    only: () => ({
+      'attn_config.alibi': true,
+      'attn_config.qk_ln': false,
+      'attn_config.softmax_scale': null,
+      'attn_config.alibi_bias_max': 8,
+      no_bias: true,
+    }),
     embeddingAndHead: {
       prefixes: ['transformer.'],
       embedding: 'wte',
@@ -75,6 +68,7 @@ export const alibiFamilies: readonly Architecture[] = [
       wiring: preNorm('norm_1'),
       queryKeyValue: { fused: 'attn.Wqkv' },
       output: 'attn.out_proj',
+      parts: { clip: clipInConfig },
     },
     feedforward: {
       wiring: preNorm('norm_2'),
@@ -83,8 +77,7 @@ export const alibiFamilies: readonly Architecture[] = [
     },
     rotary: 'none',
     slopes: ({ num_attention_heads: heads }) => mptSlopes(heads),
-    scales: (config) => ({ clip: config.clip_qkv ?? undefined }),
-  },
+  }),
 ];
 
 /** MPT rounds the number of heads up to a power of 2, and takes every second slope of those first. */

@@ -7,7 +7,7 @@ import { base } from './shared-parts';
 function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily): Architecture {
   const { biases, head, scales, towers } = family;
   const { decoder } = towers();
-  const { positions, embeddingNorm, normsWordsAlone, finalNorm } = decoder;
+  const { positions, wordNorm, embeddingNorm, finalNorm } = decoder;
   return {
     ...base,
     modelType,
@@ -39,7 +39,7 @@ function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily
         ? {}
         : { positions: { name: positions.name, offset: positions.offset } }),
       ...(embeddingNorm === undefined ? {} : { embeddingNorm }),
-      ...(normsWordsAlone === undefined ? {} : { normsWordsAlone }),
+      ...(wordNorm === undefined ? {} : { wordNorm }),
       ...(finalNorm === undefined ? {} : { finalNorm }),
     },
     norm,

@@ -1,4 +1,5 @@
 import type { Architecture, Scales } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { preNorm, sandwich } from '../modules/wiring-names';
@@ -90,35 +91,25 @@ const gemma2: Architecture = {
 
 /** Gemma (arXiv 2403.08295), Gemma 2 (arXiv 2408.00118) and Gemma 3 (arXiv 2503.19786). */
 export const gemmaFamilies: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'gemma',
-    config: {
-      ...gemmaLayout,
-      ...oneDirection,
-      defaults: () => ({ ...gemmaDefaults, num_key_value_heads: 16 }),
-    },
+  derive(base, 'gemma', {
+    ...gemmaLayout,
+    ...oneDirection,
+    defaults: { ...gemmaDefaults, num_key_value_heads: 16 },
     norm: 'rms-offset',
     biases: attentionBiases,
     scales: (config) => ({ embedding: Math.sqrt(config.hidden_size) }),
-  },
+  }),
   gemma2,
-  {
-    ...gemma2,
-    modelType: 'vaultgemma',
-    classes: { config: 'VaultGemmaConfig', model: 'VaultGemmaForCausalLM' },
-    config: gemma2Fields,
+  derive({ ...gemma2, config: gemma2Fields }, named('vaultgemma', 'VaultGemma'), {
     attention,
     feedforward: { ...feedforward, wiring: preNorm('pre_feedforward_layernorm') },
-  },
-  {
-    ...base,
-    ...gemma3Blocks,
-    modelType: 'gemma3_text',
+  }),
+  derive({ ...base, ...gemma3Blocks }, 'gemma3_text', {
     classes: { config: 'Gemma3TextConfig', model: 'Gemma3ForCausalLM' },
-    config: { ...gemma3Config, ...oneDirection },
+    ...gemma3Config,
+    ...oneDirection,
     slidingWindow: windowedByType,
-  },
+  }),
 ];
 
 type ScaleFields = Pick<

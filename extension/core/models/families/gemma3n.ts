@@ -58,6 +58,12 @@ export const gemma3n: Architecture = {
   },
   embeddingAndHead: { ...base.embeddingAndHead, perLayer },
   attention: normedAttention,
+  feedforward: {
+    ...gemmaSandwich.feedforward,
+    parts: {
+      sparsity: (config, block) => listEntry(config['activation_sparsity_pattern'], block),
+    },
+  },
   altUp: {
     count: (config) => numberIn(config, 'altup_num_inputs', 4),
     enter: 'altup_projections',
@@ -79,7 +85,6 @@ export const gemma3n: Architecture = {
       config['altup_correct_scale'] === false ? undefined : 'altup.correct_output_scale',
   },
   innerSize: (config, block) => listEntry(config['inner_sizes'] ?? config.intermediate_size, block),
-  sparsity: (config, block) => listEntry(config['activation_sparsity_pattern'], block),
   sharedKeysBlock,
   biases: attentionBiases,
   rotary: 'by-layer-type',

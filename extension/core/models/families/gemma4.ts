@@ -16,7 +16,7 @@ import { gemmaDefaults, gemmaSandwich } from './gemma';
 export const normedAttention = {
   ...gemmaSandwich.attention,
   queryKeyNorms,
-  parts: [{ part: 'normed-values' }],
+  parts: { normedValues: {} },
 } as const;
 
 /**
@@ -137,19 +137,21 @@ export const gemma4: Architecture = {
   experts: {
     modules: [''],
     router: 'router.proj',
-    shareFactors: 'router.per_expert_scale',
     gateUp: ['gate_proj', 'up_proj'],
     down: 'down_proj',
     inner: ({ moe_intermediate_size: inner }) => inner,
     shared: ({ intermediate_size: inner }) => gatedExpert('mlp', inner),
     isSparse: (config) => config['enable_moe_block'] === true,
-    apart: {
-      norm: 'pre_feedforward_layernorm_2',
-      routerScale: 'router.scale',
-      postNorm: 'post_feedforward_layernorm_2',
-      sharedPostNorm: 'post_feedforward_layernorm_1',
-      modules: ['router', 'experts'],
-      flag: 'enable_moe_block',
+    parts: {
+      shareFactors: 'router.per_expert_scale',
+      ownNorms: {
+        norm: 'pre_feedforward_layernorm_2',
+        routerScale: 'router.scale',
+        postNorm: 'post_feedforward_layernorm_2',
+        sharedPostNorm: 'post_feedforward_layernorm_1',
+        modules: ['router', 'experts'],
+        flag: 'enable_moe_block',
+      },
     },
   },
   heads: blockHeads,

@@ -1,4 +1,5 @@
 import type { Architecture, Biases } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import type { ConfigFields } from '../transformer/config-layout';
 import { base, fourTimesHidden, gptNames, noBiases } from './shared-parts';
 import { parallelBranch, preNorm } from '../modules/wiring-names';
@@ -34,22 +35,14 @@ const gptjLike = {
 
 /** Families in which attention and feed-forward read the same norm of the block's input. */
 export const gptjFamilies: readonly Architecture[] = [
-  {
-    ...base,
-    ...gptjLike,
-    modelType: 'gptj',
-    classes: { config: 'GPTJConfig', model: 'GPTJForCausalLM' },
+  derive({ ...base, ...gptjLike }, named('gptj', 'GPTJ'), {
     attention: {
       wiring: preNorm('ln_1'),
       queryKeyValue: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'],
       output: 'attn.out_proj',
     },
-  },
-  {
-    ...base,
-    ...gptjLike,
-    modelType: 'codegen',
-    classes: { config: 'CodeGenConfig', model: 'CodeGenForCausalLM' },
+  }),
+  derive({ ...base, ...gptjLike }, named('codegen', 'CodeGen'), {
     attention: {
       wiring: preNorm('ln_1'),
       queryKeyValue: {
@@ -58,5 +51,5 @@ export const gptjFamilies: readonly Architecture[] = [
       },
       output: 'attn.out_proj',
     },
-  },
+  }),
 ];

@@ -1,4 +1,5 @@
 import type { Architecture, Scales } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import {
@@ -93,16 +94,11 @@ function optForm(config: ModelConfig): Partial<Architecture> {
 
 /** Families whose positions are learned and added to the embedding. */
 export const learnedPositionFamilies: readonly Architecture[] = [
-  {
-    ...base,
-    ...withoutEncoder,
-    modelType: 'gpt2',
+  derive({ ...base, ...withoutEncoder }, 'gpt2', {
     classes: { config: 'GPT2Config', model: 'GPT2LMHeadModel' },
-    config: {
-      names: gpt2Names,
-      defaults: gpt2Defaults,
-      only: () => ({ add_cross_attention: false }),
-    },
+    names: gpt2Names,
+    defaults: gpt2Defaults,
+    only: () => ({ add_cross_attention: false }),
     embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     transposed: true,
@@ -116,36 +112,26 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     rotary: 'none',
     scales: gpt2Scales,
     form: gpt2Form,
-  },
-  {
-    ...base,
-    modelType: 'opt',
-    classes: { config: 'OPTConfig', model: 'OPTForCausalLM' },
-    config: {
-      names: { intermediate_size: 'ffn_dim', hidden_act: 'activation_function' },
-      defaults: () => ({ hidden_act: 'relu', rms_norm_eps: 1e-5, tie_word_embeddings: true }),
-      only: () => ({ layer_norm_elementwise_affine: true }),
-    },
+  }),
+  derive(base, named('opt', 'OPT'), {
+    names: { intermediate_size: 'ffn_dim', hidden_act: 'activation_function' },
+    defaults: { hidden_act: 'relu', rms_norm_eps: 1e-5, tie_word_embeddings: true },
+    only: () => ({ layer_norm_elementwise_affine: true }),
     embeddingAndHead: optEmbeddingAndHead,
     norm: 'layer',
     ...optBranches,
     biases: (config) => allBiases(config.enable_bias),
     rotary: 'none',
     form: optForm,
-  },
-  {
-    ...base,
-    modelType: 'biogpt',
-    classes: { config: 'BioGptConfig', model: 'BioGptForCausalLM' },
-    config: {
-      defaults: () => ({
-        hidden_act: 'gelu',
-        max_position_embeddings: 1024,
-        tie_word_embeddings: true,
-      }),
-      // Overrides the file, because the layers ignore it.
-      computed: () => ({ rms_norm_eps: 1e-5 }),
+  }),
+  derive(base, named('biogpt', 'BioGpt'), {
+    defaults: {
+      hidden_act: 'gelu',
+      max_position_embeddings: 1024,
+      tie_word_embeddings: true,
     },
+    // Overrides the file, because the layers ignore it.
+    computed: () => ({ rms_norm_eps: 1e-5 }),
     embeddingAndHead: {
       prefixes: ['biogpt.'],
       embedding: 'embed_tokens',
@@ -161,24 +147,18 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     scales: ({ scale_embedding: isScaled, hidden_size: hidden }) => ({
       embedding: isScaled ? Math.sqrt(hidden) : 1,
     }),
-  },
-  {
-    ...base,
-    ...withoutEncoder,
-    modelType: 'gpt_bigcode',
-    classes: { config: 'GPTBigCodeConfig', model: 'GPTBigCodeForCausalLM' },
-    config: {
-      names: gpt2Names,
-      defaults: (config) => ({
-        ...gpt2Defaults(config),
-        hidden_act: 'gelu_pytorch_tanh',
-      }),
-      computed: (config) => ({
-        num_key_value_heads:
-          (config['multi_query'] ?? true) === true ? 1 : config['num_attention_heads'],
-      }),
-      only: () => ({ add_cross_attention: false }),
-    },
+  }),
+  derive({ ...base, ...withoutEncoder }, named('gpt_bigcode', 'GPTBigCode'), {
+    names: gpt2Names,
+    defaults: (config) => ({
+      ...gpt2Defaults(config),
+      hidden_act: 'gelu_pytorch_tanh',
+    }),
+    computed: (config) => ({
+      num_key_value_heads:
+        (config['multi_query'] ?? true) === true ? 1 : config['num_attention_heads'],
+    }),
+    only: () => ({ add_cross_attention: false }),
     embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     attention: {
@@ -190,26 +170,21 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     biases: () => allBiases(true),
     rotary: 'none',
     scales: gpt2Scales,
-  },
-  {
-    ...base,
-    modelType: 'gpt_neo',
-    classes: { config: 'GPTNeoConfig', model: 'GPTNeoForCausalLM' },
-    config: {
-      names: {
-        num_hidden_layers: 'num_layers',
-        num_attention_heads: 'num_heads',
-        hidden_act: 'activation_function',
-        rms_norm_eps: 'layer_norm_epsilon',
-        sliding_window: 'window_size',
-      },
-      defaults: (config) => ({
-        ...gpt2Defaults(config),
-        max_position_embeddings: 2048,
-        sliding_window: 256,
-      }),
-      lists: { attention_layers: gptNeoLayer },
+  }),
+  derive(base, named('gpt_neo', 'GPTNeo'), {
+    names: {
+      num_hidden_layers: 'num_layers',
+      num_attention_heads: 'num_heads',
+      hidden_act: 'activation_function',
+      rms_norm_eps: 'layer_norm_epsilon',
+      sliding_window: 'window_size',
     },
+    defaults: (config) => ({
+      ...gpt2Defaults(config),
+      max_position_embeddings: 2048,
+      sliding_window: 256,
+    }),
+    lists: { attention_layers: gptNeoLayer },
     embeddingAndHead: gpt2EmbeddingAndHead,
     norm: 'layer',
     attention: {
@@ -223,7 +198,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     slidingWindow: ({ attention_layers: layers, sliding_window: window }, block) =>
       Array.isArray(layers) && layers[block] === 'local' ? (window ?? undefined) : undefined,
     scales: () => ({ attention: 1 }),
-  },
+  }),
 ];
 
 /** `attention_types`: a list of [types, how often they are repeated]. */

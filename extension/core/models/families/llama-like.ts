@@ -1,4 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import {
   allBiases,
   attention,
@@ -28,46 +29,34 @@ export const qwen2 = {
 /** Families in the manner of Llama (arXiv 2302.13971): attention, then a feed-forward, rotary positions. */
 export const llamaLikeFamilies: readonly Architecture[] = [
   { ...base, modelType: 'llama', biases: configuredBiases },
-  {
-    ...base,
-    modelType: 'mistral',
-    config: { defaults: () => ({ num_key_value_heads: 8 }) },
+  derive(base, 'mistral', {
+    defaults: { num_key_value_heads: 8 },
     slidingWindow: everywhere,
-  },
+  }),
   qwen2,
-  {
-    ...base,
-    modelType: 'qwen3',
-    config: { defaults: () => ({ num_key_value_heads: 32, head_dim: 128 }) },
+  derive(base, 'qwen3', {
+    defaults: { num_key_value_heads: 32, head_dim: 128 },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     slidingWindow: windowedLayers,
-  },
-  {
-    ...base,
-    modelType: 'phi3',
+  }),
+  derive(base, 'phi3', {
     attention: { ...attention, queryKeyValue: { fused: 'self_attn.qkv_proj' } },
     feedforward: gateUpInOne,
     slidingWindow: everywhere,
-  },
-  {
-    ...base,
-    modelType: 'granite',
+  }),
+  derive(base, 'granite', {
     biases: configuredBiases,
     scales: graniteScales,
-  },
-  {
-    ...base,
-    modelType: 'starcoder2',
-    config: {
-      names: { rms_norm_eps: 'norm_epsilon' },
-      defaults: () => ({
-        num_key_value_heads: 2,
-        hidden_act: 'gelu_pytorch_tanh',
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 4096,
-        tie_word_embeddings: true,
-      }),
+  }),
+  derive(base, 'starcoder2', {
+    names: { rms_norm_eps: 'norm_epsilon' },
+    defaults: {
+      num_key_value_heads: 2,
+      hidden_act: 'gelu_pytorch_tanh',
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 4096,
+      tie_word_embeddings: true,
     },
     norm: 'layer',
     feedforward: {
@@ -77,20 +66,15 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     },
     biases: (config) => allBiases(config.use_bias),
     slidingWindow: everywhere,
-  },
-  {
-    ...base,
-    modelType: 'stablelm',
-    classes: { config: 'StableLmConfig', model: 'StableLmForCausalLM' },
-    config: {
-      names: { rms_norm_eps: 'layer_norm_eps' },
-      defaults: () => ({
-        num_key_value_heads: 32,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 4096,
-        partial_rotary_factor: 0.25,
-        use_parallel_residual: false,
-      }),
+  }),
+  derive(base, named('stablelm', 'StableLm'), {
+    names: { rms_norm_eps: 'layer_norm_eps' },
+    defaults: {
+      num_key_value_heads: 32,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 4096,
+      partial_rotary_factor: 0.25,
+      use_parallel_residual: false,
     },
     norm: 'layer',
     biases: (config) => ({ ...noBiases(), queryKeyValue: config.use_qkv_bias }),
@@ -111,25 +95,20 @@ export const llamaLikeFamilies: readonly Architecture[] = [
           }
         : {}),
     }),
-  },
-  {
-    ...base,
-    modelType: 'smollm3',
-    classes: { config: 'SmolLM3Config', model: 'SmolLM3ForCausalLM' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 4,
-        max_position_embeddings: 32_768,
-        tie_word_embeddings: true,
-        rope_theta: 2_000_000,
-      }),
-      lists: {
-        no_rope_layers: ({ no_rope_layer_interval: every = 4 }, block) =>
-          Number((block + 1) % Number(every) !== 0),
-      },
+  }),
+  derive(base, named('smollm3', 'SmolLM3'), {
+    defaults: {
+      num_key_value_heads: 4,
+      max_position_embeddings: 32_768,
+      tie_word_embeddings: true,
+      rope_theta: 2_000_000,
+    },
+    lists: {
+      no_rope_layers: ({ no_rope_layer_interval: every = 4 }, block) =>
+        Number((block + 1) % Number(every) !== 0),
     },
     biases: configuredBiases,
     turns: turnsByList,
     slidingWindow: windowedByType,
-  },
+  }),
 ];

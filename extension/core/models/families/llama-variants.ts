@@ -1,9 +1,11 @@
 import type { Architecture } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import {
   allBiases,
   attention,
   attentionBiases,
   base,
+  clipInConfig,
   configuredBiases,
   everywhere,
   feedforward,
@@ -32,49 +34,38 @@ const apertus: Architecture = {
   feedforward: {
     ...ungated,
     wiring: preNorm('feedforward_layernorm'),
-    curve: 'mlp.act_fn',
+    parts: { xielu: 'mlp.act_fn' },
   },
   biases: attentionBiases,
 };
 
 /** Families of Llama's order of branches with other norms, activations or turns. */
 export const llamaRelatives: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'diffllama',
-    classes: { config: 'DiffLlamaConfig', model: 'DiffLlamaForCausalLM' },
+  derive(base, named('diffllama', 'DiffLlama'), {
     dependsOnNumber: true,
     attention: {
       ...attention,
-      parts: [
-        {
-          part: 'difference',
+      parts: {
+        difference: {
           factors: ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
           start: (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
         },
-      ],
+      },
     },
-    config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
+    defaults: { rms_norm_eps: 1e-5 },
     biases: attentionBiases,
-  },
-  {
-    ...base,
-    modelType: 'olmo',
-    config: { computed: () => ({ rms_norm_eps: 1e-5 }) },
+  }),
+  derive(base, 'olmo', {
+    computed: () => ({ rms_norm_eps: 1e-5 }),
     norm: 'layer-without-weight',
     biases: attentionBiases,
-    scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
-  },
-  {
-    ...base,
-    modelType: 'nanochat',
-    classes: { config: 'NanoChatConfig', model: 'NanoChatForCausalLM' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 6,
-        hidden_act: 'relu2',
-        final_logit_softcapping: 15,
-      }),
+    attention: { ...attention, parts: { clip: clipInConfig } },
+  }),
+  derive(base, named('nanochat', 'NanoChat'), {
+    defaults: {
+      num_key_value_heads: 6,
+      hidden_act: 'relu2',
+      final_logit_softcapping: 15,
     },
     embeddingAndHead: { ...base.embeddingAndHead, embeddingNorm: 'norm' },
     norm: 'rms-without-weight',
@@ -90,149 +81,104 @@ export const llamaRelatives: readonly Architecture[] = [
     biases: attentionBiases,
     reversedRotary: true,
     scales: ({ final_logit_softcapping: cap }) => ({ logitSoftCap: cap ?? undefined }),
-  },
-  {
-    ...base,
-    modelType: 'ministral3',
-    config: {
-      defaults: () => ({ num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 }),
-    },
+  }),
+  derive(base, 'ministral3', {
+    defaults: { num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
     slidingWindow: everywhere,
     queryGrowth: growthInRope,
-  },
-  {
-    ...base,
-    modelType: 'arcee',
-    config: { defaults: () => ({ hidden_act: 'relu2', rms_norm_eps: 1e-5 }) },
+  }),
+  derive(base, 'arcee', {
+    defaults: { hidden_act: 'relu2', rms_norm_eps: 1e-5 },
     feedforward: ungated,
     biases: configuredBiases,
-  },
-  {
-    ...base,
-    modelType: 'nemotron',
-    config: {
-      names: { rms_norm_eps: 'norm_eps' },
-      defaults: () => ({
-        hidden_act: 'relu2',
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 4096,
-        partial_rotary_factor: 0.5,
-      }),
+  }),
+  derive(base, 'nemotron', {
+    names: { rms_norm_eps: 'norm_eps' },
+    defaults: {
+      hidden_act: 'relu2',
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 4096,
+      partial_rotary_factor: 0.5,
     },
     norm: 'layer-offset',
     feedforward: ungated,
     biases: configuredBiases,
-  },
-  {
-    ...base,
-    modelType: 'jais2',
-    config: {
-      names: { rms_norm_eps: 'layer_norm_eps' },
-      defaults: () => ({
-        hidden_act: 'relu2',
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 8192,
-        attention_bias: true,
-        mlp_bias: true,
-      }),
+  }),
+  derive(base, 'jais2', {
+    names: { rms_norm_eps: 'layer_norm_eps' },
+    defaults: {
+      hidden_act: 'relu2',
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 8192,
+      attention_bias: true,
+      mlp_bias: true,
     },
     norm: 'layer',
     feedforward: ungated,
     biases: configuredBiases,
-  },
-  {
-    ...base,
-    modelType: 'helium',
-    config: { defaults: () => ({ rms_norm_eps: 1e-8, rope_theta: 100_000, head_dim: 128 }) },
+  }),
+  derive(base, 'helium', {
+    defaults: { rms_norm_eps: 1e-8, rope_theta: 100_000, head_dim: 128 },
     biases: configuredBiases,
     interleavedRotary: true,
-  },
-  {
-    ...base,
-    modelType: 'ernie4_5',
-    classes: { config: 'Ernie4_5Config', model: 'Ernie4_5ForCausalLM' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 2,
-        head_dim: 128,
-        rms_norm_eps: 1e-5,
-        rope_theta: 500_000,
-        max_position_embeddings: 131_072,
-        tie_word_embeddings: true,
-        use_bias: false,
-      }),
+  }),
+  derive(base, named('ernie4_5', 'Ernie4_5'), {
+    defaults: {
+      num_key_value_heads: 2,
+      head_dim: 128,
+      rms_norm_eps: 1e-5,
+      rope_theta: 500_000,
+      max_position_embeddings: 131_072,
+      tie_word_embeddings: true,
+      use_bias: false,
     },
     biases: ({ use_bias: bias }) => allBiases(bias),
     interleavedRotary: true,
-  },
-  {
-    ...base,
-    modelType: 'seed_oss',
-    classes: { config: 'SeedOssConfig', model: 'SeedOssForCausalLM' },
-    config: { defaults: () => ({ num_key_value_heads: 8, head_dim: 128, attention_bias: true }) },
+  }),
+  derive(base, named('seed_oss', 'SeedOss'), {
+    defaults: { num_key_value_heads: 8, head_dim: 128, attention_bias: true },
     biases: (config) => ({
       ...configuredBiases(config),
       attentionOutput: config.attention_out_bias,
     }),
-  },
-  {
-    ...base,
-    modelType: 'hunyuan_v1_dense',
-    classes: { config: 'HunYuanDenseV1Config', model: 'HunYuanDenseV1ForCausalLM' },
-    config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
+  }),
+  derive(base, named('hunyuan_v1_dense', 'HunYuanDenseV1'), {
+    defaults: { rms_norm_eps: 1e-5 },
     attention: hunyuanAttention,
     biases: attentionBiases,
-  },
+  }),
   apertus,
-  {
-    ...apertus,
-    modelType: 'apertus1p5_text',
-    classes: { config: 'Apertus1p5TextConfig', model: 'Apertus1p5TextForCausalLM' },
-  },
-  {
-    ...base,
-    ...graniteSwa,
-    modelType: 'granite_swa',
-    classes: { config: 'GraniteSWAConfig', model: 'GraniteSWAForCausalLM' },
-    config: {
-      ...graniteSwaLayout,
-      defaults: () => ({
-        num_key_value_heads: 4,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 8192,
-        tie_word_embeddings: true,
-        sliding_window: 128,
-      }),
+  derive(apertus, named('apertus1p5_text', 'Apertus1p5Text'), {}),
+  derive({ ...base, ...graniteSwa }, named('granite_swa', 'GraniteSWA'), {
+    ...graniteSwaLayout,
+    defaults: {
+      num_key_value_heads: 4,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 8192,
+      tie_word_embeddings: true,
+      sliding_window: 128,
     },
     biases: configuredBiases,
     scales: graniteScales,
-  },
-  {
-    ...base,
-    ...latentAttention,
-    modelType: 'minicpm3',
-    classes: { config: 'MiniCPM3Config', model: 'MiniCPM3ForCausalLM' },
-    config: {
-      defaults: (config) => ({
-        rms_norm_eps: 1e-5,
-        tie_word_embeddings: true,
-        max_position_embeddings: 32_768,
-        kv_lora_rank: 256,
-        q_lora_rank: 768,
-        qk_nope_head_dim: 64,
-        qk_rope_head_dim: 32,
-        v_head_dim: Number(config['hidden_size']) / Number(config['num_attention_heads']),
-        scale_emb: 12,
-        scale_depth: 1.4,
-        dim_model_base: 256,
-      }),
-      computed: ownKeys,
-      // The factor on branches is scale_depth / √blocks, and is to stay.
-      byBlockCount: ({ scale_depth: depth = 1.4, num_hidden_layers: before }, blocks) =>
-        typeof depth === 'number'
-          ? { scale_depth: depth * Math.sqrt(blocks / Number(before)) }
-          : {},
-    },
+  }),
+  derive({ ...base, ...latentAttention }, named('minicpm3', 'MiniCPM3'), {
+    defaults: (config) => ({
+      rms_norm_eps: 1e-5,
+      tie_word_embeddings: true,
+      max_position_embeddings: 32_768,
+      kv_lora_rank: 256,
+      q_lora_rank: 768,
+      qk_nope_head_dim: 64,
+      qk_rope_head_dim: 32,
+      v_head_dim: Number(config['hidden_size']) / Number(config['num_attention_heads']),
+      scale_emb: 12,
+      scale_depth: 1.4,
+      dim_model_base: 256,
+    }),
+    computed: ownKeys,
+    // The factor on branches is scale_depth / √blocks, and is to stay.
+    byBlockCount: ({ scale_depth: depth = 1.4, num_hidden_layers: before }, blocks) =>
+      typeof depth === 'number' ? { scale_depth: depth * Math.sqrt(blocks / Number(before)) } : {},
     scales: (config) => ({
       embedding: Number(config['scale_emb']),
       residual:
@@ -244,34 +190,27 @@ export const llamaRelatives: readonly Architecture[] = [
           ? config['dim_model_base'] / config.hidden_size
           : 1,
     }),
-  },
-  {
-    ...base,
-    modelType: 'bitnet',
-    classes: { config: 'BitNetConfig', model: 'BitNetForCausalLM' },
-    config: { defaults: () => ({ hidden_act: 'relu2', rms_norm_eps: 1e-5 }) },
-    attention: { ...attention, innerNorm: 'self_attn.attn_sub_norm' },
-    feedforward: { ...feedforward, innerNorm: 'mlp.ffn_sub_norm' },
+  }),
+  derive(base, named('bitnet', 'BitNet'), {
+    defaults: { hidden_act: 'relu2', rms_norm_eps: 1e-5 },
+    attention: { ...attention, parts: { innerNorm: 'self_attn.attn_sub_norm' } },
+    feedforward: { ...feedforward, parts: { innerNorm: 'mlp.ffn_sub_norm' } },
     biases: attentionBiases,
-  },
+  }),
   glm,
-  {
-    ...base,
-    modelType: 'exaone',
+  derive(base, 'exaone', {
     classes: { config: 'ExaoneConfig', model: 'LlamaForCausalLM' },
     otherModules: say`transformers runs exaone models with the modules of llama, under other names.`,
-    config: {
-      names: {
-        num_hidden_layers: 'num_layers',
-        rms_norm_eps: 'layer_norm_epsilon',
-        hidden_act: 'activation_function',
-      },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        rms_norm_eps: 1e-5,
-        rope_theta: 500_000,
-        max_position_embeddings: 4096,
-      }),
+    names: {
+      num_hidden_layers: 'num_layers',
+      rms_norm_eps: 'layer_norm_epsilon',
+      hidden_act: 'activation_function',
+    },
+    defaults: {
+      num_key_value_heads: 8,
+      rms_norm_eps: 1e-5,
+      rope_theta: 500_000,
+      max_position_embeddings: 4096,
     },
     embeddingAndHead: {
       prefixes: ['transformer.'],
@@ -290,54 +229,37 @@ export const llamaRelatives: readonly Architecture[] = [
       down: 'mlp.c_proj',
     },
     biases: configuredBiases,
-  },
-  {
-    ...base,
-    modelType: 'internlm3',
+  }),
+  derive(base, 'internlm3', {
     classes: { config: 'InternLM3Config', model: 'LlamaForCausalLM' },
-    config: {
-      names: { attention_bias: 'qkv_bias', mlp_bias: 'bias' },
-      defaults: () => ({ num_key_value_heads: 2, head_dim: 128, rms_norm_eps: 1e-5 }),
-    },
+    names: { attention_bias: 'qkv_bias', mlp_bias: 'bias' },
+    defaults: { num_key_value_heads: 2, head_dim: 128, rms_norm_eps: 1e-5 },
     biases: configuredBiases,
-  },
-  {
-    ...base,
-    modelType: 'iquestcoder',
+  }),
+  derive(base, 'iquestcoder', {
     classes: { config: 'IQuestCoderConfig', model: 'LlamaForCausalLM' },
-    config: { defaults: () => ({ num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 }) },
+    defaults: { num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
     biases: configuredBiases,
-  },
-  {
-    ...base,
-    modelType: 'cwm',
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 8,
-        head_dim: 128,
-        rms_norm_eps: 1e-5,
-        sliding_window: 8192,
-      }),
-      lists: {
-        layer_types: (_, block) => (block % 4 === 0 ? 'full_attention' : 'sliding_attention'),
-      },
+  }),
+  derive(base, 'cwm', {
+    defaults: {
+      num_key_value_heads: 8,
+      head_dim: 128,
+      rms_norm_eps: 1e-5,
+      sliding_window: 8192,
+    },
+    lists: {
+      layer_types: (_, block) => (block % 4 === 0 ? 'full_attention' : 'sliding_attention'),
     },
     biases: ({ mlp_bias: bias }) => ({ ...noBiases(), feedforward: bias }),
     slidingWindow: windowedByType,
-  },
-  {
-    ...base,
-    modelType: 'ministral',
-    config: {
-      defaults: () => ({ num_key_value_heads: 8, sliding_window: 4096 }),
-      lists: { layer_types: () => 'sliding_attention' },
-    },
+  }),
+  derive(base, 'ministral', {
+    defaults: { num_key_value_heads: 8, sliding_window: 4096 },
+    lists: { layer_types: () => 'sliding_attention' },
     slidingWindow: windowedByType,
-  },
-  {
-    ...base,
-    modelType: 'hyperclovax',
-    classes: { config: 'HyperCLOVAXConfig', model: 'HyperCLOVAXForCausalLM' },
+  }),
+  derive(base, named('hyperclovax', 'HyperCLOVAX'), {
     biases: configuredBiases,
     scales: (config) => ({
       embedding: config.embedding_multiplier,
@@ -355,5 +277,5 @@ export const llamaRelatives: readonly Architecture[] = [
             },
           }
         : {},
-  },
+  }),
 ];

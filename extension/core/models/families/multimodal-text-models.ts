@@ -1,24 +1,22 @@
 import type { Architecture } from '../transformer/architecture';
+import { derive } from '../transformer/derive';
 import { glm4 } from './post-norm';
 import { qwen2 } from './llama-like';
 import { attention, attentionBiases, base, noBiases, queryKeyNorms } from './shared-parts';
 
 /** @param family what its classes in transformers begin with */
-const qwen2Tower = (type: string, family: string): Architecture => ({
-  ...qwen2,
-  modelType: `${type}_text`,
-  flatType: type,
-  classes: { config: `${family}TextConfig`, model: `${family}TextModel` },
-  config: {
-    defaults: () => ({
+const qwen2Tower = (type: string, family: string): Architecture =>
+  derive(qwen2, `${type}_text`, {
+    flatType: type,
+    classes: { config: `${family}TextConfig`, model: `${family}TextModel` },
+    defaults: {
       num_key_value_heads: 8,
       rms_norm_eps: 1e-5,
       rope_theta: 1_000_000,
       max_position_embeddings: 32_768,
       max_window_layers: 80,
-    }),
-  },
-});
+    },
+  });
 
 /**
  * Text towers of models that see images and videos. Words alone have one place in time, height and width, so that all
@@ -29,33 +27,25 @@ export const seeingTowers: readonly Architecture[] = [
   qwen2Tower('qwen2_vl', 'Qwen2VL'),
   // arXiv 2502.13923
   qwen2Tower('qwen2_5_vl', 'Qwen2_5_VL'),
-  {
-    ...base,
-    modelType: 'qwen3_vl_text',
+  derive(base, 'qwen3_vl_text', {
     classes: { config: 'Qwen3VLTextConfig', model: 'Qwen3VLTextModel' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 32,
-        head_dim: 128,
-        rope_theta: 500_000,
-        max_position_embeddings: 128_000,
-      }),
+    defaults: {
+      num_key_value_heads: 32,
+      head_dim: 128,
+      rope_theta: 500_000,
+      max_position_embeddings: 128_000,
     },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
-  },
+  }),
   // arXiv 2507.01006
-  {
-    ...glm4,
-    modelType: 'glm4v_text',
+  derive({ ...glm4, config: {} }, 'glm4v_text', {
     classes: { config: 'Glm4vTextConfig', model: 'Glm4vTextModel' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 2,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 32_768,
-      }),
+    defaults: {
+      num_key_value_heads: 2,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 32_768,
     },
     biases: () => ({ ...noBiases(), queryKeyValue: true }),
-  },
+  }),
 ];

@@ -1,4 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import {
   allBiases,
   attention,
@@ -11,24 +12,20 @@ import { postNorm, preNorm } from '../modules/wiring-names';
 
 /** The first GPT, and families whose positions are sines. */
 export const olderGpts: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'openai-gpt',
+  derive(base, 'openai-gpt', {
     attentionGives: 'list',
     classes: { config: 'OpenAIGPTConfig', model: 'OpenAIGPTLMHeadModel' },
-    config: {
-      names: { ...gptNames, max_position_embeddings: 'n_positions', hidden_act: 'afn' },
-      defaults: () => ({
-        hidden_act: 'gelu_new',
-        max_position_embeddings: 512,
-        rms_norm_eps: 1e-5,
-        tie_word_embeddings: true,
-      }),
-      meant: { hidden_act: { gelu: 'gelu_new' } },
-      computed: (config) => ({
-        intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }),
-      }),
+    names: { ...gptNames, max_position_embeddings: 'n_positions', hidden_act: 'afn' },
+    defaults: {
+      hidden_act: 'gelu_new',
+      max_position_embeddings: 512,
+      rms_norm_eps: 1e-5,
+      tie_word_embeddings: true,
     },
+    meant: { hidden_act: { gelu: 'gelu_new' } },
+    computed: (config) => ({
+      intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }),
+    }),
     embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'tokens_embed',
@@ -49,21 +46,17 @@ export const olderGpts: readonly Architecture[] = [
     },
     biases: () => allBiases(true),
     rotary: 'none',
-  },
-  {
-    ...base,
-    modelType: 'ctrl',
+  }),
+  derive(base, 'ctrl', {
     classes: { config: 'CTRLConfig', model: 'CTRLLMHeadModel' },
-    config: {
-      names: { ...gptNames, max_position_embeddings: 'n_positions', intermediate_size: 'dff' },
-      defaults: () => ({
-        max_position_embeddings: 256,
-        intermediate_size: 8192,
-        rms_norm_eps: 1e-6,
-        tie_word_embeddings: true,
-      }),
-      computed: () => ({ hidden_act: 'relu' }),
+    names: { ...gptNames, max_position_embeddings: 'n_positions', intermediate_size: 'dff' },
+    defaults: {
+      max_position_embeddings: 256,
+      intermediate_size: 8192,
+      rms_norm_eps: 1e-6,
+      tie_word_embeddings: true,
     },
+    computed: () => ({ hidden_act: 'relu' }),
     embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'w',
@@ -90,24 +83,18 @@ export const olderGpts: readonly Architecture[] = [
     biases: () => allBiases(true),
     rotary: 'none',
     scales: ({ hidden_size: hidden }) => ({ embedding: Math.sqrt(hidden) }),
-  },
-  {
-    ...base,
-    ...withoutEncoder,
-    modelType: 'xglm',
-    classes: { config: 'XGLMConfig', model: 'XGLMForCausalLM' },
-    config: {
-      names: {
-        hidden_size: 'd_model',
-        num_hidden_layers: 'num_layers',
-        num_attention_heads: 'attention_heads',
-        intermediate_size: 'ffn_dim',
-        hidden_act: 'activation_function',
-      },
-      defaults: () => ({ hidden_act: 'gelu', scale_embedding: true, tie_word_embeddings: true }),
-      computed: () => ({ rms_norm_eps: 1e-5 }),
-      only: () => ({ add_cross_attention: false }),
+  }),
+  derive({ ...base, ...withoutEncoder }, named('xglm', 'XGLM'), {
+    names: {
+      hidden_size: 'd_model',
+      num_hidden_layers: 'num_layers',
+      num_attention_heads: 'attention_heads',
+      intermediate_size: 'ffn_dim',
+      hidden_act: 'activation_function',
     },
+    defaults: { hidden_act: 'gelu', scale_embedding: true, tie_word_embeddings: true },
+    computed: () => ({ rms_norm_eps: 1e-5 }),
+    only: () => ({ add_cross_attention: false }),
     embeddingAndHead: {
       ...base.embeddingAndHead,
       positions: { offset: 2, divisor: (half) => half - 1 },
@@ -129,5 +116,5 @@ export const olderGpts: readonly Architecture[] = [
     scales: ({ scale_embedding: isScaled, hidden_size: hidden }) => ({
       embedding: isScaled ? Math.sqrt(hidden) : 1,
     }),
-  },
+  }),
 ];

@@ -1,4 +1,5 @@
 import type { Architecture, QueryKeyNormExtent } from '../transformer/architecture';
+import { derive, named } from '../transformer/derive';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import {
@@ -116,52 +117,38 @@ function cohereForm(config: ModelConfig): Partial<Architecture> {
 
 /** Families in which attention and feed-forward of a block can read the same input, side by side. */
 export const parallelFamilies: readonly Architecture[] = [
-  {
-    ...neox,
-    modelType: 'gpt_neox',
-    classes: { config: 'GPTNeoXConfig', model: 'GPTNeoXForCausalLM' },
-    config: {
-      names: neoxNames,
-      defaults: () => ({
-        hidden_act: 'gelu',
-        rms_norm_eps: 1e-5,
-        partial_rotary_factor: 0.25,
-        attention_bias: true,
-        use_parallel_residual: true,
-      }),
+  derive(neox, named('gpt_neox', 'GPTNeoX'), {
+    names: neoxNames,
+    defaults: {
+      hidden_act: 'gelu',
+      rms_norm_eps: 1e-5,
+      partial_rotary_factor: 0.25,
+      attention_bias: true,
+      use_parallel_residual: true,
     },
     biases: (config) => ({ ...attentionBiases(config), feedforward: true }),
     form: ({ use_parallel_residual: parallel = true }) =>
       parallel
         ? { feedforward: { ...neox.feedforward, wiring: parallelBranch(neox.feedforward.wiring) } }
         : {},
-  },
-  {
-    ...neox,
-    modelType: 'gpt_neox_japanese',
-    classes: { config: 'GPTNeoXJapaneseConfig', model: 'GPTNeoXJapaneseForCausalLM' },
+  }),
+  derive(neox, named('gpt_neox_japanese', 'GPTNeoXJapanese'), {
     attentionGives: 'triple',
-    config: {
-      names: neoxNames,
-      defaults: () => ({ hidden_act: 'gelu', rms_norm_eps: 1e-5, tie_word_embeddings: true }),
-      computed: ({ hidden_size: hidden, intermediate_multiple_size: times = 4 }) => ({
-        intermediate_size: Math.trunc(Number(hidden) * Number(times)),
-      }),
-    },
+    names: neoxNames,
+    defaults: { hidden_act: 'gelu', rms_norm_eps: 1e-5, tie_word_embeddings: true },
+    computed: ({ hidden_size: hidden, intermediate_multiple_size: times = 4 }) => ({
+      intermediate_size: Math.trunc(Number(hidden) * Number(times)),
+    }),
     embeddingAndHead: { ...neox.embeddingAndHead, prefixes: ['gpt_neox_japanese.', ''] },
     // In the last block only.
     attention: { ...neox.attention, outputBias: 'attention.dense_bias' },
-  },
-  {
-    ...base,
-    modelType: 'phi',
-    config: {
-      names: { rms_norm_eps: 'layer_norm_eps' },
-      defaults: () => ({
-        hidden_act: 'gelu_new',
-        rms_norm_eps: 1e-5,
-        partial_rotary_factor: 0.5,
-      }),
+  }),
+  derive(base, 'phi', {
+    names: { rms_norm_eps: 'layer_norm_eps' },
+    defaults: {
+      hidden_act: 'gelu_new',
+      rms_norm_eps: 1e-5,
+      partial_rotary_factor: 0.5,
     },
     embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm', headBias: true },
     norm: 'layer',
@@ -176,31 +163,26 @@ export const parallelFamilies: readonly Architecture[] = [
       config.qk_layernorm === true
         ? withNorms(phiAttention, 'self_attn.q_layernorm', 'self_attn.k_layernorm', 'head')
         : {},
-  },
-  {
-    ...base,
-    modelType: 'falcon',
-    config: {
-      names: {
-        hidden_act: 'activation',
-        rms_norm_eps: 'layer_norm_epsilon',
-        intermediate_size: 'ffn_hidden_size',
-      },
-      defaults: ({ hidden_size: hidden, ...fields }) => ({
-        hidden_act: 'gelu',
-        rms_norm_eps: 1e-5,
-        intermediate_size: typeof hidden === 'number' ? 4 * hidden : undefined,
-        tie_word_embeddings: true,
-        num_key_value_heads:
-          fields['new_decoder_architecture'] === true
-            ? fields['num_kv_heads']
-            : (fields['multi_query'] ?? true) === true
-              ? 1
-              : fields['num_attention_heads'],
-      }),
-      only: ({ new_decoder_architecture: isNew }) =>
-        isNew === true ? { parallel_attn: true } : {},
+  }),
+  derive(base, 'falcon', {
+    names: {
+      hidden_act: 'activation',
+      rms_norm_eps: 'layer_norm_epsilon',
+      intermediate_size: 'ffn_hidden_size',
     },
+    defaults: ({ hidden_size: hidden, ...fields }) => ({
+      hidden_act: 'gelu',
+      rms_norm_eps: 1e-5,
+      intermediate_size: typeof hidden === 'number' ? 4 * hidden : undefined,
+      tie_word_embeddings: true,
+      num_key_value_heads:
+        fields['new_decoder_architecture'] === true
+          ? fields['num_kv_heads']
+          : (fields['multi_query'] ?? true) === true
+            ? 1
+            : fields['num_attention_heads'],
+    }),
+    only: ({ new_decoder_architecture: isNew }) => (isNew === true ? { parallel_attn: true } : {}),
     embeddingAndHead: {
       prefixes: ['transformer.', ''],
       embedding: 'word_embeddings',
@@ -214,47 +196,35 @@ export const parallelFamilies: readonly Architecture[] = [
     slopes: ({ alibi, num_attention_heads: heads, hidden_size: hidden }) =>
       alibi ? alibiSlopes(heads).map((slope) => slope / Math.sqrt(hidden / heads)) : undefined,
     form: falconForm,
-  },
-  {
-    ...cohere,
-    modelType: 'cohere',
-    config: {
-      names: { rms_norm_eps: 'layer_norm_eps' },
-      defaults: () => ({
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 8192,
-        rope_theta: 500_000,
-        tie_word_embeddings: true,
-      }),
+  }),
+  derive(cohere, 'cohere', {
+    names: { rms_norm_eps: 'layer_norm_eps' },
+    defaults: {
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 8192,
+      rope_theta: 500_000,
+      tie_word_embeddings: true,
     },
     form: cohereForm,
-  },
-  {
-    ...cohere2,
-    modelType: 'cohere2',
-    config: {
-      names: { rms_norm_eps: 'layer_norm_eps' },
-      defaults: () => ({
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 8192,
-        tie_word_embeddings: true,
-        sliding_window: 4096,
-      }),
-      lists: cohere2Lists,
+  }),
+  derive(cohere2, 'cohere2', {
+    names: { rms_norm_eps: 'layer_norm_eps' },
+    defaults: {
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 8192,
+      tie_word_embeddings: true,
+      sliding_window: 4096,
     },
-  },
-  {
-    ...base,
-    modelType: 'persimmon',
-    config: {
-      names: { rms_norm_eps: 'layer_norm_eps' },
-      defaults: () => ({
-        hidden_act: 'relu2',
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 16_384,
-        partial_rotary_factor: 0.5,
-        qk_layernorm: true,
-      }),
+    lists: cohere2Lists,
+  }),
+  derive(base, 'persimmon', {
+    names: { rms_norm_eps: 'layer_norm_eps' },
+    defaults: {
+      hidden_act: 'relu2',
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 16_384,
+      partial_rotary_factor: 0.5,
+      qk_layernorm: true,
     },
     embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
     norm: 'layer',
@@ -280,5 +250,5 @@ export const parallelFamilies: readonly Architecture[] = [
             },
           }
         : {},
-  },
+  }),
 ];

@@ -1,4 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
+import { derive } from '../transformer/derive';
 import type { ModelConfig } from '../transformer/model-config';
 import { outputNorm, sandwich } from '../modules/wiring-names';
 import {
@@ -72,43 +73,34 @@ export const glm4: Architecture = {
 /** OLMo 2 (arXiv 2501.00656) and other families that normalize the output of each branch. */
 export const postNormFamilies: readonly Architecture[] = [
   olmo2,
-  {
-    ...olmo2,
-    modelType: 'olmo3',
-    config: {
-      defaults: () => ({ rms_norm_eps: 1e-5, sliding_window: 4096 }),
-      lists: { layer_types: (_, block) => everyNthFull(4, block) },
-      // As published: what scales is of blocks without a window.
-      computed: ({ rope_parameters: given, rope_scaling: scaling, rope_theta: theta }) =>
-        given === undefined || given === null
-          ? {
-              rope_parameters: {
-                full_attention: { rope_theta: theta ?? olmoTheta, ...(scaling as object | null) },
-                sliding_attention: { rope_theta: olmoTheta },
-              },
-            }
-          : {},
-    },
+  derive(olmo2, 'olmo3', {
+    defaults: { rms_norm_eps: 1e-5, sliding_window: 4096 },
+    lists: { layer_types: (_, block) => everyNthFull(4, block) },
+    // As published: what scales is of blocks without a window.
+    computed: ({ rope_parameters: given, rope_scaling: scaling, rope_theta: theta }) =>
+      given === undefined || given === null
+        ? {
+            rope_parameters: {
+              full_attention: { rope_theta: theta ?? olmoTheta, ...(scaling as object | null) },
+              sliding_attention: { rope_theta: olmoTheta },
+            },
+          }
+        : {},
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
-  },
-  {
-    ...base,
-    ...postNorms,
-    modelType: 'exaone4',
-    config: {
-      defaults: () => ({ rms_norm_eps: 1e-5, sliding_window: 4096 }),
-      lists: {
-        layer_types: ({ sliding_window: window, sliding_window_pattern: every }, block) =>
-          typeof window === 'number' && typeof every === 'number'
-            ? everyNthFull(every, block)
-            : 'full_attention',
-      },
+  }),
+  derive({ ...base, ...postNorms }, 'exaone4', {
+    defaults: { rms_norm_eps: 1e-5, sliding_window: 4096 },
+    lists: {
+      layer_types: ({ sliding_window: window, sliding_window_pattern: every }, block) =>
+        typeof window === 'number' && typeof every === 'number'
+          ? everyNthFull(every, block)
+          : 'full_attention',
     },
     attention: { ...postNorms.attention, queryKeyNorms },
     turns: isWindowedIfAny,
     slidingWindow: windowedByType,
-  },
+  }),
   glm4,
 ];
 

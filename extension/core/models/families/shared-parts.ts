@@ -197,6 +197,10 @@ export const gatedExpert = (module: string, inner: number): SharedExpertNames =>
   inner,
 });
 
+/** Bound on queries, keys and values in the fields of OLMo and MPT. */
+export const clipInConfig = ({ clip_qkv: bound }: ConfigFields): number | undefined =>
+  typeof bound === 'number' ? bound : undefined;
+
 /** A number of config.json that few families have, or what their configuration class takes. */
 export function numberIn(config: ConfigFields, field: string, usual: number): number {
   const value = config[field];

@@ -109,7 +109,7 @@ export async function openGguf(
       header,
       path,
       family.interleaved === true && !turnsPart ? config.head_dim : undefined,
-      known.feedforward.curve === undefined ? [] : curveTensors(keys, header),
+      known.feedforward.parts?.xielu === undefined ? [] : curveTensors(keys, header),
     ),
   };
 }

@@ -112,14 +112,14 @@ const sharedNorm = {
   'feedforward.wiring.norm': 'attn_norm',
 };
 
-/** Attention and feed-forward; the conversion orders rows and puts gates and ups that take turns into tensors of their own. */
+/** Attention and MLP, whose rows the conversion orders. */
 function branchesInGguf(
   known: Architecture,
   family: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
   const { attention, feedforward } = known;
   const { latent, queryKeyValue } = attention;
-  const { curve, gateUp } = feedforward;
+  const { gateUp, parts } = feedforward;
   const { splitsGateUp = false } = family;
   return renamed(
     {
@@ -131,8 +131,7 @@ function branchesInGguf(
       feedforward: {
         ...feedforward,
         ...('fused' in gateUp && splitsGateUp ? { gateUp: ['', ''] } : {}),
-        ...(curve === undefined ? {} : { curve: curveInGguf }),
-        takesTurns: false,
+        ...(parts?.xielu === undefined ? {} : { parts: { ...parts, xielu: curveInGguf } }),
       },
     },
     blockRoles,
@@ -164,7 +163,10 @@ export function readingGateUp({ experts }: Architecture): Partial<Architecture> 
 
 /** One tensor for the gates of all experts, one for the ups and one for the downs; or one for gates and ups. */
 function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily): ExpertNames {
-  const { shared, apart, gateUp } = known;
+  const { shared, gateUp } = known;
+  // llama.cpp has no tensor for the bias.
+  const { sumBias: _, ...parts } = known.parts ?? {};
+  const hasOwnNorms = parts.ownNorms !== undefined;
   const hasGate = gateUp.length > 1;
   const noPair = ['', ''] as const;
   const { experts } = renamed(
@@ -172,12 +174,10 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
       experts: {
         ...known,
         modules: [''],
-        // llama.cpp has no place for it.
-        sumBias: undefined,
-        joined:
-          apart === undefined
-            ? { gateUp: hasGate ? noPair : '', down: '', biases: known.joined?.biases ?? false }
-            : { gateUp: '', apart: noPair, down: '' },
+        parts,
+        joined: hasOwnNorms
+          ? { gateUp: '', apart: noPair, down: '' }
+          : { gateUp: hasGate ? noPair : '', down: '', biases: known.joined?.biases ?? false },
       },
     },
     expertRoles,
@@ -189,9 +189,7 @@ function expertsInGguf(known: ExpertNames, { splitsGateUp = false }: GgufFamily)
         ...experts,
         shared: (config) => {
           const names = shared(config);
-          return (
-            names && (apart === undefined ? sharedInGguf(names, splitsGateUp) : mlpInGguf(names))
-          );
+          return names && (hasOwnNorms ? mlpInGguf(names) : sharedInGguf(names, splitsGateUp));
         },
       };
 }

@@ -263,8 +263,9 @@ function placeLatent(places: Places, { known, own, family, config }: BothNames):
 
 /** Weights of xIELU are in the header. */
 function placeCurve(places: Places, { known: { feedforward } }: BothNames): void {
-  for (const weight of feedforward.curve === undefined ? [] : Object.keys(curveWeights)) {
-    places.set(`${feedforward.curve}.${weight}`, () => []);
+  const { xielu } = feedforward.parts ?? {};
+  for (const weight of xielu === undefined ? [] : Object.keys(curveWeights)) {
+    places.set(`${xielu}.${weight}`, () => []);
   }
 }
 
@@ -297,11 +298,8 @@ function placeExperts(places: Places, names: BothNames): void {
     const prefix = module === '' ? '' : `${module}.`;
     const inside = (name: string): string => `${prefix}${name}`;
     placeRoles(places, names, expertRoles, prefix);
-    if (from.choiceBias !== undefined && from.choiceBiasIsOfBlock === true) {
-      placeScores(places, from.choiceBias, to.choiceBias ?? '');
-    }
-    if (from.sumBias !== undefined) {
-      places.set(inside(from.sumBias), () => []);
+    if (from.parts?.sumBias !== undefined) {
+      places.set(inside(from.parts.sumBias), () => []);
     }
     const place = (
       name: string,
@@ -309,7 +307,7 @@ function placeExperts(places: Places, names: BothNames): void {
       transposed = joined.transposed === true,
     ): void => {
       const count = joined.flat === true ? config.num_experts : undefined;
-      const more = { transposed, turns: known.feedforward.takesTurns, count };
+      const more = { transposed, turns: joined.order === 'alternating', count };
       placeStack(places, inside(name), targets, more);
     };
     const stacks = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;

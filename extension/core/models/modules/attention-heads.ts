@@ -13,12 +13,7 @@ import { emitRotation } from '../parts/rotary';
 import type { SharedParts } from '../parts/adapted';
 import type { CompressedParts } from '../parts/compressed/compressed-parts';
 import type { Linear } from '../parts/linear';
-import type {
-  FusedOrder,
-  GateActivation,
-  OwnHeads,
-  QueryKeyNormExtent,
-} from '../transformer/architecture';
+import type { FusedOrder, OwnHeads, QueryKeyNormExtent } from '../transformer/architecture';
 import type { SideInputs } from './sublayer';
 import type { BranchShape, Wiring } from './wiring';
 
@@ -28,16 +23,8 @@ export interface AttentionShape extends OwnHeads, BranchShape {
   readonly latent: LatentShape | undefined;
   /** Cap of the scores, if any. */
   readonly softCap: number | undefined;
-  /** Bound on the absolute values of queries, keys and values, if any. */
-  readonly clip: number | undefined;
-  /** True if the query projection returns the query of each head followed by a gate of the same size. */
-  readonly gatesInQuery: boolean;
   /** Order of query, key and value in a fused projection. */
   readonly fusedOrder: FusedOrder | undefined;
-  /** Activation of the gate. */
-  readonly gateActivation: GateActivation;
-  /** True if the gate has one factor per head. */
-  readonly gateIsByHead: boolean;
 }
 
 /** Weights of one attention sublayer. */
@@ -58,10 +45,6 @@ export interface AttentionWeights extends Wiring {
     /** True if queries and keys are rotated before their norms. */
     readonly afterRotary: boolean;
   };
-  /** Norm of the concatenated head outputs. */
-  readonly innerNorm?: Norm;
-  /** Projection of the gate that scales the head outputs. */
-  readonly gate?: Linear;
   /** Parts that only some architectures have. */
   readonly parts?: readonly AttentionPart[];
   /** Parts of a transformer block shared by several blocks. `output` is its last layer. */
@@ -114,11 +97,8 @@ export function emitHeads(
       : rotate(toHeads(x, heads, headDim, gain), headDim);
   const { parts = [], queryKeyValue } = weights;
   const context: AttentionContext = { shape, queryKeyValue, input };
-  const plainHeads = (): Heads & { readonly gate?: Value } => {
-    const [first = '', ...own] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
-      emitClip(graph, x, shape.clip),
-    );
-    const [q = '', gate] = shape.gatesInQuery ? emitQueryAndGate(graph, shape, first) : [first];
+  const plainHeads = (): Heads => {
+    const [q = '', ...own] = emitQueryKeyValue(graph, shape, weights, rows);
     const { othersKeys: others, queryKeyNorms } = weights;
     const [k = '', v = k] =
       others === undefined ? own : emitOthersKeys(graph, shape, others, side.othersStream ?? '');
@@ -128,7 +108,7 @@ export function emitHeads(
       value: v,
     });
     return {
-      ...(gate === undefined ? {} : { gate }),
+      ...projected,
       query: rotatedHeads(projected.query, numHeads, queryKeyNorms?.query),
       key: rotatedHeads(
         projected.key,
@@ -139,7 +119,7 @@ export function emitHeads(
     };
   };
 
-  const heads: Heads & { readonly gate?: Value } =
+  const heads: Heads =
     shape.latent === undefined
       ? plainHeads()
       : emitLatentHeads(graph, shape.latent, weights, rows, {
@@ -199,9 +179,10 @@ export function emitHeads(
       graph.ints([-1, numHeads * valueDim]),
     ]);
   });
-  const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
-  const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
-  return normed(gated, weights.innerNorm);
+  return parts.reduce(
+    (given, part) => part.joined?.(graph, given, { shape, rows, gate: heads.gate }) ?? given,
+    joined,
+  );
 }
 
 /** Emits keys and values, rows [rows, numKeyValueHeads · headDim], of the stream in front of another attention. */
@@ -214,38 +195,6 @@ function emitOthersKeys(
   const input = gain === undefined ? hidden : emitNorm(graph, norm, hidden, gain);
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   return keyValue.map((linear) => emitLinear(graph, linear, rows));
-}
-
-/** Rows [rows, heads · headDim] of queries and of gates, which take turns. */
-function emitQueryAndGate(
-  graph: GraphBuilder,
-  { numHeads, headDim }: AttentionShape,
-  both: Value,
-): Value[] {
-  const heads = graph.op('Reshape', [both, graph.ints([-1, numHeads, 2, headDim])]);
-  return graph
-    .ops('Split', [heads, graph.ints([1, 1])], 2, { axis: 2 })
-    .map((part) => graph.op('Reshape', [part, graph.ints([-1, numHeads * headDim])]));
-}
-
-/** Emits what the heads give [rows, numHeads · valueDim] times the activation of its gate. */
-function emitGate(
-  graph: GraphBuilder,
-  { gateActivation, gateIsByHead, numHeads, valueDim }: AttentionShape,
-  heads: Value,
-  gate: Value,
-): Value {
-  const factor = graph.op(gateActivation === 'softplus' ? 'Softplus' : 'Sigmoid', [gate]);
-  if (!gateIsByHead) {
-    return graph.op('Mul', [heads, factor]);
-  }
-  const split = graph.op('Reshape', [heads, graph.ints([-1, numHeads, valueDim])]);
-  const scaled = graph.op('Mul', [split, graph.op('Unsqueeze', [factor, graph.ints([2])])]);
-  return graph.op('Reshape', [scaled, graph.ints([-1, numHeads * valueDim])]);
-}
-
-function emitClip(graph: GraphBuilder, x: Value, bound: number | undefined): Value {
-  return bound === undefined ? x : graph.op('Clip', [x, graph.scalar(-bound), graph.scalar(bound)]);
 }
 
 function emitQueryKeyValue(

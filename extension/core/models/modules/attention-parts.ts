@@ -1,40 +1,44 @@
 import type { AttentionPart, AttentionSource, FindAttentionPart } from '../parts/attention-part';
+import { attentionSinks } from '../parts/attention-sinks';
 import { differentialAttention } from '../parts/differential-attention';
 import { distanceBias } from '../parts/distance-bias';
 import { biasGate } from '../parts/gated-bias';
 import { gridBias } from '../parts/grid-bias';
 import {
+  clippedHeads,
   hashedAttention,
+  innerNorm,
   normedValues,
   queryValueBiases,
   valueConvolution,
 } from '../parts/head-parts';
+import { gateInQuery, outputGate } from '../parts/output-gate';
 import { relativePositions } from '../parts/relative-scores';
+import { findParts } from '../parts/find-parts';
+import type { PartNames } from '../parts/find-parts';
 
 const finders = {
-  'bias-gate': biasGate,
+  biasGate,
+  clip: clippedHeads,
   difference: differentialAttention,
-  'distance-bias': distanceBias,
-  'grid-bias': gridBias,
+  distanceBias,
+  gate: outputGate,
+  gateInQuery,
+  gridBias,
   hashes: hashedAttention,
-  'normed-values': normedValues,
-  'query-value-biases': queryValueBiases,
-  'relative-positions': relativePositions,
-  'value-convolution': valueConvolution,
+  innerNorm,
+  normedValues,
+  queryValueBiases,
+  relativePositions,
+  sinks: attentionSinks,
+  valueConvolution,
 } satisfies Record<string, FindAttentionPart<never>>;
 
-/** Names of each part in an architecture. */
-type PartNames = { [Kind in keyof typeof finders]: Parameters<(typeof finders)[Kind]>[0] };
+/** Parts of attention in the table of an architecture, in order. The table loads without the code that emits them. */
+export type AttentionPartNames = PartNames<typeof finders>;
 
-/** A part in the table of an architecture, which loads without the code that emits it. */
-export type AttentionPartNames = {
-  [Kind in keyof PartNames]: { readonly part: Kind } & PartNames[Kind];
-}[keyof PartNames];
-
-const partFinders: { [Kind in keyof PartNames]: FindAttentionPart<PartNames[Kind]> } = finders;
-
-/** Finds a part of attention; undefined if the model or the block has none. */
-export const findAttentionPart = <Kind extends keyof PartNames>(
-  names: { readonly part: Kind } & PartNames[Kind],
+export const findAttentionParts = (
+  names: AttentionPartNames | undefined,
   source: AttentionSource,
-): AttentionPart | undefined => partFinders[names.part](names, source);
+): AttentionPart[] =>
+  findParts<AttentionPart, AttentionSource, typeof finders>(finders, names, source);

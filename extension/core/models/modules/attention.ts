@@ -10,7 +10,7 @@ import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import { emitHeads } from './attention-heads';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
-import { linearIfAny, SublayerModule } from './sublayer';
+import { SublayerModule } from './sublayer';
 import type { AttentionReach, BranchInput, RoledLinear } from './sublayer';
 
 /** Grouped-query attention (arXiv 2305.13245), with rotary embedding if the model has one. */
@@ -64,18 +64,17 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   public get linears(): readonly Linear[] {
-    const { queryKeyValue, othersKeys, parts = [], gate, output } = this.weights;
+    const { queryKeyValue, othersKeys, parts = [], output } = this.weights;
     return [
       ...queryKeyValue,
       ...(othersKeys?.keyValue ?? []),
       ...parts.flatMap(({ linears = [] }) => linears),
-      ...linearIfAny(gate),
       output,
     ];
   }
 
   protected get roles(): readonly RoledLinear[] {
-    const { queryKeyValue, latentNorms, output, gate, othersKeys } = this.weights;
+    const { queryKeyValue, latentNorms, output, parts = [], othersKeys } = this.weights;
     const roles = latentNorms === undefined ? (['query', 'key', 'value'] as const) : [];
     const isFused = queryKeyValue.length === 1 && othersKeys === undefined;
     // Keys and values of another block's stream belong to that block.
@@ -86,7 +85,9 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
         linear,
       ]),
       ...otherKeys.map((linear, i): RoledLinear => [i === 0 ? 'key' : 'value', linear]),
-      ...linearIfAny(gate).map((linear): RoledLinear => ['other', linear]),
+      ...parts
+        .flatMap(({ linears = [], mapLinears }) => (mapLinears === undefined ? [] : linears))
+        .map((linear): RoledLinear => ['other', linear]),
       ['output', output],
     ];
   }
@@ -96,13 +97,12 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   protected override get innerNorms(): readonly (Norm | undefined)[] {
-    const { queryKeyNorms, latentNorms, innerNorm, othersKeys } = this.weights;
+    const { queryKeyNorms, latentNorms, othersKeys } = this.weights;
     return [
       queryKeyNorms?.query,
       queryKeyNorms?.key,
       latentNorms?.query,
       latentNorms?.keyValue,
-      innerNorm,
       othersKeys?.norm,
       othersKeys?.keyNorm,
     ];
@@ -113,7 +113,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 
   public mapLinears(map: (linear: Linear) => Linear): this {
-    const { queryKeyValue, output, gate, othersKeys } = this.weights;
+    const { queryKeyValue, output, parts = [], othersKeys } = this.weights;
     return this.withWeights({
       ...this.weights,
       ...(othersKeys === undefined
@@ -121,7 +121,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
         : { othersKeys: { ...othersKeys, keyValue: othersKeys.keyValue.map(map) } }),
       queryKeyValue: queryKeyValue.map(map),
       output: map(output),
-      ...(gate === undefined ? {} : { gate: map(gate) }),
+      parts: parts.map((part) => part.mapLinears?.(map) ?? part),
     });
   }
 
@@ -181,14 +181,13 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
 
 /** True if only the projections have per-head weights. */
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
-  const { queryKeyNorms, innerNorm, gate, latentNorms, othersKeys, parts = [] } = weights;
+  const { queryKeyNorms, latentNorms, othersKeys, parts = [] } = weights;
   return (
-    [innerNorm, gate, latentNorms, othersKeys].every((part) => part === undefined) &&
+    (latentNorms ?? othersKeys) === undefined &&
     !parts.some(({ dependsOnHeads }) => dependsOnHeads) &&
     (queryKeyNorms === undefined || queryKeyNorms.over === 'head') &&
     shape.latent === undefined &&
     shape.valueDim === shape.headDim &&
-    !shape.gatesInQuery &&
     shape.fusedOrder !== 'query-value-key-by-quarter'
   );
 }

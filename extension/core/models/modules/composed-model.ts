@@ -11,19 +11,20 @@ import type {
   ModelKind,
   ModelOutput,
   Prologue,
+  RoutedPart,
   RoutedSteps,
   Step,
   TappedStep,
 } from '../layered-model';
 import type { LinearLayer, MatrixEncoding, EmbeddingOrHead } from '../matrix-encoding';
-import { stream } from '../model-emitter';
-import type { EmitOptions, ModelEmitter, SideValue, Values } from '../model-emitter';
+import { routedNames, stream } from '../model-emitter';
+import type { EmitOptions, SublayerCall, ModelEmitter, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import type { Width } from '../width-pruning/width';
 import { endLinears, endSides } from '../parts/block-end';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import type { ExpertTensors } from '../transformer/part-tensors';
-import type { SublayerModule } from './sublayer';
+import type { SingleExpert, SublayerModule } from './sublayer';
 import { outputName } from '../transformer/carried-streams';
 import { describeEmbeddingAndHead } from '../transformer/embedding-and-head';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
@@ -31,11 +32,17 @@ import { requireRunnableTensors } from '../transformer/runnable';
 import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { runningCosts } from './costs';
-import { maskInput, routedSteps } from './routed-steps';
-import type { PartInputs } from './routed-steps';
 
 /** Output of a sublayer: an input and an output of a graph cannot share a name. */
 const nextStream = 'next';
+
+/** Names of a part's inputs. */
+interface PartInputs {
+  readonly stateNames: readonly string[];
+  readonly sides: readonly string[];
+  /** Inputs that are neither state nor side values. */
+  readonly further: readonly string[];
+}
 
 /** Layout of a model whose blocks are made of modules. */
 interface ComposedLayout {
@@ -110,13 +117,7 @@ export abstract class ComposedModel<
   protected abstract get outputShape(): readonly Dimension[] | undefined;
   /** Emits the state and side values in front of the first sublayer, from the declared inputs. */
   public abstract emitInputs(graph: GraphBuilder): { state: Values; side: Values };
-  public abstract emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options?: EmitOptions,
-  ): Values;
+  public abstract emitSublayer(...call: SublayerCall): Values;
   public abstract emitSkipped(
     graph: GraphBuilder,
     index: number,
@@ -498,6 +499,94 @@ export class ComposedSublayer implements LayeredSublayer {
   public get patchModule(): string | undefined {
     return this.model.layout.patchModules?.[this.module.place];
   }
+}
+
+/** Declares the input of a mask, if there is one. */
+const maskInput = (
+  graph: GraphBuilder,
+  mask: ExpertMask | undefined,
+): Pick<EmitOptions, 'expertMask'> =>
+  mask === undefined
+    ? {}
+    : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
+
+/**
+ * Sublayer `index` in parts, if it is an MoE layer whose experts can run separately. The inputs of the linear layers
+ * `tapped` are further outputs of the parts.
+ */
+function routedSteps(
+  model: AnyComposedModel,
+  index: number,
+  tapped: readonly LinearLayer[],
+): RoutedSteps | undefined {
+  const { singleExperts } = model.at(index);
+  if (singleExperts === undefined) {
+    return undefined;
+  }
+  const { experts, otherCosts } = singleExperts;
+  const id = model.idAt(index);
+  const mask = model.expertMask(index);
+  const [stateNames, sides] = [model.stateNames(index), model.sidesOf(index)];
+  const { rows, chosen, shares, sum } = routedNames;
+  const outputs = [rows, chosen, shares];
+  const further = mask === undefined ? [] : [mask.input];
+  const route = model.partFrom(
+    `${id}.route`,
+    otherCosts,
+    { stateNames, sides, further },
+    outputs,
+    (graph, state, side) => {
+      const apart = { part: 'route' } as const;
+      model.emitSublayer(graph, index, state, side, { ...maskInput(graph, mask), apart });
+      for (const name of outputs) {
+        const type = name === chosen ? DataType.INT64 : DataType.FLOAT;
+        graph.output(name, graph.marks.get(name) ?? missing(name), type, ['rows', name]);
+      }
+    },
+  );
+  const joined = model.partOver(
+    `${id}.join`,
+    otherCosts,
+    stateNames,
+    sides,
+    undefined,
+    index,
+    (graph, state, side) => {
+      const apart = { part: 'join', sum: graph.input(sum, DataType.FLOAT, ['rows', sum]) } as const;
+      return model.emitSublayer(graph, index, state, side, { apart });
+    },
+  );
+  const join = { ...joined, inputs: [...joined.inputs, sum] };
+  const ofExperts = new Set(experts.flatMap(({ layers }) => layers));
+  return {
+    route: { part: route, ...(mask === undefined ? {} : { mask }) },
+    experts: experts.map((expert, j) => {
+      const own = new Set(expert.layers);
+      return tap(
+        expertPart(`${id}.expert.${j}`, expert),
+        tapped.filter((layer) => own.has(layer.id)),
+      );
+    }),
+    join: {
+      next: model.nextState(index + 1, joined.outputs[0] ?? missing('next')),
+      ...tap(
+        join,
+        tapped.filter((layer) => !ofExperts.has(layer.id)),
+      ),
+    },
+  };
+}
+
+const tap = (part: BuilderPart, layers: readonly LinearLayer[]): RoutedPart =>
+  layers.length === 0 ? { part } : tappedPart(part, layers);
+
+function expertPart(key: string, { costs, emit }: SingleExpert): BuilderPart {
+  const { rows, shares, output } = routedNames;
+  return emittedPart({ key, ...costs, inputs: [rows, shares], outputs: [output] }, (graph) => {
+    const read = graph.input(rows, DataType.FLOAT, ['rows', 'width']);
+    const share = graph.input(shares, DataType.FLOAT, ['rows', 1]);
+    graph.output(output, emit(graph, read, share), DataType.FLOAT, ['rows', 'width']);
+  });
 }
 
 function missing(name: string): never {

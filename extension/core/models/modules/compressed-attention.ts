@@ -17,7 +17,6 @@ import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { Norm } from '../parts/norm';
 import { emitProbabilities } from '../parts/attention-part';
-import { attentionSinks } from '../parts/attention-sinks';
 import type { Architecture } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
@@ -239,7 +238,6 @@ export function findCompressed(
       query: tensors.norm(`${prefix}${names.queryNorm}`, queryRank),
       keyValue: tensors.norm(`${prefix}${names.keyNorm}`, headDim),
     },
-    parts: [attentionSinks(tensors.take(`${prefix}${names.sinks}`, [numHeads]))],
     compressed,
     output: linear(output, hidden, inner),
   };

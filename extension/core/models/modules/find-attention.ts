@@ -1,6 +1,5 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { AttentionSource } from '../parts/attention-part';
-import { attentionSinks } from '../parts/attention-sinks';
+import type { AttentionPart, AttentionSource } from '../parts/attention-part';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { Architecture, Biases, BlockArchitecture } from '../transformer/architecture';
@@ -8,7 +7,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { Attention } from './attention';
 import type { AttentionShape, AttentionWeights } from './attention-heads';
-import { findAttentionPart } from './attention-parts';
+import { findAttentionParts } from './attention-parts';
 import { CompressedAttention, findCompressed } from './compressed-attention';
 import { findSharedTransformer, SharedAttention } from './shared-attention';
 import { findWiring } from './wiring';
@@ -41,20 +40,19 @@ export function findAnyAttention(
     const weights = findSharedTransformer(shared, config, tensors, placeOf, block, shape);
     return new SharedAttention(block, shape, weights, reach);
   }
+  const prefix = placeOf(block);
+  const { outside = '', grid } = surroundings ?? {};
+  const source = { config, tensors, block, prefix, shape, outside, grid };
+  const parts = findAttentionParts(attention.parts, source);
   if (compressed !== undefined) {
     const own = compressed(config, block);
-    const weights = findCompressed(own, attention, tensors, placeOf(block), shape);
+    const weights = { ...findCompressed(own, attention, tensors, prefix, shape), parts };
     return new CompressedAttention(block, shape, weights, reach);
   }
   const keys =
     keysBlock === undefined ? undefined : { block: keysBlock, prefix: placeOf(keysBlock) };
   const biases = family.biases(config);
-  const prefix = placeOf(block);
-  const found = findAttention(attention, biases, tensors, prefix, shape, keys);
-  const { outside = '', grid } = surroundings ?? {};
-  const source = { config, tensors, block, prefix, shape, outside, grid };
-  const parts = (attention.parts ?? []).flatMap((part) => findAttentionPart(part, source) ?? []);
-  const weights = { ...found, parts: [...(found.parts ?? []), ...parts] };
+  const weights = findAttention(attention, biases, tensors, prefix, shape, parts, keys);
   return new Attention(block, shape, weights, reach);
 }
 
@@ -82,14 +80,15 @@ function findAttention(
   tensors: TensorFinder,
   prefix: string,
   shape: AttentionShape,
+  parts: readonly AttentionPart[] = [],
   sharedKeys?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
-  const { queryKeyNorms, output, outputBias, innerNorm, sinks, gate } = names;
-  const { hiddenSize, numHeads, headDim, valueDim, gateIsByHead } = shape;
-  const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
+  const { queryKeyNorms, output, outputBias } = names;
+  const { hiddenSize, numHeads, valueDim } = shape;
   return {
     ...findWiring(names.wiring, tensors, prefix, hiddenSize),
-    ...findQueryKeyValue(names, biases, tensors, prefix, shape, sharedKeys),
+    ...findQueryKeyValue(names, biases, tensors, prefix, shape, parts, sharedKeys),
+    parts,
     output: withBias(
       tensors.linear(`${prefix}${output}`, hiddenSize, numHeads * valueDim, biases.attentionOutput),
       outputBias === undefined
@@ -107,15 +106,6 @@ function findAttention(
             sharedKeys === undefined,
           ),
         }),
-    ...(innerNorm === undefined
-      ? {}
-      : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
-    ...(sinks === undefined
-      ? {}
-      : { parts: [attentionSinks(tensors.take(`${prefix}${sinks}`, [numHeads]))] }),
-    ...(gate === undefined
-      ? {}
-      : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
   };
 }
 
@@ -127,9 +117,9 @@ function findQueryKeyNorms(
   { numHeads, numKeyValueHeads, headDim }: AttentionShape,
   ownsKeys: boolean,
 ): NonNullable<AttentionWeights['queryKeyNorms']> {
-  const { query, key, over, afterRotary = false, plain = false } = names;
-  const find = (name: string, heads: number): Norm => {
-    if (plain) {
+  const { query, key, over, afterRotary = false } = names;
+  const find = (name: string | undefined, heads: number): Norm => {
+    if (name === undefined) {
       return {};
     }
     return over === 'each-head'
@@ -152,11 +142,12 @@ function findQueryKeyValue(
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize, numHeads, numKeyValueHeads, headDim, ...shape }: AttentionShape,
+  parts: readonly AttentionPart[],
   sharedKeys: { readonly block: number; readonly prefix: string } | undefined,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms' | 'othersKeys'> {
-  const { valueDim: ofValues, latent: sizes, gatesInQuery } = shape;
+  const { valueDim: ofValues, latent: sizes } = shape;
   if (latent === undefined || sizes === undefined) {
-    const queries = gatesInQuery ? 2 * numHeads : numHeads;
+    const queries = parts.reduce((rows, { queryRows = 1 }) => rows * queryRows, numHeads);
     const widths = [queries * headDim, numKeyValueHeads * headDim, numKeyValueHeads * ofValues];
     const biases = [bias, key, bias];
     if (sharedKeys !== undefined && !('fused' in queryKeyValue)) {

@@ -2,7 +2,6 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
 import { layerTypeConfig, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
-import { sparsityThreshold } from '../parts/sparsity';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
 import { lacking, blockParts, partWiring } from '../transformer/block-parts';
@@ -62,7 +61,7 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
   const { widths = {} } = config.espalier ?? {};
   const rotaries = new Map<string, Rotary>();
   const starts: number[] = [];
-  const list = new SublayerList(tensors, attention, config.espalier, model.startNorms);
+  const list = new SublayerList(tensors, attention, config, model.startNorms);
   for (let block = firstBlock; block < firstBlock + config.num_hidden_layers; block++) {
     const prefix = placeOf(block);
     const layerType = config.layer_types?.[block] ?? 'full_attention';
@@ -105,19 +104,13 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
           widths[`block.${block}.feedforward`] ??
           architecture.innerSize?.(config, block) ??
           config.intermediate_size;
-        const sizes = { hidden: hiddenSize, inner };
-        return new Mlp(block, feedforward, {
-          ...findFeedforward(own.feedforward, biases, tensors, prefix, sizes),
-          ...sparsityThreshold(architecture.sparsity?.(config, block)),
-        });
+        const source = { config, block, prefix, inner, norm: feedforward.norm };
+        const weights = findFeedforward(own.feedforward, biases, tensors, source, hiddenSize);
+        return new Mlp(block, feedforward, weights);
       },
     };
-    const { startNorm } = architecture;
     const { crossAttention } = own;
-    list.keep(
-      startNorm === undefined ? [] : [tensors.norm(`${prefix}${startNorm}`, hiddenSize)],
-      ends?.before({ block, prefix }),
-    );
+    list.keep([], ends?.before({ block, prefix }));
     starts.push(list.length);
     const parts = blockParts(architecture, config, block);
     for (const [i, place] of parts.entries()) {
@@ -129,12 +122,9 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         module: model.patchModules[place],
         ends: ends?.behind({ block, prefix }, place, i === parts.length - 1) ?? [],
         find: () =>
-          find[place]()
-            .withFactors(
-              architecture.branchFactor?.(config, place),
-              architecture.streamFactor?.(config, place),
-            )
-            .withConnection(findConnection(architecture, place, config, tensors, prefix)),
+          find[place]().withConnection(
+            findConnection(architecture, place, config, tensors, prefix),
+          ),
       });
       if (place === 'attention' && crossAttention !== undefined) {
         list.add({

@@ -3,34 +3,24 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearRole } from '../matrix-encoding';
 import { prunableWidth, isPlain, linearSizes, inputCuts, outputCuts } from '../width-pruning/width';
 import type { Places, Width } from '../width-pruning/width';
-import { emitActivation, sigmoidGelu } from '../parts/activations';
+import { emitActivation } from '../parts/activations';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
-import { emitNorm } from '../parts/norm';
-import type { Norm } from '../parts/norm';
-import { emitOpen } from '../parts/sparsity';
-import { emitWeight } from '../parts/weight';
-import type { Architecture, Biases, ClampedGate } from '../transformer/architecture';
+import type { MlpPart, MlpSource } from '../parts/mlp-part';
+import type { Architecture, Biases, GateUpOrder } from '../transformer/architecture';
 import type { TensorFinder } from '../transformer/tensor-finder';
+import { findMlpParts } from './mlp-parts';
 import { SublayerModule } from './sublayer';
 import type { RoledLinear } from './sublayer';
 import { findWiring } from './wiring';
 import type { BranchShape, Wiring } from './wiring';
 
-const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
-  curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
-
 /** Sizes shared by all MLPs of a model. */
 export interface FeedforwardShape extends BranchShape {
-  /** Scale of the input of the activation. */
-  readonly gateScale: number;
   readonly activation: string;
   readonly gated: boolean;
-  /** True if a fused matrix interleaves the rows of gate and up. */
-  readonly takesTurns: boolean;
-  /** True if a fused matrix has up before gate. */
-  readonly upFirst: boolean;
-  readonly clamped: ClampedGate | undefined;
+  /** Order of gate and up in a fused projection. */
+  readonly gateUpOrder: GateUpOrder | undefined;
 }
 
 /** Weights of one MLP. */
@@ -38,22 +28,8 @@ export interface FeedforwardWeights extends Wiring {
   /** [gate, up] or one fused matrix; [up] without a gate. */
   readonly gateUp: readonly Linear[];
   readonly down: Linear;
-  /** Norm of the input of `down`. */
-  readonly innerNorm?: Norm;
-  readonly curve?: Xielu;
-  /** Threshold of gates in standard deviations above their mean. Gates below it are set to 0. */
-  readonly openFrom?: number;
-}
-
-/** Weights of the activation xIELU (arXiv 2411.13010). */
-export interface Xielu {
-  /** [1] each, before softplus. */
-  readonly positive: LazyTensor;
-  readonly negative: LazyTensor;
-  /** [] */
-  readonly beta: LazyTensor;
-  /** []: upper bound of what is exponentiated. */
-  readonly epsilon: LazyTensor;
+  /** Parts that only some architectures have. */
+  readonly parts?: readonly MlpPart[];
 }
 
 /**
@@ -74,12 +50,8 @@ export class Mlp extends SublayerModule<FeedforwardWeights, FeedforwardShape> {
     return [this.weights.down];
   }
 
-  protected override get innerNorms(): readonly (Norm | undefined)[] {
-    return [this.weights.innerNorm];
-  }
-
   protected override get otherTensors(): readonly LazyTensor[] {
-    return xieluTensors(this.weights.curve);
+    return (this.weights.parts ?? []).flatMap(({ tensors = [] }) => tensors);
   }
 
   public mapLinears(map: (linear: Linear) => Linear): this {
@@ -87,20 +59,21 @@ export class Mlp extends SublayerModule<FeedforwardWeights, FeedforwardShape> {
   }
 
   public override get width(): Width | undefined {
-    const { gateUp, down, innerNorm, openFrom } = this.weights;
-    const { gated, takesTurns } = this.shape;
+    const { gateUp, down, parts = [] } = this.weights;
+    const { gated, gateUpOrder } = this.shape;
     const count = linearSizes(down).in;
-    const both: Places = takesTurns
-      ? (kept) => kept.flatMap((channel) => [2 * channel, 2 * channel + 1])
-      : (kept) => [...kept, ...kept.map((channel) => channel + count)];
+    const both: Places =
+      gateUpOrder === 'alternating'
+        ? (kept) => kept.flatMap((channel) => [2 * channel, 2 * channel + 1])
+        : (kept) => [...kept, ...kept.map((channel) => channel + count)];
     const same: Places = (kept) => kept;
     const isFused = gated && gateUp.length === 1;
     const tensors = [
       ...gateUp.flatMap((linear) => outputCuts(linear, isFused ? both : same)),
       ...inputCuts(down, same),
     ];
-    // With fewer channels the mean of the norm, or of the gates, would change.
-    return innerNorm === undefined && openFrom === undefined && [...gateUp, down].every(isPlain)
+    return !parts.some(({ dependsOnChannels }) => dependsOnChannels) &&
+      [...gateUp, down].every(isPlain)
       ? prunableWidth('channels', count, tensors, down)
       : undefined;
   }
@@ -143,50 +116,43 @@ export function emitDown(
   weights: Omit<FeedforwardWeights, keyof Wiring>,
   rows: Value,
 ): Value {
-  const inner = emitInner(graph, shape, weights, rows);
-  const { innerNorm } = weights;
-  const normed = innerNorm === undefined ? inner : emitNorm(graph, shape.norm, inner, innerNorm);
-  return emitLinear(graph, weights.down, normed);
+  const { parts = [], down } = weights;
+  const inner = parts.reduce(
+    (given, part) => part.inner?.(graph, given) ?? given,
+    emitInner(graph, shape, weights, rows),
+  );
+  return emitLinear(graph, down, inner);
 }
 
 /** Emits activation(gate(x)) · up(x), or activation(up(x)), of rows x [rows, hiddenSize]. */
 function emitInner(
   graph: GraphBuilder,
   shape: FeedforwardShape,
-  { gateUp, curve, openFrom }: Pick<FeedforwardWeights, 'gateUp' | 'curve' | 'openFrom'>,
+  { gateUp, parts = [] }: Pick<FeedforwardWeights, 'gateUp' | 'parts'>,
   rows: Value,
 ): Value {
   const projected = gateUp.map((linear) => emitLinear(graph, linear, rows));
   const [first = ''] = projected;
-  const { activation, clamped } = shape;
+  const { activation, gateUpOrder } = shape;
+  const own = parts.find((part) => part.activation !== undefined)?.activation;
   const activate = (x: Value): Value => {
-    const open = openFrom === undefined ? x : emitOpen(graph, x, openFrom);
-    const scaled =
-      shape.gateScale === 1 ? open : graph.op('Mul', [open, graph.scalar(shape.gateScale)]);
-    return curve === undefined
-      ? emitActivation(graph, activation, scaled)
-      : emitXielu(graph, scaled, curve);
+    const gate = parts.reduce((given, part) => part.gate?.(graph, given) ?? given, x);
+    return own?.(graph, gate) ?? emitActivation(graph, activation, gate);
   };
   if (!shape.gated) {
     return activate(first);
   }
-  const two = projected.length === 2 ? projected : emitTwo(graph, first, shape.takesTurns);
-  const [gate = '', up = ''] = shape.upFirst ? two.toReversed() : two;
-  if (clamped === undefined) {
-    return graph.op('Mul', [activate(gate), up]);
-  }
-  const { alpha, limit } = clamped;
-  const low = graph.op('Min', [gate, graph.scalar(limit)]);
-  const near = graph.op('Clip', [up, graph.scalar(-limit), graph.scalar(limit)]);
-  return alpha === undefined
-    ? graph.op('Mul', [activate(low), near])
-    : graph.op('Mul', [graph.op('Add', [near, graph.scalar(1)]), sigmoidGelu(alpha)(graph, low)]);
+  const [gate = '', up = ''] =
+    projected.length === 2 ? projected : emitGateAndUp(graph, first, gateUpOrder);
+  const product = parts.find((part) => part.product !== undefined)?.product;
+  return product?.(graph, gate, up, activate) ?? graph.op('Mul', [activate(gate), up]);
 }
 
-/** Emits the halves of the last axis, or its even and odd places. */
-function emitTwo(graph: GraphBuilder, x: Value, takesTurns: boolean): Value[] {
-  if (!takesTurns) {
-    return graph.ops('Split', [x], 2, { axis: -1 });
+/** Emits gate and up of a fused projection. */
+function emitGateAndUp(graph: GraphBuilder, x: Value, order: GateUpOrder | undefined): Value[] {
+  if (order !== 'alternating') {
+    const halves = graph.ops('Split', [x], 2, { axis: -1 });
+    return order === 'up-gate' ? halves.toReversed() : halves;
   }
   const end = graph.ints([Number.MAX_SAFE_INTEGER]);
   return [0, 1].map((start) =>
@@ -194,50 +160,19 @@ function emitTwo(graph: GraphBuilder, x: Value, takesTurns: boolean): Value[] {
   );
 }
 
-/** α₊x² + βx where x > 0, else α₋(exp(x) − 1 − x) + βx. */
-function emitXielu(
-  graph: GraphBuilder,
-  x: Value,
-  { positive, negative, ...constants }: Xielu,
-): Value {
-  return graph.step('xielu', () => {
-    const beta = emitWeight(graph, constants.beta);
-    const epsilon = emitWeight(graph, constants.epsilon);
-    const softplus = (tensor: LazyTensor): Value =>
-      graph.op('Softplus', [emitWeight(graph, tensor)]);
-    const above = graph.op('Mul', [softplus(positive), graph.op('Mul', [x, x])]);
-    const exponential = graph.op('Exp', [graph.op('Min', [x, epsilon])]);
-    const curve = graph.op('Sub', [graph.op('Sub', [exponential, graph.scalar(1)]), x]);
-    const below = graph.op('Mul', [graph.op('Add', [softplus(negative), beta]), curve]);
-    const isAbove = graph.op('Greater', [x, graph.scalar(0)]);
-    const bent = graph.op('Where', [isAbove, above, below]);
-    return graph.op('Add', [bent, graph.op('Mul', [x, beta])]);
-  });
-}
-
-/** Weights of the feed-forward of the block whose tensors begin with `prefix`. */
+/** Weights of the MLP of a block. */
 export function findFeedforward(
-  names: Architecture['feedforward'],
+  { wiring, gateUp, down, parts }: Architecture['feedforward'],
   { feedforward: bias, feedforwardOutput: lastBias = bias }: Biases,
   tensors: TensorFinder,
-  prefix: string,
-  { hidden, inner }: { readonly hidden: number; readonly inner: number },
+  source: Omit<MlpSource, 'tensors'>,
+  hidden: number,
 ): FeedforwardWeights {
-  const { gateUp, down, innerNorm, curve } = names;
+  const { prefix, inner } = source;
   return {
-    ...findWiring(names.wiring, tensors, prefix, hidden),
+    ...findWiring(wiring, tensors, prefix, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, [bias, bias]),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
-    ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
-    ...(curve === undefined
-      ? {}
-      : {
-          curve: {
-            positive: tensors.take(`${prefix}${curve}.alpha_p`, [1]),
-            negative: tensors.take(`${prefix}${curve}.alpha_n`, [1]),
-            beta: tensors.take(`${prefix}${curve}.beta`, []),
-            epsilon: tensors.take(`${prefix}${curve}.eps`, []),
-          },
-        }),
+    parts: findMlpParts(parts, { ...source, tensors }),
   };
 }

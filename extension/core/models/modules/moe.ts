@@ -1,17 +1,16 @@
 import { sliceRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import type { ExpertSummary } from '../model-summary';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
-import { emitNorm } from '../parts/norm';
-import type { Norm, NormStyle } from '../parts/norm';
+import { emitTableChoice } from '../parts/moe-part';
+import type { MoePart } from '../parts/moe-part';
 import { emitRouting } from '../parts/routing';
-import type { Routing } from '../parts/routing';
-import { emitStored, emitWeight } from '../parts/weight';
+import type { Routed, Routing } from '../parts/routing';
+import { emitPieces } from '../parts/weight';
 import { routedNames } from '../model-emitter';
 import type { EmitOptions } from '../model-emitter';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
@@ -35,7 +34,7 @@ export interface ExpertShape extends FeedforwardShape, Routing {
 }
 
 /** Weights of one expert: an MLP without norms. */
-export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
+export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down' | 'parts'>;
 
 /** Weights of one MoE layer. */
 export interface ExpertWeights extends Wiring {
@@ -44,28 +43,11 @@ export interface ExpertWeights extends Wiring {
   /** Bias of the scores and bias used only for the selection: [count], in the same parts. */
   readonly routerBias: readonly LazyTensor[];
   readonly choiceBias: readonly LazyTensor[];
-  /** Scales of the routing weights: [count], in the same parts. */
-  readonly shareFactors: readonly LazyTensor[];
-  /** int64 [vocabulary, perToken]: experts of each token id, if scores don't select them. */
-  readonly byToken?: LazyTensor;
   readonly experts: readonly Expert[];
-  /** Bias added to the sum of the experts: [hiddenSize]. */
-  readonly sumBias?: LazyTensor | undefined;
   /** Expert that processes every token. */
   readonly shared?: SharedExpert;
-  readonly apart?: ExpertsApart;
-}
-
-/** Norms of experts and router, if the norm of the branch applies only to the shared expert (Gemma 4). */
-export interface ExpertsApart {
-  /** Norm before the experts. */
-  readonly norm: Norm;
-  /** [hiddenSize]: scale of the router input after a norm without weights. */
-  readonly routerScale: LazyTensor;
-  /** Norm of the sum of the experts. */
-  readonly postNorm: Norm;
-  /** Norm of the output of the shared expert. */
-  readonly sharedPostNorm: Norm;
+  /** Parts that only some architectures have. */
+  readonly parts: readonly MoePart[];
 }
 
 /** Expert for all tokens. Its output is multiplied by σ(gate(x)) if it has a gate. */
@@ -86,7 +68,12 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   }
 
   public override get specialSides(): readonly SpecialSide[] {
-    return this.weights.byToken === undefined ? [] : ['ids'];
+    return this.table === undefined ? [] : ['ids'];
+  }
+
+  /** Table of the experts of each token id, if scores don't choose them. */
+  private get table(): LazyTensor | undefined {
+    return expertTable(this.weights);
   }
 
   /** Linear layers that process every token. */
@@ -123,23 +110,27 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   }
 
   public override get outputTensors(): readonly LazyTensor[] {
-    const { sumBias } = this.weights;
-    return [...super.outputTensors, ...(sumBias === undefined ? [] : [sumBias])];
-  }
-
-  protected override get innerNorms(): readonly (Norm | undefined)[] {
-    const { apart } = this.weights;
-    return [apart?.norm, apart?.postNorm, apart?.sharedPostNorm];
+    const biases = this.weights.parts.map(({ sumBias }) => sumBias);
+    return [...super.outputTensors, ...biases.filter((bias) => bias !== undefined)];
   }
 
   protected override get otherTensors(): readonly (LazyTensor | undefined)[] {
-    const { routerBias, choiceBias, shareFactors, apart, byToken, sumBias } = this.weights;
-    return [...routerBias, ...choiceBias, ...shareFactors, apart?.routerScale, byToken, sumBias];
+    const { routerBias, choiceBias, parts } = this.weights;
+    return [
+      ...routerBias,
+      ...choiceBias,
+      ...parts.flatMap(({ tensors = [], byExpert = [], table, sumBias }) => [
+        ...byExpert,
+        ...tensors,
+        table,
+        sumBias,
+      ]),
+    ];
   }
 
   /** The table of experts holds integers, which is checked when it is found. */
   public override get floatTensors(): readonly LazyTensor[] {
-    return super.floatTensors.filter((tensor) => tensor !== this.weights.byToken);
+    return super.floatTensors.filter((tensor) => tensor !== this.table);
   }
 
   public mapLinears(map: (linear: Linear) => Linear): this {
@@ -152,7 +143,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
       ...this.weights,
       router: router.map(repaired),
       routerBias: routerBias.map(repaired),
-      experts: experts.map((expert) => mapMlp(expert, map)),
+      experts: experts.map((expert) => ({ ...expert, ...mapMlp(expert, map) })),
       ...(shared === undefined ? {} : { shared: { ...shared, ...mapMlp(shared, map) } }),
     });
   }
@@ -175,12 +166,17 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
 
   /** Undefined unless the router's rows are stored one after the other and the architecture allows it. */
   public override get expertTensors(): ExpertTensors | undefined {
-    const { router: pieces, routerBias, choiceBias, shareFactors, experts } = this.weights;
+    const { router: pieces, routerBias, choiceBias, parts, experts } = this.weights;
     const [router] = pieces;
     return router === undefined || router.packed !== undefined || this.shape.staysWhole
       ? undefined
       : {
-          byRow: [router, ...routerBias, ...choiceBias, ...shareFactors],
+          byRow: [
+            router,
+            ...routerBias,
+            ...choiceBias,
+            ...parts.flatMap(({ byExpert = [] }) => byExpert),
+          ],
           experts: experts.map((expert) =>
             expertLinears(expert).flatMap((linear) => partTensors(linear)),
           ),
@@ -200,7 +196,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
       count,
       perToken,
       // The table of experts would still name a removed one.
-      ...(this.weights.byToken === undefined ? {} : { least: count }),
+      ...(this.table === undefined ? {} : { least: count }),
       ...(groups === undefined
         ? {}
         : { groups: groups.count, least: groups.count * leastInGroup(groups, perToken) }),
@@ -211,7 +207,7 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
 
   public override get singleExperts(): SingleExperts | undefined {
     const { shape, weights } = this;
-    if (weights.byToken !== undefined) {
+    if (this.table !== undefined) {
       return undefined;
     }
     const own = new Set(weights.experts.flatMap(expertLinears).flatMap(storedTensors));
@@ -223,7 +219,8 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
         return {
           costs: runningCosts(linears.flatMap(storedTensors), linears),
           layers: linears.map(({ weight }) => weight.name),
-          emit: (graph, rows, shares) => emitExpert(graph, shape, expert, rows, shares),
+          emit: (graph, rows, shares) =>
+            emitExpert(graph, shape, expert, { rows, shares, parts: weights.parts }),
         };
       }),
     };
@@ -265,13 +262,10 @@ const leastInGroup = (
   perToken: number,
 ): number => Math.max(best, Math.ceil(perToken / chosen));
 
-const expertLinears = ({ gateUp, down }: Expert): readonly Linear[] => [...gateUp, down];
+const expertTable = ({ parts }: Pick<ExpertWeights, 'parts'>): LazyTensor | undefined =>
+  parts.find(({ table }) => table !== undefined)?.table;
 
-/** Experts and weights of each row: int64 and float32 [rows, perToken]. */
-interface Routed {
-  readonly chosen: Value;
-  readonly shares: Value;
-}
+const expertLinears = ({ gateUp, down }: Expert): readonly Linear[] => [...gateUp, down];
 
 interface MoeOptions extends Pick<EmitOptions, 'apart'> {
   readonly mask?: Value;
@@ -287,31 +281,40 @@ function emitMoe(
   shape: ExpertShape,
   weights: ExpertWeights,
   { input, normed }: { readonly input: Value; readonly normed: Value },
-  { mask, tokens, apart: only }: MoeOptions,
+  { mask, tokens = '', apart: only }: MoeOptions,
 ): Value {
-  const { norm, hiddenSize } = shape;
-  const { apart, shared } = weights;
+  const { hiddenSize, perToken } = shape;
+  const { shared, parts } = weights;
   const toRows = (x: Value): Value => graph.op('Reshape', [x, graph.ints([-1, hiddenSize])]);
   const rows = toRows(normed);
-  const read = apart === undefined ? rows : toRows(emitNorm(graph, norm, input, apart.norm));
+  const read = parts.reduce(
+    (given, part) => part.expertInput?.(graph, toRows(input)) ?? given,
+    rows,
+  );
   const route = (): Routed => {
-    const judged =
-      apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
+    const judged = parts.reduce(
+      (given, part) => part.routerInput?.(graph, toRows(input)) ?? given,
+      rows,
+    );
     const scores = graph.step('router', () => emitScores(graph, weights, judged));
     return graph.step('choose', () => {
-      const routed = emitRouting(graph, shape, {
-        scores,
-        bias: emitPieces(graph, weights.choiceBias),
-        ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, input, mask) }),
-        ...emitChosen(graph, weights, input, tokens),
-      });
-      const factors = emitPieces(graph, weights.shareFactors);
-      return factors === undefined
-        ? routed
-        : {
-            chosen: routed.chosen,
-            shares: graph.op('Mul', [routed.shares, graph.op('Gather', [factors, routed.chosen])]),
-          };
+      const maskRows = mask === undefined ? undefined : emitMaskRows(graph, shape, input, mask);
+      const masked = (): Value =>
+        maskRows === undefined ? scores : graph.op('Add', [scores, maskRows]);
+      const table = expertTable(weights);
+      const own = parts.find((part) => part.route !== undefined)?.route;
+      const routed =
+        own?.(graph, masked(), perToken) ??
+        emitRouting(graph, shape, {
+          scores,
+          bias: emitPieces(graph, weights.choiceBias),
+          ...(maskRows === undefined ? {} : { mask: maskRows }),
+          ...(table === undefined ? {} : { chosen: emitTableChoice(graph, table, input, tokens) }),
+        });
+      return parts.reduce(
+        (given, part) => ({ ...given, shares: part.shares?.(graph, given) ?? given.shares }),
+        routed,
+      );
     });
   };
   if (only?.part === 'route') {
@@ -328,25 +331,28 @@ function emitMoe(
       : graph.part('shared', () => emitShared(graph, shape, shared, rows));
   const nothing = (): Value =>
     graph.step('weighted-sum', () => graph.op('Mul', [read, graph.scalar(0)]));
-  const start = apart === undefined ? (beside ?? nothing()) : nothing();
+  const combined = parts.find((part) => part.combined !== undefined)?.combined;
+  const start = combined === undefined ? (beside ?? nothing()) : nothing();
   const sum =
     'sum' in routed
       ? graph.op('Add', [start, routed.sum])
       : weights.experts.reduce(
-          (before, expert, j) => emitAdded(graph, shape, expert, { read, before, routed, j }),
+          (before, expert, j) =>
+            emitAdded(graph, shape, expert, { read, before, routed, j, parts }),
           start,
         );
-  const all =
-    apart === undefined || beside === undefined
-      ? sum
-      : graph.op('Add', [
-          emitNorm(graph, norm, beside, apart.sharedPostNorm),
-          emitNorm(graph, norm, sum, apart.postNorm),
-        ]);
-  const mean = shape.averagesShared ? graph.op('Mul', [all, graph.scalar(0.5)]) : all;
-  const { sumBias } = weights;
-  const whole = sumBias === undefined ? mean : graph.op('Add', [mean, emitWeight(graph, sumBias)]);
+  const all = beside === undefined ? sum : (combined?.(graph, sum, beside) ?? sum);
+  const whole = parts.reduce((given, part) => part.output?.(graph, given) ?? given, all);
   return graph.op('Reshape', [whole, graph.op('Shape', [input])]);
+}
+
+/** An expert whose output is added to a sum. */
+interface AddedExpert extends Pick<ExpertWeights, 'parts'> {
+  /** Rows of all tokens. */
+  readonly read: Value;
+  readonly before: Value;
+  readonly routed: Routed;
+  readonly j: number;
 }
 
 /** Emits the sum with the output of expert `j` for its rows of `read`. */
@@ -354,16 +360,14 @@ function emitAdded(
   graph: GraphBuilder,
   shape: ExpertShape,
   expert: Expert,
-  {
-    read,
-    before,
-    routed,
-    j,
-  }: { readonly read: Value; readonly before: Value; readonly routed: Routed; readonly j: number },
+  { read, before, routed, j, parts }: AddedExpert,
 ): Value {
   const { own, numbers } = graph.step('choose', () => emitOwnRows(graph, routed, j));
   const output = graph.part(`expert.${j}`, () =>
-    emitExpert(graph, shape, expert, graph.op('Gather', [read, numbers]), own),
+    emitExpert(graph, shape, expert, {
+      ...{ parts, shares: own },
+      rows: graph.op('Gather', [read, numbers]),
+    }),
   );
   return graph.step('weighted-sum', () => {
     const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
@@ -376,12 +380,15 @@ function emitExpert(
   graph: GraphBuilder,
   shape: ExpertShape,
   expert: Expert,
-  rows: Value,
-  shares: Value,
+  {
+    rows,
+    shares,
+    parts,
+  }: { readonly rows: Value; readonly shares: Value } & Pick<ExpertWeights, 'parts'>,
 ): Value {
-  return shape.scalesInput
-    ? emitDown(graph, shape, expert, graph.op('Mul', [rows, shares]))
-    : graph.op('Mul', [emitDown(graph, shape, expert, rows), shares]);
+  const emit = (given: Value): Value => emitDown(graph, shape, expert, given);
+  const weighted = parts.find((part) => part.weighted !== undefined)?.weighted;
+  return weighted?.(graph, rows, shares, emit) ?? graph.op('Mul', [emit(rows), shares]);
 }
 
 /** Emits the numbers of the rows that expert `j` gets, and its share of each. */
@@ -399,24 +406,6 @@ function emitOwnRows(
   const places = graph.op('NonZero', [isChosen]);
   const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
   return { own: graph.op('Gather', [share, numbers]), numbers };
-}
-
-/** Emits the experts that a table chooses by token: int64 [rows, perToken], of ids [batch | 1, sequence, 1] as floats. */
-function emitChosen(
-  graph: GraphBuilder,
-  { byToken }: ExpertWeights,
-  input: Value,
-  tokens = '',
-): { readonly chosen?: Value } {
-  if (byToken === undefined) {
-    return {};
-  }
-  const places = graph.op('Slice', [graph.op('Shape', [input]), graph.ints([0]), graph.ints([2])]);
-  const size = graph.op('Concat', [places, graph.ints([1])], { axis: 0 });
-  const all = graph.op('Reshape', [graph.op('Expand', [tokens, size]), graph.ints([-1])]);
-  const ids = graph.op('Cast', [all], { to: DataType.INT64 });
-  const chosen = graph.op('Gather', [emitStored(graph, byToken), ids]);
-  return { chosen: graph.op('Cast', [chosen], { to: DataType.INT64 }) };
 }
 
 /** Returns shape and weights of a MoE layer with only the experts `kept`, in ascending order. */
@@ -447,7 +436,7 @@ function keepExperts(
       router: remainingRows(weights.router),
       routerBias: remainingRows(weights.routerBias),
       choiceBias: remainingRows(weights.choiceBias),
-      shareFactors: remainingRows(weights.shareFactors),
+      parts: weights.parts.map((part) => part.withRows?.(remainingRows) ?? part),
       experts: weights.experts.filter((_, expert) => kept.includes(expert)),
     },
   };
@@ -465,18 +454,6 @@ function emitShared(
     : graph.op('Mul', [output, graph.op('Sigmoid', [emitLinear(graph, shared.gate, rows)])]);
 }
 
-/** norm(rows) · scale · hiddenSize^−½ */
-function emitRouterInput(
-  graph: GraphBuilder,
-  style: NormStyle,
-  rows: Value,
-  scale: LazyTensor,
-): Value {
-  const [hidden = 1] = scale.shape;
-  const scaled = graph.op('Mul', [emitNorm(graph, style, rows, {}), emitWeight(graph, scale)]);
-  return graph.op('Mul', [scaled, graph.scalar(hidden ** -0.5)]);
-}
-
 /** Scores [rows, count]. */
 function emitScores(
   graph: GraphBuilder,
@@ -490,14 +467,6 @@ function emitScores(
       ? emitLinear(graph, { weight: first }, rows)
       : graph.op('Gemm', [rows, emitPieces(graph, router) ?? ''], { transB: 1 });
   return bias === undefined ? scores : graph.op('Add', [scores, bias]);
-}
-
-/** Pieces of a tensor, joined along its first axis; undefined where there are none. */
-function emitPieces(graph: GraphBuilder, pieces: readonly LazyTensor[]): Value | undefined {
-  const [first, ...others] = pieces.map((piece) => emitWeight(graph, piece));
-  return first === undefined || others.length === 0
-    ? first
-    : graph.op('Concat', [first, ...others], { axis: 0 });
 }
 
 /** mask [batch, count] for each of the rows of an example: [rows, count]. */

@@ -31,11 +31,11 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
-  { clamped, latent }: OwnShapes = {},
+  latent?: LatentShape,
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
   if (
-    architecture.feedforward.curve === undefined &&
+    architecture.feedforward.parts?.xielu === undefined &&
     !Object.hasOwn(activations, config.hidden_act)
   ) {
     throw new UserError(
@@ -60,30 +60,17 @@ export function readShapes(
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
     residualScale: scales.residual ?? 1,
-    clip: scales.clip,
-    gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
-    gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
-    gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
   const feedforward: FeedforwardShape = {
     hiddenSize,
     norm,
     residualScale: scales.residual ?? 1,
-    gateScale: scales.gate ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
-    takesTurns: architecture.feedforward.takesTurns ?? false,
-    upFirst: architecture.feedforward.upFirst ?? false,
-    clamped,
+    gateUpOrder: fusedOrder(architecture.feedforward.gateUp),
   };
   return { attention, feedforward };
-}
-
-/** Shapes that few families have. */
-interface OwnShapes {
-  readonly clamped?: FeedforwardShape['clamped'];
-  readonly latent?: LatentShape | undefined;
 }
 
 /** Heads are as wide as keys; each has a key and a value of its own. */
@@ -115,9 +102,8 @@ function readHeads(
   return { hiddenSize, numHeads, numKeyValueHeads, headDim };
 }
 
-function fusedOrder(projection: Projection): AttentionShape['fusedOrder'] {
-  return 'fused' in projection ? projection.order : undefined;
-}
+const fusedOrder = <Order extends string>(projection: Projection<Order>): Order | undefined =>
+  'fused' in projection ? projection.order : undefined;
 
 function isGated({ feedforward: { gateUp } }: Branches): boolean {
   return 'fused' in gateUp || gateUp.length === 2;

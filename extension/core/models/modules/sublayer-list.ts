@@ -3,6 +3,7 @@ import type { Norm } from '../parts/norm';
 import { findPatch } from '../patch/symbolic-patch';
 import type { PatchSpecs } from '../patch/symbolic-patch';
 import type { PartKind } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import type { Attention } from './attention';
 import type { Mixer } from './mixer';
@@ -15,10 +16,14 @@ import type { WiringNames } from './wiring-names';
 /** A sublayer of a transformer, with its weights found and checked. */
 export type Sublayer = Attention | Mixer | Mlp | Moe | Patch;
 
-/** Changes by an earlier run of Espalier, from config.json. */
-interface RecordedChanges {
-  readonly removed?: readonly string[] | undefined;
-  readonly patches?: PatchSpecs | undefined;
+/** Configuration with the changes by an earlier run of Espalier. */
+interface ChangedConfig extends ConfigFields {
+  readonly espalier?:
+    | {
+        readonly removed?: readonly string[] | undefined;
+        readonly patches?: PatchSpecs | undefined;
+      }
+    | undefined;
 }
 
 /** A part of a block whose sublayer is found, unless it was removed or replaced. */
@@ -50,10 +55,11 @@ export class SublayerList {
   public constructor(
     private readonly tensors: TensorFinder,
     private readonly shape: BranchShape,
-    { removed = [], patches = {} }: RecordedChanges = {},
+    private readonly config: ChangedConfig,
     /** Norms before the first sublayer. */
     public readonly startNorms: Norm[] = [],
   ) {
+    const { removed = [], patches = {} } = config.espalier ?? {};
     this.removed = new Set(removed);
     this.patches = patches;
   }
@@ -65,23 +71,26 @@ export class SublayerList {
   public add({ block, place, kind, prefix, wiring, module, ends = [], find }: BlockPart): void {
     const id = `block.${block}.${kind ?? place}`;
     const { hiddenSize } = this.shape;
-    const { sumNorm } = wiring;
+    const { streamNorm, sumNorm, factors } = wiring;
+    const findNorm = (name: string | undefined): Norm[] =>
+      name === undefined ? [] : [this.tensors.norm(`${prefix}${name}`, hiddenSize)];
+    this.keep(findNorm(streamNorm));
     // The first branch that is left reads the stream.
     const parallel = this.sublayers.at(-1)?.block === block ? wiring.parallel : undefined;
-    const sumNorms = (): Norm[] =>
-      sumNorm === undefined ? [] : [this.tensors.norm(`${prefix}${sumNorm}`, hiddenSize)];
     const { [id]: spec } = this.patches;
     if (spec !== undefined && module !== undefined) {
       const patch = findPatch(spec, hiddenSize, (name, shape) =>
         this.tensors.take(`${prefix}${module}.${name}`, shape),
       );
-      const weights = { sumNorms: sumNorms(), parallel };
+      const weights = { sumNorms: findNorm(sumNorm), parallel };
       this.sublayers.push(new Patch(block, place, this.shape, weights, patch).followedBy([], ends));
     } else if (this.removed.has(id)) {
       this.absent.push(id);
-      this.keep(sumNorms(), ends);
+      this.keep(findNorm(sumNorm), ends);
     } else {
-      this.sublayers.push(find().withParallel(parallel).followedBy([], ends));
+      this.sublayers.push(
+        find().withFactors(factors?.(this.config)).withParallel(parallel).followedBy([], ends),
+      );
     }
   }
 

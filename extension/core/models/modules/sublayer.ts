@@ -21,6 +21,7 @@ import type { RunningCosts } from '../transformer/tapped-part';
 import { runningCosts, linearFlops } from './costs';
 import { emitWired } from './wiring';
 import type { BranchShape, Wiring } from './wiring';
+import type { SumFactors } from './wiring-names';
 
 /** Side values of a sublayer. */
 export interface SideInputs {
@@ -276,13 +277,13 @@ export abstract class SublayerModule<
   }
 
   /** The sublayer with factors on its branch and on the stream that it is added to. */
-  public withFactors(branchFactor = 1, streamFactor = 1): this {
+  public withFactors({ branch = 1, stream = 1 }: SumFactors = {}): this {
     const { shape, weights } = this;
-    return branchFactor === 1 && streamFactor === 1
+    return branch === 1 && stream === 1
       ? this
       : this.with({
-          shape: { ...shape, residualScale: shape.residualScale * branchFactor },
-          weights: { ...weights, streamFactor },
+          shape: { ...shape, residualScale: shape.residualScale * branch },
+          weights: { ...weights, streamFactor: stream },
         });
   }
 

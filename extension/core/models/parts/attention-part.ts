@@ -4,12 +4,15 @@ import type { Message } from '../../message';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { Linear } from './linear';
 import type { Norm, NormStyle } from './norm';
+import type { FindPart } from './find-parts';
 
 /** Sizes of an attention sublayer. */
 interface AttentionSizes {
   readonly hiddenSize: number;
   readonly numHeads: number;
   readonly headDim: number;
+  /** Size of a head's value. */
+  readonly valueDim: number;
   /** Factor on scores. */
   readonly scale: number;
   readonly norm: NormStyle;
@@ -28,17 +31,32 @@ export interface Heads {
   readonly query: Value;
   readonly key: Value;
   readonly value: Value;
+  /** Gate of the outputs, if it is projected with the queries: [rows, heads · size]. */
+  readonly gate?: Value;
+}
+
+/** Values that a part reads besides the concatenated outputs of the heads. */
+export interface JoinedContext {
+  readonly shape: AttentionSizes;
+  /** Input of the attention: [rows, hidden]. */
+  readonly rows: Value;
+  /** See {@link Heads}. */
+  readonly gate: Value | undefined;
 }
 
 /** A part that some architectures add to attention. It has its own tensors, and changes values on their way. */
 export interface AttentionPart {
   readonly tensors?: readonly LazyTensor[];
-  /** Linear layers, which keep their encoding. */
+  /** Linear layers. They keep their encoding if there is no `mapLinears`. */
   readonly linears?: readonly Linear[];
+  /** Returns the part with other linear layers. */
+  readonly mapLinears?: (map: (linear: Linear) => Linear) => AttentionPart;
   /** True if the part has values for each head, so that no head can be removed alone. */
   readonly dependsOnHeads: boolean;
   /** Label in diagrams. */
   readonly label?: Message;
+  /** Number of rows of the query projection for each row of queries. Defaults to 1. */
+  readonly queryRows?: number;
   /** Changes the rows that the projections give. */
   readonly projected?: (graph: GraphBuilder, rows: Heads) => Heads;
   /** Changes heads before they are cached. */
@@ -66,6 +84,8 @@ export interface AttentionPart {
     heads: Heads,
     context: AttentionContext,
   ) => Value;
+  /** Changes the concatenated outputs of the heads [rows, heads · valueDim]. */
+  readonly joined?: (graph: GraphBuilder, outputs: Value, context: JoinedContext) => Value;
 }
 
 /** Tensors of a checkpoint by name and shape. */
@@ -89,11 +109,7 @@ export interface AttentionSource {
   readonly grid: readonly [height: number, width: number] | undefined;
 }
 
-/** Finds a part by its names in a checkpoint; undefined if the model or the block has none. */
-export type FindAttentionPart<Names = object> = (
-  names: Names,
-  source: AttentionSource,
-) => AttentionPart | undefined;
+export type FindAttentionPart<Names = object> = FindPart<AttentionPart, AttentionSource, Names>;
 
 /** Emits the share of each key's value in each query's output, from scores and mask. */
 export function emitProbabilities(

@@ -2,17 +2,23 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { say } from '../../message';
 import { emitMasked } from './attention-part';
-import type { AttentionPart } from './attention-part';
+import type { FindAttentionPart } from './attention-part';
 import { emitWeight } from './weight';
 
 /** Attention sinks (gpt-oss, arXiv 2508.10925): one more score per head [heads], whose share is dropped. */
-export const attentionSinks = (sinks: LazyTensor): AttentionPart => ({
-  tensors: [sinks],
-  dependsOnHeads: true,
-  label: say`a sink per head`,
-  probabilities: (graph, scores, mask) =>
-    emitSoftmaxWithSinks(graph, emitMasked(graph, scores, mask), sinks),
-});
+export const attentionSinks: FindAttentionPart<string> = (
+  name,
+  { tensors, prefix, shape: { numHeads } },
+) => {
+  const sinks = tensors.take(`${prefix}${name}`, [numHeads]);
+  return {
+    tensors: [sinks],
+    dependsOnHeads: true,
+    label: say`a sink per head`,
+    probabilities: (graph, scores, mask) =>
+      emitSoftmaxWithSinks(graph, emitMasked(graph, scores, mask), sinks),
+  };
+};
 
 /** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
 function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTensor): Value {

@@ -1,9 +1,42 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ConfigFields } from '../transformer/config-layout';
+import { partTensors } from '../transformer/part-tensors';
 import { emitNorm } from './norm';
 import { emitWeight } from './weight';
 import type { FindAttentionPart } from './attention-part';
+
+/** Bound on the absolute values of queries, keys and values. */
+export const clippedHeads: FindAttentionPart<(config: ConfigFields) => number | undefined> = (
+  boundOf,
+  { config },
+) => {
+  const bound = boundOf(config);
+  if (bound === undefined) {
+    return undefined;
+  }
+  return {
+    dependsOnHeads: false,
+    projected: (graph, { query, key, value, ...others }) => {
+      const clip = (x: Value): Value =>
+        graph.op('Clip', [x, graph.scalar(-bound), graph.scalar(bound)]);
+      return { ...others, query: clip(query), key: clip(key), value: clip(value) };
+    },
+  };
+};
+
+/** A norm of the concatenated outputs of the heads (BitNet, arXiv 2504.12285). */
+export const innerNorm: FindAttentionPart<string> = (
+  name,
+  { tensors, prefix, shape: { numHeads, headDim } },
+) => {
+  const gain = tensors.norm(`${prefix}${name}`, numHeads * headDim);
+  return {
+    tensors: partTensors(gain),
+    dependsOnHeads: true,
+    joined: (graph, outputs, { shape }) => emitNorm(graph, shape.norm, outputs, gain),
+  };
+};
 
 interface QueryValueBiasNames {
   readonly query: string;

@@ -1,5 +1,10 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { maskedScore } from './causal-mask';
+
+/** Experts and weights of each row: int64 and float32 [rows, perToken]. */
+export interface Routed {
+  readonly chosen: Value;
+  readonly shares: Value;
+}
 
 /** Routing of tokens to experts. */
 export interface Routing {
@@ -17,12 +22,6 @@ export interface Routing {
     | undefined;
   /** True if experts are selected by scores instead of weights. */
   readonly choosesByScores: boolean;
-  /** True if the output is the mean of the routed and the shared output. */
-  readonly averagesShared: boolean;
-  /** Share of a score by which others fall short of the best and still weigh (SparseMixer, arXiv 2310.00811). */
-  readonly mixesSparsely: number | undefined;
-  /** True if weights scale the input of experts instead of the output. */
-  readonly scalesInput: boolean;
 }
 
 /** Edges of a router: scores [rows, count], and what is added to what experts are chosen by. */
@@ -36,23 +35,20 @@ interface Scored {
   readonly chosen?: Value;
 }
 
-/** Emits numbers and weights of each row's experts: `chosen` int64 and `shares` [rows, perToken]. */
+/** Emits numbers and weights of each row's experts. */
 export function emitRouting(
   graph: GraphBuilder,
   routing: Routing,
   { scores, bias, mask, chosen: given }: Scored,
-): { chosen: Value; shares: Value } {
+): Routed {
   const plus = (x: Value, y: Value | undefined): Value =>
     y === undefined ? x : graph.op('Add', [x, y]);
   const { score, perToken, normalized, shareScale } = routing;
   const masked = plus(scores, mask);
   const weights = emitShares(graph, score, masked);
-  if (routing.mixesSparsely !== undefined) {
-    return emitSparseMixer(graph, masked, routing.mixesSparsely, perToken);
-  }
   const chosenWeights = (chosen: Value): Value =>
     graph.op('GatherElements', [weights, chosen], { axis: -1 });
-  const choose = (): { chosen: Value; shares: Value } => {
+  const choose = (): Routed => {
     const judged = routing.choosesByScores ? masked : weights;
     // A bias, or the weight 0 in the score of a group, would let a masked expert win.
     const isOpen = bias !== undefined || routing.groups !== undefined;
@@ -83,37 +79,6 @@ function emitShares(graph: GraphBuilder, score: Routing['score'], scores: Value)
     case 'root-softplus':
       return graph.op('Sqrt', [graph.op('Softplus', [scores])]);
   }
-}
-
-/**
- * Emits the best experts one after the other, each weighed against those that come near it among what
- * is left: of scores s, best b, those with (b − s) / max(|s|, b) ≤ 2 · jitter.
- */
-function emitSparseMixer(
-  graph: GraphBuilder,
-  scores: Value,
-  jitter: number,
-  perToken: number,
-): { chosen: Value; shares: Value } {
-  const none = graph.scalar(maskedScore);
-  const size = graph.op('Abs', [scores]);
-  const best: { chosen: Value; share: Value }[] = [];
-  let left = scores;
-  for (let i = 0; i < perToken; i++) {
-    const [most = '', chosen = ''] = graph.ops('TopK', [left, graph.ints([1])], 2, { axis: -1 });
-    const short = graph.op('Div', [graph.op('Sub', [most, scores]), graph.op('Max', [size, most])]);
-    const isFar = graph.op('Greater', [short, graph.scalar(2 * jitter)]);
-    const near = graph.op('Where', [isFar, none, left]);
-    const weights = graph.op('Softmax', [near], { axis: -1 });
-    best.push({ chosen, share: graph.op('GatherElements', [weights, chosen], { axis: -1 }) });
-    const lowest = graph.op('Expand', [none, graph.op('Shape', [chosen])]);
-    left = graph.op('ScatterElements', [left, chosen, lowest], { axis: -1 });
-  }
-  const joined = (parts: readonly Value[]): Value => graph.op('Concat', [...parts], { axis: -1 });
-  return {
-    chosen: joined(best.map(({ chosen }) => chosen)),
-    shares: joined(best.map(({ share }) => share)),
-  };
 }
 
 /** Emits `choice` [rows, count] with the lowest numbers for experts outside the best groups (arXiv 2405.04434). */

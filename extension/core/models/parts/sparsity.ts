@@ -1,9 +1,21 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { ModelConfig } from '../transformer/model-config';
+import type { FindMlpPart } from './mlp-part';
 
-/** Gate threshold that sets this share of an MLP's gates to 0, assuming a normal distribution. */
-export function sparsityThreshold(share = 0): { readonly openFrom?: number } {
-  return share > 0 ? { openFrom: deviationsAbove(share) } : {};
-}
+/** Target share of gates that are zero, assuming a normal distribution; the mean depends on the channels. */
+export const sparseGates: FindMlpPart<(config: ModelConfig, block: number) => number> = (
+  shareOf,
+  { config, block },
+) => {
+  const threshold = sparsityThreshold(shareOf(config, block));
+  return threshold === undefined
+    ? undefined
+    : { dependsOnChannels: true, gate: (graph, gate) => emitOpen(graph, gate, threshold) };
+};
+
+/** Threshold, in standard deviations above the mean, that sets this share of gates to 0. */
+export const sparsityThreshold = (share: number): number | undefined =>
+  share > 0 ? deviationsAbove(share) : undefined;
 
 /**
  * The z below which a standard normal variable is with probability `share`, 0 < share < 1, by Newton's
@@ -24,7 +36,7 @@ function deviationsAbove(share: number): number {
 }
 
 /** Emits max(0, x − mean − z · deviation) of rows x [rows, inner]. */
-export function emitOpen(graph: GraphBuilder, x: Value, z: number): Value {
+function emitOpen(graph: GraphBuilder, x: Value, z: number): Value {
   return graph.step('largest-gates', () => {
     const mean = (of: Value): Value => graph.op('ReduceMean', [of], { axes: [-1], keepdims: 1 });
     const centred = graph.op('Sub', [x, mean(x)]);

@@ -112,3 +112,11 @@ function dequantizedWeight(
       }
     : undefined;
 }
+
+/** Emits the pieces of a tensor, joined along its first axis; undefined if there are none. */
+export function emitPieces(graph: GraphBuilder, pieces: readonly LazyTensor[]): Value | undefined {
+  const [first, ...others] = pieces.map((piece) => emitWeight(graph, piece));
+  return first === undefined || others.length === 0
+    ? first
+    : graph.op('Concat', [first, ...others], { axis: 0 });
+}

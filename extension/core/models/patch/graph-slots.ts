@@ -14,7 +14,7 @@ export const moduleModes: readonly ModuleMode[] = ['clean', 'compat'];
 /** Columns of the table of positions: one for nodes, one for each port of an edge. */
 const columns = 11;
 
-/** Messages of each neighbour that are added. */
+/** Messages of each neighbor that are added. */
 export const messageFactor: Readonly<Record<ModuleMode, number>> = { clean: 1, compat: 2 };
 
 /** Slices that the input is cut into: one for each node and edge, in `compat` two for each edge. */

@@ -26,7 +26,8 @@ interface Form {
   /** True for pre-norm blocks with a final norm. */
   readonly normsFirst: boolean;
   readonly tower: Common;
-  readonly decoder?: OfDecoder;
+  readonly encoder?: Pick<TowerNames, 'embeddingNorm'>;
+  readonly decoder?: Pick<TowerNames, 'wordNorm'>;
   readonly ownWords?: Seq2SeqFamily['ownWords'];
   readonly defaults?: ConfigFields;
   readonly only?: ConfigFields;
@@ -43,14 +44,12 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
 
 /** Names that encoder and decoder share. */
 type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
-/** Names that only the decoder has. */
-type OfDecoder = Pick<TowerNames, 'normsWordsAlone'>;
 
 /** Encoder and decoder, with their parts as BART names them. */
 function bartTowers(
   normsFirst: boolean,
   common: Common,
-  ofDecoder: OfDecoder = {},
+  own: Pick<Form, 'encoder' | 'decoder'>,
 ): ReturnType<Seq2SeqFamily['towers']> {
   const norm = 'final_layer_norm';
   const without = (name: string): Record<string, 'nn.Identity'> =>
@@ -71,11 +70,11 @@ function bartTowers(
     modules,
   };
   return {
-    encoder: { prefix: 'encoder.', ...names },
+    encoder: { prefix: 'encoder.', ...names, ...own.encoder },
     decoder: {
       prefix: 'decoder.',
       ...names,
-      ...ofDecoder,
+      ...own.decoder,
       crossAttention: attention('encoder_attn', normsFirst),
       modules: {
         ...modules,
@@ -89,7 +88,7 @@ function bartTowers(
 function bartLike(form: Form): BartFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
   const common = { ...(normsFirst ? { finalNorm: 'layer_norm' } : {}), ...form.tower };
-  const towers = bartTowers(normsFirst, common, form.decoder);
+  const towers = bartTowers(normsFirst, common, form);
   return {
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model`, head },
@@ -150,11 +149,9 @@ export const bartLikes: readonly BartFamily[] = [
     modelType: 'blenderbot-small',
     family: 'BlenderbotSmall',
     normsFirst: false,
-    tower: {
-      positions: { name: 'embed_positions', offset: 0 },
-      embeddingNorm: 'layernorm_embedding',
-    },
-    decoder: { normsWordsAlone: true },
+    tower: fromZero,
+    encoder: { embeddingNorm: 'layernorm_embedding' },
+    decoder: { wordNorm: 'layernorm_embedding' },
     defaults: { max_position_embeddings: 512, pad_token_id: 0, decoder_start_token_id: 1 },
   }),
   // arXiv 1804.00344

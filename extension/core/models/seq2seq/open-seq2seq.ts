@@ -6,7 +6,8 @@ import type { FamilyOf } from '../model-family';
 import type { ModelSummary } from '../model-summary';
 import { summarizeModel } from '../summarize';
 import { hasTiedHead } from '../transformer/embedding-and-head';
-import { asOneList, layOutSeq2Seq, getEmbeddingAndHead } from './seq2seq-layout';
+import { WordEmbedding } from '../modules/word-embedding';
+import { asOneList, layOutSeq2Seq } from './seq2seq-layout';
 import { Seq2SeqModel } from './seq2seq-model';
 
 /**
@@ -31,8 +32,9 @@ export async function readSeq2Seq(
   fingerprint?: string,
 ): Promise<Seq2SeqModel> {
   const layout = layOutSeq2Seq(family, config, folder, checkpoint);
-  const { head } = layout;
-  const embeddingAndHead = getEmbeddingAndHead(layout);
+  const { encoder, decoder, epilogue } = layout;
+  const { table } = decoder.start;
+  const embeddingAndHead = epilogue.withEmbedding(table);
   const { max_position_embeddings: positions } = config;
   const maxPositions = Math.min(positions ?? Infinity, family.maxPositions?.(config) ?? Infinity);
   const found = summarizeModel({
@@ -48,9 +50,9 @@ export async function readSeq2Seq(
     embeddingAndHead,
     fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
-      vocabularySize: layout.targetWords.weight.shape[0] ?? config.vocab_size,
+      vocabularySize: table.weight.shape[0] ?? config.vocab_size,
       ...(maxPositions < Infinity ? { maxPositions } : {}),
-      ...(head === undefined ? {} : { tiedHead: hasTiedHead(embeddingAndHead) }),
+      ...(epilogue.head === undefined ? {} : { tiedHead: hasTiedHead(embeddingAndHead) }),
     },
   });
   const summary: ModelSummary = {
@@ -63,6 +65,6 @@ export async function readSeq2Seq(
   };
   const start = config.decoder_start_token_id ?? config.pad_token_id ?? undefined;
   // One tokenizer knows one vocabulary.
-  const isOne = layout.words === layout.targetWords;
+  const isOne = !(encoder.start instanceof WordEmbedding) || encoder.start.table === table;
   return new Seq2SeqModel(summary, checkpoint.files, layout, isOne ? start : undefined);
 }

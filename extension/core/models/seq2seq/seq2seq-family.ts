@@ -17,9 +17,9 @@ export interface TowerNames {
   readonly feedforward: Architecture['feedforward'];
   /** A table of positions; where `sines` and it is not stored, sines and then cosines. */
   readonly positions?: { readonly name: string; readonly offset: number; readonly sines?: boolean };
-  /** Norm of the embedding, and whether it is applied before positions are added. */
+  /** Norm of the embedding before positions are added, and after. */
+  readonly wordNorm?: string;
   readonly embeddingNorm?: string;
-  readonly normsWordsAlone?: boolean;
   readonly finalNorm?: string;
   /** Relative position bias: below the first block, for all blocks, or below each. */
   readonly distanceBias?: string;

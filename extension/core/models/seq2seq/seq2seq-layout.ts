@@ -1,8 +1,13 @@
-import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
 import { prunedClassPrefix } from '../encoders/encoder-architecture';
 import type { AttentionShape } from '../modules/attention-heads';
+import { Epilogue } from '../modules/epilogue';
+import type { LmHead } from '../modules/epilogue';
+import { WordEmbedding } from '../modules/word-embedding';
+import type { Positions } from '../modules/word-embedding';
+import { SpectrogramEmbedding } from './spectrogram';
 import { layOutBlocks } from '../modules/lay-out-blocks';
 import { readShapes } from '../modules/read-shapes';
 import type { Sublayer } from '../modules/sublayer-list';
@@ -11,30 +16,17 @@ import type { DistanceBias } from '../parts/distance-bias';
 import type { FeedforwardShape } from '../modules/mlp';
 import type { Linear } from '../parts/linear';
 import type { Norm, NormStyle } from '../parts/norm';
-import type { Architecture, SinePositions } from '../transformer/architecture';
+import type { Architecture } from '../transformer/architecture';
 import type { SummarizedLayout } from '../summarize';
 import type { ModelConfig } from '../transformer/model-config';
-import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
 import { describedEncodings, TensorFinder } from '../transformer/tensor-finder';
 import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import { say } from '../../message';
 
-/** Input layers of an encoder or decoder, other than word embeddings. */
-export interface TowerStart {
-  readonly positions:
-    | { readonly weight: LazyTensor; readonly offset: number }
-    | SinePositions
-    | undefined;
-  /** Norm of word embeddings before positions are added. */
-  readonly wordNorm: Norm | undefined;
-  /** Norms of the embedding and of removed sublayers. */
-  readonly norms: readonly Norm[];
-}
-
 /** An encoder or a decoder with its weights found. */
-export interface Tower {
-  readonly start: TowerStart;
+export interface Tower<Start = WordEmbedding | SpectrogramEmbedding> {
+  readonly start: Start;
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly distanceBias: DistanceBias | undefined;
@@ -45,19 +37,12 @@ export interface Tower {
 /** An encoder–decoder model whose every tensor has been found in the checkpoint. */
 export interface Seq2SeqLayout {
   readonly norm: NormStyle;
-  readonly words: Linear;
-  /** Embedding of the decoder: the encoder's, unless the target has its own vocabulary. */
-  readonly targetWords: Linear;
-  /** Factors on what is looked up in the embedding, and on what the head reads. */
-  readonly scales: { readonly embedding: number; readonly head: number };
-  /** For spectrograms: two convolutions of width 3, the second with stride 2. */
-  readonly convolutions: readonly Linear[] | undefined;
   /** Sizes of a spectrogram: channels, frames. */
   readonly spectrogram: readonly [channels: number, frames: number];
   readonly encoder: Tower;
-  readonly decoder: Tower;
-  /** The head and its name, or undefined where the output is the decoder's last hidden states. */
-  readonly head: { readonly id: string; readonly linear: Linear } | undefined;
+  readonly decoder: Tower<WordEmbedding>;
+  /** Without a head, the output is the decoder's last hidden states. */
+  readonly epilogue: Epilogue;
   /** Prefix of the tensor names of each block. */
   readonly blockPlaces: readonly string[];
   /** Tensors in the first block of a tower that all of its blocks use. */
@@ -121,18 +106,31 @@ export function layOutSeq2Seq(
         );
   const scales = family.scales(config);
   const find = new TowerFinder({ family, config, folder, tensors, prefix, blockPlaces });
-  const source = find.tower(encoder, 'encoder', 0);
-  const target = find.tower(decoder, 'decoder', config.encoder_layers);
+  const embed = (table: Linear, { norm, hiddenSize }: AttentionShape, parts: StartParts) =>
+    new WordEmbedding({ table, scale: scales.embedding ?? 1, ...parts }, norm, hiddenSize);
+  const convolutions = findConvolutions(family, config, tensors, prefix);
+  const source = find.tower(encoder, 'encoder', 0, (shape, parts) =>
+    convolutions === undefined
+      ? embed(words, shape, parts)
+      : new SpectrogramEmbedding(convolutions, parts.positions, parts.norms, shape.norm),
+  );
+  const target = find.tower(decoder, 'decoder', config.encoder_layers, (shape, parts) =>
+    embed(targetWords, shape, parts),
+  );
+  const { norm } = source.attention;
+  const head = hasHead
+    ? {
+        ...findHead(family, tensors, targetWords),
+        inputScale: scales.head ?? 1,
+        logitScale: 1,
+      }
+    : undefined;
   const layout = {
-    norm: source.attention.norm,
-    words,
-    targetWords,
-    scales: { embedding: scales.embedding ?? 1, head: scales.head ?? 1 },
-    convolutions: findConvolutions(family, config, tensors, prefix),
+    norm,
     spectrogram: [config.num_mel_bins, 2 * (config.max_source_positions ?? 0)] as const,
     encoder: source,
     decoder: target,
-    head: hasHead ? findHead(family, tensors, targetWords) : undefined,
+    epilogue: new Epilogue(target.finalNorm, head, norm),
     blockPlaces,
     sharedByBlocks: [source, target].flatMap(({ distanceBias }) =>
       distanceBias === undefined ? [] : [distanceBias.table.name],
@@ -151,14 +149,6 @@ export function layOutSeq2Seq(
 /** Prefixes of the tensor names of a tower's blocks. */
 function blockPrefixes(prefix: string, { blocks }: TowerNames, count: number): string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
-}
-
-/** The matrices outside the sublayers: the embedding that the head may be, and the head. */
-export function getEmbeddingAndHead({
-  targetWords,
-  head,
-}: Pick<Seq2SeqLayout, 'targetWords' | 'head'>): EmbeddingAndHead {
-  return { embedding: targetWords, heads: head === undefined ? [] : [head] };
 }
 
 /** The sublayers of both towers in one list, as what is counted of all models is. */
@@ -198,7 +188,7 @@ function findHead(
   { head: { name, bias } }: Seq2SeqFamily,
   tensors: TensorFinder,
   words: Linear,
-): NonNullable<Seq2SeqLayout['head']> {
+): Pick<LmHead, 'id' | 'linear'> {
   const [rows = 0, width = 0] = words.weight.shape;
   const matrix = tensors.hasMatrix(name)
     ? tensors.embeddingAndHead('head', name, rows, width)
@@ -237,6 +227,14 @@ interface Found {
   readonly blockPlaces: readonly string[];
 }
 
+/** Parts of the prologue of an encoder or decoder besides its table or convolutions. */
+interface StartParts {
+  readonly positions: Positions | undefined;
+  readonly wordNorm: Norm | undefined;
+  /** Norms of the embedding and of removed sublayers. */
+  readonly norms: readonly Norm[];
+}
+
 /** Finds both towers, whose blocks are numbered on. */
 class TowerFinder {
   public readonly absent: string[] = [];
@@ -244,11 +242,12 @@ class TowerFinder {
   public constructor(private readonly found: Found) {}
 
   /** @param first number of its first block */
-  public tower(
+  public tower<Start>(
     names: TowerNames & { readonly crossAttention?: Architecture['attention'] },
     side: 'encoder' | 'decoder',
     first: number,
-  ): Tower {
+    makeStart: (shape: AttentionShape, parts: StartParts) => Start,
+  ): Tower<Start> {
     const { family, config, folder, tensors } = this.found;
     const { norm } = family;
     const isDecoder = side === 'decoder';
@@ -265,16 +264,17 @@ class TowerFinder {
     );
     const { hiddenSize: hidden } = attention;
     const prefix = `${this.found.prefix}${names.prefix}`;
-    const { embeddingNorm, finalNorm, distanceBias, biasIsByBlock = false } = names;
-    const found =
-      embeddingNorm === undefined ? undefined : tensors.norm(`${prefix}${embeddingNorm}`, hidden);
-    const wordNorm = names.normsWordsAlone === true ? found : undefined;
-    const norms: Norm[] = found === undefined || found === wordNorm ? [] : [found];
+    const { finalNorm, distanceBias, biasIsByBlock = false } = names;
+    const normIfAny = (name: string | undefined): Norm | undefined =>
+      name === undefined ? undefined : tensors.norm(`${prefix}${name}`, hidden);
+    const wordNorm = normIfAny(names.wordNorm);
+    const embeddingNorm = normIfAny(names.embeddingNorm);
+    const norms: Norm[] = embeddingNorm === undefined ? [] : [embeddingNorm];
     const positions = this.positions(names, side, prefix);
     const parts =
       biasIsByBlock && distanceBias !== undefined
-        ? [{ part: 'distance-bias', table: distanceBias, causal: isDecoder } as const]
-        : [];
+        ? { distanceBias: { table: distanceBias, causal: isDecoder } }
+        : {};
     const { [`${side}_layers`]: blocks, [`${side}_ffn_dim`]: inner } = config;
     const { list } = layOutBlocks(
       {
@@ -299,7 +299,7 @@ class TowerFinder {
     );
     this.absent.push(...list.absent);
     return {
-      start: { positions, wordNorm, norms },
+      start: makeStart(attention, { positions, wordNorm, norms }),
       attention,
       feedforward,
       distanceBias:
@@ -316,8 +316,7 @@ class TowerFinder {
               attention.numHeads,
             ),
       sublayers: list.sublayers,
-      finalNorm:
-        finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
+      finalNorm: normIfAny(finalNorm),
     };
   }
 
@@ -325,7 +324,7 @@ class TowerFinder {
     { positions }: TowerNames,
     side: 'encoder' | 'decoder',
     prefix: string,
-  ): TowerStart['positions'] {
+  ): Positions | undefined {
     const { config, family, tensors } = this.found;
     if (positions === undefined) {
       return undefined;

@@ -5,19 +5,20 @@ import { UserError } from '../../user-error';
 import type { BlockNames, InputPort, ModelOutput, Step } from '../layered-model';
 import type { EmbeddingOrHead } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type { EmitOptions, SideValue, Values } from '../model-emitter';
+import type { SublayerCall, SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
 import { runningCosts } from '../modules/costs';
+import { linearIfAny } from '../modules/sublayer';
+import { WordEmbedding } from '../modules/word-embedding';
 import type { Sublayer } from '../modules/sublayer-list';
 import { outputName } from '../transformer/carried-streams';
 import type { EmbeddingAndHead } from '../transformer/embedding-and-head';
-import { partTensors, storedTensors } from '../transformer/part-tensors';
+import { partTensors } from '../transformer/part-tensors';
 import { declareInputs } from '../transformer/tapped-part';
 import type { RunningCosts } from '../transformer/tapped-part';
 import {
   emitEncoded,
-  emitHead,
   emitMasks,
   emitSource,
   emitSourceMask,
@@ -25,7 +26,6 @@ import {
   findMask,
   seq2SeqMasks,
 } from './emit-seq2seq';
-import { getEmbeddingAndHead } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
 import type { Linear } from '../parts/linear';
@@ -59,15 +59,15 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     private readonly start?: number,
   ) {
     super(summary, files, layout);
-    const { head, encoder, decoder } = layout;
+    const { epilogue, encoder, decoder } = layout;
     const { source, target: port } = seq2seqInputs(layout, summary, start);
     this.inputs = [...source, port];
     this.sourceInputs = source;
     this.sideValues = seq2SeqMasks(layout);
     this.sublayers = [...encoder.sublayers, ...decoder.sublayers];
     this.output = {
-      name: head === undefined ? 'last_hidden_state' : 'logits',
-      givesScores: head !== undefined,
+      name: epilogue.head === undefined ? 'last_hidden_state' : 'logits',
+      givesScores: epilogue.head !== undefined,
     };
   }
 
@@ -82,7 +82,8 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   public get embeddingAndHead(): EmbeddingAndHead {
-    return getEmbeddingAndHead(this.layout);
+    const { decoder, epilogue } = this.layout;
+    return epilogue.withEmbedding(decoder.start.table);
   }
 
   public get hidden(): number {
@@ -90,16 +91,18 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   protected get prologueCosts(): RunningCosts {
-    return runningCosts(this.prologueTensors, [this.layout.words, this.layout.targetWords]);
+    const { encoder, decoder } = this.layout;
+    const source = encoder.start instanceof WordEmbedding ? [encoder.start.table] : [];
+    return runningCosts(this.prologueTensors, [...source, decoder.start.table]);
   }
 
   protected get epilogueCosts(): RunningCosts {
-    const { head } = this.layout;
-    return runningCosts(this.epilogueTensors, head === undefined ? [] : [head.linear]);
+    const { tensors, head } = this.layout.epilogue;
+    return runningCosts(tensors, linearIfAny(head?.linear));
   }
 
   protected get outputShape(): readonly Dimension[] {
-    const { head } = this.layout;
+    const { head } = this.layout.epilogue;
     return ['batch', 'target_sequence', head?.linear.weight.shape[0] ?? this.hidden];
   }
 
@@ -154,13 +157,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return super.cachesAt(index) && !this.isInEncoder(index) && !this.isCross(index);
   }
 
-  public emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options: EmitOptions = {},
-  ): Values {
+  public emitSublayer(...[graph, index, state, side, options = {}]: SublayerCall): Values {
     const [name = ''] = this.sidesOf(index);
     const { [name]: mask, [encoded]: othersStream } = { ...side, ...state };
     const next = this.at(index).emit(graph, {
@@ -186,7 +183,10 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    return emitHead(graph, this.layout, hidden);
+    const { epilogue } = this.layout;
+    return graph.within('epilogue', () =>
+      epilogue.emitLogits(graph, epilogue.emitNorm(graph, hidden)),
+    );
   }
 
   protected override sharesHeads(): boolean {
@@ -260,27 +260,16 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   }
 
   protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
-    return [...this.prologueTensors, ...this.epilogueTensors];
+    return [...this.prologueTensors, ...this.layout.epilogue.tensors];
   }
 
   private get prologueTensors(): LazyTensor[] {
-    const { words, targetWords, convolutions = [], encoder, decoder } = this.layout;
-    return [
-      ...[...new Set([words, targetWords]), ...convolutions].flatMap(storedTensors),
-      ...[encoder, decoder].flatMap(({ start, distanceBias }) => [
-        ...(start.positions !== undefined && 'weight' in start.positions
-          ? [start.positions.weight]
-          : []),
-        ...[start.wordNorm, ...start.norms].flatMap((norm) => partTensors(norm)),
-        ...(distanceBias === undefined ? [] : [distanceBias.table]),
-      ]),
-      ...(this.isInEncoder(0) ? [] : partTensors(encoder.finalNorm)),
-    ];
-  }
-
-  private get epilogueTensors(): LazyTensor[] {
-    const { head, decoder } = this.layout;
-    return [...partTensors(decoder.finalNorm), ...storedTensors(head?.linear)];
+    const { encoder, decoder } = this.layout;
+    const starts = [encoder, decoder].flatMap(({ start, distanceBias }) => [
+      ...start.tensors,
+      ...(distanceBias === undefined ? [] : [distanceBias.table]),
+    ]);
+    return [...new Set(starts), ...(this.isInEncoder(0) ? [] : partTensors(encoder.finalNorm))];
   }
 
   public layoutWith(sublayers: readonly Sublayer[]): Seq2SeqLayout {
@@ -319,19 +308,18 @@ const rowCount = ({ weight }: Linear): number => weight.shape[0] ?? 0;
 
 /** @param start id that the decoder reads before a text, if both towers have one tokenizer */
 function seq2seqInputs(
-  {
-    convolutions,
-    spectrogram,
-    words,
-    targetWords,
-  }: Pick<Seq2SeqLayout, 'convolutions' | 'spectrogram' | 'words' | 'targetWords'>,
+  { encoder, decoder, spectrogram }: Pick<Seq2SeqLayout, 'encoder' | 'decoder' | 'spectrogram'>,
   { maxPositions, vocabularySize }: ModelSummary,
   start: number | undefined,
 ): Seq2SeqInputs {
-  const target = ids('decoder_input_ids', 'target_sequence', rowCount(targetWords));
-  if (convolutions === undefined) {
+  const rows = rowCount(decoder.start.table);
+  const target = ids('decoder_input_ids', 'target_sequence', rows);
+  if (encoder.start instanceof WordEmbedding) {
     return {
-      source: [ids('input_ids', 'sequence', rowCount(words)), ids('attention_mask', 'sequence')],
+      source: [
+        ids('input_ids', 'sequence', rowCount(encoder.start.table)),
+        ids('attention_mask', 'sequence'),
+      ],
       target: { ...target, targetStart: start },
     };
   }

@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { stream } from '../model-emitter';
-import type { EmitOptions, ModelInputs, StepEmitter, Values } from '../model-emitter';
+import type { SublayerCall, ModelInputs, StepEmitter, Values } from '../model-emitter';
 import type { SublayerSummary } from '../model-summary';
 import { emitTarget, emitTargetMasks } from './emit-seq2seq';
 import { encoded } from './seq2seq-model';
@@ -31,8 +31,8 @@ export class StepDecoder implements StepEmitter {
   }
 
   public get vocabularySize(): number {
-    const { head, decoder } = this.model.layout;
-    return head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize;
+    const { epilogue, decoder } = this.model.layout;
+    return epilogue.head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize;
   }
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
@@ -47,14 +47,8 @@ export class StepDecoder implements StepEmitter {
     };
   }
 
-  public emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options: EmitOptions = {},
-  ): Values {
-    return this.model.emitSublayer(graph, this.first + index, state, side, options);
+  public emitSublayer(...[graph, index, ...values]: SublayerCall): Values {
+    return this.model.emitSublayer(graph, this.first + index, ...values);
   }
 
   public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {

@@ -9,6 +9,8 @@ import type { WiringNames } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { AttentionPartNames } from '../modules/attention-parts';
+import type { MlpPartNames } from '../modules/mlp-parts';
+import type { MoePartNames } from '../modules/moe-parts';
 import type { CompressedNames, CompressedShape } from '../parts/compressed/compressed-parts';
 import type { LatentNames, LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -24,13 +26,13 @@ import type { Message } from '../../message';
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
-/** Activation of the gate on the heads' outputs. */
-export type GateActivation = 'sigmoid' | 'softplus';
+/** Order of gate and up in one matrix, if it isn't gate before up. */
+export type GateUpOrder = 'up-gate' | 'alternating';
 
 /** Names of linear layers, or of one matrix that holds several. */
-export type Projection =
+export type Projection<Order extends string = string> =
   | readonly string[]
-  | { readonly fused: string; readonly order?: FusedOrder };
+  | { readonly fused: string; readonly order?: Order };
 
 /** Names of the matrices of a projection. */
 export const projectionNames = (projection: Projection): readonly string[] =>
@@ -71,10 +73,10 @@ export interface EmbeddingAndHeadNames {
   readonly positions?: LearnedPositions | SinePositions;
   /** Table of segments, in encoders. */
   readonly types?: string;
+  /** Norm of the embedding before positions are added. */
+  readonly wordNorm?: string;
   /** Norm of the embedding. */
   readonly embeddingNorm?: string;
-  /** True if the norm is applied to token embeddings alone, before positions are added. */
-  readonly normsWordsAlone?: boolean;
   /**
    * Linear layers, without biases, between the embedding's width and the hidden size if these
    * differ.
@@ -94,15 +96,11 @@ export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
   readonly residual: number;
-  /** On what the activation of a feed-forward is applied to. */
-  readonly gate: number;
   /** Factor on attention scores. Defaults to headDim^−½. */
   readonly attention: number | undefined;
   readonly attentionSoftCap: number | undefined;
   readonly logits: number;
   readonly logitSoftCap: number | undefined;
-  /** Bound on the absolute values of queries, keys and values. */
-  readonly clip: number | undefined;
 }
 
 /**
@@ -110,15 +108,6 @@ export interface Scales {
  * (`each-head`) its own; or all heads together.
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
-
-/**
- * Bounds gate ≤ limit and |up| ≤ limit; with an alpha, (up + 1) · gate · σ(alpha · gate) instead of
- * activation(gate) · up (gpt-oss, arXiv 2508.10925).
- */
-export interface ClampedGate {
-  readonly alpha?: number;
-  readonly limit: number;
-}
 
 /**
  * Tensor names of an MoE layer. Each expert has its own tensors,
@@ -131,11 +120,11 @@ export interface ExpertNames {
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
   readonly choiceBias?: string | undefined;
-  /** True if `choiceBias` is a name below the block instead of the module. */
-  readonly choiceBiasIsOfBlock?: boolean;
   /** Gate and up; up alone where nothing gates it. */
   readonly gateUp: readonly string[];
   readonly down: string;
+  /** Parts of each expert, and of the shared one. */
+  readonly expertParts?: MlpPartNames;
   readonly joined?: JoinedExperts;
   readonly count?: (config: ModelConfig) => number;
   readonly inner: (config: ModelConfig) => number;
@@ -143,35 +132,10 @@ export interface ExpertNames {
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
   /** Wiring, if it differs from that of the MLPs of other blocks. */
   readonly wiring?: WiringNames;
-  /** Tensor of the module with the experts of each token, in blocks where scores don't choose them. */
-  readonly byToken?: {
-    readonly name: string;
-    readonly appliesTo: (config: ConfigFields, block: number) => boolean;
-  };
   /** True if the MoE module in transformers is constructed with the block's number. */
   readonly isMadeByNumber?: boolean;
-  /** Tensor of the module with a factor on the weight of each expert. */
-  readonly shareFactors?: string;
-  /** Tensor of the module that is added once to what the experts give. */
-  readonly sumBias?: string | undefined;
-  /** True if single experts cannot be removed. */
-  readonly staysWhole?: boolean;
-  /**
-   * Tensors of experts and router, below the block, in blocks that also have an MLP. The norms of
-   * `feedforward` then apply to that MLP.
-   */
-  readonly apart?: {
-    readonly norm: string;
-    readonly routerScale: string;
-    readonly postNorm: string;
-    readonly sharedPostNorm: string;
-    /**
-     * Modules in transformers that are rebuilt for fewer experts, and the flag that says whether a
-     * block has experts.
-     */
-    readonly modules: readonly string[];
-    readonly flag: string;
-  };
+  /** Parts that only some architectures have, in order. */
+  readonly parts?: MoePartNames;
   /**
    * Shared expert, an MLP applied to every token in addition to the chosen experts. Its names are
    * below the block's.
@@ -196,10 +160,11 @@ interface JoinedExperts {
   readonly gateUp: string | readonly [gate: string, up: string];
   /** Names of gate and up in checkpoints that store them separately, though others join them. */
   readonly apart?: readonly [gate: string, up: string];
+  readonly order?: GateUpOrder;
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]; `down`: the latter alone. */
   readonly transposed?: boolean | 'down';
-  /** True if the first two axes are flattened into one. */
+  /** True if the first two axes are flattened into one. Single experts can't be removed then. */
   readonly flat?: boolean;
   /** Each has a bias: `<name>_bias`, or `.bias` where the name ends in `.weight`. */
   readonly biases?: boolean;
@@ -240,18 +205,10 @@ export interface QueryGrowth {
 
 /** Architecture of a block. Names are below the block's prefix. */
 export interface BlockArchitecture {
-  /**
-   * Norm of the residual stream before each block. It remains if the block's sublayers are removed.
-   */
-  readonly startNorm?: string;
-  /** Factor on the residual stream when a branch is added to it. Defaults to 1. */
-  readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
-  /** Factor on a branch before it is added. Defaults to 1. */
-  readonly branchFactor?: (config: ModelConfig, part: PartKind) => number;
   readonly attention: {
     readonly wiring: WiringNames;
     /** Query, key and value; query and key if keys are also the values. */
-    readonly queryKeyValue: Projection;
+    readonly queryKeyValue: Projection<FusedOrder>;
     /** Latent projections of multi-head latent attention (MLA). */
     readonly latent?: LatentNames;
     /** Tensors of attention to compressed runs of tokens (DeepSeek-V4). */
@@ -261,45 +218,25 @@ export interface BlockArchitecture {
     readonly outputBias?: string;
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
-      readonly query: string;
-      readonly key: string;
+      /** Absent if the norms have no weights. */
+      readonly query?: string;
+      readonly key?: string;
       readonly over: QueryKeyNormExtent;
       /** True if the norms are applied after the rotary embedding. */
       readonly afterRotary?: boolean;
-      /** True if the norms have no weights. */
-      readonly plain?: boolean;
     };
-    /** Norm of the concatenated heads. */
-    readonly innerNorm?: string;
-    /** Tensor with the attention-sink score of each head. */
-    readonly sinks?: string;
-    /** Linear layer that computes the gate on the heads' outputs. */
-    readonly gate?: string;
-    /** True if the gate's rows follow each head's query rows in one projection. */
-    readonly gatesInQuery?: boolean;
-    readonly gateActivation?: GateActivation;
-    /** True if the gate is one factor per head. */
-    readonly gateIsByHead?: boolean;
     /** Parts that only some architectures have, in order. */
-    readonly parts?: readonly AttentionPartNames[];
+    readonly parts?: AttentionPartNames;
   };
   /** Attention to the output of an encoder, after the attention of each block. */
   readonly crossAttention?: BlockArchitecture['attention'];
   readonly feedforward: {
     readonly wiring: WiringNames;
     /** Gate and up, or up alone where nothing gates it. */
-    readonly gateUp: Projection;
+    readonly gateUp: Projection<GateUpOrder>;
     readonly down: string;
-    /** Norm of what `down` reads. */
-    readonly innerNorm?: string;
-    /** Module of the weights of xIELU. */
-    readonly curve?: string;
-    /** Gate and up of gpt-oss. */
-    readonly clamped?: (config: ModelConfig) => ClampedGate | undefined;
-    /** True if rows of gate and up alternate in a fused projection. */
-    readonly takesTurns?: boolean;
-    /** True if up precedes gate in a fused projection. */
-    readonly upFirst?: boolean;
+    /** Parts that only some architectures have, in order. */
+    readonly parts?: MlpPartNames;
   };
   /** MoE layers that replace MLPs, with the same norms. */
   readonly experts?: ExpertNames;
@@ -326,8 +263,6 @@ export interface BlockArchitecture {
   readonly heads?: (config: ModelConfig, block: number) => Partial<OwnHeads>;
   /** Number of MLP channels of a block, if it differs from the model's. */
   readonly innerSize?: (config: ModelConfig, block: number) => number;
-  /** Target share of MLP gates that are zero, assuming a normal distribution. Defaults to 0. */
-  readonly sparsity?: (config: ModelConfig, block: number) => number;
   /**
    * Earlier block whose keys and values this block's attention uses, or undefined to use its own.
    */

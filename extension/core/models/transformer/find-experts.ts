@@ -1,17 +1,12 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
-import type {
-  Expert,
-  ExpertsApart,
-  ExpertShape,
-  ExpertWeights,
-  SharedExpert,
-} from '../modules/moe';
+import type { Expert, ExpertShape, ExpertWeights, SharedExpert } from '../modules/moe';
 import { Moe } from '../modules/moe';
 import type { FeedforwardShape } from '../modules/mlp';
+import { findMlpParts } from '../modules/mlp-parts';
+import { findMoeParts } from '../modules/moe-parts';
 import type { Linear } from '../parts/linear';
-import type { Norm } from '../parts/norm';
 import type { Architecture, ExpertNames, SharedExpertNames } from './architecture';
 import { findWiring } from '../modules/wiring';
 import type { ModelConfig } from './model-config';
@@ -48,15 +43,13 @@ export function expertShape(
     count,
     perToken,
     inner: experts.inner(config),
-    staysWhole: experts.staysWhole ?? false,
+    gateUpOrder: experts.joined?.order,
+    staysWhole: experts.joined?.flat === true,
     score: 'softmax',
     normalized: true,
     shareScale: 1,
     groups: undefined,
-    scalesInput: false,
     choosesByScores: false,
-    averagesShared: false,
-    mixesSparsely: undefined,
     ...experts.routing?.(config),
   };
 }
@@ -77,61 +70,33 @@ export function findExperts(
   if (names === undefined) {
     throw new Error('a family without experts has none to be found');
   }
-  const { hiddenSize: hidden, count } = shape;
+  const { hiddenSize: hidden, count, perToken, inner, norm } = shape;
   const { modules, router, routerBias = false } = names;
-  const byToken = names.byToken?.appliesTo(config, block) === true ? names.byToken.name : undefined;
-  const choiceBias = byToken === undefined ? names.choiceBias : undefined;
   const [usual = ''] = modules;
   const inside = (module: string): string => (module === '' ? prefix : `${prefix}${module}.`);
   const module = modules.find((one) => tensors.has(`${inside(one)}${router}.weight`)) ?? usual;
   const own = inside(module);
   const shared = names.shared?.(config);
+  const source = { config, tensors, block, prefix, norm };
+  const parts = findMoeParts(names.parts, {
+    ...source,
+    ...{ module: own, count, perToken, hiddenSize: hidden },
+  });
+  const expertParts = { parts: findMlpParts(names.expertParts, { ...source, inner }) };
+  const isByScores = parts.every(({ table }) => table === undefined);
+  const choiceBias = isByScores ? names.choiceBias : undefined;
   const weights: ExpertWeights = {
     ...findWiring(names.wiring ?? feedforward.wiring, tensors, prefix, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
-    choiceBias:
-      choiceBias === undefined
-        ? []
-        : [
-            tensors.reshaped(`${names.choiceBiasIsOfBlock === true ? prefix : own}${choiceBias}`, [
-              count,
-            ]),
-          ],
-    shareFactors:
-      names.shareFactors === undefined
-        ? []
-        : [tensors.take(`${own}${names.shareFactors}`, [count])],
-    ...(byToken === undefined
+    choiceBias: choiceBias === undefined ? [] : [tensors.reshaped(`${own}${choiceBias}`, [count])],
+    experts: findEach(names, shape, tensors, own).map((expert) => ({ ...expert, ...expertParts })),
+    ...(shared === undefined
       ? {}
-      : { byToken: findTable(`${own}${byToken}`, [config.vocab_size, shape.perToken], tensors) }),
-    experts: findEach(names, shape, tensors, own),
-    ...(names.sumBias === undefined
-      ? {}
-      : { sumBias: tensors.take(`${own}${names.sumBias}`, [hidden]) }),
-    ...(names.apart === undefined
-      ? {}
-      : { apart: findApart(names.apart, tensors, prefix, hidden) }),
-    ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
+      : { shared: { ...findShared(shared, tensors, prefix, hidden), ...expertParts } }),
+    parts,
   };
   return new Moe(block, shape, weights);
-}
-
-/** @throws UserError for a table of other numbers than integers */
-function findTable(name: string, shape: readonly number[], tensors: TensorFinder): LazyTensor {
-  const table = tensors.take(name, shape);
-  if (table.dtype !== 'I64' && table.dtype !== 'I32') {
-    throw new UserError(
-      'expert-table-invalid',
-      say`The expert table must contain integers, not ${table.dtype}.`,
-      {
-        file: table.file,
-        field: name,
-        remedy: say`Save the model again with the table as int64.`,
-      },
-    );
-  }
-  return table;
 }
 
 function findEach(
@@ -190,21 +155,6 @@ function sliceLinear(
     weight,
     ...(bias === undefined ? {} : { bias }),
     ...(transposed ? { transposed } : {}),
-  };
-}
-
-function findApart(
-  names: NonNullable<ExpertNames['apart']>,
-  tensors: TensorFinder,
-  prefix: string,
-  hidden: number,
-): ExpertsApart {
-  const norm = (name: string): Norm => tensors.norm(`${prefix}${name}`, hidden);
-  return {
-    norm: norm(names.norm),
-    routerScale: tensors.take(`${prefix}${names.routerScale}`, [hidden]),
-    postNorm: norm(names.postNorm),
-    sharedPostNorm: norm(names.sharedPostNorm),
   };
 }
 

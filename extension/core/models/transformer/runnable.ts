@@ -36,22 +36,16 @@ export const streamTensors = ({
 
 /** Tensors of a decoder outside the sublayers, as stored. */
 export function outsideTensors(layout: TransformerLayout): LazyTensor[] {
-  const { embedding, positions, embeddingNorm, startNorms, perLayer } = layout;
-  const { projections, finalNorm, head, streams } = layout;
+  const { embedding, startNorms, perLayer, streams, epilogue } = layout;
   return [
-    ...storedTensors(embedding),
-    ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
-    ...partTensors(embeddingNorm),
+    ...embedding.tensors,
     ...startNorms.flatMap((norm) => partTensors(norm)),
     ...streamTensors(layout),
     ...storedTensors(perLayer?.table),
     ...storedTensors(perLayer?.projection),
     ...partTensors(perLayer?.norm),
-    ...storedTensors(projections?.in),
-    ...storedTensors(projections?.out),
     ...connectionTensors(streams?.head),
-    ...partTensors(finalNorm),
-    ...storedTensors(head),
+    ...epilogue.tensors,
   ];
 }
 

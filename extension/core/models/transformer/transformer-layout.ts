@@ -1,8 +1,12 @@
-import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import type { Architecture, PartKind, QueryGrowth, Scales } from './architecture';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
 import type { AttentionShape } from '../modules/attention-heads';
+import { Epilogue } from '../modules/epilogue';
+import type { LmHead } from '../modules/epilogue';
+import { WordEmbedding } from '../modules/word-embedding';
+import type { Positions } from '../modules/word-embedding';
 import { layOutBlocks } from '../modules/lay-out-blocks';
 import { findEnds } from './find-ends';
 import type { AltUp } from '../parts/streams/altup';
@@ -19,7 +23,6 @@ import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
-import type { EmbeddingAndHead } from './embedding-and-head';
 import type { Rotary } from '../parts/rotary';
 import { describedEncodings, nameSpellings, TensorFinder } from './tensor-finder';
 
@@ -43,20 +46,14 @@ export interface TransformerLayout {
   /** Undefined for a family without mixers. */
   readonly mixer: MixerShape | undefined;
   readonly vocabularySize: number;
-  readonly scales: Scales;
   /** ALiBi slope of each head. */
   readonly slopes: readonly number[] | undefined;
   /** Growth of queries with their position. */
   readonly queryGrowth: QueryGrowth | undefined;
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
-  readonly embedding: Linear;
-  /** Added to the embedding: row position + offset of a table, or sines. */
-  readonly positions:
-    | { readonly weight: LazyTensor; readonly offset: number }
-    | SinePositions
-    | undefined;
-  readonly embeddingNorm: Norm | undefined;
+  readonly embedding: WordEmbedding;
+  readonly epilogue: Epilogue;
   /** Norms of removed sublayers before the first remaining one. */
   readonly startNorms: readonly Norm[];
   readonly startEnds: readonly BlockEnd[];
@@ -68,15 +65,6 @@ export interface TransformerLayout {
   readonly streams: ConnectedStreams | undefined;
   /** Hidden states that later attention layers compute keys and values from. */
   readonly carried: readonly CarriedStream[];
-  /** True if `embeddingNorm` is applied to token embeddings alone, before positions are added. */
-  readonly normsWordsAlone: boolean;
-  /** Projections from the embedding's width to the hidden size, and back before the head. */
-  readonly projections: { readonly in: Linear; readonly out: Linear } | undefined;
-  readonly finalNorm: Norm | undefined;
-  /** The embedding's weight if tied. */
-  readonly head: Linear;
-  /** Name of the head's weight, even if it is tied and not stored. */
-  readonly headId: string;
   readonly sublayers: readonly Sublayer[];
   /** Prefix of the tensor names of blocks, before the block's number. */
   readonly blocksPrefix: string;
@@ -109,10 +97,13 @@ export function layOutTransformer(
   checkpoint: Checkpoint,
 ): TransformerLayout {
   const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
-  const { attention, feedforward } = readShapes(architecture, config, folder, scales, {
-    clamped: architecture.feedforward.clamped?.(config),
-    latent: architecture.latent?.(config),
-  });
+  const { attention, feedforward } = readShapes(
+    architecture,
+    config,
+    folder,
+    scales,
+    architecture.latent?.(config),
+  );
   const { hiddenSize } = attention;
   const mixer = mixerShape(architecture.mixer, config, attention);
   const { embeddingAndHead } = architecture;
@@ -140,13 +131,38 @@ export function layOutTransformer(
   const width = projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
   const normIfAny = (name: string | undefined): Norm | undefined =>
     name === undefined ? undefined : tensors.norm(`${prefix}${name}`, hiddenSize);
-  const embedding = tensors.embeddingAndHead(
+  const table = tensors.embeddingAndHead(
     'embedding',
     `${prefix}${embeddingAndHead.embedding}`,
     config.vocab_size,
     width,
   );
-  const { headId, head } = findHead(architecture, config, tensors, embedding);
+  const projection = (name: string | undefined, out: number, input: number): Linear | undefined =>
+    name === undefined || width === hiddenSize
+      ? undefined
+      : tensors.linear(`${prefix}${name}`, out, input, false);
+  const embeddingNorm = normIfAny(embeddingAndHead.embeddingNorm);
+  const { norm } = attention;
+  const embedding = new WordEmbedding(
+    {
+      table,
+      scale: scales.embedding,
+      projection: projection(projections?.in, hiddenSize, width),
+      wordNorm: normIfAny(embeddingAndHead.wordNorm),
+      positions: findPositions(architecture, config, tensors, prefix),
+      norms: embeddingNorm === undefined ? [] : [embeddingNorm],
+    },
+    norm,
+    hiddenSize,
+  );
+  const head = {
+    ...findHead(architecture, config, tensors, table),
+    inputScale: 1,
+    projection: projection(projections?.out, width, hiddenSize),
+    logitScale: scales.logits,
+    softCap: scales.logitSoftCap,
+  };
+  const epilogue = new Epilogue(normIfAny(embeddingAndHead.finalNorm), head, norm);
   const patchModules = patchModuleNames(architecture);
   const ends = findEnds(architecture, config, tensors, prefix);
   const { list, rotaries, starts } = layOutBlocks(architecture, {
@@ -159,30 +175,17 @@ export function layOutTransformer(
     feedforward,
     mixer,
     vocabularySize: config.vocab_size,
-    scales,
     slopes: architecture.slopes?.(config),
     queryGrowth: architecture.queryGrowth?.(config),
     rotaries,
     embedding,
-    positions: findPositions(architecture, config, tensors, prefix),
-    embeddingNorm: normIfAny(embeddingAndHead.embeddingNorm),
+    epilogue,
     startNorms: list.startNorms,
     startEnds: list.startEnds,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
     streams: findStreams(architecture.connections, config, tensors, prefix),
     carried: carriedStreams(list.sublayers, starts, list.startEnds),
-    normsWordsAlone: embeddingAndHead.normsWordsAlone ?? false,
-    projections:
-      projections === undefined || width === hiddenSize
-        ? undefined
-        : {
-            in: tensors.linear(`${prefix}${projections.in}`, hiddenSize, width, false),
-            out: tensors.linear(`${prefix}${projections.out}`, width, hiddenSize, false),
-          },
-    finalNorm: normIfAny(embeddingAndHead.finalNorm),
-    head,
-    headId,
     sublayers: list.sublayers,
     blocksPrefix,
     patchModules,
@@ -193,26 +196,13 @@ export function layOutTransformer(
   };
 }
 
-/** Embedding and LM head. */
-export function getEmbeddingAndHead({
-  embedding,
-  head,
-  headId,
-}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): EmbeddingAndHead & {
-  readonly embedding: Linear;
-} {
-  return { embedding, heads: [{ id: headId, linear: head }] };
-}
-
 const plainScales: Scales = {
   embedding: 1,
   residual: 1,
-  gate: 1,
   attention: undefined,
   attentionSoftCap: undefined,
   logits: 1,
   logitSoftCap: undefined,
-  clip: undefined,
 };
 
 /** The head under any of its names, or the embedding where it is tied to it. */
@@ -221,14 +211,14 @@ function findHead(
   config: ModelConfig,
   tensors: TensorFinder,
   embedding: Linear,
-): Pick<TransformerLayout, 'head' | 'headId'> {
+): Pick<LmHead, 'id' | 'linear'> {
   const [usual = ''] = heads;
   const name = heads.find((one) => tensors.hasMatrix(one)) ?? usual;
   const [rows = 0, width = 0] = embedding.weight.shape;
   const isStored = !config.tie_word_embeddings || tensors.hasMatrix(name);
   const matrix = isStored ? tensors.embeddingAndHead('head', name, rows, width) : embedding;
-  const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
-  return { head, headId: `${name}.weight` };
+  const bias = headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {};
+  return { id: `${name}.weight`, linear: { ...matrix, ...bias } };
 }
 
 function findPositions(
@@ -236,7 +226,7 @@ function findPositions(
   config: ModelConfig,
   tensors: TensorFinder,
   prefix: string,
-): TransformerLayout['positions'] {
+): Positions | undefined {
   if (positions === undefined || !('name' in positions)) {
     return positions;
   }

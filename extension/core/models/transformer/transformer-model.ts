@@ -3,7 +3,7 @@ import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { BlockNames, ExpertMask, InputPort, ModelOutput, Step } from '../layered-model';
 import { stream, streamWidth } from '../model-emitter';
 import type {
-  EmitOptions,
+  SublayerCall,
   HeadOutputs,
   ModelEmitter,
   ModelInputs,
@@ -13,22 +13,30 @@ import type {
 import type { ModelSummary } from '../model-summary';
 import { BlockModel } from '../modules/block-model';
 import { runningCosts, lookupCosts } from '../modules/costs';
+import { linearIfAny } from '../modules/sublayer';
 import type { Sublayer } from '../modules/sublayer-list';
 import type { Wiring } from '../modules/wiring';
-import { emitEnds } from '../parts/block-end';
+import { emitEnds, emitPerLayer } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
-import { emitLinear, emitLinearOver } from '../parts/linear';
-import { emitNorm, emitSoftCap } from '../parts/norm';
-import { emitJoined } from '../parts/streams/hyper-connections';
+import { emitLinear } from '../parts/linear';
+import { emitNorms } from '../parts/norm';
+import { emitEnter } from '../parts/streams/altup';
+import { emitJoined, emitSpread } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
 import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
-import { emitStart } from './emit-embedding';
 import type { EmbeddingAndHead } from './embedding-and-head';
 import { storedTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
-import { sideInputs, sideNames, sidesDependOnTokens, listSideValues } from './side-values';
+import {
+  emitIds,
+  emitSides,
+  givesEmbedded,
+  listSideValues,
+  sideInputs,
+  sideNames,
+  sidesDependOnTokens,
+} from './side-values';
 import type { RunningCosts } from './tapped-part';
-import { getEmbeddingAndHead } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Inputs of a language model: token ids, which of them count, and their positions. */
@@ -78,7 +86,8 @@ export class TransformerModel
   }
 
   public get embeddingAndHead(): EmbeddingAndHead {
-    return getEmbeddingAndHead(this.layout);
+    const { embedding, epilogue } = this.layout;
+    return epilogue.withEmbedding(embedding.table);
   }
 
   protected get embeddingAndHeadTensors(): readonly LazyTensor[] {
@@ -86,12 +95,12 @@ export class TransformerModel
   }
 
   protected get prologueCosts(): RunningCosts {
-    return withPerLayer(lookupCosts(this.layout.embedding), this.layout);
+    return withPerLayer(lookupCosts(this.layout.embedding.table), this.layout);
   }
 
   protected get epilogueCosts(): RunningCosts {
-    const { head } = this.layout;
-    return runningCosts(storedTensors(head), [head]);
+    const { head } = this.layout.epilogue;
+    return runningCosts(storedTensors(head?.linear), linearIfAny(head?.linear));
   }
 
   protected get outputShape(): readonly Dimension[] {
@@ -162,22 +171,45 @@ export class TransformerModel
   }
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
-    const seen = new Map<number, Value>();
-    const { side, ...next } = emitStart(graph, this.layout, inputs, seen);
-    return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
+    return graph.within('prologue', () => {
+      const { attention, feedforward, perLayer, startEnds, ...layout } = this.layout;
+      const embedded = layout.embedding.emit(graph, inputs.inputIds, () => inputs.positionIds);
+      const side = {
+        ...graph.step('side', () => emitSides(graph, this.layout, inputs)),
+        ...emitIds(graph, this.layout, inputs),
+        ...(givesEmbedded(this.layout) ? { embedded } : {}),
+        ...(perLayer === undefined
+          ? {}
+          : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
+      };
+      const first = this.emitStreams(
+        graph,
+        emitNorms(graph, attention.norm, embedded, layout.startNorms),
+      );
+      // Streams before the ends of removed blocks.
+      const seen = new Map<number, Value>();
+      const next = emitEnds(graph, feedforward, startEnds, first, side, seen);
+      return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
+    });
+  }
+
+  /** Emits the streams of a model that has several from `hidden`. */
+  private emitStreams(graph: GraphBuilder, hidden: Value): Streams {
+    const { altUp, streams } = this.layout;
+    const expected =
+      altUp === undefined ? [] : graph.step('streams', () => emitEnter(graph, altUp, hidden));
+    const all =
+      streams === undefined
+        ? hidden
+        : graph.step('streams', () => emitSpread(graph, streams, hidden));
+    return { hidden: all, expected };
   }
 
   public sidesOf(index: number): readonly string[] {
     return sideNames(this.layout, this.at(index));
   }
 
-  public emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    state: Values,
-    side: Values,
-    options: EmitOptions = {},
-  ): Values {
+  public emitSublayer(...[graph, index, state, side, options = {}]: SublayerCall): Values {
     const sublayer = this.at(index);
     const own = sideInputs(this.layout, sublayer, side);
     const [carried] = carriedBy(sublayer);
@@ -235,17 +267,17 @@ export class TransformerModel
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
     const normed = this.emitFinalNorm(graph, hidden);
-    return graph.within('epilogue', () =>
-      this.scaled(graph, emitLinearOver(graph, this.layout.head, this.narrowed(graph, normed))),
-    );
+    return graph.within('epilogue', () => this.layout.epilogue.emitLogits(graph, normed));
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm, streams } = this.layout;
-    return graph.within('epilogue', () => {
-      const one = streams ? emitJoined(graph, attention.norm, streams, hidden) : hidden;
-      return finalNorm === undefined ? one : emitNorm(graph, attention.norm, one, finalNorm);
-    });
+    const { attention, epilogue, streams } = this.layout;
+    return graph.within('epilogue', () =>
+      epilogue.emitNorm(
+        graph,
+        streams === undefined ? hidden : emitJoined(graph, attention.norm, streams, hidden),
+      ),
+    );
   }
 
   public emitHead(
@@ -253,21 +285,11 @@ export class TransformerModel
     rows: Value,
     outputs: HeadOutputs = (head, own) => emitLinear(graph, head, own),
   ): Value {
-    return graph.within('epilogue', () =>
-      this.scaled(graph, outputs(this.layout.head, this.narrowed(graph, rows))),
-    );
-  }
-
-  /** Projects the output of the final norm to the input of the head. */
-  private narrowed(graph: GraphBuilder, normed: Value): Value {
-    const { projections } = this.layout;
-    return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
+    return graph.within('epilogue', () => this.layout.epilogue.emitLogits(graph, rows, outputs));
   }
 
   public get headIsLinear(): boolean {
-    const { head, scales } = this.layout;
-    const { bias, form } = head;
-    return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
+    return this.layout.epilogue.isLinear;
   }
 
   protected override sharesHeads(index: number): boolean {
@@ -280,9 +302,14 @@ export class TransformerModel
     sublayers: readonly Sublayer[],
     embeddingAndHead: EmbeddingAndHead,
   ): TransformerLayout {
-    const { embedding = this.layout.embedding, heads } = embeddingAndHead;
-    const head = heads[0]?.linear ?? this.layout.head;
-    return { ...this.layout, sublayers, embedding, head };
+    const { embedding, epilogue } = this.layout;
+    const { embedding: table = embedding.table, heads } = embeddingAndHead;
+    return {
+      ...this.layout,
+      sublayers,
+      embedding: embedding.withTable(table),
+      epilogue: epilogue.withHead(heads[0]?.linear),
+    };
   }
 
   public remade(
@@ -310,12 +337,5 @@ export class TransformerModel
   /** Name of the value that the output of sublayer `index` is added to. */
   private sumInput(index: number): string {
     return this.parallel(index) === 'sum' ? blockInput : stream;
-  }
-
-  private scaled(graph: GraphBuilder, logits: Value): Value {
-    const { scales } = this.layout;
-    const scaled =
-      scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
-    return emitSoftCap(graph, scaled, scales.logitSoftCap);
   }
 }

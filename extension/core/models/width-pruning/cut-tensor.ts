@@ -37,7 +37,7 @@ export function cutTensor({ tensor, axis, runs, kept }: Cut): ComputedTensor {
   };
 }
 
-/** Of places that make up whole runs of `unit` neighbours, the numbers of these runs. */
+/** Of places that make up whole runs of `unit` neighbors, the numbers of these runs. */
 export function consecutiveRuns(places: readonly number[], unit: number): number[] {
   return places.filter((place) => place % unit === 0).map((place) => place / unit);
 }

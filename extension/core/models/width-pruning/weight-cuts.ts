@@ -58,7 +58,7 @@ export function elementsPerBlock({ dtype }: LazyTensor): number {
   return isDequantized(dtype) ? parseGgmlBlock(dtype).elements : 1;
 }
 
-/** Neighbours along an axis that can only stay or go together; undefined where none can go. */
+/** Neighbors along an axis that can only stay or go together; undefined where none can go. */
 function axisUnit(tensor: LazyTensor, axis: number): number | undefined {
   if (tensor.packed !== undefined) {
     return packedUnit(tensor.packed, axis);
@@ -67,7 +67,7 @@ function axisUnit(tensor: LazyTensor, axis: number): number | undefined {
   return axis === tensor.shape.length - 1 ? elementsPerBlock(tensor) : 1;
 }
 
-/** Lengths of the runs of neighbours among ascending places. */
+/** Lengths of the runs of neighbors among ascending places. */
 function runLengths(places: readonly number[]): number[] {
   const starts = [...places.keys()].filter((i) => places[i - 1] !== (places[i] ?? 0) - 1);
   return starts.map((start, i) => (starts[i + 1] ?? places.length) - start);

@@ -8,7 +8,7 @@ export class SimpleGraph {
   /** [node, node]: 1 if they are adjacent. */
   private readonly adjacency: Uint8Array;
   /** Color of each node, invariant under isomorphism (Weisfeiler and Leman). */
-  private readonly colours: Int32Array;
+  private readonly colors: Int32Array;
   /** Invariant under isomorphism: number of nodes and sorted colors, which imply the degrees. */
   public readonly key: string;
 
@@ -21,8 +21,8 @@ export class SimpleGraph {
       this.adjacency[a * nodeCount + b] = 1;
       this.adjacency[b * nodeCount + a] = 1;
     }
-    this.colours = this.refinedColours();
-    this.key = `${nodeCount}:${this.colours.slice().sort().join(',')}`;
+    this.colors = this.refinedColors();
+    this.key = `${nodeCount}:${this.colors.slice().sort().join(',')}`;
   }
 
   public static of({ nodes, edges }: SymbolicGraph): SimpleGraph {
@@ -34,7 +34,7 @@ export class SimpleGraph {
     );
   }
 
-  public isNeighbour(a: number, b: number): boolean {
+  public isNeighbor(a: number, b: number): boolean {
     return this.adjacency[a * this.nodeCount + b] === 1;
   }
 
@@ -54,7 +54,7 @@ export class SimpleGraph {
       for (let candidate = 0; candidate < this.nodeCount; candidate++) {
         if (
           used[candidate] === 0 &&
-          this.colours[node] === other.colours[candidate] &&
+          this.colors[node] === other.colors[candidate] &&
           this.agrees(other, order, depth, image, candidate)
         ) {
           used[candidate] = 1;
@@ -81,7 +81,7 @@ export class SimpleGraph {
     const node = order[depth] ?? 0;
     for (let i = 0; i < depth; i++) {
       const before = order[i] ?? 0;
-      if (this.isNeighbour(node, before) !== other.isNeighbour(candidate, image[before] ?? 0)) {
+      if (this.isNeighbor(node, before) !== other.isNeighbor(candidate, image[before] ?? 0)) {
         return false;
       }
     }
@@ -99,7 +99,7 @@ export class SimpleGraph {
       }
       for (let next = order.indexOf(root); next >= 0 && next < order.length; next++) {
         for (let node = 0; node < this.nodeCount; node++) {
-          if (seen[node] === 0 && this.isNeighbour(order[next] ?? 0, node)) {
+          if (seen[node] === 0 && this.isNeighbor(order[next] ?? 0, node)) {
             seen[node] = 1;
             order.push(node);
           }
@@ -109,22 +109,22 @@ export class SimpleGraph {
     return order;
   }
 
-  private refinedColours(): Int32Array {
-    let colours = new Int32Array(this.nodeCount).fill(1);
+  private refinedColors(): Int32Array {
+    let colors = new Int32Array(this.nodeCount).fill(1);
     for (let round = 0; round < Math.min(rounds, this.nodeCount); round++) {
       const refined = new Int32Array(this.nodeCount);
       for (let node = 0; node < this.nodeCount; node++) {
         let sum = 0;
         for (let other = 0; other < this.nodeCount; other++) {
-          if (this.isNeighbour(node, other)) {
-            sum = (sum + mix(colours[other] ?? 0)) | 0;
+          if (this.isNeighbor(node, other)) {
+            sum = (sum + mix(colors[other] ?? 0)) | 0;
           }
         }
-        refined[node] = mix(Math.imul(colours[node] ?? 0, 0x9e3779b1) + sum);
+        refined[node] = mix(Math.imul(colors[node] ?? 0, 0x9e3779b1) + sum);
       }
-      colours = refined;
+      colors = refined;
     }
-    return colours;
+    return colors;
   }
 }
 

@@ -78,7 +78,7 @@ export class StateSpace {
       case 'push':
         return this.states.intern(graph, position, port, this.stacks.intern(stack, position, 0, 0));
       case 'move':
-        return this.states.intern(graph, this.neighbour(graph, position, port), port, stack);
+        return this.states.intern(graph, this.neighbor(graph, position, port), port, stack);
       case 'add': {
         if (stack === 0 || this.componentCount(graph) !== 1) {
           return state;
@@ -145,8 +145,8 @@ export class StateSpace {
     const top = this.stacks.field(stack, 1);
     const isFree =
       top !== position &&
-      this.neighbour(graph, position, port) === position &&
-      this.neighbour(graph, top, port) === top;
+      this.neighbor(graph, position, port) === position &&
+      this.neighbor(graph, top, port) === top;
     if (!isFree) {
       return graph;
     }
@@ -178,7 +178,7 @@ export class StateSpace {
   }
 
   /** Node at the other end of the port, or the node itself if the port is free. */
-  private neighbour(graph: number, node: number, port: number): number {
+  private neighbor(graph: number, node: number, port: number): number {
     for (let rest = graph; rest >= 0; rest = this.graphs.field(rest, 0)) {
       const other = this.graphs.field(rest, 2);
       if (other !== nodeAdded && this.graphs.field(rest, 3) === port) {

@@ -168,6 +168,6 @@ function simple({ edges, size }: GraphJson): SimpleGraph {
   const ids = [...new Set([0, ...edges.map(([[node]]) => node)])];
   return new SimpleGraph(
     size,
-    edges.map(([[node], [, neighbour]]) => [ids.indexOf(node), ids.indexOf(neighbour)] as const),
+    edges.map(([[node], [, neighbor]]) => [ids.indexOf(node), ids.indexOf(neighbor)] as const),
   );
 }

@@ -27,6 +27,10 @@ export const isTimeUnit = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
 /** True for units that count the work of a token instead of storage. */
 export const isWorkUnit = (unit: BudgetUnit): boolean => unit === 'flops' || isTimeUnit(unit);
 
+/** True for units that count stored bytes. */
+export const isStoredBytes = (unit: BudgetUnit | undefined): boolean =>
+  unit === 'bytes' || unit === 'memory';
+
 /** Upper limit: a share of the original model, in (0, 1), or an amount in the unit. */
 export type BudgetLimit = ShareLimit | AmountLimit;
 

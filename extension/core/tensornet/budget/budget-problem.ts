@@ -27,6 +27,31 @@ export interface BudgetProblem {
   readonly parts: readonly BudgetPart[];
   /** Maximum of each cost, after subtracting costs outside the parts. */
   readonly limits: readonly number[];
+  /** Allowed combinations of states, exactly one of them chosen; undefined if all states are allowed. */
+  readonly alternatives?: readonly Alternative[] | undefined;
+}
+
+/** Indices of the allowed states of each part. */
+export type Alternative = readonly (readonly number[])[];
+
+/** Parts with the allowed states only; `choice` converts a solution to the states of the whole problem. */
+interface Restricted {
+  readonly parts: readonly BudgetPart[];
+  readonly choice: (choices: readonly PartChoice[]) => PartChoice[];
+}
+
+/** The problem for each of its alternatives. */
+export function eachAlternative({
+  parts,
+  alternatives,
+}: Pick<BudgetProblem, 'parts' | 'alternatives'>): Restricted[] {
+  return (alternatives ?? [parts.map(({ states }) => [...states.keys()])]).map((allowed) => ({
+    parts: parts.map(({ states }, i) => ({
+      states: (allowed[i] ?? []).flatMap((index) => states[index] ?? []),
+    })),
+    choice: (choices) =>
+      choices.map(({ state, options }, i) => ({ state: allowed[i]?.[state] ?? state, options })),
+  }));
 }
 
 /** Choice for a part: the index of its state, and the option of each layer in that state. */
@@ -43,22 +68,31 @@ export interface BudgetSolution {
 }
 
 /** Minimum of one cost over all choices. */
-export function leastCost(parts: readonly BudgetPart[], limit: number): number {
+export function leastCost(
+  problem: Pick<BudgetProblem, 'parts' | 'alternatives'>,
+  limit: number,
+): number {
   const limitedCost = ({ costs }: LayerOption): number => costs[limit] ?? 0;
   const least = (state: PartState): number =>
     state.layers.reduce(
       (sum, options) => sum + Math.min(...options.map(limitedCost)),
       limitedCost(state),
     );
-  return parts.reduce((sum, { states }) => sum + Math.min(...states.map(least)), 0);
+  return Math.min(
+    ...eachAlternative(problem).map(({ parts }) =>
+      parts.reduce((sum, { states }) => sum + Math.min(...states.map(least)), 0),
+    ),
+  );
 }
 
 /** Relative tolerance of sums of costs that are added in different orders. */
 export const slack = 1 + 1e-9;
 
 /** Lowest limit that can be met. */
-export const leastLimit = (parts: readonly BudgetPart[], limit: number): number =>
-  slack * leastCost(parts, limit);
+export const leastLimit = (
+  problem: Pick<BudgetProblem, 'parts' | 'alternatives'>,
+  limit: number,
+): number => slack * leastCost(problem, limit);
 
 /** Sums of costs and losses of a choice. */
 export function totals(

@@ -1,6 +1,6 @@
 import loadHighs from 'highs';
 import { UserError } from '../../user-error';
-import { totals, undominated } from './budget-problem';
+import { eachAlternative, totals, undominated } from './budget-problem';
 import type {
   BudgetPart,
   BudgetProblem,
@@ -33,8 +33,13 @@ export async function chooseOptions(
   seconds = defaultSeconds,
 ): Promise<BudgetSolution> {
   const relaxed = relaxedChoice(problem);
-  const solved = await runSolver(problem, seconds);
-  const [best] = [...(solved ? [solved] : []), ...(relaxed ? [relaxed] : [])]
+  const solved: (readonly PartChoice[])[] = [];
+  const alternatives = eachAlternative(problem);
+  for (const { parts, choice } of alternatives) {
+    const found = await runSolver({ ...problem, parts }, seconds / alternatives.length);
+    solved.push(...(found === undefined ? [] : [choice(found)]));
+  }
+  const [best] = [...solved, ...(relaxed ? [relaxed] : [])]
     .map((choice) => ({ parts: choice, ...totals(problem, choice) }))
     .sort((a, b) => a.loss - b.loss);
   if (best === undefined) {
@@ -56,10 +61,9 @@ const optionName = (part: number, state: number, layer: number, option: number):
   `x${part}_${state}_${layer}_${option}`;
 
 async function runSolver(
-  problem: BudgetProblem,
+  { parts, limits }: Pick<BudgetProblem, 'parts' | 'limits'>,
   seconds: number,
 ): Promise<readonly PartChoice[] | undefined> {
-  const { parts, limits } = problem;
   const all = parts.flatMap(({ states }) => states.flatMap((one) => [one, ...one.layers.flat()]));
   const lossUnit = coefficientUnit(Math.max(...all.map(({ loss }) => Math.abs(loss))));
   const costUnits = limits.map(coefficientUnit);

@@ -15,12 +15,13 @@ const rounds = 1;
  * expensive to the cheapest, at most `most` plans, in equal steps of cost. Measures nothing.
  */
 export function paretoFront(problem: PlannedProblem, most: number): CompressionPlan[] {
-  const { parts, limits, before, fixed } = problem;
+  const { limits, before, fixed } = problem;
   const whole = (before[0] ?? 0) - (fixed[0] ?? 0);
-  const least = leastCost(parts, 0);
+  const least = leastCost(problem, 0);
   const found = Array.from({ length: most }, (_, i): BudgetSolution[] => {
     const size = whole + ((least - whole) * i) / Math.max(1, most - 1);
-    const choice = relaxedChoice({ parts, limits: [size * slack, ...limits.slice(1)] }, rounds);
+    const sized = { ...problem, limits: [size * slack, ...limits.slice(1)] };
+    const choice = relaxedChoice(sized, rounds);
     return choice === undefined ? [] : [{ parts: choice, ...totals(problem, choice) }];
   }).flat();
   return unbeaten(found).map((solution) => toPlan(problem, solution));
@@ -56,10 +57,11 @@ export function costRanges(
 ): Reach[] {
   const units = countedUnits(table);
   const limits = units.map((unit) => ({ unit, most: Number.POSITIVE_INFINITY }));
-  const { parts, fixed, before } = planProblem(table, { limits, context }, removable);
+  const problem = planProblem(table, { limits, context }, removable);
+  const { fixed, before } = problem;
   return units.map((unit, i) => ({
     unit,
     before: before[i] ?? 0,
-    least: (fixed[i] ?? 0) + leastCost(parts, i),
+    least: (fixed[i] ?? 0) + leastCost(problem, i),
   }));
 }

@@ -19,6 +19,7 @@ import type { RemovalCost } from './plan-under-budget';
 import { isTimeUnit } from './budget-limits';
 import type { Budget } from './budget-limits';
 import { refinePlan } from './refine-plan';
+import type { RefusePlan } from './choose-writable';
 import type { RefinedPlan } from './refine-plan';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -51,6 +52,7 @@ export interface BudgetRequest extends MeasurerRequest {
    * default.
    */
   readonly time?: TimePlan | undefined;
+  readonly refuse?: RefusePlan | undefined;
   /** Stores measured plans, so that a stopped run can resume. */
   readonly saved?: SavedParts;
 }
@@ -127,7 +129,7 @@ export async function planForBudget(
         },
         rounds,
         context,
-        request.deadline,
+        { deadline: request.deadline, refuse: request.refuse },
       ),
     progress,
   );

@@ -5,6 +5,7 @@ import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
 import { storeEncodings } from '../../models/encodings/store-encodings';
 import type { LayeredModel } from '../../models/layered-model';
+import { modelStacks } from '../../models/layer-stacks';
 import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import { pruneWidth, readWidthPruning } from '../../models/width-pruning/prune-width';
@@ -64,8 +65,10 @@ export interface PlanMeasurement {
 /** Measures plans by running the models that they describe. */
 export class PlanMeasurer {
   private readonly forms = new Map<string, MatrixEncoding>();
-  /** Sublayer index of each linear layer. */
+  /** Sublayer index of each linear layer, and of each stack of experts. */
   private readonly places: ReadonlyMap<string, number>;
+  /** Ids of the linear layers of stacks of experts. */
+  private readonly stacks: ReadonlyMap<string, readonly string[]>;
   /** Base models for encodings, by width pruning: the original, or one with width-pruned sublayers. */
   private readonly bases = new Map<string, LayeredModel>();
   /** Embedding and head by id; a tied pair has one entry. */
@@ -83,10 +86,14 @@ export class PlanMeasurer {
   ) {
     const { device, memoryBytes } = setup;
     const model: LayeredModel = setup.model.model;
+    const stacks = modelStacks(model);
     this.places = new Map(
-      model.summary.sublayers.flatMap((_, index) =>
-        model.sublayer(index).linearLayers.map(({ id }) => [id, index] as const),
+      stacks.flatMap(({ id: stack, sublayer, layers }) =>
+        [stack, ...layers.map(({ id }) => id)].map((id) => [id, sublayer] as const),
       ),
+    );
+    this.stacks = new Map(
+      stacks.map(({ id: stack, layers }) => [stack, layers.map(({ id }) => id)]),
     );
     this.embeddingAndHead = new Map(
       model.embeddingAndHeadMatrices
@@ -132,7 +139,7 @@ export class PlanMeasurer {
           await scorer.advance(index);
           const steps = turns.map((id) =>
             this.places.has(id)
-              ? model.withMatrices(omit(forms, [id])).sublayer(index)
+              ? model.withMatrices(omit(forms, this.layerIds(id))).sublayer(index)
               : this.setup.model.model.sublayer(index),
           );
           const distances = await scorer.distances(steps);
@@ -210,11 +217,18 @@ export class PlanMeasurer {
 
   private planForms(plan: MeasuredPlan): Map<string, MatrixEncoding> {
     return new Map(
-      plan.compress.flatMap((choice) => {
-        const form = this.forms.get(this.encodingKey(choice, plan));
-        return form === undefined ? [] : [[choice.tensor, form] as const];
-      }),
+      plan.compress.flatMap((choice) =>
+        this.layerIds(choice.tensor).flatMap((tensor) => {
+          const form = this.forms.get(this.encodingKey({ ...choice, tensor }, plan));
+          return form === undefined ? [] : [[tensor, form] as const];
+        }),
+      ),
     );
+  }
+
+  /** Ids of the linear layers that a choice applies to: several for a stack of experts. */
+  private layerIds(tensor: string): readonly string[] {
+    return this.stacks.get(tensor) ?? [tensor];
   }
 
   /** Key of an encoding; encodings for a width-pruned sublayer have their own. */
@@ -228,7 +242,9 @@ export class PlanMeasurer {
   private async compress(plan: MeasuredPlan, model: LayeredModel): Promise<void> {
     const { compress: choices } = plan;
     const stage = say`Compressing linear layers`;
-    const open = choices.filter((choice) => !this.forms.has(this.encodingKey(choice, plan)));
+    const open = choices
+      .flatMap((choice) => this.layerIds(choice.tensor).map((tensor) => ({ ...choice, tensor })))
+      .filter((choice) => !this.forms.has(this.encodingKey(choice, plan)));
     this.steps = { ...this.steps, compressed: open.length };
     this.tell(stage, 0);
     if (open.length === 0) {
@@ -256,12 +272,12 @@ export class PlanMeasurer {
         replaces: false,
         afterRun: async () => checkpoint(this.context.cancellation),
       });
+      const choicesById = new Map(open.map((choice) => [choice.tensor, choice]));
       for (const index of model.summary.sublayers.keys()) {
-        const here = model
-          .sublayer(index)
-          .linearLayers.flatMap((layer) =>
-            open.flatMap((choice) => (choice.tensor === layer.id ? [{ choice, layer }] : [])),
-          );
+        const here = model.sublayer(index).linearLayers.flatMap((layer) => {
+          const choice = choicesById.get(layer.id);
+          return choice === undefined ? [] : [{ choice, layer }];
+        });
         if (here.length === 0) {
           continue;
         }

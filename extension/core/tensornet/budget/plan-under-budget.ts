@@ -1,6 +1,7 @@
 import { memoryContext } from '../../quality-labels';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/width-pruning/number-ranges';
+import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
 import { UserError } from '../../user-error';
 import { levelType } from '../compression-choice';
@@ -9,39 +10,29 @@ import { resolveVariant } from '../compression-methods';
 import { byImportance } from '../gguf-types';
 import { withFileSizes, findGgufFacts } from '../sensitivity/gguf-facts';
 import type {
+  EmbeddingOrHeadSensitivity,
   GgufFacts,
   LayerSensitivity,
-  MatrixSensitivity,
-  EmbeddingOrHeadSensitivity,
   SensitivityEntry,
   SensitivityProfile,
-  WidthEntry,
-  WidthSensitivity,
 } from '../sensitivity/sensitivity-profile';
 import {
   cacheCost,
-  unitCosts,
   formatAmount,
   isShare,
+  isStoredBytes,
   isTimeUnit,
   maxCost,
   wholeCost,
 } from './budget-limits';
 import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
-import {
-  remainingExpertShare,
-  widthPruningOptions,
-  restCost,
-  expertRestCost,
-  remainingShare,
-  optionsWithoutExperts,
-  totalCost,
-} from './remaining-costs';
-import type { RemainingCost, OfferedEntries } from './remaining-costs';
+import { restCost, totalCost } from './remaining-costs';
 import { chooseOptions } from './choose-options';
 import { timesFromRuns } from './timed-by-runs';
-import { leastCost, slack, totals, undominated } from './budget-problem';
-import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
+import { combinedStates, matrixState, widthAlternatives } from './part-states';
+import type { OpenSublayer, PlannedState } from './part-states';
+import { leastCost, slack, totals } from './budget-problem';
+import type { BudgetProblem, BudgetSolution, Costs, PartChoice } from './budget-problem';
 import { say } from '../../message';
 
 /** Sublayer that can be removed, with the distance of the model without it. */
@@ -77,20 +68,8 @@ export interface CompressionPlan {
   readonly sumOfDistances: number;
 }
 
-/** Meaning of a part's state. */
-export interface PlannedState {
-  /** Width of the part if it is width-pruned. */
-  readonly width?: WidthEntry & Pick<WidthSensitivity, 'of'>;
-  readonly isGone?: true;
-  readonly entries: OfferedEntries;
-}
-
-/** Sublayer, embedding or head. */
+/** Block, sublayer, embedding or head: meanings of its states, in the order of the problem's. */
 export interface PlannedPart {
-  /** Id of the sublayer; undefined for embedding and head. */
-  readonly sublayer: string | undefined;
-  readonly matrices: readonly (LayerSensitivity | EmbeddingOrHeadSensitivity)[];
-  /** States, in the order of the problem's. */
   readonly states: readonly PlannedState[];
 }
 
@@ -119,102 +98,57 @@ export function planProblem(
 ): PlannedProblem {
   const { limits, context = memoryContext(table.model) } = budget;
   limits.forEach(requireShare);
-  const gguf = findGgufFacts(table, removable.length > 0);
+  const gguf = findGgufFacts(table);
   const counted = gguf === undefined ? table : withFileSizes(table, gguf);
   const { model, embeddingAndHead = [], widths = [], original } = counted;
   const { layers, besides, rest: restOf } = timesFromRuns(counted);
   const units = limits.map(({ unit }) => unit);
-  // Distances by perplexity start at the original's perplexity.
-  const excessDistance = ({ distance }: { readonly distance: number }): number =>
-    Math.max(0, distance - original);
-  const whole = (matrices: readonly MatrixSensitivity[]): OfferedEntries =>
-    matrices.map(({ entries }) => [undefined, ...entries]);
-  /** Options without those that are dominated by another one. */
-  const offered = (
-    matrices: readonly (LayerSensitivity | EmbeddingOrHeadSensitivity)[],
-    entries: OfferedEntries,
-    left?: RemainingCost,
-  ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
-    const undominatedOptions = matrices.map((matrix, i) => {
-      const all = (entries[i] ?? []).map((entry) => ({
-        entry,
-        costs: units.map(
-          (unit) =>
-            unitCosts[unit](entry ?? matrix) * (left === undefined ? 1 : left(unit, matrix, entry)),
-        ),
-        loss: entry === undefined ? 0 : excessDistance(entry),
-      }));
-      const best = new Set(undominated(all));
-      // The first option is always the unchanged layer.
-      return all.filter((_, index) => index === 0 || best.has(index));
-    });
-    return {
-      entries: undominatedOptions.map((options) => options.map(({ entry }) => entry)),
-      layers: undominatedOptions.map((options) =>
-        options.map(({ costs, loss }) => ({ costs, loss })),
-      ),
-    };
-  };
-  const parts: { readonly planned: PlannedPart; readonly states: readonly PartState[] }[] = [];
-  for (const sublayer of model.sublayers) {
-    const matrices = layers.filter((layer) => layer.sublayer === sublayer.id);
-    const width = widths.find((one) => one.sublayer === sublayer.id);
-    const removal = removable.find((one) => one.sublayer === sublayer.id);
-    const rest = (share: number, gone = 0): Costs =>
-      units.map(
+  const counting = {
+    units,
+    // Distances by perplexity start at the original's perplexity.
+    excessDistance: ({ distance }: { readonly distance: number }) =>
+      Math.max(0, distance - original),
+    rest: (sublayer: SublayerSummary, share: number) => {
+      const own = layers.filter((layer) => layer.sublayer === sublayer.id);
+      return units.map(
         (unit) =>
-          restCost(unit, sublayer, matrices) +
-          besides(unit, sublayer, share) -
-          gone * expertRestCost(unit, sublayer, matrices) +
+          restCost(unit, sublayer, own) +
+          besides(unit, sublayer, share) +
           share * cacheCost(unit, sublayer, context),
       );
-    const states: { readonly planned: PlannedState; readonly state: PartState }[] = [];
-    const { entries, layers: options } = offered(matrices, whole(matrices));
-    states.push({
-      planned: { entries },
-      state: { costs: rest(1), loss: 0, layers: options },
-    });
-    for (const entry of width?.entries ?? []) {
-      const { of, count } = width ?? { of: 'channels', count: entry.kept };
-      const share = { kept: entry.kept, count };
-      const without = new Set(of === 'experts' ? parseRanges(entry.remove) : []);
-      const left =
-        of === 'experts'
-          ? offered(
-              matrices,
-              optionsWithoutExperts(matrices, without),
-              remainingExpertShare(without, share),
-            )
-          : offered(matrices, widthPruningOptions(matrices), (_, ...made) =>
-              remainingShare(share, ...made),
-            );
-      states.push({
-        planned: { width: { of, ...entry }, entries: left.entries },
-        state: {
-          costs: rest(of === 'experts' ? 1 : share.kept / count, without.size),
-          loss: excessDistance(entry),
-          layers: left.layers,
-        },
-      });
-    }
-    if (removal !== undefined) {
-      states.push({
-        planned: { isGone: true, entries: [] },
-        state: { costs: units.map(() => 0), loss: excessDistance(removal), layers: [] },
-      });
-    }
-    parts.push({
-      planned: { sublayer: sublayer.id, matrices, states: states.map(({ planned }) => planned) },
-      states: states.map(({ state }) => state),
-    });
-  }
-  for (const matrix of embeddingAndHead) {
-    const { entries, layers: options } = offered([matrix], whole([matrix]));
-    parts.push({
-      planned: { sublayer: undefined, matrices: [matrix], states: [{ entries }] },
-      states: [{ costs: units.map(() => 0), loss: 0, layers: options }],
-    });
-  }
+    },
+  };
+  const sublayers = model.sublayers.map((sublayer): OpenSublayer => {
+    const removal = removable.find((one) => one.sublayer === sublayer.id);
+    return {
+      sublayer,
+      matrices: layers.filter((layer) => layer.sublayer === sublayer.id),
+      width: widths.find((one) => one.sublayer === sublayer.id),
+      removalLoss: removal && counting.excessDistance(removal),
+    };
+  });
+  // A GGUF file may lack some sublayers only with the others of their block.
+  const groups =
+    gguf === undefined
+      ? sublayers.map((one) => [one])
+      : Array.from({ length: model.blocks }, (_, block) =>
+          sublayers.filter(({ sublayer }) => sublayer.block === block),
+        ).filter((group) => group.length > 0);
+  const parts = [
+    ...groups.map((group) => combinedStates(group, counting, gguf)),
+    ...embeddingAndHead.map((matrix) => [matrixState(matrix, counting)]),
+  ].map((states) => ({
+    planned: states.map(({ planned }) => planned),
+    states: states.map(({ state }) => state),
+  }));
+  const alternatives =
+    gguf === undefined
+      ? undefined
+      : widthAlternatives(
+          parts.map(({ planned }) => planned),
+          sublayers,
+          gguf,
+        );
   const before = units.map((unit) =>
     wholeCost(unit, model, context, {
       ...{ linear: totalCost(layers, unit), embeddingAndHead: totalCost(embeddingAndHead, unit) },
@@ -225,7 +159,7 @@ export function planProblem(
     state: 0,
     options: (first?.layers ?? []).map(() => 0),
   }));
-  const problem = { parts: parts.map(({ states }) => ({ states })), limits: before };
+  const problem = { parts: parts.map(({ states }) => ({ states })), limits: before, alternatives };
   const listed = totals(problem, unchanged).costs;
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
   const left = limits.map((limit, i) => {
@@ -233,20 +167,24 @@ export function planProblem(
     if (isTimeUnit(limit.unit)) {
       requireTimes(limit, before[i] ?? 0, table);
     }
-    const least = leastCost(problem.parts, i);
+    const least = leastCost(problem, i);
     const own = fixed[i] ?? 0;
     if (own + least > most && !(isTimed && isTimeUnit(limit.unit))) {
       throw tooLow(limit, own + least, most);
     }
-    return Math.max(slack * least, most - own);
+    const header = gguf !== undefined && isStoredBytes(limit.unit) ? headerBytes(model) : 0;
+    return Math.max(slack * least, most - own - header);
   });
   return {
-    parts: problem.parts,
-    planned: parts.map(({ planned }) => planned),
+    ...problem,
+    planned: parts.map(({ planned }) => ({ states: planned })),
     limits: left,
     ...{ fixed, before, budget, gguf },
   };
 }
+
+/** Bytes of lists in the header of a GGUF file whose blocks differ: three sizes per block, and their keys. */
+const headerBytes = ({ blocks }: ModelSummary): number => 3 * 4 * blocks + 128;
 
 function requireShare(limit: BudgetLimit): void {
   if ('ratio' in limit && !isShare(limit.ratio)) {
@@ -332,10 +270,13 @@ export function toPlan(
   const [first] = limits;
   const compress = taken.flatMap((one) => one.compress);
   // Embedding and head are quantized without calibration.
-  const isByImportance = taken.some(
-    (one, i) =>
-      planned[i]?.sublayer !== undefined &&
-      one.compress.some((choice) => resolveVariant(choice, true) === byImportance),
+  const outside = new Set(
+    planned.flatMap(({ states: [first] }) =>
+      (first?.matrices ?? []).flatMap((one) => ('sublayer' in one ? [] : tensorIds(one))),
+    ),
+  );
+  const isByImportance = compress.some(
+    (choice) => !outside.has(choice.tensor) && resolveVariant(choice, true) === byImportance,
   );
   return {
     compress,
@@ -364,28 +305,29 @@ function tensorTypes(
 
 /** Changes that a choice makes to a part. */
 function partChanges(
-  { sublayer, matrices, states }: PlannedPart,
+  { states }: PlannedPart,
   choice: PartChoice | undefined,
 ): Pick<CompressionPlan, 'remove' | 'widths' | 'compress'> {
-  const state = states[choice?.state ?? 0];
-  const isGone = state?.isGone === true;
+  const { changes = [], matrices = [], entries = [] } = states[choice?.state ?? 0] ?? {};
   const compress = matrices.flatMap((matrix, layer) => {
-    const entry = state?.entries[layer]?.[choice?.options[layer] ?? 0];
+    const entry = entries[layer]?.[choice?.options[layer] ?? 0];
     return entry === undefined
       ? []
       : tensorIds(matrix).map((tensor) => ({ tensor, ...entryCompression(entry) }));
   });
-  const less = state?.width;
-  if (less === undefined || sublayer === undefined) {
-    return { remove: isGone && sublayer !== undefined ? [sublayer] : [], widths: [], compress };
-  }
-  return less.of === 'experts'
-    ? {
-        remove: (parseRanges(less.remove) ?? []).map((expert) => `${sublayer}.${expert}`),
-        widths: [],
-        compress,
-      }
-    : { remove: [], widths: [{ sublayer, remove: less.remove }], compress };
+  return {
+    remove: changes.flatMap(({ sublayer, width }) =>
+      width === undefined
+        ? [sublayer]
+        : width.of === 'experts'
+          ? (parseRanges(width.remove) ?? []).map((expert) => `${sublayer}.${expert}`)
+          : [],
+    ),
+    widths: changes.flatMap(({ sublayer, width }) =>
+      width === undefined || width.of === 'experts' ? [] : [{ sublayer, remove: width.remove }],
+    ),
+    compress,
+  };
 }
 
 /** Ids of the matrix and its tied head. */

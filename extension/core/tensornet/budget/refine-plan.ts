@@ -1,5 +1,6 @@
 import type { JobContext } from '../../jobs/job';
-import { chooseOptions } from './choose-options';
+import { chooseWritable } from './choose-writable';
+import type { RefusePlan } from './choose-writable';
 import { leastLimit } from './budget-problem';
 import { formatAmount, isTimeUnit } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
@@ -45,21 +46,27 @@ export function planNote(
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;
 
+interface RefineOptions {
+  readonly deadline?: number | undefined;
+  readonly refuse?: RefusePlan | undefined;
+}
+
 /**
  * Refines a choice under a budget by measuring plans. After each choice, every change is undone in turn in the model
  * with all others; the change's losses in the profile are scaled by the measured effect, and the choice is made again.
  * If plans are timed, limits in milliseconds are corrected by the ratio of measured to planned times, and a few more
  * plans are timed if the best one leaves much of its limit unused. Returns the best measured plan.
- * @param deadline time by `performance.now()` after which no other plan is measured; one that would likely end later is
- * not started
- * @throws UserError if limits can't be met
+ * @param options.deadline time by `performance.now()` after which no other plan is measured; one that would likely end
+ * later is not started
+ * @param options.refuse explains why a plan can't be written; removals are dropped from the choice until it can
+ * @throws UserError if limits can't be met, or the refusal of a plan without removals
  */
 export async function refinePlan(
   problem: PlannedProblem,
   measure: MeasurePlan,
   rounds: number,
   context: Pick<JobContext, 'progress' | 'warn'>,
-  deadline = Number.POSITIVE_INFINITY,
+  { deadline = Number.POSITIVE_INFINITY, refuse }: RefineOptions = {},
 ): Promise<RefinedPlan> {
   let current: PlannedProblem = problem;
   const costs = problem.limits.map((): TimedCost[] => []);
@@ -74,16 +81,18 @@ export async function refinePlan(
       total: Math.max(rounds, round) + 1,
       unit: 'steps',
     });
-    const solution = await chooseOptions(current).catch((error: unknown) => {
+    const chosen = await chooseWritable(current, refuse).catch((error: unknown) => {
       // Corrected limits may be impossible to meet, even though the original ones were met.
       if (best !== undefined && error instanceof UserError) {
         return undefined;
       }
       throw error;
     });
-    if (solution === undefined) {
+    if (chosen === undefined) {
       break;
     }
+    const { solution } = chosen;
+    current = chosen.problem;
     const key = JSON.stringify(solution.parts);
     if (seen.has(key)) {
       isSettled = true;
@@ -174,14 +183,14 @@ function retimed(
     const [own = [], asked] = [costs[i], kept[i]];
     return own.length === 0 || asked === undefined
       ? limit
-      : Math.max(nextTarget(asked, own) - (problem.fixed[i] ?? 0), leastLimit(problem.parts, i));
+      : Math.max(nextTarget(asked, own) - (problem.fixed[i] ?? 0), leastLimit(problem, i));
   });
   return { ...problem, limits };
 }
 
 /** True if no plan is known to have a lower cost. */
-const isLeast = ({ parts, limits }: PlannedProblem, limit: number): boolean =>
-  (limits[limit] ?? 0) <= leastLimit(parts, limit);
+const isLeast = (problem: PlannedProblem, limit: number): boolean =>
+  (problem.limits[limit] ?? 0) <= leastLimit(problem, limit);
 
 function noPlan(): never {
   throw new Error('no plan has been measured');

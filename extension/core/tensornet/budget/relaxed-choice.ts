@@ -1,4 +1,4 @@
-import { totals } from './budget-problem';
+import { eachAlternative, totals } from './budget-problem';
 import type { BudgetPart, BudgetProblem, Costs, LayerOption, PartChoice } from './budget-problem';
 
 /** Bisection steps of a price, for about ten digits. */
@@ -18,6 +18,18 @@ export function relaxedChoice(
   problem: BudgetProblem,
   rounds = defaultRounds,
 ): readonly PartChoice[] | undefined {
+  const [best] = eachAlternative(problem)
+    .flatMap(({ parts, choice }) => {
+      const found = relaxedStates({ parts, limits: problem.limits }, rounds);
+      return found === undefined ? [] : [choice(found)];
+    })
+    .map((choice) => ({ choice, ...totals(problem, choice) }))
+    .sort((a, b) => a.loss - b.loss);
+  return best?.choice;
+}
+
+/** Like {@link relaxedChoice}, if all states are allowed. */
+function relaxedStates(problem: BudgetProblem, rounds: number): readonly PartChoice[] | undefined {
   const { limits } = problem;
   // Prices are relative to the limits, so that bisection works for any unit.
   const units = limits.map((limit) => (limit > 0 && Number.isFinite(limit) ? limit : 1));

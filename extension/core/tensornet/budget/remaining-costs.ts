@@ -1,5 +1,6 @@
+import { rowBytes } from '../../checkpoints/quantize/quantizers';
 import type { SublayerSummary } from '../../models/model-summary';
-import { quantizerNames } from '../compression-choice';
+import { embeddingMethods } from '../compression-choice';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
@@ -27,24 +28,35 @@ export interface WidthShare {
   readonly count: number;
 }
 
-/** Options of layers in a width-pruned sublayer: unchanged, and integer encodings, which work for any size. */
+/** Options of layers in a width-pruned sublayer: unchanged, integer encodings and GGUF types. */
 export function widthPruningOptions(matrices: readonly MatrixSensitivity[]): OfferedEntries {
   const isQuantized = ({ method }: SensitivityEntry): boolean =>
-    quantizerNames.some((name) => name === method);
+    embeddingMethods.some((name) => name === method);
   return matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]);
 }
 
+/** True for the layer of a sublayer that writes to the residual stream: its inputs are pruned. */
+const isLast = ({ role }: Matrix): boolean => role === 'down' || role === 'output';
+
+/** Inputs of a layer after width pruning of its sublayer. */
+export const remainingInputs = ({ kept, count }: WidthShare, matrix: Matrix): number =>
+  isLast(matrix) ? (matrix.in * kept) / count : matrix.in;
+
 /** Share of a layer's cost that remains after width pruning, in whole rows of quantization blocks. */
 export function remainingShare(
-  { kept, count }: WidthShare,
+  share: WidthShare,
   matrix: Matrix,
   entry: SensitivityEntry | undefined,
 ): number {
-  const { role } = matrix;
+  if (!isLast(matrix)) {
+    return share.kept / share.count;
+  }
+  const left = remainingInputs(share, matrix);
+  if (entry?.type !== undefined) {
+    return rowBytes(entry.type, left) / rowBytes(entry.type, matrix.in);
+  }
   const blockSize = entry === undefined || entry.level === 0 ? 1 : entry.level;
-  const isLast = role === 'down' || role === 'output';
-  const left = (matrix.in * kept) / count;
-  return isLast ? Math.ceil(left / blockSize) / Math.ceil(matrix.in / blockSize) : kept / count;
+  return Math.ceil(left / blockSize) / Math.ceil(matrix.in / blockSize);
 }
 
 /** Options of layers if some experts are removed: none for theirs, all for the others. */

@@ -1,7 +1,9 @@
 import { median } from '../../median';
 import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
 import type { PlanMeasurement } from './plan-measurer';
-import type { PlannedPart, PlannedProblem, PlannedState } from './plan-under-budget';
+import { removedSublayers } from './part-states';
+import type { PlannedState } from './part-states';
+import type { PlannedPart, PlannedProblem } from './plan-under-budget';
 
 /** Range of the factor between a change's effect together with others and its effect alone. */
 const [leastFactor, mostFactor] = [0.1, 10] as const;
@@ -13,7 +15,8 @@ type Kind = 'gone' | 'width-pruned' | 'whole';
 interface Factors {
   readonly kind: Kind;
   readonly state: number | undefined;
-  readonly layers: readonly (number | undefined)[];
+  /** By id of the layer. */
+  readonly layers: ReadonlyMap<string, number>;
 }
 
 /**
@@ -25,11 +28,12 @@ export function reweighLosses(
   { parts: choices }: BudgetSolution,
   { distance, without }: PlanMeasurement,
 ): PlannedProblem {
-  const measuredFactor = (id: string | undefined, loss: number): number | undefined => {
-    const other = id === undefined ? undefined : without.get(id);
-    return other === undefined || loss <= 0
+  const measuredFactor = (ids: readonly string[], loss: number): number | undefined => {
+    const others = ids.flatMap((id) => without.get(id) ?? []);
+    const effect = others.reduce((sum, other) => sum + distance - other, 0);
+    return others.length < ids.length || loss <= 0
       ? undefined
-      : Math.min(mostFactor, Math.max(leastFactor, (distance - other) / loss));
+      : Math.min(mostFactor, Math.max(leastFactor, effect / loss));
   };
   const factors = problem.planned.map((part, i) =>
     partFactors(part, problem.parts[i], choices[i], measuredFactor),
@@ -37,7 +41,7 @@ export function reweighLosses(
   const medianFactor = (kind: Kind): number => {
     const own = factors.filter((one) => one.kind === kind);
     const known = own.flatMap(({ state, layers }) =>
-      [state, ...layers].flatMap((one) => one ?? []),
+      [state, ...layers.values()].flatMap((one) => one ?? []),
     );
     return known.length === 0 ? 1 : median(known);
   };
@@ -51,13 +55,15 @@ export function reweighLosses(
     const chosen = choices[i]?.state ?? 0;
     return {
       states: states.map((state, index): PartState => {
-        const kind = stateKind(problem.planned[i]?.states[index]);
+        const planned = problem.planned[i]?.states[index];
+        const kind = stateKind(planned);
         const stateFactor = (own?.kind === kind ? own.state : undefined) ?? medians[kind];
         return {
           ...state,
           loss: state.loss * stateFactor,
           layers: state.layers.map((options, layer) => {
-            const factor = own?.layers[layer] ?? (index === chosen ? stateFactor : medians.whole);
+            const known = own?.layers.get(planned?.matrices[layer]?.tensor ?? '');
+            const factor = known ?? (index === chosen ? stateFactor : medians.whole);
             return options.map((option) => ({ ...option, loss: option.loss * factor }));
           }),
         };
@@ -68,32 +74,38 @@ export function reweighLosses(
 }
 
 function stateKind(planned: PlannedState | undefined): Kind {
-  return planned?.isGone === true
-    ? 'gone'
-    : planned?.width === undefined
-      ? 'whole'
-      : 'width-pruned';
+  if (planned === undefined || planned.changes.length === 0) {
+    return 'whole';
+  }
+  return removedSublayers(planned).length > 0 ? 'gone' : 'width-pruned';
 }
 
-/** Factors of a part; a width-pruned or removed part is restored as a whole, so its layers share one factor. */
+/** Factors of a part. A width-pruned or removed sublayer is restored as a whole, so its layers share one factor. */
 function partFactors(
-  { sublayer, matrices, states }: PlannedPart,
+  { states }: PlannedPart,
   part: BudgetPart | undefined,
   choice: PartChoice | undefined,
-  measuredFactor: (id: string | undefined, loss: number) => number | undefined,
+  measuredFactor: (ids: readonly string[], loss: number) => number | undefined,
 ): Factors {
   const index = choice?.state ?? 0;
   const state = part?.states[index];
-  const layerLoss = (layer: number): number =>
-    state?.layers[layer]?.[choice?.options[layer] ?? 0]?.loss ?? 0;
-  const kind = stateKind(states[index]);
-  if (kind !== 'whole') {
-    const all = (state?.layers ?? []).reduce((sum, _, layer) => sum + layerLoss(layer), 0);
-    return { kind, state: measuredFactor(sublayer, (state?.loss ?? 0) + all), layers: [] };
-  }
+  const { changes = [], matrices = [] } = states[index] ?? {};
+  const changed = new Set(changes.map(({ sublayer }) => sublayer));
+  const layers = matrices.map((matrix, layer) => ({
+    tensor: matrix.tensor,
+    isShared: 'sublayer' in matrix && changed.has(matrix.sublayer),
+    loss: state?.layers[layer]?.[choice?.options[layer] ?? 0]?.loss ?? 0,
+  }));
+  const shared = layers.reduce((sum, { isShared, loss }) => sum + (isShared ? loss : 0), 0);
   return {
-    kind,
-    state: undefined,
-    layers: matrices.map(({ tensor }, layer) => measuredFactor(tensor, layerLoss(layer))),
+    kind: stateKind(states[index]),
+    state:
+      changed.size === 0 ? undefined : measuredFactor([...changed], (state?.loss ?? 0) + shared),
+    layers: new Map(
+      layers.flatMap(({ tensor, isShared, loss }) => {
+        const factor = isShared ? undefined : measuredFactor([tensor], loss);
+        return factor === undefined ? [] : [[tensor, factor] as const];
+      }),
+    ),
   };
 }

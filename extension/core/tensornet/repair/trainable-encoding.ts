@@ -1,11 +1,11 @@
 import { floatDTypes } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { quantizeRows } from '../../checkpoints/quantize/quantizers';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { encodingTensors } from '../../models/encodings/encoding-facts';
 import { storeComputedEncodings } from '../../models/encodings/store-encodings';
 import type { ComputedTensor } from '../../models/encodings/store-encodings';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
-import { floatData } from '../tensor-values';
 
 /** The same encoding in operators that have gradients. */
 export function differentiable(form: MatrixEncoding): MatrixEncoding {
@@ -46,22 +46,15 @@ export const storeRepaired = async (
 ): Promise<Map<string, MatrixEncoding>> =>
   storeComputedEncodings(path, forms, (tensor) => withNumbers(tensor, numbersOf));
 
-/**
- * Tensor of an encoding with new values, in float32 or 16 bits as before; without new values, as stored in its file.
- */
+/** Tensor of an encoding with new values in its dtype; without new values, as stored in its file. */
 function withNumbers(tensor: LazyTensor, numbersOf: NumbersByName): Omit<ComputedTensor, 'name'> {
   const { name, dtype, shape, length } = tensor;
-  const isFloat = floatDTypes.includes(dtype);
-  const stored = dtype === 'BF16' ? 'F16' : dtype;
+  const type = (['F32', 'F16', 'BF16'] as const).find((one) => one === dtype);
   const bytes = async (): Promise<Uint8Array> => {
-    const numbers = isFloat ? await numbersOf(name) : undefined;
-    if (numbers !== undefined) {
-      return floatData(shape, numbers, stored === 'F32' ? stored : 'F16').bytes;
-    }
-    if (stored !== dtype) {
-      throw new Error(`${name} has dtype ${dtype}, which no form has`);
-    }
-    return readBytes(tensor, length);
+    const numbers = type === undefined ? undefined : await numbersOf(name);
+    return type === undefined || numbers === undefined
+      ? readBytes(tensor, length)
+      : quantizeRows(type, numbers, numbers.length);
   };
-  return { dtype: stored, shape, length, bytes };
+  return { dtype, shape, length, bytes };
 }

@@ -1,5 +1,7 @@
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, EmbeddingOrHead } from '../../models/matrix-encoding';
+import { singleLayer, stackExperts } from '../../models/layer-stacks';
+import type { LayerStack } from '../../models/layer-stacks';
+import type { EmbeddingOrHead } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import { embeddingMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
@@ -9,13 +11,13 @@ import type { SensitivitySettings } from './sensitivity-profile';
 import { counted, say } from '../../message';
 
 /**
- * Selected linear layers.
+ * Selected linear layers. If types of GGUF files are tried, the experts of a MoE layer are measured together.
  * @throws UserError if there are none
  */
 export function chosenLayers(
   model: LayeredModel,
-  { roles, blocks }: Pick<SensitivitySettings, 'roles' | 'blocks'>,
-): LinearLayer[] {
+  { roles, blocks, compressions }: Pick<SensitivitySettings, 'roles' | 'blocks' | 'compressions'>,
+): LayerStack[] {
   const { sublayers } = model.summary;
   const all = sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   if (all.length === 0) {
@@ -37,7 +39,9 @@ export function chosenLayers(
       },
     );
   }
-  return found;
+  return compressions.some(({ method }) => method === 'gguf')
+    ? stackExperts(model, found)
+    : found.map(singleLayer);
 }
 
 function noLayers({ summary }: LayeredModel): never {

@@ -1,4 +1,5 @@
 import type { LayeredModel } from '../../models/layered-model';
+import type { LayerStack } from '../../models/layer-stacks';
 import type { LinearLayer, ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { Compression } from '../compression-choice';
 import { compressionKey } from './compressions-of';
@@ -8,22 +9,24 @@ import type {
   EmbeddingOrHeadSensitivity,
   SensitivityEntry,
 } from './sensitivity-profile';
+import { addTimes } from './timing';
 import type { Timing } from './timing';
 
-/** Describes a linear layer with its measured compressions. */
+/** Describes a linear layer, or that of all experts, with its measured compressions. */
 export function describeLayer(
   { summary }: LayeredModel,
-  layer: LinearLayer,
+  stack: LayerStack,
   compressions: readonly Compression[],
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,
 ): LayerSensitivity {
-  const { sublayer, role, expert } = layer;
+  const { sublayer, role, layers } = stack;
+  const [expert, ...others] = layers.map((layer) => layer.expert?.index);
   const { id = '', block = 0 } = summary.sublayers[sublayer] ?? {};
   return {
     ...{ sublayer: id, block, role },
-    ...(expert === undefined ? {} : { expert: expert.index }),
-    ...describeMatrix(layer, compressions, known, timing),
+    ...(expert === undefined || others.length > 0 ? {} : { expert }),
+    ...describeMatrix(stack, layers, compressions, known, timing),
   };
 }
 
@@ -38,24 +41,28 @@ export function describeEmbeddingOrHead(
   return {
     place,
     ...(tiedTo === undefined ? {} : { tiedTo }),
-    ...describeMatrix(matrix, compressions, known, timing),
+    ...describeMatrix(matrix, [matrix], compressions, known, timing),
   };
 }
 
 function describeMatrix(
-  matrix: ModelMatrix & Pick<LinearLayer, 'expert'>,
+  { id, out, in: input }: Pick<ModelMatrix, 'id' | 'out' | 'in'>,
+  stored: readonly (ModelMatrix & Pick<LinearLayer, 'expert'>)[],
   compressions: readonly Compression[],
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,
 ): MatrixSensitivity {
-  const { id, out, in: input, weight, form } = matrix;
+  const times = stored.map((matrix) => {
+    const { form = { kind: 'dense', weight: { shape: [matrix.out, matrix.in] } } } = matrix;
+    return timing(matrix, form);
+  });
   return {
     tensor: id,
     out,
     in: input,
     parameters: out * input,
-    bytes: weight.length,
-    ...timing(matrix, form ?? { kind: 'dense', weight: { shape: [out, input] } }),
+    bytes: stored.reduce((sum, { weight }) => sum + weight.length, 0),
+    ...addTimes(times),
     entries: compressions.flatMap((compression) => known.get(matrixKey(id, compression)) ?? []),
   };
 }

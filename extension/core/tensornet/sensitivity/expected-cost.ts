@@ -1,6 +1,7 @@
 import { firstRows } from '../../metrics/slices';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
+import type { LayerStack } from '../../models/layer-stacks';
+import type { ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
 import { expandCompressions } from './compressions-of';
@@ -29,7 +30,7 @@ export interface Trials {
  */
 export function layerCosts(
   { summary: { sublayers } }: LayeredModel,
-  layers: readonly LinearLayer[],
+  layers: readonly LayerStack[],
   { compressions, precision, tokens }: Trials,
 ): ReadonlyMap<string, number> {
   const fitted = defaultTokens(
@@ -46,8 +47,8 @@ export function layerCosts(
       const next = Math.max(read, layer.sublayer + 1);
       const reading = readings * fitted * parameters(read, next);
       read = next;
-      const cost =
-        reading + tried.length * decompositionCost(layer) + run * parameters(layer.sublayer);
+      const decompositions = layer.layers.reduce((sum, one) => sum + decompositionCost(one), 0);
+      const cost = reading + tried.length * decompositions + run * parameters(layer.sublayer);
       return [layer.id, cost];
     }),
   );

@@ -17,12 +17,9 @@ export function entryType({ method, level }: Compression): Pick<SensitivityEntry
 
 /**
  * True if a plan chooses among types of a GGUF file.
- * @throws UserError if it also uses other methods, width pruning or removals
+ * @throws UserError if it also uses other methods
  */
-export function choosesTypes(
-  methods: readonly MethodName[],
-  { removes, prunesWidths }: { readonly removes: boolean; readonly prunesWidths: boolean },
-): boolean {
+export function choosesTypes(methods: readonly MethodName[]): boolean {
   if (!methods.includes('gguf')) {
     return false;
   }
@@ -33,16 +30,6 @@ export function choosesTypes(
       { field: 'methods', remedy: say`Use gguf alone, or the others without it.` },
     );
   }
-  if (removes || prunesWidths) {
-    throw new UserError(
-      'types-need-unchanged-model',
-      say`Types are chosen for the tensors of the unchanged model, without removing sublayers or pruning widths.`,
-      {
-        field: removes ? 'profile' : 'widths',
-        remedy: say`First prune the model, then profile the sensitivity of the result.`,
-      },
-    );
-  }
   return true;
 }
 
@@ -50,10 +37,9 @@ export function choosesTypes(
  * The model as a GGUF file, if a plan from the profile chooses GGUF types.
  * @throws UserError like {@link choosesTypes}, and if the profile lacks the facts of the file
  */
-export function findGgufFacts(table: SensitivityProfile, removes: boolean): GgufFacts | undefined {
+export function findGgufFacts(table: SensitivityProfile): GgufFacts | undefined {
   const methods = allMatrices(table).flatMap(({ entries }) => entries.map(({ method }) => method));
-  const prunesWidths = (table.widths ?? []).length > 0;
-  if (!choosesTypes(methods, { removes, prunesWidths })) {
+  if (!choosesTypes(methods)) {
     return undefined;
   }
   if (table.gguf === undefined) {
@@ -78,10 +64,18 @@ export function withFileSizes(
     ...matrix,
     bytes: Object.values(tensors[matrix.tensor] ?? {}).reduce((sum, one) => sum + one, 0),
   });
+  const layers = table.layers.map(stored);
+  // Bytes of other tensors are counted by block.
+  const sublayers = table.model.sublayers.map((sublayer) => ({
+    ...sublayer,
+    bytes: layers
+      .filter((layer) => layer.sublayer === sublayer.id)
+      .reduce((sum, layer) => sum + layer.bytes, 0),
+  }));
   return {
     ...table,
-    model: { ...table.model, bytes },
-    layers: table.layers.map(stored),
+    model: { ...table.model, bytes, sublayers },
+    layers,
     embeddingAndHead: (table.embeddingAndHead ?? []).map(stored),
   };
 }

@@ -7,7 +7,8 @@ import { checkpoint } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { EstimatedDistance } from '../../metrics/term-sample';
 import { storeEncodings } from '../../models/encodings/store-encodings';
-import type { LinearLayer } from '../../models/matrix-encoding';
+import type { LayerStack } from '../../models/layer-stacks';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import type { OpenedModel } from '../../models/opened-model';
 import { overlap } from '../../models/units';
@@ -17,7 +18,6 @@ import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
 import { compressWithEach } from '../compress-matrix';
-import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
 import { CalibrationPass } from '../statistics/calibration-pass';
@@ -25,8 +25,7 @@ import { memoryBesideFitting } from '../statistics/fitting-memory';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { storageDtype } from '../storage-dtype';
 import { ChangeScorer } from './change-scorer';
-import type { StandIn } from './change-scorer';
-import { chosenEmbeddingAndHead } from './chosen-matrices';
+import { chosenEmbeddingAndHead, chosenLayers } from './chosen-matrices';
 import { expandCompressions } from './compressions-of';
 import { entryType } from './gguf-facts';
 import { buildLadders } from './ladders';
@@ -37,6 +36,7 @@ import type {
   WidthSensitivity,
 } from './sensitivity-profile';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
+import { addTimes } from './timing';
 import type { Timing } from './timing';
 import { chosenWidths, contributions, describeWidth, measureWidth } from './width-sensitivity';
 import type { OpenWidth } from './width-sensitivity';
@@ -94,6 +94,8 @@ export class LayerWork {
   private index: number | undefined;
   /** Saliency of the experts of all MoE layers, computed on first use. */
   private experts: readonly (readonly ExpertSaliency[])[] | undefined;
+  /** Linear layers by id, listed on first use. */
+  private layers: ReadonlyMap<string, LayerStack> | undefined;
   private isStarted = false;
   private cancellation: TaskJob['cancellation'] = { isCancellationRequested: false };
 
@@ -163,7 +165,7 @@ export class LayerWork {
     const { sublayer } = request;
     await this.goTo(sublayer);
     if (request.kind === 'layer') {
-      return { entries: await this.measureLayer(this.layerOf(sublayer, request.id)) };
+      return { entries: await this.measureLayer(this.layerOf(request.id)) };
     }
     const width = await this.measureWidth(sublayer);
     return { entries: [], ...(width === undefined ? {} : { width }) };
@@ -213,12 +215,12 @@ export class LayerWork {
     });
   }
 
-  private layerOf(sublayer: number, id: string): LinearLayer {
-    const found = this.setup.model.model
-      .sublayer(sublayer)
-      .linearLayers.find((layer) => layer.id === id);
+  private layerOf(id: string): LayerStack {
+    const { model, settings } = this.setup;
+    this.layers ??= new Map(chosenLayers(model.model, settings).map((layer) => [layer.id, layer]));
+    const found = this.layers.get(id);
     if (found === undefined) {
-      throw new Error(`sublayer ${sublayer} has no linear layer ${id}`);
+      throw new Error(`the model has no linear layer ${id}`);
     }
     return found;
   }
@@ -256,24 +258,14 @@ export class LayerWork {
       ?.map(({ saliency }) => saliency);
   }
 
-  private async measureLayer(layer: LinearLayer): Promise<SensitivityEntry[]> {
-    const { settings, folder, onWork } = this.setup;
+  private async measureLayer(layer: LayerStack): Promise<SensitivityEntry[]> {
+    const { model, settings, onWork } = this.setup;
     const compressions = expandCompressions(layer, settings.compressions);
     onWork(say`Compressing linear layers`);
-    const own = this.statistics.get(layer.id);
-    const all = compressWithEach(
-      own === undefined ? this.compression : { ...this.compression, statistics: own },
-      layer,
-      compressions,
+    const changes = await this.compress(layer, compressions);
+    const steps = changes.map(({ forms }) =>
+      model.model.withMatrices(forms).sublayer(layer.sublayer),
     );
-    const changes: Change[] = [];
-    for await (const compressed of all) {
-      const path = join(folder, `${changes.length}.safetensors`);
-      changes.push(await this.standIn(layer, compressed, path));
-      onWork(say`Compressing linear layers`);
-      await checkpoint(this.cancellation);
-    }
-    const steps = changes.map(({ step }) => step);
     const { precision } = settings;
     const distances = await (precision === 0
       ? this.scorer.distances(steps)
@@ -293,28 +285,67 @@ export class LayerWork {
     });
   }
 
-  private async standIn(
-    layer: LinearLayer,
-    { form, error, outputError, parameters, bytes }: CompressedMatrix,
-    path: string,
-  ): Promise<Change> {
-    const { model, timing } = this.setup;
-    const stored = await storeEncodings(path, new Map([[layer.id, form]]));
-    return {
-      step: model.model.withMatrices(stored).sublayer(layer.sublayer),
-      costs: {
-        error,
-        ...(outputError === undefined ? {} : { outputError }),
-        parameters,
-        bytes,
-        ...timing(layer, form),
-      },
-    };
+  /** Stores a layer in each compression: experts one after the other, so that one of them is in memory at a time. */
+  private async compress(
+    { layers }: LayerStack,
+    compressions: readonly Compression[],
+  ): Promise<Change[]> {
+    const { folder, timing, onWork } = this.setup;
+    const parts = compressions.map((): Part[] => []);
+    for (const [number, layer] of layers.entries()) {
+      const own = this.statistics.get(layer.id);
+      const all = compressWithEach(
+        own === undefined ? this.compression : { ...this.compression, statistics: own },
+        layer,
+        compressions,
+      );
+      let place = 0;
+      for await (const { form, ...sizes } of all) {
+        const path = join(folder, `${place}.${number}.safetensors`);
+        const forms = await storeEncodings(path, new Map([[layer.id, form]]));
+        parts[place]?.push({ forms, ...sizes, times: timing(layer, form) });
+        place++;
+        onWork(say`Compressing linear layers`);
+        await checkpoint(this.cancellation);
+      }
+    }
+    return parts.map(joinParts);
   }
 }
 
-/** Compression of one layer that is ready to be measured. */
-interface Change {
-  readonly step: StandIn;
-  readonly costs: Omit<SensitivityEntry, keyof Compression | keyof EstimatedDistance>;
+/** Costs of a compression. */
+type Costs = Omit<SensitivityEntry, keyof Compression | keyof EstimatedDistance>;
+
+/** Compression of a layer or one of its experts, as stored. */
+interface Part extends Pick<Costs, 'error' | 'outputError' | 'parameters' | 'bytes'> {
+  readonly forms: ReadonlyMap<string, MatrixEncoding>;
+  readonly times: ReturnType<Timing>;
 }
+
+/** Compression of a layer that is ready to be measured. */
+interface Change {
+  readonly forms: ReadonlyMap<string, MatrixEncoding>;
+  readonly costs: Costs;
+}
+
+/** Joins the experts of a layer. Errors are root mean squares over the experts, those of outputs over reached ones. */
+function joinParts(parts: readonly Part[]): Change {
+  const outputErrors = parts.flatMap(({ outputError }) => outputError ?? []);
+  const total = (value: (part: Part) => number): number =>
+    parts.reduce((sum, part) => sum + value(part), 0);
+  return {
+    forms: new Map(parts.flatMap(({ forms }) => [...forms])),
+    costs: {
+      error: rootMeanSquare(parts.map(({ error }) => error)),
+      ...(outputErrors.length === 0 ? {} : { outputError: rootMeanSquare(outputErrors) }),
+      parameters: total(({ parameters }) => parameters),
+      bytes: total(({ bytes }) => bytes),
+      ...addTimes(parts.map(({ times }) => times)),
+    },
+  };
+}
+
+const rootMeanSquare = (values: readonly number[]): number =>
+  values.length === 1
+    ? (values[0] ?? 0)
+    : Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / values.length);

@@ -167,7 +167,7 @@ export async function profileSensitivity(
       (sum, { compressions }) => sum + compressions.length,
       0,
     ) + widths.reduce((sum, { kept }) => sum + kept.length, 0);
-  const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
+  const isOpen = ({ id }: Pick<ModelMatrix, 'id'>, compressions: readonly Compression[]): boolean =>
     compressions.some((one) => !known.has(matrixKey(id, one)));
   let ahead: CostAhead | undefined;
   const report = (stage: Message): void => {

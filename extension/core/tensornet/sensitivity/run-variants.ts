@@ -38,10 +38,12 @@ export function runVariants(setup: VariantSetup): RunVariant[] {
   const { model } = opened;
   const { sublayers } = model.summary;
   const widths = chosenWidths(model, settings).filter(({ width }) => width !== undefined);
-  const layers = chosenLayers(model, settings).map((layer) => ({
-    layer,
-    compressions: expandCompressions(layer, settings.compressions),
-  }));
+  const layers = chosenLayers(model, settings)
+    .flatMap((stack) => stack.layers)
+    .map((layer) => ({
+      layer,
+      compressions: expandCompressions(layer, settings.compressions),
+    }));
   const timingKeys = new Set(layers.flatMap(({ compressions }) => compressions.map(timingKey)));
   return [
     ...[...new Set(sublayers.map(({ kind }) => kind))].map((kind): RunVariant => ({

@@ -123,9 +123,15 @@ export const sensitivityProfileSchema = v.object({
   ),
   gguf: described(
     v.optional(
-      v.object({ bytes: count, tensors: v.record(v.string(), v.record(v.string(), count)) }),
+      v.object({
+        bytes: count,
+        tensors: v.record(v.string(), v.record(v.string(), count)),
+        blocks: v.array(count),
+        removable: v.array(v.array(v.string())),
+        widths: v.record(v.picklist(sublayerKinds), v.picklist(['each', 'same'])),
+      }),
     ),
-    'The model as a GGUF file, where types of its tensors were tried',
+    'The model as a GGUF file, where types of its tensors were tried: sizes of its tensors and blocks, and what can be removed',
   ),
   runs: described(
     v.optional(runTimesSchema),

@@ -5,7 +5,7 @@ import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoEncoding, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
 import type { Width } from '../../models/width-pruning/width';
-import type { ModelSummary } from '../../models/model-summary';
+import type { ModelSummary, SublayerKind } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import type { RunChange } from './run-change';
@@ -127,6 +127,12 @@ export interface GgufFacts {
   readonly bytes: number;
   /** GGUF tensors of each matrix by its id, with their unchanged sizes; packed weights become float16. */
   readonly tensors: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Bytes of all tensors of each block. */
+  readonly blocks: readonly number[];
+  /** Sublayers of a block that llama.cpp loads the model without. */
+  readonly removable: readonly (readonly string[])[];
+  /** Kinds of sublayers whose width can be pruned: each to its own, or all to the same. */
+  readonly widths: Readonly<Partial<Record<SublayerKind, 'each' | 'same'>>>;
 }
 
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */

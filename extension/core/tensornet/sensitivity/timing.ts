@@ -26,6 +26,20 @@ export type Timing = (
   form: MatrixEncoding<{ readonly shape: readonly number[] }>,
 ) => TokenTimes & Pick<SensitivityEntry, 'flopsPerToken' | 'mpoRun'>;
 
+/** Cost of one token for several matrices. */
+export function addTimes(times: readonly ReturnType<Timing>[]): ReturnType<Timing> {
+  const [first, ...others] = times;
+  return others.reduce<ReturnType<Timing>>(
+    (sum, one) => ({
+      ...sum,
+      flopsPerToken: sum.flopsPerToken + one.flopsPerToken,
+      decodeMsPerToken: sum.decodeMsPerToken + one.decodeMsPerToken,
+      prefillMsPerToken: sum.prefillMsPerToken + one.prefillMsPerToken,
+    }),
+    first ?? { flopsPerToken: 0, ...untimed },
+  );
+}
+
 const untimed: TokenTimes = { decodeMsPerToken: 0, prefillMsPerToken: 0 };
 
 /**

@@ -1,8 +1,13 @@
 import { join } from 'node:path';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { pruneWidth } from '../../models/width-pruning/prune-width';
-import { formatRanges } from '../../models/width-pruning/number-ranges';
 import { ownWidth } from '../../models/width-pruning/explain-not-width-prunable';
+import {
+  formatRanges,
+  greatestDivisor,
+  leastCommonMultiple,
+} from '../../models/width-pruning/number-ranges';
+import { linearSizes } from '../../models/width-pruning/width';
 import type { Width } from '../../models/width-pruning/width';
 import type { LayeredModel } from '../../models/layered-model';
 import type { SublayerSummary } from '../../models/model-summary';
@@ -29,15 +34,21 @@ export interface OpenWidth extends Pick<WidthSensitivity, 'of' | 'count'> {
  */
 export function chosenWidths(
   model: LayeredModel,
-  { widths: shares = [], blocks }: Pick<SensitivitySettings, 'widths' | 'blocks'>,
+  {
+    widths: shares = [],
+    blocks,
+    compressions = [],
+  }: Pick<SensitivitySettings, 'widths' | 'blocks'> &
+    Partial<Pick<SensitivitySettings, 'compressions'>>,
 ): OpenWidth[] {
+  const isTyped = compressions.some(({ method }) => method === 'gguf');
   const found = model.summary.sublayers.flatMap((sublayer, index): OpenWidth[] => {
     const open = openWidth(model, sublayer, index);
     if (open === undefined || (blocks.length > 0 && !blocks.includes(sublayer.block))) {
       return [];
     }
     const { count, least = 1, ...rest } = open;
-    const step = rest.width?.step ?? 1;
+    const step = isTyped ? typedStep(rest.width, count) : (rest.width?.step ?? 1);
     // Whole steps are removed; a remainder after the last step stays.
     const kept = shares.map((share) => count - Math.round(((1 - share) * count) / step) * step);
     const levels = [...new Set(kept)].filter((level) => level >= least && level < count);
@@ -56,6 +67,24 @@ export function chosenWidths(
     );
   }
   return found;
+}
+
+/** Inputs of the quantization blocks of GGUF types, from the largest. */
+const blockInputs = [256, 32] as const;
+/** Fewest steps that a width is divided into. */
+const fewestSteps = 4;
+
+/** Channels or groups that are removed together so that the rows of the last layer can still be divided into blocks. */
+function typedStep(width: Width | undefined, count: number): number {
+  const { step = 1, output } = width ?? {};
+  if (output === undefined) {
+    return step;
+  }
+  const inputs = linearSizes(output).in / count;
+  const steps = blockInputs
+    .filter((block) => (inputs * count) % block === 0)
+    .map((block) => leastCommonMultiple(step, block / greatestDivisor(block, inputs)));
+  return steps.find((one) => one * fewestSteps <= count) ?? step;
 }
 
 function openWidth(

@@ -110,7 +110,7 @@ function typesSection({ types, mix, rounding }: FittedModel): ReportSection {
     table: {
       columns: [
         { title: l10n.t('Type') },
-        { title: l10n.t('Bytes'), isNumber: true },
+        { title: l10n.t('Size'), isNumber: true },
         { title: l10n.t('Share'), isNumber: true },
       ],
       rows: Object.entries(types)

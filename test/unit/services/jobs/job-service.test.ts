@@ -13,7 +13,11 @@ import type { RequestOfOperation } from '../../../../extension/protocol/worker';
 import { JobService } from '../../../../extension/services/jobs/job-service';
 import type { JobRunner } from '../../../../extension/services/jobs/job-environment';
 import { JobStore, withoutOldest } from '../../../../extension/services/jobs/job-store';
-import { jobsAbout, selectPanelJob } from '../../../../extension/services/jobs/panel-job';
+import {
+  jobDocument,
+  panelJobs,
+  selectPanelJob,
+} from '../../../../extension/services/jobs/panel-job';
 import type { StoredJob } from '../../../../extension/services/jobs/job-record';
 import type { RequestOf } from '../../../../extension/services/jobs/operations';
 import {
@@ -152,7 +156,7 @@ describe('the job service', () => {
     const third = repair('c', 'new');
     const fourth = repair('d');
     const startsIn = (): (number | undefined)[] =>
-      jobs.jobs.map((job) => jobs.startsIn(job)).reverse();
+      jobs.jobs.map((job) => jobs.queuePosition(job).startsIn).reverse();
     const { watch, resolve } = await worker.call(0);
     await expect.poll(() => jobs.jobs.filter(({ expected }) => expected === 240)).toHaveLength(2);
     // Nothing is known of the first yet.
@@ -316,8 +320,8 @@ describe('the job service', () => {
       (await worker.call(worker.calls.length - 1)).reject(crash());
       await expect(running).rejects.toThrow();
     }
-    const repairs = jobsAbout(jobs.resumable, ['repair'], () => true);
-    expect(repairs.map((job) => job.request.out)).toEqual(
+    const repairs = jobs.resumable.filter(({ operation }) => operation === 'repair');
+    expect(repairs.map(({ request }) => 'out' in request && request.out)).toEqual(
       ['b', 'a'].map((name) => join(folder, name)),
     );
   });
@@ -503,12 +507,14 @@ describe('the job service', () => {
       const shown = () =>
         selectPanelJob(
           jobs,
-          jobsAbout(jobs.jobs, ['profile', 'prune'], ({ model }) => model === 'm'),
+          panelJobs(jobs.jobs, 'heatmap', (job) => jobDocument(job) !== undefined),
         );
       expect(shown()).toEqual({ kind: 'idle' });
       const first = repair('a');
       const running = profile();
-      expect(shown()).toMatchObject({ kind: 'queued', what: 'profile', place: 1 });
+      expect(shown()).toMatchObject({
+        ...{ kind: 'queued', name: 'Profiling', position: { place: 1 } },
+      });
       (await worker.call(0)).resolve({});
       await first;
       const { watch, reject } = await worker.call(1);

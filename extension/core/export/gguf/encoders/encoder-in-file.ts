@@ -24,7 +24,7 @@ export const hasSumBias = (model: AnyModel): boolean =>
   model.kind === 'encoder' && model.layout.sublayers.some((one) => addsBias(one));
 
 const addsBias = ({ kind, weights }: Sublayer): boolean =>
-  kind === 'expert' && weights.sumBias !== undefined;
+  kind === 'expert' && weights.parts.some(({ sumBias }) => sumBias !== undefined);
 
 /** True if the model has a head. GGUF files can't store it. */
 export const hasHead = (model: AnyModel): boolean =>
@@ -36,7 +36,7 @@ export function modelOutput(model: AnyModel): ModelOutput {
     case 'encoder':
       return hasHead(model) && model.layout.head?.reads !== 'all' ? 'classes' : 'states';
     case 'encoder-decoder':
-      return model.layout.head === undefined ? 'states' : 'logits';
+      return model.output.givesScores ? 'logits' : 'states';
     case 'decoder':
     case 'stages':
     case 'graph':
@@ -106,7 +106,10 @@ export function encoderInFile(model: AnyModel): AnyModel {
 
 function withoutBias(sublayer: Sublayer): Sublayer {
   return sublayer.kind === 'expert'
-    ? sublayer.withWeights({ ...sublayer.weights, sumBias: undefined })
+    ? sublayer.withWeights({
+        ...sublayer.weights,
+        parts: sublayer.weights.parts.filter(({ sumBias }) => sumBias === undefined),
+      })
     : sublayer;
 }
 

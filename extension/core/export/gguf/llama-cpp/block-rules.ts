@@ -44,10 +44,10 @@ export const blockRules: readonly LlamaCppRule[] = [
   {
     field: 'mlp_layer_types',
     key: tableBlocks,
-    applies: ({ architecture }) => architecture.experts?.byToken !== undefined,
+    applies: ({ architecture }) => architecture.experts?.parts?.table !== undefined,
     check: ({ architecture, config, target }, { blocks }) => {
       const hasTable = blocks.map(
-        (block) => architecture.experts?.byToken?.appliesTo(config, block) === true,
+        (block) => architecture.experts?.parts?.table?.appliesTo(config, block) === true,
       );
       const first = hasTable.indexOf(false);
       const other = first < 0 ? -1 : hasTable.indexOf(true, first);

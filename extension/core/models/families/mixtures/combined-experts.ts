@@ -1,4 +1,5 @@
 import type { Architecture } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import { deepseek, deepseekLayout, expertDefaults, experts, routed } from './deepseek-like';
@@ -18,7 +19,7 @@ import {
 } from '../shared-parts';
 import { isWindowedIfAny } from '../post-norm';
 import { say } from '../../../message';
-import { sandwich } from '../../modules/wiring-names';
+import { sandwich, scaled } from '../../modules/wiring-names';
 
 /** The first block and every sixth sees all positions. */
 const mimoLayerType = (_: ConfigFields, block: number): string =>
@@ -33,8 +34,7 @@ const sarvamAttention = {
 const lagunaAttention = {
   ...attention,
   queryKeyNorms,
-  gate: 'self_attn.g_proj',
-  gateActivation: 'softplus',
+  parts: { gate: { name: 'self_attn.g_proj', activation: 'Softplus' } },
 } as const;
 
 /** Sizes of what chooses tokens. */
@@ -63,39 +63,42 @@ const sparseAttention = {
     'Runs on up to `index_topk` tokens, where attention reads all of them. Choosing among more is not supported.',
 };
 
+const mimoAttention = {
+  ...attention,
+  // In transformers, the factor is on values.
+  wiring: scaled(attention.wiring, (config) => ({
+    branch: numberIn(config, 'attention_value_scale', 1),
+  })),
+} as const;
+
 /** MoE families that combine features of earlier ones. */
 export const newerExperts: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'mimo_v2_flash',
-    classes: { config: 'MiMoV2FlashConfig', model: 'MiMoV2FlashForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        n_shared_experts: 0,
-        num_key_value_heads: 4,
-        head_dim: 192,
-        v_head_dim: 128,
-        rms_norm_eps: 1e-5,
-        sliding_window: 129,
-        rope_parameters: {
-          full_attention: { rope_theta: 5_000_000, partial_rotary_factor: 0.334 },
-          sliding_attention: { rope_theta: 10_000, partial_rotary_factor: 0.334 },
-        },
-      }),
-      lists: { layer_types: mimoLayerType, mlp_layer_types: denseFirst(1) },
-      // As published: no factor, and a window that does not count the token itself.
-      computed: ({
-        routed_scaling_factor: factor,
-        sliding_window_size: before,
-        attention_value_scale: scale = 0.707,
-      }) => ({
-        attention_value_scale: scale,
-        ...(factor === null ? { routed_scaling_factor: 1 } : {}),
-        ...(typeof before === 'number' ? { sliding_window: before + 1 } : {}),
-      }),
+  derive(base, named('mimo_v2_flash', 'MiMoV2Flash'), {
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      n_shared_experts: 0,
+      num_key_value_heads: 4,
+      head_dim: 192,
+      v_head_dim: 128,
+      rms_norm_eps: 1e-5,
+      sliding_window: 129,
+      rope_parameters: {
+        full_attention: { rope_theta: 5_000_000, partial_rotary_factor: 0.334 },
+        sliding_attention: { rope_theta: 10_000, partial_rotary_factor: 0.334 },
+      },
     },
+    lists: { layer_types: mimoLayerType, mlp_layer_types: denseFirst(1) },
+    // As published: no factor, and a window that does not count the token itself.
+    computed: ({
+      routed_scaling_factor: factor,
+      sliding_window_size: before,
+      attention_value_scale: scale = 0.707,
+    }) => ({
+      attention_value_scale: scale,
+      ...(factor === null ? { routed_scaling_factor: 1 } : {}),
+      ...(typeof before === 'number' ? { sliding_window: before + 1 } : {}),
+    }),
     biases: queryKeyValueBiases,
     heads: (config, block) => ({
       valueDim: config.v_head_dim ?? 128,
@@ -103,116 +106,89 @@ export const newerExperts: readonly Architecture[] = [
         (config.num_key_value_heads ?? 4) *
         (config.layer_types?.[block] === 'sliding_attention' ? 2 : 1),
     }),
+    attention: mimoAttention,
     blockForm: ({ layer_types: types }, block) =>
       types?.[block] === 'sliding_attention'
-        ? { attention: { ...attention, sinks: 'self_attn.attention_sink_bias' } }
+        ? { attention: { ...mimoAttention, parts: { sinks: 'self_attn.attention_sink_bias' } } }
         : {},
     aliases: { attention_sink_bias: 'sinks' },
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
-    // On values, in transformers.
-    branchFactor: (config, part) =>
-      part === 'attention' ? numberIn(config, 'attention_value_scale', 1) : 1,
     experts,
-  },
-  {
-    ...deepseek,
-    ...sparseAttention,
-    modelType: 'deepseek_v32',
-    classes: { config: 'DeepseekV32Config', model: 'DeepseekV32ForCausalLM' },
-    config: {
-      ...deepseekLayout,
-      defaults: () => ({
-        ...expertDefaults,
-        q_lora_rank: 1536,
-        routed_scaling_factor: 2.5,
-        n_group: 8,
-        topk_group: 4,
-        max_position_embeddings: 163_840,
-        ...indexers(64),
-      }),
-      lists: { mlp_layer_types: denseFirst(3) },
+  }),
+  derive({ ...deepseek, ...sparseAttention }, named('deepseek_v32', 'DeepseekV32'), {
+    ...deepseekLayout,
+    defaults: {
+      ...expertDefaults,
+      q_lora_rank: 1536,
+      routed_scaling_factor: 2.5,
+      n_group: 8,
+      topk_group: 4,
+      max_position_embeddings: 163_840,
+      ...indexers(64),
     },
-  },
-  {
-    ...deepseek,
-    ...sparseAttention,
-    modelType: 'glm_moe_dsa',
+    lists: { mlp_layer_types: denseFirst(3) },
+  }),
+  derive({ ...deepseek, ...sparseAttention }, named('glm_moe_dsa', 'GlmMoeDsa'), {
     attentionGives: 'triple',
-    classes: { config: 'GlmMoeDsaConfig', model: 'GlmMoeDsaForCausalLM' },
-    config: {
-      ...deepseekLayout,
-      defaults: () => ({
-        ...expertDefaults,
-        q_lora_rank: 2048,
-        qk_nope_head_dim: 192,
-        v_head_dim: 256,
-        routed_scaling_factor: 2.5,
-        rms_norm_eps: 1e-5,
-        ...indexers(32),
-      }),
-      lists: { mlp_layer_types: denseFirst(3) },
+    ...deepseekLayout,
+    defaults: {
+      ...expertDefaults,
+      q_lora_rank: 2048,
+      qk_nope_head_dim: 192,
+      v_head_dim: 256,
+      routed_scaling_factor: 2.5,
+      rms_norm_eps: 1e-5,
+      ...indexers(32),
     },
-  },
-  {
-    ...deepseek,
-    modelType: 'axk1',
-    classes: { config: 'AXK1Config', model: 'AXK1ForCausalLM' },
-    config: {
-      ...deepseekLayout,
-      defaults: () => ({
-        ...expertDefaults,
-        num_experts: 192,
-        q_lora_rank: 1536,
-        routed_scaling_factor: 2.5,
-        n_group: 8,
-        topk_group: 4,
-        max_position_embeddings: 32_768,
-      }),
-      lists: { mlp_layer_types: denseFirst(1) },
+    lists: { mlp_layer_types: denseFirst(3) },
+  }),
+  derive(deepseek, named('axk1', 'AXK1'), {
+    ...deepseekLayout,
+    defaults: {
+      ...expertDefaults,
+      num_experts: 192,
+      q_lora_rank: 1536,
+      routed_scaling_factor: 2.5,
+      n_group: 8,
+      topk_group: 4,
+      max_position_embeddings: 32_768,
     },
+    lists: { mlp_layer_types: denseFirst(1) },
     experts: {
       ...experts,
       isSparse: sparseByType,
       wiring: sandwich('post_attention_layernorm', 'post_mlp_layernorm'),
     },
-  },
-  {
-    ...deepseek,
-    modelType: 'sarvam_mla',
+  }),
+  derive(deepseek, 'sarvam_mla', {
     classes: { config: 'SarvamMLAConfig', model: 'DeepseekV3ForCausalLM' },
-    config: {
-      ...deepseekLayout,
-      defaults: () => ({
-        ...expertDefaults,
-        num_experts: 128,
-        routed_scaling_factor: 2.5,
-        first_k_dense_replace: 1,
-        n_group: 1,
-        topk_group: 1,
-        max_position_embeddings: 4096,
-      }),
+    ...deepseekLayout,
+    defaults: {
+      ...expertDefaults,
+      num_experts: 128,
+      routed_scaling_factor: 2.5,
+      first_k_dense_replace: 1,
+      n_group: 1,
+      topk_group: 1,
+      max_position_embeddings: 4096,
     },
-  },
-  {
-    ...base,
-    modelType: 'sarvam_moe',
+  }),
+  derive(base, 'sarvam_moe', {
     classes: { config: 'SarvamMoEConfig', model: 'Glm4MoeForCausalLM' },
     otherModules: say`transformers runs sarvam_moe models with the modules of glm4_moe, under other names.`,
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 4,
-        head_dim: 64,
-        num_experts: 128,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 1024,
-        routed_scaling_factor: 2.5,
-        first_k_dense_replace: 1,
-        rope_theta: 8_000_000,
-        use_qk_norm: true,
-      }),
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 4,
+      head_dim: 64,
+      num_experts: 128,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 1024,
+      routed_scaling_factor: 2.5,
+      first_k_dense_replace: 1,
+      rope_theta: 8_000_000,
+      use_qk_norm: true,
     },
     embeddingAndHead: { ...base.embeddingAndHead, embedding: 'word_embeddings' },
     attention: sarvamAttention,
@@ -231,29 +207,25 @@ export const newerExperts: readonly Architecture[] = [
             },
           }
         : {},
-  },
-  {
-    ...base,
-    modelType: 'flint',
-    config: {
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 4,
-        head_dim: 128,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 512,
-        shared_expert_intermediate_size: 1024,
-        sliding_window: 513,
-        mlp_only_layers: [0, 1],
-      }),
-      lists: {
-        layer_types: ({ num_hidden_layers: blocks }, block) =>
-          block < 2 || block % 4 === 1 || block === Number(blocks) - 1
-            ? 'full_attention'
-            : 'sliding_attention',
-      },
+  }),
+  derive(base, 'flint', {
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 4,
+      head_dim: 128,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 512,
+      shared_expert_intermediate_size: 1024,
+      sliding_window: 513,
+      mlp_only_layers: [0, 1],
     },
-    attention: { ...attention, queryKeyNorms, sinks: 'self_attn.softmax_offset' },
+    lists: {
+      layer_types: ({ num_hidden_layers: blocks }, block) =>
+        block < 2 || block % 4 === 1 || block === Number(blocks) - 1
+          ? 'full_attention'
+          : 'sliding_attention',
+    },
+    attention: { ...attention, queryKeyNorms, parts: { sinks: 'self_attn.softmax_offset' } },
     biases: attentionBiases,
     turns: ({ layer_types: types }, block) => types?.[block] === 'sliding_attention',
     slidingWindow: windowedByType,
@@ -270,28 +242,23 @@ export const newerExperts: readonly Architecture[] = [
         decoder_sparse_step: 1,
       }),
     },
-  },
-  {
-    ...base,
-    modelType: 'hy_v3',
-    classes: { config: 'HYV3Config', model: 'HYV3ForCausalLM' },
-    config: {
-      names: {
-        routed_scaling_factor: 'router_scaling_factor',
-        n_shared_experts: 'num_shared_experts',
-      },
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 8,
-        head_dim: 128,
-        num_experts: 192,
-        moe_intermediate_size: 1536,
-        rms_norm_eps: 1e-5,
-        routed_scaling_factor: 2.826,
-        rope_theta: 11_158_840,
-      }),
-      lists: { mlp_layer_types: denseFirst(1) },
+  }),
+  derive(base, named('hy_v3', 'HYV3'), {
+    names: {
+      routed_scaling_factor: 'router_scaling_factor',
+      n_shared_experts: 'num_shared_experts',
     },
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      num_experts: 192,
+      moe_intermediate_size: 1536,
+      rms_norm_eps: 1e-5,
+      routed_scaling_factor: 2.826,
+      rope_theta: 11_158_840,
+    },
+    lists: { mlp_layer_types: denseFirst(1) },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     experts: {
@@ -302,27 +269,24 @@ export const newerExperts: readonly Architecture[] = [
       shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
         gatedExpert('mlp.shared_mlp', inner * (count ?? 1)),
     },
-  },
-  {
-    ...base,
-    modelType: 'kolibri1',
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 4,
-        head_dim: 128,
-        num_experts: 384,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 512,
-        shared_expert_intermediate_size: 512,
-        norm_topk_prob: false,
-        sliding_window: 513,
-        // No block has a dense feed-forward.
-        intermediate_size: 1,
-      }),
-      lists: { layer_types: (_, block) => everyNthFull(5, block) },
+  }),
+  derive(base, 'kolibri1', {
+    aliases: { 'mlp.router.expert_bias': 'moe.router.expert_bias' },
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 4,
+      head_dim: 128,
+      num_experts: 384,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 512,
+      shared_expert_intermediate_size: 512,
+      norm_topk_prob: false,
+      sliding_window: 513,
+      // No block has a dense feed-forward.
+      intermediate_size: 1,
     },
+    lists: { layer_types: (_, block) => everyNthFull(5, block) },
     attention: {
       ...attention,
       queryKeyNorms,
@@ -333,8 +297,7 @@ export const newerExperts: readonly Architecture[] = [
     slidingWindow: windowedByType,
     experts: {
       ...experts,
-      choiceBias: 'moe.router.expert_bias',
-      choiceBiasIsOfBlock: true,
+      choiceBias: 'router.expert_bias',
       routing: ({ norm_topk_prob: normalized }) => ({
         score: 'sigmoid',
         normalized,
@@ -344,31 +307,27 @@ export const newerExperts: readonly Architecture[] = [
         gatedExpert('mlp.shared_experts', inner ?? 512),
       isSparse: () => true,
     },
-  },
-  {
-    ...base,
-    modelType: 'laguna',
-    config: {
-      names: { routed_scaling_factor: 'moe_routed_scaling_factor' },
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 8,
-        head_dim: 128,
-        moe_intermediate_size: 512,
-        shared_expert_intermediate_size: 512,
-        sliding_window: 512,
-        gating: true,
-      }),
-      lists: { layer_types: () => 'full_attention', mlp_layer_types: denseFirst(1) },
-      computed: ({ num_attention_heads_per_layer: heads, num_attention_heads: usual }) => ({
-        'num_attention_heads_per_layer of one value':
-          !Array.isArray(heads) || heads.every((count) => count === usual),
-      }),
-      only: () => ({
-        'num_attention_heads_per_layer of one value': true,
-        moe_router_logit_softcapping: 0,
-      }),
+  }),
+  derive(base, 'laguna', {
+    names: { routed_scaling_factor: 'moe_routed_scaling_factor' },
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      moe_intermediate_size: 512,
+      shared_expert_intermediate_size: 512,
+      sliding_window: 512,
+      gating: true,
     },
+    lists: { layer_types: () => 'full_attention', mlp_layer_types: denseFirst(1) },
+    computed: ({ num_attention_heads_per_layer: heads, num_attention_heads: usual }) => ({
+      'num_attention_heads_per_layer of one value':
+        !Array.isArray(heads) || heads.every((count) => count === usual),
+    }),
+    only: () => ({
+      'num_attention_heads_per_layer of one value': true,
+      moe_router_logit_softcapping: 0,
+    }),
     attention: lagunaAttention,
     biases: attentionBiases,
     rotary: 'by-layer-type',
@@ -383,7 +342,12 @@ export const newerExperts: readonly Architecture[] = [
     },
     form: ({ gating: how }) =>
       how === true || how === 'per-head'
-        ? { attention: { ...lagunaAttention, gateIsByHead: true } }
+        ? {
+            attention: {
+              ...lagunaAttention,
+              parts: { gate: { ...lagunaAttention.parts.gate, byHead: true } },
+            },
+          }
         : {},
-  },
+  }),
 ];

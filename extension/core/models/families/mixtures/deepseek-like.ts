@@ -1,4 +1,5 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { LatentShape } from '../../parts/latent-heads';
@@ -135,71 +136,56 @@ export const deepseekLayout = { names: routed, computed: ownKeys } as const;
 
 /** Families in the manner of DeepSeek: latents, dense first blocks, experts chosen with a bias. */
 export const deepseekFamilies: readonly Architecture[] = [
-  {
-    ...deepseek,
-    modelType: 'deepseek_v3',
-    classes: { config: 'DeepseekV3Config', model: 'DeepseekV3ForCausalLM' },
-    config: {
-      ...deepseekLayout,
-      defaults: () => ({
-        ...expertDefaults,
-        q_lora_rank: 1536,
-        routed_scaling_factor: 2.5,
-        first_k_dense_replace: 3,
-        n_group: 8,
-        topk_group: 4,
-        max_position_embeddings: 4096,
-      }),
+  derive(deepseek, named('deepseek_v3', 'DeepseekV3'), {
+    ...deepseekLayout,
+    defaults: {
+      ...expertDefaults,
+      q_lora_rank: 1536,
+      routed_scaling_factor: 2.5,
+      first_k_dense_replace: 3,
+      n_group: 8,
+      topk_group: 4,
+      max_position_embeddings: 4096,
     },
-  },
-  {
-    ...base,
-    ...latentAttention,
-    modelType: 'deepseek_v2',
-    classes: { config: 'DeepseekV2Config', model: 'DeepseekV2ForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        num_experts: 64,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 1407,
-        n_shared_experts: 2,
-        norm_topk_prob: false,
-      }),
-      computed: ownKeys,
-      only: () => ({ scoring_func: 'softmax' }),
+  }),
+  derive({ ...base, ...latentAttention }, named('deepseek_v2', 'DeepseekV2'), {
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      num_experts: 64,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 1407,
+      n_shared_experts: 2,
+      norm_topk_prob: false,
     },
+    computed: ownKeys,
+    only: () => ({ scoring_func: 'softmax' }),
     interleavedRotary: true,
     experts: softmaxExperts,
-  },
-  {
-    ...deepseek,
-    modelType: 'mistral4',
+  }),
+  derive(deepseek, 'mistral4', {
     classes: {
       ...{ config: 'Mistral4Config', model: 'Mistral4ForCausalLM' },
       auto: 'AutoModelForImageTextToText',
     },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        num_experts: 128,
-        num_experts_per_tok: 4,
-        q_lora_rank: 1024,
-        kv_lora_rank: 256,
-        qk_nope_head_dim: 64,
-        max_position_embeddings: 1_048_576,
-      }),
-      // The rotated share applies to the latent's rotary dimensions.
-      computed: (config) => ({
-        ...ownKeys(config),
-        rope_parameters: {
-          ...(config['rope_parameters'] ?? mistralRope),
-          partial_rotary_factor: 1,
-        },
-      }),
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      num_experts: 128,
+      num_experts_per_tok: 4,
+      q_lora_rank: 1024,
+      kv_lora_rank: 256,
+      qk_nope_head_dim: 64,
+      max_position_embeddings: 1_048_576,
     },
+    // The rotated share applies to the latent's rotary dimensions.
+    computed: (config) => ({
+      ...ownKeys(config),
+      rope_parameters: {
+        ...(config['rope_parameters'] ?? mistralRope),
+        partial_rotary_factor: 1,
+      },
+    }),
     experts: {
       ...softmaxExperts,
       routing: (config) => ({
@@ -209,138 +195,104 @@ export const deepseekFamilies: readonly Architecture[] = [
       }),
     },
     queryGrowth: growthInRope,
-  },
-  {
-    ...deepseek,
-    modelType: 'glm4_moe_lite',
-    classes: { config: 'Glm4MoeLiteConfig', model: 'Glm4MoeLiteForCausalLM' },
-    config: {
-      ...deepseekLayout,
-      defaults: () => ({ ...expertDefaults, q_lora_rank: 768, routed_scaling_factor: 1.8 }),
-      lists: { mlp_layer_types: denseFirst(1) },
-    },
-  },
-  {
-    ...base,
-    ...latentAttention,
-    modelType: 'youtu',
-    config: {
-      defaults: () => ({ q_lora_rank: 1536, max_position_embeddings: 131_072 }),
-      computed: ownKeys,
-    },
+  }),
+  derive(deepseek, named('glm4_moe_lite', 'Glm4MoeLite'), {
+    ...deepseekLayout,
+    defaults: { ...expertDefaults, q_lora_rank: 768, routed_scaling_factor: 1.8 },
+    lists: { mlp_layer_types: denseFirst(1) },
+  }),
+  derive({ ...base, ...latentAttention }, 'youtu', {
+    defaults: { q_lora_rank: 1536, max_position_embeddings: 131_072 },
+    computed: ownKeys,
     form: interleaves,
-  },
-  {
-    ...base,
-    modelType: 'glm4_moe',
-    classes: { config: 'Glm4MoeConfig', model: 'Glm4MoeForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 8,
-        num_experts: 128,
-        moe_intermediate_size: 1408,
-        rms_norm_eps: 1e-5,
-        first_k_dense_replace: 1,
-        partial_rotary_factor: 0.5,
-      }),
+  }),
+  derive(base, named('glm4_moe', 'Glm4Moe'), {
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 8,
+      num_experts: 128,
+      moe_intermediate_size: 1408,
+      rms_norm_eps: 1e-5,
+      first_k_dense_replace: 1,
+      partial_rotary_factor: 0.5,
     },
     biases: queryKeyValueBiases,
     experts,
     form: ({ use_qk_norm: isNormed }) =>
       isNormed === true ? { attention: { ...attention, queryKeyNorms } } : {},
-  },
-  {
-    ...base,
-    modelType: 'solar_open',
-    classes: { config: 'SolarOpenConfig', model: 'SolarOpenForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 8,
-        num_experts: 128,
-        head_dim: 128,
-        rms_norm_eps: 1e-5,
-        rope_theta: 1_000_000,
-        // No block has a dense feed-forward.
-        intermediate_size: 1,
-      }),
+  }),
+  derive(base, named('solar_open', 'SolarOpen'), {
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 8,
+      num_experts: 128,
+      head_dim: 128,
+      rms_norm_eps: 1e-5,
+      rope_theta: 1_000_000,
+      // No block has a dense feed-forward.
+      intermediate_size: 1,
     },
     biases: attentionBiases,
     experts: { ...experts, isSparse: () => true },
-  },
-  {
-    ...base,
-    modelType: 'dots1',
-    classes: { config: 'Dots1Config', model: 'Dots1ForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 32,
-        num_experts: 128,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 1408,
-        n_shared_experts: 2,
-        first_k_dense_replace: 1,
-      }),
+  }),
+  derive(base, named('dots1', 'Dots1'), {
+    names: routed,
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 32,
+      num_experts: 128,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 1408,
+      n_shared_experts: 2,
+      first_k_dense_replace: 1,
     },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     slidingWindow: windowedByType,
     experts,
-  },
-  {
-    ...base,
-    modelType: 'exaone_moe',
-    classes: { config: 'ExaoneMoeConfig', model: 'ExaoneMoeForCausalLM' },
-    config: {
-      names: { n_shared_experts: 'num_shared_experts' },
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 32,
-        num_experts: 64,
-        rms_norm_eps: 1e-5,
-        moe_intermediate_size: 1024,
-        routed_scaling_factor: 2.5,
-        sliding_window: 4096,
-      }),
-      lists: {
-        mlp_layer_types: ({ first_k_dense_replace: first = 1 }, block) =>
-          block < Number(first) ? 'dense' : 'sparse',
-      },
+  }),
+  derive(base, named('exaone_moe', 'ExaoneMoe'), {
+    names: { n_shared_experts: 'num_shared_experts' },
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 32,
+      num_experts: 64,
+      rms_norm_eps: 1e-5,
+      moe_intermediate_size: 1024,
+      routed_scaling_factor: 2.5,
+      sliding_window: 4096,
+    },
+    lists: {
+      mlp_layer_types: ({ first_k_dense_replace: first = 1 }, block) =>
+        block < Number(first) ? 'dense' : 'sparse',
     },
     attention: { ...attention, queryKeyNorms },
     turns: isWindowedIfAny,
     slidingWindow: windowedByType,
     experts: { ...experts, choiceBias: 'e_score_correction_bias' },
-  },
-  {
-    ...base,
-    modelType: 'afmoe',
-    config: {
-      names: { n_shared_experts: 'num_shared_experts', routed_scaling_factor: 'route_scale' },
-      defaults: () => ({
-        ...expertDefaults,
-        num_experts: 64,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 1408,
-        num_dense_layers: 1,
-        head_dim: 128,
-        rms_norm_eps: 1e-5,
-        sliding_window: 1024,
-      }),
-      lists: {
-        layer_types: ({ global_attn_every_n_layers: every = 4 }, block) =>
-          (block + 1) % Number(every) === 0 ? 'full_attention' : 'sliding_attention',
-      },
+  }),
+  derive(base, 'afmoe', {
+    names: { n_shared_experts: 'num_shared_experts', routed_scaling_factor: 'route_scale' },
+    defaults: {
+      ...expertDefaults,
+      num_experts: 64,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 1408,
+      num_dense_layers: 1,
+      head_dim: 128,
+      rms_norm_eps: 1e-5,
+      sliding_window: 1024,
+    },
+    lists: {
+      layer_types: ({ global_attn_every_n_layers: every = 4 }, block) =>
+        (block + 1) % Number(every) === 0 ? 'full_attention' : 'sliding_attention',
     },
     attention: {
       ...attention,
       queryKeyNorms,
-      gate: 'self_attn.gate_proj',
+      parts: { gate: { name: 'self_attn.gate_proj' } },
       wiring: sandwich(attention.wiring.norm, 'post_attention_layernorm'),
     },
     feedforward: { ...feedforward, wiring: sandwich('pre_mlp_layernorm', 'post_mlp_layernorm') },
@@ -356,31 +308,26 @@ export const deepseekFamilies: readonly Architecture[] = [
       isSparse: ({ num_dense_layers: dense = 1 }, block) => block >= Number(dense),
       sparseFields: (sparse) => ({ num_dense_layers: sparse.filter((is) => !is).length }),
     },
-  },
-  {
-    ...base,
-    modelType: 'ernie4_5_moe',
-    classes: { config: 'Ernie4_5_MoeConfig', model: 'Ernie4_5_MoeForCausalLM' },
-    config: {
-      names: {
-        num_experts: 'moe_num_experts',
-        num_experts_per_tok: 'moe_k',
-        n_shared_experts: 'moe_num_shared_experts',
-      },
-      defaults: () => ({
-        ...expertDefaults,
-        num_key_value_heads: 4,
-        num_experts: 64,
-        num_experts_per_tok: 6,
-        moe_intermediate_size: 1536,
-        n_shared_experts: 2,
-        rms_norm_eps: 1e-5,
-        rope_theta: 500_000,
-        tie_word_embeddings: true,
-        use_bias: false,
-      }),
-      only: () => ({ use_bias: false, moe_layer_interval: 1 }),
+  }),
+  derive(base, named('ernie4_5_moe', 'Ernie4_5_Moe'), {
+    names: {
+      num_experts: 'moe_num_experts',
+      num_experts_per_tok: 'moe_k',
+      n_shared_experts: 'moe_num_shared_experts',
     },
+    defaults: {
+      ...expertDefaults,
+      num_key_value_heads: 4,
+      num_experts: 64,
+      num_experts_per_tok: 6,
+      moe_intermediate_size: 1536,
+      n_shared_experts: 2,
+      rms_norm_eps: 1e-5,
+      rope_theta: 500_000,
+      tie_word_embeddings: true,
+      use_bias: false,
+    },
+    only: () => ({ use_bias: false, moe_layer_interval: 1 }),
     interleavedRotary: true,
     experts: {
       ...experts,
@@ -393,5 +340,5 @@ export const deepseekFamilies: readonly Architecture[] = [
         moe_layer_end_index: sparse.lastIndexOf(true),
       }),
     },
-  },
+  }),
 ];

@@ -187,13 +187,13 @@ export const deepseekV4: Architecture = {
     ...base.attention,
     wiring: preNorm('attn_norm'),
     output: 'attn.wo_b',
+    parts: { sinks: 'attn.attn_sink' },
     compressed: {
       queryDown: 'attn.wq_a',
       queryNorm: 'attn.q_norm',
       queryUp: 'attn.wq_b',
       key: 'attn.wkv',
       keyNorm: 'attn.norm',
-      sinks: 'attn.attn_sink',
       groups: 'attn.wo_a',
       compressor: compressor('attn.compressor'),
       indexer: {
@@ -207,18 +207,20 @@ export const deepseekV4: Architecture = {
     wiring: preNorm('ffn_norm'),
     gateUp: ['ffn.w1', 'ffn.w3'],
     down: 'ffn.w2',
-    clamped: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }),
   },
   experts: {
     modules: ['ffn'],
     router: 'gate',
     choiceBias: 'gate.bias',
-    byToken: {
-      name: 'gate.tid2eid',
-      appliesTo: ({ mlp_layer_types: types }, block) =>
-        Array.isArray(types) && types[block] === byTable,
+    parts: {
+      table: {
+        name: 'gate.tid2eid',
+        appliesTo: ({ mlp_layer_types: types }, block) =>
+          Array.isArray(types) && types[block] === byTable,
+      },
     },
     isMadeByNumber: true,
+    expertParts: { clamp: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }) },
     gateUp: ['w1', 'w3'],
     down: 'w2',
     inner: ({ moe_intermediate_size: inner }) => inner,

@@ -1,4 +1,5 @@
 import type { Architecture, ExpertNames, MixerNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { DeltaNames, DeltaRule } from '../../parts/mixers/delta-rule';
@@ -65,7 +66,7 @@ const allSparse: ExpertNames = { ...sharedQwenExperts, isSparse: () => true };
 const qwen = {
   ...base,
   norm: 'rms-offset',
-  attention: { ...attention, queryKeyNorms, gatesInQuery: true },
+  attention: { ...attention, queryKeyNorms, parts: { gateInQuery: {} } },
   biases: attentionBiases,
 } as const;
 
@@ -175,69 +176,51 @@ function kimiPruned(config: ConfigFields, blocks: readonly number[]): ConfigFiel
 
 /** Families with the gated delta rule (arXiv 2412.06464) in most blocks. */
 export const deltaRuleFamilies: readonly Architecture[] = [
-  {
-    ...qwen,
-    modelType: 'qwen3_next',
-    classes: { config: 'Qwen3NextConfig', model: 'Qwen3NextForCausalLM' },
-    config: {
-      defaults: () => ({
-        ...qwenDefaults,
-        num_key_value_heads: 2,
-        num_experts: 512,
-        num_experts_per_tok: 10,
-        moe_intermediate_size: 512,
-        shared_expert_intermediate_size: 512,
-        norm_topk_prob: true,
-      }),
-      lists: { layer_types: everyNthAttends },
+  derive(qwen, named('qwen3_next', 'Qwen3Next'), {
+    defaults: {
+      ...qwenDefaults,
+      num_key_value_heads: 2,
+      num_experts: 512,
+      num_experts_per_tok: 10,
+      moe_intermediate_size: 512,
+      shared_expert_intermediate_size: 512,
+      norm_topk_prob: true,
     },
+    lists: { layer_types: everyNthAttends },
     mixer: qwenMixer(byHead),
     experts: sharedQwenExperts,
     parts: mixedByType(sharedQwenExperts),
-  },
-  {
-    ...qwen,
-    modelType: 'qwen3_5_text',
+  }),
+  derive(qwen, 'qwen3_5_text', {
     classes: { config: 'Qwen3_5TextConfig', model: 'Qwen3_5ForCausalLM' },
-    config: {
-      defaults: () => ({ ...qwenDefaults, num_key_value_heads: 4 }),
-      lists: { layer_types: everyNthAttends },
-    },
+    defaults: { ...qwenDefaults, num_key_value_heads: 4 },
+    lists: { layer_types: everyNthAttends },
     mixer: qwenMixer(separate),
     parts: mixedByType(),
-  },
-  {
-    ...qwen,
-    modelType: 'qwen3_5_moe_text',
+  }),
+  derive(qwen, 'qwen3_5_moe_text', {
     classes: { config: 'Qwen3_5MoeTextConfig', model: 'Qwen3_5MoeForCausalLM' },
-    config: {
-      defaults: () => ({
-        ...qwenDefaults,
-        num_key_value_heads: 2,
-        num_experts: 256,
-        num_experts_per_tok: 8,
-        moe_intermediate_size: 512,
-        shared_expert_intermediate_size: 512,
-        norm_topk_prob: true,
-      }),
-      lists: { layer_types: everyNthAttends },
-      computed: () => ({ intermediate_size: 1 }),
+    defaults: {
+      ...qwenDefaults,
+      num_key_value_heads: 2,
+      num_experts: 256,
+      num_experts_per_tok: 8,
+      moe_intermediate_size: 512,
+      shared_expert_intermediate_size: 512,
+      norm_topk_prob: true,
     },
+    lists: { layer_types: everyNthAttends },
+    computed: () => ({ intermediate_size: 1 }),
     mixer: qwenMixer(separate),
     experts: allSparse,
     parts: mixedByType(allSparse),
-  },
-  {
-    ...base,
-    modelType: 'olmo_hybrid',
-    classes: { config: 'OlmoHybridConfig', model: 'OlmoHybridForCausalLM' },
+  }),
+  derive(base, named('olmo_hybrid', 'OlmoHybrid'), {
     otherModules: say`olmo_hybrid models use one norm name for different places in their blocks.`,
     needsEachLayerType: true,
-    config: {
-      defaults: () => ({ max_position_embeddings: 65_536 }),
-      lists: {
-        layer_types: (_, block) => (block % 4 === 3 ? 'full_attention' : 'linear_attention'),
-      },
+    defaults: { max_position_embeddings: 65_536 },
+    lists: {
+      layer_types: (_, block) => (block % 4 === 3 ? 'full_attention' : 'linear_attention'),
     },
     aliases: {
       input_layernorm: 'attention_layer_norm',
@@ -264,36 +247,30 @@ export const deltaRuleFamilies: readonly Architecture[] = [
         : {},
     form: ({ rope_parameters: rope, rope_theta: theta }) =>
       (rope?.rope_theta ?? theta) === undefined ? { rotary: 'none' } : {},
-  },
-  {
-    ...base,
-    ...latentAttention,
-    modelType: 'kimi_linear',
-    classes: { config: 'KimiLinearConfig', model: 'KimiLinearForCausalLM' },
+  }),
+  derive({ ...base, ...latentAttention }, named('kimi_linear', 'KimiLinear'), {
     otherModules: say`transformers names the modules of kimi_linear models differently than their tensors.`,
-    config: {
-      names: {
-        max_position_embeddings: 'model_max_length',
-        norm_topk_prob: 'moe_renormalize',
-        n_group: 'num_expert_group',
-        num_experts_per_tok: 'num_experts_per_token',
-        n_shared_experts: 'num_shared_experts',
-      },
-      defaults: () => ({
-        rms_norm_eps: 1e-5,
-        num_experts: 256,
-        num_experts_per_tok: 8,
-        moe_intermediate_size: 1024,
-        routed_scaling_factor: 2.446,
-        norm_topk_prob: true,
-        n_shared_experts: 1,
-        first_k_dense_replace: 1,
-      }),
-      lists: { layer_types: kimiLayerType },
-      computed: kimiSizes,
-      pruned: kimiPruned,
-      only: () => ({ num_expert_group: 1 }),
+    names: {
+      max_position_embeddings: 'model_max_length',
+      norm_topk_prob: 'moe_renormalize',
+      n_group: 'num_expert_group',
+      num_experts_per_tok: 'num_experts_per_token',
+      n_shared_experts: 'num_shared_experts',
     },
+    defaults: {
+      rms_norm_eps: 1e-5,
+      num_experts: 256,
+      num_experts_per_tok: 8,
+      moe_intermediate_size: 1024,
+      routed_scaling_factor: 2.446,
+      norm_topk_prob: true,
+      n_shared_experts: 1,
+      first_k_dense_replace: 1,
+    },
+    lists: { layer_types: kimiLayerType },
+    computed: kimiSizes,
+    pruned: kimiPruned,
+    only: () => ({ num_expert_group: 1 }),
     aliases: { '.mlp.': '.block_sparse_moe.' },
     rotary: 'none',
     mixer: {
@@ -303,5 +280,5 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     },
     experts: kimiExperts,
     parts: mixedByType(kimiExperts),
-  },
+  }),
 ];

@@ -1,9 +1,11 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import {
   attention,
   attentionBiases,
   base,
+  clipInConfig,
   everywhere,
   feedforward,
   graniteScales,
@@ -107,58 +109,45 @@ export const graniteWithShared = {
 
 /** Families with MoE layers instead of MLPs. */
 export const expertFamilies: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'mixtral',
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 131_072,
-        rope_theta: 1_000_000,
-      }),
+  derive(base, 'mixtral', {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 8,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 131_072,
+      rope_theta: 1_000_000,
     },
     slidingWindow: everywhere,
     experts: mixtralExperts,
-  },
-  {
-    ...base,
-    modelType: 'qwen3_moe',
-    classes: { config: 'Qwen3MoeConfig', model: 'Qwen3MoeForCausalLM' },
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 4,
-        max_position_embeddings: 32_768,
-        num_experts: 128,
-        num_experts_per_tok: 8,
-        sliding_window: 4096,
-      }),
+  }),
+  derive(base, named('qwen3_moe', 'Qwen3Moe'), {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 4,
+      max_position_embeddings: 32_768,
+      num_experts: 128,
+      num_experts_per_tok: 8,
+      sliding_window: 4096,
     },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     slidingWindow: (config) =>
       config.use_sliding_window === true ? everywhere(config) : undefined,
     experts: qwenExperts,
-  },
-  {
-    ...base,
-    modelType: 'mellum',
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 4,
-        head_dim: 128,
-        num_experts: 64,
-        num_experts_per_tok: 8,
-        moe_intermediate_size: 896,
-        norm_topk_prob: true,
-      }),
-      lists: {
-        layer_types: () => 'full_attention',
-        mlp_layer_types: () => 'sparse',
-      },
+  }),
+  derive(base, 'mellum', {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 4,
+      head_dim: 128,
+      num_experts: 64,
+      num_experts_per_tok: 8,
+      moe_intermediate_size: 896,
+      norm_topk_prob: true,
+    },
+    lists: {
+      layer_types: () => 'full_attention',
+      mlp_layer_types: () => 'sparse',
     },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
@@ -170,109 +159,85 @@ export const expertFamilies: readonly Architecture[] = [
       routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
       isSparse: sparseByType,
     },
-  },
-  {
-    ...base,
-    modelType: 'qwen2_moe',
-    classes: { config: 'Qwen2MoeConfig', model: 'Qwen2MoeForCausalLM' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 16,
-        max_position_embeddings: 32_768,
-        num_experts: 60,
-        num_experts_per_tok: 4,
-        moe_intermediate_size: 1408,
-        shared_expert_intermediate_size: 5632,
-        qkv_bias: true,
-      }),
+  }),
+  derive(base, named('qwen2_moe', 'Qwen2Moe'), {
+    defaults: {
+      num_key_value_heads: 16,
+      max_position_embeddings: 32_768,
+      num_experts: 60,
+      num_experts_per_tok: 4,
+      moe_intermediate_size: 1408,
+      shared_expert_intermediate_size: 5632,
+      qkv_bias: true,
     },
     biases: ({ qkv_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias !== false }),
     slidingWindow: (config, block) =>
       config.use_sliding_window === true ? windowedByType(config, block) : undefined,
     experts: sharedQwenExperts,
-  },
-  {
-    ...base,
-    modelType: 'olmoe',
-    config: {
-      defaults: () => ({ rms_norm_eps: 1e-5, num_experts: 64, num_experts_per_tok: 8 }),
+  }),
+  derive(base, 'olmoe', {
+    defaults: { rms_norm_eps: 1e-5, num_experts: 64, num_experts_per_tok: 8 },
+    attention: {
+      ...attention,
+      queryKeyNorms: { ...queryKeyNorms, over: 'projection' },
+      parts: { clip: clipInConfig },
     },
-    attention: { ...attention, queryKeyNorms: { ...queryKeyNorms, over: 'projection' } },
     biases: attentionBiases,
-    scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
     experts: olmoExperts,
-  },
-  {
-    ...olmo2,
-    modelType: 'flex_olmo',
-    classes: { config: 'FlexOlmoConfig', model: 'FlexOlmoForCausalLM' },
-    config: { defaults: () => ({ num_experts: 7, num_experts_per_tok: 5, rope_theta: 500_000 }) },
+  }),
+  derive(olmo2, named('flex_olmo', 'FlexOlmo'), {
+    defaults: { rms_norm_eps: 1e-6, num_experts: 7, num_experts_per_tok: 5, rope_theta: 500_000 },
     experts: olmoExperts,
-  },
-  {
-    ...graniteMoe,
-    modelType: 'granitemoe',
-    classes: { config: 'GraniteMoeConfig', model: 'GraniteMoeForCausalLM' },
+  }),
+  derive(graniteMoe, named('granitemoe', 'GraniteMoe'), {
     experts: graniteExperts,
-  },
-  {
-    ...graniteMoe,
-    modelType: 'granitemoeshared',
-    classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
+  }),
+  derive(graniteMoe, named('granitemoeshared', 'GraniteMoeShared'), {
     feedforward: graniteWithShared,
     experts: { ...graniteExperts, shared: graniteSharedExpert },
-  },
-  {
-    ...base,
-    modelType: 'gpt_oss',
-    classes: { config: 'GptOssConfig', model: 'GptOssForCausalLM' },
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        head_dim: 64,
-        rms_norm_eps: 1e-5,
-        rope_theta: 150_000,
-        max_position_embeddings: 131_072,
-        sliding_window: 128,
-        num_experts: 128,
-        num_experts_per_tok: 4,
-        attention_bias: true,
-      }),
-      lists: {
-        layer_types: (_, block) => (block % 2 === 0 ? 'sliding_attention' : 'full_attention'),
-      },
+  }),
+  derive(base, named('gpt_oss', 'GptOss'), {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 8,
+      head_dim: 64,
+      rms_norm_eps: 1e-5,
+      rope_theta: 150_000,
+      max_position_embeddings: 131_072,
+      sliding_window: 128,
+      num_experts: 128,
+      num_experts_per_tok: 4,
+      attention_bias: true,
     },
-    attention: { ...attention, sinks: 'self_attn.sinks' },
-    feedforward: { ...feedforward, takesTurns: true, clamped: gptOssGate },
+    lists: {
+      layer_types: (_, block) => (block % 2 === 0 ? 'sliding_attention' : 'full_attention'),
+    },
+    attention: { ...attention, parts: { sinks: 'self_attn.sinks' } },
     biases: attentionBiases,
     slidingWindow: windowedByType,
     experts: {
       ...experts,
       router: 'router',
       routerBias: true,
+      expertParts: { clamp: gptOssGate },
       joined: {
         gateUp: 'experts.gate_up_proj',
+        order: 'alternating',
         down: 'experts.down_proj',
         transposed: true,
         biases: true,
       },
       inner: ({ intermediate_size: inner }) => inner,
     },
-  },
-  {
-    ...base,
-    modelType: 'minimax_m2',
-    classes: { config: 'MiniMaxM2Config', model: 'MiniMaxM2ForCausalLM' },
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        head_dim: 128,
-        rope_theta: 5_000_000,
-        num_experts: 256,
-        num_experts_per_tok: 8,
-      }),
+  }),
+  derive(base, named('minimax_m2', 'MiniMaxM2'), {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 8,
+      head_dim: 128,
+      rope_theta: 5_000_000,
+      num_experts: 256,
+      num_experts_per_tok: 8,
     },
     attention: { ...attention, queryKeyNorms: { ...queryKeyNorms, over: 'projection' } },
     experts: {
@@ -280,15 +245,10 @@ export const expertFamilies: readonly Architecture[] = [
       choiceBias: 'e_score_correction_bias',
       routing: () => ({ score: 'sigmoid' }),
     },
-  },
-  {
-    ...base,
-    modelType: 'hunyuan_v1_moe',
-    classes: { config: 'HunYuanMoEV1Config', model: 'HunYuanMoEV1ForCausalLM' },
-    config: {
-      names: { num_experts_per_tok: 'moe_topk' },
-      defaults: () => ({ rms_norm_eps: 1e-5, num_experts: 1, num_experts_per_tok: 1 }),
-    },
+  }),
+  derive(base, named('hunyuan_v1_moe', 'HunYuanMoEV1'), {
+    names: { num_experts_per_tok: 'moe_topk' },
+    defaults: { rms_norm_eps: 1e-5, num_experts: 1, num_experts_per_tok: 1 },
     attention: hunyuanAttention,
     biases: attentionBiases,
     experts: {
@@ -301,7 +261,7 @@ export const expertFamilies: readonly Architecture[] = [
         inner,
       }),
     },
-  },
+  }),
 ];
 
 function gptOssGate(config: ConfigFields): { alpha: number; limit: number } {

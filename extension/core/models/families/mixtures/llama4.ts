@@ -1,13 +1,6 @@
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import {
-  attention,
-  attentionBiases,
-  base,
-  gatedExpert,
-  queryKeyNorms,
-  turnsByList,
-} from '../shared-parts';
+import { attention, attentionBiases, base, gatedExpert, turnsByList } from '../shared-parts';
 import { say } from '../../../message';
 import { preNorm } from '../../modules/wiring-names';
 
@@ -54,7 +47,7 @@ export const llama4: Architecture = {
       ? {
           attention: {
             ...attention,
-            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true },
+            queryKeyNorms: { over: 'head', afterRotary: true },
           },
         }
       : {},
@@ -74,8 +67,8 @@ export const llama4: Architecture = {
       score: 'sigmoid',
       normalized: false,
       choosesByScores: true,
-      scalesInput: true,
     }),
+    parts: { scaledInput: {} },
     shared: ({ moe_intermediate_size: inner }) => gatedExpert('feed_forward.shared_expert', inner),
     isSparse,
     sparseFields: (sparse) => ({

@@ -1,22 +1,21 @@
-import type { Architecture, PartKind } from '../../transformer/architecture';
+import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import { attention, base, everywhere, numberIn } from '../shared-parts';
+import { attention, base, everywhere, feedforward, numberIn } from '../shared-parts';
 import { mixtralExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
-import { postNorm } from '../../modules/wiring-names';
+import { scaled, streamNorm } from '../../modules/wiring-names';
+import type { SumFactors, WiringNames } from '../../modules/wiring-names';
 
-/** Names of the fields with the factors on the stream and on what is added to it. */
-const factorNames: Readonly<Record<PartKind, string>> = {
-  attention: 'full_attn',
-  mixer: 'linear_attn',
-  expert: 'mlp',
-  feedforward: 'mlp',
-};
+/** Factors on the stream and on a branch, in fields that begin with its name. */
+const branchFactors =
+  (branch: string) =>
+  (config: ConfigFields): SumFactors => ({
+    stream: numberIn(config, `${branch}_alpha_factor`, 1),
+    branch: numberIn(config, `${branch}_beta_factor`, 1),
+  });
 
-const readFactor = (config: ConfigFields, part: PartKind, of: 'alpha' | 'beta'): number =>
-  numberIn(config, `${factorNames[part]}_${of}_factor`, 1);
-
-const wiring = postNorm('post_attention_layernorm');
+const mixerWiring = (branch: string): WiringNames =>
+  scaled(streamNorm(attention.wiring.norm), branchFactors(branch));
 
 /** MiniMax-Text-01 (arXiv 2501.08313): norms of the stream itself, in front of each sublayer. */
 export const minimax: Architecture = {
@@ -35,10 +34,9 @@ export const minimax: Architecture = {
       rope_theta: 1_000_000,
     }),
   },
-  startNorm: attention.wiring.norm,
-  attention: { ...attention, wiring },
+  attention: { ...attention, wiring: mixerWiring('full_attn') },
   mixer: {
-    wiring,
+    wiring: mixerWiring('linear_attn'),
     module: 'self_attn',
     form: (config) => ({
       kind: 'lightning',
@@ -49,10 +47,11 @@ export const minimax: Architecture = {
     }),
     givesPair: true,
   },
-  feedforward: { ...base.feedforward, wiring: {} },
+  feedforward: {
+    ...feedforward,
+    wiring: scaled(streamNorm(feedforward.wiring.norm), branchFactors('mlp')),
+  },
   experts: mixtralExperts,
   parts: mixedByType(mixtralExperts),
   slidingWindow: everywhere,
-  streamFactor: (config, part) => readFactor(config, part, 'alpha'),
-  branchFactor: (config, part) => readFactor(config, part, 'beta'),
 };

@@ -1,4 +1,5 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
@@ -92,10 +93,7 @@ function jambaPeriods(config: ConfigFields, blocks: readonly number[]): ConfigFi
 /** Families with Mamba (arXiv 2312.00752). */
 export const selectiveScanFamilies: readonly Architecture[] = [
   { ...mamba, modelType: 'mamba' },
-  {
-    ...mamba,
-    modelType: 'falcon_mamba',
-    classes: { config: 'FalconMambaConfig', model: 'FalconMambaForCausalLM' },
+  derive(mamba, named('falcon_mamba', 'FalconMamba'), {
     mixer: {
       ...mamba.mixer,
       form: (config) => ({
@@ -103,24 +101,20 @@ export const selectiveScanFamilies: readonly Architecture[] = [
         innerNorms: { epsilon: numberIn(config, 'mixer_rms_eps', 1e-6) },
       }),
     },
-  },
-  {
-    ...base,
-    modelType: 'jamba',
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 8,
-        max_position_embeddings: 262_144,
-        num_experts: 16,
-        num_experts_per_tok: 2,
-      }),
-      computed: (config) => ({
-        layer_types: Array.from({ length: Number(config['num_hidden_layers'] ?? 0) }, (_, block) =>
-          isMeant(attends(config), block) ? 'full_attention' : 'linear_attention',
-        ),
-      }),
-      pruned: jambaPeriods,
+  }),
+  derive(base, 'jamba', {
+    defaults: {
+      num_key_value_heads: 8,
+      max_position_embeddings: 262_144,
+      num_experts: 16,
+      num_experts_per_tok: 2,
     },
+    computed: (config) => ({
+      layer_types: Array.from({ length: Number(config['num_hidden_layers'] ?? 0) }, (_, block) =>
+        isMeant(attends(config), block) ? 'full_attention' : 'linear_attention',
+      ),
+    }),
+    pruned: jambaPeriods,
     embeddingAndHead: { ...base.embeddingAndHead, finalNorm: 'final_layernorm' },
     feedforward: {
       wiring: preNorm('pre_ff_layernorm'),
@@ -145,5 +139,5 @@ export const selectiveScanFamilies: readonly Architecture[] = [
     },
     experts: jambaExperts,
     parts: mixedByType(jambaExperts),
-  },
+  }),
 ];

@@ -1,4 +1,5 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import {
@@ -90,68 +91,54 @@ const operatorSandwich = { wiring: sandwich('operator_norm', 'post_operator_norm
 
 /** Families whose mixers are short convolutions (LFM2, arXiv 2511.23404). */
 export const shortConvolutionFamilies: readonly Architecture[] = [
-  {
-    ...lfm,
-    modelType: 'lfm2',
-    config: {
-      names: { rms_norm_eps: 'norm_eps' },
-      defaults: () => lfmDefaults,
-      lists: { layer_types: lfmLayerType },
-      computed: lfmWidth,
-    },
+  derive(lfm, 'lfm2', {
+    names: { rms_norm_eps: 'norm_eps' },
+    defaults: lfmDefaults,
+    lists: { layer_types: lfmLayerType },
+    computed: lfmWidth,
     parts: mixedByType(),
-  },
-  {
-    ...lfm,
-    modelType: 'lfm2_moe',
-    classes: { config: 'Lfm2MoeConfig', model: 'Lfm2MoeForCausalLM' },
-    config: {
-      names: { rms_norm_eps: 'norm_eps' },
-      defaults: () => ({
-        ...lfmDefaults,
-        num_experts: 32,
-        num_experts_per_tok: 4,
-        moe_intermediate_size: 1792,
-        norm_topk_prob: true,
-        num_dense_layers: 2,
-      }),
-      only: () => ({ use_expert_bias: true }),
+  }),
+  derive(lfm, named('lfm2_moe', 'Lfm2Moe'), {
+    names: { rms_norm_eps: 'norm_eps' },
+    defaults: {
+      ...lfmDefaults,
+      num_experts: 32,
+      num_experts_per_tok: 4,
+      moe_intermediate_size: 1792,
+      norm_topk_prob: true,
+      num_dense_layers: 2,
     },
+    only: () => ({ use_expert_bias: true }),
     experts,
     parts: mixedByType(experts),
-  },
-  {
-    ...lfm,
-    modelType: 'lfm3',
+  }),
+  derive(lfm, 'lfm3', {
     // Gates of attention are g_proj in transformers.
     moduleNames: {},
-    config: {
-      names: { rms_norm_eps: 'norm_eps' },
-      defaults: () => ({
-        ...lfmDefaults,
-        num_key_value_heads: 4,
-        head_dim: 128,
-        conv_L_cache: 7,
-        sliding_window: 256,
-        rope_parameters: {
-          sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
-          full_attention: {
-            rope_type: 'proportional',
-            partial_rotary_factor: 0.5,
-            rope_theta: 1_000_000,
-          },
+    names: { rms_norm_eps: 'norm_eps' },
+    defaults: {
+      ...lfmDefaults,
+      num_key_value_heads: 4,
+      head_dim: 128,
+      conv_L_cache: 7,
+      sliding_window: 256,
+      rope_parameters: {
+        sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+        full_attention: {
+          rope_type: 'proportional',
+          partial_rotary_factor: 0.5,
+          rope_theta: 1_000_000,
         },
-      }),
-      lists: { layer_types: lfm3LayerType },
-      only: () => ({ use_sandwich_norm: true, use_attention_gate: true }),
+      },
     },
+    lists: { layer_types: lfm3LayerType },
+    only: () => ({ use_sandwich_norm: true, use_attention_gate: true }),
     attention: {
       ...lfm.attention,
       ...operatorSandwich,
       queryKeyNorms,
       output: base.attention.output,
-      gate: 'self_attn.gate_proj',
-      gateIsByHead: true,
+      parts: { gate: { name: 'self_attn.gate_proj', byHead: true } },
     },
     mixer: { ...lfm.mixer, ...operatorSandwich },
     feedforward: { ...lfmFeedforward, wiring: sandwich('ffn_norm', 'post_ffn_norm') },
@@ -159,5 +146,5 @@ export const shortConvolutionFamilies: readonly Architecture[] = [
     biases: attentionBiases,
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
-  },
+  }),
 ];

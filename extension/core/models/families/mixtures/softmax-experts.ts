@@ -1,4 +1,5 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import {
@@ -15,7 +16,7 @@ import { cohere2, cohere2Lists } from '../parallel';
 
 /** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
 export const graniteSwa = {
-  attention: { ...attention, sinks: 'self_attn.sinks' },
+  attention: { ...attention, parts: { sinks: 'self_attn.sinks' } },
   turns: ({ layer_rope_theta: thetas }: ModelConfig, block: number): boolean =>
     !Array.isArray(thetas) || thetas[block] !== 0,
   slidingWindow: windowedByType,
@@ -53,18 +54,13 @@ const softmaxRouted = {
 
 /** MoE layers with softmax routing, in blocks of other families. */
 export const softmaxExperts: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'aria_text',
-    classes: { config: 'AriaTextConfig', model: 'AriaTextForCausalLM' },
-    config: {
-      names: {
-        num_experts: 'moe_num_experts',
-        num_experts_per_tok: 'moe_topk',
-        n_shared_experts: 'moe_num_shared_experts',
-      },
-      defaults: () => ({ intermediate_size: 4096, n_shared_experts: 2 }),
+  derive(base, named('aria_text', 'AriaText'), {
+    names: {
+      num_experts: 'moe_num_experts',
+      num_experts_per_tok: 'moe_topk',
+      n_shared_experts: 'moe_num_shared_experts',
     },
+    defaults: { intermediate_size: 4096, n_shared_experts: 2 },
     biases: attentionBiases,
     experts: {
       ...softmaxRouted,
@@ -73,59 +69,50 @@ export const softmaxExperts: readonly Architecture[] = [
       shared: ({ intermediate_size: inner, n_shared_experts: count }) =>
         gatedExpert('mlp.shared_experts', inner * (count ?? 2)),
     },
-  },
-  {
-    ...cohere2,
-    modelType: 'cohere2_moe',
-    classes: { config: 'Cohere2MoeConfig', model: 'Cohere2MoeForCausalLM' },
-    config: {
-      defaults: () => ({
-        head_dim: 128,
-        max_position_embeddings: 8192,
-        tie_word_embeddings: true,
-        sliding_window: 4096,
-        num_shared_experts: 0,
-        shared_expert_combination_strategy: 'average',
-        norm_topk_prob: true,
-      }),
-      lists: {
-        ...cohere2Lists,
-        mlp_layer_types: () => 'sparse',
-      },
-      computed: ({ rms_norm_eps: rms, layer_norm_eps: layer = 1e-5, mlp_layer_types: types }) => ({
-        rms_norm_eps: rms ?? layer,
-        'mlp_layer_types without dense': !Array.isArray(types) || !types.includes('dense'),
-        'norms of rms': typeof rms === 'number',
-      }),
-      only: () => ({ 'mlp_layer_types without dense': true }),
+  }),
+  derive(cohere2, named('cohere2_moe', 'Cohere2Moe'), {
+    defaults: {
+      head_dim: 128,
+      max_position_embeddings: 8192,
+      tie_word_embeddings: true,
+      sliding_window: 4096,
+      num_shared_experts: 0,
+      shared_expert_combination_strategy: 'average',
+      norm_topk_prob: true,
     },
+    lists: {
+      ...cohere2Lists,
+      mlp_layer_types: () => 'sparse',
+    },
+    computed: ({ rms_norm_eps: rms, layer_norm_eps: layer = 1e-5, mlp_layer_types: types }) => ({
+      rms_norm_eps: rms ?? layer,
+      'mlp_layer_types without dense': !Array.isArray(types) || !types.includes('dense'),
+      'norms of rms': typeof rms === 'number',
+    }),
+    only: () => ({ 'mlp_layer_types without dense': true }),
     experts: {
       ...softmaxRouted,
       routing: (config) => ({
         ...(config['expert_selection_fn'] === 'sigmoid'
           ? { score: 'sigmoid', normalized: config.norm_topk_prob }
           : {}),
-        averagesShared:
+      }),
+      parts: {
+        averagedShared: (config) =>
           Number(config['num_shared_experts']) > 0 &&
           config['shared_expert_combination_strategy'] === 'average',
-      }),
+      },
       shared: ({ intermediate_size: inner, num_shared_experts: count }) =>
         typeof count === 'number' && count > 0
           ? gatedExpert('mlp.shared_experts', inner * count)
           : undefined,
     },
     form: (config) => (config['norms of rms'] === true ? { norm: 'rms' } : {}),
-  },
-  {
-    ...base,
-    ...graniteSwa,
-    modelType: 'granitemoe_swa',
-    classes: { config: 'GraniteMoeSWAConfig', model: 'GraniteMoeSWAForCausalLM' },
-    config: {
-      ...graniteSwaLayout,
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({ num_experts: 8, num_experts_per_tok: 2, sliding_window: 128 }),
-    },
+  }),
+  derive({ ...base, ...graniteSwa }, named('granitemoe_swa', 'GraniteMoeSWA'), {
+    ...graniteSwaLayout,
+    names: { num_experts: 'num_local_experts' },
+    defaults: { num_experts: 8, num_experts_per_tok: 2, sliding_window: 128 },
     // Both modules go where the branch is removed.
     feedforward: {
       wiring: feedforward.wiring,
@@ -140,27 +127,23 @@ export const softmaxExperts: readonly Architecture[] = [
       router: 'router',
       shared: graniteSharedExpert,
     },
-  },
-  {
-    ...base,
-    modelType: 'phimoe',
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        num_experts: 16,
-        num_experts_per_tok: 2,
-        rms_norm_eps: 1e-5,
-        rope_theta: 1_000_000,
-        max_position_embeddings: 131_072,
-        router_jitter_noise: 0.01,
-      }),
-      computed: ({ rope_parameters: rope, rope_scaling: older }) => ({
-        rope_type: ((rope ?? older ?? {}) as ConfigFields)['rope_type'] ?? 'default',
-      }),
-      // Its factors on cosine and sine are its own where they depend on the length.
-      only: () => ({ rope_type: 'default', num_experts_per_tok: 2 }),
+  }),
+  derive(base, 'phimoe', {
+    names: { num_experts: 'num_local_experts' },
+    defaults: {
+      num_key_value_heads: 8,
+      num_experts: 16,
+      num_experts_per_tok: 2,
+      rms_norm_eps: 1e-5,
+      rope_theta: 1_000_000,
+      max_position_embeddings: 131_072,
+      router_jitter_noise: 0.01,
     },
+    computed: ({ rope_parameters: rope, rope_scaling: older }) => ({
+      rope_type: ((rope ?? older ?? {}) as ConfigFields)['rope_type'] ?? 'default',
+    }),
+    // Its factors on cosine and sine are its own where they depend on the length.
+    only: () => ({ rope_type: 'default', num_experts_per_tok: 2 }),
     norm: 'layer',
     biases: attentionBiases,
     experts: {
@@ -168,11 +151,11 @@ export const softmaxExperts: readonly Architecture[] = [
       modules: ['block_sparse_moe', 'mlp'],
       gateUp: ['w1', 'w3'],
       down: 'w2',
-      routing: ({ router_jitter_noise: noise }) => ({ mixesSparsely: Number(noise) }),
+      parts: { sparseMixer: ({ router_jitter_noise: noise }) => Number(noise) },
     },
     form: (config) =>
       config['lm_head_bias'] === true
         ? { embeddingAndHead: { ...base.embeddingAndHead, headBias: true } }
         : {},
-  },
+  }),
 ];

@@ -5,13 +5,14 @@ import type {
   PartKind,
   Scales,
 } from '../../transformer/architecture';
+import { derive, named } from '../../transformer/derive';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
 import { mixedByType, renumberedList, wordIn } from './mixer-pieces';
-import { parallelBranch, preNorm } from '../../modules/wiring-names';
+import { parallelBranch, preNorm, scaled } from '../../modules/wiring-names';
 import {
   numberIn,
   attention,
@@ -105,24 +106,13 @@ const graniteHybridExperts: ExpertNames = {
 
 /** Falcon-H1's factors (μP) on attention and feed-forward. */
 function falconScales(config: ModelConfig): Partial<Scales> {
-  const [gate = 1] = numbersIn(config, 'mlp_multipliers');
   const into = numberIn(config, 'attention_in_multiplier', 1);
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   return {
     embedding: config.embedding_multiplier,
     attention: headDim ** -0.5 * into * into * numberIn(config, 'key_multiplier', 1),
-    gate,
     logits: numberIn(config, 'lm_head_multiplier', 1),
   };
-}
-
-/** Falcon-H1's factors on the outputs of attention and MLPs. */
-function falconBranchFactor(config: ModelConfig, part: PartKind): number {
-  const [, down = 1] = numbersIn(config, 'mlp_multipliers');
-  const attention =
-    numberIn(config, 'attention_in_multiplier', 1) *
-    numberIn(config, 'attention_out_multiplier', 1);
-  return { attention, feedforward: down, expert: down, mixer: 1 }[part];
 }
 
 function falconForm(config: ModelConfig): StateSpace {
@@ -210,50 +200,41 @@ const nemotron = {
 
 /** Families with Mamba-2 (arXiv 2405.21060). */
 export const stateSpaceFamilies: readonly Architecture[] = [
-  {
-    ...base,
-    modelType: 'bamba',
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 8,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 262_144,
-      }),
-      computed: ({ num_hidden_layers: blocks, attn_layer_indices: full, ...config }) => ({
-        partial_rotary_factor: 0.5,
-        // Granite's factors, as GGUF files have them.
-        attention_multiplier:
-          (numberIn(config, 'hidden_size', 4096) / numberIn(config, 'num_attention_heads', 32)) **
-          -0.5,
-        layer_types: Array.from({ length: Number(blocks ?? 0) }, (_, block) =>
-          Array.isArray(full) && full.includes(block) ? 'full_attention' : 'linear_attention',
-        ),
-      }),
-      pruned: ({ attn_layer_indices: full }, blocks) =>
-        Array.isArray(full) ? { attn_layer_indices: renumberedList(full, blocks) } : {},
+  derive(base, 'bamba', {
+    defaults: {
+      num_key_value_heads: 8,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 262_144,
     },
+    computed: ({ num_hidden_layers: blocks, attn_layer_indices: full, ...config }) => ({
+      partial_rotary_factor: 0.5,
+      // Granite's factors, as GGUF files have them.
+      attention_multiplier:
+        (numberIn(config, 'hidden_size', 4096) / numberIn(config, 'num_attention_heads', 32)) **
+        -0.5,
+      layer_types: Array.from({ length: Number(blocks ?? 0) }, (_, block) =>
+        Array.isArray(full) && full.includes(block) ? 'full_attention' : 'linear_attention',
+      ),
+    }),
+    pruned: ({ attn_layer_indices: full }, blocks) =>
+      Array.isArray(full) ? { attn_layer_indices: renumberedList(full, blocks) } : {},
     embeddingAndHead: mambaEmbeddingAndHead,
     feedforward: mambaFeedforward,
     biases: configuredBiases,
     mixer: mamba,
     parts: mixedByType(),
-  },
-  {
-    ...base,
-    modelType: 'granitemoehybrid',
-    classes: { config: 'GraniteMoeHybridConfig', model: 'GraniteMoeHybridForCausalLM' },
-    config: {
-      names: { num_experts: 'num_local_experts' },
-      lists: { layer_types: () => 'linear_attention' },
-      computed: (config) =>
-        hasExperts(config)
-          ? {}
-          : {
-              num_experts: 1,
-              num_experts_per_tok: 1,
-              intermediate_size: numberIn(config, 'shared_intermediate_size', 1024),
-            },
-    },
+  }),
+  derive(base, named('granitemoehybrid', 'GraniteMoeHybrid'), {
+    names: { num_experts: 'num_local_experts' },
+    lists: { layer_types: () => 'linear_attention' },
+    computed: (config) =>
+      hasExperts(config)
+        ? {}
+        : {
+            num_experts: 1,
+            num_experts_per_tok: 1,
+            intermediate_size: numberIn(config, 'shared_intermediate_size', 1024),
+          },
     feedforward: graniteWithShared,
     biases: attentionBiases,
     scales: graniteScales,
@@ -266,59 +247,62 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         ? {}
         : { feedforward: { ...graniteShared, wiring: feedforward.wiring } }),
     }),
-  },
-  {
-    ...base,
-    modelType: 'falcon_h1',
-    classes: { config: 'FalconH1Config', model: 'FalconH1ForCausalLM' },
+  }),
+  derive(base, named('falcon_h1', 'FalconH1'), {
     otherModules: say`transformers assigns the factors of falcon_h1 models only in its own class.`,
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 8,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 8192,
-      }),
-      // Factors on what goes into attention do not pass by a bias.
-      only: () => ({ attention_bias: false }),
+    defaults: {
+      num_key_value_heads: 8,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 8192,
     },
+    // Factors on what goes into attention do not pass by a bias.
+    only: () => ({ attention_bias: false }),
     embeddingAndHead: mambaEmbeddingAndHead,
-    feedforward: mambaFeedforward,
+    attention: {
+      ...attention,
+      wiring: scaled(attention.wiring, (config) => ({
+        branch:
+          numberIn(config, 'attention_in_multiplier', 1) *
+          numberIn(config, 'attention_out_multiplier', 1),
+      })),
+    },
+    feedforward: {
+      ...mambaFeedforward,
+      wiring: scaled(mambaFeedforward.wiring, (config) => ({
+        branch: numbersIn(config, 'mlp_multipliers')[1] ?? 1,
+      })),
+      parts: { gateScale: (config) => numbersIn(config, 'mlp_multipliers')[0] ?? 1 },
+    },
     biases: configuredBiases,
     scales: falconScales,
-    branchFactor: falconBranchFactor,
     mixer: { ...mamba, wiring: parallelBranch(mamba.wiring), form: falconForm },
     parts: () => ['attention', 'mixer', 'feedforward'],
-  },
-  {
-    ...nemotron,
-    modelType: 'nemotron_h',
-    classes: { config: 'NemotronHConfig', model: 'NemotronHForCausalLM' },
-    config: {
-      names: {
-        rms_norm_eps: 'layer_norm_epsilon',
-        hidden_act: 'mlp_hidden_act',
-        num_experts: 'n_routed_experts',
-      },
-      defaults: () => ({
-        num_key_value_heads: 8,
-        head_dim: 128,
-        intermediate_size: 21_504,
-        hidden_act: 'relu2',
-        use_bias: false,
-        rms_norm_eps: 1e-5,
-        max_position_embeddings: 4096,
-        num_experts: 8,
-        num_experts_per_tok: 2,
-        moe_intermediate_size: 7688,
-        norm_topk_prob: true,
-      }),
-      computed: nemotronBlocks,
-      only: () => ({ moe_latent_size: null }),
-      pruned: ({ hybrid_override_pattern: pattern }, blocks) =>
-        typeof pattern === 'string'
-          ? { hybrid_override_pattern: blocks.map((block) => pattern[block] ?? '').join('') }
-          : {},
+  }),
+  derive(nemotron, named('nemotron_h', 'NemotronH'), {
+    names: {
+      rms_norm_eps: 'layer_norm_epsilon',
+      hidden_act: 'mlp_hidden_act',
+      num_experts: 'n_routed_experts',
     },
+    defaults: {
+      num_key_value_heads: 8,
+      head_dim: 128,
+      intermediate_size: 21_504,
+      hidden_act: 'relu2',
+      use_bias: false,
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 4096,
+      num_experts: 8,
+      num_experts_per_tok: 2,
+      moe_intermediate_size: 7688,
+      norm_topk_prob: true,
+    },
+    computed: nemotronBlocks,
+    only: () => ({ moe_latent_size: null }),
+    pruned: ({ hybrid_override_pattern: pattern }, blocks) =>
+      typeof pattern === 'string'
+        ? { hybrid_override_pattern: blocks.map((block) => pattern[block] ?? '').join('') }
+        : {},
     biases: (config) => ({
       ...attentionBiases(config),
       feedforward: config.mlp_bias,
@@ -356,17 +340,13 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       isSparse: (config, block) => nemotronKinds(config)[block] === 'expert',
     },
     parts: (config, block) => [nemotronKinds(config)[block] ?? 'mixer'],
-  },
-  {
-    ...nemotron,
-    modelType: 'mamba2',
+  }),
+  derive(nemotron, 'mamba2', {
     embeddingAndHead: { ...nemotron.embeddingAndHead, prefixes: ['backbone.', 'model.'] },
-    config: {
-      names: { rms_norm_eps: 'layer_norm_epsilon' },
-      defaults: () => ({ rms_norm_eps: 1e-5, use_bias: false }),
-      // No block has attention or a feed-forward.
-      computed: () => ({ num_attention_heads: 1, num_key_value_heads: 1, intermediate_size: 1 }),
-    },
+    names: { rms_norm_eps: 'layer_norm_epsilon' },
+    defaults: { rms_norm_eps: 1e-5, use_bias: false },
+    // No block has attention or a feed-forward.
+    computed: () => ({ num_attention_heads: 1, num_key_value_heads: 1, intermediate_size: 1 }),
     mixer: {
       wiring: preNorm('norm'),
       module: 'mixer',
@@ -378,7 +358,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         ),
     },
     parts: () => ['mixer'],
-  },
+  }),
 ];
 
 function nemotronKinds(config: ConfigFields): (PartKind | undefined)[] {

@@ -52,14 +52,13 @@ interface CompressorNames {
   readonly norm: string;
 }
 
-/** Names of what such an attention has, below a block; `sinks` is the full name of a tensor. */
+/** Names of what such an attention has, below a block. */
 export interface CompressedNames {
   readonly queryDown: string;
   readonly queryNorm: string;
   readonly queryUp: string;
   readonly key: string;
   readonly keyNorm: string;
-  readonly sinks: string;
   readonly groups: string;
   readonly compressor: CompressorNames;
   readonly indexer: {

@@ -8,10 +8,10 @@ import { listed, tell } from '../translate';
 import type { Diagram, DiagramNode, Drift, Importance } from './types';
 
 /** Colored parts of a box. */
-type Coloured = Pick<DiagramNode, 'sublayers' | 'value'>;
+type Colored = Pick<DiagramNode, 'sublayers' | 'value'>;
 
 /** Color scale of the diagram, with its texts. */
-export interface ColourScale {
+export interface ColorScale {
   readonly legend: string;
   /** Labels of the ends, with their numbers. */
   readonly low: string;
@@ -20,13 +20,13 @@ export interface ColourScale {
   /** Reason why the colors may be wrong. */
   readonly warning?: string | undefined;
   /** Position of each part of a box on the scale, from 0 to 1; undefined if unknown. */
-  positions(box: Coloured): readonly (number | undefined)[];
+  positions(box: Colored): readonly (number | undefined)[];
   /** Description of the box; undefined if nothing is known of it, or its own text says so. */
-  describe(box: Coloured): string | undefined;
+  describe(box: Colored): string | undefined;
 }
 
 /** Importance of the sublayers, on the heatmap's color scale; undefined if nothing was measured. */
-export function importanceScale(importance: Importance | undefined): ColourScale | undefined {
+export function importanceScale(importance: Importance | undefined): ColorScale | undefined {
   const scale = logScale((importance?.sublayers ?? []).map(({ distance }) => distance));
   if (importance === undefined || scale === undefined) return undefined;
   const byId = new Map(importance.sublayers.map(({ id, distance }) => [id, distance]));
@@ -56,7 +56,7 @@ export function importanceScale(importance: Importance | undefined): ColourScale
 }
 
 /** Color scale of the drift after each sublayer. */
-export function driftColours(drift: Drift | undefined): ColourScale | undefined {
+export function driftColors(drift: Drift | undefined): ColorScale | undefined {
   const scale = drift && driftScale(drift.sublayers.map(({ relativeError }) => relativeError));
   if (drift === undefined || scale === undefined) return undefined;
   const byId = new Map(drift.sublayers.map((one) => [one.sublayer, one]));
@@ -80,7 +80,7 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
 }
 
 /** Largest value of each box, from a file; undefined if the diagram has none. */
-export function valueColours(values: Diagram['values']): ColourScale | undefined {
+export function valueColors(values: Diagram['values']): ColorScale | undefined {
   if (values === undefined) return undefined;
   const { file, count, found, least, most } = values;
   // Times and errors span powers of ten; numbers of both signs have no logarithms.
