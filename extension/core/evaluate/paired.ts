@@ -104,15 +104,15 @@ export function compareAnswers(
   const lost = before.filter((isRight, i) => isRight && after[i] === false).length;
   const stillRight = before.filter(Boolean).length;
   const [more, fewer, all] = [gained + 0.5, lost + 0.5, length + 2];
-  const centre = (more - fewer) / all;
+  const center = (more - fewer) / all;
   const reach =
     studentQuantile(tail, Math.max(leastCount - 1, length - 1)) *
     (Math.sqrt(more + fewer - (more - fewer) ** 2 / all) / all);
   return {
     difference: {
       value: (gained - lost) / length,
-      low: Math.max(-1, centre - reach),
-      high: Math.min(1, centre + reach),
+      low: Math.max(-1, center - reach),
+      high: Math.min(1, center + reach),
     },
     ...(stillRight === 0 ? {} : { retention: 1 + (gained - lost) / stillRight }),
     gained,
@@ -135,9 +135,9 @@ export function meanFactor(ratios: readonly number[]): Interval {
 export function shareInterval(share: number, count: number): Interval {
   const z = normalQuantile(tail);
   const weight = 1 / (1 + z ** 2 / count);
-  const centre = weight * (share + z ** 2 / (2 * count));
+  const center = weight * (share + z ** 2 / (2 * count));
   const reach = weight * z * Math.sqrt((share * (1 - share)) / count + (z / (2 * count)) ** 2);
-  return { value: share, low: centre - reach, high: centre + reach };
+  return { value: share, low: center - reach, high: center + reach };
 }
 
 /** Two-sided probability that fair coins fall as unevenly as `a` against `b`. */

@@ -176,7 +176,7 @@ describe('pruned encoders whose code stands on the hub', () => {
     const [one] = removed;
     const single = one?.removed ?? [];
     await expect(prune(source, single, await freshFolder())).rejects.toMatchObject({
-      code: 'no-modelling-file',
+      code: 'no-modeling-file',
     });
     const zeroed = await freshFolder();
     const { loadsWith } = await prune(source, single, zeroed, { layout: 'zeroed' });
@@ -211,6 +211,6 @@ describe('pruned encoders whose code stands on the hub', () => {
     expect(relativeError(output, whole?.output ?? new Float32Array())).toBeLessThan(1e-4);
     const post = encoderGolden('jina-bert').removed.at(-1)?.removed ?? [];
     const refused = prune(encoderFixture('jina-bert'), post, await freshFolder());
-    await expect(refused).rejects.toMatchObject({ code: 'no-modelling-file' });
+    await expect(refused).rejects.toMatchObject({ code: 'no-modeling-file' });
   });
 });

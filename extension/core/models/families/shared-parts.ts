@@ -120,7 +120,7 @@ export const queryKeyLayernorms = {
   over: 'head',
 } as const;
 
-/** Why a family has no modelling file. */
+/** Why a family has no modeling file. */
 export const noKnownClass = (modelType: string): Message =>
   say`No transformers class is known for ${modelType} models.`;
 
