@@ -28,7 +28,10 @@ export interface NamedClasses {
   readonly vision_config?: unknown;
 }
 
-/** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
+/**
+ * Names of the transformers classes of a model. They follow from `model_type` (`qwen2` has `Qwen2Config`), with
+ * exceptions.
+ */
 export function modelingClasses(
   { kind, architecture }: NamedFamily,
   named: NamedClasses,

@@ -107,7 +107,7 @@ export const ungated = {
   gateUp: ['mlp.up_proj'],
 } as const;
 
-/** A feed-forward with gate and up in one matrix. */
+/** MLP whose gate and up projections are one matrix. */
 export const gateUpInOne = {
   ...feedforward,
   gateUp: { fused: 'mlp.gate_up_proj' },
