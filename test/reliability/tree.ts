@@ -60,7 +60,8 @@ export function without(tree: Tree, paths: readonly string[]): Tree {
 }
 
 /**
- * In words what looks finished in a folder and is not: whatever is neither hidden, nor saved work, nor as it will be.
+ * Describes incomplete files in a folder that look finished: not hidden, not saved work, and different from the final
+ * result.
  * @param last the file that comes last; without it a folder is there as a whole
  */
 export function halfMade(
