@@ -1,8 +1,7 @@
-// Lets each place of an operation that writes fail once, in turn, at its first call and its last, or so many of them:
+// Makes each write of an operation fail once, at the first and the last call of each place in the code, or at N of them:
 // node scripts/faults.mjs [--sites 100] [--log] [KIND …]
-// With ENOSPC, EACCES, EIO, EMFILE, as if the process were killed there, and as if somebody deleted the output folder. The error must name
-// a file and a remedy, the source must have the same bytes, nothing may look finished that is not, and the next run must give what an
-// undisturbed one gives.
+// Faults: ENOSPC, EACCES, EIO, EMFILE, a killed process, and a deleted output folder. The error must name a file and a fix, the source must
+// be unchanged, nothing incomplete may look finished, and the next run must give the result of an undisturbed one.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runHarness } from './lib/harness.mjs';

@@ -27,13 +27,13 @@ const random = seededRandom(1);
 /** Rows that are nearly another. */
 const alike = 1000;
 
-/** Rows around a centre for each class; the last ones are nearly the first. */
+/** Rows around a center for each class; the last ones are nearly the first. */
 function clouds(): Float32Array {
-  const centres = Float32Array.from({ length: classes * features }, () => standardNormal(random));
+  const centers = Float32Array.from({ length: classes * features }, () => standardNormal(random));
   const rows = Float32Array.from({ length: examples * features }, (_, i) => {
     const row = Math.floor(i / features);
-    const centre = centres[(row % classes) * features + (i % features)] ?? 0;
-    return centre + 0.6 * standardNormal(random);
+    const center = centers[(row % classes) * features + (i % features)] ?? 0;
+    return center + 0.6 * standardNormal(random);
   });
   const start = (examples - alike) * features;
   for (let i = 0; i < alike * features; i++) {

@@ -326,7 +326,7 @@ export type ErrorCode =
   | 'no-experts'
   | 'no-key-value-cache'
   | 'no-logits'
-  | 'no-modelling-file'
+  | 'no-modeling-file'
   | 'no-sublayer-selected'
   | 'no-text-input'
   | 'no-tokenizer'

@@ -73,7 +73,7 @@ export function modelsReference(declarations, results, notWritten) {
   const stages = stagedFamilies.map(({ modelType, modules, config }) => [
     code(modelType),
     Object.keys(modules).map(code).join(', '),
-    config.pruned === undefined ? 'modelling file' : code('depths'),
+    config.pruned === undefined ? 'modeling file' : code('depths'),
   ]);
   const methods = Object.entries(quantizationMethods).map(([name, { runs }]) => {
     return `- ${code(name)}: ${runs.bits.join(', ')} bits as ${runs.forms.map(code).join(', ')}`;

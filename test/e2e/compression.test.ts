@@ -81,7 +81,7 @@ describe('the compression panel', () => {
     const { layers, embeddingAndHead, fitting } = await readTable();
     expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
     expect(embeddingAndHead?.map(({ entries }) => entries.length)).toEqual([2, 2]);
-    // As many as by default, which are more than 16 for each of the 64 inputs of the widest layer.
+    // The default number, which is more than 16 for each of the 64 inputs of the widest layer.
     expect(fitting?.tokens).toBe(2560);
     await frame.getByText('40 × 64 other tokens').waitFor({ state: 'attached' });
   });
@@ -202,7 +202,7 @@ describe('the compression panel', () => {
     expect(plan.compress).toHaveLength(compressed);
     const lenses = workbench.page.locator('.codelens-decoration');
     await lenses.filter({ hasText: `Compresses ${compressed} layers` }).waitFor();
-    // Lenses are drawn anew while their file is read, and a click between the two is lost.
+    // Lenses are redrawn while their file is read, and a click between the two is lost.
     const shown = workbench.page.getByRole('tab', { name: /^Compression: /, selected: true });
     const lens = lenses.getByText('Open compression panel', { exact: true });
     const opened = async () => {
@@ -274,12 +274,12 @@ describe('the compression panel', () => {
       name.endsWith('.gguf'),
     );
     const { size } = await stat(workspacePath('sample-Q4_K_M', written ?? ''));
-    // Vocabulary and settings stand in the file too.
+    // Vocabulary and settings are in the file, too.
     expect(size).toBeLessThan((await stat(workspacePath('sample', 'model.safetensors'))).size);
     expect((await stat(workspacePath('sample.imatrix.gguf'))).size).toBeGreaterThan(0);
   });
 
-  it('stands in the Models view beside its model', async () => {
+  it('is shown in the Models view next to its model', async () => {
     const { workbench } = session();
     const { page } = workbench;
     await workbench.showSideBar('Espalier');

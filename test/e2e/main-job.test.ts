@@ -413,7 +413,7 @@ describe('from a model folder to a smaller model', () => {
     }
   });
 
-  it('lists jobs in the side bar, where they are queued, cancelled and opened', async () => {
+  it('lists jobs in the side bar, and queues, cancels and opens them there', async () => {
     const { workbench } = session();
     const { page } = workbench;
     const journal = async () => session().savedWork('sample.layerprofile.journal.jsonl');

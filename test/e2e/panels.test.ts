@@ -213,7 +213,7 @@ describe('a panel', () => {
   });
 });
 
-/** Which no panel has elsewhere. */
+/** Color that no panel uses elsewhere. */
 const focusColor = 'rgb(1, 2, 3)';
 
 /** One stop of the Tab key each, with arrow keys inside. */

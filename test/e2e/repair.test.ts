@@ -132,7 +132,7 @@ describe('repair and patching', () => {
     },
   );
 
-  it('opens the patched model, whose cell shows what stands there', async () => {
+  it('opens the patched model, whose cell shows the patch', async () => {
     const { workbench } = session();
     await session().setTheme('dark');
     await workbench.explorerMenu(['patched'], 'Espalier', 'More', 'Open Layer Heatmap');

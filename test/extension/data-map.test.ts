@@ -125,9 +125,9 @@ describe('the data map', () => {
     const [job] = resumable(espalier, 'score-data');
     assert.equal(job?.request.out, out);
     const resumed = vscode.commands.executeCommand('espalier.resumeJob', job.id);
-    // What was trained before is not trained again: the first step told is a later one.
+    // Saved trainings are not repeated, so the first reported step is a later one.
     const first = await until('progress', () => running(espalier)?.progress);
-    // The suites behind this one need the worker, whatever comes of it.
+    // The following suites need the worker, even if this one fails.
     cancelRunning(espalier);
     await resumed;
     await espalier.jobs.discard(job.id);

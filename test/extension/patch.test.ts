@@ -87,7 +87,7 @@ describe('Patch Removed Layer', () => {
     }
   });
 
-  it('stands in the plan that it was called on, which keeps all else', async () => {
+  it('is added to the plan that it was called on, without other changes', async () => {
     const { patch, ...rest } = await readPlan(plan);
     assert.deepEqual(rest, { ...mine, remove: ['block.0.attention', sublayer] });
     assert.deepEqual(
@@ -99,7 +99,7 @@ describe('Patch Removed Layer', () => {
     assert.ok(existsSync(workspacePath(file)));
   });
 
-  it('stands in the heatmap, which is pruned with it', async () => {
+  it('is shown in the heatmap, which is pruned with it', async () => {
     const planned = (await readPlan(plan)).patch;
     const shown = session.snapshot();
     assert.deepEqual(shown.removed, ['block.0.attention', sublayer]);
@@ -122,7 +122,7 @@ describe('Patch Removed Layer', () => {
     assert.deepEqual(selectionPlan(session, plan).patch, undefined);
   });
 
-  it('is told of as refused where something simpler is as good', () => {
+  it('is reported as rejected if something simpler is as good', () => {
     const [graph, ...others] = result.standings;
     assert.ok(graph);
     const standings = [{ ...graph, loss: 0.5 }, ...others.map((one) => ({ ...one, loss: 0.6 }))];

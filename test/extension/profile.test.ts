@@ -150,7 +150,7 @@ describe('Profile Layers', () => {
     assert.deepEqual(session.profile.rounds, before.rounds);
   });
 
-  it('reports a killed worker, and Resume comes to the same result', async () => {
+  it('reports a killed worker, and Resume gives the same result', async () => {
     await configure({ ...longSearch, 'calibration.sequences': 8 });
     const whole = await open('undisturbed');
     await start(whole);

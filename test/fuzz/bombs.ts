@@ -259,7 +259,7 @@ export const jpegBombs: Bombs = {
 const parquet = (footer: Buffer): Buffer =>
   Buffer.concat([Buffer.from('PAR1'), footer, u32(footer.length), Buffer.from('PAR1')]);
 const [thriftList, thriftStruct, thriftTrue] = [0x9, 0xc, 0x1] as const;
-/** Field 2 of the footer, `schema`, as a list of so many elements. */
+/** Field 2 of the footer, `schema`, as a list of `count` elements. */
 const schemaList = (type: number, count: number, elements: Buffer): Buffer =>
   Buffer.concat([
     Buffer.from([0x15, 2, 0x10 | thriftList, 0xf0 | type, ...varint(count)]),

@@ -150,7 +150,7 @@ export const formats: Readonly<Record<string, Format>> = {
   },
   onnx: {
     bombs: onnxBombs,
-    // A graph of many nodes is sound, and takes so much decoded.
+    // A graph of many nodes is valid, and needs this much memory when decoded.
     most: 448 << 20,
     extension: '.onnx',
     seeds: 'onnx',

@@ -1,13 +1,13 @@
 import { mutate, pick } from './mutate';
 import type { Random } from './mutate';
 
-/** What stands where something else was: other types, and numbers at which sizes overflow. */
+/** Replacements for a value: other types, and numbers at which sizes overflow. */
 const strange: readonly unknown[] = [
   ...[null, true, '', [], {}, 'x'.repeat(5000), '../../other', '\u202e\u0000'],
   ...[0, -1, 0.5, 1e308, 2 ** 31, 2 ** 53, [[[[]]]], { length: 1e9 }],
 ];
 
-/** Stands for {@link nested}, which no writer of JSON gets through. */
+/** Placeholder for {@link nested}, which no JSON writer can serialize. */
 const deep = 'deep';
 const nested = '['.repeat(50_000) + ']'.repeat(50_000);
 

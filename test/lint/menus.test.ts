@@ -57,7 +57,7 @@ describe('menus', () => {
     expect(submenus.map(({ id }) => id)).toContain('espalier.modelMore');
   });
 
-  it('of a mixture in the heatmap scores its experts, which the palette does not', () => {
+  it('of an MoE layer in the heatmap scores its experts, which the palette does not', () => {
     const command = 'espalier.scoreExperts';
     const heatmapEntry = listEntries('webview/context').find((entry) => entry.command === command);
     expect(heatmapEntry?.when).toMatch(/webviewSection == 'sublayer' && hasExperts/);

@@ -17,7 +17,7 @@ const names: Readonly<Record<string, RegExp>> = {
     /^(CompactifAI|EL2N|FLOPs|GGUF|GraNd|Markdown|NaN|Spearman \{0\}|int[48]|χ \{0\}|NVIDIA GPU)$/,
 };
 
-/** What a translation takes over: places, code, flags in brackets that are cut out, links, bold, paths. */
+/** Parts that a translation keeps: placeholders, code, flags in brackets, links, bold text, paths. */
 const placeholders =
   /\{\d+\}|`[^`]+`| \(--[^()]+\)|--[a-z][\w-]*|\]\([^)]+\)|\*\*|\n|https?:\S+|espalier\.[a-z]\w*(\.\w+)*/g;
 const findKept = (text: string): string[] => (text.match(placeholders) ?? []).sort();

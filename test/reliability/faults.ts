@@ -42,7 +42,7 @@ export class FaultyWork {
     private readonly options: Options,
     private readonly undisturbed: { readonly calls: readonly Call[]; readonly tree: Tree },
     private readonly untouched: Tree,
-    /** Of an undisturbed run. */
+    /** Results of an undisturbed run. */
     public readonly seconds: number,
   ) {
     this.calls = undisturbed.calls;
@@ -144,7 +144,7 @@ export class FaultyWork {
       );
       found.push(...left.map((name) => `${name} is left`));
     }
-    // One that is killed says nothing, whatever became of the error here. From the same state the next run gives the same.
+    // A killed process reports nothing, regardless of the error here. From the same state the next run gives the same result.
     const lies = JSON.stringify([wasKilled, ...actual]).replaceAll(owners, '');
     if ((error !== undefined || wasKilled) && !this.#proven.has(lies)) {
       mkdirSync(out, { recursive: true });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Environment variable that marks the processes of a disturbed task and their children. */
 export const marker = 'ESPALIER_DISTURBED';
 
-/** How long the processes of one that was killed may go on: their watchdog looks twice a second, on a machine that may be busy. */
+/** Time in which child processes of a killed process must end: their watchdog checks twice a second, and the machine may be busy. */
 const graceMilliseconds = 20_000;
 
 /** Ids of the processes with a mark that run, or of any that are ending; none where the system does not tell. */

@@ -12,7 +12,7 @@ const file = process.env['ESPALIER_CONNECTIONS'] ?? '';
 /** Node arguments that load this module, and others, into a process. */
 const imports = process.env['ESPALIER_IMPORTS'] ?? '';
 const script = basename(process.argv[1] ?? 'node');
-// The editor's own processes share a script, and are told apart by a variable.
+// The editor's own processes share a script, and are distinguished by a variable.
 const name = script.startsWith('bootstrap-fork')
   ? basename(process.env['VSCODE_ESM_ENTRYPOINT'] ?? script)
   : script;
@@ -41,7 +41,7 @@ function watch(owner, method, hostOf) {
   };
 }
 
-// Here and not in the environment, where the editor removes it.
+// Set here because the editor removes it from the environment.
 const { ChildProcess } = childProcess;
 const spawn = ChildProcess.prototype.spawn;
 ChildProcess.prototype.spawn = function (options) {

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 /** Files of a folder by their paths in it, each with a hash of its content; folders end in `/`. */
 export type Tree = ReadonlyMap<string, string>;
 
-/** What differs between two runs of the same work: when it ran, and what it took, which includes what is done again. */
+/** Differences between two runs of the same work: dates and durations, including repeated work. */
 const volatile = new Set(['created', 'seconds', 'sublayerEvaluations', 'tokensPerSecond']);
 
 /** @param exact whether dates and durations in documents count as well */
@@ -60,7 +60,8 @@ export function without(tree: Tree, paths: readonly string[]): Tree {
 }
 
 /**
- * In words what looks finished in a folder and is not: whatever is neither hidden, nor saved work, nor as it will be.
+ * Describes incomplete files in a folder that look finished: not hidden, not saved work, and different from the final
+ * result.
  * @param last the file that comes last; without it a folder is there as a whole
  */
 export function halfMade(

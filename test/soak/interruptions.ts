@@ -13,8 +13,8 @@ export interface Interruption {
 const leastMilliseconds = 0.3;
 
 /**
- * What keeps the thread that is not Espalier's own code: collecting garbage, and processes that the editor's other
- * extensions start, which takes longer the more memory the process has.
+ * Interruptions of the thread by code other than Espalier's: garbage collection, and processes that the editor's other
+ * extensions start, which take longer the more memory the process has.
  */
 export class Interruptions {
   readonly #all: Interruption[] = [];

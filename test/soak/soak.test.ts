@@ -28,7 +28,7 @@ import { Turns } from './turns';
 
 const jobs = Number(process.env['ESPALIER_SOAK_JOBS'] ?? '1000');
 const panels = Math.ceil(jobs / 2);
-/** What is loaded on first use, and fills caches, is no growth: this share of the work comes before the first look. */
+/** Share of the work before the first measurement: code that is loaded on first use and caches that fill are not growth. */
 const warmUp = 1 / 6;
 const looks = 10;
 

@@ -5,7 +5,7 @@ interface Process {
   readonly threadCpuUsage?: () => NodeJS.CpuUsage;
 }
 
-/** Where this Node cannot tell, what all threads of the process take. */
+/** Time of all threads of the process, if this Node can't measure single threads. */
 export const threadMilliseconds = (): number => {
   const { user, system } = (process as Process).threadCpuUsage?.() ?? process.cpuUsage();
   return (user + system) / 1000;

@@ -15,11 +15,11 @@ interface LongTurn {
   readonly doing: string;
 }
 
-/** How long this thread computes between two looks, whatever else the machine does meanwhile. */
+/** Time that this thread computes between two checks, regardless of other load on the machine. */
 export class Turns {
   /** Current activity. */
   public doing = '';
-  /** How many took so many tenths of a millisecond: a list of all would be the growth that is looked for. */
+  /** Histogram in tenths of a millisecond; a list of all times would itself be growth. */
   readonly #counts = new Map<number, number>();
   /** Turns longer than half a frame. */
   readonly #long: LongTurn[] = [];

@@ -18,7 +18,7 @@ const namesIn = (folder: string): readonly string[] =>
 
 export const encoderNames = namesIn(encodersFolder);
 
-/** Those whose code stands on the hub, not in transformers: they get no modelling file. */
+/** Encoders with remote code from the hub; no modeling file can be written for them. */
 export const hubNames: readonly string[] = [
   'jina-bert',
   'neobert',
@@ -27,7 +27,7 @@ export const hubNames: readonly string[] = [
 ];
 export const stockNames = encoderNames.filter((name) => !hubNames.includes(name));
 
-/** Those of the text tower of two, which have no modelling file. */
+/** Text towers of models with two towers, which have no modeling file. */
 export const textTowers = encoderNames.filter((name) => name.endsWith('-text-tower'));
 
 export function encoderFixture(name: string, ...parts: readonly string[]): string {
@@ -37,7 +37,7 @@ export function encoderFixture(name: string, ...parts: readonly string[]): strin
 /** Encoder–decoder models. */
 export const seq2seqNames = namesIn(seq2seqFolder);
 
-/** Those that a text can be read by: one tokenizer knows source and target. */
+/** Encoder–decoder models for text, with one tokenizer for source and target. */
 export const seq2seqTextNames = seq2seqNames.filter(
   (name) => name !== 'whisper' && name !== 'marian-two',
 );

@@ -32,7 +32,7 @@ export function casesWith(file: string): readonly string[] {
   return caseNames.filter((name) => existsSync(fixture(name, file)));
 }
 
-/** A reference array stored beside a golden document. */
+/** Reference array stored next to a golden document. */
 export interface GoldenArray {
   readonly file: string;
   readonly shape: readonly number[];

@@ -13,7 +13,7 @@ export const encoderFile = (name: string): string => join(root, `${name}.gguf`);
 /** A folder's tokenizer.json of a kind. */
 export const tokenizerFile = (kind: string): string => join(root, `tokenizer-${kind}.json`);
 
-/** What transformers gives with the dequantized weights, pooled. */
+/** Pooled output of transformers with the dequantized weights. */
 export function encoderGolden(name: string): {
   readonly inputIds: number[][];
   readonly pooling: string;

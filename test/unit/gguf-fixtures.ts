@@ -14,7 +14,7 @@ export const tokenizerKinds: readonly string[] = readdirSync(root).flatMap(
   (name) => /^tokenizer-(.+)\.json$/.exec(name)?.[1] ?? [],
 );
 
-/** Files with a tensor [2, 512] of random blocks of each format; beside them their values by the reference. */
+/** Files with a tensor [2, 512] of random blocks of each format, and their values by the reference. */
 export const blockFiles = ['blocks', 'blocks-books'] as const;
 
 interface SharingKinds {
@@ -28,7 +28,7 @@ interface SharingKinds {
         readonly normalizer: object | null;
         readonly pre_tokenizer: object;
         readonly ignore_merges: boolean;
-        /** Of each text, by the native tokenizers library. */
+        /** Token ids of each text, from the native tokenizers library. */
         readonly ids: readonly (readonly number[])[];
       }
     >
@@ -48,7 +48,7 @@ export function ggufFloats(file: string): Float32Array {
   return new Float32Array(Uint8Array.from(readFileSync(ggufFixture(file))).buffer);
 }
 
-/** What transformers gives with the dequantized weights. */
+/** Output of transformers with the dequantized weights. */
 export function ggufGolden(name: string): { inputIds: number[][]; logits: Float32Array } {
   const { inputIds } = JSON.parse(readFileSync(ggufFixture(`${name}.json`), 'utf8')) as {
     inputIds: number[][];

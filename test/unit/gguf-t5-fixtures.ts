@@ -12,7 +12,7 @@ export const t5Names: readonly string[] = readdirSync(root).flatMap(
 export const t5File = (name: string): string => join(root, `${name}.gguf`);
 export const t5Tokenizer = join(root, 'tokenizer.json');
 
-/** What transformers gives with the dequantized weights. */
+/** Output of transformers with the dequantized weights. */
 export function t5Golden(name: string): {
   readonly examples: readonly Example[];
   readonly output: Float32Array;

@@ -26,7 +26,7 @@ import { onnxFixture } from './onnx-fixtures';
 import { makeRandomModel } from './random-model';
 import { temporaryFolder } from './temporary-folder';
 
-/** How often the headers of each file have been read. */
+/** Number of times that the headers of each file were read. */
 const headers = vi.hoisted(() => new Map<string, number>());
 const counted = vi.hoisted(
   () =>

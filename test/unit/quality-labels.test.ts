@@ -15,7 +15,7 @@ it('a perplexity has a word by its change', () => {
   expect(words).toEqual(['no loss', 'no loss', 'very small', 'small', 'moderate', 'large']);
 });
 
-it('memory is told for as many tokens as a model reads, and no more than usual', () => {
+it("memory is reported for the model's context length, at most the default", () => {
   expect(memoryContext({ maxPositions: 512 })).toBe(512);
   expect(memoryContext({ maxPositions: 131_072 })).toBe(4096);
   expect(memoryContext({})).toBe(4096);

@@ -27,7 +27,7 @@ export const quantizedCases = [
   'deepseek-v4',
 ] as const;
 
-/** What transformers gives with the dequantized weights. */
+/** Output of transformers with the dequantized weights. */
 export function quantizedGolden(name: string): { inputIds: number[][]; logits: Float32Array } {
   const { inputIds } = JSON.parse(readFileSync(quantizedFixture(name, 'golden.json'), 'utf8')) as {
     inputIds: number[][];

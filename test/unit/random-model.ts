@@ -12,7 +12,7 @@ export interface RandomModelShape {
   readonly vocabulary?: number;
   /** Spread of the head's weights: more makes the model surer of few ids. */
   readonly headSpread?: number;
-  /** `cohere` has parallel branches and one norm for both, `mixtral` mixtures of three experts. */
+  /** `cohere` has parallel branches and one norm for both, `mixtral` MoE layers of three experts. */
   readonly modelType?: 'llama' | 'qwen2' | 'mistral' | 'cohere' | 'mixtral';
 }
 

@@ -1,6 +1,6 @@
 import { InferenceSession } from 'onnxruntime-node';
 
-/** A model as anyone would run it; its threads do not wait busily, as other tests run beside. */
+/** Model in one ordinary session; its threads don't spin, because other tests run at the same time. */
 export async function openSession(
   model: string | Uint8Array,
   options: InferenceSession.SessionOptions = {},

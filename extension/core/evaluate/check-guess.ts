@@ -5,7 +5,7 @@ import type { LayeredExecutor } from '../runtime/layered-executor';
 import { UserError } from '../user-error';
 import { evaluatePerplexity } from './perplexity';
 
-/** Perplexities of a model whose family is a guess. */
+/** Perplexities of a model whose family was inferred, in order and shuffled, to check the inference. */
 export interface GuessCheck {
   readonly perplexity: number;
   /** Perplexity of the same tokens in random order. */
@@ -18,7 +18,7 @@ const tokens = 256;
  * little better than chance.
  */
 const leastBelowVocabulary = 16;
-/** The order of words tells a model that is computed rightly at least this factor. */
+/** Minimum ratio of the shuffled to the ordered perplexity of a correctly computed model. */
 const leastBelowShuffled = 2;
 
 /**

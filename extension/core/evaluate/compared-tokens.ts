@@ -10,7 +10,7 @@ import type { Interval, Loss } from './paired';
 export const comparedWindowSchema = v.object({
   /** −log p(next token) in nats, of the original. */
   before: v.array(v.number()),
-  /** The same of the changed model. */
+  /** −log p(next token) in nats, of the changed model. */
   after: v.array(v.number()),
   /** KL(p‖q) in nats, p being the original's probabilities. */
   divergence: v.array(v.number()),
@@ -23,8 +23,8 @@ export const sum = (values: readonly number[]): number =>
   values.reduce((total, value) => total + value, 0);
 
 /**
- * The numbers that quantized models are judged by, as `llama-perplexity --kl-divergence` prints them, with intervals
- * over windows: tokens of one window are not independent.
+ * Quality figures of quantized models as in `llama-perplexity --kl-divergence`, with intervals over windows, because
+ * tokens of one window are not independent.
  * @returns nothing if there are too few windows for intervals
  */
 export function comparePredictions(windows: readonly ComparedWindow[]): PredictionsCompared {

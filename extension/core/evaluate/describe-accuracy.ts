@@ -4,7 +4,7 @@ import type { Message } from '../message';
 import type { PredictionsCompared } from './evaluation';
 import type { AnswersCompared, Interval } from './paired';
 
-/** `62.5 ± 1.9 %`; a dash where it was not measured. */
+/** `62.5 ± 1.9 %`, or a dash if it was not measured. */
 export const formatAccuracy = (share: number | undefined, error: number | undefined): string =>
   share === undefined || error === undefined
     ? '–'
@@ -54,7 +54,7 @@ export function describePredictions({
   ];
 }
 
-/** As it is read from a document. */
+/** Comparison as read from a document. */
 type Compared = Omit<AnswersCompared, 'retention'> & { readonly retention?: number | undefined };
 
 /**

@@ -48,7 +48,7 @@ export interface Drift {
   readonly positions: number;
   /** In the order of the original. */
   readonly sublayers: readonly SublayerDrift[];
-  /** Relative error from which a state is said to have drifted. */
+  /** Relative error that counts as drift. */
   readonly limit: number;
   /** The first sublayer after which the states differ by at least the threshold, if any. */
   readonly starts?: string;
@@ -59,16 +59,18 @@ export interface Drift {
 /** Maximum number of positions listed for the start of the drift. */
 const maxListedPositions = 5;
 
-/** Windows whose states are held at once. */
+/** Maximum number of windows whose states are in memory at the same time. */
 const mostInputs = 2;
 
-/** A tenth of a state: more than int8 makes of a whole model, less than most removals do at once. */
+/**
+ * Relative error that counts as drift: more than int8 causes over a whole model, less than most removals cause at once.
+ */
 const limit = 0.1;
 
 /** Two models that run side by side. */
 export interface DriftRequest {
   readonly original: OpenedModel;
-  /** The other as it runs, the units that it lacks, and each sublayer's place in it by its place in the original. */
+  /** The changed model as it runs, the units it lacks, and the sublayer at each position of the original. */
   readonly changed: {
     readonly model: LayeredModel;
     readonly removed: ReadonlySet<number>;
@@ -76,7 +78,7 @@ export interface DriftRequest {
   };
   /** Text for models that read text. */
   readonly text: string;
-  /** Examples for models that do not; random ones when absent. */
+  /** Examples for models that don't read text; random ones if absent. */
   readonly examples?: string;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -144,7 +146,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
 }
 
 /**
- * The place in a written model of each sublayer of the original.
+ * Position in a written model of each sublayer of the original.
  * @throws UserError if neither its manifest nor equal ids tell.
  */
 export async function placesIn(

@@ -42,15 +42,15 @@ import type { BaseEvaluation, Evaluation } from './evaluation';
 import { readHeldOut, readWholeText } from './held-out';
 import { toPerplexity } from './perplexity';
 
-/** Tokens of a chunk that is saved, as llama-perplexity's default. */
+/** Tokens per saved chunk, the default of llama-perplexity. */
 export const defaultBaseLength = 512;
 
-/** A model, and a file of log-probabilities of its original. */
+/** Model, and a file with the log-probabilities of its original. */
 export interface BaseRequest extends Omit<ModelsRequest, 'against'> {
   readonly base: string;
 }
 
-/** A model whose log-probabilities on a text are saved. */
+/** Model whose log-probabilities on a text are saved. */
 export interface SaveBaseRequest extends BaseRequest {
   readonly text: string;
   /** True to evaluate the whole text; if absent, some chunks spread over it. */
@@ -145,7 +145,7 @@ export async function evaluateWithBase(
 }
 
 /**
- * Saves what a model predicts on a text, for later comparisons without it.
+ * Saves a model's log-probabilities on a text, for later comparisons without the model.
  * @returns its perplexity on the counted tokens, the second half of each chunk
  */
 export async function saveBase(
@@ -243,7 +243,7 @@ async function eachRow(
   }
 }
 
-/** Chunks as they are run: with the token that begins a text in front, if the tokenizer adds one. */
+/** Chunks to run, starting with the BOS token if the tokenizer adds one. */
 async function countedWindows(
   { chunks, length }: BaseText,
   model: LayeredModel,
@@ -299,11 +299,11 @@ async function requireFinite(
   }
 }
 
-/** Tokens that logits are of, as far as the model tells. */
+/** Number of tokens that the logits cover; undefined if the model doesn't specify it. */
 const logitsWidth = ({ emitter, summary }: LayeredModel): number | undefined =>
   emitter?.vocabularySize ?? summary.vocabularySize;
 
-/** Tokens that logits are of. */
+/** Number of tokens that the logits cover. */
 async function vocabularySize(executor: LayeredExecutor, chunk: Int32Array): Promise<number> {
   const width = logitsWidth(executor.model);
   if (width !== undefined) {

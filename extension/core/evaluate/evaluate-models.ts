@@ -54,7 +54,7 @@ export interface ModelsRequest {
   readonly removed: readonly string[];
   /** Patches that replace sublayers, which may also be listed as removed; none if absent. */
   readonly patch?: readonly PlannedPatch[];
-  /** A second model, evaluated whole on the same; may be `model` itself. */
+  /** Second model, evaluated without removals on the same text; may be `model` itself. */
   readonly against?: OpenedModel;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -113,7 +113,10 @@ async function requireWindows(
   }
 }
 
-/** Perplexity and speed of one model, or of two on the same windows of text, and how far these predict the same. */
+/**
+ * Measures perplexity and speed of one model, or of two on the same windows of text, and the agreement of their
+ * predictions.
+ */
 export async function evaluateModels(
   request: EvaluationRequest,
   context: JobContext,
@@ -226,7 +229,7 @@ const domainTexts = (
 ): readonly (Pick<DomainText, 'file'> & Partial<DomainText>)[] =>
   typeof text === 'string' ? [{ file: text }] : text;
 
-/** A domain of a text, and how many of its windows, in the order of the text. */
+/** Domain of a text, and its number of windows, in the order of the text. */
 interface DomainRead {
   readonly domain: string;
   readonly windows: number;
@@ -305,7 +308,7 @@ interface Compared {
   readonly text: HeldOut;
 }
 
-/** Why what two models predict cannot be compared; undefined where it can. */
+/** Reason that the predictions of two models can't be compared; undefined if they can. */
 function explainNotCompared(
   { model: original, text }: Compared,
   { model: changed, text: changedText }: Compared,
@@ -355,7 +358,7 @@ export async function judgeModels(
   };
 }
 
-/** The model as it is evaluated, and the other. */
+/** Opens the evaluated model and the one to compare with. */
 async function openModels(
   request: ModelsRequest,
 ): Promise<readonly [own: Planned, other: LayeredModel | undefined]> {
@@ -416,7 +419,10 @@ export async function asPlanned({
   return { model, removed };
 }
 
-/** Ids of a text, or of the transcript of a recording: models may hear it through other filters. */
+/**
+ * Ids of a text, or of the transcript of a recording. Models with different audio preprocessing have the same
+ * transcript.
+ */
 const writtenIds = (input: ModelInput): Int32Array =>
   input instanceof Int32Array ? input : predictedIds({ inputs: [] }, input);
 

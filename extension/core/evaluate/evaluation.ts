@@ -26,7 +26,7 @@ export interface LlamaTiming {
  * too few windows.
  */
 export interface PredictionsCompared {
-  /** KL(p‖q) in nats of a token, p being the original's probabilities, mean over tokens. */
+  /** Mean KL(p‖q) in nats per token, where p are the original's probabilities. */
   readonly klDivergence?: Interval;
   /** Percentiles of the KL divergence over tokens. */
   readonly klPercentiles?: DivergencePercentiles;
@@ -48,11 +48,13 @@ export interface DivergencePercentiles {
 
 /** Measurements of one or two models on a text. */
 export interface EvaluationResult extends Evaluation, PredictionsCompared {
-  /** The model that it is compared with. */
+  /** Evaluation of the model to compare with. */
   readonly against?: Evaluation;
-  /** Its perplexity over that model's; absent where the two read the text as different tokens, or in too few windows. */
+  /**
+   * Ratio of the model's perplexity to that of `against`; absent if their tokens differ or there are too few windows.
+   */
   readonly perplexityRatio?: Interval;
-  /** The same of each domain, if the text has several. */
+  /** Measurements of each domain, if the text has several. */
   readonly domains?: readonly DomainEvaluation[];
 }
 
@@ -61,7 +63,7 @@ export interface DomainEvaluation extends PredictionsCompared {
   readonly domain: string;
   readonly perplexity: number;
   readonly tokens: number;
-  /** Perplexity of the model that it is compared with. */
+  /** Perplexity of the model to compare with. */
   readonly against?: number;
   readonly perplexityRatio?: Interval;
 }

@@ -16,13 +16,12 @@ import type { ExactMatchExample } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
 import { targetStartId } from '../models/example';
 
-/** A task whose answers are written. */
+/** Task with generated answers. */
 export type ExactMatchTask = Extract<Task, { readonly kind: 'exact-match' }>;
 
 /**
- * Lets a model answer greedily, as lm-evaluation-harness' `generate_until` does, and counts the answers that
- * are one of the targets, blanks around both left out. Prompts that leave no room for the answer lose their
- * beginning.
+ * Generates answers greedily, like `generate_until` of lm-evaluation-harness, and counts those that equal a target
+ * after trimming whitespace. Prompts that leave no room for the answer are truncated at the start.
  */
 export async function matchAnswers(
   model: LayeredModel,

@@ -23,7 +23,7 @@ export type HeldOut = Int32Array | readonly ModelInput[];
 /** Number of tokens of a source and of a target for models without a limit. */
 const longestPart = 1024;
 
-/** Recordings that are read by default: each takes as long as 30 seconds of sound, however short it is. */
+/** Default number of recordings. Each takes as long as 30 seconds of audio, even if it is shorter. */
 const defaultRecordings = 32;
 
 /**
@@ -54,7 +54,7 @@ export async function readWholeText(file: string, model: LayeredModel): Promise<
   return (await holdsPairs(file, model)) ? readPairs(file, model) : readTokens(file, model);
 }
 
-/** SHA-256 (hex) of all that a model reads of a text, and of what it is asked to predict. */
+/** SHA-256 (hex) of the inputs and the targets of a held-out text. */
 export function fingerprintHeldOut(text: HeldOut): string {
   const hash = createHash('sha256');
   for (const input of text instanceof Int32Array ? [text] : text) {
@@ -118,7 +118,7 @@ async function readPairs(
   return pairs;
 }
 
-/** Says so where a model that reads source and target is given a text of neither. */
+/** Warns if a model that reads source and target is given a plain text. */
 export async function warnHalves(
   file: string,
   models: readonly LayeredModel[],

@@ -26,7 +26,7 @@ import { say } from '../message';
 export interface Quality {
   /** Positions of the output that were compared. */
   readonly positions: number;
-  /** Only the first windows of what an evaluation reads, as all would have taken too long unasked. */
+  /** True if only the first of the default windows were compared, because all would have taken too long. */
   readonly partial?: true;
   /** `js`: Jensen–Shannon divergence in nats, mean over positions; `relative`: ‖a − b‖ / ‖a‖ of an output of values. */
   readonly metric: 'js' | 'relative';
@@ -36,7 +36,7 @@ export interface Quality {
    * scores only.
    */
   readonly top1Agreement?: number;
-  /** Bytes of weights, keys and values at 4 k tokens of context; absent where the model keeps none. */
+  /** Bytes of weights, keys and values at a context of 4096 tokens; absent if the model has no cache. */
   readonly memory?: { readonly before: number; readonly after: number };
   /**
    * Perplexity on held-out text and number of predicted tokens; absent if the model was run on
@@ -55,18 +55,18 @@ export interface QualityRequest {
   readonly changed: OpenedModel;
   /** Held-out text for models that read text. */
   readonly text: string;
-  /** Examples for models that do not; random ones when absent. */
+  /** Examples for models that don't read text; random ones if absent. */
   readonly examples?: string;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 }
 
-/** Nobody waits longer for what was not asked for, once some inputs are compared. */
+/** Time limit of a comparison that the user didn't request, after a minimum number of inputs. */
 const [mostMilliseconds, leastInputs] = [10_000, 2];
 
 /**
- * Compares the outputs of a changed model with the original's: on what an evaluation reads of a text, or on its first
- * windows where all take longer than a person waits for; on one example where the models read none.
+ * Compares the outputs of a changed model with the original's: on the default held-out windows, on fewer if all take
+ * longer than {@link mostMilliseconds}, or on one example if the models read no text.
  */
 export async function measureQuality(
   request: QualityRequest,
@@ -127,7 +127,10 @@ export async function measureQuality(
 const keepsCache = ({ sublayers }: ModelSummary): boolean =>
   sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
 
-/** Memory with caches of two models; nothing where one is a graph whose caches are not known: its streams are not followed. */
+/**
+ * Memory of two models including caches; absent if one is a graph whose caches are unknown because its streams weren't
+ * followed.
+ */
 export function comparedMemory(
   { summary: before }: Pick<LayeredModel, 'summary'>,
   { summary: after, kind }: Pick<LayeredModel, 'summary' | 'kind'>,
@@ -158,7 +161,7 @@ export async function inputsToCompare(
   };
 }
 
-/** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */
+/** Windows of the held-out text; undefined if the model reads no text, or its tokenizer or vocabulary doesn't fit. */
 async function textWindows(
   model: LayeredModel,
   file: string,
@@ -206,7 +209,7 @@ class Sums {
 
   public constructor(private readonly areScores: boolean) {}
 
-  /** @param next the id that follows each position, as far as it is known */
+  /** @param next the id after each position, if known */
   public add(a: Output, b: Output, next: Int32Array | undefined): void {
     const { width } = a;
     const rows = a.values.length / width;

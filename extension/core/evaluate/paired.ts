@@ -1,44 +1,44 @@
 import { normalQuantile, studentQuantile } from '../metrics/statistics';
 
-/** A value, and the interval that holds it with 95 % confidence for text or examples like those measured. */
+/** Value with its 95 % confidence interval, for text or examples like the measured ones. */
 export interface Interval {
   readonly value: number;
   readonly low: number;
   readonly high: number;
 }
 
-/** Loss of a model on some text, and the number of its tokens. */
+/** Loss of a model on a text, and the number of its tokens. */
 export interface Loss {
-  /** Sum over the tokens; of negative log-likelihoods in nats. */
+  /** Sum of the negative log-likelihoods of the tokens, in nats. */
   readonly sum: number;
   readonly tokens: number;
 }
 
 /** Comparison of two models' answers to the same examples. */
 export interface AnswersCompared {
-  /** Accuracy of the second less that of the first. */
+  /** Accuracy of the second model minus that of the first. */
   readonly difference: Interval;
-  /** Accuracy of the second over that of the first; absent where the first has none right. */
+  /** Accuracy of the second model divided by that of the first; absent if the first has no correct answer. */
   readonly retention?: number;
-  /** Examples that only the second has right, and that only the first has. */
+  /** Number of examples that only the second model answers correctly. */
   readonly gained: number;
+  /** Number of examples that only the first model answers correctly. */
   readonly lost: number;
   /**
-   * Probability of such a difference, or a greater one, where neither model is better: McNemar's exact
-   * test, two-sided.
+   * Probability of this difference or a larger one if both models are equally good: McNemar's exact test, two-sided.
    */
   readonly chance: number;
 }
 
 /** One side of 95 %. */
 const tail = 0.025;
-/** Fewer windows or examples do not tell how much they differ. */
+/** Minimum number of windows or examples for an interval. */
 const leastCount = 4;
 
 /**
- * Perplexity of a changed model over that of its original, on the same windows of text: its logarithm is the mean
+ * Ratio of a changed model's perplexity to the original's, on the same windows of text. Its logarithm is the mean
  * difference in nats.
- * @returns undefined where the windows are too few to tell how much they differ
+ * @returns undefined if there are too few windows for an interval
  */
 export function comparePerplexity(
   before: readonly Loss[],
@@ -92,8 +92,8 @@ export function shareOverWindows(windows: readonly Loss[]): Interval | undefined
 }
 
 /**
- * Compares which examples two models have right. The interval adds half an example to each of the four
- * cells, so that few examples do not look like certainty (Agresti and Min, 2005).
+ * Compares the correct answers of two models. The interval adds half an example to each of the four cells, so that few
+ * examples do not look like certainty (Agresti and Min, 2005).
  */
 export function compareAnswers(
   before: readonly boolean[],
@@ -104,15 +104,15 @@ export function compareAnswers(
   const lost = before.filter((isRight, i) => isRight && after[i] === false).length;
   const stillRight = before.filter(Boolean).length;
   const [more, fewer, all] = [gained + 0.5, lost + 0.5, length + 2];
-  const centre = (more - fewer) / all;
+  const center = (more - fewer) / all;
   const reach =
     studentQuantile(tail, Math.max(leastCount - 1, length - 1)) *
     (Math.sqrt(more + fewer - (more - fewer) ** 2 / all) / all);
   return {
     difference: {
       value: (gained - lost) / length,
-      low: Math.max(-1, centre - reach),
-      high: Math.min(1, centre + reach),
+      low: Math.max(-1, center - reach),
+      high: Math.min(1, center + reach),
     },
     ...(stillRight === 0 ? {} : { retention: 1 + (gained - lost) / stillRight }),
     gained,
@@ -135,12 +135,12 @@ export function meanFactor(ratios: readonly number[]): Interval {
 export function shareInterval(share: number, count: number): Interval {
   const z = normalQuantile(tail);
   const weight = 1 / (1 + z ** 2 / count);
-  const centre = weight * (share + z ** 2 / (2 * count));
+  const center = weight * (share + z ** 2 / (2 * count));
   const reach = weight * z * Math.sqrt((share * (1 - share)) / count + (z / (2 * count)) ** 2);
-  return { value: share, low: centre - reach, high: centre + reach };
+  return { value: share, low: center - reach, high: center + reach };
 }
 
-/** Two-sided probability that fair coins fall as unevenly as `a` against `b`. */
+/** Two-sided p-value of the sign test for counts `a` and `b`. */
 function signTest(a: number, b: number): number {
   const flips = a + b;
   let logarithm = -flips * Math.LN2;

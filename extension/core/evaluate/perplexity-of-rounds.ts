@@ -5,21 +5,20 @@ import type { SearchedModel } from '../prune/profile-model';
 import { readHeldOut } from './held-out';
 import { evaluatePerplexity, modelWindowLength } from './perplexity';
 
-/** Nobody waits longer for what was not asked for. */
+/** Maximum seconds of a measurement that the user didn't request. */
 const mostSeconds = 10;
-/** Windows of text that show a collapse. */
+/** Minimum number of windows that reveal a collapse. */
 const leastWindows = 2;
 
-/** Held-out text, and what it is called in a profile. */
+/** Held-out text and its name in a profile. */
 export interface HeldOut {
   readonly file: string;
   readonly name: string;
 }
 
 /**
- * Perplexity of the original and of the model without what a search has removed, on what an evaluation reads of a
- * held-out text, or on its first windows where all take longer than a person waits for; none where those do, too.
- * @throws UserError if text and model do not fit
+ * Perplexity of the original and of the model after a search's removals, on the default held-out windows, on fewer if
+ * all take longer than {@link mostSeconds}, or on none if even those do.
  */
 export async function perplexityByRounds(
   { executor, removed, secondsPerToken }: SearchedModel,

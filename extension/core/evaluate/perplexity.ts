@@ -17,7 +17,7 @@ import { targetStartId } from '../models/example';
 
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
 export const defaultWindowLength = 256;
-/** Windows of a held-out text, from all over it: enough to see small changes, few enough to wait for. */
+/** Default number of windows, spread over a held-out text: enough to see small changes, few enough to wait for. */
 export const defaultWindows = 8;
 
 /** Tokens of a held-out text that are read by default. */
@@ -35,17 +35,17 @@ export interface PerplexityOptions {
    * context; the window's length, without overlap, if absent.
    */
   readonly stride?: number;
-  /** Units that the model lacks, see RemovableUnits. */
+  /** Removed units, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
   readonly saved?: SavedPart<WindowLoss>;
 }
 
 export const windowLossSchema = v.object({ sum: v.number(), milliseconds: v.number() });
 
-/** Sum of negative log-likelihoods over a window, and how long it took. */
+/** Sum of negative log-likelihoods of a window, and its duration. */
 export type WindowLoss = Readonly<v.InferOutput<typeof windowLossSchema>>;
 
-/** Ids of a text, windows of it that are made already, or recordings with transcripts. */
+/** Ids of a text, prepared windows, or recordings with transcripts. */
 export type HeldOutIds = Int32Array | readonly ModelInput[];
 
 /** A perplexity, and the loss of each window. */
@@ -94,7 +94,7 @@ export async function evaluatePerplexity(
 }
 
 /**
- * The windows of a text that are run.
+ * Windows of a text to run.
  * @throws UserError if it has none, or the model predicts no next token.
  */
 export function windowsToPredict(

@@ -1,16 +1,16 @@
 import { say } from '../message';
 import type { AnswersCompared, Interval } from './paired';
 
-/** Measurements by which a changed model is judged. */
+/** Measurements that requirements are checked on. */
 export interface Figures {
   /** Perplexity over the original's, on the same text. */
   readonly perplexityRatio?: Interval | undefined;
   readonly task?: AnswersCompared | undefined;
   /** Fraction of the positions at which both models predict the same top-1 token. */
   readonly agreement?: Interval | undefined;
-  /** Tokens generated in a second over the original's, measured in turn. */
+  /** Ratio of generated tokens per second to the original's, measured alternately. */
   readonly speedRatio?: Interval | undefined;
-  /** Over the original's: bytes, bytes with keys and values of up to 4096 tokens, and parameters. */
+  /** Ratios to the original: bytes, bytes with keys and values of up to 4096 tokens, and parameters. */
   readonly size?: number;
   readonly memory?: number | undefined;
   readonly parameters?: number;
@@ -74,8 +74,8 @@ export function asksFor(requirements: readonly string[], measure: Measure): bool
 }
 
 /**
- * Judges by intervals, so that chance decides nothing: a limit holds where all of the interval keeps to
- * it, is broken where none of it does. Between, and where nothing was measured, there is not enough evidence.
+ * Checks requirements by confidence intervals. A limit is met if the whole interval meets it, and broken if none of it
+ * does. Otherwise, or if nothing was measured, there is not enough evidence.
  */
 export function judge(requirements: readonly string[], figures: Figures): Verdict {
   const limits = requirements.map((limit) => {

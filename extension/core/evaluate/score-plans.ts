@@ -23,9 +23,9 @@ import { digestFile } from '../regular-file';
 export interface ScoreRequest extends MeasurerRequest, ShotsRequest {
   /** A JSONL file of examples. */
   readonly task: string;
-  /** Keeps what has been answered while not all is. */
+  /** Journal of the answers, deleted after all plans are scored. */
   readonly journal: string;
-  /** Of Espalier. */
+  /** Version of Espalier. */
   readonly version: string;
 }
 
@@ -54,8 +54,8 @@ const record = v.object({
 });
 
 /**
- * Runs the model of every plan, and the original, on a task. Nothing is written but forms in work; what has been
- * answered is kept, so that the same request continues after a stop.
+ * Runs the original and the model of every plan on a task. Writes only temporary encodings and a journal of the
+ * answers, from which the same request resumes.
  * @throws UserError if the task cannot be read, or the model predicts no next tokens.
  */
 export async function scorePlans(
@@ -152,7 +152,7 @@ async function readAnswers(
   }
 }
 
-/** Counts the progress of one model as a part of all: each takes about as long, and is warned of the same. */
+/** Reports the progress of one model as a share of the total: all take about equally long. */
 function countedFrom(before: number, models: number, context: JobContext): JobContext {
   return {
     ...context,

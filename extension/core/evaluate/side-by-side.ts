@@ -20,11 +20,11 @@ import type { ComparedWindow } from './compared-tokens';
 import { toPerplexity, windowsToPredict } from './perplexity';
 import type { HeldOutIds, MeasuredText, PerplexityOptions } from './perplexity';
 
-/** A model and what it reads. */
+/** Model and its inputs. */
 export interface Reader {
   readonly executor: LayeredExecutor;
   readonly text: HeldOutIds;
-  /** Units that the model lacks, see RemovableUnits. */
+  /** Removed units, see RemovableUnits. */
   readonly removed: ReadonlySet<number>;
 }
 
@@ -35,7 +35,7 @@ export const timedWindowSchema = v.object({
 });
 type TimedWindow = Readonly<v.InferOutput<typeof timedWindowSchema>>;
 
-/** Thrown where a graph gives logits of more or fewer ids than it says. */
+/** Thrown if a graph outputs logits for more or fewer ids than it declares. */
 export class VocabularyMismatch extends Error {
   public constructor(public readonly obstacle: Message) {
     super(inEnglish(obstacle));
@@ -48,7 +48,7 @@ type ComparedOptions = Omit<PerplexityOptions, 'removed' | 'saved'> & {
 };
 
 /**
- * Runs two models over the same windows, so that what they predict is compared token by token.
+ * Runs two models over the same windows, and compares their predictions token by token.
  * @throws VocabularyMismatch in the first window
  */
 export async function evaluateSideBySide(
@@ -215,7 +215,7 @@ class Pair {
     return found;
   }
 
-  /** KL(p‖q) in nats of each row; of no use where the next token doesn't count. */
+  /** KL(p‖q) in nats of each row; meaningless for rows whose next token doesn't count. */
   private async divergenceOf(z: Tensor, changed: Tensor, next: Int32Array): Promise<Float32Array> {
     const { states } = this.changed.executor;
     const read = await this.meter.readOriginal(z);
@@ -264,7 +264,7 @@ async function requireFinite(
   }
 }
 
-/** @throws VocabularyMismatch where logits are of other ids. */
+/** @throws VocabularyMismatch if the logits are for different ids */
 function requireOneVocabulary(original: Reader, changed: Reader, z: Tensor, other: Tensor): void {
   const [ids, others] = [z, other].map(({ dims }) => dims.at(-1));
   if (ids !== others) {

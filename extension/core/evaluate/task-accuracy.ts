@@ -35,13 +35,13 @@ export interface TaskResult {
   readonly perplexity?: number;
 }
 
-/** A continuation whose likelihood is asked for. */
+/** Continuation whose likelihood is measured. */
 export interface Continuation {
   readonly window: TextWindow;
   readonly tokens: number;
 }
 
-/** A result, and what each example has. */
+/** Result of a task, with the results of each example. */
 export interface TaskAnswers {
   readonly result: TaskResult;
   /** True for each example that `acc` counts as right. */
@@ -50,12 +50,12 @@ export interface TaskAnswers {
   readonly logLikelihoods: readonly (readonly number[])[];
 }
 
-/** A task that is judged by likelihoods. */
+/** Task that is scored by likelihoods. */
 export type LikelihoodTask = Exclude<Task, { readonly kind: 'exact-match' }>;
 
 /**
- * The continuations of all pairs of a task, in order, with the special tokens that the tokenizer adds; texts that
- * are too long lose their beginning.
+ * Continuations of all pairs of a task, in order, with the special tokens that the tokenizer adds. Texts that are too
+ * long are truncated at the start.
  * @throws UserError for a model whose output predicts no next token.
  */
 export function encodeTask(
@@ -90,7 +90,7 @@ export async function evaluateTask(
     : judgeLastWords(task.name, continuations, sums);
 }
 
-/** Accuracy of answers, with its standard error. */
+/** Fraction of correct answers, with its standard error. */
 export function accuracy(right: readonly boolean[]): Pick<TaskResult, 'acc' | 'accError'> {
   const count = right.filter(Boolean).length;
   return { acc: count / right.length, accError: standardError(count, right.length) };
@@ -197,7 +197,7 @@ function judgeLastWords(
   };
 }
 
-/** The first of the largest. */
+/** Index of the largest value; the first one if several are equal. */
 function argmax(values: readonly number[]): number {
   return values.indexOf(Math.max(...values));
 }

@@ -13,12 +13,12 @@ import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
 import { configurationModule, deciConfiguration } from './hugging-face/deci-configuration';
-import { encoderModellingFile } from './hugging-face/encoder-modelling-file';
-import { modellingFile } from './hugging-face/modelling-file';
-import { modellingModule } from './hugging-face/modelling-classes';
-import type { NamedClasses } from './hugging-face/modelling-classes';
-import { seq2seqModellingFile } from './hugging-face/seq2seq-modelling-file';
-import { stagedModellingFile } from './hugging-face/staged-modelling-file';
+import { encoderModelingFile } from './hugging-face/encoder-modeling-file';
+import { modelingFile } from './hugging-face/modeling-file';
+import { modelingModule } from './hugging-face/modeling-classes';
+import type { NamedClasses } from './hugging-face/modeling-classes';
+import { seq2seqModelingFile } from './hugging-face/seq2seq-modeling-file';
+import { stagedModelingFile } from './hugging-face/staged-modeling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx/onnx-writer';
 import type { Layout } from './hugging-face/layouts';
 import { rewriteConfig } from './hugging-face/pruned-config';
@@ -63,8 +63,8 @@ function moduleText(
   changes: Changes,
 ): Readonly<Record<string, string>> {
   switch (layout.module) {
-    case 'modelling':
-      return { [`${modellingModule}.py`]: modellingText(source, changes) };
+    case 'modeling':
+      return { [`${modelingModule}.py`]: modelingText(source, changes) };
     case 'configuration':
       return { [`${configurationModule}.py`]: deciConfiguration };
     case 'none':
@@ -73,17 +73,17 @@ function moduleText(
 }
 
 /** The Python module that loads what an ordinary model cannot hold. */
-function modellingText({ model, family, configText }: CheckpointSource, changes: Changes): string {
+function modelingText({ model, family, configText }: CheckpointSource, changes: Changes): string {
   const named = JSON.parse(configText) as NamedClasses;
   switch (family.kind) {
     case 'encoder-decoder':
-      return seq2seqModellingFile(family, named, changes);
+      return seq2seqModelingFile(family, named, changes);
     case 'stages':
-      return stagedModellingFile(family.architecture, named, placesAfter(model, changes), changes);
+      return stagedModelingFile(family.architecture, named, placesAfter(model, changes), changes);
     case 'encoder':
-      return encoderModellingFile(withVariant(family.architecture, family.config), named, changes);
+      return encoderModelingFile(withVariant(family.architecture, family.config), named, changes);
     case 'decoder':
-      return modellingFile(family.architecture, named, changes);
+      return modelingFile(family.architecture, named, changes);
   }
 }
 

@@ -13,7 +13,10 @@ export interface CompareRequest {
   readonly numbers?: Numbering;
 }
 
-/** Numbers of the blocks of two models in that of them that the other was made from; its own when absent. */
+/**
+ * Block numbers of two compared models, in the numbering of the model that the other was made from; absent for a model
+ * with unchanged numbers.
+ */
 export interface Numbering {
   readonly model?: BlockNumbers;
   readonly against?: BlockNumbers;

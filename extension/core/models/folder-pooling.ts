@@ -29,7 +29,7 @@ export const denseStep = (name: string, activation?: string): HeadStep => ({
   ...(activation === undefined ? {} : { activation }),
 });
 
-/** A module of one in a folder. */
+/** Dense layer of a sentence-transformers folder, applied after the pooling. */
 export interface DenseModule {
   readonly step: HeadStep;
   /** In a file of its own, by names that begin with the module's folder. */

@@ -32,7 +32,7 @@ export function normalizationNodes(
 ): NodeProto[] {
   const [gamma = '', beta = ''] = fusedNormScale(fused);
   const [output = ''] = fused.output;
-  const centred = fused.opType !== 'SkipSimplifiedLayerNormalization';
+  const centered = fused.opType !== 'SkipSimplifiedLayerNormalization';
   const nodes: NodeProto[] = [];
   const name = (part: string): string => `${output}/norm/${part}`;
   const add = (opType: string, input: string[], part: string, last = false): string => {
@@ -87,7 +87,7 @@ export function normalizationNodes(
   const widen = (input: string, part: string): string =>
     isFloat ? input : cast(input, DataType.FLOAT, part);
   const wide = widen(value, 'input');
-  const x = centred ? add('Sub', [wide, mean(wide, 'mean')], 'centred') : wide;
+  const x = centered ? add('Sub', [wide, mean(wide, 'mean')], 'centered') : wide;
   const epsilon =
     fused.attribute.find((attribute) => attribute.name === 'epsilon')?.f ?? defaultEpsilon;
   const small = constant(
@@ -99,7 +99,7 @@ export function normalizationNodes(
   const variance = mean(add('Mul', [x, x], 'square'), 'variance');
   const deviation = add('Sqrt', [add('Add', [variance, small], 'stable')], 'deviation');
   const unit = add('Div', [x, deviation], 'unit');
-  const hasBeta = centred && beta !== '';
+  const hasBeta = centered && beta !== '';
   const scaled = add('Mul', [unit, widen(gamma, 'gamma')], 'scaled', !hasBeta && isFloat);
   const normed = hasBeta ? add('Add', [scaled, widen(beta, 'beta')], 'shifted', isFloat) : scaled;
   if (!isFloat) {

@@ -13,7 +13,7 @@ import type { SearchSettings } from './options';
 /** Maximum share of the memory setting for the copy; the model itself uses the rest. */
 const copyShare = 0.75;
 
-/** Int8 copy for comparing candidates, and the memory of the copy and of the model itself. */
+/** Int8 copy of the model for comparing candidates, with the memory of the copy and of the original in bytes. */
 export interface ScreeningPlan {
   readonly copy: LayeredModel;
   readonly copyBytes: number;

@@ -164,7 +164,7 @@ export function isLevel(method: MethodName, level: number): boolean {
   }
 }
 
-/** GGUF type of a level. */
+/** GGUF type of a compression's level, which is the number of the type. */
 export function levelType(level: number): WritableType {
   const type = findWritableType(level);
   if (type === undefined) {

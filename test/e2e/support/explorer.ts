@@ -94,7 +94,7 @@ export class Explorer {
 }
 
 interface FocusedRow {
-  /** Of the element, which no two rows share. */
+  /** Unique for each row. */
   readonly id: string;
   readonly level: number;
   readonly name: string;

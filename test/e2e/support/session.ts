@@ -60,7 +60,7 @@ export class Session {
       'workbench.colorTheme': THEMES.dark.setting,
       'files.exclude': { '.vscode': true },
       'explorer.compactFolders': false,
-      // What moves is drawn by the processor.
+      // Animations are rendered by the CPU.
       'workbench.reduceMotion': 'on',
       'editor.cursorBlinking': 'solid',
       'git.enabled': false,

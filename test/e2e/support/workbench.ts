@@ -31,7 +31,7 @@ export class Workbench {
   public static async open(browser: Browser, address: string): Promise<Workbench> {
     const page = await browser.newPage({
       viewport: { width: 1440, height: 900 },
-      // Playwright says otherwise that motion is fine, whatever Chromium's own flag.
+      // Without this, Playwright reports that motion is allowed, regardless of Chromium's own flag.
       reducedMotion: 'reduce',
     });
     page.setDefaultTimeout(patienceMilliseconds);

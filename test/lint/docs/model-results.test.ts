@@ -14,7 +14,7 @@ interface Written {
   readonly as?: string;
 }
 
-/** What tells families of one `model_type` apart. */
+/** Suffixes that distinguish families of the same `model_type`. */
 interface Telling {
   readonly matchingFields?: Readonly<Record<string, unknown>>;
   readonly headClasses?: readonly string[];

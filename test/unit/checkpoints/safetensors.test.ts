@@ -161,7 +161,7 @@ describe('a damaged safetensors file is refused', () => {
     ['null', null, 0, /header/i],
     ['no header', '', 0, /header/i],
     ['half a header', '{"t":{"dtype":', 0, /not JSON/],
-    ['text behind the header', '{} {}', 0, /not JSON/],
+    ['text after the header', '{} {}', 0, /not JSON/],
     ['a byte order mark', '\uFEFF{}', 0, /header/i],
     ['a header of spaces', '    ', 0, /header/i],
   ];

@@ -124,7 +124,7 @@ describe('espalier, data sets', () => {
     expect((await runCli(args)).stdout).toMatch(/12 of 24 examples/);
     expect(existsSync(at('plain/plain.csv'))).toBe(true);
 
-    // Scores of another tool say nothing of the data set: the selection knows what it was opened with.
+    // Scores of another tool don't name their dataset; the selection stores how it was opened.
     const [bare, chosen] = [at('plain.npy'), at('bare.selection.json')];
     expect((await runCli(['convert-scores', '--scores', scores, '--out', bare])).stdout).toMatch(
       /^24 scores as npy/,

@@ -52,7 +52,7 @@ it('follows another way where an answer changes', async () => {
   ]);
 });
 
-it('does once what lies between two questions, and again behind another answer', async () => {
+it('runs work between two questions once, and again after another answer', async () => {
   const { ask } = user('a', 'b', back, 'b', back, back, 'other', 'b');
   const read: unknown[] = [];
   await inSteps(async () => {

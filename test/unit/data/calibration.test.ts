@@ -263,7 +263,7 @@ const tokenizers: readonly [string, object][] = [
     ),
   ],
   [
-    'an end token added behind the text',
+    'an end token appended to the text',
     bpe({
       pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true },
       post_processor: {

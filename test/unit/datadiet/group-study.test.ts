@@ -108,7 +108,7 @@ describe('groups of examples of about the same score', () => {
 
   it('are studied: kernels turn, and children of late epochs stay connected where examples are easy', async () => {
     const data = cloudsTable(toyPath(folder, 'clouds.csv'), 240);
-    // How far a point lies from the middle of its cloud stands for its score.
+    // The distance of a point from the center of its cloud is used as its score.
     const scores = readFileSync(data, 'utf8')
       .trim()
       .split('\n')

@@ -85,9 +85,9 @@ describe('nearest neighbors', () => {
     expect(hits.reduce((sum, one) => sum + one)).toBeGreaterThan(15);
   });
 
-  it('are as many as are asked for, where the cells around are all but empty', async () => {
+  it('are the requested number, even if the surrounding cells are almost empty', async () => {
     const count = 9000;
-    // Rows that lie apart from all others, where the search takes its first centres from.
+    // Rows far from all others, at the start, where the search takes its first centers from.
     const draw = seededRandom(Math.round(Math.sqrt(count)));
     const apart = new Map(Array.from({ length: 10 }, (_, i) => [Math.floor(draw() * count), i]));
     const rows = makeRows(count, 12);

@@ -34,7 +34,7 @@ const request = (changes: Partial<ScoreRequest> = {}): ScoreRequest => ({
   ...changes,
 });
 
-describe('scoring a data set', () => {
+describe('scoring a dataset', () => {
   it('finds flipped labels, suggests the right ones, and says how far runs agree', async () => {
     const noise = { rate: 0.1, seed: 5 };
     const document = await scoreDataset(request({ noise }), unattended);
@@ -57,7 +57,7 @@ describe('scoring a data set', () => {
     expect(found.length).toBeGreaterThan(0.6 * wrong.length);
     const suspects = document.labelIssues.filter((issue) => issue === 1);
     expect(suspects.length).toBeLessThan(1.3 * wrong.length);
-    // What runs have kept is gone when all is done.
+    // Saved runs are deleted at the end.
     expect(existsSync(join(folder, 'runs'))).toBe(false);
   });
 
@@ -188,7 +188,7 @@ describe('the experiment', () => {
     folder: join(folder, 'diet'),
   };
 
-  it('has everything and random choices beside, and finds the window behind the noise', async () => {
+  it('also trains on all examples and on random ones, and finds the window without the noise', async () => {
     const reported: StageProgress[] = [];
     const job = { ...unattended, progress: (progress: StageProgress) => reported.push(progress) };
     const { rows, scorings, sweeps, dataset } = await runDiet(diet, job);

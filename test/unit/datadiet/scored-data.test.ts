@@ -42,7 +42,7 @@ describe('scores at a glance', () => {
     expect(scoreHistogram(Float64Array.of(Infinity))).toMatchObject({ counts: [], infinite: 1 });
   });
 
-  it('are counted by class, suspects beside them', () => {
+  it('are counted by class, with the suspected labels', () => {
     const { classes, issues, points } = summarizeScores(small, 'file');
     expect(classes).toEqual([
       {
@@ -91,7 +91,7 @@ describe('examples', () => {
   });
 });
 
-describe('scores with their data set', () => {
+describe('scores with their dataset', () => {
   const data = join(folder, 'strokes');
   let document: ScoreDocument;
   const file = async (name: string, change: Partial<ScoreDocument> = {}): Promise<string> => {
@@ -116,12 +116,12 @@ describe('scores with their data set', () => {
 
   it('show the examples themselves', async () => {
     const scored = await ScoredData.open({ scores: await file('a.scores.json') });
-    // Scores are there before their data set is.
+    // Scores may exist before their dataset.
     expect(await scored.map()).toMatchObject({ experiments: [], warnings: [] });
     expect(scored.examples(query).items[0]).not.toHaveProperty('content');
     expect(await scored.data()).toEqual({ data: { path: data, warnings: [] } });
     const { total, items } = scored.examples({ ...query, page: 1, pageSize: 3 });
-    // The page with an example that is looked for, wherever it is.
+    // The page with the example that was searched for.
     const sought = { ...query, page: 7, pageSize: 3, containing: items[1]?.index ?? -1 };
     expect(scored.examples(sought)).toEqual({ total, page: 1, place: 4, items });
     const hidden = scored.examples({ ...sought, label: 1, containing: 0 });
@@ -163,7 +163,7 @@ describe('scores with their data set', () => {
     expect(await fault({ ...ten, dataset }, { data })).toMatch(/40 examples, .* 10 scores/);
   });
 
-  it('of another tool take labels and class names from the data set', async () => {
+  it('of another tool get labels and class names from the dataset', async () => {
     const scores = join(folder, 'deepcore.json');
     const indices = document.scores.map((_, i) => i);
     writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
@@ -179,7 +179,7 @@ describe('scores with their data set', () => {
     ]);
   });
 
-  it('find experiments of the same data set beside them', async () => {
+  it('find experiments of the same dataset next to them', async () => {
     const scores = await file('d.scores.json');
     const experiment = {
       format: 'espalier.datadiet',

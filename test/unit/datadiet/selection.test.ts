@@ -20,7 +20,7 @@ const scores = Float64Array.of(5, 1, Infinity, 3, 2, 4, 0, 6);
 const labels = Int32Array.of(0, 0, 0, 0, 1, 1, 1, 2);
 
 describe('a selection', () => {
-  it('keeps the highest scores, or a window behind them', () => {
+  it('keeps the highest scores, or a window after them', () => {
     const request = { keep: 0.25, balanced: false, seed: 0 } as const;
     expect([...selectExamples(scores, undefined, { ...request, policy: 'max' })]).toEqual([2, 7]);
     const window = { ...request, policy: 'window', offset: 0.25 } as const;
@@ -48,7 +48,7 @@ describe('a selection', () => {
     ).toFailWith({ code, field });
   });
 
-  it('has ascending indices without repetition, as many as asked for, from those given', () => {
+  it('has ascending indices without repetition, the requested number of those given', () => {
     const examples = fc.array(
       fc.record({ score: fc.integer({ min: 0, max: 3 }), label: fc.integer({ min: 0, max: 2 }) }),
       { minLength: 1, maxLength: 40 },

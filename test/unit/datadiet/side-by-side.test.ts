@@ -72,7 +72,7 @@ function crashingOnce(): string {
 
 describe('seeds in processes of their own', () => {
   it('train to the same bits as one after the other', async () => {
-    // So many that the other process gets some, however slowly it starts.
+    // Enough that the other process gets some, even if it starts slowly.
     const seeds = 10;
     const request = (out: string): TrainRequest => ({ ...trainRequest(out), epochs: 20, seeds });
     const alone = await trainModels(request('alone'), unattended);

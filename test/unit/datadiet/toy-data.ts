@@ -54,5 +54,5 @@ export function textLines(path: string, size: number): string {
   return path;
 }
 
-/** Folder of a toy data set in a test's own folder. */
+/** Folder of a toy dataset in a test's own folder. */
 export const toyPath = (folder: string, name: string): string => join(folder, 'toy', name);

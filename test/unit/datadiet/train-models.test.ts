@@ -87,7 +87,7 @@ describe('training from several seeds', () => {
     const counting = { ...unattended, progress: () => made++ };
     const resumed = await trainModels(again, counting);
     expect(resumed.runs).toEqual(whole.runs);
-    // Of the second seed one epoch of 5 steps was saved.
+    // One epoch of 5 steps of the second seed was saved.
     expect(made).toBe(perSeed - 5);
     for (const seed of [0, 1]) {
       const weights = (out: string): Buffer =>
@@ -131,7 +131,7 @@ describe('training from several seeds', () => {
     }
   });
 
-  it('refuses models that do not suit the data set', async () => {
+  it("rejects models that don't suit the dataset", async () => {
     const path = trainingFixture('cnn.onnx');
     const set = await openDataset(halves);
     await expect(openProxy({ model: path }, set)).rejects.toFailWith({
@@ -171,7 +171,7 @@ describe('training from several seeds', () => {
     });
   });
 
-  it('refuses a data set of one class', async () => {
+  it('rejects a dataset of one class', async () => {
     const path = join(folder, 'one.csv');
     writeFileSync(path, 'x,label\n1,a\n2,a\n');
     await expect(trainModels(request(path, 'one'), unattended)).rejects.toFailWith({
@@ -181,7 +181,7 @@ describe('training from several seeds', () => {
 });
 
 describe('a seed that somebody else trains as well', () => {
-  it('is not saved over by who is behind', async () => {
+  it('is not overwritten by a process that is further back', async () => {
     const { training } = request(clouds, '');
     const dataset = await openDataset(clouds);
     const perEpoch = stepsPerEpoch(dataset.size, training);

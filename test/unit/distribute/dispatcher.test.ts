@@ -38,7 +38,7 @@ const lost = async (): Promise<never> => Promise.reject(new WorkerLostError('It 
 describe('pieces', () => {
   const losses: string[] = [];
   const progress: (readonly WorkerProgress[])[] = [];
-  /** What this process does until the test ends. */
+  /** Runs in this process until the test ends. */
   let pending: Promise<void>;
   let release: () => void;
   const cancellation = { isCancellationRequested: false };

@@ -51,7 +51,7 @@ afterAll(async () => {
 });
 
 const deep = '['.repeat(5_000_000);
-/** What pieces share, as whoever can write to the server may put it there. */
+/** Shared data of work items, as anyone with write access to the server may change it. */
 const setups: Readonly<Record<string, string>> = {
   text: 'no JSON',
   deep,

@@ -104,7 +104,7 @@ describe('a queue', () => {
     };
   };
 
-  /** Waits until so many workers are there. */
+  /** Waits until `count` workers are connected. */
   const workersThere = async (count: number): Promise<void> => {
     const { redis } = await connection();
     const registry = new Registry(redis, 'worker');
@@ -147,7 +147,7 @@ describe('a queue', () => {
       ...['--requirepass', password],
       ...['--user', 'worker', 'on', '>other', '~espalier:*', '+@all'],
     ]);
-    // A worker opens all that lies in its folder of models.
+    // A worker opens all files in its folder of models.
     const models = join(folder, 'models');
     await mkdir(models);
     model = join(models, 'random');
@@ -284,7 +284,7 @@ describe('a queue', () => {
     expect(results.filter((key) => !/-(cpu|probe-[-\w]+)$/.test(key))).toEqual([]);
   });
 
-  it('gives the scores that one process gives, on a copy of the data set', async () => {
+  it('returns the same scores as one process, on a copy of the dataset', async () => {
     const data = cloudsTable(join(folder, 'clouds.csv'), 90);
     const score = async (name: string, more: Partial<JobContext>, shared?: Engine) => {
       const processes = (): never => {
@@ -388,7 +388,7 @@ describe('a queue', () => {
     await workersThere(0);
   });
 
-  it('lets a worker end whose server is gone', async () => {
+  it('lets a worker exit after its server stopped', async () => {
     const cancellation = { isCancellationRequested: false };
     const served = serveQueue(
       await connection(),
@@ -456,7 +456,7 @@ describe('a queue', () => {
   });
 });
 
-it('addresses that anyone can reach are told from others', () => {
+it('public addresses are distinguished from private ones', () => {
   const all = ['127.0.0.1', '10.1.2.3', '192.168.0.9', '172.20.0.1', '::1', 'fd00::1', 'fe80::1'];
   expect(all.filter(isPublic)).toEqual([]);
   expect(['8.8.8.8', '172.32.0.1', '2001:4860::8'].filter(isPublic)).toHaveLength(3);

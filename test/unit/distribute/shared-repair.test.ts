@@ -29,7 +29,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
   let student: string;
   let alone: Awaited<ReturnType<typeof run>>;
 
-  /** What a repair finds and writes. */
+  /** Results and output of a repair. */
   const run = async (name: string, engine?: Engine, context: Partial<JobContext> = {}) => {
     const out = join(folder, name);
     const result = await repairModel(
@@ -90,7 +90,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     expect(await run('processes', new LocalEngine(await buildChild('pieces'), 2))).toEqual(alone);
   });
 
-  it('refuses numbers that do not fit the sublayer, wherever they come from', async () => {
+  it("rejects values that don't fit the sublayer, from any source", async () => {
     const engine = new InProcessEngine(2, ({ name }) => ({
       name,
       do: async ({ result }) => {
@@ -116,7 +116,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     const stopping: Partial<JobContext> = {
       cancellation,
       progress: ({ stage, done }) => {
-        // What ends meanwhile doesn't take it back.
+        // Stays true once set: sublayers that finish later must not reset it.
         cancellation.isCancellationRequested ||=
           inEnglish(stage) === 'Repairing sublayers' && done === 2;
       },

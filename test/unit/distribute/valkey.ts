@@ -8,7 +8,7 @@ import { setTimeout } from 'node:timers/promises';
 
 const tools = join(import.meta.dirname, '../../../scripts/lib/valkey.mjs');
 
-/** What the server shows over TLS. */
+/** Certificate that the server presents. */
 export const certificate = join(import.meta.dirname, '../../fixtures/tls/certificate.pem');
 
 /** A server for one test file: on this machine alone, at a port of its own, with its own data. */
@@ -81,7 +81,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** Whether it answers, and has read what it wrote to disk. */
+/** True if it answers, and has loaded its data from disk. */
 async function answers(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {

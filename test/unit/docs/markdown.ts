@@ -5,7 +5,7 @@ const root = join(import.meta.dirname, '../../..');
 
 /** A fenced block of code. */
 export interface Fence {
-  /** What stands behind the backticks: `sh run`. */
+  /** Info string after the backticks: `sh run`. */
   readonly info: string;
   readonly line: number;
   readonly text: string;
@@ -45,7 +45,7 @@ export class Page {
 
   /** Text of code spans. */
   public get spans(): string[] {
-    // A span may go on in the next line of its paragraph.
+    // A span may continue in the next line of its paragraph.
     return this.lines
       .join('\n')
       .split(/\n\s*\n/)

@@ -19,7 +19,7 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const declared = operations as unknown as readonly AnyOperation[];
 
-/** What is wrong with a document of one field. */
+/** Error of a document with one field. */
 function refusal(id: keyof typeof documentTypes, document: object): UserError | undefined {
   try {
     documentTypes[id].parse(JSON.stringify(document), 'file');
@@ -33,7 +33,7 @@ function refusal(id: keyof typeof documentTypes, document: object): UserError | 
 }
 
 describe('a type of documents', () => {
-  it.each(documentIds)('%s is told by its name and its mark', (id) => {
+  it.each(documentIds)('%s is recognized by its suffix and its format', (id) => {
     const { suffix, format } = documentNames[id];
     expect(findDocumentType(`/a/model${suffix}`)).toBe(id);
     expect(refusal(id, { format })?.subject.field).not.toBe('format');
@@ -85,7 +85,7 @@ describe('a type of documents', () => {
     ]);
   });
 
-  it('has a place beside what it is of', () => {
+  it('has a default path next to its source', () => {
     expect(defaultDocumentPath('layerProfile', '/models/tiny')).toBe(
       '/models/tiny.layerprofile.json',
     );

@@ -30,7 +30,7 @@ const without = async (...removed: readonly string[]): Promise<DriftRequest['cha
 const measure = async (changed: DriftRequest['changed']): Promise<Drift> =>
   measureDrift({ original, changed, ...run }, unattended);
 
-it('is nothing in front of what a plan removes, and the part that is missing behind', async () => {
+it("is zero before a plan's first removal, and equals the missing part after it", async () => {
   const short = join(folder, 'short.txt');
   await writeFile(short, 'the quick brown fox');
   const changed = await without('block.1.attention');

@@ -31,7 +31,7 @@ describe('saved log-probabilities of a model', () => {
     expect(saved.tokens).toBe(chunks * (length - 1 - length / 2));
   });
 
-  it('stand for the model that they are of', async () => {
+  it('can be used instead of their model', async () => {
     const { perplexity, against, klDivergence, agreement } = await evaluateWithBase(
       request,
       unattended,

@@ -81,7 +81,7 @@ describe('evaluating models', () => {
         await computeLogits(ids, new Set()),
         await computeLogits(ids, removedIds),
       ];
-      // What comes behind the last token is not known.
+      // The token after the last one is unknown.
       for (let row = 0; row + 1 < ids.length; row++) {
         const [z, other] = [before, after].map((all) =>
           Array.from(all.subarray(row * width, (row + 1) * width)),

@@ -25,7 +25,7 @@ interface Golden {
   readonly acc?: number;
   readonly acc_norm?: number;
   readonly exact_match?: number;
-  /** What was written, behind exact matches. */
+  /** Generated text, for exact matches. */
   readonly answers?: readonly string[];
   readonly logLikelihoods?: readonly (readonly number[])[];
 }
@@ -57,7 +57,7 @@ const answer = async (name: string, shots: number) => {
 const score = async (task: LikelihoodTask, one: Tokenizer) =>
   evaluateTask(executor, task, encodeTask(model, one, task), new Set(), unsavedPart(), unattended);
 
-/** What an example asks of the model. */
+/** Prompts and continuations of an example. */
 const exampleRequests = (example: Example) =>
   example.kind === 'exact-match'
     ? [example.prompt, example.targets, example.stops, example.tokens]

@@ -67,7 +67,7 @@ it('compares memory with caches where both are known, and of no model without ca
   const { model } = await openModelFiles(original);
   expect(await measureMemory(original)).toEqual(comparedMemory(model, model).memory);
   expect(await measureMemory(familyFixture('electra'))).toBeUndefined();
-  // Of a graph whose streams are not followed no caches are known.
+  // Cache sizes of a graph are unknown if its streams are not followed.
   const sublayers = model.summary.sublayers.map((one) => ({ ...one, kvBytesPerToken: 0 }));
   const graph = { kind: 'graph' as const, summary: { ...model.summary, sublayers } };
   expect(comparedMemory(model, graph)).toEqual({});

@@ -74,7 +74,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
       );
       expect(difference).toHaveLength(8 * 24);
       expect(Math.max(...difference)).toBeLessThan(1e-5);
-      // Behind the id that the decoder reads first.
+      // After the id that the decoder reads first.
       expect([...(ids?.data ?? [])].map(Number)).toEqual([2, ...labels]);
     }
   });
@@ -97,7 +97,7 @@ describe('a Whisper model and recordings with transcripts', async () => {
     expect(perplexity / Math.exp(loss / tokens)).toBeCloseTo(1, 5);
   });
 
-  it('are read from a folder with a text beside each sound', async () => {
+  it('are read from a folder with a text next to each recording', async () => {
     const beside = makeFolder('beside', {
       'one.txt': 'what is said\n',
       'two.txt': 'more is said here\n',

@@ -48,7 +48,7 @@ const makeRequest = (name: string): ScoreRequest => ({
   journal: join(folder, `${name}.jsonl`),
   folder: join(folder, name),
   calibration: { file: bundledText, sequences: 2, length: 16 },
-  // What plans are measured by, without what was measured of them.
+  // Settings of the measurement, without its results.
   table: {
     ...{ model: model.summary, metric: 'js', layers: [] },
     settings: { seed: 0 },
@@ -99,7 +99,7 @@ it('continues after a stop', async () => {
   expect([...asked]).toEqual([0, 1, 2]);
   const answersIn = (journal: string) => readFileSync(journal, 'utf8').match(/"right"/g)?.length;
   expect(answersIn(request.journal)).toBe(2);
-  // Of a profile by another calibration text nothing is kept.
+  // Nothing is reused from a profile on another calibration text.
   const other = makeRequest('other');
   copyFileSync(request.journal, other.journal);
   const calibration = { fingerprint: 'other' } as SensitivityProfile['calibration'];

@@ -73,7 +73,7 @@ describe('a model that reads source and target', async () => {
     (await prune(folder, ['block.0.attention', 'block.4.feedforward'], join(out, 'pruned'))).path,
   );
 
-  it('is evaluated on pairs, each target behind its source', async () => {
+  it('is evaluated on pairs, each target after its source', async () => {
     const warn = vi.fn<(message: Message) => void>();
     const result = await evaluateModels(
       { ...run, model: changed, removed: [], text: pairs, against: model },
@@ -126,7 +126,7 @@ describe('a model that reads source and target', async () => {
       unattended,
     );
     expect(distance).toBeGreaterThan(0);
-    // Behind the last token of each target stands a row that predicts nothing known.
+    // The row after the last token of each target predicts nothing known.
     expect(positions).toBe((perplexity?.tokens ?? 0) + windows.length);
     expect((perplexity?.after ?? 0) / result.perplexity).toBeCloseTo(1, 5);
     expect((perplexity?.before ?? 0) / (result.against?.perplexity ?? 0)).toBeCloseTo(1, 5);
@@ -151,7 +151,7 @@ describe('a model that reads source and target', async () => {
     }
   });
 
-  it('answers a task by likelihoods, behind its source', async () => {
+  it('answers a task by likelihoods, given its source', async () => {
     const task = file(
       'choices.jsonl',
       rows(

@@ -47,7 +47,7 @@ describe('tasks', () => {
     expect((result.perplexity ?? 0) / golden.lastWord.perplexity).toBeCloseTo(1, 4);
   });
 
-  it('judge what sublayers are skipped beside the whole model', async () => {
+  it('evaluate skipped sublayers together with the full model', async () => {
     const { against, ...pruned } = await judge('last-word', model);
     expect((against?.perplexity ?? 0) / golden.lastWord.perplexity).toBeCloseTo(1, 4);
     expect(pruned.perplexity).toBeGreaterThan(1.2 * golden.lastWord.perplexity);

@@ -54,7 +54,7 @@ export function formsInTurn(
   );
 }
 
-/** Which form embedding and head take. */
+/** Encoding of the embedding and the head. */
 export type EmbeddingAndHeadForms = Readonly<Partial<Record<EmbeddingOrHeadPlace, FormName>>>;
 
 /** Forms of embedding and head, by id: one form where both are one matrix and take the same. */
@@ -73,7 +73,7 @@ export function formsOutside(
   return forms;
 }
 
-/** The dense matrices that forms stand for. */
+/** Dense weights equal to the encodings. */
 export function denseValues(
   forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   layers: readonly ModelMatrix[],

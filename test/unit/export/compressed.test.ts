@@ -29,7 +29,7 @@ interface Golden {
   readonly embeddingAndHead?: EmbeddingAndHeadForms;
   readonly removed: string[];
   readonly inputIds: number[][];
-  /** Of the last token of each text, as transformers computed them. */
+  /** Logits of the last token of each text, computed by transformers. */
   readonly lastLogits: number[][];
 }
 
@@ -114,7 +114,7 @@ describe('a compressed Hugging Face folder', () => {
     },
   );
 
-  it('holds no dense matrix, and tells the form of each', async () => {
+  it('has no dense weights, and records the encoding of each layer', async () => {
     const { path, matrices } = await compressed(fixture('llama-gqa-untied'), formNames);
     const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
     for (const id of matrices.keys()) {

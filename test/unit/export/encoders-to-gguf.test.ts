@@ -88,7 +88,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     );
   });
 
-  it('lacks the bias behind mixtures, and says so', async () => {
+  it('lacks the bias after MoE layers, with a warning', async () => {
     const [out, source] = [fresh(), encoderFixture('nomic-mixtures')];
     const { loadsWith, verification } = await prune(source, [], out, { format: 'gguf' });
     expect(inEnglish(loadsWith)).toContain('without their bias, which llama.cpp has no tensor for');
@@ -219,7 +219,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     ]);
   });
 
-  it('has the linear layers behind the pooling of EmbeddingGemma, and the folder too', async () => {
+  it('has the linear layers after the pooling of EmbeddingGemma, like the folder', async () => {
     const folder = encoderFixture('gemma3-embedding');
     const removed = ['block.0.attention', 'block.0.feedforward'];
     const [expected, fewer] = [
@@ -246,7 +246,7 @@ describe('a GGUF file of a folder of an encoder', () => {
     expect(relativeError(await computeLogits(pruned, ids), without)).toBeLessThan(1e-5);
   });
 
-  it('is refused with linear layers behind the pooling that llama.cpp does not read', async () => {
+  it("is rejected if it has linear layers after the pooling that llama.cpp doesn't read", async () => {
     const others = await rejection(
       prune(encoderFixture('bert-dense'), [], fresh(), { format: 'gguf' }),
     );
@@ -330,7 +330,7 @@ describe('a GGUF file of a folder of an encoder', () => {
   it.each([
     ['modernbert', familyFixture('modernbert')],
     ['neobert', encoderFixture('neobert')],
-  ])('of %s is written without a block, and nothing of it stays', async (_, folder) => {
+  ])('of %s is written without a block, and without any of its tensors', async (_, folder) => {
     const { blocks } = (await openModel(folder)).summary;
     const removed = [`block.${blocks - 1}.attention`, `block.${blocks - 1}.feedforward`];
     const out = fresh();

@@ -59,7 +59,7 @@ describe('pruned encoders', () => {
     const expected = removed.find((one) => one.removed.join() === both.join())?.output;
     const { path, layout, loadsWith } = await prune(source, both, await freshFolder());
     expect(layout).toBe('blocks');
-    // No class of transformers finds a tower beside another by itself.
+    // transformers can't select the class of one tower of two by itself.
     const [named] = readConfig(source)['architectures'] as string[];
     expect(inEnglish(loadsWith)).toContain(`such as transformers: ${named}.from_pretrained`);
     expect(readConfig(path)).toMatchObject({
@@ -91,7 +91,7 @@ describe('pruned encoders', () => {
     expect((await openModel(onnx.path)).output.name).toBe(output.name);
   });
 
-  it('keep the first block of WavLM with what the others read, and renumber behind it', async () => {
+  it('keep the first block of WavLM with the tensors that others share, and renumber the rest', async () => {
     const source = encoderFixture('wavlm-ctc');
     const first = await freshFolder();
     const both = ['block.0.attention', 'block.0.feedforward'];
@@ -128,7 +128,7 @@ describe('pruned encoders', () => {
     expect(existsSync(join(again, 'modeling_espalier.py'))).toBe(false);
   });
 
-  it('keep norms behind the sum, with zeros for the sublayer too, and when pruned once more', async () => {
+  it('keep post-norms, also with zeros for the sublayer, and when pruned again', async () => {
     const source = encoderFixture('bert-masked');
     const { examples, removed } = encoderGolden('bert-masked');
     const [, , both] = removed;
@@ -150,7 +150,7 @@ describe('pruned encoders', () => {
     expect(summary.sublayers.every(({ leavesParts }) => leavesParts)).toBe(true);
   });
 
-  it('are told in Python which modules stay', async () => {
+  it('list the remaining modules in Python', async () => {
     const out = await freshFolder();
     await prune(encoderFixture('bert-plain'), ['block.0.feedforward', 'block.1.attention'], out);
     const text = readFileSync(join(out, 'modeling_espalier.py'), 'utf8');
@@ -176,7 +176,7 @@ describe('pruned encoders whose code stands on the hub', () => {
     const [one] = removed;
     const single = one?.removed ?? [];
     await expect(prune(source, single, await freshFolder())).rejects.toMatchObject({
-      code: 'no-modelling-file',
+      code: 'no-modeling-file',
     });
     const zeroed = await freshFolder();
     const { loadsWith } = await prune(source, single, zeroed, { layout: 'zeroed' });
@@ -189,7 +189,7 @@ describe('pruned encoders whose code stands on the hub', () => {
     }
   });
 
-  it('have mixtures that add nothing, their bias included', async () => {
+  it('have MoE layers that add nothing, including their bias', async () => {
     const { examples, removed } = encoderGolden('nomic-mixtures');
     const [, mixture] = removed;
     expect(mixture?.removed).toEqual(['block.1.expert']);
@@ -200,7 +200,7 @@ describe('pruned encoders whose code stands on the hub', () => {
     expect(relativeError(output, mixture?.output ?? new Float32Array())).toBeLessThan(1e-4);
   });
 
-  it('lose whole blocks where no norms stay', async () => {
+  it('are written without whole blocks if no norms stay', async () => {
     const source = encoderFixture('neobert');
     const { examples, removed } = encoderGolden('neobert');
     const whole = removed.at(-1);
@@ -211,6 +211,6 @@ describe('pruned encoders whose code stands on the hub', () => {
     expect(relativeError(output, whole?.output ?? new Float32Array())).toBeLessThan(1e-4);
     const post = encoderGolden('jina-bert').removed.at(-1)?.removed ?? [];
     const refused = prune(encoderFixture('jina-bert'), post, await freshFolder());
-    await expect(refused).rejects.toMatchObject({ code: 'no-modelling-file' });
+    await expect(refused).rejects.toMatchObject({ code: 'no-modeling-file' });
   });
 });

@@ -63,7 +63,7 @@ describe('a model without single experts', () => {
     },
   );
 
-  it('is an ordinary model where each mixture keeps as many, and has a module otherwise', async () => {
+  it('is a standard model if each MoE layer keeps the same number, and has a modeling file otherwise', async () => {
     const source = fixture('mixtral');
     const folder = await freshFolder();
     const [uneven, even] = [join(folder, 'uneven'), join(folder, 'even')];
@@ -108,7 +108,7 @@ describe('a model without single experts', () => {
     expect(await perplexity(fixture('mixtral'), [])).not.toBeCloseTo(written, 1);
   });
 
-  it('cannot lose all experts of a mixture, nor one that it lacks', async () => {
+  it("can't be written without all experts of an MoE layer, or without one that doesn't exist", async () => {
     const all = [0, 1, 2, 3].map((j) => `block.0.expert.${j}`);
     const out = join(await freshFolder(), 'pruned');
     await expect(prune(fixture('mixtral'), all, out)).rejects.toThrow(

@@ -19,7 +19,7 @@ const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
 const source = fixture('llama-sharded');
 const removed = ['block.1.attention'];
 
-/** A model that can be written in a form, and what may go of it. */
+/** Model that can be written in an encoding, and its removable parts. */
 function findSource(format: ModelFormat): { path: string; folder: string; removed: string[] } {
   const path = format === 'gguf' ? ggufFixture('llama.gguf') : source;
   return {
@@ -192,7 +192,7 @@ describe('the output folder', () => {
     expect(refused.message).toContain('contains .git, which Espalier did not write');
     expect(readdirSync(project)).toEqual(['.git', 'config.json']);
 
-    // A manifest cannot speak for a folder in the place of a file.
+    // A manifest of a folder doesn't apply to a file in its place.
     rmSync(join(out, 'config.json'));
     mkdirSync(join(out, 'config.json'));
     writeFileSync(join(out, 'config.json', 'diary.txt'), 'dear diary');

@@ -45,12 +45,12 @@ type Forms = (layers: readonly LinearLayer[]) => Map<string, MatrixEncoding<Tens
 
 const kinds: readonly (readonly [name: string, forms: Forms, tolerance: number])[] = [
   ['factors and cores', floatForms, 1e-5],
-  // Inputs of products are rounded to eight bits, and norms behind them stretch what that changes.
+  // Inputs of matmuls are rounded to eight bits, and norms after them amplify the difference.
   ['few bits', quantizedForms, 0.06],
   ['few bits in standard operators', (layers) => quantizedForms(layers, true), 0.06],
 ];
 
-/** A model with these forms, and with the matrices that they stand for. */
+/** Model with these encodings, and with the equivalent dense weights. */
 async function formed(
   path: string,
   makeForms: Forms,
@@ -130,7 +130,7 @@ describe('a model with other encodings, written as ONNX', () => {
   });
 });
 
-describe('a mixture with other forms', () => {
+describe('an MoE layer with other encodings', () => {
   it('is written without one of its experts, whose forms go along', async () => {
     const { model, plain } = await formed(fixture('mixtral'), floatForms);
     const { inputIds } = readJson<{ inputIds: number[][] }>('mixtral', 'golden.json');
@@ -172,7 +172,7 @@ const graphs = [
   'mobilenet-legacy',
 ];
 
-/** What is known of the layers' forms, by id, wherever their tensors lie. */
+/** Known facts about the layers' encodings by id, regardless of where their tensors are stored. */
 function listEncodings(model: LayeredModel) {
   return Object.fromEntries(
     listLayers(model).map(({ id, out, in: input, role, sublayer, form }) => {

@@ -126,7 +126,7 @@ describe('a pruned GGUF file', () => {
     });
   });
 
-  it('without the only block that is not turned is refused', async () => {
+  it('is rejected without its only unrotated block', async () => {
     const removed = [...wholeBlock(4), 'block.3.attention', 'block.3.expert'];
     const refused = prune(ggufFixture('llama4.gguf'), removed, fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
@@ -471,7 +471,7 @@ async function withTensors(
   return readGgufHeader(path);
 }
 
-it('any choice of tensors comes out as it went in, whatever the alignment', async () => {
+it('any choice of tensors is copied unchanged, with any alignment', async () => {
   const alignments = fc.constantFrom(32, 64, 4096);
   const lengths = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1, maxLength: 6 });
   const sizes = fc.constantFrom(4, 10);

@@ -147,7 +147,7 @@ describe('an importance matrix', () => {
     },
   );
 
-  it('that was measured on the original weighs the same tensors where a block is gone', async () => {
+  it('measured on the original weights the same tensors after a block is removed', async () => {
     const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
     const { model } = await openModelFiles(sample);
     const importance = new Map(

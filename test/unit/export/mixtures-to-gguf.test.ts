@@ -15,7 +15,7 @@ let count = 0;
 const fresh = (): string => join(root, `${count++}`);
 const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
 const mxfp4 = join(import.meta.dirname, '../../fixtures/quantized/mxfp4');
-/** Numbers of float16 folders as they are, whatever is done to them. */
+/** Values of float16 folders, unchanged by any edit. */
 const floatValues = { format: 'gguf', types: { mix: 'F32' } } as const;
 
 const fileIn = (folder: string): string =>
@@ -47,7 +47,7 @@ async function blockIds(folder: string, block: number): Promise<string[]> {
 }
 
 it.each(['glm4_moe', 'dots1-equal-heads', 'deepseek_v2'])(
-  'the dense blocks of %s are width-pruned beside its mixtures',
+  'the dense blocks of %s are width-pruned together with its MoE layers',
   async (name) => {
     const folder = makeFolder(name, name === 'deepseek_v2' ? { topk_method: 'greedy' } : undefined);
     const { summary } = await openModel(folder);
@@ -139,7 +139,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     },
   );
 
-  it('keeps the blocks of MXFP4, whatever the other tensors become', async () => {
+  it('keeps the blocks of MXFP4, regardless of the type of the other tensors', async () => {
     const folder = mxfp4;
     const expected = await computeLogits(folder, ids);
     for (const types of [{}, { mix: 'Q8_0' }] as const) {
@@ -194,7 +194,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     ]);
   });
 
-  it('keeps attention in better types in mixtures of eight, as llama.cpp does', () => {
+  it('keeps attention in better types with eight experts, as llama.cpp does', () => {
     const names = ['attn_v', 'attn_k', 'attn_output', 'attn_q', 'ffn_down_exps', 'ffn_up_exps'];
     const tensors = names.map((part) => ({ name: `blk.2.${part}.weight`, shape: [256, 256] }));
     const model = { blocks: 8, heads: 4, keyValueHeads: 4, hasImportance: false };
@@ -251,7 +251,7 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     expect(blockNames(blocks - 1)).toBe(0);
   });
 
-  it('keeps the router of a mixture with one expert left', async () => {
+  it('keeps the router of an MoE layer with one expert left', async () => {
     const [folder, out] = [makeFolder('mixtral'), fresh()];
     const { sublayers } = (await openModel(folder)).summary;
     const removed = sublayers.flatMap(({ id, experts }) =>

@@ -107,7 +107,7 @@ it('scores of GLM-4.7-Flash, whose files are silent about them, become weights b
   expect(gating({ ...flash, 'deepseek2.expert_gating_func': 1 })).toBe(1);
 });
 
-it('Mistral 4 cannot lose blocks down to a number with which llama.cpp looks for other queries', async () => {
+it("Mistral 4 can't be pruned to a number of blocks with which llama.cpp expects other queries", async () => {
   const whole = fresh();
   await prune(familyFixture('mistral4'), [], whole, floatValues);
   const header = await readGgufHeader(fileIn(whole));
@@ -235,7 +235,7 @@ const fused = (tensors: readonly GgufTensor[]): GgufTensor[] =>
   });
 
 it.each(['mistral4', 'hy_v3', 'cohere2_moe', 'glm4_moe_lite'])(
-  'gates and ups of experts of %s may lie in one tensor',
+  'gate and up projections of experts of %s may share one tensor',
   async (name) => {
     const [whole, out] = [fresh(), fresh()];
     const folder = familyFixture(name);

@@ -18,7 +18,7 @@ const [count, width] = [5, 32];
 const experts = Array.from({ length: count }, (_, expert) => expert);
 const root = temporaryFolder();
 
-/** What a case changes of the usual graph. */
+/** Changes of a case to the default graph. */
 interface Form {
   /** Nodes from `h` [n, width] to `scores` [n, count]. */
   readonly router?: readonly NodeLine[];
@@ -37,7 +37,7 @@ const numbers = [
   intTensor('inner axes', [1, 3]),
 ];
 
-/** A graph from x to y = x + mixture(norm(x)). */
+/** Graph from x to y = x + moe(norm(x)). */
 function toBytes({ router = plain, mixture, initializers = [], outputs = {} }: Form): Uint8Array {
   const stacked = ['up', 'down'].map((name) => rawTensor(name, [count, width, width]));
   const single = experts.flatMap((expert) => [
@@ -95,7 +95,7 @@ const dense = (shareOf: (expert: number) => NodeLine[], sum: readonly NodeLine[]
   ]),
   ...sum,
 ];
-/** Not one after the other: partial sums of which all experts can go. */
+/** Sum as a tree, not a chain: it has partial sums whose experts can all be removed. */
 const tree: NodeLine[] = [
   ['Add', ['part0', 'part1'], ['left']],
   ['Add', ['part2', 'part3'], ['middle']],
@@ -225,7 +225,7 @@ const collectWarnings = async (form: Form): Promise<readonly string[]> =>
 describe('single experts of an ONNX graph', () => {
   const { 'shares that are scattered over all experts': spread, ...known } = forms;
 
-  it.each(Object.keys(known))('are told apart and taken out of %s', async (name) => {
+  it.each(Object.keys(known))('are found in %s and removed', async (name) => {
     const source = await write(known[name] ?? { mixture: [] });
     const before = await openOnnxModel(source);
     const [sublayer] = before.summary.sublayers;
@@ -233,7 +233,7 @@ describe('single experts of an ONNX graph', () => {
     expect(sublayer?.experts).toMatchObject({ count, perToken: 2, least: 2 });
     let from = source;
     let left = count;
-    // Of the graph itself, and of one that lacks experts already.
+    // From the graph itself, and from one that already lacks experts.
     for (const removed of [['block.0.expert.1'], ['block.0.expert.0', 'block.0.expert.2']]) {
       const out = join(await mkdtemp(join(root, 'out-')), 'pruned');
       const result = await prune(from, removed, out, { format: 'onnx' });
@@ -315,7 +315,7 @@ describe('single experts of an ONNX graph', () => {
     }
   });
 
-  it('take their nodes along, and no others, where each has its own', async () => {
+  it('are removed with their own nodes and no others', async () => {
     const out = join(await mkdtemp(join(root, 'out-')), 'pruned');
     const both = ['block.0.expert.1', 'block.1.expert.0'];
     const written = await prune(onnxFixture('qwen3-moe-past'), both, out, { format: 'onnx' });

@@ -50,7 +50,7 @@ describe('the cache of Hugging Face', () => {
     'config.json': join(root, 'config.json'),
   };
 
-  it('opens for graphs with data: named by the repository, files beside the link', async () => {
+  it('opens for graphs with data: named by the repository, files next to the link', async () => {
     const folder = snapshot('graph', files);
     const { summary } = await openModel(join(folder, graph));
     expect(summary).toMatchObject({ name: 'graph', path: join(folder, graph), hiddenSize: 16 });
@@ -208,7 +208,7 @@ describe('a package of onnxruntime-genai', () => {
   });
 
   it.each(['phi-genai', 'qwen3-moe-past'])(
-    'tells the heads that are left of all blocks of %s, and is left out where blocks differ',
+    'stores the number of heads if all blocks of %s have the same, and is left out otherwise',
     async (name) => {
       const folder = join(root, name);
       cpSync(dirname(onnxFixture(name)), folder, { recursive: true });

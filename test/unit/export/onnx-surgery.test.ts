@@ -6,7 +6,7 @@ import { createSession } from '../../../extension/core/runtime/session';
 import { relativeError } from '../fixtures';
 import { sessionLogits, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 
-/** What `use` makes of the graph without sublayers, opened. */
+/** Result of `use` on the graph without sublayers, opened. */
 async function withSession<T>(
   name: string,
   ids: readonly string[],
@@ -39,7 +39,7 @@ describe('an ONNX graph written from its scanned structure', () => {
 });
 
 describe('an ONNX graph without sublayers', () => {
-  // Weights that lose experts have to be copied: see graph-writer.test.ts.
+  // Weights without some experts have to be copied: see graph-writer.test.ts.
   const cases = onnxCases.filter(
     (name) => readOnnxGolden(name).removed?.ids.every((id) => !/\.expert\.\d+$/.test(id)) === true,
   );
@@ -82,7 +82,7 @@ describe('an ONNX graph without sublayers', () => {
     ['gpt2-past', ['block.1.feedforward'], []],
     ['t5-past', ['block.1.attention'], cache(1, '.decoder')],
     ['t5-past', ['block.1.cross-attention'], cache(1, '.encoder')],
-    // How far the position bias reaches is asked of the keys, which therefore stay.
+    // The range of the position bias is read from the keys, which therefore stay.
     ['t5-past', ['block.0.attention'], ['past_key_values.0.decoder.value']],
     // Of both branches of If.
     ['gpt2-merged', ['block.0.attention'], cache(0)],

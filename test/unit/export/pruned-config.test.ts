@@ -7,8 +7,8 @@ import { stagedFamilies } from '../../../extension/core/models/stages/staged-fam
 import { classNames } from '../../../extension/core/models/stages/staged-family';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
-import { modellingClasses } from '../../../extension/core/export/hugging-face/modelling-classes';
-import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
+import { modelingClasses } from '../../../extension/core/export/hugging-face/modeling-classes';
+import { modelingFile } from '../../../extension/core/export/hugging-face/modeling-file';
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
 import {
   describeLoading,
@@ -16,7 +16,7 @@ import {
 } from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges, layOutChanges } from '../../../extension/core/export/changes';
 import type { BlockSelection } from '../../../extension/core/export/hugging-face/pruned-config';
-import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
+import { whyNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
 import type { PatchSpec } from '../../../extension/core/models/patch/symbolic-patch';
 import { encoderFixture } from '../encoder-fixtures';
 import { decoderIn, namedSource, parsedSource } from '../config-source';
@@ -185,7 +185,7 @@ describe('config.json of a pruned model', () => {
     });
   });
 
-  it('lists the blocks without experts anew where their numbers change', () => {
+  it('updates the list of blocks without experts when block numbers change', () => {
     const text = JSON.stringify({
       model_type: 'qwen3_moe',
       num_hidden_layers: 6,
@@ -289,7 +289,7 @@ const transformersClasses = JSON.parse(
 
 const noNeeds = { compressed: {}, patched: {}, widths: {} };
 
-describe('the modelling file', () => {
+describe('the modeling file', () => {
   // Classes of nemotron-nas come with its folders, not with transformers; see layouts. The others are text towers alone.
   const towers = ['qwen2_vl_text', 'qwen2_5_vl_text', 'qwen3_vl_text', 'glm4v_text'];
   const others = new Set(['nemotron-nas', ...towers]);
@@ -297,14 +297,14 @@ describe('the modelling file', () => {
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;
     const named = { model_type: modelType };
-    const { stockModel, model, config } = modellingClasses(
+    const { stockModel, model, config } = modelingClasses(
       { kind: 'decoder', architecture: family },
       named,
     );
     const classes = transformersClasses[modelType];
     // Mistral 4 is found among the models that read images too.
     expect(stockModel).toBe(classes?.causal ?? classes?.tower);
-    const text = modellingFile(family, named, noNeeds);
+    const text = modelingFile(family, named, noNeeds);
     expect(text).toContain(`class ${model}(${stockModel}):`);
     expect(text).toContain(`class ${config}(${classes?.config ?? ''}):`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
@@ -324,7 +324,7 @@ describe('the modelling file', () => {
     );
     expect(heads.map((head) => head.class)).toEqual(
       expect.arrayContaining(
-        // Where config.json tells an encoder from a decoder, this is the decoder's.
+        // If config.json distinguishes encoder and decoder, this is the decoder's.
         [
           models.masked,
           matchingFields === undefined ? models.causal : undefined,
@@ -337,13 +337,13 @@ describe('the modelling file', () => {
   it.each(seq2seqFamilies)('names those of the encoder–decoder $modelType', (family) => {
     const { modelType, classes, auto } = family;
     expect(classes.config).toBe(transformersClasses[modelType]?.config);
-    expect(modellingClasses({ kind: 'encoder-decoder', architecture: family }, {})).toMatchObject({
+    expect(modelingClasses({ kind: 'encoder-decoder', architecture: family }, {})).toMatchObject({
       stockConfig: classes.config,
       stockModel: classes.head,
       autoModels: [auto],
     });
     const plain = { architectures: [`Espalier${classes.model}`] };
-    const { stockModel } = modellingClasses(
+    const { stockModel } = modelingClasses(
       { kind: 'encoder-decoder', architecture: family },
       plain,
     );
@@ -356,7 +356,7 @@ describe('the modelling file', () => {
     const { config, image } = transformersClasses[modelType] ?? {};
     expect(classes).toMatchObject({ config, head: image });
     const written = { architectures: [`Espalier${classes.head}`] };
-    expect(modellingClasses({ kind: 'stages', architecture: family }, written)).toMatchObject({
+    expect(modelingClasses({ kind: 'stages', architecture: family }, written)).toMatchObject({
       stockModel: classes.head,
       autoModels: ['AutoModelForImageClassification'],
     });
@@ -392,7 +392,7 @@ describe('the modelling file', () => {
     ],
   ])('replaces the modules of %s', (name, layers, modules, attention) => {
     const { architecture } = decoderIn(configText(name), name);
-    const text = modellingFile(architecture, { model_type: architecture.modelType }, noNeeds);
+    const text = modelingFile(architecture, { model_type: architecture.modelType }, noNeeds);
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);
@@ -405,7 +405,7 @@ describe('the modelling file', () => {
       const { architecture } = decoderIn(config, name);
       const patched = { 'block.0.mixer': {} as PatchSpec };
       const named = { model_type: architecture.modelType };
-      return modellingFile(architecture, named, { ...noNeeds, patched });
+      return modelingFile(architecture, named, { ...noNeeds, patched });
     };
     expect(text('recurrent_gemma')).toContain('layer.temporal_block = AttentionPatch(spec');
     expect(text('lfm2')).toContain('layer.conv = Patch(spec');
@@ -415,10 +415,10 @@ describe('the modelling file', () => {
     const config = readFileSync(familyFixture('minimax', 'config.json'), 'utf8');
     const changes = layOutChanges(readSummary(2), []);
     const why = (patched: BlockSelection['patched'] = {}): unknown =>
-      whyNoModellingFile(parsedSource(config), { ...changes, patched });
+      whyNoModelingFile(parsedSource(config), { ...changes, patched });
     expect(why()).toBeUndefined();
     expect(why({ 'block.1.attention': {} as PatchSpec })).toMatchObject({
-      code: 'no-modelling-file',
+      code: 'no-modeling-file',
     });
   });
 });
@@ -439,7 +439,7 @@ describe('a removal', () => {
     });
   });
 
-  it('says when a sublayer is gone already', () => {
+  it('reports a sublayer that was removed already', () => {
     const summary = readSummary(2);
     const pruned = {
       ...summary,

@@ -39,7 +39,7 @@ describe('pruned safetensors', () => {
       expect(written.parameters).toBe(result.parametersAfter);
       expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
       expect(written.warnings).toEqual([]);
-      // What writing verifies by itself is measured again for the first.
+      // The verification of the writer is repeated here for the first.
       if (removed === removals[0]) {
         const expected = await computeLogits(fixture(name), inputIds, removed);
         expect(relativeError(await computeLogits(out, inputIds), expected)).toBeLessThan(1e-6);
@@ -61,7 +61,7 @@ describe('pruned safetensors', () => {
     }
   });
 
-  it('can be pruned again, until whole blocks are gone and the stock classes load them', async () => {
+  it('can be pruned again, until whole blocks are removed and the stock classes load them', async () => {
     const folder = await freshFolder();
     const source = fixture('llama-gqa-untied');
     const { inputIds } = readJson<Golden>('llama-gqa-untied', 'golden.json');

@@ -20,7 +20,7 @@ async function manifestOf(folder: string): Promise<Manifest> {
   return written;
 }
 
-describe('beside the weights', () => {
+describe('files next to the weights', () => {
   it.each(['safetensors', 'onnx'] as const)(
     '%s keep tokenizer, license and templates, and no other weights',
     async (format) => {

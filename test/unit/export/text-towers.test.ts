@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { layOutChanges } from '../../../extension/core/export/changes';
-import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
+import { modelingFile } from '../../../extension/core/export/hugging-face/modeling-file';
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
-import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
+import { whyNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
 import type { Refusal } from '../../../extension/core/models/capability';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { decoderIn, parsedSource } from '../config-source';
@@ -82,7 +82,7 @@ describe('single sublayers of a text tower', () => {
     expect(text.match(/model_type = .*/g)).toEqual(['model_type = "espalier-gemma3"']);
   });
 
-  it('leave an ordinary model once the rest of their blocks is gone', async () => {
+  it('leave a standard model once the rest of their blocks is removed', async () => {
     const out = join(folder, 'blocks');
     await prune(join(folder, 'pruned'), ['block.0.feedforward', 'block.3.attention'], out);
     const { model_type, architectures, auto_map, espalier } = readConfig(out);
@@ -114,7 +114,7 @@ describe('single sublayers of a text tower', () => {
     };
     const spec = { kind: 'int8', inputScale: false } as const;
     const why = (place: string): Refusal | undefined =>
-      whyNoModellingFile(parsedSource(JSON.stringify(config)), {
+      whyNoModelingFile(parsedSource(JSON.stringify(config)), {
         ...layOutChanges(summary, []),
         compressed: { [place]: { [place]: spec } },
       });
@@ -129,7 +129,7 @@ describe('single sublayers of a text tower', () => {
       text_config: { ...readConfig(fixture('qwen3')), model_type: 'qwen3_vl_text' },
     };
     const { architecture } = decoderIn(JSON.stringify(named), 'config.json');
-    const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
+    const text = modelingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
     expect(text).toContain('import Qwen3VLForConditionalGeneration, Qwen3VLTextConfig\n');
     expect(text).toContain('class EspalierQwen3VLTextConfig(Qwen3VLTextConfig):');
   });
@@ -200,7 +200,7 @@ describe('single sublayers of a text tower', () => {
       text_config: readConfig(familyFixture(type))['text_config'],
     };
     const { architecture } = decoderIn(JSON.stringify(named), 'config.json');
-    const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
+    const text = modelingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
     expect(text).toContain(`import ${family}ForConditionalGeneration, ${family}TextConfig\n`);
   });
 

@@ -101,7 +101,7 @@ it('mixers written as ONNX keep their states, too', async () => {
   await check(join(out, 'model.onnx'), 0);
 });
 
-it('a graph without single experts reads all again, as what is left of their weights lies in pieces', async () => {
+it('a graph without single experts reads all tokens again, because its remaining weights are not contiguous', async () => {
   const removed = ['block.0.expert.0'];
   const { model, decoder } = await open(graph('gptoss-genai'), removed);
   expect(decoder.rereads && inEnglish(decoder.rereads)).toBe('single experts are left out.');
@@ -112,7 +112,7 @@ it('a graph without single experts reads all again, as what is left of their wei
   await decoder.dispose();
 });
 
-it('a decoder that reads tokens one by one begins anew where many are new', async () => {
+it('a decoder that reads single tokens restarts if many are new', async () => {
   const { decoder } = await open(graph('gpt2-merged'), []);
   await decoder.read(Int32Array.of(1, 2, 3));
   expect(decoder.rewind(2, 4)).toBe(2);

@@ -145,7 +145,7 @@ describe('generation', () => {
     const first = events.filter(({ of }) => of === 0).map(({ token }) => token);
     expect(first.map(({ text }) => text).join('')).toBe(both[0].text);
     for (const { text, probability, likeliest } of first) {
-      // What is chosen greedily is the likeliest.
+      // Greedy decoding chooses the most likely token.
       expect(likeliest[0]).toEqual({ text, probability });
       const chances = likeliest.map((one) => one.probability);
       expect(chances).toEqual([...chances].sort((a, b) => b - a));
@@ -224,7 +224,7 @@ describe('generation', () => {
 });
 
 describe('sampling', () => {
-  it('draws only from the likeliest, as often as their probabilities say', () => {
+  it('draws only from the most likely tokens, according to their probabilities', () => {
     const logits = Float32Array.from([0, 2, 1, -1, 1.5]);
     const random = seededRandom(3);
     const counts = new Map<number, number>();
@@ -240,7 +240,7 @@ describe('sampling', () => {
     expect((counts.get(4) ?? 0) / draws).toBeCloseTo((weights[1] ?? 0) / total, 1);
   });
 
-  it('with a small top-p or temperature takes the likeliest', () => {
+  it('with a small top-p or temperature takes the most likely token', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.integer({ min: -20, max: 20 }), { minLength: 1 }),

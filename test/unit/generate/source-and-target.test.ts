@@ -41,7 +41,7 @@ describe.each(seq2seqTextNames)('%s', (name) => {
     const steps = vi.spyOn(CausalOnnxModel.prototype, 'run');
     const decoder = await openDecoder(await openModel(seq2seqFixture(name)), run);
     try {
-      // Twice: behind a rewind it begins anew.
+      // Twice: after a rewind it restarts.
       for (const time of [0, 1]) {
         steps.mockClear();
         let logits = await decoder.read(Int32Array.from(source));
@@ -85,7 +85,7 @@ describe('a model that reads source and target', async () => {
     expect(whole).toMatchObject({ promptTokens: 19, stopped: 'length', tokens: 6 });
   });
 
-  it('reads another source anew, also one that begins as the last', async () => {
+  it('reads another source from the start, even if it begins like the last one', async () => {
     const pool = new DecoderPool(1);
     for (const prompt of ['a source', 'a source of letters', 'a source']) {
       const [pooled] = await generateTexts([{ ...request, prompt }], unattended, pool);
@@ -96,7 +96,7 @@ describe('a model that reads source and target', async () => {
     await remaining.dispose();
   });
 
-  it('has room for a target of its own beside the source', async () => {
+  it('has room for a target in addition to the source', async () => {
     const { maxPositions = 0 } = model.summary;
     expect(maxPositions).toBe(40);
     const prompt = 'a'.repeat(maxPositions);

@@ -106,7 +106,7 @@ it('finds the same weights in a GGUF file, the folder it was made from, and its 
   expect(weights?.tensors.map(({ name }) => name)).toContain(
     'model.layers.1.self_attn.k_proj.weight',
   );
-  // float32 rounds what blocks of numbers with 16-bit scales stand for.
+  // float32 rounds the values of blocks with 16-bit scales.
   for (const { name, relativeFrobenius } of weights?.tensors ?? []) {
     expect(relativeFrobenius, name).toBeLessThan(1e-7);
   }

@@ -27,7 +27,7 @@ function readTensors(model: ModelDescription): string[] {
   return [...blockSum, ...model.parts].flatMap(({ tensors }) => tensors.map(({ name }) => name));
 }
 
-/** Whether a tensor is another, or one that it is a part of, such as an expert of a stack. */
+/** True if a tensor is another one or a part of it, such as an expert of a stack. */
 function holds({ file, offset = 0, bytes }: StoredTensor, part: LazyTensor): boolean {
   return part.file === file && part.offset >= offset && part.offset < offset + Math.max(1, bytes);
 }
@@ -119,7 +119,7 @@ describe('models that can be run', () => {
     expect(new Set(names).size).toBe(names.length);
     expect(names).toHaveLength(model.totals.tensors);
     const all = model.blocks.flatMap((block) => block.sublayers);
-    // The other tower of two is shown behind the one that is run.
+    // The other tower of two is shown after the one that is run.
     const sublayers = all.filter(({ id }) => id.startsWith('block.'));
     expect(all.length - sublayers.length).toBe(textTowers.includes(name) ? 3 : 0);
     expect(sublayers.map(({ id }) => id)).toEqual(summary.sublayers.map(({ id }) => id));
@@ -253,7 +253,7 @@ describe('ONNX files', () => {
     expect(model.graph?.operators).toEqual(summary.ops);
   });
 
-  it('what lies in front of and behind the stream is told apart', async () => {
+  it('parts before and after the stream are distinguished', async () => {
     const { parts } = await describeModel(onnxFixture('gpt2-legacy'));
     const listNames = (kind: string): string[] =>
       parts
@@ -349,7 +349,7 @@ describe('what is opened', () => {
     }
   });
 
-  it('an adapter beside a model is described by itself', async () => {
+  it('an adapter next to a model is described separately', async () => {
     const path = join(folder, 'with-adapter');
     cpSync(fixture('qwen3'), path, { recursive: true });
     const name = 'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight';

@@ -53,7 +53,7 @@ const inside = (outer: DiagramNode, inner: DiagramNode): boolean =>
 const folders = await sampled(
   [
     ...caseNames.map((name) => fixture(name)),
-    // Of two towers the diagram has the one that runs, and the structure both.
+    // With two towers, the diagram has the one that runs, and the structure both.
     ...encoderNames
       .filter((name) => !textTowers.includes(name))
       .map((name) => encoderFixture(name)),
@@ -324,7 +324,7 @@ describe('the layout', () => {
     });
   });
 
-  it('leads each value from frame to frame, where it leaves one and enters the other', () => {
+  it('routes each value between frames, from the one it leaves to the one it enters', () => {
     const block = (id: string) => ({
       ...{ id, kind: 'block' as const, label: verbatim(id) },
       children: ['left', 'right'].map((side) => ({
@@ -367,7 +367,7 @@ describe('the layout', () => {
   });
 
   it.each([fixture('mixtral'), onnxFixture('t5-past'), onnxFixture('t5-dynamo')])(
-    '%s: all open, boxes stand in their frames and apart from each other',
+    "%s: fully open, boxes are inside their frames and don't overlap",
     async (path) => {
       const flow = await buildFlow(path);
       const diagram = layOut(flow, new Set(listGroups(flow).map(({ id }) => id)));

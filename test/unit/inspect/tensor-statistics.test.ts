@@ -112,7 +112,7 @@ describe('tensors of any size', () => {
           const tensor = rawTensor('any', 'F32', Buffer.from(floats.buffer), floats.length);
           const { min, max, histogram } = await tensorStatistics(tensor, unattended);
           if (histogram === undefined) {
-            // A single value so large that float64 cannot tell the parts of a range of one around it.
+            // A single value so large that float64 can't resolve a range of one around it.
             expect(min).toBe(max);
             expect(Math.abs(min ?? 0)).toBeGreaterThanOrEqual(2 ** 45);
             return;
@@ -131,7 +131,7 @@ describe('tensors of any size', () => {
     );
   });
 
-  it('stop when they are told to', async () => {
+  it('stop when canceled', async () => {
     const tensor = rawTensor('stopped', 'F32', Buffer.alloc(40), 10);
     const cancelled = { isCancellationRequested: true };
     await expect(tensorStatistics(tensor, cancelled)).rejects.toThrow(CancelledError);

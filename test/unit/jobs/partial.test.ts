@@ -98,7 +98,7 @@ it('removes what an earlier process left whose number is that of another now, or
   );
 });
 
-it('gives each piece of work a name of its own', async () => {
+it('gives each work item its own name', async () => {
   const { folder, out } = freshPath();
   await Promise.all(
     ['a', 'b', 'c'].map(async (text) =>

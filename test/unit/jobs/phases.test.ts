@@ -37,7 +37,7 @@ it('one bar runs over all phases, by their expected time, and never goes back', 
   );
 });
 
-it('the time left covers later phases at the pace so far, and is told only once it is known', async () => {
+it('the time left includes later phases at the pace so far, and is reported only once it is known', async () => {
   const shown = await runBoth(5);
   expect(shown[0]?.secondsLeft).toBeUndefined();
   expect(shown[0]?.moreFollows).toBe(true);

@@ -14,7 +14,7 @@ import { bundle } from './bundle';
 
 const folder = temporaryFolder();
 const script = join(folder, 'child.cjs');
-/** What the tasks without an answer have written. */
+/** File to which tasks that never answer write. */
 const begun = join(folder, 'begun');
 
 beforeAll(async () => {
@@ -45,7 +45,7 @@ const isAlive = (pid: number): boolean => {
 
 const alive = (pids: readonly number[]): number => pids.filter(isAlive).length;
 
-/** Waits until so many of the processes are left. */
+/** Waits until `count` processes are left. */
 async function left(count: number, pids: readonly number[]): Promise<void> {
   await expect.poll(() => alive(pids)).toBe(count);
 }

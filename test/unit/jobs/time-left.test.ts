@@ -74,7 +74,7 @@ describe('time left', () => {
     expect(timeLeft.update(at(0, 'write'), 7000)).toBeUndefined();
   });
 
-  it('tells no time of a first stage that says nothing of those behind it', () => {
+  it("reports no time for a first stage that doesn't announce the following ones", () => {
     const timeLeft = new TimeLeft();
     const first = (done: number) => ({ ...at(done, 'before'), moreFollows: true });
     timeLeft.update(first(0), 0);
@@ -91,7 +91,7 @@ describe('time left', () => {
 });
 
 describe('an estimate', () => {
-  /** What is said of a job that does a step of many each second. */
+  /** Time left of a job that does one of many steps per second. */
   const said = (steps: number): string[] => {
     const texts: string[] = [];
     const timeLeft = new TimeLeft();
@@ -123,7 +123,7 @@ describe('an estimate', () => {
     expect(said(60)).toEqual(['57 s']);
   });
 
-  it('is said of a long stage behind a short one', () => {
+  it('is reported for a long stage after a short one', () => {
     const texts: string[] = [];
     const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
     [undefined, 6, 4, undefined, 120, 110].forEach((seconds) => {

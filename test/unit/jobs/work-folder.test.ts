@@ -8,7 +8,7 @@ import {
   workRoot,
 } from '../../../extension/core/jobs/work-folder';
 
-it('is hidden beside the result, another one for each kind of job', () => {
+it('is hidden next to the result, with a different name for each kind of job', () => {
   const out = join(__dirname, 'models', 'small');
   const beside = (name: string): string => join(__dirname, 'models', name);
   expect(workFolder(out, 'compress')).toBe(beside('.small.espalier-forms'));

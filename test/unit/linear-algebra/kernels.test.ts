@@ -22,7 +22,7 @@ describe('rounding a step', () => {
     range: fc.constantFrom([0, 15] as const, [0, 255] as const, [-127, 127] as const),
   });
 
-  it('goes from the last input to the first, each moved by the errors behind it', () => {
+  it('processes inputs from last to first, each adjusted by the errors of those after it', () => {
     fc.assert(
       fc.property(steps, ({ step, rows, seed, isEach, range }) => {
         const count = step * rows;

@@ -21,7 +21,7 @@ describe('squares weighed by a Gram matrix', () => {
           for (let i = 0; i < inputs.count; i++) {
             inputs.numbers[i * size] = (inputs.numbers[i * size] ?? 0) * largest;
           }
-          // What a compression fitted to inputs leaves on the largest of them is small.
+          // A compression that was fitted to inputs has a small error on the largest of them.
           for (let i = 0; i < rows.count; i++) {
             rows.numbers[i * size] = (rows.numbers[i * size] ?? 0) / largest;
           }

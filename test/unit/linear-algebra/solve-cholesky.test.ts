@@ -37,7 +37,7 @@ describe('solving by a Cholesky factor', () => {
       columns,
       await solveCholesky(products, lower, Float64Array.from(right.to1DArray())),
     );
-    // Backward stable: the residual is small beside ‖G‖·‖X‖, whatever the condition.
+    // Backward stable: the residual is small relative to ‖G‖·‖X‖, for any condition number.
     const residual = Matrix.sub(gram.mmul(solved), right).norm('frobenius');
     expect(residual).toBeLessThan(1e-14 * size * gram.norm() * solved.norm());
     const inverse = Matrix.from1DArray(size, size, invertLower(lower).numbers);

@@ -24,7 +24,7 @@ function makeGram(size: number, rank: number, seed: number): SquareMatrix {
   return { size, numbers: Float64Array.from(factor.mmul(factor.transpose()).to1DArray()) };
 }
 
-/** Largest |A·v − λ·v| and |vᵢ·vⱼ − δᵢⱼ|, beside the largest number of A. */
+/** Largest |A·v − λ·v| and |vᵢ·vⱼ − δᵢⱼ|, relative to the largest entry of A. */
 function faults(
   matrix: SquareMatrix,
   { values, vectors }: Eigen = symmetricEigen(matrix),
@@ -57,7 +57,7 @@ describe('eigenvalues of a symmetric matrix', () => {
     );
   });
 
-  it('of few directions beside rounding are found', async () => {
+  it('of few directions are found among rounding errors', async () => {
     for (let seed = 0; seed < 60; seed++) {
       const random = seededRandom(seed);
       const [count, length] = [60, 90];
@@ -194,7 +194,7 @@ describe('Cholesky factors in blocks', () => {
     },
   );
 
-  it('are told not to be, wherever the fault lies', async () => {
+  it("don't exist for an indefinite matrix, wherever the negative pivot is", async () => {
     for (const at of [0, 100, 300]) {
       const matrix = makeGram(320, 340, 5);
       matrix.numbers[at * 320 + at] = -1;

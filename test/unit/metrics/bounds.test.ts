@@ -119,7 +119,7 @@ async function measure(
 }
 
 describe.each(bounding)('a bound of %s', (name) => {
-  it('is at most the term, computed or exact, whatever ids it is from', async () => {
+  it('is at most the term, computed or exact, for any ids', async () => {
     await fc.assert(
       fc.asyncProperty(
         pairs,
@@ -188,7 +188,7 @@ describe.each(bounding)('a bound of %s', (name) => {
   });
 });
 
-/** What terms of a model may be taken over. */
+/** Terms of a model that can be bounded. */
 async function makeVocabulary(folder: string, memoryBytes = 1 << 30): Promise<string> {
   const own = new LayeredExecutor(await openModel(folder), 'cpu', memoryBytes);
   const { vocabulary } = createReadout(own, 'js', metrics.js, { vocabulary: 'bounded' });
@@ -281,7 +281,7 @@ it('bounds nothing else, nothing of a small vocabulary, nothing in little memory
   await rm(folder, { recursive: true });
 });
 
-it('takes the likeliest ids, the first of equal ones', () => {
+it('takes the most likely ids, the first of equal ones', () => {
   const masses = Float32Array.of(1, 3, 2, 2, 0, 2);
   expect([...mostProbableIds(masses, 3)]).toEqual([1, 2, 3]);
   expect([...mostProbableIds(masses, 6)]).toEqual([0, 1, 2, 3, 4, 5]);

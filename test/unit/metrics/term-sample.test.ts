@@ -44,7 +44,7 @@ describe('the logarithm of a ratio', () => {
     });
   });
 
-  it('is within two errors nineteen times of twenty, whatever rows have in common', () => {
+  it('is within two standard errors 19 times out of 20, for any correlation between rows', () => {
     const random = seededRandom(5);
     const draw = (): number => -Math.log(1 - random());
     const within = Array.from({ length: 300 }, () => {
@@ -60,7 +60,7 @@ describe('the logarithm of a ratio', () => {
 });
 
 describe('a distance by that of another change', () => {
-  it('is exact, without an error, where the changes are in proportion', () => {
+  it('is exact, without an error, if the changes are proportional', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 0, max: 1000 }),
@@ -78,7 +78,7 @@ describe('a distance by that of another change', () => {
     );
   });
 
-  it('is within its errors, and nearer than the rows by themselves, where they differ as well', () => {
+  it('is within its errors, and more precise than the rows alone, if they also differ', () => {
     const seeds = Array.from({ length: 60 }, (_, i) => i);
     const errors = seeds.map((seed) => {
       const reference = heavyTerms(seed);

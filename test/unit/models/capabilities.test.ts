@@ -95,7 +95,7 @@ describe('what a model cannot do', () => {
     expect(unable).toMatchObject({ run: 'dtype-not-runnable', compress: 'dtype-not-runnable' });
   });
 
-  it('is told with the reason and the way out', async () => {
+  it('is reported with the reason and the fix', async () => {
     const { capabilities } = await openModelFiles(ggufFixture('llama.gguf'));
     const { compress } = listRefusals(capabilities);
     const reported = inEnglish(compress ?? verbatim(''));

@@ -58,7 +58,7 @@ describe.each([
   ['auto-map', ['block.0.attention', 'block.3.expert', 'block.2.attention']],
   ['auto-map', [...block(1), 'block.2.expert', 'block.3.attention']],
   ['auto-map', ['block.1.expert.0', 'block.1.expert.3']],
-  // Those of blocks 0 and 2 stay, so mixtures differ.
+  // Those of blocks 0 and 2 stay, so MoE layers differ.
   ['auto-map', ['block.1.expert.2', 'block.3.expert.0']],
   ['blocks', [...block(0), ...block(2), 'block.1.expert.2', 'block.3.expert.0']],
 ] as const)('as %s without %j', (layout, removed) => {
@@ -90,7 +90,7 @@ it('is written as ONNX without sublayers and experts', async () => {
   ]);
 });
 
-it('what mixes the streams for a sublayer goes with it, and the streams stay as they are', async () => {
+it('the stream mixing of a sublayer is removed with it, and the streams are unchanged', async () => {
   const removed = ['block.0.attention', 'block.3.expert'];
   const { path } = await prune(folder, removed, join(out, 'streams'));
   const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
@@ -217,7 +217,7 @@ it('reads tensors under the names of the published files, too', async () => {
   const file = join(other, 'model.safetensors');
   const bytes = readFileSync(file);
   const length = Number(bytes.readBigUInt64LE(0));
-  // Shorter names, and spaces behind the header: offsets count from its end.
+  // Shorter names, and spaces after the header: offsets count from its end.
   const header = bytes
     .toString('utf8', 8, 8 + length)
     .replaceAll('"model.', '"')

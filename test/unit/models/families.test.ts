@@ -18,7 +18,7 @@ interface Golden {
   readonly output: { readonly file: string };
 }
 
-/** Those whose other parts are not run. */
+/** Multimodal families, of which only the text tower is run. */
 const textTowers: ReadonlySet<string> = new Set([
   'gemma3',
   'glm4v',
@@ -27,11 +27,11 @@ const textTowers: ReadonlySet<string> = new Set([
   'qwen3_vl',
 ]);
 
-/** Those that have tensors for other inputs or heads too. */
+/** Families with additional tensors for other inputs or heads. */
 const partlyRun: ReadonlySet<string> = new Set([
   ...textTowers,
   'blenderbot-small',
-  // What chooses tokens of longer texts.
+  // Tensors that select tokens of longer texts.
   'deepseek_v32',
   'glm_moe_dsa',
   'esm-absolute',
@@ -40,7 +40,7 @@ const partlyRun: ReadonlySet<string> = new Set([
   'whisper',
 ]);
 
-/** Those whose blocks share their weights. */
+/** Families whose blocks share their weights. */
 const fixedFamilies: ReadonlySet<string> = new Set(['albert']);
 
 /** Families whose block a search chooses: a dense decoder, one with MoE layers, an SSM. All in `npm run test:all`. */
@@ -94,7 +94,7 @@ async function listOthers(folder: string): Promise<Map<string, Buffer>> {
   );
 }
 
-describe.each([...textTowers])('%s, of which the text tower alone is run', (family) => {
+describe.each([...textTowers])('%s, of which only the text tower is run', (family) => {
   it('keeps the other parts byte for byte', async () => {
     const folder = familyFixture(family);
     const { summary } = await openModel(folder);
@@ -179,7 +179,7 @@ describe.each(familyNames)('%s', (family) => {
     const removed = summary.sublayers.filter((one) => one.block === block);
     const ids = removed.map(({ id }) => id);
     const result = await prune(folder, ids, join(out, family));
-    // Where norms stay, so do their blocks, and where blocks compute by their number.
+    // Blocks can't be removed if norms stay, or if blocks compute by their number.
     const staying =
       summary.keepsBlocks === true || removed.some(({ leavesParts }) => leavesParts === true);
     expect(result).toMatchObject({ layout: staying ? 'auto-map' : 'blocks', removed: ids });

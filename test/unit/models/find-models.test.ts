@@ -7,7 +7,7 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const samples = join(import.meta.dirname, '../../../samples');
 
-it('models are found by fingerprint, and what looks like one is told with what is wrong', async () => {
+it('models are found by fingerprint, and invalid ones are reported with their error', async () => {
   await mkdir(join(folder, 'broken'));
   await writeFile(join(folder, 'broken', 'config.json'), '{}');
   await writeFile(join(folder, 'readme.md'), '');

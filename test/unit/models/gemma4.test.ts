@@ -91,7 +91,7 @@ it.each([
   [['block.0.expert.0', 'block.0.expert.2']],
   [['block.0.expert.0', 'block.0.expert.1', 'block.0.expert.2', 'block.1.attention']],
 ])(
-  'with experts beside the feed-forward, without %j, is what it is where these are skipped',
+  'with experts parallel to the MLP, without %j, matches the model with these skipped',
   async (removed) => {
     const expected = await computeOutputs(await openModel(experts), [ids], removed);
     const { path } = await prune(experts, removed, join(out, removed.join('+')));

@@ -120,7 +120,7 @@ describe('a model in a GGUF file', () => {
     expect(relativeError(actual, logits)).toBeLessThan(1e-5);
   });
 
-  it('is refused with a scale beside a matrix, which would be left out', async () => {
+  it('is rejected with a scale for a matrix, which would be ignored', async () => {
     const bytes = new Uint8Array(Float32Array.of(2).buffer);
     const scale = {
       ...{ name: 'blk.0.attn_q.scale', shape: [1], type: 'F32', length: bytes.length },
@@ -134,7 +134,7 @@ describe('a model in a GGUF file', () => {
 
   it('is summarized like a folder', async () => {
     const { summary } = await openModel(ggufFixture('llama.gguf'));
-    // Caches of half precision, whatever the norms are.
+    // Caches of half precision, regardless of the norms.
     expect(summary.sublayers[0]?.kvBytesPerToken).toBe(2 * 32 * 2);
     expect(summary).toMatchObject({
       name: 'llama',

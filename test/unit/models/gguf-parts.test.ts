@@ -84,7 +84,7 @@ describe('a GGUF model in several files', () => {
   });
 });
 
-it('projectors beside a model are listed by what their headers say, and are no models', async () => {
+it('projectors next to a model are listed by their headers, and are not models', async () => {
   const folder = join(root, 'images');
   mkdirSync(folder);
   copyFileSync(ggufFixture('llama.gguf'), join(folder, 'tiny.gguf'));

@@ -101,7 +101,7 @@ describe('config.json', () => {
     });
   });
 
-  it('of a narrower embedding than its tensors have is refused, naming the tensor', async () => {
+  it('with a smaller embedding than its tensors is rejected, naming the tensor', async () => {
     const folder = withConfig('opt', { word_embed_proj_dim: 16 });
     expect(await refusal(folder)).toFailWith({
       code: 'shape-mismatch',

@@ -152,7 +152,7 @@ describe('a quantized model', () => {
     },
   );
 
-  it('counts experts whose blocks of four bits lie in one tensor', async () => {
+  it('counts experts whose four-bit blocks are in one tensor', async () => {
     const { summary } = await openModel(quantizedFixture('mxfp4'));
     const [, mixture] = summary.sublayers;
     const [weights, biases, router] = [4 * 3 * 32 * 64, 4 * (64 + 64), 4 * 65];
@@ -320,7 +320,7 @@ describe('a form that is inspected only', () => {
     }).not.toThrow();
   });
 
-  it('is not pruned, and nothing is left behind', async () => {
+  it('is not pruned, and leaves no files', async () => {
     const out = join(root, 'refused');
     const error = await rejection(prune(older(), ['block.0.attention'], out));
     expect(error.message).toMatch(/quantization_config: Weights quantized by compressed-tensors/);

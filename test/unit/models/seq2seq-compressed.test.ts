@@ -62,7 +62,7 @@ describe('an encoder–decoder model that is compressed', () => {
       expect(
         Object.values(espalier.compressed).flatMap((forms) => Object.keys(forms)),
       ).toHaveLength(layers.length);
-      // What is compressed already is pruned and written again.
+      // A compressed model is pruned and written again.
       const again = await prune(written.path, ['block.1.feedforward'], fresh());
       const twice = [...removed, 'block.1.feedforward'];
       const both = await encoderOutput(memorySource, examples, twice);

@@ -121,7 +121,7 @@ describe.each(written)('%s', (name) => {
 });
 
 describe('an encoder–decoder model', () => {
-  it('that needs a modelling file says which transformers reads it', async () => {
+  it('that needs a modeling file says which transformers reads it', async () => {
     const { path } = await prune(seq2seqFixture('t5'), single, join(out, 'too-old'));
     const text = readFileSync(join(path, 'modeling_espalier.py'), 'utf8');
     expect(text).toContain('past_seen_tokens=past');
@@ -169,7 +169,7 @@ describe('an encoder–decoder model', () => {
     expect(readIds(model, ids, 'file')).toMatchObject({
       input_ids: { data: BigInt64Array.of(5n, 6n) },
       attention_mask: { data: BigInt64Array.of(1n, 1n) },
-      // The target 7 8 9 behind what the decoder reads first.
+      // The target 7 8 9 after the first ids that the decoder reads.
       decoder_input_ids: { data: BigInt64Array.of(2n, 7n, 8n, 9n) },
     });
   });
@@ -254,7 +254,7 @@ describe('an encoder–decoder model', () => {
     expect(output).toHaveLength(2 * 10 * 16);
   });
 
-  it('writes a modelling file that keeps numbering caches', async () => {
+  it('writes a modeling file that keeps numbering caches', async () => {
     const { path } = await prune(seq2seqFixture('bart'), single, join(out, 'python'));
     const python = readFileSync(join(path, 'modeling_espalier.py'), 'utf8');
     expect(python).toContain(

@@ -14,7 +14,7 @@ let count = 0;
 const fresh = (): string => join(out, `${count++}`);
 const floats = formNames.filter((name) => /^(?:low rank|mpo, \w+)$/.test(name));
 
-/** Those that have convolutions only. */
+/** Families that have convolutions only. */
 const unlayered = ['bit', 'efficientnet', 'mobilenet_v2', 'poolformer', 'regnet', 'resnet'];
 
 /** Swin has the linear layers of Swin V2. */
@@ -68,7 +68,7 @@ describe('a model of stages that is compressed', () => {
       };
       const stored = Object.values(espalier.compressed).flatMap((one) => Object.keys(one));
       expect(stored).toHaveLength(layers.length);
-      // What is compressed already is pruned and written again.
+      // A compressed model is pruned and written again.
       const second = sublayers[0]?.id ?? '';
       const again = await prune(written.path, [second], fresh(), { examples: image });
       const both = await stagedLogits(memorySource, examples, [...removed, second]);

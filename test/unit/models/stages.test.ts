@@ -198,7 +198,7 @@ describe('a model of stages', () => {
     expect(subject).toMatchObject({ file: join(folder, 'config.json'), field });
   });
 
-  it('counts what leads to another size as all there is, where streams are compared', async () => {
+  it('counts everything before a change of size as one step, if streams are compared', async () => {
     const { examples } = stagedGolden('convnext');
     const found = await runSearch({
       folder: stagedFixture('convnext'),

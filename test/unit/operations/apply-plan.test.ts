@@ -40,7 +40,7 @@ it('tells how far the comparison with the original is', async () => {
   expect(result.quality?.distance).toBeGreaterThan(0);
 });
 
-it('judges agreement over windows, whatever other limits there are', async () => {
+it('evaluates agreement over windows, with any other limits', async () => {
   const agreements = [];
   for (const limits of [['agreement>99%'], ['agreement>99%', 'perplexity<+900%']]) {
     const { verdict } = await applyAndMeasure(
@@ -86,7 +86,7 @@ it('judges by the speed here and by a task with shots', async () => {
   expect(verdict?.speed?.before).toBeGreaterThan(0);
   expect(verdict?.speed?.after).toBeGreaterThan(0);
   expect(stages).toContain('Timing both models');
-  // A file has fewer examples than so many shots.
+  // A file has fewer examples than few-shot examples.
   const much = { quality: true, require: ['task>-99pt'], wholeText: false, task, shots: 9 };
   const warnings: string[] = [];
   await applyAndMeasure(

@@ -70,7 +70,7 @@ describe('buildRequest', () => {
     });
   });
 
-  it('gives what it would accept again, whatever is given', () => {
+  it('returns a request that it accepts again, for any input', () => {
     const given = fc.record(
       {
         count: fc.integer({ min: 1, max: 9 }),
@@ -189,7 +189,7 @@ describe('rules', () => {
     expect(check(rule, given)).toBe(message);
   });
 
-  it('leaves out settings that do nothing beside what is given', () => {
+  it('leaves out settings that have no effect with the given fields', () => {
     const rules = [...oneOf('share', 'keep'), needs('extra', 'keep')];
     const settings = { keep: ['a'], extra: true };
     const request = buildRequest({ fields, rules }, { model: 'm', share: 1 }, { settings });

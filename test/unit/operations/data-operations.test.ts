@@ -43,7 +43,7 @@ describe('what a data map writes', () => {
     });
   });
 
-  it('is what is kept, without the marked, in the form of the data set', async () => {
+  it('is the kept part without the marked examples, in the format of the dataset', async () => {
     const out = at('subset');
     const given = { scores, keep: 0.1, leaveOut: [39, 19], out };
     expect(await write(given)).toMatchObject({ examples: 4, of: 40 });
@@ -63,7 +63,7 @@ describe('what a data map writes', () => {
     expect([...(await readSelection(file, 40)).indices]).toEqual([3, 9]);
   });
 
-  it('takes labels from the data set where the scores have none', async () => {
+  it('takes labels from the dataset if the scores have none', async () => {
     const bare = at('bare.npy');
     await convertScores.run(buildRequest(convertScores, { scores, out: bare }), context);
     expect(await select({ scores: bare, data, keep: 0.5, out: at('half.json') })).toBe(20);

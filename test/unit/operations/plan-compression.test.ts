@@ -83,7 +83,7 @@ it('a plan under a budget that was stopped measures nothing again', async () => 
   expect(existsSync(journal)).toBe(false);
 });
 
-it('two plans for one model can be made at once, and leave nothing behind', async () => {
+it('two plans for one model can be made at the same time, and leave no files', async () => {
   const both = await Promise.all([plan(undefined, 0), plan(undefined, 0)]);
   expect(both.map(({ isDone }) => isDone)).toEqual([true, true]);
   expect(await readdir(dirname(sensitivityJournal.path(undefined, model)))).toEqual([]);

@@ -31,7 +31,7 @@ it('leads on from the report of each result that is a model', () => {
   expect(steps('fit')).toEqual(['playground', 'reveal', 'evenSmaller', 'seeWhy']);
   expect(steps('evaluate')).not.toContain('compare');
   expect(steps('evaluate', { against: '/m' })).toContain('compare');
-  // What is only told by a notification has one button.
+  // Results that only a notification shows have one button.
   expect(steps('score-text')).toEqual([]);
 });
 

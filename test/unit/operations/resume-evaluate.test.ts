@@ -41,11 +41,11 @@ interface Run {
   readonly reported: readonly string[];
   /** Sequences that a model has run. */
   readonly sequences: number;
-  /** How much was done at first. */
+  /** Amount of work in the first run. */
   readonly first: number | undefined;
 }
 
-/** @param stopAt the share of a stage behind which it is stopped */
+/** @param stopAt the share of a stage after which it is stopped */
 async function run(given: object, stopAt = Number.POSITIVE_INFINITY, stages = 1): Promise<Run> {
   const cancellation = { isCancellationRequested: false };
   const reported: string[] = [];

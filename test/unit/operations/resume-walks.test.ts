@@ -58,11 +58,11 @@ function makeContext(stopAt: number): { context: OperationContext; told: string[
   };
 }
 
-/** What is left of a run that was stopped. */
+/** Saved files of a run that was stopped. */
 const leftBy = (files: string | readonly string[] | undefined): boolean[] =>
   [files ?? []].flat().map((file) => existsSync(file));
 
-it('an importance matrix goes on behind the sublayer where it was stopped, to the same bytes', async () => {
+it('an importance matrix continues after the last saved sublayer, with identical bytes', async () => {
   const write = async (name: string, stopAt = Number.POSITIVE_INFINITY) => {
     const out = join(folder, name);
     const model = fixture('llama-gqa-untied');
@@ -92,7 +92,7 @@ it('an importance matrix goes on behind the sublayer where it was stopped, to th
   expect(readFileSync(again.out).equals(readFileSync(whole.out))).toBe(true);
 });
 
-it('scores of experts go on, and begin anew on another text', async () => {
+it('expert scores continue, and restart on another text', async () => {
   const score = async (seed: number, stopAt = Number.POSITIVE_INFINITY) => {
     const model = fixture('mixtral');
     const { context, told } = makeContext(await bytesBefore(model, stopAt));

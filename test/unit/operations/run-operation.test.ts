@@ -37,7 +37,7 @@ const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
 const folder = temporaryFolder();
 const models = new ModelCache({ capacity: 1 });
 
-/** What an operation tells until it would begin to work. */
+/** Messages of an operation until it would begin to work. */
 async function progressBefore(
   operation: object,
   given: Readonly<Record<string, unknown>>,
@@ -80,7 +80,7 @@ describe('a folder to write', () => {
 
 describe('before an operation begins', () => {
   beforeEach(() => {
-    // Each run of the model that is timed takes as long, whatever else the machine does.
+    // Each timed run of the model takes equally long, regardless of other load.
     let now = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => (now += 10));
   });
@@ -154,7 +154,7 @@ describe('what a finished run tells of the next', () => {
     return knownSeconds(declared, buildRequest(declared, given), environment);
   };
 
-  /** Runs an operation that takes so many seconds and does nothing. */
+  /** Runs an operation that takes `seconds` and does nothing. */
   async function finish(operation: object, given: Given, seconds: number): Promise<void> {
     let now = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => now);
@@ -193,7 +193,7 @@ describe('what a finished run tells of the next', () => {
     expect(await known(sensitivity, one)).toBeCloseTo(75, 6);
   });
 
-  it('is not much longer after one run beside other work', async () => {
+  it('is not much longer after one run on a busy machine', async () => {
     const one = given('busy.sensitivity.json', { blocks: ['0-3'], methods: ['int8:64'] });
     await finish(sensitivity, one, 100);
     await finish(sensitivity, one, 1000);

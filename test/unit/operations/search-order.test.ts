@@ -16,7 +16,7 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const samples = join(import.meta.dirname, '../../../samples');
 
-/** What the profile of a model finds by default, and what it warns of. */
+/** Default result and warnings of a profile. */
 async function profiled(
   model: string,
   given: Readonly<Record<string, unknown>> = {},
@@ -54,7 +54,7 @@ describe('what a profile removes at a time', () => {
   it('is sublayers of a GGUF file that loses some, in an order of these, with the distance of each', async () => {
     const { found, warned } = await profiled(ggufFixture('llama.gguf'));
     expect(found.settings.granularity).toBe('sublayer');
-    // What is left of the block can go once its attention is gone: then the block does.
+    // After its attention is removed, the rest of the block can be removed as a block.
     expect(ordered(found)).toEqual(['block.1.attention', 'block.1.feedforward']);
     expect(found.candidates).toHaveLength(4);
     expect(found.candidates.every(({ distance }) => (distance ?? -1) > 0)).toBe(true);

@@ -60,8 +60,8 @@ const calibration = { request: { sequences: 2, length: 16 }, bundledText: text }
 
 const outside = ['embedding', 'head'] as const;
 
-describe('compressing beside patches and removals', () => {
-  /** Matrices of the three sublayers behind the first. */
+describe('compressing with patches and removals', () => {
+  /** Linear layers of the three sublayers after the first. */
   const behindFirst = async (): Promise<CompressionChoice[]> =>
     (await choicesFor(source, 'lowrank:50%:covariance')).filter(({ tensor }) =>
       /layers\.0\.mlp|layers\.1\./.test(tensor),
@@ -80,7 +80,7 @@ describe('compressing beside patches and removals', () => {
     const patched = await errors({ patches: new Map([[removedAttention, patch]]) });
     expect(patched).not.toEqual(removed);
     expect(patched).not.toEqual(await errors({}));
-    // That the patched sublayer is named among the removed ones as well makes no difference.
+    // Listing the patched sublayer among the removed ones makes no difference.
     expect(
       await errors({ removed: [removedAttention], patches: new Map([[removedAttention, patch]]) }),
     ).toEqual(patched);
@@ -121,7 +121,7 @@ it('rounds skipped layers as `then` says', async () => {
 describe('compressing embedding and head', () => {
   const tied = fixture('llama-tied-f16');
 
-  it('rounds them without calibration, whatever the layers between are fitted to', async () => {
+  it('rounds them without calibration, regardless of the calibration of the layers between', async () => {
     const model = await openModel(source);
     const { choices } = chooseForAll(model, parseCompression('int4:16:gptq'), {
       embeddingAndHead: outside,
@@ -338,7 +338,7 @@ describe('compressing a model', () => {
     );
   });
 
-  it('goes on behind the last layer when it was stopped', async () => {
+  it('continues after the last saved layer when it was stopped', async () => {
     const given = await request('lowrank:50%:covariance', { calibration });
     const whole = await compressModel({ ...given, out: fresh() }, unattended);
     const stopped: JobContext & { cancellation: { isCancellationRequested: boolean } } =
@@ -359,7 +359,7 @@ describe('compressing a model', () => {
     expect(weights(result.path).equals(weights(whole.path))).toBe(true);
   });
 
-  it('begins anew where the journal is of another job', async () => {
+  it('restarts if the journal is from another job', async () => {
     const given = await request('int8');
     const stopped: RecordedContext = new RecordedContext(({ stage, done }) => {
       stopped.cancellation.isCancellationRequested = stage.startsWith('Compressing') && done >= 3;
@@ -396,7 +396,7 @@ describe('compressing a model', () => {
     ],
     ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
     [
-      'matrices that lie turned as dense ones',
+      'transposed matrices like dense ones',
       { modelPath: fixture('gpt2'), layout: 'dense' },
       /transposed/,
     ],

@@ -52,7 +52,7 @@ async function patchesAt(
 const pickEnds = ({ summary: { sublayers } }: LayeredModel): string[] =>
   [sublayers[0], sublayers.at(-1)].flatMap((one) => (one === undefined ? [] : [one.id]));
 
-/** The stream behind block 0 without some sublayers. */
+/** Residual stream after block 0 without some sublayers. */
 async function behindBlock(path: string, removed: readonly string[]): Promise<Float32Array> {
   const model = await openModel(path);
   const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
@@ -113,7 +113,7 @@ describe('patches in decoders of every family', () => {
     const patches = await patchesAt(model, ['block.0.feedforward']);
     const out = fresh();
     await prune(source, [], out, { patches });
-    // Whether attention is there plays no role for what the patch adds.
+    // The patch's contribution doesn't depend on whether attention is present.
     const attention = ['block.0.attention'];
     const [whole, alone, neither, plain] = [
       await behindBlock(out, []),
@@ -128,7 +128,7 @@ describe('patches in decoders of every family', () => {
   });
 });
 
-/** Encoders whose attention gives its bias by distance beside the states. */
+/** Encoders whose attention passes on a bias by distance together with the states. */
 const handsOn = (name: string): boolean => /^wavlm-|t5-encoder$/.test(name);
 
 const others = await sampled(
@@ -186,7 +186,7 @@ const addedTo = new Set(
 );
 
 describe('patches in ONNX graphs', () => {
-  it.each(patchable)('stand in the places of sublayers: %s', async (name) => {
+  it.each(patchable)('replace sublayers: %s', async (name) => {
     const source = await openModelFiles(onnxFixture(name));
     const { model } = source;
     const { removed, feeds, tolerance } = readOnnxGolden(name);
@@ -285,7 +285,7 @@ describe('patching', () => {
   });
 });
 
-/** The manifest tells the times of its files. */
+/** The manifest records the modification times of its files. */
 function withoutManifest(files: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(files).filter(([name]) => name !== 'espalier.json'));
 }

@@ -100,7 +100,7 @@ describe('a model with patches', () => {
       expect(result.patched).toEqual([...patches.keys()]);
       expect(result.removed).toEqual(removed);
       expect(result.verification.relativeError).toBeLessThan(1e-6);
-      // Block 1 is gone, so block 2 is block 1 now.
+      // Block 1 is removed, so block 2 is block 1 now.
       const { espalier } = readConfig(out) as { espalier: { removed: string[]; patches: object } };
       expect(espalier.removed).toEqual(['block.0.attention', 'block.1.feedforward']);
       expect(Object.keys(espalier.patches)).toEqual(espalier.removed);

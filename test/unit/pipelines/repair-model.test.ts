@@ -26,7 +26,7 @@ type Changes = Partial<Omit<RepairRequest, 'teacher'>> & { readonly teacher?: st
 
 interface Repaired {
   readonly result: RepairResult;
-  /** That it went through. */
+  /** Stages that the job reported. */
   readonly stages: ReadonlySet<string>;
 }
 
@@ -93,7 +93,7 @@ describe('repair', () => {
     );
 
   const repairs = new Map<string, Promise<Repaired>>();
-  /** What is compressed so, repaired by default, once for all tests. */
+  /** Model compressed this way and repaired with default settings, once for all tests. */
   const repaired = async (compression: Compression): Promise<Repaired> => {
     const model = await compressed(compression);
     const run = async (): Promise<Repaired> => {
@@ -160,7 +160,7 @@ describe('repair', () => {
     expect(existsSync(savedWork)).toBe(false);
   });
 
-  it('repairs a pruned mixture, whose experts may get no token', async () => {
+  it('repairs a pruned MoE layer, whose experts may get no token', async () => {
     const mixture = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'mixtral' });
     const model = join(folder, 'pruned-mixture');
     await writeModel(
@@ -242,7 +242,7 @@ describe('repair', () => {
       },
     };
     await expect(repair(model, 'went-on', settings, stopping)).rejects.toThrow(CancelledError);
-    // Another job on the same output has nothing of it.
+    // Another job with the same output doesn't reuse it.
     cancellation.isCancellationRequested = false;
     await expect(
       repair(model, 'went-on', { ...settings, settings: { ...defaultRepair, seed: 1 } }, stopping),

@@ -136,7 +136,7 @@ describe('repair of a Whisper model', () => {
 });
 
 describe.each(['swin', 'convnext', 'pvt'])('repair of %s', (name) => {
-  it('brings the stream behind what was compressed nearer to that of the original', async () => {
+  it("brings the stream after compressed layers closer to the original's", async () => {
     const teacher = stagedFixture(name);
     const student = await compressed(teacher, name, 2);
     const text = { file: imagesFor(name), sequences: 8, length: 1 };

@@ -17,14 +17,14 @@ async function defaultSource(
   return calibrationFor(model, chooseForAll(model, parseCompression(method), {}).choices);
 }
 
-describe('the usual calibration', () => {
+describe('the default calibration', () => {
   it('is that of a search where a method looks at no directions, or at the nearest inputs alone', async () => {
     for (const method of ['int8', 'int4', 'mpo:50%']) {
       expect(await defaultSource(sample, method)).toEqual({ sequences: 10, length: 256 });
     }
   });
 
-  it('is 16 tokens for each input of the widest layer for low rank, as far as there are so many', async () => {
+  it('is 16 tokens per input of the widest layer for low rank, if there are enough', async () => {
     const { sequences, length, upTo } = await defaultSource(sample, 'lowrank:50%');
     // The down projection has 320 inputs.
     expect(sequences * length).toBe(16 * 320);
@@ -59,7 +59,7 @@ describe('the usual calibration', () => {
 describe('what somebody asks for', () => {
   const much = { sequences: 96, length: 256, upTo: true };
 
-  it('stands, and the usual where nothing is said', () => {
+  it('overrides the default, which fills missing fields', () => {
     expect(orDefaults({}, much)).toEqual(much);
     expect(orDefaults({ file: 'a.txt', length: 64 }, much)).toEqual({
       ...{ file: 'a.txt', sequences: 96, length: 64, upTo: true },

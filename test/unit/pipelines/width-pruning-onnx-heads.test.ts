@@ -160,7 +160,7 @@ describe('heads of a width-pruned ONNX file', () => {
     expect(error).toBeLessThan(1e-5);
   });
 
-  it('of MultiHeadAttention behind one product go', async () => {
+  it('of MultiHeadAttention after one matmul are removed', async () => {
     const folder = join(root, 'parted');
     await cp(dirname(onnxFixture('bert-fused')), folder, { recursive: true });
     const file = join(folder, 'model.onnx');
@@ -171,7 +171,7 @@ describe('heads of a width-pruned ONNX file', () => {
     if (model.graph === undefined || fused === undefined) {
       throw new Error('bert-fused has a fused attention');
     }
-    // The parts that ONNX Runtime's operator stands for.
+    // The operators that ONNX Runtime's fused operator replaces.
     const [rows = '', weight = '', bias = '', mask = ''] = fused.input;
     const parts = ['q', 'k', 'v'].map((part) => `parted/${part}`);
     const made = (opType: string, input: string[], output: string[]) =>
@@ -210,7 +210,7 @@ describe('heads of a width-pruned ONNX file', () => {
 
   it('go where the graph tells their number in a way of its own', async () => {
     const source = await edited('bert-dynamo', 'computed', (node) => {
-      // What the exporter wrote as −1 and as a constant, the graph counts.
+      // Values that the exporter wrote as −1 and as a constant are computed by the graph.
       const reshape = node.find(({ output }) => output[0] === 'view');
       const at = node.findIndex((one) => one === reshape);
       const made = (opType: string, input: string[], output: string, more = {}) =>
@@ -253,7 +253,7 @@ describe('heads of a width-pruned ONNX file', () => {
           attribute: Object.entries(numbers).map(([name, value]) => attribute(name, value)),
         }),
       );
-      // Without the operators that it stands for.
+      // Without the operators that it replaces.
       const isRead = ({ output: made }: NodeProto): boolean =>
         made.includes('logits') ||
         node.some(({ input }) => made.some((one) => input.includes(one)));

@@ -65,7 +65,7 @@ describe('a width-pruned ONNX file', () => {
     expect(again.sublayer(index).width?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
   });
 
-  it('behind DequantizeLinear loses channels with their scales', async () => {
+  it('after DequantizeLinear is pruned with its scales', async () => {
     const folder = join(root, 'dequantized');
     await cp(dirname(onnxFixture('bert-legacy')), folder, { recursive: true });
     const file = join(folder, 'model.onnx');
@@ -116,7 +116,7 @@ describe('a width-pruned ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
-  it('of few bits loses whole blocks of channels', async () => {
+  it('in few bits is pruned by whole quantization blocks of channels', async () => {
     const source = onnxFixture('qwen3-groups-intfour');
     const plan = [0, 1].map((block) => ({
       sublayer: `block.${block}.feedforward`,
@@ -192,7 +192,7 @@ describe('a width-pruned ONNX file', () => {
       ...{ ...config, intermediate_size: 19, head_dim: 4 },
       ...{ num_attention_heads: 2, num_key_value_heads: 1 },
     });
-    // What goes as a whole has no width any more.
+    // A completely removed sublayer has no width.
     const removedIds = ['block.1.attention', 'block.1.feedforward'];
     const first = await written([channelsOut(0), headsOut(0)], 'first', removedIds);
     expect(first.config).toMatchObject({ intermediate_size: 19, num_key_value_heads: 1 });

@@ -18,7 +18,7 @@ import { pruneWidthsIn } from './width-pruning';
 
 const pruneWidths = pruneWidthsIn(temporaryFolder());
 
-/** The first channels or heads that can go of each sublayer that can lose some. */
+/** The first removable channels or heads of each sublayer that has some. */
 async function firstUnits(name: string): Promise<PlannedWidthPruning[]> {
   const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
   return model.summary.sublayers.flatMap(({ id }, index) => {

@@ -40,7 +40,7 @@ describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])(
         },
       });
       expect(readFileSync(join(result.path, 'modeling_espalier.py'), 'utf8')).toContain('resize(');
-      // What is narrow already is pruned, renumbered, and written again.
+      // A pruned model is pruned again, renumbered, and written.
       const remove = ['block.1.attention', 'block.1.feedforward', 'block.3.feedforward'];
       const again = await pruneWidths(result.path, { remove }, `${name}-again`);
       const both = await encoderOutput(result.path, examples, remove);

@@ -177,7 +177,7 @@ const ggufModels = await Promise.all(
   ggufNames.map(async (name) => ({ name, model: await openModel(ggufFixture(`${name}.gguf`)) })),
 );
 
-/** By GGUF file, plans that take as many channels or heads out of each sublayer of a kind, where all can lose them. */
+/** By GGUF file, plans that remove equally many channels or heads from each sublayer of a kind, if all allow it. */
 const evenly = (
   kind: 'attention' | 'feedforward',
 ): readonly [name: string, plan: PlannedWidthPruning[]][] =>
@@ -267,7 +267,7 @@ describe('a width-pruned GGUF file', () => {
     });
   });
 
-  it('tells the size of heads where the first block of a deci model has fewer', async () => {
+  it('stores the size of heads if the first block of a deci model has fewer', async () => {
     const written = await changed('llama', [{ sublayer: 'block.0.attention', remove: '1' }]);
     const { metadata } = await readGgufHeader(written);
     expect(metadata.get('general.architecture')).toBe('deci');

@@ -82,7 +82,7 @@ describe('planProblems', () => {
     ]);
   });
 
-  it('knows single experts, and that a mixture keeps one', () => {
+  it('finds single experts, and that an MoE layer keeps one', () => {
     const mixture = makeMoeModel(2);
     const kinds = (remove: string[]): string[] =>
       planProblems(plan({ remove }), mixture).map(({ problem }) => problem.kind);
@@ -90,7 +90,7 @@ describe('planProblems', () => {
     expect(kinds(all.slice(1))).toEqual([]);
     expect(kinds(all)).toEqual(['no-expert-left']);
     expect(kinds([...all, 'block.1.expert'])).toEqual([]);
-    // A table names all experts, or a graph sends each token to several whatever goes.
+    // A table names all experts, or a graph sends each token to several regardless of removals.
     const fixed = {
       ...mixture,
       sublayers: mixture.sublayers.map((one) => ({

@@ -52,7 +52,7 @@ async function profile(
 }
 
 describe('the right answers of a task as what a search measures', () => {
-  it('are asked for behind the ends of their questions', async () => {
+  it('are scored after the ends of their questions', async () => {
     const whole = await loadAnswers(calibration, model.model);
     const { sequences, summary } = await loadAnswers({ ...calibration, length: 8 }, model.model);
     expect(summary).toMatchObject({ source: task, sequences: texts.length, length: 8 });
@@ -107,7 +107,7 @@ describe('the right answers of a task as what a search measures', () => {
     );
   });
 
-  it('are gone on with after a cancellation', async () => {
+  it('are resumed after a cancellation', async () => {
     const journal = join(folder, 'stopped.journal.jsonl');
     const token = { isCancellationRequested: false };
     const stopping: JobContext<ProfileEvent> = {
@@ -122,7 +122,7 @@ describe('the right answers of a task as what a search measures', () => {
     const resumed = await profile({}, unattended, journal);
     const whole = await profile();
     expect(resumed.rounds).toEqual(whole.rounds);
-    // What the stopped run has measured is not measured again.
+    // Measurements of the stopped run are not repeated.
     const both = resumed.search.sublayerEvaluations;
     expect(both).toBeLessThan(2 * whole.search.sublayerEvaluations);
   });

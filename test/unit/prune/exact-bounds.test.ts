@@ -123,7 +123,7 @@ describe('exact search that drops candidates by bounds', () => {
         onRecord: (added) => records.push(...added),
       });
       expect(countTerms(records, 'bounded')).toBeGreaterThan(0);
-      // What runs together is rounded otherwise.
+      // Values that are computed in one run are rounded differently.
       removals(alone).forEach(({ removed, distance }, i) => {
         expect(shared.rounds[i]?.removed).toBe(removed);
         expect(shared.rounds[i]?.distance).toBeCloseTo(distance, 5);

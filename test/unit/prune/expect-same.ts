@@ -27,7 +27,7 @@ export function expectSame(actual: SearchResult, naive: SearchResult): void {
       const full = known.get(sublayer) ?? Number.NaN;
       if (distance === null) {
         expect(full).toBeGreaterThanOrEqual((atLeast ?? 0) - rounding(full));
-        // What may not be removed is not measured at all, and may be nearer than the winner.
+        // Protected units are not measured at all, and may be nearer than the winner.
         const wasMeasured = atLeast !== undefined;
         expect(wasMeasured && full < target - rounding(target)).toBe(false);
       } else {

@@ -145,7 +145,7 @@ describe('a fraction of the experts', () => {
     expect(removableExpertCount(0.29, { count: 100 })).toBe(29);
   });
 
-  it('is the same of each group that a router chooses from, and leaves as many as the group needs', () => {
+  it('is the same for each group of the router, and leaves the number that a group needs', () => {
     const layers = [layer(0, [9, 8, 7, 6, 1, 3, 2, 4], 2)];
     const ids = [3, 4].map((expert) => `block.0.expert.${expert}`);
     expect(removed(layers, 0.25)).toEqual(ids);
@@ -153,7 +153,7 @@ describe('a fraction of the experts', () => {
     expect(removed(layers, 1)).toEqual([3, 2, 4, 6].map((expert) => `block.0.expert.${expert}`));
   });
 
-  it('is chosen from all layers by one budget, and leaves as many as each layer needs', () => {
+  it('is chosen from all layers by one budget, and leaves the number that each layer needs', () => {
     const layers = [layer(0, [30, 10, 20, 40]), layer(1, [1, 2, 3, 4])];
     const ids = (...numbers: number[]): string[] =>
       numbers.map((expert) => `block.1.expert.${expert}`);

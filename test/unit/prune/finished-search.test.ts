@@ -71,7 +71,7 @@ describe('refining a search that a profile has already', () => {
     expect(profile.candidates).toEqual(atOnce.candidates);
     expect(profile.stability).toEqual(atOnce.stability);
     expect(profile.stability).toBeDefined();
-    // What the search took counts, and it is not made again.
+    // The time of the search counts, and the search is not repeated.
     const own = profile.search.sublayerEvaluations - first.search.sublayerEvaluations;
     expect(own).toBeGreaterThan(0);
     const added = atOnce.search.sublayerEvaluations - first.search.sublayerEvaluations;
@@ -80,7 +80,7 @@ describe('refining a search that a profile has already', () => {
     expect(events.filter(({ kind }) => kind === 'round').slice(0, 3)).toHaveLength(3);
     expect(told.some(({ stage }) => inEnglish(stage).startsWith('Round'))).toBe(false);
     expect(JSON.parse(await readFile(out, 'utf8'))).toEqual(JSON.parse(JSON.stringify(profile)));
-    // What refining took is not known apart from the search, so that is made again.
+    // The refinement's share of the time is unknown, so the refinement is repeated.
     const { informed: again } = await profiled(out, {
       ...search,
       refine: { method: 'evolve', sets: 20 },

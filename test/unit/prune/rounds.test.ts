@@ -46,7 +46,7 @@ describe('a round', () => {
       expect(winner?.distance).toBeGreaterThan(0);
     });
 
-    it('is so behind bounds', async () => {
+    it('is won by a number, with bounds', async () => {
       const bounds = Object.fromEntries(
         Object.entries(terms).map(([id, own]) => [
           id,

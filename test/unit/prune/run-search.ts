@@ -35,7 +35,7 @@ export interface SearchRun {
   /** Nobody stops it when absent. */
   readonly cancellation?: Cancellation;
   readonly isWritable?: (ids: readonly string[]) => Promise<boolean>;
-  /** Whom the search is shared with. */
+  /** Engine that shares the work of the search. */
   readonly engine?: Engine;
   readonly warn?: (message: Message) => void;
 }

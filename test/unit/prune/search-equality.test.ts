@@ -59,7 +59,7 @@ const makeScenario = (modelTypes: ModelTypes, among: readonly Granularity[], mem
 
 type Scenario = ReturnType<typeof makeScenario> extends fc.Arbitrary<infer T> ? T : never;
 
-/** Tries so many random scenarios with each size of memory. */
+/** Tries `count` random scenarios with each memory size. */
 async function tryScenarios(
   modelTypes: ModelTypes,
   among: readonly Granularity[],
@@ -139,7 +139,7 @@ describe('exact search', () => {
       const exact = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
       expectSame(exact, naive);
       expect(exact.sublayerEvaluations).toBeLessThan(naive.sublayerEvaluations);
-      // Two blocks of four experts, of which a token is sent to two.
+      // Two blocks of four experts; the router selects two per token.
       expect(exact.rounds).toHaveLength(4);
     },
   );

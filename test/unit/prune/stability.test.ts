@@ -143,7 +143,7 @@ describe('a choice on several texts', () => {
 });
 
 describe('several texts', () => {
-  it('give sequences in turn, as many as were asked for', async () => {
+  it('contribute sequences in turn, in the requested number', async () => {
     const model = await openModel(sample);
     const place = temporaryFolder();
     const other = join(place, 'other.txt');

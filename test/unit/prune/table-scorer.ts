@@ -11,7 +11,7 @@ const rowsPerSequence = 32;
 /** A term of every row of each sequence, by candidate id. */
 export type Table = Readonly<Record<string, readonly number[]>>;
 
-/** What was asked for. */
+/** Recorded requests. */
 interface Asked {
   readonly id: string;
   readonly sequence: number;

@@ -9,7 +9,7 @@ function makeState(tokens = 4): HiddenState {
   return { values: { h: floatTensor(new Float32Array(tokens * 8), [1, tokens, 8]) }, side: {} };
 }
 
-/** A store with room for so many states, that counts those held. */
+/** Store with room for `count` states, which counts those in use. */
 function storeFor(count: number): {
   readonly store: TrajectoryStore;
   readonly retained: () => number;

@@ -30,7 +30,7 @@ const renew = (): void => {
   mkdirSync(out);
 };
 
-/** Lets runs of sessions fail behind the first ones. @returns how many there were */
+/** Lets runs of sessions fail after the first ones. @returns the number of runs */
 function failRuns(after: number, message = ''): () => number {
   let count = 0;
   const create = InferenceSession.create.bind(InferenceSession) as (
@@ -84,7 +84,7 @@ it.each([
   },
 );
 
-it('a clock that is set back an hour, or on, changes neither the work nor what is told of it', async () => {
+it('a clock that is set back or forward an hour changes neither the work nor its reports', async () => {
   renew();
   const { now } = Date;
   let calls = 0;

@@ -26,7 +26,7 @@ import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
 
-describe('a pipe in place of a file of a model', () => {
+describe('a pipe instead of a file of a model', () => {
   const pipes = ['x.gguf', 'x.onnx', 'a/config.json', 'b/model.safetensors', 'c/espalier.json'];
   for (const name of ['a', 'b', 'c']) {
     cpSync(fixture('llama-gqa-untied'), join(folder, 'pipes', name), { recursive: true });
@@ -140,7 +140,7 @@ describe('a model that changes while a job reads it', () => {
     );
   });
 
-  it('what the job itself fails with is told where nothing changed, and a cancellation as well', async () => {
+  it("the job's own errors are reported if nothing changed, and so is a cancellation", async () => {
     const context = { ...unattended, environment: {} } as unknown as OperationContext;
     const failing = watchingModels(context, async () => Promise.reject(new RangeError('own')));
     await expect(failing).rejects.toThrow('own');

@@ -58,7 +58,7 @@ describe.skipIf(typeof made === 'string')(title, () => {
     });
   });
 
-  /** 84 M parameters: 335 MB as float32, of which the head and two sublayers, 92 MB, and hidden states must fit. */
+  /** 84 M parameters: 335 MB as float32. The head and two sublayers, 92 MB, and hidden states must fit. */
   const shape = { blocks: 12, hidden: 512, inner: 2048, vocabulary: 32_768 };
 
   describe.each(runsAllCases ? (['float16', 'gptq'] as const) : (['gptq'] as const))(

@@ -65,7 +65,7 @@ describe('a report', () => {
     expect(html.match(/<circle /g)).toHaveLength(series * rounds.length);
   });
 
-  it('is found by what is in the file, whatever its name', async () => {
+  it('is recognized by its content, with any name', async () => {
     const named = join(folder, 'other.json');
     await writeFile(named, await readFile(profile));
     expect(await reported(named, 'other.html')).toBe(await reported(profile, 'same.html'));
@@ -184,7 +184,7 @@ describe('a report', () => {
     const figures = (name: string) =>
       makeReport(name).sections.flatMap(({ figure }) => figure?.kind ?? []);
     expect(figures('model.layers.0.mlp.up_proj.weight')).toEqual(['heatmap']);
-    // What lies in no block is in the table only.
+    // Tensors outside the blocks are in the table only.
     expect(figures('model.embed_tokens.weight')).toEqual([]);
   });
 

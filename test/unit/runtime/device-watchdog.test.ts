@@ -16,7 +16,7 @@ beforeAll(async () => {
   });
 });
 
-/** How the process ends, and what it says. */
+/** Exit code and output of the process. */
 async function run(kind: string): Promise<{ how: unknown; said: string }> {
   const child = fork(script, [kind], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   let said = '';

@@ -41,7 +41,7 @@ async function fallBack(devices: DeviceFinder, device: DeviceName): Promise<stri
 }
 
 let machineDevices: DeviceFinder | undefined;
-/** All devices, tried once for all tests. A GPU in software takes long beside other work. */
+/** All devices, tried once for all tests. A software GPU is slow on a busy machine. */
 function machine(): DeviceFinder {
   machineDevices ??= finder(probe, 90_000);
   return machineDevices;

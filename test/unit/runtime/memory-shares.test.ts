@@ -15,7 +15,7 @@ import { fixture } from '../fixtures';
 
 const models = ['llama-gqa-untied', 'llama-bf16', 'gemma2'] as const;
 
-/** What a model needs besides its shares. */
+/** Memory of a model besides its shares. */
 function embeddingBytes({ prologue, epilogue }: LayeredModel): number {
   return privateBytes(prologue.part, 'cpu') + privateBytes(epilogue, 'cpu');
 }

@@ -44,7 +44,7 @@ describe('estimateSeconds', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('times a factored head as a whole, whatever its vocabulary', async () => {
+  it('times a factored head as a whole, for any vocabulary', async () => {
     const folder = await makeRandomModel({ seed: 5, blocks: 2, vocabulary: 20_000 });
     const model = await openModel(folder);
     const head =

@@ -1,4 +1,4 @@
-// A GPU in software compiles each shader anew in each process: all tests of it share one.
+// A software GPU compiles each shader again in each process, so all its tests share one.
 import './webgpu/states';
 import './webgpu/buffers';
 import './webgpu/randomized-svd';

@@ -20,7 +20,7 @@ import { modelBytes, rawTensor } from '../onnx-bytes';
 import { temporaryFolder } from '../temporary-folder';
 import { openSession } from '../whole-session';
 
-// What processors without integer dot products answer.
+// Result on processors without integer dot products.
 vi.mock(import('../../../extension/core/runtime/limits/integer-sums'), () => ({
   integerSumsAreWhole: async () => Promise.resolve(false),
 }));
@@ -50,7 +50,7 @@ const scales = (graph: GraphBuilder): Value =>
     [size],
   );
 
-/** Two products one behind the other, by matrices that `make` gives. */
+/** Two successive matmuls, with weights from `make`. */
 function products(graph: GraphBuilder, x: Value, make: (name: string) => Value): Value {
   return graph.op('MatMul', [graph.op('MatMul', [x, make('first')]), make('second')]);
 }

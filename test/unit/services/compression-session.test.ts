@@ -89,7 +89,7 @@ const plan: MadePlan = {
 };
 
 const never = async (): Promise<never> => Promise.reject(new Error('not asked'));
-/** Predicts one plan, whatever is asked. */
+/** Predicts one plan for any request. */
 const plans = {
   survey: never,
   predict: never,

@@ -86,7 +86,7 @@ describe('a session of the data map', () => {
     });
   });
 
-  it('says nothing of a data set that was replaced while it was read', async () => {
+  it('ignores a dataset that was replaced while it was read', async () => {
     await start();
     const { reader } = readerInProcess();
     let fail: (error: Error) => void = () => undefined;
@@ -171,7 +171,7 @@ describe('a session of the data map', () => {
     expect(problem && inEnglish(problem)).toMatch(/^lost: There is no such file/);
   });
 
-  it('forgets marks that are of another data set', async () => {
+  it('drops marks of another dataset', async () => {
     const { session } = await start({ identity: '12 examples', indices: [2] });
     await session.open();
     expect(session.marks).toEqual([]);

@@ -108,7 +108,7 @@ describe('a session of the explorer', () => {
     }
   });
 
-  it('tells the structure first, and all of it again to a new webview', async () => {
+  it('sends the structure first, and all of it again to a new webview', async () => {
     const { session, heard } = start(model);
     expect(session.snapshot().model).toBeUndefined();
     await session.open();

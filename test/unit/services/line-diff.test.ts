@@ -16,7 +16,7 @@ describe('diffLines', () => {
     ]);
   });
 
-  it('gives both texts back, whatever they are', () => {
+  it('reconstructs both texts, for any texts', () => {
     fc.assert(
       fc.property(text, text, (before, after) => {
         const changes = diffLines(join(before), join(after));

@@ -12,7 +12,7 @@ import { onnxFixture } from '../onnx-fixtures';
 import { inEnglish } from '../../../extension/core/message';
 
 describe('a model in one file', () => {
-  it('is told by its ending, and what lies beside it is named without that', () => {
+  it('is recognized by its suffix, and files next to it are named without that', () => {
     expect(['a.gguf', 'A.GGUF', 'b/model.onnx'].every(isModelFile)).toBe(true);
     expect(['a', 'a.safetensors', 'gguf', 'model.onnx_data'].some(isModelFile)).toBe(false);
     expect(defaultProfilePath(join('m', 'tiny.Q4_0.gguf'))).toBe(

@@ -254,7 +254,7 @@ describe('ModelSession', () => {
     }
   });
 
-  it('shows what the worker has warned of beside what the model is warned of', () => {
+  it('shows warnings of the worker in addition to those of the model', () => {
     const reported: unknown[] = [];
     session.changed.listen((fields) => reported.push(...fields));
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
@@ -298,7 +298,7 @@ describe('ModelSession', () => {
     expect(session.snapshot().drift).toBeUndefined();
   });
 
-  it('tells the perplexity with a patch from the one without', () => {
+  it('distinguishes the perplexity with a patch from the one without', () => {
     session.loadProfile(profile);
     session.chooseRounds(1);
     const [sublayer = ''] = order;
@@ -315,7 +315,7 @@ describe('ModelSession', () => {
     const restored = open(saved);
     restored.loadProfile(profile);
     expect(restored.snapshot().selectionEvaluation?.perplexity).toBe(11);
-    // The same file, fitted anew.
+    // The same file, fitted again.
     session.addPatch(patch);
     expect(session.snapshot().selectionEvaluation).toBeUndefined();
   });

@@ -37,7 +37,7 @@ describe('pieces of a message', () => {
     expect(JSON.stringify(sent(value, 4))).toBe(JSON.stringify(value));
   });
 
-  it('are told apart by whether more follow', () => {
+  it('are marked if more follow', () => {
     expect([...cutPieces('short')]).toEqual([
       { piece: { path: [], value: 'short' }, isLast: true },
     ]);

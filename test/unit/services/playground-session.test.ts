@@ -105,7 +105,7 @@ describe('a playground', () => {
     const { session, asked, last } = started();
     const first = session.generate(prompt);
     const second = session.generate({ ...prompt, prompt: 'A' });
-    // A request beside one that does not stop would end with its process.
+    // A request that runs at the same time as a hanging one would end with its process.
     expect(asked.length).toBe(1);
     await first;
     expect(session.snapshot().run).toEqual({ kind: 'running' });

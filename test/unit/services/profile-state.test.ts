@@ -57,7 +57,7 @@ describe('reduceProfile', () => {
     });
   });
 
-  it('comes to the same when a resumed search tells everything again', () => {
+  it('has the same state when a resumed search repeats everything', () => {
     expect(replay([...events.slice(0, 4), ...events])).toEqual(replay(events));
     expect(replay(events.flatMap((event) => [event, event]))).toEqual(replay(events));
   });

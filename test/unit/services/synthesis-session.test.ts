@@ -24,7 +24,7 @@ const job = { id: '1', name: 'Synthesis', makesDocument: true } as const;
 const running = { ...job, kind: 'running', progress: undefined } as const;
 const stopped = { ...job, kind: 'stopped', reason: 'cancelled', message: '', saved: 'x' } as const;
 
-/** What a job tells, and what it writes. */
+/** Events and output of a job. */
 async function ran(): Promise<{ events: EvolutionEvent[]; document: GssnnDocument }> {
   const events: EvolutionEvent[] = [
     { kind: 'lines', lines },

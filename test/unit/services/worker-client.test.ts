@@ -175,7 +175,7 @@ describe('WorkerClient', () => {
     broken.dispose();
   });
 
-  it('refuses all but reading, whatever the operation, where it may not run', async () => {
+  it('rejects all operations except reading without trust', async () => {
     const refused = new WorkerClient({
       ...started('fake-worker.mjs'),
       assertMayRun: () => {
@@ -186,7 +186,7 @@ describe('WorkerClient', () => {
     });
     for (const { id, trust, fields } of operations) {
       if (trust === 'inspect') {
-        // What writes a result has to say so.
+        // Operations that write a result have to declare it.
         expect(Object.keys(fields), id).not.toContain('out');
       } else {
         await expect(refused.request(id, {} as never), id).rejects.toFailWith({

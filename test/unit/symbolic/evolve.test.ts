@@ -63,7 +63,7 @@ describe('evolve', () => {
         expect(graphToJson(built)).toEqual(graph);
         expect(graphName(built)).toBe(name);
       }
-      // Those that stayed come first in the next population, as the same graphs.
+      // Kept graphs come first in the next population, unchanged.
       const names = models.map(({ name }) => name);
       expect([...before.values()]).toEqual(names.slice(0, before.size));
       const ordered = [...models]
@@ -93,7 +93,7 @@ describe('evolve', () => {
     expect((await run({ seed: 2 })).best.metrics).not.toEqual((await run({})).best.metrics);
   });
 
-  it('stops when it is told to, and says when it finds nothing', async () => {
+  it('stops when canceled, and reports if it finds nothing', async () => {
     const cancellation = { isCancellationRequested: false };
     const stopping = evolve(
       settings,

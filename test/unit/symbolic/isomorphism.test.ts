@@ -32,7 +32,7 @@ function bruteForce(count: number, left: readonly Edge[], right: readonly Edge[]
   return permutations(nodes).some((image) => key(count, right, image) === wanted);
 }
 
-/** Edges of a graph of `count` nodes, any two of which are joined with some probability. */
+/** Random edges of a graph of `count` nodes, each present with some probability. */
 const graphs = (most: number): fc.Arbitrary<{ count: number; left: Edge[]; right: Edge[] }> =>
   fc.integer({ min: 1, max: most }).chain((count) =>
     fc.record({

@@ -202,7 +202,7 @@ describe('deep programs', () => {
     'library.json',
   );
 
-  it('are given up, whatever was run before', () => {
+  it('are rejected, after any previous run', () => {
     const shared = new Machine(deep);
     for (const [index, reason] of [
       [99, 'step-limit'],

@@ -99,7 +99,7 @@ describe('Slots of a graph', () => {
     expect(() => choiceIndices([0], 13, 12)).toFailWith({ code: 'graph-slots-mismatch' });
   });
 
-  it('cut the input into slices, the first of which has the rest', () => {
+  it('cut the input into slices, and the first has the remainder', () => {
     expect(choiceIndices([0, 1, 2], 3, 8)).toEqual([
       [0, 1, 2, 3, 0, 1, 2, 3],
       [4, 5, 4, 5, 4, 5, 4, 5],

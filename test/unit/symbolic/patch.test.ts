@@ -29,7 +29,7 @@ function randomRows(count: number, length: number, seed: number): Rows {
   return { count, length, numbers };
 }
 
-/** |x| of each number: nothing of it but the mean is linear. */
+/** |x| of each number: a linear map can only fit its mean. */
 const bent = (rows: Rows): Rows => ({ ...rows, numbers: rows.numbers.map(Math.abs) });
 
 const makeData = (count: number, seed: number) => {
@@ -164,7 +164,7 @@ describe('a branch', () => {
       expect(record.error).toBeLessThan(1);
       expect(record.ridgeError).toBeLessThan(1);
       expect(record.error).toBeLessThanOrEqual(record.ridgeError);
-      // What is recorded is what the numbers give.
+      // Recorded values equal the computed ones.
       const model = branchModel(contestantLayers(one, hidden), hidden, one.seed);
       const given = await runBranch(model, tensors, data.validation.features, pause);
       const { numbers } = data.validation.targets;

@@ -23,7 +23,7 @@ const matrices = Array.from({ length: draws }, (_, i) =>
 
 type Rows<T> = readonly (readonly T[])[];
 
-/** What one component shows, row by row. */
+/** Attributes of one component, row by row. */
 function makeRows<T>(
   { panels }: RavenMatrix,
   component: number,
@@ -37,7 +37,7 @@ function makeRows<T>(
   );
 }
 
-/** Whether rows of numbers follow a rule, written anew from the rules' definition. */
+/** True if rows of numbers follow a rule, reimplemented from the rules' definition. */
 function follows(rule: Rule, rows: Rows<number>): boolean {
   const each = (holds: (a: number, b: number, c: number) => boolean): boolean =>
     rows.every(([a = 0, b = 0, c = 0]) => holds(a, b, c));
@@ -74,7 +74,7 @@ function followsForPlaces(rule: Rule, rows: Rows<readonly number[]>, slots: numb
   }
 }
 
-/** What a matrix has that its rules and its type do not allow. */
+/** Attributes of a matrix that its rules and its type don't allow. */
 function findFaults(matrix: RavenMatrix): string[] {
   const kinds: MatrixKind['components'] = matrixKinds[matrix.type].components;
   return kinds.flatMap((kind, i) => {
@@ -169,7 +169,7 @@ describe('Data', () => {
     within(shortcut, 0.73125);
   });
 
-  it('leave out the type that tells the label, in balanced mode', () => {
+  it('leave out the type that reveals the label, in balanced mode', () => {
     const balanced = take(600, 16, 'balanced', 1);
     expect(balanced.some(({ matrix }) => matrix.type === 'SHAPE_IN_SHAPE')).toBe(false);
     const { majority, shortcut } = baselineAccuracies(balanced);

@@ -115,7 +115,7 @@ describe('enumeration', () => {
   it.each([
     ['primitives', initialLibrary()],
     ['a library with functions as arguments', archivedLibrary()],
-  ])('gives every program once, the likeliest first: %s', (_, plain) => {
+  ])('returns every program once, in order of decreasing likelihood: %s', (_, plain) => {
     fc.assert(
       fc.property(fc.integer(), (seed) => {
         const library = withRandomWeights(plain, seed);
@@ -124,7 +124,7 @@ describe('enumeration', () => {
         expect(costs).toEqual([...costs].sort((a, b) => a - b));
         const texts = programs.map(printTerm);
         expect(new Set(texts).size).toBe(texts.length);
-        // The last cost may go on beyond the programs that were asked for.
+        // The last cost may include more programs than were requested.
         const below = texts.filter((_text, index) => (costs[index] ?? 0) < (costs.at(-1) ?? 0));
         expect([...below].sort()).toEqual(bruteForce(library, (costs.at(-1) ?? 0) - 1).sort());
       }),

@@ -114,12 +114,12 @@ describe('synthesize', () => {
     expect(engine.begun[0]).toBeGreaterThan(0);
   });
 
-  it('trains baselines beside, whose accuracies it keeps when it is stopped', async () => {
+  it('also trains baselines, and keeps their accuracies when it is stopped', async () => {
     const compared = {
       ...request('compared'),
       settings: { ...settings, baselines: 2, iterations: 1 },
     };
-    // While the first trains, and behind both.
+    // While the first trains, and after both.
     await expect(synthesize(compared, stopAt(1))).rejects.toThrow(CancelledError);
     await expect(synthesize(compared, stopAt(3))).rejects.toThrow(CancelledError);
     const events: EvolutionEvent[] = [];

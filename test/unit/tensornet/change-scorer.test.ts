@@ -29,7 +29,7 @@ function tensor(seed: number, shape: readonly number[]): TensorData {
   return { dtype: 'F32', shape, bytes: new Uint8Array(numbers.buffer) };
 }
 
-/** A random matrix of rank 2 in the place of a layer. */
+/** Random matrix of rank 2 that replaces a layer. */
 function changed({ out, in: size }: LinearLayer, seed: number): MatrixEncoding<TensorData> {
   return {
     kind: 'low-rank',

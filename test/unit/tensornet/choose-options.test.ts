@@ -19,7 +19,7 @@ const state = fc.record({
   layers: fc.array(fc.array(option, { minLength: 1, maxLength: 3 }), { maxLength: 2 }),
 });
 
-/** Up to three parts of up to three states, the last of which may be cheap, under one limit or two. */
+/** Up to three parts of up to three states, including a cheap last one, under one limit or two. */
 const problems: fc.Arbitrary<BudgetProblem> = fc
   .record({
     parts: fc.array(fc.array(state, { minLength: 1, maxLength: 3 }), {
@@ -182,7 +182,7 @@ describe('relaxedChoice', () => {
     );
   });
 
-  it('chooses the same whatever costs are counted in', () => {
+  it('makes the same choice in any unit of cost', () => {
     // Ten layers that can be halved, each at a loss of its own.
     const problem = (unit: number): BudgetProblem => ({
       parts: Array.from({ length: 10 }, (_, i) => {

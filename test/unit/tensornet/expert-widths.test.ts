@@ -38,8 +38,8 @@ beforeAll(async () => {
   );
 });
 
-describe('experts of a mixture', () => {
-  it('are left out at each share, but never so many that a token finds too few', () => {
+describe('experts of an MoE layer', () => {
+  it('are removed at each share, but leave as many as a token uses', () => {
     const mixtures = model.summary.sublayers.filter(({ experts }) => experts !== undefined);
     const widths = (table.widths ?? []).filter(({ of }) => of === 'experts');
     expect(widths.map(({ sublayer }) => sublayer)).toEqual(mixtures.map(({ id }) => id));
@@ -55,7 +55,7 @@ describe('experts of a mixture', () => {
     }
   });
 
-  it('take the work of their tokens only, so that all of a mixture is counted once', () => {
+  it("count only their tokens' work, so that the total of an MoE layer is counted once", () => {
     const [mixture] = model.summary.sublayers.filter(({ experts }) => experts !== undefined);
     const layers = table.layers.filter(({ sublayer }) => sublayer === mixture?.id);
     const sum = layers.reduce((total, { flopsPerToken }) => total + flopsPerToken, 0);
@@ -82,7 +82,7 @@ describe('experts of a mixture', () => {
     expect(saved('flops')).toBeCloseTo(0, 6);
   });
 
-  it('are removed by a plan under a budget, beside what is compressed, as the written model then is', async () => {
+  it('are removed by a plan under a budget, together with compression, and so is the written model', async () => {
     const limits = ['parameters<75%', 'bytes<45%'].map(parseLimit);
     const plan = await planForBudget(
       {
@@ -135,7 +135,7 @@ describe('experts of a mixture', () => {
   });
 });
 
-/** Whether a tensor is one of an expert's. */
+/** True if a tensor belongs to an expert. */
 function belongsTo(tensor: string, expert: string): boolean {
   const [, block = '', index = ''] = /^block\.(\d+)\.expert\.(\d+)$/.exec(expert) ?? [];
   return tensor.includes(`layers.${block}.`) && tensor.includes(`experts.${index}.`);

@@ -7,7 +7,7 @@ import {
 } from '../../../extension/core/tensornet/statistics/fitting-memory';
 import { fixture } from '../fixtures';
 
-describe('memory beside what compressions are fitted to', async () => {
+describe('memory besides the inputs that compressions are fitted to', async () => {
   const model = await openModel(fixture('llama-gqa-untied'));
   const memoryBytes = 1e9;
   const left = (lengths: readonly number[], setting = memoryBytes): number =>

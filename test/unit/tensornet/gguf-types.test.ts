@@ -364,7 +364,7 @@ describe('a plan of types', () => {
     expect(() =>
       buildRequest(compress, { model, method: 'int8', out: 'x', imatrix: imatrixFile }),
     ).toFailWith({ code: 'flag-needs-other', field: 'imatrix' });
-    // Beside types of the plan, those of a mix.
+    // In addition to types of the plan, those of a mix.
     expect((await written('mixed', { type: 'Q8_0' })).length).toBeLessThan(plain.length);
     const apply = async (changes: object, more: object): Promise<unknown> => {
       const given = { plan: planFor({ path: model }, changes), device, out: join(folder, 'no') };

@@ -73,7 +73,7 @@ describe('ladders of levels', () => {
     expect(error / 24).toBeCloseTo(Math.hypot(0.1, turn * Math.log(4)), 8);
   });
 
-  it('are measured first in the middle where that tells the others precisely enough, else at both ends', () => {
+  it('are measured first in the middle if that predicts the others precisely enough, otherwise at both ends', () => {
     expect(measuredFirst(ladder, 0.3)).toEqual([2]);
     expect(measuredFirst(ladder, 0.2)).toEqual([0, 3]);
     expect(measuredFirst({ ...ladder, rungs: ladder.rungs.slice(0, 1) }, 0.2)).toEqual([0]);

@@ -110,7 +110,7 @@ describe('costs of a machine', () => {
     }
   });
 
-  it('say whether an MPO is to be chained, and why', () => {
+  it('determine if an MPO is chained, with the reason', () => {
     // 16⁴(χ² + 2χ) against 16⁶: even near χ = 15.
     expect(chooseMpoRun(machine(1), mpo(14), 1).run).toBe('chained');
     expect(chooseMpoRun(machine(1), mpo(16), 1).run).toBe('contracted');
@@ -130,7 +130,7 @@ describe('costs of a machine', () => {
     expect([...weightBytes]).toEqual([...bytes.slice(64), ...bytes.slice(0, 64)]);
   });
 
-  it('are measured for every kernel, on whatever sizes', async () => {
+  it('are measured for every kernel, in any size', async () => {
     const seen: number[] = [];
     const samples = await measureCosts(
       'cpu',

@@ -15,7 +15,7 @@ export function randomRows(count: number, length: number, seed: number): Rows {
   return { count, length, numbers };
 }
 
-/** Runs `use` with a linear layer whose weight lies in a file of its own. */
+/** Runs `use` with a linear layer whose weight is in a separate file. */
 export async function withLayer<T>(
   matrix: Rows,
   use: (layer: LinearLayer) => Promise<T>,
@@ -65,7 +65,7 @@ export function computeStatistics({ count, length, numbers }: Rows): InputStatis
   return { count, gram: { size: length, numbers: gram }, meanMagnitudes };
 }
 
-/** Rows whose inputs depend on each other: `count` mixtures of `sources` independent ones, of very different size. */
+/** Correlated rows: `count` linear combinations of `sources` independent ones, of very different size. */
 export function correlatedRows(count: number, length: number, sources: number, seed: number): Rows {
   const [independent, mixing] = [
     randomRows(count, sources, seed),

@@ -62,7 +62,7 @@ class Kept implements SavedParts {
   }
 }
 
-it('goes on behind the plans that were measured before it was stopped', async () => {
+it('continues after the plans that were measured before it was stopped', async () => {
   const whole = new Kept();
   const expected = await planForBudget({ ...request, rounds: 2, saved: whole }, unattended);
   expect(whole.lines).toHaveLength(expected.tried.length);

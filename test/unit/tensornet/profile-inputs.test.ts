@@ -47,7 +47,7 @@ describe('what compressions are fitted to', () => {
     return { ...loaded, warnings };
   };
 
-  it('are the windows behind those that are measured, as many as compressing takes', async () => {
+  it('are the windows after the measured ones, as many as compression uses', async () => {
     const long = file('long.txt', text.repeat(400));
     const request = { file: long, sequences: 2, length: 32 };
     const { measured, fitting, warnings } = await load(request);
@@ -61,7 +61,7 @@ describe('what compressions are fitted to', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('are fewer, or the same, where the text ends, which is said', async () => {
+  it('are fewer, or the same, if the text is too short, with a warning', async () => {
     const short = file('short.txt', text.repeat(3));
     const some = await load({ file: short, sequences: 2, length: 8 });
     const found = some.fitting?.inputs.length ?? 0;

@@ -43,7 +43,7 @@ describe('how far a model can go down', () => {
     expect(smallestRatio(withSchemes(makeTable(), []))).toBe(200);
   });
 
-  it('is further where sublayers may go or be width-pruned, with their keys and values', () => {
+  it('is larger if sublayers may be removed or width-pruned, with their keys and values', () => {
     const entry = { kept: 1, remove: '1', distance: 0.1 };
     const width = { sublayer: 'block.0.attention', of: 'groups', count: 2, entries: [entry] };
     const table = makeTable({ widths: [{ ...width, of: 'groups' }] });
@@ -62,7 +62,7 @@ describe('how far a model can go down', () => {
     expect(smallestRatio(makeTable({ embeddingAndHead: outside() }))).toBe(80 + 32 + 20);
     const { model } = makeTable();
     const sublayers = model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
-    // Of 4 × 20 operations in the layers two can be 6, and 20 of the head are counted with it.
+    // Two layers can save 6 of their 4 × 20 operations; the 20 of the head are counted, too.
     expect(smallestRatio(makeTable({ embeddingAndHead: outside() }), 'flops')).toBe(
       sublayers - 28 + 20,
     );
@@ -98,7 +98,7 @@ describe('how far a model can go down', () => {
     const runs = { whole: { decodeMsPerToken: 10, prefillMsPerToken: 3 }, changed };
     const reach = costRanges(makeTable({ layers, runs }), undefined, []);
     const decode = reach.find(({ unit }) => unit === 'decode');
-    // Of 10 ms, 5 are of two attentions and 2 of two feed-forwards; 4 layers take 1 ms each, or 0.25.
+    // 5 of 10 ms are for two attentions and 2 for two MLPs; 4 layers take 1 ms each, or 0.25.
     expect(decode).toMatchObject({ before: 10, least: 10 - 4 * 0.75 });
     const removal = { sublayer: 'block.1.attention', distance: 1 };
     expect(smallestRatio(makeTable({ layers, runs }), 'decode', [removal])).toBe(
@@ -127,7 +127,7 @@ describe('how far a model can go down', () => {
     expect(counted.find(({ unit }) => unit === 'decode')?.before).toBe(10);
   });
 
-  it('counts what encodings and widths save of whole runs, whatever their products take', () => {
+  it('counts the savings of encodings and widths in full runs, regardless of the matmul times', () => {
     const smaller = [
       { ...int8(0.2), decodeMsPerToken: 0.9, prefillMsPerToken: 0.5 },
       { ...lowRank(2, 6, 0.1), decodeMsPerToken: 0.95, prefillMsPerToken: 0.5 },
@@ -143,11 +143,11 @@ describe('how far a model can go down', () => {
       ],
     } as const;
     expect(smallestRatio(makeTable({ layers, runs }), 'decode')).toBeCloseTo(6, 10);
-    // Of 2.5 ms of an attention, half of it saves 0.75.
+    // Half of an attention of 2.5 ms saves 0.75.
     const whole = layers.map((layer) => ({ ...layer, entries: [] }));
     const table = makeTable({ layers: whole, runs, widths: [narrowable] });
     expect(smallestRatio(table, 'decode')).toBeCloseTo(10 - 0.75, 10);
-    // What can't be timed is left to the products.
+    // Times that can't be measured are computed from the matmuls.
     const others = layers.map((layer) => ({ ...layer, entries: smaller.slice(1) }));
     expect(smallestRatio(makeTable({ layers: others, runs }), 'decode')).toBeCloseTo(
       10 - 4 * 0.05,

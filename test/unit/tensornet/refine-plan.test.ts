@@ -23,7 +23,7 @@ const context = {
   warn: (message: Message) => void warnings.push(inEnglish(message)),
 };
 
-/** The plan where a compressed layer really saves so much of the model's time. */
+/** Plan whose compressed layers actually save this share of the model's time. */
 async function refined(limit: string, saving: number, rounds = 3, firstShare?: number) {
   const tried: number[] = [];
   const problem = planProblem(table, singleLimit(parseLimit(limit)), [], { isTimed: true });
@@ -70,12 +70,12 @@ it('warns where no plan that it tried keeps the limit', async () => {
   ]);
 });
 
-it('goes back from a plan that a time which was far off led to, also behind the last round', async () => {
+it('returns from a plan that a wrong time led to, also after the last round', async () => {
   // As planned, two layers leave 75 %; the first time says that they save nothing.
   const { plan, tried } = await refined('decode<75%', 0.125, 1, 0.99);
   expect(tried).toEqual([2, 4, 3]);
   expect(plan.compress).toHaveLength(3);
-  // Nothing is chosen anew where that was not asked for.
+  // Nothing is chosen again unless requested.
   expect((await refined('decode<75%', 0.125, 0, 0.3)).tried).toEqual([2]);
 });
 

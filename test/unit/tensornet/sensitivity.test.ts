@@ -81,7 +81,7 @@ describe('the sensitivity profile', () => {
     expect(table.original).toBe(0);
   });
 
-  it('tells the time and the work of an MPO as it is run faster here', async () => {
+  it('reports time and work of an MPO in the order that is faster here', async () => {
     const folders = await Promise.all(
       [1e-6, 1e6].map(async (time): Promise<SensitivityProfile> => {
         const costsFolder = join(folder, `costs-${time}`);

@@ -91,7 +91,7 @@ describe('a calibration pass', () => {
     }
   });
 
-  it('goes on with the run that it saw, where nothing is replaced', async () => {
+  it('continues with the observed run, if nothing is replaced', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     try {
@@ -108,13 +108,13 @@ describe('a calibration pass', () => {
       }
       expect(spent).toEqual([3, 2]);
       expect(await once?.statistics(3)).toEqual(await twice?.statistics(3));
-      await expect(once?.statistics(3)).rejects.toThrow('behind sublayer 3');
+      await expect(once?.statistics(3)).rejects.toThrow('passed sublayer 3');
     } finally {
       await executor.dispose();
     }
   });
 
-  it('feels what stands in the place of an earlier sublayer', async () => {
+  it('sees replacements of an earlier sublayer', async () => {
     const model = await openModel(fixture('llama-gqa-untied'));
     const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
     try {
@@ -125,7 +125,7 @@ describe('a calibration pass', () => {
       expect(await replaced.statistics(1)).toEqual(await dense.statistics(1));
       const without = new CalibrationPass({ executor, products, inputs, removed: new Set([0]) });
       expect(await without.statistics(1)).not.toEqual(await dense.statistics(1));
-      await expect(replaced.statistics(0)).rejects.toThrow('behind sublayer 0');
+      await expect(replaced.statistics(0)).rejects.toThrow('passed sublayer 0');
     } finally {
       await executor.dispose();
     }

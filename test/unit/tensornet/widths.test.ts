@@ -146,7 +146,7 @@ describe('widths', () => {
     expect(chosenWidths(graph.model, { blocks: [] })).toEqual([]);
   });
 
-  it('of a quantized GGUF file are measured in whole blocks, with no encoding beside them', async () => {
+  it('of a quantized GGUF file are measured in whole quantization blocks, without other encodings', async () => {
     const quantized = await openModelFiles(ggufFixture('llama.gguf'));
     const settings = { compressions: [], roles: [], blocks: [], widths: [0.6] };
     const profile = await profileSensitivity(
@@ -257,7 +257,7 @@ describe('limits', () => {
 });
 
 describe('the Pareto front', () => {
-  it('goes from the whole model to the smallest, and no plan under the same budget is better', async () => {
+  it('ranges from the full model to the smallest, and no plan under the same budget is better', async () => {
     const limits = [{ unit: 'bytes', most: Number.POSITIVE_INFINITY }] as const;
     const removable = table.model.sublayers.map(({ id }, i) => ({
       sublayer: id,

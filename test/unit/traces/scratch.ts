@@ -49,7 +49,7 @@ export class Scratch {
     await writeFile(join(this.path, file), text);
   }
 
-  /** Puts text behind the first place where `before` stands in a file. */
+  /** Inserts text after the first occurrence of `before` in a file. */
   public async insert(file: string, before: string, text: string): Promise<void> {
     const source = await this.read(file);
     const at = source.indexOf(before);

@@ -13,7 +13,7 @@ import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { Scratch } from './scratch';
 
-// What CONTRIBUTING.md says of adding something is done in a copy of the source, and seen to work.
+// Follows CONTRIBUTING.md's instructions for additions in a copy of the source, and tests them.
 
 const model = fixture('llama-gqa-untied');
 const folder = temporaryFolder();
@@ -177,7 +177,7 @@ await scratch.insert(
   "'espalier.plan': [",
   "command('sayModels', '1_do@5'),",
 );
-// A column of the heatmap is one entry. Where an operation measures its values, a second edit declares them.
+// A column of the heatmap is one entry. If an operation measures its values, a second edit declares them.
 await scratch.insert(
   'webview/heatmap/columns.ts',
   'export const columns: readonly HeatmapColumn[] = [',

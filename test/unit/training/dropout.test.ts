@@ -7,7 +7,7 @@ import { emitDropout, stepKey } from '../../../extension/core/training/dropout';
 
 const size = 200_000;
 
-/** Which of `size` ones are kept in two layers. */
+/** Mask of the kept values of `size` ones in two layers. */
 async function masks(rate: number, key: number): Promise<[Float32Array, Float32Array]> {
   const graph = new GraphBuilder('dropout');
   const x = graph.input('x', DataType.FLOAT, ['rows', 10]);

@@ -16,15 +16,15 @@ export interface DifferentiableCase {
     readonly values: readonly number[];
   }[];
   readonly emit: (graph: GraphBuilder, inputs: readonly Value[], type: DataType) => Value;
-  /** Where the CPU provider has no kernel for float64. */
+  /** True if the CPU provider has no kernel for float64. */
   readonly single?: boolean;
   /** Largest step; functions that are linear in each input need no small one. */
   readonly step?: number;
-  /** Whether the rule needs sizes that are known before the graph runs. */
+  /** True if the rule needs sizes that are known before the graph runs. */
   readonly onlyNumbers?: boolean;
 }
 
-/** How the shapes of the inputs are declared: as numbers, or as names that tell nothing. */
+/** Declared shapes of the inputs: as numbers, or as unrelated names. */
 export type Declared = 'numbers' | 'names';
 
 /**

@@ -19,7 +19,7 @@ import {
 import { goldenModels } from './golden-models';
 import { computeGradients } from './gradients-of';
 
-/** Of the largest number of a tensor: PyTorch's are of float64, so that this is our rounding alone. */
+/** Relative to the largest number of a tensor. PyTorch's are float64, so this is our rounding alone. */
 const tolerance = 1e-5;
 /**
  * Tensors that are 0 but for rounding, such as the gradient of a bias in front of a batch norm, are held

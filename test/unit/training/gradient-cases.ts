@@ -194,7 +194,7 @@ const conv: MakeCase = (random) => {
 
 const maxPool: MakeCase = (random) => {
   const { kernel, strides, dilations, pads, image } = windowed(random, random.pick(1, 2, 3), true);
-  // ONNX Runtime's shape inference and its kernel differ about windows that begin behind the image.
+  // ONNX Runtime's shape inference and its kernel disagree about windows that begin after the image.
   const beyond =
     pads.some((count) => count > 0) || strides.some((stride, i) => stride > (kernel[i] ?? 1));
   const ceil = beyond ? 0 : random.pick(0, 1);
@@ -718,7 +718,7 @@ export const gradientCases: Readonly<Record<string, MakeCase>> = {
   Concat: concat,
   Split: split,
   Pad: moving('Pad', [1, 3], (random, shape) => {
-    // First those in front of each axis, then those behind; a negative one cuts off, of an axis that keeps something.
+    // First the pads at the start of each axis, then at its end; a negative one crops, on an axis that keeps something.
     const sides = shape.map((size) => [random.int(size > 1 ? -1 : 0, 2), random.int(0, 2)]);
     const pads = [0, 1].flatMap((side) => sides.map((pair) => pair[side] ?? 0));
     return { inputs: (graph) => [graph.ints(pads)] };

@@ -80,7 +80,7 @@ const softmax = (logits: ArrayLike<number>): number[] => {
   return exponentials.map((value) => value / sum);
 };
 
-/** The `count` likeliest ids of each row of six logits, and their probabilities with the rest's. */
+/** The `count` most likely ids of each row of six logits, and their probabilities with the rest's. */
 function likeliest(logits: Float32Array, count: number) {
   const rows = Array.from({ length: logits.length / 6 }, (_, row) => {
     const all = softmax(logits.subarray(6 * row, 6 * row + 6));
@@ -173,7 +173,7 @@ function none(): never {
   throw new Error('the loss gave nothing');
 }
 
-it('a batch of which nothing counts has no loss and no gradient', async () => {
+it('a batch without counted tokens has no loss and no gradient', async () => {
   const graph = new GraphBuilder('loss');
   const logits = graph.input('logits', DataType.FLOAT, [2, 3]);
   const value = crossEntropy()(graph, { value: logits, shape: [2, 3] });

@@ -36,7 +36,7 @@ export class Random {
     return Array.from({ length: count }, () => low + (high - low) * this.uniform());
   }
 
-  /** Numbers around 0 of which no two, and none and 0, are closer than 0.2. */
+  /** Numbers around 0 whose distances from each other and from 0 are at least 0.2. */
   public distinct(count: number): number[] {
     const values = Array.from(
       { length: count },

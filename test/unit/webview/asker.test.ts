@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Asker } from '../../../webview/kit/asker';
 import type { Answered } from '../../../webview/kit/asker';
 
-/** Asks of a host that answers when it is told to. */
+/** Sends requests to a host that answers on demand. */
 function start() {
   const [asked, told]: [string[], Answered<string, string>[]] = [[], []];
   const answers: ((answer: string | Error) => void)[] = [];

@@ -25,7 +25,7 @@ describe('cells', () => {
     ]);
   });
 
-  it('are numbered by rounds, where one removes a whole block, and by themselves elsewhere', () => {
+  it('are numbered by round if one removes a whole block, and separately otherwise', () => {
     const profile = readProfile({ rounds: makeRounds('block.1', 'block.0') });
     const removed = ['block.1', 'block.0', 'block.2.feedforward'];
     const { cells } = buildCells(makeState({ profile, removed }));
@@ -160,7 +160,7 @@ describe('cells', () => {
     expect(byId.get('block.1.feedforward')).toMatchObject({ status: 'pending' });
   });
 
-  it('stand for single experts where a search or a choice is about them', () => {
+  it('are single experts if a search or a selection is about them', () => {
     const model = makeMoeModel(2);
     expect(buildCells(makeState({ model })).cells).toHaveLength(4);
     const removed = ['block.1.expert.2', 'block.0.expert.0', 'block.0.expert'];
@@ -169,7 +169,7 @@ describe('cells', () => {
       order: 1,
       status: 'excluded',
     });
-    // The expert of a mixture that goes is not counted twice.
+    // A removed expert of an MoE layer is not counted twice.
     expect(sumSelection(removed, model, {})).toMatchObject({
       sublayers: 1,
       experts: 1,

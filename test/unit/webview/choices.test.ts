@@ -68,7 +68,7 @@ describe('a choice shown ahead of the host', () => {
 });
 
 describe('choices on their way to the host', () => {
-  /** A host that takes each choice when it is told to. */
+  /** Host that accepts each choice on demand. */
   const slowHost = () => {
     const reported: Choice[] = [];
     const answers: (() => void)[] = [];
@@ -99,7 +99,7 @@ describe('choices on their way to the host', () => {
     expect(choices.waiting).toEqual([]);
   });
 
-  it('are told one after the other: an answer to an earlier click changes nothing', async () => {
+  it('are sent one after the other: an answer to an earlier click changes nothing', async () => {
     const { told, choices, answer } = slowHost();
     choices.add(mark('removed'));
     choices.add(mark('protected'));

@@ -62,7 +62,7 @@ function makePlan(changes: Partial<MadePlan['result']> = {}): MadePlan {
 }
 
 describe('the cells of the compression panel', () => {
-  it('are told apart by method, variant and what comes on top', () => {
+  it('are distinguished by method, variant and second method', () => {
     const table = makeTable();
     expect(tableSchemes(table).map(schemeKey)).toEqual(['int8', 'lowrank+int4']);
     expect(schemeKey({ method: 'int4', variant: 'gptq' })).toBe('int4:gptq');
@@ -84,7 +84,7 @@ describe('the cells of the compression panel', () => {
     expect(at(40).slice(0, 1)).toEqual([['measured', 2]]);
   });
 
-  it('stand in the lines of their matrices, in the order of a block', () => {
+  it('are in the rows of their linear layers, in the order of a block', () => {
     const twice = [
       makeLayer(0, 'down', []),
       makeLayer(0, 'down', [], '.b'),
@@ -163,7 +163,7 @@ describe('the cells of the compression panel', () => {
     );
   });
 
-  it('have those of embedding and head in front of the first block and behind the last', () => {
+  it('have those of embedding and head before the first block and after the last', () => {
     const scheme = { kind: 'scheme', scheme: 'int8', share: 50 } as const;
     const { cells, lines, scale } = buildCells(makeTable({ embeddingAndHead: outside() }), scheme);
     expect(lines).toEqual(['Embedding', 'Query', 'Down', 'Head']);
@@ -316,7 +316,7 @@ describe('a budget', () => {
     expect(second).toBe(table.model.bytes - 2 * 14);
   });
 
-  it('is told of all matrices that take part', () => {
+  it('receives all linear layers that take part', () => {
     const embeddingAndHead = { ...makePlan(), embeddingAndHead: true };
     expect(countMatrices(embeddingAndHead, makeTable({ embeddingAndHead: outside() }))).toBe(6);
     expect(countMatrices(embeddingAndHead, makeTable({ embeddingAndHead: [tied()] }))).toBe(6);

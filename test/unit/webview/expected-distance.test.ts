@@ -16,7 +16,7 @@ const after = (rounds: readonly string[], removed: readonly string[]) =>
   );
 
 describe('the expected distance', () => {
-  it('is the sum of what removals cost alone, where no round has one of them', () => {
+  it('is the sum of the distances of single removals, if no round has one of them', () => {
     expect(after([], [b, c])).toBeCloseTo(0.6);
     expect(after([a], [b, c])).toBeCloseTo(0.6);
   });
@@ -26,7 +26,7 @@ describe('the expected distance', () => {
     expect(after([b, a], [b])).toBeCloseTo(0.1);
   });
 
-  it('is what a single removal costs, whatever rounds it is part of', () => {
+  it('is the distance of a single removal, whichever rounds contain it', () => {
     expect(after([b, a], [a])).toBeCloseTo(0.1);
     expect(after([c, b, a], [b])).toBeCloseTo(0.2);
   });

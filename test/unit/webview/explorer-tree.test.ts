@@ -67,7 +67,7 @@ describe('the tree', () => {
     ]);
   });
 
-  it('a row knows its level, its place and those beside it', () => {
+  it('a row knows its level, its position and its neighbors', () => {
     const rows = visibleRows(tree, new Set(['block.0']), '');
     const found = rows.find(({ node }) => node.id === 'block.0.feedforward');
     expect(found).toMatchObject({ position: 2, siblings: 2, expanded: false });
@@ -105,7 +105,7 @@ describe('a search', () => {
 describe('the histogram', () => {
   const histogram = { low: -1, high: 1, counts: [0, 3, 1, 0] };
 
-  it('is told in a sentence', () => {
+  it('is described in a sentence', () => {
     expect(histogramSummary(histogram)).toBe(
       'Histogram with 4 bins from -1 to 1; most values are around -0.25.',
     );

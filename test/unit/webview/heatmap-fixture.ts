@@ -43,7 +43,7 @@ export function makeModel(blocks: number): ModelSummary {
   };
 }
 
-/** As {@link makeModel}, with mixtures of four experts that have 5 of the 30 parameters each. */
+/** Like {@link makeModel}, with MoE layers of four experts that have 5 of the 30 parameters each. */
 export function makeMoeModel(blocks: number): ModelSummary {
   const model = makeModel(blocks);
   const experts = { count: 4, perToken: 2, parameters: 5, bytes: 10 };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { histogramBars, histogramRange, histogramRows } from '../../../webview/charts/histogram';
 
 describe('the parts of a histogram', () => {
-  it('are told apart however narrow the range is', () => {
+  it('have distinct labels in any range', () => {
     for (const [low, high] of [
       [0.9931, 0.9969],
       [1000, 1000.004],

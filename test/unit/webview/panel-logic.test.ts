@@ -147,7 +147,7 @@ describe('perplexities', () => {
       selected: 21,
       firstTokens: undefined,
     });
-    // Of narrowed sublayers, none of which is removed.
+    // Width-pruned sublayers, which are not removed.
     expect(measuredPerplexities(makeState({ selectionEvaluation })).original).toBeUndefined();
     expect(measuredPerplexities(makeState({ profile, removed: ['x'] })).selected).toBeUndefined();
     const partial = { ...makeEvaluation(0, 21), partial: true } as const;

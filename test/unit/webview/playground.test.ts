@@ -7,7 +7,7 @@ import { savedView } from '../../../webview/playground/view-state';
 const token = (text: string) => ({ text, probability: 0.5, likeliest: [] });
 const columns = (...texts: readonly (readonly string[])[]) => texts.map((one) => one.map(token));
 
-describe('texts beside each other', () => {
+describe('texts next to each other', () => {
   it('are put together from tokens in any order', () => {
     const tokens = {
       '1.0': token('x'),

@@ -16,7 +16,7 @@ import {
 import { scrollTopFrom, viewFrom } from '../../../webview/kit/saved-view';
 import { savedView } from '../../../webview/symbolic/view-state';
 
-/** Nodes 0, 1, … joined as told; edges get the ids behind them. */
+/** Nodes 0, 1, … with the given links; edges get the following ids. */
 function buildGraph(count: number, pairs: readonly (readonly [number, number])[]) {
   const graph: SymbolicGraph = {
     nodes: Array.from({ length: count }, (_, i) => i),
@@ -76,7 +76,7 @@ describe('the layout of a graph', () => {
     }
   });
 
-  it('draws several edges of two nodes beside each other, with their ports', () => {
+  it('draws several edges of two nodes next to each other, with their ports', () => {
     const { edges } = layOutGraph(
       buildGraph(2, [
         [0, 1],

@@ -14,7 +14,7 @@ import { temporaryFolder } from '../temporary-folder';
 const folder = temporaryFolder();
 const model = fixture('llama-gqa-untied');
 
-/** What is said of a plan's text, with the part of it that is marked. */
+/** Diagnostics of a plan's text, with the marked range. */
 async function findProblems(text: string): Promise<(readonly [marked: string, problem: string])[]> {
   const problems = await checkPlan({ file: join(folder, 'a.plan.json'), text }, openModelFiles);
   return problems.map(({ offset, length, problem }) => [

@@ -25,7 +25,7 @@ export interface RowWriter {
 const leastNumbers = 1 << 22;
 const mostThreads = 16;
 
-/** Writes rows in the thread that asks. */
+/** Quantizes rows in the calling thread. */
 export const singleThreadWriter: RowWriter = {
   ahead: 0,
   write: async ({ type, numbers, length, importance }) =>

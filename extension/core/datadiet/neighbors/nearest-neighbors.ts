@@ -14,7 +14,7 @@ const rounds = 4;
 /** Maximum cell size as a multiple of √n. */
 const evenShare = 8;
 /** Number of sampled examples per centroid for k-means. */
-const perCentre = 40;
+const perCenter = 40;
 /** Maximum number of similarities in memory: 32 MB. */
 const maxSimilarities = 1 << 23;
 const memoryBytes = 256 * 2 ** 20;
@@ -88,16 +88,16 @@ async function clusterRows(
   if (rows.count <= allPairs) {
     return [{ members: all, candidates: all }];
   }
-  const centres = await findCentres(rows, products, job);
-  const members: number[][] = Array.from({ length: centres.count }, () => []);
-  await eachPart(rows, all, products, centres, job, (row, cosinesOfRow) => {
+  const centers = await findCenters(rows, products, job);
+  const members: number[][] = Array.from({ length: centers.count }, () => []);
+  await eachPart(rows, all, products, centers, job, (row, cosinesOfRow) => {
     members[largest(cosinesOfRow)]?.push(row);
   });
   const largestCell = evenShare * Math.ceil(Math.sqrt(rows.count));
-  const cells = members.flatMap((own, centre) => splitAt(own, largestCell, centre));
+  const cells = members.flatMap((own, center) => splitAt(own, largestCell, center));
   const around = taken(
-    centres,
-    Int32Array.from(cells, ({ centre }) => centre),
+    centers,
+    Int32Array.from(cells, ({ center }) => center),
   );
   const between = await cosines(products, around, around);
   return cells.map(({ own }, cell) => {
@@ -126,35 +126,35 @@ async function clusterRows(
 function splitAt(
   members: readonly number[],
   most: number,
-  centre: number,
-): { readonly own: readonly number[]; readonly centre: number }[] {
+  center: number,
+): { readonly own: readonly number[]; readonly center: number }[] {
   return Array.from({ length: Math.ceil(members.length / most) }, (_, part) => ({
     own: members.slice(part * most, (part + 1) * most),
-    centre,
+    center,
   }));
 }
 
 /** Centroids of √n cells, from a sample of the rows. */
-async function findCentres(rows: Rows, products: MatrixProducts, job: TaskJob): Promise<Rows> {
+async function findCenters(rows: Rows, products: MatrixProducts, job: TaskJob): Promise<Rows> {
   const { length } = rows;
   const count = Math.round(Math.sqrt(rows.count));
   const random = seededRandom(count);
-  const sample = Int32Array.from({ length: Math.min(rows.count, count * perCentre) }, () =>
+  const sample = Int32Array.from({ length: Math.min(rows.count, count * perCenter) }, () =>
     Math.floor(random() * rows.count),
   );
-  let centres = taken(rows, sample.subarray(0, count));
+  let centers = taken(rows, sample.subarray(0, count));
   for (let round = 0; round < rounds; round++) {
     const sums = new Float32Array(count * length);
-    await eachPart(rows, sample, products, centres, job, (row, found) => {
+    await eachPart(rows, sample, products, centers, job, (row, found) => {
       const cell = largest(found);
       for (let i = 0; i < length; i++) {
         const at = cell * length + i;
         sums[at] = (sums[at] ?? 0) + (rows.numbers[row * length + i] ?? 0);
       }
     });
-    centres = unitRows({ count, length, numbers: sums }, centres);
+    centers = unitRows({ count, length, numbers: sums }, centers);
   }
-  return centres;
+  return centers;
 }
 
 /** Calls back with the similarities of each row to all centroids, computed in batches of rows. */
@@ -162,17 +162,17 @@ async function eachPart(
   rows: Rows,
   rowIds: Int32Array,
   products: MatrixProducts,
-  centres: Rows,
+  centers: Rows,
   { cancellation }: TaskJob,
   visit: (row: number, found: Float32Array) => void,
 ): Promise<void> {
-  const atOnce = Math.max(1, Math.floor(maxSimilarities / centres.count));
+  const atOnce = Math.max(1, Math.floor(maxSimilarities / centers.count));
   for (let start = 0; start < rowIds.length; start += atOnce) {
     await checkpoint(cancellation);
     const part = rowIds.subarray(start, start + atOnce);
-    const found = await cosines(products, taken(rows, part), centres);
+    const found = await cosines(products, taken(rows, part), centers);
     part.forEach((row, i) => {
-      visit(row, found.subarray(i * centres.count, (i + 1) * centres.count));
+      visit(row, found.subarray(i * centers.count, (i + 1) * centers.count));
     });
   }
 }

@@ -13,8 +13,8 @@ export function principalComponents({ count, length, numbers }: Rows, most: numb
   for (let i = 0; i < numbers.length; i++) {
     mean[i % length] = (mean[i % length] ?? 0) + (numbers[i] ?? 0) / count;
   }
-  const centred = numbers.map((x, i) => x - (mean[i % length] ?? 0));
-  const { values, vectors } = symmetricEigen({ size: length, numbers: products(centred, length) });
+  const centered = numbers.map((x, i) => x - (mean[i % length] ?? 0));
+  const { values, vectors } = symmetricEigen({ size: length, numbers: products(centered, length) });
   const least = minVariance * (values[0] ?? 0);
   const axes = Math.max(1, values.subarray(0, most).filter((value) => value > least).length);
   const projected = new Float32Array(count * axes);
@@ -22,7 +22,7 @@ export function principalComponents({ count, length, numbers }: Rows, most: numb
     for (let axis = 0; axis < axes; axis++) {
       let sum = 0;
       for (let i = 0; i < length; i++) {
-        sum += (centred[row * length + i] ?? 0) * (vectors[axis * length + i] ?? 0);
+        sum += (centered[row * length + i] ?? 0) * (vectors[axis * length + i] ?? 0);
       }
       projected[row * axes + axis] = sum;
     }

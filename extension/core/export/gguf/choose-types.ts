@@ -112,7 +112,7 @@ function checkedType(type: string, tensor: NumberedTensor): WritableType {
   return known;
 }
 
-/** `general.file_type`: the mix, or what most of a folder's numbers are stored as. */
+/** Value of `general.file_type`: that of the mix, or of the type of most weights. */
 export function fileType({ mix }: GgufTypes, tensors: readonly TypedTensor[]): number {
   const stored = tensors.find(({ name }) => name.endsWith('ffn_down.weight'))?.stored.dtype;
   return typeMixes[mix ?? (stored === 'F16' || stored === 'BF16' ? stored : 'F32')].fileType;

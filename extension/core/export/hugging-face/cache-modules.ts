@@ -1,6 +1,6 @@
 import type { Architecture } from '../../models/transformer/architecture';
 
-/** Python of the key/value caches of a model whose blocks may lack attentions, as parts of a modelling file. */
+/** Python of the key/value caches of a model whose blocks may lack attentions, as parts of a modeling file. */
 interface CacheParts {
   readonly imports: string;
   /** Classes in front of others. */

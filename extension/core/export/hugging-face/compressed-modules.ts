@@ -162,7 +162,7 @@ def put_forms(layer, forms):
 export type ModuleNeeds = Pick<Changes, 'compressed' | 'patched' | 'widths'>;
 
 /**
- * Python of what modules of compressed matrices need, as parts of a modelling file; empty where there
+ * Python of what modules of compressed matrices need, as parts of a modeling file; empty where there
  * are none. `modules` says which linear layers are named otherwise in files.
  */
 export function compressedParts(

@@ -63,7 +63,7 @@ def other_ties(keys):
         ${raiseTooOld}
     return {target: source for target, source in (keys or {}).items() if not target.endswith(".weight")}`;
 
-/** As parts of a modelling file; empty where embedding and head are dense. */
+/** As parts of a modeling file; empty where embedding and head are dense. */
 export function embeddingAndHeadParts(
   { compressed }: ModuleNeeds,
   stockModel: string,

@@ -6,7 +6,7 @@ import { mixesStreams } from '../../models/model-emitter';
 import { deciConfig, explainDeciUnsupported } from './deci-config';
 import { configurationModule } from './deci-configuration';
 import { matrixChanges } from '../matrix-changes';
-import { whyNoModellingFile } from './why-no-modelling-file';
+import { whyNoModelingFile } from './why-no-modeling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import type { ConfigSource } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from '../changes';
@@ -32,7 +32,7 @@ export interface Layout {
   readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
   readonly config: (source: CheckpointSource, changes: Changes) => string;
   /** Python module written along with the weights. */
-  readonly module: 'modelling' | 'configuration' | 'none';
+  readonly module: 'modeling' | 'configuration' | 'none';
   readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
   /** Sentence about how other tools load the result. */
   readonly loadsWith: (source: ConfigSource) => Message;
@@ -60,14 +60,14 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: false,
     refuse: (source, changes) =>
       needsModule(changes)
-        ? (explainModuleUnsupported(changes) ?? whyNoModellingFile(source, changes))
+        ? (explainModuleUnsupported(changes) ?? whyNoModelingFile(source, changes))
         : {
             code: 'needs-no-module',
             reason: say`The result is an ordinary model, so it needs no modeling file.`,
             remedy: say`Choose blocks.`,
           },
     config: rewriteConfig,
-    module: 'modelling',
+    module: 'modeling',
     plan: renumbered,
     loadsWith: (source) => describeLoading(source, true),
   },

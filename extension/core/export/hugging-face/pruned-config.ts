@@ -10,7 +10,7 @@ import {
   configEntries,
   prunedTypePrefix,
 } from '../../models/transformer/model-config';
-import { modellingClasses, modellingModule } from './modelling-classes';
+import { modelingClasses, modelingModule } from './modeling-classes';
 import { numberedRules, quantization } from './quantized-modules';
 import { isUneven } from '../changes';
 import { say } from '../../message';
@@ -48,19 +48,19 @@ const defaultMaxWindowLayers = 28;
 /** Sentence about how transformers loads a pruned folder. */
 export function describeLoading(
   { family, configText }: ConfigSource,
-  withModellingFile: boolean,
+  withModelingFile: boolean,
 ): Message {
   const config = JSON.parse(configText) as Json;
-  const { autoModels, stockModel, isUnlisted = false } = modellingClasses(family, config);
-  const loader = isUnlisted && !withModellingFile ? stockModel : autoModels[0];
+  const { autoModels, stockModel, isUnlisted = false } = modelingClasses(family, config);
+  const loader = isUnlisted && !withModelingFile ? stockModel : autoModels[0];
   const load = `${loader}.from_pretrained`;
   if (family.kind === 'encoder' && family.architecture.isFromHub === true) {
     return config['auto_map'] === undefined
       ? say`transformers, with the model's own code: config.json has no auto_map that refers to it.`
       : say`transformers: ${load}(folder, trust_remote_code=True), with the class that auto_map of config.json names.`;
   }
-  return withModellingFile
-    ? say`transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
+  return withModelingFile
+    ? say`transformers: ${load}(folder, trust_remote_code=True), which runs ${modelingModule}.py from the folder.`
     : say`Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
 }
 
@@ -328,20 +328,20 @@ function otherCounts(family: NamedFamily, config: Json, counts: ReadonlyMap<numb
 }
 
 /** Fields that determine which class loads the folder. */
-function loading(family: NamedFamily, config: Json, withModellingFile: boolean): Json {
+function loading(family: NamedFamily, config: Json, withModelingFile: boolean): Json {
   const type = String(config['model_type']);
   const base = baseModelType(type);
-  const classes = modellingClasses(family, config);
+  const classes = modelingClasses(family, config);
   const map = (config['auto_map'] ?? {}) as Json;
-  if (withModellingFile) {
+  if (withModelingFile) {
     const others = Object.entries(map).filter(([name]) => !/^Auto(?:Config|Model)/.test(name));
     return {
       model_type: `${prunedTypePrefix}${base}`,
       architectures: [classes.model],
       auto_map: {
-        AutoConfig: `${modellingModule}.${classes.config}`,
+        AutoConfig: `${modelingModule}.${classes.config}`,
         ...Object.fromEntries(
-          classes.autoModels.map((name) => [name, `${modellingModule}.${classes.model}`]),
+          classes.autoModels.map((name) => [name, `${modelingModule}.${classes.model}`]),
         ),
         ...Object.fromEntries(others),
       },
@@ -351,7 +351,7 @@ function loading(family: NamedFamily, config: Json, withModellingFile: boolean):
     return {};
   }
   const others = Object.entries(map).filter(
-    ([, target]) => !String(target).startsWith(`${modellingModule}.`),
+    ([, target]) => !String(target).startsWith(`${modelingModule}.`),
   );
   return {
     model_type: base,

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
 import { belongsToFolder, resolveModelFile } from '../../checkpoints/model-file';
 import { configurationModule } from './deci-configuration';
-import { modellingModule } from './modelling-classes';
+import { modelingModule } from './modeling-classes';
 import { manifestName } from '../../document-names';
 import { onPath } from '../../jobs/write-errors';
 import { furtherModules } from '../../models/folder-pooling';
@@ -36,7 +36,7 @@ const ownFiles = new Set([
   ...['config.json', familyFileName, manifestName],
   // ModelOpt's copy of quantization_config, which names modules by block number.
   'hf_quant_config.json',
-  ...[modellingModule, configurationModule].map((name) => `${name}.py`),
+  ...[modelingModule, configurationModule].map((name) => `${name}.py`),
 ]);
 const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
 /** Folders larger than this hold other things than chat templates and the like. */

@@ -27,7 +27,7 @@ def resize_heads(attention, kept, whole):
             if isinstance(count, int):
                 setattr(part, name, count * kept // whole)`;
 
-/** Why a modelling file cannot have attentions of fewer heads. */
+/** Why a modeling file cannot have attentions of fewer heads. */
 export function whyNoWidths(
   { modelType, attention }: Pick<Architecture, 'modelType' | 'attention'>,
   { widths }: Pick<Changes, 'widths'>,

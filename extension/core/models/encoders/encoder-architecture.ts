@@ -144,7 +144,7 @@ export interface EncoderArchitecture {
   readonly headClasses?: readonly string[];
   /** True if its code is on the Hugging Face Hub, not in transformers. */
   readonly isFromHub?: boolean;
-  /** Why it can have no modelling file, as a sentence. */
+  /** Why it can have no modeling file, as a sentence. */
   readonly otherModules?: Message;
   /** Names in transformers: of the classes of configuration and of the model without a head. */
   readonly classes: { readonly config: string; readonly model: string };

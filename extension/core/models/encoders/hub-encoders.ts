@@ -160,5 +160,5 @@ const mixtures: EncoderArchitecture = {
   biases: () => allBiases,
 };
 
-/** Those that have the types of other families, in front of which they are looked up. */
+/** Encoders that share `model_type` with other families. They are looked up before those. */
 export const hubVariants: readonly EncoderArchitecture[] = [jinaBert, mixtures, gated];

@@ -107,7 +107,7 @@ export const ungated = {
   gateUp: ['mlp.up_proj'],
 } as const;
 
-/** A feed-forward with gate and up in one matrix. */
+/** MLP whose gate and up projections are one matrix. */
 export const gateUpInOne = {
   ...feedforward,
   gateUp: { fused: 'mlp.gate_up_proj' },
@@ -120,7 +120,7 @@ export const queryKeyLayernorms = {
   over: 'head',
 } as const;
 
-/** Why a family has no modelling file. */
+/** Why a family has no modeling file. */
 export const noKnownClass = (modelType: string): Message =>
   say`No transformers class is known for ${modelType} models.`;
 

@@ -8,7 +8,9 @@ import { configEntries } from '../transformer/model-config';
 import type { ModelConfig } from '../transformer/model-config';
 import { asArchitecture } from './encoders/encoder-names';
 
-/** A family described as decoders are, so that models of all kinds become GGUF in one way. */
+/**
+ * Family in the terms of a decoder's architecture, so that models of all kinds are written as GGUF by the same code.
+ */
 export interface FamilyDescription {
   /** Encoder of an encoder–decoder model. */
   readonly architecture: Architecture;

@@ -66,7 +66,7 @@ function withNotes(model: OnnxModel, notes: readonly Message[]): OnnxModel {
   return { ...model, summary: { ...summary, warnings: [...notes, ...summary.warnings] } };
 }
 
-/** Finds the sublayers of a file that is open. */
+/** Finds the sublayers of an open ONNX file. */
 export function findLayers(file: OnnxFile, fingerprint: string): OnnxModel {
   const main = { file, ...findStream(file.graph, file.path) };
   const found = main.branches.length > 0 ? undefined : findWrapped(file);

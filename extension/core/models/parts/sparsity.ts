@@ -39,9 +39,9 @@ function deviationsAbove(share: number): number {
 function emitOpen(graph: GraphBuilder, x: Value, z: number): Value {
   return graph.step('largest-gates', () => {
     const mean = (of: Value): Value => graph.op('ReduceMean', [of], { axes: [-1], keepdims: 1 });
-    const centred = graph.op('Sub', [x, mean(x)]);
-    const deviation = graph.op('Sqrt', [mean(graph.op('Mul', [centred, centred]))]);
+    const centered = graph.op('Sub', [x, mean(x)]);
+    const deviation = graph.op('Sqrt', [mean(graph.op('Mul', [centered, centered]))]);
     const bound = graph.op('Mul', [deviation, graph.scalar(z)]);
-    return graph.op('Relu', [graph.op('Sub', [centred, bound])]);
+    return graph.op('Relu', [graph.op('Sub', [centered, bound])]);
   });
 }

@@ -1,4 +1,4 @@
-/** An edge: it stands under both of its ends at the same port (arXiv 2303.03340, released code). */
+/** Edge between two nodes. It uses the same port number at both ends (arXiv 2303.03340, released code). */
 export interface SymbolicEdge {
   /** Nodes and edges share one counter of ids. */
   readonly id: number;

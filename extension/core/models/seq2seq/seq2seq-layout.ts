@@ -151,7 +151,7 @@ function blockPrefixes(prefix: string, { blocks }: TowerNames, count: number): s
   return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
 }
 
-/** The sublayers of both towers in one list, as what is counted of all models is. */
+/** Layout with the sublayers of encoder and decoder in one list, for code that treats all models alike. */
 export function asOneList({
   encoder,
   decoder,

@@ -24,7 +24,7 @@ import {
   statistics,
 } from './model-questions';
 
-/** Everything that panels and editors ask the inspector. */
+/** Declarations of all questions that panels and editors send to the inspector process. */
 export const questions = [
   openQuestion,
   describe,

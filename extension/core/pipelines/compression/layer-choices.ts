@@ -40,12 +40,12 @@ export interface ChosenMatrix {
   readonly choice: CompressionChoice;
 }
 
-/** A linear layer and what is done to it. */
+/** Linear layer and the compression chosen for it. */
 export interface ChosenLayer extends ChosenMatrix {
   readonly layer: LinearLayer;
 }
 
-/** An embedding or a head and what is done to it. */
+/** Embedding or head and the compression chosen for it. */
 export interface ChosenEmbeddingOrHead extends ChosenMatrix {
   readonly layer: EmbeddingOrHead;
 }

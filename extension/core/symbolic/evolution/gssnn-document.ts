@@ -130,7 +130,10 @@ export const evolutionSchema = v.object({
 /** The document `*.gssnn.json`: settings and results of an evolution. */
 export type GssnnDocument = v.InferOutput<typeof evolutionSchema>;
 
-/** @throws UserError that names the invalid field */
+/**
+ * Parses the text of a *.gssnn.json document.
+ * @throws UserError that names the invalid field
+ */
 export function parseGssnnDocument(text: string, file: string): GssnnDocument {
   return parseDocument(
     evolutionSchema,

@@ -10,7 +10,7 @@ import type {
 import { isTimeUnit } from './budget-limits';
 import type { BudgetUnit } from './budget-limits';
 
-/** Profile with times from runs of the whole model, if it has any. */
+/** Times of a profile, measured by running the whole model if it has such times. */
 export interface TimedTable {
   /**
    * Layers with the time of their sublayers, including norms and attention, which are removed and width-pruned with them.

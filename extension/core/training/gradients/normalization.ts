@@ -19,7 +19,7 @@ function inverseDeviation(n: NodeGradient, variance: Value, epsilon: number): Va
  * Gradient with respect to x of a norm x̂ = away / deviation with away = x − mean over `axes`; both statistics depend
  * on x: (g − mean g − away · mean(g · away) / deviation²) / deviation, with g = dL/dx̂.
  */
-function centred(
+function centered(
   n: NodeGradient,
   { g, away, along, inverse }: Readonly<Record<'g' | 'away' | 'along' | 'inverse', Value>>,
   axes: readonly number[],
@@ -50,7 +50,7 @@ const layerNorm: Rule = (n) => {
   return [
     () => {
       const along = n.graph.reduce('ReduceMean', n.mul(product, scale), axes, 1);
-      return centred(n, { g: n.mul(n.dy, scale), away, along, inverse }, axes);
+      return centered(n, { g: n.mul(n.dy, scale), away, along, inverse }, axes);
     },
     () =>
       axes.length === 1
@@ -133,7 +133,7 @@ const instanceNorm: Rule = (n) => {
   return [
     () => {
       const along = n.mul(mean(product), gains);
-      return centred(n, { g: n.mul(n.dy, gains), away, along, inverse }, axes);
+      return centered(n, { g: n.mul(n.dy, gains), away, along, inverse }, axes);
     },
     () => channels(n.mul(product, inverse), scale),
     () => channels(n.dy, bias),

@@ -472,7 +472,7 @@ function hostileRun(): Buffer {
       ],
     }),
   );
-  // The page's header has the numbers of values, nulls and rows, each behind its field's 0x15, then the encoding.
+  // The page's header has the numbers of values, nulls and rows, each after its field's 0x15, then the encoding.
   const counts = Buffer.from('152815001528', 'hex');
   const encoding = bytes.indexOf(counts) + counts.length + 1;
   const dictionary = 8;

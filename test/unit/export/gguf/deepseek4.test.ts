@@ -61,7 +61,7 @@ it('a GGUF file of DeepSeek-V4 gives the logits of transformers', async () => {
 it.each([
   [0, [128, 4], 0],
   [1, [0, 4], 1],
-] as const)('loses block %i as the folder does', async (block, ratios, tables) => {
+] as const)('without block %i matches the folder', async (block, ratios, tables) => {
   const removed = await blockIds(folder, block);
   const expected = await computeLogits(folder, ids, removed);
   const [fromFolder, fromFile] = [fresh(), fresh()];
@@ -107,7 +107,7 @@ it('weights of eight and four bits have their numbers, whole and without a block
   const { tensors } = await readGgufHeader(fileIn(whole));
   const readType = (part: string): unknown =>
     tensors.find(({ name }) => name === `blk.1.${part}.weight`)?.dtype;
-  // Those of four bits keep their bytes.
+  // Four-bit experts keep their bytes.
   expect(['gate', 'up', 'down'].map((one) => readType(`ffn_${one}_exps`))).toEqual(
     Array.from({ length: 3 }, () => 'MXFP4'),
   );

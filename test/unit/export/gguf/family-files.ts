@@ -93,10 +93,10 @@ export async function withEntries(
   return path;
 }
 
-/** In place of logits that are missing; none are near it. */
+/** Placeholder for missing logits; no real ones are near it. */
 export const none = new Float32Array();
 
-/** Whether a GGUF file of a family gives the logits of the folder, and loses a block as the folder does. */
+/** Tests that a GGUF file of a family has the logits of the folder, also without a block. */
 export async function expectSame({
   name,
   changed,

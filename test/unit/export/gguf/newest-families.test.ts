@@ -100,14 +100,14 @@ it('blocks that choose tokens say so in GLM files, and the file keeps what they 
   expect(tensors.filter(({ name }) => name.includes('indexer')).length).toBe(15);
 });
 
-/** A GLM file as published: with a block behind its own that predicts a further token, and no choice listed for that. */
+/** GLM file as published: with an extra block after the others that predicts a further token. */
 async function publishedGlm(types: readonly string[], isListed: boolean): Promise<string> {
   const out = fresh();
   await prune(makeFolder('glm_moe_dsa', { indexer_types: types }), [], out, floatValues);
   const flags = types.map((type) => type === 'full');
   const key = 'glm-dsa.attention.indexer.types';
   const changed = new Map([
-    // What is replaced by another's entry is gone.
+    // Values replaced by another entry are removed.
     [key, isListed ? headerEntry.flags(key, flags) : headerEntry.integer('glm-dsa.note', 0)],
     ['glm-dsa.block_count', headerEntry.integer('glm-dsa.block_count', types.length + 1)],
     [
@@ -116,7 +116,7 @@ async function publishedGlm(types: readonly string[], isListed: boolean): Promis
     ],
     ['glm-dsa.nextn_predict_layers', headerEntry.integer('glm-dsa.nextn_predict_layers', 1)],
   ]);
-  // Tensors of the last block stand in for those of one more.
+  // Tensors of the last block are reused for one more.
   return withEntries(fileIn(out), changed, (tensors) => [
     ...tensors.filter(({ name }) => isListed || !/^blk\.[13]\.indexer/.test(name)),
     ...tensors.flatMap((tensor) =>
@@ -151,7 +151,7 @@ it.each([true, false])(
   },
 );
 
-it('a head of its own is written, whatever config.json says of ties', async () => {
+it('an untied head is written, regardless of tie_word_embeddings in config.json', async () => {
   const whole = fresh();
   const folder = makeFolder('helium', { tie_word_embeddings: true });
   await prune(folder, [], whole, floatValues);

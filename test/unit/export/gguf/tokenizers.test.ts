@@ -71,7 +71,7 @@ it('numbers of special tokens come from config.json where nothing names them', a
   expect(metadata.get('tokenizer.ggml.add_bos_token')).toBe(false);
 });
 
-it('what ends texts is the end that llama.cpp adds, whatever ends answers', async () => {
+it('the end of texts is the one that llama.cpp appends, not the one that ends answers', async () => {
   const folder = folderWith('unigram', {});
   writeFileSync(join(folder, 'tokenizer_config.json'), '{"eos_token":"<pad>"}');
   const { metadata } = await readGgufHeader(await written(folder));
@@ -110,7 +110,7 @@ it('files of 2024 call the token in front of texts by its older name', async () 
   await expectSamples(older, 'word-piece');
 });
 
-it('unknown pieces get the number that the file names, whatever the types are', async () => {
+it('unknown pieces get the number that the file names, for all types', async () => {
   const file = await written(folderWith('unigram', {}));
   const key = 'tokenizer.ggml.token_type';
   const types = (await readGgufHeader(file)).metadata.get(key);
@@ -160,7 +160,7 @@ it.each(sharing)('a division of the kind $kind is known', ({ names, ...division 
 });
 
 it.each(sharing)(
-  '$kind stands for what composes characters before it',
+  'a tokenizer of the kind $kind with NFC has the kind that composes characters first',
   ({ names, ...division }) => {
     const composing = { ...division, normalizer: { type: 'NFC' } };
     const known = findPreTokenizerKind(composing, division.isEncoder);

@@ -110,7 +110,7 @@ describe('an encoder in a GGUF file', () => {
     expect(relativeError(Float32Array.from(mean), pooled.slice(0, 32))).toBeLessThan(1e-5);
   });
 
-  it('loses whole blocks where nothing of them stays, and renumbers the windows', async () => {
+  it('is pruned to whole blocks if all their tensors can be removed, and renumbers the windows', async () => {
     for (const [name, block, left] of [
       ['modern-bert', 0, 3],
       ['modern-bert', 2, 3],
@@ -169,7 +169,7 @@ describe('an encoder in a GGUF file', () => {
     },
   );
 
-  it('is written anew in other types', async () => {
+  it('is written in other types', async () => {
     const out = fresh();
     const options = { format: 'gguf', types: { mix: 'Q8_0' } } as const;
     const { verification } = await prune(encoderFile('bert'), [], out, options);

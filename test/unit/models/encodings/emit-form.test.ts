@@ -188,7 +188,7 @@ const all = {
 };
 
 describe('a form in a graph', () => {
-  it.each(Object.entries(exact))('%s equals the matrix that it stands for', async (_, form) => {
+  it.each(Object.entries(exact))('%s equals its dense matrix', async (_, form) => {
     const rows = makeRows(encodingSizes(form).in);
     expect(relativeError(await applied(form, rows), product(form, rows))).toBeLessThan(3e-6);
   });
@@ -251,7 +251,7 @@ describe('a form in a graph', () => {
     expect(smoothed).toBeLessThan((await measureError(quantizePerOutput(matrix))) / 2);
   });
 
-  it('int8 takes each row by itself', async () => {
+  it('int8 rounds each row separately', async () => {
     const form = make.int8(24, 48);
     const rows = makeRows(48);
     const one = await applied(form, rows.slice(0, 48));

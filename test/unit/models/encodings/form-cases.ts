@@ -51,7 +51,7 @@ class Originals {
   }
 }
 
-/** Tests what holds for every model, whatever its source. */
+/** Tests that apply to every model, from any source. */
 export function testForms(cases: readonly FormCase[], folder: string): void {
   let count = 0;
   const scratch = (): string => join(folder, `${count++}.safetensors`);

@@ -43,7 +43,7 @@ testForms(
 
 describe('the linear layers of a graph', () => {
   it.each(['llama-legacy', 'llama-dynamo', 'qwen3-legacy'])(
-    'of %s are told apart by what exporters call them',
+    'of %s are recognized by the names that exporters give them',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const roles = model.summary.sublayers.map((_, index) =>
@@ -75,7 +75,7 @@ describe('the linear layers of a graph', () => {
   });
 
   it.each(['llama-legacy', 'bert-legacy'])(
-    'of %s leave nothing behind when they change their form again',
+    'of %s leave no tensors when their encoding changes again',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const file = (which: string): string => join(folder, `${name}-${which}.safetensors`);
@@ -100,7 +100,7 @@ describe('the linear layers of a graph', () => {
   );
 
   it.each(['llama-legacy', 'gpt2-past'])(
-    'of %s take other forms beside patches, which stay',
+    'of %s take other encodings together with patches, which stay',
     async (name) => {
       const model = await OnnxLayeredModel.open(onnxFixture(name));
       const id = 'block.0.attention';

@@ -55,9 +55,9 @@ export async function emittedOutputs(
   return computeOutputs(model, inputs, [], { asItStands: true });
 }
 
-/** What a model makes of an input. */
+/** Output of a model for an input. */
 export interface Walked {
-  /** In front of each sublayer, and behind the last. */
+  /** Before each sublayer, and after the last. */
   readonly states: readonly HiddenState[];
   readonly output: Float32Array;
 }
@@ -77,7 +77,7 @@ export async function walked(model: LayeredModel, input: ModelInput): Promise<Wa
   }
 }
 
-/** The states in front of each sublayer, and behind the last. */
+/** States before each sublayer, and after the last. */
 export async function readStates(
   model: LayeredModel,
   input: ModelInput,
@@ -86,9 +86,9 @@ export async function readStates(
 }
 
 export interface Tapped {
-  /** What the step gives besides the taps. */
+  /** Outputs of the step besides the taps. */
   readonly outputs: Tensors;
-  /** What goes into each linear layer, [rows, in]. */
+  /** Inputs of each linear layer, [rows, in]. */
   readonly rows: ReadonlyMap<string, Float32Array>;
 }
 

@@ -129,7 +129,7 @@ export function readNumbers({ dtype, bytes }: TensorData): Float32Array {
     : new Float32Array(buffer, byteOffset, length / 4);
 }
 
-/** The matrix [out, in] that a form stands for, written out plainly. */
+/** Dense matrix [out, in] of an encoding, computed in the simplest way. */
 export function contracted(form: Made): Float32Array {
   const { out, in: input } = encodingSizes(form);
   switch (form.kind) {

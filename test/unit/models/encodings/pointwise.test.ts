@@ -179,7 +179,7 @@ describe('convolutions of kernel 1 in a graph', () => {
     },
   );
 
-  it('are told what goes into them at each position that they take', async () => {
+  it('have their inputs tapped at each position that they use', async () => {
     const model = await openModel(writeModel([strided(0)]));
     const [state] = await readStates(model, example);
     const step = model.sublayer(0).tapped;

@@ -23,7 +23,7 @@ async function product(layer: LinearLayer, rows: ArrayLike<number>): Promise<Flo
   });
 }
 
-/** The stream in front of a sublayer and behind it, and what goes into its layers, by role. */
+/** Residual stream before and after a sublayer, and the inputs of its layers, by role. */
 async function tapped(model: LayeredModel, index: number) {
   const states = await readStates(model, ids);
   const stream = (i: number): Float32Array => {
@@ -73,7 +73,7 @@ describe('what goes into the linear layers of a sublayer', () => {
     expect(relativeError(after, added(before, branch))).toBeLessThan(1e-6);
   });
 
-  it('is the context of attention, where one output of the graph stands for three', async () => {
+  it('is the context of attention, if one output of the graph is the input of three layers', async () => {
     const model = await openModel(await makeRandomModel({ seed: 5, blocks: 1 }));
     const { before, after, findLayer, readRows, step } = await tapped(model, 0);
     const branch = await product(findLayer('output'), readRows('output'));

@@ -23,7 +23,7 @@ const scratch = (): string => join(folder, `${count++}.safetensors`);
 const [batch, sequence, width, past] = [2, 3, 8, 2];
 const int32: number = DataType.INT32;
 
-/** What a fused attention is given besides its input, weight and bias, without which ONNX Runtime 1.30 crashes. */
+/** Additional inputs of a fused attention, without which ONNX Runtime 1.30 crashes. */
 interface Variant {
   /** Nodes that make `mask`, of the shape given. */
   readonly mask?: { readonly shape: readonly number[]; readonly nodes: readonly NodeLine[] };

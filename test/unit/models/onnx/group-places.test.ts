@@ -68,7 +68,7 @@ describe('places of heads in another shape', () => {
         ...{ axis: -2, parts: [1] },
       },
     );
-    // A name that can only stand for the other one.
+    // A name that can only be the other one.
     const [repeated, joined] = [
       ['b', 2, 2, '?1', 4],
       ['b', 4, 's', 4],
@@ -77,7 +77,7 @@ describe('places of heads in another shape', () => {
       axis: -3,
       parts: [2],
     });
-    // Heads beside the positions of a text.
+    // Heads next to the positions of a text.
     expect(placeIn(['b', 's', 16], rows, ['b', '?2', 4], 2)).toEqual({
       ...{ axis: -2, parts: [2], isOpen: true },
     });

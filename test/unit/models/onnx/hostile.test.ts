@@ -70,7 +70,7 @@ describe('a graph that is large or strange', () => {
     });
   });
 
-  it('behind a branch, without types, opens', async () => {
+  it('opens after a branch, without types', async () => {
     const nodes = chain(20_000, (from, to) => ['Tanh', [from], [to]]);
     const branch = feedforward('0.', 'h20000', 'f');
     const sum: NodeLine[] = [...branch, ['Add', ['h20000', 'f'], ['y']]];
@@ -152,7 +152,7 @@ describe('a graph that is large or strange', () => {
     expect(await open(nodes, functions)).toEqual({ ids: ['block.0.other'] });
   });
 
-  /** A graph of feed-forward branches behind each other, as a branch of an If. */
+  /** Graph of successive MLP branches, as a branch of an If. */
   const inner = (tag: string, count = 1): ReturnType<typeof graph> => {
     const streams = ['x', ...Array.from({ length: count - 1 }, (_, i) => `${tag}h${i}`), 'y'];
     return graph({
@@ -266,7 +266,7 @@ describe('a graph that is large or strange', () => {
     },
   );
 
-  it('with a recurrence in a Scan that goes with its sublayer names no other layer', async () => {
+  it('with a recurrence in a Scan that is removed with its sublayer names no other layer', async () => {
     const body = graph({
       inputs: { s: [4], item: [4] },
       outputs: { next: [4], given: [4] },
@@ -287,7 +287,7 @@ describe('a graph that is large or strange', () => {
     expect(summary.warnings).toEqual([]);
   });
 
-  it('with experts in both branches of an If removes the mixture, and says why no single one', async () => {
+  it("with experts in both branches of an If removes the MoE layer, and explains why single experts can't be removed", async () => {
     const mixture = (tag: string): ReturnType<typeof graph> =>
       graph({
         inputs: {},

@@ -3,7 +3,7 @@ import { WeightReaders } from '../../../../extension/core/models/onnx/matrices/l
 import { DataType } from '../../../../extension/core/onnx/graph-builder';
 import { graph, rawTensor } from '../../onnx-bytes';
 
-/** How a graph that reads the weight by an Einsum of this equation multiplies by it. */
+/** Multiplication by the weight in a graph that reads it with an Einsum of this equation. */
 function readBy(equation: string): ReturnType<WeightReaders['of']> {
   const text = graph({
     inputs: { x: ['n', 'm', 4] },

@@ -72,7 +72,7 @@ export interface Written {
   readonly nodes: readonly NodeLine[];
   readonly outputs?: GraphText['outputs'];
   readonly inputs?: GraphText['inputs'];
-  /** Beside those of all graphs here. */
+  /** Inputs besides those that all graphs here have. */
   readonly initializers?: GraphText['initializers'];
 }
 
@@ -108,7 +108,7 @@ export function toBytes(
 
 type Opened = OnnxModel & { readonly ids: readonly string[]; readonly warnings: readonly string[] };
 
-/** A file of a graph, in a folder that is gone after the tests of the calling file. */
+/** File of a graph, in a folder that is deleted after the tests of the calling file. */
 export class LoopFile {
   public readonly folder = temporaryFolder();
   public readonly path = join(this.folder, 'model.onnx');

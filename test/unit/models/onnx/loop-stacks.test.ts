@@ -94,7 +94,7 @@ const silent = (model: Written): Uint8Array => {
 
 interface Case extends Written {
   readonly opset?: number;
-  /** What is stored of the upper matrix of a step: the type, the sizes, and the bytes. */
+  /** Stored tensor of the upper matrix of a step: type, shape and bytes. */
   readonly stored: readonly [string, readonly number[], number];
   /** Nodes of a step that change it. */
   readonly by: readonly string[];
@@ -327,7 +327,7 @@ describe('a loop in a branch of an If', () => {
     ],
     ['one of them', { nodes: choice(still('a'), getBranch(loop, 'b')) }, 4],
     [
-      'one beside blocks of their own in the other',
+      'one, and separate blocks in the other',
       {
         nodes: choice(
           getBranch(loop, 'a'),

@@ -112,7 +112,7 @@ describe('layers in a loop', () => {
     ]);
   });
 
-  it('beside layers of the main graph are found with them', async () => {
+  it('are found together with layers of the main graph', async () => {
     const attributes = { body: scanBody(), num_scan_inputs: 2 };
     const { ids } = await scratch.opened({
       nodes: [

@@ -26,7 +26,7 @@ import {
 } from './loop-graphs';
 import type { Written } from './loop-graphs';
 
-/** What a step makes of the stream in front of it, beside what it hands on. */
+/** Changes of a step to the stream, and the values that it passes on. */
 const mean: NodeLine = ['ReduceMean', ['h'], ['given'], { axes: [0], keepdims: 0 }];
 
 const scratch = new LoopFile();
@@ -59,7 +59,7 @@ describe('layers in a loop over stacked weights', () => {
     ],
     ['a Loop', { nodes: [['Loop', ['three', '', 'x'], ['y'], { body: loopBody() }]] }],
     [
-      'a Loop that takes its weights through Identity, and gives them to a node that stands in front',
+      'a Loop that takes its weights through Identity, and passes them to an earlier node',
       {
         nodes: [
           ['Neg', ['z'], ['y']],

@@ -62,14 +62,14 @@ const listBlocks = (kind: string): string[] =>
 
 const [hidden, inner, vocabulary, heads, groups, size] = [8, 12, 16, 4, 2, 2] as const;
 
-/** What mixes tokens in a block: from `a` to `o` [batch, sequence, heads · size], its names behind `tag`. */
+/** Token mixing of a block: from `a` to `o` [batch, sequence, heads · size]; names start with `tag`. */
 interface Mixing {
   readonly nodes: (tag: string) => readonly NodeLine[];
   readonly inputs?: Readonly<Record<string, readonly (number | string)[]>>;
   readonly outputs?: Readonly<Record<string, readonly (number | string)[]>>;
 }
 
-/** Two blocks of attention and feed-forward behind an embedding, in the operators of opset 23. */
+/** Two blocks of attention and MLP after an embedding, in the operators of opset 23. */
 function decoder(name: string, { nodes, inputs, outputs }: Mixing, opset: number): string {
   const matrices: Record<string, readonly number[]> = {
     table: [vocabulary, hidden],

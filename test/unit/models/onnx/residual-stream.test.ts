@@ -16,7 +16,7 @@ describe('the residual stream of a graph', () => {
     ['MatMul', ['last', 'w'], ['y']],
   ];
 
-  it('is followed through plain adds, whatever the order of operands and nodes', () => {
+  it('is followed through plain adds, in any order of operands and nodes', () => {
     const expected = [
       ['x', 'h1', 'attention', true],
       ['h1', 'h2', 'feedforward', true],
@@ -49,7 +49,7 @@ describe('the residual stream of a graph', () => {
     }
   });
 
-  it('goes through the norms of post-norm models, also the last and the fused', () => {
+  it('includes the norms of post-norm models, also the last and fused ones', () => {
     const plain = findIndex([
       ...attention('0.', 'x', 'f0'),
       ['Add', ['f0', 'x'], ['sum1']],
@@ -98,7 +98,7 @@ describe('the residual stream of a graph', () => {
     expect(removeBranches(index, branches).live.size).toBe(0);
   });
 
-  it('has branches that run in parallel, and norms behind branches (sandwich)', () => {
+  it('has parallel branches, and norms after branches (sandwich)', () => {
     const index = findIndex([
       norm('x', 'n0'),
       ...attention('0.', 'n0', 'a'),
@@ -170,7 +170,7 @@ describe('the residual stream of a graph', () => {
     expect(stream(index).map(([, end]) => end)).toEqual(['a1', 'b1', 'a2', 'b2']);
   });
 
-  it('goes through what keeps half precision in its range', () => {
+  it('includes the steps that keep half precision in its range', () => {
     const index = findIndex([
       ...attention('0.', 'x', 'f0'),
       ['Add', ['f0', 'x'], ['sum1']],
@@ -248,7 +248,7 @@ describe('the residual stream of a graph', () => {
     ]);
   });
 
-  it('is that of the inner blocks, where a bridge leads over several', () => {
+  it('is that of the inner blocks, if a skip connection spans several', () => {
     const index = findIndex([
       ...preNorm.slice(0, -2),
       ['MatMul', ['h2', 'w'], ['u']],

@@ -130,7 +130,7 @@ describe('buffers of states on WebGPU', { timeout: 300_000 }, () => {
     );
   });
 
-  it('are held by whoever has them, beside states of main memory', async () => {
+  it('are kept by every owner, together with states in main memory', async () => {
     await withExecutor('webgpu', async (executor) => {
       const { states } = executor;
       const embedded = await executor.embed(Int32Array.from(sequences[0] ?? []));

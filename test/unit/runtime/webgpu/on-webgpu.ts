@@ -39,7 +39,7 @@ export function onWebGpu(): void {
   });
 }
 
-/** What goes over main memory, and in what order. */
+/** Tensors that pass through main memory, in order. */
 interface Traffic {
   sentBytes: number;
   readBytes: number;
@@ -48,7 +48,7 @@ interface Traffic {
   readonly events: ('stays' | 'reads' | 'ends')[];
 }
 
-/** Counts what sessions are given and give in main memory; runs behind the first `limit` fail. */
+/** Counts inputs and outputs of sessions in main memory; runs after the first `limit` fail. */
 export function watchSessions(limit = Infinity): Traffic {
   const traffic: Traffic = { sentBytes: 0, readBytes: 0, runs: 0, events: [] };
   const create = InferenceSession.create.bind(InferenceSession) as (

@@ -5,7 +5,7 @@ import { missingGpu } from '../missing-gpu';
 import { correlatedRows, randomRows, computeStatistics } from '../../tensornet/matrices';
 
 describe('randomized SVD on WebGPU, which has no float64', () => {
-  it('finds what the CPU finds, where there is a Vulkan device', async (context) => {
+  it('matches the CPU, if there is a Vulkan device', async (context) => {
     const missing = await missingGpu();
     context.skip(missing !== undefined, missing);
     const [cpu, gpu] = [new MatrixProducts('cpu', 0), new MatrixProducts('webgpu', 0)];

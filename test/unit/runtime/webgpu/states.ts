@@ -42,7 +42,7 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
     const perState = await withExecutor('cpu', async (executor) =>
       stateBytes(await executor.embed(Int32Array.from(sequences[0] ?? []))),
     );
-    // What both read are states of the original, for cosines and the reference.
+    // Both read states of the original, for cosines and the reference.
     const stateBytesMore = (long.sublayerEvaluations - short.sublayerEvaluations) * perState;
     expect(stateBytesMore).toBeGreaterThan(30 * perState);
     expect(second.readBytes - first.readBytes).toBeLessThan(0.1 * stateBytesMore);
@@ -71,7 +71,7 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
         await search(1);
         const { buffers } = executor.states;
         const found = await search(2);
-        // What stays are side values and the last logits, however many rounds there are.
+        // Only side values and the last logits remain, for any number of rounds.
         expect(executor.states.buffers).toBe(buffers);
         expectSame(found, await searchOn('cpu', { settings: settings(2) }));
       });
@@ -109,7 +109,7 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
     expect(relativeError(await sumsOn('webgpu'), await sumsOn('cpu'))).toBeLessThan(1e-4);
   });
 
-  it('have the distances of the CPU behind changes of a sublayer', async () => {
+  it('have the same distances as on the CPU after changes of a sublayer', async () => {
     const distancesOn = async (device: DeviceName): Promise<Float32Array> =>
       withExecutor(device, async (executor) => {
         const scorer = new ChangeScorer({
@@ -119,7 +119,7 @@ describe('states on WebGPU', { timeout: 300_000 }, () => {
         });
         await scorer.start();
         await scorer.advance(3);
-        // Other feed-forwards stand in for the second.
+        // Other MLPs replace the second.
         const steps = [5, 7].map((index) => ({ ...executor.model.sublayer(index), without: [] }));
         const whole = await scorer.distances(steps);
         const estimates = await scorer.estimates(steps, 0);

@@ -76,7 +76,7 @@ describe('a job as a command line', () => {
     );
   });
 
-  it('of a data set has no model', () => {
+  it('for a dataset has no model', () => {
     const request = buildRequest(scoreData, {
       ...{ data: '/d', imageSize: '32x16', model: 'cnn', score: 'grand', out: '/d.scores.json' },
     });

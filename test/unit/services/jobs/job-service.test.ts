@@ -101,7 +101,7 @@ describe('the job service', () => {
   const repair = async (out: string, model = 'm'): Promise<unknown> =>
     jobs.run({ operation: 'repair', name: model, request: request(out, model) });
   const makeState = (): string[] => jobs.jobs.map(({ state }) => state).reverse();
-  /** What a repair leaves beside its output when its process ends. */
+  /** Files that a repair leaves next to its output when its process ends. */
   const saveWork = async (out: string): Promise<string> => {
     const work = workFolder(join(folder, out), 'repair');
     await mkdir(work, { recursive: true });
@@ -177,7 +177,7 @@ describe('the job service', () => {
     expect(await Promise.all([second, third, fourth])).toEqual(['two', 'three', 'four']);
   });
 
-  it('cancels the job that a token is of, whatever else there is', async () => {
+  it('cancels only the job of a token', async () => {
     const source = new CancellationTokenSource();
     const [before, after] = [repair('a'), repair('c')];
     const operation = { operation: 'repair', name: 'm', request: request('b') } as const;
@@ -190,7 +190,7 @@ describe('the job service', () => {
     await Promise.all([before, after]);
   });
 
-  it('tells of a job that waits how long it will take, where an earlier run says so', async () => {
+  it('reports the expected time of a queued job, if an earlier run provides it', async () => {
     const reported = (): unknown[] => jobs.jobs.map(({ expected }) => expected).reverse();
     const all = [repair('a'), repair('b'), repair('c', 'new')];
     await expect.poll(reported).toEqual([undefined, 240, undefined]);
@@ -203,7 +203,7 @@ describe('the job service', () => {
     await Promise.all(all);
   });
 
-  it('runs jobs of the data reader beside those of the worker', async () => {
+  it('runs jobs of the data reader in parallel to those of the worker', async () => {
     const first = repair('a');
     const exporting = jobs.run({
       ...{ operation: 'convert-scores', name: 'd' },
@@ -493,7 +493,7 @@ describe('the job service', () => {
       reject(new RequestCancelled());
       await expect(running).rejects.toThrow();
       expect(jobs.resumable[0]?.saved).toBe('Saved: 2 of 3 sublayers.');
-      // What was counted is not lost while a journal tells it again.
+      // The count is kept while a journal repeats it.
       const resumed = jobs.resume(jobs.resumable[0]?.id ?? '');
       const again = await worker.call(1);
       event(again.watch, { kind: 'started', candidates });

@@ -33,7 +33,7 @@ const stepLimits = (facts: LlamaCppFacts): readonly [number, number] => {
   return (form?.kind === 'state-space' ? form.stepLimits : undefined) ?? [0, Infinity];
 };
 
-/** True if transformers bounds the steps of mixers from below. */
+/** True if transformers limits the time step Δ of state-space layers from below. */
 export const hasLeastStep = (facts: LlamaCppFacts): boolean => stepLimits(facts)[0] > 0;
 
 const windowsApply = (facts: LlamaCppFacts, { blocks }: Changes): boolean => {

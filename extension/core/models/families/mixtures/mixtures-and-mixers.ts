@@ -13,7 +13,10 @@ import { softmaxExperts } from './softmax-experts';
 import { stateSpaceFamilies } from './state-spaces';
 import { zamba2 } from './zamba2';
 
-/** Families with experts or mixers, half of all: the editor loads them in a turn of their own. */
+/**
+ * Families with MoE or SSM and linear-attention layers. They are about half of all, and loaded separately, so that one
+ * turn of the extension host stays short.
+ */
 export const mixturesAndMixers: readonly Architecture[] = [
   ...expertFamilies,
   ...deepseekFamilies,

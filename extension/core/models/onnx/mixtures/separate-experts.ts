@@ -73,7 +73,7 @@ export function separateExperts(
     : sums;
 }
 
-/** Replacements of values in a graph without the experts `gone`. */
+/** Values to replace in a graph without the experts `gone`: each `sum` that is left with one term becomes that term. */
 export function withoutExperts(
   sums: readonly ExpertSum[],
   gone: ReadonlySet<number>,

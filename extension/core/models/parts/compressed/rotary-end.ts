@@ -17,7 +17,10 @@ const emitParts = (
 ): Value[] =>
   graph.ops('Split', [heads, graph.ints([size - dimensions, dimensions])], 2, { axis: -1 });
 
-/** Applies the rotary embedding to the last dimensions of heads. Pairs are in the order of {@link emitRotation}. */
+/**
+ * Applies the rotary embedding to the last dimensions of each head; the others are unchanged. Pairs are in the order of
+ * {@link emitRotation}.
+ */
 export function emitTurnedEnd(
   graph: GraphBuilder,
   rotary: Rotary,

@@ -4,7 +4,10 @@ import type { ModelConfig } from '../../transformer/model-config';
 import type { TensorFinder } from '../../transformer/tensor-finder';
 import type { ConnectedStreams, Connection } from './connection';
 
-/** @param prefix of tensors outside the blocks */
+/**
+ * Weights that connect several residual streams; undefined if the family has a single stream.
+ * @param prefix of tensors outside the blocks
+ */
 export function findStreams(
   names: ConnectionNames | undefined,
   config: ModelConfig,

@@ -4,9 +4,9 @@ import { replacementClasses, takesModule } from '../../models/branch-replacement
 import type { BranchReplacements } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { modellingClasses } from './modelling-classes';
-import type { NamedClasses } from './modelling-classes';
-import { lacksMethod, pythonLines, registration } from './modelling-file';
+import { modelingClasses } from './modeling-classes';
+import type { NamedClasses } from './modeling-classes';
+import { lacksMethod, pythonLines, registration } from './modeling-file';
 import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
@@ -24,13 +24,13 @@ function withStandIn(name: string, stand: BranchReplacements[string]): string {
 }
 
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
-export function encoderModellingFile(
+export function encoderModelingFile(
   family: EncoderArchitecture,
   named: NamedClasses,
   needs: ModuleNeeds,
 ): string {
   const { modelType, modules, prefix, classes } = family;
-  const { stockConfig, stockModel, config, model } = modellingClasses(
+  const { stockConfig, stockModel, config, model } = modelingClasses(
     { kind: 'encoder', architecture: family },
     named,
   );

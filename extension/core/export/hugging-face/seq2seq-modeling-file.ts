@@ -4,9 +4,9 @@ import { replacementClasses, takesModule } from '../../models/branch-replacement
 import type { BranchReplacements } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { modellingClasses } from './modelling-classes';
-import type { NamedClasses } from './modelling-classes';
-import { lacksMethod, pythonLines, registration } from './modelling-file';
+import { modelingClasses } from './modeling-classes';
+import type { NamedClasses } from './modeling-classes';
+import { lacksMethod, pythonLines, registration } from './modeling-file';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
@@ -14,13 +14,13 @@ import { widthParts } from './width-modules';
  * The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out and the compressed
  * matrices put in.
  */
-export function seq2seqModellingFile(
+export function seq2seqModelingFile(
   family: Extract<ParsedFamily, { kind: 'encoder-decoder' }>,
   named: NamedClasses,
   needs: ModuleNeeds,
 ): string {
   const { modelType, prefix, classes: ownClasses, towers } = family.architecture;
-  const { stockConfig, stockModel, config, model } = modellingClasses(family, named);
+  const { stockConfig, stockModel, config, model } = modelingClasses(family, named);
   const { encoder, decoder } = towers(family.config);
   const before = stockModel === ownClasses.model ? '' : prefix;
   const towerList = (tower: TowerNames): string =>

@@ -5,8 +5,8 @@ import type { WiringNames } from '../../models/modules/wiring-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { decoderClasses, modellingClasses } from './modelling-classes';
-import type { ModellingClasses, NamedClasses } from './modelling-classes';
+import { decoderClasses, modelingClasses } from './modeling-classes';
+import type { ModelingClasses, NamedClasses } from './modeling-classes';
 import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
@@ -135,7 +135,7 @@ interface WholeParts {
 
 function wholeParts(
   { modelType, textType, classes, embeddingAndHead: { prefixes, blocks } }: Architecture,
-  { stockConfig, stockModel, config }: ModellingClasses,
+  { stockConfig, stockModel, config }: ModelingClasses,
 ): WholeParts {
   const named = `model_type = "espalier-${modelType}"`;
   if (textType === undefined) {
@@ -182,7 +182,7 @@ const streamOr = (others: string, addsStream: boolean): string =>
  * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
-export function modellingFile(
+export function modelingFile(
   stored: Architecture,
   named: NamedClasses,
   needs: ModuleNeeds,
@@ -191,7 +191,7 @@ export function modellingFile(
   const { modelType, addsStreamInside = [], connections } = family;
   const inside = (branch: 'attention' | 'feedforward'): boolean =>
     addsStreamInside.includes(branch);
-  const names = modellingClasses({ kind: 'decoder', architecture: stored }, named);
+  const names = modelingClasses({ kind: 'decoder', architecture: stored }, named);
   const { stockModel, config, model } = names;
   const whole = wholeParts(family, names);
   const given = `${nothing(inside('attention'))}, None`;

@@ -2,18 +2,18 @@ import { replacementClasses } from '../../models/branch-replacements';
 import type { StagedFamily } from '../../models/stages/staged-family';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { modellingClasses } from './modelling-classes';
-import type { NamedClasses } from './modelling-classes';
-import { lacksMethod, pythonLines, registration } from './modelling-file';
+import { modelingClasses } from './modeling-classes';
+import type { NamedClasses } from './modeling-classes';
+import { lacksMethod, pythonLines, registration } from './modeling-file';
 
 /** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`, and the compressed matrices put in. */
-export function stagedModellingFile(
+export function stagedModelingFile(
   family: StagedFamily,
   named: NamedClasses,
   places: readonly string[],
   needs: ModuleNeeds,
 ): string {
-  const { stockConfig, stockModel, config, model } = modellingClasses(
+  const { stockConfig, stockModel, config, model } = modelingClasses(
     { kind: 'stages', architecture: family },
     named,
   );

@@ -5,10 +5,10 @@ import { classNames } from '../../models/stages/staged-family';
 import type { Architecture } from '../../models/transformer/architecture';
 
 /** Name of the Python module written next to models that aren't ordinary models of their family. */
-export const modellingModule = 'modeling_espalier';
+export const modelingModule = 'modeling_espalier';
 
 /** Python classes for one model. */
-export interface ModellingClasses {
+export interface ModelingClasses {
   readonly stockConfig: string;
   readonly stockModel: string;
   /** Auto classes of transformers that load the model, the default first. */
@@ -28,11 +28,14 @@ export interface NamedClasses {
   readonly vision_config?: unknown;
 }
 
-/** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
-export function modellingClasses(
+/**
+ * Names of the transformers classes of a model. They follow from `model_type` (`qwen2` has `Qwen2Config`), with
+ * exceptions.
+ */
+export function modelingClasses(
   { kind, architecture }: NamedFamily,
   named: NamedClasses,
-): ModellingClasses {
+): ModelingClasses {
   const names = namesIn(named.architectures);
   switch (kind) {
     case 'encoder-decoder': {
@@ -69,7 +72,7 @@ export function decoderClasses({
   classes,
 }: Pick<Architecture, 'modelType' | 'textType'> & {
   readonly classes?: Architecture['classes'] | undefined;
-}): ModellingClasses {
+}): ModelingClasses {
   const family = textType.charAt(0).toUpperCase() + textType.slice(1);
   const defaultAutoModel = 'AutoModelForCausalLM';
   return own(
@@ -83,13 +86,13 @@ export function decoderClasses({
  * Classes of a model with a text tower. Only config.json names its class, which knows its
  * configuration.
  */
-function wholeClasses(config: NamedClasses): ModellingClasses {
+function wholeClasses(config: NamedClasses): ModelingClasses {
   const stockModel = wholeClass(config) ?? '';
   const stockConfig = `${stockModel.replace(/(?:For[A-Z]\w*|Model)$/, '')}Config`;
   return own(stockConfig, stockModel, wholeAutoModels(config, stockModel));
 }
 
-function wholeAutoModels(config: NamedClasses, model: string): ModellingClasses['autoModels'] {
+function wholeAutoModels(config: NamedClasses, model: string): ModelingClasses['autoModels'] {
   if (model.endsWith('Model')) {
     return ['AutoModel'];
   }
@@ -106,8 +109,8 @@ export function wholeClass({ architectures }: NamedClasses): string | undefined 
 function own(
   stockConfig: string,
   stockModel: string,
-  autoModels: ModellingClasses['autoModels'],
-): ModellingClasses {
+  autoModels: ModelingClasses['autoModels'],
+): ModelingClasses {
   return {
     stockConfig,
     stockModel,

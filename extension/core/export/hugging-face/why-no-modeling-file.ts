@@ -5,16 +5,16 @@ import type { Architecture } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from './checkpoint-source';
-import { sublayerModules } from './modelling-file';
-import { modellingModule, wholeClass } from './modelling-classes';
-import type { NamedClasses } from './modelling-classes';
+import { sublayerModules } from './modeling-file';
+import { modelingModule, wholeClass } from './modeling-classes';
+import type { NamedClasses } from './modeling-classes';
 import { takesPatches } from './patch-modules';
 import { whyNoWidths } from './width-modules';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
-export function whyNoModellingFile(
+/** Why a family can have no modeling file, or none with patches: a branch of several modules leaves them no place. */
+export function whyNoModelingFile(
   { family, configText }: Pick<CheckpointSource, 'family' | 'configText'>,
   changes: Changes,
 ): Refusal | undefined {
@@ -54,7 +54,7 @@ export function whyNoModellingFile(
   const { addsStreamInside = [] } = architecture;
   if (architecture.attention.wiring.streamNorm !== undefined && Object.keys(patched).length > 0) {
     return {
-      code: 'no-modelling-file',
+      code: 'no-modeling-file',
       reason: say`${modelType} multiplies the stream where a sublayer is added to it, which a graph module doesn't support.`,
       remedy: say`Write ONNX.`,
     };
@@ -78,7 +78,7 @@ export function whyNoModellingFile(
 }
 
 const noModules = (reason: Message, losesBlocks = true): Refusal => ({
-  ...{ code: 'no-modelling-file', reason },
+  ...{ code: 'no-modeling-file', reason },
   remedy: losesBlocks
     ? say`Remove whole blocks, choose zeroed, or write ONNX.`
     : say`Choose zeroed, or write ONNX.`,
@@ -95,11 +95,11 @@ function whyNoWhole(
   }
   const foreign = Object.entries(named.auto_map ?? {}).find(
     ([name, target]) =>
-      /^Auto(?:Config|Model)/.test(name) && !String(target).startsWith(`${modellingModule}.`),
+      /^Auto(?:Config|Model)/.test(name) && !String(target).startsWith(`${modelingModule}.`),
   );
   if (foreign !== undefined) {
     return {
-      code: 'no-modelling-file',
+      code: 'no-modeling-file',
       reason: say`The folder contains a custom class for this model, which a modeling file can't extend.`,
       field: `auto_map.${foreign[0]}`,
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
@@ -107,7 +107,7 @@ function whyNoWhole(
   }
   if (wholeClass(named) === undefined) {
     return {
-      code: 'no-modelling-file',
+      code: 'no-modeling-file',
       reason: say`config.json doesn't name the model's class, such as Gemma3ForConditionalGeneration.`,
       field: 'architectures',
       remedy: say`Add it to config.json, remove whole blocks, choose zeroed, or write ONNX.`,
