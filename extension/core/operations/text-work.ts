@@ -33,7 +33,11 @@ export const wholeModel = (
 /** Work of running the sublayers once on all tokens of the calibration text, without the head. */
 export function walkWork(request: RequestOf<CalibrationFields>, model: OpenedModel): Work {
   const { summary } = model;
-  const { sequences, length } = requestedCalibration(request, defaultCalibration, summary.maxPositions);
+  const { sequences, length } = requestedCalibration(
+    request,
+    defaultCalibration,
+    summary.maxPositions,
+  );
   const sublayerTokens = sequences * length * summary.sublayers.length;
   const runs = { sublayerTokens, readoutTokens: 0, passes: () => 1 };
   return runWork(model, runs, length);
