@@ -152,7 +152,7 @@ describe('the cells of the compression panel', () => {
       Shape: '2 × 5',
       Distance: '1.00e-4, very small',
       'Error of its outputs': '–',
-      Bytes: '20 B → 10 B',
+      Size: '20 B → 10 B',
       'Time per generated token': 'not measured',
       'Time per prompt token': 'not measured',
     });
