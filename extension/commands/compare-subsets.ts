@@ -21,7 +21,7 @@ import { followedBy } from './questions/steps';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Predefined answers, to skip the questions. */
 export interface CompareSubsetsOptions {
   readonly request?: Given;
 }

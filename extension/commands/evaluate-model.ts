@@ -9,7 +9,7 @@ import { chooseMeasure, chooseOther } from './questions/choose-measure';
 import type { Measure } from './questions/choose-measure';
 import { chooseTarget } from './target';
 
-/** Answers given beforehand. */
+/** Predefined answers; questions are asked only for the rest. */
 export interface EvaluateOptions {
   /** Evaluate the model without the sublayers that are marked in the heatmap. */
   readonly selection?: boolean;

@@ -7,7 +7,7 @@ import { assertAllowed, explainBlocked } from '../services/trust';
 import { findSource } from './source-model';
 import { chooseTarget, pickModel } from './target';
 
-/** Answers given beforehand. */
+/** Predefined answers; questions are asked only for the rest. */
 export interface PlaygroundOptions {
   /** Path of the original. */
   readonly against?: string;

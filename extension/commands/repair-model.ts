@@ -20,7 +20,7 @@ import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Predefined answers, to skip the questions. */
 export interface RepairOptions {
   /** Path of the model that it was made from. */
   readonly teacher?: string;

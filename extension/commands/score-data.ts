@@ -24,7 +24,7 @@ import { followedBy, steps } from './questions/steps';
 type Given = GivenOf<typeof operation.fields>;
 type DatasetGiven = GivenOf<typeof datasetFields>;
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Predefined answers, to skip the questions. */
 export interface ScoreDataOptions extends Given {
   /** Replace existing scores without asking. */
   readonly overwrite?: boolean;

@@ -10,7 +10,7 @@ import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 import { askPath, choose } from './questions/ask';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Predefined answers, to skip the questions. */
 export interface ScoreTextOptions {
   /** Path of a text, or `bundled`. */
   readonly text?: string;

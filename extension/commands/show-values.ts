@@ -4,7 +4,7 @@ import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { askPath } from './questions/ask';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Predefined answers, to skip the questions. */
 export interface ValuesOptions {
   readonly file?: string;
 }

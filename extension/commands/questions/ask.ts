@@ -116,7 +116,7 @@ function quickPick<Item extends QuickPickItem>(
   return pick;
 }
 
-/** Identity of a row between runs of a command, which create new rows. */
+/** Identity of a row across runs of a command, which create new row objects. */
 const itemKey = ({ label, description = '', kind }: QuickPickItem): string =>
   kind === QuickPickItemKind.Separator ? '' : `${label}\n${description}`;
 

@@ -28,7 +28,7 @@ export interface TypeQuestion {
   readonly mustChange?: boolean;
   /** True if a matrix measured on the original fits the output; false if channels or experts are removed. */
   readonly weighs?: boolean;
-  /** A plan that gives tensors types already, so that only their rounding is asked about. */
+  /** Plan that already sets tensor types, so that only rounding is asked. */
   readonly planned?: Pick<Plan, 'types' | 'byImportance'>;
 }
 

@@ -22,6 +22,6 @@ export async function confirmReplace(
   return chosen === action;
 }
 
-/** The same before a job that takes the place of its earlier result when it is done. */
+/** Asks before a job that replaces its earlier result when it finishes. */
 export const confirmAnew = async (path: string, action: string): Promise<boolean> =>
   confirmReplace(path, action, l10n.t('It remains unchanged until the new one is complete.'));

@@ -6,7 +6,7 @@ import { bundled, chooseText } from '../score-text';
 /** Fields that say which text, and which of its parts. */
 type TextField = 'calibration' | 'calibrationScores' | 'calibrationPolicy';
 
-/** Request fields of a chosen text, and the fields whose settings belong to another text. */
+/** Request fields for the chosen text, and the fields whose settings apply only to other texts. */
 export interface LearningText {
   readonly given: { readonly calibration?: string };
   readonly unset: readonly TextField[];

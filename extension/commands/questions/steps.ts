@@ -8,7 +8,7 @@ class GoneBack extends Error {}
 
 /** Position of a question among those of its command. */
 export interface Place {
-  /** From 1. */
+  /** Counted from 1. */
   readonly step: number;
   /** Minimum number of questions, including this one. */
   readonly total: number;

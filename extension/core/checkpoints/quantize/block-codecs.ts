@@ -30,7 +30,7 @@ export interface GroupGrid {
 
 /** Scales and codes of a block type, apart from each other. */
 export interface BlockCodec {
-  /** Numbers that share a scale. */
+  /** Number of values that share a scale. */
   readonly width: 16 | 32;
   /** Least and greatest q; codes are numbered from the least. */
   readonly range: readonly [number, number];
@@ -38,7 +38,9 @@ export interface BlockCodec {
   readonly book?: readonly number[];
   /** Changes of a group's scale that are worth trying, the first of them none. */
   readonly trials: readonly Trial[];
-  /** Computes the grid of a group of the block at `at`, changed by a trial. Decoders give the same float32 numbers. */
+  /**
+   * Computes the grid of a group of the block at `at`, modified by a trial. Decoders return the same float32 values.
+   */
   readonly tryGrid: (
     block: DataView,
     at: number,
@@ -48,7 +50,7 @@ export interface BlockCodec {
   ) => void;
   /** Stores the integers of a grid. */
   readonly storeGrid: (block: DataView, at: number, group: number, grid: GroupGrid) => void;
-  /** Stores the codes of a whole block, which are in `numbers` of search.ts. */
+  /** Stores the codes of a whole block from `numbers` of search.ts. */
   readonly storeCodes: (block: DataView, at: number) => void;
 }
 
@@ -98,7 +100,7 @@ function withScale(
   };
 }
 
-/** The offset of a grid whose scale becomes another. */
+/** Offset of a grid after its scale changes. */
 const movedOffset = (
   offset: number,
   from: number,
@@ -208,7 +210,7 @@ const packedSixBits: PackedScales = {
   },
 };
 
-/** Layout of the signed integers of the scales of a type of 256 numbers. */
+/** Layout of the signed integer scales of a type with 256 values per block. */
 interface SignedScales {
   /** Place of the block's float16 scale. */
   readonly half: number;
@@ -218,7 +220,7 @@ interface SignedScales {
   readonly write: (block: DataView, at: number, group: number, code: number) => void;
 }
 
-/** Types of 256 numbers whose groups have a signed scale. */
+/** Types with 256 values per block and signed group scales. */
 function withSignedScales(
   width: 16 | 32,
   range: readonly [number, number],
