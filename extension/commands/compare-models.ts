@@ -4,7 +4,7 @@ import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget, pickModel } from './target';
 
-/** Predefined answers; questions are asked only for the rest. */
+/** Answers given in advance to the questions of the command. */
 export interface CompareOptions {
   /** Path of the other model. */
   readonly against?: string;

@@ -21,7 +21,7 @@ import { followedBy } from './questions/steps';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface CompareSubsetsOptions {
   readonly request?: Given;
 }

@@ -31,7 +31,7 @@ import { counts } from '../services/counts';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface CompressOptions extends OutputOptions {
   readonly compression?: CompressionRequest;
   readonly plan?: Plan;

@@ -35,7 +35,7 @@ type DataExport = {
   };
 }[DataOperation];
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface ExportSubsetOptions {
   readonly request?: DataExport;
   /** Path of the new folder or file. */

@@ -82,7 +82,7 @@ export async function openJobResult(services: Services, argument: unknown): Prom
   }
 }
 
-/** Starts a new job with the same request. */
+/** Starts a new job with the same request as an earlier one. */
 export async function runJobAgain(services: Services, argument: unknown): Promise<unknown> {
   const job = await chooseJob(services, argument, services.jobs.jobs.filter(isOver), {
     title: l10n.t('Run which job again?'),

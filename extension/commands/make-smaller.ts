@@ -17,7 +17,7 @@ import { askText, choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 import { chooseTarget } from './target';
 
-/** Predefined answers; questions are asked only for the rest. */
+/** Answers given in advance to the questions of the command. */
 export interface SmallerOptions {
   readonly runtime?: Runtime;
   readonly size?: string;
@@ -99,7 +99,7 @@ async function chooseRuntime(
   return chosen?.runtime;
 }
 
-/** Names of programs, the same in every language. */
+/** Program names, the same in every language. */
 const programs = { transformers: 'transformers', onnxruntime: 'ONNX Runtime' } as const;
 
 function runtimeItem(runtime: Runtime): RuntimeItem {

@@ -20,7 +20,7 @@ import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
   readonly sublayer?: string;
   /** Path of a text, or `bundled`. */

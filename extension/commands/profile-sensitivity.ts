@@ -15,7 +15,7 @@ import { chooseCompression } from './open-compression';
 import { choose, chooseMany } from './questions/ask';
 import { offerOtherWays } from './other-ways';
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface SensitivityOptions {
   readonly compressions?: readonly CompressionRequest[];
   readonly blocks?: readonly number[];
@@ -91,7 +91,7 @@ const firstLook: readonly CompressionRequest[] = [
 
 /** Default shares of the width to keep. */
 const defaultWidths: readonly string[] = ['75%', '50%', '25%'];
-/** The same for models that become GGUF files. */
+/** Default shares for models that become GGUF files. */
 const typedWidths: readonly string[] = ['75%', '50%'];
 
 /** Compressions and widths to measure on every layer and sublayer. */

@@ -17,7 +17,7 @@ import { followedBy } from './questions/steps';
 
 type SynthesizeRequest = RequestOfOperation<'synthesize'>;
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface SynthesizeOptions {
   readonly request?: SynthesizeRequest;
 }

@@ -18,7 +18,7 @@ import { chooseTypes } from './choose-types';
 import type { TypeAnswer, TypeOptions, TypeQuestion } from './choose-types';
 import { followedBy } from './steps';
 
-/** Predefined answers, to skip the questions. */
+/** Answers given in advance to the questions of the command. */
 export interface OutputOptions extends TypeOptions {
   readonly format?: OutputFormat;
   /** Layout of the format; its default one if undefined. */
@@ -46,7 +46,7 @@ interface Output extends OutputTarget, TypeAnswer {
   readonly overwrite: boolean;
 }
 
-/** In which format and where a plan's result is written; undefined when the user breaks off. */
+/** Asks for the format and the path of a plan's result; undefined if the user cancels. */
 export async function chooseOutput(
   services: Services,
   { path: model }: ModelSummary,
@@ -109,7 +109,7 @@ export async function chooseRest(
   return folder && { format, ...(layout === undefined ? {} : { layout }), ...types, ...folder };
 }
 
-/** The output with the path of an importance matrix, which is measured first where that was asked for. */
+/** Adds the path of an importance matrix to the output, measuring the matrix first if requested. */
 export async function withImportance(
   { jobs, settings }: Services,
   model: ModelSummary,

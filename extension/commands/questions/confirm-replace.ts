@@ -3,9 +3,9 @@ import { l10n, window } from 'vscode';
 import { steps } from './steps';
 
 /**
- * Asks before something that exists is replaced.
- * @param action what the button says
- * @param detail what becomes of the old one
+ * Asks before something is replaced.
+ * @param action label of the button
+ * @param detail explains what happens to the existing file
  */
 export async function confirmReplace(
   path: string,
