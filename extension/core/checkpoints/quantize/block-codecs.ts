@@ -30,7 +30,7 @@ export interface GroupGrid {
 
 /** Scales and codes of a block type, apart from each other. */
 export interface BlockCodec {
-  /** Number of values that share a scale. */
+  /** Numbers that share a scale. */
   readonly width: 16 | 32;
   /** Least and greatest q; codes are numbered from the least. */
   readonly range: readonly [number, number];
@@ -38,9 +38,7 @@ export interface BlockCodec {
   readonly book?: readonly number[];
   /** Changes of a group's scale that are worth trying, the first of them none. */
   readonly trials: readonly Trial[];
-  /**
-   * Computes the grid of a group of the block at `at`, modified by a trial. Decoders return the same float32 values.
-   */
+  /** Computes the grid of a group of the block at `at`, changed by a trial. Decoders give the same float32 numbers. */
   readonly tryGrid: (
     block: DataView,
     at: number,
@@ -50,7 +48,7 @@ export interface BlockCodec {
   ) => void;
   /** Stores the integers of a grid. */
   readonly storeGrid: (block: DataView, at: number, group: number, grid: GroupGrid) => void;
-  /** Stores the codes of a whole block from `numbers` of search.ts. */
+  /** Stores the codes of a whole block, which are in `numbers` of search.ts. */
   readonly storeCodes: (block: DataView, at: number) => void;
 }
 
@@ -100,7 +98,7 @@ function withScale(
   };
 }
 
-/** Offset of a grid after its scale changes. */
+/** The offset of a grid whose scale becomes another. */
 const movedOffset = (
   offset: number,
   from: number,
@@ -210,7 +208,7 @@ const packedSixBits: PackedScales = {
   },
 };
 
-/** Layout of the signed integer scales of a type with 256 values per block. */
+/** Layout of the signed integers of the scales of a type of 256 numbers. */
 interface SignedScales {
   /** Place of the block's float16 scale. */
   readonly half: number;
@@ -220,7 +218,7 @@ interface SignedScales {
   readonly write: (block: DataView, at: number, group: number, code: number) => void;
 }
 
-/** Types with 256 values per block and signed group scales. */
+/** Types of 256 numbers whose groups have a signed scale. */
 function withSignedScales(
   width: 16 | 32,
   range: readonly [number, number],

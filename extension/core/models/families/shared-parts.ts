@@ -18,7 +18,7 @@ const embeddingAndHead: EmbeddingAndHeadNames = {
   blocks: 'layers',
 };
 
-/** Of families whose blocks may look at the states of an encoder. */
+/** Demands on config.json for families whose blocks could have cross-attention: none is enabled. */
 export const withoutEncoder = {
   limits: 'The folder holds no encoder for cross-attention.',
 } as const;
@@ -73,7 +73,7 @@ export const configuredBiases = (config: BiasFields): Biases => ({
   feedforward: config.mlp_bias,
 });
 
-/** Windowed where `layer_types` says so. */
+/** Sliding windows for blocks with that type in `layer_types`. */
 export const windowedByType = (
   config: Pick<ModelConfig, 'layer_types' | 'sliding_window'>,
   block: number,
@@ -86,7 +86,7 @@ export const windowedByType = (
 export const sparseByType = ({ mlp_layer_types: types }: ConfigFields, block: number): boolean =>
   !Array.isArray(types) || types[block] === 'sparse';
 
-/** `mlp_layer_types` where the first `count` blocks have a dense feed-forward. */
+/** `mlp_layer_types` for models whose first `count` blocks have a dense MLP. */
 export const denseFirst =
   (count: number) =>
   (_: ConfigFields, block: number): string =>
@@ -101,7 +101,7 @@ export function everyNthFull(pattern: number, block: number): string {
 export const turnsByList = ({ no_rope_layers: turns }: ModelConfig, block: number): boolean =>
   turns?.[block] !== 0;
 
-/** A feed-forward that nothing gates. */
+/** MLP without a gate. */
 export const ungated = {
   ...feedforward,
   gateUp: ['mlp.up_proj'],
@@ -149,7 +149,7 @@ const nowhere = (): undefined => undefined;
 export const everywhere = (config: ModelConfig): number | undefined =>
   config.sliding_window ?? undefined;
 
-/** `layer_types` where given; before it existed, blocks from `max_window_layers` on were windowed. */
+/** `layer_types` if present; in older configs, blocks from `max_window_layers` on have sliding windows. */
 export function windowedLayers(config: ModelConfig, block: number): number | undefined {
   if (config.use_sliding_window !== true) {
     return undefined;
@@ -201,7 +201,7 @@ export const gatedExpert = (module: string, inner: number): SharedExpertNames =>
 export const clipInConfig = ({ clip_qkv: bound }: ConfigFields): number | undefined =>
   typeof bound === 'number' ? bound : undefined;
 
-/** A number of config.json that few families have, or what their configuration class takes. */
+/** Number in config.json that few families have, or the default of their configuration class. */
 export function numberIn(config: ConfigFields, field: string, usual: number): number {
   const value = config[field];
   return typeof value === 'number' ? value : usual;
