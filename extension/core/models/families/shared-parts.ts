@@ -18,11 +18,12 @@ const embeddingAndHead: EmbeddingAndHeadNames = {
   blocks: 'layers',
 };
 
-/** Demands on config.json for families whose blocks could have cross-attention: none is enabled. */
+/** Documented limit of families whose blocks could have cross-attention. */
 export const withoutEncoder = {
   limits: 'The folder holds no encoder for cross-attention.',
 } as const;
 
+/** Tensor names of Llama's attention. */
 export const attention = {
   wiring: preNorm('input_layernorm'),
   queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
@@ -46,6 +47,7 @@ export const hunyuanAttention = {
   },
 } as const;
 
+/** Tensor names of Llama's MLP. */
 export const feedforward = {
   wiring: preNorm('post_attention_layernorm'),
   gateUp: ['mlp.gate_proj', 'mlp.up_proj'],
@@ -190,7 +192,7 @@ export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
   logits: 1 / config.logits_scaling,
 });
 
-/** Names of a feed-forward that every token is sent to, in the module `module`. */
+/** Tensor names of a shared expert with gate and up projections of width `inner`, below `module`. */
 export const gatedExpert = (module: string, inner: number): SharedExpertNames => ({
   gateUp: [`${module}.gate_proj`, `${module}.up_proj`],
   down: `${module}.down_proj`,
