@@ -39,7 +39,7 @@ export function activate(context: ExtensionContext): Activated {
     (host ??= importHost()
       .then(({ startHost }) => startHost(context, folders))
       .catch((error: unknown) => {
-        // The next one who asks tries again.
+        // The next caller tries again.
         host = undefined;
         throw error;
       }));
@@ -58,7 +58,7 @@ export function activate(context: ExtensionContext): Activated {
       }
     }),
   );
-  // Report jobs that earlier windows left interrupted.
+  // Report jobs that were interrupted when earlier windows closed.
   void access(jobsFile(context)).then(
     () => {
       loadQuietly(load);

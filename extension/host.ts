@@ -50,12 +50,12 @@ import { JobsView } from './views/jobs-view';
 import { ModelsView } from './views/models-view';
 import { ResultsView } from './views/results-view';
 
-/** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
+/** Grace period before a cancelled job is killed, so that cancelling takes under a second. */
 const graceMilliseconds = 750;
-/** The data reader blocks on nothing, and what it has written by then takes a while to clear away. */
+/** The data reader doesn't block, but cleaning up its partial output takes time. */
 const readerGraceMilliseconds = 5000;
 
-/** Everything but what activation registers; tests use it too. */
+/** Everything except what activation registers; also used by tests. */
 export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;
@@ -65,7 +65,7 @@ export type Espalier = Services &
 
 export type StartedHost = Host & { readonly espalier: Espalier };
 
-/** Makes all services, once. They end with the context. */
+/** Creates all services once. They are disposed with the context. */
 export function startHost(context: ExtensionContext, folders: ModelFolders): StartedHost {
   const log = window.createOutputChannel('Espalier', { log: true });
   const child = (bundle: string): ClientOptions => ({

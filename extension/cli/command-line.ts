@@ -23,7 +23,7 @@ export interface Surroundings {
   readonly terminal: Terminal;
   readonly cancellation: Cancellation;
   readonly version: string;
-  /** Folder of the bundles, next to that of the samples. */
+  /** Folder of the bundles, a sibling of the samples folder. */
   readonly dist: string;
 }
 

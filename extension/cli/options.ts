@@ -4,7 +4,7 @@ import { flagName } from '../core/operations/build-request';
 import { describeBounds, describeDefault } from '../core/operations/fields';
 import type { Field, Fields } from '../core/operations/fields';
 
-/** Values by field, as they were typed; what they may be is for the request to say. */
+/** Unparsed values by field name. */
 export type Typed = Record<string, unknown>;
 
 /** Adds the options and arguments of some fields to a command, which collects into `typed`. */
@@ -24,7 +24,7 @@ export function addFields(command: Command, fields: Fields, typed: Typed): void 
   }
 }
 
-/** Takes the arguments by their place. */
+/** Parses positional arguments. */
 export function takeArguments(fields: Fields, args: readonly string[], typed: Typed): void {
   const positional = Object.entries(fields).filter(([, field]) => field.positional);
   for (const [i, [key]] of positional.entries()) {

@@ -63,7 +63,7 @@ export function createProgram(actions: Actions): Command {
   return program;
 }
 
-/** Words before the options that name a command, such as `symbolic evaluate`, as far as they are given. */
+/** Leading words that name a command, such as `symbolic evaluate`; stops at the first option. */
 export function commandPath(program: Command, args: readonly string[]): string {
   const [name, ...rest] = args;
   const command = program.commands.find((one) => one.name() === name);
@@ -79,7 +79,7 @@ export function withoutVainHelp(program: Command, args: readonly string[]): read
   return name.startsWith('-') || isCommand ? args : [name];
 }
 
-/** The command whose subcommands share its name: `symbolic` of `symbolic evaluate`. */
+/** Command whose subcommands share its name, such as `symbolic` for `symbolic evaluate`. */
 function commandGroup(parent: Command, name: string): Command {
   const known = parent.commands.find((command) => command.name() === name);
   if (known !== undefined) {

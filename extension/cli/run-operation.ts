@@ -32,7 +32,7 @@ export const commonFields = {
 export interface CommandLine {
   readonly terminal: Terminal;
   readonly context: OperationContext<unknown>;
-  /** Says what the user can do if the run is stopped. */
+  /** Sets the hint that is printed if the run is stopped. */
   readonly resumeHint: (hint: () => string | undefined) => void;
 }
 
@@ -93,7 +93,7 @@ function pick(typed: Typed, fields: Fields): Typed {
   return Object.fromEntries(Object.entries(typed).filter(([key]) => Object.hasOwn(fields, key)));
 }
 
-/** @throws RequestError where both JSON and another form of output are asked for. */
+/** @throws RequestError if both JSON and another output format are requested */
 function requireOneOutput(common: Typed, options: Typed): void {
   const [other] = Object.entries(options).flatMap(([key, value]) => (value === true ? [key] : []));
   if (common['json'] === true && other !== undefined) {

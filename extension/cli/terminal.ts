@@ -63,7 +63,7 @@ export class Terminal {
     this.out.write(`${escaped}\n`);
   }
 
-  /** Writes a text with its own line ends, such as those of CSV. */
+  /** Writes text that has its own line endings, such as CSV. */
   public write(text: string): void {
     this.clearBar();
     this.out.write(text.split('\r\n').map(printableText).join('\r\n'));

@@ -4,13 +4,13 @@ import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget, pickModel } from './target';
 
-/** Answers given beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface CompareOptions {
   /** Path of the other model. */
   readonly against?: string;
 }
 
-/** Shows in the explorer of one model what another has differently. */
+/** Shows the differences between two models in the explorer of the first. */
 export async function compareModels(
   services: Services,
   argument: unknown,
@@ -39,6 +39,6 @@ export async function compareModels(
   return session;
 }
 
-/** The explorer may have been opened on one of the files of a folder. */
+/** The explorer may show one file of a folder. */
 const weightsToModel = (path: string): string =>
   /\.safetensors$/i.test(path) ? dirname(path) : path;

@@ -21,7 +21,7 @@ import { followedBy } from './questions/steps';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface CompareSubsetsOptions {
   readonly request?: Given;
 }

@@ -31,7 +31,7 @@ import { counts } from '../services/counts';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface CompressOptions extends OutputOptions {
   readonly compression?: CompressionRequest;
   readonly plan?: Plan;
@@ -41,7 +41,7 @@ export interface CompressOptions extends OutputOptions {
   readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
-/** Writes a new model whose linear layers are compressed: by a plan, or all by one method. */
+/** Writes a new model with compressed linear layers, either by a plan or all with one method. */
 export async function compressModel(
   services: Services,
   argument: unknown,
@@ -278,7 +278,7 @@ async function chooseRatio(
   return chosen?.request;
 }
 
-/** Shares of the parameters of each layer to choose from. */
+/** Choices for the share of each layer's parameters that remains. */
 const percents = [60, 40, 30, 20, 10] as const;
 
 const shareRequest = (

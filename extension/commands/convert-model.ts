@@ -44,8 +44,8 @@ export async function convertModel(
 }
 
 /**
- * Asks for one of the formats that make a difference: others than the model's own, and GGUF, whose types can change.
- * * @throws UserError if there is none, with the reason
+ * Asks for a target format: any format other than the model's own, or GGUF, whose types can change.
+ * @throws UserError with the reason if there is none
  */
 async function chooseOther(
   services: Services,

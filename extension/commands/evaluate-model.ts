@@ -9,7 +9,7 @@ import { chooseMeasure, chooseOther } from './questions/choose-measure';
 import type { Measure } from './questions/choose-measure';
 import { chooseTarget } from './target';
 
-/** Answers given beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface EvaluateOptions {
   /** Evaluate the model without the sublayers that are marked in the heatmap. */
   readonly selection?: boolean;
@@ -19,7 +19,7 @@ export interface EvaluateOptions {
   readonly measure?: Measure;
 }
 
-/** Measures perplexity on held-out text, or the accuracy on a task: of a model, or of what a plan leaves of it. */
+/** Measures perplexity on held-out text or accuracy on a task, for a model or for the result of a plan. */
 export async function evaluateModel(
   services: Services,
   argument: unknown,

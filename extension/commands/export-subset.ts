@@ -35,7 +35,7 @@ type DataExport = {
   };
 }[DataOperation];
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface ExportSubsetOptions {
   readonly request?: DataExport;
   /** Path of the new folder or file. */
@@ -45,14 +45,14 @@ export interface ExportSubsetOptions {
 interface ExportItem extends QuickPickItem {
   readonly description: string;
   readonly request: DataExport;
-  /** Suffix of a new name, after that of the scores. */
+  /** Suffix that is added to the name of the scores for a new file. */
   readonly ending: string;
 }
 
 /** Options that select examples, independent of the output. */
 type ChoiceGiven = Omit<GivenOf<typeof selectData.fields>, 'scores' | 'data' | 'out'>;
 
-/** Writes what a data map's choice keeps, what is marked in it, or its scores. */
+/** Exports the examples that a data map's selection keeps, the marked examples, or the scores. */
 export async function exportSubset(
   services: Services,
   argument: unknown,

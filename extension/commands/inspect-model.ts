@@ -3,7 +3,7 @@ import type { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget } from './target';
 
-/** Shows what a model consists of. */
+/** Shows the structure of a model. */
 export async function inspectModel(
   services: Services,
   argument: unknown,

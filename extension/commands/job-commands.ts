@@ -13,7 +13,7 @@ import { openResult } from './next-steps';
 import { discardJob, resumeJob } from './resume-job';
 import { choose } from './questions/ask';
 
-/** Stops a job within a second, or takes one that waits out of the queue. */
+/** Cancels a running job within a second, or removes a waiting one from the queue. */
 export async function cancelJob(services: Services, argument: unknown): Promise<void> {
   const active = services.jobs.jobs.filter((job) => !isOver(job));
   const job = await chooseJob(services, argument, active, {
@@ -82,7 +82,7 @@ export async function openJobResult(services: Services, argument: unknown): Prom
   }
 }
 
-/** Runs a job with the same request as a new one. */
+/** Starts a new job with the same request as an earlier one. */
 export async function runJobAgain(services: Services, argument: unknown): Promise<unknown> {
   const job = await chooseJob(services, argument, services.jobs.jobs.filter(isOver), {
     title: l10n.t('Run which job again?'),
@@ -133,7 +133,7 @@ export async function removeJob(services: Services, argument: unknown): Promise<
   }
 }
 
-/** Takes all jobs that are over and have nothing saved out of the history. */
+/** Removes all finished jobs without saved work from the history. */
 export function clearJobs({ jobs }: Services): void {
   for (const job of jobs.jobs.filter((one) => isOver(one) && !isResumable(one))) {
     jobs.remove(job.id);

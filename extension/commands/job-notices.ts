@@ -7,7 +7,7 @@ import { offer } from '../services/offer';
 import type { Services } from '../services/services';
 import { noticeAction } from './next-steps';
 
-/** Nobody waits in front of the screen for a job that takes longer. */
+/** Users rarely keep watching a job that takes longer than this. */
 const longMilliseconds = 20_000;
 
 /** Notifies of finished jobs if they have next steps, or if no panel showed the end. */

@@ -17,7 +17,7 @@ import { askText, choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 import { chooseTarget } from './target';
 
-/** Answers given beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface SmallerOptions {
   readonly runtime?: Runtime;
   readonly size?: string;
@@ -81,7 +81,7 @@ const folderSuffix = ({ size, machine, speed }: AskedTargets): string =>
 
 type RuntimeItem = QuickPickItem & { readonly runtime: Runtime };
 
-/** Asks where the model will run; not if its format leaves one answer. */
+/** Asks where the model will run, unless its format leaves only one answer. */
 async function chooseRuntime(
   title: string,
   { runtime: defaults, runtimes }: OfferedSizes,
@@ -99,7 +99,7 @@ async function chooseRuntime(
   return chosen?.runtime;
 }
 
-/** Names of programs, the same in every language. */
+/** Program names, the same in every language. */
 const programs = { transformers: 'transformers', onnxruntime: 'ONNX Runtime' } as const;
 
 function runtimeItem(runtime: Runtime): RuntimeItem {
@@ -150,7 +150,7 @@ async function chooseTargets(
 
 type TargetItem = QuickPickItem & { readonly ask: () => Promise<AskedTargets | undefined> };
 
-/** Asks what the model has to fit. */
+/** Asks for the size, memory or speed that the model must reach. */
 async function askTargets(title: string, sizes: OfferedSizes): Promise<AskedTargets | undefined> {
   const size = async (): Promise<AskedTargets | undefined> => {
     const typed = await askSize(title, sizes);

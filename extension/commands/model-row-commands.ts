@@ -12,7 +12,7 @@ export async function showInExplorer(services: Services, argument: unknown): Pro
   session.reveal(row);
 }
 
-/** Copies the id of a sublayer or block, as plans take it, or the name of a tensor. */
+/** Copies the id of a sublayer or block for use in plans, or the name of a tensor. */
 export async function copyName(_: Services, argument: unknown): Promise<void> {
   await env.clipboard.writeText(required(argument).name);
 }

@@ -10,7 +10,7 @@ import { openPage } from './open-result';
 import { revealFolder } from './questions/choose-output';
 import { useForCalibration } from './score-text';
 
-/** Shows the report of a job, or what it has written, or the panel that follows it. */
+/** Opens the report of a job, its output, or the panel that follows it. */
 export async function openResult(services: Services, job: JobRecord): Promise<void> {
   const { opens, panel, nextSteps } = getOperation(job.operation);
   if (nextSteps !== undefined && (await services.resultReports.reopen(reportKey(job)))) {

@@ -72,7 +72,7 @@ export const scoresUnreadable = (
   problem: Message = say`These scores cannot be read.`,
 ): UserError => new UserError('scores-unreadable', problem, { file: scores, remedy });
 
-/** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */
+/** Returns the data map for a command: the given one, the focused one, or one for scores that the user selects. */
 export async function resolveDataMap(
   services: Services,
   argument: unknown,

@@ -7,7 +7,7 @@ import { assertAllowed, explainBlocked } from '../services/trust';
 import { findSource } from './source-model';
 import { chooseTarget, pickModel } from './target';
 
-/** Answers given beforehand. */
+/** Answers given in advance to the questions of the command. */
 export interface PlaygroundOptions {
   /** Path of the original. */
   readonly against?: string;

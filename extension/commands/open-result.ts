@@ -29,7 +29,7 @@ export async function openResult(services: Services, argument: unknown): Promise
   }
 }
 
-/** A page in the browser, Markdown as it reads. */
+/** Opens a page in the browser, and Markdown in the preview. */
 export async function openPage(file: Uri): Promise<void> {
   await (extname(file.path) === '.md'
     ? commands.executeCommand('markdown.showPreview', file)

@@ -8,9 +8,9 @@ import { pickModel } from './target';
 type Way = QuickPickItem & { readonly take: () => PromiseLike<unknown> };
 
 /**
- * Offers what can be done with a GGUF file instead: other types, fewer blocks, fewer experts. It can be neither
- * compressed in Espalier's encodings nor repaired.
- * @returns false if the model can do what was asked, or is no GGUF file
+ * Offers alternatives for a GGUF file, which can't be repaired or use Espalier's encodings: other types, fewer blocks,
+ * fewer experts.
+ * @returns false if the model supports the requested action, or isn't a GGUF file
  */
 export async function offerOtherWays(
   services: Services,

@@ -20,7 +20,7 @@ import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
   readonly sublayer?: string;
   /** Path of a text, or `bundled`. */
@@ -100,7 +100,7 @@ async function askRequest(
   );
 }
 
-/** Asks for one of the sublayers that are marked for removal, or of all sublayers if none is. */
+/** Asks for one of the sublayers marked for removal, or any sublayer if none is marked. */
 async function chooseSublayer(session: ModelSession): Promise<string | undefined> {
   const { model, selection, profile } = session;
   const distances = new Map(

@@ -15,7 +15,7 @@ export interface PlanOptions {
   readonly asks?: boolean;
 }
 
-/** Plans what becomes of every layer under a budget, as the panel's form asks. */
+/** Plans the encoding of every layer under a budget, with the values of the panel's form. */
 export async function planCompression(
   services: Services,
   argument: unknown,

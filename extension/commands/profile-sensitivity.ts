@@ -15,7 +15,7 @@ import { chooseCompression } from './open-compression';
 import { choose, chooseMany } from './questions/ask';
 import { offerOtherWays } from './other-ways';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface SensitivityOptions {
   readonly compressions?: readonly CompressionRequest[];
   readonly blocks?: readonly number[];
@@ -25,7 +25,7 @@ export interface SensitivityOptions {
   readonly overwrite?: boolean;
 }
 
-/** Measures what compressing each linear layer alone costs; the panel fills in meanwhile. */
+/** Measures the distance of compressing each linear layer alone; the panel updates while it runs. */
 export async function profileSensitivity(
   services: Services,
   argument: unknown,
@@ -81,7 +81,7 @@ export async function profileSensitivity(
   await runFor(services.jobs, session, 'sensitivity', request);
 }
 
-/** One setting of each method, near to what is usual. */
+/** One common setting per method. */
 const firstLook: readonly CompressionRequest[] = [
   { method: 'int8', level: 32 },
   { method: 'int4', level: 32 },
@@ -91,7 +91,7 @@ const firstLook: readonly CompressionRequest[] = [
 
 /** Default shares of the width to keep. */
 const defaultWidths: readonly string[] = ['75%', '50%', '25%'];
-/** The same for models that become GGUF files. */
+/** Default shares for models that become GGUF files. */
 const typedWidths: readonly string[] = ['75%', '50%'];
 
 /** Compressions and widths to measure on every layer and sublayer. */

@@ -20,7 +20,7 @@ import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 import { followedBy } from './questions/steps';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface RepairOptions {
   /** Path of the model that it was made from. */
   readonly teacher?: string;
@@ -35,7 +35,7 @@ export interface RepairOptions {
   readonly overwrite?: boolean;
 }
 
-/** Teaches a compressed or pruned model what its original does, and writes it where that helped. */
+/** Trains a compressed or pruned model to match its original (distillation), and writes it if that helped. */
 export async function repairModel(
   services: Services,
   argument: unknown,

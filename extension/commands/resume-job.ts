@@ -6,7 +6,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, explainBlocked } from '../services/trust';
 import { chooseJob } from './questions/choose-job';
 
-/** Goes on with a job whose finished work is saved. */
+/** Resumes a job with saved work. */
 export async function resumeJob(services: Services, argument: unknown): Promise<unknown> {
   const job = await chooseJob(services, argument, services.jobs.resumable, {
     title: l10n.t('Resume which job?'),
@@ -24,7 +24,7 @@ export interface DiscardOptions {
   readonly confirmed?: boolean;
 }
 
-/** Deletes what a job has saved, and takes it out of the history. */
+/** Deletes a job's saved work and removes the job from the history. */
 export async function discardJob(
   services: Services,
   argument: unknown,

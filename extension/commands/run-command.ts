@@ -5,7 +5,7 @@ import * as functions from './handlers';
 import { isSeen } from './job-notices';
 import { inSteps } from './questions/steps';
 
-/** Takes the services, the argument of the menu or link, and answers given beforehand. */
+/** Command handler; receives the services, the argument of the menu or link, and predefined answers. */
 type Handler = (services: Services, argument: unknown, options?: object) => unknown;
 
 const handlers: Readonly<Record<CommandName, Handler>> = functions;

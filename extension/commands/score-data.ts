@@ -24,7 +24,7 @@ import { followedBy, steps } from './questions/steps';
 type Given = GivenOf<typeof operation.fields>;
 type DatasetGiven = GivenOf<typeof datasetFields>;
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface ScoreDataOptions extends Given {
   /** Replace existing scores without asking. */
   readonly overwrite?: boolean;

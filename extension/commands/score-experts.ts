@@ -10,7 +10,7 @@ import { askText } from './questions/ask';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface ScoreExpertsOptions {
   /** Fraction of the experts of each MoE layer to remove. */
   readonly ratio?: number;

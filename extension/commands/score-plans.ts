@@ -12,7 +12,7 @@ export interface ScorePlansOptions {
   readonly task?: string;
 }
 
-/** Runs models of all sizes on a task, as the form of the compression panel asks. */
+/** Evaluates models of all sizes on a task, with the values of the panel's form. */
 export async function scorePlans(
   services: Services,
   session: unknown,

@@ -10,7 +10,7 @@ import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 import { askPath, choose } from './questions/ask';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface ScoreTextOptions {
   /** Path of a text, or `bundled`. */
   readonly text?: string;

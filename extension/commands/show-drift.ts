@@ -6,8 +6,8 @@ import { chooseSession, requireSelection } from './open-heatmap';
 import { chooseSource } from './source-model';
 
 /**
- * Colors heatmap and diagram by how far the selection drifts from the original; without a selection, by how far a
- * model that Espalier wrote drifts from what it was made from.
+ * Colors heatmap and diagram by the drift of the selection from the original. Without a selection, shows the drift of a
+ * model that Espalier wrote from its source.
  */
 export async function showDrift(services: Services, argument: unknown): Promise<void> {
   const session = await chooseSession(services, argument, 'showDrift');

@@ -4,12 +4,12 @@ import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { askPath } from './questions/ask';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface ValuesOptions {
   readonly file?: string;
 }
 
-/** Draws the numbers of a JSON file on the data-flow diagram of the model that is looked at. */
+/** Shows the values of a JSON file on the data-flow diagram of the open model. */
 export async function showValues(
   services: Services,
   argument: unknown,

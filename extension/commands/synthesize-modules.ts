@@ -17,7 +17,7 @@ import { followedBy } from './questions/steps';
 
 type SynthesizeRequest = RequestOfOperation<'synthesize'>;
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface SynthesizeOptions {
   readonly request?: SynthesizeRequest;
 }
@@ -113,7 +113,7 @@ async function chooseExtent(title: string): Promise<Extent | undefined> {
     : { iterations, population };
 }
 
-/** @param parent where the new folder lies; by default the workspace. */
+/** @param parent folder that will contain the new one, by default the workspace */
 async function askFolder(title: string, parent: string | undefined): Promise<string | undefined> {
   const base = parent ?? workspace.workspaceFolders?.[0]?.uri.fsPath ?? homedir();
   const value = await freeFolder(base);

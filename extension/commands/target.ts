@@ -18,9 +18,9 @@ import { followedBy } from './questions/steps';
 export interface Target {
   /** Path of the model folder or file, or of a file in the folder. */
   readonly model: string;
-  /** Set when the command was given a plan. */
+  /** Set if the command was invoked on a plan. */
   readonly plan?: string;
-  /** Set when the command was given a profile. */
+  /** Set if the command was invoked on a profile. */
   readonly profile?: string;
   /** Set when the command came from a heatmap. */
   readonly session?: ModelSession;

@@ -11,8 +11,8 @@ import { assertAllowed, explainBlocked } from '../services/trust';
 const name = 'espalier-sample';
 
 /**
- * Puts a copy of the bundled model into the workspace, or where none is open into the extension's own folder, and
- * profiles it. A copy that is there already is opened with what is known of it.
+ * Copies the bundled model into the workspace, or into the extension's storage if no folder is open, and profiles it.
+ * An existing copy is opened with its profile.
  */
 export async function trySample(services: Services): Promise<void> {
   const folder = workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file');

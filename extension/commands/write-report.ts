@@ -10,7 +10,7 @@ import { assertAllowed, explainBlocked } from '../services/trust';
 import { askNewFile, askPath } from './questions/ask';
 import { toUri } from './target';
 
-/** Answers given beforehand, and what is not asked. */
+/** Answers given in advance to the questions of the command, and options without a question. */
 export interface WriteReportOptions {
   readonly out?: string;
   /** Path of another model, which the report compares with. */

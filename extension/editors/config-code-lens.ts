@@ -5,7 +5,7 @@ import { commandIds } from '../services/command-ids';
 import type { OpenModels } from '../services/documents/open-models';
 import { counts } from '../services/counts';
 
-/** Above the config.json of a model that can be opened: what it is, and what can be done with it. */
+/** Lens above a model's config.json with the model's summary and actions. */
 export class ConfigCodeLens implements CodeLensProvider, Disposable {
   readonly #models: OpenModels;
   readonly #log: LogOutputChannel;

@@ -8,7 +8,7 @@ import { describedCacheBytes } from '../core/inspect/footprint';
 import type { ModelDescription } from '../core/inspect/model-description';
 import type { Inspector } from '../services/sessions/explorer-session';
 
-/** Above an architectural number of a model's config.json: what it means here, and what it costs. */
+/** Hover on an architecture field in config.json with its meaning and cost. */
 export class ConfigHover implements HoverProvider, Disposable {
   readonly #inspector: Inspector;
   readonly #log: LogOutputChannel;

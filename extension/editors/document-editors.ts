@@ -29,13 +29,13 @@ interface DocumentEditor {
 
 /** Editor support for a document type. */
 interface HostDocument {
-  /** Absent where the text editor shows them. */
+  /** Absent if the text editor opens them. */
   readonly editor?: DocumentEditor;
-  /** Shows again what something else has written, such as the command line. */
+  /** Reloads after another program, such as the command line, changed the file. */
   readonly reload?: (path: string) => Promise<unknown>;
 }
 
-/** The panels of this window, by what they show. */
+/** The panels of this window by content. */
 export interface AllPanels {
   readonly heatmaps: HeatmapPanels;
   readonly compressions: CompressionPanels;
@@ -60,7 +60,7 @@ export function documentEditors(all: DocumentServices): Host['resolveEditor'] {
   return async (viewType, uri, panel) => resolveEditor(editors.get(viewType), uri, panel);
 }
 
-/** Keeps what is shown in step with the files. */
+/** Updates views when their files change. */
 export function watchAllDocuments(all: DocumentServices): Disposable {
   const documents = hostDocuments(all);
   return Disposable.from(

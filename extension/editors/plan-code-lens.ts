@@ -11,7 +11,7 @@ import { unitsMeant } from '../core/models/units';
 import { selectionCost } from '../services/sessions/selection';
 import { counts } from '../services/counts';
 
-/** Above a prune plan: what it removes, and what can be done with it. */
+/** Lens above a plan with its removals and actions. */
 export class PlanCodeLens implements CodeLensProvider, Disposable {
   readonly #models: OpenModels;
   readonly #documents: Documents;
@@ -48,7 +48,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       const title = await this.#summary(plan, path);
       return [lens(title, command), ...(compresses ? compressionLenses : actions)];
     } catch {
-      // The diagnostics say what is wrong with the plan.
+      // The diagnostics explain the problem.
       return actions;
     }
   }

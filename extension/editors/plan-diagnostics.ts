@@ -67,7 +67,7 @@ export class PlanDiagnostics implements Disposable {
   async #check(document: TextDocument): Promise<void> {
     const { version } = document;
     const diagnostics = await this.#diagnose(document).catch((error: unknown) => [
-      // Such as of a process that has ended.
+      // For example from a process that has ended.
       diagnostic(document.lineAt(0).range, describeError(error), 'error'),
     ]);
     if (!document.isClosed && document.version === version) {

@@ -19,7 +19,7 @@ export class CompressionPanels
     this.#sessions = sessions;
   }
 
-  /** @param left a tab that a window reload has left */
+  /** @param left a tab that remains after a window reload */
   public show(session: CompressionSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.file === session.file);
     if (open === undefined) {

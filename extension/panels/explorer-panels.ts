@@ -16,7 +16,7 @@ import { weightsViewType } from '../services/documents/document-views';
 import { newTab, Panels, requireSavedText } from './panels';
 import { SessionPanel } from './session-panel';
 
-/** Weight files, which the editor of their own opens. */
+/** Weight files, which have their own custom editor. */
 const weightFile = /\.(safetensors|gguf|onnx)$/i;
 
 /** The open explorer panels: one for each path, and the custom editors. */

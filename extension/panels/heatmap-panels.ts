@@ -19,7 +19,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
 
   /**
    * A new tab opens next to the active file, or with other heatmaps if there are any.
-   * @param left a tab that a window reload has left
+   * @param left a tab that remains after a window reload
    */
   public show(session: ModelSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
@@ -37,7 +37,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
 
   #siblingColumn(): ViewColumn {
     const here = window.tabGroups.activeTabGroup.viewColumn;
-    // Only where a heatmap is looked at may another cover it.
+    // Covers another heatmap only if that one is visible.
     const isHeatmap = this.panels.some(({ active }) => active);
     const columns = this.panels.flatMap(({ viewColumn }) => viewColumn ?? []);
     return columns.find((column) => (column === here) === isHeatmap) ?? ViewColumn.Beside;

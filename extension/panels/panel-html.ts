@@ -6,7 +6,7 @@ import { escapeHtml } from '../core/report/markup';
 /** Folder of the webviews' bundles: all that a panel may load. */
 export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dist', 'webview');
 
-/** Panels that have a bundle of their own. */
+/** Panels with their own bundle. */
 export type PanelName =
   | 'heatmap'
   | 'explorer'
@@ -38,7 +38,7 @@ export function panelHtml(
   );
 }
 
-/** The texts of the editor's language for the script; none where that is English. */
+/** Translations for the script in the editor's language; none for English. */
 function catalogueMeta(): string {
   const { bundle } = l10n;
   return bundle === undefined

@@ -52,7 +52,7 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
     this.#registrations.dispose();
   }
 
-  /** Closes the tab instead where another has come to show the same meanwhile. */
+  /** Restores the tab. Closes it if another tab shows the same by now. */
   protected abstract restore(panel: WebviewPanel, saved: unknown): void | Promise<void>;
 
   protected keep(panel: P): void {
@@ -61,7 +61,7 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
   }
 }
 
-/** A new tab for a panel. */
+/** Creates a tab for a panel. */
 export function newTab(
   { viewType }: { readonly viewType: string },
   title: string,
@@ -72,7 +72,7 @@ export function newTab(
   return window.createWebviewPanel(viewType, shown, { viewColumn, preserveFocus: false }, {});
 }
 
-/** The title, with the folder of what it shows if another tab has the same title. */
+/** Title, with the folder added if another tab has the same title. */
 function distinctTitle(title: string, path: string): string {
   const isTaken = window.tabGroups.all.some(({ tabs }) =>
     tabs.some(({ label }) => label === title),

@@ -10,7 +10,7 @@ import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type PlaygroundPanel = SessionPanel<PlaygroundSession, PlaygroundState, PlaygroundCalls>;
 
-/** Two models that continue the same prompt. */
+/** One or two models that continue the same prompt. */
 export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState, PlaygroundCalls> =
   {
     name: 'playground',

@@ -9,7 +9,7 @@ import type { PanelDefinition, SessionPanel } from './session-panel';
 
 export type ReportPanel = SessionPanel<ReportSession, ReportState, ReportCalls>;
 
-/** Report of a result: what was made, what it costs, and what to do next. */
+/** Report of a result: output, quality, and next steps. */
 export const reportPanel: PanelDefinition<ReportSession, ReportState, ReportCalls> = {
   name: 'report',
   viewType: panelViewTypes.report,

@@ -43,7 +43,7 @@ export async function runCommand(command: string, ...args: readonly unknown[]): 
 export const panelJobId = (job: PanelJob): string | undefined =>
   job.kind === 'idle' ? undefined : job.id;
 
-/** A kind of panel: its bundle, its tabs, what it shows and what it can ask. */
+/** Definition of a panel kind: bundle, tabs, state and calls. */
 export interface PanelDefinition<
   Session extends PanelSession<State>,
   State extends object,

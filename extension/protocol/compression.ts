@@ -49,7 +49,7 @@ export function plannedSublayers({
 /** Range of plans that the measured single changes allow. */
 export interface BudgetSurvey {
   readonly unit: BudgetUnit;
-  /** Plans that keep all limits but the first, none beaten by another, from the dearest to the cheapest. */
+  /** Pareto-optimal plans within all limits but the first, most expensive first. */
   readonly points: readonly FrontPlan[];
   readonly reach: readonly Reach[];
 }
@@ -99,11 +99,11 @@ export interface CompressionCalls {
   survey(choice: BudgetChoice): Promise<BudgetSurvey>;
   /** The plan of a choice by single changes. */
   predict(choice: BudgetChoice): Promise<PredictedPlan>;
-  /** Makes that plan the session's, without measuring it. */
+  /** Selects that plan in the session without measuring it. */
   usePredicted(choice: BudgetChoice): Promise<void>;
   /** Writes the model of the plan by single changes. */
   apply(choice: BudgetChoice): Promise<void>;
-  /** Asks, then measures the whole plan and improves it. */
+  /** Asks for confirmation, then measures and refines the whole plan. */
   plan(choice: BudgetChoice): void;
   /** Runs the models of plans of all sizes on a task that the user chooses. */
   scorePlans(choice: BudgetChoice): void;

@@ -56,7 +56,7 @@ export interface ChosenSubset {
   readonly request: SelectionRequest;
   /** Marked examples are not kept. */
   readonly leaveOutMarked: boolean;
-  /** Issues whose examples are left out, if known. */
+  /** Issues whose examples are excluded, if known. */
   readonly without: readonly IssueKind[];
   readonly similarity: number;
 }
@@ -75,14 +75,14 @@ export interface DataMapState {
   readonly map: DataMap | undefined;
   /** Dataset of the scores; undefined until it is open. */
   readonly data: MappedData | undefined;
-  /** Reason why there is nothing to show, if any. */
+  /** Reason why nothing can be shown, or undefined. */
   readonly failure: string | undefined;
   /** Indices of marked examples, ascending. */
   readonly marks: readonly number[];
   /** New labels of examples, ascending. */
   readonly relabeled: readonly NewLabel[];
   readonly job: PanelJob;
-  /** Sentence that explains why nothing can be written, if any. */
+  /** Reason why nothing can be written, as a sentence, or undefined. */
   readonly blocked: string | undefined;
 }
 
@@ -90,12 +90,12 @@ export interface DataMapCalls {
   reload(): void;
   examples(query: GalleryQuery): ExamplePage;
   mark(indices: readonly number[], marked: boolean): void;
-  /** Gives examples other classes, or takes that back. */
+  /** Assigns new classes to examples, or restores the original ones. */
   relabel(changes: readonly LabelChange[]): void;
-  /** Takes all new labels back. */
+  /** Removes all new labels. */
   forgetLabels(): void;
   details(index: number, similarity: number): ExampleDetails;
-  /** Changes what is kept. */
+  /** Changes the selection of examples to keep. */
   choose(subset: ChosenSubset): ChoiceCounts;
   exportSubset(): void;
   cancelExport(): void;

@@ -6,13 +6,13 @@ import type { ModelDescription } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { CallSchemas } from './panel';
 
-/** Statistics of one tensor: asked for, known, or not to be had. */
+/** Statistics of one tensor: being read, known, or failed. */
 export type StatisticsState =
   | { readonly kind: 'reading'; readonly share: number }
   | { readonly kind: 'known'; readonly statistics: TensorStatistics }
   | { readonly kind: 'failed'; readonly message: string };
 
-/** The comparison with another model. */
+/** State of the comparison with another model. */
 export type ComparisonState =
   | {
       readonly kind: 'comparing';
@@ -24,7 +24,7 @@ export type ComparisonState =
   | { readonly kind: 'known'; readonly comparison: ModelComparison }
   | { readonly kind: 'failed'; readonly against: string; readonly message: string };
 
-/** The data flow as it is open at the moment, or why there is none to be drawn. */
+/** Data-flow diagram with the current open frames, or the reason why none can be drawn. */
 export type DiagramState =
   | { readonly kind: 'known'; readonly diagram: Diagram }
   | { readonly kind: 'unknown'; readonly reason: string };
@@ -58,7 +58,7 @@ export interface ExplorerState {
   readonly comparison: ComparisonState | undefined;
   /** Drift of the model, or of its heatmap's selection, from the original; undefined if not measured. */
   readonly drift: Drift | undefined;
-  /** A JSON file whose numbers are drawn on the diagram. */
+  /** Path of a JSON file whose values are shown on the diagram. */
   readonly values: string | undefined;
   /** Row of the table to select and show. */
   readonly reveal: string | undefined;
@@ -68,7 +68,7 @@ export interface ExplorerCalls {
   /** Describes the model again, since its files may have changed. */
   reload(): void;
   measure(tensor: string): void;
-  /** The row that was asked for is shown. */
+  /** Confirms that the requested row is visible. */
   revealed(): void;
   /** The data flow with these groups open. */
   diagram(open: readonly string[]): DiagramState;
@@ -78,7 +78,7 @@ export interface ExplorerCalls {
   makeSmaller(): void;
   openHeatmap(): void;
   showDrift(): void;
-  /** The user chooses a file of numbers. */
+  /** Asks the user for a file of values. */
   chooseValues(): void;
   hideValues(): void;
   /** Opens a file next to the weights. */

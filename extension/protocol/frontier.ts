@@ -10,7 +10,7 @@ export interface OfferedType {
   readonly loss: Message;
   /** Perplexity over the original's, if this model was written so before. */
   readonly perplexityRatio: number | undefined;
-  /** Loss in numbers, if it is known of this model or published of another. */
+  /** Loss as a number, if known for this model or published for another. */
   readonly known: KnownLoss | undefined;
   readonly seconds: number;
   /** Reasons to think twice. */
@@ -25,7 +25,7 @@ export interface KnownLoss {
   readonly klDivergence: number | undefined;
   /** Perplexity over the original's. */
   readonly perplexityRatio: number;
-  /** False if it is that of another model. */
+  /** False if measured on another model. */
   readonly isMeasured: boolean;
 }
 

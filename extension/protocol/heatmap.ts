@@ -49,7 +49,7 @@ export interface ConfigChange {
 /** A symbolic patch that replaces a sublayer. */
 export interface ShownPatch {
   readonly program: string;
-  /** Absent where the program, which a person may have written, builds none. */
+  /** Absent if the program doesn't build a valid graph, for example after manual edits. */
   readonly graph?: GraphJson;
   /** `model` if the model contains it, `plan` if a plan adds it. */
   readonly place: 'model' | 'plan';
@@ -74,7 +74,7 @@ export interface HeatmapState {
   readonly removed: readonly string[];
   /** Sublayer ids that must stay. */
   readonly protectedIds: readonly string[];
-  /** Patches by the sublayers in whose places they stand, or are to stand once those are removed. */
+  /** Existing and planned patches, by the id of the sublayer they replace. */
   readonly patches: Readonly<Record<string, ShownPatch>>;
   /** Sublayers that are width-pruned and stay, by id. */
   readonly widthPruned: Readonly<Record<string, WidthPrunedSublayer>>;
@@ -102,7 +102,7 @@ export interface HeatmapState {
 
 /** The smallest quantization of a model with a small loss. */
 export interface QuantizedSize {
-  /** Name of the type, such as `Q5_K_M`. */
+  /** Name of the quantization type, such as `Q5_K_M`. */
   readonly type: string;
   readonly bytes: number;
   /** Bytes of the model's weight files. */

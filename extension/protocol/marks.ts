@@ -12,8 +12,8 @@ const overlap = (a: string, b: string): boolean =>
   a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);
 
 /**
- * Ids that are removed, in order: those of the rounds, then those marked by hand.
- * @param byRounds ids that the first rounds of the search remove
+ * Ids of removed units, in order: those of the rounds, then those selected manually.
+ * @param byRounds ids removed by the first rounds of the search
  */
 export function removedIds(
   byRounds: readonly string[],

@@ -12,7 +12,7 @@ import {
 } from 'valibot';
 import type { GenericSchema, InferOutput } from 'valibot';
 
-/** Functions by name: what a panel asks of its host. */
+/** Functions by name that a panel can call on its host. */
 export type CallsOf<C> = { readonly [K in keyof C]: (...args: never[]) => unknown };
 
 /** The arguments of every call, checked by the host. */
@@ -26,7 +26,7 @@ export type Answer = { readonly ok: unknown } | { readonly error: string };
 /** Texts by which a panel is found again after a reload of the window. */
 export type Restore = Readonly<Record<string, string>>;
 
-/** host → webview: long ones come in pieces, which are joined first. */
+/** host → webview; long messages are split into pieces. */
 export type ToPanel<State> =
   | { readonly type: 'state'; readonly state: State; readonly restore: Restore }
   | {
@@ -40,7 +40,7 @@ export type ToPanel<State> =
     }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer };
 
-/** A piece of a {@link ToPanel}, as JSON: the editor takes ten times as long to write an object. */
+/** Piece of a {@link ToPanel} as JSON text, because the editor takes ten times as long to transfer an object. */
 export interface PieceToPanel {
   readonly type: 'piece';
   readonly sent: string;

@@ -1,4 +1,4 @@
-/** A part of a value: the whole where `path` is empty and nothing was before. */
+/** Part of a value. With an empty `path` as the first piece, the whole value. */
 export interface Piece {
   readonly path: readonly (string | number)[];
   readonly value: unknown;
@@ -6,7 +6,7 @@ export interface Piece {
   readonly adds?: true;
 }
 
-/** A piece as it travels. */
+/** Piece in transit. */
 export interface SentPiece {
   readonly piece: Piece;
   readonly isLast: boolean;
@@ -16,9 +16,9 @@ export interface SentPiece {
 const pieceCharacters = 50_000;
 
 /**
- * Cuts what may be written as JSON, so that no process writes or reads it at a stretch: each step takes as long as a
- * piece is. Nothing in it may change meanwhile.
- * @param most characters of a piece, as estimated
+ * Splits a JSON value into pieces, so that no process serializes or parses for a long time. The value must not change
+ * meanwhile.
+ * @param most maximum characters of a piece, estimated
  */
 export function* cut(value: unknown, most = pieceCharacters): Generator<Piece> {
   yield* cutAt([], value, most);
@@ -84,7 +84,7 @@ function* cutEntries<Key extends string | number>(
   }
 }
 
-/** About as many characters as it takes in JSON, or some number above `most`. Bytes and the like are not looked into. */
+/** Approximate number of JSON characters, or some number above `most`. Typed arrays are not inspected. */
 function weigh(value: unknown, most: number): number {
   if (typeof value === 'string') return value.length + 2;
   if (typeof value === 'number') return Number.isInteger(value) ? 8 : 20;
@@ -106,10 +106,10 @@ function weigh(value: unknown, most: number): number {
 
 const keyLength = (key: string | number): number => (typeof key === 'string' ? key.length + 4 : 1);
 
-/** True if a piece is the whole value, or its start. */
+/** True if a piece is the whole value, or its first piece. */
 export const begins = ({ path, adds }: Piece): boolean => path.length === 0 && adds !== true;
 
-/** Puts pieces together. */
+/** Joins pieces. */
 export class Joiner {
   /** The value received so far. */
   public value: unknown;

@@ -22,7 +22,7 @@ const whole = (least: number) => pipe(number(), integer(), minValue(least));
 /** Prompt for both models, with the sampling settings. */
 export const playgroundPrompt = object({
   prompt: string(),
-  /** Puts the prompt into each model's chat template. */
+  /** Applies each model's chat template to the prompt. */
   chat: boolean(),
   tokens: whole(1),
   temperature: pipe(number(), minValue(0)),
@@ -46,14 +46,14 @@ export interface PlaygroundPace {
   readonly llamaCpp: string | undefined;
 }
 
-/** Two models that continue the same prompt, or one alone. */
+/** One or two models that continue the same prompt. */
 export interface PlaygroundState {
   /** Paths of the models; the second is missing until it is chosen. */
   readonly models: readonly string[];
   /** Reason why no model can be run, if any. */
   readonly blocked: string | undefined;
   readonly run: PlaygroundRun;
-  /** Keys are the numbers of the model and of the token: `1.17`. */
+  /** Keys are model and token number: `1.17`. */
   readonly tokens: Readonly<Record<string, GeneratedToken>>;
   /** One per model; fewer before their first tokens. */
   readonly paces: readonly PlaygroundPace[];
@@ -69,7 +69,7 @@ export interface PlaygroundState {
 export interface PlaygroundCalls {
   generate(prompt: PlaygroundPrompt): void;
   stop(): void;
-  /** Forgets what was said. */
+  /** Clears the chat. */
   newChat(): void;
   /** The user chooses the model to compare with. */
   choose(): void;

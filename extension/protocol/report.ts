@@ -11,7 +11,7 @@ const subjectSchema = object({
   output: string(),
   /** Path of the model in it. */
   model: string(),
-  /** Path of the model that it was made from, or that it is compared with. */
+  /** Path of the source model or of the compared model. */
   source: string(),
   /** Sensitivity profile that its types were chosen by. */
   sensitivity: optional(string()),
@@ -43,7 +43,7 @@ const sectionSchema = object({
 });
 export type ReportSection = InferOutput<typeof sectionSchema>;
 
-/** Report of a result: what was made, what it costs, and what to do next. A tab keeps it over a reload. */
+/** Report of a result: output, quality, and next steps. A tab restores it after a reload. */
 export const reportSchema = object({
   /** Storage key, for example the path of the output. */
   key: string(),

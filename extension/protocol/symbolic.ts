@@ -7,12 +7,12 @@ import type { CallSchemas } from './panel';
 export interface SymbolicState {
   /** Path of the document, which may not have been written yet. */
   readonly file: string;
-  /** Undefined while nothing is known of it. */
+  /** Undefined until the evolution is loaded. */
   readonly evolution: EvolutionView | undefined;
   /** Reason why it cannot be shown, if any. */
   readonly failure: string | undefined;
   readonly job: PanelJob;
-  /** Reason why nothing can be trained, if any. */
+  /** Reason why nothing can be trained, or undefined. */
   readonly blocked: string | undefined;
 }
 

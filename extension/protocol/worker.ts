@@ -8,7 +8,7 @@ import type { ConverseRequest, GenerationResult } from '../core/operations/gener
 import type { EstimateRequest } from '../core/operations/estimate';
 import type { OperationId, OperationOf } from '../core/operations/operations';
 
-/** The request of an operation, and its result. */
+/** Request and result of an operation. */
 type OperationRequest<Id extends OperationId> = [
   Parameters<OperationOf<Id>['run']>[0],
   Awaited<ReturnType<OperationOf<Id>['run']>>,
@@ -46,13 +46,13 @@ export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 /** Parameters as they travel: the request and the id its notifications carry. */
 export interface JobEnvelope<Request = unknown> {
   readonly job: number;
-  /** Undefined if it was sent in pieces. */
+  /** Undefined if the request was sent in pieces. */
   readonly request?: Request;
   /** True if the answer comes as a {@link SentPiece}, and the rest by {@link nextPiece}. */
   readonly answersInPieces?: true;
 }
 
-/** Name on the wire of a piece of a request that comes before it, as a {@link RequestPiece}. */
+/** Name on the wire of a {@link RequestPiece}; pieces come before the request. */
 export const requestPiece = 'request-piece';
 
 export interface RequestPiece {
@@ -60,10 +60,10 @@ export interface RequestPiece {
   readonly piece: Piece;
 }
 
-/** Name on the wire of the request for the next piece of an answer, with the `job` it is for. */
+/** Name on the wire of the request for the next piece of an answer, with its `job`. */
 export const nextPiece = 'next-piece';
 
-/** The one notification from the worker: what a running job has to tell. */
+/** The only notification of the worker: an event of a running job. */
 export interface JobNotification {
   readonly job: number;
   readonly message:
@@ -77,7 +77,7 @@ export interface JobNotification {
 /** Name of {@link JobNotification} on the wire. */
 export const jobNotification = 'job';
 
-/** `data` of a JSON-RPC error: what kind of failure it was. */
+/** `data` of a JSON-RPC error: the kind of failure. */
 export type WorkerErrorData =
   | {
       readonly kind: 'user';

@@ -32,7 +32,10 @@ interface Asked {
   readonly name: string;
 }
 
-/** Operations as tools of the editor's agents: what runs long or writes is asked first, and runs as a job. */
+/**
+ * Exposes operations as tools of the editor's agents. Long-running or writing operations ask for confirmation and run
+ * as jobs.
+ */
 export function agentTool(services: Services, name: string): AgentTool {
   const operation = editorOperations.find((one) => editorToolName(one) === name);
   if (operation === undefined) {

@@ -3,8 +3,8 @@ import { formatCount } from '../core/format';
 import type { ModelSummary } from '../core/models/model-summary';
 
 /**
- * Counts as phrases, each with a singular of its own. Sentences take a phrase as an argument, and are worded so
- * that no verb has to agree with it.
+ * Counts as phrases with singular and plural. Sentences take a phrase as an argument and avoid verbs that would have to
+ * agree with it.
  */
 export const counts = {
   blocks: (n: number): string =>

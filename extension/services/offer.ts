@@ -1,9 +1,9 @@
 import { window } from 'vscode';
 
-/** A button of a message, and what it does; a promise is awaited. */
+/** Button of a message and its action; a promise is awaited. */
 export type Action = readonly [label: string, run: () => unknown];
 
-/** Tells something, and does what is chosen then. */
+/** Shows a message and runs the action of the clicked button. */
 export async function offer(
   message: string,
   actions: readonly Action[],

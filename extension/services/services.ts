@@ -34,7 +34,7 @@ export interface Services {
   readonly folders: ModelFolders;
   readonly sessions: ModelSessions;
   readonly compressionSessions: CompressionSessions;
-  /** Plans under a budget, by what was measured. */
+  /** Plans under a budget from measured changes. */
   readonly plans: BudgetPlans;
   readonly compressions: Compressions;
   readonly reports: Reports;
@@ -54,7 +54,7 @@ export interface Services {
 
 /** Shows models that continue prompts side by side. */
 export interface Playgrounds {
-  /** @param models paths of the original and of the changed model, or of one alone */
+  /** @param models path of one model, or of the original and the changed model */
   show(models: readonly string[]): void;
 }
 
@@ -66,7 +66,7 @@ export interface ResultReports {
 
 /** Folders of the extension. */
 export interface Places {
-  /** The model and the texts that come with it. */
+  /** Folder of the bundled model and texts. */
   readonly samples: Uri;
   /** Folder of the extension's own files. */
   readonly ownFolder: Uri;
@@ -96,7 +96,7 @@ export interface Compressions {
   readonly active: CompressionSession | undefined;
 }
 
-/** Shows what models consist of in explorer panels. */
+/** Shows the structure of models in explorer panels. */
 export interface Explorers {
   /** @throws UserError or WorkerRequestError when there is no model to show. */
   show(path: string): Promise<ExplorerSession>;
@@ -104,7 +104,7 @@ export interface Explorers {
   readonly active: ExplorerSession | undefined;
 }
 
-/** Document that a job makes. */
+/** Document created by a job. */
 interface MadeDocument {
   /** Path of the model or dataset. */
   readonly model: string;

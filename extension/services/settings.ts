@@ -17,7 +17,7 @@ import { parseBudget } from './search-budget';
 import { say } from '../core/message';
 import type { Message } from '../core/message';
 
-/** The user's settings, checked: what is wrong is said with the setting's name. */
+/** The user's settings, validated. Errors name the setting. */
 export class Settings {
   public device(): DeviceChoice {
     return this.#choice('device', ['auto', ...deviceNames], 'auto');
@@ -41,8 +41,8 @@ export class Settings {
   }
 
   /**
-   * A complete request: what is given, what the user has set, and defaults.
-   * @param unset fields whose settings do not count here
+   * Completes a request from given fields, settings, and defaults.
+   * @param unset fields whose settings are ignored
    */
   public request<const F extends Fields>(
     operation: RequestShape<F>,

@@ -6,11 +6,11 @@ interface Root {
 }
 
 /**
- * Text whose paths are relative to the workspace's folders, as the editor shows them elsewhere; with the folder's
- * name in front where there are several.
+ * Replaces paths in a text by paths relative to the workspace folders, as the editor does elsewhere. With several
+ * folders, the folder name is prepended.
  */
 export function withShortPaths(text: string, roots: readonly Root[]): string {
-  // A folder inside of another is matched first.
+  // Inner folders are matched first.
   const longestFirst = [...roots].sort((a, b) => b.fsPath.length - a.fsPath.length);
   return longestFirst.reduce((short, { fsPath }) => {
     const name = roots.length > 1 ? `${basename(fsPath)}${sep}` : '';

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { SublayerKind } from '../core/models/model-summary';
 
-/** A kind of sublayer as people read it. */
+/** Display name of a sublayer kind. */
 export function sublayerName(kind: SublayerKind): string {
   const names: Readonly<Record<SublayerKind, string>> = {
     attention: l10n.t('Attention'),

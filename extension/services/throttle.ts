@@ -1,4 +1,4 @@
-/** Calls `act` at once, then at most once per interval; the last call of a burst always comes through. */
+/** Calls `act` immediately, then at most once per interval; the last call of a burst is never dropped. */
 export class Throttle {
   #timer: NodeJS.Timeout | undefined;
   #again = false;

@@ -39,7 +39,7 @@ const order: readonly ((job: JobRecord) => boolean)[] = [
   () => true,
 ];
 
-/** A row below a job that runs: one of those that share its work. */
+/** Row of a worker below its running job. */
 interface WorkerRow {
   readonly id: string;
   readonly worker: JobWorker;

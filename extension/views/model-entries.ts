@@ -14,9 +14,9 @@ import { commandIds } from '../services/command-ids';
 import type { ModelRow } from '../services/documents/model-row';
 import { sublayerName } from '../services/sublayer-name';
 
-/** A part of a model in the tree view, with what it holds. */
+/** Part of a model in the tree view, with its children. */
 export interface ModelEntry extends ModelRow {
-  /** As context menus test it. */
+  /** Kind that context menus test. */
   readonly kind: 'block' | 'sublayer' | 'part' | 'tensor' | 'sensitivity' | 'failure';
   readonly label: string;
   readonly description: string;

@@ -28,7 +28,7 @@ import {
 } from './model-entries';
 import type { ModelEntry } from './model-entries';
 
-/** Files that a model's description comes from. */
+/** Files that a model's description is read from. */
 const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
 
 /** The models of the workspace, in the explorer: blocks, sublayers and tensors of each. */

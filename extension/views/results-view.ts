@@ -138,14 +138,14 @@ async function resultAt(file: Uri): Promise<Result | undefined> {
   const isModel = name === manifestName;
   const kind = isModel ? 'model' : (findDocumentType(name) ?? 'report');
   const resourceUri = isModel ? Uri.joinPath(file, '..') : file;
-  // A file may be gone by now.
+  // The file may have been deleted.
   const found = await stat(file.fsPath).catch(() => undefined);
   return found && { kind, resourceUri, changed: found.mtimeMs };
 }
 
 const resultKey = ({ kind, resourceUri }: Result): string => `${kind} ${resourceUri.path}`;
 
-/** Names of results, distinct among those of the same kind, by their keys. */
+/** Display names of results by key, distinct among results of the same kind. */
 function resultNames(results: readonly Result[]): ReadonlyMap<string, string> {
   const pathWithoutSuffix = (result: Result): string =>
     `${Uri.joinPath(result.resourceUri, '..').path}/${resultStem(result)}`;

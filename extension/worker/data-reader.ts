@@ -46,7 +46,7 @@ async function scored({ scores, data }: ScoredSource, anew = false): Promise<Sco
 /** Loaded when first asked: operations bring ONNX Runtime along, which is never run here. */
 const writer = async (): Promise<typeof dataWriter> => (await import('./data-writer')).dataWriter;
 
-/** A process of its own: large data sets neither hold up the editor nor the explorer of models. */
+/** A separate process, so that large datasets block neither the editor nor the model explorer. */
 serve<DataRequests>({
   summarize: async ({ data, options }) => summarizeDataset(data, options),
   map: async (source) => (await scored(source, true)).map(),

@@ -8,7 +8,7 @@ import type { Environment } from '../core/operations/operation';
 /** Texts bundled with the extension, next to the folder of the bundles. */
 const samples = join(import.meta.dirname, '..', 'samples');
 
-/** Models of the last jobs: the next one on the same files reads none again. */
+/** Models of recent jobs, so that the next job on the same files doesn't read them again. */
 const models = new ModelCache({ capacity: 4 });
 
 /** Environment of operations in a child process. */

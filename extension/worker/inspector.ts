@@ -17,8 +17,8 @@ const surroundings: Pick<QuestionContext, 'open' | 'environment'> = {
 type Answer = (request: object, context: QuestionContext) => Promise<unknown>;
 
 /**
- * A process of its own, so that looking at a model or a document neither waits for the worker's job nor holds up the
- * editor. It runs no model.
+ * A separate process, so that showing a model or document neither waits for a job nor blocks the editor. It runs no
+ * model.
  */
 serve<QuestionRequests>(
   Object.fromEntries(

@@ -4,7 +4,7 @@ import { isDeviceName } from '../core/runtime/device';
 import { runDeviceTrial } from '../core/runtime/device-trial';
 import type { ProbeMessage } from '../core/runtime/device-probe';
 
-/** Tries the one device it is named and sends what came of it; whoever forked it then ends it. */
+/** Tests one device and sends the result; the parent process then ends this one. */
 async function probe(device: string | undefined): Promise<ProbeMessage> {
   if (!isDeviceName(device)) {
     return { failure: `There is no device named ${String(device)}.` };

@@ -27,7 +27,7 @@ export type Handlers<R extends Requests<R>> = {
   readonly [M in keyof R]: (request: R[M][0], context: JobContext<JobEvent>) => Promise<R[M][1]>;
 };
 
-/** Requests come from the host's typed client, so that their form is known. */
+/** Requests come from the host's typed client, so their type is known. */
 type Handler = (request: unknown, context: JobContext<JobEvent>) => Promise<unknown>;
 
 /** Answers the parent process until it exits. */
@@ -59,7 +59,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
       },
     };
   };
-  /** Pieces of answers that have not been asked for yet. */
+  /** Remaining pieces of answers that the client hasn't requested yet. */
   const rest = new Map<number, Iterator<SentPiece, undefined>>();
   const nextPieceOrNull = (
     job: number,
@@ -77,7 +77,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
     const pieces = rest.get(job);
     return pieces === undefined ? null : nextPieceOrNull(job, pieces);
   });
-  /** Requests that come in pieces and aren't complete yet. */
+  /** Incomplete requests that arrive in pieces. */
   const coming = new Map<number, Joiner>();
   connection.onRequest(requestPiece, ({ job, piece }: RequestPiece) => {
     const joiner = coming.get(job) ?? new Joiner();

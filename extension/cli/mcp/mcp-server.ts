@@ -32,7 +32,7 @@ export async function serve(
   input: Readable = process.stdin,
   output: Writable = process.stdout,
 ): Promise<void> {
-  // Tools come with JSON schemas, which only the server within takes.
+  // Tools have JSON schemas, which only the low-level server accepts.
   const { server } = new McpServer(
     { name: 'espalier', title: 'Espalier', version },
     { capabilities: { tools: {} }, instructions },
@@ -79,7 +79,7 @@ export async function serve(
         resolve();
       });
     }
-    // Another process may hold the input open after a client was killed.
+    // Another process may keep the input open after the client was killed.
     const parent = process.ppid;
     setInterval(() => {
       if (process.ppid !== parent) resolve();

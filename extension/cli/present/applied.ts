@@ -85,7 +85,7 @@ function printKinds(
   }
 }
 
-/** `Pruned the width of attention: 2, feedforward: 12`, or what is left of each if `verbose`. */
+/** Prints `Pruned the width of attention: 2, feedforward: 12`, or the remaining width of each sublayer if `verbose`. */
 function printWidthPruning(
   terminal: Terminal,
   widths: Readonly<Record<string, number>>,

@@ -23,7 +23,7 @@ export const devices: Presenter<readonly DeviceReport[] | DeviceCosts> = {
   },
 };
 
-/** A layer to show costs of, and its forms. */
+/** Layer whose costs are shown, in each encoding. */
 const shown = { out: 2048, in: 2048 };
 const shownRows = [1, 16, 128];
 const shownForms = [

@@ -72,7 +72,7 @@ function printEmbeddingAndHead(
 /** Units of width pruning, in words. */
 const widthNames = { channels: 'channels', groups: 'key/value heads', experts: 'experts' } as const;
 
-/** Sublayers whose width can be pruned, each with what its widths cost. */
+/** Prints the sublayers whose width can be pruned, with the distance at each width. */
 function printWidths({ widths = [], original }: SensitivityProfile, terminal: Terminal): void {
   if (widths.length === 0) {
     return;

@@ -134,7 +134,7 @@ export async function chooseTrainings(
   return runs === undefined || epochs === undefined ? undefined : { runs, epoch: epochs };
 }
 
-/** A whole number that the user writes. */
+/** Asks for an integer. */
 export async function askNumber(
   title: string,
   prompt: string,

@@ -57,7 +57,7 @@ export async function askText({
   );
 }
 
-/** Shows what is wrong with what is typed; false where something is, or other text was typed meanwhile. */
+/** Shows a validation error. Returns false if there is one, or if the text changed in the meantime. */
 async function check(box: InputBox, validate: TextQuestion['validateInput']): Promise<boolean> {
   const { value } = box;
   const problem = await validate?.(value);
@@ -80,7 +80,7 @@ export async function choose<Item extends QuickPickItem>(
       pick.onDidAccept(() => {
         const [item] = pick.selectedItems;
         const problem = item && explainUnavailable?.(item);
-        // A row has room for the beginning alone.
+        // A row shows only the beginning.
         if (problem !== undefined) void window.showWarningMessage(problem);
         else if (item !== undefined) answer(itemKey(item));
       }),
@@ -116,7 +116,7 @@ function quickPick<Item extends QuickPickItem>(
   return pick;
 }
 
-/** Identity of a row between runs of a command, which create new rows. */
+/** Identity of a row across runs of a command, which create new row objects. */
 const itemKey = ({ label, description = '', kind }: QuickPickItem): string =>
   kind === QuickPickItemKind.Separator ? '' : `${label}\n${description}`;
 

@@ -7,7 +7,7 @@ import type { ModelSession } from '../../services/sessions/model-session';
 import { choose } from './ask';
 import { steps } from './steps';
 
-/** A profile that takes less is not worth a question. */
+/** Below this estimate in seconds, the user isn't asked. */
 const worthAsking = 60;
 /** After this long the short run is stopped, and nobody is asked. */
 const mostMilliseconds = 5000;

@@ -53,7 +53,7 @@ export async function chooseFormat(
 export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[] =>
   formatRows(answers).recommended.map(formatItem);
 
-/** All rows, those that cannot express the changes last. */
+/** All rows; formats that can't express the changes come last. */
 export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
   const { recommended, others, blocked } = formatRows(answers);
   const separator = l10n.t("Can't store these changes");
@@ -77,7 +77,7 @@ interface FormatText {
   readonly detail: string;
 }
 
-/** Name of a format, and its use. */
+/** Name and use of a format. */
 function describeFormat({ format, layout }: OutputTarget): FormatText {
   switch (format) {
     case 'onnx':

@@ -41,7 +41,7 @@ export async function chooseJob(
   return (await choose(items, { title, matchOnDetail: true }))?.job;
 }
 
-/** The Jobs view gives a job, panels its id. */
+/** The Jobs view passes a job, panels pass its id. */
 function clickedJob(argument: unknown): string | undefined {
   const id: unknown =
     typeof argument === 'object' && argument !== null ? Reflect.get(argument, 'id') : argument;

@@ -56,8 +56,8 @@ export async function chooseTask(near: string, openLabel: string): Promise<strin
 }
 
 /**
- * The path of a model to compare with, if any; undefined when the user breaks off.
- * @param isOptional whether there may be none
+ * Asks for a model to compare with; undefined if the user cancels.
+ * @param isOptional true if "none" can be selected
  */
 export async function chooseOther(
   services: Services,

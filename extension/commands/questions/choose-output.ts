@@ -18,7 +18,7 @@ import { chooseTypes } from './choose-types';
 import type { TypeAnswer, TypeOptions, TypeQuestion } from './choose-types';
 import { followedBy } from './steps';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given in advance to the questions of the command. */
 export interface OutputOptions extends TypeOptions {
   readonly format?: OutputFormat;
   /** Layout of the format; its default one if undefined. */
@@ -36,7 +36,7 @@ export interface OutputWords {
   readonly suffix: string;
   /** True if the plan keeps limits, so that formats which save no bytes are left out. */
   readonly hasLimits?: boolean;
-  /** Question about the quantization types of a GGUF file; undefined if none is asked. */
+  /** Question about the quantization types of a GGUF file; undefined if it isn't asked. */
   readonly types?: TypeQuestion;
 }
 
@@ -46,7 +46,7 @@ interface Output extends OutputTarget, TypeAnswer {
   readonly overwrite: boolean;
 }
 
-/** In which format and where a plan's result is written; undefined when the user breaks off. */
+/** Asks for the format and the path of a plan's result; undefined if the user cancels. */
 export async function chooseOutput(
   services: Services,
   { path: model }: ModelSummary,
@@ -79,7 +79,7 @@ export async function chooseOutput(
   return target && chooseRest(model, target, options, asked);
 }
 
-/** The format that was said beforehand. */
+/** Requested format, if the caller set one. */
 export const askedTarget = ({ format, layout }: OutputOptions): OutputTarget | undefined =>
   format && { format, ...(layout === undefined ? {} : { layout }) };
 
@@ -109,7 +109,7 @@ export async function chooseRest(
   return folder && { format, ...(layout === undefined ? {} : { layout }), ...types, ...folder };
 }
 
-/** The output with the path of an importance matrix, which is measured first where that was asked for. */
+/** Adds the path of an importance matrix to the output, measuring the matrix first if requested. */
 export async function withImportance(
   { jobs, settings }: Services,
   model: ModelSummary,
@@ -124,7 +124,7 @@ export async function withImportance(
   return { ...output, imatrix: path };
 }
 
-/** A new folder; an existing one only where that was said beforehand. Undefined when the user breaks off. */
+/** Asks for a new folder. An existing one is allowed only if the caller named it. Undefined if the user cancels. */
 export async function chooseFolder(
   source: string,
   defaultName: string,
@@ -152,7 +152,7 @@ async function askFolder(
   return typed === undefined ? undefined : resolve(dirname(source), typed.trim());
 }
 
-/** Nothing is ever deleted to make room. */
+/** Existing files are never deleted to make room. */
 async function explainTaken(value: string, source: string): Promise<string | undefined> {
   const path = resolve(dirname(source), value.trim());
   return (await fileExists(path))

@@ -10,7 +10,7 @@ import { askPath, choose } from './ask';
 
 /** The types of a GGUF file's tensors. */
 export interface TypeOptions {
-  /** Types; those that the model stores if undefined. */
+  /** Quantization types; if undefined, those that the model already has. */
   readonly type?: TypeMix;
   /** Path of the importance matrix that rounding is weighted by. */
   readonly imatrix?: string;
@@ -22,17 +22,17 @@ export interface TypeAnswer extends TypeOptions {
   readonly measure?: boolean;
 }
 
-/** Choices that are left to the user. */
+/** Choices that the user still has to make. */
 export interface TypeQuestion {
   /** True if something must change, since a GGUF file as stored would be a copy. */
   readonly mustChange?: boolean;
   /** True if a matrix measured on the original fits the output; false if channels or experts are removed. */
   readonly weighs?: boolean;
-  /** A plan that gives tensors types already, so that only their rounding is asked about. */
+  /** Plan that already sets tensor types, so that only rounding is asked. */
   readonly planned?: Pick<Plan, 'types' | 'byImportance'>;
 }
 
-/** Asks for the types of a GGUF file, and what rounding is weighted by; undefined when the user breaks off. */
+/** Asks for the types of a GGUF file and the weights for rounding errors; undefined if the user cancels. */
 export async function chooseTypes(
   title: string,
   model: string,
@@ -58,7 +58,7 @@ export async function chooseTypes(
   return weighted === undefined ? undefined : { type, ...weighted };
 }
 
-/** Types whose roundings are no matter of choice. */
+/** Types with only one way of rounding. */
 const alike: readonly WritableType[] = ['F32', 'F16', 'BF16', 'Q8_0'];
 
 type TypeItem = QuickPickItem & {

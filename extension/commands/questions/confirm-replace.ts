@@ -3,9 +3,9 @@ import { l10n, window } from 'vscode';
 import { steps } from './steps';
 
 /**
- * Asks before something that exists is replaced.
- * @param action what the button says
- * @param detail what becomes of the old one
+ * Asks before something is replaced.
+ * @param action label of the button
+ * @param detail explains what happens to the existing file
  */
 export async function confirmReplace(
   path: string,
@@ -22,6 +22,6 @@ export async function confirmReplace(
   return chosen === action;
 }
 
-/** The same before a job that takes the place of its earlier result when it is done. */
+/** Asks before a job that replaces its earlier result when it finishes. */
 export const confirmAnew = async (path: string, action: string): Promise<boolean> =>
   confirmReplace(path, action, l10n.t('It remains unchanged until the new one is complete.'));

@@ -3,7 +3,7 @@ import type { OutputAnswer } from '../../core/export/output-options';
 
 /** The rows of a choice of format. */
 export interface FormatRows {
-  /** At most two rows: the default, and the first of another format. */
+  /** At most two rows: the default, and the first one of another format. */
   readonly recommended: readonly OutputAnswer[];
   /** Other formats that can express the changes. */
   readonly others: readonly OutputAnswer[];
@@ -14,7 +14,7 @@ export interface FormatRows {
 /** Layouts as large as the original. */
 const unsaving: ReadonlySet<LayoutName | undefined> = new Set(['dense', 'zeroed']);
 
-/** Answers without those in which a model gets no smaller. */
+/** Filters out options that don't make the model smaller. */
 export const savingOnly = (answers: readonly OutputAnswer[]): OutputAnswer[] =>
   answers.filter(({ layout }) => !unsaving.has(layout));
 

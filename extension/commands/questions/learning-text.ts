@@ -3,16 +3,16 @@ import type { ModelSummary } from '../../core/models/model-summary';
 import type { Services } from '../../services/services';
 import { bundled, chooseText } from '../score-text';
 
-/** Fields that say which text, and which of its parts. */
+/** Request fields that select the text and the part of it that is read. */
 type TextField = 'calibration' | 'calibrationScores' | 'calibrationPolicy';
 
-/** Request fields of a chosen text, and the fields whose settings belong to another text. */
+/** Request fields for the chosen text, and the fields whose settings apply only to other texts. */
 export interface LearningText {
   readonly given: { readonly calibration?: string };
   readonly unset: readonly TextField[];
 }
 
-/** Lets the user choose what to learn from: the setting's text, the bundled one, another, or examples of inputs. */
+/** Asks for the text to learn from: the one in the settings, the bundled one, another file, or examples of inputs. */
 export async function askLearningText(
   { settings }: Services,
   title: string,

@@ -8,7 +8,7 @@ class GoneBack extends Error {}
 
 /** Position of a question among those of its command. */
 export interface Place {
-  /** From 1. */
+  /** Counted from 1. */
   readonly step: number;
   /** Minimum number of questions, including this one. */
   readonly total: number;
@@ -70,7 +70,7 @@ export class Steps {
     return undefined;
   }
 
-  /** Does something between two questions, and not again when the user goes back to the second one. */
+  /** Runs something between two questions. It isn't repeated if the user goes back to the second question. */
   public async once<T>(run: () => Promise<T>): Promise<T> {
     const index = this.#next++;
     const entry = this.#entries[index];
@@ -110,7 +110,7 @@ export class Steps {
   }
 
   #keep(index: number, entry: Entry): void {
-    // Another answer may lead to other questions.
+    // A different answer may lead to different questions.
     const isAsBefore =
       JSON.stringify(this.#entries[index]?.answer) === JSON.stringify(entry.answer);
     this.#entries.splice(index, isAsBefore ? 1 : Infinity, entry);

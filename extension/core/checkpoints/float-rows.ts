@@ -15,9 +15,9 @@ const bytesAtOnce = 1 << 20;
 type Decoder = (encoded: Buffer, numbers: Float32Array) => void;
 
 /**
- * Reads a matrix [rows, columns] row by row as float32, rows of interleaved heads in the order of the model.
- * @param take gets each row's index and its numbers, which are overwritten afterward
- * @throws UserError if the file is shorter than its header says
+ * Reads a matrix [rows, columns] row by row as float32. Rows of interleaved heads are returned in model order.
+ * @param take receives the index and the values of each row; the array is reused
+ * @throws UserError if the file is shorter than its header declares
  */
 export async function readFloatRows(
   tensor: StoredRows,
@@ -51,14 +51,14 @@ export async function readFloatRows(
   });
 }
 
-/** Chosen rows that lie closer together are read with what is between them. */
+/** Selected rows that are closer than this in the file are read together with the bytes between them. */
 const nearBytes = 1 << 14;
 
 /**
- * Reads some rows of a matrix [rows, columns] that is not packed as float32.
+ * Reads selected rows of a matrix [rows, columns] that is not packed as float32.
  * @param rows ascending
- * @param take gets each row's place among the chosen ones and its numbers, which are overwritten afterward
- * @throws UserError if the file is shorter than its header says
+ * @param take receives the position in `rows` and the values of each row; the array is reused
+ * @throws UserError if the file is shorter than its header declares
  */
 export async function readChosenRows(
   tensor: StoredRows,
@@ -84,7 +84,7 @@ export async function readChosenRows(
         to++;
       }
       const part = buffer.subarray(0, byteEnd(to));
-      // Thousands of short reads: waiting for each to come back from another thread takes ten times as long.
+      // Thousands of short reads: awaiting each one would take ten times as long.
       if (readSync(handle.fd, part, 0, part.length, offset + first * rowBytes) < part.length) {
         throw cutShort(tensor);
       }

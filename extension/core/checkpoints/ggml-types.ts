@@ -36,7 +36,7 @@ const blockFormats = {
 } as const;
 export type GgmlDType = keyof typeof blockFormats;
 
-/** Block formats whose bits choose from tables, and those of two values or three. */
+/** Block formats with code books, and ternary and binary ones. */
 const bookDTypes = [
   'IQ1_S',
   'IQ1_M',
@@ -148,7 +148,7 @@ export function parseGgmlBlock(dtype: string): GgmlBlock {
   return type;
 }
 
-/** The type that numbers can be written as of this number; undefined where there is none. */
+/** Writable type with this ggml number, or undefined. */
 export function findWritableType(number: number): WritableType | undefined {
   const dtype = ggmlTypes.get(number)?.dtype;
   return writableTypes.find((type) => type === dtype);

@@ -1,6 +1,6 @@
 const partName = /-(\d{5})-of-(\d{5})\.gguf$/i;
 
-/** Names of the parts of a model whose file is named as one of several, such as `NAME-00001-of-00003.gguf`. */
+/** Names of all parts of a split model, if the name is one part, such as `NAME-00001-of-00003.gguf`. */
 export function listParts(name: string): readonly string[] | undefined {
   const [ending = '', , last = ''] = partName.exec(name) ?? [];
   const count = Number(last);
@@ -19,7 +19,10 @@ export const withoutPart = (name: string): string => name.replace(partName, '.gg
 /** Suffix of file names: types and mixes of llama.cpp and of other programs. */
 const typeName = /[-._](?:I?Q\d\w*|TQ\d\w*|B?F16|F32|MXFP4\w*)$/i;
 
-/** The name of a file that is written with a mix of types, which takes the place of another in it: `x-F16.gguf` and Q4_0 give `x-Q4_0.gguf`. */
+/**
+ * File name after a change of the type mix. The new mix replaces an old one in the name: `x-F16.gguf` with Q4_0 becomes
+ * `x-Q4_0.gguf`.
+ */
 export function nameWithType(name: string, type: string | undefined): string {
   const stem = name.replace(/\.gguf$/i, '');
   return type === undefined ? `${stem}.gguf` : `${stem.replace(typeName, '')}-${type}.gguf`;

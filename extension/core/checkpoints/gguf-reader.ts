@@ -11,8 +11,8 @@ const maxHeaderBytes = 1 << 28;
 const chunkBytes = 1 << 20;
 
 /**
- * Reads the numbers and strings of a GGUF header one after the other, a piece of file at a time. By hand, for hostile files:
- * every length is checked against the file's size and token lists are skipped, where @huggingface/gguf holds them in memory.
+ * Sequential reader for a GGUF header, one chunk of the file at a time. Safe for hostile files: every length is checked
+ * against the file size, and token lists are skipped, whereas @huggingface/gguf keeps them in memory.
  */
 export class GgufReader {
   private buffer = Buffer.alloc(0);

@@ -2,7 +2,7 @@ import { withModelFile } from './model-file';
 import { GgufReader } from './gguf-reader';
 import { say } from '../message';
 
-/** A list of a GGUF header, left in its file: those of tokens are long. */
+/** List in a GGUF header that is read from the file on demand, because token lists are long. */
 export interface GgufArray {
   /** Number of the elements' type. */
   readonly elementType: number;
@@ -11,7 +11,7 @@ export interface GgufArray {
   readonly offset: number;
 }
 
-/** A value of a GGUF header. Whole numbers beyond 2^53 are bigints. */
+/** Value in a GGUF header. Integers beyond 2^53 are bigints. */
 export type GgufValue = number | bigint | boolean | string | GgufArray;
 export type GgufScalar = Exclude<GgufValue, GgufArray>;
 
@@ -35,7 +35,7 @@ const fixedTypes: ReadonlyMap<
   [12, { bytes: 8, read: (b) => b.readDoubleLE() }],
 ]);
 
-/** Bytes of an element of a list, or undefined where they differ. */
+/** Bytes per element of a list, or undefined if elements have different lengths. */
 export function ggufElementBytes(type: number): number | undefined {
   return type === boolType ? 1 : fixedTypes.get(type)?.bytes;
 }

@@ -1,7 +1,6 @@
-// By hand: the float16 package takes 1 µs a number where this takes 10 ns, and the typed array that new engines have is not
-// in Node 20.
+// The float16 package takes 1 µs per value, this 10 ns; Node 20 has no Float16Array.
 
-/** Float32 numbers and their bits, to take numbers apart. */
+/** Shares memory with the array below, to read the bits of a float32. */
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
 /** The bits of 2^−14 as a float32: numbers below have fewer digits in float16. */
@@ -26,7 +25,7 @@ export function numberToHalf(value: number): number {
   return patternToHalf(bits[0] ?? 0);
 }
 
-/** The same of the bits of a float32. */
+/** Bits of the nearest float16 for the bits of a float32. */
 function patternToHalf(pattern: number): number {
   const sign = (pattern >>> 16) & 0x8000;
   const magnitude = pattern & 0x7fff_ffff;
@@ -37,7 +36,7 @@ function patternToHalf(pattern: number): number {
     bits[0] = magnitude;
     return sign | roundToEven((single[0] ?? 0) * 2 ** 24);
   }
-  // Rounding may carry into the exponent, which is then right as it is.
+  // Rounding may carry into the exponent; the result is still correct.
   const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
   return sign | Math.min(0x7c00, (rounded >>> 13) - (112 << 10));
 }

@@ -11,7 +11,10 @@ export function blobsFolder(folder: string): string | undefined {
   return repository === undefined ? undefined : join(repository, 'blobs');
 }
 
-/** Name of a model's folder: that of the repository in a cache of Hugging Face, and of what is above `onnx`. */
+/**
+ * Folder name to show for a model: the repository for a folder in a Hugging Face cache, and the parent for a folder
+ * named `onnx`.
+ */
 export function modelFolderName(folder: string): string {
   const own = basename(folder) === 'onnx' ? folder.slice(0, -`${sep}onnx`.length) : folder;
   const [all, , repository] = snapshot.exec(own) ?? [];

@@ -84,7 +84,7 @@ export interface PackedMatrix {
   readonly plus?: number;
 }
 
-/** A weight in such a form. */
+/** Weight in a packed quantization format. */
 export interface PackedWeight {
   readonly matrix: PackedMatrix;
   /** True if the matrix is the weight's transpose. */
@@ -174,7 +174,7 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, LazyTensor>;
   /** Weight files in a fixed order, absolute, links resolved. */
   readonly files: readonly string[];
-  /** The file that says where the tensors are: the index, or the single weight file. */
+  /** File that lists the tensors: the index, or the single weight file. */
   readonly entry: string;
   /** `__metadata__` of the first file. */
   readonly metadata: Readonly<Record<string, string>>;

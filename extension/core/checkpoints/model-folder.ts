@@ -125,7 +125,7 @@ export async function locateOnnx(path: string): Promise<string | undefined> {
   return only === undefined || others.length > 0 || hasWeights ? undefined : join(absolute, only);
 }
 
-/** As transformers does: the single file first, then the index. */
+/** Same precedence as transformers: the single file first, then the index. */
 function chooseWeights(names: readonly string[], folder: string): string {
   for (const fileName of ['model.safetensors', 'model.safetensors.index.json']) {
     if (names.includes(fileName)) {

@@ -6,9 +6,9 @@ import { isGguf, isOnnx } from './model-folder';
 const modelFile = /\.(?:json|model|safetensors|gguf|onnx|onnx[._]data)$/i;
 
 /**
- * Names, sizes and times of the files of a model: another stamp means that it has to be read again.
- * @param place its folder, or a file of it
- * @param others files that it has elsewhere or under names of their own
+ * Names, sizes and modification times of a model's files. If the stamp changes, the model must be read again.
+ * @param place the model's folder, or one of its files
+ * @param others files with other names or in other folders
  */
 export async function modelStamp(place: string, others: readonly string[] = []): Promise<string> {
   const isFile = isGguf(place) || isOnnx(place);

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { NodeProtoSchema } from '../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto, TensorProto } from '../onnx/proto/onnx_pb';
 
-/** Graphs that the attributes of a node hold, such as the branches of an If. */
+/** Graphs in the attributes of a node, such as the branches of an If. */
 export function nestedGraphs({ attribute }: NodeProto): GraphProto[] {
   return attribute.flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]));
 }

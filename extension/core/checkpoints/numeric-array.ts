@@ -58,13 +58,13 @@ export const isFloat = (dtype: string): boolean => floats.has(dtype);
 export const isArrayDType = (dtype: string): dtype is ArrayDType =>
   Object.hasOwn(arrayTypes, dtype);
 
-/** An element as a number; whole numbers beyond 2⁵³ are rounded. */
+/** Element as a number; integers beyond 2⁵³ are rounded. */
 export function numberAt({ dtype, data }: Pick<NumericArray, 'dtype' | 'data'>, i: number): number {
   const value = Number(data[i]);
   return dtype === 'F16' ? halfToNumber(value) : value;
 }
 
-/** Makes the elements of an array from numbers. */
+/** Sets the elements of an array from numbers. */
 export function fillArray(
   dtype: ArrayDType,
   length: number,

@@ -54,7 +54,7 @@ const dtypes: Readonly<Record<number, DType>> = {
   [DataType.FLOAT4E2M1]: 'F4',
 };
 
-/** The name that safetensors gives the type, or ONNX's own where safetensors has none. */
+/** safetensors name of the type, or the ONNX name if safetensors has none. */
 export function dataTypeName(type: number): string {
   return dtypes[type] ?? DataType[type] ?? `type ${type}`;
 }

@@ -11,7 +11,7 @@ export interface ExternalRange {
   /** Absolute path, links resolved. */
   readonly file: string;
   readonly offset: number;
-  /** Length in bytes, as far as the model says. */
+  /** Length in bytes, if the model declares it. */
   readonly length: number | undefined;
   /** Size of the file in bytes. */
   readonly size: number;

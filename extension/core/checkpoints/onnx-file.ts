@@ -34,7 +34,7 @@ export interface OnnxInitializer {
   readonly mappable: boolean;
 }
 
-/** The structure of an ONNX model and where its weights lie. */
+/** Structure of an ONNX model and the locations of its weights. */
 export interface OnnxFile {
   /** Absolute path as given: side files are next to a link, not next to its target. */
   readonly path: string;

@@ -12,22 +12,22 @@ interface Tile {
   readonly right: number;
 }
 
-/** Fills `out`, [bottom − top, right − left], with the numbers of a tile. */
+/** Fills `out`, [bottom − top, right − left], with the values of a tile. */
 type TileReader = (tile: Tile, out: Float32Array) => void;
 
 /** A tensor that is read; the parts of a packed weight are small next to the weight as float32. */
 type StoredPart = Pick<LazyTensor, 'name' | 'dtype' | 'shape' | 'file' | 'offset' | 'length'>;
 
 const wordBits = 32;
-/** Numbers that are decoded at once. */
+/** Number of values decoded per step. */
 const numbersAtOnce = 1 << 18;
 /** Fewest columns that are decoded at once, if rows of the weight are columns of the matrix. */
 const leastColumns = 16;
 
 /**
- * Reads a packed weight row by row as float32. The arithmetic is that of the nodes that `unpack.ts` emits, so both give the
- * same bits.
- * @param take gets each row's index and its numbers, which are overwritten afterward
+ * Reads a packed weight row by row as float32, with the same arithmetic, and therefore the same bits, as the nodes
+ * emitted by `unpack.ts`.
+ * @param take receives the index and the values of each row; the array is reused
  */
 export async function readPackedRows(
   { shape, packed }: { readonly shape: readonly number[]; readonly packed: PackedWeight },

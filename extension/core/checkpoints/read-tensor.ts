@@ -5,8 +5,8 @@ import { withRegularFile } from '../regular-file';
 import { say } from '../message';
 
 /**
- * Reads the bytes of a tensor, such as one that describes others.
- * @throws UserError when it has more than `most` bytes, or its file has not as many.
+ * Reads the bytes of a tensor, such as one with metadata about others.
+ * @throws UserError if it has more than `most` bytes, or the file is too short
  */
 export async function readBytes(
   tensor: Pick<LazyTensor, 'name' | 'file' | 'offset' | 'length' | 'inline'>,

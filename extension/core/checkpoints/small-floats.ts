@@ -1,7 +1,7 @@
 import { e2m1Values } from './code-books';
 import type { SmallFloat } from './lazy-tensor';
 
-/** The numbers of floats of one byte: a sign, then `exponentBits`, then the fraction. */
+/** Table of the values of 8-bit floats: a sign bit, `exponentBits`, then the fraction. */
 function smallFloats(
   exponentBits: number,
   special: (exponent: number, fraction: number) => number | undefined,

@@ -54,7 +54,7 @@ export interface CalibrationSummary {
    * `sha256(ids.astype('<i4').tobytes())` in numpy.
    */
   readonly fingerprint: string;
-  /** Selection of the sequences, if they are not the first ones of the text. */
+  /** Selection of sequences; by default the first ones of the text. */
   readonly choice?: {
     readonly scores: string;
     readonly score: string;

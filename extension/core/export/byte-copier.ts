@@ -59,7 +59,7 @@ export class ByteCopier {
     }
   }
 
-  /** Copies a file as it is: where the file system can, both then share their blocks on the disk. */
+  /** Copies a file unchanged. Uses copy-on-write if the file system supports it. */
   public async copyFile(from: string, to: string, bytes: number): Promise<void> {
     await checkpoint(this.context.cancellation);
     await onPath(to, async () => copyFile(from, to, constants.COPYFILE_FICLONE));

@@ -14,7 +14,7 @@ import { say } from '../message';
 
 /** Differences between a result and its source, and the sublayers that remain in each block. */
 export interface Changes {
-  /** Ids of the source that go: sublayers in model order, then single experts of those that stay. */
+  /** Removed ids of the source: sublayers in model order, then experts of the remaining MoE layers. */
   readonly removed: readonly string[];
   /** Sublayers of the source that stay, in model order. */
   readonly remaining: readonly SublayerSummary[];
@@ -28,7 +28,7 @@ export interface Changes {
   readonly expertCounts: ReadonlyMap<number, number>;
   /** Channels and key/value heads of the result's sublayers if they differ from the model's. */
   readonly widths: Readonly<Record<string, number>>;
-  /** Forms that linear layers of what stays take, by id. */
+  /** New encodings of the remaining linear layers, by id. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** Every matrix of the result that is not dense, in its own numbering. */
   readonly compressed: CompressedEncodings;
@@ -43,7 +43,10 @@ export interface Changes {
 /** Symbolic patches by the ids of the sublayers that they replace. */
 export type Patches = ReadonlyMap<string, SymbolicPatch>;
 
-/** Patches that can be asked about before any is fitted: what can be written depends on no other thing. */
+/**
+ * Placeholder patches to check whether a result can be written before any patch is fitted; the check depends only on
+ * their presence.
+ */
 export function patchesStandingIn(ids: readonly string[], width = patchWidth): Patches {
   const graph = { nodes: [0, 1], edges: [{ id: 2, port: 0, ends: [0, 1] as const }], nextId: 3 };
   const shapes = Object.entries(patchTensorShapes(width));
@@ -56,7 +59,7 @@ export function patchesStandingIn(ids: readonly string[], width = patchWidth): P
   );
 }
 
-/** Ids that go with nothing in their place: what is patched stays, also where it is named among the removed. */
+/** Removed ids without the patched ones, since a patched sublayer is replaced instead. */
 export function excludePatched(
   removed: readonly string[],
   patches: Pick<Patches, 'has'>,
@@ -64,7 +67,7 @@ export function excludePatched(
   return removed.filter((id) => !patches.has(id));
 }
 
-/** A model that gives models of its own kind. */
+/** Model that can be copied with changes, as the same class. */
 interface Changeable<Model> {
   withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Model;
   withPatches(patches: Patches): Model;
@@ -81,7 +84,7 @@ const modelsWithChanges = new WeakMap<
   { readonly model: object; readonly changed: object }
 >();
 
-/** The model with its new encodings and patches. */
+/** Returns the model with its new encodings and patches. */
 export function withChanges<Model extends Changeable<Model>>(
   model: Model,
   changes: ModelChanges,
@@ -115,11 +118,11 @@ export function isUneven(expertCounts: ReadonlyMap<number, number>): boolean {
   return new Set(expertCounts.values()).size > 1;
 }
 
-/** Forms that linear layers are to take. */
+/** New encodings of linear layers. */
 export interface MatrixChanges {
-  /** By id of the layer. */
+  /** By layer id. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
-  /** The same by place, without those that are dense. */
+  /** By module path, without dense layers. */
   readonly compressed: CompressedEncodings;
   readonly unties: boolean;
 }
@@ -229,8 +232,8 @@ function renumber<Said>(
 }
 
 /**
- * As {@link layOutChanges}, for changes that are to be carried out.
- * @throws UserError for ids that the model lacks, and when nothing would be left.
+ * Like {@link layOutChanges}, for changes that will be applied.
+ * @throws UserError for unknown ids, or if nothing would remain
  */
 export function checkChanges(
   summary: ModelSummary,
@@ -265,7 +268,7 @@ export function emptiedBlock({ remaining, blocks }: Changes): number | undefined
   return blocks.find((block) => remaining.every((one) => one.block !== block));
 }
 
-/** Says which sublayers are close to one that a model does not have. */
+/** Error for an unknown sublayer, with the names of similar ones. */
 export function absentSublayer(
   summary: ModelSummary,
   id: string,

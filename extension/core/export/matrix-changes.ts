@@ -55,15 +55,15 @@ function sharesForm(
   return tiedTo !== undefined && matrices.get(tiedTo) === form;
 }
 
-/** All matrices of a model that can take another form. */
+/** All compressible matrices of a model. */
 export function listMatrices(model: LayeredModel): (LinearLayer | EmbeddingOrHead)[] {
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   return [...layers, ...model.embeddingAndHeadMatrices];
 }
 
 /**
- * Forms that can be asked about before any is computed: what can be written depends on no other thing.
- * Embedding and head that are one matrix stay one unless `isOneChoice` says that they are compressed otherwise.
+ * Placeholder encodings to check whether a result can be written before any is computed; the check depends only on
+ * their kind. A tied embedding and head stay tied unless `isOneChoice` returns false.
  */
 export function standIns(
   matrices: readonly (LinearLayer | EmbeddingOrHead)[],
@@ -79,7 +79,7 @@ export function standIns(
   return stands;
 }
 
-/** Why a matrix that changes cannot be stored in the place where it was. */
+/** Reason why a changed matrix can't be stored in place of the original. */
 export function explainNotStored(
   model: LayeredModel,
   { matrices, unties }: Changes,

@@ -28,9 +28,9 @@ import { parseJsonOrUndefined } from '../parse-json';
  */
 export class OutputFolder {
   private constructor(
-    /** Final place, absolute, links resolved. */
+    /** Absolute final path with links resolved. */
     public readonly path: string,
-    /** Path to write to until then. */
+    /** Temporary path to write to until then. */
     public readonly partial: string,
     /** The outermost folder that had to be made for it, if any. */
     private readonly madeParent: string | undefined,
@@ -61,7 +61,7 @@ export class OutputFolder {
     }
   }
 
-  /** @throws UserError when the disk has less than `bytes` left. */
+  /** @throws UserError if the disk has less than `bytes` left */
   public async requireSpace(bytes: number): Promise<void> {
     const { bavail, bsize } = await onPath(this.path, async () => statfs(this.partial));
     const free = bavail * bsize;
@@ -78,8 +78,8 @@ export class OutputFolder {
   }
 
   /**
-   * Puts the folder in its place. What stood there is moved aside first and deleted last.
-   * @throws UserError when something has come there meanwhile that may not be replaced.
+   * Moves the folder to its final path. An existing one is moved aside first and deleted last.
+   * @throws UserError if a file or folder that must not be replaced was created there meanwhile
    */
   public async commit(warn: (message: Message) => void): Promise<void> {
     const parent = dirname(this.path);
@@ -92,7 +92,7 @@ export class OutputFolder {
       await onPath(this.path, async () => rename(this.partial, this.path));
     } catch (error) {
       if (aside !== undefined) {
-        // It cannot go back where another result has come: then it is replaced by that one.
+        // If another result was created there meanwhile, that one replaces it.
         await restoreAside(aside, this.path).catch(() => undefined);
       }
       throw error;
@@ -110,8 +110,8 @@ export class OutputFolder {
   }
 
   /**
-   * Takes away everything that was made for it, after an error.
-   * @returns the error, or one that says so where somebody else has taken it away
+   * Deletes everything created for this output after an error.
+   * @returns the error, or an error about the conflict if another process deleted it
    */
   public async discard(error: unknown): Promise<unknown> {
     releaseHidden(this.partial);
@@ -220,7 +220,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
   }
 }
 
-/** Moves files of the operating system, such as `.DS_Store`, out of a folder that is deleted. */
+/** Moves files of the operating system, such as `.DS_Store`, out of a folder before it is deleted. */
 async function keepSystemFiles(from: string, to: string): Promise<void> {
   const entries = await readdir(from, { withFileTypes: true }).catch(() => []);
   for (const { name } of entries.filter(isSystemFile)) {
@@ -228,7 +228,7 @@ async function keepSystemFiles(from: string, to: string): Promise<void> {
   }
 }
 
-/** Makes the names in a folder durable. Windows has no such call, so failing is no fault. */
+/** Flushes the directory entries of a folder. Windows has no such call, so failing is ignored. */
 async function flushFolder(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => undefined);
   try {

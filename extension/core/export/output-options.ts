@@ -45,7 +45,7 @@ export type OutputAnswer = OutputTarget &
     readonly isDefault: boolean;
   };
 
-/** Every target with its answer for some changes; those of formats that the model cannot take come last. */
+/** Checks every output option against some changes. Formats that the model can't be written in come last. */
 export async function answerOutputs(
   { options, unreachable }: OutputOptions,
   changes: Changes,
@@ -71,8 +71,8 @@ export async function answerOutputs(
 }
 
 /**
- * The target to write changes as: the one asked for, or the default.
- * @throws UserError if there is none, or where it cannot express the changes; before any work.
+ * Selects the output option: the requested one, or the default.
+ * @throws UserError before any work if there is none, or it can't express the changes
  */
 export async function chooseOutput(
   source: OutputOptions,
@@ -94,7 +94,7 @@ export const refusedAs = (
   path: string,
 ): UserError => refused(refusal, path, `${format} ${layout ?? ''}`.trim());
 
-/** @throws UserError if there is no such target. */
+/** @throws UserError if there is no such option */
 export function findOutput(
   { options, unreachable, path }: OutputOptions,
   changes: Changes,

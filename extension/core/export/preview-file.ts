@@ -9,7 +9,7 @@ import type { Changes } from './changes';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
-/** A change of config.json as the user is shown it. */
+/** Change of config.json for display. */
 export interface ConfigPreview {
   /** The source's text, one field a line. */
   readonly before: string;

@@ -7,7 +7,7 @@ import { installedLlama } from '../runtime/llama/installation';
 import { LlamaError, predictWithLlama } from '../runtime/llama/run-llama';
 import type { LlamaCheck } from './verification';
 
-/** A written GGUF file, and the logits that it has to give. */
+/** GGUF file and its expected logits. */
 interface LlamaCheckRequest {
   readonly file: string;
   readonly ids: Int32Array;

@@ -32,9 +32,9 @@ export interface VerificationOptions {
 }
 
 /**
- * Greatest max |a − b| / max |a| of a result that counts as the same. The same operators run over
- * the same weights, so only their order of summation can differ: some 1e-6 in float32, and 2e-5 in graphs whose convolutions
- * ONNX Runtime fuses otherwise in pieces than in the whole.
+ * Maximum of max |a − b| / max |a| for equal results. The same operators run on the same weights, so only the order of
+ * summation differs: about 1e-6 in float32, and 2e-5 if ONNX Runtime fuses convolutions differently in parts of a
+ * graph.
  */
 const tolerance = 1e-4;
 /** Sigmoids are exact to some 1e-7, however small their values: those below this count as this large. */
@@ -80,8 +80,9 @@ export async function verificationInput(
 }
 
 /**
- * Output of the source, logits [tokens, vocabulary] of a language model, without the sublayers and experts of `removed`.
- * @throws UserError when they are not finite numbers, so that nothing can be compared.
+ * Output of the source without the sublayers and experts in `removed`; logits [tokens, vocabulary] for a language
+ * model.
+ * @throws UserError if the values are not finite, so that nothing can be compared
  */
 export async function sourceLogits(
   model: LayeredModel,
@@ -159,7 +160,7 @@ async function runLayers(
   return output;
 }
 
-/** The numbers of an output, with what the epilogue has left out. */
+/** Values of an output after the activation that the epilogue omits. */
 function activated(output: Tensor, activation: ModelOutput['activation']): Float32Array {
   const numbers = floatsIn(output);
   const width = output.dims.at(-1) ?? 1;
@@ -194,7 +195,7 @@ export async function writtenOnnxLogits(
   return cachedLogits(model, ids, vocabularySize, checkingStage, context);
 }
 
-/** The same of a graph that is not written yet, whose weights still lie where they come from. */
+/** Output of a graph that isn't written yet and whose weights are in their original files. */
 export async function graphLogits(
   graph: RunnableGraph,
   ids: Int32Array,
@@ -255,7 +256,7 @@ export function runningError(model: LayeredModel): number | undefined {
   if (model.graph !== undefined) {
     return model.graph.roundingError;
   }
-  // Looking up rows of an embedding rounds nothing.
+  // Embedding lookups don't round.
   const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const isRounded = [...layers, ...heads].some(
@@ -266,7 +267,7 @@ export function runningError(model: LayeredModel): number | undefined {
 
 /**
  * Compares logits of the result with those of the source.
- * @throws UserError when they differ by more than the tolerance.
+ * @throws UserError if they differ by more than the tolerance
  */
 export function compareLogits(
   expected: Float32Array,

@@ -96,7 +96,7 @@ function firstBlockPlace({ blockNames }: LayeredModel, block: number): string {
   return `${list}0.`;
 }
 
-/** The tensors of new patches, in the modules whose places they take. */
+/** Tensors of new patches, named by the modules they replace. */
 function patchTensors(
   model: LayeredModel,
   { patches, blocks }: Changes,
@@ -311,7 +311,7 @@ function placeInBlock(
   return number === undefined ? undefined : { block: Number(number), module, rest };
 }
 
-/** Modules such as `3.self_attn`, whose tensors all go. */
+/** Paths of modules, such as `3.self_attn`, whose tensors are all removed. */
 function removedModules(model: LayeredModel, changes: Changes): Set<string> {
   const places = removedTensors(model, changes).map(({ name }) => placeInBlock(model, name));
   return new Set(
@@ -345,7 +345,7 @@ function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
   );
 }
 
-/** Weights left: what a removed sublayer shares with another stays. */
+/** Number of remaining weights; weights that a removed sublayer shares with another remain. */
 export function parametersAfter(model: LayeredModel, changes: Changes): number {
   const units = new RemovableUnits(model.summary);
   const experts = changes.removed
@@ -372,7 +372,7 @@ function addedWeights(model: LayeredModel, { matrices, unties }: Changes): numbe
   }, 0);
 }
 
-/** Divides the tensors into files: as the source, or none larger than `maxShardBytes` of data. */
+/** Splits tensors into files like the source, or with at most `maxShardBytes` each. */
 export function planShards(
   tensors: readonly PlannedTensor[],
   maxShardBytes: number | undefined,

@@ -8,7 +8,7 @@ import type { VerificationOptions } from './verify';
 import type { GgufTypes } from './gguf/choose-types';
 import type { Message } from '../message';
 
-/** Choices that some forms leave open. */
+/** Options that only some formats have. */
 export interface WriteOptions extends VerificationOptions {
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
   readonly maxShardBytes?: number;
@@ -22,7 +22,7 @@ export interface WeightWriter {
   readonly bytes: number;
   /** Bytes of each tensor by its name, for a GGUF file. */
   readonly tensorBytes?: ReadonlyMap<string, number>;
-  /** Types of the tensors of a GGUF file for which one is asked, by their names. */
+  /** Requested types of GGUF tensors by name. */
   readonly tensorTypes?: ReadonlyMap<string, WritableType>;
   /** Number of weights. */
   readonly parameters: number;
@@ -43,11 +43,11 @@ export interface WeightWriter {
    * part.
    */
   readonly part?: (model: AnyModel) => AnyModel;
-  /** Gives the names of the files written, weights first. */
+  /** Writes the files and returns their names, weights first. */
   write(folder: string, copier: ByteCopier): Promise<string[]>;
   /**
-   * Output of the written model, opened again and run as `mode`, the source or one of its other
-   * modes: logits [tokens, vocabulary] of a language model.
+   * Reopens the written model and runs it as `mode`, the source or one of its other modes. Returns logits [tokens,
+   * vocabulary] for a language model.
    */
   output(folder: string, input: ModelInput, mode: LayeredModel): Promise<Float32Array>;
   /**

@@ -72,7 +72,7 @@ function moduleText(
   }
 }
 
-/** The Python module that loads what an ordinary model cannot hold. */
+/** Python module for changes that a stock model class can't load. */
 function modelingText({ model, family, configText }: CheckpointSource, changes: Changes): string {
   const named = JSON.parse(configText) as NamedClasses;
   switch (family.kind) {

@@ -21,7 +21,7 @@ import type { UserError } from '../user-error';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 
-/** Changes that are asked about before any work. */
+/** Changes to check before any work. */
 export interface AskedChanges {
   /** Ids of sublayers, experts or blocks that go. */
   readonly remove: readonly string[];
@@ -29,13 +29,13 @@ export interface AskedChanges {
   readonly widths?: readonly PlannedWidthPruning[];
   /** Compression of matrices, embedding and head included; none if absent. */
   readonly compress?: readonly CompressionChoice[];
-  /** Ids of sublayers in whose places patches stand; none when absent. */
+  /** Ids of patched sublayers; none if absent. */
   readonly patch?: readonly string[];
 }
 
 /**
- * Everything that a model can be written as with some changes, and why not where it cannot.
- * @throws UserError if the model lacks one of the sublayers.
+ * Lists all output options for some changes, with reasons for those that aren't possible.
+ * @throws UserError if the model lacks one of the sublayers
  */
 export async function listOutputs(
   original: OpenedModel,
@@ -88,9 +88,9 @@ export interface ForeseenRefusals {
    * can.
    */
   readonly warning: Message | undefined;
-  /** Why none can; undefined where some can. */
+  /** Reason why no option is possible; undefined if one is. */
   readonly nothing: UserError | undefined;
-  /** Keeps a search to what can be written; undefined where that is everything, or nothing. */
+  /** Restricts a search to writable results; undefined if everything or nothing can be written. */
   readonly writable: WritableOnly | undefined;
 }
 
@@ -114,14 +114,14 @@ export async function foreseeRefusals(
     }
   }
   const { length } = refusals;
-  // One of each of two reasons: candidates of a kind are refused in the same words.
+  // Only two distinct reasons are listed, because candidates of a kind fail with the same message.
   const [first] = refusals;
   const other = refusals.find(({ reason }) => reason.code !== first?.reason.code);
   const messages = [first, other].flatMap((one) =>
     one === undefined ? [] : [one.reason, one.remedy],
   );
   const last = length === candidates.length ? refusals.at(-1) : undefined;
-  // Blocks of one of two towers may each go, and not all of them.
+  // Each of the two towers may lose blocks, but not all of them.
   const isFree = length === 0 && summary.encoderBlocks === undefined;
   return {
     warning:

@@ -13,7 +13,7 @@ import type { KnownSublayer, ModelSource } from './model-source';
 import { kindByName, parseNumbered, partByName } from './tensor-names';
 import { sumTotals } from './totals';
 
-/** A sublayer whose tensors are still being gathered. */
+/** Sublayer whose tensors are still being collected. */
 interface Draft {
   readonly id: string;
   readonly kind: SublayerKind;
@@ -33,8 +33,8 @@ export interface Arrangement {
 }
 
 /**
- * Puts every tensor of a model into exactly one place: a sublayer of a block, or a part outside of
- * them. What is not known to belong to a sublayer goes by its name: `PREFIX.N.` is a block.
+ * Assigns every tensor of a model to exactly one sublayer of a block, or to a part outside the blocks. Tensors that
+ * don't belong to a known sublayer are assigned by name: `PREFIX.N.` is a block.
  */
 export function arrange(source: ModelSource, facts: ModelFacts): Arrangement {
   const blocks = knownBlocks(source.sublayers);

@@ -146,13 +146,13 @@ function understand(
   };
 }
 
-/** Convolutions over samples, whose numbers are those of no blocks. */
+/** Convolutions over audio samples, whose index is not a block number. */
 const soundTensors = (model: AnyModel): readonly LazyTensor[] =>
   model.kind === 'encoder' && model.layout.embedding.kind === 'audio'
     ? embeddingTensors(model.layout.embedding)
     : [];
 
-/** Number of heads whose rows are interleaved, by the place of the tensor. */
+/** Number of heads with interleaved rows, by tensor location. */
 function interleavedHeads(model: AnyModel): Map<string, number> {
   return new Map(
     model.summary.sublayers
@@ -165,7 +165,9 @@ function interleavedHeads(model: AnyModel): Map<string, number> {
   );
 }
 
-/** The model; why it cannot be opened; or undefined for weights that are none by themselves. */
+/**
+ * Opens the model. Returns an error if it can't be opened, and undefined for weights that are not a model on their own.
+ */
 async function tryOpen(
   { whole, weights }: WeightsPlace,
   open: OpenModel,
@@ -187,7 +189,7 @@ function describeReason({ problem, subject: { field, remedy } }: UserError): Mes
   return joined([field === undefined ? problem : say`${field}: ${problem}`, remedy]);
 }
 
-/** Models may name tensors otherwise than their files do; where they lie is the same. */
+/** The model may use other tensor names than its files; locations are the same. */
 function describePlace({
   file,
   offset,

@@ -10,7 +10,7 @@ import type { Message } from '../message';
 
 /** A tensor that two models have. */
 export interface TensorPair {
-  /** As both know it. */
+  /** Name in both models. */
   readonly name: string;
   readonly ours: StoredTensor;
   readonly theirs: StoredTensor;
@@ -75,7 +75,7 @@ async function compareTensors(
         theirs,
         cancellation,
         async (right) => {
-          // Both give parts of the same number of elements.
+          // Both return parts with the same number of elements.
           const others = right.chunks();
           for await (const values of left.chunks()) {
             const other = await others.next();
@@ -124,7 +124,7 @@ function rowsByGroup(rows: number, { queries, count }: HeadGroups): RowOrder {
   };
 }
 
-/** Sums of products of two tensors' numbers. */
+/** Dot products of two tensors' values. */
 class Products {
   public areEqual = true;
   #maxAbsolute = 0;

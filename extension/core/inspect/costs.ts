@@ -9,12 +9,12 @@ const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
 ]);
 /** The projections of keys and of values, in Hugging Face's and llama.cpp's names. */
 const keyOrValue = /(^|[._])(k_proj|v_proj|attn_k|attn_v|key|value|wk|wv|k_lin|v_lin)\.weight$/;
-/** Both in one matrix with the queries: what these do not take of its width. */
+/** Fused projections: keys and values are the part of the width that queries don't use. */
 const fused = /(qkv_proj|c_attn|query_key_value|wqkv|attn_qkv|qkv)\.weight$/i;
 
 /**
- * Numbers that a sublayer keeps per token of context: the widths of its keys and values. None where
- * it keeps nothing; undefined where its tensors do not tell.
+ * Cached elements of a sublayer per token: the widths of its keys and values. 0 without a cache; undefined if the
+ * tensors don't determine it.
  */
 export function cacheElements(
   kind: SublayerKind,
@@ -42,8 +42,8 @@ export function cacheElements(
 }
 
 /**
- * Two per weight of a matrix that every token passes through; of experts, the share that is chosen.
- * Undefined where a sublayer has experts and it is not known how many a token sees.
+ * Two per matrix weight that every token uses; for experts, the share of routed tokens. Undefined if the number of
+ * experts per token is unknown.
  */
 export function flopsPerToken(
   kind: SublayerKind,
@@ -59,7 +59,7 @@ export function flopsPerToken(
   });
 }
 
-/** Share of a tensor's parameters that a token passes through. */
+/** Share of a tensor's parameters that a token uses. */
 export function activeShare(
   kind: SublayerKind,
   { name }: StoredTensor,

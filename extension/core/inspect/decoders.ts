@@ -5,10 +5,10 @@ import { blockDecoders } from '../checkpoints/quantize/block-decoders';
 
 /** Reads the values of one element type. */
 export interface Decoder {
-  /** Elements that share a block, and the bytes it takes. */
+  /** Elements per quantization block, and its size in bytes. */
   readonly elements: number;
   readonly bytes: number;
-  /** Numbers of whole blocks, in order, into the beginning of `out`. */
+  /** Decodes whole blocks into the beginning of `out`. */
   readonly decode: (bytes: Buffer, out: Float64Array) => void;
 }
 
@@ -50,7 +50,7 @@ function bfloat16(bits: number): number {
 const byByte = (values: readonly number[]): Decoder =>
   table(8, (bits) => values[bits] ?? Number.NaN);
 
-/** By the names of safetensors; block formats have their own. */
+/** By safetensors dtype name; block formats have their own decoders. */
 const plain: Readonly<Record<string, Decoder>> = {
   F64: each(8, (buffer, at) => buffer.readDoubleLE(at)),
   F32: each(4, (buffer, at) => buffer.readFloatLE(at)),

@@ -55,7 +55,7 @@ export function estimateMemory(parameters: number): MemoryEstimate[] {
   }));
 }
 
-/** Keys and values of all sublayers together; none where one of them is not known. */
+/** KV cache of all sublayers; empty if one of them is unknown. */
 export function estimateCache(sublayers: readonly SublayerDescription[]): CacheEstimate[] {
   const elements = sumOverCaches(sublayers, thousand, (sublayer) => sublayer.kvElementsPerToken);
   return elements === undefined || elements === 0
@@ -98,7 +98,7 @@ export function estimateFineTuning(
   sublayers: readonly SublayerDescription[],
 ): TuningEstimate {
   const linear = sublayers.flatMap(({ tensors }) => tensors).filter(isMatrix);
-  // The first sizes of a tensor of more than two are those of a stack of matrices.
+  // Leading dimensions of a tensor with more than two are those of a stack of matrices.
   const widths = sum(linear, ({ shape }) => {
     const [input = 0, output = 0, ...stack] = [...shape].reverse();
     return (input + output) * stack.reduce((product, size) => product * size, 1);

@@ -22,9 +22,9 @@ export interface WeightsPlace {
 const index = '.safetensors.index.json';
 
 /**
- * Finds the model for a path: a folder, or one of its files. A shard represents its model; any
- * other weight file next to a model, such as an adapter's, is described alone.
- * @throws UserError when there is nothing to describe.
+ * Locates the model for a path: a folder, or one of its files. A shard stands for its model; any other weight file next
+ * to a model, such as an adapter, is described alone.
+ * @throws UserError if there is nothing to describe
  */
 export async function locateWeights(path: string): Promise<WeightsPlace> {
   const onnx = await locateOnnx(path);

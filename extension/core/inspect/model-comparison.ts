@@ -9,7 +9,7 @@ export interface CompareRequest {
   readonly against: string;
   /** Also read the weights of every tensor that both have in the same shape. */
   readonly weights: boolean;
-  /** Blocks by their numbers in the model that one was made from. */
+  /** Block numbers if one model was made from the other. */
   readonly numbers?: Numbering;
 }
 
@@ -22,7 +22,7 @@ export interface Numbering {
   readonly against?: BlockNumbers;
 }
 
-/** One of two models that are compared. */
+/** One of two compared models. */
 export interface ComparedModel {
   readonly name: string;
   readonly path: string;
@@ -41,7 +41,7 @@ export interface ValueDifference {
   readonly against: string | undefined;
 }
 
-/** A tensor of another dtype or shape in each model. */
+/** Tensor with different dtypes or shapes in the two models. */
 export interface FormDifference {
   readonly name: string;
   readonly model: TensorForm;
@@ -56,18 +56,18 @@ export interface TensorForm {
 /** Differences between the values of a tensor, in float64. */
 export interface WeightDifference {
   readonly name: string;
-  /** Undefined where a number is NaN or infinite, like all below. */
+  /** Undefined if a value is NaN or infinite, as for the fields below. */
   readonly maxAbsolute: number | undefined;
   /** ‖a − b‖ / ‖a‖ over all numbers, a of the first model. */
   readonly relativeFrobenius: number | undefined;
-  /** a · b / (‖a‖ ‖b‖); undefined also where one of them is zero. */
+  /** a · b / (‖a‖ ‖b‖); undefined also if one of them is zero. */
   readonly cosine: number | undefined;
 }
 
 export interface WeightComparison {
   /** In the order of the first model. */
   readonly tensors: readonly WeightDifference[];
-  /** Number of tensors with the same values. */
+  /** Number of identical tensors. */
   readonly equal: number;
   /** Tensors of both models that were not compared, and why. */
   readonly skipped: readonly { readonly name: string; readonly reason: Message }[];
@@ -79,9 +79,9 @@ export interface ModelComparison {
   readonly against: ComparedModel;
   readonly config: readonly ValueDifference[];
   readonly metadata: readonly ValueDifference[];
-  /** Ids of sublayers that one of them lacks. */
+  /** Ids of sublayers that only one of the models has. */
   readonly sublayers: { readonly model: readonly string[]; readonly against: readonly string[] };
-  /** Names of tensors that one of them lacks. */
+  /** Names of tensors that only one of the models has. */
   readonly tensors: { readonly model: readonly string[]; readonly against: readonly string[] };
   readonly forms: readonly FormDifference[];
   /** Number of tensors with the same dtype and shape in both models. */

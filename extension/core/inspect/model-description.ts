@@ -3,9 +3,9 @@ import type { SublayerKind } from '../models/model-summary';
 import type { ModelFormat } from '../models/model-headers';
 import type { Message } from '../message';
 
-/** A tensor of a model and where it lies. */
+/** Tensor of a model with its location. */
 export interface StoredTensor {
-  /** As its file names it. */
+  /** Name in its file. */
   readonly name: string;
   /** Named as in safetensors, ggml or ONNX. */
   readonly dtype: string;
@@ -17,12 +17,12 @@ export interface StoredTensor {
   readonly bytes: number;
   /** Absolute path, links resolved. */
   readonly file: string;
-  /** First byte in the file; undefined where the elements have no fixed place. */
+  /** Offset of the first byte in the file; undefined if elements have no fixed location. */
   readonly offset: number | undefined;
   /** The same tensor in the model's Hugging Face folder, if the file's format uses other names. */
   readonly folderTensor?: {
     readonly name: string;
-    /** Heads whose rows lie as [half, 2] here, as [2, half] there. */
+    /** Number of heads whose rows are ordered [half, 2] here and [2, half] in the folder. */
     readonly interleavedHeads?: number;
     /** Set if queries, keys and values are stored by kind here, but by group in the folder. */
     readonly groups?: HeadGroups;
@@ -37,12 +37,12 @@ export interface Totals {
   readonly bytes: number;
 }
 
-/** A unit of a block with its tensors: a removable sublayer, or what names put together. */
+/** Removable sublayer of a block, or other tensors of a block grouped by name. */
 export interface SublayerDescription extends Totals {
   /** `block.N.KIND` as in prune plans where the model is understood, else `PREFIX.N.KIND`. */
   readonly id: string;
   readonly kind: SublayerKind;
-  /** Multiply-adds count as two; attention scores are left out. Undefined where not known. */
+  /** A multiply-add counts as two; attention scores are not included. Undefined if unknown. */
   readonly flopsPerToken: number | undefined;
   /** Bytes of keys and values per token of context, in the checkpoint's dtype. */
   readonly kvBytesPerToken: number | undefined;
@@ -53,7 +53,7 @@ export interface SublayerDescription extends Totals {
   readonly tensors: readonly StoredTensor[];
 }
 
-/** Sublayers of one number, such as all of `model.layers.3.`. */
+/** Sublayers with one block number, such as all of `model.layers.3.`. */
 export interface BlockDescription extends Totals {
   /** `block.N`, or the prefix of the names where these are all that is known. */
   readonly id: string;
@@ -101,7 +101,7 @@ export interface Understanding {
   readonly reason: Message | undefined;
 }
 
-/** A share of the model by what it is for. */
+/** Share of the model's parameters by purpose. */
 export interface Component extends Totals {
   readonly kind: SublayerKind | PartKind;
   readonly tensors: number;
@@ -133,7 +133,7 @@ export interface LoraEstimate {
   readonly parameters: number;
   /** Frozen weights in bfloat16 and 16 bytes per trained parameter. */
   readonly bytes: number;
-  /** The same over weights of four bits (QLoRA, arXiv 2305.14314). */
+  /** Training with 4-bit base weights (QLoRA, arXiv 2305.14314). */
   readonly quantizedBytes: number;
 }
 
@@ -197,7 +197,7 @@ export interface ModelDescription {
   readonly dtypes: Readonly<Record<string, number>>;
   readonly composition: readonly Component[];
   readonly memory: readonly MemoryEstimate[];
-  /** Empty where the keys and values kept are not known. */
+  /** Empty if the cached keys and values are unknown. */
   readonly cache: readonly CacheEstimate[];
   readonly tuning: TuningEstimate;
   readonly graph: GraphFacts | undefined;

@@ -27,7 +27,7 @@ export interface ModelSource {
   readonly family: string | undefined;
   readonly understood: Understanding;
   readonly tensors: readonly StoredTensor[];
-  /** In model order; empty where only names are known. */
+  /** In model order; empty if only tensor names are known. */
   readonly sublayers: readonly KnownSublayer[];
   /**
    * Parts of tensors outside of the blocks, if a graph determines them; others are assigned by

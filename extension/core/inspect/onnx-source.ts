@@ -87,7 +87,7 @@ function cacheWidth({ inputs }: OnnxSummary): number {
   return cache?.dtype === 'F32' ? 4 : 2;
 }
 
-/** As the summary of a sublayer names its nodes. */
+/** Node name as in a sublayer's summary. */
 function nodeName({ proto }: GraphNode): string {
   return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
 }

@@ -56,7 +56,7 @@ const shown: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** A file with these fields is read whole; a chat template makes them a few 100 KB at most. */
+/** Files up to this size are read whole; a chat template takes at most a few 100 KB. */
 const maxReadBytes = 4 << 20;
 
 /** Folders looked into for an adapter; more are data. */

@@ -33,11 +33,11 @@ export interface SourceGrid {
 
 const mostMatrices = 16;
 const leastRows = 16;
-/** Weights of a matrix that are read, and those of them that are quantized again. */
+/** Number of weights read per matrix, and the number quantized again. */
 const sampledWeights = { detect: 8192, quantize: 4096 };
 /** Weights of a row that are used. */
 const mostColumns = 4096;
-/** Error that counts as none: that of rounding to float16, or to bfloat16 if weights have its precision. */
+/** Errors below this count as zero: rounding to float16, or to bfloat16 if weights have its precision. */
 const noError = 0.001;
 
 /** Quantization types, fewest bytes first. */
@@ -124,7 +124,7 @@ function isFloatMatrix({ dtype, dims, mappable }: OnnxInitializer): boolean {
   return mappable && dims.length === 2 && floatReaders[dtype] !== undefined && isLarge(dims);
 }
 
-/** Rows of a matrix; of a matrix of a graph, which may be a transpose, columns too. */
+/** Sample rows of a matrix. In ONNX graphs, which may store transposes, also columns. */
 async function* samplesOf(tensor: LazyTensor | OnnxInitializer): AsyncGenerator<Sample> {
   if ('shape' in tensor) {
     yield await readRows(tensor);

@@ -20,7 +20,7 @@ export interface TensorStatistics {
   readonly nan: number;
   /** Positive and negative ones. */
   readonly infinite: number;
-  /** Undefined where no number is finite, like all below. */
+  /** Undefined if no value is finite, as for the fields below. */
   readonly min: number | undefined;
   readonly max: number | undefined;
   readonly mean: number | undefined;
@@ -31,8 +31,9 @@ export interface TensorStatistics {
 }
 
 /**
- * Reads a tensor twice, a part at a time: for its range and mean, then for its spread and histogram.
- * @throws UserError if its numbers cannot be read, CancelledError.
+ * Reads a tensor twice in chunks: for range and mean, then for standard deviation and histogram.
+ * @throws UserError if its values can't be read
+ * @throws CancelledError
  */
 export async function tensorStatistics(
   tensor: TensorPlace,
@@ -85,7 +86,7 @@ export async function tensorStatistics(
   });
 }
 
-/** Of finite numbers the range and the sum; of others how many there are. */
+/** Range and sum of finite values; counts of the others. */
 class Range {
   public count = 0;
   public zeros = 0;

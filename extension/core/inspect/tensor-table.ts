@@ -1,7 +1,7 @@
 import type { ModelDescription, StoredTensor } from './model-description';
 import type { TensorStatistics } from './tensor-statistics';
 
-/** A tensor with the place it has in its model. */
+/** Tensor with its part of the model. */
 export interface PlacedTensor {
   /** Id of the sublayer, or the part outside of the blocks. */
   readonly place: string;

@@ -21,7 +21,7 @@ export type TensorPlace = Pick<
 /** Returns the number of the stored row that belongs at a row's position. */
 export type RowOrder = (row: number) => number;
 
-/** Why a tensor's numbers cannot be read, or undefined where they can. */
+/** Reason why a tensor's values can't be read, or undefined. */
 export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Message | undefined {
   const decoder = findDecoder(dtype);
   if (decoder === undefined) {
@@ -34,8 +34,9 @@ export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Mes
 }
 
 /**
- * Gives a tensor's numbers in order, a part at a time, as an array that is used again for the next.
- * @throws UserError if they cannot be read, CancelledError.
+ * Iterates over a tensor's values in chunks; the array is reused.
+ * @throws UserError if they can't be read
+ * @throws CancelledError
  */
 export class TensorReader {
   readonly #buffer: Buffer;
@@ -55,7 +56,7 @@ export class TensorReader {
     );
   }
 
-  /** Opens the tensor's file for as long as `use` takes. */
+  /** Opens the tensor's file while `use` runs. */
   public static async open<T>(
     tensor: TensorPlace,
     cancellation: Cancellation,

@@ -8,7 +8,7 @@ export function sum<T>(items: Iterable<T>, value: (item: T) => number): number {
   return total;
 }
 
-/** The sum, or undefined where one of the values is not known. */
+/** Sum, or undefined if one of the values is unknown. */
 export function sumKnown<T>(
   items: Iterable<T>,
   value: (item: T) => number | undefined,

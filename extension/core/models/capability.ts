@@ -32,7 +32,7 @@ export function hasOwnParts({ fixed }: Pick<ModelSummary, 'fixed'>): Capability 
     : unable('shared-weights', fixed, say`Choose a model whose blocks don't share weights.`);
 }
 
-/** `undefined` for what can be done. */
+/** `undefined` for possible actions. */
 export function toRefusal(capability: Capability): Refusal | undefined {
   return capability.able ? undefined : capability;
 }
@@ -46,7 +46,7 @@ export function requireAble(capability: Capability, file: string, field?: string
 
 /** Error for a refusal. */
 export function refused(refusal: Refusal, file: string, field?: string): UserError {
-  // The field given is one of the file given.
+  // The given field belongs to the given file.
   const at = refusal.file === undefined ? (refusal.field ?? field) : refusal.field;
   return new UserError(refusal.code, refusal.reason, {
     file: refusal.file ?? file,

@@ -136,7 +136,7 @@ export function emptyCache({ dtype, sizes }: CachePort, batch = 1): ExampleValue
 /** Inputs of one number that switch something on, with what switches it off. */
 const switches = /^(?:use_cache_branch|(?:num_)?logits_to_keep)$/;
 
-/** The value of a switch that makes the graph do what it does without; undefined for another input. */
+/** Value of an optional switch that keeps the graph's default behavior; undefined for other inputs. */
 export function switchedOff({ name, dtype, shape }: InputPort): ExampleValue | undefined {
   return switches.test(name) && shape?.every((size) => size === 1) === true
     ? numbers(dtype, [...shape] as number[], [0])

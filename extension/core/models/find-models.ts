@@ -11,7 +11,7 @@ const mostDepth = 4;
 interface FoundModels {
   /** Paths by fingerprint. */
   readonly paths: ReadonlyMap<string, string>;
-  /** Why what looks like a model cannot be opened, of each. */
+  /** For each path that looks like a model but can't be opened, the reason. */
   readonly unread: readonly string[];
 }
 

@@ -9,8 +9,8 @@ const sampleBytes = 1024;
 const smallBytes = 1 << 20;
 
 /**
- * SHA-256 (hex) over the config, every tensor's name, dtype, shape and place, and evenly spaced
- * samples of the weights: changes with the model, yet costs the same for 10 MB and 100 GB.
+ * SHA-256 (hex) of the config, the name, dtype, shape and location of every tensor, and evenly spaced samples of the
+ * weights. Changes with the model, and takes the same time for 10 MB and 100 GB.
  */
 export async function fingerprintModel(
   configText: string,

@@ -32,7 +32,7 @@ export const denseStep = (name: string, activation?: string): HeadStep => ({
 /** Dense layer of a sentence-transformers folder, applied after the pooling. */
 export interface DenseModule {
   readonly step: HeadStep;
-  /** In a file of its own, by names that begin with the module's folder. */
+  /** Tensors in the module's own file, by name in the module's folder. */
   readonly tensors: ReadonlyMap<string, LazyTensor>;
   /** Name of the folder. */
   readonly path: string;
@@ -82,7 +82,10 @@ const denseActivations: Readonly<Record<string, string | undefined>> = {
 
 const className = (type: string): string => type.slice(type.lastIndexOf('.') + 1);
 
-/** Modules in the order that is computed; dropout is for training, and norms leave the direction of an embedding as it is. */
+/**
+ * Modules in the supported order. Dropout only matters in training, and normalization keeps the direction of an
+ * embedding.
+ */
 const moduleOrder = ['Transformer', 'Pooling', 'Dense', 'Normalize'];
 
 /** Number of the first module that is not in that order; −1 where all are. */
@@ -159,7 +162,7 @@ export async function folderPooling(folder: string): Promise<FolderPooling | und
   return { pooling, dense };
 }
 
-/** Said of a module that a GGUF file can't hold. */
+/** Error for a module that GGUF doesn't support. */
 const notHeld = (file: string, index: number, kind: string): UserError =>
   new UserError(
     'module-not-in-gguf',
@@ -174,7 +177,7 @@ const notObject = say`The file is not a JSON object.`;
 const missing = (file: string, code: ErrorCode, problem: Message): UserError =>
   new UserError(code, problem, { file, remedy: download });
 
-/** A linear layer of a text's embedding, or what can't be computed of it. */
+/** Reads a linear layer of a text embedding, or returns the reason why it isn't supported. */
 async function readDense(folder: string, path: string): Promise<DenseModule | UserError> {
   const file = join(folder, path, 'config.json');
   const weights = join(folder, path, 'model.safetensors');
@@ -226,7 +229,7 @@ const pickled = 'pytorch_model.bin';
 /** Name of a text's embedding in Sentence Transformers. */
 const embedded = 'sentence_embedding';
 
-/** The pooling that a module's config.json asks for, and where it does; undefined for another kind, or for several. */
+/** Pooling mode in a module's config.json, with its field; undefined for unknown or multiple modes. */
 function poolingIn(config: Readonly<Record<string, unknown>>): {
   readonly field: string;
   readonly pooling: Pooling | undefined;

@@ -9,10 +9,10 @@ import type { Int8Encoding, LinearLayer, MatrixEncoding } from './matrix-encodin
 const leastParameters = 1 << 14;
 
 /**
- * The model with its linear layers rounded to int8, each output with a scale of its own, and inputs quantized row by row.
- * Integers are computed from the stored weights when a session is created; nothing is written. Norms, attention scores,
- * embedding and head stay as they are.
- * @returns undefined if most of the parameters can't be rounded so
+ * Copy of the model with int8 linear layers: one scale per output, and inputs quantized row by row. The integers are
+ * computed from the stored weights when a session is created; nothing is written. Norms, attention scores, embedding
+ * and head are unchanged.
+ * @returns undefined if most of the parameters can't be quantized this way
  */
 export function int8Copy(model: LayeredModel): LayeredModel | undefined {
   const layers = model.summary.sublayers.flatMap((_, index) => [

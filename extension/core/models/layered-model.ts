@@ -13,31 +13,31 @@ import type { ExpertTensors } from './transformer/part-tensors';
 /** An input of a model, as its file declares it. */
 export interface InputPort {
   readonly name: string;
-  /** Element type, named as in safetensors where it has it. */
+  /** Element type with its safetensors name, if it has one. */
   readonly dtype: string;
-  /** Undefined where not even the rank is known. */
+  /** Undefined if even the rank is unknown. */
   readonly shape: readonly Dimension[] | undefined;
-  /** Fewest samples that the convolutions over audio take. */
+  /** Minimum number of samples for convolutions over audio. */
   readonly leastSamples?: number;
   /** Input for the transcript of a recording. */
   readonly transcript?: Transcript;
   /** First id of every target, if a text is read as source and target. */
   readonly targetStart?: number | undefined;
-  /** Number of rows of the table that its whole numbers look up. */
+  /** Number of rows of the embedding table that its integers index. */
   readonly tableRows?: number;
 }
 
 /** Target ids of a transcript, for speech-to-text models. */
 export interface Transcript {
-  /** The id in front of it. */
+  /** Id of the token that comes first. */
   readonly start: number;
-  /** Most ids, that in front included. */
+  /** Maximum number of ids, including the first one. */
   readonly most: number;
   /** Ids are below. */
   readonly vocabularySize: number;
 }
 
-/** A graph whose weights stay in files. */
+/** Graph whose weights stay in files. */
 export interface RunnableGraph {
   readonly externalData: readonly WeightPlace[];
   readonly toBytes: (locate: (data: WeightPlace) => ExternalLocation) => Uint8Array;
@@ -45,11 +45,11 @@ export interface RunnableGraph {
   readonly forSession?: () => SessionGraph;
 }
 
-/** A piece of a model as a graph of its own. */
+/** Part of a model as its own graph. */
 export interface GraphPart {
   /** Unique among the parts of the model. */
   readonly key: string;
-  /** Bytes its weights take where it runs: as float32, or in the form that they have. */
+  /** Memory of its weights at run time: as float32, or in their encoding. */
   readonly bytes: number;
   /** Bytes that stay memory-mapped on the CPU, unless weights are prepacked. */
   readonly mappedBytes?: number;
@@ -78,7 +78,7 @@ export interface Step {
    * or a side value.
    */
   readonly next: Readonly<Record<string, string>>;
-  /** The same in parts, for an MoE layer whose routing depends on its scores. */
+  /** The step in parts, for an MoE layer with score-based routing. */
   readonly routed?: RoutedSteps | undefined;
 }
 
@@ -125,7 +125,7 @@ export interface ModelOutput {
  */
 export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph';
 
-/** The step in front of the first sublayer, which gives side values as well. */
+/** Step before the first sublayer; also returns side values. */
 export interface Prologue extends Step {
   readonly part: GraphPart;
   /** Values of the part, or inputs, that parts need besides the state. */
@@ -156,7 +156,7 @@ export interface StoredSublayer {
   readonly outputTensors: readonly LazyTensor[];
 }
 
-/** A sublayer whose linear layers can take another encoding. */
+/** Sublayer whose linear layers can be compressed. */
 export interface QuantizableSublayer {
   readonly linearLayers: readonly LinearLayer[];
   /** Weights and biases of routers, which only a repair changes; none if undefined. */
@@ -173,13 +173,13 @@ export interface PrunableSublayer {
   readonly expertTensors: ExpertTensors | undefined;
 }
 
-/** A sublayer that a patch can take the place of. */
+/** Sublayer that a patch can replace. */
 export interface PatchableSublayer {
   /** Value of the state that a patch reads. */
   readonly patchInput: string;
   /** Last size of that value, k of x + U·G(D·x); undefined if unknown. */
   readonly patchWidth: number | undefined;
-  /** Name within its block of the module that a patch takes the place of. */
+  /** Module path within the block that a patch replaces. */
   readonly patchModule: string | undefined;
 }
 
@@ -192,27 +192,27 @@ export interface LayeredSublayer
     PrunableSublayer,
     PatchableSublayer {}
 
-/** Names of the tensors of a model's blocks. */
+/** Tensor name structure of a model's blocks. */
 export interface BlockNames {
   /** Tensors of block N are named `${prefix}N.`. */
   readonly prefix?: string;
-  /** Prefix of each block's tensors, if blocks are in several lists with numbers of their own. */
+  /** Prefix of each block's tensors, if blocks are in several numbered lists. */
   readonly places?: readonly string[];
-  /** Tensors outside the blocks whose size depends on their number. */
+  /** Tensors outside the blocks whose size depends on the number of blocks. */
   readonly sizedByBlocks?: readonly string[];
   /** Tensors in the first block of a list that all of its blocks use: they go on to the first that stays. */
   readonly sharedByBlocks?: readonly string[];
-  /** Modules that some blocks hold for others. */
+  /** Modules that several blocks share. */
   readonly sharedModules?: SharedModules | undefined;
 }
 
-/** A graph that another tool exported, which may run in several ways with the same sublayers. */
+/** Graph from another exporter; it may have several modes with the same sublayers. */
 export interface ExportedGraph {
   /** Values of the inputs that select this mode, by name. */
   readonly settings: Example;
   /** True if it reads key/value caches. */
   readonly isCached: boolean;
-  /** The same model in its other modes, such as with a cache. */
+  /** The model in its other modes, such as with a cache. */
   readonly otherModes: readonly LayeredModel[];
   /** Largest max |a − b| / max |a| of outputs computed in two ways, if more than that of float32. */
   readonly roundingError: number | undefined;
@@ -235,9 +235,9 @@ export interface LayeredModel {
   /** Its first output is the model's: logits [batch, sequence, vocabulary] of a language model. */
   readonly epilogue: GraphPart;
   readonly output: ModelOutput;
-  /** The matrices of embedding and head that can take another encoding. */
+  /** Embedding and head matrices that can be compressed. */
   readonly embeddingAndHeadMatrices: readonly EmbeddingOrHead[];
-  /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
+  /** Returns the model with other encodings of y = x·Wᵀ for some linear layers, embedding or head, by id. */
   withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**
    * Returns this model with patches that replace sublayers, by sublayer id.

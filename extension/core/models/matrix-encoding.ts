@@ -19,7 +19,7 @@ export interface DenseEncoding<T = LazyTensor> {
   readonly weight: T;
 }
 
-/** W = left · right with left [out, rank] and right [rank, in], each again in any form. */
+/** W = left · right with left [out, rank] and right [rank, in], each in any encoding. */
 export interface LowRankEncoding<T = LazyTensor> {
   readonly kind: 'low-rank';
   readonly rank: number;
@@ -46,7 +46,7 @@ export interface MpoEncoding<T = LazyTensor> {
   readonly inputScale?: T;
 }
 
-/** Whole numbers of few bits with a scale, and a zero where asymmetric, for each run of `blockSize` inputs. */
+/** Low-bit integers with a scale, and a zero point if asymmetric, for each group of `blockSize` inputs. */
 export interface BlockQuantizedEncoding<T = LazyTensor> {
   readonly kind: 'block-quantized';
   readonly bits: 4 | 8;
@@ -100,17 +100,17 @@ export const linearRoles = [
 ] as const;
 export type LinearRole = (typeof linearRoles)[number];
 
-/** A matrix of a model that can take another form. */
+/** Matrix of a model that can be compressed. */
 export interface ModelMatrix {
   /** Name of the weight, which no other matrix of the model has. */
   readonly id: string;
   /** Sizes of y and of x in y = x·Wᵀ, or number and length of the rows that are looked up. */
   readonly out: number;
   readonly in: number;
-  /** As stored: [out, in], or [in, out] where `transposed`. */
+  /** Stored as [out, in], or [in, out] if `transposed`. */
   readonly weight: LazyTensor;
   readonly transposed: boolean;
-  /** Set where its rows are the positions of a map, as those of a convolution of kernel 1. */
+  /** True if its rows are positions of a feature map, as in a 1 × 1 convolution. */
   readonly overPositions?: boolean;
   /** Current encoding, if it isn't dense. No tensor is then named `weight`. */
   readonly form?: MatrixEncoding;

@@ -3,7 +3,7 @@ import { modelStamp } from '../checkpoints/model-stamp';
 import { openModelFiles } from './open-model';
 import type { OpenedModel } from './opened-model';
 
-/** Opens a model, or gives the one that is open. */
+/** Opens a model, or returns the open one. */
 export type OpenModel = (path: string) => Promise<OpenedModel>;
 
 interface Entry {
@@ -36,8 +36,8 @@ export class ModelCache {
   }
 
   /**
-   * The model of a folder, or of a file of one. Those who ask at the same time share one reading.
-   * @throws UserError when something is missing, damaged or not known.
+   * Opens the model at a path, which may also be a file in its folder. Concurrent calls share one read.
+   * @throws UserError if a file is missing, damaged or unsupported
    */
   public async open(path: string): Promise<OpenedModel> {
     const place = (await locateOnnx(path)) ?? (await locateModel(path)).path;
@@ -63,7 +63,7 @@ export class ModelCache {
     return entry;
   }
 
-  /** Opens a model, and tells what it was before whoever asked for it goes on. */
+  /** Opens a model, and records its stamp before the caller continues. */
   async #open(
     place: string,
     tell: (read: Required<Pick<Entry, 'stamp' | 'files'>>) => void,

@@ -1,17 +1,17 @@
 import type { Dimension, GraphBuilder, Value } from '../onnx/graph-builder';
 import type { Linear } from './parts/linear';
 
-/** Inputs of the prologue, as edges of a graph. */
+/** Inputs of the prologue as graph edges. */
 export interface ModelInputs {
   /** int64 [batch, sequence] */
   readonly inputIds: Value;
-  /** int64 [batch, total], 1 where a token may be attended; total = past + sequence */
+  /** int64 [batch, total], 1 for tokens to attend to; total = past + sequence */
   readonly attentionMask: Value;
   /** int64 [batch, sequence] */
   readonly positionIds: Value;
 }
 
-/** Edges of a graph by the names of the values. */
+/** Graph edges by value name. */
 export type Values = Readonly<Record<string, Value>>;
 
 /** Shape of a side value; all are float32. */
@@ -41,7 +41,7 @@ export interface ExpertSum {
 
 /** Names of the values between the parts of an MoE layer whose experts run separately. */
 export const routedNames = {
-  /** float32 [rows, hiddenSize]: what experts read. */
+  /** float32 [rows, hiddenSize]: input of the experts. */
   rows: 'routed.rows',
   /** int64 [rows, perToken]: experts of each row. */
   chosen: 'routed.chosen',
@@ -64,10 +64,10 @@ export interface EmitOptions {
   readonly apart?: RoutingAlone | ExpertSum;
 }
 
-/** Emits outputs [rows, count] of the linear layer of a head for what it reads, [rows, in]. */
+/** Emits selected outputs [rows, count] of a head's linear layer for inputs [rows, in]. */
 export type HeadOutputs = (head: Linear, rows: Value) => Value;
 
-/** Size of the stream of a model. */
+/** Hidden size of a model. */
 export const streamWidth = ({
   hiddenSize,
   streamWidth: width = hiddenSize,
@@ -106,7 +106,7 @@ export interface ModelEmitter {
   emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values };
   /** Names of the side values that sublayer `index` needs. */
   sidesOf(index: number): readonly string[];
-  /** Names of the state's values in front of sublayer `index`. */
+  /** Names of the state's values before sublayer `index`. */
   stateNames(index: number): readonly string[];
   emitSublayer(...call: SublayerCall): Values;
   /**

@@ -26,7 +26,7 @@ export type NamedFamily =
   | { readonly kind: 'encoder-decoder'; readonly architecture: Seq2SeqFamily }
   | { readonly kind: 'stages'; readonly architecture: StagedFamily };
 
-/** Architecture of a decoder, in the form its config asks for, and its parsed config. */
+/** Decoder architecture in the variant of its config, and the parsed config. */
 export interface DecoderFamily {
   readonly kind: 'decoder';
   readonly architecture: Architecture;
@@ -137,7 +137,7 @@ export function parseFamily(family: NamedFamily, configText: string, file: strin
   }
 }
 
-/** As {@link parseFamily}, of a decoder. */
+/** Like {@link parseFamily}, for a decoder. */
 export function parseDecoder(
   architecture: Architecture,
   configText: string,

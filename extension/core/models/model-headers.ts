@@ -14,7 +14,7 @@ export type ModelHeaders =
       /** Path and text of config.json. */
       readonly configFile: string;
       readonly configText: string;
-      /** As stored: weights of quantized models are packed. */
+      /** Checkpoint as stored, with packed weights for quantized models. */
       readonly checkpoint: Checkpoint;
     }
   | ({ readonly format: 'gguf' } & GgufFile)

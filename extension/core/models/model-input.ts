@@ -1,6 +1,6 @@
 /** Values of an input; float16 as its bits. */
 export interface ExampleValue {
-  /** Element type, named as in safetensors where it has it. */
+  /** Element type with its safetensors name, if it has one. */
   readonly dtype: string;
   readonly dims: readonly number[];
   readonly data:
@@ -26,7 +26,7 @@ export class AnsweredIds extends Int32Array {
     return Int32Array;
   }
 
-  /** @param answerFrom place of the first token that is asked for, at least 1 */
+  /** @param answerFrom index of the first token of the answer, at least 1 */
   public constructor(
     ids: Int32Array,
     public readonly answerFrom: number,
@@ -38,7 +38,7 @@ export class AnsweredIds extends Int32Array {
 /** Input of a model: token ids of one sequence, or the values of all inputs. */
 export type ModelInput = Int32Array | Example;
 
-/** Token ids of a text, or of an example that has them, such as a transcript. */
+/** Token ids of a text, or of an example with token ids, such as a transcript. */
 export function idsIn(input: ModelInput): Int32Array | undefined {
   if (input instanceof Int32Array) {
     return input;

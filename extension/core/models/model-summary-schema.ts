@@ -38,7 +38,7 @@ const quantization = v.object({
   block: v.optional(v.tuple([v.number(), v.number()])),
   refusal: v.optional(message),
 });
-/** A model's summary as documents hold it. */
+/** Schema of a model summary in documents. */
 export const modelSummarySchema = v.object({
   name: v.string(),
   path: v.string(),

@@ -50,13 +50,13 @@ export interface SublayerSummary {
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
-  /** Number of weights that go with it, norms and biases included, but for those that another sublayer uses too. */
+  /** Number of weights removed with it, norms and biases included, without those that another sublayer shares. */
   readonly parameters: number;
-  /** Number of weights of matrices that another sublayer uses too, which stay when this one goes. */
+  /** Number of matrix weights shared with another sublayer, which remain when this one is removed. */
   readonly sharedWeights?: number | undefined;
   /** Names of those matrices. */
   readonly shares?: readonly string[] | undefined;
-  /** Bytes of those that go, as stored in the checkpoint. */
+  /** Stored bytes of the weights removed with it. */
   readonly bytes: number;
   /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */
   readonly flopsPerToken: number;
@@ -106,13 +106,13 @@ export interface QuantizationSummary {
   readonly form?: string | undefined;
   /** Bits per weight, if all layers use the same number. */
   readonly bits?: number | undefined;
-  /** Number of weights that share a scale, where config.json says so. */
+  /** Number of weights per scale, if config.json has it. */
   readonly groupSize?: number | undefined;
   /**
    * True if groups contain inputs with similar activations (`desc_act`), which are not adjacent.
    */
   readonly byActivation?: boolean | undefined;
-  /** Sizes of the blocks of a matrix that share a scale, where config.json says so. */
+  /** Sizes of matrix blocks that share a scale, if config.json has them. */
   readonly block?: readonly [rows: number, columns: number] | undefined;
   /** Why the model can be inspected but not run, as a sentence; absent where it runs. */
   readonly refusal?: Message | undefined;
@@ -126,7 +126,7 @@ export interface ModelSummary {
   readonly path: string;
   /** `model_type` of config.json, or `onnx`. */
   readonly architecture: string;
-  /** Absent where weights are plain numbers, and in GGUF files, whose dtypes tell. */
+  /** Absent for unquantized weights, and for GGUF files, whose dtypes contain it. */
   readonly quantization?: QuantizationSummary | undefined;
   readonly parameters: number;
   /** Bytes of all tensors in the checkpoint. */
@@ -157,7 +157,7 @@ export interface ModelSummary {
   readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */
   readonly compressed?: CompressedEncodings;
-  /** Symbolic patches by the sublayers in whose places they stand. */
+  /** Symbolic patches by the id of the sublayer they replace. */
   readonly patches?: PatchSpecs;
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;

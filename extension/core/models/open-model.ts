@@ -47,7 +47,7 @@ export async function openModelFiles(path: string): Promise<OpenedModel> {
   return isGguf(folder.weights) ? openGgufFile(folder) : openFolder(folder);
 }
 
-/** The model alone, for who neither writes it nor asks what it can do. */
+/** Opens a model without the capabilities for writing. */
 export async function openModel(path: string): Promise<LayeredModel> {
   return (await openModelFiles(path)).model;
 }
@@ -136,7 +136,7 @@ async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
   return openFolderAs(folder, await readConfigText(folder.config));
 }
 
-/** A folder whose config.json is read as `configText`. */
+/** Opens a folder with `configText` instead of its config.json. */
 export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
   const named = requireFamily(configText, folder.config);
   const { model, family, ...read } = await openFamily(
@@ -151,7 +151,7 @@ export async function openFolderAs(folder: ModelFolder, configText: string): Pro
   });
 }
 
-/** The model of a family, and what of its config.json was read. */
+/** Opens a model of a family, with the parsed config.json. */
 async function openFamily(
   family: ParsedFamily,
   folder: ModelFolder,
@@ -177,7 +177,7 @@ async function openFamily(
   }
 }
 
-/** A decoder of these tensors, under the fingerprint of its files unless another is given. */
+/** Opens a decoder with these tensors. Uses the fingerprint of its files by default. */
 export async function readDecoder(
   folder: ModelFolder,
   configText: string,
@@ -216,7 +216,7 @@ interface Stored {
   readonly fingerprint?: string;
 }
 
-/** The decoder that a checkpoint holds. */
+/** Lays out the decoder of a checkpoint. */
 async function layOut({
   folder,
   configText,
@@ -264,7 +264,7 @@ async function layOut({
   return new TransformerModel(summary, checkpoint.files, layout);
 }
 
-/** Warnings for a model that was opened as another family. */
+/** Warnings for a model that was opened as a similar family. */
 function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
   if (guess === undefined) {
     return [];
@@ -277,7 +277,7 @@ function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
   ];
 }
 
-/** @throws UserError for packed weights that config.json says nothing of. */
+/** @throws UserError for packed weights without quantization settings in config.json */
 function plainCheckpoint(checkpoint: Checkpoint, config: string): Checkpoint {
   const packed = [...checkpoint.tensors.keys()].find((name) => name.endsWith('.qweight'));
   if (packed !== undefined) {

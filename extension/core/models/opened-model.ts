@@ -24,10 +24,7 @@ export interface WidthPrunedFrom {
   readonly widths: Readonly<Record<string, number>>;
 }
 
-/**
- * A model whose headers have been read once: what a job is given instead of a path. Its fingerprint is
- * in the summary.
- */
+/** Model with headers that are read once. Jobs receive it instead of a path. Its fingerprint is in the summary. */
 export class OpenedModel {
   private known: Capabilities | undefined;
 
@@ -52,7 +49,7 @@ export class OpenedModel {
     return this.headers.format;
   }
 
-  /** Files that it was read from: a change of one of them makes it another model. */
+  /** Files that it was read from; if one of them changes, it is a different model. */
   public get files(): readonly string[] {
     const { headers, model } = this;
     return headers.format === 'safetensors' ? [...model.files, headers.configFile] : model.files;

@@ -1,6 +1,6 @@
 import type { ModelConfig } from './transformer/model-config';
 
-/** Modules that blocks share: the first `turns` of their users hold one each, and all take turns. */
+/** Modules that blocks share: the first `turns` blocks own one each, and all users alternate between them. */
 export interface SharedModules {
   readonly module: string;
   /** Numbers of the blocks that use one. */
@@ -39,8 +39,8 @@ export function sharedTensorName(
 }
 
 /**
- * Names of a transformer that several blocks share (Zamba2, arXiv 2411.15242): attention over the stream and the
- * embedding side by side, then a feed-forward without a sum around either, then a linear layer of the block's own.
+ * Tensor names of a transformer block shared by several blocks (Zamba2, arXiv 2411.15242): attention over the
+ * concatenated stream and embedding, then an MLP, both without residual, then a linear layer of the block itself.
  */
 export interface SharedNames {
   /** The block's own linear layer. */

@@ -6,7 +6,7 @@ import type { Message } from '../message';
 import { say } from '../message';
 
 const fileName = 'tokenizer.json';
-/** Files of other tokenizers, which transformers can turn into tokenizer.json. */
+/** Files of other tokenizers that transformers can convert to tokenizer.json. */
 const otherFiles = [
   ...['tokenizer.model', 'spiece.model', 'sentencepiece.bpe.model', 'tekken.json'],
   ...['vocab.json', 'merges.txt', 'vocab.txt'],
@@ -15,7 +15,7 @@ const otherFiles = [
 /** Location of a tokenizer. */
 export interface TokenizerPlace {
   readonly folder: string;
-  /** Path of tokenizer.json, there or not. */
+  /** Path of tokenizer.json, whether or not it exists. */
   readonly file: string;
 }
 

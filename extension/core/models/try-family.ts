@@ -12,8 +12,8 @@ import type { FamilyGuess } from './transformer/guess-family';
 import { baseModelType } from './transformer/model-config';
 
 /**
- * A folder of an unknown `model_type`, opened as one of each known family that it may follow, or of `only`.
- * @throws UserError when the type is known, or no family fits.
+ * Opens a folder of an unknown `model_type` as each family that it may match, or as `only`.
+ * @throws UserError if the type is known, or no family fits
  */
 export async function openGuesses(
   path: string,

@@ -85,7 +85,7 @@ export class RemovableUnits {
     });
   }
 
-  /** The first MoE layer whose groups of experts would keep different numbers. */
+  /** First MoE layer whose expert groups would keep different numbers of experts. */
   public unevenGroups(removed: ReadonlySet<number>): SublayerSummary | undefined {
     return this.model.sublayers.find(({ experts }, index) => {
       const groups = experts?.groups ?? 1;
@@ -126,7 +126,7 @@ export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublay
 /** Original number of each block. */
 export type BlockNumbers = readonly number[];
 
-/** An id in the numbers of the model that this one was made from: `block.3.attention` may be `block.5.attention` there. */
+/** Id in the numbering of the source model: `block.3.attention` may be `block.5.attention` there. */
 export function toSourceId(id: string, blocks: BlockNumbers): string {
   return id.replace(
     /^block\.(\d+)(?=$|[./])/,

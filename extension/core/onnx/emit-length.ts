@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from './graph-builder';
 
-/** From here on Shape gives a part of the sizes. */
+/** First opset whose Shape can select a range of dimensions. */
 const shapeSliceOpset = 15;
 
 /** Emits how long `x` is along an axis: int64 [1]. */

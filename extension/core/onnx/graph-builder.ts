@@ -27,7 +27,7 @@ export type Value = string;
 /** Opset with LayerNormalization and without inputs-as-axes reductions; read by every ONNX Runtime since 1.12. */
 const opsetVersion = 17;
 const irVersion = 8n;
-/** From this opset on there are numbers of four bits, which need the newer format of files. */
+/** First opset with 4-bit integers, which require a newer file format. */
 const fourBitOpset = 21;
 const fourBitIrVersion = 10n;
 /** From this opset on, nodes are written as {@link rewriteForOpset18} does. */
@@ -38,11 +38,11 @@ export interface GraphBase {
   readonly nodes: readonly NodeProto[];
   readonly inputs: readonly ValueInfoProto[];
   readonly outputs: readonly ValueInfoProto[];
-  /** Initializers that hold their numbers. */
+  /** Initializers stored in the graph. */
   readonly constants: readonly TensorProto[];
   readonly weights: readonly ExternalData[];
   readonly opsets: readonly OperatorSetIdProto[];
-  /** Further names that nothing may be given. */
+  /** Additional names that are taken. */
   readonly reserved?: Iterable<string>;
 }
 
@@ -80,7 +80,7 @@ export interface ComputedWeight {
 /** Place of a weight: its initializer, an absolute path, and the first byte. */
 export type WeightPlace = Pick<ExternalData, 'name' | 'file' | 'offset'>;
 
-/** A graph as a session takes it. */
+/** Graph for a session. */
 export interface SessionGraph {
   readonly externalData: readonly WeightPlace[];
   readonly computed: readonly ComputedWeight[];
@@ -112,7 +112,7 @@ export class GraphBuilder {
 
   public constructor(public readonly name: string) {}
 
-  /** A builder that goes on where `base` ends; its nodes are copied. */
+  /** Builder that continues `base`; its nodes are copied. */
   public static over(name: string, base: GraphBase): GraphBuilder {
     const builder = new GraphBuilder(name);
     builder.nodes.push(...base.nodes.map((node) => clone(NodeProtoSchema, node)));
@@ -145,7 +145,7 @@ export class GraphBuilder {
     return this.marked;
   }
 
-  /** The graph as it stands; nodes are not copied, initializers in files have no place yet. */
+  /** Current graph; nodes are not copied, and initializers in files have no location yet. */
   public get graph(): GraphProto {
     this.emitComputed();
     return create(GraphProtoSchema, {
@@ -219,7 +219,7 @@ export class GraphBuilder {
     return emit();
   }
 
-  /** Emits a part of a sublayer that is used like others of its kind, such as an expert. Diagrams draw it as a frame. */
+  /** Emits a repeated part of a sublayer, such as an expert. Diagrams draw it as a frame. */
   public part<T>(_name: string, emit: () => T): T {
     return emit();
   }
@@ -229,7 +229,7 @@ export class GraphBuilder {
     return undefined;
   }
 
-  /** A graph for an attribute of a node of this one, none of whose names this one has. */
+  /** Graph for a node attribute; its names don't clash with this graph's names. */
   public nested(): GraphBuilder {
     const name = this.freeName(() => `${this.scope}/body_${this.counter++}`);
     const inner = new GraphBuilder(name);
@@ -264,8 +264,8 @@ export class GraphBuilder {
   }
 
   /**
-   * The same for a value that is read no more under its old name: the node that makes it gives it the new
-   * one, so that nothing is copied.
+   * Like {@link output}, for a value whose old name is no longer used: the producing node is renamed instead of adding
+   * a copy.
    */
   public handOver(name: string, value: Value, type: DataType, shape: readonly Dimension[]): void {
     const maker = this.nodes.find(({ output }) => output.includes(value));
@@ -287,7 +287,7 @@ export class GraphBuilder {
   public weight(data: ExternalData): Value {
     const known = this.external.get(data.name);
     const { dataType, shape } = data;
-    // The same bytes may be read as numbers of several types.
+    // The same bytes may be read as several types.
     const isSame =
       known === undefined ||
       (known.dataType === dataType && known.shape.join() === data.shape.join());
@@ -297,7 +297,7 @@ export class GraphBuilder {
     return name;
   }
 
-  /** A weight that a session gets computed; see {@link GraphBuilder.forSession}. */
+  /** Weight that is computed when the session is created; see {@link GraphBuilder.forSession}. */
   public computedWeight(weight: ComputedWeight): Value {
     this.computed.set(weight.name, weight);
     this.taken.add(weight.name);
@@ -342,7 +342,7 @@ export class GraphBuilder {
     return this.floats([value], []);
   }
 
-  /** Remembers `value` under a name, such as what goes into a layer under the layer's. */
+  /** Stores `value` under a name, such as the input of a layer under the layer's id. */
   public mark(name: string, value: Value): void {
     this.marked.set(name, value);
   }
@@ -370,14 +370,14 @@ export class GraphBuilder {
     }
   }
 
-  /** Takes a node of an operator back, by its output; undefined where it is of another one, or read by a node. */
+  /** Removes the node that produces a value if it has this operator and no reader; otherwise undefined. */
   public takeBack(type: string, value: Value): NodeProto | undefined {
     const at = this.nodes.findIndex((node) => node.opType === type && node.output[0] === value);
     const isRead = this.nodes.some(({ input }) => input.includes(value));
     return at < 0 || isRead ? undefined : this.nodes.splice(at, 1)[0];
   }
 
-  /** Takes nodes back that nothing reads. */
+  /** Removes nodes without readers. */
   public drop(nodes: ReadonlySet<NodeProto>): void {
     this.nodes = this.nodes.filter((node) => !nodes.has(node));
   }
@@ -485,8 +485,8 @@ export class GraphBuilder {
   }
 
   /**
-   * Adds nodes that compute what a session would get computed, each right before the first node that reads it: ONNX Runtime
-   * runs unoptimized nodes in this order, and would else have all weights in memory together.
+   * Adds nodes that compute the weights, each right before its first reader: ONNX Runtime runs unoptimized nodes in
+   * this order, and would otherwise hold all weights in memory at the same time.
    */
   private emitComputed(): void {
     const weights = [...this.computed.values()];
@@ -541,7 +541,7 @@ export class GraphBuilder {
     this.constants.set(key, tensor);
   }
 
-  /** The first of the proposed names that nothing has; it is taken from now on. */
+  /** Reserves and returns the first proposed name that is free. */
   private freeName(propose: () => string): string {
     let name = propose();
     while (this.taken.has(name)) {
@@ -569,12 +569,12 @@ function rewriteForOpset18(node: NodeProto, constant: (values: readonly number[]
   }
 }
 
-/** Up to here, Gemm cannot do without what it adds. */
+/** Last opset in which Gemm requires the input C. */
 const lastGemmWithSum = 10;
 
 /**
- * Writes a node of opset 17 as opsets 7 to 10 have it: Gemm adds a zero.
- * @param zero makes the number and gives its name
+ * Rewrites a node of opset 17 for opsets 7 to 10: Gemm adds a zero.
+ * @param zero creates the constant and returns its name
  */
 function rewriteForOpset10(node: NodeProto, zero: () => string): void {
   if (node.opType === 'Gemm' && node.input.length === 2) {

@@ -35,7 +35,7 @@ export function float(value: number): FloatAttribute {
 
 export type Attribute = number | readonly number[] | string | FloatAttribute | GraphProto;
 
-/** Storage of numbers, by the element types for which `GraphBuilder.numbers` makes constants. */
+/** Array classes for the element types that `GraphBuilder.numbers` supports. */
 export const numberArrays: Readonly<
   Record<number, { from: (values: ArrayLike<number>) => Float32Array | Float64Array | Int32Array }>
 > = {
@@ -45,8 +45,8 @@ export const numberArrays: Readonly<
 };
 
 /**
- * A copy of a message with other values in some of its fields. Unknown fields and the defaults of what is not
- * set stay, which a spread of a message loses; lists are its own, the messages in them are the original's.
+ * Copy of a message with other values in some fields. Keeps unknown fields and unset defaults, which spreading would
+ * drop. Lists are copied, their messages are shared.
  */
 export function copyWith<M extends Message>(
   message: M,
@@ -59,7 +59,7 @@ export function copyWith<M extends Message>(
   return Object.assign(copy, message, Object.fromEntries(lists), changes);
 }
 
-/** An initializer whose bytes stay in a file. */
+/** Initializer whose bytes remain in a file. */
 export interface ExternalData {
   /** Name of the initializer, unique in the graph. */
   readonly name: string;

@@ -10,7 +10,7 @@ import type { NodeProto } from './proto/onnx_pb';
 
 const float32: number = DataType.FLOAT;
 const defaultEpsilon = 1e-12;
-/** From this opset on, ReduceMean takes its axes as an input. */
+/** First opset whose ReduceMean has its axes as an input. */
 const axesAsInput = 18;
 
 /** Names of what scales and shifts the norm in a node that does something before it. */
@@ -108,7 +108,7 @@ export function normalizationNodes(
   return nodes;
 }
 
-/** The sum alone of such a node: of its input, its skip, and its bias if it has one. */
+/** Nodes for only the sum of such a node: its input, its skip, and its bias if it has one. */
 export function sumNodes(terms: readonly string[], output: string): NodeProto[] {
   const add = (a: string, b: string, sum: string): NodeProto =>
     create(NodeProtoSchema, { name: sum, opType: 'Add', input: [a, b], output: [sum] });

@@ -3,8 +3,8 @@ import { NodeProtoSchema } from './proto/onnx_pb';
 import type { NodeProto } from './proto/onnx_pb';
 
 /**
- * One term of a QLinearAdd, requantized to the scale of the sum, as if nothing were added to it.
- * The term is input 0 or 3, followed by its scale and zero point.
+ * One term of a QLinearAdd, requantized to the scale of the sum, as if the other term were zero. The term is input 0 or
+ * 3, followed by its scale and zero point.
  */
 export function requantizationNodes(
   { input }: NodeProto,

@@ -92,8 +92,8 @@ export async function applyAndMeasure(
 }
 
 /**
- * Measures how far a written model is from its original, and judges it by the limits that are given. The model
- * stays if that cannot be done or is cancelled; there is not enough evidence for a verdict then.
+ * Measures the distance of a written model from its original, and evaluates the given limits. If that fails or is
+ * cancelled, the model remains and the verdict is "not enough evidence".
  */
 export async function addQuality(
   result: ApplyResult,

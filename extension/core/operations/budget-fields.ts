@@ -195,7 +195,7 @@ export async function planByBudget(
       : profileCalibration(table),
     ...{ bundledText: join(samples, 'calibration.txt'), folder },
     ...runOptions(request),
-    // llama.cpp runs GGUF files, so times of runs here say nothing.
+    // llama.cpp runs GGUF files, so times measured here don't apply.
     time: table.gguf === undefined ? await createPlanTimer(request, context) : undefined,
     deadline: request.planDeadline,
     ...(table.gguf === undefined

@@ -15,7 +15,7 @@ export interface RequestShape<F extends Fields = Fields> {
 
 /** Error about an invalid request, thrown before any work begins. */
 export class RequestError extends UserError {
-  /** @param subject absent where the problem says what to give */
+  /** @param subject absent if the message names the field */
   public constructor(
     code: ErrorCode,
     problem: Message,
@@ -59,8 +59,8 @@ export function buildRequest<const F extends Fields>(
 }
 
 /**
- * Checks a complete request that has come from elsewhere.
- * @throws RequestError naming the fields as `name` says them.
+ * Validates a complete request from another process.
+ * @throws RequestError naming the fields as `name` spells them
  */
 export function validateRequest<const F extends Fields>(
   operation: RequestShape<F>,
@@ -109,7 +109,7 @@ export const asFlag =
   (key) =>
     flagName(key, fields[key]);
 
-/** Names fields as the editor's settings, those that have one. */
+/** Names fields as settings of the editor, if there is a setting. */
 export const asSetting =
   (fields: Fields): NameOf =>
   (key) => {

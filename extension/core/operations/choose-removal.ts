@@ -68,16 +68,16 @@ export type RemovalRequest = RequestOf<typeof removalFields> & {
   readonly model: OpenedModel;
 };
 
-/** Plan and the profile it was made from. */
+/** Plan with its profile. */
 export interface ChosenRemoval {
   readonly plan: Plan;
   readonly profile: LayerProfile;
 }
 
 /**
- * Plans a removal that can be written in a format: any prefix of a saved profile's order, or what a new
- * search finds. Where only some rounds can be written, those are kept as a plan.
- * @param file where that plan goes
+ * Plans a removal that can be written in a format: a prefix of a saved profile's order, or the result of a new search.
+ * If only some rounds can be written, saves them as a plan.
+ * @param file path of that plan
  */
 export async function chooseRemoval(
   request: RemovalRequest,
@@ -211,8 +211,8 @@ async function requirePlanWritable(
 }
 
 /**
- * Throws if a search found fewer removals than requested because nothing more can be written.
- * @throws UserError naming a plan of those that can.
+ * Checks that a search found the requested number of removals that can be written.
+ * @throws UserError naming a plan with those found
  */
 async function requireEnough(
   { summary, path: source }: OpenedModel,

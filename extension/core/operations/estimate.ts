@@ -29,7 +29,7 @@ export async function estimate(
   return found === undefined ? null : ((await knownSeconds(...found, environment)) ?? null);
 }
 
-/** Validated request; undefined if there is no such operation. */
+/** Validated request; undefined if the operation doesn't exist. */
 export function validated({
   operation: id,
   request,

@@ -343,7 +343,7 @@ function requireMeasured(limits: readonly string[], task: string | undefined): v
   }
 }
 
-/** @throws UserError for a plan of another model, and for one that compresses. */
+/** @throws UserError if the plan is for another model, or compresses */
 export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {
   const place = planned.file === undefined ? {} : { file: planned.file };
   requireMadeFor(planned.plan, (await open(planned.model)).summary, {

@@ -24,7 +24,7 @@ interface EvaluatedRequest {
   readonly base?: string;
 }
 
-/** Evaluated model and what it was compared with, by name. */
+/** Name of the evaluated model and of the model it was compared with. */
 export interface EvaluatedNames {
   readonly name: Message;
   readonly other: Message;
@@ -78,7 +78,7 @@ export function evaluationOutcome(
   };
 }
 
-/** Name of the evaluated model, with what its plan changes, and of the model it was compared with. */
+/** Name of the evaluated model with the changes of its plan, and of the model it was compared with. */
 export function evaluatedNames({ request, name }: FinishedJob<EvaluatedRequest>): EvaluatedNames {
   const change = plannedChange(request.plan);
   return {

@@ -58,7 +58,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   readonly missing: Message | undefined;
   /** Types of documents whose files the operation reads by this path; a model or dataset is none. */
   readonly reads: readonly DocumentId[];
-  /** Kind of the file that the operation writes to this path; undefined if it writes a folder or nothing. */
+  /** Kind of file written to this path; undefined if a folder or nothing is written. */
   readonly writes: FileKind | undefined;
   /** Heading in help and docs. */
   readonly group: string;
@@ -171,13 +171,13 @@ export const choice = <const C extends readonly string[], const O extends Option
     'NAME',
   );
 
-/** Pattern of a text, and its description for errors. */
+/** Pattern of a text field, and its description for errors. */
 export interface Form {
   readonly pattern: RegExp;
   readonly takes: Message;
 }
 
-/** A text of some form, such as `32x32`. */
+/** Text field with a pattern, such as `32x32`. */
 export const formed = <const O extends Options<string>>(
   { pattern, takes }: Form,
   options: O,

@@ -139,7 +139,7 @@ export interface FittedModel extends PruneResult {
   readonly requantized?: string;
   /** Bytes of weights, keys, values and buffers at a context. */
   readonly memory: { readonly context: number; readonly before: number; readonly after: number };
-  /** Predicted decode speed in tokens/s, if one was asked for. */
+  /** Predicted decode speed in tokens/s, if requested. */
   readonly speed?: PredictedSpeed;
   /** Bytes of tensors by their type. */
   readonly types: Readonly<Record<string, number>>;
@@ -391,7 +391,7 @@ async function fit(
     );
     const tokens = fitContext(model, request);
     const requantized = quantizedType(model.summary);
-    // A type that replaced a mix says nothing of the size.
+    // A type that replaced a mix doesn't determine the size.
     const isAsAsked = !isMix || written.mix !== undefined;
     const isOnlySize = [request.memoryAt, machine, speed].every((one) => one === undefined);
     if (
@@ -513,7 +513,7 @@ async function reachableTarget(
   return target;
 }
 
-/** A decode speed that is asked for. */
+/** Requested decode speed. */
 interface AskedSpeed {
   /** Tokens per second. */
   readonly asked: number;
@@ -563,7 +563,7 @@ async function reachableSpeed(
   return { asked: speed, costs };
 }
 
-/** @throws UserError if the original is as fast as is asked for, and nothing else is. */
+/** @throws UserError if the original is already fast enough and there is no other limit */
 function requireSlower(model: OpenedModel, { asked, costs }: AskedSpeed): void {
   const now = 1000 / originalDecodeMs(model, costs);
   if (now >= asked) {
@@ -589,8 +589,8 @@ const describeTargets = ({ size, memoryAt: context, machine, speed }: AskedTarge
     .join(', ');
 
 /**
- * The largest named type below a limit, for models whose tensors can't get types of their own.
- * @throws UserError if there is none.
+ * Largest named type below a limit, for models whose tensors can't have individual types.
+ * @throws UserError if there is none
  */
 async function largestType(
   model: OpenedModel,
@@ -816,7 +816,7 @@ async function planMix(
   };
 }
 
-/** Milliseconds per token that are left for weights. */
+/** Milliseconds per token available for reading weights. */
 const decodeLimit = ({ asked, costs }: AskedSpeed): number => 1000 / asked - costs.restMs;
 
 /** True if the options of a profile reach limits. */
@@ -945,7 +945,7 @@ async function evaluate(
   };
 }
 
-/** Without progress and warnings. */
+/** Context without progress and warnings. */
 const quiet = (context: OperationContext<SensitivityEvent>): OperationContext<unknown> => ({
   ...context,
   progress: () => undefined,

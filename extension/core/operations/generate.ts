@@ -67,7 +67,7 @@ export interface ConverseRequest {
   readonly turns: readonly Turn[];
 }
 
-/** Continues a prompt after the previous turns. */
+/** Continues a prompt after earlier turns. */
 export async function converse(
   { request, turns }: ConverseRequest,
   context: OperationContext<GenerationEvent>,

@@ -4,7 +4,7 @@ import type { Field, Fields } from './fields';
 /** A JSON schema, or a part of one. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
-/** The fields of an operation's request, without what each of them needs of the others. */
+/** JSON schemas of an operation's fields, without rules between fields. */
 export function fieldSchemas(fields: Fields): Readonly<Record<string, JsonSchema>> {
   return Object.fromEntries(
     Object.entries(fields).map(([key, field]) => [key, fieldSchema(field)] as const),
@@ -12,7 +12,7 @@ export function fieldSchemas(fields: Fields): Readonly<Record<string, JsonSchema
 }
 
 function fieldSchema(field: Field): JsonSchema {
-  // // A request may contain a document, whose schema is that of its files.
+  // A request may contain a document, which uses the schema of its file.
   const schema: JsonSchema =
     field.kind === 'document'
       ? { type: ['string', 'object'] }

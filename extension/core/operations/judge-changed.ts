@@ -19,7 +19,7 @@ import type { OperationContext } from './operation';
 import { say } from '../message';
 import type { Message } from '../message';
 
-/** Two models to compare, and where to run them. */
+/** Two models to compare, and the device and memory to use. */
 export type Compared = Pick<PlanApplication, 'device' | 'memoryBytes' | 'examples'> & {
   readonly original: OpenedModel;
   readonly changed: OpenedModel;
@@ -58,8 +58,9 @@ export async function compareWithOriginal(
 }
 
 /**
- * Measures what limits ask for, and judges. What cannot be measured, or is cancelled, is not enough evidence.
- * @param quality what is known already of the two
+ * Measures the required values and returns a verdict. Values that can't be measured, or were cancelled, count as "not
+ * enough evidence".
+ * @param quality already measured values
  */
 export async function judgeChanged(
   models: Compared,
@@ -124,7 +125,7 @@ export const predictText = ({
 
 type Heard = Pick<Compared, 'original' | 'examples'>;
 
-/** Input on which models are compared; for speech models, their examples if none is given. */
+/** Input on which models are compared; for speech models, their examples by default. */
 async function comparisonInput(
   { heldOut }: Requirements,
   { original, examples }: Heard,
@@ -137,8 +138,8 @@ async function comparisonInput(
 }
 
 /**
- * @throws UserError if a limit can't be measured: one of a task without a task, or one of what a model predicts that
- * hears, without recordings.
+ * @throws UserError if a limit can't be measured: a task limit without a task, or a limit on predictions of a speech
+ * model without recordings
  */
 export async function requireMeasurable(
   requirements: Requirements,

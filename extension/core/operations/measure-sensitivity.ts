@@ -172,9 +172,9 @@ async function timeVariants(
 }
 
 /**
- * Measures what compressing each linear layer alone costs, with defaults that depend on the model.
- * @param out where the profile is written; undefined to only return it
- * @param keepsJournal whether a run after this one finds all measured, until the caller removes the journal
+ * Measures the distance of compressing each linear layer alone, with defaults that depend on the model.
+ * @param out path of the profile; undefined to only return it
+ * @param keepsJournal true to keep measurements for a later run, until the caller removes the journal
  */
 export async function measureSensitivity(
   request: SensitivityRequest,
@@ -198,7 +198,7 @@ export async function measureSensitivity(
   const gguf = compressions.some(({ method }) => method === 'gguf')
     ? await ggufFactsFor(model, settings, memoryBytes, context)
     : undefined;
-  // Times of runs here say nothing of a GGUF file, which llama.cpp runs.
+  // llama.cpp runs GGUF files, so times measured here don't apply.
   const isTimed = gguf === undefined && model.capabilities.generate.able;
   return profileSensitivity(
     {
@@ -224,11 +224,11 @@ export async function measureSensitivity(
   );
 }
 
-/** Multiplications that take two cores a minute. */
+/** Multiplications that take about a minute on two cores. */
 const leastWork = 1e13;
 /** Each runs all of the text to fit to through the model. */
 const mostProcesses = 4;
-/** The least that each gets of the memory, times what the model needs to run. */
+/** Minimum memory per process, as a multiple of the memory to run the model. */
 const memoryPerProcess = 2;
 
 /**

@@ -24,7 +24,7 @@ const lossesSchema = v.strictObject({
   losses: v.record(v.string(), lossSchema),
 });
 
-/** Losses of the smaller models that were made of a model on this machine, by runtime and size. */
+/** Losses of smaller models made from a model on this machine, by runtime and size. */
 export async function readLosses(
   fingerprint: string,
 ): Promise<(runtime: Runtime, size: string) => MeasuredLoss | undefined> {

@@ -17,7 +17,7 @@ export interface Environment {
   readonly costsFolder: string;
   /** Folder of the bundles, which processes of a job are started from. */
   readonly bundles: string;
-  /** Opens a model, or gives the one that is open: each is read once. */
+  /** Opens a model, or returns the open one, so that each is read only once. */
   readonly open: OpenModel;
 }
 
@@ -38,7 +38,7 @@ export interface Operation<
 > {
   /** Subcommand of `espalier`, JSON-RPC method and kind of job. */
   readonly id: Id;
-  /** As a command: "Profile Layers". */
+  /** Title Case command name: "Profile Layers". */
   readonly title: string;
   /** While it runs: "Profiling". */
   readonly verb: string;
@@ -50,10 +50,7 @@ export interface Operation<
   readonly result: v.GenericSchema;
   /** Required workspace trust: none to read headers, otherwise to run models or to write files. */
   readonly trust: 'inspect' | 'run' | 'write';
-  /**
-   * Paths in which progress is saved, the latest first; absent if nothing is saved. The same
-   * request resumes from there.
-   */
+  /** Paths of saved progress, latest first; absent if nothing is saved. The same request resumes from there. */
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
   /** Types of documents that it writes next to its output. */
   readonly writesNextTo?: readonly DocumentId[];

@@ -10,7 +10,7 @@ import type { PruneResult } from '../pipelines/prune-result';
 import type { PerplexityChange } from '../prune/layer-profile';
 import type { Outcome } from './presentation';
 
-/** Written and checked model, with what was measured on it. */
+/** Written and verified model with its measurements. */
 interface WrittenModel extends PruneResult {
   readonly quality?: Quality;
   readonly verdict?: Verdict;
@@ -19,21 +19,21 @@ interface WrittenModel extends PruneResult {
 /** `1 layer`, `1.2 K layers` */
 export const several = (count: number, noun: string): Message => counted(count, noun, formatCount);
 
-/** Says how much smaller a pruned model is. */
+/** Summary of the size reduction of a pruned model. */
 export function prunedOutcome(result: WrittenModel, { name }: { readonly name: string }): Outcome {
   const { path, bytesBefore, bytesAfter } = result;
   const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
   return withQuality(result, say`${basename(path)} is ${saved} smaller than ${name}.`);
 }
 
-/** Says how large a compressed or converted model is. */
+/** Summary of the size of a compressed or converted model. */
 export function compressedOutcome(result: WrittenModel): Outcome {
   const { path, bytesBefore, bytesAfter } = result;
   const [before, after] = [formatBytes(bytesBefore), formatBytes(bytesAfter)];
   return withQuality(result, say`${basename(path)} takes ${after} instead of ${before}.`);
 }
 
-/** Says how many examples were written. */
+/** Summary of the number of written examples. */
 export const exportedOutcome = (examples: number, out: string): Outcome => ({
   summary: say`Exported ${several(examples, 'example')} to ${basename(out)}.`,
 });

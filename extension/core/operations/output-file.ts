@@ -18,7 +18,7 @@ export type FileKind = DocumentId | 'report' | 'importance' | 'study' | 'basePro
 
 /** Naming of a file, and the existing files it may replace. */
 interface OutputFile {
-  /** With its article, for errors: "a plan". */
+  /** Noun with its article, for errors: "a plan". */
   readonly what: string;
   /** Allowed suffixes of its name. */
   readonly suffixes: readonly string[];
@@ -83,12 +83,13 @@ const scoreSuffixes: Readonly<Record<Exclude<ScoreFormat, 'espalier'>, string>> 
   cartography: '.jsonl',
 };
 
-/** End of files with the numbers of selected examples. */
+/** Extension of files with indices of selected examples. */
 const indices = '.npy';
 
 /**
- * Refuses a place for a file before any work is done for it.
- * @throws UserError if its name has another ending, or if it would replace something else. Nothing of that is quoted.
+ * Validates an output path before any work is done.
+ * @throws UserError if the extension is wrong, or another kind of file would be replaced; the message doesn't quote
+ * that file
  */
 export async function requireOutputFile(
   out: string,

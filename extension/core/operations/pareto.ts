@@ -33,7 +33,7 @@ import { runFields, runOptions } from './shared-fields';
 import { several } from './outcomes';
 import { say } from '../message';
 
-/** A plan of the front, and where it was written. */
+/** Plan on the Pareto front, with its path. */
 export type FrontPoint = Pick<
   CompressionPlan,
   'remove' | 'widths' | 'compress' | 'types' | 'byImportance' | 'sumOfDistances'
@@ -42,7 +42,7 @@ export type FrontPoint = Pick<
   /** Fraction of the original model's cost. */
   readonly share: number;
   readonly plan?: string;
-  /** On the request's task. */
+  /** Score on the requested task. */
   readonly score?: PlanScore;
 };
 
@@ -194,7 +194,7 @@ async function computeFrontFromTable(
   };
 }
 
-/** A front whose plans were run on a task. */
+/** Front with task scores of its plans. */
 async function scored(
   front: Front,
   table: SensitivityProfile,
@@ -227,7 +227,7 @@ async function scored(
 /** Maximum number of decimals in names of plans. */
 const mostDigits = 6;
 
-/** Shares in percent, with as many digits as it takes to tell them apart. */
+/** Formats shares in percent with enough digits to distinguish them. */
 function formatPercentages(shares: readonly number[]): string[] {
   const at = (digits: number): string[] => shares.map((share) => (100 * share).toFixed(digits));
   let digits = 1;

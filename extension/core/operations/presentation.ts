@@ -8,9 +8,9 @@ export type PanelName = 'heatmap' | 'compression' | 'dataMap' | 'symbolic';
 /** Kinds of reports about results. */
 export type ReportKind = 'applied' | 'fitted' | 'repaired' | 'patched' | 'evaluated';
 
-/** Result of a job as it is announced. */
+/** Announcement of a job's result. */
 export interface Outcome {
-  /** Sentence with the numbers that matter. */
+  /** Sentence with the most important numbers. */
   readonly summary: Message;
   /** True if the result needs no notification: the job's panel shows it, or the job was short. */
   readonly shown?: boolean;
@@ -87,11 +87,11 @@ export interface SavedProgress {
   readonly text: (done: number, total: number) => Message;
   /** Returns a counter of a run's events; the progress itself is counted if absent. */
   readonly counter?: () => (event: unknown) => Counted | undefined;
-  /** Files that a crash leaves besides the saved work. */
+  /** Other files that a crash leaves behind. */
   readonly leftovers?: (request: object) => readonly string[];
 }
 
-/** Share of the work that is saved. */
+/** Saved share of the work. */
 export interface Counted {
   readonly done: number;
   readonly total: number;

@@ -107,7 +107,7 @@ export const profile = defineOperation({
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const model = await context.environment.open(request.model);
     const settings = await searchSettings(request, model);
-    // The order may hold what can be written alone; distances are measured of all.
+    // The order may contain only writable candidates; distances are measured for all.
     const { warning, writable } = await foreseeRefusals(model, {}, settings);
     if (warning !== undefined) {
       context.warn(warning);
@@ -166,8 +166,9 @@ function countCandidates(): (event: unknown) => Counted | undefined {
 }
 
 /**
- * Undefined if perplexity isn't requested, can't be measured, or its time is unknown because other workers search, too.
- * @throws UserError if the text that was asked for cannot be read, before the search
+ * Undefined if perplexity isn't requested, can't be measured, or its time is unknown because other workers take part in
+ * the search.
+ * @throws UserError before the search if the requested text can't be read
  */
 async function evaluation(
   request: RequestOf<typeof evaluationFields & typeof sharingFields>,

@@ -10,7 +10,7 @@ import { allNeed, needs } from './rules';
 import { say } from '../message';
 import { sampleText } from './shared-fields';
 
-/** Bundled held-out text, which is read if no text is given. */
+/** Bundled held-out text, the default. */
 export const heldOutText = 'held-out.txt';
 
 export const requirementsField = list({
@@ -72,7 +72,7 @@ export const verdictSchema = v.looseObject({
   limits: v.array(v.looseObject({ limit: v.string(), outcome: v.picklist(outcomes) })),
 });
 
-/** No limits, or all of them kept. */
+/** True if there are no limits, or all are met. */
 export const keepsLimits = ({ verdict }: { readonly verdict?: Verdict | undefined }): boolean =>
   verdict === undefined || verdict.outcome === 'accept';
 

@@ -14,9 +14,9 @@ export interface Breach {
 
 /** Constraint on the combination of fields in a request. */
 export interface Rule {
-  /** In words, for docs. */
+  /** Description for docs. */
   readonly describe: (name: NameOf) => Message;
-  /** @param complete what is given, and defaults where nothing is */
+  /** @param complete given fields and defaults */
   readonly check: (given: Values, complete: Values) => Breach | undefined;
 }
 
@@ -26,7 +26,7 @@ export type Values = Readonly<Record<string, unknown>>;
 const isGiven = (given: Values, key: string): boolean =>
   given[key] !== undefined && given[key] !== false;
 
-/** At most one of them. */
+/** Rule: at most one of the fields is given. */
 export function excludes(...fields: readonly string[]): Rule {
   return {
     describe: (name) => say`Only one of ${listed(fields, name, 'and')}.`,
@@ -48,7 +48,7 @@ export function excludes(...fields: readonly string[]): Rule {
   };
 }
 
-/** At least one of them. */
+/** Rule: at least one of the fields is given. */
 export function anyOf(...fields: readonly string[]): Rule {
   const describe = (name: NameOf): Message => say`${listed(fields, name, 'or')} is required.`;
   return {
@@ -60,12 +60,12 @@ export function anyOf(...fields: readonly string[]): Rule {
   };
 }
 
-/** Exactly one of them. */
+/** Rules: exactly one of the fields is given. */
 export function oneOf(...fields: readonly string[]): readonly Rule[] {
   return [excludes(...fields), anyOf(...fields)];
 }
 
-/** A field that acts only together with one of others. */
+/** Rule: a field acts only together with one of the others. */
 export function needs(field: string, ...others: readonly string[]): Rule {
   const describe = (name: NameOf): Message =>
     say`${name(field)} needs ${listed(others, name, 'or')}.`;
@@ -78,7 +78,7 @@ export function needs(field: string, ...others: readonly string[]): Rule {
   };
 }
 
-/** Fields that act only together with one of others. */
+/** Rules: each field acts only together with one of the others. */
 export function allNeed(fields: readonly string[], ...others: readonly string[]): Rule {
   const tell = (keys: readonly string[], name: NameOf): Message =>
     keys.length > 1
@@ -95,7 +95,7 @@ export function allNeed(fields: readonly string[], ...others: readonly string[])
   };
 }
 
-/** A field that acts only if another has, or contains, one of some values. */
+/** Rule: a field acts only if another has, or contains, one of the given values. */
 export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
   const known = values.join(' or ');
   return {
@@ -112,7 +112,7 @@ export function actsOnlyWith(field: string, other: string, values: readonly unkn
   };
 }
 
-/** A number that another bounds from above. */
+/** Rule: a number is at most the value of another field. */
 export function atMost(field: string, bound: string): Rule {
   return {
     describe: (name) => say`${name(field)} accepts at most ${name(bound)}.`,
@@ -128,7 +128,7 @@ export function atMost(field: string, bound: string): Rule {
   };
 }
 
-/** A field that makes others ineffective, with the reason. */
+/** Rule: a field makes others ineffective, with the reason. */
 export function replaces(field: string, others: readonly string[], why: Message): Rule {
   return {
     describe: (name) =>

@@ -3,7 +3,7 @@ import type { Runtime } from '../pipelines/runtimes';
 
 /** Command or program line that runs a model, to be copied. */
 export interface RunCommand {
-  /** Program that takes it. */
+  /** Program that runs the command. */
   readonly program: string;
   readonly command: string;
 }

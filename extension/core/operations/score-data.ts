@@ -47,7 +47,7 @@ export interface DataScoring {
   readonly interRunSpearman: number | null;
   /** Duration of all runs together. */
   readonly seconds: number;
-  /** Labels that may be wrong. */
+  /** Number of labels that may be wrong. */
   readonly suspected: number;
   /** Examples that are copies or near-duplicates of an earlier one. */
   readonly duplicates: number;

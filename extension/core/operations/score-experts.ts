@@ -232,9 +232,9 @@ async function requireRemovable(
 }
 
 /**
- * Ids of the least salient experts: a fraction of each MoE layer, and of each group that its router
- * chooses from, rounded down. They are the same fraction of each layer (`equal`), or the least salient of all layers
- * (`saliency`); as many are kept as each layer needs.
+ * Ids of the least salient experts: the same fraction of each MoE layer (`equal`), or the least salient of all layers
+ * (`saliency`). In each group of a router, the number is rounded down, and each layer keeps as many experts as it
+ * needs.
  */
 export function leastSalient(
   layers: readonly (readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[])[],
@@ -273,8 +273,8 @@ export function leastSalient(
 }
 
 /**
- * Experts of a layer that can be removed, in the order of their saliency: one of each group at a time, so that groups stay
- * of one size.
+ * Removable experts of a layer in the order of their saliency, one per group at a time, so that groups keep equal
+ * sizes.
  */
 function removalRounds(
   experts: readonly Pick<ExpertSaliency, 'expert' | 'saliency'>[],

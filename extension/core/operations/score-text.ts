@@ -23,7 +23,7 @@ export async function textScoresPath(model: string, text: string | undefined): P
   return `${stem}${text === undefined ? '' : `.${basename(text, extname(text))}`}${suffix}`;
 }
 
-/** Bundled text, which is scored if no text is given. */
+/** Bundled text, the default. */
 const bundledText = 'calibration.txt';
 
 function windowLength(

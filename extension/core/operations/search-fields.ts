@@ -112,7 +112,7 @@ export const searchFields = group('Search', {
   }),
 });
 
-/** The same, for operations that search only if nothing else says what to remove. */
+/** Search fields for operations that search only if no other field selects the removals. */
 export const openSearchFields = leftOpen(searchFields);
 
 const fraction = { above: 0, max: 1, placeholder: 'R' } as const;

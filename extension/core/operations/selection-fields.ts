@@ -92,7 +92,7 @@ interface ChoiceRequest extends RequestOf<typeof selectionFields> {
   readonly keep: number;
 }
 
-/** @throws UserError if nothing is chosen, or something that is asked for cannot be. */
+/** @throws UserError if nothing is selected, or a requested selection isn't possible */
 export function chooseByScores(
   scored: ScoreDocument,
   { keep, policy, offset, unbalanced, seed, relabel, suggestedLabels, ...others }: ChoiceRequest,

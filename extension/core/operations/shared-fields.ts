@@ -76,7 +76,7 @@ export const calibrationNames = [
   'calibrationPolicy',
 ] as const satisfies readonly (keyof CalibrationFields)[];
 
-/** Name of the text that is read if none is given. */
+/** Description of the default text. */
 export const sampleText = 'the text that comes with Espalier';
 
 /** @param defaults shown in help; {@link requestedCalibration} fills them in */
@@ -207,7 +207,7 @@ export async function typeOptions(
   };
 }
 
-/** @throws UserError if an importance matrix is given and not used, or used and not given. */
+/** @throws UserError if an importance matrix is given but has no effect, or is needed but not given */
 function requireRounding({ imatrix, rounding }: RequestOf<typeof typeFields>): void {
   if (rounding === 'importance' && imatrix === undefined) {
     throw new UserError(

@@ -31,7 +31,7 @@ const workersFacts = {
   ...{ min: 1, setting: 'workers' },
 };
 
-/** Fields of operations whose work can be distributed. */
+/** Fields of operations that can use several workers. */
 export const sharingFields = group('Running', {
   workers: integer({ ...workersFacts, default: 1 }),
   queue: text({

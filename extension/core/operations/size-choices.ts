@@ -45,7 +45,7 @@ const multiplicationsPerSecond = 1.5e11;
 const weightsPerSecond = 1e7;
 /** Times that measuring a mix quantizes each weight. */
 const roundingsPerWeight = 5;
-/** Runs of the calibration text that measuring a plan takes. */
+/** Passes over the calibration text that measuring a plan takes. */
 const runsPerPlan = 4;
 
 /** Phases of making a model smaller. */
@@ -94,7 +94,7 @@ const typeLimit = { seconds: 42, secondsPerBillion: 125 } as const;
 /** Runs of the calibration text that rounding with error feedback takes. */
 const runsPerFeedback = 4;
 
-/** Largest share of the time for a mix that error feedback may take. */
+/** Maximum share of a mix's time for error feedback. */
 const mostForFeedback = 0.25;
 
 /** Rounding of a named type, from the best: with error feedback, by an importance matrix, or each weight alone. */
@@ -135,7 +135,7 @@ export function typeRounding(
 
 /** Largest share of the time before writing that is kept for plans. */
 const mostForPlans = 0.3;
-/** Smallest share of the whole time that is left for measuring and planning. */
+/** Minimum share of the total time for measuring and planning. */
 const leastForPlanning = 0.5;
 
 /**

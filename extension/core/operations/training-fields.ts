@@ -112,7 +112,7 @@ export function trainingSettings({
   };
 }
 
-/** Engine that shares the training runs of a request. */
+/** Engine that runs a request's training runs on several workers. */
 export function seedSharing(request: SharingRequest, environment: Environment): SeedSharing {
   const { version } = environment;
   const isChosen = request.workers !== undefined || request.queue !== undefined;

@@ -21,14 +21,14 @@ import type { RoundingCalibration } from './rounding/round-model';
 import { writeModel } from './write-model';
 import { say } from '../message';
 
-/** A plan to carry out, and where. */
+/** Plan to apply, and the output. */
 export interface PlanApplication {
   readonly model: OpenedModel;
   readonly plan: Plan;
   /** The folder that files of the plan are relative to; the working directory when absent. */
   readonly planFolder?: string;
   readonly out: string;
-  /** The model's own form when absent. */
+  /** Output format; by default that of the model. */
   readonly format?: OutputFormat;
   readonly layout?: LayoutName;
   /** Quantization types of the tensors of a GGUF file, in addition to those in the plan. */
@@ -38,15 +38,15 @@ export interface PlanApplication {
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
-  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
+  /** Calibration of the profile; if it has examples, the result is checked on them. */
   readonly examples?: string;
-  /** Compression settings that the plan leaves open. */
+  /** Compression settings that the plan doesn't contain. */
   readonly compression?: CompressionSettings;
 }
 
 /**
- * Writes the model that a plan describes and checks it.
- * @throws UserError when the plan was made for another model, or nothing was written.
+ * Writes the model that a plan describes and verifies it.
+ * @throws UserError if the plan is for another model, or nothing was written
  */
 export async function applyPlan(
   application: PlanApplication,
@@ -120,8 +120,8 @@ async function carryOut(
 }
 
 /**
- * The types that a request asks for, with those of single tensors that the plan has.
- * @throws UserError if there are none to weigh the rounding of, or the plan compresses layers.
+ * Quantization types of a request, merged with the plan's types for single tensors.
+ * @throws UserError if an importance matrix has no effect because no types are set, or if the plan compresses layers
  */
 function requestedTypes(
   { types = {}, compress = [] }: Plan,

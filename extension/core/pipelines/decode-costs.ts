@@ -23,7 +23,7 @@ import { machines } from './machines';
 import type { MachineName } from './machines';
 import { typeSpeeds } from './type-speeds';
 
-/** Time that llama.cpp takes to decode a token. */
+/** Time to decode a token in llama.cpp. */
 export interface DecodeCosts {
   /** Milliseconds to multiply with a byte of weights of a type. */
   readonly msPerByte: (type: string) => number;
@@ -36,7 +36,7 @@ export interface DecodeCosts {
 /** Share of the peak bandwidth of a machine at which weights are read. */
 const usedBandwidth = 0.6;
 
-/** Costs if reading weights is all that takes time. */
+/** Costs if only reading weights takes time. */
 export const bandwidthCosts = (bytesPerSecond: number): DecodeCosts => ({
   msPerByte: () => 1000 / bytesPerSecond,
   restMs: 0,

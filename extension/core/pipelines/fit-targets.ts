@@ -10,7 +10,7 @@ import type { Runtime } from './runtimes';
 import { namesType, parseSize, weightBytes } from './size-choices';
 import type { TargetSize } from './size-choices';
 
-/** Limits that a smaller model is asked to meet. */
+/** Requested limits for a smaller model. */
 export interface AskedTargets {
   /** Percentage, amount or type. */
   readonly size?: string;

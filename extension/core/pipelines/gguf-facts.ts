@@ -15,9 +15,8 @@ import { say } from '../message';
 import type { Message } from '../message';
 
 /**
- * The GGUF file that a model becomes with all tensors as stored, and what its matrices are called in it. Nothing is
- * written.
- * @throws UserError if the model can't be written so, or a matrix has no tensor of its own that takes any type.
+ * Layout of the GGUF file for a model with all tensors as stored, and the tensor names of its matrices. Writes nothing.
+ * @throws UserError if the model can't be written as GGUF, or a matrix has no tensor whose type can be chosen
  */
 export async function ggufFacts(
   opened: OpenedModel,
@@ -55,7 +54,7 @@ export async function ggufFacts(
   return { bytes, tensors, blocks: blockBytes };
 }
 
-/** True if each linear layer of a model can have its own type in a GGUF file. The same layer of all experts has one. */
+/** True if each linear layer can have its own type in a GGUF file. All experts of a layer share one. */
 export async function canTypeLayers(opened: OpenedModel): Promise<boolean> {
   try {
     const source = writeSource(opened);
@@ -81,8 +80,8 @@ function refuse({ path }: OpenedModel, id: string, code: ErrorCode, problem: Mes
 }
 
 /**
- * The names in a GGUF file of the tensors that each matrix becomes.
- * @throws UserError if one has no tensor of its own that takes any type.
+ * GGUF tensor names for each matrix.
+ * @throws UserError if a matrix has no tensor whose type can be chosen
  */
 function ownTensors(
   opened: OpenedModel,

@@ -30,7 +30,7 @@ export interface Manifest {
    * Remaining channels or key/value heads of width-pruned sublayers, by their ids in the source.
    */
   readonly widths?: Readonly<Record<string, number>>;
-  /** Forms that matrices have taken, by the names of their weights in the source. */
+  /** Encodings of compressed matrices, by weight name in the source. */
   readonly compressed?: Readonly<Record<string, EncodingSpec>>;
   /** Symbolic patches of the result, in its own numbering. */
   readonly patches?: PatchSpecs;

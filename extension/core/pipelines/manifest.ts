@@ -9,7 +9,7 @@ import { readManifest } from './manifest-file';
 import type { Manifest } from './manifest-file';
 import { inEnglish } from '../message';
 
-/** Everything that the manifest of a new folder says. */
+/** Creates the manifest of a new folder. */
 export async function describeResult(
   source: ModelSummary,
   changes: Changes,
@@ -75,7 +75,7 @@ function keepsCache({ kvBytesPerToken }: SublayerSummary): boolean {
   return kvBytesPerToken > 0;
 }
 
-/** In an ONNX graph attentions that read another's keys have a cache of their own. */
+/** In an ONNX graph, attention layers that share another layer's keys have their own cache. */
 function hasCache(
   sublayer: SublayerSummary,
   format: PruneResult['format'],

@@ -11,7 +11,7 @@ export interface RuntimeMemory {
   readonly buffers: number;
 }
 
-/** Tokens that llama.cpp computes at once (`n_ubatch`). */
+/** Batch size of llama.cpp in tokens (`n_ubatch`). */
 const llamaBatch = 512;
 /** Number of key/value cells that llama.cpp allocates at a time. */
 const llamaCells = 256;

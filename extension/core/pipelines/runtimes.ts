@@ -8,7 +8,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { say } from '../message';
 import { UserError } from '../user-error';
 
-/** Programs that can be asked for. */
+/** Runtimes that can be requested. */
 export const runtimeNames = ['llama.cpp', 'transformers', 'vllm', 'onnxruntime'] as const;
 
 const formats = {
@@ -75,7 +75,7 @@ export async function runtimeOutput(opened: OpenedModel, runtime: Runtime): Prom
   }
 }
 
-/** Runtimes whose format the unchanged model can be written in. */
+/** Runtimes that can load the unchanged model in some output format. */
 export async function loadableBy(opened: OpenedModel): Promise<Runtime[]> {
   const source = writeSource(opened);
   const changes = checkChanges(source.model.summary, []);

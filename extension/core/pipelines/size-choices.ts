@@ -95,7 +95,7 @@ const encodings = { int8: 'very small', int4: 'moderate' } as const satisfies Re
 >;
 type Encoding = keyof typeof encodings;
 
-/** Share of the default mix. */
+/** Share of the bytes that the default mix keeps. */
 const half = 0.5;
 
 /** Size that a request asks for. */
@@ -154,7 +154,7 @@ export function parseSize(size: string, bytes: number, runtime: Runtime): Target
   return { kind: 'limit', bytes: limit };
 }
 
-/** Bytes of the files that hold a model's weights. */
+/** Total bytes of a model's weight files. */
 export async function weightBytes(opened: OpenedModel): Promise<number> {
   const sizes = await Promise.all(
     writeSource(opened).files.map(async (file) => (await stat(file)).size),
@@ -269,8 +269,8 @@ export function quantizedType({ dtypes, quantization }: ModelSummary): string | 
 }
 
 /**
- * Exact bytes of the weight files of a named type, or the limit of a mix. Nothing is written.
- * @throws UserError if the model has nothing to quantize.
+ * Exact bytes of the weight files for a named type, or the limit of a mix. Writes nothing.
+ * @throws UserError if the model has nothing to quantize
  */
 export async function targetBytes(
   opened: OpenedModel,
@@ -329,7 +329,7 @@ function bytesSaved(
   return formBytes(plannedForm(matrix, compression, settings)) - matrix.weight.length;
 }
 
-/** Places outside the blocks whose matrices are stored dense. */
+/** Matrices outside the blocks that are stored dense. */
 export const densePlaces = ({ model }: OpenedModel): EmbeddingOrHeadPlace[] =>
   (['embedding', 'head'] as const).filter((place) =>
     model.embeddingAndHeadMatrices.some(
@@ -367,8 +367,8 @@ export const mixMethods = (runtime: Runtime): string[] =>
   runtime === 'llama.cpp' ? ['gguf'] : Object.keys(encodings);
 
 /**
- * Bytes of the smallest mix of a model.
- * @returns undefined if tensors can't get types of their own
+ * Bytes of a model's smallest mix.
+ * @returns undefined if tensors can't have individual types
  */
 export async function leastBytes(
   opened: OpenedModel,

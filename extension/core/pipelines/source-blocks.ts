@@ -9,7 +9,10 @@ interface Step {
   readonly sourceBlocks: readonly number[];
 }
 
-/** The steps from the model of a fingerprint to that of a manifest, earliest first; undefined where none lead there. */
+/**
+ * Steps from the model with a fingerprint to the model of a manifest, earliest first; undefined if there is no such
+ * path.
+ */
 export function stepsFrom(fingerprint: string, manifest: Manifest | undefined): Step[] | undefined {
   if (manifest === undefined) {
     return undefined;
@@ -24,8 +27,8 @@ export function stepsFrom(fingerprint: string, manifest: Manifest | undefined): 
 }
 
 /**
- * Number of each block in the model of a fingerprint, which Espalier made a model from in one step or several;
- * undefined where its manifest does not lead there.
+ * Block numbers in the model with a fingerprint that Espalier made this model from, in one or more steps; undefined if
+ * the manifest doesn't lead to it.
  */
 export async function blocksInSource(
   path: string,
@@ -37,7 +40,7 @@ export async function blocksInSource(
   );
 }
 
-/** Common block numbers of two models, if one was made from the other. */
+/** Common block numbers of two models if one was made from the other. */
 export async function commonBlocks(
   model: string,
   against: string,

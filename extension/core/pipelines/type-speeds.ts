@@ -43,7 +43,7 @@ interface TimedSizes {
 
 /** 67 M weights, more than the caches of a CPU hold in most types. */
 const large: TimedSizes = { hiddenSize: 1024, feedForward: 4096, blocks: 4 };
-/** So little that the weights take almost no time. */
+/** Model so small that reading its weights takes almost no time. */
 const small: TimedSizes = { hiddenSize: 256, feedForward: 256, blocks: 16 };
 const vocabularySize = 32;
 const headSize = 64;
@@ -106,7 +106,7 @@ async function readSpeeds(file: string): Promise<TypeSpeeds | undefined> {
   try {
     return v.parse(speedsSchema, parseJsonText(await readSmallText(file)));
   } catch {
-    // Missing, or from another version: timed again.
+    // Missing, or from another version: measure again.
     return undefined;
   }
 }
@@ -132,7 +132,7 @@ const weightBytes = (type: WritableType, sizes: TimedSizes): number =>
     0,
   );
 
-/** Milliseconds that llama.cpp takes to decode a token with a llama model whose blocks have one type. */
+/** Milliseconds to decode a token in llama.cpp with a llama model whose blocks all use one type. */
 async function timeType(
   llama: LlamaInstallation,
   path: string,
@@ -193,7 +193,7 @@ const given = (
   bytes: Uint8Array,
 ): GgufTensor => ({ name, shape, type, length: bytes.length, source: { kind: 'given', bytes } });
 
-/** Bytes of a tensor of a type whose rows are all the same. */
+/** Bytes of a tensor of a type with identical rows. */
 function repeated(type: WritableType, shape: readonly number[]): Uint8Array {
   const length = shape.at(-1) ?? 1;
   const rows = shape.reduce((product, size) => product * size, 1) / length;

@@ -44,17 +44,17 @@ export interface WriteRequest {
   readonly model: OpenedModel;
   /** Sublayer ids of the source. */
   readonly removed: readonly string[];
-  /** Forms that linear layers of what stays take, by id; as they are when absent. */
+  /** Encodings of the remaining linear layers by id; unchanged if absent. */
   readonly matrices?: ReadonlyMap<string, MatrixEncoding>;
   /** Patches by the ids of the sublayers that they replace; those count as removed. */
   readonly patches?: Patches;
-  /** The new folder. */
+  /** Path of the new folder. */
   readonly out: string;
-  /** The model's own form when absent. */
+  /** Output format; by default that of the model. */
   readonly format?: OutputFormat;
   /** Layout that represents the changes; see layouts. */
   readonly layout?: LayoutName;
-  /** Replace a model that stands at `out`. */
+  /** True to replace an existing model at `out`. */
   readonly overwrite: boolean;
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
   readonly maxShardBytes?: number;
@@ -72,10 +72,10 @@ export interface WriteRequest {
 const marginBytes = 1 << 16;
 
 /**
- * Writes the model with the changes to a new folder, opens it again and compares its logits with those
- * of the source run with the same changes. The folder appears when all of that has succeeded, or not
- * at all. Changing nothing is allowed where the result has another form than the source.
- * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ * Writes the changed model to a new folder, reopens it, and compares its logits with those of the source run with the
+ * same changes. The folder appears only if all of that succeeds. Without changes, the output must have another format
+ * than the source.
+ * @throws UserError or CancelledError; the source and an existing output are unchanged then
  */
 export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
   const source = writeSource(request.model);
@@ -149,7 +149,7 @@ async function writeChecked(
   context: JobContext,
 ): Promise<PruneResult> {
   const { summary } = source.model;
-  // ONNX files are checked on the CPU, where sums hardly depend on the form of the graph.
+  // ONNX files are checked on the CPU, where sums hardly depend on the graph's structure.
   const options = {
     device: target.format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,

@@ -12,7 +12,7 @@ import { exampleTensor, floatOutput, int32Tensor, int64Tensor, outputTensor } fr
 /** Inputs of one step, row by row; all rows have equal length. */
 export interface CausalStep {
   readonly inputIds: readonly (readonly number[])[];
-  /** 1 for tokens that may be attended, those in the cache first. */
+  /** 1 for tokens to attend to, cached tokens first. */
   readonly attentionMask: readonly (readonly number[])[];
   readonly positionIds: readonly (readonly number[])[];
 }
@@ -39,9 +39,9 @@ export class CausalOnnxModel {
   }
 
   /**
-   * Runs a graph that is not in a file as fast as may be, its weights in the model's own files.
-   * @param options the threads wait as {@link maySpin} says if nothing is said
-   * @param ports its caches, if its declarations leave sizes open
+   * Opens a graph in memory for maximum speed; its weights are in the model's files.
+   * @param options threads follow {@link maySpin} by default
+   * @param ports its caches, if the declarations contain dynamic sizes
    */
   public static async build(
     graph: RunnableGraph,
@@ -52,8 +52,8 @@ export class CausalOnnxModel {
   }
 
   /**
-   * As {@link open}, of a graph that is not in a file. Weights are decoded by its nodes: those that this process computes for
-   * a session would all be in memory together.
+   * Like {@link open}, for a graph in memory. Weights are decoded by nodes, because weights computed for a session
+   * would all be in memory at the same time.
    */
   public static async asItStands(graph: RunnableGraph): Promise<CausalOnnxModel> {
     const { externalData } = graph;
@@ -71,7 +71,7 @@ export class CausalOnnxModel {
     return new CausalOnnxModel(session, ports ?? cachePorts(session));
   }
 
-  /** A cache without any position, for `batch` rows. */
+  /** Empty cache for `batch` rows. */
   public emptyCache(batch: number): CausalCache {
     return Object.fromEntries(
       this.ports.map((port) => [port.name, exampleTensor(emptyCache(port, batch))]),

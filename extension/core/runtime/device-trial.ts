@@ -23,8 +23,8 @@ const timedRuns = 3;
 const enoughMilliseconds = 200;
 
 /**
- * Runs matrix products, norms and a softmax on a device, all of them: a device that would leave a
- * part to the CPU fails. Where hidden states stay on the device, so do the outputs for a while.
+ * Runs matmuls, norms and a softmax on a device, without CPU fallback: operators that the device can't run fail. If
+ * hidden states can stay on the device, tests that too.
  */
 export async function runDeviceTrial(device: DeviceName): Promise<DeviceTrial> {
   const model = trialGraph().toBytes(() => {
@@ -93,7 +93,7 @@ function trialGraph(): GraphBuilder {
   return graph;
 }
 
-/** The same numbers in (−1, 1) everywhere: a linear congruential generator. */
+/** Pseudorandom values in (−1, 1), the same on every platform: a linear congruential generator. */
 function pseudoRandom(count: number, seed: number): Float32Array {
   let state = seed;
   return Float32Array.from({ length: count }, () => {

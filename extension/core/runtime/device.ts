@@ -6,7 +6,7 @@ export function isDeviceName(name: string | undefined): name is DeviceName {
   return deviceNames.some((known) => known === name);
 }
 
-/** `auto` takes the fastest device that works. */
+/** `auto` is the fastest device that works. */
 export type DeviceChoice = DeviceName | 'auto';
 
 /** Result of trying one device. */
@@ -16,7 +16,7 @@ export interface DeviceReport {
   readonly built: boolean;
   /** True if a small graph ran on it with correct results. */
   readonly works: boolean;
-  /** Why it does not work, or what it is (such as the CPU's name). */
+  /** Reason why it doesn't work, or its name, such as that of the CPU. */
   readonly detail: string;
   /** Duration of the trial, if the device works. */
   readonly milliseconds?: number;

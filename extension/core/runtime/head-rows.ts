@@ -66,8 +66,8 @@ export async function readHeadRows(
 }
 
 /**
- * True if logits of some ids cost their share of the whole head and are the same numbers. A quantized head rounds its inputs, and a
- * factored one runs whole.
+ * True if computing logits for some ids costs a proportional share and gives the same values. A quantized head
+ * quantizes its inputs, and a factored head runs whole.
  */
 export function gathersLogits({ model }: Pick<LayeredExecutor, 'model'>): boolean {
   const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');

@@ -65,9 +65,9 @@ export class Head {
   }
 
   /**
-   * Logits [batch, rows, vocabulary] of streams [batch, rows, hidden], or, given the normed rows of
-   * another stream [1, rows, hidden], the difference from its logits where the head is linear. The
-   * numbers are overwritten by the next call.
+   * Logits [batch, rows, vocabulary] of hidden states [batch, rows, hidden]. With normalized rows of another stream as
+   * `reference` [1, rows, hidden] and a linear head, the difference from its logits. The array is reused by the next
+   * call.
    */
   public async logits(hidden: Tensor, reference = this.zeros): Promise<Tensor> {
     const { vocabularySize } = this.emitter;
@@ -88,8 +88,8 @@ export class Head {
   }
 
   /**
-   * As {@link Head.logits}, of some ids alone [batch, rows, count]. To logits, not to differences, the
-   * logarithms of the ids' weights are added, so that a softmax over the sample is one over the vocabulary.
+   * Like {@link Head.logits}, for some ids only [batch, rows, count]. Adds the log weights of the ids to logits, but
+   * not to differences, so that a softmax over the sample estimates one over the vocabulary.
    */
   public async sampledLogits(
     hidden: Tensor,
@@ -152,7 +152,7 @@ export class Head {
   }
 }
 
-/** Normed rows [batch · rows, hidden] of the streams given, less those of the reference. */
+/** Normalized rows [batch · rows, hidden] of the streams, minus those of the reference. */
 function logitsChange(graph: GraphBuilder, emitter: ModelEmitter): Value {
   const { hiddenSize } = emitter;
   const hidden = graph.input(stream, DataType.FLOAT, ['batch', 'rows', streamWidth(emitter)]);

@@ -4,10 +4,12 @@ import { floatsIn } from './tensors';
 
 /** Tokens of a text that are run. */
 const mostTokens = 16;
-/** Numbers that are compared. */
+/** Number of compared values. */
 const mostNumbers = 512;
 
-/** Numbers of a model's final state on the beginning of an input: kernels of other processors round otherwise. */
+/**
+ * Values of a model's final state for the start of an input, which differ between processors with different kernels.
+ */
 export async function kernelProbe(
   executor: LayeredExecutor,
   input: ModelInput = new Int32Array(1),

@@ -46,22 +46,22 @@ export interface Readout {
   readonly build: (graph: GraphBuilder, emitter: ModelEmitter) => void;
 }
 
-/** Sees what goes into linear layers, float32 [rows, in], by their ids. */
+/** Receives the inputs of linear layers by id, float32 [rows, in]. */
 export type TapObserver = (inputs: ReadonlyMap<string, Tensor>) => Promise<void>;
 
 /**
- * Awaited after each run of ONNX Runtime, which blocks the thread; may throw to stop.
- * @param share part of the step that is done, if its weights are read piece by piece
+ * Awaited after each run of ONNX Runtime, which blocks the thread; throws to stop.
+ * @param share finished share of the step, if its weights are read in parts
  */
 export type AfterRun = (share?: number) => Promise<void>;
 
-/** Sees the weighted output [rows, hiddenSize] of an expert for some of the rows sent to it, of any states. */
+/** Receives the weighted output [rows, hiddenSize] of an expert for some of the rows routed to it, from any state. */
 type ExpertObserver = (expert: number, output: Tensor, stateOf: StateOfRow) => void;
 
 /** Options of running one step. */
 interface StepOptions {
   readonly afterRun?: AfterRun | undefined;
-  /** The experts that are left out, state by state. */
+  /** Experts to leave out, per state. */
   readonly without?: readonly (readonly number[])[];
   /** True if the session is created for this walk only. */
   readonly once?: boolean;
@@ -71,7 +71,7 @@ interface StepOptions {
 
 interface BatchOptions {
   readonly without: readonly (readonly number[])[];
-  /** Gets inputs that the caller has to release. */
+  /** Collects inputs that the caller must release. */
   readonly held: Tensor[];
   /** Inputs that are neither values of the states nor side values. */
   readonly further?: Tensors;
@@ -79,7 +79,9 @@ interface BatchOptions {
 
 /** Options of creating and sharing sessions. */
 interface ExecutorOptions extends Pick<SessionOptions, 'threads' | 'asItStands'> {
-  /** Runs a model with the same embedding and head, on the same device: what is around sublayers is made there alone. */
+  /**
+   * Executor of a model with the same embedding and head on the same device, used for everything outside the sublayers.
+   */
   readonly around?: LayeredExecutor | undefined;
   /** See {@link LayeredExecutor.roundsHead}. */
   readonly roundsHead?: boolean;
@@ -109,7 +111,7 @@ function chooseStreamed(
   return streamed;
 }
 
-/** Share of the memory for states that rows of experts may take. */
+/** Share of the state memory for expert rows. */
 const routedShare = 0.5;
 
 async function showTaps(
@@ -140,7 +142,7 @@ export class LayeredExecutor {
   public readonly originalRoom: Room;
   /** True if all sessions fit in memory; otherwise the rest is recreated for each pass. */
   public readonly keepsSessions: boolean;
-  /** Sublayers whose sessions are opened again for each pass. */
+  /** Sublayers whose sessions are reopened for each pass. */
   public readonly streamed: ReadonlySet<number>;
   /** True if logits of a sample of ids are computed from rows of the head rounded to int8. */
   public readonly roundsHead: boolean;
@@ -181,7 +183,7 @@ export class LayeredExecutor {
       new SessionPool(where, { bytes: Number.POSITIVE_INFINITY, repackedBytes: headBytes });
   }
 
-  /** Sessions of sublayers that were opened so far. */
+  /** Number and time of opened sublayer sessions. */
   public get openings(): Openings {
     return this.pool.openings;
   }
@@ -222,7 +224,7 @@ export class LayeredExecutor {
     return { values: valuesAfter(prologue, collectTensors(outputs, part.outputs), {}, side), side };
   }
 
-  /** Takes several examples through sublayer `index`; see {@link StepOptions}. */
+  /** Runs several examples through sublayer `index`; see {@link StepOptions}. */
   public async run(
     index: number,
     states: readonly HiddenState[],
@@ -253,8 +255,8 @@ export class LayeredExecutor {
   }
 
   /**
-   * Takes several examples through a sublayer and shows `observe` what goes into its linear layers; its
-   * session is not kept.
+   * Runs several examples through a sublayer and passes the inputs of its linear layers to `observe`. The session is
+   * not kept.
    */
   public async tap(
     step: TappedStep,
@@ -282,7 +284,7 @@ export class LayeredExecutor {
     return results;
   }
 
-  /** Takes several examples around sublayer `index`. */
+  /** Skips sublayer `index` for several examples. */
   public async skip(
     index: number,
     states: readonly HiddenState[],
@@ -317,8 +319,8 @@ export class LayeredExecutor {
   }
 
   /**
-   * Runs a graph of the caller's with parts of the model; `outputs` are written to where they are given. What stays
-   * on a device is held by the caller.
+   * Runs a custom graph that contains parts of the model; writes `outputs` to the given tensors. The caller releases
+   * outputs that stay on a device.
    */
   public async read(
     { key, costs, build }: Readout,
@@ -339,7 +341,7 @@ export class LayeredExecutor {
     );
   }
 
-  /** Runs a graph of the caller's that needs nothing of the model. */
+  /** Runs a custom graph that uses no part of the model. */
   public async compute(
     { key, build, keepMemory, stays }: OwnGraph,
     feeds: Tensors,
@@ -368,8 +370,8 @@ export class LayeredExecutor {
   }
 
   /**
-   * Lets sessions go until they are needed again, as where another model runs meanwhile. States stay.
-   * @param what sublayers alone where another executor uses what is around them
+   * Closes sessions until they are needed again, for example while another model runs. States remain.
+   * @param what only sublayers if another executor uses the rest
    */
   public async rest(what: 'all' | 'sublayers' = 'all'): Promise<void> {
     const shared =
@@ -449,7 +451,7 @@ export class LayeredExecutor {
     }
   }
 
-  /** Takes states through an MoE layer, expert by expert. */
+  /** Runs states through an MoE layer, expert by expert. */
   private async takeRouted(
     { route, experts, join }: RoutedSteps,
     states: readonly HiddenState[],

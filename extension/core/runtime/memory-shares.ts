@@ -5,7 +5,7 @@ import type { DeviceName } from './device';
 import { availableProcessMemory, roomUnderLimit } from './limits/process-memory';
 import { say } from '../message';
 
-/** Bytes of private memory, by what they are for. */
+/** Private memory in bytes, by purpose. */
 export interface MemoryShares {
   /** Sessions of sublayers. */
   readonly sublayerBytes: number;
@@ -13,13 +13,13 @@ export interface MemoryShares {
   readonly headBytes: number;
   /** Hidden states. */
   readonly stateBytes: number;
-  /** Logits and what is computed of them. */
+  /** Logits and values computed from them. */
   readonly readoutBytes: number;
   /** Bytes of the original's logits that are kept. */
   readonly originalBytes: number;
 }
 
-/** Bytes that several share. */
+/** Memory budget that several users share. */
 export class Room {
   public constructor(private free: number) {}
 
@@ -35,7 +35,7 @@ export class Room {
   }
 }
 
-/** Tokens whose states fit at least. */
+/** Minimum number of tokens whose states fit. */
 const leastTokens = 1024;
 /** Assumed if a graph doesn't specify it. */
 const defaultHiddenSize = 4096;
@@ -43,13 +43,15 @@ const defaultHiddenSize = 4096;
 const bytesPerSession = 1 << 19;
 /** Rows of logits that fit at least, in all arrays of a metric. */
 const leastRows = 40;
-/** Shares of what is free beyond the least; hidden states get the rest, but for what the system gets back late. */
+/**
+ * Shares of the memory beyond the minimum. Hidden states get the rest, minus the memory that the system releases late.
+ */
 const sublayerShare = 0.4;
 const headShare = 0.2;
 const readoutShare = 0.125;
 const originalShare = 0.125;
 const lateShare = 0.125;
-/** Left besides, of what is free: what Node and ONNX Runtime take themselves and free late, which grows with the setting. */
+/** Reserve for memory that Node and ONNX Runtime use and release late; grows with the setting. */
 const [leastLateBytes, mostLateBytes, lateOfSetting] = [32 << 20, 128 << 20, 1 / 16];
 
 const nothing: MemoryShares = {
@@ -69,7 +71,7 @@ export function stateBytesPerToken({
   return width * Float32Array.BYTES_PER_ELEMENT;
 }
 
-/** Bytes that weights take where they run: none while they are mapped from their file as they are. */
+/** Private bytes of weights at run time; 0 if they are mapped from their file unchanged. */
 export function privateBytes(
   { bytes, mappedBytes = 0 }: Pick<GraphPart, 'bytes' | 'mappedBytes'>,
   device: DeviceName,
@@ -77,7 +79,7 @@ export function privateBytes(
   return device === 'cpu' ? bytes - mappedBytes : bytes;
 }
 
-/** Private bytes of a sublayer whose sessions are made for each pass: those of an MoE layer, expert by expert. */
+/** Private bytes of a sublayer whose sessions are opened for each pass; for an MoE layer, of one expert at a time. */
 export function streamedBytes(
   { part, routed }: Pick<RunnableSublayer, 'part' | 'routed'>,
   device: DeviceName,

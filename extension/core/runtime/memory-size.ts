@@ -10,7 +10,7 @@ const powers: Readonly<Record<string, number>> = {
   ti: 2 ** 40,
 };
 
-/** The memory setting by which jobs take a share of what is available. */
+/** Memory setting for a share of the available memory. */
 export const automatic = 'auto';
 
 /** Bytes of a size as people write it (`4GiB`, `512 MiB`, `8 GB`), or undefined if it is none. */

@@ -49,7 +49,7 @@ export const negativeLogLikelihood: TokenTerm = {
   emit: emitNegativeLogLikelihood,
 };
 
-/** 1 where the next token has the largest logit, the first of equal ones, else 0. */
+/** 1 if the target has the largest logit (the first one of ties), else 0. */
 export const isBest: TokenTerm = {
   key: 'is-best',
   emit: (graph, logits, targets) =>
@@ -58,13 +58,13 @@ export const isBest: TokenTerm = {
     }),
 };
 
-/** 1 where there is a next token that is not the best as above, else 0: [batch, rows]. */
+/** 1 if there is a target and it doesn't have the largest logit, else 0: [batch, rows]. */
 export function emitMiss(graph: GraphBuilder, logits: Value, targets: Value): Value {
   const known = graph.op('GreaterOrEqual', [targets, graph.ints([0], [])]);
   const other = graph.op('Not', [graph.op('Equal', [emitBest(graph, logits), targets])]);
   return graph.op('Cast', [graph.op('And', [known, other])], { to: DataType.FLOAT });
 }
 
-/** Ids with the largest logit, the first of equal ones: int64 [batch, rows]. */
+/** Argmax of the logits, first one of ties: int64 [batch, rows]. */
 export const emitBest = (graph: GraphBuilder, logits: Value): Value =>
   graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });

@@ -9,8 +9,8 @@ import { say } from '../message';
 const damaged = say`The file is damaged or was saved by a training run that failed: download it again.`;
 
 /**
- * Says why the model's numbers for a sequence are not finite: runs it again and names the first
- * sublayer, and where one is at fault the weight, that gives NaN or infinity.
+ * Explains non-finite values for a sequence: runs the model again and names the first sublayer, and if possible the
+ * weight, that produces NaN or infinity.
  */
 export async function explainNonFinite(
   executor: LayeredExecutor,

@@ -1,7 +1,7 @@
 import { cpus } from 'node:os';
 import { onnxRuntimeVersion } from './version';
 
-/** When, by what and where a document was made. */
+/** Time, version and machine that produced a document. */
 export interface Origin {
   /** ISO 8601. */
   readonly created: string;

@@ -16,13 +16,13 @@ export type SessionRecipe = Pick<
   readonly stays?: boolean;
 };
 
-/** A graph without weights leaves out their bytes. */
+/** Recipe of a session that is used once; without weights, `bytes` is omitted. */
 type OnceRecipe = Pick<SessionRecipe, 'build' | 'mappedBytes' | 'needsPrepacking' | 'stays'> &
   Partial<Pick<SessionRecipe, 'bytes'>>;
 
 /** Limits of a pool. */
 export interface PoolBudget {
-  /** Bytes of private memory that sessions may take as they are. */
+  /** Private bytes of the session's weights. */
   readonly bytes: number;
   /** Further bytes for repacked weights that would else stay mapped from their files. */
   readonly repackedBytes: number;
@@ -52,7 +52,7 @@ export class SessionPool {
     private readonly budget: PoolBudget,
   ) {}
 
-  /** All openings so far, again after a release as well. */
+  /** All openings so far, including repeated ones after a release. */
   public get openings(): Openings {
     return this.opened;
   }
@@ -89,7 +89,7 @@ export class SessionPool {
     try {
       return await created;
     } catch (error) {
-      // After dispose, another map counts.
+      // Sessions opened after dispose belong to a new map.
       if (this.cachedSessions === cachedSessions) {
         cachedSessions.delete(recipe.key);
         this.cachedBytes -= own;

@@ -23,13 +23,13 @@ export interface SessionOptions {
    */
   readonly prepack: boolean;
   /**
-   * Let threads wait busily for the next run: faster where one session runs alone all the time, slower where several take
-   * turns, or where other programs keep the cores busy, which {@link maySpin} tells.
+   * Threads spin while waiting for the next run. Faster if one session runs all the time; slower if several take turns
+   * or other programs use the cores, see {@link maySpin}.
    */
   readonly spin?: boolean;
   /**
-   * Keep the memory of a run for the next one: a training step of a small convolutional network takes a
-   * third less time without the page faults of fresh memory. The session holds what its largest run took.
+   * Keeps memory between runs. Without page faults, a training step of a small convolutional network takes a third less
+   * time. The session keeps the memory of its largest run.
    */
   readonly keepMemory?: boolean;
   /**
@@ -43,11 +43,11 @@ export interface SessionOptions {
    */
   readonly keepReshapes?: boolean;
   /**
-   * Leave weights as they are stored, and widen them run by run: half precision widened once takes private memory of
-   * twice its bytes.
+   * Keeps weights as stored and widens them in each run. Widening half precision once takes twice its bytes of private
+   * memory.
    */
   readonly asStored?: boolean;
-  /** Leave outputs in the device's memory, for other sessions. */
+  /** Keeps outputs in device memory for other sessions. */
   readonly stays?: boolean | undefined;
   /** Threads that share the work of one operator; one for each core if absent. */
   readonly threads?: number | undefined;
@@ -128,9 +128,8 @@ export async function createSession(
 }
 
 /**
- * Opens a graph in a file on the CPU as it stands. Weights are mapped from their file, and decoded by nodes in each run, one
- * after the other; what a node took is given back after it, so little more memory is needed than the largest weight takes as
- * float32.
+ * Opens the graph in a file on the CPU without optimizations. Weights are mapped from their file and decoded by nodes
+ * one after the other in each run, so the memory overhead is about one float32 copy of the largest weight.
  */
 export async function openAsItStands(file: string): Promise<InferenceSession> {
   return InferenceSession.create(file, {
@@ -163,7 +162,7 @@ interface ComputedWeights {
     readonly bytes: Uint8Array;
     readonly tensor: () => Tensor;
   }[];
-  /** Leaves the memory to the next session, or gives it back to the system. */
+  /** Returns the memory for reuse by the next session. */
   readonly release: () => void;
   readonly drop: () => void;
 }
@@ -253,11 +252,11 @@ export async function withSessions<Made>(
   }
 }
 
-/** A device, and the CPU for what it cannot run. */
+/** Execution providers for a device, with the CPU as fallback. */
 const executionProviders = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
   device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }];
 
-/** Makes a session on a device, which is ended with this process where it does not answer. */
+/** Creates a session on a device. If the device hangs, the process is killed. */
 async function watchedOn(
   device: DeviceName,
   create: () => Promise<InferenceSession>,

@@ -3,8 +3,8 @@ import { floatTensor } from './tensors';
 import type { Tensors } from './tensors';
 
 /**
- * Float32 tensors that pass from run to run. Each has a second one of its size: a run reads from one and
- * writes into the other, so that none is copied or allocated, and a run that goes wrong has spoilt nothing.
+ * Double-buffered float32 state tensors: a run reads one copy and writes the other, so nothing is copied or allocated,
+ * and a failed run leaves the state intact.
  */
 export class State {
   private readonly pairs = new Map<string, { current: Tensor; spare: Tensor }>();
@@ -29,7 +29,7 @@ export class State {
     return this.pair(name).current;
   }
 
-  /** Sets all numbers of a tensor. */
+  /** Sets all elements of a tensor. */
   public fill(name: string, value: number): void {
     floatData(this.pair(name).current).fill(value);
   }
@@ -39,7 +39,7 @@ export class State {
     return this.pair(name).spare;
   }
 
-  /** Makes what the last run has written into these tensors their content. */
+  /** Makes the outputs of the last run the current values of these tensors. */
   public accept(names: readonly string[]): void {
     for (const name of names) {
       const { current, spare } = this.pair(name);

@@ -3,7 +3,7 @@ import type { ExpertMask, Step } from '../models/layered-model';
 import { floatTensor, outputTensor } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 
-/** Leaves out the experts listed for each state. */
+/** Input mask that leaves out experts, per state. */
 export function maskFeed(
   { input, count }: ExpertMask,
   without: readonly (readonly number[])[],
@@ -17,7 +17,7 @@ export function maskFeed(
   return { [input]: floatTensor(numbers, [without.length, count]) };
 }
 
-/** The state after a step that computes nothing. */
+/** State after a step that computes nothing. */
 export function follow(step: Step, { values, side }: HiddenState): HiddenState {
   return { values: valuesAfter(step, {}, values, side), side };
 }
@@ -50,7 +50,7 @@ export function collectTensors(
   return Object.fromEntries(names.map((name) => [name, outputTensor(outputs, name)]));
 }
 
-/** @throws Error: a part and what it is given do not fit. */
+/** @throws Error because a part's inputs are incomplete */
 export function missing(name: string): never {
   throw new Error(`the graph has no value named ${name}`);
 }

@@ -36,7 +36,7 @@ export function weightTensor(
   throw new Error(`no weight is computed as element type ${dataType}`);
 }
 
-/** Bytes that a state takes, side values not counted. */
+/** Bytes of a state, without side values. */
 export function stateBytes({ values }: HiddenState): number {
   return Object.values(values).reduce((sum, tensor) => sum + byteLength(tensor), 0);
 }
@@ -81,7 +81,9 @@ export function rowsIn(
   return new Tensor(tensor.type as 'float32', part, [1, end - start, ...rest]);
 }
 
-/** Empty values, such as caches in front of a text, in the sizes that a graph declares: those of one with fewer heads. */
+/**
+ * Empty tensors, such as caches before the first token, in the sizes that a graph declares, which may have fewer heads.
+ */
 export function emptyAsDeclared(
   { inputMetadata }: Pick<InferenceSession, 'inputMetadata'>,
   feeds: Tensors,
@@ -102,7 +104,7 @@ export function emptyAsDeclared(
   return Object.fromEntries(fitted);
 }
 
-/** Divides a float32 tensor along axis 0 into `count` tensors, each with numbers of its own. */
+/** Splits a float32 tensor along axis 0 into `count` copies. */
 export function divide(tensor: Tensor, count: number): Tensor[] {
   if (count === 1) {
     return [tensor];
@@ -147,7 +149,7 @@ export function asRows(tensor: Tensor): Tensor {
   return shapedAs(tensor, [1, tensor.size / Math.max(1, width), width]);
 }
 
-/** The same numbers as float32 in another shape, or the first of them; not copied. */
+/** View of a float32 tensor's values, or of the first of them, in another shape. */
 export function shapedAs(tensor: Tensor, dims: readonly number[]): Tensor {
   const size = dims.reduce((product, dim) => product * dim, 1);
   return isOnDevice(tensor)
@@ -158,7 +160,7 @@ export function shapedAs(tensor: Tensor, dims: readonly number[]): Tensor {
 /** True if the values are in device memory, which only the sessions of the device can read. */
 export const isOnDevice = ({ location }: Tensor): boolean => location === 'gpu-buffer';
 
-/** The numbers of a float32 tensor as they are, and of a float16 tensor widened. */
+/** Values of a float32 tensor without a copy, or of a float16 tensor widened. */
 export function floatsIn(tensor: Tensor): Float32Array {
   const { data, type } = tensor;
   if (data instanceof Float32Array) {
@@ -170,7 +172,7 @@ export function floatsIn(tensor: Tensor): Float32Array {
   throw new Error(`a ${type} tensor holds no floating-point numbers`);
 }
 
-/** The floating-point numbers of an output. */
+/** Floating-point values of an output. */
 export function floatOutput(
   outputs: InferenceSession.OnnxValueMapType,
   name: string,
@@ -189,7 +191,7 @@ export function int32Scalar(value: number): Tensor {
   return new Tensor('int32', Int32Array.of(value), []);
 }
 
-/** A float32 tensor over numbers that it does not copy. */
+/** Float32 tensor that shares the given array. */
 export function floatTensor(numbers: Float32Array, shape: readonly number[]): Tensor {
   return new Tensor('float32', numbers, shape);
 }
@@ -202,12 +204,12 @@ export function floatTensorLike({ type, dims }: Tensor, numbers: Float32Array): 
   return new Tensor('float16', floatsToHalves(numbers), dims);
 }
 
-/** A float64 tensor over numbers that it does not copy. */
+/** Float64 tensor that shares the given array. */
 export function doubleTensor(numbers: Float64Array, shape: readonly number[]): Tensor {
   return new Tensor('float64', numbers, shape);
 }
 
-/** The numbers of a float64 output. */
+/** Values of a float64 output. */
 export function doubleOutput(
   outputs: InferenceSession.OnnxValueMapType,
   name: string,
@@ -244,7 +246,7 @@ const typeNames: Readonly<Record<string, Tensor.Type>> = {
   BOOL: 'bool',
 };
 
-/** A value of an example as ONNX Runtime takes it. */
+/** Converts an example's value to an ONNX Runtime tensor. */
 export function exampleTensor({ dtype, dims, data }: ExampleValue): Tensor {
   const type = typeNames[dtype];
   if (type === undefined) {

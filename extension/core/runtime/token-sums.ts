@@ -13,18 +13,18 @@ import { say } from '../message';
 export interface TokenTerm {
   readonly key: string;
   /**
-   * Emits float32 [batch, sequence] from `logits` [batch, sequence, vocabulary] and the ids that
-   * come next, int64 [batch or 1, sequence]; 0 where the id is −1, unknown.
+   * Emits float32 [batch, sequence] from `logits` [batch, sequence, vocabulary] and target ids, int64 [batch or 1,
+   * sequence]; 0 for unknown targets (−1).
    */
   readonly emit: (graph: GraphBuilder, logits: Value, targets: Value) => Value;
 }
 
 /** More rows than this in one run make the head's matrix product no faster. */
 const maxRows = 64;
-/** Arrays of the size of the logits that are in use at once. */
+/** Number of logit-sized arrays in use at the same time. */
 const arraysPerRun = 3;
 
-/** Logits in front of the tokens of a sequence. */
+/** Logits that predict the tokens of a sequence. */
 export interface TokenLogits {
   /** Rows that fit in one run. */
   readonly perRun: number;
@@ -57,7 +57,7 @@ export async function sumOverTokens(
   return sums;
 }
 
-/** At most `perRun` rows at a time, from the first one whose next token counts. */
+/** Up to `perRun` rows at a time, starting at the first row with a known target. */
 export function predictedRows(targets: Int32Array, perRun: number): RowRange[] {
   const first = Math.max(
     0,

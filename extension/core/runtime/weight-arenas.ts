@@ -3,7 +3,7 @@ export interface WeightArena {
   readonly buffer: ArrayBuffer;
   /** Keeps the memory for the next session. */
   readonly release: () => void;
-  /** Gives the memory back to the system. */
+  /** Returns the memory to the system. */
   readonly drop: () => void;
 }
 
@@ -41,7 +41,7 @@ class WeightArenas {
     };
   }
 
-  /** Gives all that is free back to the system. */
+  /** Returns all free memory to the system. */
   public clear(): void {
     this.free = [];
   }

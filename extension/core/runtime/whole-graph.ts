@@ -5,8 +5,8 @@ import { openAsItStands } from './session';
 import { exampleTensor, floatOutput } from './tensors';
 
 /**
- * The model's output from a graph in a file, run whole on the CPU. Weights are mapped from their
- * file; inputs that the graph has no longer are left out, and those of `newNames` are called otherwise in it.
+ * Runs a whole graph from a file on the CPU and returns its output. Weights are mapped from their file. Inputs that the
+ * graph no longer has are dropped, and those in `newNames` are renamed.
  */
 export async function runWholeGraph(
   file: string,

@@ -16,10 +16,10 @@ import type { Message } from '../message';
 
 /** Tokens sent through a sublayer at once: enough to keep all cores busy, few enough to stop soon. */
 const tokensPerBatch = 2048;
-/** Hidden states of each window that live at once: what goes in, what comes out, and both joined. */
+/** Number of hidden states per window in memory at the same time: input, output, and both joined. */
 const statesPerWindow = 4;
 
-/** Token ids to run, or a recording with its transcript, and what is predicted of them. */
+/** Token ids, or a recording with its transcript, and the targets. */
 export interface TextWindow {
   readonly input: ModelInput;
   /** Id that follows each position, −1 to skip it; may be shorter than the input. */
@@ -32,7 +32,7 @@ export interface WindowReading<Found> {
   readonly removed?: ReadonlySet<number>;
   /** Stage shown to the user. */
   readonly stage: Message;
-  /** Holds what was found in the first windows, and gets that of the others as soon as it is known. */
+  /** Results of the first windows; receives the others as they are computed. */
   readonly saved?: SavedPart<Found>;
 }
 
@@ -48,7 +48,7 @@ export const windowSumsSchema = v.pipe(v.array(v.number()), v.readonly());
 
 type Watcher = Pick<JobContext, 'cancellation' | 'progress'>;
 
-/** Windows of `length` ids that do not overlap, and a last one of what remains, if that is two at least. */
+/** Non-overlapping windows of `length` ids, and a last one with the rest if it has at least two. */
 export function divideIds(ids: Int32Array, length: number): Int32Array[] {
   return Array.from({ length: Math.ceil(ids.length / length) }, (_, i) =>
     ids.slice(i * length, (i + 1) * length),
@@ -60,7 +60,7 @@ export function wholeWindow(model: LayeredModel, input: ModelInput): TextWindow 
   return { input, targets: predictedIds(model, input) };
 }
 
-/** Positions of an input, those of a spectrogram included. */
+/** Positions of an input, including those of a spectrogram. */
 export const countPositions = (input: ModelInput): number =>
   input instanceof Int32Array
     ? input.length
@@ -128,7 +128,7 @@ export async function readWindows<Found>(
   return all;
 }
 
-/** Number of windows of a length whose states fit in memory, and that stop soon. */
+/** Number of windows whose states fit in memory and that run quickly enough to be cancelled soon. */
 export function windowsPerBatch(executor: LayeredExecutor, length: number): number {
   const bytesPerWindow = length * stateBytesPerToken(executor.model) * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
@@ -158,7 +158,7 @@ export function batchEqual(windows: readonly TextWindow[], size: number): TextWi
   return batches;
 }
 
-/** Final states, held by the caller. */
+/** Final states; the caller holds references. */
 export async function finalStates(
   executor: LayeredExecutor,
   batch: readonly ModelInput[],

@@ -39,7 +39,7 @@ export function registerAll(
     ),
     lm.registerMcpServerDefinitionProvider('espalier', {
       onDidChangeMcpServerDefinitions: workspace.onDidGrantWorkspaceTrust,
-      // A workspace that is not trusted gets none.
+      // Untrusted workspaces get none.
       provideMcpServerDefinitions: async () =>
         workspace.isTrusted ? (await load()).agentServers() : [],
     }),

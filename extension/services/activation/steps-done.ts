@@ -1,7 +1,7 @@
 import { commands } from 'vscode';
 import type { JobService } from '../jobs/job-service';
 
-/** Ticks steps of the walkthrough whose jobs are done. */
+/** Marks walkthrough steps as done when their jobs finish. */
 export function tellDoneJobs({ ended }: Pick<JobService, 'ended'>): void {
   ended.listen(({ job, outcome }) => {
     if (outcome !== undefined) {

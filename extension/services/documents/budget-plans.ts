@@ -22,10 +22,10 @@ import type { Settings } from '../settings';
 import type { WorkerClient } from '../worker/worker-client';
 import { defaultProfilePath } from './documents';
 
-/** Model, profiles and tables that plans are made from. */
+/** Model, profiles and tables to plan from. */
 interface Subject {
   readonly model: ModelSummary;
-  /** The sensitivity profile, and what of it is known. */
+  /** Path of the sensitivity profile. */
   readonly file: string;
   readonly table: Pick<ShownTable, 'embeddingAndHead'> | undefined;
   readonly removable: readonly RemovalCost[];
@@ -34,7 +34,7 @@ interface Subject {
 type PlanRequest = QuestionRequests['predictPlan'][0];
 type FrontRequest = RequestOf<typeof pareto.fields>;
 
-/** Plans under a budget by what was measured of single changes: the inspector makes them, and runs no model. */
+/** Plans under a budget from measured single changes. The inspector process computes them without running a model. */
 export class BudgetPlans {
   public constructor(
     private readonly inspector: Pick<WorkerClient<QuestionRequests>, 'request'>,
@@ -102,7 +102,7 @@ export class BudgetPlans {
   }
 }
 
-/** Says what is wrong with limits without the name of their field, which no form has. */
+/** Removes the field name from errors about limits, because forms don't show field names. */
 async function withoutField<Answer>(answer: Promise<Answer>): Promise<Answer> {
   return answer.catch((error: unknown) => {
     throw error instanceof UserError && error.subject.field === 'limits'

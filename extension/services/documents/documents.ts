@@ -46,7 +46,9 @@ export async function findModel(
   return undefined;
 }
 
-/** Documents as they are shown. The inspector reads and checks them, as a long one would hold up the editor. */
+/**
+ * Reads documents for display. The inspector process parses and checks them, because a long one would block the editor.
+ */
 export class Documents {
   readonly #inspector: Pick<WorkerClient<QuestionRequests>, 'request'>;
 
@@ -89,7 +91,7 @@ export class Documents {
     }
   }
 
-  /** A running evolution as it is shown. */
+  /** Display data of a running evolution. */
   public async viewEvolution(state: EvolutionState): Promise<EvolutionView> {
     return this.#inspector.request('viewEvolution', state);
   }

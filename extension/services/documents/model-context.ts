@@ -29,7 +29,7 @@ export function listMenuWords(capabilities: Capabilities): MenuWord[] {
   return menuWords.filter((word) => able[word]);
 }
 
-/** Words that context menus of trees test: `model`, and what is offered for it. */
+/** Context value that menus of tree views test: `model`, and the actions that the model supports. */
 export const modelContext = (capabilities: Capabilities): string =>
   ['model', ...listMenuWords(capabilities)].join(' ');
 

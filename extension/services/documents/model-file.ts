@@ -3,11 +3,11 @@ import { basename, dirname, extname, join } from 'node:path';
 /** Suffix of importance matrices, which are GGUF files but not models. */
 export const importanceEnding = '.imatrix.gguf';
 
-/** True if a path is that of a single-file model, which needs no folder of its own. */
+/** True for a path of a single-file model, which needs no folder. */
 export const isModelFile = (path: string): boolean =>
   /\.(?:gguf|onnx)$/i.test(path) && !path.toLowerCase().endsWith(importanceEnding);
 
-/** Folder of a model: its own, or that of its file. */
+/** Folder of a model: the path itself, or the folder of its file. */
 export const modelFolder = (path: string): string => (isModelFile(path) ? dirname(path) : path);
 
 /** Prefix of the paths of files next to a model. */

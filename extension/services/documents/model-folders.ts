@@ -88,7 +88,7 @@ export class ModelFolders implements Disposable {
     }
     const found = await Promise.all([...byRoot.values()].map(modelsAmong));
     this.#folders = found.flat().sort((a, b) => a.path.localeCompare(b.path));
-    // `resourcePath` is the path of the file system, or of the URI where the host is remote.
+    // `resourcePath` is a file-system path, or a URI path if the host is remote.
     await commands.executeCommand('setContext', contextKey, [
       ...new Set(this.#folders.flatMap((folder) => [folder.fsPath, folder.path])),
     ]);

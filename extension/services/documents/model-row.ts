@@ -1,6 +1,6 @@
 import type { Uri } from 'vscode';
 
-/** A part of a model that a command acts on, such as an entry of the tree view. */
+/** Part of a model that a command applies to, such as an entry of the tree view. */
 export interface ModelRow {
   /** The model: its folder or file. */
   readonly resourceUri: Uri;

@@ -6,7 +6,7 @@ import { calibrationNames } from '../../core/operations/shared-fields';
 import type { CompressionSession } from '../sessions/compression-session';
 import type { ModelSession } from '../sessions/model-session';
 
-/** The session's choice as a plan that lies at `planPath`. */
+/** The session's selection as a plan document for `planPath`. */
 export function selectionPlan(session: ModelSession, planPath: string): Plan {
   const { removed, protectedIds } = session.selection;
   const { widths } = session;
@@ -45,7 +45,7 @@ export function budgetPlan(
   );
 }
 
-/** Fields of a request whose settings say nothing to a plan. */
+/** Settings that have no effect on this plan. */
 export const idleSettings = ({ compress = [] }: Plan): typeof calibrationNames | readonly [] =>
   compress.length === 0 ? calibrationNames : [];
 

@@ -1,7 +1,7 @@
 import { Disposable, workspace } from 'vscode';
 import type { Uri } from 'vscode';
 
-/** Keeps what is shown in step with documents that something else writes, such as the command line. */
+/** Updates views when another program, such as the command line, changes their documents. */
 export function watchDocuments(
   pattern: string,
   reload: (path: string) => Promise<unknown>,

@@ -11,8 +11,8 @@ const declared = Object.fromEntries(
 ) as Readonly<Record<OperationId, Declared>>;
 
 /**
- * The command that does the same in a POSIX shell: the flags of an operation's own fields; a request that holds a
- * document is given as JSON.
+ * Equivalent command for a POSIX shell, with the flags of the operation. A request that contains a document is passed
+ * as JSON.
  */
 export function toCommandLine(job: JobRecord): string {
   const { id, fields } = declared[job.operation];

@@ -24,7 +24,7 @@ const progressSchema = v.object({
 
 const workerSchema = v.object({
   name: v.string(),
-  /** Pieces of the work, and the seconds that they took. */
+  /** Finished work items, and the seconds they took. */
   done: v.number(),
   seconds: v.number(),
   /** True while it runs a work item. */
@@ -99,5 +99,5 @@ export const isOver = ({ state }: Pick<JobSummary, 'state'>): boolean =>
 export const isResumable = ({ state, saved }: Pick<JobSummary, 'state' | 'saved'>): boolean =>
   saved !== undefined && (state === 'interrupted' || state === 'cancelled');
 
-/** The service stores what it was given as the request of an operation. */
+/** The stored request belongs to the stored operation. */
 export const asRecord = (job: StoredJob): JobRecord => job as unknown as JobRecord;

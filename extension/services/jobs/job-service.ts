@@ -39,21 +39,18 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/**
- * All jobs of this window and of earlier ones: those that run, one in each lane, those that wait for them, and those
- * that are over.
- */
+/** All jobs of this window and earlier ones: running (one per lane), queued, and finished. */
 export class JobService {
   /** Tells which job has changed, been added or been removed. */
   public readonly changed = new Signal<JobRecord>();
-  /** Tells that a job of this window has ended, and what came of it. */
+  /** Fires when a job of this window ends, with its result. */
   public readonly ended = new Signal<{ readonly job: JobRecord; readonly outcome?: Outcome }>();
 
-  /** When the jobs were loaded; interrupted ones end then. */
+  /** Time when the jobs were loaded, used as the end time of interrupted ones. */
   public readonly opened = Date.now();
 
   readonly #environment: JobEnvironment;
-  /** The oldest first; those that wait run in this order. */
+  /** Oldest first; queued jobs run in this order. */
   #jobs: StoredJob[];
   readonly #followers = new Map<Operation, readonly JobFollower<Operation>[]>();
   readonly #waiting = new Map<string, Waiting>();
@@ -80,13 +77,13 @@ export class JobService {
     return this.#jobs.map(asRecord).reverse();
   }
 
-  /** Jobs that can be resumed, those that ended last first. */
+  /** Resumable jobs, most recently ended first. */
   public get resumable(): readonly JobRecord[] {
     const endTime = ({ ended = 0 }: JobRecord): number => ended;
     return this.jobs.filter(isResumable).sort((a, b) => endTime(b) - endTime(a));
   }
 
-  /** Jobs that run, at most one in each lane. */
+  /** Running jobs, at most one per lane. */
   public get running(): readonly JobRecord[] {
     return this.jobs.filter(({ state }) => state === 'running');
   }
@@ -178,7 +175,7 @@ export class JobService {
     return this.#enqueue(job);
   }
 
-  /** Stops a job that runs, or takes one that waits out of the queue. */
+  /** Cancels a running job, or removes a queued one. */
   public cancel(id: string): void {
     for (const running of this.#running.values()) {
       if (running.id === id) {
@@ -209,7 +206,7 @@ export class JobService {
     }
   }
 
-  /** The window closes: what runs ends with it, and is interrupted when it opens again. */
+  /** Called when the window closes. Running jobs end and are listed as interrupted in the next window. */
   public dispose(): void {
     this.#disposed = true;
   }
@@ -228,7 +225,7 @@ export class JobService {
     return ended;
   }
 
-  /** Ends a waiting job that can't run, and finds out how long another one will take. */
+  /** Ends a queued job that can't run, and estimates the duration of the others. */
   async #expect(job: StoredJob): Promise<void> {
     const waits = (): boolean => job.state === 'queued';
     if (!waits()) {
@@ -428,7 +425,7 @@ export class JobService {
 const jobLane = ({ operation }: Pick<StoredJob, 'operation'>): Lane =>
   jobOperations[operation].lane;
 
-/** Seconds that a job still takes: as its progress says, otherwise by earlier runs; NaN if unknown. */
+/** Remaining seconds of a job from its progress, or else from earlier runs; NaN if unknown. */
 function secondsLeft({ progress, expected = Number.NaN, started, state }: StoredJob): number {
   const now = Date.now();
   const begun = state === 'running' ? (started ?? now) : now;

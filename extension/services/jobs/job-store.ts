@@ -79,7 +79,7 @@ export class JobStore {
   }
 }
 
-/** One after the other: a long history holds nothing up. */
+/** Serializes jobs one at a time, so that a long history doesn't block. */
 async function serializeJobs(jobs: readonly StoredJob[]): Promise<string> {
   const texts: string[] = [];
   for (const job of jobs) {

@@ -26,7 +26,7 @@ export function describeState(job: JobRecord, service: Queue): string {
   }
 }
 
-/** The same with the title, for screen readers. */
+/** Description with the title, for screen readers. */
 export function describeJob(job: JobRecord, service: Queue): string {
   const state =
     job.state === 'running' ? l10n.t('running') : job.state === 'done' ? l10n.t('done') : '';

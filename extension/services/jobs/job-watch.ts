@@ -70,7 +70,7 @@ export function watchJob(
     onEvent: (event: JobEvent) => {
       const counted = count?.(event);
       if (counted !== undefined) {
-        // A run that continues repeats what was counted before.
+        // A resumed run repeats what was counted before.
         job.counted = { ...counted, done: Math.max(counted.done, job.counted?.done ?? 0) };
       }
       const record = asRecord(job);

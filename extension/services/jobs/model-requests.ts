@@ -56,8 +56,8 @@ export function profileRequest(
 }
 
 /**
- * Perplexity of what a choice leaves, and of another model.
- * @param other the original if a choice is evaluated and the original's perplexity is not yet known
+ * Request for the perplexity of a selection and of another model.
+ * @param other the original if a selection is evaluated and the original's perplexity is not yet known
  */
 export function perplexityRequest(
   settings: Settings,
@@ -74,8 +74,8 @@ export function perplexityRequest(
 }
 
 /**
- * Score of the model, or of what a choice leaves of it, on a task.
- * @param other the model to compare with; the original if a choice is evaluated
+ * Request for the task score of the model or of a selection.
+ * @param other model to compare with; the original if a selection is evaluated
  */
 export function taskRequest(
   settings: Settings,
@@ -94,8 +94,8 @@ export function taskRequest(
 }
 
 /**
- * Drift of what a session's choice leaves from the original.
- * @param original source of the model, if the whole model is looked at
+ * Request for the drift of a session's selection from the original.
+ * @param original source of the model if nothing is selected
  */
 export function driftRequest(
   settings: Settings,

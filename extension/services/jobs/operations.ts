@@ -57,12 +57,12 @@ function fromDeclaration(operation: AnyOperation): JobOperation<object> {
   };
 }
 
-/** Id of what runs as a job. */
+/** Id of an operation that runs as a job. */
 export type Operation = OperationId;
 export type RequestOf<O extends Operation> = WorkerRequests[O][0];
 export type ResultOf<O extends Operation> = WorkerRequests[O][1];
 
-/** The one list of what runs as a job. */
+/** The only list of operations that run as jobs. */
 export const jobOperations = Object.fromEntries(
   registry.map((operation) => [
     operation.id,

@@ -23,7 +23,7 @@ export function savedWorkPaths({ operation, request }: Job): readonly string[] {
 /** True if there is finished work on disk. */
 export const hasWork = (job: Job): boolean => savedWorkPaths(job).some(holdsWork);
 
-/** Removes finished work and what was in progress. What stands at the job's output stays. */
+/** Deletes finished and partial work, but not the job's output. */
 export async function removeWork(job: Job): Promise<void> {
   const { saved, output } = getOperation(job.operation);
   const result = output?.(job.request);
@@ -54,7 +54,7 @@ function isWork(file: string): boolean {
 
 /** True if a journal has a line after its header. */
 function hasEntry(journal: string): boolean {
-  // A pipe in its place would be waited for. Windows has no such flag.
+  // Opening a pipe would block. Windows has no such flag.
   const file = openSync(journal, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     if (!fstatSync(file).isFile()) return false;

@@ -1,4 +1,4 @@
-/** A Markdown table; columns whose heading ends in `:` stand to the right, as numbers do. */
+/** Formats a Markdown table. Columns whose heading ends in `:` are right-aligned, for numbers. */
 export function markdownTable(
   headings: readonly string[],
   rows: readonly (readonly string[])[],
@@ -15,11 +15,11 @@ export function markdownTable(
   ].join('\n');
 }
 
-/** Text that Markdown shows as it is. */
+/** Escapes text for Markdown. */
 export const escapeMarkdown = (text: string): string =>
   text.replace(/[\\`*_{}[\]<>()#+\-.!|~]/g, '\\$&').replace(/\s+/g, ' ');
 
-/** A share as a bar of ten cells. */
+/** Bar of ten characters for a share. */
 export const shareBar = (share: number): string => {
   const full = Math.round(Math.max(0, Math.min(1, share)) * 10);
   return '█'.repeat(full) + '░'.repeat(10 - full);

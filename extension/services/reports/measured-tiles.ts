@@ -139,7 +139,7 @@ export const qualityNote = ({ perplexity, positions }: Quality): string =>
     ? l10n.t('Measured on {0} of the output.', localise(counted(positions, 'position')))
     : l10n.t('Measured on {0} tokens of held-out text.', formatCount(positions));
 
-/** Requirements and what was measured of each. */
+/** Requirements with their measured values. */
 export function verdictSections(verdict: Verdict | undefined): ReportSection[] {
   if (verdict === undefined) {
     return [];

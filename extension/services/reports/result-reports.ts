@@ -37,14 +37,14 @@ interface ResultPage {
   readonly output?: string | undefined;
 }
 
-/** Makes the report of a result; undefined if there is nothing to report. */
+/** Creates the report of a result; undefined if there is nothing to report. */
 type PageMaker<Result> = (
   result: Result,
   job: JobRecord,
   models: OpenModels,
 ) => Promise<ResultPage | undefined> | ResultPage | undefined;
 
-/** Results by the kinds of their reports. */
+/** Result types by report kind. */
 interface ReportedResults {
   applied: ApplyResult;
   fitted: FitResult;
@@ -70,7 +70,7 @@ const pages: { readonly [Kind in ReportKind]: PageMaker<ReportedResults[Kind]> }
   evaluated: (result, job) => {
     const request = job.request as RequestOf<'evaluate'>;
     const { model, plan, against, shots = 0 } = request;
-    // A heatmap shows what is left of a model.
+    // A heatmap shows the rest of a model.
     if (model === undefined || plan !== undefined) {
       return undefined;
     }

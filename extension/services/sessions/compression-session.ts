@@ -94,7 +94,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     tableWarning: undefined,
     types: [],
   });
-  /** The layer profile, if it is of the same model and was measured by the metric of the table. */
+  /** The layer profile, if it belongs to the same model and has the same metric as the sensitivity profile. */
   readonly #fittingProfile = computed(() => {
     const { profile, table } = this.#state;
     return profile?.model.fingerprint === this.model.fingerprint &&
@@ -159,7 +159,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     return profile === undefined ? [] : removalCosts(profile);
   }
 
-  /** Takes a table that was read or has been finished. */
+  /** Sets the table that was read or completed. */
   public loadTable(table: ShownTable | undefined, warning?: string): void {
     batch(() => Object.assign(this.#state, { table, matrices: {}, tableWarning: warning }));
   }

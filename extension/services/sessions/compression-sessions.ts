@@ -63,7 +63,7 @@ export class CompressionSessions extends Sessions<CompressionSession> {
     );
   }
 
-  /** The session of a table, which shows its numbers even where the model itself is not. */
+  /** Session of a sensitivity profile. It shows the values even if the model isn't available. */
   public async openTable(file: string): Promise<CompressionSession> {
     const { model } = await this.#documents.read('sensitivity', file);
     const place = await findModel(model, file);
@@ -84,7 +84,7 @@ export class CompressionSessions extends Sessions<CompressionSession> {
     }
   }
 
-  /** Reads a layer profile again, from which plans take what removing sublayers costs. */
+  /** Rereads a layer profile, from which plans take the distances of removed sublayers. */
   public async reloadProfile(file: string): Promise<void> {
     for (const session of this.known) {
       if (defaultProfilePath(session.model.path) === file) {

@@ -31,7 +31,7 @@ export interface DataMapEnvironment {
   readonly marks: StoredMarks | undefined;
   save(marks: StoredMarks): void;
   readonly describeError: (error: unknown) => string;
-  /** Reason why nothing can be written, if any. */
+  /** Reason why nothing can be written, or undefined. */
   blocked(): Refusal | undefined;
 }
 
@@ -64,7 +64,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
   };
 
   readonly #state = reactive<{
-    /** Indices of one dataset; they mean other examples in another. */
+    /** Indices are valid for one dataset only. */
     marks: Marks;
     source: ScoredSource;
     map: DataMap | undefined;
@@ -157,13 +157,13 @@ export class DataMapSession extends PanelSession<DataMapState> {
     await this.#opening;
   }
 
-  /** Reads again with another dataset. */
+  /** Reloads with another dataset. */
   public async chooseData(data: string): Promise<void> {
     this.#state.source = { ...this.#state.source, data };
     await this.open();
   }
 
-  /** Tells how far the writing of what was chosen is. */
+  /** Updates the progress of the export. */
   public setJob(job: PanelJob): void {
     this.#state.job = job;
   }
@@ -181,7 +181,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
     this.#save({ indices: known });
   }
 
-  /** Gives examples other classes, or takes that back. */
+  /** Assigns new classes to examples, or restores the original ones. */
   public relabel(changes: readonly LabelChange[]): void {
     const { examples = 0, classes = [] } = this.#state.map?.overview ?? {};
     const labels = new Map(this.#state.marks.labels);

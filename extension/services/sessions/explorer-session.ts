@@ -94,7 +94,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     this.#state.revealed = row;
   }
 
-  /** Reads a tensor's numbers, once. */
+  /** Reads a tensor's values, once. */
   public async measure(name: string): Promise<void> {
     const tensor = this.#state.model && findTensor(this.#state.model, name);
     const known = this.#state.statistics[name];
@@ -168,12 +168,12 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     this.#state.drift = drift;
   }
 
-  /** Draws the numbers of a file on the diagram, or none. */
+  /** Shows the values of a file on the diagram; undefined clears them. */
   public setValues(file: string | undefined): void {
     this.#state.values = file;
   }
 
-  /** Compares with another model; an earlier comparison ends. */
+  /** Compares with another model and cancels an earlier comparison. */
   public async compare(against: string, weights: boolean): Promise<void> {
     this.#running?.cancel();
     const source = new CancellationTokenSource();
@@ -219,7 +219,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     return { against: against.path, weights: weights !== undefined };
   }
 
-  /** The same comparison once more, of the weights as well. */
+  /** Repeats the comparison, with weights. */
   public async compareWeights(): Promise<void> {
     const { compared } = this;
     if (compared !== undefined) {
@@ -227,7 +227,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     }
   }
 
-  /** Takes the comparison away, or ends one that is under way. */
+  /** Removes the comparison, or cancels a running one. */
   public endComparison(): void {
     if (this.#running === undefined) {
       this.#setComparison(undefined);

@@ -128,7 +128,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     plans: undefined,
     fileWarning: undefined,
   });
-  /** The choice, the same object until it changes. */
+  /** Current selection; the same object until it changes. */
   readonly #choice = distinct(
     () => this.choice,
     (a, b) => JSON.stringify(a) === JSON.stringify(b),
@@ -202,7 +202,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#findEvaluation(wholeModel);
   }
 
-  /** Perplexities by number of rounds: the document's, and those measured here for such a number. */
+  /** Perplexity by number of rounds, from the document and from this session. */
   public get evaluations(): readonly ProfileEvaluation[] {
     const { rounds = [], evaluations = [] } = this.#searched.value ?? {};
     const measured = Object.entries(this.#state.evaluations).flatMap(([key, evaluation]) => {
@@ -231,7 +231,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     });
   }
 
-  /** A search starts, or is resumed. */
+  /** Called when a search starts or resumes. */
   public searchStarted(resumed: boolean): void {
     this.#isChosen &&= !resumed && this.#state.selection.removed.length > 0;
   }
@@ -284,12 +284,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
     );
   }
 
-  /** Takes back the latest choice; does nothing if there is none. */
+  /** Undoes the latest change of the selection, if there is one. */
   public undo(): void {
     this.#exchange(this.#undo, this.#redo);
   }
 
-  /** Makes the choice again that was taken back last. */
+  /** Redoes the change that was undone last. */
   public redo(): void {
     this.#exchange(this.#redo, this.#undo);
   }
@@ -462,7 +462,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
 const noWidths = {};
 
-/** True if two profiles differ in their candidates alone, which are left out of both. */
+/** True if two profiles have the same fields apart from their candidates, which both arguments omit. */
 function hasSameFields(a: ProfileState | undefined, b: ProfileState | undefined): boolean {
   if (a === undefined || b === undefined) {
     return a === b;

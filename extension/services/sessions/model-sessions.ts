@@ -83,17 +83,14 @@ export class ModelSessions extends Sessions<ModelSession> {
     this.#listening.dispose();
   }
 
-  /**
-   * The session of the model that a path points at, its profile loaded. A model that has changed
-   * on disk gets a new one.
-   */
+  /** Session of the model at a path, with its profile loaded. A model that changed on disk gets a new session. */
   public async open(path: string, profilePath?: string): Promise<ModelSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
     const cannot = listRefusals(capabilities);
     return this.#openAs(summary, profilePath ?? defaultProfilePath(summary.path), { cannot });
   }
 
-  /** The session of a profile, which shows its numbers even where the model itself is not. */
+  /** Session of a profile. It shows the values even if the model isn't available. */
   public async openProfile(profilePath: string): Promise<ModelSession> {
     const { model } = await this.#documents.read('layerProfile', profilePath);
     const place = await findModel(model, profilePath);
@@ -132,7 +129,7 @@ export class ModelSessions extends Sessions<ModelSession> {
     return isAboutDocument(job, model.path, profilePath);
   }
 
-  /** The profile from before a search that came to nothing. */
+  /** Restores the previous profile after a search without a result. */
   async #showAgain(profilePath: string): Promise<void> {
     if (await fileExists(profilePath)) {
       await this.reload(profilePath);
@@ -191,7 +188,7 @@ export class ModelSessions extends Sessions<ModelSession> {
         () => undefined,
       );
       void this.#loadPlans(session);
-      // Another version may refuse what this one remembers: the heatmap opens without it.
+      // A newer version may reject saved state; the heatmap then opens without it.
       await session.restoreWidthPruning().catch((error: unknown) => {
         session.keepWidths();
         void reportError(error, this.#log);

@@ -77,10 +77,10 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   });
   readonly #environment: PlaygroundEnvironment;
   #running: CancellationTokenSource | undefined;
-  /** The last request, as long as it is not over. */
+  /** The last request, until it finishes. */
   #asked: Promise<void> | undefined;
 
-  /** @param models paths of the original and of the changed model, or of one alone */
+  /** @param models path of one model, or of the original and the changed model */
   public constructor(models: readonly string[], environment: PlaygroundEnvironment) {
     super();
     this.#state.models = models;
@@ -92,7 +92,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     return this.#state.models;
   }
 
-  /** Compares the first model with another one; what both have written is forgotten. */
+  /** Compares the first model with another one. Clears both texts. */
   public compareWith(other: string): void {
     batch(() => {
       this.stop();
@@ -102,7 +102,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     void this.#askChat();
   }
 
-  /** Forgets what was said, and what both have written. */
+  /** Clears the chat and both texts. */
   public newChat(): void {
     batch(() => {
       this.stop();

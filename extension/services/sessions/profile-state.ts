@@ -27,8 +27,8 @@ export function createProfileState(whole: LayerProfile): ProfileState {
 }
 
 /**
- * The profile after one more event of a running search. A resumed search tells again what its
- * journal holds, so every event may come twice; until then, what is known stays.
+ * Applies an event of a running search to a profile. A resumed search repeats the events in its journal, so every event
+ * may come twice; until then, the known values remain.
  */
 export function reduceProfile(
   profile: ProfileState | undefined,

@@ -13,7 +13,7 @@ export function reactive<Fields extends object>(initial: Fields): Fields {
   return Object.defineProperties({}, Object.fromEntries(properties)) as Fields;
 }
 
-/** A computed value that stays the same object while `isSame` holds for the old and the new one. */
+/** Computed value that keeps the same object while `isSame` returns true for the old and the new value. */
 export function distinct<T>(
   compute: () => T,
   isSame: (before: T, next: T) => boolean,

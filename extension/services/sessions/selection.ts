@@ -13,7 +13,7 @@ import type { ManualMarks } from '../../protocol/marks';
  * User's selection for one model. Ids are of sublayers and single experts, never of whole blocks.
  */
 export interface Selection {
-  /** In order of removal where known. */
+  /** In order of removal, if known. */
   readonly removed: readonly string[];
   readonly protectedIds: readonly string[];
   /** Number of rounds of the profile that equal `removed`; undefined after manual edits. */

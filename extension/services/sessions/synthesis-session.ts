@@ -16,13 +16,13 @@ import type { Refusal } from '../trust';
 export interface SynthesisEnvironment {
   /** @throws UserError when the file is no log of an evolution. */
   read(file: string): Promise<EvolutionView>;
-  /** A running evolution as it is shown. */
+  /** Display data of a running evolution. */
   view(state: EvolutionState): Promise<EvolutionView>;
   exists(file: string): Promise<boolean>;
   describeError(error: unknown): string;
   /** Settings of the last evolution that has not written the file yet, if there is one. */
   unfinished(file: string): EvolutionSettings | undefined;
-  /** Reason why nothing can be trained, if any. */
+  /** Reason why nothing can be trained, or undefined. */
   blocked(): Refusal | undefined;
 }
 
@@ -63,7 +63,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     return this.#fields.job;
   }
 
-  /** Reads the document, unless the evolution runs and knows better. */
+  /** Reads the document, unless the running evolution has newer state. */
   public async open(): Promise<void> {
     const environment = this.#environment;
     if (this.#fields.job.kind === 'running') {
@@ -76,7 +76,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     }
     this.#state = undefined;
     const shown = await this.#loadShown(environment.read(this.file));
-    // A job that has begun meanwhile knows better.
+    // A job that started in the meantime has newer state.
     if (!this.#isTold()) {
       this.#show(shown);
     }
@@ -123,7 +123,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     }
   }
 
-  /** Shows the state until it is the last one. What comes meanwhile is shown together. */
+  /** Shows states until the last one; states that arrive meanwhile are merged. */
   async #followState(): Promise<void> {
     this.#isViewing = true;
     let viewed: EvolutionState | undefined;
@@ -149,7 +149,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     try {
       return { evolution: await view, failure: undefined };
     } catch (error) {
-      // Such as a log that something else wrote, whose programs need not parse.
+      // For example a log written by another program, whose programs need not parse.
       return { evolution: undefined, failure: this.#environment.describeError(error) };
     }
   }

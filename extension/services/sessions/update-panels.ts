@@ -18,7 +18,7 @@ import { Signal } from './signal';
 /** Drift of the models that were looked at in this window, for other panels. */
 export interface KnownDrifts {
   readonly of: (model: string) => Drift | undefined;
-  /** Fires the path of a model whose drift is known. */
+  /** Fires the path of a model after its drift was measured. */
   readonly changed: Signal<string>;
 }
 

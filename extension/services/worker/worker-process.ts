@@ -151,7 +151,7 @@ export class WorkerProcess<R extends Requests<R>> {
     this.#child.kill('SIGKILL');
   }
 
-  /** Sends a request and asks for its answer one piece after the other, each in a turn of its own. */
+  /** Sends a request and receives its answer in chunks, each in its own event-loop turn. */
   async #answer(
     method: string,
     job: number,

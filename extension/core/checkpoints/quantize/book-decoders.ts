@@ -66,7 +66,7 @@ function fillMoved(
   }
 }
 
-/** Numbers of four bits, first all low ones of `width` bytes, then all high ones. */
+/** Decodes 4-bit codes: first the low nibbles of `width` bytes, then the high nibbles. */
 function fillNibbles(
   bytes: Buffer,
   at: number,

@@ -40,7 +40,7 @@ const create = wasmModule(dequantizeBytes) as () => Exports;
 /** Instances that nothing uses at the moment. */
 const free: Exports[] = [];
 
-/** An instance whose heap has at least `bytes`; give it back by {@link free}. */
+/** Instance with a heap of at least `bytes`; return it with {@link free}. */
 function takeKernels(bytes: number): Exports {
   const wasm = free.pop() ?? create();
   const missing = wasm.heap.value + bytes - wasm.memory.buffer.byteLength;
@@ -91,11 +91,11 @@ function decodeByElement(dtype: DequantizedDType, blocks: Uint8Array, out: Float
 export const mostRounded = 1 << 28;
 
 /**
- * Rounds the rows of a matrix to int8, each with a scale of its own: W[o, i] ≈ scale[o]·q[i, o] with scale a 127th of the
- * row's largest number.
+ * Quantizes the rows of a matrix to int8 with one scale per row: W[o, i] ≈ scale[o] · q[i, o], where the scale is 1/127
+ * of the row's largest magnitude.
  * @param rows calls `take` for each row, float32 [in], with its index
- * @param integers where q, int8 [in, out], goes
- * @returns the scales, float32 [out]
+ * @param integers receives q, int8 [in, out]
+ * @returns scales, float32 [out]
  */
 export async function roundRows(
   { out, in: columns }: { readonly out: number; readonly in: number },

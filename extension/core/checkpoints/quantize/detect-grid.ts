@@ -17,7 +17,7 @@ export interface WeightGrid {
   readonly distinct: number;
 }
 
-/** Widths that quantizers use, widest first. Whole rows (one scale per channel) come before them. */
+/** Group sizes that quantizers use, largest first. Whole rows (one scale per channel) are tried before them. */
 const groupWidths = [128, 64, 32, 16];
 /** Greatest codes that are tried: those of 8 bits. */
 const mostCodes = { symmetric: 128, affine: 255 };
@@ -133,7 +133,7 @@ function fitBlock(
   if (!Number.isFinite(extreme)) {
     return undefined;
   }
-  // Sums of an affine type may be rounded before they cancel, so their errors are those of the largest number.
+  // Sums of an affine type may be rounded before they cancel, so the error is relative to the largest value.
   const errors = values.map((value) => roundingError(isSymmetric ? value : extreme, bits));
   const origin = isSymmetric ? 0 : Math.min(...values);
   const end = isSymmetric ? extreme : Math.max(...values);

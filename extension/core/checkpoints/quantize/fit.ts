@@ -4,7 +4,7 @@
  */
 const { fround, abs } = Math;
 
-/** Groups whose numbers are all smaller count as zero. */
+/** Groups whose values are all smaller are treated as zero. */
 export const zeroBelow = fround(1e-15);
 const oneTenth = fround(0.1);
 const rounder = 12_582_912;
@@ -16,7 +16,7 @@ export function nearest(value: number): number {
   return fround(value + rounder) - rounder;
 }
 
-/** The same for any float32: what the bits of larger ones give, as in the reference. */
+/** Like {@link nearest}, for any float32; larger values use the bits as the reference implementation does. */
 function nearestInteger(value: number): number {
   single[0] = value + rounder;
   return ((pattern[0] ?? 0) & 0x7f_ffff) - 0x40_0000;

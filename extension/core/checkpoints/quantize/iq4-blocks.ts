@@ -6,7 +6,7 @@ import type { ColumnImportance, RowQuantizer } from './quantizer';
 import { block, borders, fitToBook, growths, numbers, scales, weights } from './search';
 
 const { fround, abs } = Math;
-/** Numbers of a group, and of what is fitted together. */
+/** Values per group, and per block that is fitted together. */
 const [width, size] = [32, 256] as const;
 const values = Int8Array.from(nonLinearValues);
 const [lowest = 0] = values;
@@ -53,7 +53,7 @@ for (let i = 0; i < borders.length; i++) {
   growths[i] = (values[i + 1] ?? 0) - (values[i] ?? 0);
 }
 
-/** Fits the groups of `count` numbers; the spread of weights is that of `run` numbers. */
+/** Fits the groups of `count` values; the spread of the weights is computed over `run` values. */
 function fitGroups(
   x: Float32Array,
   from: number,

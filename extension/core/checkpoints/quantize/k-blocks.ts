@@ -122,7 +122,7 @@ function storePairs(out: DataView, at: number): void {
   }
 }
 
-/** The lowest four bits: of each 64 numbers the first and last 32 share bytes. */
+/** Stores the low four bits; in each run of 64 values, the first and last 32 share bytes. */
 function storeNibbles(out: DataView, at: number): void {
   for (let i = 0; i < 128; i++) {
     const from = 64 * (i >> 5) + (i & 31);
@@ -130,7 +130,7 @@ function storeNibbles(out: DataView, at: number): void {
   }
 }
 
-/** Stores the codes of a block, as the others of the name do. */
+/** Stores the codes of a Q2_K block; the functions below do the same for the type in their name. */
 export function storeQ2K(out: DataView, at: number): void {
   storePairs(out, at + 16);
 }
@@ -196,7 +196,7 @@ export function storeQ5K(out: DataView, at: number): void {
   storeNibbles(out, at + 48);
 }
 
-/** A bit of each number, `from` on: byte i holds those of numbers i, i + 32, … */
+/** Stores one bit per value, starting at bit `from`: byte i has the bits of values i, i + 32, … */
 function storeHighBits(out: DataView, at: number, from: number): void {
   for (let i = 0; i < 32; i++) {
     let byte = 0;

@@ -5,7 +5,7 @@ export interface ColumnImportance {
   readonly isAlone?: boolean;
 }
 
-/** Writes the blocks of a row of numbers; bit by bit what llama.cpp's quantizer of the format writes. */
+/** Writes the quantization blocks of a row, bit-identical to llama.cpp's quantizer for the type. */
 export type RowQuantizer = (
   /** The row; a whole number of blocks. */
   x: Float32Array,
@@ -46,7 +46,7 @@ export function weigh(
   }
 }
 
-/** Sum of the first numbers of an array, added one by one. */
+/** Sum of the first values of an array, added sequentially. */
 export function sumValues(numbers: Float32Array, count: number): number {
   let sum = 0;
   for (let i = 0; i < count; i++) {

@@ -84,16 +84,16 @@ const fallbacks: Partial<Record<WritableType, WritableType>> = {
   Q6_K: 'Q8_0',
 };
 
-/** The wanted type, or the one that llama.cpp takes where rows of this length can't be divided into its blocks. */
+/** Wanted type, or llama.cpp's fallback if the row length isn't a multiple of its block size. */
 export function fittingType(type: WritableType, rowLength: number): WritableType {
   const tried = [type, fallbacks[type] ?? type].find((one) => fitsRows(one, rowLength));
   return tried ?? 'F16';
 }
 
 /**
- * Writes rows of numbers as a type of ggml, to the bits that llama.cpp writes.
- * @param x whole rows of `length` numbers
- * @param importance of each column, where known: float32 [length]
+ * Quantizes rows to a ggml type, bit-identical to llama.cpp.
+ * @param x whole rows of `length` values
+ * @param importance of each column if known, float32 [length]
  */
 export function quantizeRows(
   type: WritableType,
@@ -116,7 +116,7 @@ export function quantizeRows(
   return out;
 }
 
-/** Writes a row whose squared errors are weighted by importance alone: other bytes than those of llama.cpp. */
+/** Quantizes a row with squared errors weighted only by importance; the bytes differ from llama.cpp's. */
 export function fitRow(
   type: WritableType,
   x: Float32Array,

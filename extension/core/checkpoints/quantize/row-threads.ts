@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { WritableType } from '../ggml-types';
 import { quantizeRows } from './quantizers';
 
-/** Whole rows of `length` numbers to write as a type, see {@link quantizeRows}. */
+/** Whole rows of `length` values to quantize; see {@link quantizeRows}. */
 export interface RowTask {
   readonly type: WritableType;
   readonly numbers: Float32Array;
@@ -21,7 +21,7 @@ export interface RowWriter {
   end(): Promise<void>;
 }
 
-/** Starting threads takes a tenth of a second: fewer numbers are as fast without. */
+/** Below this number of values, threads don't pay off, because starting them takes 0.1 s. */
 const leastNumbers = 1 << 22;
 const mostThreads = 16;
 

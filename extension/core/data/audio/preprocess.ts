@@ -28,7 +28,7 @@ const spectrogramSchema = v.looseObject({
   feature_size: v.optional(size),
   n_fft: v.optional(size, 400),
   hop_length: v.optional(size, 160),
-  /** In seconds. */
+  /** Seconds. */
   chunk_length: v.optional(v.pipe(v.number(), v.gtValue(0)), 30),
   /** Random noise, which is not supported. */
   dither: v.optional(v.literal(0)),

@@ -5,7 +5,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { Changes } from '../changes';
 import { readNumber } from './gguf-tensors';
 
-/** Changes without the blocks that have lost all their sublayers, and what these did besides. */
+/** Changes without the blocks whose sublayers are all removed, and the factors that those blocks applied. */
 interface WithoutEmptied {
   readonly changes: Changes;
   /** Factors of the fused blocks, by the name of the factor that replaces them. */
@@ -13,8 +13,8 @@ interface WithoutEmptied {
 }
 
 /**
- * Leaves out blocks that only multiply the stream (Gemma 4): the block in front of them does so with its own factor. Where
- * it can't, the changes stay as they are.
+ * Drops blocks that only scale the stream (Gemma 4), by merging their factor into the previous block's factor. If that
+ * isn't possible, returns the changes as they are.
  */
 export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEmptied {
   const left = new Set(changes.remaining.map(({ block }) => block));
@@ -33,7 +33,10 @@ export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEm
   return { changes: emptied.length === 0 ? changes : withBlocks(changes, blocks), factors };
 }
 
-/** The one number that a block does to the stream besides its sublayers; undefined where it does more or nothing. */
+/**
+ * Scalar by which a block multiplies the stream in addition to its sublayers; undefined if there is none, or if the
+ * block does more.
+ */
 function blockFactor(model: LayeredModel, block: number): LazyTensor | undefined {
   const staying = model.summary.sublayers.flatMap((sublayer, index) =>
     sublayer.block === block ? model.sublayer(index).stayingTensors : [],
@@ -50,7 +53,7 @@ const lendsKeys = ({ summary }: LayeredModel): boolean =>
     ({ kind, kvBytesPerToken }) => kind === 'attention' && kvBytesPerToken === 0,
   );
 
-/** The same changes, in which some of the result's blocks are left out. */
+/** The changes without some of the result's blocks. */
 function withBlocks(changes: Changes, blocks: readonly number[]): Changes {
   const newNumber = (before: number): number => blocks.indexOf(changes.blocks[before] ?? -1);
   const renumbered = (id: string): string[] => {

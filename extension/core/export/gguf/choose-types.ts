@@ -17,18 +17,21 @@ export interface GgufTypes {
   readonly tensors?: Readonly<Record<string, string>>;
   /** Importance of the inputs of matrices. */
   readonly importance?: Importance;
-  /** True if importance is measured before the file is written: some mixes depend on it. By default, if it is given. */
+  /**
+   * True if importance is measured before the file is written, because some mixes depend on it. By default, true if an
+   * importance matrix is given.
+   */
   readonly hasImportance?: boolean;
   /** Tensors that are rounded already, by their names in the file; nothing else decides their bytes. */
   readonly rounded?: ReadonlyMap<string, ByteRange>;
 }
 
-/** A tensor of the file, and where its numbers come from. */
+/** Tensor of the file, and the source of its values. */
 export interface TypedTensor extends NamedShape {
   readonly stored: LazyTensor;
 }
 
-/** With its name in a GGUF file of the original, whose blocks may have other numbers. */
+/** Tensor with its name in a GGUF file of the original, where blocks may have other numbers. */
 interface NumberedTensor extends TypedTensor {
   readonly sourceName: string;
 }
@@ -40,7 +43,7 @@ export const isTable = ({ stored }: TypedTensor): boolean =>
 /** Types of folders that GGUF files have as well. */
 const plainTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies WritableType[];
 
-/** The type of a folder's tensor for which nothing is asked: vectors are always float32, what is quantized becomes float16. */
+/** Default type for a folder's tensor: float32 for vectors, float16 for quantized tensors, else the stored type. */
 export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
   const dtype = stored.packed === undefined ? stored.dtype : 'F16';
   const type = writableTypes.find((one) => one === dtype);
@@ -48,8 +51,8 @@ export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
 }
 
 /**
- * The type of every tensor for which one is asked, by its name in the file.
- * @throws UserError if a single tensor is asked for that does not exist, or cannot take its type.
+ * Requested type of each tensor, by its name in the file.
+ * @throws UserError if a requested tensor doesn't exist or can't have the type
  */
 export function chosenTypes(
   tensors: readonly NumberedTensor[],
@@ -112,7 +115,7 @@ function checkedType(type: string, tensor: NumberedTensor): WritableType {
   return known;
 }
 
-/** Value of `general.file_type`: that of the mix, or of the type of most weights. */
+/** Value of `general.file_type`: that of the mix, or of the most frequent weight type. */
 export function fileType({ mix }: GgufTypes, tensors: readonly TypedTensor[]): number {
   const stored = tensors.find(({ name }) => name.endsWith('ffn_down.weight'))?.stored.dtype;
   return typeMixes[mix ?? (stored === 'F16' || stored === 'BF16' ? stored : 'F32')].fileType;

@@ -200,7 +200,7 @@ function compressedEntries(
   );
   entries.float('rope.freq_base', theta('sliding_attention'));
   entries.float(compressedTheta, theta('full_attention'));
-  // llama.cpp leaves cosines and sines of this family as they are.
+  // llama.cpp doesn't scale cosines and sines of this family.
   entries.remove('rope.scaling.attn_factor');
   entries.integer(gatingKey, rootSoftplus);
   entries.flag('expert_weights_norm', true);

@@ -3,14 +3,14 @@ import type { PartKind } from '../../models/transformer/architecture';
 import type { ModelConfig } from '../../models/transformer/model-config';
 import type { LlamaCppFacts } from './llama-cpp/rule';
 
-/** A model of a folder, and what it becomes. */
+/** Model of a folder, and the changes to write. */
 export interface FolderModel extends LlamaCppFacts {
   readonly source: 'config';
   readonly name: string;
   readonly target: GgufTarget;
 }
 
-/** Sizes that config.json may leave to others. */
+/** Sizes with defaults that config.json may omit. */
 export function configSizes({ num_attention_heads: heads, ...config }: ModelConfig): {
   readonly heads: number;
   readonly keyValueHeads: number;
@@ -23,7 +23,7 @@ export function configSizes({ num_attention_heads: heads, ...config }: ModelConf
   };
 }
 
-/** Sublayers of a block of the folder. */
+/** Sublayers of a block in the folder. */
 export function blockParts(
   { architecture, config }: LlamaCppFacts,
   block: number,
@@ -37,7 +37,7 @@ export function blockParts(
   );
 }
 
-/** Size of the heads of blocks of a type; the model's where all are alike. */
+/** Head dimension of blocks of a type; the model's if all blocks have the same. */
 export function headDimension(
   { architecture, config }: Pick<FolderModel, 'architecture' | 'config'>,
   layerType: string,

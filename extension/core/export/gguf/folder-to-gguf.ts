@@ -62,7 +62,7 @@ const textAlone = say`It contains only the text model. For images, convert the o
 /** Greatest relative error of logits where llama.cpp lets steps fall below the least that transformers does. */
 const withoutLeastStep = 0.02;
 
-/** Why llama.cpp, which knows these, would give other logits. */
+/** Reasons why llama.cpp supports these architectures but computes different logits. */
 const otherInLlamaCpp: Readonly<Record<string, Message>> = {
   phimoe: say`llama.cpp weights the experts of phimoe models differently than in training.`,
 };
@@ -131,8 +131,8 @@ function folderModel(
 }
 
 /**
- * Name of a result's tensor in a GGUF file of the original, on which importance is measured. Each
- * tower numbers its blocks from 0.
+ * Name of a result's tensor in a GGUF file of the original, for which importance is measured. Each tower counts its
+ * blocks from 0.
  */
 function sourceName(name: string, summary: ModelSummary, { blocks }: Changes): string {
   const { encoderBlocks = 0 } = summary;
@@ -232,7 +232,7 @@ async function folderWriter(
   );
 }
 
-/** Says so where a file lacks tensors of its folder. */
+/** Warns if the file lacks tensors of its folder. */
 function warnLeftOut(names: readonly string[], context: JobContext): void {
   const [first] = names;
   if (first !== undefined) {
@@ -256,7 +256,7 @@ interface FolderFile {
   readonly changes: Changes;
   readonly layout: 'blocks' | 'deci';
   readonly placed: readonly PlacedTensor[];
-  /** Tensors that the folder lacks, in front of the others. */
+  /** Tensors that the folder doesn't have; written first. */
   readonly further: readonly GgufTensor[];
   /** Number of weights. */
   readonly parameters: number;
@@ -269,7 +269,7 @@ interface FolderFile {
   readonly tokenizer: GgufTraits['tokenizer'];
   /** Further notes about loading the file. */
   readonly notes: readonly (Message | undefined)[];
-  /** Greatest relative error of logits besides that of rounding. */
+  /** Maximum relative error of the logits, not counting rounding. */
   readonly roundingError: number;
 }
 

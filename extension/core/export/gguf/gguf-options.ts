@@ -45,8 +45,7 @@ export const describeGgufLayout = {
 } as const;
 
 /**
- * Formats in which a GGUF file can be written: any architecture after removing whole blocks,
- * Llama-like ones after removing single sublayers.
+ * GGUF output options: any architecture if whole blocks are removed, Llama-like ones if single sublayers are removed.
  */
 export function ggufOptions(
   { family, model }: Pick<OpenedModel, 'family' | 'model'>,
@@ -72,7 +71,7 @@ export function ggufOptions(
   }));
 }
 
-/** Keys of what is the size of a head where they are absent. */
+/** Keys that default to the head dimension. */
 const headSizes = [ggufFields.head_dim, 'attention.value_length', 'rope.dimension_count'];
 
 /** An entry of the header, with its full name. */
@@ -88,13 +87,13 @@ function integersEntry(keys: GgufKeys, field: string, values: readonly number[])
   return [key, headerEntry.integers(key, values)];
 }
 
-/** One flag for each block; nothing where the file says so already. */
+/** One flag per block; empty if the file already has the same flags. */
 function flagsEntry(keys: GgufKeys, field: string, flags: readonly boolean[] | undefined): Entry[] {
   const key = keys.name(field);
   return flags === undefined ? [] : [[key, headerEntry.flags(key, flags)]];
 }
 
-/** Header entries with numbers of experts, if they change. */
+/** Header entries with expert counts, if they change. */
 function expertEntries(keys: GgufKeys, { expertCounts, remainingExperts }: Changes): Entry[] {
   const [count] = expertCounts.values();
   if (count === undefined || remainingExperts.size === 0) {

@@ -13,7 +13,7 @@ export type SourceSizes = Pick<
   readonly hasSameHeads?: boolean;
 };
 
-/** Keys of the sizes of a kind of sublayer. */
+/** Header keys for the widths of each kind of sublayer. */
 const headerKeys = {
   attention: [ggufFields.num_attention_heads, ggufFields.num_key_value_heads],
   feedforward: [ggufFields.intermediate_size],
@@ -45,7 +45,7 @@ export function sizesAfter(
   ]);
 }
 
-/** Kinds of sublayers that have other widths than the source's keys say. */
+/** Sublayer kinds with widths that differ from the source's header. */
 export function widthPrunedKinds({ widths }: Pick<Changes, 'widths'>): readonly SizedKind[] {
   return sizedKinds.filter((kind) => Object.keys(widths).some((id) => id.endsWith(`.${kind}`)));
 }
@@ -57,7 +57,7 @@ function sublayerIds({ remaining: kept, blocks }: Changes, kind: SizedKind): rea
     .map(({ block }) => `block.${blocks.indexOf(block)}.${kind}`);
 }
 
-/** The sizes of width-pruned kinds by key: of each block, and the one of all that have the sublayer where these are alike. */
+/** Widths of width-pruned kinds by key: one per block, or a single value if all sublayers of the kind agree. */
 export function widthPrunedSizes(
   sizes: SourceSizes,
   changes: Changes,
@@ -76,7 +76,7 @@ export function widthPrunedSizes(
   );
 }
 
-/** A sublayer of another width than others of its kind; undefined where each kind has one width. */
+/** Sublayer with a width that differs from others of its kind; undefined if every kind has one width. */
 export function unevenWidth(changes: Changes): string | undefined {
   const { widths } = changes;
   return sizedKinds

@@ -21,7 +21,7 @@ import { bytesAs } from './type-mixes';
 /** A tensor of a GGUF file to be written. */
 export interface GgufTensor {
   readonly name: string;
-  /** As of numpy, the outermost size first. */
+  /** Outermost dimension first, as in numpy. */
   readonly shape: readonly number[];
   /** Type by ggml's name. */
   readonly type: string;
@@ -41,16 +41,16 @@ export type GgufTensorSource =
   | { readonly kind: 'blocks'; readonly rows: readonly Rows[] }
   | { readonly kind: 'integers'; readonly tensor: LazyTensor };
 
-/** Numbers to write as a type. */
+/** Values to write as a type. */
 export interface Numbers extends RowsOfTensor {
   readonly type: WritableType;
-  /** Importance of each column, where known; of those of each expert one after the other. */
+  /** Importance of each column if known; for stacked experts, one after the other. */
   readonly importance?: Float32Array;
 }
 
-/** Numbers held at a time, as float32. */
+/** Number of float32 values in memory at a time. */
 const chunkNumbers = 1 << 20;
-/** Numbers that are written as their type together. */
+/** Number of values quantized per task. */
 const taskNumbers = 1 << 17;
 
 /** A tensor copied unchanged from its file. */
@@ -76,7 +76,7 @@ export function converted(name: string, numbers: Numbers): GgufTensor {
   };
 }
 
-/** A tensor that another file holds as its type already. */
+/** Tensor whose quantized bytes are in another file. */
 export function roundedTensor(
   name: string,
   { shape, type }: Pick<Numbers, 'shape' | 'type'>,
@@ -89,7 +89,7 @@ export function roundedTensor(
   return { name, shape, type, length, source: { kind: 'copy', ranges: [range] } };
 }
 
-/** A table of integers, which llama.cpp takes as int32. */
+/** Integer table, which llama.cpp reads as int32. */
 export function asIntegers(name: string, tensor: LazyTensor): GgufTensor {
   const { shape, dtype } = tensor;
   return dtype === 'I32'
@@ -100,7 +100,7 @@ export function asIntegers(name: string, tensor: LazyTensor): GgufTensor {
       };
 }
 
-/** The numbers of a table of int64 as int32. */
+/** Values of an int64 table as int32. */
 export async function readIntegers(tensor: LazyTensor): Promise<Uint8Array> {
   const bytes = await readBytes(tensor, tensor.length);
   const numbers = Int32Array.from({ length: bytes.length / 8 }, (_, i) =>
@@ -110,11 +110,11 @@ export async function readIntegers(tensor: LazyTensor): Promise<Uint8Array> {
 }
 
 /**
- * Gives the bytes of numbers as their type, some rows at a time.
- * @param name the tensor's
- * @param rowWriter rounds the numbers
+ * Converts values to their type, a few rows at a time.
+ * @param name of the tensor
+ * @param rowWriter quantizes the values
  * @throws CancelledError
- * @throws UserError if importance was measured on other inputs.
+ * @throws UserError if importance was measured with another number of inputs
  */
 export async function* convert(
   name: string,
@@ -216,7 +216,7 @@ function numberRows(
   return values;
 }
 
-/** The same by ONNX Runtime, which reads every form, and of large tensors some rows at a time. */
+/** Gathers values with ONNX Runtime, which reads every encoding; large tensors a few rows at a time. */
 async function* gathered(
   { tensor, count, transposed = false, order = (row) => row }: Rows,
   length: number,

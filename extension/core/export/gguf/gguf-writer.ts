@@ -20,7 +20,7 @@ import { say } from '../../message';
 
 /** A GGUF file to be written. */
 export interface GgufPlan {
-  /** The header, piece by piece: bytes, or where to copy them from. */
+  /** Parts of the header in order: bytes, or ranges to copy. */
   readonly header: readonly (Buffer | ByteRange)[];
   readonly tensors: readonly GgufTensor[];
   readonly alignment: number;
@@ -42,7 +42,7 @@ export interface GgufLayout {
   readonly architecture?: string;
   /** Keys of the family, without its name, that get a list of integers, one for each block. */
   readonly lists?: ReadonlyMap<string, readonly number[]>;
-  /** Entries that replace others of their keys, or are added. */
+  /** Entries that replace those with the same key, or are added. */
   readonly replaced?: ReadonlyMap<string, Buffer>;
 }
 
@@ -111,12 +111,12 @@ export function layOutGguf(
   return { header: pieces, tensors, alignment, bytes: align(headerSize(pieces), alignment) + end };
 }
 
-/** Bytes of each tensor of a file. */
+/** Number of bytes of each tensor. */
 export function bytesByName({ tensors }: GgufPlan): ReadonlyMap<string, number> {
   return new Map(tensors.map(({ name, length }) => [name, length]));
 }
 
-/** Writes the file. What lies between the tensors is zeros. */
+/** Writes the file, with zeros between tensors. */
 export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier): Promise<void> {
   const rowWriter = openRowWriter(
     plan.tensors.reduce(
@@ -177,7 +177,7 @@ async function writeParts(
   await onPath(path, async () => handle.truncate(plan.bytes));
 }
 
-/** The new bytes of a key with its value, or undefined where they stay. */
+/** New bytes of a key and its value, or undefined if they don't change. */
 async function rewriteEntry(
   header: GgufHeader,
   { blocks, architecture, lists }: GgufLayout,

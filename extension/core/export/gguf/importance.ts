@@ -52,8 +52,8 @@ const maxInputs = 1 << 24;
 const maxExperts = 1 << 16;
 
 /**
- * Reads an importance matrix of llama.cpp, in its GGUF form.
- * @throws UserError if it is none, or its numbers are not finite.
+ * Reads a llama.cpp importance matrix in GGUF format.
+ * @throws UserError if the file is not one, or has non-finite values
  */
 export async function readImportance(path: string): Promise<Importance> {
   const { metadata, tensors } = await readGgufHeader(path);

@@ -54,15 +54,16 @@ export interface SummingOptions {
   readonly memoryBytes: number;
 }
 
-/** As a journal holds them: numbers are the base64 of float32. */
+/** Stored in a journal; values are base64 float32. */
 const storedSchema = v.object({ sums: v.string(), counts: v.array(v.number()) });
 type Stored = v.InferOutput<typeof storedSchema>;
 
 const sumsSchema = v.array(v.tuple([v.string(), storedSchema]));
 
 /**
- * Σ x² of what goes into the linear layers of a model's blocks, by the names of their tensors in GGUF files.
- * @throws UserError for a model whose tensors have no such names, CancelledError.
+ * Σ x² of the inputs of a model's linear layers, by GGUF tensor name.
+ * @throws UserError if the tensors have no GGUF names
+ * @throws CancelledError
  */
 export async function inputSums(
   opened: OpenedModel,
@@ -91,7 +92,7 @@ export async function inputSums(
   }
 }
 
-/** Takes states through a sublayer, and adds up what goes into its linear layers. */
+/** Runs states through a sublayer and sums the squares of its linear layers' inputs. */
 async function sumStep(
   executor: LayeredExecutor,
   ggufPlaces: ReturnType<typeof createGgufPlaceLookup>,
@@ -139,7 +140,7 @@ const restored = ({ sums, counts }: Stored): InputSums => ({
   counts,
 });
 
-/** A tensor of a GGUF file, and the expert where it holds those of all. */
+/** GGUF tensor, with the expert's index if it stacks all experts. */
 interface TensorPlace {
   readonly name: string;
   readonly expert?: number | undefined;
@@ -147,7 +148,7 @@ interface TensorPlace {
 
 type PlacedMatrix = Pick<ModelMatrix, 'id' | 'weight'> & Pick<LinearLayer, 'expert'>;
 
-/** Gives the tensors of a GGUF file that a layer becomes: several where it is divided by its outputs. */
+/** Creates a function from a layer to its GGUF tensors. There are several if the layer is split by its outputs. */
 export function createGgufPlaceLookup({
   family,
   headers,
@@ -178,7 +179,7 @@ export function createGgufPlaceLookup({
   };
 }
 
-/** The tensor that a layer is stored in, and its expert where that holds the same layer of all. */
+/** Tensor of a layer, with the expert's index if the tensor stacks all experts. */
 export function tensorPlace({ id, weight, expert }: PlacedMatrix): TensorPlace {
   return expert === undefined || weight.sliceOf === undefined
     ? { name: id }

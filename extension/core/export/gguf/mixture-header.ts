@@ -57,7 +57,7 @@ export function expertEntries(
   }
 }
 
-/** Sizes of latent attention, whose keys and values llama.cpp takes for one head's (conversion/deepseek.py). */
+/** Header sizes for latent attention, which llama.cpp treats as a single key/value head (conversion/deepseek.py). */
 export function latentEntries(
   entries: HeaderEntries,
   { architecture, config, target }: FolderModel,

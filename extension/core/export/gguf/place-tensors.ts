@@ -22,12 +22,12 @@ import { allRows } from '../../models/gguf/gguf-rows';
 import type { RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { say } from '../../message';
 
-/** A tensor of the file, and the numbers of the folder that it is made of. */
+/** Tensor of the file, with the source of its values in the folder. */
 export interface PlacedTensor extends TypedTensor, RowsOfTensor {}
 
-/** Tensors of the file made from a folder's tensors. */
+/** Tensors of the file, made from a folder's tensors. */
 export interface PlacedTensors {
-  /** In the order of the folder's. */
+  /** In folder order. */
   readonly tensors: readonly PlacedTensor[];
   /** Names of tensors in the folder that the model doesn't use, and the file therefore lacks. */
   readonly leftOut: readonly string[];
@@ -80,7 +80,10 @@ const headInFile = 'output.weight';
 export const headScale = (model: AnyModel): number =>
   model.kind === 'encoder-decoder' ? (model.layout.epilogue.head?.inputScale ?? 1) : 1;
 
-/** Embedding that is also the LM head of an encoder–decoder model, whose file has a head of its own. */
+/**
+ * Tied embedding of an encoder–decoder model; its GGUF file stores the LM head as a separate tensor. Undefined if it
+ * isn't tied.
+ */
 export function untiedHead(model: AnyModel): LazyTensor | undefined {
   if (model.kind !== 'encoder-decoder') {
     return undefined;
@@ -92,7 +95,7 @@ export function untiedHead(model: AnyModel): LazyTensor | undefined {
     : undefined;
 }
 
-/** Bytes that are compared at once. */
+/** Number of bytes per comparison. */
 const bytesAtOnce = 2 ** 24;
 
 /**
@@ -132,7 +135,7 @@ async function hasOwnHead(
   return !isAlike;
 }
 
-/** Pieces of a tensor; undefined where the model doesn't use it. */
+/** Pieces of a GGUF tensor from a folder's tensor; undefined if the model doesn't use it. */
 function place(
   { name, tensor }: PlannedTensor,
   { architecture, target }: FolderModel,
@@ -197,7 +200,7 @@ const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiec
       name.includes('.indexer.'),
   );
 
-/** True for tensors of another part than the text tower, such as a vision encoder. */
+/** True for tensors outside the text tower, such as those of a vision encoder. */
 const isOtherPart = (name: string, { textType }: Architecture, { blockNames }: AnyModel): boolean =>
   textType !== undefined && !name.startsWith(blockNames?.prefix ?? '');
 

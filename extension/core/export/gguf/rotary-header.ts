@@ -57,7 +57,7 @@ export function ropeScaling(config: ModelConfig, layerType = 'full_attention'): 
   return rope.rope_type ?? rope.type ?? 'default';
 }
 
-/** Divisor of frequencies that turn nothing (conversion/gemma.py). */
+/** Frequency divisor that disables rotation (conversion/gemma.py). */
 const unrotated = 1e30;
 
 /** Default multiplier of the logarithm of YaRN's factor. */
@@ -108,7 +108,7 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
   }
 }
 
-/** llama.cpp multiplies its own scale, by the factor, with what the file says (src/llama-context.cpp). */
+/** llama.cpp multiplies its own scale for the factor by the scale in the file (src/llama-context.cpp). */
 function yarnEntries(
   entries: HeaderEntries,
   { config, architecture }: FolderModel,

@@ -20,11 +20,11 @@ const specialNames = {
 type SpecialName = keyof typeof specialNames;
 
 /**
- * Entries about special tokens: those that the post-processor of tokenizer.json puts around texts, then those
- * that tokenizer_config.json and special_tokens_map.json name, then the numbers in config.json.
+ * Header entries for special tokens. Sources in order: the post-processor of tokenizer.json, tokenizer_config.json,
+ * special_tokens_map.json, then ids in config.json.
  * @param tokens by id
- * @param unknown of the tokenizer's model, or undefined where it has none
- * @throws UserError if what is put around texts is not a token.
+ * @param unknown unknown token of the tokenizer's model, or undefined
+ * @throws UserError if the post-processor adds something that is not a token
  */
 export async function specialEntries(
   folder: string,
@@ -79,7 +79,7 @@ export async function specialEntries(
   ];
 }
 
-/** A number in config.json, or else in that of the text model; infinite where there is none. */
+/** Token id in config.json, or in the text model's config; infinity if absent. */
 function idIn(config: Readonly<Record<string, unknown>>, field: string): number {
   const { text_config: text } = config;
   const id = config[field] ?? (isRecord(text) ? text[field] : undefined);
@@ -92,7 +92,7 @@ const templateSchema = v.looseObject({
   single: v.array(v.looseObject({})),
 });
 const tokenSchema = v.tuple([v.string(), v.number()]);
-/** Of BERT and RoBERTa. */
+/** Post-processors of BERT and RoBERTa. */
 const pairSchema = v.looseObject({
   type: v.picklist(['BertProcessing', 'RobertaProcessing']),
   cls: tokenSchema,

@@ -7,12 +7,12 @@ import type { GgufTensor } from './gguf-tensors';
 import { bytesAs } from './type-mixes';
 
 /**
- * The type of GGUF files whose blocks folders of gpt-oss and DeepSeek-V4 have, in another order of bytes
+ * GGUF type of the quantization blocks in folders of gpt-oss and DeepSeek-V4, which store the bytes in another order
  * (conversion/gpt_oss.py).
  */
 export const storedBlocks = 'MXFP4';
 
-/** Numbers of a block, and its bytes: its exponent, and two numbers each. */
+/** Values and bytes per quantization block: one exponent byte, then two values per byte. */
 const blockNumbers = 32;
 const codeBytes = 16;
 const blockBytes = 1 + codeBytes;

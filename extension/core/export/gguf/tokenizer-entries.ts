@@ -146,7 +146,7 @@ function readVocabulary(
   return { tokens, types: kinds };
 }
 
-/** Numbers without a token get one that is never used. */
+/** Entries for a vocabulary of unused tokens. */
 function emptyVocabulary(
   known: readonly (readonly [token: string, id: number])[],
   added: Around['added_tokens'],
@@ -219,7 +219,7 @@ const mergeEntries = ({ model }: Pick<Tokenizer, 'model'>): Buffer[] => [
   ),
 ];
 
-/** Score of a piece that no merge gives. */
+/** Score of a token that no merge produces. */
 const neverMerged = -1e6;
 
 function pieceEntries(
@@ -231,7 +231,7 @@ function pieceEntries(
     const piece = typeof merge === 'string' ? merge.replace(' ', '') : merge.join('');
     scores.set(piece, scores.get(piece) ?? -rank);
   }
-  // Before a text stands a space: SentencePiece's way, said in one of two places.
+  // SentencePiece adds a space before the text; two fields can enable it.
   const beginsWithSpace =
     JSON.stringify(normalizer ?? null).includes('"Prepend"') ||
     /"prepend_scheme":"(?:first|always)"/.test(JSON.stringify(preTokenizer ?? null));

@@ -34,7 +34,7 @@ export interface MixedModel {
   readonly blocks: number;
   readonly heads: number;
   readonly keyValueHeads: number;
-  /** Experts of a block; 0 where there are none. */
+  /** Number of experts per block; 0 if there are none. */
   readonly experts: number;
   /** `general.architecture` */
   readonly architecture?: string;
@@ -48,7 +48,10 @@ export interface NamedShape {
   readonly shape: readonly number[];
 }
 
-/** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, positions, segments and biases by distance, the projection of per-layer embeddings, and what mixes streams. */
+/**
+ * Tensors that stay float: norms, routers, convolutions (llama.cpp reads their kernels as floats), position and segment
+ * embeddings, relative position biases, the projection of per-layer embeddings, and stream mixing.
+ */
 const staysFloat =
   /(?:_norm|ffn_gate_inp|ffn_gate_tid2eid|position_embd|token_types|ssm_conv1d(?:_[qkv])?|shortconv\.conv|attn_rel_b|per_layer_model_proj|altup_\w+|laurel_\w+)\.weight$/;
 

@@ -1,15 +1,15 @@
 import type { Architecture } from '../../models/transformer/architecture';
 
-/** Python of the key/value caches of a model whose blocks may lack attentions, as parts of a modeling file. */
+/** Python source for key/value caches of a model in which blocks may lack attention, for a modeling file. */
 interface CacheParts {
   readonly imports: string;
-  /** Classes in front of others. */
+  /** Classes that come before the others. */
   readonly classes: string;
   /** Methods of the configuration. */
   readonly method: string;
   /** Python that is true of a block with a cache. */
   readonly keeps: (self: string, block: string) => string;
-  /** Lines that give the config that caches are made from, of `blocks`. */
+  /** Lines that compute the config for caches of `blocks`. */
   readonly config: readonly string[];
   /** Lines that tell a block's attention the number of its cache. */
   readonly number: readonly string[];
@@ -26,7 +26,7 @@ const copiedConfig = [
   'return caches',
 ];
 
-/** Some families compute `layer_types`, which then cannot be set. */
+/** Some families compute `layer_types`, so it can't be set. */
 const cachesClass = `class Caches:
     """A config as caches are made from it, with fewer blocks."""
 
@@ -71,7 +71,7 @@ export function cacheParts(family: Architecture, mixer: string): CacheParts {
       `not ${self}.lacks(${block}, "attention")`;
     return { ...plain, classes: '', keeps, config: copiedConfig, number };
   }
-  // A cache holds what all parts of a block keep.
+  // A cache stores the state of all parts of a block.
   const keeps = (self: string, block: string): string =>
     ['attention', 'mixer']
       .map((kind) => `not ${self}.lacks(${block}, "${kind}")`)
@@ -90,7 +90,7 @@ export function cacheParts(family: Architecture, mixer: string): CacheParts {
   };
 }
 
-/** Of families where the last blocks read keys and values of earlier ones, which then stay. */
+/** Cache code for families in which the last blocks share keys and values of earlier blocks, which therefore remain. */
 function sharedParts(
   { attention: { wiring } }: Architecture,
   attention: string,

@@ -1,9 +1,8 @@
 import type { Changes } from '../changes';
 
 /**
- * Python classes of modeling_espalier.py that run matrices in other forms than dense. Names of their
- * parameters and buffers are those of core/models/encodings/stored-encodings. Whole numbers become floats as
- * they are used; inputs stay as they are.
+ * Python classes of modeling_espalier.py for compressed linear layers. Parameter and buffer names match
+ * core/models/encodings/stored-encodings. Integers are converted to float when used; inputs are not quantized.
  */
 const compressedModules = `def linear(spec, out_features, in_features, bias=False):
     """y = x·Wᵀ + b with W in the form that \`spec\` describes."""
@@ -162,8 +161,8 @@ def put_forms(layer, forms):
 export type ModuleNeeds = Pick<Changes, 'compressed' | 'patched' | 'widths'>;
 
 /**
- * Python of what modules of compressed matrices need, as parts of a modeling file; empty where there
- * are none. `modules` says which linear layers are named otherwise in files.
+ * Python source needed for compressed layers, for a modeling file; empty if there are none. `modules` maps linear
+ * layers with different names in the files.
  */
 export function compressedParts(
   { compressed }: ModuleNeeds,

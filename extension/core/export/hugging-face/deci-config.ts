@@ -10,8 +10,8 @@ import { say } from '../../message';
 const sizeStep = 256;
 
 /**
- * Why a removal cannot be said as `block_configs` of a nemotron-nas (DeciLM) model, which is a Llama
- * whose blocks may lack attention or feed-forward; and what can be done.
+ * Explains why `block_configs` of nemotron-nas (DeciLM), a Llama in which blocks may lack attention or MLP, can't
+ * express a removal, with a fix.
  */
 export function explainDeciUnsupported(
   { model, family }: CheckpointSource,

@@ -2,7 +2,7 @@ import { embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import type { ModuleNeeds } from './compressed-modules';
 import { raiseTooOld } from './python-errors';
 
-/** Python of modeling_espalier.py that puts an embedding and a head in other forms than dense in their places. */
+/** Python source of modeling_espalier.py for a compressed embedding and head. */
 const embeddingAndHeadModules = `class Rows:
     """An embedding whose rows become floats as they are looked up."""
 
@@ -63,7 +63,7 @@ def other_ties(keys):
         ${raiseTooOld}
     return {target: source for target, source in (keys or {}).items() if not target.endswith(".weight")}`;
 
-/** As parts of a modeling file; empty where embedding and head are dense. */
+/** Parts for a modeling file; empty if embedding and head are dense. */
 export function embeddingAndHeadParts(
   { compressed }: ModuleNeeds,
   stockModel: string,

@@ -12,7 +12,7 @@ import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
-/** A statement that replaces a module of a block, which may be an item of a list. */
+/** Python statement that replaces a module of a block; the name may contain a list index. */
 function withStandIn(name: string, stand: BranchReplacements[string]): string {
   if (/\.\d+$/.test(name)) {
     const given = takesModule(stand) ? `layer.get_submodule("${name}")` : '';
@@ -23,7 +23,7 @@ function withStandIn(name: string, stand: BranchReplacements[string]): string {
     : `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`;
 }
 
-/** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
+/** Source of modeling_espalier.py: the stock encoder without the removed sublayers and with compressed layers. */
 export function encoderModelingFile(
   family: EncoderArchitecture,
   named: NamedClasses,

@@ -17,18 +17,18 @@ import type { CheckpointSource } from './checkpoint-source';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-/** Ways in which a result can say what it has otherwise than an ordinary model. */
+/** Layouts for results that differ from a stock model. */
 export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
 export type LayoutName = (typeof layoutNames)[number];
 
 /** Layout of a Hugging Face folder: how it represents the changes. */
 export interface Layout {
   readonly name: LayoutName;
-  /** For docs, as sentences. */
+  /** Sentences for docs. */
   readonly what: string;
   /** True if the removed weights stay in the files, with zeros in the output projections. */
   readonly keepsWeights: boolean;
-  /** Why the changes cannot be said; undefined where it can. */
+  /** Reason why the layout can't express the changes; undefined if it can. */
   readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
   readonly config: (source: CheckpointSource, changes: Changes) => string;
   /** Python module written along with the weights. */

@@ -49,7 +49,7 @@ export function modelingClasses(
       const stockModel = head?.class ?? architecture.classes.model;
       const auto = head?.auto ?? 'AutoModel';
       const classes = own(architecture.classes.config, stockModel, [auto]);
-      // AutoModelForTextEncoding knows few text towers.
+      // AutoModelForTextEncoding supports few text towers.
       return head?.gives === undefined ? classes : { ...classes, isUnlisted: true };
     }
     case 'stages': {

@@ -21,7 +21,7 @@ interface BranchModules {
 
 const moduleName = (name: string): string => name.split('.')[0] ?? name;
 
-/** Norms inside the module of the branch go with it; those of the sum stay. */
+/** Modules that a removed branch replaces. Norms inside the branch are removed with it; norms of the sum remain. */
 function branchModules(
   { norm, postNorm }: WiringNames,
   linears: readonly string[],
@@ -119,12 +119,12 @@ except ImportError:
 
 /** Python that differs where the decoder is the text tower of a larger model. */
 interface WholeParts {
-  /** The stock classes that it takes from transformers. */
+  /** Names imported from transformers. */
   readonly imports: string;
   /** The decoder's configuration, and the stock one. */
   readonly config: string;
   readonly stockConfig: string;
-  /** Class of the complete configuration, if it is another one. */
+  /** Class of the complete configuration, if it is a different one. */
   readonly classes: string;
   /**
    * Lines that set `config` to the decoder's configuration, after the stock model is constructed.
@@ -170,7 +170,7 @@ function wholeParts(
   };
 }
 
-/** Output of a module that adds nothing to the stream. */
+/** Python expression for a module that adds nothing to the stream. */
 const nothing = (addsStream: boolean): string =>
   addsStream ? 'residual' : 'torch.zeros_like(hidden_states)';
 
@@ -178,9 +178,9 @@ const streamOr = (others: string, addsStream: boolean): string =>
   addsStream ? `residual, ${others}` : others;
 
 /**
- * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
- * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
- * asks cache 0 for the length and the first cache of a kind for the mask's size.
+ * Source of modeling_espalier.py: the stock model of the family without the removed sublayers and with compressed
+ * layers. Caches are numbered over the remaining attention sublayers, because transformers reads the length from cache
+ * 0 and the mask size from the first cache of each kind.
  */
 export function modelingFile(
   stored: Architecture,
@@ -201,7 +201,7 @@ export function modelingFile(
   const { attention, feedforward, mixer } = sublayerModules(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;
-  // transformers 4 has another module there, whose weights would go missing without a word.
+  // transformers 4 uses another module there, and would silently ignore its weights.
   const needed =
     family.experts === undefined
       ? ''

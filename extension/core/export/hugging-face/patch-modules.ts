@@ -107,12 +107,12 @@ const patchClasses: Readonly<Record<string, string>> = {
   KeptNorm: 'NormedPatch',
 };
 
-/** True if a patch can replace the class `stand`. */
+/** True if a patch can replace the replacement class `stand`. */
 export const takesPatches = (stand: string): boolean => stand in patchClasses;
 
-/** A module of a layer whose place patches take. */
+/** Module of a layer that a patch can replace. */
 interface PatchedModule {
-  /** Kinds of the sublayers that it can be. */
+  /** Kinds of sublayers it can contain. */
   readonly kinds: readonly string[];
   readonly module: string;
   /** Class that replaces the module if the sublayer is removed. */
@@ -122,13 +122,13 @@ interface PatchedModule {
 interface PatchParts {
   readonly classes: string;
   readonly method: string;
-  /** Statements at the end of the loop over layers, when what is patched has been taken out. */
+  /** Statements at the end of the loop over layers, after patched modules were removed. */
   readonly call: string;
 }
 
 /**
- * Python code of the patches, as parts of a modeling file; empty if there are no patches.
- * @param sharedNorm the norm before both branches if they share one; patches then read its output
+ * Python source of the patches for a modeling file; empty if there are none.
+ * @param sharedNorm norm before both branches if they share one; patches then read its output
  */
 export function patchParts(
   { patched }: ModuleNeeds,

@@ -8,7 +8,7 @@ import { previewPrunedFile } from '../preview-file';
 import type { ConfigPreview } from '../preview-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 
-/** Shows what writing the model without `removed`, and with patches in some of their places, changes in config.json. */
+/** Previews the changes in config.json if the model is written without `removed` and with some patches. */
 export function previewPrunedConfig(
   configText: string,
   removed: readonly string[],

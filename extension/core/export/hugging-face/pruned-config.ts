@@ -24,15 +24,15 @@ export interface ConfigSource {
 
 /** Blocks that remain in a rewritten config.json. */
 export interface BlockSelection {
-  /** Source block of each block of the result. */
+  /** Source block for each block of the result. */
   readonly blocks: readonly number[];
-  /** Sublayer ids that those blocks lack, in the new numbering. */
+  /** Sublayer ids absent from those blocks, in the new numbering. */
   readonly absent: readonly string[];
   /** Number of experts of every MoE layer by new block number; unchanged if absent. */
   readonly expertCounts?: ReadonlyMap<number, number>;
   /** Channels and key/value heads by new id, if they differ from the model's. */
   readonly widths?: Readonly<Record<string, number>>;
-  /** Matrices that are not stored dense, in the new numbering. */
+  /** Matrices that are not dense, in the new numbering. */
   readonly compressed?: CompressedEncodings;
   /** True if the LM head becomes a tensor of its own after having been tied to the embedding. */
   readonly unties?: boolean;
@@ -42,7 +42,7 @@ export interface BlockSelection {
 
 type Json = Record<string, unknown>;
 
-/** Blocks from this one on are windowed where qwen's configuration does not say; see architectures. */
+/** Default of qwen2's `max_window_layers`: blocks from this one on use sliding windows. */
 const defaultMaxWindowLayers = 28;
 
 /** Sentence about how transformers loads a pruned folder. */
@@ -79,7 +79,7 @@ export function rewriteConfig(
   return edited;
 }
 
-/** Fields to set, or to take out where the value is undefined. */
+/** Fields to set; undefined removes a field. */
 function changes(
   family: NamedFamily,
   config: Json,
@@ -132,7 +132,10 @@ function blockCountField(family: NamedFamily): string {
   return configLayout(family).names?.['num_hidden_layers'] ?? 'num_hidden_layers';
 }
 
-/** Some folders count their blocks in both fields; that of a decoder saved alone counts its encoder's in the other. */
+/**
+ * Fields with the block count. Some folders have both; in a decoder that was saved alone, the other field is the
+ * encoder's count.
+ */
 function blockCountFields(family: NamedFamily, config: Json): string[] {
   const own = blockCountField(family);
   const isTwice = 'num_hidden_layers' in config && !('encoder_layers' in config);
@@ -147,7 +150,7 @@ function blockCount(family: NamedFamily, config: Json): unknown {
   return config[blockCountField(family)] ?? computed;
 }
 
-/** Lists that the family derives from a block's number are written down where numbers change. */
+/** Explicit lists for values that the family derives from block numbers, if numbers change. */
 function derivedLists(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
   const { lists = {}, names = {} } = configLayout(family);
   const changed = Object.entries(lists).flatMap(([list, valueOf]): [string, unknown[]][] => {
@@ -265,7 +268,7 @@ export function explainNotRewritable(
       };
 }
 
-/** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
+/** Fields that keep the same blocks dense, if config.json lists them by number. */
 function denseBlocks(family: NamedFamily, config: Json, blocks: readonly number[]): Json {
   const { isSparse, sparseFields } =
     family.kind === 'decoder' ? (family.architecture.experts ?? {}) : {};

@@ -44,7 +44,7 @@ export async function writeSafetensors(
   return [...names, indexName];
 }
 
-/** The source's file that holds these tensors and nothing else, under the same names, if there is one. */
+/** Source file that contains exactly these tensors under the same names, if there is one. */
 function unchangedFile(
   tensors: readonly PlannedTensor[],
   { tensors: all, metadata }: Checkpoint,
@@ -87,7 +87,7 @@ async function writeIndex(
   await writeFlushed(path, async (handle) => writeAll(handle, path, text, 0));
 }
 
-/** `metadata` of the source's index, which may hold fields of its own. */
+/** `metadata` of the source's index, which may contain custom fields. */
 async function readIndexMetadata(source: Checkpoint): Promise<Record<string, unknown>> {
   if (!source.entry.endsWith('.json')) {
     return {};

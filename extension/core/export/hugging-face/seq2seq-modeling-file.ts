@@ -11,8 +11,8 @@ import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
 /**
- * The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out and the compressed
- * matrices put in.
+ * Source of modeling_espalier.py: the stock encoder and decoder without the removed sublayers and with compressed
+ * layers.
  */
 export function seq2seqModelingFile(
   family: Extract<ParsedFamily, { kind: 'encoder-decoder' }>,

@@ -8,7 +8,7 @@ import { manifestName } from '../../document-names';
 import { onPath } from '../../jobs/write-errors';
 import { furtherModules } from '../../models/folder-pooling';
 
-/** A file that is copied as it is. */
+/** File that is copied unchanged. */
 export interface SideFile {
   /** Relative to the model folder, with the separators of the platform. */
   readonly name: string;
@@ -28,7 +28,7 @@ export interface SideFiles {
 
 export const noSideFiles: SideFiles = { files: [], leftBehind: [], foreign: [] };
 
-/** The weights themselves and other forms of them, which would still hold what was removed. */
+/** Weights in any format, which still contain removed parts and therefore aren't copied. */
 const weightFiles =
   /\.(?:safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data|onnx\.data|ot|npz)$|\.index\.json$|^(?:pytorch_model|tf_model|flax_model)/i;
 /** Files that are written again or that describe only the source. */
@@ -39,7 +39,7 @@ const ownFiles = new Set([
   ...[modelingModule, configurationModule].map((name) => `${name}.py`),
 ]);
 const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
-/** Folders larger than this hold other things than chat templates and the like. */
+/** Larger folders contain something else than chat templates and similar files. */
 const maxFolderBytes = 16 << 20;
 
 /** Finds the tokenizer, generation settings, chat templates, licence and so on of a model folder. */
@@ -138,7 +138,10 @@ async function visibleEntries(folder: string): Promise<{ name: string; isFolder:
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The file, or the name of a link out of the folder; neither for a broken link, a folder, a socket and the like. */
+/**
+ * The file, or the name of a link that leaves the folder; neither for broken links, folders, sockets and other special
+ * files.
+ */
 async function sideFile(
   root: string,
   name: string,

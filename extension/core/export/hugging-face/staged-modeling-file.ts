@@ -6,7 +6,10 @@ import { modelingClasses } from './modeling-classes';
 import type { NamedClasses } from './modeling-classes';
 import { lacksMethod, pythonLines, registration } from './modeling-file';
 
-/** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`, and the compressed matrices put in. */
+/**
+ * Source of modeling_espalier.py: the stock image model without the removed sublayers and with compressed layers.
+ * `places` are the paths of its blocks.
+ */
 export function stagedModelingFile(
   family: StagedFamily,
   named: NamedClasses,

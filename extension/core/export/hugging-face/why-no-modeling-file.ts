@@ -13,7 +13,10 @@ import { whyNoWidths } from './width-modules';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Why a family can have no modeling file, or none with patches: a branch of several modules leaves them no place. */
+/**
+ * Explains why a family doesn't support a modeling file, or doesn't support patches in it, because a branch consists of
+ * several modules.
+ */
 export function whyNoModelingFile(
   { family, configText }: Pick<CheckpointSource, 'family' | 'configText'>,
   changes: Changes,
@@ -84,7 +87,7 @@ const noModules = (reason: Message, losesBlocks = true): Refusal => ({
     : say`Choose zeroed, or write ONNX.`,
 });
 
-/** Why nothing can be made of the class of a model with a text tower. */
+/** Explains why the class of a model with a text tower isn't supported. */
 function whyNoWhole(
   { modelType, textType, readsEmbedding = false }: Architecture,
   named: NamedClasses & { readonly auto_map?: unknown },
@@ -122,7 +125,7 @@ function whyNoWhole(
     : undefined;
 }
 
-/** Why an attention whose keys and values a later one reads can't be what the changes make of it. */
+/** Explains why an attention sublayer whose keys and values a later one reads can't be changed. */
 function whyKeysAreLent(
   { sharedKeysBlock }: Architecture,
   config: ModelConfig,

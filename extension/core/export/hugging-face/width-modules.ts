@@ -4,7 +4,7 @@ import type { Architecture } from '../../models/transformer/architecture';
 import type { Changes } from '../changes';
 import { say } from '../../message';
 
-/** Python of modeling_espalier.py that makes linear layers of other sizes, as a share of theirs. */
+/** Python source of modeling_espalier.py that resizes linear layers to a share of their size. */
 const widthModules = `def resize(layer, path, axis, kept, whole):
     """Makes outputs (axis 0) or inputs (axis 1) of a linear layer fewer: kept of each whole."""
     parent, _, name = path.rpartition(".")
@@ -47,11 +47,11 @@ export function whyNoWidths(
       };
 }
 
-/** Linear layers whose names in transformers differ from those in the files. */
+/** Linear layers with different names in transformers and in the files. */
 interface RenamedLinears {
   /** Layers that transformers splits into gate_proj and up_proj. */
   readonly splits?: readonly string[];
-  /** Its own name by that in files. */
+  /** Name in transformers by name in the files. */
   readonly linears?: Readonly<Record<string, string>>;
   /** The field of config.json that holds the sizes of the layers, in models of several parts. */
   readonly nested?: string | undefined;

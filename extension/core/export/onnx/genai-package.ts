@@ -111,7 +111,7 @@ export async function genaiPackage(
   };
 }
 
-/** Numbers of heads where attentions have others than is said; undefined where they differ. */
+/** Fields with head counts that differ from the package's; undefined if attention layers disagree. */
 function headFields(
   { num_attention_heads: heads, num_key_value_heads: before = heads }: Decoder,
   keyHeads: readonly number[],
@@ -131,7 +131,7 @@ function headFields(
     : [];
 }
 
-/** Numbers of those of `layers` that are kept, counted over the kept. */
+/** Positions of the remaining `layers`, counted among the remaining ones. */
 function renumbered(layers: readonly number[], remaining: readonly number[]): number[] {
   return layers.map((layer) => remaining.indexOf(layer)).filter((place) => place >= 0);
 }

@@ -71,7 +71,7 @@ export async function graphWriter(
   const inputNames = genai?.names ?? new Map<string, string>();
   const graph = left.renamed(inputNames);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
-  // The graph tells of its forms itself, those of earlier times included.
+  // The graph contains its encodings, including earlier ones.
   const metadata = describeInGraph(summary, { ...changes, matrices: new Map() });
   return {
     bytes: planOnnxData(graph).bytes,

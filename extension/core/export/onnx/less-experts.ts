@@ -109,10 +109,7 @@ export class ExpertRemoval {
     }
   }
 
-  /**
-   * The name of what is left of a constant, its own where `reader` alone reads it; undefined where
-   * nothing is left.
-   */
+  /** Name of the remaining part of a constant; its own name if only `reader` uses it. Undefined if nothing remains. */
   private slice(
     { value, axis, count, source }: ConstantByExpert,
     kept: readonly number[],

@@ -3,16 +3,16 @@ import type { FileRange, StoredWeight } from '../../models/onnx/edits/stored-gra
 import { copyWith } from '../../onnx/messages';
 import type { TensorProto } from '../../onnx/proto/onnx_pb';
 
-/** The remaining ones of the equal parts along an axis. */
+/** Equal parts along an axis that remain. */
 interface KeptParts {
   readonly axis: number;
   /** Number of parts that the axis is divided into. */
   readonly count: number;
-  /** Numbers of those that stay, ascending. */
+  /** Indices of the remaining parts, ascending. */
   readonly remaining: readonly number[];
 }
 
-/** A weight under another name without some of the parts along an axis; its bytes are copied as they are. */
+/** Copy of a weight under another name without some parts along an axis; its bytes are copied unchanged. */
 export function sliceInitializer(
   weight: OnnxInitializer,
   name: string,

@@ -14,13 +14,13 @@ const sizeFields = ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidd
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** The config.json of a changed graph, and what of the graph it can't say. */
+/** config.json of a changed graph, and the changes it can't express. */
 export interface WidthPrunedConfig {
   readonly text: string;
   readonly problem: Message | undefined;
 }
 
-/** Says the number of blocks that keep a sublayer, if `text` says that of the original. */
+/** Sets the number of blocks with a remaining sublayer, if `text` had the original number. */
 export function shorterConfig(
   text: string,
   { blocks, sublayers }: Pick<ModelSummary, 'blocks' | 'sublayers'>,
@@ -49,8 +49,8 @@ export function shorterConfig(
 }
 
 /**
- * Says the new widths where those of all sublayers of a kind that stay are the same and `text` had said the old ones: it has
- * one number for all blocks.
+ * Sets the new widths if all remaining sublayers of a kind agree and `text` had the old widths, because config.json has
+ * one value for all blocks.
  */
 export function widthPrunedConfig(
   text: string,
@@ -106,7 +106,7 @@ function changedFields(
   }
   const { num_attention_heads: heads, num_key_value_heads: groups, hidden_size: size } = fields;
   const head = fields['head_dim'] ?? Number(size) / Number(heads);
-  // Families without a number of key/value heads take the size of a head from that of the stream.
+  // Families without a key/value head count derive the head dimension from the hidden size.
   return groups === before && typeof heads === 'number' && typeof head === 'number'
     ? [
         ['num_attention_heads', (heads / before) * after],

@@ -63,7 +63,7 @@ export function removeFromWrapped(
   return keepPorts(parentGraph, nodes, { droppedOutputs, resolve });
 }
 
-/** The nodes that some values are made of, such as the condition of the If, which no branch reads. */
+/** Nodes that compute some values, such as the condition of the If, and that no branch reads. */
 function findProducers(values: readonly string[], { node }: GraphProto): ReadonlySet<NodeProto> {
   const makers = new Map(node.flatMap((one) => one.output.map((name) => [name, one] as const)));
   const found = new Set<NodeProto>();
@@ -119,7 +119,7 @@ function rewrite(
   return { modes: rewritten, droppedOutputs };
 }
 
-/** Inputs that a mode has read, and none does any more. */
+/** Inputs that a mode used before and that no mode uses now. */
 function inputsUnread(modes: readonly OnnxMode[], all: readonly RemainingGraph[]): string[] {
   const read = new Set(
     all.flatMap(({ live, resolve }) => [...live].flatMap(({ inputs }) => inputs.map(resolve))),
@@ -161,7 +161,7 @@ function findBranch(
   });
 }
 
-/** @throws UserError when nodes of the main graph would read what only a branch knows. */
+/** @throws UserError if nodes of the main graph read values from inside a branch */
 function requireApart({ file, place: { wrapping } }: OnnxMode, nodes: readonly NodeProto[]): void {
   const outside = new Set(wrapping.node.output);
   const inside = new Set(

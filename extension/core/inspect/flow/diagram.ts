@@ -1,11 +1,11 @@
 import type { FlowDifference, FlowGroup, FlowKind, ValueRange } from './flow-document';
 
-/** A box of a diagram; sizes and places in pixels at full size, from the top left corner. */
+/** Box of a diagram. Sizes and positions are pixels at full size, from the top left corner. */
 export interface DiagramNode {
   readonly id: string;
   readonly label: string;
   readonly detail?: string;
-  /** As a graph names it. */
+  /** Name in the graph. */
   readonly name?: string;
   readonly kind: FlowKind | FlowGroup['kind'];
   readonly x: number;
@@ -17,7 +17,7 @@ export interface DiagramNode {
   readonly parent?: string;
   /** True if other nodes are drawn inside of it. */
   readonly frame: boolean;
-  /** Undefined where it cannot be opened or folded. */
+  /** Undefined if it can't be expanded. */
   readonly expanded?: boolean;
   /** Number of identical parts that this node represents. One of them is drawn. */
   readonly times: number;
@@ -27,7 +27,7 @@ export interface DiagramNode {
   readonly sublayers: readonly string[];
   /** Range of a file's values for the parts that it represents. */
   readonly value?: ValueRange;
-  /** In a diagram of two models. */
+  /** Set in a diagram of two models. */
   readonly difference?: FlowDifference;
 }
 
@@ -64,7 +64,7 @@ export interface Diagram {
   readonly values?: DiagramValues;
 }
 
-/** The numbers that a diagram is drawn with. */
+/** Values shown on a diagram. */
 export interface DiagramValues extends ValueRange {
   readonly file: string;
   /** Number of values in the file, and number of boxes of the complete diagram that have values. */

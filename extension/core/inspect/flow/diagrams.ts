@@ -17,7 +17,7 @@ const maxKeptFlows = 2;
 
 /** Contents of a diagram besides the flow. */
 interface DrawingOptions {
-  /** Another model that is drawn into the same diagram, if both flows are known. */
+  /** Path of another model to include in the diagram, if both flows are known. */
   readonly against?: string | undefined;
   /** Common block numbers of the two models, if one was made from the other. */
   readonly numbers?: Numbering;

@@ -85,7 +85,7 @@ export class Frame {
 interface Origin {
   readonly boxes: ReadonlySet<Box>;
   readonly tensors: ReadonlySet<string>;
-  /** Step that computes it from tensors alone, such as an embedding of positions. */
+  /** Step that computes it from tensors only, such as a position embedding. */
   readonly step?: string | Message | undefined;
 }
 
@@ -167,7 +167,7 @@ export class DrawnGraph extends GraphBuilder {
     this.layers = new Map(layers.map((layer) => [layer.id, layer]));
   }
 
-  /** Draws what `emit` adds into the frame of a sublayer and that of its block. */
+  /** Draws the nodes that `emit` adds in the frames of a sublayer and its block. */
   public drawSublayer<T>(block: Frame, sublayer: Frame, emit: () => T): T {
     [this.block, this.sublayer, this.frame] = [block, sublayer, block];
     block.items.push(sublayer);
@@ -225,7 +225,7 @@ export class DrawnGraph extends GraphBuilder {
     return name;
   }
 
-  /** A value that is not drawn, such as a cache. */
+  /** Value that is not drawn, such as a cache. */
   public undrawn(shape: readonly Dimension[]): Value {
     const name = `undrawn_${this.placeholders++}`;
     this.shapes.set(name, shape);
@@ -384,6 +384,6 @@ export class DrawnGraph extends GraphBuilder {
   }
 }
 
-/** Sizes as they are drawn: those of rows one by one, and a question mark for each that is unknown. */
+/** Sizes for display: products as separate factors, and a question mark for unknown ones. */
 const drawnSizes = (size: Dimension): Dimension[] =>
   typeof size === 'string' ? (size.includes('?') ? ['?'] : size.split('·')) : [size];

@@ -30,7 +30,7 @@ export interface FlowNode {
   readonly id: string;
   readonly label: Message;
   readonly detail?: Message;
-  /** As a graph names it. */
+  /** Name in the graph. */
   readonly name?: string;
   readonly kind: FlowKind;
   /** Names of the tensors that it reads, as the files name them. */
@@ -59,19 +59,19 @@ export interface FlowGroup {
 
 export type FlowItem = FlowNode | FlowGroup;
 
-/** A value on its way from one node to another. */
+/** Value passed from one node to another. */
 export interface FlowEdge {
   readonly from: string;
   readonly to: string;
   readonly shape?: readonly Dimension[];
-  /** Weights that one node shares with another carry no values. */
+  /** True for shared weights: the edge carries no values. */
   readonly shared?: boolean;
 }
 
 /** Data flow of a model. */
 export interface Flow {
   readonly source: 'architecture' | 'graph';
-  /** In the order of the model. */
+  /** In model order. */
   readonly items: readonly FlowItem[];
   readonly edges: readonly FlowEdge[];
   /** Nodes of a graph that are not drawn: they follow from sizes alone. */
@@ -94,7 +94,7 @@ export function repeatCount({ shown, children }: FlowGroup): number {
   return shown === undefined ? 1 : children.length / shown;
 }
 
-/** Every item, groups before what they hold. */
+/** All items, groups before their children. */
 export function* everyItem(items: readonly FlowItem[]): Generator<FlowItem> {
   for (const item of items) {
     yield item;

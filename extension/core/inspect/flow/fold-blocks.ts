@@ -2,7 +2,7 @@ import { say } from '../../message';
 import { isGroup } from './flow-document';
 import type { FlowGroup, FlowItem } from './flow-document';
 
-/** A block and all that tells it from others of the same structure. */
+/** Block with the properties that distinguish its structure. */
 export interface Foldable {
   readonly group: FlowGroup;
   /** Equal for blocks of equal structure: operations, shapes and how they are joined. */
@@ -13,8 +13,8 @@ export interface Foldable {
 const longestPeriod = 8;
 
 /**
- * Folds blocks of equal structure that follow each other into runs, and runs that repeat as a pattern,
- * such as five blocks with a window and one without, into runs of these.
+ * Folds consecutive blocks of equal structure into runs, and repeated patterns of runs, such as five blocks with
+ * sliding windows and one without, into runs of patterns.
  */
 export function foldBlocks(blocks: readonly Foldable[]): FlowItem[] {
   const runs: Foldable[] = [];
@@ -69,7 +69,7 @@ export function foldItems(
   return folded;
 }
 
-/** The pattern that takes most runs from `at` on; a single run where none repeats. */
+/** Pattern that covers most runs from `at` on; a single run if none repeats. */
 function longestPattern(runs: readonly Foldable[], at: number): { period: number; times: number } {
   let best = { period: 1, times: 1 };
   for (let period = 2; period <= longestPeriod && at + 2 * period <= runs.length; period++) {
@@ -105,7 +105,7 @@ function makeRun(members: readonly Foldable[], shown: number): FlowGroup {
   };
 }
 
-/** Numbers of the blocks in a group. */
+/** Block numbers in a group. */
 function blockNumbers(group: FlowGroup): string[] {
   return group.kind === 'block'
     ? [group.id.split('.').at(-1) ?? '']

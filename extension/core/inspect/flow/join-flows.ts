@@ -7,8 +7,8 @@ import { foldItems } from './fold-blocks';
 import { blockSignature, itemTexts } from './signature';
 
 /**
- * One flow of two models: what both have once, and what one of them lacks where the other has it. Items are the same
- * by their ids, blocks under the numbers that are given for them; each says in what it differs.
+ * Merges the flows of two models: shared items appear once, other items in place. Items match by id, blocks by the
+ * given numbers; each item is marked with its difference.
  */
 export function joinFlows(one: Flow, other: Flow, numbers: Numbering = {}): Flow {
   const [model, against] = [renumbered(one, numbers.model), renumbered(other, numbers.against)];
@@ -26,7 +26,7 @@ export function joinFlows(one: Flow, other: Flow, numbers: Numbering = {}): Flow
   };
 }
 
-/** A flow whose blocks stand one by one, in the numbers of the model that it was made from. */
+/** Flow with unfolded blocks, in the numbering of the original model. */
 function renumbered(flow: Flow, numbers: BlockNumbers = []): Flow {
   const rename = (item: FlowItem): FlowItem => {
     const id = toSourceId(item.id, numbers);

@@ -24,7 +24,7 @@ const signWidth = 24;
 interface Laid extends Size {
   readonly nodes: readonly DiagramNode[];
   readonly edges: readonly DiagramEdge[];
-  /** Horizontal places at the border, by operation. */
+  /** Horizontal positions at the border, by operation. */
   readonly entries: ReadonlyMap<string, number>;
   readonly exits: ReadonlyMap<string, number>;
 }
@@ -232,7 +232,7 @@ function endName(end: Visible | string, port: 'in' | 'out'): string {
   return typeof end === 'string' ? `${port}:${end}` : end.item.id;
 }
 
-/** The sizes of a value, once for each source and only where they are not those of its input. */
+/** Label with the dimensions of a value, once per source and only if they differ from those of its input. */
 function makeLabel(
   { from, edge }: LevelEdge,
   labelled: Set<string>,

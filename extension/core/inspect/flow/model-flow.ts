@@ -21,7 +21,7 @@ import { StoredNames } from './stored-names';
 
 type ModuleModel = TransformerModel | EncoderModel | Seq2SeqModel | StagedModel;
 
-/** The flow of a model that is made of modules: what it emits, drawn. */
+/** Flow of a model built from modules, drawn from the nodes that it emits. */
 export function modelFlow(model: ModuleModel, tensors: readonly StoredTensor[]): Flow {
   const { sublayers, inputs, output } = model;
   const layers = sublayers.flatMap((sublayer: Sublayer | StagedSublayer, i) =>

@@ -17,9 +17,9 @@ const kernelTime = /_kernel_time$/;
 const whatToWrite = say`Write an object such as ${'{"node name": 1.5}'}, or a list such as ${'[{"name": "node name", "value": 1.5}]'}.`;
 
 /**
- * Reads numbers from JSON: an object of numbers by name, a list of rows with a name and a number, node data of
- * Model Explorer, or a profile of ONNX Runtime, whose times of a node are added up.
- * @throws UserError if the file is no JSON, or has no such numbers.
+ * Reads values from JSON: an object of numbers by name, a list of rows with a name and a number, node data of Model
+ * Explorer, or an ONNX Runtime profile, whose times are summed per node.
+ * @throws UserError if the file is not JSON, or has no such numbers
  */
 export async function readNodeValues(file: string): Promise<NodeValues> {
   const values = new Map<string, number>();
@@ -92,7 +92,7 @@ export function withValues(flow: Flow, values: NodeValues): Flow {
   return { ...flow, items: flow.items.map(valued) };
 }
 
-/** The range of several items; undefined where none has a number. */
+/** Combined range of several items; undefined if none has a value. */
 export function joined(items: readonly FlowItem[]): ValueRange | undefined {
   return valueRange(
     items.flatMap(({ value }) => (value === undefined ? [] : [value.least, value.most])),

@@ -26,7 +26,7 @@ export function onnxFlow(model: OnnxModel): Flow | undefined {
   return flow.items.length > mostDrawn ? undefined : flow;
 }
 
-/** Nodes that carry data: not constants, and not what follows from sizes alone. */
+/** Nodes that compute data. Constants and shape computations are excluded. */
 function drawnNodes(
   { nodes, constants, producers }: GraphIndex,
   initializers: OnnxModel['file']['initializers'],
@@ -126,7 +126,7 @@ class GraphFlow {
     };
   }
 
-  /** In an order that depends on the structure alone, so that equal blocks are seen to be equal. */
+  /** Ordered by structure only, so that equal blocks look the same. */
   private itemsOf(key: string, nodes: readonly GraphNode[]): FlowItem[] {
     const own = new Set(nodes);
     const { index } = this.model;
@@ -184,7 +184,7 @@ class GraphFlow {
     };
   }
 
-  /** A graph's input is drawn inside of a sublayer that alone reads it, as caches are. */
+  /** Draws a graph input inside the sublayer that is its only reader, as for caches. */
   private inputNode(name: string, sublayer: string | undefined): FlowNode[] {
     const { index, file } = this.model;
     const isInput = index.inputs.some((port) => port.name === name);
@@ -211,7 +211,7 @@ class GraphFlow {
     return place?.isInSublayer === true ? place.key : undefined;
   }
 
-  /** Outputs that nodes of a sublayer make, or those of no sublayer. */
+  /** Outputs computed by nodes of a sublayer, or by nodes outside all sublayers. */
   private outputsOf(sublayer: string | undefined): FlowNode[] {
     return [...this.model.index.outputs].flatMap((name): FlowNode[] => {
       const producer = this.model.index.producers.get(name);
@@ -265,7 +265,7 @@ function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]):
   };
 }
 
-/** A group where there is more than one node. */
+/** Group if there is more than one node. */
 function part(id: string, label: Message, items: readonly FlowItem[], flat = false): FlowItem[] {
   return items.length < 2 || flat
     ? [...items]

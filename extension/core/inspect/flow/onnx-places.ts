@@ -14,7 +14,7 @@ export interface Place {
   readonly isInSublayer: boolean;
 }
 
-/** Gives every drawn node its place, by the residual branches of the graph. */
+/** Assigns every drawn node to a residual branch or to a part outside the branches. */
 export function placeNodes(
   { index, branches, summary }: OnnxModel,
   drawn: readonly GraphNode[],

@@ -26,7 +26,7 @@ export interface RankedLevel {
   }[];
 }
 
-/** Beyond this the exact ranks take seconds. */
+/** With more boxes, exact ranks take seconds. */
 const manyBoxes = 160;
 const port = { width: 8, height: 1 };
 

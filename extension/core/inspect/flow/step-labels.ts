@@ -5,7 +5,7 @@ import type { FlowKind } from './flow-document';
 /** Label of a step of `GraphBuilder.step` in diagrams. */
 interface StepLabel {
   readonly label: Message;
-  /** `weights` if the step reads tensors, else `operator`, unless given. */
+  /** By default `weights` if the step reads tensors, else `operator`. */
   readonly kind?: FlowKind;
   /** Drawn in the block, or outside of the blocks, instead of the sublayer. */
   readonly place?: 'block' | 'outside';

@@ -16,7 +16,7 @@ export class StoredNames {
     }
   }
 
-  /** Name of the stored tensor that begins where `tensor` does, or that it is a part of. */
+  /** Name of the stored tensor that contains `tensor`. */
   public find({ file, offset }: Pick<StoredRows, 'file' | 'offset'>): string | undefined {
     const list = this.byFile.get(file) ?? [];
     let [low, high] = [0, list.length];

@@ -6,7 +6,7 @@ import type { Flow, FlowEdge, FlowGroup, FlowItem } from './flow-document';
 /** Visible element at one position: an operation, a closed group, or a frame with its contents. */
 export interface Visible {
   readonly item: FlowItem;
-  /** In the language that is shown. */
+  /** In the display language. */
   readonly label: string;
   readonly detail: string | undefined;
   /**
@@ -15,32 +15,32 @@ export interface Visible {
    */
   readonly alike: readonly FlowItem[];
   readonly parent: Visible | undefined;
-  /** Undefined where it is no frame. */
+  /** Undefined if it is not a frame. */
   readonly children: readonly Visible[] | undefined;
-  /** Undefined where it can be neither opened nor folded. */
+  /** Undefined if it can't be expanded. */
   readonly expanded: boolean | undefined;
 }
 
 /** Values on their way within one frame. */
 export interface Level {
   readonly edges: readonly LevelEdge[];
-  /** Operations outside from which values come in. */
+  /** Operations outside the frame that values come from. */
   readonly entries: readonly string[];
-  /** Operations inside whose values go out. */
+  /** Operations inside the frame whose values leave it. */
   readonly exits: readonly string[];
 }
 
 export interface LevelEdge {
   /** A part of the frame, or the operation outside that the value comes from. */
   readonly from: Visible | string;
-  /** A part of the frame, or the operation inside whose value goes out. */
+  /** Part of the frame, or the operation inside it that produces an outgoing value. */
   readonly to: Visible | string;
   readonly edge: FlowEdge;
 }
 
 export interface VisibleFlow {
   readonly roots: readonly Visible[];
-  /** By frame; undefined is the whole diagram. */
+  /** By frame; undefined for the whole diagram. */
   readonly levels: ReadonlyMap<Visible | undefined, Level>;
 }
 
@@ -206,7 +206,7 @@ function listLevels(
   );
 }
 
-/** Values that cross the border of a frame cross it at places of their own. */
+/** Values that cross a frame's border get separate ports. */
 function borderKey({ from, to, edge }: LevelEdge): string {
   const isFrame = (end: Visible | string): boolean =>
     typeof end !== 'string' && end.children !== undefined;

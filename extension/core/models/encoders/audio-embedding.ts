@@ -15,7 +15,7 @@ import type { TensorFinder } from '../transformer/tensor-finder';
 import type { EncoderConfig } from './encoder-config';
 import { say } from '../../message';
 
-/** Names of the tensors that make a sequence of the samples of a sound (wav2vec 2.0, arXiv 2006.11477). */
+/** Tensor names of the audio front end (wav2vec 2.0, arXiv 2006.11477). */
 export interface AudioNames {
   readonly kind: 'audio';
   /** Convolutions over time are `<convolutions>.<number>.conv`, each followed by its norm. */
@@ -24,8 +24,8 @@ export interface AudioNames {
   readonly projection: string;
   readonly projectionNorm: string;
   /**
-   * Convolutions over the sequence, whose result is added: one whose weight is a direction times a length for each
-   * place of its window (arXiv 1602.07868), or `<positions>.<number>.conv` one after the other, each normed.
+   * Position convolutions, whose result is added to the sequence: one with weight normalization per kernel position
+   * (arXiv 1602.07868), or `<positions>.<number>.conv` in sequence, each followed by a norm.
    */
   readonly positions: string;
   readonly positionsAre: 'one' | 'numbered';
@@ -174,7 +174,7 @@ function findPositions(
       bias: tensors.take(`${place}.${i}.conv.bias`, [hidden]),
     }));
   }
-  // The names of PyTorch's older weight norm, and those of its parametrization.
+  // Names of PyTorch's older weight norm and of its parametrization.
   const [lengths, directions] = tensors.has(`${place}.conv.weight_g`)
     ? ['weight_g', 'weight_v']
     : ['parametrizations.weight.original0', 'parametrizations.weight.original1'];
@@ -187,14 +187,16 @@ function findPositions(
   ];
 }
 
-/** The samples that one frame is made of. */
+/** Number of audio samples in one frame. */
 export const leastSamples = ({ convolutions }: Pick<AudioEmbedding, 'convolutions'>): number =>
   convolutions.reduceRight(
     (frames, { weight, stride }) => (frames - 1) * stride + (weight.shape[2] ?? 1),
     1,
   );
 
-/** Emits what samples [batch, samples] are in front of the first norm of the stream: [batch, frames, hidden]. */
+/**
+ * Emits the front end for audio samples [batch, samples], up to the first norm of the stream: [batch, frames, hidden].
+ */
 export function emitAudioEmbedding(
   graph: GraphBuilder,
   { convolutions, normsTime, projection, positions, activation }: AudioEmbedding,
@@ -264,7 +266,7 @@ function emitWindow(
   return graph.op('Mul', [stored, graph.op('Div', [emitWeight(graph, lengths), size])]);
 }
 
-/** Every tensor in front of the first norm of the stream, of convolutions over time and of what follows them. */
+/** All tensors before the first norm of the stream: convolutions over time and the following layers. */
 export function audioTensors({ convolutions, projection, positions }: AudioEmbedding): {
   readonly convolutions: readonly (LazyTensor | undefined)[];
   readonly positions: readonly (LazyTensor | undefined)[];

@@ -71,7 +71,7 @@ const audioHeads = (family: string): HeadForm[] => [
 const weighsLayers = ({ architectures }: ConfigFields): boolean =>
   Array.isArray(architectures) && String(architectures[0]).endsWith('ForSequenceClassification');
 
-/** wav2vec 2.0 (arXiv 2006.11477) and what is named like it. */
+/** wav2vec 2.0 (arXiv 2006.11477) and models with the same tensor names. */
 function wav2vec2Like({ modelType, family }: Named): EncoderArchitecture {
   return {
     modelType,
@@ -194,7 +194,7 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
   },
 ];
 
-/** Blocks whose attention scales a bias by distance. */
+/** Encoders whose attention scales a relative position bias. */
 function withGatedBias({
   attention: branch,
   modules,

@@ -18,7 +18,7 @@ import {
 import { fullAttentionLength } from './sparse-attention';
 import { preNorm, postNorm } from '../modules/wiring-names';
 
-/** Norms in front of the branches, in the module of each. */
+/** Norms before the branches, inside each branch's module. */
 const preNormModules = {
   layers: bertBlocks.modules.layers,
   attention: { attention: 'SameAttention' },
@@ -58,7 +58,7 @@ const longformer = robertaLike({
   causal: 'none',
 });
 
-/** Named like BERT or RoBERTa, with norms, embeddings or heads of their own. */
+/** Encoders with the tensor names of BERT or RoBERTa, and their own norms, embeddings or heads. */
 export const bertRelatives: readonly EncoderArchitecture[] = [
   {
     ...bertLike({ modelType: 'megatron-bert', family: 'MegatronBert', prefix: 'bert.' }),

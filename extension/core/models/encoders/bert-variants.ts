@@ -11,7 +11,7 @@ import {
   withDenseClassifier,
 } from './text-encoders';
 
-/** Named like BERT or RoBERTa, with linear layers, attention or embeddings of another kind. */
+/** Encoders with the tensor names of BERT or RoBERTa, and other linear layers, attention or embeddings. */
 export const bertVariants: readonly EncoderArchitecture[] = [
   {
     ...bertLike({

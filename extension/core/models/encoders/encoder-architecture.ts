@@ -16,17 +16,17 @@ import type { EncoderConfig } from './encoder-config';
 interface TextEmbedding {
   readonly kind: 'text';
   readonly words: string;
-  /** Learned positions; families without turn queries and keys. */
+  /** Learned position embedding; absent for rotary embeddings. */
   readonly positions?: string;
-  /** Of families with segments. */
+  /** Segment embedding, if the family has segments. */
   readonly types?: string;
-  /** Rows of `positions` in front of that of position 0. */
+  /** Number of rows of `positions` before that of position 0. */
   readonly positionOffset?: number;
-  /** Tables of what a text alone does not have, such as boxes on a page: their first rows are added. */
+  /** Embedding tables for inputs that text doesn't have, such as boxes on a page; their first rows are added. */
   readonly firstRows?: readonly string[];
   /** Norm of their sum. */
   readonly norm?: string;
-  /** Linear layer from the width of the embedding to that of the stream, in families where these differ. */
+  /** Linear layer from the embedding size to the hidden size, if they differ. */
   readonly projection?: EmbeddingProjection;
   /**
    * Segment and position tables for visual tokens. The first rows are appended to the words, and
@@ -51,7 +51,7 @@ interface EmbeddingProjection {
   readonly always?: boolean;
 }
 
-/** Names of the tensors that make a sequence of an image (arXiv 2010.11929). */
+/** Tensor names of the image front end (arXiv 2010.11929). */
 interface ImageEmbedding {
   readonly kind: 'image';
   /** The projection of patches, a convolution, and whether it adds a bias; it does when absent. */
@@ -89,14 +89,14 @@ export type HeadReads =
   | 'mean-of-two'
   | 'end';
 
-/** A linear layer of a head, and what follows it. */
+/** Linear layer of a head, with the operations after it. */
 export interface HeadStep {
   readonly name: string;
   /** Name of the bias, if it isn't `<name>.bias`. */
   readonly bias?: string;
   /** True if some models have no bias. */
   readonly optionalBias?: boolean;
-  /** Number of rows: the width of the stream or the embedding, or what the checkpoint has. */
+  /** Number of rows: the hidden size, the embedding size, or the size in the checkpoint. */
   readonly out: 'hidden' | 'embedding' | 'vocabulary' | 'stored';
   /** The weight is the embedding of words where config.json ties them. */
   readonly tied?: boolean;
@@ -113,7 +113,7 @@ export interface HeadForm {
   readonly reads: HeadReads;
   /** For heads that read the end-of-text token: the id that means the largest id instead. */
   readonly largestAt?: number;
-  /** Of what is read; its whole name. */
+  /** Full name of the norm on its input. */
   readonly norm?: string;
   readonly steps: readonly HeadStep[];
   /** True if it pools the hidden states of the base model into one embedding per text. */
@@ -180,7 +180,7 @@ export interface EncoderArchitecture {
   readonly interleavedRotary?: boolean;
   /** Window of a block's attention in each direction, or undefined for all tokens. */
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
-  /** Bias by distance that all blocks share. */
+  /** Relative position bias shared by all blocks. */
   readonly distanceBias?: SharedDistanceBias;
   /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
   readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
@@ -189,10 +189,10 @@ export interface EncoderArchitecture {
    * 2108.12409).
    */
   readonly slopes?: (config: EncoderConfig) => readonly number[];
-  /** Width of feed-forwards, where config.json says another number. */
+  /** MLP width, if config.json has a different value. */
   readonly innerSize?: (config: EncoderConfig) => number;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
-  /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
+  /** Tensors outside the blocks whose size depends on the number of blocks; omitted if blocks are removed. */
   readonly sizedByBlocks?: readonly string[];
   /**
    * Prefixes of tensor names used only in training or by other heads. They stay in the files,
@@ -214,7 +214,7 @@ export interface EncoderArchitecture {
     readonly feedforward: BranchReplacements;
     /** Prefix of `layers` in models with a head, if it isn't the default prefix. */
     readonly prefix?: string;
-    /** Matrices that transformers splits, by their names in files: their parts cannot take other forms. */
+    /** Matrices that transformers splits, by tensor name; their parts can't be compressed. */
     readonly splits?: readonly string[];
     /** Names of linear layers in transformers that differ from those in files, by name in files. */
     readonly linears?: Readonly<Record<string, string>>;
@@ -224,10 +224,10 @@ export interface EncoderArchitecture {
 /** Prefix of the classes in modeling_espalier.py; see export/. */
 export const prunedClassPrefix = 'Espalier';
 
-/** The class of transformers that a class in `architectures` is made of, or is. */
+/** Stock transformers class for an entry of `architectures`: the name without Espalier's prefix. */
 export const stockClass = (name: unknown): string => String(name).replace(prunedClassPrefix, '');
 
-/** A family as a config says that it is. */
+/** Architecture with the changes for the variant in its config. */
 export const withVariant = (
   family: EncoderArchitecture,
   config: EncoderConfig,

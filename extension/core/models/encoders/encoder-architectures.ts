@@ -28,7 +28,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...audioEncoders,
 ];
 
-/** The family of a config.json, unless it is of a decoder of the same `model_type`. */
+/** Encoder architecture for a config.json; undefined for a decoder with the same `model_type`. */
 export function knownEncoder(config: ConfigFields): EncoderArchitecture | undefined {
   const modelType = baseModelType(String(config['model_type']));
   const [named] = [config['architectures']].flat();

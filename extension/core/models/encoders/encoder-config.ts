@@ -4,7 +4,7 @@ import { configEntries, parseConfig, size } from '../transformer/model-config';
 
 const side = v.union([size, v.tuple([size, size])]);
 
-/** The fields of an encoder's config.json that say what to compute. */
+/** Fields of an encoder's config.json that affect the computation. */
 const encoderSchema = v.looseObject({
   ...configEntries,
   vocab_size: v.optional(size),

@@ -41,7 +41,7 @@ export function encoderInputs(embedding: EncoderEmbedding): readonly InputPort[]
   }
 }
 
-/** Emits what comes of its inputs in front of the first norm of the stream: [batch, sequence, hidden]. */
+/** Emits the embedding of the inputs, up to the first norm of the stream: [batch, sequence, hidden]. */
 export function emitEmbedding(
   graph: GraphBuilder,
   embedding: EncoderEmbedding,

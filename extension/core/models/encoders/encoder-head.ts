@@ -20,7 +20,10 @@ export function encoderOutput({ head }: Pick<EncoderLayout, 'head'>): ModelOutpu
   };
 }
 
-/** Emits what the model gives of its last hidden states [batch, sequence, hidden]: their norm, and the head where there is one. */
+/**
+ * Emits the model's output for its last hidden states [batch, sequence, hidden]: the final norm, and the head if there
+ * is one.
+ */
 export function emitHead(
   graph: GraphBuilder,
   {
@@ -48,7 +51,7 @@ export function emitHead(
   }, read);
 }
 
-/** Emits what a head reads of the last hidden states: [batch, width], or all of them. */
+/** Emits the input of the head: pooled hidden states [batch, width], or all hidden states. */
 function emitPooled(
   graph: GraphBuilder,
   reads: HeadReads,

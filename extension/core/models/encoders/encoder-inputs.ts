@@ -8,8 +8,8 @@ import { emitRows, emitWeight } from '../parts/weight';
 import type { EncoderEmbedding } from './find-embedding';
 
 /**
- * Emits the numbers of the positions of `ids` [batch, sequence]: 0, 1, … [sequence]; or, where
- * `padding` is the id of the padding, padding + 1, … for the other ids and padding itself for it.
+ * Emits position ids for `ids` [batch, sequence]: 0, 1, … [sequence]. With a `padding` id, they are padding + 1, … for
+ * other ids, and padding for padding.
  */
 export function emitPositions(graph: GraphBuilder, padding: number | undefined, ids: Value): Value {
   if (padding === undefined) {
@@ -24,7 +24,7 @@ export function emitPositions(graph: GraphBuilder, padding: number | undefined, 
   return graph.op('Add', [graph.op('Mul', [numbers, counts]), pad]);
 }
 
-/** Emits what a text's tokens are in front of the first norm of the stream: [batch, sequence, hidden]. */
+/** Emits the embedding of a text's tokens, up to the first norm of the stream: [batch, sequence, hidden]. */
 export function emitTextEmbedding(
   graph: GraphBuilder,
   embedding: Extract<EncoderEmbedding, { kind: 'text' }>,
@@ -82,7 +82,7 @@ function emitWords(
   return emitLinearOver(graph, joined.projection, all);
 }
 
-/** Share of words that were hidden in training. */
+/** Share of words masked in training. */
 const hiddenShare = 0.15 * 0.8;
 
 /**

@@ -42,15 +42,15 @@ export interface EncoderLayout {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly embedding: EncoderEmbedding;
-  /** Norms in front of the first sublayer: the embedding's, and those of removed sublayers. */
+  /** Norms before the first sublayer: the embedding's, and those of removed sublayers. */
   readonly startNorms: readonly Norm[];
   /** True if attention is causal. */
   readonly causal: boolean;
-  /** Tensors outside the blocks whose size depends on their number. */
+  /** Tensors outside the blocks whose size depends on the number of blocks. */
   readonly sizedByBlocks: readonly string[];
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
-  /** Of images whose patches turn queries and keys. */
+  /** 2D rotary embedding of image patches. */
   readonly gridRotary: GridRotary | undefined;
   readonly distanceBias: DistanceBias | undefined;
   /** ALiBi slope of each head. */
@@ -80,7 +80,7 @@ export interface EncoderLayout {
   readonly maxPositions: number | undefined;
   readonly sublayers: readonly Sublayer[];
   readonly blocksPrefix: string;
-  /** Modules of a block whose places patches take. */
+  /** Modules of a block that patches replace. */
   readonly patchModules: Readonly<Partial<Record<PartKind, string>>>;
   readonly absent: readonly string[];
   readonly unused: readonly string[];
@@ -88,8 +88,8 @@ export interface EncoderLayout {
 }
 
 /**
- * Older exports store the numbers of the positions, frequencies, and a tied bias twice; I-BERT's store
- * what quantization would count with.
+ * True for stored values that can be computed: position ids, frequencies, and a duplicate of a tied bias in older
+ * exports, and quantization buffers of I-BERT.
  */
 const isComputed = (name: string): boolean =>
   /embeddings\.position_ids$|\.relative_position_index$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(
@@ -233,7 +233,7 @@ export function headForm(
   return heads.find((form) => form.class === stockClass(name));
 }
 
-/** The steps of the head; each reads what the one before it gives. */
+/** Steps of the head; each reads the output of the previous one. */
 function findSteps(
   { steps, reads }: HeadForm,
   config: EncoderConfig,

@@ -81,7 +81,7 @@ export class EncoderModel extends BlockModel<EncoderLayout, EncoderModel> {
     return [...super.stayingTensors(index), ...(holdsTable ? [gatedBias.table] : [])];
   }
 
-  /** Every tensor of the head, which may be the embedding's. */
+  /** All tensors of the head, which may share the embedding. */
   public get headTensors(): LazyTensor[] {
     const { head } = this.layout;
     const steps = head?.steps ?? [];

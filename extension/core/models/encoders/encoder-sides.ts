@@ -40,12 +40,12 @@ export function encoderSideValues(layout: EncoderLayout): SideValue[] {
   return [...blockSides, ...headSides];
 }
 
-/** Names of those that the head needs. */
+/** Names of the side values that the head needs. */
 export function headSideNames({ head }: Pick<EncoderLayout, 'head'>): string[] {
   return head?.reads === 'end' ? [endName] : [];
 }
 
-/** Names of those that a sublayer needs. */
+/** Names of the side values that a sublayer needs. */
 export function encoderSideNames(layout: EncoderLayout, sublayer: Sublayer): string[] {
   if (layout.embedding.kind === 'text') {
     return sideNames(sideLayout(layout), sublayer);

@@ -29,9 +29,9 @@ export type EncoderEmbedding =
       readonly positionOffset: number;
       /** Segment embeddings, if the family has them. */
       readonly types: LazyTensor | undefined;
-      /** Of what a text alone does not have. */
+      /** First rows of tables for inputs that text doesn't have. */
       readonly firstRows: readonly LazyTensor[];
-      /** To the width of the stream, with the norm of what it reads. */
+      /** Projection to the hidden size, with its input norm. */
       readonly projection: { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;

@@ -43,7 +43,7 @@ const jinaBert: EncoderArchitecture = {
   },
   biases: () => ({ ...bertBlocks.biases(), feedforward: false, feedforwardOutput: true }),
   slopes: ({ num_attention_heads: heads }) => alibiSlopes(heads),
-  // The published folders name a class with a head, but hold none.
+  // Published folders name a class with a head, but contain no head.
   heads: [],
 };
 
@@ -74,7 +74,7 @@ export const neoBert: EncoderArchitecture = {
     gateUp: { fused: 'ffn.w12' },
     down: 'ffn.w3',
   },
-  // Three matrices of this width have as many weights as two of what config.json says.
+  // Three matrices of this width have as many weights as two of the width in config.json.
   innerSize: ({ intermediate_size: size }) =>
     innerGroup * Math.ceil(Math.trunc((2 * size) / 3) / innerGroup),
   biases: noBiases,

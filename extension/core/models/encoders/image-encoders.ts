@@ -25,7 +25,7 @@ const vitMsn: EncoderArchitecture = {
   config: { names: epsilonName, defaults: () => ({ ...commonDefaults, rms_norm_eps: 1e-6 }) },
 };
 
-/** BEiT (arXiv 2106.08254) and what is named like it: keys without a bias, scaled branches. */
+/** BEiT (arXiv 2106.08254) and models with the same tensor names: keys without a bias, scaled branches. */
 function beitLike(
   named: Named & { readonly prefix: string; readonly modules: EncoderArchitecture['modules'] },
 ): EncoderArchitecture {

@@ -43,8 +43,8 @@ export async function openEncoder(
 }
 
 /**
- * False if config.json names a class with a head that the folder lacks: sentence-transformers saves
- * an encoder alone, and may leave its class.
+ * False if config.json names a class with a head that the folder lacks: sentence-transformers saves only the encoder,
+ * and may keep the class.
  */
 async function hasNamedHead(
   { path }: ModelFolder,
@@ -61,7 +61,7 @@ async function hasNamedHead(
   );
 }
 
-/** An encoder of these tensors, under the fingerprint of its files unless another is given. */
+/** Opens an encoder with these tensors. Uses the fingerprint of its files by default. */
 export async function readEncoder(
   folder: ModelFolder,
   configText: string,
@@ -98,7 +98,7 @@ export async function readEncoder(
   return new EncoderModel(summary, files, layout);
 }
 
-/** Said of a folder whose pooling can't be computed. */
+/** Warning for a folder whose pooling isn't supported. */
 const notPooled = ({ problem, subject: { file = '' } }: UserError): Message =>
   joined([
     say`Distances are of all hidden states, not of pooled embeddings.`,

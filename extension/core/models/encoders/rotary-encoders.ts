@@ -163,7 +163,7 @@ const rotaryPostNorm = {
   feedforward: { mlp: 'NoFeedforward' },
 } as const;
 
-/** EmbeddingGemma: Gemma 3 that sees in both directions (arXiv 2509.20354). */
+/** EmbeddingGemma: Gemma 3 with bidirectional attention (arXiv 2509.20354). */
 const gemma3: EncoderArchitecture = {
   ...gemma3Blocks,
   modelType: 'gemma3_text',
@@ -195,7 +195,7 @@ const gemma3: EncoderArchitecture = {
   },
 };
 
-/** Encoders that turn queries and keys by their positions. */
+/** Encoders with rotary embeddings. */
 export const rotaryEncoders: readonly EncoderArchitecture[] = [
   modernbert,
   {

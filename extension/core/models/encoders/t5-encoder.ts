@@ -53,7 +53,7 @@ function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): En
         hidden_act: readActivation(given),
         is_decoder: false,
       }),
-      // Older files say it twice.
+      // Older files store it twice.
       byBlockCount: ({ num_hidden_layers: repeated }, blocks) =>
         repeated === undefined ? {} : { num_hidden_layers: blocks },
     },

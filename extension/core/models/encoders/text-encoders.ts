@@ -78,7 +78,7 @@ export const causalHead = (
   name = `${family}ForCausalLM`,
 ): HeadForm => ({ class: name, auto: 'AutoModelForCausalLM', reads: 'all', steps });
 
-/** Heads for both, as far as a family has them. */
+/** Heads for masked and causal language models, if the family has them. */
 const languageHeads = ({ family, causal }: Named, steps: readonly HeadStep[]): HeadForm[] => [
   maskedHead(family, steps),
   ...(causal === 'none' ? [] : [causalHead(family, steps, causal)]),
@@ -113,7 +113,7 @@ export const forTokens = (family: string): HeadForm => ({
   steps: [classifier],
 });
 
-/** BERT and what is named like it. */
+/** BERT and models with the same tensor names. */
 export function bertLike(named: Named): EncoderArchitecture {
   const { modelType, family, prefix } = named;
   return {
@@ -154,7 +154,7 @@ export function withDenseClassifier(named: Named): EncoderArchitecture {
   };
 }
 
-/** RoBERTa (arXiv 1907.11692) and what is named like it. */
+/** RoBERTa (arXiv 1907.11692) and models with the same tensor names. */
 export function robertaLike(named: Named): EncoderArchitecture {
   const { modelType, family, prefix } = named;
   return {

@@ -42,10 +42,10 @@ export const attentionLinears = {
 };
 export const feedforwardLinears = { 'intermediate.dense': 'mlp.fc1', 'output.dense': 'mlp.fc2' };
 
-/** ViT (arXiv 2010.11929) and what is named like it. */
+/** ViT (arXiv 2010.11929) and models with the same tensor names. */
 export function vitLike(
   { modelType, family }: Named,
-  /** Names of the tokens in front of the patches. */
+  /** Names of the tokens before the patches. */
   tokens: readonly string[],
   reads: HeadForm['reads'] = 'first',
   prefix = `${modelType}.`,

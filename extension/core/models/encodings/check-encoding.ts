@@ -15,8 +15,9 @@ import { say } from '../../message';
 const smallestBlock = 16;
 
 /**
- * @param file where the form is described, for errors.
- * @throws UserError naming the layer, or the tensor that does not fit, where `form` cannot take its place.
+ * Checks that an encoding fits a matrix.
+ * @param file file that contains the encoding, for errors
+ * @throws UserError naming the layer or the tensor that doesn't fit
  */
 export function checkEncoding(
   form: MatrixEncoding,

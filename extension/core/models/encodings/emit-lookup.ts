@@ -5,7 +5,7 @@ import { emitRows, emitStored, emitWeight } from '../parts/weight';
 import { emitScaledBlocks } from './emit-quantized';
 import { encodingSizes } from './encoding-facts';
 
-/** Rows `ids`, of any shape, of a matrix in another form: float32 [...ids, in]. Only these become floats. */
+/** Emits rows `ids`, of any shape, of an encoded matrix: float32 [...ids, in]. Only these rows are decoded. */
 export function emitLookup(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Value {
   const flat = graph.op('Reshape', [ids, graph.ints([-1])]);
   const width = graph.ints([encodingSizes(form).in]);
@@ -28,7 +28,7 @@ function emitFlatRows(graph: GraphBuilder, form: MatrixEncoding, ids: Value): Va
   }
 }
 
-/** Numbers lie [in, out], as products want them. */
+/** Emits columns of a matrix stored as [in, out]. */
 function emitColumns(
   graph: GraphBuilder,
   { quants, scales, inputScale }: Int8Encoding,

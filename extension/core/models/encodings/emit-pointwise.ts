@@ -6,9 +6,9 @@ import { emitContracted } from './emit-mpo';
 import { emitDequantizedBlocks, emitDequantizedOutputs, emitScaledBlocks } from './emit-quantized';
 import { encodingSizes } from './encoding-facts';
 
-/** From this opset on, Slice takes its ends as inputs. */
+/** First opset whose Slice has its bounds as inputs. */
 const slicedByInputs = 10;
-/** From this opset on, Reshape can be told that 0 is a size. */
+/** First opset whose Reshape can treat 0 as a size. */
 const explicitZeros = 14;
 
 /** Applies a function of rows to the last axis of `x` [..., in], for any rank: [..., out]. */
@@ -64,7 +64,7 @@ function ones(count: number): number[] {
   return new Array<number>(count).fill(1);
 }
 
-/** Forms that are one matrix of floats as soon as a session is made. */
+/** Encodings that become a single float matrix when a session is created. */
 type MatrixLike = Extract<MatrixEncoding, { kind: 'dense' | 'mpo' | 'block-quantized' | 'int8' }>;
 
 function isMatrix(form: MatrixEncoding): form is MatrixLike {

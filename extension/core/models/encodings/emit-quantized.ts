@@ -7,13 +7,13 @@ import { encodingSizes } from './encoding-facts';
 
 /** Domain of the operators that ONNX Runtime adds to ONNX's own. */
 const runtimeDomain = 'com.microsoft';
-/** Activations are quantized to int8 by block, so that sums are of whole numbers. */
+/** MatMulNBits accuracy level that quantizes activations to int8 by block and accumulates integers. */
 const int8Accumulation = 4;
-/** From this opset on, ONNX has integer products. */
+/** First opset with integer matmuls. */
 const integerProductOpset = 10;
-/** Steps of rows whose numbers are all the same: dividing by it does not overflow. */
+/** Minimum step, for rows with equal values; dividing by it doesn't overflow. */
 const smallestStep = 1e-30;
-/** From this opset on, DequantizeLinear takes a scale for each block, and numbers of four bits. */
+/** First opset whose DequantizeLinear supports block scales and 4-bit integers. */
 const blockwiseOpset = 21;
 
 /** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in]. */
@@ -159,7 +159,7 @@ export function emitRounded(graph: GraphBuilder, x: Value, weights: Value, scale
   return op('Mul', graph.foreignOp(runtimeDomain, 'MatMulIntegerToFloat', inputs), step);
 }
 
-/** Emits (x·numbers)·scales of `x`, uint8 [rows, in]. */
+/** Emits (x · numbers) · scales for `x`, uint8 [rows, in]. */
 function emitProduct(graph: GraphBuilder, x: Value, numbers: Value, scales: Value): Value {
   return graph.opset < integerProductOpset
     ? graph.foreignOp(runtimeDomain, 'MatMulIntegerToFloat', [x, numbers, graph.scalar(1), scales])
@@ -186,8 +186,8 @@ export function emitDequantizedOutputs(
 }
 
 /**
- * Emits W [out, in], or those rows of it that `pick` takes from what is stored, in operators that every
- * opset has: (numbers − zeros) · scales, block by block.
+ * Emits W [out, in], or the rows of it selected by `pick`, with operators of every opset: (numbers − zeros) · scales,
+ * block by block.
  */
 export function emitScaledBlocks(
   graph: GraphBuilder,

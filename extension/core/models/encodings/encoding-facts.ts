@@ -4,7 +4,7 @@ import type { MatrixEncoding, MpoEncoding } from '../matrix-encoding';
 
 type Shaped = Pick<LazyTensor, 'shape'>;
 
-/** The same form of other tensors. `part` tells them apart: `weight`, `left.quants`, `core.2`, …. */
+/** Encoding with each tensor replaced. `part` identifies it: `weight`, `left.quants`, `core.2`, … */
 export function mapTensors<T, U>(
   form: MatrixEncoding<T>,
   map: (tensor: T, part: string) => U,

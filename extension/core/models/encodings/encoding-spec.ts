@@ -15,7 +15,7 @@ const blockSize = v.pipe(
   ),
 );
 
-/** Forms without parts that are matrices again. */
+/** Encodings without nested encodings. */
 const plainSpecs = [
   v.strictObject({ kind: v.literal('dense') }),
   v.strictObject({
@@ -55,11 +55,11 @@ export const encodingSpec = v.variant('kind', [
 export type EncodingSpec = v.InferOutput<typeof encodingSpec>;
 type PlainSpec = v.InferOutput<typeof plainSpec>;
 
-/** Ids of sublayers → places of linear layers in their block, such as `mlp.up_proj` → forms. */
+/** Encodings by sublayer id and then by the linear layer's module path in its block, such as `mlp.up_proj`. */
 export const compressedEncodings = v.record(v.string(), v.record(v.string(), encodingSpec));
 export type CompressedEncodings = Readonly<Record<string, Readonly<Record<string, EncodingSpec>>>>;
 
-/** Such as `24 × low-rank, 4 × int8`. */
+/** Formats counts such as `24 × low-rank, 4 × int8`. */
 export function countForms(compressed: CompressedEncodings): string {
   const kinds = Object.values(compressed).flatMap((forms) =>
     Object.values(forms).map(({ kind }) => kind),
@@ -91,7 +91,7 @@ export function describeEncoding(form: MatrixEncoding<unknown>): EncodingSpec {
   }
 }
 
-/** The same of several, by the names of their weights. */
+/** Descriptions of several encodings, by weight name. */
 export function describeForms(
   forms: ReadonlyMap<string, MatrixEncoding<unknown>>,
 ): Record<string, EncodingSpec> {

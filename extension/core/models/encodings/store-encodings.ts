@@ -9,7 +9,7 @@ import { onPath } from '../../jobs/write-errors';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './encoding-facts';
 
-/** A tensor that is computed when its turn comes. */
+/** Tensor whose values are computed on demand. */
 export interface ComputedTensor extends Pick<
   LazyTensor,
   'name' | 'dtype' | 'shape' | 'length' | 'inline'
@@ -18,9 +18,9 @@ export interface ComputedTensor extends Pick<
 }
 
 /**
- * Writes forms, by the ids of their layers, into a safetensors file, and gives them back as they lie there: one form of
- * two layers is stored once and stays one. Names are `<id>.<part>`. One tensor is in memory at a time.
- * @param computed gives a form's tensor when its turn comes
+ * Writes encodings by layer id into a safetensors file, and returns them with tensors in that file. An encoding shared
+ * by two layers is stored once and remains shared. Tensors are named `<id>.<part>`. One tensor is in memory at a time.
+ * @param computed computes an encoding's tensors
  */
 export async function storeComputedEncodings<T>(
   path: string,
@@ -57,7 +57,7 @@ export async function storeComputedEncodings<T>(
   );
 }
 
-/** Forms that have been computed, see {@link storeComputedEncodings}. */
+/** Stores encodings with computed values; see {@link storeComputedEncodings}. */
 export const storeEncodings = async (
   path: string,
   forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
@@ -68,7 +68,7 @@ const asComputed = ({ dtype, shape, bytes }: TensorData): Omit<ComputedTensor, '
   bytes: () => Promise.resolve(bytes),
 });
 
-/** Writes tensors into a safetensors file, and gives them back as they lie there. */
+/** Writes tensors into a safetensors file, and returns them as tensors in that file. */
 export const storeTensors = async (
   path: string,
   tensors: readonly { readonly name: string; readonly data: TensorData }[],
@@ -78,7 +78,7 @@ export const storeTensors = async (
     tensors.map(({ name, data }) => ({ ...asComputed(data), name })),
   );
 
-/** The same, with one tensor in memory at a time. */
+/** Like {@link storeTensors}, with one tensor in memory at a time. */
 export async function storeComputed(
   path: string,
   tensors: readonly ComputedTensor[],

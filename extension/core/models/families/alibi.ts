@@ -5,7 +5,7 @@ import { falconBranches } from './parallel';
 import { alibiSlopes, allBiases, base, clipInConfig, fourTimesHidden } from './shared-parts';
 import { preNorm } from '../modules/wiring-names';
 
-/** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */
+/** Families with linear attention biases by distance (ALiBi, arXiv 2108.12409). */
 export const alibiFamilies: readonly Architecture[] = [
   derive(base, 'bloom', {
     addsStreamInside: ['attention', 'feedforward'],

@@ -3,7 +3,7 @@ import type { BartFamily } from '../seq2seq/bart-like';
 import type { Architecture } from '../transformer/architecture';
 import { base } from './shared-parts';
 
-/** Decoder of a model whose encoder is not in the file, so cross-attention has nothing to read. */
+/** Decoder of a model whose encoder is not in the file, so cross-attention has no input. */
 function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily): Architecture {
   const { biases, head, scales, towers } = family;
   const { decoder } = towers();
@@ -51,7 +51,7 @@ function decoderHalf({ modelType, classes, config, norm, ...family }: BartFamily
   };
 }
 
-/** Decoders of encoder–decoder models, saved alone (`…ForCausalLM`). */
+/** Decoders of encoder–decoder models that were saved alone (`…ForCausalLM`). */
 export const decoderHalves: readonly Architecture[] = bartLikes.flatMap((family) => {
   const half = decoderHalf(family);
   return family.modelType === 'bart' ? [half, trOcr(half)] : [half];

@@ -35,7 +35,7 @@ export const gemmaDefaults = {
 };
 const oneDirection = { only: () => ({ use_bidirectional_attention: false }) };
 const gemmaLayout = {
-  // Published configs say "gelu" where the tanh approximation is meant.
+  // Published configs contain "gelu" for the tanh approximation.
   meant: { hidden_act: { gelu: 'gelu_pytorch_tanh' } },
 };
 

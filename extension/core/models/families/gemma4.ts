@@ -12,7 +12,7 @@ import {
 } from './shared-parts';
 import { gemmaDefaults, gemmaSandwich } from './gemma';
 
-/** Of Gemma 3n and 4. */
+/** Query, key and value norms of Gemma 3n and 4. */
 export const normedAttention = {
   ...gemmaSandwich.attention,
   queryKeyNorms,

@@ -92,7 +92,7 @@ function optForm(config: ModelConfig): Partial<Architecture> {
   };
 }
 
-/** Families whose positions are learned and added to the embedding. */
+/** Families with learned position embeddings. */
 export const learnedPositionFamilies: readonly Architecture[] = [
   derive({ ...base, ...withoutEncoder }, 'gpt2', {
     classes: { config: 'GPT2Config', model: 'GPT2LMHeadModel' },

@@ -4,7 +4,7 @@ import { glm4 } from './post-norm';
 import { qwen2 } from './llama-like';
 import { attention, attentionBiases, base, noBiases, queryKeyNorms } from './shared-parts';
 
-/** @param family what its classes in transformers begin with */
+/** @param family prefix of its transformers classes */
 const qwen2Tower = (type: string, family: string): Architecture =>
   derive(qwen2, `${type}_text`, {
     flatType: type,
@@ -19,8 +19,8 @@ const qwen2Tower = (type: string, family: string): Architecture =>
   });
 
 /**
- * Text towers of models that see images and videos. Words alone have one place in time, height and width, so that all
- * three turn heads alike.
+ * Text towers of models for images and videos. A text has the same position in time, height and width, so all three
+ * sections rotate heads alike.
  */
 export const seeingTowers: readonly Architecture[] = [
   // arXiv 2409.12191

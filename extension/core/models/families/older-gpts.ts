@@ -10,7 +10,7 @@ import {
 } from './shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
 
-/** The first GPT, and families whose positions are sines. */
+/** The first GPT, and families with sinusoidal positions. */
 export const olderGpts: readonly Architecture[] = [
   derive(base, 'openai-gpt', {
     attentionGives: 'list',

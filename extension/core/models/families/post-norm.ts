@@ -14,7 +14,7 @@ import {
   windowedByType,
 } from './shared-parts';
 
-/** Norms of what branches give, and none of what they read. */
+/** Norms on the outputs of branches only. */
 const postNorms = {
   attention: {
     queryKeyValue: attention.queryKeyValue,

@@ -18,11 +18,12 @@ const embeddingAndHead: EmbeddingAndHeadNames = {
   blocks: 'layers',
 };
 
-/** Of families whose blocks may look at the states of an encoder. */
+/** Documented limit of families whose blocks could have cross-attention. */
 export const withoutEncoder = {
   limits: 'The folder holds no encoder for cross-attention.',
 } as const;
 
+/** Tensor names of Llama's attention. */
 export const attention = {
   wiring: preNorm('input_layernorm'),
   queryKeyValue: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
@@ -46,6 +47,7 @@ export const hunyuanAttention = {
   },
 } as const;
 
+/** Tensor names of Llama's MLP. */
 export const feedforward = {
   wiring: preNorm('post_attention_layernorm'),
   gateUp: ['mlp.gate_proj', 'mlp.up_proj'],
@@ -73,7 +75,7 @@ export const configuredBiases = (config: BiasFields): Biases => ({
   feedforward: config.mlp_bias,
 });
 
-/** Windowed where `layer_types` says so. */
+/** Sliding windows for blocks with that type in `layer_types`. */
 export const windowedByType = (
   config: Pick<ModelConfig, 'layer_types' | 'sliding_window'>,
   block: number,
@@ -86,7 +88,7 @@ export const windowedByType = (
 export const sparseByType = ({ mlp_layer_types: types }: ConfigFields, block: number): boolean =>
   !Array.isArray(types) || types[block] === 'sparse';
 
-/** `mlp_layer_types` where the first `count` blocks have a dense feed-forward. */
+/** `mlp_layer_types` for models whose first `count` blocks have a dense MLP. */
 export const denseFirst =
   (count: number) =>
   (_: ConfigFields, block: number): string =>
@@ -101,7 +103,7 @@ export function everyNthFull(pattern: number, block: number): string {
 export const turnsByList = ({ no_rope_layers: turns }: ModelConfig, block: number): boolean =>
   turns?.[block] !== 0;
 
-/** A feed-forward that nothing gates. */
+/** MLP without a gate. */
 export const ungated = {
   ...feedforward,
   gateUp: ['mlp.up_proj'],
@@ -149,7 +151,7 @@ const nowhere = (): undefined => undefined;
 export const everywhere = (config: ModelConfig): number | undefined =>
   config.sliding_window ?? undefined;
 
-/** `layer_types` where given; before it existed, blocks from `max_window_layers` on were windowed. */
+/** `layer_types` if present; in older configs, blocks from `max_window_layers` on have sliding windows. */
 export function windowedLayers(config: ModelConfig, block: number): number | undefined {
   if (config.use_sliding_window !== true) {
     return undefined;
@@ -190,7 +192,7 @@ export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
   logits: 1 / config.logits_scaling,
 });
 
-/** Names of a feed-forward that every token is sent to, in the module `module`. */
+/** Tensor names of a shared expert with gate and up projections of width `inner`, below `module`. */
 export const gatedExpert = (module: string, inner: number): SharedExpertNames => ({
   gateUp: [`${module}.gate_proj`, `${module}.up_proj`],
   down: `${module}.down_proj`,
@@ -201,7 +203,7 @@ export const gatedExpert = (module: string, inner: number): SharedExpertNames =>
 export const clipInConfig = ({ clip_qkv: bound }: ConfigFields): number | undefined =>
   typeof bound === 'number' ? bound : undefined;
 
-/** A number of config.json that few families have, or what their configuration class takes. */
+/** Number in config.json that few families have, or the default of their configuration class. */
 export function numberIn(config: ConfigFields, field: string, usual: number): number {
   const value = config[field];
   return typeof value === 'number' ? value : usual;

@@ -8,13 +8,13 @@ import type { GgufKeys } from './gguf-keys';
 import { sharedExpertFields } from './gguf-traits';
 import type { GgufFamily, GgufSource } from './gguf-traits';
 
-/** Tokens of a run of each block, 0 without runs. */
+/** Compression rate per block: tokens per run, 0 without compression. */
 export const ratiosKey = 'attention.compress_ratios';
-/** Number of blocks in front whose experts a table chooses. */
+/** Number of leading blocks whose experts are looked up in a table. */
 export const tableBlocks = 'hash_layer_count';
-/** Bound of what gates and ups of experts give. */
+/** Bound on gate and up activations of experts. */
 export const boundKey = 'swiglu_clamp_exp';
-/** The same of experts for all tokens, which llama.cpp takes from `boundKey` where it is absent. */
+/** Bound on activations of the shared expert; llama.cpp uses `boundKey` if it is absent. */
 const sharedBoundKey = 'swiglu_clamp_shexp';
 /** Rotary base of blocks that have runs. */
 export const compressedTheta = 'attention.compress_rope_freq_base';

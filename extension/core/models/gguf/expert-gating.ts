@@ -2,7 +2,7 @@ import { readBlockCount } from './gguf-blocks';
 import { ggufFields } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 
-/** Key of the function that turns router scores into expert weights, and its values. */
+/** Key and values for the function from router scores to expert weights. */
 export const gatingKey = 'expert_gating_func';
 export const softmax = 1;
 export const sigmoid = 2;

@@ -40,7 +40,7 @@ function describeEncoder({
 }: FamilyOf<'encoder'>): FamilyDescription | undefined {
   const architecture = asArchitecture(encoder, config);
   const { positions } = architecture?.embeddingAndHead ?? {};
-  // The file lacks the rows in front of that of position 0.
+  // The file lacks the rows before that of position 0.
   const before = positions !== undefined && 'name' in positions ? positions.offset : 0;
   return (
     architecture && {

@@ -2,7 +2,7 @@ import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Sizes of a model's blocks, and what single blocks lack or have otherwise. */
+/** Block sizes of a model, with differences of single blocks. */
 export interface GgufBlocks {
   readonly heads: number;
   readonly keyValueHeads: number;
@@ -11,9 +11,9 @@ export interface GgufBlocks {
   readonly absent: readonly string[];
   /** Number of channels and key/value heads by sublayer, if they differ from the model's. */
   readonly widths: Readonly<Record<string, number>>;
-  /** By block; 0 without attention. */
+  /** Key/value heads by block; 0 without attention. */
   readonly blockKeyValueHeads: readonly number[];
-  /** By block; 0 without an MLP. */
+  /** MLP width by block; 0 without an MLP. */
   readonly blockInnerSizes: readonly number[];
 }
 
@@ -42,9 +42,9 @@ export function readBlockCount(keys: GgufKeys): number {
 }
 
 /**
- * Sizes of a family whose blocks are alike, but for what they lack.
- * @param mayDiffer whether single blocks may have other key/value heads and channels
- * @throws UserError for other sizes of single blocks.
+ * Reads the sizes of a family whose blocks are alike, except for missing parts.
+ * @param mayDiffer true if blocks may have different numbers of key/value heads and channels
+ * @throws UserError for other differences between blocks
  */
 export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise<GgufBlocks> {
   const count = readBlockCount(keys);
@@ -62,7 +62,7 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
       ? common
       : keys.fault(keys.name(key), 'gguf-blocks-differ', describe(other, common), useFolder);
   };
-  // None where every block has a mixer alone.
+  // None if every block has only an SSM or linear-attention layer.
   const heads =
     commonSize(
       (await list(headCount)) ?? keys.missing(keys.name(headCount)),
@@ -95,7 +95,7 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
   };
 }
 
-/** Sizes of a kind that are others than that of the first block which has it, by sublayer. */
+/** Sizes that differ from those of the first block with this kind of sublayer, by sublayer. */
 function othersThan(kind: string, sizes: readonly number[]): Record<string, number> {
   const common = sizes.find((size) => size !== 0);
   return Object.fromEntries(

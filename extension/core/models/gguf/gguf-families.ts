@@ -83,7 +83,7 @@ const nemotron = {
   },
 } as const;
 
-/** Of Gemma 3n and 4. */
+/** Fields for per-layer embeddings of Gemma 3n and 4. */
 const perLayerFields = {
   num_kv_shared_layers: 'attention.shared_kv_layers',
   hidden_size_per_layer_input: 'embedding_length_per_layer_input',
@@ -336,7 +336,7 @@ export const allGgufFamilies: readonly (readonly [architecture: string, family: 
   );
 
 /**
- * Architectures of the files that folders of a family as it is declared may become.
+ * GGUF architectures that folders of a family may be written as.
  * @param towers 2 for a model with an encoder and a decoder
  */
 export function namesInGguf(
@@ -384,7 +384,9 @@ function describeGemma3n({ tensors, types }: GgufSource): Readonly<Record<string
   };
 }
 
-/** Fields of config.json with the values that llama.cpp computes; lists are those of the config where they are the same. */
+/**
+ * Required config.json values, because llama.cpp has them hard-coded. Lists are those of the config if they are equal.
+ */
 function gemma3nDemands(config: ModelConfig): Readonly<Record<string, unknown>> {
   const { num_hidden_layers: blocks } = config;
   const same = (field: string, known: (block: number) => unknown): unknown => {

@@ -2,7 +2,7 @@ import type { Architecture } from '../transformer/architecture';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufTraits } from './gguf-traits';
 
-/** Keys of a family by the field of config.json that says the same. */
+/** GGUF keys by the equivalent field of config.json. */
 export const ggufFields = {
   vocab_size: 'vocab_size',
   hidden_size: 'embedding_length',
@@ -44,7 +44,7 @@ export function fieldKeys(
   };
 }
 
-/** Shares of the rotary dimensions for places in images. */
+/** Sections of the rotary dimensions for image positions. */
 export const rotarySections = 'rope.dimension_sections';
 
 /** Bound on the absolute values of queries, keys and values. */
@@ -59,5 +59,5 @@ export const expertGroups = 'expert_group_count';
 /** Size of the values of heads. */
 export const valueLength = 'attention.value_length';
 
-/** Size of the latent that queries come from. */
+/** Rank of the query latent. */
 export const queryLatent = 'attention.q_lora_rank';

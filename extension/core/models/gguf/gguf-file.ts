@@ -5,7 +5,7 @@ import { GgufKeys } from './gguf-keys';
 import type { GgufFamily } from './gguf-traits';
 import { say } from '../../message';
 
-/** A GGUF file whose family is known. */
+/** GGUF file with a supported architecture. */
 export interface GgufFile {
   readonly header: GgufHeader;
   readonly keys: GgufKeys;

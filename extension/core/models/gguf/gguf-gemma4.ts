@@ -3,7 +3,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import { ggufFields } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
 
-/** Cap of the logits if the file has none. */
+/** Default soft cap of the logits. */
 const defaultLogitCap = 30;
 
 /**
@@ -45,8 +45,8 @@ export function describeGemma4({
 }
 
 /**
- * Fields of config.json with the values that llama.cpp computes: the last block with keys of its own lends them to blocks that see all
- * positions, the one in front of it to those with windows (src/llama-kv-cache-iswa.cpp).
+ * Required config.json values, because llama.cpp has them hard-coded: full-attention blocks share the keys of the last
+ * block with its own keys, sliding-window blocks those of the block before it (src/llama-kv-cache-iswa.cpp).
  */
 export function gemma4Demands(config: ModelConfig): Readonly<Record<string, unknown>> {
   const { num_hidden_layers: blocks, layer_types: types } = config;

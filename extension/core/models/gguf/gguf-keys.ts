@@ -54,7 +54,7 @@ export class GgufKeys {
 
   /**
    * Number of blocks.
-   * @throws UserError if it is none that a model has: lists with an entry for each block are made from it.
+   * @throws UserError if it is implausible, because lists with one entry per block are allocated from it
    */
   public blockCount(key = 'block_count'): number {
     const count = this.number(key);
@@ -113,7 +113,7 @@ export class GgufKeys {
         );
   }
 
-  /** A list of numbers. */
+  /** List of numbers. */
   public async list(key: string): Promise<readonly number[]> {
     const name = this.name(key);
     const value = this.header.metadata.get(name);
@@ -128,7 +128,7 @@ export class GgufKeys {
     );
   }
 
-  /** An integer for each block; one that stands alone holds for all of them. */
+  /** One integer per block; a single value applies to all of them. */
   public async numbers(key: string, count: number): Promise<readonly number[] | undefined> {
     const name = this.name(key);
     const value = this.header.metadata.get(name);
@@ -151,7 +151,7 @@ export class GgufKeys {
     );
   }
 
-  /** @throws UserError about a key; where it has no other remedy, one that converters are known to get right. */
+  /** Error about a key. By default its fix is to convert the model again with a known-good converter. */
   public fault(name: string, code: ErrorCode, problem: Message, remedy = convertAgain): never {
     throw new UserError(code, problem, {
       file: this.path,

@@ -10,7 +10,7 @@ const activationKey = 'hidden_activation';
  */
 export const gelus = ['gelu', 'gelu_new', 'gelu_fast', 'gelu_pytorch_tanh'];
 
-/** The file says which of them. */
+/** The file tells which GELU variant is used. */
 export const gelu = { activations: gelus, fields: { hidden_act: activationKey } } as const;
 
 const alibiKey = 'attention.max_alibi_bias';
@@ -30,7 +30,7 @@ const fullWidth = ({ hidden_size: hidden, num_attention_heads: heads }: ModelCon
 /** True if block 0 has the tensor `name`. */
 const has = ({ tensors }: GgufSource, name: string): boolean => tensors.has(`blk.0.${name}`);
 
-/** Of MPT's attention, as its config.json nests them. */
+/** MPT's attention fields, nested as in its config.json. */
 const describeMpt = (source: GgufSource): Readonly<Record<string, unknown>> => {
   const bias = source.keys.numberIfPresent(alibiKey) ?? 0;
   return {

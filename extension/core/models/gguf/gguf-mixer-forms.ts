@@ -48,7 +48,7 @@ export const describeGroupedDelta = ({
   [joinsInputs]: [...tensors.keys()].some((name) => name.endsWith('.ssm_in.weight')),
 });
 
-/** The same of Qwen3-Next, whose heads stay in the order of the folder (src/models/qwen3next.cpp). */
+/** Like the above for Qwen3-Next, whose heads stay in folder order (src/models/qwen3next.cpp). */
 export function asGroupedDelta(known: MixerForm, config: ModelConfig): MixerForm {
   if (known.kind !== 'delta-rule') {
     return known;

@@ -27,7 +27,7 @@ export interface HeadGroups {
   readonly count: number;
 }
 
-/** A tensor of a file as a folder has it. */
+/** Tensor of a file with its equivalent in a folder. */
 interface NameInFolder {
   readonly name: string;
   /** Constant added to every value. */
@@ -39,13 +39,13 @@ interface NameInFolder {
   readonly groups?: HeadGroups;
 }
 
-/** A GGUF file as what a Hugging Face folder would hold. */
+/** GGUF file converted to the contents of a Hugging Face folder. */
 export interface GgufModel {
   /** Text of an equivalent config.json, with the header's keys as field names. */
   readonly configText: string;
-  /** Names, keys and norms as the file has them. */
+  /** Names, keys and norms as in the file. */
   readonly architecture: Architecture;
-  /** The same of an encoder. */
+  /** Encoder equivalent of `architecture`. */
   readonly encoder?: EncoderArchitecture;
   readonly checkpoint: Checkpoint;
 }
@@ -253,7 +253,7 @@ function readHeadGroups({ attention }: Architecture, keys: GgufKeys): HeadGroups
   return queries === undefined || count === undefined ? undefined : { queries, count };
 }
 
-/** @param interleavedDim size of heads whose rows of queries and keys are put back in order */
+/** @param interleavedDim head dimension if query and key rows must be reordered */
 function toCheckpoint(
   header: GgufHeader,
   path: string,

@@ -67,7 +67,7 @@ export function toGgufArchitecture(known: Architecture, family: GgufFamily): Arc
   );
 }
 
-/** The kind of a norm whose weights have their offset added. */
+/** Norm kind after its offset is added to the weights. */
 function withOffsetAdded(norm: NormKind): NormKind {
   return norm === 'rms-offset' ? 'rms' : norm === 'layer-offset' ? 'layer' : norm;
 }
@@ -92,7 +92,7 @@ const endInGguf = ({ scale, ...end }: BlockEndNames): BlockEndNames => ({
   ...(scale === undefined ? {} : { scale: () => 'altup_correct_scale.weight' }),
 });
 
-/** Names that depend on what else a block has. */
+/** Names that depend on the other parts of a block. */
 export function branchNames(
   { attention, feedforward }: Pick<Architecture, 'attention' | 'feedforward'>,
   { names = {} }: Pick<GgufFamily, 'names'>,
@@ -112,7 +112,7 @@ const sharedNorm = {
   'feedforward.wiring.norm': 'attn_norm',
 };
 
-/** Attention and MLP, whose rows the conversion orders. */
+/** Attention and MLP with the row order of the conversion. */
 function branchesInGguf(
   known: Architecture,
   family: GgufFamily,
@@ -228,7 +228,7 @@ const namePairs = (
       : [[inFile, `${prefix}${name}`] as const];
   });
 
-/** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
+/** Folder names below a block, or outside the blocks, by GGUF name for the same family. */
 export function partNames(known: Architecture, own: Architecture): Map<string, string> {
   const { heads: [head = 'lm_head'] = [], prefixes } = known.embeddingAndHead;
   return new Map([

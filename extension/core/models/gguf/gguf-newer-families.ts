@@ -116,7 +116,7 @@ const describeMimo: NonNullable<GgufTraits['describe']> = (source) => {
       };
 };
 
-/** Families of 2025 and later, and those whose architecture they share, by `general.architecture`. */
+/** Families of 2025 and later by `general.architecture`, including those that share an architecture. */
 export const newerGgufFamilies: Readonly<Record<string, GgufFamily>> = {
   olmo2: {
     modelType: 'olmo2',

@@ -94,7 +94,7 @@ function placeScores(places: Places, name: string, inFile: string): void {
   );
 }
 
-/** Rows in front of that of position 0 are left out. */
+/** Omits the rows before that of position 0. */
 function placePositions(
   places: Places,
   { positions }: EmbeddingAndHeadNames,
@@ -168,7 +168,7 @@ const transposed = (tensor: LazyTensor): RowsOfTensor => ({
   rows: [columnsAsRows(tensor)],
 });
 
-/** Adds queries, keys and values whose rows have another order in the file. */
+/** Adds queries, keys and values with a different row order in the file. */
 function placeQueryKeyValue(places: Places, names: BothNames): void {
   const { known, own, family, config } = names;
   const { queryKeyValue: from } = known.attention;
@@ -188,7 +188,10 @@ function placeQueryKeyValue(places: Places, names: BothNames): void {
 const headSize = (config: ModelConfig): number =>
   config.head_dim ?? config.hidden_size / config.num_attention_heads;
 
-/** [heads, 2, half] → [heads, half, 2] of the rows that turn, as LlamaModel.permute of the conversion where all do. */
+/**
+ * Reorders the rotated rows [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion does if all
+ * rows are rotated.
+ */
 function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   const size = headSize(config);
   const half = readRotary(config, size, interleavedPairs, '').dimensions / 2;
@@ -199,7 +202,7 @@ function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
 }
 
-/** [heads, half, 2] → [heads, 2, half] of the rows that turn, as Glm4Model.normal_to_neox of the conversion. */
+/** Reorders the rotated rows [heads, half, 2] → [heads, 2, half], as Glm4Model.normal_to_neox of the conversion. */
 function halved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
   const size = headSize(config);
   const half = readRotary(config, size, interleavedPairs, '').dimensions / 2;
@@ -354,7 +357,7 @@ const expertRows =
     ];
   };
 
-/** A tensor of all experts: the file has one for it, or two where it holds gate and up. */
+/** Adds a tensor that stacks all experts: one in the file, or two for gate and up. */
 function placeStack(
   places: Places,
   name: string,

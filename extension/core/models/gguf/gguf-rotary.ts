@@ -7,7 +7,7 @@ import { say } from '../../message';
 
 /** Divisors of the rotary frequencies, one per pair of dimensions. */
 export const frequencyFactors = 'rope_freqs.weight';
-/** The same for short texts and for long ones. */
+/** Frequency factors for short and long texts. */
 export const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
 export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
 const maxFrequencies = 1 << 15;
@@ -66,7 +66,7 @@ export async function describeRotary(
   }
 }
 
-/** Of blocks with windows, whose heads may have another size. */
+/** Rotated share of sliding-window blocks, whose heads may have another dimension. */
 function windowedShare(
   keys: GgufKeys,
   usual: number,
@@ -112,7 +112,7 @@ async function describeScaling(
   }
   const factors = tensors.get(frequencyFactors);
   if (factors !== undefined) {
-    // Made by the conversion from scalings such as llama3; one set for all lengths.
+    // Written by the conversion for scalings such as llama3; one set for all lengths.
     const table = await readFloats(factors, maxFrequencies);
     return {
       rope_type: 'longrope',
@@ -134,7 +134,7 @@ async function describeScaling(
         rope_type: 'yarn',
         factor,
         original_max_position_embeddings: original,
-        // llama.cpp multiplies what follows from the factor, transformers takes it instead.
+        // llama.cpp multiplies this by the value from the factor; transformers uses it instead.
         attention_factor: attention === undefined ? undefined : attention * yarnScale(factor ?? 1),
         beta_fast: keys.numberIfPresent('rope.scaling.yarn_beta_fast'),
         beta_slow: keys.numberIfPresent('rope.scaling.yarn_beta_slow'),

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 
-/** Consecutive rows of a GGUF tensor, taken from one tensor of a folder. */
+/** Consecutive rows of a GGUF tensor that come from one tensor of a folder. */
 export interface Rows {
   /** [rows, columns]. */
   readonly tensor: LazyTensor;

@@ -24,15 +24,20 @@ export interface GgufWindows {
   readonly bothSides?: boolean;
   /** True if the first block of a period has full attention instead. */
   readonly fullFirst?: boolean;
-  /** Number of positions, unless the file says otherwise. */
+  /** Default window size. */
   readonly size?: number;
-  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise; or that of others, never scaled. */
+  /**
+   * True if sliding-window blocks have their own rotary base, by default 10,000; `unscaled` if they share the base but
+   * are never scaled.
+   */
   readonly ownRotary: boolean | 'unscaled';
   /** True if windowed blocks may rotate a different share of their heads. */
   readonly ownShare?: boolean;
   /** True if a model may have no windows. */
   readonly mayLack?: boolean;
-  /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
+  /**
+   * Number of blocks in the one model size that scales attention by hidden size / heads instead of the head dimension.
+   */
   readonly scaledByWidthAt?: number;
   /** True if llama.cpp aborts when all blocks have a window. */
   readonly needsFull?: boolean;
@@ -161,7 +166,7 @@ function readQueryGrowth(keys: GgufKeys): QueryGrowth | undefined {
     : { scale, period: keys.number('attention.temperature_length'), offset: 0 };
 }
 
-/** Of DeepSeek's latent attention (src/models/deepseek2.cpp). */
+/** Traits of DeepSeek's latent attention (src/models/deepseek2.cpp). */
 export const deepseekLatent = {
   isLatent: true,
   plainQueriesAt: [26, 27],
@@ -184,7 +189,7 @@ export const granite = {
 /** Conversion of a Hugging Face family to GGUF. */
 export interface GgufFamily extends GgufTraits {
   readonly modelType: string;
-  /** Fields of config.json that distinguish these folders from others of the same type. */
+  /** Values of config.json that distinguish these folders from others with the same type. */
   readonly matchingFields?: ConfigFields;
   /** Other families with the same GGUF architecture, distinguished by the header. */
   readonly others?: readonly (GgufFamily & { readonly matches: (keys: GgufKeys) => boolean })[];
@@ -205,7 +210,7 @@ export interface GgufFamily extends GgufTraits {
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
-  /** Query and key rows that turn together are put into halves. */
+  /** True if rotated query and key rows are reordered into halves. */
   readonly halved?: boolean;
   /** Names of roles that differ from those of other families. */
   readonly names?: RoleNames;

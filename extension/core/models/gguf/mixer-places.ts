@@ -27,7 +27,7 @@ export function placeMixer(places: Places, names: BothNames): void {
     placeModule(places, name, part, (tensor) => {
       const [channels = 0, ...rest] = tensor.shape;
       return {
-        // One of three has four sizes in the file.
+        // One of the three is stored with four dimensions.
         shape:
           rest.length === 0
             ? tensor.shape

@@ -19,7 +19,7 @@ const common = {
   header: ({ rms_norm_eps: epsilon }) => ({ [layerNormEpsilon]: epsilon }),
 } as const satisfies GgufFamily;
 
-/** T5 and its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
+/** T5, and its encoder alone (src/models/t5.cpp, t5encoder.cpp). */
 export const t5GgufFamilies = {
   t5: {
     ...common,

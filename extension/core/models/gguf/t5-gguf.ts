@@ -82,7 +82,7 @@ const t5Fields = {
   },
 } as const;
 
-/** Blocks of the encoder and, after them, of the decoder. */
+/** Blocks of the encoder, followed by those of the decoder. */
 export function t5Blocks(keys: GgufKeys): ReturnType<typeof towerBlocks> {
   const encoder = keys.blockCount();
   return keys.architecture === t5InGguf.encoder
@@ -137,7 +137,7 @@ export async function readT5Gguf(
     hidden_act: readActivation(projection),
     relative_attention_max_distance: farthestInGguf,
     pad_token_id: metadata.get('tokenizer.ggml.padding_token_id'),
-    // The first T5 shares its embedding with the head, and was trained with scaled logits; a head of its own is not scaled.
+    // The first T5 ties the head to the embedding and was trained with scaled logits; an untied head is not scaled.
     tie_word_embeddings: !isEncoder && !has(head),
     ...(widthPruned === undefined ? {} : { espalier: { removed: [], widths: widthPruned.widths } }),
     ...Object.fromEntries(
@@ -182,7 +182,7 @@ function required<Known>(known: Known | undefined): Known {
   return known;
 }
 
-/** Sizes that a file may say though they have to be those of others. */
+/** Checks that optional sizes equal the sizes they default to. */
 function requireSame(keys: GgufKeys, key: string, expected: number): void {
   const size = keys.numberIfPresent(key) ?? expected;
   if (size !== expected) {

@@ -20,11 +20,11 @@ export interface Piece extends RowsOfTensor {
  */
 export type Place = (tensor: LazyTensor, kept: readonly number[] | undefined) => readonly Piece[];
 
-/** Places by names below a block. */
+/** Placements by tensor name below a block. */
 export type Places = Map<string, Place>;
 
 export interface BothNames {
-  /** As in the folder, and as in the file, each with what follows from the config. */
+  /** Names in the folder and in the file, both with the changes for the config. */
   readonly known: Architecture;
   readonly own: Architecture;
   readonly family: GgufFamily;

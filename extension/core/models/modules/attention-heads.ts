@@ -53,7 +53,7 @@ export interface AttentionWeights extends Wiring {
   readonly compressed?: CompressedParts;
 }
 
-/** Projections of keys and values from another stream than that of the queries. */
+/** Key and value projections of another stream than that of the queries. */
 export interface OthersKeys {
   /** Block whose attention input is that stream; undefined for the output of an encoder. */
   readonly block?: number;
@@ -185,7 +185,7 @@ export function emitHeads(
   );
 }
 
-/** Emits keys and values, rows [rows, numKeyValueHeads · headDim], of the stream in front of another attention. */
+/** Emits keys and values [rows, numKeyValueHeads · headDim] from the stream before another attention sublayer. */
 function emitOthersKeys(
   graph: GraphBuilder,
   { norm, hiddenSize }: AttentionShape,

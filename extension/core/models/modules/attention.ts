@@ -147,7 +147,7 @@ export class Attention<Weights extends AttentionWeights = AttentionWeights> exte
   }
 }
 
-/** The key/value heads of an attention; undefined where they can only stay or go as a whole. */
+/** Key/value heads of an attention sublayer; undefined if it can only be removed as a whole. */
 function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width | undefined {
   const { numHeads, numKeyValueHeads: count, headDim } = shape;
   const { queryKeyValue, output } = weights;

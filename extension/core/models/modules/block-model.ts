@@ -32,7 +32,7 @@ export abstract class BlockModel<
     return this.remade(summary, files, this.layoutWith(sublayers, embeddingAndHead));
   }
 
-  /** @throws UserError if there is no such sublayer. */
+  /** @throws UserError if a sublayer doesn't exist */
   public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): Self {
     const { keepsCache, summary: before } = this;
     const all = { summary: before, files: this.files, sublayers: this.sublayers, keepsCache };

@@ -33,7 +33,7 @@ import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-pa
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { runningCosts } from './costs';
 
-/** Output of a sublayer: an input and an output of a graph cannot share a name. */
+/** Name of a sublayer's output, because a graph's inputs and outputs can't share a name. */
 const nextStream = 'next';
 
 /** Names of a part's inputs. */
@@ -44,11 +44,11 @@ interface PartInputs {
   readonly further: readonly string[];
 }
 
-/** Layout of a model whose blocks are made of modules. */
+/** Layout of a model whose blocks are built from modules. */
 interface ComposedLayout {
   /** Ids of sublayers that an earlier pruning removed. */
   readonly absent: readonly string[];
-  /** Modules of a block that patches replace, by the kind of the sublayer. */
+  /** Modules of a block that patches replace, by sublayer kind. */
   readonly patchModules?: Readonly<Partial<Record<string, string>>>;
 }
 
@@ -69,7 +69,7 @@ export interface ComposedModule extends Pick<
   | 'width'
 > {
   readonly place: string;
-  /** The sublayer without what stays when it is removed. */
+  /** The sublayer without the parts that remain after its removal. */
   readonly upToSum: ComposedModule;
   tensors(): readonly LazyTensor[];
   linearLayers(sublayer: number): LinearLayer[];
@@ -77,8 +77,8 @@ export interface ComposedModule extends Pick<
 }
 
 /**
- * A model made of modules, as a residual stream. Subclasses describe what comes before the blocks and after them, and
- * which values besides the stream are part of the state.
+ * Model built from modules around a residual stream. Subclasses define the parts before and after the blocks, and the
+ * state values other than the stream.
  */
 export abstract class ComposedModel<
   Layout extends ComposedLayout,
@@ -153,7 +153,7 @@ export abstract class ComposedModel<
     return { [stream]: next };
   }
 
-  /** The value that is passed on if sublayer `index` is skipped and leaves nothing. */
+  /** Value that is passed on if sublayer `index` is skipped without leaving a remainder. */
   public passedOn(_index: number): string {
     return stream;
   }
@@ -257,7 +257,7 @@ export abstract class ComposedModel<
     return this.at(index).stayingTensors;
   }
 
-  /** Last size of what patches read; undefined if none can be put in. */
+  /** Width of a patch's input; undefined if patches aren't supported. */
   public abstract get patchWidth(): number | undefined;
 
   /** Value of the state that the branch of sublayer `index` reads. */
@@ -511,8 +511,8 @@ const maskInput = (
     : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
 
 /**
- * Sublayer `index` in parts, if it is an MoE layer whose experts can run separately. The inputs of the linear layers
- * `tapped` are further outputs of the parts.
+ * Parts of sublayer `index`, if it is an MoE layer whose experts can run separately. The inputs of the linear layers in
+ * `tapped` are additional outputs.
  */
 function routedSteps(
   model: AnyComposedModel,

@@ -68,7 +68,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     return undefined;
   }
 
-  /** Cached numbers per token: one key, which is also the value, and 1/rate of the keys of a run. */
+  /** Cached values per token: one key, which is also the value, and 1/rate of a compressed key. */
   public override get cachedNumbers(): number {
     const { headDim } = this.shape;
     const { compressor, indexer } = this.weights.compressed;
@@ -76,7 +76,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
     return headDim + (compressor === undefined ? 0 : numbersPerRun / compressor.rate);
   }
 
-  /** Keys of runs are kept for the whole context. */
+  /** Compressed keys are cached for the whole context. */
   public override get cacheWindow(): undefined {
     return undefined;
   }
@@ -177,7 +177,7 @@ function emitRuns(
   return { keys, bias: graph.op('Unsqueeze', [bias, graph.ints([1])]) };
 }
 
-/** Weights of the attention of the block whose tensors begin with `prefix`. */
+/** Compressed-attention weights of the block with this tensor prefix. */
 export function findCompressed(
   { queryRank, groups, groupRank, rate, indexer }: CompressedShape,
   { wiring, output, compressed: names }: Architecture['attention'],
@@ -195,7 +195,7 @@ export function findCompressed(
     dim: number,
     runs: number,
   ): Compressor => {
-    // A run's key is made of the run before as well where keys are chosen.
+    // If keys are selected, the key of a run also depends on the previous run.
     const width = indexer === undefined ? dim : 2 * dim;
     return {
       rate: runs,

@@ -28,7 +28,7 @@ export function runningCosts(
   };
 }
 
-/** Costs of a table whose rows are read from the mapped file, unless it has to be unpacked first. */
+/** Costs of an embedding table whose rows are read from the mapped file, unless it must be unpacked first. */
 export function lookupCosts(table: Linear): RunningCosts {
   const costs = runningCosts(storedTensors(table), [table]);
   return table.form === undefined && table.weight.packed !== undefined

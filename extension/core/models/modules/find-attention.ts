@@ -17,9 +17,9 @@ import type { AttentionReach } from './sublayer';
 /** A block's attention. */
 interface AttentionPlace extends Omit<AttentionReach, 'isCross'> {
   readonly block: number;
-  /** Returns the prefix of the names of a block's tensors. */
+  /** Returns the tensor prefix of a block. */
   readonly placeOf: (block: number) => string;
-  /** The earlier block whose keys and values it reads. */
+  /** Earlier block whose keys and values it shares. */
   readonly keysBlock: number | undefined;
   readonly surroundings?: Surroundings | undefined;
 }
@@ -73,7 +73,7 @@ export function findCrossAttention(
   });
 }
 
-/** Weights of the attention of the block whose tensors begin with `prefix`. */
+/** Attention weights of the block with this tensor prefix. */
 function findAttention(
   names: Architecture['attention'],
   biases: Biases,

@@ -20,7 +20,7 @@ import type { FeedforwardShape } from './mlp';
 import { SublayerList } from './sublayer-list';
 import type { Sublayer } from './sublayer-list';
 
-/** A model whose blocks are found. */
+/** Model with all weights of its blocks. */
 interface FoundModel {
   readonly config: ModelConfig;
   readonly folder: ModelFolder;
@@ -28,7 +28,7 @@ interface FoundModel {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly mixer?: MixerShape | undefined;
-  /** Returns the prefix of the names of a block's tensors. */
+  /** Returns the tensor prefix of a block. */
   readonly placeOf: (block: number) => string;
   /** Number of the first block; 0 if undefined. */
   readonly firstBlock?: number;
@@ -42,7 +42,7 @@ interface FoundModel {
 
 interface FoundBlocks {
   readonly list: SublayerList;
-  /** Rotary embeddings by the name of their side values; that which all blocks share has an empty one. */
+  /** Rotary embeddings by side value name; the name is empty for one that all blocks share. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   /** Number of sublayers before each block. */
   readonly starts: readonly number[];

@@ -100,7 +100,7 @@ export function mixerShape(
   return names && { hiddenSize, norm, residualScale, form: names.form(config) };
 }
 
-/** Weights of the mixer of the block whose tensors begin with `prefix`. */
+/** SSM or linear-attention weights of the block with this tensor prefix. */
 export function findMixer(
   names: MixerNames,
   { form, hiddenSize }: MixerShape,

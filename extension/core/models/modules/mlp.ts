@@ -160,7 +160,7 @@ function emitGateAndUp(graph: GraphBuilder, x: Value, order: GateUpOrder | undef
   );
 }
 
-/** Weights of the MLP of a block. */
+/** MLP weights of a block. */
 export function findFeedforward(
   { wiring, gateUp, down, parts }: Architecture['feedforward'],
   { feedforward: bias, feedforwardOutput: lastBias = bias }: Biases,

@@ -391,7 +391,7 @@ function emitExpert(
   return weighted?.(graph, rows, shares, emit) ?? graph.op('Mul', [emit(rows), shares]);
 }
 
-/** Emits the numbers of the rows that expert `j` gets, and its share of each. */
+/** Emits the row indices routed to expert `j`, and their routing weights. */
 function emitOwnRows(
   graph: GraphBuilder,
   { chosen, shares }: Routed,
@@ -402,7 +402,7 @@ function emitOwnRows(
     graph.op('Where', [isChosen, shares, graph.scalar(0)]),
     graph.ints([1]),
   ]);
-  // NonZero gives the places of true values as [rank, count]; a row has an expert once.
+  // NonZero returns indices as [rank, count]; each row has an expert at most once.
   const places = graph.op('NonZero', [isChosen]);
   const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
   return { own: graph.op('Gather', [share, numbers]), numbers };

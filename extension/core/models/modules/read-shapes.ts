@@ -8,7 +8,7 @@ import { say } from '../../message';
 import type { AttentionShape } from './attention-heads';
 import type { FeedforwardShape } from './mlp';
 
-/** The fields of config.json that branches are made by. */
+/** Fields of config.json that determine the branches. */
 type BranchConfig = Pick<
   ModelConfig,
   | 'hidden_size'

@@ -42,7 +42,7 @@ export interface BlockPart {
   readonly find: () => Sublayer;
 }
 
-/** The sublayers of a model while its blocks are found: what stays of a removed sublayer follows the one before it. */
+/** Collects sublayers while blocks are laid out. Remainders of removed sublayers are attached to the previous one. */
 export class SublayerList {
   public readonly sublayers: Sublayer[] = [];
   /** Ids of sublayers that an earlier pruning removed. */
@@ -75,7 +75,7 @@ export class SublayerList {
     const findNorm = (name: string | undefined): Norm[] =>
       name === undefined ? [] : [this.tensors.norm(`${prefix}${name}`, hiddenSize)];
     this.keep(findNorm(streamNorm));
-    // The first branch that is left reads the stream.
+    // The first remaining branch reads the stream.
     const parallel = this.sublayers.at(-1)?.block === block ? wiring.parallel : undefined;
     const { [id]: spec } = this.patches;
     if (spec !== undefined && module !== undefined) {

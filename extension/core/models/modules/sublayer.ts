@@ -146,7 +146,7 @@ export abstract class SublayerModule<
     return undefined;
   }
 
-  /** The earlier block whose keys and values it reads. */
+  /** Earlier block whose keys and values it shares. */
   public get keysBlock(): number | undefined {
     return undefined;
   }
@@ -165,7 +165,7 @@ export abstract class SublayerModule<
     return [];
   }
 
-  /** Every tensor, norms and biases included, or what `tensorsOf` returns of its parts. */
+  /** All tensors, norms and biases included, or those that `tensorsOf` returns for its parts. */
   public tensors(tensorsOf = partTensors): readonly LazyTensor[] {
     const { norm, postNorm, layerScale, sumNorms = [], connection } = this.weights;
     const parts = [norm, ...this.innerNorms, ...this.linears, postNorm, ...sumNorms];
@@ -233,7 +233,7 @@ export abstract class SublayerModule<
     return linearFlops(this.linears);
   }
 
-  /** Numbers per token in its key/value cache. */
+  /** Cached values per token. */
   public get cachedNumbers(): number | undefined {
     return undefined;
   }

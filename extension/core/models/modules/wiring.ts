@@ -18,7 +18,7 @@ export interface Wiring {
   readonly layerScale?: LazyTensor;
   /** Role of the block's input, if the branch runs in parallel with the branch before it. */
   readonly parallel?: WiringNames['parallel'] | undefined;
-  /** Norms of the sum, one after the other: its own, and those of removed sublayers after it, which stay. */
+  /** Norms of the sum, in order: its own, and the remaining norms of removed sublayers after it. */
   readonly sumNorms?: readonly Norm[];
   /** Connection with streams that the branch reads and changes all of. */
   readonly connection?: Connection;

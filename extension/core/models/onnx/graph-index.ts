@@ -6,14 +6,14 @@ import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** A node of the main graph, or one half of a node that adds and normalizes in one, or what is left of a quantized sum. */
+/** Node of the main graph, the add or the norm of a fused skip norm, or the remainder of a quantized sum. */
 export interface GraphNode {
-  /** Place in topological order. */
+  /** Index in topological order. */
   readonly order: number;
   readonly proto: NodeProto;
-  /** Operator, with its domain where that is not ONNX's own. */
+  /** Operator, with its domain if it isn't ONNX's default. */
   readonly op: string;
-  /** Values it reads, those that its nested graphs take from around them included. */
+  /** Inputs, including values that its nested graphs use. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
 }
@@ -32,7 +32,7 @@ export interface SkipNorm {
   readonly terms: readonly string[];
   /** Scale and shift of the norm. */
   readonly scale: readonly string[];
-  /** The name of its sum, empty where the node does not give it. */
+  /** Name of its sum; empty if the node doesn't output it. */
   readonly sum: string;
 }
 
@@ -59,12 +59,12 @@ export function isEmbeddingWithNorm(proto: NodeProto): boolean {
   return operatorName(proto) === embedding && (proto.output[2] ?? '') !== '';
 }
 
-/** An add of quantized numbers, each of its terms and the sum in a scale of its own. */
+/** Quantized add, in which both terms and the sum have their own scales. */
 const quantizedSum = 'com.microsoft:QLinearAdd';
-/** Places of its two terms. */
+/** Input indices of the two terms. */
 const quantizedTerms = [0, 3];
 
-/** A term of a quantized sum in the scale of the sum, which nothing reads as long as the sum is there. */
+/** Pseudo-operator for a term of a quantized sum in the scale of the sum; unused while the sum exists. */
 export const requantized = 'requantized';
 
 /** Name of the value that replaces a quantized sum reduced to `term`; undefined for other nodes. */
@@ -83,7 +83,7 @@ function restName({ output: [sum = ''] }: NodeProto, place: number): string {
 
 /** Total step limit of {@link GraphIndex.between}. 64 blocks of 228 nodes each take 7e7 steps. */
 const maxSteps = 2e9;
-/** A node that is found takes memory besides. */
+/** Steps counted per node that {@link GraphIndex.between} returns, because it also takes memory. */
 const stepsPerNode = 500;
 
 /** Producer and consumers of each value of a graph. */
@@ -95,11 +95,11 @@ export class GraphIndex {
   private live: ReadonlySet<GraphNode> | undefined;
   /** Values that no input of the graph has an influence on. */
   public readonly constants: ReadonlySet<string>;
-  /** Values made of token ids, positions, shapes and single numbers alone, such as masks. */
+  /** Values computed only from token ids, positions, shapes and scalars, such as masks. */
   public readonly dataless: ReadonlySet<string>;
   public readonly inputs: readonly ValueInfoProto[];
   public readonly outputs: ReadonlySet<string>;
-  /** Places of the nodes that make what each node reads, shapes apart. */
+  /** For each node, indices of the nodes that produce its inputs, without shape computations. */
   private readonly sources: readonly (readonly number[])[];
   private steps = 0;
 
@@ -200,9 +200,9 @@ export class GraphIndex {
   }
 
   /**
-   * The nodes on all ways from `source` to `target`; none when there is no way. Ways through the
-   * shape of a value do not count: they carry no data.
-   * @throws UserError when graphs made for it would take minutes.
+   * Nodes on all paths from `source` to `target`; empty if there is no path. Paths through a shape computation don't
+   * count, because they carry no data.
+   * @throws UserError if the search would take minutes, for graphs designed to be slow
    */
   public between(source: string, target: string): ReadonlySet<GraphNode> {
     const from = this.producers.get(source)?.order ?? -1;
@@ -237,7 +237,7 @@ export class GraphIndex {
     return found;
   }
 
-  /** Nodes that read `values` or what is made of them, shapes apart; not those that read only `border`. */
+  /** Nodes that depend on `values` through more than shapes. Nodes that read only `border` are excluded. */
   public descendants(values: Iterable<string>, border?: string): ReadonlySet<GraphNode> {
     const found = new Set<GraphNode>();
     const open = [...values];
@@ -268,7 +268,7 @@ function isInteger({ type }: ValueInfoProto): boolean {
   return type?.value.case === 'tensorType' && integers.has(type.value.value.elemType);
 }
 
-/** Name of an operator: ONNX's own domain goes without. */
+/** Operator name, with its domain if it isn't ONNX's default. */
 export function operatorName({ opType, domain }: NodeProto): string {
   return domain === '' || domain === 'ai.onnx' ? opType : `${domain}:${opType}`;
 }

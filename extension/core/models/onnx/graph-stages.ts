@@ -2,7 +2,7 @@ import { isShape } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
 import type { ResidualBranch } from './stream/residual-stream';
 
-/** Nodes that make some values, and what they take from elsewhere. */
+/** Nodes that compute some values, and their inputs from outside. */
 export interface Cut {
   /** In topological order. */
   readonly nodes: readonly GraphNode[];
@@ -22,7 +22,7 @@ export interface CutGraph {
   /** Parts that run if the branch is skipped. */
   readonly around: readonly Cut[];
   readonly epilogue: Cut;
-  /** Values of the state in front of each branch and, last, of the epilogue. */
+  /** State values before each branch, and finally before the epilogue. */
   readonly states: readonly ReadonlySet<string>[];
   /** All values of the prologue, and inputs, that the other parts need. */
   readonly side: ReadonlySet<string>;

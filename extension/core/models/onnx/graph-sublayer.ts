@@ -13,14 +13,14 @@ import type { ResidualBranch } from './stream/residual-stream';
 import type { OnnxModel } from './stream/graph-stream';
 import type { Shape } from './values/shape-query';
 
-/** A cut graph, and what is found in it when it is asked for. */
+/** Cut graph, with lazily computed properties. */
 export interface SublayerContext {
   readonly source: OnnxModel;
   readonly cut: CutGraph;
   readonly parts: OnnxParts;
   readonly widths: GraphWidths;
   readonly linearLayers: (index: number) => readonly GraphLinear[];
-  /** Shape of the stream in front of a branch; undefined if not even its rank is known. */
+  /** Shape of the stream before a branch; undefined if even the rank is unknown. */
   readonly streamShape: (index: number) => Shape | undefined;
 }
 

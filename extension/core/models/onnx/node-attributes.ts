@@ -4,7 +4,7 @@ function find(node: NodeProto, name: string) {
   return node.attribute.find((attribute) => attribute.name === name);
 }
 
-/** An integer attribute, or what ONNX takes where it is absent. */
+/** Integer attribute, or ONNX's default. */
 export function intAttribute(node: NodeProto, name: string, absent: number): number {
   const found = find(node, name);
   return found === undefined ? absent : Number(found.i);

@@ -113,7 +113,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     this.roundingError = roundingError(source.file);
   }
 
-  /** @throws UserError when the file is damaged, or holds nothing that could be run. */
+  /** @throws UserError if the file is damaged, or contains nothing to run */
   public static async open(path: string): Promise<OnnxLayeredModel> {
     const source = await openOnnxModel(path);
     const modes = [source, ...(source.other === undefined ? [] : [source.other])];
@@ -127,7 +127,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     return OnnxLayeredModel.cutAll(source, fields);
   }
 
-  /** With the other ways that the graph runs. */
+  /** Includes the other modes of the graph. */
   private static cutAll(source: OnnxModel, config: ConfigFields): OnnxLayeredModel {
     const { other, ...first } = source;
     const others =
@@ -173,7 +173,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     return this.matricesOutsideBlocks;
   }
 
-  /** Matrices of sublayers that cannot take another form. */
+  /** Matrices of sublayers that can't be compressed. */
   public get unusableMatrices(): readonly UnusableMatrix[] {
     return this.findLinears().unusable;
   }
@@ -294,7 +294,7 @@ export class OnnxLayeredModel implements LayeredModel, ExportedGraph {
     return this.shapes;
   }
 
-  /** Shape of the stream in front of a branch; undefined if not even its rank is known. */
+  /** Shape of the stream before a branch; undefined if even the rank is unknown. */
   private streamShape(index: number): Shape | undefined {
     return this.valueShapes.of(this.source.branches[index]?.start ?? '');
   }
@@ -317,8 +317,8 @@ const eightBits = 4n;
 const halfTypes = new Set<number>([DataType.FLOAT16, DataType.BFLOAT16]);
 
 /**
- * Greatest max |a − b| / max |a| between two ways to compute the same graph, such as whole and in
- * pieces: measured on the fixtures, 6e-4 in half precision. Undefined in float32.
+ * Maximum max |a − b| / max |a| between two ways to run the same graph, such as whole and in parts: 6e-4 in half
+ * precision, measured on the fixtures. Undefined in float32.
  */
 function roundingError({ graph, initializers }: OnnxFile): number | undefined {
   const rounds = graph.node.some(

@@ -94,7 +94,7 @@ function findStream(
   return { index, branches: findResidualBranches(index), node };
 }
 
-/** The two ways through the first If of the main graph whose branches hold layers. */
+/** Both modes for the first If of the main graph whose branches contain layers. */
 function findWrapped(
   file: OnnxFile,
 ):
@@ -227,14 +227,14 @@ function measureAll(
   );
 }
 
-/** Number of learned numbers. */
+/** Number of weights. */
 export function countParameters(initializers: readonly OnnxInitializer[]): number {
   return initializers.filter(isWeight).reduce((sum, { dims }) => sum + elementCount(dims), 0);
 }
 
 /**
- * Numbers blocks: a kind that the current block has already begins the next one, and so do a stream
- * and an attention to itself. Parallel branches are of one block.
+ * Assigns block numbers. A new block starts if its kind already occurs in the current one, if the stream changes, and
+ * at self-attention. Parallel branches belong to one block.
  */
 function nameSublayers(
   branches: readonly ResidualBranch[],
@@ -307,7 +307,7 @@ async function fingerprintFile({ model, initializers, files }: OnnxFile): Promis
   return hash.digest('hex');
 }
 
-/** The file's name, or its folder's where files are called alike, as those are that Espalier writes. */
+/** File name, or folder name for common file names, including those that Espalier writes. */
 function modelName(path: string): string {
   const name = basename(path, '.onnx');
   const isWritten = existsSync(join(dirname(path), manifestName));

@@ -46,7 +46,7 @@ interface PartOptions {
   readonly taps?: readonly Tap[];
 }
 
-/** Makes the parts of a cut graph into graphs of their own. */
+/** Converts the parts of a cut graph to separate graphs. */
 export class OnnxParts {
   private readonly types: ValueTypes;
   private readonly declared: ReadonlyMap<string, ValueInfoProto>;
@@ -57,7 +57,7 @@ export class OnnxParts {
     this.declared = new Map([...valueInfo, ...input].map((info) => [info.name, info]));
   }
 
-  /** The part that makes `outputs`. */
+  /** Part that computes `outputs`. */
   public part(
     key: string,
     cut: Cut,
@@ -123,7 +123,7 @@ export class OnnxParts {
       return requantizationNodes(proto, proto.input.indexOf(term), resolve, portName(output));
     }
     if (op === operatorName(proto) && isEmbeddingWithNorm(proto)) {
-      // Its norm is a node of its own, of this part or another.
+      // Its norm is a separate node, of this part or another one.
       const [normed = '', ...others] = proto.output;
       return [
         copyWith(renameInputs(proto, resolve), { output: [`${normed}/embedded`, ...others] }),
@@ -160,7 +160,7 @@ export class OnnxParts {
   }
 }
 
-/** Nodes that give the rows of all values of a tap. */
+/** Nodes that compute the rows of all values of a tap. */
 function emitTap({ output, values }: Tap): NodeProto[] {
   const rows = values.map((_, i) => `${output}/rows.${i}`);
   const node = (
@@ -227,7 +227,10 @@ function tapShape({ output, width }: Tap): OnnxInitializer {
   };
 }
 
-/** Names that a fused node does not give hold a zero byte, so as not to be names of the graph. */
+/**
+ * Internal names for values that a fused node doesn't output contain a zero byte, so they can't clash with names of the
+ * graph.
+ */
 export function portName(name: string): string {
   return name.replace('\0', '/');
 }

@@ -1,8 +1,8 @@
 import type { ModelSummary, SublayerSummary } from '../model-summary';
 
 /**
- * One removable branch of a graph, with what it costs: convolutions are counted for one position, keys
- * and values where the graph has a cache of fixed width.
+ * Removable branch of a graph with its costs. Convolutions are counted for one position; keys and values if the graph
+ * has a cache of fixed width.
  */
 export interface OnnxSublayer extends SublayerSummary {
   /** Names of the nodes that go when the sublayer is removed. */

@@ -24,7 +24,7 @@ export function emitAdapted(
 
 /** Additional parts of attention in a shared transformer block. The block's own linear layer is the output projection. */
 export interface SharedParts {
-  /** Of query, key and value; none where they have none. */
+  /** Adapters of query, key and value; empty without adapters. */
   readonly adapters: readonly Adapter[];
   readonly attended: Linear;
   readonly norm: Norm;

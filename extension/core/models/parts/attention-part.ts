@@ -18,7 +18,7 @@ interface AttentionSizes {
   readonly norm: NormStyle;
 }
 
-/** Values that parts of attention read besides what they change. */
+/** Additional inputs for parts of attention. */
 export interface AttentionContext {
   readonly shape: AttentionSizes;
   readonly queryKeyValue: readonly Linear[];
@@ -57,7 +57,7 @@ export interface AttentionPart {
   readonly label?: Message;
   /** Number of rows of the query projection for each row of queries. Defaults to 1. */
   readonly queryRows?: number;
-  /** Changes the rows that the projections give. */
+  /** Modifies the rows after the projections. */
   readonly projected?: (graph: GraphBuilder, rows: Heads) => Heads;
   /** Changes heads before they are cached. */
   readonly heads?: (graph: GraphBuilder, heads: Heads, context: AttentionContext) => Heads;
@@ -105,7 +105,7 @@ export interface AttentionSource {
   readonly shape: AttentionSizes;
   /** Prefix of an encoder's tensors outside the blocks. */
   readonly outside: string;
-  /** Rows and columns of the patches of an image. */
+  /** Rows and columns of image patches. */
   readonly grid: readonly [height: number, width: number] | undefined;
 }
 

@@ -5,7 +5,7 @@ import { emitMasked } from './attention-part';
 import type { FindAttentionPart } from './attention-part';
 import { emitWeight } from './weight';
 
-/** Attention sinks (gpt-oss, arXiv 2508.10925): one more score per head [heads], whose share is dropped. */
+/** Attention sinks (gpt-oss, arXiv 2508.10925): one extra score per head [heads], whose probability is dropped. */
 export const attentionSinks: FindAttentionPart<string> = (
   name,
   { tensors, prefix, shape: { numHeads } },
@@ -20,7 +20,10 @@ export const attentionSinks: FindAttentionPart<string> = (
   };
 };
 
-/** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
+/**
+ * Emits the softmax of scores [batch, heads, sequence, total] and one extra score per head, whose probability is
+ * dropped.
+ */
 function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTensor): Value {
   const column = graph.op('Reshape', [emitWeight(graph, sinks), graph.ints([1, -1, 1, 1])]);
   const leading = graph.op('Slice', [

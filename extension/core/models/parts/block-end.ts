@@ -16,13 +16,13 @@ import { emitWeight } from './weight';
 /** Operations of a block on the stream outside its sublayers. They stay when sublayers are removed. */
 export interface BlockEnd {
   readonly block: number;
-  /** Of several streams: in front of the first sublayer. */
+  /** Prediction before the first sublayer, for models with several streams. */
   readonly predict?: StreamMixing;
   /** Low-rank residual after the attention. */
   readonly laurel?: Laurel;
   /** Mixing of several streams after the last sublayer. */
   readonly correct?: StreamMixing;
-  /** [hidden]: factors on what the gate of `perLayer` reads. */
+  /** [hidden]: scale of the input of `perLayer`'s gate. */
   readonly scale?: LazyTensor;
   readonly perLayer?: { readonly gate: Linear; readonly projection: Linear; readonly norm: Norm };
   /** [1] */
@@ -98,7 +98,7 @@ export function streamsRead(ends: readonly BlockEnd[] = [], count: number): numb
       : 0;
 }
 
-/** The stream that sublayers read and, of a model with several, all as they were expected in front of the block. */
+/** The stream that sublayers read and, for models with several streams, all predicted streams of the block. */
 export interface Streams {
   readonly hidden: Value;
   readonly expected: readonly Value[];
@@ -220,7 +220,7 @@ export function emitPerLayer(
   });
 }
 
-/** Emits ids, and 0 for those of `known` and more. */
+/** Emits ids, with 0 for ids ≥ `known`. */
 function emitKnown(graph: GraphBuilder, ids: Value, known: number): Value {
   const [least = '', zero = ''] = [known, 0].map((number) => graph.ints([number]));
   return graph.op('Where', [graph.op('Less', [ids, least]), ids, zero]);

@@ -9,7 +9,7 @@ import { emitRows } from './weight';
 export interface DistanceBias {
   /** [buckets, heads] */
   readonly table: LazyTensor;
-  /** All distances from here on are in one bucket. */
+  /** Larger distances are all in one bucket. */
   readonly farthest: number;
   /** True for causal attention. Otherwise half of the buckets are for keys after their query. */
   readonly causal: boolean;

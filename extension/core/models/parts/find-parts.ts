@@ -11,7 +11,7 @@ export type PartNames<Known extends Finders<unknown, never>> = {
   readonly [Kind in keyof Known]?: Parameters<Known[Kind]>[0];
 };
 
-/** Finds the parts that an architecture names; those that the model or the block lacks are left out. */
+/** Finds the weights of an architecture's parts; parts that the model or the block lacks are skipped. */
 export const findParts = <Part, Source, Known extends Finders<Part, Source>>(
   finders: Known,
   names: PartNames<Known> = {},

@@ -1,7 +1,7 @@
 import type { GraphBuilder } from '../../onnx/graph-builder';
 import type { SideInputs } from '../modules/sublayer';
 
-/** Turns of queries and keys by where patches are in an image (DINOv3, arXiv 2508.10104). */
+/** 2D rotary embedding by patch position in an image (DINOv3, arXiv 2508.10104). */
 export interface GridRotary {
   readonly headDim: number;
   readonly theta: number;

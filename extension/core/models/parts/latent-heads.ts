@@ -7,7 +7,7 @@ import type { Norm } from './norm';
 
 /** Sizes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). */
 export interface LatentShape {
-  /** Width of the queries' latent; queries come from the stream itself where undefined. */
+  /** Rank of the query latent; undefined if queries are projected from the stream directly. */
   readonly queryRank: number | undefined;
   readonly keyValueRank: number;
   /** Query and key dimensions without rotary embedding, which come first. */
@@ -27,7 +27,7 @@ interface IndexerNames {
 
 /** Names of multi-head latent attention. */
 export interface LatentNames {
-  /** Of models without a latent of queries. */
+  /** Query projection of models without a query latent. */
   readonly query: string;
   readonly queryDown: string;
   readonly queryNorm: string;

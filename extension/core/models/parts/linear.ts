@@ -11,15 +11,15 @@ export interface Linear {
   readonly weight: LazyTensor;
   readonly bias?: LazyTensor;
   readonly transposed?: boolean;
-  /** Number of groups of channels; each reads its own alone. */
+  /** Number of channel groups, each with its own inputs. */
   readonly groups?: number;
   /** Encoding that replaces the weight. The weight is then used only for its name. */
   readonly form?: MatrixEncoding;
 }
 
 /**
- * Applies `linear` to `rows` [rows, in], giving [rows, out], and marks the rows by the weight's name.
- * Gemm takes W as it is stored.
+ * Applies `linear` to `rows` [rows, in], returning [rows, out], and marks the rows by the weight's name. Gemm reads W
+ * as stored.
  */
 export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
   const { weight, form } = linear;
@@ -39,7 +39,7 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
   });
 }
 
-/** The weight, or its transpose if that is what is packed: Gemm takes either. */
+/** Weight, or its transpose if that one is packed, because Gemm supports both. */
 function asPacked(weight: LazyTensor): LazyTensor & { readonly turned: boolean } {
   const { packed, shape } = weight;
   return packed?.isTransposed === true && packed.rows === undefined

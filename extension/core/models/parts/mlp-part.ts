@@ -11,7 +11,7 @@ import type { FindPart } from './find-parts';
 /** A part that some architectures add to an MLP or to experts. It has its own tensors, and changes values on their way. */
 export interface MlpPart {
   readonly tensors?: readonly LazyTensor[];
-  /** True if the part has values for each channel, or of all channels, so that none can be removed alone. */
+  /** True if the part has values per channel or combines channels, so that single channels can't be removed. */
   readonly dependsOnChannels: boolean;
   /** Changes the input of the activation. */
   readonly gate?: (graph: GraphBuilder, gate: Value) => Value;

@@ -60,14 +60,14 @@ export interface MoeSource extends Omit<MlpSource, 'inner'> {
 export type FindMoePart<Names = object> = FindPart<MoePart, MoeSource, Names>;
 
 interface TableNames {
-  /** Tensor of the module with the experts of each token. */
+  /** Tensor with the experts of each token, below the module. */
   readonly name: string;
   readonly appliesTo: (config: ModelConfig, block: number) => boolean;
 }
 
 /**
- * A table of the experts of each token, in blocks where scores don't choose them (DeepSeek-V4).
- * @throws UserError for a table of other numbers than integers
+ * Lookup table from tokens to experts, in blocks without score-based routing (DeepSeek-V4).
+ * @throws UserError if the table doesn't contain integers
  */
 export const expertTable: FindMoePart<TableNames> = (
   { name, appliesTo },
@@ -125,7 +125,7 @@ interface OwnNormNames {
   readonly sharedPostNorm: string;
   /** Modules in transformers that are rebuilt for fewer experts. */
   readonly modules: readonly string[];
-  /** Flag in transformers that says whether a block has experts. */
+  /** Flag in transformers for blocks with experts. */
   readonly flag: string;
 }
 
@@ -159,7 +159,7 @@ export const sumBias: FindMoePart<string> = (name, { module, tensors, hiddenSize
   return { sumBias: bias, output: (graph, x) => graph.op('Add', [x, emitWeight(graph, bias)]) };
 };
 
-/** The mean of the outputs of the experts and of the shared one, if the config says so. */
+/** Averages the outputs of the routed and the shared experts, if the config enables it. */
 export const averagedShared: FindMoePart<(config: ModelConfig) => boolean> = (
   isAveraged,
   { config },
@@ -173,7 +173,9 @@ export const scaledInput: FindMoePart = () => ({
   weighted: (graph, rows, shares, expert) => expert(graph.op('Mul', [rows, shares])),
 });
 
-/** Share of a score by which others fall short of the best and still weigh (SparseMixer, arXiv 2310.00811). */
+/**
+ * Jitter threshold of SparseMixer (arXiv 2310.00811): relative gap below which a score still competes with the best.
+ */
 export const sparseMixer: FindMoePart<(config: ModelConfig) => number> = (
   jitterOf,
   { config },
@@ -182,8 +184,8 @@ export const sparseMixer: FindMoePart<(config: ModelConfig) => number> = (
 });
 
 /**
- * Emits the best experts one after the other, each weighed against those that come near it among what
- * is left: of scores s, best b, those with (b − s) / max(|s|, b) ≤ 2 · jitter.
+ * Emits the top experts one after the other. Each is weighted by a softmax over the remaining scores close to the best:
+ * for scores s and best b, those with (b − s) / max(|s|, b) ≤ 2 · jitter.
  */
 function emitSparseMixer(
   graph: GraphBuilder,

@@ -17,7 +17,7 @@ export type NormKind =
   | 'layer-without-weight'
   | 'layer-offset';
 
-/** Kind and ε of all norms of a model. */
+/** Kind and ε of all norms in a model. */
 export interface NormStyle {
   readonly kind: NormKind;
   readonly epsilon: number;
@@ -25,11 +25,11 @@ export interface NormStyle {
 
 /** Weights of one norm. */
 export interface Norm {
-  /** [width], or [heads, width] where each head has a gain of its own; 1 where absent. */
+  /** [width], or [heads, width] for one gain per head; 1 if absent. */
   readonly weight?: LazyTensor;
   /** One weight [width] per head, instead of `weight`. */
   readonly byHead?: readonly LazyTensor[];
-  /** Of layer norms alone. */
+  /** Only for layer norms. */
   readonly bias?: LazyTensor;
 }
 
@@ -41,7 +41,7 @@ export function emitNorm(graph: GraphBuilder, style: NormStyle, x: Value, norm: 
       const attributes = { axis: -1, epsilon: float(style.epsilon) };
       return graph.op('LayerNormalization', [x, gain ?? '', ...bias], attributes);
     }
-    // The operator takes one gain for all heads, and not none.
+    // The operator supports one gain for all heads, and requires one.
     const shifted = style.kind.startsWith('layer') ? graph.op('Sub', [x, emitMean(graph, x)]) : x;
     const square = emitMean(graph, graph.op('Pow', [shifted, graph.scalar(2)]));
     const root = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(style.epsilon)])]);

@@ -26,7 +26,7 @@ interface RelativeWeights {
   /** [2 · span, hidden]: shared by all blocks. */
   readonly table: LazyTensor;
   readonly norm: Norm | undefined;
-  /** Projections of positions; those of the content, [query, key, …], where absent. */
+  /** Projections of positions; if absent, the [query, key, …] projections of the content are used. */
   readonly own:
     | { readonly query: Linear | undefined; readonly key: Linear | undefined }
     | undefined;
@@ -43,7 +43,7 @@ interface RelativeNames {
   readonly keyBias: boolean;
   readonly shape: (config: ConfigFields) => RelativeShape | undefined;
   readonly hasNorm: (config: ConfigFields) => boolean;
-  /** True if positions share the projections of the content. */
+  /** True if positions and content share projections. */
   readonly isShared: (config: ConfigFields) => boolean;
 }
 

@@ -35,7 +35,7 @@ export interface Rotary {
   readonly frequencies: Frequencies;
 }
 
-/** The fields of config.json that rotary embeddings are made by. */
+/** Fields of config.json that determine rotary embeddings. */
 type RotaryConfig = Pick<
   ModelConfig,
   | 'rope_parameters'
@@ -84,7 +84,7 @@ export const rotaryScalings: Readonly<Record<string, Scaling>> = {
       maxPositions: context.config.max_position_embeddings,
     },
   }),
-  // Shares of heads by places in time, height and width: the same one in a text.
+  // Sections for positions in time, height and width, which are equal for text.
   mrope: (_, { inverse }) => fixed(inverse),
   llama3,
   yarn,
@@ -321,9 +321,9 @@ function emitInverseFrequencies(graph: GraphBuilder, rotary: Rotary, positions: 
 }
 
 /**
- * Rotates the first `dimensions` of `heads` [batch, heads, sequence, headDim] by the tables
- * [batch | 1, 1, sequence, dimensions / 2]. Interleaved pairs come out as halves, and those of reversed
- * turns in the other order, which changes no product of a query and a key.
+ * Rotates the first `dimensions` of `heads` [batch, heads, sequence, headDim] by the tables [batch | 1, 1, sequence,
+ * dimensions / 2]. Interleaved pairs are returned as halves, and pairs with negated angles in reverse order; neither
+ * changes the dot product of a query and a key.
  */
 export function emitRotation(
   graph: GraphBuilder,

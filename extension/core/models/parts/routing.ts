@@ -24,7 +24,7 @@ export interface Routing {
   readonly choosesByScores: boolean;
 }
 
-/** Edges of a router: scores [rows, count], and what is added to what experts are chosen by. */
+/** Edges of a router: scores [rows, count], and the bias for selecting experts. */
 interface Scored {
   readonly scores: Value;
   /** [count] */
@@ -35,7 +35,7 @@ interface Scored {
   readonly chosen?: Value;
 }
 
-/** Emits numbers and weights of each row's experts. */
+/** Emits indices and weights of each row's experts. */
 export function emitRouting(
   graph: GraphBuilder,
   routing: Routing,
@@ -69,7 +69,7 @@ export function emitRouting(
   };
 }
 
-/** Emits weights of the scores of all experts. */
+/** Emits routing weights of all experts from their scores. */
 function emitShares(graph: GraphBuilder, score: Routing['score'], scores: Value): Value {
   switch (score) {
     case 'softmax':

@@ -51,7 +51,7 @@ export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
     : graph.computedWeight(weight);
 }
 
-/** Puts interleaved heads back in order. */
+/** Reorders interleaved heads. */
 function emitOrdered(graph: GraphBuilder, tensor: LazyTensor, floats: Value): Value {
   const heads = tensor.interleavedHeads;
   if (heads === undefined) {
@@ -113,7 +113,7 @@ function dequantizedWeight(
     : undefined;
 }
 
-/** Emits the pieces of a tensor, joined along its first axis; undefined if there are none. */
+/** Emits the parts of a tensor, joined along its first axis; undefined if there are none. */
 export function emitPieces(graph: GraphBuilder, pieces: readonly LazyTensor[]): Value | undefined {
   const [first, ...others] = pieces.map((piece) => emitWeight(graph, piece));
   return first === undefined || others.length === 0

@@ -10,7 +10,7 @@ interface Xielu {
   readonly negative: LazyTensor;
   /** [] */
   readonly beta: LazyTensor;
-  /** []: upper bound of what is exponentiated. */
+  /** []: upper bound of the exponent. */
   readonly epsilon: LazyTensor;
 }
 

@@ -4,7 +4,7 @@ import type { ModuleMode } from './graph-slots';
 import { sinCosPositions } from './positions';
 import type { SymbolicGraph } from './symbolic-graph';
 
-/** Sizes of the graph, and the weights of each convolution. */
+/** Sizes of the graph and weights of each convolution. */
 export interface ConvolutionParts {
   readonly mode: ModuleMode;
   /** d, a multiple of 4 with a number for each slot of the graph. */
@@ -36,7 +36,7 @@ export function emitGraphConvolutions(
     { from: graph.nodes.indexOf(a), to: graph.nodes.indexOf(b), edge },
     { from: graph.nodes.indexOf(b), to: graph.nodes.indexOf(a), edge },
   ]);
-  // In one product with what is sent: a plain add of it would look like a residual stream in a graph that is written.
+  // Part of the same matmul as the messages: a plain add would look like a residual stream in an exported graph.
   const sums = graph.nodes.map((_, node) => [
     ...graph.nodes.map((_other, other) => (other === node ? 1 : 0)),
     ...messages.map(({ to }) => (to === node ? messageFactor[mode] : 0)),

@@ -27,9 +27,9 @@ export const fits = (graph: SymbolicGraph, mode: ModuleMode, width: number): boo
   slotCount(graph, mode) <= width;
 
 /**
- * Choice features: which numbers of an input [width] those with each of `ids` see, a slice repeated to the
- * width; [ids][width]. Slice 0 has what is left by the division besides.
- * @throws UserError when there are more slots than numbers.
+ * Choice features: for each of `ids`, the indices of the input values [width] that it reads, a slice repeated to the
+ * width; [ids][width]. Slice 0 also has the remainder of the division.
+ * @throws UserError if there are more slots than values
  */
 export function choiceIndices(ids: readonly number[], slots: number, width: number): number[][] {
   if (slots > width) {

@@ -18,8 +18,8 @@ interface PatchedModel extends SummarizedLayout {
 }
 
 /**
- * A model with patches in the places of sublayers, by their ids.
- * @throws UserError if there is no such sublayer.
+ * Model with patches in place of sublayers, by id.
+ * @throws UserError if a sublayer doesn't exist
  */
 export function withPatches(
   { summary, files, keepsCache, ...model }: PatchedModel,

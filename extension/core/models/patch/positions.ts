@@ -1,7 +1,7 @@
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** A place in the plane. */
+/** Point in the plane. */
 export type Place = readonly [x: number, y: number];
 
 /**

@@ -1,6 +1,6 @@
 /** Edge between two nodes. It uses the same port number at both ends (arXiv 2303.03340, released code). */
 export interface SymbolicEdge {
-  /** Nodes and edges share one counter of ids. */
+  /** Nodes and edges share one id counter. */
   readonly id: number;
   readonly port: number;
   /** Ids of the nodes it joins. */
@@ -11,7 +11,7 @@ export interface SymbolicEdge {
 export interface SymbolicGraph {
   /** Ids, ascending. */
   readonly nodes: readonly number[];
-  /** By id, ascending. */
+  /** Ascending by id. */
   readonly edges: readonly SymbolicEdge[];
   /** The first id that neither a node nor an edge has. */
   readonly nextId: number;

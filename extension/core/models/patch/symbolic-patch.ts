@@ -9,7 +9,7 @@ import { fits } from './graph-slots';
 import type { ModuleMode } from './graph-slots';
 import type { SymbolicGraph } from './symbolic-graph';
 
-/** Width of what a patch's module reads and gives. */
+/** Input and output width of a patch's module. */
 export const patchWidth = 64;
 /** Its graph convolutions. */
 export const patchLayers = 3;
@@ -55,7 +55,7 @@ export interface SymbolicPatch<T = LazyTensor> {
   /** The program that builds the graph. */
   readonly program: string;
   readonly graph: SymbolicGraph;
-  /** By their names of {@link patchTensorShapes}. */
+  /** By their names in {@link patchTensorShapes}. */
   readonly tensors: Readonly<Record<string, T>>;
 }
 
@@ -98,7 +98,7 @@ export function fingerprintPatches(
   return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
 }
 
-/** The patch that `spec` describes, its tensors given by `find`. */
+/** Loads the patch described by `spec`, with tensors from `find`. */
 export function findPatch(
   { program, nodes, edges }: PatchSpec,
   hiddenSize: number,

@@ -14,7 +14,7 @@ export class Blocks {
     return this.slice(DataType.UINT8, from, to);
   }
 
-  /** Bytes as signed numbers [blocks, to − from], float32. */
+  /** Bytes as signed integers [blocks, to − from], float32. */
   public signed(from: number, to: number): Value {
     return this.toFloat(this.slice(DataType.INT8, from, to));
   }
@@ -25,8 +25,8 @@ export class Blocks {
   }
 
   /**
-   * Unpacks numbers of `bits` bits: of each group of `width` bytes first the fields at `shifts[0]`,
-   * then those at `shifts[1]`, …: float32 [blocks, …shape].
+   * Unpacks integers of `bits` bits. Each group of `width` bytes has first all fields at `shifts[0]`, then those at
+   * `shifts[1]`, …: float32 [blocks, …shape].
    */
   public fields(
     bytes: Value,

@@ -13,7 +13,7 @@ import type { Blocks } from './block-slices';
 
 const signFields = [0, 7, 14, 21];
 
-/** The formats whose bits choose from tables, and those of two values or three; see `formats`. */
+/** Formats with code books, and ternary and binary formats; see `formats`. */
 export const bookFormats: Readonly<Record<BookDType, (blocks: Blocks) => Value>> = {
   IQ1_S: (b) => {
     const words = b.words(b.bytes(34, 50), 2);
@@ -132,7 +132,7 @@ function withHalf(b: Blocks, n: Value, factor: number): Value {
   return b.multiply(b.multiply(b.half(0), sum), b.graph.scalar(factor));
 }
 
-/** ⅛, or −⅛ where the bit is set. */
+/** ⅛, or −⅛ if the bit is set. */
 function signedEighth(b: Blocks, bit: Value): Value {
   return b.add(b.multiply(bit, b.graph.scalar(-0.25)), b.graph.scalar(0.125));
 }

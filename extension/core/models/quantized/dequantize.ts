@@ -78,8 +78,8 @@ function scaledWithMinimum(b: Blocks, q: Value): Value {
 }
 
 /**
- * Emits a quantized matrix as float32 in its own shape. The bytes stay in the file, seen as uint8,
- * int8 and float16 where a format has each; ONNX Runtime folds the rest when the session is made.
+ * Emits a quantized matrix as float32 in its shape. The bytes stay in the file, viewed as uint8, int8 or float16; ONNX
+ * Runtime folds the rest when it creates the session.
  */
 export function emitDequantized(
   graph: GraphBuilder,
@@ -108,7 +108,7 @@ export function emitDequantizedRows(
   return graph.op('Reshape', [formats[dtype](blocks), size]);
 }
 
-/** The tensor's bytes as numbers of `type`, the inner sizes given in bytes, the first computed. */
+/** Tensor's bytes viewed as `type`. Inner sizes are in bytes, the first size is computed. */
 function emitView(
   graph: GraphBuilder,
   tensor: LazyTensor,

@@ -81,7 +81,7 @@ function parseState(tensor: LazyTensor, bytes: Buffer): v.InferOutput<typeof sta
 }
 
 const largestInteger = 127;
-/** The other formats are those of tensor cores. */
+/** The other formats are for tensor cores. */
 const rowByRow = 0;
 
 async function joinEightBit(parts: Parts): Promise<Matrix> {

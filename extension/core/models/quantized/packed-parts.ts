@@ -8,7 +8,10 @@ import type { Message } from '../../message';
 /** Tensors of one linear layer by the end of their names. */
 export type Parts = ReadonlyMap<string, LazyTensor>;
 
-/** A matrix [out, in] without its name and place, listed only where it is not packed; undefined where the layer is not quantized. */
+/**
+ * Matrix [out, in] without its name and location, listed only if it isn't packed; undefined if the layer isn't
+ * quantized.
+ */
 export type Matrix =
   | {
       readonly numbers: LazyTensor;
@@ -43,7 +46,7 @@ export function matrixShape({ shape, ...tensor }: LazyTensor): readonly [number,
   return [rows, columns];
 }
 
-/** @throws UserError if the tensor has another dtype or shape. */
+/** @throws UserError if the tensor has another dtype or shape */
 export function expect(
   tensor: LazyTensor,
   dtypes: readonly string[],
@@ -73,7 +76,7 @@ export function gridShape({ shape, ...tensor }: LazyTensor): readonly [number, n
   return [rows, columns];
 }
 
-/** Values of the bytes of a data type. */
+/** Number of values per byte for each data type. */
 const byteValues: Readonly<Record<string, CodeValues>> = {
   F8_E4M3: 'E4M3',
   F8_E5M2: 'E5M2',
@@ -106,9 +109,9 @@ export function bytesTimes(
 }
 
 /**
- * Checks that a packed matrix has as many codes as numbers, and that its grids cover it.
- * @param copies number of such matrices that each tensor holds
- * @throws UserError naming the tensor that does not fit.
+ * Checks that a packed matrix has one code per value, and that its grids cover it.
+ * @param copies number of such matrices in each tensor
+ * @throws UserError naming the tensor that doesn't fit
  */
 export function requireFit(matrix: PackedMatrix, copies: number): void {
   const { shape, tensor, codes, minus, times, over } = matrix;

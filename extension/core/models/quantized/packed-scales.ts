@@ -61,7 +61,7 @@ export async function joinCompressed(
   };
 }
 
-/** Zeros [out, groups]; a word holds those of several rows, one below the other. */
+/** Zero points [out, groups]; a word contains those of several consecutive rows. */
 function packZeros(
   tensor: LazyTensor,
   shape: readonly [number, number],
@@ -72,7 +72,7 @@ function packZeros(
   return { shape, tensor, codes: { bits, order: 'rows', values: 'unsigned' } };
 }
 
-/** A grid [out, groups] whose columns inputs may choose. */
+/** Grid [out, groups] with one column per input, selected by the group index. */
 function spreadBy(matrix: PackedMatrix, parts: Parts): Grid {
   const groups = parts.get('weight_g_idx');
   return groups === undefined ? { matrix } : { matrix, groups: { tensor: groups, axis: 1 } };
@@ -113,7 +113,7 @@ function joinFourBit(
   return { numbers, shape, packed: { shape, tensor: numbers, codes, times: { matrix } } };
 }
 
-/** Scales, which may be floats of eight bits, or exponents. */
+/** Scales, which may be 8-bit floats or exponents. */
 function packScales(tensor: LazyTensor): PackedMatrix {
   const types: Readonly<Record<string, CodeValues>> = {
     F8_E4M3: 'E4M3',

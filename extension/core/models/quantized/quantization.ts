@@ -7,7 +7,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Parser for one quantization method's config.json fields. */
 interface Method {
-  /** Bits, group size and form as config.json names them. */
+  /** Bits, group size and format from config.json. */
   readonly describe: (fields: Fields) => Omit<QuantizationSummary, 'method' | 'refusal'>;
   /** Supported bit widths and formats. */
   readonly runs: { readonly bits: readonly number[]; readonly forms: readonly string[] };
@@ -182,7 +182,7 @@ function sizes(bits: unknown, groupSize: unknown): { bits?: number; groupSize?: 
   };
 }
 
-/** Sizes of the blocks that share a scale. */
+/** Sizes of matrix blocks that share a scale. */
 function readBlock(value: unknown): { block?: readonly [rows: number, columns: number] } {
   const [rows, columns] = Array.isArray(value) ? (value as unknown[]) : [];
   return isSize(rows) && isSize(columns) ? { block: [rows, columns] } : {};

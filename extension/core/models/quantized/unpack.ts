@@ -15,8 +15,8 @@ const right = { direction: 'RIGHT' };
 const wordBits = 32;
 
 /**
- * Order of a tensor's bytes: each element is viewed as `bytes` (or not split if absent) and
- * transposed by `order`. The values of one byte are then `stride` positions apart.
+ * Layout of a tensor's bytes: each element is viewed as `bytes` (or not split if absent) and transposed by `order`.
+ * Values of one byte are then `stride` positions apart.
  */
 interface Packing {
   readonly bytes?: readonly number[];

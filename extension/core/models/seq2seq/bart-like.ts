@@ -42,7 +42,7 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
   };
 }
 
-/** Names that encoder and decoder share. */
+/** Names shared by encoder and decoder. */
 type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
 
 /** Encoder and decoder, with their parts as BART names them. */
@@ -84,7 +84,7 @@ function bartTowers(
   };
 }
 
-/** BART (arXiv 1910.13461) and what came after it. */
+/** BART (arXiv 1910.13461) and models derived from it. */
 function bartLike(form: Form): BartFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
   const common = { ...(normsFirst ? { finalNorm: 'layer_norm' } : {}), ...form.tower };

@@ -12,7 +12,7 @@ const sourceMask = 'mask.source';
 const targetMask = 'mask';
 const crossMask = 'mask.cross';
 
-/** Every mask: of the encoder's attentions, the decoder's, and those between; a spectrogram is seen whole. */
+/** All masks: encoder self-attention, decoder self-attention, and cross-attention. Spectrograms have no padding. */
 export function seq2SeqMasks({ encoder, decoder }: Seq2SeqLayout): SideValue[] {
   const headCount = ({ distanceBias }: Tower): number => distanceBias?.table.shape[1] ?? 1;
   const rows = encoder.distanceBias === undefined ? 1 : 'sequence';
@@ -54,7 +54,7 @@ export function emitMasks(graph: GraphBuilder, layout: Seq2SeqLayout): Values {
   };
 }
 
-/** Emits that of the encoder's attentions. */
+/** Emits the mask of the encoder's self-attention. */
 export function emitSourceMask(graph: GraphBuilder, layout: Seq2SeqLayout): Values {
   const { encoder } = layout;
   return encoder.start instanceof WordEmbedding

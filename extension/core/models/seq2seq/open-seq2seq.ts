@@ -23,7 +23,7 @@ export async function openSeq2Seq(
   return { model: await readSeq2Seq(folder, configText, family, checkpoint), checkpoint };
 }
 
-/** A model of these tensors, under the fingerprint of its files unless another is given. */
+/** Opens an encoder–decoder model with these tensors. Uses the fingerprint of its files by default. */
 export async function readSeq2Seq(
   folder: ModelFolder,
   configText: string,
@@ -64,7 +64,7 @@ export async function readSeq2Seq(
     ),
   };
   const start = config.decoder_start_token_id ?? config.pad_token_id ?? undefined;
-  // One tokenizer knows one vocabulary.
+  // A tokenizer has only one vocabulary.
   const isOne = !(encoder.start instanceof WordEmbedding) || encoder.start.table === table;
   return new Seq2SeqModel(summary, checkpoint.files, layout, isOne ? start : undefined);
 }

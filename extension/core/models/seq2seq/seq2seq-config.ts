@@ -6,7 +6,7 @@ import type { ConfigLayout } from '../transformer/config-layout';
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const id = v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0)));
 
-/** The fields of an encoder–decoder model's config.json that say what to compute, as BART names them. */
+/** Fields of an encoder–decoder model's config.json that affect the computation, with BART's names. */
 const seq2seqSchema = v.looseObject({
   model_type: v.string(),
   architectures: v.nullish(v.array(v.string())),
@@ -30,7 +30,7 @@ const seq2seqSchema = v.looseObject({
   num_mel_bins: v.optional(size, 80),
   relative_attention_num_buckets: v.optional(size, 32),
   relative_attention_max_distance: v.optional(size, 128),
-  /** Of attentions. */
+  /** Bias of attention projections. */
   use_bias: v.optional(v.boolean(), true),
   scale_embedding: v.optional(v.boolean(), false),
   scale_decoder_outputs: v.nullish(v.boolean()),

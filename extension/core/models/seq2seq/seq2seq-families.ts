@@ -8,7 +8,7 @@ import { t5s } from './t5';
 /** Every family of encoder–decoder models that a Hugging Face folder can be opened as. */
 export const seq2seqFamilies: readonly Seq2SeqFamily[] = [...t5s, ...bartLikes];
 
-/** The family of a config.json, unless it is of a decoder or an encoder saved alone. */
+/** Family of a config.json; undefined for a decoder or an encoder that was saved alone. */
 export function knownSeq2Seq(config: {
   readonly model_type?: unknown;
   readonly is_encoder_decoder?: unknown;

@@ -15,7 +15,7 @@ export interface TowerNames {
   readonly blocks: string;
   readonly attention: Architecture['attention'];
   readonly feedforward: Architecture['feedforward'];
-  /** A table of positions; where `sines` and it is not stored, sines and then cosines. */
+  /** Position embedding; with `sines` and without a stored table, sines followed by cosines. */
   readonly positions?: { readonly name: string; readonly offset: number; readonly sines?: boolean };
   /** Norm of the embedding before positions are added, and after. */
   readonly wordNorm?: string;
@@ -32,17 +32,14 @@ export interface TowerNames {
 export interface Seq2SeqFamily {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /**
-   * Names in transformers: of the classes of configuration, of the model without a head, of that with one, and of the
-   * encoder alone, which is no model of two towers.
-   */
+  /** transformers classes: configuration, model without head, model with head, and encoder only. */
   readonly classes: {
     readonly config: string;
     readonly model: string;
     readonly head: string;
     readonly encoder?: string;
   };
-  /** Class of transformers that finds that with a head. */
+  /** Auto class of transformers for the model with head. */
   readonly auto: string;
   readonly config: ConfigLayout;
   /** Prefix of every name except the head's, if there is a head. */
@@ -51,7 +48,7 @@ export interface Seq2SeqFamily {
   readonly biases: (config: Seq2SeqConfig) => Biases;
   /** Names that the embedding of words is stored under, the first that a checkpoint has. */
   readonly words: readonly string[];
-  /** Names of both embeddings, where config.json says that source and target have vocabularies of their own. */
+  /** Names of both embeddings, if config.json declares separate source and target vocabularies. */
   readonly ownWords?: (
     config: Seq2SeqConfig,
   ) => { readonly source: string; readonly target: string } | undefined;
@@ -96,7 +93,7 @@ export function countedBlocks({
       const fields: ConfigFields = {
         [encoder]: encoderBlocks,
         [decoder]: decoderBlocks,
-        // Older files say it twice.
+        // Older files store it twice.
         ...(repeated === undefined ? {} : { num_hidden_layers: encoderBlocks }),
       };
       return encoderBlocks === 0 || decoderBlocks === 0 ? undefined : fields;

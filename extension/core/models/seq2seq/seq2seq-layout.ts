@@ -235,7 +235,7 @@ interface StartParts {
   readonly norms: readonly Norm[];
 }
 
-/** Finds both towers, whose blocks are numbered on. */
+/** Finds the weights of both towers; the decoder's block numbers continue the encoder's. */
 class TowerFinder {
   public readonly absent: string[] = [];
 

@@ -36,8 +36,8 @@ const target = 'target';
 export const encoded = 'encoded';
 
 /**
- * An encoder and a decoder, laid out from a checkpoint, as one residual stream: that of the encoder, whose result is
- * part of the state from there on, and then that of the decoder.
+ * Encoder–decoder model as one residual stream: first the encoder's, whose output then becomes part of the state,
+ * followed by the decoder's.
  */
 export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
   public readonly kind = 'encoder-decoder';
@@ -124,7 +124,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return mask === undefined ? [] : [mask.name];
   }
 
-  /** Without any sublayer the encoder gives the norm of what it reads. */
+  /** Without any sublayer, the encoder outputs the norm of its input. */
   public override givenAt(boundary: number): readonly string[] {
     return boundary === 0 ? [this.isInEncoder(0) ? target : encoded] : [];
   }
@@ -203,7 +203,7 @@ export class Seq2SeqModel extends BlockModel<Seq2SeqLayout, Seq2SeqModel> {
     return isNormed ? this.withFinalNorm(costs ?? runningCosts([], []), index) : costs;
   }
 
-  /** @throws UserError: no writer can say it. */
+  /** @throws UserError because no format supports it */
   public override withPatches(): never {
     throw new UserError(
       'patches-unsupported',

@@ -7,14 +7,14 @@ import { emitTarget, emitTargetMasks } from './emit-seq2seq';
 import { encoded } from './seq2seq-model';
 import type { Seq2SeqModel } from './seq2seq-model';
 
-/** int64 [batch, source]: 1 where a token of the source may be attended. */
+/** int64 [batch, source]: 1 for source tokens to attend to. */
 const attended = 'source_mask';
 export const sourceInputs = { encoded, attended } as const;
 
 /**
- * The decoder of an encoder–decoder model as one that continues a text, with two more inputs: what the encoder gives, float32
- * [batch, source, hidden], and the source's mask. Keys and values of the source are kept with those of the target:
- * they are made of what is given in a step, so that later steps are given no rows.
+ * Decoder of an encoder–decoder model as a text decoder with two additional inputs: the encoder output, float32 [batch,
+ * source, hidden], and the source mask. Keys and values of the source are cached like those of the target: the first
+ * step computes them, and later steps receive no source rows.
  */
 export class StepDecoder implements StepEmitter {
   public readonly summary: {

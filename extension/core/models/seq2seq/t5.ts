@@ -23,8 +23,8 @@ export const t5Words = ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'
 export type Towers = ReturnType<Seq2SeqFamily['towers']>;
 
 /**
- * The towers of T5 (arXiv 1910.10683).
- * @param biasIsByBlock whether each block has a bias by distance of its own, or all share that of the first
+ * Towers of T5 (arXiv 1910.10683).
+ * @param biasIsByBlock true if each block has its own relative position bias; otherwise the first block's is shared
  */
 export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
   const attention = (layer: number, module: string): Architecture['attention'] => ({
@@ -69,13 +69,13 @@ export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
 export interface T5Form {
   readonly modelType: string;
   readonly family: string;
-  /** `feed_forward_proj` where config.json has none. */
+  /** Default of `feed_forward_proj`. */
   readonly projection: string;
   readonly headScale: (config: Seq2SeqConfig) => number;
   readonly biasIsByBlock: boolean;
 }
 
-/** T5 (arXiv 1910.10683) and what is named like it. */
+/** T5 (arXiv 1910.10683) and models with the same tensor names. */
 function t5Like({
   modelType,
   family,
@@ -127,7 +127,7 @@ function t5Like({
   };
 }
 
-/** The first T5 shares its embedding with the head, and scales what that reads; later ones say that they do not share. */
+/** The first T5 ties embedding and head and scales the head's input; later versions declare that they are untied. */
 const byTie = ({
   scale_decoder_outputs: isScaled,
   tie_word_embeddings: isTied,

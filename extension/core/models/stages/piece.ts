@@ -24,7 +24,7 @@ export interface Piece {
   readonly emit: (graph: GraphBuilder, x: Value) => Value;
 }
 
-/** The pieces one after the other; what is undefined is left out. */
+/** Runs pieces in sequence; undefined ones are skipped. */
 export function chain(label: Message, ...all: readonly (Piece | undefined)[]): Piece {
   const pieces = all.filter((piece) => piece !== undefined);
   return {
@@ -47,7 +47,7 @@ export const emitPiece = (graph: GraphBuilder, piece: Piece, x: Value): Value =>
 export const pieceLinears = (pieces: readonly Piece[]): readonly PieceLinear[] =>
   pieces.flatMap(({ linears = [] }) => linears);
 
-/** A piece without weights. */
+/** Piece without weights. */
 export function plain(label: Message, emit: Piece['emit']): Piece {
   return { label, tensors: [], emit };
 }

@@ -39,7 +39,7 @@ export function parseStagedConfig(text: string, file: string, layout: ConfigLayo
   return config;
 }
 
-/** Largest size that isn't taken for a damaged config. */
+/** Larger sizes indicate a damaged config. */
 const largest = 65_536;
 
 const isSize = (value: unknown): value is number =>

@@ -117,7 +117,7 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
       : graph.within('epilogue', () => emitPiece(graph, head, hidden));
   }
 
-  /** @throws UserError if a form does not fit, or there is no such matrix. */
+  /** @throws UserError if an encoding doesn't fit, or a matrix doesn't exist */
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): StagedModel {
     const { summary, files, layout, origin } = this;
     const layers = this.sublayers.flatMap((sublayer, i) => sublayer.linearLayers(i));

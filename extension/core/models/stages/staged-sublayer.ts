@@ -9,7 +9,7 @@ import type { Piece } from './piece';
 import { pieceCosts, plainTensors } from './staged-costs';
 import type { StagedKind } from './staged-family';
 
-/** A branch x + f(x), and the pieces that follow it whether it is there or not. */
+/** Residual branch x + f(x), and the pieces after it, which remain if it is removed. */
 export class StagedSublayer implements ComposedModule {
   public readonly ends = [];
   public readonly stayingTensors = [];
@@ -23,7 +23,7 @@ export class StagedSublayer implements ComposedModule {
     public readonly block: number,
     public readonly kind: StagedKind,
     public readonly branch: Piece,
-    /** Pieces such as an activation of the sum, and those that lead to the next stage. */
+    /** Remaining pieces, such as an activation of the sum, and the transition to the next stage. */
     public readonly behind: Piece,
   ) {}
 
@@ -76,7 +76,7 @@ export class StagedSublayer implements ComposedModule {
     return this.emitSkipped(graph, sum);
   }
 
-  /** Emits the pieces that stay when the branch is removed. */
+  /** Emits the pieces that remain when the branch is removed. */
   public emitSkipped(graph: GraphBuilder, x: Value): Value {
     return graph.within(`block.${this.block}.end`, () => emitPiece(graph, this.behind, x));
   }

@@ -20,9 +20,8 @@ import type { SharedNames } from '../shared-modules';
 import type { Message } from '../../message';
 
 /**
- * Order of the rows of query, key and value where one matrix holds all: one after the other when
- * absent; `by-group`: for each key/value head its queries, its key and its value; `by-quarter`: four
- * times a quarter of the heads of each.
+ * Row order of a fused query, key and value matrix; concatenated if absent. `by-group`: for each key/value head its
+ * queries, key and value; `by-quarter`: four times a quarter of the heads of each.
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
@@ -91,7 +90,7 @@ export interface EmbeddingAndHeadNames {
   readonly headBias?: boolean;
 }
 
-/** Factors and soft caps (x → cap · tanh(x / cap)); 1 and undefined where a family has none. */
+/** Scales and soft caps (x → cap · tanh(x / cap)); 1 and undefined by default. */
 export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
@@ -114,16 +113,16 @@ export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
  * `<module>.experts.<number>.<name>.weight`, or all experts share two, named in `joined`.
  */
 export interface ExpertNames {
-  /** Modules that hold router and experts; a checkpoint has one of them. Empty: the block itself. */
+  /** Possible module names of router and experts; a checkpoint has one of them. Empty for the block itself. */
   readonly modules: readonly string[];
   readonly router: string;
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
   readonly choiceBias?: string | undefined;
-  /** Gate and up; up alone where nothing gates it. */
+  /** Gate and up projections, or only up without a gate. */
   readonly gateUp: readonly string[];
   readonly down: string;
-  /** Parts of each expert, and of the shared one. */
+  /** Parts of each expert and of the shared expert. */
   readonly expertParts?: MlpPartNames;
   readonly joined?: JoinedExperts;
   readonly count?: (config: ModelConfig) => number;
@@ -232,7 +231,7 @@ export interface BlockArchitecture {
   readonly crossAttention?: BlockArchitecture['attention'];
   readonly feedforward: {
     readonly wiring: WiringNames;
-    /** Gate and up, or up alone where nothing gates it. */
+    /** Gate and up projections, or only up without a gate. */
     readonly gateUp: Projection<GateUpOrder>;
     readonly down: string;
     /** Parts that only some architectures have, in order. */
@@ -322,7 +321,7 @@ export interface Architecture extends BlockArchitecture {
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
   /** Return type of attention in transformers, if it isn't a pair. */
   readonly attentionGives?: 'list' | 'triple';
-  /** For docs, as sentences: limits of running its models. */
+  /** Limits of running its models, as sentences for docs. */
   readonly limits?: string;
   readonly config?: ConfigLayout;
   readonly embeddingAndHead: EmbeddingAndHeadNames;

@@ -38,8 +38,8 @@ export const architectures: readonly Architecture[] = [
 ];
 
 /**
- * The family that a config.json names: that of its `model_type`, or else that of the text tower of a
- * model of several parts, whose fields may stand among the others, or else the known one that it was tried as.
+ * Decoder family for a config.json: by its `model_type`, or by the text tower's in a multimodal model, whose fields may
+ * be at the top level, or the family that the model was opened as.
  */
 export function findDecoderFamily(
   config: ConfigFields,
@@ -68,7 +68,7 @@ function guessedFamily(config: ConfigFields, modelType: string): Architecture | 
   return known && asOtherType(known, modelType);
 }
 
-/** A family as that of a type whose modules are not known. */
+/** Copy of a family for another type with unknown modules. */
 export function asOtherType(family: Architecture, modelType: string): Architecture {
   return {
     ...family,

@@ -14,9 +14,9 @@ export interface PerLayerNames {
 
 /** Operations at the end of a block. They remain if the block's sublayers are removed. */
 export interface BlockEndNames {
-  /** x + norm(projection(activation(gate(x)) · what the token brings)). */
+  /** x + norm(projection(activation(gate(x)) · the token's per-layer embedding)). */
   readonly perLayer?: { readonly gate: string; readonly projection: string; readonly norm: string };
-  /** Tensor [hidden] that what `perLayer` reads is multiplied by. */
+  /** Tensor [hidden] that scales the input of `perLayer`. */
   readonly scale?: (config: ModelConfig) => string | undefined;
   /** Tensor [1] that the stream is multiplied by. */
   readonly factor?: string;

@@ -19,7 +19,7 @@ export function partWiring(family: BlockArchitecture, part: PartKind): WiringNam
   return wiring ?? feedforward.wiring;
 }
 
-/** Of families that are described wrongly here. */
+/** Error for an incomplete architecture definition. */
 export function lacking(what: string): never {
   throw new Error(`a family names ${what} that it does not describe`);
 }

@@ -9,7 +9,7 @@ import type { Sublayer } from '../modules/sublayer-list';
  */
 export interface CarriedStream {
   readonly name: string;
-  /** The block whose attention it is in front of. */
+  /** Block whose attention it precedes. */
   readonly block: number;
   /** First and last boundary at which it is part of the state; boundary i is in front of sublayer i. */
   readonly from: number;
@@ -21,10 +21,10 @@ export interface CarriedStream {
   readonly isWithin: boolean;
 }
 
-/** Name of the stream in front of a block's attention. */
+/** Name of the stream before a block's attention. */
 const carriedName = (block: number): string => `stream.${block}`;
 
-/** Name of the same where it is an output of a part. */
+/** Its name as an output of a part. */
 export const outputName = (name: string): string => `next.${name}`;
 
 /**
@@ -51,7 +51,7 @@ export function carriedStreams(
   });
 }
 
-/** Name of a stream of several as it was expected in front of the block. */
+/** Name of a predicted stream of the block. */
 const expectedName = (index: number): string => `expected.${index}`;
 
 /** Parts of a layout that determine the state at its boundaries. */
@@ -62,7 +62,7 @@ interface Stated {
   readonly startEnds: readonly BlockEnd[];
 }
 
-/** The ends of blocks in front of a boundary. */
+/** Ends of blocks before a boundary. */
 const endsBefore = ({ sublayers, startEnds }: Stated, boundary: number): readonly BlockEnd[] =>
   boundary === 0 ? startEnds : (sublayers[boundary - 1]?.ends ?? []);
 
@@ -72,7 +72,7 @@ const expectedAt = ({ altUp, sublayers }: Stated, boundary: number): string[] =>
     ? []
     : Array.from({ length: altUp?.count ?? 0 }, (_, index) => expectedName(index));
 
-/** Names of those that the ends of blocks in front of a boundary read. */
+/** Names of the predicted streams that the ends of blocks before a boundary read. */
 export const expectedBefore = (layout: Stated, boundary: number): string[] =>
   Array.from(
     { length: streamsRead(endsBefore(layout, boundary), layout.altUp?.count ?? 0) },
@@ -85,7 +85,7 @@ interface Sources {
   readonly current: string;
   /** Value at the previous boundary. */
   readonly before: (name: string) => string;
-  /** The stream in front of the end of a block. */
+  /** The stream before the end of a block. */
   readonly within: (stream: CarriedStream) => string;
   /** A stream of several. */
   readonly expected: (name: string, index: number) => string;
@@ -113,7 +113,7 @@ export function besideStream(
 const givesStreams = (layout: Stated, boundary: number): boolean =>
   boundary === 0 || changesStreams(endsBefore(layout, boundary));
 
-/** Names of the values of the state that the part in front of a boundary gives besides the residual stream. */
+/** Names of the state values besides the residual stream that the part before a boundary outputs. */
 export const givenAt = (layout: Stated, boundary: number): string[] => [
   ...layout.carried
     .filter(({ from, isWithin }) => isWithin && from === boundary)

@@ -41,7 +41,7 @@ export interface ConfigFault {
 
 /** Deviations of a family's config.json from the default layout. */
 export interface ConfigLayout {
-  /** Field that holds all others, but for `model_type` and what Espalier or a quantization adds. */
+  /** Field that contains all others, except `model_type` and those added by Espalier or a quantizer. */
   readonly nested?: string;
   /** The family's names of default fields. */
   readonly names?: Readonly<Record<string, string>>;
@@ -57,10 +57,7 @@ export interface ConfigLayout {
   readonly computed?: (config: ConfigFields) => ConfigFields;
   /** Meaning of values that are misleading, by field. */
   readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  /**
-   * Fields that speak of blocks by their numbers, for the blocks that stay; undefined where they cannot say
-   * which.
-   */
+  /** Fields that refer to block numbers, for the remaining blocks; undefined if they can't express the selection. */
   readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
   /** Why `pruned` can fail, as a sentence, if block kinds are described by more than periods. */
   readonly pruningProblem?: Message;

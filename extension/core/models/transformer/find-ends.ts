@@ -16,9 +16,9 @@ interface BlockPlace {
 export interface FoundEnds {
   readonly perLayer: PerLayer | undefined;
   readonly altUp: AltUp | undefined;
-  /** In front of a block's first sublayer. */
+  /** Returns operations before a block's first sublayer. */
   readonly before: (place: BlockPlace) => readonly BlockEnd[];
-  /** After one of its sublayers. */
+  /** Returns operations after one of its sublayers. */
   readonly behind: (place: BlockPlace, kind: PartKind, isLast: boolean) => readonly BlockEnd[];
   /** After the last block. */
   readonly last: readonly BlockEnd[];

@@ -26,18 +26,18 @@ interface Attempt {
   /** Fields that the family does not read, by which the closest of several is found. */
   readonly unread: number;
   readonly guess?: FamilyGuess;
-  /** The same for families that compute the same. */
+  /** Key shared by families that compute the same. */
   readonly computes?: string;
   readonly reason?: Message;
 }
 
-/** Families whose fields of config.json are read one by one, so that those that matter are known. */
+/** Families whose config fields are read individually, so that unread ones can be listed. */
 const triable = architectures.filter(({ rotary }) => rotary !== 'by-layer-type');
 
 /**
- * The known families that a model of an unknown type may follow: `only`, or those that leave the fewest
- * fields of config.json unread. Tensors cannot tell these apart.
- * @throws UserError saying what no family has.
+ * Families that a model of an unknown type may match: `only`, or those that leave the fewest fields of config.json
+ * unread. Tensors can't distinguish these.
+ * @throws UserError listing the fields that no family reads
  */
 export function guessFamilies(
   configText: string,
@@ -136,11 +136,11 @@ function watched(config: ModelConfig, read: Set<string>): ModelConfig {
   });
 }
 
-/** Fields that do not say what is computed. */
+/** Fields that don't affect the computation. */
 const harmless =
   /dropout|_pdrop$|_token_ids?$|^(?:model_type|architectures|auto_map|torch_dtype|dtype|transformers_version|_.*|use_cache|initializer_range|.*_init(?:ializer)?_(?:range|std)|pretraining_tp|tokenizer_class|output_.*|return_dict|id2label|label2id|task_specific_params|max_position_embeddings|max_length|.*_loss_coef|espalier_guess|rope_theta|original_max_position_embeddings|cache_implementation)$/;
 
-/** Fields that could change what is computed, and that nobody asked for. */
+/** Fields that might affect the computation and that weren't read. */
 function unreadFields(
   known: Architecture,
   config: ConfigFields,

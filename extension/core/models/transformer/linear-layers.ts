@@ -30,8 +30,8 @@ interface FormedLayout {
 }
 
 /**
- * The sublayers, embedding and head with these forms of their matrices, by id.
- * @throws UserError if a form does not fit, or there is no such matrix.
+ * Sublayers, embedding and head with new encodings, by matrix id.
+ * @throws UserError if an encoding doesn't fit, or a matrix doesn't exist
  */
 export function withEncodings(
   summary: ModelSummary,
@@ -62,7 +62,7 @@ export function withEncodings(
   };
 }
 
-/** @throws UserError for forms of layers that there are not, or that do not fit. */
+/** @throws UserError if an encoding doesn't fit, or a layer doesn't exist */
 export function requireLayers(
   layers: readonly (LinearLayer | EmbeddingOrHead)[],
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -90,7 +90,7 @@ export function requireLayers(
   }
 }
 
-/** The files of a model and of its forms. */
+/** Files of a model and of its encodings. */
 export function withEncodingFiles(
   files: readonly string[],
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -160,7 +160,7 @@ export function dtypesWith(
   return Object.fromEntries(Object.entries(bytes).filter(([, count]) => count > 0));
 }
 
-/** Tells models apart by which layers have which forms, not by the numbers in them. */
+/** Fingerprint of the encodings of each layer, without their values. */
 export function fingerprintEncodings(
   fingerprint: string,
   forms: ReadonlyMap<string, MatrixEncoding>,

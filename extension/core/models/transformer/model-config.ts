@@ -33,14 +33,14 @@ const ropeSchema = v.looseObject({
   long_factor: v.optional(v.array(v.number())),
 });
 
-/** As {@link ropeSchema}, or one of them for each type of layer. */
+/** Like {@link ropeSchema}, or one per layer type. */
 const ropesSchema = v.looseObject({
   ...ropeSchema.entries,
   full_attention: v.optional(ropeSchema),
   sliding_attention: v.optional(ropeSchema),
 });
 
-/** The fields of config.json that say what to compute; all others are kept but not read. */
+/** Fields of config.json that affect the computation; all others are kept but not read. */
 export const configEntries = {
   model_type: v.string(),
   vocab_size: size,
@@ -112,7 +112,7 @@ export const configEntries = {
   decoder_sparse_step: v.optional(size, 1),
   mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
-  /** For GGUF files: linear layers that have a bias. */
+  /** Linear layers with a bias, for GGUF files. */
   gguf_biases: v.optional(
     v.object({
       queryKeyValue: v.boolean(),
@@ -121,19 +121,18 @@ export const configEntries = {
       feedforwardOutput: v.boolean(),
     }),
   ),
-  /** Written when a model of an unknown type is tried as one of a known family. */
+  /** Set when a model of an unknown type is opened as a similar family. */
   espalier_guess: v.optional(
     v.looseObject({
       family: v.string(),
-      /** On a short text, and on the same tokens in random order. */
+      /** Perplexity of a short text, and of the same tokens in random order. */
       perplexity: v.optional(v.number()),
       shuffled: v.optional(v.number()),
     }),
   ),
   /**
-   * Written by Espalier: sublayers that this checkpoint lacks, and the number of experts in blocks
-   * that have another than the model, channels of feed-forwards and key/value heads of attentions where they are
-   * fewer, and the forms of matrices that are not dense.
+   * Written by Espalier: removed sublayers, expert counts of blocks that differ from the model's, reduced MLP channels
+   * and key/value heads, and encodings of matrices that are not dense.
    */
   espalier: v.optional(
     v.looseObject({
@@ -162,7 +161,7 @@ export function parseModelConfig(
   return parseConfig(configSchema, text, file, layout);
 }
 
-/** As {@link parseModelConfig}, with fields of the caller's choice. */
+/** Like {@link parseModelConfig}, with additional fields. */
 export function parseConfig<T extends { readonly model_type: string }>(
   schema: v.GenericSchema<unknown, T>,
   text: string,
@@ -191,7 +190,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
   return result.output;
 }
 
-/** The fields under their usual names, completed by what the family's configuration class takes. */
+/** Renames fields to their standard names, and adds defaults of the family's configuration class. */
 function translate(json: object, layout: ConfigLayout): ConfigFields {
   const fields: Record<string, unknown> = { ...flattened({ ...json }, layout.nested) };
   for (const [usual, own] of Object.entries(layout.names ?? {})) {

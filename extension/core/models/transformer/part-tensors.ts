@@ -11,7 +11,7 @@ export interface ExpertTensors {
   readonly experts: readonly (readonly LazyTensor[])[];
 }
 
-/** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
+/** Weight and bias of a norm or linear layer, if present; for an encoded weight, the tensors of the encoding. */
 export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
   const form = partEncoding(part);
   return form === undefined
@@ -19,7 +19,7 @@ export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
     : [...encodingTensors(form), ...storedTensors(part)];
 }
 
-/** The same without the tensors of forms. */
+/** Like the above, without tensors of encodings. */
 export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
   const weight = partEncoding(part) === undefined ? part?.weight : undefined;
   const byHead = part !== undefined && 'byHead' in part ? (part.byHead ?? []) : [];

@@ -25,7 +25,7 @@ export function requireRunnableTensors(used: readonly LazyTensor[]): void {
   }
 }
 
-/** Tensors of what makes the streams in front of the first sublayer, whose numbers are those of no blocks. */
+/** Tensors that create the streams before the first sublayer; numbers in their names are not block numbers. */
 export const streamTensors = ({
   startEnds,
   altUp,

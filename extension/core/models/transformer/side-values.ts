@@ -129,7 +129,7 @@ export const emitIds = (graph: GraphBuilder, layout: Sided, { inputIds }: ModelI
 const emitColumn = (graph: GraphBuilder, numbers: Value): Value =>
   graph.op('Unsqueeze', [graph.op('Cast', [numbers], { to: DataType.FLOAT }), graph.ints([2])]);
 
-/** The attention mask of this sequence alone, without the positions in front of it: [batch, sequence]. */
+/** Attention mask of this sequence without cached positions: [batch, sequence]. */
 function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInputs): Value {
   const sequenceLength = (x: Value): Value => emitLength(graph, x, 1);
   const total = sequenceLength(attentionMask);

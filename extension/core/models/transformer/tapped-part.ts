@@ -30,7 +30,7 @@ export function declareInputs(graph: GraphBuilder, inputs: readonly InputPort[])
   }
 }
 
-/** The same part, which gives what goes into these linear layers as well, or other marked rows of such width. */
+/** The part with additional outputs for the inputs of these linear layers, or other marked rows with the same width. */
 export function tappedPart(
   part: BuilderPart,
   layers: readonly Pick<LinearLayer, 'id' | 'in'>[],

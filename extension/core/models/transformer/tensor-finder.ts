@@ -19,7 +19,7 @@ const mismatch = say`The weights don't match the configuration: download the mod
 export interface DescribedEncodings {
   /** The configuration, for errors. */
   readonly file: string;
-  /** By the names that their weights would have. */
+  /** By the names of their weights. */
   readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: EncodingSpec }>;
 }
 
@@ -120,7 +120,7 @@ export class TensorFinder {
     return tensor;
   }
 
-  /** As {@link take}; GGUF files leave sizes of 1 out, add them, or cut a row. */
+  /** Like {@link take}. GGUF files may drop or add dimensions of size 1, or omit a row. */
   public reshaped(name: string, shape: readonly number[]): LazyTensor {
     const stored = this.checkpoint.tensors.get(this.storedName(name));
     const isSame = stored !== undefined && elementCount(stored.shape) === elementCount(shape);
@@ -225,7 +225,7 @@ export class TensorFinder {
     );
   }
 
-  /** The name itself, or what a checkpoint has that spells it otherwise. */
+  /** Name of the tensor in the checkpoint, which may be an alternative spelling. */
   private storedName(name: string): string {
     const isStored = (one: string): boolean =>
       this.checkpoint.tensors.has(one) || this.forms.byWeight.has(one);

@@ -74,7 +74,7 @@ export interface TransformerLayout {
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
-  /** A module that blocks share, in turns. */
+  /** Modules that blocks use in turn. */
   readonly sharedModules: SharedModules | undefined;
   /** Buffers of the checkpoint that are computed instead. */
   readonly computed: readonly string[];

@@ -3,13 +3,13 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import type { ComputedTensor } from '../encodings/store-encodings';
 
-/** A tensor that keeps some places along one axis. */
+/** Tensor with only some indices along one axis. */
 interface Cut {
   readonly tensor: LazyTensor;
   readonly axis: number;
   /** Number of equally sized runs along the axis. */
   readonly runs: number;
-  /** Numbers of the runs that stay, ascending. */
+  /** Indices of the remaining runs, ascending. */
   readonly kept: readonly number[];
 }
 
@@ -37,7 +37,7 @@ export function cutTensor({ tensor, axis, runs, kept }: Cut): ComputedTensor {
   };
 }
 
-/** Of places that make up whole runs of `unit` neighbors, the numbers of these runs. */
+/** Run numbers, if the indices consist of whole runs of `unit` neighbors. */
 export function consecutiveRuns(places: readonly number[], unit: number): number[] {
   return places.filter((place) => place % unit === 0).map((place) => place / unit);
 }

@@ -5,7 +5,7 @@ import { pruneWidth, readWidthPruning } from './prune-width';
 import type { PlannedChanges } from './prune-width';
 import type { Width } from './width';
 
-/** A sublayer that is width-pruned: how much of it is kept, and what that costs. */
+/** Width-pruned sublayer with its remaining width and costs. */
 export interface WidthPrunedSublayer extends Pick<
   SublayerSummary,
   'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'
@@ -21,13 +21,13 @@ export interface WidthPrunedModel {
   readonly summary: ModelSummary;
   /** For Hugging Face folders: config.json with the new widths. */
   readonly configText?: string;
-  /** By id. */
+  /** By sublayer id. */
   readonly sublayers: Readonly<Record<string, WidthPrunedSublayer>>;
 }
 
 /**
  * Describes a width-pruned model from headers alone.
- * @throws UserError for sublayers that can't be pruned this way, or that the plan also removes.
+ * @throws UserError for sublayers whose width can't be pruned, or that the plan also removes
  */
 export async function describeWidthPruned(
   original: OpenedModel,

@@ -4,7 +4,7 @@ import type { LayeredModel } from '../layered-model';
 import type { QuantizationSummary, SublayerKind } from '../model-summary';
 import type { Width } from './width';
 
-/** Why a sublayer can't be width-pruned, and what can be done instead. */
+/** Reason why a sublayer's width can't be pruned, with a fix. */
 export interface NotWidthPrunable {
   readonly reason: Message;
   readonly remedy: Message;
@@ -13,7 +13,7 @@ export interface NotWidthPrunable {
 const narrowable = say`Width pruning supports MLPs and attention layers of decoders and encoders.`;
 const before = say`Prune the width before the model is quantized.`;
 
-/** Of kinds that have no channels or heads to lose. */
+/** Reasons by kind, for kinds without channels or heads. */
 const byKind: Readonly<Partial<Record<SublayerKind, NotWidthPrunable>>> = {
   expert: {
     reason: say`Remove experts from an MoE layer instead of channels.`,
@@ -34,7 +34,7 @@ const byKind: Readonly<Partial<Record<SublayerKind, NotWidthPrunable>>> = {
   },
 };
 
-/** The width of sublayer `index`, unless others use its weights; a graph has none where nodes of others read them. */
+/** Width of sublayer `index`; undefined if another sublayer, or in a graph another node, uses its weights. */
 export function ownWidth(model: LayeredModel, index: number): Width | undefined {
   const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;
   return isShared && model.kind !== 'graph' ? undefined : model.sublayer(index).width;

@@ -1,10 +1,10 @@
-/** Ascending numbers as ranges, such as `0-3,7`. */
+/** Matches ascending numbers as ranges, such as `0-3,7`. */
 export const numberRanges = /^\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*$/;
 
 /** More of them are no sublayer, but a mistake. */
 const mostNumbers = 1 << 24;
 
-/** The numbers of ranges in ascending order; undefined where they do not ascend. */
+/** Parses ranges to numbers; undefined if they don't ascend. */
 export function parseRanges(text: string): number[] | undefined {
   const numbers: number[] = [];
   for (const range of text.split(',')) {
@@ -19,7 +19,7 @@ export function parseRanges(text: string): number[] | undefined {
   return numbers;
 }
 
-/** Ascending numbers in the fewest ranges. */
+/** Formats ascending numbers as the fewest ranges. */
 export function formatRanges(numbers: readonly number[]): string {
   const ranges: [number, number][] = [];
   for (const number of numbers) {

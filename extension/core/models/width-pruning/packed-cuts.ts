@@ -15,8 +15,8 @@ import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { leastCommonMultiple } from './number-ranges';
 
 /**
- * Rows (axis 0) or columns of a packed weight that words, groups and blocks hold together, so that what stays is stored as
- * it was; undefined where none can go.
+ * Smallest unit of rows (axis 0) or columns that can be removed from a packed weight without requantizing, given its
+ * words, groups and blocks; undefined if none can.
  */
 export function packedUnit(
   { matrix, isTransposed: turned, rows }: PackedWeight,
@@ -43,7 +43,7 @@ export function cutPacked(
 
 const storedAxis = (turned: boolean, axis: number): 0 | 1 => ((axis === 1) === turned ? 0 : 1);
 
-/** Along which axis of a matrix its codes share words or bytes; undefined where rows run on into each other. */
+/** Axis along which codes share words or bytes, per code format; undefined if they continue across rows. */
 const wordAxis: Readonly<Record<CodeOrder, 0 | 1 | undefined>> = {
   columns: 1,
   rows: 0,
@@ -61,7 +61,7 @@ function matrixUnit(matrix: PackedMatrix, axis: 0 | 1): number | undefined {
   for (const grid of [minus, times, over]) {
     const block = typeof grid === 'object' ? cutBlock(grid, shape, axis) : undefined;
     if (typeof grid === 'object' && block !== undefined) {
-      // The last group may be a short one.
+      // The last group may be shorter.
       if (!Number.isInteger(block)) {
         return undefined;
       }
@@ -75,7 +75,7 @@ function matrixUnit(matrix: PackedMatrix, axis: 0 | 1): number | undefined {
   return unit;
 }
 
-/** Numbers along an axis whose codes share words or bytes. */
+/** Number of values along an axis whose codes share words or bytes. */
 function ownUnit({ codes, tensor }: PackedMatrix, axis: 0 | 1): number | undefined {
   if (codes === undefined) {
     return 1;
@@ -89,7 +89,7 @@ function ownUnit({ codes, tensor }: PackedMatrix, axis: 0 | 1): number | undefin
   return along === axis ? leastCommonMultiple(word, bits) / bits : 1;
 }
 
-/** Rows or columns that share a number of a grid; undefined where all of them do, however many. */
+/** Rows or columns that share an entry of a grid; undefined if all of them do. */
 function cutBlock(
   { matrix, block }: Grid,
   shape: PackedMatrix['shape'],
@@ -158,7 +158,7 @@ function shapeTensor({ name, dtype }: LazyTensor, shape: readonly number[]): Com
   };
 }
 
-/** Whole numbers in four or eight bytes each. */
+/** Integers of four or eight bytes each. */
 function integers(dtype: string, values: readonly number[]): Buffer {
   return Buffer.from(
     dtype === 'I64' ? BigInt64Array.from(values, BigInt).buffer : Int32Array.from(values).buffer,

@@ -66,7 +66,7 @@ export async function pruneWidth(
 const remainingCounts = (widthPruning: WidthPruning): Readonly<Record<string, number>> =>
   Object.fromEntries([...widthPruning].map(([id, remaining]) => [id, remaining.length]));
 
-/** The model with the tensors of `stored` in the places of its own. */
+/** Opens the model with the tensors in `stored` instead of its own. */
 async function readWidthPruned(
   { family: before, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
@@ -126,7 +126,7 @@ async function readAs(
   }
 }
 
-/** Width pruning of a plan, and its other changes. */
+/** Width pruning of a plan, with its other changes. */
 export interface PlannedChanges {
   readonly widths?: readonly PlannedWidthPruning[];
   readonly remove?: readonly string[];
@@ -221,7 +221,7 @@ function notWidthPrunable({ model, path }: OpenedModel, id: string): UserError {
       });
 }
 
-/** A tensor whose size is known and nothing else. */
+/** Tensor with a known size but no data. */
 function notStored({ name, dtype, shape, length, inline }: ComputedTensor): LazyTensor {
   const known = { name, dtype, shape, length, file: '', offset: 0 };
   return inline === undefined ? known : { ...known, inline };
@@ -260,7 +260,7 @@ function withWidths(
   return isPlain ? edited : setField(edited, ['espalier'], said);
 }
 
-/** Sublayers whose widths config.json can say in one place, and how it says them. */
+/** Sublayer kinds whose width has a single field in config.json, with that field. */
 function uniformKinds(
   { sublayers }: ModelSummary,
   family: ParsedFamily,

@@ -5,7 +5,7 @@ import { cutTensor, consecutiveRuns } from './cut-tensor';
 import { cutPacked, packedUnit } from './packed-cuts';
 import { greatestDivisor, leastCommonMultiple } from './number-ranges';
 
-/** A tensor with places that belong to channels or groups. */
+/** Tensor with an axis of channels or groups. */
 export interface WidthTensor {
   readonly tensor: LazyTensor;
   /** The axis of those places; of a packed weight, in the weight itself. */
@@ -31,8 +31,8 @@ export function cutWeight(
 }
 
 /**
- * Fewest channels or groups, from 0 on, that words, groups and blocks of all tensors leave free to go; undefined
- * where single ones can't be told apart.
+ * Smallest number of channels or groups that can be removed together, given the words, groups and blocks of all
+ * tensors; undefined if they can't be separated.
  */
 export function commonStep(tensors: readonly WidthTensor[]): number | undefined {
   let step = 1;
@@ -53,12 +53,12 @@ export function commonStep(tensors: readonly WidthTensor[]): number | undefined 
     : undefined;
 }
 
-/** Numbers of a row that are quantized together. */
+/** Number of values in a row that are quantized together. */
 export function elementsPerBlock({ dtype }: LazyTensor): number {
   return isDequantized(dtype) ? parseGgmlBlock(dtype).elements : 1;
 }
 
-/** Neighbors along an axis that can only stay or go together; undefined where none can go. */
+/** Smallest unit of neighbors along an axis that can be removed; undefined if none can. */
 function axisUnit(tensor: LazyTensor, axis: number): number | undefined {
   if (tensor.packed !== undefined) {
     return packedUnit(tensor.packed, axis);
@@ -67,7 +67,7 @@ function axisUnit(tensor: LazyTensor, axis: number): number | undefined {
   return axis === tensor.shape.length - 1 ? elementsPerBlock(tensor) : 1;
 }
 
-/** Lengths of the runs of neighbors among ascending places. */
+/** Lengths of the runs of consecutive indices. */
 function runLengths(places: readonly number[]): number[] {
   const starts = [...places.keys()].filter((i) => places[i - 1] !== (places[i] ?? 0) - 1);
   return starts.map((start, i) => (starts[i + 1] ?? places.length) - start);

@@ -26,7 +26,7 @@ export class ByteWindow {
     return this.buffer[position - this.start];
   }
 
-  /** A copy of the bytes; shorter where the file ends. */
+  /** Copy of the bytes; shorter at the end of the file. */
   public bytes(position: number, length: number): Buffer {
     const index = position - this.start;
     if (index >= 0 && index + length <= this.buffer.length) {

@@ -101,7 +101,7 @@ class Walk {
     }
   }
 
-  /** Numbers of a list, one after the other. */
+  /** Values of a packed repeated field. */
   #packed({ scalar }: DescField, start: number, end: number): void {
     const isWide = scalar !== undefined && wideIntegers.has(scalar);
     let count = 0;

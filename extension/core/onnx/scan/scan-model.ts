@@ -8,7 +8,9 @@ import { stripPayloads } from './strip-payloads';
 import type { Payload } from './strip-payloads';
 import { say } from '../../message';
 
-/** Most memory of a decoded graph, in bytes. One of 100 000 nodes with their stack traces takes about two thirds of this. */
+/**
+ * Maximum memory of a decoded graph in bytes. A graph of 100,000 nodes with stack traces takes about two thirds of it.
+ */
 const mostDecodedBytes = 384 << 20;
 
 /** The structure of a model: everything but the contents of its large tensors. */

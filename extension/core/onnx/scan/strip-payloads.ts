@@ -18,7 +18,7 @@ export interface Payload {
 export interface Structure {
   /** Each TensorProto's doc_string is replaced by its index in `payloads`. */
   readonly bytes: Uint8Array;
-  /** By tensor, in file order; undefined where a tensor holds no data of its own. */
+  /** By tensor, in file order; undefined if a tensor has no data in the file. */
   readonly payloads: readonly (Payload | undefined)[];
 }
 
@@ -35,7 +35,7 @@ const maxDepth = 64;
 
 const incomplete = say`The file is damaged or incomplete: download or export it again.`;
 
-/** Bytes of the file that are copied as they are. */
+/** Bytes of the file to copy unchanged. */
 interface Range {
   readonly start: number;
   end: number;
@@ -69,7 +69,7 @@ class Stripper {
     private readonly path: string,
   ) {}
 
-  /** Reads what is copied of the file. */
+  /** Reads the ranges to copy. */
   public bytesOf({ parts, length }: Emptied): Buffer {
     const bytes = Buffer.alloc(length);
     let at = 0;
@@ -265,7 +265,7 @@ function addPart(message: Emptied, part: Uint8Array | Range): void {
   }
 }
 
-/** True if a message is copied as it is. */
+/** True if a message is copied unchanged. */
 const isWhole = ({ parts, length }: Emptied, start: number, end: number): boolean =>
   length === end - start && parts.every((part) => 'end' in part && part.start === start);
 
@@ -286,7 +286,7 @@ function varint(value: number): Uint8Array {
   return Uint8Array.of(...bytes, rest);
 }
 
-/** Messages of onnx.proto that hold tensors, at any depth; all others are copied as they are. */
+/** Messages of onnx.proto that contain tensors at any depth; all others are copied unchanged. */
 type MessageName =
   | 'model'
   | 'graph'
@@ -297,7 +297,7 @@ type MessageName =
   | 'sparse'
   | 'tensor';
 
-/** Fields that lead to tensors, by number. Field numbers: proto/onnx.proto. */
+/** Fields that lead to tensors, by field number (proto/onnx.proto). */
 const children: Readonly<
   Record<Exclude<MessageName, 'tensor'>, Readonly<Record<number, MessageName>>>
 > = {
@@ -313,5 +313,5 @@ const children: Readonly<
 /** Field numbers of TensorProto. */
 const tensorFields = { docString: 12, rawData: 9, floatData: 4, doubleData: 10 } as const;
 
-/** int32_data, int64_data and uint64_data of TensorProto, whose numbers are of varying length. */
+/** int32_data, int64_data and uint64_data of TensorProto, whose values are varints. */
 const varintData: ReadonlySet<number> = new Set([5, 7, 11]);

@@ -2,7 +2,7 @@ import { fill } from '../../message';
 import type { Translate } from '../../message';
 import { readSmallText } from '../../regular-file';
 
-/** Read once each: they come with the extension. */
+/** Read once each; they are part of the extension. */
 const catalogues = new Map<string, Promise<Readonly<Record<string, string>>>>();
 
 /** Says messages in the language of a catalogue; in English without one. */

@@ -4,11 +4,11 @@ import type { OpenedModel } from '../../models/opened-model';
 import type { LinearRole, EmbeddingOrHeadPlace } from '../../models/matrix-encoding';
 import type { CompressionChoice, CompressionRequest } from '../../tensornet/compression-choice';
 
-/** A compression, and the layers that it leaves as they are. */
+/** Compression and the layers it leaves unchanged. */
 export interface ChooseLayersRequest {
   readonly model: string;
   readonly compression: CompressionRequest;
-  /** Roles of layers that stay as they are. */
+  /** Roles of layers that remain unchanged. */
   readonly skip: readonly LinearRole[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
   readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];

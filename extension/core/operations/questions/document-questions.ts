@@ -10,7 +10,7 @@ import type { CheckPlanRequest } from './check-plan';
 import type { KeepEvaluationsRequest } from './keep-evaluations';
 import { defineQuestion } from './question';
 
-/** A document: that of a file, or of the text of an editor. */
+/** Document from a file, or from the text of an editor. */
 interface DocumentRequest {
   readonly id: DocumentId;
   readonly file: string;
@@ -48,7 +48,7 @@ export const viewEvolution = defineQuestion({
     (await import('../../symbolic/evolution/evolution-view')).viewEvolution(state),
 });
 
-/** Problems of the text of a plan. */
+/** Validates the text of a plan. */
 export const checkPlanQuestion = defineQuestion({
   id: 'checkPlan',
   trust: 'inspect',
@@ -56,7 +56,7 @@ export const checkPlanQuestion = defineQuestion({
     (await import('./check-plan')).checkPlan(request, open),
 });
 
-/** Plans of all sizes by single changes; none is written. */
+/** Predicts plans of all sizes from single changes, without writing any. */
 export const front = defineQuestion({
   id: 'front',
   trust: 'inspect',

@@ -7,7 +7,7 @@ import type { TensorStatistics } from '../../inspect/tensor-statistics';
 export interface ExportStructureRequest {
   readonly model: string;
   readonly format: 'json' | 'csv';
-  /** Of tensors, as far as they were read. */
+  /** Statistics of the tensors read so far. */
   readonly statistics: Readonly<Record<string, TensorStatistics>>;
   readonly file: string;
 }

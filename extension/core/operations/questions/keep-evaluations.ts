@@ -10,7 +10,7 @@ export interface KeepEvaluationsRequest {
   readonly evaluations: readonly ProfileEvaluation[];
 }
 
-/** Puts perplexities into a layer profile, unless it is of another model. */
+/** Adds perplexities to a layer profile, unless it belongs to another model. */
 export async function writeEvaluations({
   profile: file,
   fingerprint,

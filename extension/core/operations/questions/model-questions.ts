@@ -22,7 +22,7 @@ interface ModelRequest {
   readonly model: string;
 }
 
-/** Summary of a model, and what it can do. */
+/** Summary and capabilities of a model. */
 export interface InspectedModel {
   readonly summary: ModelSummary;
   readonly capabilities: Capabilities;
@@ -32,9 +32,9 @@ export interface InspectedModel {
 interface DiagramRequest extends ModelRequest {
   /** Ids of groups that are opened, and of runs that are unfolded. */
   readonly open: readonly string[];
-  /** Another model that is drawn into the same diagram. */
+  /** Path of another model to include in the diagram. */
   readonly against?: string;
-  /** A JSON file of numbers that are drawn on it. */
+  /** Path of a JSON file with values to show on the diagram. */
   readonly values?: string;
   /** A JSON file of texts in the language that is shown, by their English; none for English. */
   readonly catalogue?: string;
@@ -108,7 +108,7 @@ export const compareQuestion = defineQuestion({
   },
 });
 
-/** Writes where the user says. */
+/** Writes to a path that the user selects. */
 export const exportStructure = defineQuestion({
   id: 'exportStructure',
   trust: 'inspect',
@@ -141,7 +141,7 @@ export const outputs = defineQuestion({
     (await import('../../export/writable')).listOutputs(await open(model), changes),
 });
 
-/** True if each linear layer can get a type of its own in a GGUF file. */
+/** Checks that each linear layer can have its own type in a GGUF file. */
 export const canTypeLayers = defineQuestion({
   id: 'canTypeLayers',
   trust: 'inspect',

@@ -17,7 +17,7 @@ export interface QuestionContext extends Omit<JobContext, 'emit'> {
 export interface Question<Id extends string, Request, Answer> {
   /** Method of the inspector. */
   readonly id: Id;
-  /** Workspace trust that it needs: none to read, or to write where the user says. */
+  /** Required workspace trust; none for reading and for writing to paths that the user selects. */
   readonly trust: 'inspect' | 'write';
   /** Imports what it needs when first asked: opening a model does not wait for the code of other questions. */
   readonly run: (request: Request, context: QuestionContext) => Promise<Answer>;

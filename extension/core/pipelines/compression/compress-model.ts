@@ -54,7 +54,7 @@ export interface MpoCosts {
   readonly rows: number;
 }
 
-/** Settings that choices of methods and levels leave open. */
+/** Settings for values that the choices don't specify. */
 export interface CompressionSettings {
   /** Calibration for methods that use inputs. If given, calibrated methods are the default. */
   readonly calibration?: CompressCalibration;
@@ -80,9 +80,9 @@ export interface CompressRequest extends CompressionSettings {
   readonly removed?: readonly string[];
   /** Patches by the ids of the sublayers that they replace; those count as removed. */
   readonly patches?: Patches;
-  /** The new folder. */
+  /** Path of the new folder. */
   readonly out: string;
-  /** The model's own form when absent. */
+  /** Output format; by default that of the model. */
   readonly format?: OutputFormat;
   readonly layout?: LayoutName;
   readonly overwrite: boolean;
@@ -90,7 +90,7 @@ export interface CompressRequest extends CompressionSettings {
   readonly memoryBytes: number;
 }
 
-/** With the patched sublayers left out of the removed ones. */
+/** Request without the patched sublayers among the removed ones. */
 type SettledRequest = CompressRequest & Required<Pick<CompressRequest, 'removed' | 'patches'>>;
 
 /** Result of compressing a model. */
@@ -177,7 +177,7 @@ export async function compressModel(
   }
 }
 
-/** All that the forms depend on. */
+/** Everything that the encodings depend on. */
 function identify(request: SettledRequest, model: LayeredModel): string {
   const { choices, removed, patches, calibration, run, mpoRun, costs, seed, layout } = request;
   return JSON.stringify({
@@ -215,7 +215,7 @@ function withHead(embedding: CompressedLayer, { id, tiedTo }: EmbeddingOrHead): 
     : [];
 }
 
-/** Puts the form of every chosen layer into the store, sublayer by sublayer. */
+/** Computes the encoding of every selected layer, sublayer by sublayer, and stores it. */
 async function compressLayers(
   request: SettledRequest,
   model: LayeredModel,
@@ -358,7 +358,7 @@ async function storedEncodings(
   return forms;
 }
 
-/** The values of a form as a dense matrix. */
+/** Values of an encoding as a dense matrix. */
 async function densified(
   products: MatrixProducts,
   form: MatrixEncoding<TensorData>,

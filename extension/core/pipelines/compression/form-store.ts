@@ -21,7 +21,7 @@ export interface LayerRecord {
   readonly level: number;
   readonly variant: string;
   readonly then?: string | undefined;
-  /** The embedding that a head is, so that it takes nothing of its own. */
+  /** Id of the tied embedding, if a head shares it and needs no bytes of its own. */
   readonly tiedTo?: string;
   readonly parameters: number;
   readonly bytes: number;
@@ -33,7 +33,7 @@ export interface LayerRecord {
   readonly mpoRun?: MpoRunChoice | undefined;
 }
 
-/** A layer in its new form. */
+/** Layer in its new encoding. */
 export interface CompressedLayer {
   readonly record: LayerRecord;
   readonly form: MatrixEncoding;
@@ -72,8 +72,8 @@ export class FormStore {
   }
 
   /**
-   * Opens the store of the job that `identity` describes; what another job has left there is deleted.
-   * @throws UserError when the folder cannot be written to.
+   * Opens the store of the job with this `identity`; work of other jobs is deleted.
+   * @throws UserError if the folder can't be written
    */
   public static async open(folder: string, identity: string): Promise<FormStore> {
     await makeWorkFolder(folder);
@@ -120,7 +120,7 @@ export class FormStore {
     await rm(this.folder, { recursive: true, force: true }).catch(() => undefined);
   }
 
-  /** Deletes the folder if nothing in it can be gone on with. */
+  /** Deletes the folder if it contains nothing to resume. */
   public async removeIfEmpty(): Promise<void> {
     if (this.entries.size === 0) {
       await this.remove();

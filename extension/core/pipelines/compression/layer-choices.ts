@@ -26,15 +26,15 @@ import type { Message } from '../../message';
 export interface LayerSelection {
   /** Roles of the layers. */
   readonly roles?: readonly LinearRole[];
-  /** Roles that are left as they are. */
+  /** Roles that remain unchanged. */
   readonly skip?: readonly LinearRole[];
-  /** Block numbers, from 0. */
+  /** Block numbers, counted from 0. */
   readonly blocks?: readonly number[];
   /** Matrices outside the sublayers that are compressed as well; none when absent. */
   readonly embeddingAndHead?: readonly EmbeddingOrHeadPlace[];
 }
 
-/** A matrix and what is done to it. */
+/** Matrix with its choice. */
 export interface ChosenMatrix {
   readonly layer: LinearLayer | EmbeddingOrHead;
   readonly choice: CompressionChoice;
@@ -66,9 +66,8 @@ export function listLayers(model: LayeredModel, removed: readonly string[] = [])
 }
 
 /**
- * One choice for each selected layer whose form would have fewer weights than the dense matrix, and
- * what `then` names for all other layers.
- * @throws UserError when no layer is left to compress.
+ * One choice for each selected layer that gets smaller, and the method `then` for all other layers.
+ * @throws UserError if no layer can be compressed
  */
 export function chooseForAll(
   model: LayeredModel,
@@ -114,8 +113,8 @@ export function chooseForAll(
 }
 
 /**
- * Embedding and head take a method for whole numbers: the request's, or what it has for layers that are left.
- * @throws UserError if there is none, or the model has no such matrix.
+ * Choices for embedding and head, which need an integer method: the request's method, or its `then`.
+ * @throws UserError if neither is one, or the model has no such matrix
  */
 function chooseEmbeddingAndHead(
   model: LayeredModel,
@@ -153,7 +152,7 @@ function isSelected(
   );
 }
 
-/** The request at a level of its own for the layer. `then` of mpo is about other layers alone. */
+/** Request with its own level for the layer. The `then` of mpo only concerns other layers. */
 function compressionFor(layer: MatrixSizes, request: CompressionRequest): Compression {
   const { method, variant, then, sites } = request;
   const { levelForRatio, defaultLevel } = compressionMethods[method];
@@ -185,8 +184,8 @@ function pays({ out, in: input }: LinearLayer, { method, level, sites }: Compres
 }
 
 /**
- * The layer of each choice.
- * @throws UserError for layers that there are not, that are removed, that have another form already, or that occur twice.
+ * Finds the layer of each choice.
+ * @throws UserError for layers that don't exist, are removed, are already compressed, or occur twice
  */
 export function chosenLayers(
   model: LayeredModel,
@@ -212,7 +211,7 @@ export function chosenLayers(
 
 /** Why a choice of a plan cannot be carried out. */
 export interface ChoiceProblem {
-  /** Place of the choice in the plan. */
+  /** Index of the choice in the plan. */
   readonly index: number;
   readonly problem: Message;
   readonly remedy: Message | undefined;
@@ -238,7 +237,7 @@ export function choiceProblems(
   });
 }
 
-/** Finds matrices that can take another form by their ids, and says of others why not. */
+/** Finds compressible matrices by id; for others, explains why they can't be compressed. */
 function finder(
   model: LayeredModel,
   removed: readonly string[],

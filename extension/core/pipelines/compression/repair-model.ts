@@ -59,9 +59,9 @@ export type LearnedStates = (typeof learnedStates)[number];
 export interface RepairRequest {
   /** A folder that Espalier has compressed or pruned. */
   readonly model: OpenedModel;
-  /** The model that it was made from. */
+  /** Original model. */
   readonly teacher: OpenedModel;
-  /** Text to learn from; its last part is held out. */
+  /** Training text; its last part is held out. */
   readonly text: CalibrationRequest;
   readonly bundledText: string;
   /** The compressed ones where there are some, else all, when absent. */
@@ -69,7 +69,7 @@ export interface RepairRequest {
   readonly settings: Omit<RepairSettings, 'epochs'>;
   /** Maximum number of passes over the text. */
   readonly epochs?: number;
-  /** Sequences to read in all where the passes are not given; those of the default if absent. */
+  /** Total number of sequences to read if the number of passes isn't given; the default if absent. */
   readonly reads?: number;
   readonly states: LearnedStates;
   /**
@@ -77,11 +77,11 @@ export interface RepairRequest {
    * this process.
    */
   readonly engine?: Engine | undefined;
-  /** Of Espalier. */
+  /** Version of Espalier. */
   readonly version: string;
   /** Unit that is trained at a time; if absent, it depends on the model and on memory. */
   readonly scope?: RepairScope;
-  /** The same where layers are compressed and the full model fits into memory; both if absent. */
+  /** Scope if layers are compressed and the full model fits into memory; both if absent. */
   readonly compressedScope?: RepairScope;
   readonly out: string;
   readonly overwrite: boolean;
@@ -95,13 +95,13 @@ export interface LearnedText {
   readonly heldOut: number;
   /** Tokens in one pass. */
   readonly tokens: number;
-  /** At most: training ends where nothing gets better. */
+  /** Maximum; training stops when the loss no longer improves. */
   readonly passes: number;
 }
 
 /** Result of a repair; losses are distances of outputs on held-out text. */
 export interface RepairResult {
-  /** Null where the model was not better afterwards: nothing is written then. */
+  /** Null if the model didn't improve; nothing is written then. */
   readonly written: PruneResult | null;
   readonly learned: LearnedText;
   readonly unit: LossUnit;
@@ -111,9 +111,9 @@ export interface RepairResult {
 }
 
 /**
- * Teaches a compressed model what the original does (distillation), sublayer by sublayer, and writes
- * what is better to a new folder. Goes on where an earlier run of the same job stopped.
- * @throws UserError if there is nothing to train.
+ * Trains a compressed or pruned model to match its original (distillation) and writes it to a new folder if it
+ * improved. Resumes an earlier run of the same job.
+ * @throws UserError if there is nothing to train
  */
 export async function repairModel(
   request: RepairRequest,
@@ -270,8 +270,8 @@ function requireTrains({ format, path }: OpenedModel, trains: TrainedLayers): vo
 }
 
 /**
- * Sublayers of a pruned model are as good as they were: what is missing is learned sooner by the full model at once
- * (bench/compactifai/NOTES.md). Who asks for the teacher's states asks for sublayers.
+ * Sublayers of a pruned model still match the original, so the full model learns to compensate faster
+ * (bench/compactifai/NOTES.md). Training on the teacher's states requires training by sublayer.
  */
 function chooseScope(
   { states, compressedScope = 'both' }: RepairRequest,
@@ -322,7 +322,7 @@ type Setup = Omit<Parameters<typeof repairEndToEnd>[0], 'forms'> & {
   readonly folder: string;
 };
 
-/** Trains all repaired forms at once, and takes the result where it is better still. */
+/** Trains all repaired encodings together, and keeps the result if it is better. */
 async function together(
   setup: Setup,
   forms: ReadonlyMap<string, MatrixEncoding>,
@@ -349,9 +349,9 @@ async function together(
 }
 
 /**
- * Index among the teacher's sublayers of each of the student's, by the manifests of the way on which
- * the student was made; one by one where it has none and both are of one shape.
- * @throws UserError if the student was not made from the teacher, or both are the same.
+ * For each sublayer of the student, the index of the teacher's sublayer, from the manifests of the steps between them.
+ * Without a manifest, both must have the same sublayers.
+ * @throws UserError if the student was not made from the teacher, or both are the same
  */
 async function teacherPlaces(student: ModelSummary, teacher: ModelSummary): Promise<number[]> {
   if (student.fingerprint === teacher.fingerprint) {

@@ -13,7 +13,7 @@ import { defaultTokens } from '../../tensornet/statistics/default-tokens';
 import { memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
 import { chosenLayers } from './layer-choices';
 
-/** A text or examples, and the text that comes with Espalier for where no file is named. */
+/** Text or examples, and the bundled text that is the default. */
 export interface CompressCalibration {
   readonly request: CalibrationRequest;
   /** Path of that text. */
@@ -47,7 +47,7 @@ interface CalibratedRun {
   readonly memoryBytes: number;
 }
 
-/** A pass over calibration, and what runs it, which the caller disposes of. */
+/** Calibration pass and its executor, which the caller disposes of. */
 export interface StartedCalibration {
   readonly pass: CalibrationPass;
   readonly executor: LayeredExecutor;

@@ -84,7 +84,7 @@ export interface PatchResult<Written extends PruneResult = PruneResult> {
   readonly accepted: boolean;
   readonly program: string;
   readonly graph: GraphJson;
-  /** The graph first, then everything that it is compared with. */
+  /** The graph module first, then the modules it is compared with. */
   readonly standings: readonly Standing[];
   /** Number of sequences of the texts. */
   readonly sequences: {
@@ -92,16 +92,16 @@ export interface PatchResult<Written extends PruneResult = PruneResult> {
     readonly validation: number;
     readonly test: number;
   };
-  /** Null where the patch was not accepted: nothing is written then. */
+  /** Null if the patch was not accepted; nothing is written then. */
   readonly written: Written | null;
   /** The plan, if it was requested and the patch is written. */
   readonly plan?: string;
 }
 
 /**
- * Finds a symbolic patch for a sublayer, compares it with simpler things of as many parameters, and writes
- * the model with it where it beats all of them. Goes on where an earlier run of the same job stopped.
- * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ * Finds a symbolic patch for a sublayer, compares it with simpler modules with the same number of parameters, and
+ * writes the model with it if it is better than all of them. Resumes an earlier run of the same job.
+ * @throws UserError or CancelledError; the source and an existing output are unchanged then
  */
 export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
   const { sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
@@ -253,7 +253,7 @@ async function writePlan(
   return file;
 }
 
-/** @throws UserError for a plan of another model. */
+/** @throws UserError if the plan is for another model */
 async function planToExtend(file: string, summary: ModelSummary): Promise<Plan | undefined> {
   if (!existsSync(file)) {
     return undefined;
@@ -267,9 +267,9 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
 }
 
 /**
- * Asked before any work: how the patch is fitted makes no difference.
- * @returns the index of the sublayer
- * @throws UserError if the model has no such sublayer, it takes no patch, or the result could not be written.
+ * Checks before any work that a patch can be written; its parameters don't matter for that.
+ * @returns index of the sublayer
+ * @throws UserError if the sublayer doesn't exist or can't be patched, or the result couldn't be written
  */
 async function requirePatchable({
   model: opened,

@@ -21,7 +21,7 @@ const fitAgain = say`Fit the patch for this model: espalier patch.`;
 
 /** Sublayers that a plan removes, and the patches that replace sublayers. */
 interface PlannedRemoval {
-  /** Ids of sublayers and single experts that go with nothing in their place. */
+  /** Ids of removed sublayers and experts that have no replacement. */
   readonly removed: readonly string[];
   readonly patches: Patches;
 }

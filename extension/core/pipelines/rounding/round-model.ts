@@ -203,7 +203,7 @@ function planMatrices(
   });
 }
 
-/** A rounded matrix as it is read from the file. */
+/** Quantized matrix as read from the file. */
 const asRounded = ({ matrix: { weight }, type, range }: RoundedMatrix): MatrixEncoding => ({
   kind: 'dense',
   weight: { ...weight, ...range, dtype: type },
@@ -230,7 +230,7 @@ class MatrixRounder {
     { matrix: { weight, in: inputs, out }, type, range }: RoundedMatrix,
     statistics: InputStatistics | undefined,
   ): Promise<void> {
-    // Rows are rounded in the file's order, and put in that of the model again where they are read.
+    // Rows are quantized in file order and reordered when they are read.
     const { interleavedHeads: _, ...inFile } = weight;
     const factor = await this.factor(statistics, inputs);
     const bytesPerRow = rowCopies * inputs * Float32Array.BYTES_PER_ELEMENT;

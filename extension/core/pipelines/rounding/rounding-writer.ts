@@ -69,7 +69,7 @@ async function writePlain(
   folder: string,
   context: JobContext,
 ): Promise<OpenedModel> {
-  // A run that was killed leaves an incomplete file.
+  // A killed run leaves an incomplete file.
   await rm(folder, { recursive: true, force: true });
   await onPath(folder, async () => mkdir(folder));
   const copier = new ByteCopier(writer.bytes, context);

@@ -70,7 +70,7 @@ export async function installCudaProvider(
       const zip = await fromFdPromise(handle.fd, { autoClose: false });
       const entries = await listEntries(zip, file);
       await checkDescription(zip, entries, file);
-      // A library moves into place once those after it are whole too.
+      // A library is moved into place only after all its dependents are complete.
       const place = async ([name, ...others]: readonly string[]): Promise<void> => {
         if (name !== undefined) {
           const entry = find(entries, `${inside}/${name}`, file, mostBytes);
@@ -128,7 +128,7 @@ function find(entries: readonly Entry[], name: string, file: string, most: numbe
   return entry;
 }
 
-/** Another version's provider would be loaded, and crash. */
+/** A provider of another version would be loaded and crash. */
 async function checkDescription(
   zip: ZipFile,
   entries: readonly Entry[],

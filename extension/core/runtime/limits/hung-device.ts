@@ -2,7 +2,7 @@
 export const mostDeviceMinutes = 10;
 
 /**
- * Signal that ends a process whose device hangs. It has no handler, so that it ends a blocked
- * process, and nothing else sends it.
+ * Signal that kills a process with a hung device. It has no handler, so it works even if the process is blocked, and
+ * nothing else sends it.
  */
 export const hungSignal = 'SIGALRM';

@@ -12,7 +12,7 @@ let known: Promise<boolean> | undefined;
  * option forbids it. On CPUs with dot products, that option makes matmuls 2.5 times slower.
  */
 export async function integerSumsAreWhole(): Promise<boolean> {
-  // A session that fails here fails where it is needed too, and says so there.
+  // A session that fails here also fails when it is used, with its own error.
   known ??= multiplyLargest().catch(() => false);
   return known;
 }

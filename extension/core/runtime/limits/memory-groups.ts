@@ -13,7 +13,7 @@ interface Version {
   readonly root: string;
   /** Files of limits. The lowest counts. */
   readonly limits: readonly string[];
-  /** Keys of memory.stat whose sum is {@link MemoryGroup.usedBytes}. */
+  /** Keys of memory.stat that add up to {@link MemoryGroup.usedBytes}. */
   readonly used: readonly string[];
 }
 

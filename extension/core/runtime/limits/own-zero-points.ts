@@ -27,9 +27,9 @@ const places: Readonly<Record<string, readonly (readonly [number, number])[]>> =
 };
 
 /**
- * A model that ONNX Runtime loads when it is asked for whole sums, in bytes. It rewrites int8 weights as uint8 then, each
- * time under the same name, and gives those without a zero point a single one: so nodes that share a weight or a
- * zero point fail to load, and scales by column fail to run. Here each node has its own.
+ * Gives each DequantizeLinear node its own zero point, as bytes of a model. With integer accumulation, ONNX Runtime
+ * rewrites int8 weights as uint8 under the same name, and adds a single zero point to those without one. Nodes that
+ * share a weight or zero point then fail to load, and per-column scales fail to run.
  */
 export function withOwnZeroPoints(model: Uint8Array): Uint8Array {
   const proto = fromBinary(ModelProtoSchema, model);
@@ -108,8 +108,8 @@ function makeOwn(
 }
 
 /**
- * Nodes that give zeros in the shape of the scales to a DequantizeLinear that has no zero point. The zero is the
- * node's own, as ONNX Runtime joins nodes that compute the same.
+ * Nodes that compute a zero point in the shape of the scales for a DequantizeLinear without one. Each node gets its
+ * own, because ONNX Runtime merges nodes that compute the same.
  */
 function zeroPoint({ input }: NodeProto, graph: GraphProto, copies: Copies): NodeProto[] {
   const [numbers = '', scale = '', given = ''] = input;

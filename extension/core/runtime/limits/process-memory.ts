@@ -6,12 +6,15 @@ import type { MemoryGroup } from './memory-groups';
 /** Memory of Node and ONNX Runtime besides the model, once both are running. */
 const ownBytes = 96 << 20;
 
-/** Share of the available memory that jobs take if the setting is `auto`; the rest is for other programs and mapped files. */
+/**
+ * Share of the available memory that jobs use if the setting is `auto`; the rest is for other programs and mapped
+ * files.
+ */
 const automaticShare = 0.6;
-/** The least that `auto` asks for: what doesn't fit is refused with a message of its own. */
+/** Minimum for `auto`. If it isn't available, jobs fail with their own error. */
 const leastAutomatic = 512 << 20;
 
-/** Bytes that this process may still take if its system limits it, as a container does; infinite if not. */
+/** Remaining bytes under a limit of the system, such as a container's; infinite without a limit. */
 export function roomUnderLimit(): number {
   const rooms = ownMemory
     .groups()
@@ -19,12 +22,12 @@ export function roomUnderLimit(): number {
   return Math.min(Number.POSITIVE_INFINITY, ...rooms);
 }
 
-/** Bytes that this process may still take: what its system allows it, and what the machine has available. */
+/** Remaining bytes for this process: the smaller of its limit and the machine's available memory. */
 export function availableProcessMemory(): number {
   return Math.min(roomUnderLimit(), ownMemory.availableBytes());
 }
 
-/** Bytes that jobs take if the memory setting is `auto`. */
+/** Bytes for jobs if the memory setting is `auto`. */
 export function automaticMemory(): number {
   return Math.floor(Math.max(leastAutomatic, automaticShare * availableProcessMemory()));
 }
@@ -37,7 +40,9 @@ export function machineMemory(): number {
 
 /** Numbers of the system, in an object so that tests can replace them. */
 export const ownMemory = {
-  /** Memory that programs can take without swapping. macOS tells only what nothing uses, so there it is all but a quarter. */
+  /**
+   * Memory available without swapping. macOS only reports unused memory, so there it is three quarters of the total.
+   */
   availableBytes(): number {
     return process.platform === 'darwin' ? 0.75 * totalmem() : freemem();
   },

@@ -7,7 +7,7 @@ interface AddonModel {
   tokenize(text: string, specialTokens: boolean): Uint32Array;
 }
 
-/** Greedy sampler, which holds nothing of a sequence. */
+/** Greedy sampler without state. */
 interface AddonSampler {
   applyConfig(config: { readonly temperature: number }): void;
 }
@@ -15,7 +15,7 @@ interface AddonSampler {
 interface AddonContext {
   init(): Promise<boolean>;
   initBatch(tokens: number): void;
-  /** @returns numbers of the logits of the positions in `logitPositions`, for {@link sampleToken} */
+  /** @returns indices of the logits for the positions in `logitPositions`, for {@link sampleToken} */
   addToBatch(
     sequence: number,
     firstPosition: number,
@@ -25,7 +25,7 @@ interface AddonContext {
   decodeBatch(): Promise<void>;
   disposeSequence(sequence: number): void;
   sampleToken(logits: number, sampler: AddonSampler): Promise<number>;
-  /** @returns token, undefined, undefined, ids and logits in turn */
+  /** @returns token, undefined, undefined, then ids and logits alternating */
   sampleToken(
     logits: number,
     sampler: AddonSampler,

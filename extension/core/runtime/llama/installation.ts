@@ -28,7 +28,7 @@ const installationSchema = v.object({
 
 type LlamaRecord = v.InferOutput<typeof installationSchema>;
 
-/** llama.cpp as it is installed. */
+/** Installed llama.cpp. */
 export type LlamaInstallation = LlamaRecord & { readonly folder: string };
 
 /** Folder of the user's cache with the package. */
@@ -65,8 +65,8 @@ function parseRecord(text: string): LlamaRecord | undefined {
 }
 
 /**
- * Removes the files of an installation, and folders that are empty then.
- * @throws UserError if nothing is installed.
+ * Deletes an installation's files and folders that become empty.
+ * @throws UserError if nothing is installed
  */
 export async function removeLlama(folder = llamaFolder()): Promise<LlamaInstallation> {
   const installed = await installedLlama(folder);

@@ -57,8 +57,8 @@ const platform = (): string => `${process.platform}-${process.arch}`;
 export const canInstallLlama = (): boolean => packages[platform()] !== undefined;
 
 /**
- * Package for this machine.
- * @throws UserError if there is none.
+ * npm package with a prebuilt llama.cpp for this machine.
+ * @throws UserError if there is none
  */
 export function llamaPackage(): LlamaPackage {
   const found = packages[platform()];

@@ -36,7 +36,7 @@ export interface TimeTask {
   readonly tokens: number;
   /** Most runs after one to warm up. */
   readonly repeats: number;
-  /** After so long, timing ends with what is known. */
+  /** Time limit of the measurement. */
   readonly seconds: number;
   readonly vocabularySize: number;
 }
@@ -46,7 +46,7 @@ export interface ContinueTask {
   readonly kind: 'continue';
   readonly addon: string;
   readonly model: string;
-  /** The whole text; empty to load the model only. */
+  /** Whole text; empty to only load the model. */
   readonly ids: Int32Array;
   /** Number of leading ids that the previous task of this process has read. */
   readonly known: number;
@@ -124,12 +124,12 @@ export async function performLlamaTask(
       throw error;
     }
     await setTimeout(logMilliseconds);
-    // The first line says why, the others which steps gave up.
+    // The first line is the cause; the others are consequences.
     return { refusal: errors.find(Boolean) ?? error.message };
   }
 }
 
-/** Failure of llama.cpp, whose log says why. */
+/** Error from llama.cpp with its log. */
 class FailedStep extends Error {}
 
 const step = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -252,7 +252,7 @@ async function time(addon: LlamaAddon, task: TimeTask, job: TaskJob): Promise<Ll
   const { context: length, tokens, repeats, vocabularySize } = task;
   const size = { contextSize: length + tokens, batchSize: length };
   const { context, threads } = await open(addon, task.model, size);
-  // Any tokens take the same time. 7919 is prime to most sizes of vocabularies.
+  // All tokens take the same time. 7919 is coprime to most vocabulary sizes.
   const tokenAt = (position: number): number => (position * 7919) % vocabularySize;
   const run = async (first: number, count: number): Promise<number> => {
     const started = performance.now();

@@ -78,8 +78,8 @@ export class LlamaText {
   }
 
   /**
-   * Reads a text whose first tokens may be known.
-   * @param known number of leading ids that were read before: {@link known}, or 0
+   * Prefills a text whose first tokens may be cached.
+   * @param known number of leading ids already in the cache: {@link known}, or 0
    * @throws LlamaError
    */
   public async read(

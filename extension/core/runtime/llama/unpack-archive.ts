@@ -11,7 +11,7 @@ import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 
 const block = 512;
-/** Most bytes that the files of an archive take together. */
+/** Maximum total size of an archive's files. */
 const mostBytes = 1e9;
 const mostFiles = 1000;
 const regularFile = '0';
@@ -162,7 +162,7 @@ class ByteReader {
     return all.subarray(0, length);
   }
 
-  /** Reads the rest, whose checksum is at its end. */
+  /** Reads the rest, which ends with the checksum. */
   public async finish(): Promise<void> {
     while ((await this.chunks.next()).done !== true) {
       // The bytes are not needed.

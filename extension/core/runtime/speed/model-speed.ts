@@ -13,7 +13,7 @@ import type { HiddenState } from '../tensors';
 export interface ModelWork {
   /** Tokens through one sublayer, summed over sublayers. */
   readonly sublayerTokens: number;
-  /** Tokens whose logits are computed and compared. */
+  /** Number of tokens whose logits are computed and compared. */
   readonly readoutTokens: number;
   /** Returns the number of passes through the sublayers, from the memory that an executor has for states. */
   readonly passes: (executor: LayeredExecutor) => number;
@@ -21,7 +21,7 @@ export interface ModelWork {
 
 /** Numbers of sequences, and of tokens per sequence, in a short run. */
 const [probeSequences, probeTokens] = [4, 64] as const;
-/** Ids of a large vocabulary whose logits it computes. */
+/** Number of vocabulary ids whose logits are computed. */
 const probeIds = 4096;
 /** Multiplications that the slowest machine does in a few seconds: less is not worth a probe. */
 const leastMultiplications = 1e10;
@@ -75,7 +75,7 @@ function canProbe({ model }: LayeredExecutor, most: number): boolean {
   return idsPort(model.inputs) !== undefined && sizes.every(({ bytes }) => bytes <= most);
 }
 
-/** Indices of the sublayers of the first block. */
+/** Sublayer indices of the first block. */
 const firstBlock = ({ summary: { sublayers } }: LayeredModel): number[] =>
   sublayers.flatMap(({ block }, index) => (block === sublayers[0]?.block ? [index] : []));
 
@@ -112,7 +112,7 @@ async function partSeconds(
   );
 }
 
-/** True if logits of some ids tell what all take. */
+/** True if the time for logits of some ids determines the time for all. */
 const readsSomeIds = (model: LayeredModel): boolean =>
   (model.emitter?.vocabularySize ?? 0) >= 2 * probeIds && gathersLogits({ model });
 

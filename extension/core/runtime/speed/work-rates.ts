@@ -7,11 +7,11 @@ import { machineName } from './machine-name';
 import { parseJsonText } from '../../parse-json';
 import { readSmallText } from '../../regular-file';
 
-/** Work whose time on this machine can be remembered. */
+/** Work whose time on this machine is remembered. */
 export interface RatedWork {
-  /** Operation and settings that decide where its time goes: a rate of another kind says nothing. */
+  /** Operation and settings that determine its speed; rates of other kinds don't apply. */
   readonly kind: string;
-  /** In a unit of its own; seconds grow evenly with it. */
+  /** Amount in any unit that the time is proportional to. */
   readonly amount: number;
   /** Number of parameters of the model. Matrices of other sizes run at another rate. */
   readonly parameters: number;
@@ -33,9 +33,9 @@ const ratesSchema = v.strictObject({
 });
 type Run = v.InferOutput<typeof ratesSchema>['runs'][number];
 
-/** Shorter runs tell how long it takes to start. */
+/** Shorter runs mostly measure startup. */
 const leastSeconds = 5;
-/** To open sessions and read a text may take so long, however little the work: it is no part of the rate. */
+/** Maximum startup time (opening sessions, reading a text), which is not part of the rate. */
 const mostStartSeconds = 10;
 /** Maximum factor by which an estimate may be too large; above it, no estimate is given. */
 const maxError = 2;
@@ -46,7 +46,7 @@ const mostRuns = 200;
  */
 const [maxAmountRatio, maxSizeRatio] = [16, 4] as const;
 
-/** Seconds that some work takes by the run on this machine that is most like it; undefined where none is. */
+/** Expected seconds of some work, from the most similar run on this machine; undefined if there is none. */
 export async function rememberedSeconds(
   folder: string,
   work: RatedWork,
@@ -122,7 +122,7 @@ async function readRuns(folder: string): Promise<readonly Run[]> {
     const { machine, runs } = v.parse(ratesSchema, parseJsonText(text));
     return machine === machineName() ? runs : [];
   } catch {
-    // Absent, or of another version: nothing is known.
+    // Absent, or of another version: no known rates.
     return [];
   }
 }

@@ -11,14 +11,14 @@ interface RunSize {
   readonly elements: number;
 }
 
-/** More make matrix products no faster on a CPU. */
+/** On a CPU, more states per run don't make matmuls faster. */
 const onCpu: RunSize = { states: Number.POSITIVE_INFINITY, rows: 256, elements: 1 << 18 };
 /** A device waits for each run to be started. */
 const deviceRows = 2048;
-/** Share of the memory for states that go through in one run on a device: within a sublayer they take many times that. */
+/** Share of the state memory for one run on a device, because activations within a sublayer take many times as much. */
 const runShare = 1 / 32;
 
-/** Share of the memory for states in use by one pass of a search; the rest stores trajectories. */
+/** Share of the state memory for one pass of a search; the rest stores trajectories. */
 export const activeShare = 0.25;
 
 /** The same if sessions are opened for each pass: fewer passes save more than stored states. */

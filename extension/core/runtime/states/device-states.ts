@@ -6,15 +6,17 @@ import { SessionPool } from '../session-pool';
 import { int64Tensor, isOnDevice, shapedAs, outputTensor } from '../tensors';
 import type { Tensors } from '../tensors';
 
-/** Providers whose outputs can stay: the Node binding of ONNX Runtime 1.30 knows buffers of WebGPU alone. */
+/**
+ * Providers whose outputs can stay on the device: the Node binding of ONNX Runtime 1.30 only supports WebGPU buffers.
+ */
 export const keepsOutputs = (device: DeviceName): boolean => device === 'webgpu';
 
 /** Most states that one copy joins or divides: each number of them has a session of its own, which is kept. */
 export const mostCopied = 32;
-/** Most rows that a device is given before it is waited for: far less work than its watchdog allows. */
+/** Maximum number of rows queued on a device before waiting; far below the limit of its watchdog. */
 const mostRowsInFlight = 8192;
 
-/** A buffer on the device, and how many hold it. */
+/** Buffer on the device with its reference count. */
 interface Held {
   readonly tensor: Tensor;
   holders: number;
@@ -28,9 +30,9 @@ interface Copy {
 }
 
 /**
- * Float32 tensors that stay on a device between sessions. To read a buffer that was given back, and to give one
- * back after the session that made it has ended, both end the process. So buffers are counted here, and what
- * outlives a run is copied by sessions that end after all buffers.
+ * Float32 tensors that stay on a device between sessions. Reading a released buffer, or releasing one after its session
+ * ended, crashes the process. Buffers are therefore reference-counted, and values that outlive a run are copied by
+ * sessions that end after all buffers.
  */
 export class DeviceStates {
   private readonly references = new Map<unknown, Held>();
@@ -44,12 +46,12 @@ export class DeviceStates {
     this.pool = new SessionPool({ device, threads: 1 }, budget);
   }
 
-  /** Buffers that someone holds. */
+  /** Number of buffers in use. */
   public get count(): number {
     return this.references.size;
   }
 
-  /** Takes charge of outputs that stay; the caller holds them. */
+  /** Takes ownership of outputs on the device; the caller holds a reference. */
   public adopt(outputs: InferenceSession.OnnxValueMapType): InferenceSession.OnnxValueMapType {
     for (const tensor of Object.values(outputs)) {
       if (tensor instanceof Tensor && isOnDevice(tensor)) {
@@ -59,7 +61,7 @@ export class DeviceStates {
     return outputs;
   }
 
-  /** Holds a buffer once more. */
+  /** Adds a reference to a buffer. */
   public hold(tensor: Tensor): Tensor {
     if (isOnDevice(tensor)) {
       this.entry(tensor).holders += 1;
@@ -67,7 +69,7 @@ export class DeviceStates {
     return tensor;
   }
 
-  /** Lets go of a buffer, which is given back by the last who holds it. */
+  /** Drops a reference to a buffer; the last one releases it. */
   public release(tensor: Tensor): void {
     if (!isOnDevice(tensor)) {
       return;
@@ -80,7 +82,7 @@ export class DeviceStates {
     }
   }
 
-  /** Counts rows that the device was given, and waits once they are many. */
+  /** Counts rows queued on the device, and waits if there are many. */
   public async pace(outputs: readonly Tensor[]): Promise<void> {
     this.rowsInFlight += outputs.reduce(
       (sum, { dims }) => sum + (dims[0] ?? 1) * (dims[1] ?? 1),
@@ -101,7 +103,10 @@ export class DeviceStates {
     }
   }
 
-  /** Tensors of one shape joined along axis 0; rows `start` to `end` of axis 1 where they are named. Held by the caller. */
+  /**
+   * Joins tensors of one shape along axis 0; optionally only rows `start` to `end` of axis 1. The caller holds a
+   * reference.
+   */
   public async join(
     tensors: readonly Tensor[],
     rows?: { readonly start: number; readonly end: number },
@@ -153,7 +158,7 @@ export class DeviceStates {
     return shapedAs(outputTensor(joined, 'y'), [batch * tensors.length, taken, ...rest]);
   }
 
-  /** `count` copies along axis 0, each with a buffer of its own that the caller holds. */
+  /** `count` copies along axis 0, each in its own buffer that the caller holds. */
   public async divide(tensor: Tensor, count: number): Promise<Tensor[]> {
     const names = Array.from({ length: count }, (_, i) => `y${i}`);
     const outputs = await this.copy(
@@ -163,7 +168,7 @@ export class DeviceStates {
         build: (graph) => {
           const all = graph.input('x', DataType.FLOAT, [count, 'size']);
           const start = graph.input('start', DataType.INT64, [1]);
-          // The first bound is an input, so that a copy of all is not left out as doing nothing.
+          // The first bound is an input, because a full copy would be optimized away.
           names.forEach((name, i) => {
             const from = i === 0 ? start : graph.ints([i]);
             const one = graph.op('Slice', [all, from, graph.ints([i + 1]), graph.ints([0])]);
@@ -177,7 +182,7 @@ export class DeviceStates {
     return names.map((name) => shapedAs(outputTensor(outputs, name), [batch / count, ...rest]));
   }
 
-  /** The numbers, in main memory. */
+  /** Copies the values to main memory. */
   public async read(tensor: Tensor): Promise<Tensor> {
     if (!isOnDevice(tensor)) {
       return tensor;
@@ -197,7 +202,7 @@ export class DeviceStates {
     return new Tensor('float32', outputTensor(outputs, 'y').data as Float32Array, tensor.dims);
   }
 
-  /** Side values on the device, sent once; those that are not float32 stay where they are. */
+  /** Side values on the device, uploaded once; those that are not float32 stay in main memory. */
   public async sideOf(side: Tensors): Promise<Tensors> {
     let sent = this.sides.get(side);
     if (sent === undefined) {
@@ -210,7 +215,7 @@ export class DeviceStates {
     return sent;
   }
 
-  /** A tensor of main memory on the device, held by the caller; as it is where it is empty or not float32. */
+  /** Uploads a tensor; the caller holds a reference. Returns it unchanged if it is empty or not float32. */
   public async send(tensor: Tensor): Promise<Tensor> {
     if (isOnDevice(tensor) || tensor.type !== 'float32' || tensor.size === 0) {
       return this.hold(tensor);
@@ -219,7 +224,7 @@ export class DeviceStates {
     return sent;
   }
 
-  /** Gives all buffers back. Comes before the sessions that made them end. */
+  /** Releases all buffers. Must run before the sessions that created them end. */
   public async dispose(): Promise<void> {
     const all = [...this.references.values()];
     this.references.clear();
@@ -257,6 +262,6 @@ function giveBack({ tensor }: Held): void {
   try {
     tensor.dispose();
   } catch {
-    // The device is lost: what it was asked for fails and says why, and the other buffers are given back still.
+    // If the device is lost, pending calls fail with their own error; the other buffers are still released.
   }
 }

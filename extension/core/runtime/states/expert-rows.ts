@@ -3,7 +3,7 @@ import { missing } from '../step-values';
 import { floatsIn, floatTensor } from '../tensors';
 import type { Tensor, Tensors } from '../tensors';
 
-/** Rows of one run through an MoE layer, and the sum of what experts make of them. */
+/** Rows of one run through an MoE layer, and the sum of the experts' outputs. */
 interface RoutedRun {
   readonly read: Float32Array;
   readonly shares: Float32Array;
@@ -12,7 +12,7 @@ interface RoutedRun {
   readonly stateOf: (row: number) => number;
 }
 
-/** A row of a run that an expert reads, and the place of its weight among all weights of the run. */
+/** Row of a run routed to an expert, and the index of its weight in the run. */
 interface RoutedRow {
   readonly run: RoutedRun;
   readonly row: number;
@@ -22,7 +22,7 @@ interface RoutedRow {
 /** Returns the index of the state that a row of an expert's output belongs to. */
 export type StateOfRow = (row: number) => number;
 
-/** Most rows that an expert reads at once: more make matrix products no faster. */
+/** Maximum number of rows per expert run; more don't make matmuls faster. */
 const rowsAtOnce = 512;
 
 /** Rows of several runs through an MoE layer, by the experts that read them. */
@@ -74,7 +74,7 @@ export class RoutedRows {
     }
   }
 
-  /** Sum of the experts of each run: [rows, width]. */
+  /** Weighted sums of the expert outputs of each run: [rows, width]. */
   public get sums(): readonly Tensor[] {
     const { width } = this;
     return this.runs.map(({ sum }) => floatTensor(sum, [sum.length / width, width]));

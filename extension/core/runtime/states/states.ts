@@ -18,7 +18,7 @@ export interface RowRange {
  * are no-ops.
  */
 export class States {
-  /** @param device absent where states are always in main memory */
+  /** @param device absent if states are always in main memory */
   public constructor(private readonly device: DeviceStates | undefined) {}
 
   /** True if outputs of sessions stay on the device. */
@@ -31,7 +31,7 @@ export class States {
     return this.stay ? mostCopied : Number.POSITIVE_INFINITY;
   }
 
-  /** Buffers on the device that someone holds. */
+  /** Number of device buffers in use. */
   public get buffers(): number {
     return this.device?.count ?? 0;
   }
@@ -45,17 +45,17 @@ export class States {
     this.letGo(...states.flatMap(({ values }) => Object.values(values)));
   }
 
-  /** As {@link States.release}, of single tensors. */
+  /** Like {@link States.release}, for single tensors. */
   public letGo(...tensors: readonly Tensor[]): void {
     tensors.forEach((tensor) => this.device?.release(tensor));
   }
 
-  /** Takes charge of outputs that stay; the caller holds them. */
+  /** Takes ownership of outputs on the device; the caller holds a reference. */
   public adopt(outputs: InferenceSession.OnnxValueMapType): InferenceSession.OnnxValueMapType {
     return this.device?.adopt(outputs) ?? outputs;
   }
 
-  /** The state on the device, held by the caller; where nothing stays there, as it is. */
+  /** Uploads a state; the caller holds a reference. Unchanged if states don't stay on the device. */
   public async toDevice(state: HiddenState): Promise<HiddenState> {
     const { device } = this;
     return device === undefined ? state : mapped(state, async (tensor) => device.send(tensor));
@@ -129,7 +129,7 @@ export class States {
     }
   }
 
-  /** Waits for the device where it was given much since it last answered, so that a stop is seen soon. */
+  /** Waits for the device if much work is queued, so that cancelling takes effect soon. */
   public async pace(states: readonly HiddenState[]): Promise<void> {
     await this.device?.pace(deviceTensors(states));
   }

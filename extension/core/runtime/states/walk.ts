@@ -41,8 +41,8 @@ export const statesEnding = 'states.safetensors';
 export interface Walk<Found> {
   readonly stage: Message;
   /**
-   * Takes states through sublayer `index`, and tells what is found there.
-   * @param afterRun to be awaited after each run of ONNX Runtime, which also reports progress
+   * Runs states through sublayer `index` and returns the measurement.
+   * @param afterRun awaited after each run of ONNX Runtime; also reports progress
    */
   readonly step: (
     index: number,
@@ -52,7 +52,7 @@ export interface Walk<Found> {
   readonly saved: SavedWalk<Found>;
 }
 
-/** Interval of saving states, in case the process is killed. Saving those of a large model takes a second. */
+/** Interval of saving states in case the process is killed. Saving those of a large model takes a second. */
 const savingMilliseconds = 15_000;
 
 /** Takes inputs through a model, sublayer by sublayer; resumes a walk that was stopped. */
@@ -127,7 +127,7 @@ async function readStates<Found>(
     return fromStart;
   }
   if (found.values.length === 0) {
-    // It is of another job, whose journal has been replaced.
+    // Belongs to another job, whose journal has been replaced.
     await rm(file, { force: true });
     return fromStart;
   }
@@ -156,7 +156,7 @@ async function readStates<Found>(
   return { index, states };
 }
 
-/** @returns false where nothing is written: states of some graphs hold other numbers than float32. */
+/** @returns false if nothing was written, because states of some graphs are not float32 */
 async function writeStates(
   file: string | undefined,
   index: number,

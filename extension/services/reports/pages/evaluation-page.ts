@@ -81,7 +81,7 @@ function domainSection({ domains = [], against }: EvaluationResult): ReportSecti
       ];
 }
 
-/** Report of what a model scores on a task, and how another one answers. */
+/** Report of a model's score on a task, compared with another model if one was given. */
 export function taskPage(
   result: TaskEvaluation & Judged,
   { model }: EvaluatedPaths,

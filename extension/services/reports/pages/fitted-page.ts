@@ -64,7 +64,7 @@ export function fittedPage(result: FittedModel): PageContent {
   };
 }
 
-/** Decode speed that was asked for, as it was predicted. */
+/** Requested decode speed, and the predicted one. */
 function predictedSpeedTile({ asked, before, after, source, machine }: PredictedSpeed): ReportTile {
   const basis =
     source === 'llama.cpp'

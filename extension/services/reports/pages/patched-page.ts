@@ -10,7 +10,7 @@ import { localise } from '../../localise';
 import { qualityNote, qualityTiles, sizeTile, verdictSections } from '../measured-tiles';
 import type { PageContent } from '../page';
 
-/** Report of how a graph module compares with simpler modules, and what was written. */
+/** Report that compares a graph module with simpler modules and lists the written files. */
 export function patchedPage(
   { name, model }: { readonly name: string; readonly model: string },
   result: PatchResult<ApplyResult>,

@@ -59,7 +59,7 @@ export async function readPooling(model: AnyModel): Promise<FolderPooling | unde
   }
 }
 
-/** Entries of the header that encoders alone have. */
+/** Header entries that only encoders have. */
 export async function encoderEntries(architecture: string, model: EncoderModel): Promise<Buffer[]> {
   const { pooling = 'none', dense = [] } = (await folderPooling(model.summary.path)) ?? {};
   const key = (name: string): string => `${architecture}.${name}`;

@@ -43,7 +43,10 @@ const unigramSchema = v.looseObject({
   }),
 });
 
-/** A WordPiece or Unigram tokenizer, or what llama.cpp can't do of it; undefined for another kind. */
+/**
+ * Reads a WordPiece or Unigram tokenizer, or returns the reason why llama.cpp doesn't support it; undefined for other
+ * kinds.
+ */
 export function readTokenizerModel(json: unknown): TokenizerModel | Fault | undefined {
   if (v.is(wordPieceSchema, json)) {
     return wordPiece(v.parse(wordPieceSchema, json));
@@ -171,7 +174,7 @@ function whyOtherSteps(normalizer: Part, preTokenizer: Part): Fault | undefined 
 }
 
 /**
- * Entries of a tokenizer whose pieces have scores.
+ * Entries of a tokenizer with token scores.
  * @param prefixes true if a space is added at the start of a text
  */
 export const scoredEntries = (

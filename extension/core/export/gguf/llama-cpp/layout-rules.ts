@@ -112,7 +112,7 @@ export const layoutRules: readonly LlamaCppRule<LayoutFacts, Refusal>[] = [
   },
 ];
 
-/** Explains by a summary alone why a layout of GGUF files can't hold a changed model. */
+/** Returns the reason why a GGUF layout can't represent a changed model, from its summary alone. */
 export const explainUnsupportedLayout = (
   facts: LayoutFacts,
   changes: Changes,

@@ -12,11 +12,11 @@ import { say } from '../../../message';
 
 const gguf = { format: 'gguf' } as const;
 
-/** True if only the values of a matrix of floats change, as those of a router. */
+/** True if an encoding is float, so that only values change, as for a router. */
 const isFloatMatrix = (form: MatrixEncoding): boolean =>
   form.kind === 'dense' && floatDTypes.includes(form.weight.dtype);
 
-/** Contents of GGUF files, heads of models, and the layout of a `deci` file. */
+/** Rules on patches and encodings, the `deci` layout, and LM heads. */
 export const modelRules: readonly LlamaCppRule[] = [
   {
     check: (_, { patches }) => (patches.size > 0 ? toRefusal(takesPatches(gguf)) : undefined),

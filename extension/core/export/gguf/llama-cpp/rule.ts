@@ -15,7 +15,7 @@ export interface LayoutFacts {
 /** Output of a model: hidden states, logits of tokens, or scores of classes. */
 export type ModelOutput = 'states' | 'logits' | 'classes';
 
-/** A model as its family and config, from a config.json or a GGUF header, and its form in llama.cpp. */
+/** Family and config of a model, from a config.json or a GGUF header, with its llama.cpp architecture. */
 export interface LlamaCppFacts extends LayoutFacts, FamilyDescription {
   readonly source: 'config' | 'header';
   /** config.json or the GGUF file, for errors. */
@@ -37,7 +37,7 @@ export interface LlamaCppRule<Facts = LlamaCppFacts, Found = Violation> {
   readonly check: (facts: Facts, changes: Changes) => Found | undefined;
 }
 
-/** A refusal whose code is `not-in-gguf` and whose place is that of the rule, unless it says otherwise. */
+/** Refusal with the code `not-in-gguf` and the location of the rule by default. */
 type Violation = Pick<Refusal, 'reason'> & Partial<Refusal>;
 
 /** Returns the first violation, and the rule that is violated. */

@@ -25,7 +25,7 @@ const otherValue = (architecture: string, known: unknown, value: unknown): Messa
 const mixerForm = ({ architecture, config }: LlamaCppFacts): MixerForm | undefined =>
   architecture.mixer?.form(config);
 
-/** Least bound of steps that makes little difference. */
+/** Smallest step bound with a noticeable effect. */
 const leastStep = 0.001;
 
 const stepLimits = (facts: LlamaCppFacts): readonly [number, number] => {

@@ -6,7 +6,7 @@ import { classifies } from '../vit-like';
 import type { Named } from '../vit-like';
 import { preNorm } from '../../modules/wiring-names';
 
-/** Blocks of both towers of CLIP and the like. */
+/** Blocks of both towers of CLIP-like models. */
 const clipBlocks = {
   blocks: 'encoder.layers',
   attention: {
@@ -27,7 +27,7 @@ const clipStandIns = {
   feedforward: { layer_norm2: 'nn.Identity', mlp: 'NoFeedforward' },
 } as const;
 
-/** The tower for images of CLIP (arXiv 2103.00020) and the like; that for texts stays as it is. */
+/** Image tower of CLIP-like models (arXiv 2103.00020); the text tower remains unchanged. */
 function clipVision(
   { modelType, family }: Named,
   form: Pick<EncoderArchitecture, 'finalNorm' | 'unread'> & {
@@ -147,7 +147,10 @@ const clipForm = {
   },
 } as const;
 
-/** Of models with a tower for texts and one for images, the one that the class in config.json names, or that for images. */
+/**
+ * Towers of models with a text and an image tower: the one that the class in config.json names, by default the image
+ * tower.
+ */
 export const clipTowers: readonly EncoderArchitecture[] = [
   ...textTowers({
     ...{ modelType: 'clip', family: 'CLIP', causal: true, defaults: clipTextDefaults },

@@ -21,7 +21,7 @@ import { isWindowedIfAny } from '../post-norm';
 import { say } from '../../../message';
 import { sandwich, scaled } from '../../modules/wiring-names';
 
-/** The first block and every sixth sees all positions. */
+/** The first block and every sixth have full attention. */
 const mimoLayerType = (_: ConfigFields, block: number): string =>
   block === 0 ? 'full_attention' : everyNthFull(6, block);
 
@@ -37,7 +37,7 @@ const lagunaAttention = {
   parts: { gate: { name: 'self_attn.g_proj', activation: 'Softplus' } },
 } as const;
 
-/** Sizes of what chooses tokens. */
+/** Sizes of the indexer that selects tokens. */
 const indexers = (heads: number): ConfigFields => ({
   index_n_heads: heads,
   index_head_dim: 128,

@@ -52,7 +52,7 @@ export const experts: ExpertNames = {
   }),
 };
 
-/** `mlp_layer_types` where given, else all but the first `first_k_dense_replace`. */
+/** `mlp_layer_types` if present; otherwise all blocks except the first `first_k_dense_replace` have experts. */
 function behindFirst(
   { mlp_layer_types: types, first_k_dense_replace: first }: ConfigFields,
   block: number,
@@ -178,7 +178,7 @@ export const deepseekFamilies: readonly Architecture[] = [
       qk_nope_head_dim: 64,
       max_position_embeddings: 1_048_576,
     },
-    // The rotated share applies to the latent's rotary dimensions.
+    // The rotated share applies to the rotary dimensions of the latent.
     computed: (config) => ({
       ...ownKeys(config),
       rope_parameters: {

@@ -89,7 +89,7 @@ const olmoNames: DeltaNames = {
   output: 'o_proj',
 };
 
-/** Sizes follow from those of attention where config.json is silent. */
+/** Sizes default to those of attention. */
 function olmoForm(config: ModelConfig): DeltaRule {
   const { num_attention_heads: heads, hidden_size: hidden } = config;
   const keyHeads = numberIn(config, 'linear_num_key_heads', heads);

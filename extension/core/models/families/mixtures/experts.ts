@@ -25,7 +25,7 @@ const experts = {
   isSparse: () => true,
 } as const;
 
-/** Of Mixtral (arXiv 2401.04088). */
+/** Expert names of Mixtral (arXiv 2401.04088). */
 export const mixtralExperts: ExpertNames = {
   modules: ['block_sparse_moe', 'mlp'],
   router: 'gate',
@@ -49,7 +49,7 @@ const qwenExperts: ExpertNames = {
   }),
 };
 
-/** The same, and one that every token is sent to, with a gate. */
+/** Like the above, with a gated shared expert. */
 export const sharedQwenExperts: ExpertNames = {
   ...qwenExperts,
   shared: ({ shared_expert_intermediate_size: inner }) => ({
@@ -88,19 +88,19 @@ export const graniteExperts: ExpertNames = {
   joined: { gateUp: 'input_linear.weight', down: 'output_linear.weight' },
 };
 
-/** The expert of Granite that every token goes to, or that stands alone. */
+/** Shared expert of Granite, which may be the only one. */
 export const graniteShared = {
   gateUp: { fused: 'shared_mlp.input_linear' },
   down: 'shared_mlp.output_linear',
 } as const;
 
-/** Absent where `shared_intermediate_size` is. */
+/** The shared expert, which is absent if `shared_intermediate_size` is 0 or missing. */
 export const graniteSharedExpert: NonNullable<ExpertNames['shared']> = ({
   shared_intermediate_size: inner,
 }) =>
   inner === undefined || inner === null || inner === 0 ? undefined : { ...graniteShared, inner };
 
-/** Both modules go where the branch is removed. */
+/** Both modules are replaced when the branch is removed. */
 export const graniteWithShared = {
   wiring: feedforward.wiring,
   gateUp: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],

@@ -19,7 +19,7 @@ export const llama4: Architecture = {
   classes: { config: 'Llama4TextConfig', model: 'Llama4ForCausalLM' },
   otherModules: say`The experts of llama4_text models return a pair in transformers, other MLPs don't.`,
   config: {
-    // The width of experts before it gives way to that of other feed-forwards.
+    // The field for the expert width is renamed first, so that the MLP width can take its name.
     names: {
       moe_intermediate_size: 'intermediate_size',
       intermediate_size: 'intermediate_size_mlp',

@@ -17,7 +17,7 @@ const branchFactors =
 const mixerWiring = (branch: string): WiringNames =>
   scaled(streamNorm(attention.wiring.norm), branchFactors(branch));
 
-/** MiniMax-Text-01 (arXiv 2501.08313): norms of the stream itself, in front of each sublayer. */
+/** MiniMax-Text-01 (arXiv 2501.08313): norms are applied to the stream itself before each sublayer. */
 export const minimax: Architecture = {
   ...base,
   modelType: 'minimax',

@@ -2,7 +2,7 @@ import type { ExpertNames, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 
-/** A word of config.json that few families have, or what their configuration class takes. */
+/** String field of config.json that few families have, or the default of their configuration class. */
 export function wordIn(config: ConfigFields, field: string, usual: string): string {
   const value = config[field];
   return typeof value === 'string' ? value : usual;
@@ -11,7 +11,7 @@ export function wordIn(config: ConfigFields, field: string, usual: string): stri
 /** Names of `layer_types` for blocks with a mixer; `mamba` before transformers 5. */
 const mixed: ReadonlySet<unknown> = new Set(['linear_attention', 'conv', 'mamba']);
 
-/** A mixer where `layer_types` says so, else attention; then experts or a feed-forward. */
+/** SSM or linear-attention layer for blocks with that type in `layer_types`, else attention; then experts or an MLP. */
 export const mixedByType =
   (experts?: Pick<ExpertNames, 'isSparse'>) =>
   (config: ModelConfig, block: number): readonly PartKind[] => [
@@ -19,7 +19,7 @@ export const mixedByType =
     experts?.isSparse(config, block) === true ? 'expert' : 'feedforward',
   ];
 
-/** The numbers of a list that stay, as numbers in the new order. */
+/** List of block numbers, without removed blocks and in the new numbering. */
 export function renumberedList(value: unknown, blocks: readonly number[]): number[] {
   const listed: readonly unknown[] = Array.isArray(value) ? value : [];
   return blocks.flatMap((source, block) => (listed.includes(source) ? [block] : []));
@@ -31,7 +31,7 @@ export interface Period {
   readonly offset: number;
 }
 
-/** The period and offset, near those given, that say which blocks of a list are meant. */
+/** Period and offset that describe which blocks of a list are set, close to the given ones. */
 export function findPeriod(meant: readonly boolean[], given: Period): Period | undefined {
   const fits = ({ period, offset }: Period): boolean =>
     meant.every((is, block) => is === (block % period === offset));

@@ -6,7 +6,7 @@ import { preNorm } from '../../modules/wiring-names';
 
 const isRecurrent = (type: unknown): boolean => type === 'recurrent';
 
-/** Kind of a block. The list is repeated. */
+/** Kind of a block, from the repeated list. */
 function blockKind({ block_types: types }: ConfigFields, block: number): unknown {
   const pattern: readonly unknown[] = Array.isArray(types)
     ? types

@@ -81,7 +81,7 @@ function lfmWidth(config: ConfigFields): ConfigFields {
   return { intermediate_size: step * Math.ceil(narrow / step) };
 }
 
-/** Attention of all positions in every fourth block and of a window in the first of the next four, from LFM3 on. */
+/** LFM3 and later: full attention in every fourth block, and sliding-window attention in the first of the next four. */
 function lfm3LayerType(_: ConfigFields, block: number): string {
   if (block % 4 === 2) return 'full_attention';
   return block % 4 === 0 && block > 0 ? 'sliding_attention' : 'conv';
@@ -89,7 +89,7 @@ function lfm3LayerType(_: ConfigFields, block: number): string {
 
 const operatorSandwich = { wiring: sandwich('operator_norm', 'post_operator_norm') };
 
-/** Families whose mixers are short convolutions (LFM2, arXiv 2511.23404). */
+/** Families with short convolutions (LFM2, arXiv 2511.23404). */
 export const shortConvolutionFamilies: readonly Architecture[] = [
   derive(lfm, 'lfm2', {
     names: { rms_norm_eps: 'norm_eps' },

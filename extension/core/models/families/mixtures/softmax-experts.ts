@@ -14,7 +14,7 @@ import {
 import { graniteSharedExpert } from './experts';
 import { cohere2, cohere2Lists } from '../parallel';
 
-/** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
+/** Attention sinks, sliding windows, and blocks without rotation if their `layer_rope_theta` is 0. */
 export const graniteSwa = {
   attention: { ...attention, parts: { sinks: 'self_attn.sinks' } },
   turns: ({ layer_rope_theta: thetas }: ModelConfig, block: number): boolean =>
@@ -42,7 +42,7 @@ export const graniteSwaLayout = {
   only: () => ({ 'layer_rope_theta of one value': true }),
 } as const;
 
-/** Experts of every block, chosen by softmax alone. */
+/** MoE layers in every block, routed only by softmax. */
 const softmaxRouted = {
   modules: ['mlp'],
   router: 'gate',
@@ -113,7 +113,7 @@ export const softmaxExperts: readonly Architecture[] = [
     ...graniteSwaLayout,
     names: { num_experts: 'num_local_experts' },
     defaults: { num_experts: 8, num_experts_per_tok: 2, sliding_window: 128 },
-    // Both modules go where the branch is removed.
+    // Both modules are replaced when the branch is removed.
     feedforward: {
       wiring: feedforward.wiring,
       gateUp: ['block_sparse_moe.experts', 'shared_mlp.input_linear'],

@@ -75,7 +75,7 @@ function limitsIn(value: unknown): readonly [number, number] {
   ];
 }
 
-/** Of Bamba and Granite 4: as wide as `mamba_expand` says, however many heads that are. */
+/** State-space shape of Bamba and Granite 4: `mamba_expand` determines the width regardless of the number of heads. */
 function hybridForm(config: ModelConfig): StateSpace {
   const heads = numberIn(config, 'mamba_n_heads', 128);
   const width = numberIn(config, 'mamba_expand', 2) * config.hidden_size;
@@ -92,7 +92,7 @@ const mambaFeedforward = {
 
 const mambaEmbeddingAndHead = { ...base.embeddingAndHead, finalNorm: 'final_layernorm' };
 
-/** Granite 4 without experts has the shared one alone. */
+/** Granite 4 without experts has only the shared one. */
 const hasExperts = ({ num_local_experts: count = 8 }: ConfigFields): boolean => count !== 0;
 
 const graniteHybridExperts: ExpertNames = {
@@ -176,7 +176,7 @@ function stateSpaceNames(heads: string, headDim: string, stateSize: string): Siz
   };
 }
 
-/** Names below `mixer`, for every kind of sublayer. */
+/** Names below `mixer` for all kinds of sublayers. */
 const nemotron = {
   ...base,
   embeddingAndHead: {
@@ -255,7 +255,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       rms_norm_eps: 1e-5,
       max_position_embeddings: 8192,
     },
-    // Factors on what goes into attention do not pass by a bias.
+    // Scales of the attention input don't apply to biases.
     only: () => ({ attention_bias: false }),
     embeddingAndHead: mambaEmbeddingAndHead,
     attention: {

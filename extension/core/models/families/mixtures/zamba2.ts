@@ -53,7 +53,7 @@ const mixer: MixerNames = {
 const concatenatedWidth = (config: ModelConfig): number =>
   numberIn(config, 'mamba_expand', 2) * config.hidden_size;
 
-/** Mamba-2 with transformers that take turns, each used by several blocks (arXiv 2411.15242). */
+/** Mamba-2 with alternating shared transformer blocks (arXiv 2411.15242). */
 export const zamba2: Architecture = {
   ...base,
   modelType: 'zamba2',

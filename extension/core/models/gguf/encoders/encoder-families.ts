@@ -9,7 +9,7 @@ const describeEncoder = ({ keys, tensors }: GgufSource): Readonly<Record<string,
   type_vocab_size: tensors.get('token_types.weight')?.shape[0] ?? 0,
 });
 
-/** Jina's models of code norm what attention gives twice. */
+/** Jina's code models apply a norm twice to the attention output. */
 const describeJina = (source: GgufSource): Readonly<Record<string, unknown>> => {
   const { keys, tensors } = source;
   const second = 'blk.0.attn_norm_2.weight';

@@ -17,7 +17,7 @@ export function knownInGguf(family: FolderFamily): Architecture | undefined {
   return encoder === undefined ? knownArchitecture(family.modelType) : asArchitecture(encoder);
 }
 
-/** The same family of encoders; undefined for decoders. */
+/** Matching encoder architecture of a folder; undefined for decoders. */
 export const folderEncoder = ({
   modelType,
   matchingFields,
@@ -28,8 +28,8 @@ export const folderEncoder = ({
 const olderNames = { 'LayerNorm.weight': 'LayerNorm.gamma', 'LayerNorm.bias': 'LayerNorm.beta' };
 
 /**
- * An encoder of texts as decoders are described, so that both become GGUF in one way; undefined for one of other inputs.
- * @param config of one model of it; what depends on it is left out when absent
+ * Text encoder described like a decoder, so that both are written to GGUF by the same code; undefined for other inputs.
+ * @param config of one model; without it, properties that depend on it are omitted
  */
 export function asArchitecture(
   family: EncoderArchitecture,
@@ -42,7 +42,7 @@ export function asArchitecture(
   }
   const { words, positions, types, norm: embeddingNorm, positionsSkipPadding = false } = embedding;
   const offset = positionsSkipPadding ? (config?.pad_token_id ?? -1) + 1 : 0;
-  // A config of an encoder has all that one of a decoder has.
+  // An encoder's config has all required fields of a decoder's.
   const own = (given: unknown): EncoderConfig => given as EncoderConfig;
   return {
     modelType: encoder.modelType,

@@ -3,7 +3,7 @@ import type { Pooling } from '../../folder-pooling';
 import type { GgufKeys } from '../gguf-keys';
 import { say } from '../../../message';
 
-/** Numbers of what a text's embedding is (`enum llama_pooling_type`). */
+/** Pooling mode numbers (`enum llama_pooling_type`). */
 export const poolingNumbers = { none: 0, mean: 1, first: 2, last: 3 } as const;
 
 export const poolingKey = 'pooling_type';
@@ -12,8 +12,8 @@ export const poolingKey = 'pooling_type';
 export const denseModules = ['dense_2', 'dense_3'] as const;
 
 /**
- * `architectures` of config.json: the pooling that a file asks for; empty where it asks for none.
- * @throws UserError for a kind that is not known, and for scores of pairs.
+ * `architectures` of config.json for a file's pooling mode; empty without one.
+ * @throws UserError for unknown modes and rerankers
  */
 export function describePooling(keys: GgufKeys): readonly string[] {
   const asked = keys.numberIfPresent(poolingKey) ?? poolingNumbers.none;

@@ -21,9 +21,8 @@ export function additionsTo({ model }: OnnxFile, taken: Iterable<string>): Graph
 }
 
 /**
- * The file with another main graph, whose added nodes read weights and constants of `builder` from
- * their original files.
- * @param isKept returns true for the name of a weight that the new graph still uses
+ * Model file with a new main graph. Added nodes read weights and constants of `builder` from their original files.
+ * @param isKept returns true for names of weights that the new graph still uses
  */
 export function withAdditions(
   file: OnnxFile,
@@ -83,7 +82,7 @@ export function namesIn(graph: GraphProto): Set<string> {
   return names;
 }
 
-/** The name, or one made of it that nothing has; it is taken from now on. */
+/** Reserves and returns the name, or a variant of it that is free. */
 export function freeName(wanted: string, names: Set<string>): string {
   let name = wanted;
   for (let count = 1; names.has(name); count++) {

@@ -118,7 +118,7 @@ export function readBy(node: NodeProto): string[] {
   return [...node.input, ...nested];
 }
 
-/** Without the nodes that nothing reads, such as a constant in whose place another stands. */
+/** Drops nodes without readers, such as a constant that was replaced. */
 export function neededNodes(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
   const makers = new Map(nodes.flatMap((one) => one.output.map((name) => [name, one] as const)));
   const needed = new Set<NodeProto>();

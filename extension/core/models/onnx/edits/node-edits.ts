@@ -32,7 +32,7 @@ export function renameInputs(node: NodeProto, resolve: (name: string) => string)
   return copyWith(node, { input: node.input.map(resolve), attribute });
 }
 
-/** Nodes that give `result` under the names `given`. */
+/** Renames the outputs `result` of nodes to `given`. */
 export function renameOutputs(
   nodes: readonly NodeProto[],
   result: readonly string[],
@@ -44,7 +44,7 @@ export function renameOutputs(
   );
 }
 
-/** A graph whose values have other names, those of its inputs and outputs included. */
+/** Copy of a graph with renamed values, including inputs and outputs. */
 export function renameValues(graph: GraphProto, names: ReadonlyMap<string, string>): GraphProto {
   const of = (name: string): string => names.get(name) ?? name;
   const ports = (infos: readonly ValueInfoProto[]): ValueInfoProto[] =>
@@ -59,7 +59,7 @@ export function renameValues(graph: GraphProto, names: ReadonlyMap<string, strin
   });
 }
 
-/** Puts the data of large tensors that nodes, the graphs in them and functions hold back in their place. */
+/** Restores the data of large tensors in nodes, their nested graphs, and functions. */
 export async function restoreNestedTensors(
   nodes: readonly NodeProto[],
   file: OnnxFile,

@@ -20,10 +20,9 @@ import { say } from '../../../message';
 const floatTypes: readonly number[] = [DataType.FLOAT, DataType.FLOAT16];
 
 /**
- * The file of a model with patches in the places of branches, by their numbers: what a branch makes of the
- * stream in front of it gives way to x + U·G(D·x). Nodes, weights and caches that only the branches needed are
- * gone.
- * @throws UserError if a patch cannot stand.
+ * Replaces branches by patches, by branch index: x + f(x) becomes x + U·G(D·x). Nodes, weights and caches that only the
+ * branches needed are removed.
+ * @throws UserError if a patch isn't possible
  */
 export function patchBranches(
   model: OnnxModel,

@@ -4,11 +4,11 @@ import { isShape } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 import type { ResidualBranch } from '../stream/residual-stream';
 
-/** A graph after branches were taken out. */
+/** Graph after the removal of branches. */
 export interface RemainingGraph {
   /** Nodes that still lead to an output. */
   readonly live: ReadonlySet<GraphNode>;
-  /** Outputs of the graph that went with the branches, such as their keys and values. */
+  /** Outputs of the graph that only the branches produced, such as their keys and values. */
   readonly droppedOutputs: ReadonlySet<string>;
   /** Returns the replacement of `value`, or `value` itself. */
   readonly resolve: (value: string) => string;
@@ -89,9 +89,8 @@ function replaceCaches(
 }
 
 /**
- * Nodes that nothing needs any more when a branch alone is removed, and the outputs that are `unwanted` then;
- * `live` are those needed before.
- * The same as {@link removeBranches} leaves out, in time that grows with the branch and not the graph.
+ * Nodes that become unused if a single branch is removed and the `unwanted` outputs are dropped. `live` are the nodes
+ * in use before. Same result as {@link removeBranches}, in time proportional to the branch instead of the graph.
  */
 export function nodesGone(
   index: GraphIndex,

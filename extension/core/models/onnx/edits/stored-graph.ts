@@ -9,7 +9,7 @@ import { UserError } from '../../../user-error';
 import type { RunnableGraph } from '../../layered-model';
 import { say } from '../../../message';
 
-/** A weight, or what is left of one. */
+/** Weight, or the remaining part of one. */
 export interface StoredWeight extends OnnxInitializer {
   /** Ranges of its bytes in the file in order, if parts were removed. */
   readonly ranges?: readonly FileRange[];
@@ -17,7 +17,7 @@ export interface StoredWeight extends OnnxInitializer {
 
 export type FileRange = Pick<OnnxInitializer, 'file' | 'offset' | 'length'>;
 
-/** Place of a weight in the model's files. */
+/** Location of a weight in the model's files. */
 export type StoredData = Pick<StoredWeight, 'name' | 'file' | 'offset' | 'length' | 'ranges'>;
 
 /** A graph with weights in the files of an ONNX model. */
@@ -50,7 +50,7 @@ export class StoredGraph implements RunnableGraph {
     return this.graph.node.filter(({ opType }) => opType === operator);
   }
 
-  /** The same with other names of values. */
+  /** Copy with renamed values. */
   public renamed(names: ReadonlyMap<string, string>): StoredGraph {
     const { model, graph, initializers, path } = this;
     return names.size === 0

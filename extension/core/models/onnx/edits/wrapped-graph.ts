@@ -8,14 +8,14 @@ export type Scope = number | 'branch' | 'none';
 
 /** One of the two branches of an If in the main graph. */
 export interface Wrapping {
-  /** The graph as the file has it. */
+  /** Graph as stored in the file. */
   readonly parentGraph: GraphProto;
   /** The If. */
   readonly node: NodeProto;
   readonly branch: GraphProto;
-  /** True for the then branch, false for the else branch. */
+  /** True for the `then` branch. */
   readonly isThen: boolean;
-  /** The input that alone decides for the branch, with its value then, if one does. */
+  /** Input that determines the branch, with its value for this branch, if there is a single one. */
   readonly condition: Condition | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface FlatGraph {
   readonly wrapping: Wrapping;
 }
 
-/** The main graph as it is computed for each value of the condition of an If. */
+/** Main graph for each value of the condition of an If. */
 export function flatten(parentGraph: GraphProto, node: NodeProto): FlatGraph[] {
   return ['then_branch', 'else_branch'].flatMap((name) => {
     const branch = node.attribute.find((one) => one.name === name)?.g;

@@ -13,17 +13,17 @@ import { groupIndices } from './group-places';
 import { HeadWalk } from './head-walk';
 import { withHeads } from './with-heads';
 
-/** Heads of an attention, and what of the graph tells their number besides its weights. */
+/** Heads of an attention sublayer, and the parts of the graph that depend on their number besides its weights. */
 export interface GraphHeads extends Width {
-  /** Values with a place for each group. */
+  /** Values that have one slice per group. */
   readonly values: ReadonlyMap<string, GroupPlace>;
   /** Returns the file with the groups `kept`. Its weights are already cut. */
   readonly resized: (file: OnnxFile, kept: readonly number[]) => OnnxFile;
 }
 
 /**
- * The key/value heads of attention `index`: the finest groups that stay apart from one another between its
- * products; or why there are none.
+ * Key/value heads of attention sublayer `index`: the smallest groups that remain independent between its matmuls.
+ * Returns a reason if there are none.
  */
 export function graphHeads(
   source: OnnxModel,

@@ -20,7 +20,7 @@ export class GraphWidths {
     private readonly shapes: () => ValueShapes,
   ) {}
 
-  /** Undefined where a sublayer can only stay or go as a whole. */
+  /** Undefined if a sublayer can only be removed as a whole. */
   public of(index: number): Width | undefined {
     switch (this.source.summary.sublayers[index]?.kind) {
       case 'feedforward':

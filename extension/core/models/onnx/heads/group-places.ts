@@ -5,13 +5,15 @@ import type { Shape } from '../values/shape-query';
 export interface GroupPlace {
   /** Counted from the end: −1 is the last. */
   readonly axis: number;
-  /** Lengths of a group along the axis, which has all groups of the first part, then those of the next. */
+  /**
+   * Lengths of the parts of a group along the axis. All groups of the first part come first, then those of the next.
+   */
   readonly parts: readonly number[];
   /** True if the axis also includes a dynamic size, such as the sequence length. */
   readonly isOpen?: true;
 }
 
-/** Size of the axis of a place; undefined if it is dynamic. */
+/** Size of the axis; undefined if it is dynamic. */
 export const placeLength = ({ parts, isOpen }: GroupPlace, groups: number): number | undefined =>
   isOpen === true ? undefined : groups * sum(parts);
 
@@ -59,7 +61,7 @@ export function placeIn(
   const within = rest.reduce<number>((all, size) => all * Number(size), 1);
   const [length = 0] = parts;
   const isEven = parts.every((one) => one === length);
-  // Numbers from one group to the next.
+  // Offset from one group to the next.
   const stride = length * within;
   let right = 1;
   for (let at = -1 - equal; right <= stride; at--) {

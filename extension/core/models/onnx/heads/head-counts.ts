@@ -3,7 +3,7 @@ import type { GraphIndex, GraphNode } from '../graph-index';
 import type { ValueShapes } from '../values/value-shapes';
 import type { GroupPlace } from './group-places';
 
-/** Numbers that come from one: what is done with them is done with each. */
+/** Operators that pass the number of heads through. */
 const passing: ReadonlySet<string> = new Set([
   ...['Cast', 'Identity', 'Squeeze', 'Unsqueeze'],
   ...['Add', 'Sub', 'Mul', 'Div', 'Equal', 'Where', 'Min', 'Max', 'Mod'],

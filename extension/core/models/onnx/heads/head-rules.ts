@@ -35,7 +35,7 @@ const each: HeadRule = (query) =>
     query.node.proto.input.flatMap((name, input) => (name === '' ? [] : [input])),
   );
 
-/** Groups keep their place in the first input. */
+/** Rule: groups have the same place in the first input. */
 const first: HeadRule = ({ place }) => ({ follows: [[0, place]] });
 
 /** Operators over all axes from `axis` on, such as Softmax. The axis of the groups must precede it. */
@@ -61,7 +61,7 @@ const reduction: HeadRule = (query) => {
     : undefined;
 };
 
-/** A product of values that both depend on what goes in; products with weights are known otherwise. */
+/** Rule for a product of two values that depend on the input; matmuls with weights are handled elsewhere. */
 const product: HeadRule = (query) => {
   switch (query.place.axis) {
     case -1:
@@ -93,7 +93,7 @@ const reshaping: HeadRule = (query) => {
   return before && { follows: [[0, before]] };
 };
 
-/** The same with sizes that the node reads. */
+/** Rule for a Reshape with sizes computed by the graph. */
 const reshape: HeadRule = (query) => {
   const answer = reshaping(query);
   const [, before] = answer?.follows[0] ?? [];
@@ -204,7 +204,7 @@ const slice: HeadRule = (query) => {
   };
 };
 
-/** One of several, or some of them, along another axis. */
+/** Rule for selecting indices along another axis. */
 const gather: HeadRule = (query) => {
   const { node, place } = query;
   const [data, chosen] = [inputShape(query, 0)?.length, inputShape(query, 1)?.length];
@@ -231,7 +231,7 @@ const rules = (names: string | Iterable<string>, rule: HeadRule): Record<string,
     (typeof names === 'string' ? names.split(' ') : [...names]).map((name) => [name, rule]),
   );
 
-/** By operator: what follows of a place that an output has. */
+/** Rules by operator, from the place of groups in an output to their places in its inputs. */
 export const headRules: Readonly<Record<string, HeadRule>> = {
   ...rules(elementwise, each),
   ...rules('Where And Or Not Equal Less LessOrEqual Greater GreaterOrEqual IsNaN', each),

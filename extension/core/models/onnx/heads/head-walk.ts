@@ -23,7 +23,7 @@ export interface NodeChange {
   readonly node: GraphNode;
   readonly sizes: readonly GroupSizes[];
   readonly attributes: readonly string[];
-  /** Values from outside the attention with a place for each head, such as position biases. */
+  /** Values from outside the attention with one slice per head, such as position biases. */
   readonly chosen: ReadonlyMap<string, GroupPlace>;
 }
 
@@ -179,7 +179,7 @@ export class HeadWalk {
       this.tensors.push({ tensor, axis, places: groupIndices(this.groups, place.parts) });
       return tensor.shape[axis] === size;
     }
-    // A matrix that is in a form of its own, or others read too.
+    // Matrices that are compressed or have other readers.
     if (data !== undefined && elementCount(data.dims) > size && node.op === 'MatMul') {
       return this.stop(node);
     }
@@ -199,7 +199,7 @@ export class HeadWalk {
     return out === size && (bias === '' || isOne || this.demand(node, at, place));
   }
 
-  /** Traces values whose ranges are all known. */
+  /** Continues with values whose parts were all found. Returns false if a part is missing or unsupported. */
   private joined(): boolean {
     for (let [entry] = this.pieces; entry !== undefined; [entry] = this.pieces) {
       const [value, pieces] = entry;
@@ -260,7 +260,7 @@ export class HeadWalk {
     const [output = ''] = reader.proto.output;
     const order = intsAttribute(reader.proto, 'perm');
     if (reader.op === 'Transpose' && order !== undefined && !this.values.has(output)) {
-      // Older exporters turn keys to count their positions.
+      // Older exporters transpose keys to count their positions.
       const axis = order.indexOf(order.length + place.axis) - order.length;
       return this.isRead(output, { ...place, axis });
     }

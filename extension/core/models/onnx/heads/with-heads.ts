@@ -57,7 +57,7 @@ export function withHeads(
     return place === undefined ? info : withSize(info, place.axis, left);
   };
   const { input, output } = file.graph;
-  // Named sizes may be products of sizes that changed.
+  // Symbolic dimensions may depend on sizes that changed.
   const valueInfo = file.graph.valueInfo.filter(({ name }) => values.get(name)?.isOpen !== true);
   const graph = copyWith(file.graph, {
     ...{ node, input: input.map(resize), output: output.map(resize) },

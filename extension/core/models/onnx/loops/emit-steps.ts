@@ -9,7 +9,7 @@ import { renameInputs } from '../edits/node-edits';
 import { GraphIndex, operatorName } from '../graph-index';
 import type { KnownSteps } from './known-steps';
 
-/** From this opset on, axes are an input of Unsqueeze. */
+/** First opset whose Unsqueeze has its axes as an input. */
 const axesAsInput = 13;
 
 interface Emitted {
@@ -19,8 +19,8 @@ interface Emitted {
 }
 
 /**
- * The nodes of all steps, one after the other, which give the outputs of the Loop or Scan; `builder` gets the
- * constants that they read. Names in step 2 begin with `scope.2/`.
+ * Nodes of all steps in sequence, which produce the outputs of the Loop or Scan. `builder` receives the constants they
+ * read. Names in step 2 begin with `scope.2/`.
  */
 export function emitSteps(
   { body, count, counters, states, items, results }: KnownSteps,

@@ -11,9 +11,9 @@ import { GraphIndex, operatorName } from '../graph-index';
 import { ValueShapes } from '../values/value-shapes';
 
 /**
- * The nodes of unrolled steps. Each If with a known condition becomes the branch that it takes: a body that chooses by
- * the number of its step has other layers in some of them.
- * @param around the graph that holds them
+ * Nodes of unrolled steps, with each If on a known condition replaced by the branch taken. A body may contain different
+ * layers depending on the step number.
+ * @param around the graph that contains them
  */
 export function takeKnownBranches(
   nodes: readonly NodeProto[],
@@ -49,7 +49,7 @@ function branchTaken(
   return isKnown && branch?.sparseInitializer.length === 0 ? branch : undefined;
 }
 
-/** The nodes of a branch, whose values get names of their own, and give the outputs of the If. */
+/** Nodes of a branch with renamed values; they produce the outputs of the If. */
 function inlined(choice: NodeProto, branch: GraphProto): NodeProto[] {
   const scope = choice.output.find((name) => name !== '') ?? '';
   const own = [...branch.initializer, ...branch.node.flatMap(({ output }) => output)]

@@ -79,7 +79,7 @@ export class Around {
 
 /** Operators that pass a condition on. */
 const passing = new Set(['Identity', 'Cast']);
-/** In front of its states, a Loop takes the number of steps and a condition; its body, the step's number and one. */
+/** A Loop has the trip count and a condition before its states; its body has the iteration number and a condition. */
 const loopInputs = 2;
 /** Opset from which on a Scan has no axis for sequences of different lengths. */
 const scanOpset = 9;

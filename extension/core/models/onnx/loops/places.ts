@@ -5,12 +5,12 @@ import { flatten } from '../edits/wrapped-graph';
 import { operatorName } from '../graph-index';
 import { isRepeating } from './known-steps';
 
-/** A graph whose nodes run once at most: the main graph, or a branch of an If in such a graph. */
+/** Graph whose nodes run at most once: the main graph, or a branch of an If in such a graph. */
 export interface Place {
   readonly graph: GraphProto;
   /** The main graph with the branches that lead to it in the places of their Ifs. */
   readonly flat: GraphProto;
-  /** The main graph with another graph here. */
+  /** Returns the main graph with this graph replaced. */
   readonly main: (graph: GraphProto) => GraphProto;
 }
 
@@ -21,7 +21,7 @@ export function mainPlace(graph: GraphProto): Place {
 /** More Ifs than this are no choice between ways through the layers. */
 export const maxChoices = 8;
 
-/** The branches of the first Ifs in a graph that hold loops, and those of such Ifs in them. */
+/** Branches that contain loops, of the first Ifs in a graph and recursively of their Ifs. */
 export function branchesIn({ graph, flat, main }: Place): Place[] {
   const choices = graph.node
     .filter((one) => operatorName(one) === 'If' && holdsLoop(one))

@@ -123,7 +123,7 @@ const dequantized: RowRule = ({ node, rows, result, dims, findRows, copyOf, make
     }
     const isOne = sizes.every((one) => one === 1) && sizes.length < 2;
     if (isOne || (size === 0 && axis !== rows.axis)) {
-      // ONNX Runtime turns int8 into uint8 once for each node, and fails at a zero point that two of them share.
+      // ONNX Runtime converts int8 to uint8 once per node, and fails if two nodes share a zero point.
       return place === 0 ? input : copyOf(input);
     }
     return findRows(input, size === 0 ? { ...rows, axis: 0 } : rows);
@@ -161,7 +161,7 @@ export const layouts: ReadonlySet<string> = new Set(
   'Identity Reshape Squeeze Unsqueeze Flatten'.split(' '),
 );
 
-/** Rows of results by operator, for operators each of whose rows needs only some of those of its inputs. */
+/** Rules for operators whose output rows depend on only some rows of their inputs. */
 export const rowRules: Readonly<Record<string, RowRule>> = {
   ...rules('Cast Neg Abs Exp Sqrt Reciprocal Tanh Sigmoid Round Floor Clip', elementwise),
   ...rules('Add Sub Mul Div Pow Where', elementwise),

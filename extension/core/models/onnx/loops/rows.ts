@@ -36,7 +36,7 @@ export function findRows(
   }
 }
 
-/** One place, by an index without axes or with one of size 1. */
+/** Single index, given as a scalar or with an axis of size 1. */
 function gathered(node: NodeProto, dims: readonly number[], shapes: ValueShapes): Rows | undefined {
   const [, index = ''] = node.input;
   const [place, ...others] = shapes.contents(index) ?? [];
@@ -73,7 +73,7 @@ function sliced(node: NodeProto, dims: readonly number[], shapes: ValueShapes): 
   return others.length > 0 || steps?.some((step) => step !== 1) !== false ? undefined : only;
 }
 
-/** An axis of size 1 that goes. */
+/** Removes an axis of size 1. */
 function squeezed(node: NodeProto, dims: readonly number[], shapes: ValueShapes): Rows | undefined {
   const axes = intsAttribute(node, 'axes') ?? shapes.contents(node.input[1] ?? '');
   const [given, ...others] = axes ?? [];

@@ -17,9 +17,9 @@ import type { Rows } from './rows';
 /** Bytes of a stored weight that lie together in its file, as a tensor. */
 interface StackView {
   readonly stack: OnnxInitializer;
-  /** In the stack, in bytes. */
+  /** Byte offset in the stack. */
   readonly offset: number;
-  /** In bytes. */
+  /** Bytes. */
   readonly length: number;
   readonly dims: readonly number[];
   /** Distinguishes weights of the same bytes that must not be shared. */
@@ -90,7 +90,7 @@ export class StackRows {
     return this.parts.get(value) ?? value;
   }
 
-  /** The name of the weight that a part of a stored stack is, or of what {@link standIn} gives else. */
+  /** Name of the weight for a slice of a stored stack, or of the value that {@link standIn} returns. */
   public nodeName(part: string): string {
     const view = this.views.get(part);
     return view === undefined ? part : this.weightOf(part, view);
@@ -287,7 +287,7 @@ export class StackRows {
   }
 }
 
-/** A weight of the file that is read from the same bytes, as by the loop in the other branch of an If. */
+/** Existing weight in the file with the same bytes, for example from the loop in the other branch of an If. */
 function sameWeight(
   initializers: OnnxFile['initializers'],
   wanted: Pick<OnnxInitializer, 'file' | 'offset' | 'length' | 'dataType' | 'dims'>,

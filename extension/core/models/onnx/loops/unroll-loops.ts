@@ -27,9 +27,9 @@ export interface Unrolled {
 }
 
 /**
- * Writes out the Loops and Scans whose steps each have weights of their own, as exporters put them into one stack
- * [steps, …] for all blocks. The slices stay in the file as ranges of its bytes.
- * @param inBranches whether those in branches of If are meant, instead of those in the main graph
+ * Unrolls Loops and Scans whose steps have their own weights, which exporters store as one stack [steps, …] for all
+ * blocks. Slices remain byte ranges of the file.
+ * @param inBranches true to unroll those in branches of an If instead of those in the main graph
  */
 export function unrollLoops(file: OnnxFile, inBranches = false): Unrolled {
   const notes: Message[] = [];

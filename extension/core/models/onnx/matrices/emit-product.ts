@@ -13,7 +13,7 @@ import { floatAttribute } from '../node-attributes';
 /** A matrix by which a graph multiplies. */
 type MultipliedMatrix = ModelMatrix & { readonly use: LinearWeight };
 
-/** Emits what a product of a layer gives with the matrix in another form: its outputs, in order. */
+/** Emits the outputs of a layer's matmul with an encoded matrix, in order. */
 export function emitProduct(
   graph: GraphBuilder,
   layer: MultipliedMatrix,

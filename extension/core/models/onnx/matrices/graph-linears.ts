@@ -122,7 +122,7 @@ function assignSublayer(
   const products = matrix.use.products.filter(({ node }) => byProto.has(node));
   const nodes = products.flatMap(({ node }) => byProto.get(node) ?? []);
   const branch = sublayer === undefined ? undefined : branches[sublayer];
-  // The last part makes the head's product as well, and an encoder's what its decoder reads of it.
+  // The last part also computes the head, and the last part of an encoder its output for the decoder.
   if (
     sublayer === undefined ||
     branch === undefined ||
@@ -234,7 +234,7 @@ function modulePath(namespace: string): string {
   return modules.findLast((path) => path.includes('.')) ?? '';
 }
 
-/** The initializer as a tensor whose numbers can be looked at, if it is one. */
+/** Initializer as a tensor with readable values, or undefined. */
 export function lazyTensor(
   data: OnnxInitializer,
   dtypes: ReadonlySet<DType> = runnableDTypes,
@@ -265,8 +265,8 @@ const names: readonly (readonly [RegExp, LinearRole])[] = [
 ];
 
 /**
- * Role of a matmul, by its kind of sublayer and, as far as they tell, by the names of node and
- * weight: exporters keep the module's, or not. `isLast`: no other product is made of its result.
+ * Role of a matmul by the kind of its sublayer and, if they are informative, the names of node and weight. Some
+ * exporters keep module names. `isLast`: no other matmul depends on its result.
  */
 function linearRole(kind: SublayerKind, labels: readonly string[], isLast: boolean): LinearRole {
   if (isLast) {

@@ -13,7 +13,7 @@ export interface GraphMatrix {
   readonly node: GraphNode;
   /** The rows. */
   readonly input: string;
-  /** Name of what the node adds; empty where it adds nothing. */
+  /** Name of the added bias; empty if there is none. */
   readonly bias: string;
   readonly linear: Linear;
   readonly out: number;

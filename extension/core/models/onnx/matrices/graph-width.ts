@@ -168,8 +168,8 @@ export function withAttributes(
 }
 
 /**
- * A file with other tensors in the places of some of its weights.
- * @param resized values whose sizes are no longer what the file says
+ * Model file with some weights replaced.
+ * @param resized values whose recorded sizes are no longer valid
  */
 export function withTensors(
   file: OnnxFile,

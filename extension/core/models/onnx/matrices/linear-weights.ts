@@ -72,7 +72,7 @@ class Readers<T> {
     path.forEach((node) => this.between.add(node));
   }
 
-  /** Undefined without any reader, or why they do not agree. */
+  /** Undefined without readers, or a reason if they disagree. */
   public use(
     idle: readonly NodeProto[],
   ): (Omit<LinearWeight, 'products'> & { readonly found: readonly T[] }) | string | undefined {
@@ -284,7 +284,7 @@ function isLookup(node: NodeProto, name: string): boolean {
 
 const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
 
-/** Nodes that hand a matrix on: as it is, transposed, or in another type of floats. */
+/** Nodes that pass a matrix on unchanged, transposed, or as another float type. */
 function isPassing(node: NodeProto, dims: readonly number[]): boolean {
   switch (operatorName(node)) {
     case 'Identity':

@@ -3,10 +3,10 @@ import type { GraphIndex } from '../graph-index';
 import { intAttribute } from '../node-attributes';
 import type { OnnxModel } from '../stream/graph-stream';
 
-/** A Gather that takes rows by ids. */
+/** Gather that selects rows by ids. */
 export interface Lookup {
   readonly node: NodeProto;
-  /** The initializer that its table is, or is cast from. */
+  /** Initializer of the table, possibly before a cast. */
   readonly table: string;
 }
 

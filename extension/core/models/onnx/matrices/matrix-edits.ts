@@ -97,7 +97,7 @@ export function editMatrices(
   const metadataProps = tellForms(file.model, sublayerEncodings);
   const annotated = { ...file, model: copyWith(file.model, { metadataProps }) };
   const graph = withReplaced(outer, { replaced, widths });
-  // Constants of a former form go with its nodes.
+  // Constants of the previous encoding are removed with its nodes.
   const [before, after] = [valuesRead(outer), valuesRead(graph)];
   const isKept = (name: string): boolean =>
     !removedNames.has(name) && (after.has(name) || !before.has(name));
@@ -122,7 +122,7 @@ function requireOpset(form: MatrixEncoding, opset: number, file: string): void {
   }
 }
 
-/** The nodes that give what a product of the layer gives, under the same names. */
+/** Nodes that replace a layer's matmul and keep its output names. */
 function replaceProduct(
   builder: GraphBuilder,
   layer: GraphLinear | GraphHead,
@@ -135,7 +135,7 @@ function replaceProduct(
   return renameOutputs(nodes, result, layer.use.products[number]?.node.output ?? []);
 }
 
-/** The nodes that give the rows that a Gather gives, under the same name and in the same type. */
+/** Nodes that replace a Gather and keep its output name and type. */
 function replaceLookup(
   builder: GraphBuilder,
   { id, table: { dataType } }: GraphTable,
@@ -173,7 +173,7 @@ interface Changes {
   readonly widths: ReadonlyMap<string, ValueInfoProto>;
 }
 
-/** A graph in which other nodes stand; what holds none of them stays the same. */
+/** Graph with replaced nodes; nested graphs without changes are reused. */
 function withReplaced(graph: GraphProto, changes: Changes): GraphProto {
   const { replaced, widths } = changes;
   const node = graph.node.flatMap((one) => {

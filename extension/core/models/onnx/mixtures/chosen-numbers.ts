@@ -4,7 +4,7 @@ import { constantByExpert } from './constants-by-expert';
 import type { ConstantByExpert } from './constants-by-expert';
 import type { MixtureGraph, ReadByExpert } from './router';
 
-/** Operators whose output holds numbers that they read, in other places. */
+/** Operators that only rearrange their input values. */
 const moving = new Set([
   'Reshape',
   'Flatten',
@@ -67,7 +67,7 @@ export function expertNumberUses(
   return { fetched, table, compared };
 }
 
-/** The constant that a node takes the parts of the experts from whose numbers are `value`. */
+/** Constant from which a node gathers the weights of the experts with indices `value`. */
 function fetchedBy(
   { op, proto }: GraphNode,
   value: string,
@@ -83,17 +83,17 @@ function fetchedBy(
   return isByRow && indices === value ? constantByExpert(data, 0, count, graph) : undefined;
 }
 
-/** Values that are of one expert alone, by name, with the number that the graph gives it. */
+/** Values that belong to a single expert, by name, with the expert's index in the graph. */
 export type Selected = ReadonlyMap<string, number>;
 
 /**
- * Follows `numbers` to where they are compared with the number of one expert, by Equal or by a place
- * along the axis of OneHot or ScatterElements; a word on the first use that is none of these.
+ * Follows `numbers` to comparisons with an expert's index, by Equal or by position along the axis of OneHot or
+ * ScatterElements. Returns a reason if there is another use.
  */
 export function selectedBy(numbers: string, graph: MixtureGraph): Selected | string {
   const { index, shapes, live } = graph;
   const selected = new Map<string, number>();
-  // undefined: the numbers themselves; else the axis along which each expert has a place.
+  // undefined for the indices themselves; otherwise the axis with one position per expert.
   const known = new Map<string, number | undefined>([[numbers, undefined]]);
   const constantNumber = (value: string): number | undefined => {
     const [only, ...others] = index.constants.has(value) ? (shapes.contents(value) ?? []) : [];

@@ -36,8 +36,7 @@ export interface Constants {
 const maxSteps = 8;
 
 /**
- * The constant `value` with places for `count` experts along `axis`; undefined where it is not made of
- * weights in a way that can be divided.
+ * Constant `value` with one slice per expert along `axis`; undefined if it can't be divided into weights per expert.
  */
 export function constantByExpert(
   value: string,

@@ -8,7 +8,7 @@ import { say } from '../../../message';
 import type { Message } from '../../../message';
 
 interface FoundMixtures {
-  /** By branch. */
+  /** MoE layers by branch index. */
   readonly mixtures: ReadonlyMap<number, Mixture>;
   /** Why the experts of the others are not offered one by one. */
   readonly warnings: readonly Message[];

@@ -183,7 +183,7 @@ function whole(router: Router, perToken: number, fetched: readonly ReadByExpert[
       0,
     );
     const rank = expertWeights(constant)[0]?.dims.length ?? 0;
-    // A measure counts what a fused node multiplies by in full, and nothing that is fetched.
+    // Costs count matmul weights of a fused node in full, but not gathered weights.
     const measured = fusedExperts.test(node.op) && rank > 1 ? 1 : 0;
     return flops * ((rank > 2 ? perToken / count : 0) - measured);
   });

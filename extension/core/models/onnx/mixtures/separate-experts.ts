@@ -24,8 +24,8 @@ const linear = new Set([
 ]);
 
 /**
- * The sums by which experts add what they compute, each from values of its own, from the values that
- * belong to one expert on up to `end`; a word on what two experts have in common where there is such.
+ * Adds by which experts join the sum, each computed from its own values, from the values of single experts up to `end`.
+ * Returns a reason if two experts share a value.
  */
 export function separateExperts(
   selected: Selected,

@@ -4,10 +4,10 @@ const pastName = /^past(?:_key_values)?(?=[._]|$)/;
 /** Names of convolution and recurrent states, which can't be truncated. */
 const stateName = /(?:conv|state|ssm)/;
 
-/** An input by which a graph gets back what it gave of earlier positions. */
+/** Input that receives a cache output of earlier positions. */
 export interface CachePort {
   readonly name: string;
-  /** The output that gives it with the new positions. */
+  /** Output with the updated cache. */
   readonly present: string;
   readonly dtype: 'F32' | 'F16';
   /** `positions` is how many are in it; only states of fixed size have none. */

@@ -10,7 +10,7 @@ const fusedAttention =
   /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|Packed(?:MultiHead)?Attention|DecoderAttention|DecoderMasked(?:MultiHead|Self)Attention|(?:Dynamic)?SparseAttention|(?:Sparse)?PagedAttention|QAttention|(?:QOrdered)?LongformerAttention|QOrderedAttention)$/;
 /** Attention without a softmax, whose state is as large however long the text. */
 const recurrences = /(?:^|:)(?:LinearAttention|GatedDeltaNet)$/;
-/** Nodes that choose and compute experts by themselves. */
+/** Operators that route tokens to experts and run them. */
 export const fusedExperts = /(?:^|:)(?:MoE|QMoE|MoEPacked)$/;
 const convolutions =
   /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|Nhwc(?:Fused)?Conv|(?:Varlen)?CausalConvWithState)$/;
@@ -88,7 +88,7 @@ function multipliesValues({ op, inputs }: GraphNode, index: GraphIndex): boolean
   );
 }
 
-/** The nearest products on the ways that lead to a node: those whose results a softmax is taken of. */
+/** Nearest matmuls before a node, such as those that compute attention scores. */
 function productsBehind(
   node: GraphNode,
   nodes: ReadonlySet<GraphNode>,

@@ -53,7 +53,10 @@ export function tellForms(
   ];
 }
 
-/** Names of nodes of the form of a layer: /ID/form.PRODUCT/…, or with the axes of a map /ID/form-mapAXES.PRODUCT/…. */
+/**
+ * Names of nodes of a layer's encoding: /ID/form.PRODUCT/…, or with the axes of a feature map
+ * /ID/form-mapAXES.PRODUCT/….
+ */
 const regionName = /^\/(?<id>.+)\/form(?:-map(?<axes>\d))?\.\d+\//s;
 
 /** True if a node belongs to an encoding of a convolution. */
@@ -78,8 +81,8 @@ export function emitRegion(
 }
 
 /**
- * The products that are made by forms which {@link emitRegion} has emitted, by the layer's id. Where another
- * tool has rewritten some of their nodes, these are nodes like others.
+ * Matmuls emitted by {@link emitRegion}, by layer id. If another tool rewrote some of their nodes, they are treated as
+ * ordinary nodes.
  */
 export function findRegions(
   outer: GraphProto,

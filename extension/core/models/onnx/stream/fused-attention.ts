@@ -9,17 +9,17 @@ const domain = 'com.microsoft';
 /** Projects its input to queries, keys and values by one weight [in, out], and attends. */
 export const fusedAttention = `${domain}:Attention`;
 
-/** Attributes that MultiHeadAttention has too, with the same meaning. */
+/** Attributes with the same meaning in MultiHeadAttention. */
 const sharedFloats = ['scale', 'mask_filter_value'] as const;
 /** Attributes that MultiHeadAttention doesn't support. */
 const unshared = ['do_rotary', 'past_present_share_buffer', 'rotary_embedding_dim'] as const;
-/** From this opset on, Split and Unsqueeze take sizes and axes as inputs. */
+/** First opset whose Split and Unsqueeze have sizes and axes as inputs. */
 const sizesAsInputs = 13;
 
 /**
- * Why a fused attention cannot be parted into a product and MultiHeadAttention that give the same;
- * undefined where they do. Measured with ONNX Runtime 1.30 and 1.32 with every kind of mask: equal to the bit but
- * for starts and ends of sequences, which MultiHeadAttention does not read.
+ * Reason why a fused attention can't be split into a matmul and an equivalent MultiHeadAttention; undefined if it can.
+ * Measured with ONNX Runtime 1.30 and 1.32 with every kind of mask: bit-identical except for sequence start and end
+ * masks, which MultiHeadAttention ignores.
  */
 export function whyFused(
   node: NodeProto,
@@ -58,8 +58,8 @@ function isSequenceLengths(mask: string, index: GraphIndex): boolean {
 }
 
 /**
- * Emits what a fused attention gives, its cache included, of queries, keys and values that lie side by
- * side in `projected` [batch, sequence, out].
+ * Emits a fused attention, including its cache, for queries, keys and values concatenated in `projected` [batch,
+ * sequence, out].
  */
 export function emitParted(
   graph: GraphBuilder,

@@ -8,7 +8,7 @@ import type { Wrapping, Scope } from '../edits/wrapped-graph';
 
 /** An ONNX model with the removable branches of its residual stream. */
 export interface OnnxModel {
-  /** Its graph is the one that `index` is of. */
+  /** File whose graph `index` describes. */
   readonly file: OnnxFile;
   /** Index of the stored graph, with parallel branches added in sequence. */
   readonly index: GraphIndex;

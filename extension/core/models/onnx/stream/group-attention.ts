@@ -6,14 +6,14 @@ import { ValueShapes } from '../values/value-shapes';
 import type { StreamOfGraph } from './graph-stream';
 
 const attention = 'com.microsoft:GroupQueryAttention';
-/** Places of past keys and values among its inputs. */
+/** Input indices of past keys and values. */
 const caches = [3, 4];
-/** Place of the cosines of its rotation. */
+/** Input index of the rotary cosines. */
 const cosines = 7;
 
 /**
- * Ports with the width of heads in the shape of caches [batch, heads, past, headSize]: a graph of
- * onnxruntime-genai leaves it open, though only the width that its queries have is taken.
+ * Ports with the head size filled in for caches [batch, heads, past, headSize]. onnxruntime-genai leaves it dynamic
+ * although only the size of the queries works.
  */
 export function fillCacheWidths(
   ports: readonly OnnxPort[],

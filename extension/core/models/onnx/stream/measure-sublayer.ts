@@ -113,7 +113,7 @@ export function measure(
   };
 }
 
-/** Names of nodes, but those that another graph has for a node that stays. */
+/** Names of nodes, without those that another graph uses for a remaining node. */
 function commonNames(all: readonly LostParts[]): string[] {
   const names = new Set(all.flatMap(({ nodes }) => nodes));
   const staying = all.flatMap(({ nodes, all: known }) => {
@@ -124,7 +124,7 @@ function commonNames(all: readonly LostParts[]): string[] {
   return [...names];
 }
 
-/** Numbers that are learned, as opposed to sizes and axes. */
+/** True for trained values, as opposed to sizes and axes. */
 export function isWeight({ dtype, dims }: OnnxInitializer): boolean {
   return !['I64', 'I32', 'BOOL', 'STRING'].includes(dtype) && dims.length > 0;
 }
@@ -163,7 +163,7 @@ function bytesPerPosition({ dtype, shape: stored = [] }: OnnxPort): number {
     : 0;
 }
 
-/** The name of a node, or what it makes. */
+/** Name of the node, or of its output. */
 export function nodeName({ proto }: GraphNode): string {
   return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
 }

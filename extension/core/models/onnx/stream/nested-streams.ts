@@ -10,7 +10,10 @@ import type { StreamOfGraph } from './graph-stream';
 import type { Message } from '../../../message';
 import { joined, say } from '../../../message';
 
-/** Why a graph has no sublayer: where its residual stream lies if it has one after all, or what it has instead. */
+/**
+ * Explains why a graph has no sublayer: names the nested graph with the residual stream, or describes the structure
+ * found.
+ */
 export function explainNoSublayers(file: OnnxFile, index: GraphIndex): Message {
   const { graph, path } = file;
   if ([...index.outputs].every((name) => index.constants.has(name))) {
@@ -77,7 +80,7 @@ function isFolded({ op, proto }: GraphNode): boolean {
 /** Most ways that are looked at for one Concat. */
 const maxJoined = 4;
 
-/** A Concat of a value and of what weights make of it. */
+/** Concat of a value with a value computed from it by weights, as in DenseNet. */
 function isDense({ op, inputs }: GraphNode, index: GraphIndex): boolean {
   const joined = op === 'Concat' ? inputs.slice(0, maxJoined) : [];
   return joined.some((one) =>
@@ -96,7 +99,7 @@ interface NestedStream {
   readonly label: string;
 }
 
-/** Nested graphs that hold residual branches. */
+/** Nested graphs that contain residual branches. */
 function streamsWithin(
   nodes: readonly NodeProto[],
   path: string,
@@ -119,7 +122,7 @@ function streamsWithin(
   );
 }
 
-/** Inputs of a body that no input of the graph has an influence on: a step's number, and its part of a constant. */
+/** Inputs of a body that don't depend on any input of the graph: the step number, and slices of constants. */
 function constantInputs(
   node: NodeProto,
   { input }: GraphProto,

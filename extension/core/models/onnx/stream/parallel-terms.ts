@@ -16,14 +16,13 @@ export interface Chain {
 interface Term {
   /** The term itself. */
   readonly value: string;
-  /** The term with the constants that are added to it alone, such as a bias. */
+  /** Term including constants that are only added to it, such as a bias. */
   readonly biased: string;
 }
 
 /**
- * Graphs add parallel branches in any order, such as (attention + feed-forward) + stream. In the
- * graph that these nodes make, each is added to the stream in turn, attention first: operands change their
- * places, so that the sum is the same up to rounding. Undefined when no operand has to.
+ * Reorders adds of parallel branches, such as (attention + MLP) + stream, so that each is added to the stream in turn,
+ * attention first. The sum is the same up to rounding. Undefined if no operand has to move.
  */
 export function separateTerms(
   nodes: readonly NodeProto[],

@@ -2,10 +2,10 @@ import { hasWeightsByKind } from './classify';
 import { isShape } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 
-/** A sum to which a value is added that comes from another of its terms: sum = start + Σ f(start). */
+/** Sum with a term that is computed from another term: sum = start + Σ f(start). */
 export interface Candidate {
   readonly add: GraphNode;
-  /** The add and those whose sums are only its terms. */
+  /** The add itself and the adds that only compute its terms. */
   readonly sums: ReadonlySet<GraphNode>;
   readonly sum: string;
   readonly start: string;
@@ -13,13 +13,13 @@ export interface Candidate {
   readonly nodes: ReadonlySet<GraphNode>;
 }
 
-/** A branch that holds as many others is a bridge over a part of the network, such as a U-Net's. */
+/** Minimum number of nested branches for which a branch counts as a long skip connection, as in a U-Net. */
 const bridged = 2;
 
 /** Sums of a sum, those of biases included; more are no residual. */
 const maxSums = 32;
 
-/** The sums that make a residual stream, in topological order. */
+/** Sums that form a residual stream, in topological order. */
 export function findCandidates(index: GraphIndex): Candidate[] {
   const sums = index.nodes.filter(
     (node) => isSum(node) && !isInnerSum(node.outputs[0] ?? '', index),
@@ -82,7 +82,7 @@ function readCandidate(node: GraphNode, index: GraphIndex): Candidate | undefine
   return undefined;
 }
 
-/** Sums that are terms of this one alone. */
+/** Sums that are only terms of this one. */
 function innerSums(node: GraphNode, index: GraphIndex): GraphNode[] {
   return node.inputs.flatMap((input) => {
     const producer = index.producers.get(input);
@@ -107,7 +107,7 @@ function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candid
   );
 }
 
-/** Drops candidates that are inside others, and those that span several. */
+/** Drops candidates nested in others, and those that span several. */
 function topLevel(found: readonly Candidate[], index: GraphIndex): Candidate[] {
   const candidates = found.filter((branch) => !leaks(index, branch, found));
   const inside = (outer: Candidate): Candidate[] =>

@@ -21,7 +21,7 @@ export interface ResidualBranch {
   readonly source: string;
   /** Values added to the stream; several if branches can't be separated. */
   readonly terms: readonly string[];
-  /** Nodes on paths from `source` through the terms, without those that parallel branches share. */
+  /** Nodes on paths from `source` through the terms, without nodes shared by parallel branches. */
   readonly nodes: ReadonlySet<GraphNode>;
   /** True if the next branch starts at the end of this one. */
   readonly joined: boolean;
@@ -109,7 +109,7 @@ function followers(
   return found;
 }
 
-/** Values that operators of a norm make of `sum`. */
+/** Values computed from `sum` with the operators of a norm. */
 function lightly(index: GraphIndex, sum: string): Set<string> {
   const found = new Set([sum]);
   for (const value of found) {
@@ -170,7 +170,7 @@ const light =
 const normalizing = /Normalization$|^ReduceMean$/;
 /** More streams are not put in order: each is compared with each. */
 const maxStreams = 256;
-/** Values that a norm takes at most. */
+/** Maximum number of values in a norm. */
 const longestNorm = 48;
 
 /** Operators of the norm between a sum and the next start, if there is only a norm between. */

@@ -38,7 +38,7 @@ function equal(a: Dimension, b: Dimension): number | undefined {
   return a === b ? 1 : isNegative ? 0 : undefined;
 }
 
-/** 1 or 0 where both numbers are known. */
+/** Rule that returns 1 or 0 if both values are known. */
 function compared(holds: (a: number, b: number) => boolean): ContentRule {
   return ({ contents, fresh }) =>
     each([contents(0), contents(1)])?.map(([a, b]) =>
@@ -82,7 +82,7 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
   Mod: ({ node, contents, fresh }) =>
     each([contents(0), contents(1)])?.map(([a, b]) => {
       const left = Number(a) % Number(b);
-      // With the sign of the divisor, unless fmod asks for that of the dividend.
+      // With the sign of the divisor; with `fmod`, that of the dividend.
       const rest = intAttribute(node, 'fmod', 0) === 1 ? left : (left + Number(b)) % Number(b);
       return Number.isNaN(rest) ? fresh() : rest;
     }),

@@ -11,7 +11,7 @@ export interface ShapeQuery {
   readonly shape: (place: number) => Shape | undefined;
   /** Elements of a short tensor of integers, or of a constant, in order. */
   readonly contents: (place: number) => readonly Dimension[] | undefined;
-  /** True if the contents of input `place` are known to be floating-point numbers. */
+  /** True if input `place` is known to be floating-point. */
   readonly isFloat: (place: number) => boolean;
   /** A name that no other size has. */
   readonly fresh: () => string;

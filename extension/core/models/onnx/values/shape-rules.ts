@@ -313,7 +313,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
     'com.microsoft:SkipLayerNormalization com.microsoft:SkipSimplifiedLayerNormalization',
     ({ shape }) => [shape(0), undefined, undefined, shape(0)],
   ),
-  // As queries are, in the size of values, which rows of heads hold as often as the attributes say.
+  // Shape of the queries with the head size of the values; rows of heads are repeated according to the attributes.
   Attention: ({ node, shape }) => {
     const [queries, size] = [shape(0), shape(2)?.at(-1)];
     const [heads, groups] = ['q_num_heads', 'kv_num_heads'].map((name) =>

@@ -4,7 +4,7 @@ import {
 } from '../../../onnx/proto/onnx_pb';
 import type { TensorProto } from '../../../onnx/proto/onnx_pb';
 
-/** Longest tensor whose numbers are of interest: shapes, axes, factors. */
+/** Maximum length of tensors whose values matter: shapes, axes, factors. */
 export const mostNumbers = 64;
 
 /** Encoding of an element type in raw_data and in its typed field. */
@@ -52,7 +52,7 @@ const floatTypes: readonly number[] = [
 /** True for element types of floating-point numbers. */
 export const isFloatType = (dataType: number): boolean => floatTypes.includes(dataType);
 
-/** The numbers of a short tensor that the graph itself holds; undefined for all others. */
+/** Values of a short tensor stored in the graph; undefined for all others. */
 export function tensorNumbers(tensor: TensorProto): number[] | undefined {
   const count = tensor.dims.reduce((product, size) => product * Number(size), 1);
   const form = forms[tensor.dataType];

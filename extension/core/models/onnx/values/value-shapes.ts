@@ -17,7 +17,7 @@ import type { Shape, ShapeQuery } from './shape-query';
 export class ValueShapes {
   private readonly shapes = new Map<string, Shape>();
   private readonly known = new Map<string, readonly Dimension[]>();
-  /** Values whose contents are floating-point numbers. */
+  /** Values known to be floating-point. */
   private readonly floats = new Set<string>();
   private counter = 0;
 
@@ -44,7 +44,7 @@ export class ValueShapes {
     this.learn(tensor.name, tensorNumbers(tensor), isFloatType(tensor.dataType));
   }
 
-  /** Undefined where not even the rank is known. */
+  /** Undefined if even the rank is unknown. */
   public of(value: string): Shape | undefined {
     return this.shapes.get(value);
   }
@@ -54,7 +54,7 @@ export class ValueShapes {
     return this.known.get(value);
   }
 
-  /** The number that a constant of one element holds. */
+  /** Value of a constant with one element. */
   public number(value: string): number | undefined {
     const contents = this.contents(value);
     const [only] = contents ?? [];
@@ -75,7 +75,7 @@ export class ValueShapes {
     this.shapes.set(name, sizes);
   }
 
-  /** Infers the shapes of a node's outputs; nodes come after those that they read. */
+  /** Infers the shapes of a node's outputs. Nodes must be passed in topological order. */
   public infer(node: NodeProto): void {
     const at = (place: number): string => node.input[place] ?? '';
     const query: ShapeQuery = {

@@ -57,7 +57,7 @@ export class ValueTypes {
     }
   }
 
-  /** Number of the element type, as in onnx.proto; float32 where nothing tells it. */
+  /** Element type number, as in onnx.proto; float32 if unknown. */
   public of(value: string): number {
     const path = new Set<string>();
     let type: number | undefined;
@@ -107,7 +107,7 @@ export class ValueTypes {
       case 'If':
         return outputType(attribute('then_branch')?.g, place);
       case 'Loop':
-        // Its body gives the condition in front.
+        // Its body outputs the condition first.
         return outputType(attribute('body')?.g, place + 1);
       case 'Scan':
         return outputType(attribute('body')?.g, place);

@@ -9,7 +9,7 @@ import type { Norm } from '../norm';
 export interface Compressor {
   /** Tokens of a run. */
   readonly rate: number;
-  /** [width, hidden] each, width being `dim`, or 2 · dim where a run's key is made of the run before as well. */
+  /** [width, hidden] each; width is `dim`, or 2 · dim if the key of a run also depends on the previous run. */
   readonly values: Linear;
   readonly gate: Linear;
   /** [rate, width]: added to the gates. */
@@ -27,24 +27,24 @@ export interface Indexer {
   readonly best: number;
   /** [numHeads · headDim, latent of queries] */
   readonly query: Linear;
-  /** [numHeads, hidden]: factors on what heads score. */
+  /** [numHeads, hidden]: weights of the heads' scores. */
   readonly weights: Linear;
 }
 
 /**
- * Parts of attention whose heads share one key, which is also the value. It attends to a window of recent tokens and
- * to compressed runs of all tokens (DeepSeek-V4).
+ * Parts of attention with a single key head that is also the value. It attends to a window of recent tokens and to
+ * compressed runs of all tokens (DeepSeek-V4).
  */
 export interface CompressedParts {
-  /** Of groups of heads, in front of the output. */
+  /** Grouped projection of heads before the output projection. */
   readonly groups: Linear;
-  /** Of what attends to near tokens alone there is none. */
+  /** Absent for attention to recent tokens only. */
   readonly compressor?: Compressor;
-  /** Absent where a token looks at every compressed run. */
+  /** Absent if tokens attend to every compressed run. */
   readonly indexer?: Indexer;
 }
 
-/** Below a block, the modules of a compressor; `places` is the full name of a tensor. */
+/** Module paths of a compressor below a block; `places` is a full tensor name. */
 interface CompressorNames {
   readonly values: string;
   readonly gate: string;
@@ -52,7 +52,7 @@ interface CompressorNames {
   readonly norm: string;
 }
 
-/** Names of what such an attention has, below a block. */
+/** Tensor names of compressed attention below a block. */
 export interface CompressedNames {
   readonly queryDown: string;
   readonly queryNorm: string;
@@ -72,10 +72,10 @@ export interface CompressedNames {
 export interface CompressedShape {
   /** Width of the queries' latent. */
   readonly queryRank: number;
-  /** Groups of heads in front of the output, and the width of what each gives. */
+  /** Number of head groups before the output projection, and their output width. */
   readonly groups: number;
   readonly groupRank: number;
-  /** Tokens of a run; undefined of a block that has none. */
+  /** Tokens per run; undefined for blocks without compression. */
   readonly rate: number | undefined;
   /** Sizes of the indexer, if tokens attend only to selected runs. */
   readonly indexer: Pick<Indexer, 'numHeads' | 'headDim' | 'best'> | undefined;

@@ -27,9 +27,9 @@ export interface Compressing {
 }
 
 /**
- * Emits compressed keys [batch, 1, runs + 1, dim] of all tokens so far. The last is of a run that has not
- * ended, and no token may look at it: without it there would be no key at all in a short text.
- * @param name by which it keeps what tokens gave
+ * Emits compressed keys [batch, 1, runs + 1, dim] of all tokens so far. The last one belongs to an incomplete run and
+ * is always masked; without it, a short text would have no key at all.
+ * @param name prefix of its cached values
  */
 export function emitCompressed(
   graph: GraphBuilder,
@@ -99,8 +99,8 @@ const emitNumbers = (graph: GraphBuilder, count: Value): Value =>
   ]);
 
 /**
- * Emits [batch, runs, 2 · rate, dim] of [batch, runs, rate, 2 · dim]: the first halves of the run before, and the
- * second halves of the run itself; `none` in front of the first.
+ * Emits [batch, runs, 2 · rate, dim] from [batch, runs, rate, 2 · dim]: the first halves of the previous run, followed
+ * by the second halves of the run itself. `none` precedes the first run.
  */
 function emitOverlapping(graph: GraphBuilder, x: Value, none: number): Value {
   const [before = '', own = ''] = graph.ops('Split', [x], 2, { axis: 3 });
@@ -112,7 +112,7 @@ function emitOverlapping(graph: GraphBuilder, x: Value, none: number): Value {
   return graph.op('Concat', [shifted, own], { axis: 2 });
 }
 
-/** Emits which compressed keys tokens may look at, those of runs that have ended: bool [batch | 1, sequence, keys]. */
+/** Emits the mask of compressed keys whose runs have ended: bool [batch | 1, sequence, keys]. */
 export function emitEnded(
   graph: GraphBuilder,
   { rate }: Compressor,

@@ -2,7 +2,7 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { MixerInput } from './mixer-kind';
 import { emitCarriedScan, emitAsRows, emitSequence } from './pieces';
 
-/** Sizes of the states that heads carry along, matrices [keys, values]; heads of a group share their keys. */
+/** Sizes of the recurrent state, one matrix [keys, values] per head; heads of a group share keys. */
 export interface ChunkedSize {
   readonly groups: number;
   readonly perGroup: number;
@@ -23,7 +23,7 @@ export interface ChunkedRecurrence {
   readonly rate?: Value;
 }
 
-/** Positions that are computed at once. */
+/** Number of positions per chunk. */
 const length = 32;
 
 const square = (holds: (row: number, column: number) => boolean): number[] =>
@@ -42,7 +42,7 @@ interface Chunks {
   /** From the chunk's start to each position, and from each to its end: [length, 1]. */
   readonly fromStart: Value;
   readonly toEnd: Value;
-  /** Over the whole chunk: [1, 1]. */
+  /** Decay over the whole chunk: [1, 1]. */
   readonly whole: Value;
 }
 

@@ -31,7 +31,7 @@ export interface DeltaRule {
   readonly names: DeltaNames;
   /** The step by which a state is replaced, as a multiple of σ(x). */
   readonly rateScale?: number;
-  /** Epsilon of the norm of what comes out; the model's when absent. */
+  /** Epsilon of the output norm; by default the model's. */
   readonly epsilon?: number;
   /** True if value heads are interleaved over key heads instead of grouped by key head. */
   readonly takesTurns?: boolean;
@@ -150,7 +150,7 @@ export const deltaRule: MixerKind<DeltaRule> = {
 
 const isByDimension = ({ names }: DeltaRule): boolean => 'decay' in names && names.decay.length > 1;
 
-/** In one piece, or as transformers cuts it: not where query, key and value do. */
+/** One convolution, or the parts that transformers splits it into, which differ from query, key and value. */
 function findConvolutions(
   { kernel, names }: DeltaRule,
   { convolution, rows }: MixerFinder,

@@ -10,9 +10,9 @@ import { emitBranch, emitCarriedScan, emitConvolution, emitAsRows, emitSequence 
 /** Real-gated linear recurrent unit (Griffin, arXiv 2402.19427, § 2.4). */
 export interface GatedRecurrence {
   readonly kind: 'gated-recurrence';
-  /** Number of channels, each with a state of its own. */
+  /** Number of channels, each with its own state. */
   readonly width: number;
-  /** Gates of a head read its channels alone. */
+  /** Number of heads; gates of a head read only its channels. */
   readonly heads: number;
   readonly kernel: number;
   readonly activation: string;
@@ -58,7 +58,7 @@ export const gatedRecurrence: MixerKind<GatedRecurrence> = {
     const logDecay = graph.op('Mul', [closed, graph.op('Mul', [rate, graph.scalar(sharpness)])]);
     const one = graph.scalar(1);
     const square = graph.op('Exp', [graph.op('Mul', [logDecay, graph.scalar(2)])]);
-    // The first token of a text has no state in front of it, and is not scaled down for one.
+    // The first token of a text has no previous state, so it isn't scaled down.
     const continues = graph.op('Sub', [one, starts]);
     const scale = graph.op('Add', [
       starts,
@@ -78,7 +78,7 @@ export const gatedRecurrence: MixerKind<GatedRecurrence> = {
   },
 };
 
-/** Emits the sigmoid of what each head's matrix [in, out] gives of its channels: rows [rows, width]. */
+/** Emits the sigmoid of a block-diagonal projection, one matrix [in, out] per head: rows [rows, width]. */
 function emitGate(
   input: MixerInput,
   { heads, width }: GatedRecurrence,

@@ -12,9 +12,9 @@ export interface Lightning {
   readonly kind: 'lightning';
   readonly heads: number;
   readonly headDim: number;
-  /** Of queries, keys and values. */
+  /** Activation of queries, keys and values. */
   readonly activation: string;
-  /** Epsilon of the norm of what all heads give. */
+  /** Epsilon of the norm of the concatenated heads. */
   readonly epsilon: number;
 }
 

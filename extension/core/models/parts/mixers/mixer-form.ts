@@ -32,5 +32,5 @@ const kinds: {
   lightning,
 };
 
-/** Kind of a mixer: its tensors, what it emits, and its label. */
+/** Kind of an SSM or linear-attention layer: tensors, graph and label. */
 export const mixerKind = ({ kind }: MixerForm): MixerKind<MixerForm> => kinds[kind];

@@ -11,11 +11,11 @@ export interface Convolution {
   readonly bias?: LazyTensor;
 }
 
-/** Weights of a mixer, each list in an order of the form's own. */
+/** Weights of an SSM or linear-attention layer; the order of each list depends on its kind. */
 export interface MixerParts {
-  /** The last gives the branch. */
+  /** The last one is the output projection. */
   readonly linears: readonly Linear[];
-  /** Pieces of one convolution; each has some of the channels. */
+  /** Parts of one convolution, each with some of the channels. */
   readonly convolutions: readonly Convolution[];
   readonly norms: readonly Norm[];
   readonly tensors: readonly LazyTensor[];
@@ -53,7 +53,7 @@ export interface MixerInput {
   readonly cache: SublayerCache | undefined;
 }
 
-/** One kind of mixer. */
+/** Kind of SSM or linear-attention layer. */
 export interface MixerKind<Form> {
   /** Label in diagrams. */
   readonly label: Message;

@@ -36,7 +36,7 @@ export function emitParts(graph: GraphBuilder, x: Value, sizes: readonly number[
   return graph.ops('Split', [x, graph.ints(sizes)], sizes.length, { axis: -1 });
 }
 
-/** Convolves rows [batch · sequence, channels] along the sequence, with zeros or what is cached in front of it. */
+/** Convolves rows [batch · sequence, channels] along the sequence, with the cache or zeros as left padding. */
 export function emitConvolution(
   input: MixerInput,
   { convolutions }: MixerParts,

@@ -11,7 +11,7 @@ export interface StateSize {
 
 /** Inputs of the state update at each position, all with leading axes [batch, sequence, heads]. */
 export interface Recurrence {
-  /** Factor on the state, or what `decayOf` makes one of; broadcast against [keys, values]. */
+  /** Decay factor of the state, or the input of `decayOf`; broadcast against [keys, values]. */
   readonly decay: Value;
   readonly decayOf?: (graph: GraphBuilder, decay: Value) => Value;
   /** [1, keys] */
@@ -19,7 +19,7 @@ export interface Recurrence {
   readonly query: Value;
   /** [1, values] */
   readonly value: Value;
-  /** [1, 1]: what share of what the key reads is replaced (delta rule, arXiv 2412.06464). */
+  /** [1, 1]: share of the retrieved value that is replaced (delta rule, arXiv 2412.06464). */
   readonly rate?: Value;
 }
 

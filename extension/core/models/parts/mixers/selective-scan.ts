@@ -27,7 +27,7 @@ export interface SelectiveScan {
   readonly activation: string;
   readonly bias: boolean;
   readonly convolutionBias: boolean;
-  /** Norms of step, B and C: with weights (Jamba), without (Falcon Mamba), or none. */
+  /** Norms of step, B and C: weighted (Jamba), without weights (Falcon Mamba), or none. */
   readonly innerNorms?: 'weighted' | { readonly epsilon: number };
   readonly names?: SelectiveScanNames;
   /** True if the checkpoint stores the factors A themselves, not log(−A). */
@@ -43,7 +43,7 @@ export interface SelectiveScanNames {
   readonly convolution: string;
   readonly factors: string;
   readonly skips: string;
-  /** Of step, B and C. */
+  /** Norms of step, B and C. */
   readonly norms: readonly string[];
 }
 
@@ -111,7 +111,7 @@ export const selectiveScan: MixerKind<SelectiveScan> = {
       { heads: 1, keys: stateSize, values: width },
       {
         decay: emitSequence(input, steps, 1, 1, width),
-        // All decays at once would take stateSize times the memory.
+        // Computing all decays together would take stateSize times the memory.
         decayOf: (body, own) => body.op('Exp', [body.op('Mul', [own, rates])]),
         key: emitSequence(input, b, 1, 1, stateSize),
         query: emitSequence(input, c, 1, 1, stateSize),

@@ -11,7 +11,7 @@ import type { Norm, NormStyle } from '../norm';
 export interface AltUp {
   /** Number of streams. */
   readonly count: number;
-  /** [hidden, hidden] each: what makes the others of the first in front of the blocks. */
+  /** [hidden, hidden] each: projections of the first stream that initialize the others. */
   readonly enter: readonly Linear[];
 }
 
@@ -20,7 +20,7 @@ export interface StreamMixing {
   readonly norm: Norm;
   /** [count, hidden] */
   readonly router: Linear;
-  /** [count², count] of a prediction, [count, count] of a correction */
+  /** [count², count] for predictions, [count, count] for corrections. */
   readonly coefficients: Linear;
 }
 
@@ -63,7 +63,7 @@ function emitAsLarge(graph: GraphBuilder, y: Value, x: Value): Value {
   return graph.op('Div', [graph.op('Mul', [y, graph.op('Sqrt', [square(x)])]), own]);
 }
 
-/** Emits the streams that a block expects: each plus what the first says of all of them. */
+/** Emits the predicted streams of a block: each plus a combination of all, with coefficients from the first. */
 export function emitPrediction(
   graph: GraphBuilder,
   style: NormStyle,
@@ -120,7 +120,7 @@ function emitCoefficients(
   );
 }
 
-/** Emits (sum + n + postNorm(right(left(n)))) / √2, n = norm(input), `sum` being the input with what attention adds. */
+/** Emits (sum + n + postNorm(right(left(n)))) / √2 with n = norm(input) and `sum` = input + attention. */
 export function emitLaurel(
   graph: GraphBuilder,
   style: NormStyle,

@@ -6,7 +6,7 @@ export interface Connection {
   readonly matrix: LazyTensor;
   /** [factors] */
   readonly base: LazyTensor;
-  /** [kinds of factors] */
+  /** [number of factor kinds] */
   readonly scale: LazyTensor;
 }
 

@@ -90,7 +90,7 @@ export function emitConnected(
   });
 }
 
-/** Emits matrices of positive numbers whose columns, and nearly rows, add up to 1 (Sinkhorn and Knopp), of logits. */
+/** Emits positive matrices whose columns, and nearly rows, sum to 1, from logits (Sinkhorn and Knopp). */
 function emitDoublyStochastic(
   graph: GraphBuilder,
   logits: Value,
@@ -110,7 +110,7 @@ function emitDoublyStochastic(
   return matrix;
 }
 
-/** Emits one stream of all, in front of the final norm: Σᵢ (σ(factorᵢ) + ε) · streamᵢ. */
+/** Merges the streams before the final norm: Σᵢ (σ(factorᵢ) + ε) · streamᵢ. */
 export function emitJoined(
   graph: GraphBuilder,
   style: NormStyle,

@@ -72,7 +72,7 @@ const narrowed = (config: ConfigFields, channels: number): number =>
     numberAt(config, 'min_depth'),
   );
 
-/** As Python rounds. */
+/** Rounds half to even, as Python does. */
 function roundHalfEven(value: number): number {
   const below = Math.floor(value);
   return value - below === 0.5 ? below + (below % 2) : Math.round(value);
@@ -167,7 +167,7 @@ const mobileNetV2: Form = {
 const scaled = (config: ConfigFields, channels: number): number =>
   multipleNear(channels * numberAt(config, 'width_coefficient'), numberAt(config, 'depth_divisor'));
 
-/** Convolution, norm and activation, under names of their own. */
+/** Convolution, norm and activation with individual names. */
 function named(
   config: StagedConfig,
   find: PieceFinder,

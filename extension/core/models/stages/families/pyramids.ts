@@ -66,7 +66,7 @@ interface StageSizes {
 
 const canEmpty = true;
 
-/** Pyramids of transformers (arXiv 2102.12122), whose keys and values are made of fewer pixels than queries. */
+/** Pyramid vision transformers (arXiv 2102.12122), whose keys and values come from a downsampled image. */
 function pyramid(form: Form): StagedFamily {
   const { modelType, name, defaults, only, place, modules, modulePlace, linears = {} } = form;
   const groups = groupsByDepth(place);
@@ -224,7 +224,7 @@ const segformer: Form = {
   },
 };
 
-/** Height and width of the stream of a stage. */
+/** Height and width of the feature map in a stage. */
 function gridSize(config: ConfigFields, stage: number): readonly number[] {
   const [patches, strides] = [listAt(config, 'patch_sizes'), listAt(config, 'strides')];
   return sidesAt(config, 'image_size').map((side) =>

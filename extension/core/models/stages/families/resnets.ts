@@ -228,7 +228,10 @@ const regnet: Form = {
   activation: sums,
 };
 
-/** ONNX Runtime takes padding right in front of a pooling for the pooling's own, whose border is −∞: something stands between. */
+/**
+ * Zero padding that isn't next to the pooling: ONNX Runtime would merge it with the pooling's own padding, whose border
+ * is −∞.
+ */
 const zerosAround = plain(say`Zero padding`, (graph, x) =>
   graph.op('Max', [graph.op('Pad', [x, graph.ints([0, 0, 1, 1, 0, 0, 1, 1])])]),
 );

@@ -33,7 +33,7 @@ interface Form {
   readonly normsFirst: boolean;
   /** True if a norm follows the last stage. */
   readonly hasFinalNorm: boolean;
-  /** Returns the largest window size, from the numbers of patches of an image and the sides of the stream in a stage. */
+  /** Returns the largest window size, from the number of patches in an image and the feature map sizes of a stage. */
   readonly widestWindow: (
     patches: readonly number[],
     stage: number,
@@ -178,7 +178,7 @@ function swin(form: Form): StagedFamily {
 
 const hasBias = (config: StagedConfig): boolean => config['qkv_bias'] !== false;
 
-/** Attention with a table of what scores gain by distance. */
+/** Attention with a relative position bias table. */
 const byTable: Form['attention'] = (config, find, { width, heads, windows }) => {
   const { size } = windows;
   const own = find.at('attention.self.');
@@ -219,7 +219,7 @@ function distances(size: number, trained: number): number[] {
   return along.flatMap((row) => along.flatMap((column) => [row, column]));
 }
 
-/** Attention by cosines, whose scores gain what a small network makes of distances. */
+/** Cosine attention with a relative position bias computed by a small network. */
 const byCosine: Form['attention'] = (config, find, { stage, width, heads, windows }) => {
   const { size } = windows;
   const own = find.at('attention.self.');
@@ -262,7 +262,7 @@ const merge: Form['merge'] = (find, width) => [
   find.linear('reduction', 4 * width, 2 * width, false),
 ];
 
-/** Modules of blocks that hold their feed-forward in two. */
+/** Module paths of blocks with an MLP in two modules. */
 const twoModules: StagedFamily['modules'] = {
   attention: { layernorm_before: 'nn.Identity', attention: 'NoAttention' },
   feedforward: {
@@ -311,7 +311,7 @@ export const swins: readonly StagedFamily[] = [
     defaults: { pretrained_window_sizes: [0, 0, 0, 0] },
     normsFirst: false,
     hasFinalNorm: true,
-    // transformers goes by the height, without what was added to it to be even.
+    // transformers uses the height before padding.
     widestWindow: ([tall = 1], stage) => Math.floor(Math.floor(tall) / 2 ** stage),
     attention: byCosine,
     merge: (find, width) => [
