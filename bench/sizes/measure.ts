@@ -1,7 +1,9 @@
 // Runs an operation as the command line does, and prints what it reports as JSON lines, each with the seconds since the process
 // started:
-//     node measure.cjs OPERATION REQUEST.json SAMPLES DIST
+//     node measure.cjs OPERATION REQUEST.json SAMPLES DIST [CLOCK]
+// CLOCK: wall, or processor for the processor time divided by the number of cores, which other processes change little.
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import process from 'node:process';
 import { formatEstimate } from '../../extension/core/format';
 import { Estimate, TimeLeft } from '../../extension/core/jobs/time-left';
@@ -14,7 +16,16 @@ import { operations } from '../../extension/core/operations/operations';
 import { runOperation } from '../../extension/core/operations/run-operation';
 import type { LayerProfile, ProfileEvent } from '../../extension/core/prune/layer-profile';
 
-const [id = '', requestFile = '', samples = '', bundles = ''] = process.argv.slice(2);
+const [id = '', requestFile = '', samples = '', bundles = '', clock = 'wall'] =
+  process.argv.slice(2);
+
+if (clock === 'processor') {
+  const cores = availableParallelism();
+  performance.now = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000 / cores;
+  };
+}
 
 function print(line: object): void {
   process.stdout.write(`${JSON.stringify({ at: performance.now() / 1000, ...line })}\n`);

@@ -83,7 +83,7 @@ export interface OriginalObserver {
 
 /** Setup of the model on which candidates are compared: the int8 copy, if there is one. */
 export function screeningSetup({ copy, ...setup }: ScorerSetup): ScorerSetup {
-  return { ...setup, executor: copy ?? setup.executor };
+  return copy === undefined ? setup : { ...setup, executor: copy, work: setup.work.copy };
 }
 
 /** Input with this sequence index. */
