@@ -1,4 +1,5 @@
 import { vocabularyShare } from '../metrics/logits-readout';
+import { firstRows } from '../metrics/slices';
 import type { ModelSummary } from '../models/model-summary';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { stateBytesPerToken } from '../runtime/memory-shares';
@@ -8,17 +9,21 @@ import { listCandidates } from './candidates';
 import type { SearchSettings } from './options';
 import { minBaselineRows } from './search-plan';
 
+/** Candidates whose measurement on all tokens takes as long as the races of the first and of each later round of an adaptive search. */
+const [firstRaced, laterRaced] = [4, 2.5] as const;
+
 /**
  * Cost of the first and of later rounds, relative to a round that runs every candidate from its own position. Measured
- * on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder-1.5B; used only for the initial estimate.
+ * on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder; used until rounds are measured.
  */
 function roundShares(
   { mode, confidence }: Pick<SearchSettings, 'mode' | 'confidence'>,
   candidates: number,
+  tokens: number,
 ): readonly [first: number, later: number] {
   if (mode === 'adaptive' && confidence < 1) {
-    // All tokens of a later round correspond to 0.6 to 5 fully measured candidates.
-    return [0.2, Math.min(1, 2.5 / Math.max(1, candidates))];
+    const raced = (count: number): number => Math.min(1, count / Math.max(1, candidates));
+    return [Math.min(1, firstRows / tokens + raced(firstRaced)), raced(laterRaced)];
   }
   return mode === 'naive' ? [2, 2] : [1, 0.3];
 }
@@ -40,12 +45,15 @@ const beyondExpected = 1.25;
 /** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
 
+/** What decides how many states a pass through the sublayers takes. */
+type StateRoom = Pick<LayeredExecutor, 'shares' | 'model'>;
+
 /** Number of sublayer evaluations per sequence, and of readouts of its output over the whole vocabulary. */
 export interface Amount {
   readonly evaluations: number;
   readonly readouts: number;
   /** Returns the number of passes through the sublayers of all sequences together. */
-  readonly passes: (executor: LayeredExecutor) => number;
+  readonly passes: (executor: StateRoom) => number;
 }
 
 /** Work on the model itself, and on its int8 copy if candidates are compared on one. */
@@ -73,7 +81,7 @@ const noAmount: Amount = { evaluations: 0, readouts: 0, passes: () => 0 };
 const onModel = (model: Amount): SplitAmount => ({ model, copy: noAmount });
 
 /** Number of tokens whose states a pass takes through the sublayers if sessions are opened for each. */
-const tokensPerPass = ({ shares, model }: LayeredExecutor): number =>
+const tokensPerPass = ({ shares, model }: StateRoom): number =>
   countFitting(shares, streamedActiveShare, stateBytesPerToken(model));
 
 /**
@@ -92,7 +100,7 @@ export function expectedWork(
   const count = summary.sublayers.length;
   const rounds = expectedRounds(settings, candidates.length);
   const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
-  const [firstShare, laterShare] = roundShares(settings, candidates.length);
+  const [firstShare, laterShare] = roundShares(settings, candidates.length, tokens);
   // Every candidate from its own position to the end.
   const perRound = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
   // An adaptive search reads out the original and each winner over the whole vocabulary, and others in part.
@@ -135,11 +143,11 @@ export function expectedWork(
           later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
         }),
     refinement: onModel({ evaluations: refined * count, readouts: refined, passes: () => sets }),
-    // Prefixes of an order are measured one by one, each from its first removal, after the original.
+    // One pass takes all prefixes of an order if sessions are streamed. The original runs once for all orders.
     baseline: onModel({
       evaluations: compared * count,
       readouts: compared * rounds,
-      passes: () => rounds,
+      passes: () => 1 + 1 / Math.max(1, baselines),
     }),
     baselines,
     sets,

@@ -135,7 +135,8 @@ export interface Scorer {
   rows(sequence: number): Promise<number>;
   /**
    * Terms of each candidate on the given slices, in the same order.
-   * @param ahead slices that the same candidates may be measured on next, so that workers can start early
+   * @param ahead slices that the same candidates may be measured on next, so that workers can start early and passes that
+   *   open sessions can include them
    */
   terms(
     step: string,

@@ -40,6 +40,7 @@ export class SearchProgress implements SearchListener {
   private before = noWork;
   private current: WorkByKind;
   private ahead: WorkByKind;
+  private isRefined = false;
   /** True while the first steps run, which are too few to measure a rate. */
   private isStarting = true;
 
@@ -117,6 +118,7 @@ export class SearchProgress implements SearchListener {
       const left = Math.max(0, Math.min(most, this.expected.sets) - measured);
       this.current = scaleWork(this.spentInPart, 1 + left / measured);
     }
+    this.isRefined = true;
     this.ahead = this.afterRefinement();
     this.stage = say`Refining: ${measured} of at most ${most} sets`;
     this.report(true);
@@ -178,7 +180,8 @@ export class SearchProgress implements SearchListener {
   }
 
   private afterRounds(): WorkByKind {
-    return addWork(this.workOf(this.expected.refinement), this.afterRefinement());
+    const refinement = this.isRefined ? noWork : this.workOf(this.expected.refinement);
+    return addWork(refinement, this.afterRefinement());
   }
 
   /** @param measured number of baselines that are measured */
