@@ -12,7 +12,7 @@ import type { QueueServer } from '../../extension/core/distribute/queue/connecti
 import * as library from '../../extension/core/distribute/queue/library';
 import { QueueEngine } from '../../extension/core/distribute/queue/queue-engine';
 import { serveQueue } from '../../extension/core/distribute/queue/queue-worker';
-import { readMessage } from '../../extension/core/distribute/read-message';
+import { readMessage } from '../../extension/core/distribute/work-item';
 import { Dispatcher } from '../../extension/core/distribute/dispatcher';
 import { unattended } from '../../extension/core/jobs/job';
 import { Journal } from '../../extension/core/jobs/journal';

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { modelFolderName } from './hub-cache';
-import { listParts, withoutPart } from './gguf-part-names';
+import { modelFolderName } from './model-file';
+import { listParts, withoutPart } from './gguf-parts';
 import { UserError, pathMissing, folderUnreadable } from '../user-error';
 import { say } from '../message';
 

@@ -9,9 +9,9 @@ import {
   removeEmptyParents,
   removeStale,
   restoreAside,
+  resolveLinks,
 } from '../jobs/partial';
 import { CancelledError } from '../jobs/job';
-import { resolveLinks } from '../jobs/resolve-links';
 import { UserError } from '../user-error';
 import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
@@ -105,7 +105,7 @@ export class OutputFolder {
         warn(say`The replaced folder could not be deleted: ${(error as Error).message}.`);
       });
     }
-    // // Processes that were still ending at the start have ended by now.
+    // Processes that were still ending at the start have ended by now.
     await removeStale(this.path).catch(() => undefined);
   }
 

@@ -1,6 +1,5 @@
 import type { SublayerKind } from '../models/model-summary';
-import type { ModelFacts, StoredTensor } from './model-description';
-import { sum, sumKnown } from './totals';
+import type { ModelFacts, StoredTensor, Totals } from './model-description';
 
 const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
   'attention',
@@ -11,6 +10,37 @@ const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
 const keyOrValue = /(^|[._])(k_proj|v_proj|attn_k|attn_v|key|value|wk|wv|k_lin|v_lin)\.weight$/;
 /** Both in one matrix with the queries: what these do not take of its width. */
 const fused = /(qkv_proj|c_attn|query_key_value|wqkv|attn_qkv|qkv)\.weight$/i;
+
+export function sum<T>(items: Iterable<T>, value: (item: T) => number): number {
+  let total = 0;
+  for (const item of items) {
+    total += value(item);
+  }
+  return total;
+}
+
+/** The sum, or undefined where one of the values is not known. */
+export function sumKnown<T>(
+  items: Iterable<T>,
+  value: (item: T) => number | undefined,
+): number | undefined {
+  let total = 0;
+  for (const item of items) {
+    const one = value(item);
+    if (one === undefined) {
+      return undefined;
+    }
+    total += one;
+  }
+  return total;
+}
+
+export function sumTotals(items: readonly Totals[]): Totals {
+  return {
+    parameters: sum(items, ({ parameters }) => parameters),
+    bytes: sum(items, ({ bytes }) => bytes),
+  };
+}
 
 /**
  * Numbers that a sublayer keeps per token of context: the widths of its keys and values. None where

@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { readWholeFile, withRegularFile } from '../regular-file';
 import { UserError } from '../user-error';
 import { say } from '../message';
-import { replaceFile } from './replace-file';
+import { replaceFile } from './write-document';
 
 /**
  * Append-only file with one JSON value per line, from which a stopped job resumes. The first line identifies the job; a

@@ -12,7 +12,7 @@ export function fieldSchemas(fields: Fields): Readonly<Record<string, JsonSchema
 }
 
 function fieldSchema(field: Field): JsonSchema {
-  // // A request may contain a document, whose schema is that of its files.
+  // A request may contain a document, whose schema is that of its files.
   const schema: JsonSchema =
     field.kind === 'document'
       ? { type: ['string', 'object'] }

@@ -49,7 +49,7 @@ export async function watchingModels<T>(
       },
     });
   } catch (error) {
-    // // Errors of a job about a file that has changed are irrelevant.
+    // Errors of a job about a file that has changed are irrelevant.
     await look();
     throw changed === undefined ||
       (error instanceof CancelledError && cancellation.isCancellationRequested)

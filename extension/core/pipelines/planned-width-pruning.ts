@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { makeWorkFolder } from '../jobs/make-work-folder';
+import { makeWorkFolder } from '../jobs/work-folder';
 import { pruneWidth, readWidthPruning } from '../models/width-pruning/prune-width';
 import type { OpenedModel } from '../models/opened-model';
 import type { Plan } from '../plans/plan';

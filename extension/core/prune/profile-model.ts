@@ -22,7 +22,7 @@ import type {
   SurrogateRecord,
 } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
-import { vocabularies } from '../metrics/vocabulary';
+import { vocabularies } from '../metrics/vocabulary-sums';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import type { ScorerSetup } from './scorer';

@@ -1,5 +1,5 @@
 import type { BlockTerms, Slice } from '../metrics/slices';
-import type { Vocabulary } from '../metrics/vocabulary';
+import type { Vocabulary } from '../metrics/vocabulary-sums';
 import type { Candidate } from './candidates';
 import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from './scorer';
 import { screeningSetup } from './scorer';

@@ -10,7 +10,6 @@ import { confirmedRows } from './adaptive/adaptive';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
-import type { SearchListener } from './search-listener';
 import { minBaselineRows } from './search-plan';
 import type { SearchWork } from './search-work';
 import { say } from '../message';
@@ -49,6 +48,18 @@ const beyondExpected = 1.25;
 
 /** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
+
+/** Called as results become known. Rounds count from 1. */
+export interface SearchListener {
+  onCosineLocal(distances: readonly CandidateDistance[]): void;
+  onCandidate(round: number, distance: CandidateDistance): void;
+  onRound(round: number, result: Round): void;
+  /** Called after `measured` of at most `most` sets of a refinement. */
+  onRefining(measured: number, most: number): void;
+  onBaseline(name: BaselineName, rounds: readonly Round[]): void;
+  /** Called before each round with its description. */
+  onStage(stage: Message): void;
+}
 
 /** Converts events of a search to progress and partial results, with an estimate of the total. */
 export class SearchProgress implements SearchListener {

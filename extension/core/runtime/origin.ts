@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { onnxRuntimeVersion } from './version';
+import { onnxRuntimeVersion } from './device';
 
 /** When, by what and where a document was made. */
 export interface Origin {

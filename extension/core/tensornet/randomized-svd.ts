@@ -2,7 +2,7 @@ import { seededRandom } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
 import { matrixSizes } from '../linear-algebra/matrix-source';
-import { scaleGram } from '../linear-algebra/scaled-gram';
+import { scaleGram } from '../linear-algebra/symmetric-products';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { sumOfSquares } from '../linear-algebra/squares';
 import { KrylovBasis } from './krylov-basis';

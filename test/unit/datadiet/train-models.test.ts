@@ -11,7 +11,7 @@ import { openProxy } from '../../../extension/core/datadiet/training/proxy-model
 import { openSeedRunner } from '../../../extension/core/datadiet/training/seed-runner';
 import { seedSetup } from '../../../extension/core/datadiet/training/seed-setup';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';
-import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
+import type { TrainRequest } from '../../../extension/core/datadiet/training/training-settings';
 import { stepsPerEpoch, trainRun } from '../../../extension/core/datadiet/training/training-run';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';

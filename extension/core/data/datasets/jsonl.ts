@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { UserError } from '../../user-error';
-import { parseObjectLine } from '../json-line';
+import { parseObjectLine } from '../text-file';
 import { numericDataset, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels, classRowFinder } from './labels';

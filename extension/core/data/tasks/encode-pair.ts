@@ -1,7 +1,7 @@
 import type { LayeredModel } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import type { Tokenizer } from '../tokenizer';
-import { checkVocabulary } from '../vocabulary';
+import { checkVocabulary } from '../text-tokens';
 import type { Pair } from './task-example';
 import { counted, say } from '../../message';
 import { targetStartId } from '../../models/example';

@@ -4,7 +4,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import { AnsweredIds } from '../../models/model-input';
 import { UserError } from '../../user-error';
 import type { Tokenizer } from '../tokenizer';
-import { checkVocabulary } from '../vocabulary';
+import { checkVocabulary } from '../text-tokens';
 import { encodePair } from './encode-pair';
 import { targetDelimiter } from './task-example';
 import type { Example, Pair } from './task-example';

@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as v from 'valibot';
-import { parseJsonLine } from '../../data/json-line';
+import { parseJsonLine } from '../../data/text-file';
 import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';

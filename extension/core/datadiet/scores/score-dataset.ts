@@ -1,7 +1,7 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import type { TaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
+import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import type { RecordSink } from './dynamics';

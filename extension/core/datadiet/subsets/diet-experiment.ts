@@ -29,7 +29,7 @@ import { seedSetup } from '../training/seed-setup';
 import { engineFor, shareSeeds } from '../training/side-by-side';
 import type { SeedSharing } from '../training/side-by-side';
 import { mean, sampleDeviation } from '../scores/statistics';
-import type { FitRequest } from '../training/train-request';
+import type { FitRequest } from '../training/training-settings';
 import { stepsPerEpoch } from '../training/training-run';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeWorkFolder } from '../../jobs/make-work-folder';
+import { makeWorkFolder } from '../../jobs/work-folder';
 import { isPartial, removeStale } from '../../jobs/partial';
 import { isSystemFile } from '../../jobs/system-file';
 import { writeText } from '../../jobs/write-document';

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
 import type { TaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
+import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import { writeDocument, writeText } from '../../jobs/write-document';
@@ -14,7 +14,7 @@ import { seedWorkItem, seedRequestSchema, seedSetup } from './seed-setup';
 import { engineFor, shareSeeds } from './side-by-side';
 import type { SeedSharing } from './side-by-side';
 import { probeRun, stepsPerEpoch, trainRun } from './training-run';
-import type { TrainRequest } from './train-request';
+import type { TrainRequest } from './training-settings';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import { parseJsonText } from '../../parse-json';

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { WorkerLostError } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
 import type { WorkItem } from '../work-item';
-import { readMessage } from '../read-message';
+import { readMessage } from '../work-item';
 import { decode } from './codec';
 import { failureKey, failureSchema, resultKey } from './messages';
 import { verbatim } from '../../message';

@@ -12,7 +12,7 @@ import { UserError } from '../../user-error';
 import { LocalWorker } from '../local-engine';
 import type { WorkerLimits } from '../local-engine';
 import type { WorkFile, WorkSetup } from '../work-item';
-import { readMessage } from '../read-message';
+import { readMessage } from '../work-item';
 import { decode, encode } from './codec';
 import type { QueueServer } from './connection';
 import {

@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path';
-import { nameWithType } from '../../checkpoints/gguf-part-names';
+import { nameWithType } from '../../checkpoints/gguf-parts';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { WritableType } from '../../checkpoints/ggml-types';
@@ -23,7 +23,7 @@ import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { GgufTensor } from './gguf-tensors';
 import type { MixedModel } from './type-mixes';
 import { multiplyFactors, withoutEmptied } from './block-factors';
-import { curveEntries } from './curve-entries';
+import { curveEntries } from './header-entries';
 import {
   denseTensors,
   encoderEntries,
@@ -40,7 +40,7 @@ import { modelEntries } from './folder-header';
 import { configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { tensorImportance } from './importance';
-import { deciFamilies, needsDeci } from './gguf-deci';
+import { deciFamilies, needsDeci } from './gguf-sizes';
 import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
 import { headScale, placeTensors, untiedHead } from './place-tensors';

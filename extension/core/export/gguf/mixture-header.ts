@@ -1,5 +1,7 @@
-import { gatingKey, sigmoid, softmax } from '../../models/gguf/expert-gating';
 import {
+  gatingKey,
+  sigmoid,
+  softmax,
   denseBlocks,
   expertGroups,
   ggufFields,

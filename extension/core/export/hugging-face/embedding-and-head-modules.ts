@@ -1,6 +1,6 @@
 import { embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import type { ModuleNeeds } from './compressed-modules';
-import { raiseTooOld } from './python-errors';
+import { raiseTooOld } from './modeling-classes';
 
 /** Python of modeling_espalier.py that puts an embedding and a head in other forms than dense in their places. */
 const embeddingAndHeadModules = `class Rows:

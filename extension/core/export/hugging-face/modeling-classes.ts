@@ -123,3 +123,6 @@ function own(
 function namesIn(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
 }
+
+/** Python of what modeling_espalier.py does where transformers is too old for it. */
+export const raiseTooOld = 'raise ImportError("this file needs transformers 5 or later")';

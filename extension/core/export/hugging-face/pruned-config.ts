@@ -1,4 +1,4 @@
-import { setField } from '../../set-json-field';
+import { setField } from '../../parse-json';
 import type { Refusal } from '../../models/capability';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';

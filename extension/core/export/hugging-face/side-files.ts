@@ -2,7 +2,7 @@ import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
 import { belongsToFolder, resolveModelFile } from '../../checkpoints/model-file';
-import { configurationModule } from './deci-configuration';
+import { configurationModule } from './deci-config';
 import { modelingModule } from './modeling-classes';
 import { manifestName } from '../../document-names';
 import { onPath } from '../../jobs/write-errors';

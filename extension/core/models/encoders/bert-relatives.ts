@@ -15,7 +15,7 @@ import {
   textEmbedding,
   withDenseClassifier,
 } from './text-encoders';
-import { fullAttentionLength } from './sparse-attention';
+import { fullAttentionLength } from './encoder-config';
 import { preNorm, postNorm } from '../modules/wiring-names';
 
 /** Norms in front of the branches, in the module of each. */

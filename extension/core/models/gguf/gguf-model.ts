@@ -5,14 +5,13 @@ import { encoderInGguf, folderEncoder, knownInGguf } from './encoders/encoder-na
 import type { Architecture } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { describeGguf } from './gguf-config';
-import { readGating, sigmoid } from './expert-gating';
-import { curveTensors } from './gguf-curves';
+import { readGating, sigmoid, ggufFields, fieldKeys } from './gguf-fields';
+import { curveTensors } from './gguf-rows';
 import { refuseArchitecture } from './gguf-file';
 import type { GgufFile } from './gguf-file';
 import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
-import { ggufFields, fieldKeys } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { remainingMixerFlags, readMixed } from './gguf-mixers';
 import { ggufBlocks, toGgufArchitecture, partNames, readingGateUp } from './gguf-names';

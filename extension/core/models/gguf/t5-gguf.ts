@@ -4,7 +4,7 @@ import { knownEncoder } from '../encoders/encoder-architectures';
 import type { EncoderModel } from '../encoders/encoder-model';
 import { readEncoder } from '../encoders/open-encoder';
 import { poolingsWith } from '../folder-pooling';
-import { describePooling } from './encoders/pooling';
+import { describePooling } from './encoders/encoder-names';
 import { ggufFields, valueLength } from './gguf-fields';
 import type { GgufFile } from './gguf-file';
 import type { GgufKeys } from './gguf-keys';

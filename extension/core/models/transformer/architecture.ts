@@ -353,3 +353,25 @@ export interface Architecture extends BlockArchitecture {
   /** Parts that depend on the config. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }
+
+/** Parts of a block, in order. */
+export function blockParts(
+  family: BlockArchitecture,
+  config: ModelConfig,
+  block: number,
+): readonly PartKind[] {
+  const second = family.experts?.isSparse(config, block) === true ? 'expert' : 'feedforward';
+  return family.parts?.(config, block) ?? ['attention', second];
+}
+
+/** Wiring of a part. */
+export function partWiring(family: BlockArchitecture, part: PartKind): WiringNames {
+  const { attention, mixer, feedforward, experts } = family;
+  const { wiring } = { attention, mixer, feedforward, expert: experts }[part] ?? {};
+  return wiring ?? feedforward.wiring;
+}
+
+/** Of families that are described wrongly here. */
+export function lacking(what: string): never {
+  throw new Error(`a family names ${what} that it does not describe`);
+}

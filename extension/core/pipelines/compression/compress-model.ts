@@ -1,7 +1,7 @@
 import type { OutputFormat } from '../../export/output-formats';
 import { isDeepStrictEqual } from 'node:util';
 import { version } from '../../../../package.json';
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';

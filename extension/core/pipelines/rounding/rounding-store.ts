@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { Journal } from '../../jobs/journal';
-import { makeWorkFolder } from '../../jobs/make-work-folder';
+import { makeWorkFolder } from '../../jobs/work-folder';
 import { onPath } from '../../jobs/write-errors';
 
 const entrySchema = v.object({ tensors: v.array(v.string()) });

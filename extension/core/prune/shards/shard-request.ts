@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { vocabularies } from '../../metrics/vocabulary';
+import { vocabularies } from '../../metrics/vocabulary-sums';
 
 const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const candidateSchema = v.object({

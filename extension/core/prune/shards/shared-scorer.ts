@@ -5,7 +5,7 @@ import type { WorkSetup } from '../../distribute/work-item';
 import { createReadouts } from '../../metrics/metric-readout';
 import type { BlockTerms, Slice } from '../../metrics/slices';
 import { prefixTokens } from '../../metrics/slices';
-import type { Vocabulary } from '../../metrics/vocabulary';
+import type { Vocabulary } from '../../metrics/vocabulary-sums';
 import type { Candidate } from '../candidates';
 import { sequenceInput } from '../scorer';
 import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from '../scorer';

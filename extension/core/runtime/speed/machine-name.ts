@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { onnxRuntimeVersion } from '../version';
+import { onnxRuntimeVersion } from '../device';
 
 /**
  * Name of the machine for which measured times are valid. They are measured again if any part of it

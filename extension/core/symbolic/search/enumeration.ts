@@ -1,7 +1,7 @@
 import { GrowableArray } from '../evaluation/growable-array';
 import type { Machine } from '../evaluation/machine';
 import type { Library } from '../language/library';
-import { maxProgramSize } from '../language/parse-program';
+import { maxProgramSize } from '../language/parse-term';
 import { CostQueue } from './cost-queue';
 import { weightCost, computeLeads } from './costs';
 import { createGrammar } from './grammar';

@@ -4,10 +4,10 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';
 import type { Library } from '../language/library';
-import { createMass } from '../language/mass';
+import { createMass } from '../language/reduce';
 import { symbol } from '../language/term';
 import { Enumeration, maxPrograms } from './enumeration';
-import type { PopulationMember } from './population';
+import type { PopulationMember } from './refit';
 import { ProgramGraphs } from './program-graphs';
 import { say } from '../../message';
 

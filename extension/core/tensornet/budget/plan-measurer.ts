@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
 import { storeEncodings } from '../../models/encodings/store-encodings';
@@ -9,7 +9,7 @@ import { modelStacks } from '../../models/layer-stacks';
 import type { MatrixEncoding, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import { pruneWidth, readWidthPruning } from '../../models/width-pruning/prune-width';
-import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../models/width-pruning/width';
 import type { OpenedModel } from '../../models/opened-model';
 import { overlap } from '../../models/units';
 import type { DeviceName } from '../../runtime/device';

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { seededRandom, standardNormal } from '../../data/random';
 import type { Random } from '../../data/random';
 import { emitEncoding } from '../../models/encodings/emit-encoding';

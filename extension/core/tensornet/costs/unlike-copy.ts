@@ -1,4 +1,4 @@
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { mapTensors } from '../../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 

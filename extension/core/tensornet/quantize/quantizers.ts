@@ -1,4 +1,4 @@
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { QuantizerName } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';

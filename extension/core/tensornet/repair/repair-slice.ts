@@ -12,11 +12,10 @@ import { floatsIn, join } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
-import { Trainer } from '../../training/trainer';
-import { tryStep } from '../../training/try-step';
+import { Trainer, tryStep } from '../../training/trainer';
 import { graphSlice } from './graph-slice';
 import type { RepairSettings } from './repair-settings';
-import type { SliceData, SlicePair } from './slice';
+import type { SliceData, SlicePair } from './graph-slice';
 import { smallestScale } from './smallest-scale';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-encoding';
 

@@ -1,9 +1,8 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { workItemKey, hashSetup } from '../../distribute/work-item';
+import { workItemKey, hashSetup, readMessage } from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
 import type { OpenTaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
 import { withWorkers } from '../../distribute/with-workers';
 import type { PoolContext } from '../../distribute/with-workers';
 import { formatBytes } from '../../format';

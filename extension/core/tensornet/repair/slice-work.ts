@@ -4,7 +4,7 @@ import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { stream } from '../../models/model-emitter';
-import { kernelProbe } from '../../runtime/kernel-probe';
+import { kernelProbe } from '../../distribute/work-item';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
 import { repairSlice } from './repair-slice';

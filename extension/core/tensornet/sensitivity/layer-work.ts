@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { makeWorkFolder } from '../../jobs/make-work-folder';
+import { makeWorkFolder } from '../../jobs/work-folder';
 import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { Engine } from '../../distribute/work-item';
 import { localOnly } from '../../distribute/with-workers';
-import { CostAhead } from '../../jobs/cost-ahead';
+import { CostAhead } from '../../jobs/time-left';
 import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { storeEncodings } from '../../models/encodings/store-encodings';
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
 import { pruneWidth } from '../../models/width-pruning/prune-width';
