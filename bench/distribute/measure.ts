@@ -20,8 +20,8 @@ import { verbatim } from '../../extension/core/message';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import { defaultSettings } from '../../extension/core/prune/options';
 import { profileModel } from '../../extension/core/prune/profile-model';
-import { termsResultSchema } from '../../extension/core/prune/shards/shard-request';
-import type { ShardRequest, TermsResult } from '../../extension/core/prune/shards/shard-request';
+import { termsResultSchema } from '../../extension/core/prune/shards/shard-work';
+import type { ShardRequest, TermsResult } from '../../extension/core/prune/shards/shard-work';
 
 const version = 'bench';
 /** Answers that are read, and orders that are sent. */

@@ -1,7 +1,7 @@
 import process from 'node:process';
 import { endWithParent } from '../core/jobs/parent-watchdog';
 import { isDeviceName } from '../core/runtime/device';
-import { runDeviceTrial } from '../core/runtime/device-trial';
+import { runDeviceTrial } from '../core/runtime/device-probe';
 import type { ProbeMessage } from '../core/runtime/device-probe';
 
 /** Tries the one device it is named and sends what came of it; whoever forked it then ends it. */

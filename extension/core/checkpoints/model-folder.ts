@@ -157,3 +157,35 @@ function chooseWeights(names: readonly string[], folder: string): string {
     { file: folder, remedy: say`Save the model as safetensors and try again.` },
   );
 }
+
+/** Files that tell what a model is, in its folder. */
+const modelFile = /\.(?:json|model|safetensors|gguf|onnx|onnx[._]data)$/i;
+
+/**
+ * Names, sizes and times of the files of a model: another stamp means that it has to be read again.
+ * @param place its folder, or a file of it
+ * @param others files that it has elsewhere or under names of their own
+ */
+export async function modelStamp(place: string, others: readonly string[] = []): Promise<string> {
+  const isFile = isGguf(place) || isOnnx(place);
+  const isFolder = !isFile && (await stat(place).catch(() => undefined))?.isDirectory() === true;
+  const folder = isFolder ? place : dirname(place);
+  const stem = basename(place, extname(place));
+  const names = await readdir(folder).catch((): string[] => []);
+  const own = names.filter((name) =>
+    isFile
+      ? name === basename(place) || name.endsWith('.json') || name.startsWith(`${stem}.onnx`)
+      : modelFile.test(name),
+  );
+  const files = new Set([...own.map((name) => join(folder, name)), ...others]);
+  const stamps = await Promise.all([...files].sort().map(fileStamp));
+  return stamps.join('\n');
+}
+
+/** Size and time of a file. */
+export async function fileStamp(file: string): Promise<string> {
+  return stat(file).then(
+    ({ size, mtimeMs }) => `${file} ${size} ${mtimeMs}`,
+    () => `${file} missing`,
+  );
+}

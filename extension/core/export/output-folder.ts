@@ -13,10 +13,10 @@ import {
 } from '../jobs/partial';
 import { CancelledError } from '../jobs/job';
 import { UserError } from '../user-error';
-import { onPath } from '../jobs/write-errors';
+import { onPath } from '../jobs/write-document';
 import { say } from '../message';
 import type { Message } from '../message';
-import { isSystemFile } from '../jobs/system-file';
+import { isSystemFile } from '../jobs/work-folder';
 import * as v from 'valibot';
 import { readModelText } from '../checkpoints/model-file';
 import { manifestName } from '../document-names';

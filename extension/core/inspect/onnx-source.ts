@@ -3,7 +3,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import { dataTypeBits } from '../checkpoints/onnx-data-types';
 import { siblingConfig } from '../models/onnx/sibling-config';
-import { operatorName } from '../models/onnx/graph-index';
+import { operatorName, intAttribute } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
 import { openOnnxModel } from '../models/onnx/onnx-model';
 import type { OnnxModel } from '../models/onnx/stream/graph-stream';
@@ -14,7 +14,6 @@ import type { WeightsPlace } from './locate-weights';
 import type { PartKind, StoredTensor, ModelFacts } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { partByName } from './tensor-names';
-import { intAttribute } from '../models/onnx/node-attributes';
 
 /**
  * Facts derived from a graph without a config.json: heads from fused attention and from caches

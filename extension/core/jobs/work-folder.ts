@@ -4,7 +4,8 @@ import process from 'node:process';
 import { lstat, mkdir } from 'node:fs/promises';
 import { say } from '../message';
 import { UserError } from '../user-error';
-import { onPath } from './write-errors';
+import { onPath } from './write-document';
+import type { Dirent } from 'node:fs';
 
 /** Suffixes of the folders in which jobs keep unfinished work until the result is written. */
 const suffixes = {
@@ -78,3 +79,8 @@ export async function makeWorkFolder(path: string): Promise<void> {
     });
   });
 }
+
+const names: ReadonlySet<string> = new Set(['.DS_Store', 'Thumbs.db', 'desktop.ini']);
+
+/** True for files that the operating system creates in folders, such as `.DS_Store`. */
+export const isSystemFile = (entry: Dirent): boolean => entry.isFile() && names.has(entry.name);

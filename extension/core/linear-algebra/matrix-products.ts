@@ -25,7 +25,7 @@ import {
 import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
 import type { ScaledGram } from './symmetric-products';
 import type { SquareMatrix } from './small-matrix';
-import { sumOfSquares } from './squares';
+import { sumOfSquares } from './small-matrix';
 import { emitCrossProducts, emitWeighedSquares } from './symmetric-products';
 
 /** Elements weighted in one run. */

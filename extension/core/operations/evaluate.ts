@@ -12,7 +12,7 @@ import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withPrunedWidths } from '../pipelines/planned-width-pruning';
+import { withPrunedWidths } from '../pipelines/apply-plan';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';

@@ -1,4 +1,4 @@
-import { fileStamp } from '../checkpoints/model-stamp';
+import { fileStamp } from '../checkpoints/model-folder';
 import { CancelledError } from '../jobs/job';
 import type { OperationContext } from './operation';
 import { UserError } from '../user-error';

@@ -12,7 +12,7 @@ import { scaleGram } from '../linear-algebra/symmetric-products';
 import type { ScaledGram } from '../linear-algebra/symmetric-products';
 import { formBytes } from './planned-encoding';
 import { reconstruct } from './reconstruct';
-import { sumOfSquares } from '../linear-algebra/squares';
+import { sumOfSquares } from '../linear-algebra/small-matrix';
 
 /** Result of compressing a matrix. */
 export interface CompressedMatrix {

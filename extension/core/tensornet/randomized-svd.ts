@@ -4,7 +4,7 @@ import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
 import { matrixSizes } from '../linear-algebra/matrix-source';
 import { scaleGram } from '../linear-algebra/symmetric-products';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
-import { sumOfSquares } from '../linear-algebra/squares';
+import { sumOfSquares } from '../linear-algebra/small-matrix';
 import { KrylovBasis } from './krylov-basis';
 import { leadingEigen } from './leading-eigen';
 import type { Eigen } from '../linear-algebra/symmetric-eigen';

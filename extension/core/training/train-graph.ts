@@ -1,4 +1,4 @@
-import { floatAttribute, intAttribute } from '../models/onnx/node-attributes';
+import { floatAttribute, intAttribute } from '../models/onnx/graph-index';
 import { DataType, float } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { backward } from './backward';

@@ -16,7 +16,7 @@ import {
   symbol,
 } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { weightCost } from '../../../extension/core/symbolic/search/costs';
+import { weightCost, createGrammar } from '../../../extension/core/symbolic/search/grammar';
 import {
   countPrograms,
   enumerateBySize,
@@ -24,7 +24,6 @@ import {
 import { Enumeration } from '../../../extension/core/symbolic/search/enumeration';
 import { explore } from '../../../extension/core/symbolic/search/explore';
 import type { Exploration } from '../../../extension/core/symbolic/search/explore';
-import { createGrammar } from '../../../extension/core/symbolic/search/grammar';
 import type { PopulationMember } from '../../../extension/core/symbolic/search/refit';
 import { refit } from '../../../extension/core/symbolic/search/refit';
 import { archivedLibrary } from './vectors';

@@ -6,7 +6,7 @@ import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import { flipLabels } from './label-noise';
 import type { NoisyLabels } from './label-noise';
-import { openSplits } from './open-splits';
+import { openSplits } from './selection';
 import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel } from '../training/proxy-model';

@@ -6,7 +6,7 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import { openScoring, scoringWork } from '../scores/score-dataset';
 import { fitWork, openMaterial } from '../subsets/diet-material';
-import { splitsFingerprint, openSplits } from '../subsets/open-splits';
+import { splitsFingerprint, openSplits } from '../subsets/selection';
 import { RunFolder } from './run-folder';
 import { restoreRequest, seedDataSchema } from './seed-setup';
 import type { SeedWork } from './seed-setup';

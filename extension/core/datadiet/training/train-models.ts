@@ -5,7 +5,7 @@ import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import { writeDocument, writeText } from '../../jobs/write-document';
-import { splitsFingerprint, openSplits } from '../subsets/open-splits';
+import { splitsFingerprint, openSplits } from '../subsets/selection';
 import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyModel } from './proxy-model';

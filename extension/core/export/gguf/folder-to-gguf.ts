@@ -22,7 +22,13 @@ import { explainNoTokenizer, otherTokenizers } from '../../models/tokenizer-plac
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { GgufTensor } from './gguf-tensors';
 import type { MixedModel } from './type-mixes';
-import { multiplyFactors, withoutEmptied } from './block-factors';
+import {
+  multiplyFactors,
+  withoutEmptied,
+  areStoredBlocks,
+  asStoredBlocks,
+  storedBlocks,
+} from './block-factors';
 import { curveEntries } from './header-entries';
 import {
   denseTensors,
@@ -46,7 +52,6 @@ import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
 import { headScale, placeTensors, untiedHead } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
-import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
 import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
 import { hasLeastStep } from './llama-cpp/value-rules';

@@ -9,7 +9,7 @@ import {
   ggufFields,
   windowPattern,
 } from '../../models/gguf/gguf-fields';
-import { mixerFlags } from '../../models/gguf/gguf-mixers';
+import { mixerFlags } from '../../models/gguf/mixer-places';
 import { describeFamily } from '../../models/gguf/family-description';
 import { allRows, curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';

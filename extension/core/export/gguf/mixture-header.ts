@@ -8,7 +8,7 @@ import {
   queryLatent,
   valueLength,
 } from '../../models/gguf/gguf-fields';
-import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
+import { attentionInterval, mixerFlags } from '../../models/gguf/mixer-places';
 import { hasExperts } from '../../models/gguf/tensor-placement';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import type { Changes } from '../changes';

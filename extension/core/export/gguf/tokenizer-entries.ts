@@ -1,8 +1,12 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { findPreTokenizerKind } from '../../data/gguf/pre-tokenizers';
-import { readJsonObject, isRecord } from '../../data/json-object';
-import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
+import {
+  readJsonObject,
+  isRecord,
+  downloadTokenizer,
+  readTokenizerSettings,
+} from '../../data/tokenizer-settings';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';

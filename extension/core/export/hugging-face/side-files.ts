@@ -5,7 +5,7 @@ import { belongsToFolder, resolveModelFile } from '../../checkpoints/model-file'
 import { configurationModule } from './deci-config';
 import { modelingModule } from './modeling-classes';
 import { manifestName } from '../../document-names';
-import { onPath } from '../../jobs/write-errors';
+import { onPath } from '../../jobs/write-document';
 import { furtherModules } from '../../models/folder-pooling';
 
 /** A file that is copied as it is. */

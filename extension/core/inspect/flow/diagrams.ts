@@ -1,5 +1,5 @@
 import type { Translate } from '../../message';
-import { modelStamp } from '../../checkpoints/model-stamp';
+import { modelStamp } from '../../checkpoints/model-folder';
 import type { OpenModel } from '../../models/model-cache';
 import { openModelFiles } from '../../models/open-model';
 import type { Numbering } from '../model-comparison';

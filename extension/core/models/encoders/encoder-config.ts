@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { ConfigLayout } from '../transformer/config-layout';
+import type { ConfigLayout } from '../transformer/model-config';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
 
 const side = v.union([size, v.tuple([size, size])]);

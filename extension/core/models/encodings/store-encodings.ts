@@ -3,8 +3,7 @@ import { dirname, join, basename } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor, TensorData } from '../../checkpoints/lazy-tensor';
 import { encodeHeader } from '../../checkpoints/safetensors';
-import { replaceFile } from '../../jobs/write-document';
-import { onPath } from '../../jobs/write-errors';
+import { replaceFile, onPath } from '../../jobs/write-document';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './encoding-facts';
 

@@ -1,6 +1,6 @@
 import { say } from '../../message';
 import { mixtureType, rates, rateType } from '../families/mixtures/deepseek-v4';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { readBlockCount } from './gguf-blocks';
 import { gatingKey, queryLatent } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';

@@ -1,5 +1,4 @@
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import { encoderFamilies } from './encoders/encoder-families';
 import { gemma4Demands, describeGemma4, newerGgufFamilies } from './gguf-newer-families';
 import { layerNormFamilies } from './gguf-layer-norm-families';

@@ -13,7 +13,7 @@ import type { GgufFamily } from './gguf-traits';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
-import { remainingMixerFlags, readMixed } from './gguf-mixers';
+import { remainingMixerFlags, readMixed } from './mixer-places';
 import { ggufBlocks, toGgufArchitecture, partNames, readingGateUp } from './gguf-names';
 import { rotaryTables, rotatesAdjacentRows } from './gguf-rotary';
 import { remainingWindowFlags } from './gguf-windows';

@@ -1,5 +1,5 @@
 import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
 import { countFurtherBlocks, readBlockCount } from './gguf-blocks';
 import { deepseek4 } from './deepseek4';
@@ -17,7 +17,6 @@ import { ggufBlocks } from './gguf-names';
 import { say } from '../../message';
 import { deepseekExperts, granite, deepseekLatent, sharedExpertFields } from './gguf-traits';
 import { sharedKeysBlock } from '../families/gemma4';
-import type { ModelConfig } from '../transformer/model-config';
 
 const isPositive =
   (key: string) =>

@@ -18,7 +18,7 @@ import type { Towers } from '../seq2seq/t5';
 import { branchNames } from './gguf-names';
 import { blockRoles, renamed } from './gguf-roles';
 import type { Roles } from './gguf-roles';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { encoderNames } from '../encoders/t5-encoder';
 import { farthestInGguf, t5GgufFamilies, t5Keys } from './t5-families';
 import type { ModelSummary } from '../model-summary';

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { siblingConfig } from './sibling-config';
 import type { Example } from '../model-input';
 import type {

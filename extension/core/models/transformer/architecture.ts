@@ -6,8 +6,7 @@ import type {
   PerLayerNames,
 } from './block-end-names';
 import type { WiringNames } from '../modules/wiring-names';
-import type { ConfigFields, ConfigLayout } from './config-layout';
-import type { ModelConfig } from './model-config';
+import type { ConfigFields, ConfigLayout, ModelConfig } from './model-config';
 import type { AttentionPartNames } from '../modules/attention-parts';
 import type { MlpPartNames } from '../modules/mlp-parts';
 import type { MoePartNames } from '../modules/moe-parts';

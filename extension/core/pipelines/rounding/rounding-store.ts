@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { Journal } from '../../jobs/journal';
 import { makeWorkFolder } from '../../jobs/work-folder';
-import { onPath } from '../../jobs/write-errors';
+import { onPath } from '../../jobs/write-document';
 
 const entrySchema = v.object({ tensors: v.array(v.string()) });
 type Entry = v.InferOutput<typeof entrySchema>;

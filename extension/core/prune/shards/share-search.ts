@@ -12,8 +12,7 @@ import { deviceNames } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
 import type { ScorerSetup } from '../scorer';
-import { shardRequestSchema } from './shard-request';
-import { ShardWork } from './shard-work';
+import { shardRequestSchema, ShardWork } from './shard-work';
 import { SharedScorer } from './shared-scorer';
 
 /** Job whose search runs on several workers. */

@@ -5,7 +5,7 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { ridge } from '../../linear-algebra/ridge';
 import type { RegressionData } from '../../linear-algebra/ridge';
-import { relativeSquares, rootMeanSquare } from '../../linear-algebra/squares';
+import { relativeSquares, rootMeanSquare } from '../../linear-algebra/small-matrix';
 import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import { elementCount } from '../../checkpoints/lazy-tensor';

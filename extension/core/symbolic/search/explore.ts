@@ -8,7 +8,7 @@ import { createMass } from '../language/reduce';
 import { symbol } from '../language/term';
 import { Enumeration, maxPrograms } from './enumeration';
 import type { PopulationMember } from './refit';
-import { ProgramGraphs } from './program-graphs';
+import { ProgramGraphs } from './enumerate-by-size';
 import { say } from '../../message';
 
 export interface ExploreOptions {

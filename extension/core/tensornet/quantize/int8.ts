@@ -5,8 +5,7 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { float32Data, int8Data, scaleColumns, transpose } from '../tensor-values';
-import { inputsPerStep, roundCompensating } from './gptq';
-import { factorHessian } from './hessian';
+import { inputsPerStep, roundCompensating, factorHessian } from './gptq';
 
 const most = 127;
 const range = [-most, most] as const;

@@ -15,9 +15,8 @@ import type { TrainingFiles } from './repair-store';
 import { TeacherTexts } from './teacher-texts';
 import type { NumbersByName } from './trainable-encoding';
 import type { RepairSetup } from './walk';
-import { effectiveBatch, leastBytes, segmentEnds, stepPlan } from './whole-memory';
-import type { TrainingSize } from './whole-memory';
-import { wholeModel } from './whole-model';
+import { effectiveBatch, leastBytes, segmentEnds, stepPlan, wholeModel } from './whole-model';
+import type { TrainingSize } from './whole-model';
 import { say } from '../../message';
 
 /** Setup for training a whole model against a teacher. */

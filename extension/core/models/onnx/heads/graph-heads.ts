@@ -16,7 +16,7 @@ import { copyWith, valueInfo as infoOf } from '../../../onnx/messages';
 import type { NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { additionsTo, namesIn, withAdditions } from '../edits/graph-additions';
 import { renameInputs } from '../edits/node-edits';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute } from '../graph-index';
 import type { GroupSizes } from './head-rule';
 import type { NodeChange } from './head-walk';
 
