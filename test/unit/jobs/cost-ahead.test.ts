@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { CostAhead } from '../../../extension/core/jobs/cost-ahead';
+import { CostAhead } from '../../../extension/core/jobs/time-left';
 
 describe('time left by cost', () => {
   afterEach(() => {
