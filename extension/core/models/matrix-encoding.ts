@@ -113,7 +113,7 @@ export interface ModelMatrix {
   /** Set where its rows are the positions of a map, as those of a convolution of kernel 1. */
   readonly overPositions?: boolean;
   /** Current encoding, if it isn't dense. No tensor is then named `weight`. */
-  readonly form?: MatrixEncoding;
+  readonly encoding?: MatrixEncoding;
 }
 
 /** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */
