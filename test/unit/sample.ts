@@ -92,13 +92,13 @@ async function readLayers(path: string): Promise<string> {
   const { model, summary } = await openModelFiles(path);
   const found = new Set<string>();
   summary.sublayers.forEach(({ kind }, i) => {
-    for (const { role, expert, weight, transposed, overPositions, form } of model.sublayer(i)
+    for (const { role, expert, weight, transposed, overPositions, encoding } of model.sublayer(i)
       .linearLayers) {
       const rank = weight.shape.length;
       found.add(
         JSON.stringify([kind, role, expert !== undefined, rank, transposed, overPositions]),
       );
-      found.add(JSON.stringify([weight.dtype, form?.kind]));
+      found.add(JSON.stringify([weight.dtype, encoding?.kind]));
     }
   });
   return [...found].sort().join();

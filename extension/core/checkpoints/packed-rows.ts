@@ -34,17 +34,17 @@ export async function readPackedRows(
   take: (row: number, numbers: Float32Array) => void,
 ): Promise<void> {
   const [count = 0, columns = 0] = shape;
-  const { matrix, isTransposed: turned, rows: [start] = [0] } = packed;
+  const { matrix, isTransposed, rows: [start] = [0] } = packed;
   const read = await openMatrix(matrix);
-  const isFlat = !turned && matrix.shape[1] !== columns;
-  const least = turned ? leastColumns : 1;
+  const isFlat = !isTransposed && matrix.shape[1] !== columns;
+  const least = isTransposed ? leastColumns : 1;
   const perTile = Math.min(count, Math.max(least, Math.floor(numbersAtOnce / columns)));
   const numbers = new Float32Array(perTile * columns);
   const row = new Float32Array(columns);
   for (let first = 0; first < count; first += perTile) {
     const rowCount = Math.min(perTile, count - first);
     const [from, to] = [start + first, start + first + rowCount];
-    if (turned) {
+    if (isTransposed) {
       read({ top: 0, bottom: columns, left: from, right: to }, numbers);
     } else if (isFlat) {
       read({ top: 0, bottom: 1, left: from * columns, right: to * columns }, numbers);
@@ -52,7 +52,7 @@ export async function readPackedRows(
       read({ top: from, bottom: to, left: 0, right: columns }, numbers);
     }
     for (let i = 0; i < rowCount; i++) {
-      if (turned) {
+      if (isTransposed) {
         for (let column = 0; column < columns; column++) {
           row[column] = numbers[column * rowCount + i] ?? 0;
         }

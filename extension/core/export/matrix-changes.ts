@@ -22,7 +22,7 @@ export function matrixChanges(
   };
   const { prefix = '', places } = model.blockNames ?? {};
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
-    for (const { id, form: before, transposed } of model.sublayer(index).linearLayers) {
+    for (const { id, encoding: before, transposed } of model.sublayer(index).linearLayers) {
       const form = matrices.get(id);
       // A dense matrix is listed only if an ordinary model would store it differently.
       const isListed = form?.kind !== 'dense' || before !== undefined || transposed;
@@ -33,7 +33,7 @@ export function matrixChanges(
     }
   }
   const embeddingAndHead = model.embeddingAndHeadMatrices;
-  for (const { id, place, form: before, tiedTo } of embeddingAndHead) {
+  for (const { id, place, encoding: before, tiedTo } of embeddingAndHead) {
     const form = matrices.get(id);
     const isEmbedding = place === 'head' && sharesForm(tiedTo, form, matrices);
     if (form !== undefined && !isEmbedding && (form.kind !== 'dense' || before !== undefined)) {

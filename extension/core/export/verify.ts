@@ -260,7 +260,7 @@ export function runningError(model: LayeredModel): number | undefined {
   const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
   const layers = model.summary.sublayers.flatMap((_, index) => model.sublayer(index).linearLayers);
   const isRounded = [...layers, ...heads].some(
-    ({ form }) => form !== undefined && roundsInputs(form),
+    ({ encoding }) => encoding !== undefined && roundsInputs(encoding),
   );
   return isRounded ? eightBitError : undefined;
 }

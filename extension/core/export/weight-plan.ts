@@ -128,7 +128,7 @@ function replacedTensors(
   { matrices, unties }: Changes,
 ): Map<string, readonly Replacement[]> {
   const replaced = new Map<string, readonly Replacement[]>();
-  for (const { id, form: before } of [...allLayers(model), ...routerLayers(model)]) {
+  for (const { id, encoding: before } of [...allLayers(model), ...routerLayers(model)]) {
     const form = matrices.get(id);
     if (form !== undefined) {
       const names = before === undefined ? [id] : storedTensors(id, before).map(([name]) => name);
@@ -136,7 +136,7 @@ function replacedTensors(
       names.forEach((one, i) => replaced.set(one, i === 0 ? [{ name, form }] : []));
     }
   }
-  for (const { id, weight, form: before, place, tiedTo } of model.embeddingAndHeadMatrices) {
+  for (const { id, weight, encoding: before, place, tiedTo } of model.embeddingAndHeadMatrices) {
     // A matrix that was stored once, for both uses, is now stored under both names.
     const isSplit = unties && tiedTo !== undefined;
     const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
@@ -363,7 +363,7 @@ export function parametersAfter(model: LayeredModel, changes: Changes): number {
 /** Number of weights that the new encodings add to those of the replaced matrices. */
 function addedWeights(model: LayeredModel, { matrices, unties }: Changes): number {
   return listMatrices(model).reduce((sum, matrix) => {
-    const { id, out, in: input, form: before } = matrix;
+    const { id, out, in: input, encoding: before } = matrix;
     const form = matrices.get(id);
     const weights = before === undefined ? out * input : encodingParameters(before);
     const left = form === undefined ? weights : encodingParameters(form);

@@ -304,7 +304,7 @@ function hasMatrices(model: LayeredModel): Capability {
 }
 
 function hasDenseMatrices(model: LayeredModel): Capability {
-  return linearLayers(model).some(({ form }) => form === undefined)
+  return linearLayers(model).some(({ encoding }) => encoding === undefined)
     ? able
     : unable(
         'nothing-to-compress',

@@ -32,7 +32,7 @@ export function int8Copy(model: LayeredModel): LayeredModel | undefined {
 }
 
 function canRound({
-  form,
+  encoding,
   transposed,
   overPositions,
   weight,
@@ -41,7 +41,7 @@ function canRound({
 }: LinearLayer): boolean {
   const parameters = out * columns;
   return (
-    form === undefined &&
+    encoding === undefined &&
     !transposed &&
     overPositions !== true &&
     hasFloatRows(weight) &&

@@ -113,7 +113,7 @@ export interface ModelMatrix {
   /** True if its rows are positions of a feature map, as in a 1 × 1 convolution. */
   readonly overPositions?: boolean;
   /** Current encoding, if it isn't dense. No tensor is then named `weight`. */
-  readonly form?: MatrixEncoding;
+  readonly encoding?: MatrixEncoding;
 }
 
 /** A matrix by which a sublayer multiplies rows of its input: y = x·Wᵀ. */

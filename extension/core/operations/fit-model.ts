@@ -391,24 +391,8 @@ async function fit(
     const tokens = fitContext(model, request);
     const requantized = quantizedType(model.summary);
     // A type that replaced a mix doesn't determine the size.
-    const isAsAsked = !isMix || written.mix !== undefined;
-    const isOnlySize = [request.memoryAt, machine, speed].every((one) => one === undefined);
-    if (
-      size !== undefined &&
-      isOnlySize &&
-      isAsAsked &&
-      evaluation?.perplexityRatio !== undefined
-    ) {
-      await rememberLoss(
-        model.summary.fingerprint,
-        { runtime, size },
-        {
-          perplexityRatio: evaluation.perplexityRatio.value,
-          ...(evaluation.klDivergence === undefined
-            ? {}
-            : { klDivergence: evaluation.klDivergence.value }),
-        },
-      ).catch(() => undefined);
+    if (!isMix || written.mix !== undefined) {
+      await rememberFit(request, model, runtime, evaluation);
     }
     return {
       ...result,
@@ -419,17 +403,7 @@ async function fit(
         before: totalMemory(runtimeMemory(model, runtime, tokens)),
         after: totalMemory(runtimeMemory(changed, runtime, tokens)),
       },
-      ...(decoding === undefined
-        ? {}
-        : {
-            speed: {
-              asked: decoding.asked,
-              before: 1000 / originalDecodeMs(model, decoding.costs),
-              after: 1000 / originalDecodeMs(changed, decoding.costs),
-              source: decoding.costs.source,
-              ...(machine === undefined ? {} : { machine }),
-            },
-          }),
+      ...(decoding === undefined ? {} : { speed: decodeSpeeds(decoding, model, changed, machine) }),
       types: changed.summary.dtypes,
       ...documents,
       ...(evaluation === undefined ? {} : { evaluation }),
@@ -437,6 +411,44 @@ async function fit(
       commands: runCommands(runtime, path, tokens),
     };
   });
+}
+
+/** Remembers the measured loss for later choices of a size, if the request is for a size alone. */
+async function rememberFit(
+  { size, memoryAt, machine, speed }: SizedRequest,
+  model: OpenedModel,
+  runtime: Runtime,
+  evaluation: FittedModel['evaluation'],
+): Promise<void> {
+  const isOnlySize = [memoryAt, machine, speed].every((one) => one === undefined);
+  if (size === undefined || !isOnlySize || evaluation?.perplexityRatio === undefined) {
+    return;
+  }
+  const { perplexityRatio, klDivergence } = evaluation;
+  await rememberLoss(
+    model.summary.fingerprint,
+    { runtime, size },
+    {
+      perplexityRatio: perplexityRatio.value,
+      ...(klDivergence === undefined ? {} : { klDivergence: klDivergence.value }),
+    },
+  ).catch(() => undefined);
+}
+
+/** Estimated decode speeds before and after, in tokens per second. */
+function decodeSpeeds(
+  { asked, costs }: AskedSpeed,
+  model: OpenedModel,
+  changed: OpenedModel,
+  machine: SizedRequest['machine'],
+): NonNullable<FittedModel['speed']> {
+  return {
+    asked,
+    before: 1000 / originalDecodeMs(model, costs),
+    after: 1000 / originalDecodeMs(changed, costs),
+    source: costs.source,
+    ...(machine === undefined ? {} : { machine }),
+  };
 }
 
 /** Journal entry of a model that was written but not evaluated. */

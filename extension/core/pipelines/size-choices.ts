@@ -333,7 +333,7 @@ function bytesSaved(
 export const densePlaces = ({ model }: OpenedModel): EmbeddingOrHeadPlace[] =>
   (['embedding', 'head'] as const).filter((place) =>
     model.embeddingAndHeadMatrices.some(
-      (matrix) => matrix.place === place && matrix.form === undefined,
+      (matrix) => matrix.place === place && matrix.encoding === undefined,
     ),
   );
 
@@ -378,7 +378,7 @@ export async function leastBytes(
 ): Promise<number | undefined> {
   const { model } = opened;
   const embeddingAndHead = model.embeddingAndHeadMatrices.filter(
-    (one) => one.form === undefined && !isTiedHead(one),
+    (one) => one.encoding === undefined && !isTiedHead(one),
   );
   const requests = (mixMethods(runtime) as (Encoding | 'gguf')[]).map((method) => ({ method }));
   if (runtime !== 'llama.cpp') {

@@ -33,7 +33,7 @@ import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
-import type { ComparedOutput } from '../export/verify';
+import type { ComparedOutput, VerificationOptions } from '../export/verify';
 import { verifyInLlama } from '../export/verify-in-llama';
 import { onPath } from '../jobs/write-document';
 import { say } from '../message';
@@ -168,21 +168,7 @@ async function writeChecked(
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
-  const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
-  const whole = withChanges<AnyModel>(source.model, changes);
-  const changed = writer.part?.(whole) ?? whole;
-  const modes: readonly LayeredModel[] = [changed, ...(changed.graph?.otherModes ?? [])];
-  for (const model of modes) {
-    const input = await verificationInput(model, source.folder, request.examples);
-    const reference = runningError(model) === undefined ? undefined : writer.reference;
-    const expected =
-      reference === undefined
-        ? await sourceLogits(model, changes.removed, input, options, context)
-        : await reference(input);
-    const { roundingError = 0 } = writer;
-    compared.push({ model, input, isSameGraph: reference !== undefined, roundingError, expected });
-  }
-
+  const expected = await expectedOutputs(request, source, changes, writer, options, context);
   const copier = new ByteCopier(writer.bytes, context);
   let weights;
   try {
@@ -194,22 +180,14 @@ async function writeChecked(
   for (const [name, text] of Object.entries(writer.texts)) {
     await writeText(output.partial, name, text);
   }
-  const checked: PruneResult['verification'][] = [];
-  for (const { expected, ...how } of compared) {
-    const actual = await writer.output(output.partial, how.input, how.model);
-    checked.push(compareLogits(expected, actual, how, output.path));
-  }
-  const worst = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
-  const [first] = compared;
-  const { top1Agreement: ownAgreement } = worst;
+  const worst = await compareOutputs(expected, writer, output);
   const llamaCpp =
-    target.format === 'gguf' && first?.input instanceof Int32Array && ownAgreement !== undefined
-      ? await verifyInLlama(
-          {
-            file: join(output.partial, weights[0] ?? ''),
-            ...{ ids: first.input, expected: first.expected, ownAgreement },
-            memoryBytes: request.memoryBytes,
-          },
+    target.format === 'gguf'
+      ? await compareInLlama(
+          join(output.partial, weights[0] ?? ''),
+          expected,
+          worst,
+          request.memoryBytes,
           context,
         )
       : undefined;
@@ -249,6 +227,67 @@ async function writeChecked(
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],
   };
+}
+
+/** Output that a written model should have on an example, by mode. */
+type ExpectedOutput = ComparedOutput & { readonly expected: Float32Array };
+
+/** Runs the changed model in memory on an example for each of its modes. */
+async function expectedOutputs(
+  request: WriteRequest,
+  source: WriteSource,
+  changes: Changes,
+  writer: WeightWriter,
+  options: VerificationOptions,
+  context: JobContext,
+): Promise<readonly ExpectedOutput[]> {
+  const outputs: ExpectedOutput[] = [];
+  const whole = withChanges<AnyModel>(source.model, changes);
+  const changed = writer.part?.(whole) ?? whole;
+  const modes: readonly LayeredModel[] = [changed, ...(changed.graph?.otherModes ?? [])];
+  for (const model of modes) {
+    const input = await verificationInput(model, source.folder, request.examples);
+    const reference = runningError(model) === undefined ? undefined : writer.reference;
+    const expected =
+      reference === undefined
+        ? await sourceLogits(model, changes.removed, input, options, context)
+        : await reference(input);
+    const { roundingError = 0 } = writer;
+    outputs.push({ model, input, isSameGraph: reference !== undefined, roundingError, expected });
+  }
+  return outputs;
+}
+
+/**
+ * Runs the written files and returns the comparison with the largest error.
+ * @throws UserError if an output differs from the expected one
+ */
+async function compareOutputs(
+  outputs: readonly ExpectedOutput[],
+  writer: WeightWriter,
+  folder: OutputFolder,
+): Promise<PruneResult['verification']> {
+  const checked: PruneResult['verification'][] = [];
+  for (const { expected, ...how } of outputs) {
+    const actual = await writer.output(folder.partial, how.input, how.model);
+    checked.push(compareLogits(expected, actual, how, folder.path));
+  }
+  return checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
+}
+
+/** Compares the outputs of a GGUF file in llama.cpp, if the example is a text and llama.cpp is installed. */
+async function compareInLlama(
+  file: string,
+  [first]: readonly ExpectedOutput[],
+  { top1Agreement: ownAgreement }: PruneResult['verification'],
+  memoryBytes: number,
+  context: JobContext,
+): ReturnType<typeof verifyInLlama> {
+  if (!(first?.input instanceof Int32Array) || ownAgreement === undefined) {
+    return undefined;
+  }
+  const { input: ids, expected } = first;
+  return verifyInLlama({ file, ids, expected, ownAgreement, memoryBytes }, context);
 }
 
 /** Warns about removed sublayers whose weights are all shared with remaining ones. */

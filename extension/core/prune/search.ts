@@ -106,24 +106,9 @@ export async function search(
       : await refine(plan, settings.refine, await modelStates(all), found.rounds, listener);
   const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.work.evaluations - before;
-  const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
   const compared =
     settings.baselines.length > 0 ? await modelStates([...plan.baselineRows.keys()]) : original;
-  for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
-    const order = orderers[name](plan.candidates, found.candidates, settings.seed);
-    if (order !== undefined) {
-      listener.onStage(say`Baseline: ${name}`);
-      const rounds = await measureOrder(
-        plan,
-        order,
-        `${baselineStep}${name}`,
-        compared,
-        found.rounds.length,
-      );
-      baselines[name] = rounds;
-      listener.onBaseline(name, rounds);
-    }
-  }
+  const baselines = await measureBaselines(settings, plan, found, compared, listener);
   const isRefined = rounds !== found.rounds;
   const step = isRefined ? refinedStep : isBaseline(settings.mode) ? orderStep : roundStep;
   const stability =
@@ -144,6 +129,28 @@ export async function search(
     naiveSublayerEvaluations: plan.naiveEvaluations(found.rounds),
     baselines,
   };
+}
+
+/** Measures the orders of the requested baselines, each with as many removals as the search has rounds. */
+async function measureBaselines(
+  settings: SearchSettings,
+  plan: SearchPlan,
+  found: Pick<SearchResult, 'candidates' | 'rounds'>,
+  original: OriginalStates,
+  listener: SearchListener,
+): Promise<SearchResult['baselines']> {
+  const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
+  for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
+    const order = orderers[name](plan.candidates, found.candidates, settings.seed);
+    if (order !== undefined) {
+      listener.onStage(say`Baseline: ${name}`);
+      const step = `${baselineStep}${name}`;
+      const rounds = await measureOrder(plan, order, step, original, found.rounds.length);
+      baselines[name] = rounds;
+      listener.onBaseline(name, rounds);
+    }
+  }
+  return baselines;
 }
 
 /** Reports a finished search to the listener as if it had just run. */

@@ -31,7 +31,7 @@ export async function readHeadRows(
   ids: Int32Array,
 ): Promise<HeadRows | undefined> {
   const [head, ...others] = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
-  if (device !== 'cpu' || head === undefined || others.length > 0 || head.form !== undefined) {
+  if (device !== 'cpu' || head === undefined || others.length > 0 || head.encoding !== undefined) {
     return undefined;
   }
   const { weight } = head;
@@ -71,7 +71,7 @@ export async function readHeadRows(
  */
 export function gathersLogits({ model }: Pick<LayeredExecutor, 'model'>): boolean {
   const heads = model.embeddingAndHeadMatrices.filter(({ place }) => place === 'head');
-  return heads.every(({ form }) => form === undefined || form.kind === 'dense');
+  return heads.every(({ encoding }) => encoding === undefined || encoding.kind === 'dense');
 }
 
 const canRead = (weight: LazyTensor): boolean =>

@@ -201,7 +201,7 @@ export function requireFit(
   const refuse = (code: ErrorCode, problem: Message, remedy: Message): never => {
     throw new UserError(code, problem, { file: layer.weight.file, field: layer.id, remedy });
   };
-  if (layer.form !== undefined) {
+  if (layer.encoding !== undefined) {
     refuse(
       'layer-compressed-already',
       say`The layer is compressed already.`,

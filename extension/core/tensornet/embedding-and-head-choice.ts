@@ -16,7 +16,7 @@ export function denseEmbeddingOrHead(
   place: EmbeddingOrHeadPlace,
 ): EmbeddingOrHead[] {
   const matrices = model.embeddingAndHeadMatrices.filter((matrix) => matrix.place === place);
-  const dense = matrices.filter(({ form }) => form === undefined);
+  const dense = matrices.filter(({ encoding }) => encoding === undefined);
   if (dense.length === 0) {
     const problem =
       matrices.length === 0

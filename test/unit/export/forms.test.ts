@@ -175,8 +175,8 @@ const graphs = [
 /** Known facts about the layers' encodings by id, regardless of where their tensors are stored. */
 function listEncodings(model: LayeredModel) {
   return Object.fromEntries(
-    listLayers(model).map(({ id, out, in: input, role, sublayer, form }) => {
-      const shapes = form && mapTensors(form, ({ dtype, shape }) => ({ dtype, shape }));
+    listLayers(model).map(({ id, out, in: input, role, sublayer, encoding }) => {
+      const shapes = encoding && mapTensors(encoding, ({ dtype, shape }) => ({ dtype, shape }));
       return [id, { out, in: input, role, sublayer, form: shapes }];
     }),
   );
@@ -190,7 +190,7 @@ describe('the forms of a written graph', () => {
     const { model } = await formed(onnxFixture(name), quantizedForms);
     const opened = await OnnxLayeredModel.open(await writeGraph(model));
     const layers = listLayers(opened);
-    expect(layers.every(({ form }) => form !== undefined)).toBe(true);
+    expect(layers.every(({ encoding }) => encoding !== undefined)).toBe(true);
     const forms = floatForms(listLayers(await openModel(onnxFixture(name))));
     const again = await withEncodings(opened, join(freshFolder(), 'again.safetensors'), forms);
     const { model: expected } = await formed(onnxFixture(name), floatForms);
@@ -218,7 +218,7 @@ describe('the forms of a written graph', () => {
     }
     writeFileSync(path, toBinary(ModelProtoSchema, stored));
     const layers = listLayers(await OnnxLayeredModel.open(path));
-    const formedIds = layers.flatMap(({ id, form }) => (form === undefined ? [] : [id]));
+    const formedIds = layers.flatMap(({ id, encoding }) => (encoding === undefined ? [] : [id]));
     expect(formedIds).toEqual(
       listLayers(model)
         .map(({ id }) => id)

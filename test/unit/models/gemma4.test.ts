@@ -79,7 +79,7 @@ it('other forms of keys are those of the blocks that read them, too', async () =
   const readers = sublayers.flatMap(({ kind, weights }) =>
     kind === 'attention' && weights.othersKeys?.block === 1 ? [weights.othersKeys] : [],
   );
-  expect(readers.map(({ keyValue }) => keyValue[0]?.form)).toEqual([form]);
+  expect(readers.map(({ keyValue }) => keyValue[0]?.encoding)).toEqual([form]);
 });
 
 const experts = familyFixture('gemma4_text-experts');

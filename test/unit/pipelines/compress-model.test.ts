@@ -292,7 +292,7 @@ describe('compressing a model', () => {
           Math.min(...Object.values(mpoRun?.milliseconds ?? {})),
         );
       }
-      const forms = listLayers(await openModel(result.path)).map(({ form }) => form);
+      const forms = listLayers(await openModel(result.path)).map(({ encoding }) => encoding);
       expect(forms.length).toBe(result.layers.length);
       expect(forms.every((form) => form?.kind === 'mpo' && form.run === run)).toBe(true);
       const reported = await request('mpo:40%', { costs, mpoRun: 'contracted' });

@@ -5,7 +5,7 @@ import { NodeProtoSchema, TensorProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import type { ConstantByExpert } from '../../models/onnx/mixtures/constants-by-expert';
 import type { Mixture } from '../../models/onnx/mixtures/mixture';
-import { withoutExperts } from '../../models/onnx/mixtures/separate-experts';
+import { sumsLeftWithOneTerm } from '../../models/onnx/mixtures/separate-experts';
 import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
 import type { RemovedBranch } from '../../models/onnx/edits/removal-nodes';
 import type { StoredWeight, FileRange } from '../../models/onnx/edits/stored-graph';
@@ -167,7 +167,7 @@ export class ExpertRemoval {
     }
     const staying = new Set(kept.map((expert) => loop.numbers[expert] ?? 0));
     const removedNumbers = new Set(loop.numbers.filter((number) => !staying.has(number)));
-    for (const sum of withoutExperts(loop.sums, removedNumbers)) {
+    for (const sum of sumsLeftWithOneTerm(loop.sums, removedNumbers)) {
       this.branches.push({ ...sum, nodes: new Set() });
     }
     const choice = this.model.index.producers.get(loop.chosen);

@@ -139,18 +139,7 @@ export function layOutEncoder(
   const patchModules = patchModuleNames(architecture);
   const { distanceBias: bias } = architecture;
   const biasPlace = bias?.in === 'model' ? prefix : `${blocksPrefix}0.`;
-  const sharedBias =
-    bias &&
-    findDistanceBias(
-      tensors,
-      {
-        table: `${biasPlace}${bias.table}`,
-        buckets: bias.buckets?.(config) ?? config.relative_attention_num_buckets,
-        farthest: bias.farthest?.(config) ?? config.relative_attention_max_distance,
-        causal: false,
-      },
-      attention.numHeads,
-    );
+  const sharedBias = bias && findSharedBias(bias, biasPlace, config, tensors, attention.numHeads);
   const isGated = bias?.isGated === true;
   const { list, rotaries } = layOutBlocks(blockNames(architecture, config), {
     ...{ folder, tensors, attention, feedforward, patchModules, startNorms },
@@ -163,14 +152,7 @@ export function layOutEncoder(
     },
   });
   const form = headForm(architecture, config);
-  const head = form && {
-    reads: form.reads,
-    pools: form.pools ?? false,
-    gives: form.gives,
-    end: endTokenId(form, config),
-    norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
-    steps: findSteps(form, config, tensors, embedding),
-  };
+  const head = form && findHead(form, config, tensors, embedding);
   tensors.requireAllEncodings();
   const { finalNorm, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
@@ -209,6 +191,42 @@ export function layOutEncoder(
     absent: list.absent,
     unused: tensors.unused().filter((name) => !isExpected(name)),
     computed: tensors.unused().filter(isExpected),
+  };
+}
+
+/** Finds the table of position biases that the attentions of all blocks share. */
+function findSharedBias(
+  bias: NonNullable<EncoderArchitecture['distanceBias']>,
+  place: string,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  numHeads: number,
+): ReturnType<typeof findDistanceBias> {
+  return findDistanceBias(
+    tensors,
+    {
+      table: `${place}${bias.table}`,
+      buckets: bias.buckets?.(config) ?? config.relative_attention_num_buckets,
+      farthest: bias.farthest?.(config) ?? config.relative_attention_max_distance,
+      causal: false,
+    },
+    numHeads,
+  );
+}
+
+function findHead(
+  form: HeadForm,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  embedding: EncoderEmbedding,
+): NonNullable<EncoderLayout['head']> {
+  return {
+    reads: form.reads,
+    pools: form.pools ?? false,
+    gives: form.gives,
+    end: endTokenId(form, config),
+    norm: form.norm === undefined ? undefined : tensors.norm(form.norm, config.hidden_size),
+    steps: findSteps(form, config, tensors, embedding),
   };
 }
 

@@ -75,9 +75,6 @@ export function emitHeads(
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   const batch = emitLength(graph, input, 0);
-  // A 0 in `dims` copies the dimension of the input.
-  const reshape = (x: Value, ...dims: readonly number[]): Value =>
-    graph.op('Reshape', [x, graph.ints(dims)]);
   const normed = (x: Value, gain: Norm | undefined): Value =>
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
   const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
@@ -147,42 +144,56 @@ export function emitHeads(
     all('value', valueDim, own.value),
   ]);
 
-  const joined = graph.step('attention', () => {
-    // The queries of a group are stacked along the sequence, so keys and values need no repeating.
-    const grouped = reshape(query, 0, numKeyValueHeads, -1, headDim);
-    const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
-    const scores = graph.op('MatMul', [
-      scaled,
-      graph.op('Transpose', [key], { perm: [0, 1, 3, 2] }),
-    ]);
-    const perHead = reshape(scores, 0, numHeads, -1, 0);
-    const seen: Heads = { query, key, value };
-    const biased = parts.reduce(
-      (given, part) => part.scores?.(graph, given, seen, context) ?? given,
-      perHead,
-    );
-    const capped = emitSoftCap(graph, biased, shape.softCap);
-    const mask =
-      side.mask &&
-      parts.reduce((given, part) => part.mask?.(graph, given, context) ?? given, side.mask);
-    const probabilities = emitProbabilities(graph, parts, capped, mask);
-    const stacked = reshape(probabilities, 0, numKeyValueHeads, -1, 0);
-    const { widened } = parts.find((part) => part.widened !== undefined) ?? {};
-    const values = widened?.emit(graph, value) ?? value;
-    const width = (widened?.factor ?? 1) * valueDim;
-    const outputs = parts.reduce(
-      (given, part) => part.attended?.(graph, given, seen, context) ?? given,
-      reshape(graph.op('MatMul', [stacked, values]), 0, numHeads, -1, width),
-    );
-    return graph.op('Reshape', [
-      graph.op('Transpose', [outputs], { perm: [0, 2, 1, 3] }),
-      graph.ints([-1, numHeads * valueDim]),
-    ]);
-  });
+  const seen: Heads = { query, key, value };
+  const joined = graph.step('attention', () =>
+    emitAttention(graph, shape, weights, seen, context, side),
+  );
   return parts.reduce(
     (given, part) => part.joined?.(graph, given, { shape, rows, gate: heads.gate }) ?? given,
     joined,
   );
+}
+
+/** Emits softmax(scale · Q·Kᵀ)·V with the attention's parts: rows [batch · sequence, numHeads · valueDim]. */
+function emitAttention(
+  graph: GraphBuilder,
+  shape: AttentionShape,
+  { parts = [] }: AttentionWeights,
+  seen: Heads,
+  context: AttentionContext,
+  side: SideInputs,
+): Value {
+  const { query, key, value } = seen;
+  const { numHeads, numKeyValueHeads, headDim, valueDim } = shape;
+  // A 0 in `dims` copies the dimension of the input.
+  const reshape = (x: Value, ...dims: readonly number[]): Value =>
+    graph.op('Reshape', [x, graph.ints(dims)]);
+  // The queries of a group are stacked along the sequence, so keys and values need no repeating.
+  const grouped = reshape(query, 0, numKeyValueHeads, -1, headDim);
+  const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
+  const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
+  const perHead = reshape(scores, 0, numHeads, -1, 0);
+  const biased = parts.reduce(
+    (given, part) => part.scores?.(graph, given, seen, context) ?? given,
+    perHead,
+  );
+  const capped = emitSoftCap(graph, biased, shape.softCap);
+  const mask =
+    side.mask &&
+    parts.reduce((given, part) => part.mask?.(graph, given, context) ?? given, side.mask);
+  const probabilities = emitProbabilities(graph, parts, capped, mask);
+  const stacked = reshape(probabilities, 0, numKeyValueHeads, -1, 0);
+  const { widened } = parts.find((part) => part.widened !== undefined) ?? {};
+  const values = widened?.emit(graph, value) ?? value;
+  const width = (widened?.factor ?? 1) * valueDim;
+  const outputs = parts.reduce(
+    (given, part) => part.attended?.(graph, given, seen, context) ?? given,
+    reshape(graph.op('MatMul', [stacked, values]), 0, numHeads, -1, width),
+  );
+  return graph.op('Reshape', [
+    graph.op('Transpose', [outputs], { perm: [0, 2, 1, 3] }),
+    graph.ints([-1, numHeads * valueDim]),
+  ]);
 }
 
 /** Emits keys and values [rows, numKeyValueHeads · headDim] from the stream before another attention sublayer. */

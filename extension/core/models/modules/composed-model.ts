@@ -557,7 +557,7 @@ function routedSteps(
     },
   );
   const join = { ...joined, inputs: [...joined.inputs, sum] };
-  const ofExperts = new Set(experts.flatMap(({ layers }) => layers));
+  const expertLayers = new Set(experts.flatMap(({ layers }) => layers));
   return {
     route: { part: route, ...(mask === undefined ? {} : { mask }) },
     experts: experts.map((expert, j) => {
@@ -571,7 +571,7 @@ function routedSteps(
       next: model.nextState(index + 1, joined.outputs[0] ?? missing('next')),
       ...tap(
         join,
-        tapped.filter((layer) => !ofExperts.has(layer.id)),
+        tapped.filter((layer) => !expertLayers.has(layer.id)),
       ),
     },
   };

@@ -20,7 +20,7 @@ export function runningCosts(
       (sum, { shape }) => sum + elementCount(shape) * Float32Array.BYTES_PER_ELEMENT,
       0,
     );
-  const forms = linears.flatMap(({ form }) => form ?? []);
+  const forms = linears.flatMap(({ encoding }) => encoding ?? []);
   return {
     bytes: forms.reduce((sum, form) => sum + encodingMemory(form), floatBytes(stored)),
     mappedBytes: floatBytes(stored.filter(isMapped)),
@@ -31,7 +31,7 @@ export function runningCosts(
 /** Costs of an embedding table whose rows are read from the mapped file, unless it must be unpacked first. */
 export function lookupCosts(table: Linear): RunningCosts {
   const costs = runningCosts(storedTensors(table), [table]);
-  return table.form === undefined && table.weight.packed !== undefined
+  return table.encoding === undefined && table.weight.packed !== undefined
     ? costs
     : { ...costs, mappedBytes: costs.bytes };
 }
@@ -44,7 +44,7 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 /** Returns the number of weights that a tensor of these layers represents. */
 export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
   const encodedCounts = new Map(
-    linears.flatMap(({ form }) => [...((form && encodingWeights(form)) ?? [])]),
+    linears.flatMap(({ encoding }) => [...((encoding && encodingWeights(encoding)) ?? [])]),
   );
   return (tensor) => encodedCounts.get(tensor) ?? elementCount(tensor.shape);
 }
@@ -52,7 +52,7 @@ export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) 
 /** FLOPs per row of these layers; a multiply-add counts as two. */
 export const linearFlops = (linears: readonly Linear[]): number =>
   linears.reduce(
-    (sum, { weight, form }) =>
-      sum + (form === undefined ? 2 * elementCount(weight.shape) : encodingFlops(form)),
+    (sum, { weight, encoding }) =>
+      sum + (encoding === undefined ? 2 * elementCount(weight.shape) : encodingFlops(encoding)),
     0,
   );

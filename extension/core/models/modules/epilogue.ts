@@ -44,7 +44,7 @@ export class Epilogue {
   /** True if the head has no bias, soft cap or encoding. */
   public get isLinear(): boolean {
     const { linear, softCap } = this.head ?? {};
-    return linear?.bias === undefined && linear?.form === undefined && softCap === undefined;
+    return linear?.bias === undefined && linear?.encoding === undefined && softCap === undefined;
   }
 
   /** The matrices outside the sublayers: the embedding that the head may be, and the head. */

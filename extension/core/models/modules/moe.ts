@@ -136,8 +136,8 @@ export class Moe extends SublayerModule<ExpertWeights, ExpertShape> {
   public mapLinears(map: (linear: Linear) => Linear): this {
     const { experts, shared, router, routerBias } = this.weights;
     const repaired = (weight: LazyTensor): LazyTensor => {
-      const { form } = map({ weight });
-      return form?.kind === 'dense' ? form.weight : weight;
+      const { encoding } = map({ weight });
+      return encoding?.kind === 'dense' ? encoding.weight : weight;
     };
     return this.withWeights({
       ...this.weights,

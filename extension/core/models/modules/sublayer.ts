@@ -196,10 +196,10 @@ export abstract class SublayerModule<
 
   public linearLayers(sublayer: number): LinearLayer[] {
     const whole = this.roles.filter(([, { groups }]) => groups === undefined);
-    return whole.map(([role, { weight, transposed = false, form }, expert]) => {
+    return whole.map(([role, { weight, transposed = false, encoding }, expert]) => {
       const [rows = 0, columns = 0] = weight.shape;
       const [out, input] = transposed ? [columns, rows] : [rows, columns];
-      const stored = { weight, transposed, ...(form === undefined ? {} : { form }) };
+      const stored = { weight, transposed, ...(encoding === undefined ? {} : { encoding }) };
       const own = expert === undefined ? {} : { expert };
       return { id: weight.name, sublayer, role, out, in: input, ...stored, ...own };
     });

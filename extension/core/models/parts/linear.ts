@@ -14,7 +14,7 @@ export interface Linear {
   /** Number of channel groups, each with its own inputs. */
   readonly groups?: number;
   /** Encoding that replaces the weight. The weight is then used only for its name. */
-  readonly form?: MatrixEncoding;
+  readonly encoding?: MatrixEncoding;
 }
 
 /**
@@ -22,34 +22,36 @@ export interface Linear {
  * as stored.
  */
 export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
-  const { weight, form } = linear;
+  const { weight, encoding } = linear;
   return graph.step('linear', () => {
     graph.mark(weight.name, rows);
     const bias = linear.bias === undefined ? [] : [emitWeight(graph, linear.bias)];
-    if (form !== undefined) {
-      return emitEncoding(graph, form, rows, bias[0]);
+    if (encoding !== undefined) {
+      return emitEncoding(graph, encoding, rows, bias[0]);
     }
     if (linear.groups !== undefined) {
       return emitGrouped(graph, weight, linear.groups, rows, bias);
     }
-    const { turned, ...stored } = asPacked(weight);
+    const { isPackedTransposed, ...stored } = packedLayout(weight);
     const transposed = linear.transposed ?? false;
     const matrix = emitWeight(graph, stored);
-    return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed === turned ? 1 : 0 });
+    return graph.op('Gemm', [rows, matrix, ...bias], {
+      transB: transposed === isPackedTransposed ? 1 : 0,
+    });
   });
 }
 
 /** Weight, or its transpose if that one is packed, because Gemm supports both. */
-function asPacked(weight: LazyTensor): LazyTensor & { readonly turned: boolean } {
+function packedLayout(weight: LazyTensor): LazyTensor & { readonly isPackedTransposed: boolean } {
   const { packed, shape } = weight;
   return packed?.isTransposed === true && packed.rows === undefined
     ? {
         ...weight,
         shape: shape.toReversed(),
         packed: { ...packed, isTransposed: false },
-        turned: true,
+        isPackedTransposed: true,
       }
-    : { ...weight, turned: false };
+    : { ...weight, isPackedTransposed: false };
 }
 
 /** Applies a convolution of width 1 to rows [rows, in], giving [rows, out]. */
@@ -73,19 +75,23 @@ export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): V
 }
 
 /** Looks up rows `ids` [batch, sequence] of a table of any encoding, as float32. */
-export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids: Value): Value {
+export function emitTableRows(
+  graph: GraphBuilder,
+  { weight, encoding }: Linear,
+  ids: Value,
+): Value {
   return graph.step('embedding', () =>
-    form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids),
+    encoding === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, encoding, ids),
   );
 }
 
 /** Applies the outputs `ids` [count] of `linear` alone to `rows` [rows, in], giving [rows, count]. */
 export function emitOutputs(graph: GraphBuilder, linear: Linear, rows: Value, ids: Value): Value {
-  const { weight, bias, transposed, form } = linear;
-  if (form?.kind === 'low-rank' || form?.kind === 'mpo') {
+  const { weight, bias, transposed, encoding } = linear;
+  if (encoding?.kind === 'low-rank' || encoding?.kind === 'mpo') {
     return graph.op('Gather', [emitLinear(graph, linear, rows), ids], { axis: -1 });
   }
-  const isColumns = transposed === true && form === undefined;
+  const isColumns = transposed === true && encoding === undefined;
   const matrix = isColumns
     ? graph.op('Gather', [emitWeight(graph, weight), ids], { axis: 1 })
     : emitTableRows(graph, linear, ids);

@@ -38,7 +38,7 @@ export async function joinPacked(
       }
       continue;
     }
-    const { numbers, shape, packed, turned = false, sizes } = matrix;
+    const { numbers, shape, packed, isTransposed = false, sizes } = matrix;
     if (packed !== undefined && quantization.refusal === undefined) {
       requireFit(packed, elementCount(shape) / elementCount(packed.shape));
     }
@@ -53,7 +53,7 @@ export async function joinPacked(
         : {
             ...place,
             dtype: packedDType,
-            packed: { matrix: packed, isTransposed: turned, ...(sizes && { sizes }) },
+            packed: { matrix: packed, isTransposed, ...(sizes && { sizes }) },
           },
     );
   }

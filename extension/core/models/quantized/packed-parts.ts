@@ -18,7 +18,7 @@ export type Matrix =
       readonly shape: readonly number[];
       readonly packed?: PackedMatrix;
       /** True if the packed weight is [in, out]. */
-      readonly turned?: boolean;
+      readonly isTransposed?: boolean;
       /** Tensor that stores the shape. */
       readonly sizes?: LazyTensor | undefined;
     }

@@ -186,7 +186,7 @@ export function joinBlocks(parts: Parts): Matrix {
   return {
     numbers,
     shape: [experts, blocks * 32, out],
-    turned: true,
+    isTransposed: true,
     packed: {
       shape,
       tensor: numbers,

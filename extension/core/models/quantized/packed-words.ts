@@ -84,7 +84,7 @@ function joinWords(
   return {
     numbers,
     shape: [out, input],
-    turned: true,
+    isTransposed: true,
     packed: {
       shape,
       tensor: numbers,

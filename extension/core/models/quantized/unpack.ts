@@ -42,19 +42,19 @@ const packings: Readonly<Record<CodeOrder, Packing>> = {
  */
 export function emitUnpacked(
   graph: GraphBuilder,
-  { matrix, isTransposed: turned, rows }: PackedWeight,
+  { matrix, isTransposed, rows }: PackedWeight,
   shape: readonly number[],
 ): Value {
   const emitted = emitMatrix(graph, matrix);
   const count = elementCount(matrix.shape) / elementCount(shape.slice(1));
   const all = rows === undefined ? shape : [count, ...shape.slice(1)];
-  const whole = turned ? all.toReversed() : all;
+  const whole = isTransposed ? all.toReversed() : all;
   const placed = whole.join() === matrix.shape.join() ? emitted : reshaped(graph, emitted, whole);
   if (rows === undefined) {
     return placed;
   }
   const ends = rows.map((row) => graph.ints([row]));
-  return graph.op('Slice', [placed, ...ends, graph.ints([turned ? whole.length - 1 : 0])]);
+  return graph.op('Slice', [placed, ...ends, graph.ints([isTransposed ? whole.length - 1 : 0])]);
 }
 
 function emitMatrix(graph: GraphBuilder, matrix: PackedMatrix): Value {

@@ -197,8 +197,8 @@ export class PieceFinder {
   /** Linear layer over the last axis. */
   public linear(name: string, input: number, out: number, bias = true): Piece {
     const linear = this.tensors.linear(`${this.prefix}${name}`, out, input, bias);
-    const form = this.forms.get(linear.weight.name);
-    return linearPiece(form === undefined ? linear : { ...linear, form });
+    const encoding = this.forms.get(linear.weight.name);
+    return linearPiece(encoding === undefined ? linear : { ...linear, encoding });
   }
 
   /** Linear layer over the last axis, with the number of classes in the checkpoint. Default input size: that of the stored weight. */

@@ -32,7 +32,7 @@ export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSu
   return sublayers.map(({ id, block, kind, branch }) => {
     const { tensors, linears = [] } = branch;
     const others = plainTensors(branch).filter(({ shape }) => shape.length > 1);
-    const formed = linears.flatMap(({ linear: { form } }) => form ?? []);
+    const formed = linears.flatMap(({ linear: { encoding } }) => encoding ?? []);
     return {
       ...{ id, block, kind },
       parameters: weightsIn(tensors, linears),
@@ -48,7 +48,9 @@ export function summarizeStages({ sublayers }: StagedParts): readonly SublayerSu
 /** Tensors of a piece that aren't part of an encoding. */
 export function plainTensors({ tensors, linears = [] }: Piece): readonly LazyTensor[] {
   const encodedTensors = new Set(
-    linears.flatMap(({ linear: { form } }) => (form === undefined ? [] : encodingTensors(form))),
+    linears.flatMap(({ linear: { encoding } }) =>
+      encoding === undefined ? [] : encodingTensors(encoding),
+    ),
   );
   return tensors.filter((tensor) => !encodedTensors.has(tensor));
 }

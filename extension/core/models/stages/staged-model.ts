@@ -123,7 +123,9 @@ export class StagedModel extends ComposedModel<StagedLayout, StagedSublayer, Sta
     const layers = this.sublayers.flatMap((sublayer, i) => sublayer.linearLayers(i));
     requireLayers(layers, forms, summary.path);
     const all = new Map([
-      ...layers.flatMap(({ id, form }) => (form === undefined ? [] : [[id, form] as const])),
+      ...layers.flatMap(({ id, encoding }) =>
+        encoding === undefined ? [] : [[id, encoding] as const],
+      ),
       ...forms,
     ]);
     const formed = origin.layOut(all);

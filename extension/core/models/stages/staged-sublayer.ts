@@ -57,13 +57,13 @@ export class StagedSublayer implements ComposedModule {
 
   public linearLayers(index: number): LinearLayer[] {
     const all = this.branch.linears ?? [];
-    return all.map(({ role, linear: { weight, form } }, i): LinearLayer => {
+    return all.map(({ role, linear: { weight, encoding } }, i): LinearLayer => {
       const [out = 0, input = 0] = weight.shape;
       const isOuter = this.kind === 'feedforward' && all.length > 1;
       const own = isOuter ? (i === 0 ? 'up' : i === all.length - 1 ? 'down' : role) : role;
       return {
         ...{ id: weight.name, sublayer: index, role: own, out, in: input },
-        ...{ weight, transposed: false, ...(form === undefined ? {} : { form }) },
+        ...{ weight, transposed: false, ...(encoding === undefined ? {} : { encoding }) },
       };
     });
   }

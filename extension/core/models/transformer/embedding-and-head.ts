@@ -21,7 +21,7 @@ export interface EmbeddingAndHead {
 
 /** True if embedding and head share their storage. */
 export function isTied(embedding: Linear | undefined, head: Linear): boolean {
-  return embedding?.weight === head.weight && embedding.form === head.form;
+  return embedding?.weight === head.weight && embedding.encoding === head.encoding;
 }
 
 /** True if the LM head is only stored as the token embedding. */
@@ -51,10 +51,10 @@ export function describeEmbeddingAndHead({
 function described(
   id: string,
   place: EmbeddingOrHeadPlace,
-  { weight, form }: Linear,
+  { weight, encoding }: Linear,
 ): EmbeddingOrHead {
   const [out = 0, input = 0] = weight.shape;
-  const stored = { weight, transposed: false, ...(form === undefined ? {} : { form }) };
+  const stored = { weight, transposed: false, ...(encoding === undefined ? {} : { encoding }) };
   return { id, place, out, in: input, ...stored };
 }
 
@@ -64,8 +64,8 @@ export function withEmbeddingAndHeadEncodings(
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): EmbeddingAndHead {
   const changed = (id: string, linear: Linear): Linear => {
-    const form = forms.get(id);
-    return form === undefined ? linear : { ...linear, form };
+    const encoding = forms.get(id);
+    return encoding === undefined ? linear : { ...linear, encoding };
   };
   const { embedding, heads } = embeddingAndHead;
   return {

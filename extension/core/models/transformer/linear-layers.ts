@@ -51,8 +51,8 @@ export function withEncodings(
   const embeddingAndHead = withEmbeddingAndHeadEncodings(layout.embeddingAndHead, forms);
   const changed = sublayers.map((sublayer) =>
     sublayer.mapLinears((linear) => {
-      const form = forms.get(linear.weight.name);
-      return form === undefined ? linear : { ...linear, form };
+      const encoding = forms.get(linear.weight.name);
+      return encoding === undefined ? linear : { ...linear, encoding };
     }),
   );
   return {

@@ -19,7 +19,7 @@ export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
     : [...encodingTensors(form), ...storedTensors(part)];
 }
 
-/** Like the above, without tensors of encodings. */
+/** Tensors of a part without those of its encoding. */
 export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
   const weight = partEncoding(part) === undefined ? part?.weight : undefined;
   const byHead = part !== undefined && 'byHead' in part ? (part.byHead ?? []) : [];
@@ -27,5 +27,5 @@ export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
 }
 
 function partEncoding(part: Norm | Linear | undefined): MatrixEncoding | undefined {
-  return part !== undefined && 'form' in part ? part.form : undefined;
+  return part !== undefined && 'encoding' in part ? part.encoding : undefined;
 }

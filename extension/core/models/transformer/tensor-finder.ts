@@ -253,21 +253,21 @@ export class TensorFinder {
     name: string,
     { out, input, shape }: { out: number; input: number; shape: readonly number[] },
     check: (form: MatrixEncoding, field: string, file: string) => void,
-  ): Required<Pick<Linear, 'weight' | 'form'>> | undefined {
+  ): Required<Pick<Linear, 'weight' | 'encoding'>> | undefined {
     const described = this.forms.byWeight.get(name);
     if (described === undefined) {
       return undefined;
     }
     const { field, spec } = described;
     this.unusedEncodings.delete(name);
-    const form = findEncoding(name, spec, { out, in: input }, (part) => {
+    const encoding = findEncoding(name, spec, { out, in: input }, (part) => {
       const tensor = this.checkpoint.tensors.get(part) ?? this.lacks(part);
       this.left.delete(part);
       return tensor;
     });
-    check(form, field, this.forms.file);
-    const file = encodingTensors(form)[0]?.file ?? this.checkpoint.entry;
-    return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, form };
+    check(encoding, field, this.forms.file);
+    const file = encodingTensors(encoding)[0]?.file ?? this.checkpoint.entry;
+    return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, encoding };
   }
 
   private lacks(name: string): never {

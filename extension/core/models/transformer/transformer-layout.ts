@@ -104,7 +104,6 @@ export function layOutTransformer(
     scales,
     architecture.latent?.(config),
   );
-  const { hiddenSize } = attention;
   const mixer = mixerShape(architecture.mixer, config, attention);
   const { embeddingAndHead } = architecture;
   const prefix =
@@ -127,42 +126,13 @@ export function layOutTransformer(
       folder.config,
     ),
   );
-  const { projections } = embeddingAndHead;
-  const width = projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
-  const normIfAny = (name: string | undefined): Norm | undefined =>
-    name === undefined ? undefined : tensors.norm(`${prefix}${name}`, hiddenSize);
-  const table = tensors.embeddingAndHead(
-    'embedding',
-    `${prefix}${embeddingAndHead.embedding}`,
-    config.vocab_size,
-    width,
+  const { embedding, epilogue } = findEmbeddingAndHead(
+    architecture,
+    config,
+    tensors,
+    { prefix, scales },
+    attention,
   );
-  const projection = (name: string | undefined, out: number, input: number): Linear | undefined =>
-    name === undefined || width === hiddenSize
-      ? undefined
-      : tensors.linear(`${prefix}${name}`, out, input, false);
-  const embeddingNorm = normIfAny(embeddingAndHead.embeddingNorm);
-  const { norm } = attention;
-  const embedding = new WordEmbedding(
-    {
-      table,
-      scale: scales.embedding,
-      projection: projection(projections?.in, hiddenSize, width),
-      wordNorm: normIfAny(embeddingAndHead.wordNorm),
-      positions: findPositions(architecture, config, tensors, prefix),
-      norms: embeddingNorm === undefined ? [] : [embeddingNorm],
-    },
-    norm,
-    hiddenSize,
-  );
-  const head = {
-    ...findHead(architecture, config, tensors, table),
-    inputScale: 1,
-    projection: projection(projections?.out, width, hiddenSize),
-    logitScale: scales.logits,
-    softCap: scales.logitSoftCap,
-  };
-  const epilogue = new Epilogue(normIfAny(embeddingAndHead.finalNorm), head, norm);
   const patchModules = patchModuleNames(architecture);
   const ends = findEnds(architecture, config, tensors, prefix);
   const { list, rotaries, starts } = layOutBlocks(architecture, {
@@ -194,6 +164,53 @@ export function layOutTransformer(
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
+}
+
+/** Finds the token embedding, the final norm and the LM head. */
+function findEmbeddingAndHead(
+  architecture: Architecture,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  { prefix, scales }: { readonly prefix: string; readonly scales: Scales },
+  { hiddenSize, norm }: AttentionShape,
+): { readonly embedding: WordEmbedding; readonly epilogue: Epilogue } {
+  const { embeddingAndHead } = architecture;
+  const { projections } = embeddingAndHead;
+  const width = projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
+  const normIfAny = (name: string | undefined): Norm | undefined =>
+    name === undefined ? undefined : tensors.norm(`${prefix}${name}`, hiddenSize);
+  const table = tensors.embeddingAndHead(
+    'embedding',
+    `${prefix}${embeddingAndHead.embedding}`,
+    config.vocab_size,
+    width,
+  );
+  const projection = (name: string | undefined, out: number, input: number): Linear | undefined =>
+    name === undefined || width === hiddenSize
+      ? undefined
+      : tensors.linear(`${prefix}${name}`, out, input, false);
+  const embeddingNorm = normIfAny(embeddingAndHead.embeddingNorm);
+  const embedding = new WordEmbedding(
+    {
+      table,
+      scale: scales.embedding,
+      projection: projection(projections?.in, hiddenSize, width),
+      wordNorm: normIfAny(embeddingAndHead.wordNorm),
+      positions: findPositions(architecture, config, tensors, prefix),
+      norms: embeddingNorm === undefined ? [] : [embeddingNorm],
+    },
+    norm,
+    hiddenSize,
+  );
+  const head = {
+    ...findHead(architecture, config, tensors, table),
+    inputScale: 1,
+    projection: projection(projections?.out, width, hiddenSize),
+    logitScale: scales.logits,
+    softCap: scales.logitSoftCap,
+  };
+  const epilogue = new Epilogue(normIfAny(embeddingAndHead.finalNorm), head, norm);
+  return { embedding, epilogue };
 }
 
 const plainScales: Scales = {

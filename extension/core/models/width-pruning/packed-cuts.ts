@@ -19,10 +19,10 @@ import { leastCommonMultiple } from './number-ranges';
  * words, groups and blocks; undefined if none can.
  */
 export function packedUnit(
-  { matrix, isTransposed: turned, rows }: PackedWeight,
+  { matrix, isTransposed, rows }: PackedWeight,
   axis: number,
 ): number | undefined {
-  return rows === undefined ? matrixUnit(matrix, storedAxis(turned, axis)) : undefined;
+  return rows === undefined ? matrixUnit(matrix, storedAxis(isTransposed, axis)) : undefined;
 }
 
 /**
@@ -31,17 +31,18 @@ export function packedUnit(
  */
 export function cutPacked(
   { shape }: LazyTensor,
-  { matrix, isTransposed: turned, sizes }: PackedWeight,
+  { matrix, isTransposed, sizes }: PackedWeight,
   axis: number,
   kept: readonly number[],
 ): ComputedTensor[] {
-  const cuts = cutMatrix(matrix, storedAxis(turned, axis), kept);
+  const cuts = cutMatrix(matrix, storedAxis(isTransposed, axis), kept);
   const byName = new Map(cuts.map((cut) => [cut.name, cut]));
   const left = shape.with(axis, kept.length);
   return [...byName.values(), ...(sizes === undefined ? [] : [shapeTensor(sizes, left)])];
 }
 
-const storedAxis = (turned: boolean, axis: number): 0 | 1 => ((axis === 1) === turned ? 0 : 1);
+const storedAxis = (isTransposed: boolean, axis: number): 0 | 1 =>
+  (axis === 1) === isTransposed ? 0 : 1;
 
 /** Axis along which codes share words or bytes, per code format; undefined if they continue across rows. */
 const wordAxis: Readonly<Record<CodeOrder, 0 | 1 | undefined>> = {

@@ -36,10 +36,10 @@ export function prunableWidth(
 }
 
 /** True if each row of a layer is stored separately. */
-export function isPlain({ weight, bias, form, groups }: Linear): boolean {
+export function isPlain({ weight, bias, encoding, groups }: Linear): boolean {
   const stored = [weight, ...(bias === undefined ? [] : [bias])];
   return (
-    form === undefined &&
+    encoding === undefined &&
     groups === undefined &&
     stored.every(
       ({ dtype, packed, sliceOf }) =>

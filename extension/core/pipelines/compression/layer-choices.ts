@@ -77,7 +77,7 @@ export function chooseForAll(
   const choices: CompressionChoice[] = [];
   const unfit: LinearLayer[] = [];
   const { then } = request;
-  for (const layer of listLayers(model).filter(({ form }) => form === undefined)) {
+  for (const layer of listLayers(model).filter(({ encoding }) => encoding === undefined)) {
     const compression = isSelected(model, layer, selection)
       ? compressionFor(layer, request)
       : undefined;
@@ -271,10 +271,10 @@ function finder(
         say`Remove one of the two.`,
       );
     }
-    if (layer.form !== undefined) {
+    if (layer.encoding !== undefined) {
       refuse(
         'layer-compressed-already',
-        say`${tensor} is already ${layer.form.kind}.`,
+        say`${tensor} is already ${layer.encoding.kind}.`,
         say`Compress the model that it was made from.`,
       );
     }

@@ -164,15 +164,7 @@ export async function repairModel(
   try {
     const { engine = localOnly } = request;
     const sharing = { engine, key, student: request.model, teacher: request.teacher, trains };
-    const first: JobContext =
-      scope !== 'sublayers'
-        ? {
-            ...context,
-            progress: (progress) => {
-              context.progress({ ...progress, secondsLeft: undefined, moreFollows: true });
-            },
-          }
-        : context;
+    const first = scope === 'sublayers' ? context : firstTraining(context);
     const sliced =
       scope === 'model'
         ? await unchanged({ ...setup, forms }, first)
@@ -222,6 +214,16 @@ export async function repairModel(
   } finally {
     await store.removeIfEmpty();
   }
+}
+
+/** Context of the first of two trainings, whose time left is not that of the job. */
+function firstTraining(context: JobContext): JobContext {
+  return {
+    ...context,
+    progress: (progress) => {
+      context.progress({ ...progress, secondsLeft: undefined, moreFollows: true });
+    },
+  };
 }
 
 /** @throws UserError if one is a graph and the other is not, or for what graphs are not trained with. */

@@ -143,7 +143,7 @@ async function readStates<Found>(
   const states: HiddenState[] = [];
   for (const [i, { side }] of first.entries()) {
     const values: Record<string, Tensor> = {};
-    const own = nameOf(index, i, '');
+    const own = tensorName(index, i, '');
     for (const tensor of [...tensors.values()].filter((one) => one.name.startsWith(own))) {
       const numbers = await floatsInFile(tensor);
       if (numbers === undefined) {
@@ -176,12 +176,12 @@ async function writeStates(
       const { buffer, byteOffset, byteLength } = floatsIn(tensor);
       const bytes = new Uint8Array(buffer, byteOffset, byteLength);
       const data = { dtype: 'F32', shape: tensor.dims, bytes } as const;
-      tensors.push({ name: nameOf(index, i, value), data });
+      tensors.push({ name: tensorName(index, i, value), data });
     }
   }
   await storeTensors(file, tensors);
   return true;
 }
 
-const nameOf = (index: number, state: number, value: string): string =>
+const tensorName = (index: number, state: number, value: string): string =>
   `${index}.${state}.${value}`;

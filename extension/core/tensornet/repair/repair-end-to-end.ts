@@ -81,34 +81,19 @@ export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
 ): Promise<NumbersByName | undefined> {
-  const { student, forms, settings, memoryBytes, saved, scope } = setup;
+  const { student, forms, settings, memoryBytes, saved } = setup;
   requireTrainsAsWhole(setup, memoryBytes);
   const batch = effectiveBatch(setup);
   const { pieces, segments } = stepPlan(setup, memoryBytes) ?? tooLarge();
-  const { model, streams, unit, onlyRouters, merged } = await wholeModel(
-    student,
-    forms,
-    settings.seed,
-  );
+  const whole = await wholeModel(student, forms, settings.seed);
+  const { model, merged } = whole;
   const teacher = await TeacherTexts.read(
     ...([setup.teacher, allTexts(setup), topIds, setup, context] as const),
   );
   // Incomplete batches at the end of an epoch are dropped; shuffling selects other sequences next time.
   const stepsPerEpoch = Math.floor(setup.train.length / batch);
   const steps = settings.epochs * stepsPerEpoch;
-  const trainer = await Trainer.create(model, {
-    loss: distillation,
-    optimizer: { kind: 'adam' },
-    learningRate: {
-      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
-      schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
-      warmUpSteps,
-    },
-    clipNorm: 1,
-    seed: settings.seed,
-    accumulate: pieces,
-    cuts: segmentEnds(streams.length, segments).flatMap((end) => streams[end] ?? []),
-  });
+  const trainer = await createTrainer(setup, whole, { steps, pieces, segments });
   try {
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
       loss: await evaluateHeldOut(trainer, teacher, setup, context),
@@ -184,6 +169,32 @@ export async function repairEndToEnd(
   } finally {
     await trainer.dispose();
   }
+}
+
+/**
+ * Creates a trainer by distillation.
+ * @param steps number of all steps
+ * @param pieces number of parts of a batch, which run one after the other
+ * @param segments number of segments of the model, between which activations are kept
+ */
+async function createTrainer(
+  { settings, scope }: EndToEndSetup,
+  { model, streams, unit, onlyRouters }: Awaited<ReturnType<typeof wholeModel>>,
+  { steps, pieces, segments }: Readonly<Record<'steps' | 'pieces' | 'segments', number>>,
+): Promise<Trainer> {
+  return Trainer.create(model, {
+    loss: distillation,
+    optimizer: { kind: 'adam' },
+    learningRate: {
+      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
+      schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
+      warmUpSteps,
+    },
+    clipNorm: 1,
+    seed: settings.seed,
+    accumulate: pieces,
+    cuts: segmentEnds(streams.length, segments).flatMap((end) => streams[end] ?? []),
+  });
 }
 
 /** Mean loss of the held-out texts, in nats per token. */

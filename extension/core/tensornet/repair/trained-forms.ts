@@ -24,7 +24,9 @@ export function defaultTrains({
   if (format === 'gguf') {
     return 'routers';
   }
-  return allLinearLayers(model).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
+  return allLinearLayers(model).some(({ encoding }) => encoding !== undefined)
+    ? 'compressed'
+    : 'all';
 }
 
 /**
@@ -40,10 +42,10 @@ export function formsToTrain(
     return routersToTrain(student);
   }
   const forms = allLinearLayers(student).flatMap((layer): [string, MatrixEncoding][] => {
-    const { id, form, weight, transposed } = layer;
+    const { id, encoding, weight, transposed } = layer;
     const isPlain = !transposed && floatDTypes.includes(weight.dtype);
     const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
-    const found = form ?? dense;
+    const found = encoding ?? dense;
     return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];
   });
   if (forms.length === 0) {

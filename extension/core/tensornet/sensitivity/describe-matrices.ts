@@ -53,8 +53,8 @@ function describeMatrix(
   timing: Timing,
 ): MatrixSensitivity {
   const times = stored.map((matrix) => {
-    const { form = { kind: 'dense', weight: { shape: [matrix.out, matrix.in] } } } = matrix;
-    return timing(matrix, form);
+    const { encoding = { kind: 'dense', weight: { shape: [matrix.out, matrix.in] } } } = matrix;
+    return timing(matrix, encoding);
   });
   return {
     tensor: id,

@@ -24,7 +24,7 @@ export function emitProduct(
     throw new RangeError(`${layer.id} has no product ${number}`);
   }
   const { node, input, map } = product;
-  if (layer.form !== undefined) {
+  if (layer.encoding !== undefined) {
     return [emitRegion(graph, form, input, number, map?.axes)];
   }
   const multiply = (x: Value): Value =>

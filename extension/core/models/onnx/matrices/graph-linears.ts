@@ -156,13 +156,13 @@ function encodedMatrices({ file }: OnnxModel, mainGraph: GraphProto): Candidate[
       return [];
     }
     const sizes = { out, in: input };
-    const form = findEncoding(`${id}.weight`, spec, sizes, (name) => {
+    const encoding = findEncoding(`${id}.weight`, spec, sizes, (name) => {
       const data = file.initializers.get(name);
       const [tensor] = data === undefined ? [] : lazyTensor(data, encodingDTypes);
       return tensor ?? lacks(file.path, name);
     });
-    checkEncoding(form, { id, ...sizes }, file.path);
-    const tensors = encodingTensors<LazyTensor>(form);
+    checkEncoding(encoding, { id, ...sizes }, file.path);
+    const tensors = encodingTensors<LazyTensor>(encoding);
     const isWhole = products.every(({ node, others }) => {
       const read = new Set([node, ...others].flatMap((one) => one.input));
       return tensors.every(({ name }) => read.has(name));
@@ -173,7 +173,7 @@ function encodedMatrices({ file }: OnnxModel, mainGraph: GraphProto): Candidate[
     const place = { file: tensors[0]?.file ?? file.path, offset: 0, length: 0 };
     const weight: LazyTensor = { name: id, dtype: 'F32', shape: [out, input], ...place };
     const use = { transposed: false, products, between: [], dataType: DataType.FLOAT };
-    const matrix = { id, ...sizes, form, weight, transposed: false, use };
+    const matrix = { id, ...sizes, encoding, weight, transposed: false, use };
     return [{ matrix, tensors: tensors.map(({ name }) => name) }];
   });
 }

@@ -199,8 +199,8 @@ const bytes = (dtype: string) =>
   ({ bits: 8, order: 'columns', values: dtype === 'I8' ? 'signed' : 'unsigned' }) as const;
 
 /** True if a single matmul of rows reads the matrix directly. */
-function isPlain({ form, use: { products, between } }: GraphLinear): boolean {
+function isPlain({ encoding, use: { products, between } }: GraphLinear): boolean {
   const [product, ...others] = products;
   const isRead = product !== undefined && product.map === undefined && others.length === 0;
-  return isRead && form === undefined && between.length === 0;
+  return isRead && encoding === undefined && between.length === 0;
 }

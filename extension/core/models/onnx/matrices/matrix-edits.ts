@@ -55,7 +55,9 @@ export function editMatrices(
   const remainingNames = new Set(staying.map(({ weight }) => weight.name));
   const removedNames = new Set(
     changed
-      .flatMap(({ weight, form }) => (form === undefined ? [weight] : encodingTensors(form)))
+      .flatMap(({ weight, encoding }) =>
+        encoding === undefined ? [weight] : encodingTensors(encoding),
+      )
       .map(getName)
       .filter((name) => !remainingNames.has(name)),
   );

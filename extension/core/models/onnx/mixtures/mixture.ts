@@ -11,7 +11,7 @@ import { selectedBy, expertNumberUses } from './chosen-numbers';
 import { constantByExpert, expertWeights } from './constants-by-expert';
 import { findRouter } from './router';
 import type { MixtureGraph, ReadByExpert, Router } from './router';
-import { separateExperts, withoutExperts } from './separate-experts';
+import { separateExperts, sumsLeftWithOneTerm } from './separate-experts';
 import type { ExpertSum } from './separate-experts';
 
 /** A MoE layer of a graph with experts that can be removed. */
@@ -203,7 +203,7 @@ function separate(
   const shares = weightShares(reads, router.count);
   const sizes = loop.numbers.map((number) => {
     const removedNodes = new Set<GraphNode>();
-    for (const { start, sum } of withoutExperts(loop.sums, new Set([number]))) {
+    for (const { start, sum } of sumsLeftWithOneTerm(loop.sums, new Set([number]))) {
       const branch = { start, sum, nodes: new Set<GraphNode>() };
       nodesGone(index, live, branch).forEach((node) => removedNodes.add(node));
     }

@@ -73,20 +73,20 @@ export function separateExperts(
     : sums;
 }
 
-/** Values to replace in a graph without the experts `gone`: each `sum` that is left with one term becomes that term. */
-export function withoutExperts(
+/** Sums that have one term left when experts are removed; each `sum` is replaced by that term. */
+export function sumsLeftWithOneTerm(
   sums: readonly ExpertSum[],
-  gone: ReadonlySet<number>,
+  removed: ReadonlySet<number>,
 ): { start: string; sum: string }[] {
   return sums.flatMap(({ start, end: sum, parts }) => {
-    const isGone = (part: (typeof parts)[number]): boolean =>
-      [...part.experts].every((expert) => gone.has(expert));
-    const staying = [
+    const isRemoved = (part: (typeof parts)[number]): boolean =>
+      [...part.experts].every((expert) => removed.has(expert));
+    const remaining = [
       ...(start === undefined ? [] : [start]),
-      ...parts.filter((part) => !isGone(part)).map(({ value }) => value),
+      ...parts.filter((part) => !isRemoved(part)).map(({ value }) => value),
     ];
-    const [only, ...others] = staying;
-    return parts.some(isGone) && only !== undefined && others.length === 0
+    const [only, ...others] = remaining;
+    return parts.some(isRemoved) && only !== undefined && others.length === 0
       ? [{ start: only, sum }]
       : [];
   });

@@ -55,7 +55,7 @@ const canEmpty = true;
 const period = 2;
 
 function swin(form: Form): StagedFamily {
-  const { modelType, name, prefix, defaults = {}, normsFirst, modules, linears = {} } = form;
+  const { modelType, name, prefix, defaults = {}, modules, linears = {} } = form;
   const given = {
     image_size: 224,
     patch_size: 4,
@@ -81,55 +81,7 @@ function swin(form: Form): StagedFamily {
     fixesImage: true,
     canEmpty,
     period,
-    steps: (config, find) => {
-      const depths = listAt(config, 'depths');
-      const patch = sidesAt(config, 'patch_size');
-      const first = numberAt(config, 'embed_dim');
-      const image = sidesAt(config, 'image_size');
-      const patches = image.map((side, axis) => side / (patch[axis] ?? 1));
-      let [height = 1, width = 1] = patches.map(Math.ceil);
-      const [edge = 1] = patch;
-      const stages = depths.map((depth, stage) => {
-        const channels = first * 2 ** stage;
-        const at = find.at(`encoder.layers.${stage}.`);
-        const [tall, wide] = [height, width];
-        const widest = Math.max(1, form.widestWindow(patches, stage, [tall, wide]));
-        const size = Math.min(numberAt(config, 'window_size'), widest);
-        const isWhole = size === widest;
-        const isLast = stage === depths.length - 1;
-        [height, width] = isLast ? [tall, wide] : [Math.ceil(tall / 2), Math.ceil(wide / 2)];
-        return {
-          depth,
-          block: (number: number): BlockBranch[] => {
-            const own = at.at(`blocks.${number}.`);
-            const shift = isWhole || number % 2 === 0 ? 0 : Math.floor(size / 2);
-            const windows = { height: tall, width: wide, size, shift, channels };
-            const heads = listAt(config, 'num_heads')[stage] ?? 1;
-            const sizes = { stage, width: channels, heads, windows };
-            return branches(form, config, own, sizes);
-          },
-          behind: isLast
-            ? []
-            : [mergedPixels(tall, wide), ...form.merge(at.at('downsample.'), channels)],
-        };
-      });
-      const last = first * 2 ** (depths.length - 1);
-      return [
-        find.conv(
-          'embeddings.patch_embeddings.projection',
-          config.num_channels,
-          first,
-          paddedWindow(edge),
-        ),
-        toLast,
-        find.layerNorm('embeddings.norm', first, epsilon),
-        ...stageSteps(stages),
-        ...(form.hasFinalNorm
-          ? [find.layerNorm('layernorm', last, numberAt(config, 'layer_norm_eps'))]
-          : []),
-        averagePositions,
-      ];
-    },
+    steps: (config, find) => swinSteps(form, config, find),
     head: (config, find) =>
       find.classifier(
         'classifier',
@@ -138,41 +90,96 @@ function swin(form: Form): StagedFamily {
     modules,
     linears,
   };
+}
 
-  function branches(
-    { attention: within }: Form,
-    config: StagedConfig,
-    find: PieceFinder,
-    sizes: Sizes,
-  ): BlockBranch[] {
-    const { width } = sizes;
-    const norm = (place: string): Piece =>
-      find.layerNorm(`layernorm_${place}`, width, numberAt(config, 'layer_norm_eps'));
-    const inner = Math.trunc(numberAt(config, 'mlp_ratio') * width);
-    const around = (label: Message, place: string, piece: Piece): Piece =>
-      normsFirst ? chain(label, norm(place), piece) : chain(label, piece, norm(place));
-    return [
-      {
-        kind: 'attention',
-        branch: () =>
-          around(say`Attention`, 'before', windowed(sizes.windows, within(config, find, sizes))),
+/** Patch embedding, stages of windowed attention, and pooling. */
+function swinSteps(
+  form: Form,
+  config: StagedConfig,
+  find: PieceFinder,
+): ReturnType<StagedFamily['steps']> {
+  const depths = listAt(config, 'depths');
+  const patch = sidesAt(config, 'patch_size');
+  const first = numberAt(config, 'embed_dim');
+  const image = sidesAt(config, 'image_size');
+  const patches = image.map((side, axis) => side / (patch[axis] ?? 1));
+  let [height = 1, width = 1] = patches.map(Math.ceil);
+  const [edge = 1] = patch;
+  const stages = depths.map((depth, stage) => {
+    const channels = first * 2 ** stage;
+    const at = find.at(`encoder.layers.${stage}.`);
+    const [tall, wide] = [height, width];
+    const widest = Math.max(1, form.widestWindow(patches, stage, [tall, wide]));
+    const size = Math.min(numberAt(config, 'window_size'), widest);
+    const isWhole = size === widest;
+    const isLast = stage === depths.length - 1;
+    [height, width] = isLast ? [tall, wide] : [Math.ceil(tall / 2), Math.ceil(wide / 2)];
+    return {
+      depth,
+      block: (number: number): BlockBranch[] => {
+        const own = at.at(`blocks.${number}.`);
+        const shift = isWhole || number % 2 === 0 ? 0 : Math.floor(size / 2);
+        const windows = { height: tall, width: wide, size, shift, channels };
+        const heads = listAt(config, 'num_heads')[stage] ?? 1;
+        const sizes = { stage, width: channels, heads, windows };
+        return branches(form, config, own, sizes);
       },
-      {
-        kind: 'feedforward',
-        branch: () =>
-          around(
+      behind: isLast
+        ? []
+        : [mergedPixels(tall, wide), ...form.merge(at.at('downsample.'), channels)],
+    };
+  });
+  const last = first * 2 ** (depths.length - 1);
+  return [
+    find.conv(
+      'embeddings.patch_embeddings.projection',
+      config.num_channels,
+      first,
+      paddedWindow(edge),
+    ),
+    toLast,
+    find.layerNorm('embeddings.norm', first, epsilon),
+    ...stageSteps(stages),
+    ...(form.hasFinalNorm
+      ? [find.layerNorm('layernorm', last, numberAt(config, 'layer_norm_eps'))]
+      : []),
+    averagePositions,
+  ];
+}
+
+function branches(
+  { attention: within, normsFirst }: Form,
+  config: StagedConfig,
+  find: PieceFinder,
+  sizes: Sizes,
+): BlockBranch[] {
+  const { width } = sizes;
+  const norm = (place: string): Piece =>
+    find.layerNorm(`layernorm_${place}`, width, numberAt(config, 'layer_norm_eps'));
+  const inner = Math.trunc(numberAt(config, 'mlp_ratio') * width);
+  const around = (label: Message, place: string, piece: Piece): Piece =>
+    normsFirst ? chain(label, norm(place), piece) : chain(label, piece, norm(place));
+  return [
+    {
+      kind: 'attention',
+      branch: () =>
+        around(say`Attention`, 'before', windowed(sizes.windows, within(config, find, sizes))),
+    },
+    {
+      kind: 'feedforward',
+      branch: () =>
+        around(
+          say`MLP`,
+          'after',
+          chain(
             say`MLP`,
-            'after',
-            chain(
-              say`MLP`,
-              find.linear('intermediate.dense', width, inner),
-              activation(config.hidden_act),
-              find.linear('output.dense', inner, width),
-            ),
+            find.linear('intermediate.dense', width, inner),
+            activation(config.hidden_act),
+            find.linear('output.dense', inner, width),
           ),
-      },
-    ];
-  }
+        ),
+    },
+  ];
 }
 
 const hasBias = (config: StagedConfig): boolean => config['qkv_bias'] !== false;
