@@ -7,7 +7,7 @@ import { configFacts, flatten } from './config-facts';
 import { activeShare } from './costs';
 import { estimateCache, modelComposition, estimateMemory, estimateFineTuning } from './footprint';
 import { locateWeights } from './locate-weights';
-import type { WeightsPlace } from './locate-weights';
+import type { WeightsLocation } from './locate-weights';
 import type {
   BlockDescription,
   ModelDescription,
@@ -19,7 +19,7 @@ import { readOnnxSource } from './onnx-source';
 import { findSideFiles } from './side-files';
 import { sum, sumKnown, sumTotals } from './totals';
 
-type Reader = (place: WeightsPlace, open: OpenModel) => Promise<ModelSource>;
+type Reader = (place: WeightsLocation, open: OpenModel) => Promise<ModelSource>;
 
 const readers: Readonly<Record<ModelFormat, Reader>> = {
   safetensors: readSafetensorsSource,

@@ -10,14 +10,17 @@ import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
-import type { WeightsPlace } from './locate-weights';
+import type { WeightsLocation } from './locate-weights';
 import type { PartKind, StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { graphFacts } from './onnx-facts';
 import { partByName } from './tensor-names';
 
 /** Reads the structure of an ONNX file and the config.json next to it. */
-export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
+export async function readOnnxSource(
+  place: WeightsLocation,
+  open: OpenModel,
+): Promise<ModelSource> {
   const model = await openGraph(place.weights, open);
   const { file, summary } = model;
   const tensors = new Map([...file.initializers].map(([name, data]) => [name, storedTensor(data)]));

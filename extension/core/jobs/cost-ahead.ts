@@ -1,5 +1,5 @@
 /** Estimates the remaining time of parts with known relative costs from the times of the finished parts. */
-export class CostAhead {
+export class RemainingParts {
   readonly #costs: Map<string, number>;
   readonly #started = performance.now();
   #done = 0;

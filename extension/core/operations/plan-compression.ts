@@ -26,7 +26,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, needs } from './rules';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import { say } from '../message';
 import { formatPercent } from '../format';
 
@@ -91,7 +91,7 @@ export const planCompression = defineOperation({
       },
     ],
     outcome: ({ cost, costBefore, compress }) => ({
-      summary: say`Compressed ${several(compress.length, 'layer')}: the model takes ${formatPercent(cost / costBefore)} of the original.`,
+      summary: say`Compressed ${countPhrase(compress.length, 'layer')}: the model takes ${formatPercent(cost / costBefore)} of the original.`,
       shown: true,
     }),
   },

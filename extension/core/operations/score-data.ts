@@ -23,7 +23,7 @@ import {
   trainingSettings,
 } from './training-fields';
 import { say } from '../message';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 
 /** File formats of scores. */
 export const scoreFormatField = choice(scoreFormats, {
@@ -176,7 +176,7 @@ export const scoreData = defineOperation({
     panel: 'dataMap',
     document: 'out',
     outcome: ({ examples, suspected }) => ({
-      summary: say`Scored ${several(examples, 'example')}: ${several(suspected, 'suspected label error')}.`,
+      summary: say`Scored ${countPhrase(examples, 'example')}: ${countPhrase(suspected, 'suspected label error')}.`,
       shown: true,
     }),
   },

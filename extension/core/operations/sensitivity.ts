@@ -17,7 +17,7 @@ import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { pathNextToModel } from './suggest-out';
 import { payingSharingFields, sharingRules } from './sharing';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import { say } from '../message';
 import { documentJournal } from '../jobs/work-folder';
 
@@ -62,7 +62,7 @@ export const sensitivity = defineOperation({
     outcome: ({ layers }) => {
       const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
       return {
-        summary: say`Measured ${several(measurements, 'compression')} of ${several(layers.length, 'layer')}.`,
+        summary: say`Measured ${countPhrase(measurements, 'compression')} of ${countPhrase(layers.length, 'layer')}.`,
         shown: true,
       };
     },

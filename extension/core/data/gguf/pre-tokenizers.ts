@@ -20,7 +20,7 @@ import {
   punctuation,
   seedWords,
   sequence,
-  signs,
+  symbolRuns,
   split,
   words,
   wordsAlone,
@@ -93,7 +93,7 @@ const kinds: readonly (readonly [names: string, Division])[] = [
   ],
   [
     'deepseek-llm',
-    divided(['[\\r\\n]', casedLetters, signs, '\\s+$', ideographsAndHangul, digits(true)]),
+    divided(['[\\r\\n]', casedLetters, symbolRuns, '\\s+$', ideographsAndHangul, digits(true)]),
   ],
   [
     'deepseek-coder',

@@ -109,7 +109,7 @@ export const casedLetters = `\\s?${characters(
     '2CEB-2CEE 2CF2 2CF3 A640-A66D A680-A69B A722-A76F A771-A787 A78B-A78E AB70-ABBF FB00-FB06 FB13-FB17 ' +
     'FF21-FF3A FF41-FF5A 10400-1044F 104B0-104D3 104D8-104FB 10C80-10CB2 10CC0-10CF2 118A0-118DF 1E900-1E943',
 )}+`;
-export const signs = `\\s?${characters('21-2F 3A-7E FF01-FF0F FF1A-FF5E 2018-201F 3000-3002')}+`;
+export const symbolRuns = `\\s?${characters('21-2F 3A-7E FF01-FF0F FF1A-FF5E 2018-201F 3000-3002')}+`;
 /** Pattern of Hangul, Chinese punctuation, Bopomofo, and Chinese characters with kana. */
 export const youtuScripts = [
   'AC00-D7A3 3131-318E',

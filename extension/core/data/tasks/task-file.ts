@@ -7,7 +7,7 @@ import { maxTaskLines, requireFewLines } from '../datasets/read-text';
 import { datasetReaders } from './dataset-rows';
 import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
-import { behindText, shotDelimiter } from './task-example';
+import { prependText, shotDelimiter } from './task-example';
 import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
 import { findReader } from './task-reader';
 import { counted, say } from '../../message';
@@ -46,7 +46,7 @@ export async function readTask(
   const examples = await readExamples(file);
   const others = shotsFrom === undefined ? examples : await readExamples(shotsFrom);
   const prompted = examples.map((example) =>
-    behindText(example, promptPrefix(example, others, shots, shotsFrom ?? file)),
+    prependText(example, promptPrefix(example, others, shots, shotsFrom ?? file)),
   );
   const name = basename(file, extname(file));
   const [first] = prompted;

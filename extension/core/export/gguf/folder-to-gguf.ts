@@ -43,7 +43,7 @@ import { tensorImportance } from './importance';
 import { deciFamilies, needsDeci } from './gguf-deci';
 import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
-import { headScale, placeTensors, untiedHead } from './place-tensors';
+import { headScale, placeTensors, tiedHeadWeight } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
 import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
@@ -172,7 +172,7 @@ async function folderWriter(
   });
   const { config, architecture, layout, summary } = model;
   const { xielu: curve } = architecture.feedforward.parts ?? {};
-  const untied = untiedHead(source.model);
+  const untied = tiedHeadWeight(source.model);
   const { encoder, decoder } = towerBlocks(summary, changes.blocks);
   return folderFileWriter(
     source,

@@ -31,7 +31,7 @@ import type { MixedModel, TypeMix } from './type-mixes';
 import { curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-curves';
 import { ggufBlocks } from '../../models/gguf/gguf-names';
 import { curveEntries } from './curve-entries';
-import { furtherBlocks } from '../../models/gguf/gguf-blocks';
+import { multiTokenBlocksKey } from '../../models/gguf/gguf-blocks';
 import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import type { GgufFile } from '../../models/gguf/gguf-file';
 import type { GgufKeys } from '../../models/gguf/gguf-keys';
@@ -162,7 +162,7 @@ async function blockEntries(
           ),
         ]),
     ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
-    ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
+    ...(keys.has(multiTokenBlocksKey) ? [integerEntry(keys, multiTokenBlocksKey, 0)] : []),
     ...(facts.target.family.towers === undefined
       ? []
       : towerEntries(keys, towerBlocks(model.summary, blocks))),

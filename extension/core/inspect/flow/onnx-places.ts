@@ -1,7 +1,7 @@
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import { GraphStages } from '../../models/onnx/graph-stages';
 import type { OnnxModel } from '../../models/onnx/stream/graph-stream';
-import { nodesGone, removeBranches } from '../../models/onnx/edits/removal-nodes';
+import { nodesUnusedAfterRemoval, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { ResidualBranch } from '../../models/onnx/stream/residual-stream';
 
 /** Position of a graph node in the diagram. */
@@ -62,7 +62,9 @@ function branchNodes(
 ): Set<GraphNode> {
   const behind = new Set(branch.terms.flatMap((term) => [...index.between(term, branch.end)]));
   const own = new Set<GraphNode>();
-  const sublayerNodes = [...nodesGone(index, live, branch)].sort((a, b) => a.order - b.order);
+  const sublayerNodes = [...nodesUnusedAfterRemoval(index, live, branch)].sort(
+    (a, b) => a.order - b.order,
+  );
   for (const node of sublayerNodes) {
     const isOwn = node.inputs.every((input) => {
       const producer = index.producers.get(input);

@@ -1,5 +1,5 @@
 import { routedNames } from '../../models/model-emitter';
-import { missing } from '../step-values';
+import { throwMissingInput } from '../step-values';
 import { floatsIn, floatTensor } from '../tensors';
 import type { Tensor, Tensors } from '../tensors';
 
@@ -37,9 +37,9 @@ export class RoutedRows {
    * @param count number of states, all of one length
    */
   public addRun(outputs: Tensors, first: number, count: number): void {
-    const rows = outputs[routedNames.rows] ?? missing(routedNames.rows);
-    const shares = outputs[routedNames.shares] ?? missing(routedNames.shares);
-    const chosen = outputs[routedNames.chosen] ?? missing(routedNames.chosen);
+    const rows = outputs[routedNames.rows] ?? throwMissingInput(routedNames.rows);
+    const shares = outputs[routedNames.shares] ?? throwMissingInput(routedNames.shares);
+    const chosen = outputs[routedNames.chosen] ?? throwMissingInput(routedNames.chosen);
     const read = floatsIn(rows);
     this.width = rows.dims.at(-1) ?? 1;
     const perState = read.length / this.width / count;

@@ -1,6 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { Step } from '../../models/layered-model';
-import { missing, valuesAfter } from '../step-values';
+import { throwMissingInput, valuesAfter } from '../step-values';
 import { divide, floatsIn, floatTensor, isOnDevice, join, sliceRows } from '../tensors';
 import type { HiddenState, Tensor, Tensors } from '../tensors';
 import { mostCopied } from './device-states';
@@ -87,7 +87,7 @@ export class States {
     name: string,
     rows?: RowRange,
   ): Promise<Tensor> {
-    const tensors = states.map(({ values }) => values[name] ?? missing(name));
+    const tensors = states.map(({ values }) => values[name] ?? throwMissingInput(name));
     const { device } = this;
     if (device === undefined || !tensors.some(isOnDevice)) {
       return join(
@@ -120,7 +120,7 @@ export class States {
       }
       return before.map(({ values, side }, i) => {
         const own = Object.fromEntries(
-          parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
+          parts.map(([name, tensors]) => [name, tensors[i] ?? throwMissingInput(name)]),
         );
         return this.hold({ values: valuesAfter(step, own, values, side), side });
       });
