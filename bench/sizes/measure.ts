@@ -1,7 +1,10 @@
 // Runs an operation as the command line does, and prints what it reports as JSON lines, each with the seconds since the process
 // started:
-//     node measure.cjs OPERATION REQUEST.json SAMPLES DIST
+//     node measure.cjs OPERATION REQUEST.json SAMPLES DIST [CLOCK] [TRACE]
+// CLOCK: wall, or processor for the processor time divided by the number of cores, which other processes change little.
+// TRACE: file to which the work of a search over time is written.
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import process from 'node:process';
 import { formatEstimate } from '../../extension/core/format';
 import { Estimate, TimeLeft } from '../../extension/core/jobs/time-left';
@@ -13,8 +16,18 @@ import type { AnyOperation } from '../../extension/core/operations/operation';
 import { operations } from '../../extension/core/operations/operations';
 import { runOperation } from '../../extension/core/operations/run-operation';
 import type { LayerProfile, ProfileEvent } from '../../extension/core/prune/layer-profile';
+import { SearchRecorder } from './record-search';
 
-const [id = '', requestFile = '', samples = '', bundles = ''] = process.argv.slice(2);
+const [id = '', requestFile = '', samples = '', bundles = '', clock = 'wall', trace] =
+  process.argv.slice(2);
+
+if (clock === 'processor') {
+  const cores = availableParallelism();
+  performance.now = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000 / cores;
+  };
+}
 
 function print(line: object): void {
   process.stdout.write(`${JSON.stringify({ at: performance.now() / 1000, ...line })}\n`);
@@ -47,6 +60,7 @@ async function main(): Promise<void> {
     print({ kind: 'estimate', seconds, text: formatEstimate(seconds) });
   });
   const observe = heatmapObserver();
+  const recorder = trace === undefined ? undefined : new SearchRecorder();
   const result = await runOperation(operation, request, {
     cancellation: { isCancellationRequested: false },
     progress: (progress) => {
@@ -56,6 +70,7 @@ async function main(): Promise<void> {
     },
     emit: (event) => {
       observe(event);
+      recorder?.observe(event);
     },
     warn: () => undefined,
     inform: () => undefined,
@@ -65,6 +80,9 @@ async function main(): Promise<void> {
       open: async (path) => models.open(path),
     },
   });
+  if (trace !== undefined) {
+    recorder?.write(trace);
+  }
   const { rounds, search, settings } = result as Partial<LayerProfile>;
   print({
     kind: 'result',

@@ -181,7 +181,7 @@ describe('the compression panel', () => {
     await frame.getByRole('button', { name: 'Measure Plan…' }).click();
     await workbench.dialog().getByText('measurements are saved').waitFor();
     await workbench.dialog().getByRole('button', { name: 'Measure', exact: true }).click();
-    const made = frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' });
+    const made = frame.getByRole('heading', { name: 'Plan for 70 % of the size' });
     await made.waitFor();
     const tile = async (name: string) => {
       const tiles = frame.locator('.tile', { has: frame.getByText(name, { exact: true }) });
@@ -236,7 +236,7 @@ describe('the compression panel', () => {
     await workbench.storageWritten();
     await workbench.reload();
     const frame = await panel();
-    await frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' }).waitFor();
+    await frame.getByRole('heading', { name: 'Plan for 70 % of the size' }).waitFor();
     await frame.locator('.cell[data-id][data-status="kept"]').first().waitFor();
   });
 

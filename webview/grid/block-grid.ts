@@ -34,11 +34,27 @@ export interface GridOptions<Item extends GridItem> {
   readonly encoderBlocks?: number | undefined;
   /** Draws an item; the cell has the child `.fill`. */
   readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item) => void;
+  /** Context of the right-click menu of an item, for `data-vscode-context`. */
+  readonly menuContext?: ((item: Item) => object) | undefined;
   /** The cell under the pointer or with the focus has changed. */
   readonly pointed: (id: string | undefined) => void;
   readonly clicked: (item: Item) => void;
   /** A key that moves nothing; whether it meant something. */
   readonly pressed: (event: KeyboardEvent, item: Item) => boolean;
+}
+
+/** Rows whose cells are drawn at once. */
+const ROWS_AT_ONCE = 12;
+/** Distance from the visible area at which rows get their cells, in pixels. */
+const AHEAD = 120;
+
+/** A row of the grid. It has cells only if it is near the visible area or has the tab stop. */
+interface GridRow {
+  readonly element: HTMLElement;
+  readonly header: HTMLElement;
+  /** Positions of its cells, in order. */
+  readonly slots: readonly LostPlace[];
+  isFilled: boolean;
 }
 
 /**
@@ -49,6 +65,9 @@ export class BlockGrid<Item extends GridItem> {
   public readonly element: HTMLElement;
   private readonly grid: HTMLElement;
   private readonly cellElements = new Map<string, HTMLElement>();
+  private rows: readonly GridRow[] = [];
+  private readonly rowsByElement = new Map<Element, GridRow>();
+  private readonly nearness: IntersectionObserver;
   /** Copied for every cell, which is faster than making it of its parts. */
   private readonly emptyCell = h(
     'div',
@@ -59,7 +78,6 @@ export class BlockGrid<Item extends GridItem> {
   private places: ReadonlyMap<string, string> = new Map();
   /** In pixels; unknown before the page is laid out, which asking for it would do once more. */
   private width: number | undefined;
-  private layout: GridLayout | undefined;
   private built = '';
   /** Data that cells depend on besides their items. */
   private context: unknown;
@@ -82,6 +100,10 @@ export class BlockGrid<Item extends GridItem> {
     this.grid.style.setProperty('--most-cell', `${MOST_CELL_WIDTH}px`);
     this.element = h('div', { class: 'grid-scroll' }, this.grid);
     this.listen();
+    const margin = { rootMargin: `${AHEAD}px`, scrollMargin: `${AHEAD}px` };
+    this.nearness = new IntersectionObserver((entries) => {
+      this.fillNearRows(entries);
+    }, margin);
     new ResizeObserver(([entry]) => {
       this.width = entry?.contentRect.width;
       this.draw();
@@ -114,21 +136,22 @@ export class BlockGrid<Item extends GridItem> {
       this.built = shape;
       this.build(blocks, layout);
     }
-    this.layout = layout;
     setAttribute(this.grid, 'data-label-every', layout.labelEvery);
     this.grid.classList.toggle('dense', layout.dense);
     this.grid.classList.toggle('narrow', layout.narrow);
     this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);
-    for (const item of this.items.values()) {
-      if (this.drawn.get(item.id) === item) continue;
-      this.drawn.set(item.id, item);
-      const cell = this.cellElements.get(item.id);
-      const fill = cell?.firstElementChild;
-      if (cell && fill instanceof HTMLElement) this.options.draw(cell, fill, item);
-    }
+    for (const [id, cell] of this.cellElements) this.drawCell(id, cell);
     const { scrollLeft = 0 } = this.options;
     if (isFirst && scrollLeft > 0) this.element.scrollLeft = scrollLeft;
+  }
+
+  private drawCell(id: string, cell: HTMLElement): void {
+    const item = this.items.get(id);
+    const fill = cell.firstElementChild;
+    if (item === undefined || this.drawn.get(id) === item) return;
+    this.drawn.set(id, item);
+    if (fill instanceof HTMLElement) this.options.draw(cell, fill, item);
   }
 
   private build(blocks: readonly number[], { orientation }: GridLayout): void {
@@ -137,52 +160,122 @@ export class BlockGrid<Item extends GridItem> {
     const { words } = this.options;
     this.cellElements.clear();
     this.drawn.clear();
-    const apart = (element: HTMLElement, block: number): HTMLElement => {
-      element.classList.toggle('part-start', block === this.options.encoderBlocks);
-      return element;
-    };
-    const slot = (block: number, line: string) => {
-      const id = this.places.get(`${block} ${line}`);
-      return apart(id === undefined ? this.emptySlot(block, line) : this.createCell(id), block);
-    };
     const blockHeader = (block: number, role: string) => {
       const header = h('span', { role, class: 'block-number' }, String(block));
       header.title = blockName(block, this.options.encoderBlocks);
       header.setAttribute('aria-label', header.title);
       header.classList.toggle('fifth', block % 5 === 0);
-      return apart(header, block);
+      return this.setApart(header, block);
     };
     const corner = h('span', { role: 'columnheader', class: 'corner' }, words.corner);
     const lineHeader = (line: string, role: string) =>
       h('span', { role, class: 'kind-name' }, line);
-    const rows =
-      orientation === 'across'
-        ? [
-            row(corner, ...blocks.map((block) => blockHeader(block, 'columnheader'))),
-            ...lines.map((line) =>
-              row(lineHeader(line, 'rowheader'), ...blocks.map((block) => slot(block, line))),
-            ),
-          ]
-        : [
-            row(corner, ...lines.map((line) => lineHeader(line, 'columnheader'))),
-            ...blocks.map((block) =>
-              row(blockHeader(block, 'rowheader'), ...lines.map((line) => slot(block, line))),
-            ),
-          ];
+    const isAcross = orientation === 'across';
+    const head = isAcross
+      ? blocks.map((block) => blockHeader(block, 'columnheader'))
+      : lines.map((line) => lineHeader(line, 'columnheader'));
+    this.rows = isAcross
+      ? lines.map((line) =>
+          gridRow(
+            lineHeader(line, 'rowheader'),
+            blocks.map((block) => ({ block, line })),
+          ),
+        )
+      : blocks.map((block) =>
+          gridRow(
+            blockHeader(block, 'rowheader'),
+            lines.map((line) => ({ block, line })),
+          ),
+        );
     this.grid.dataset['orientation'] = orientation;
     this.grid.style.setProperty('--blocks', String(blocks.length));
     this.grid.style.setProperty('--kinds', String(lines.length));
-    this.grid.replaceChildren(...rows);
-    const known = this.tabStop !== undefined && this.cellElements.has(this.tabStop);
+    this.grid.replaceChildren(row(corner, ...head), ...this.rows.map(({ element }) => element));
+    this.observeRows();
+    const known = this.tabStop !== undefined && this.items.has(this.tabStop);
     const [first] = this.items.keys();
     this.moveTabStop(known ? this.tabStop : first);
+  }
+
+  private observeRows(): void {
+    this.nearness.disconnect();
+    this.rowsByElement.clear();
+    for (const [i, one] of this.rows.entries()) {
+      if (i < ROWS_AT_ONCE) this.fillRow(one);
+      if (this.rows.length <= ROWS_AT_ONCE) continue;
+      this.rowsByElement.set(one.element, one);
+      this.nearness.observe(one.element);
+    }
+  }
+
+  private fillNearRows(entries: readonly IntersectionObserverEntry[]): void {
+    for (const { target, isIntersecting } of entries) {
+      const one = this.rowsByElement.get(target);
+      if (one === undefined) continue;
+      if (isIntersecting) this.fillRow(one);
+      else if (!this.hasTabStop(one)) this.clearRow(one);
+    }
+  }
+
+  private hasTabStop({ element }: GridRow): boolean {
+    const cell = this.cellElements.get(this.tabStop ?? '');
+    return cell !== undefined && element.contains(cell);
+  }
+
+  private fillRow(one: GridRow): void {
+    if (one.isFilled) return;
+    one.isFilled = true;
+    const cells = one.slots.map(({ block, line }) => {
+      const id = this.idIn(block, line);
+      const cell = id === undefined ? this.emptySlot(block, line) : this.createCell(id);
+      return this.setApart(cell, block);
+    });
+    one.element.append(...cells);
+  }
+
+  private clearRow(one: GridRow): void {
+    one.isFilled = false;
+    one.element.replaceChildren(one.header);
+    for (const { block, line } of one.slots) {
+      const id = this.idIn(block, line);
+      if (id === undefined) continue;
+      this.cellElements.delete(id);
+      this.drawn.delete(id);
+    }
+  }
+
+  /** Adds the gap before the first decoder block. */
+  private setApart(element: HTMLElement, block: number): HTMLElement {
+    element.classList.toggle('part-start', block === this.options.encoderBlocks);
+    return element;
+  }
+
+  private idIn(block: number, line: string): string | undefined {
+    return this.places.get(`${block} ${line}`);
   }
 
   private createCell(id: string): HTMLElement {
     const cell = this.emptyCell.cloneNode(true) as HTMLElement;
     cell.dataset['id'] = id;
     this.cellElements.set(id, cell);
+    this.drawCell(id, cell);
     return cell;
+  }
+
+  /** Cell of an item, which is made if its row has none yet. */
+  private cellOf(id: string): HTMLElement | undefined {
+    const known = this.cellElements.get(id);
+    if (known !== undefined) return known;
+    const item = this.items.get(id);
+    if (item === undefined) return undefined;
+    const [row, column] = [this.lines.indexOf(item.line), this.blocks.indexOf(item.block)];
+    const found = this.rows[this.isAcross ? row : column];
+    if (found !== undefined) this.fillRow(found);
+    return this.cellElements.get(id);
+  }
+
+  private get isAcross(): boolean {
+    return this.grid.dataset['orientation'] === 'across';
   }
 
   private emptySlot(block: number, line: string): HTMLElement {
@@ -202,7 +295,7 @@ export class BlockGrid<Item extends GridItem> {
     const before = this.tabStop === undefined ? undefined : this.cellElements.get(this.tabStop);
     before?.setAttribute('tabindex', '-1');
     this.tabStop = id;
-    if (id !== undefined) this.cellElements.get(id)?.setAttribute('tabindex', '0');
+    if (id !== undefined) this.cellOf(id)?.setAttribute('tabindex', '0');
   }
 
   private listen(): void {
@@ -225,6 +318,14 @@ export class BlockGrid<Item extends GridItem> {
       if (this.focused !== undefined) this.moveTabStop(this.focused);
       this.point();
     });
+    this.grid.addEventListener('contextmenu', (event) => {
+      const item = this.items.get(idAt(event) ?? '');
+      const context = item && this.options.menuContext?.(item);
+      if (item === undefined || context === undefined) return;
+      const menu = { ...context, preventDefaultContextMenuItems: true };
+      const cell = this.cellElements.get(item.id);
+      cell?.setAttribute('data-vscode-context', JSON.stringify(menu));
+    });
     this.grid.addEventListener('click', (event) => {
       const item = this.items.get(idAt(event) ?? '');
       if (item !== undefined) this.options.clicked(item);
@@ -239,7 +340,7 @@ export class BlockGrid<Item extends GridItem> {
   private pressed(event: KeyboardEvent, item: Item): boolean {
     if (event.altKey || event.metaKey) return false;
     if (this.options.pressed(event, item)) return true;
-    const across = this.layout?.orientation !== 'down';
+    const across = this.isAcross;
     const line = this.lines.indexOf(item.line);
     const block = this.blocks.indexOf(item.block);
     const from = across ? { row: line, column: block } : { row: block, column: line };
@@ -256,20 +357,23 @@ export class BlockGrid<Item extends GridItem> {
     );
     const id = to && this.idAt(to);
     if (id === undefined) return false;
-    this.cellElements.get(id)?.focus();
+    this.cellOf(id)?.focus();
     return true;
   }
 
   private idAt({ row, column }: Place): string | undefined {
-    const across = this.layout?.orientation !== 'down';
-    const line = this.lines[across ? row : column];
-    const block = this.blocks[across ? column : row];
-    return this.places.get(`${block} ${line}`);
+    const line = this.lines[this.isAcross ? row : column];
+    const block = this.blocks[this.isAcross ? column : row];
+    return block === undefined || line === undefined ? undefined : this.idIn(block, line);
   }
 
   private point(): void {
     this.options.pointed(this.hovered ?? this.focused);
   }
+}
+
+function gridRow(header: HTMLElement, slots: readonly LostPlace[]): GridRow {
+  return { element: row(header), header, slots, isFilled: false };
 }
 
 function row(...children: readonly HTMLElement[]): HTMLElement {

@@ -73,6 +73,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
         words={words}
         encoderBlocks={model.encoderBlocks}
         draw={drawCell}
+        menuContext={menuContext}
         pointed={(id) => {
           pointed.value = id;
         }}
@@ -129,17 +130,18 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawWidth(element, fill, cell);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));
-  // Context of the right-click menu.
-  const { experts, kind } = cell.sublayer;
-  const hasExperts = experts !== undefined || kind === 'expert';
-  const context = { webviewSection: 'sublayer', sublayer: cell.id, mark, hasExperts };
-  const menu = { ...context, preventDefaultContextMenuItems: true };
-  setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
   drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
-  const badge = cellBadge(element, mark !== 'keep');
+  // The order of thousands of experts would not fit into their cells.
+  const place = cell.sublayer.expert === undefined ? order : undefined;
+  const badge = cellBadge(element, mark === 'protected' || place !== undefined);
   if (badge === undefined) return;
-  setAttribute(badge, 'data-order', order);
+  setAttribute(badge, 'data-order', place);
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
+}
+
+function menuContext({ id, mark, sublayer }: Cell): object {
+  const hasExperts = sublayer.experts !== undefined || sublayer.kind === 'expert';
+  return { webviewSection: 'sublayer', sublayer: id, mark, hasExperts };
 }
 
 /** Shows the remaining share of a width-pruned sublayer as the length of a bar. */

@@ -2,8 +2,9 @@ import type { JobContext } from '../jobs/job';
 import { resolveIds } from '../prune/candidates';
 import type { ProfileEvaluation } from '../prune/layer-profile';
 import type { SearchedModel } from '../prune/profile-model';
+import type { LayeredModel } from '../models/layered-model';
 import { readHeldOut } from './held-out';
-import { evaluatePerplexity, modelWindowLength } from './perplexity';
+import { defaultWindows, evaluatePerplexity, modelWindowLength } from './perplexity';
 
 /** Maximum seconds of a measurement that the user didn't request. */
 const mostSeconds = 10;
@@ -14,6 +15,17 @@ const leastWindows = 2;
 export interface HeldOut {
   readonly file: string;
   readonly name: string;
+}
+
+/** Number of windows on which two models are evaluated in {@link mostSeconds}, each after a window to warm up. */
+const affordableWindows = (secondsPerWindow: number): number =>
+  Math.floor(mostSeconds / (2 * secondsPerWindow)) - 1;
+
+/** Expected seconds of {@link perplexityByRounds}. */
+export function perplexitySeconds(model: LayeredModel, secondsPerToken: number): number {
+  const secondsPerWindow = modelWindowLength(model) * secondsPerToken;
+  const windows = Math.min(defaultWindows, affordableWindows(secondsPerWindow));
+  return windows < leastWindows ? 0 : 2 * (windows + 1) * secondsPerWindow;
 }
 
 /**
@@ -27,8 +39,7 @@ export async function perplexityByRounds(
 ): Promise<readonly ProfileEvaluation[]> {
   const { model } = executor;
   const length = modelWindowLength(model);
-  // Each of the two models is run over the text, and over a window to warm up.
-  const affordable = Math.floor(mostSeconds / (2 * length * secondsPerToken)) - 1;
+  const affordable = affordableWindows(length * secondsPerToken);
   if (!(affordable >= leastWindows)) {
     return [];
   }

@@ -5,7 +5,7 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import { foreseeRefusals } from '../export/writable';
 import { readHeldOut } from '../evaluate/held-out';
 import { modelWindowLength } from '../evaluate/perplexity';
-import { perplexityByRounds } from '../evaluate/perplexity-of-rounds';
+import { perplexityByRounds, perplexitySeconds } from '../evaluate/perplexity-of-rounds';
 import { takesRecordings } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
@@ -113,7 +113,9 @@ export const profile = defineOperation({
       context.warn(warning);
     }
     const evaluate = await evaluation(request, model, context);
-    const asked = { ...request, model, evaluate };
+    const secondsAfter =
+      evaluate && ((perToken: number) => perplexitySeconds(model.model, perToken));
+    const asked = { ...request, model, evaluate, secondsAfter };
     const found = await searchModel(asked, settings, request.out, context, writable);
     const removed = found.rounds.map((round) => round.removed);
     if (!meetsBudget(model.summary, settings, removed)) {

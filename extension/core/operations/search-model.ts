@@ -8,10 +8,10 @@ import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
-import type { EvaluateRounds, WritableOnly } from '../prune/profile-model';
+import type { EvaluateRounds, ProfileJob, WritableOnly } from '../prune/profile-model';
 import { planScreening, searchExecutors } from '../prune/screening-copy';
-import { expectedWork } from '../prune/search-progress';
-import type { Amount } from '../prune/search-progress';
+import { expectedWork, totalWork } from '../prune/expected-work';
+import type { Amount } from '../prune/expected-work';
 import type { ModelWork } from '../runtime/speed/model-speed';
 import type { RequestOf } from './fields';
 import { operationJournal } from './journals';
@@ -44,34 +44,32 @@ export async function searchWork(
   checkBudget(settings.budget, summary, settings.granularity);
   const { sequences, length } = calibrationText(request, settings, model);
   const tokens = sequences * length;
-  const expected = expectedWork(settings, summary, tokens);
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
-  const { search, screening, confirmation, refinement } = expected;
-  const work = (...amounts: readonly Amount[]): ModelWork => ({
-    sublayerTokens: tokens * amounts.reduce((sum, { evaluations }) => sum + evaluations, 0),
-    readoutTokens: tokens * amounts.reduce((sum, { readouts }) => sum + readouts, 0),
-    passes: (executor) => amounts.reduce((sum, { passes }) => sum + passes(executor), 0),
-  });
-  const later = [refinement, expected.baselines];
-  const all = work(search, ...later);
+  const workWith = (isScreened: boolean): Readonly<Record<'model' | 'copy', ModelWork>> => {
+    const total = totalWork(expectedWork(settings, summary, tokens, { isScreened }));
+    const work = ({ evaluations, readouts, passes }: Amount): ModelWork => ({
+      sublayerTokens: tokens * evaluations,
+      readoutTokens: tokens * readouts,
+      passes,
+    });
+    return { model: work(total.model), copy: work(total.copy) };
+  };
   const { workers = 1, queue } = request;
   const isShared = workers > 1 || queue !== undefined;
   return {
     ...runWork(
       model,
-      all,
+      workWith(false).model,
       ...[mode, granularity, metric, confidence, settings.arithmetic],
       ...[everyDistance, baselines.length, refine?.method],
     ),
     probe: async (where) => {
       const plan = await planScreening(model.model, settings, { ...where, isShared });
       const { executor, copy } = searchExecutors(model.model, plan, where);
-      if (copy === undefined) {
-        return [{ executor, work: all }];
-      }
+      const work = workWith(copy !== undefined);
       return [
-        { executor, work: work(confirmation, ...later) },
-        { executor: copy, work: work(screening) },
+        { executor, work: work.model },
+        ...(copy === undefined ? [] : [{ executor: copy, work: work.copy }]),
       ];
     },
   };
@@ -93,6 +91,8 @@ type ProfileRequest = RequestOf<typeof runFields> &
     readonly furtherCalibration?: readonly string[];
     /** Evaluates the pruned model. */
     readonly evaluate?: EvaluateRounds | undefined;
+    /** See {@link ProfileJob.secondsAfter}. */
+    readonly secondsAfter?: ProfileJob['secondsAfter'];
   };
 
 /**
@@ -123,6 +123,7 @@ export async function searchModel(
       calibration: calibrationText(request, settings, model),
       furtherCalibration: request.furtherCalibration,
       evaluate: request.evaluate,
+      secondsAfter: request.secondsAfter,
       settings,
       ...runOptions(request),
       out,

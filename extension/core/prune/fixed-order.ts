@@ -59,9 +59,51 @@ export async function measureOrder(
   const scorer = newScorer(plan.setup, { line: step });
   scorer.startFrom(original);
   const { baselineRows: rows } = plan;
-  const found = await followOrder(plan, order, step, scorer, rows, rounds, () => undefined);
+  const found = await (plan.setup.executor.keepsSessions
+    ? followOrder(plan, order, step, scorer, rows, rounds, () => undefined)
+    : measurePrefixes(plan, order, step, scorer, rows, rounds));
   scorer.end();
   return found;
+}
+
+/**
+ * Measures every prefix of an order like {@link followOrder}, but each as one candidate, so that all go through the layers
+ * together and sessions that don't fit in memory are opened once.
+ */
+async function measurePrefixes(
+  plan: SearchPlan,
+  order: readonly Candidate[],
+  step: string,
+  scorer: Scorer,
+  rows: readonly number[],
+  maxRounds: number,
+): Promise<readonly Round[]> {
+  const prefixes: Candidate[] = [];
+  while (prefixes.length < maxRounds) {
+    const { members = [], first = Number.POSITIVE_INFINITY } = prefixes.at(-1) ?? {};
+    const removed = new Set(members);
+    await plan.judge(removed);
+    const next = order.find((candidate) => plan.mayGo(candidate, removed));
+    if (next === undefined) {
+      break;
+    }
+    prefixes.push({
+      id: next.id,
+      members: [...members, ...next.members].sort((a, b) => a - b),
+      first: Math.min(first, next.first),
+    });
+  }
+  const input = plan.input(scorer, step, prefixes, new Map(), () => undefined);
+  const { distances } = await everyDistance({ ...input, rows });
+  const rounds: Round[] = [];
+  for (const { sublayer, distance, standardError } of distances) {
+    if (distance === null) {
+      break;
+    }
+    const error = standardError === undefined ? {} : { standardError };
+    rounds.push({ removed: sublayer, distance, ...error });
+  }
+  return rounds;
 }
 
 /**

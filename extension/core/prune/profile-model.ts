@@ -55,6 +55,8 @@ export interface ProfileJob {
   readonly engine?: Engine | undefined;
   /** Evaluates the pruned model before the profile is written. */
   readonly evaluate?: EvaluateRounds | undefined;
+  /** Returns the seconds that `evaluate` takes, from those of a token. */
+  readonly secondsAfter?: ((secondsPerToken: number) => number) | undefined;
 }
 
 /** Maximum speedup of an int8 copy over float32, used to estimate the float32 time after a search on a copy. */
@@ -198,8 +200,12 @@ export async function profileModel(
         : [];
       await journal.append([...records, ...spent]);
     });
+    const { secondsAfter } = job;
+    const { sublayers } = model.summary;
+    const perToken = (sublayers.length + work.readoutCost(1, 'whole')) / calibration.summary.length;
     const progress = new SearchProgress(settings, model, work, calibration.summary, context, {
-      isSearched: earlier !== undefined,
+      ...{ executor, copy, isSearched: earlier !== undefined },
+      secondsAfter: secondsAfter && ((perEvaluation) => secondsAfter(perEvaluation * perToken)),
     });
     const setup: ScorerSetup = {
       executor,

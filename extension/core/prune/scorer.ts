@@ -83,7 +83,7 @@ export interface OriginalObserver {
 
 /** Setup of the model on which candidates are compared: the int8 copy, if there is one. */
 export function screeningSetup({ copy, ...setup }: ScorerSetup): ScorerSetup {
-  return { ...setup, executor: copy ?? setup.executor };
+  return copy === undefined ? setup : { ...setup, executor: copy, work: setup.work.copy };
 }
 
 /** Input with this sequence index. */
@@ -135,7 +135,8 @@ export interface Scorer {
   rows(sequence: number): Promise<number>;
   /**
    * Terms of each candidate on the given slices, in the same order.
-   * @param ahead slices that the same candidates may be measured on next, so that workers can start early
+   * @param ahead slices that the same candidates may be measured on next, so that workers can start early and passes that
+   *   open sessions can include them
    */
   terms(
     step: string,

@@ -52,9 +52,10 @@ export class ScreeningScorer implements Scorer {
     candidates: readonly Candidate[],
     slices: readonly Slice[],
     vocabulary: Vocabulary,
+    ahead?: readonly Slice[],
   ): Promise<BlockTerms[][]> {
     if (vocabulary !== 'whole') {
-      return this.copy.terms(step, candidates, slices, vocabulary);
+      return this.copy.terms(step, candidates, slices, vocabulary, ahead);
     }
     const wanted = new Set(slices.map(({ sequence }) => sequence));
     const missing = [...wanted].filter((sequence) => !this.confirmed.has(sequence));

@@ -14,9 +14,12 @@ interface Spent {
 export class SearchWork {
   private evaluated = 0;
   private read = 0;
+  private onCopy: SearchWork | undefined;
   private readonly perReadout: Readonly<Record<Vocabulary, number>>;
 
-  public constructor({ epilogue, emitter, summary: { sublayers } }: LayeredModel) {
+  public constructor(private readonly model: LayeredModel) {
+    const { epilogue, emitter, summary } = model;
+    const { sublayers } = summary;
     const parameters = sublayers.reduce((sum, one) => sum + one.parameters, 0);
     const bytes = (parameters * Float32Array.BYTES_PER_ELEMENT) / Math.max(1, sublayers.length);
     const whole = (passesOverVocabulary * epilogue.bytes) / Math.max(1, bytes);
@@ -29,19 +32,26 @@ export class SearchWork {
     };
   }
 
+  /** Work on the int8 copy of the model, which is a part of this work. */
+  public get copy(): SearchWork {
+    this.onCopy ??= new SearchWork(this.model);
+    return this.onCopy;
+  }
+
   /** Sublayer evaluations; a prefix of a sequence counts proportionally. */
   public get evaluations(): number {
-    return this.evaluated;
+    return this.evaluated + (this.onCopy?.evaluations ?? 0);
   }
 
   /** Total cost in evaluations, including LM heads and metrics. */
   public get cost(): number {
-    return this.evaluated + this.read;
+    return this.evaluated + this.read + (this.onCopy?.cost ?? 0);
   }
 
   /** Work so far: sublayer evaluations, and cost of LM heads and metrics. */
   public get spent(): Spent {
-    return { evaluated: this.evaluated, read: this.read };
+    const { evaluated = 0, read = 0 } = this.onCopy?.spent ?? {};
+    return { evaluated: this.evaluated + evaluated, read: this.read + read };
   }
 
   /** Adds work of another worker. */

@@ -118,7 +118,7 @@ export function testGallery(session: () => Session): void {
     await expect.poll(async () => logScale.isChecked()).toBe(false);
     await frame.getByRole('combobox', { name: 'Order' }).press('ArrowDown');
     await page.keyboard.press('Escape');
-    await frame.getByRole('region', { name: 'Running job' }).getByText('25.0').waitFor();
+    await frame.getByRole('region', { name: 'Running job' }).getByText(/25\s%/).waitFor();
     await frame
       .getByRole('region', { name: 'Running job' })
       .getByRole('button', { name: 'Cancel' })

@@ -1,5 +1,5 @@
 import { unattended } from '../../../extension/core/jobs/job';
-import { cp, mkdir, mkdtemp } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { PassThrough } from 'node:stream';
@@ -88,12 +88,15 @@ describe('commands in docs', () => {
   describe.each([...runnable])('of %s that run on the sample', (_, commands) => {
     const models = new ModelCache({ capacity: 2 });
     let printed = '';
+    let root = '';
     const out = new PassThrough().on('data', (chunk: Buffer) => (printed += chunk.toString()));
     const terminal = new Terminal(out as never, new PassThrough().resume() as never);
     const context: OperationContext<unknown> = {
       ...unattended,
       environment: {
-        samples,
+        get samples() {
+          return join(root, 'samples');
+        },
         version: '0',
         bundles: '',
         costsFolder: costsFolder(),
@@ -110,7 +113,8 @@ describe('commands in docs', () => {
     const started = process.cwd();
 
     beforeAll(async () => {
-      process.chdir(await makeFolder());
+      root = await makeFolder();
+      process.chdir(root);
     });
 
     afterAll(() => {
@@ -136,12 +140,18 @@ const quiet = {
   performCalls: () => undefined,
 };
 
+/** Length of the sample texts in characters: commands run on their whole text. */
+const textLength = 20_000;
+
 /** A folder like the repository's root, as far as the commands of docs see it. */
 async function makeFolder(): Promise<string> {
   const made = await mkdtemp(join(folder, 'page-'));
   await mkdir(join(made, 'samples'));
-  for (const name of ['espalier-sample', 'calibration.txt', 'held-out.txt']) {
-    await cp(join(samples, name), join(made, 'samples', name), { recursive: true });
+  const name = 'espalier-sample';
+  await cp(join(samples, name), join(made, 'samples', name), { recursive: true });
+  for (const text of ['calibration.txt', 'held-out.txt']) {
+    const whole = await readFile(join(samples, text), 'utf8');
+    await writeFile(join(made, 'samples', text), whole.slice(0, textLength));
   }
   return made;
 }

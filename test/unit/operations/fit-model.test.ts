@@ -20,9 +20,9 @@ import {
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import type { Failure } from '../fail-with';
-import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { writeTwoBlocks } from '../two-blocks';
 
 const folder = temporaryFolder();
 const samples = join(import.meta.dirname, '../../../samples');
@@ -133,7 +133,7 @@ async function fitted(
 const decodeSpeed = ({ bytesAfter }: FittedModel): number => (0.6 * 17.1e9) / (bytesAfter / 2);
 
 const quick = { for: 'llama.cpp', sequences: 2, length: 16 } as const;
-const tiny = fixture('llama-gqa-untied');
+const tiny = await writeTwoBlocks(folder);
 
 describe('the sizes of a model', () => {
   it('are computed from its headers, without those that another type beats', async () => {
@@ -185,6 +185,7 @@ describe('the sizes of a model', () => {
 describe('a named type', () => {
   const out = join(folder, 'named');
   const onSample: Given = { model: sample, for: 'llama.cpp', sequences: 4, length: 64 };
+  const onTiny: Given = { model: tiny, for: 'llama.cpp' };
 
   it('is written at exactly the size that was listed, and evaluated', async () => {
     const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
@@ -216,7 +217,7 @@ describe('a named type', () => {
   it('that misses a requirement does not pass, and stays', async () => {
     const missed = join(folder, 'missed');
     const { result } = await fitted({
-      ...{ ...onSample, size: 'Q2_K', out: missed },
+      ...{ ...onTiny, size: 'Q8_0', out: missed },
       require: ['size<-99%'],
     });
     expect(fitModel.passes?.(result)).toBe(false);
@@ -226,12 +227,12 @@ describe('a named type', () => {
   it('that was canceled while it was evaluated is not written again', async () => {
     const later = join(folder, 'later');
     const given: Given = {
-      ...{ ...onSample, size: 'Q4_K_M', out: later },
+      ...{ ...onTiny, size: 'Q8_0', out: later },
       ...{ device: 'cpu', text: heldOutText },
     };
     const stopped = await run(given, /perplex|Evaluating|Predicting/i);
     expect(stopped.result).toBeUndefined();
-    const [file = ''] = ['espalier-sample-Q4_K_M.gguf'].map((name) => join(later, name));
+    const [file = ''] = ['llama-gqa-untied-Q8_0.gguf'].map((name) => join(later, name));
     const { mtimeMs } = statSync(file);
     const { result } = await fitted(given);
     expect(statSync(file).mtimeMs).toBe(mtimeMs);
@@ -277,7 +278,7 @@ describe('a size', () => {
     const late = { ...given, sequences: 4, time: '10s', size: '50%' };
     const { result, warnings } = await fitted(
       { ...late, out: join(folder, 'late') },
-      { entriesInTime: 40 },
+      { entriesInTime: 20 },
     );
     const { measured = 0, layers = 0 } = result.mix ?? {};
     expect(measured).toBeGreaterThan(0);

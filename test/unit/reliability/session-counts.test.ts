@@ -16,11 +16,12 @@ import { InProcessEngine } from '../distribute/in-process-engine';
 import { fixture } from '../fixtures';
 import { runsAllCases } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
+import { writeTwoBlocks } from '../two-blocks';
 
 type Given = Readonly<Record<string, unknown>>;
 
 const folder = temporaryFolder();
-const sources = makeSources(join(folder, 'sources'), fixture('llama-gqa-untied'));
+const sources = makeSources(join(folder, 'sources'), await writeTwoBlocks(folder));
 const { model, changed, text, data, plan } = sources;
 const tasks = join(import.meta.dirname, '../../fixtures/tasks');
 const task = join(folder, 'choices.jsonl');

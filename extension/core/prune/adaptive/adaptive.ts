@@ -188,7 +188,8 @@ export class AdaptiveRounds {
       ({ sequence, from, to }) => sequence === 0 && from > 0 && to <= finalistRows,
     );
     if (longest !== undefined) {
-      await scorer.terms(step, finalists, [longest], 'sampled');
+      const others = this.slices.slice(1).filter((slice) => slice !== longest);
+      await scorer.terms(step, finalists, [longest], 'sampled', others);
     }
   }
 

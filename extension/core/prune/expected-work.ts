@@ -1,0 +1,195 @@
+import { vocabularyShare } from '../metrics/logits-readout';
+import { firstRows } from '../metrics/slices';
+import type { ModelSummary } from '../models/model-summary';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { stateBytesPerToken } from '../runtime/memory-shares';
+import { countFitting, streamedActiveShare } from '../runtime/states/batches';
+import { confirmedRows } from './adaptive/adaptive';
+import { listCandidates } from './candidates';
+import type { SearchSettings } from './options';
+import { minBaselineRows } from './search-plan';
+
+/** Candidates whose measurement on all tokens takes as long as the races of the first and of each later round of an adaptive search. */
+const [firstRaced, laterRaced] = [4, 2.5] as const;
+
+/**
+ * Cost of the first and of later rounds, relative to a round that runs every candidate from its own position. Measured
+ * on SmolLM2-135M, Gemma 3 270M and Qwen2.5-Coder; used until rounds are measured.
+ */
+function roundShares(
+  { mode, confidence }: Pick<SearchSettings, 'mode' | 'confidence'>,
+  candidates: number,
+  tokens: number,
+): readonly [first: number, later: number] {
+  if (mode === 'adaptive' && confidence < 1) {
+    const raced = (count: number): number => Math.min(1, count / Math.max(1, candidates));
+    return [Math.min(1, firstRows / tokens + raced(firstRaced)), raced(laterRaced)];
+  }
+  return mode === 'naive' ? [2, 2] : [1, 0.3];
+}
+
+/**
+ * Passes through the sublayers in the first and in later rounds of an adaptive search whose sessions don't all fit in memory.
+ * Counted on Qwen2.5-Coder-0.5B: 12 and 3 to 10.
+ */
+const [firstPasses, laterPasses] = [12, 5] as const;
+/** The same of other searches: each sequence that a round needs. */
+const passesPerRound = 2;
+
+/**
+ * Tokens through the int8 copy relative to those expected of a search. Counted on Qwen2.5-Coder-0.5B with sessions that are opened for
+ * each pass, where main trajectories are computed again.
+ */
+const beyondExpected = 1.25;
+
+/** Approximate share of the tokens on which a set of a refinement is measured. */
+const refineShare = 0.25;
+
+/** What decides how many states a pass through the sublayers takes. */
+type StateRoom = Pick<LayeredExecutor, 'shares' | 'model'>;
+
+/** Number of sublayer evaluations per sequence, and of readouts of its output over the whole vocabulary. */
+export interface Amount {
+  readonly evaluations: number;
+  readonly readouts: number;
+  /** Returns the number of passes through the sublayers of all sequences together. */
+  readonly passes: (executor: StateRoom) => number;
+}
+
+/** Work on the model itself, and on its int8 copy if candidates are compared on one. */
+export interface SplitAmount {
+  readonly model: Amount;
+  readonly copy: Amount;
+}
+
+/** Expected computations of a search for each sequence. */
+export interface ExpectedWork {
+  readonly rounds: number;
+  /** The original and the first round. */
+  readonly first: SplitAmount;
+  /** Each round after the first. */
+  readonly later: SplitAmount;
+  readonly refinement: SplitAmount;
+  /** Each order that the search is compared with. */
+  readonly baseline: SplitAmount;
+  readonly baselines: number;
+  /** Number of sets that a refinement measures. */
+  readonly sets: number;
+}
+
+const noAmount: Amount = { evaluations: 0, readouts: 0, passes: () => 0 };
+const onModel = (model: Amount): SplitAmount => ({ model, copy: noAmount });
+
+/** Number of tokens whose states a pass takes through the sublayers if sessions are opened for each. */
+const tokensPerPass = ({ shares, model }: StateRoom): number =>
+  countFitting(shares, streamedActiveShare, stateBytesPerToken(model));
+
+/**
+ * Expected computations of a search.
+ * @param tokens total tokens of all sequences
+ * @param known `isSearched` if the search itself is done, so that only the original runs before the refinement and
+ *   baselines; `isScreened` if candidates are compared on an int8 copy
+ */
+export function expectedWork(
+  settings: SearchSettings,
+  summary: ModelSummary,
+  tokens: number,
+  known: { readonly isSearched?: boolean; readonly isScreened?: boolean } = {},
+): ExpectedWork {
+  const candidates = listCandidates(summary, settings.granularity);
+  const count = summary.sublayers.length;
+  const rounds = expectedRounds(settings, candidates.length);
+  const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
+  const [firstShare, laterShare] = roundShares(settings, candidates.length, tokens);
+  // Every candidate from its own position to the end.
+  const perRound = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
+  // An adaptive search reads out the original and each winner over the whole vocabulary, and others in part.
+  const share = isAdaptive ? vocabularyShare('sampled', summary.vocabularySize) : 1;
+  const sets = expectedSets(settings, rounds, candidates.length);
+  const refined = sets * refineShare;
+  const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
+  const compared = isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1;
+  /** A round that measures a share of its candidates. */
+  const round = (measured: number, passes: number, originals: number): SplitAmount => {
+    const compare = (times: number, readouts: number): Amount => ({
+      evaluations: (originals * count + perRound * measured) * times,
+      readouts: candidates.length * measured * share + readouts,
+      passes: (executor) =>
+        Math.max(
+          originals + passes,
+          (candidates.length * measured * tokens) / tokensPerPass(executor),
+        ),
+    });
+    if (known.isScreened !== true) {
+      return onModel(compare(1, isAdaptive ? originals + 1 : 0));
+    }
+    const confirmed = Math.min(1, confirmedRows / tokens) * (originals + 1);
+    return {
+      copy: compare(beyondExpected, originals),
+      model: {
+        evaluations: confirmed * count,
+        readouts: confirmed,
+        passes: (executor) => Math.ceil((confirmed * tokens) / tokensPerPass(executor)),
+      },
+    };
+  };
+  const original: Amount = { evaluations: count, readouts: 1, passes: () => 1 };
+  return {
+    ...(known.isSearched === true
+      ? { rounds: 1, first: onModel(original), later: onModel(noAmount) }
+      : {
+          rounds,
+          first: round(firstShare, isAdaptive ? firstPasses : passesPerRound, 1),
+          later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
+        }),
+    refinement: onModel({ evaluations: refined * count, readouts: refined, passes: () => sets }),
+    // One pass takes all prefixes of an order if sessions are streamed. The original runs once for all orders.
+    baseline: onModel({
+      evaluations: compared * count,
+      readouts: compared * rounds,
+      passes: () => 1 + 1 / Math.max(1, baselines),
+    }),
+    baselines,
+    sets,
+  };
+}
+
+/** All work on the model, and on the int8 copy. */
+export function totalWork(expected: ExpectedWork): SplitAmount {
+  const { rounds, first, later, refinement, baseline, baselines } = expected;
+  const total = (part: keyof SplitAmount): Amount =>
+    sumAmounts([
+      [1, first[part]],
+      [Math.max(0, rounds - 1), later[part]],
+      [1, refinement[part]],
+      [baselines, baseline[part]],
+    ]);
+  return { model: total('model'), copy: total('copy') };
+}
+
+function sumAmounts(amounts: readonly (readonly [times: number, amount: Amount])[]): Amount {
+  const sum = (value: (amount: Amount) => number): number =>
+    amounts.reduce((before, [times, amount]) => before + times * value(amount), 0);
+  return {
+    evaluations: sum(({ evaluations }) => evaluations),
+    readouts: sum(({ readouts }) => readouts),
+    passes: (executor) => sum(({ passes }) => passes(executor)),
+  };
+}
+
+/** Swaps end after about two passes over all pairs. */
+function expectedSets({ refine }: SearchSettings, rounds: number, candidates: number): number {
+  const { method, sets = 0 } = refine ?? {};
+  return method === 'swaps' ? Math.min(sets, 2 * rounds * (candidates - rounds)) : sets;
+}
+
+function expectedRounds({ budget }: SearchSettings, candidates: number): number {
+  switch (budget.kind) {
+    case 'all':
+      return candidates;
+    case 'count':
+      return Math.min(budget.count, candidates);
+    default:
+      return Math.min(candidates, Math.ceil(budget.ratio * candidates));
+  }
+}
