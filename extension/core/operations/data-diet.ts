@@ -36,7 +36,7 @@ export const dataDiet = defineOperation({
     data: dataField,
     test: testField,
     out: newFile('experiment', {
-      description: 'Where to write the result (*.datadiet.json)',
+      description: 'File for the result (*.datadiet.json)',
       required: true,
     }),
     score: list({

@@ -32,7 +32,7 @@ import { formatPercent } from '../format';
 
 const fields = {
   model: modelField,
-  out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
+  out: newFile('plan', { description: 'File for the plan (*.plan.json)' }),
   ...budgetFields,
   ...leftOpen({ ...trialFields, ...layerFields }),
   seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),

@@ -62,7 +62,7 @@ export const profile = defineOperation({
   fields: {
     model: modelField,
     out: newFile('layerProfile', {
-      description: 'Where to write the profile (*.layerprofile.json)',
+      description: 'File for the profile (*.layerprofile.json)',
     }),
     ...amountFields,
     ...searchFields,

@@ -92,7 +92,7 @@ export const scoreData = defineOperation({
   summary: 'Score how much each example of a dataset matters for training.',
   fields: {
     data: dataField,
-    out: newFile('scores', { description: 'Where to write the scores', required: true }),
+    out: newFile('scores', { description: 'File for the scores', required: true }),
     format: scoreFormatField,
     score: choice(scoreKinds, {
       description: 'Score to compute',

@@ -71,7 +71,7 @@ export const scoreExperts = defineOperation({
       placeholder: 'ALLOCATION',
     }),
     out: newFile('plan', {
-      description: 'Where to write a plan that removes them (*.plan.json)',
+      description: 'File for a plan that removes them (*.plan.json)',
     }),
     ...calibrationFields(defaultCalibration),
     ...group('Calibration', {

@@ -60,7 +60,7 @@ export const scoreText = defineOperation({
       min: 1,
     }),
     out: newFile('textScores', {
-      description: 'Where to write the scores (*.textscores.json)',
+      description: 'File for the scores (*.textscores.json)',
     }),
     ...runFields,
   },

@@ -25,11 +25,11 @@ export const sensitivity = defineOperation({
   id: 'sensitivity',
   title: 'Profile Sensitivity',
   verb: 'Measuring compression of',
-  summary: 'Measure what compressing each linear layer alone costs, by method and level.',
+  summary: 'Measure the loss from compressing each linear layer alone, by method and level.',
   fields: {
     model: modelField,
     out: newFile('sensitivity', {
-      description: 'Where to write the sensitivity profile (*.sensitivity.json)',
+      description: 'File for the sensitivity profile (*.sensitivity.json)',
     }),
     ...trialFields,
     ...layerFields,
