@@ -2,6 +2,7 @@ import { Argument, Command } from 'commander';
 import { asFlag, RequestError } from '../core/operations/build-request';
 import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
+import { commandGroups, commandOrder, lastGroup } from './command-groups';
 import { completionScript, shells } from './completion';
 import type { Shell } from './completion';
 import { addFields, takeArguments } from './options';
@@ -39,14 +40,16 @@ export function createProgram(actions: Actions): Command {
     .exitOverride()
     .configureOutput({ writeOut: actions.print, writeErr: () => undefined })
     .addHelpText('after', '\nespalier COMMAND --help shows the options of a command.');
-  for (const operation of operations) {
+  const place = ({ id }: { readonly id: string }): number =>
+    commandOrder.indexOf(id.split(' ')[0] ?? '');
+  for (const operation of operations.toSorted((a, b) => place(a) - place(b))) {
     const presenter = getPresenter(operation.id);
     addOperation(program, operation as unknown as AnyOperation, presenter, actions);
   }
   program
     .command('completion')
     .description('Print a script that completes commands and options in a shell.')
-    .addArgument(new Argument('<SHELL>', 'Which shell').choices(shells))
+    .addArgument(new Argument('<SHELL>', 'Name of the shell').choices(shells))
     .action((shell: Shell) => {
       actions.print(`${completionScript(shell)}\n`);
     });
@@ -60,7 +63,23 @@ export function createProgram(actions: Actions): Command {
       await actions.serve(except?.split(',').map((name) => name.trim()) ?? []);
     });
   program.command(toolProcess, { hidden: true }).action(actions.performCalls);
+  groupCommands(program);
   return program;
+}
+
+/** Lists the commands by purpose in the help. */
+function groupCommands(program: Command): void {
+  for (const [heading, names] of Object.entries(commandGroups)) {
+    for (const command of program.commands.filter((one) => names.includes(one.name()))) {
+      command.helpGroup(heading);
+    }
+  }
+  program.addHelpCommand(
+    new Command('help')
+      .argument('[COMMAND]')
+      .description('Show the help of a command.')
+      .helpGroup(lastGroup),
+  );
 }
 
 /** Leading words that name a command, such as `symbolic evaluate`; stops at the first option. */
@@ -88,8 +107,8 @@ function commandGroup(parent: Command, name: string): Command {
   const group: Command = parent
     .command(name)
     .description(
-      `${listSubcommands(name)
-        .map(({ title }) => title)
+      `Commands: ${listSubcommands(name)
+        .map(({ id }) => id.split(' ').at(-1))
         .join(', ')}.`,
     )
     .usage('COMMAND …')

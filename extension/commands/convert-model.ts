@@ -1,5 +1,5 @@
 import { l10n, workspace } from 'vscode';
-import type { OutputAnswer } from '../core/export/output-options';
+import type { CheckedOutput } from '../core/export/output-options';
 import { refused } from '../core/models/capability';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { ApplyResult } from '../core/operations/apply-plan';
@@ -63,7 +63,7 @@ async function chooseOther(
 }
 
 /** One answer per format: with nothing removed, its layouts are alike, so the first writable one is used. */
-function onePerFormat(answers: readonly OutputAnswer[]): OutputAnswer[] {
+function onePerFormat(answers: readonly CheckedOutput[]): CheckedOutput[] {
   const formats = [...new Set(answers.map(({ format }) => format))];
   return formats.flatMap((format) => {
     const all = answers.filter((answer) => answer.format === format);

@@ -179,7 +179,7 @@ async function askTargets(title: string, sizes: OfferedSizes): Promise<AskedTarg
   const speed = async (): Promise<AskedTargets | undefined> => {
     const typed = await askText({
       title,
-      prompt: l10n.t('Least decode speed in tokens/s, such as 20.'),
+      prompt: l10n.t('Minimum decode speed in tokens/s, such as 20.'),
       validateInput: (text) =>
         Number(text) > 0 ? undefined : l10n.t('Write a number of tokens/s, such as 20.'),
     });

@@ -1,7 +1,7 @@
 import { l10n, QuickPickItemKind } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { LayoutName } from '../../core/export/hugging-face/layouts';
-import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
+import type { CheckedOutput, OutputTarget } from '../../core/export/output-options';
 import { outputFormats } from '../../core/export/output-formats';
 import { choose } from './ask';
 import { formatRows } from './format-rows';
@@ -9,7 +9,7 @@ import { localise } from '../../services/localise';
 
 interface FormatItem extends QuickPickItem {
   /** Absent from separators and from *More formats…*. */
-  readonly answer?: OutputAnswer;
+  readonly answer?: CheckedOutput;
 }
 
 /**
@@ -19,7 +19,7 @@ interface FormatItem extends QuickPickItem {
  */
 export async function chooseFormat(
   title: string,
-  answers: readonly OutputAnswer[],
+  answers: readonly CheckedOutput[],
 ): Promise<OutputTarget | undefined> {
   const [only, ...others] = answers.filter(
     ({ layout, isDefault, able }) => layout !== undefined || isDefault || able,
@@ -50,11 +50,11 @@ export async function chooseFormat(
 }
 
 /** The rows that are shown first. */
-export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[] =>
+export const recommendedItems = (answers: readonly CheckedOutput[]): FormatItem[] =>
   formatRows(answers).recommended.map(formatItem);
 
 /** All rows; formats that can't express the changes come last. */
-export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
+export function allItems(answers: readonly CheckedOutput[]): FormatItem[] {
   const { recommended, others, blocked } = formatRows(answers);
   const separator = l10n.t("Can't store these changes");
   return [
@@ -64,7 +64,7 @@ export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
   ];
 }
 
-function formatItem(answer: OutputAnswer): FormatItem {
+function formatItem(answer: CheckedOutput): FormatItem {
   const { label, detail } = describeFormat(answer);
   return answer.able
     ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }

@@ -4,7 +4,7 @@ import type { Uri } from 'vscode';
 import type { LayoutName } from '../../core/export/hugging-face/layouts';
 import type { Plan } from '../../core/plans/plan';
 import type { OutputFormat } from '../../core/export/output-formats';
-import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
+import type { CheckedOutput, OutputTarget } from '../../core/export/output-options';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { imatrix } from '../../core/operations/imatrix';
 import { fileExists } from '../../services/documents/documents';
@@ -55,7 +55,7 @@ export async function chooseOutput(
   words: OutputWords,
 ): Promise<Output | undefined> {
   const { remove, widths = [], compress = [], patch = [], types } = plan;
-  const outputs = async (): Promise<readonly OutputAnswer[]> => {
+  const outputs = async (): Promise<readonly CheckedOutput[]> => {
     const all = await services.models.outputs(model, {
       remove,
       widths,

@@ -8,7 +8,7 @@ import type { CalibrationRequest, CalibrationSummary, Calibration } from './cali
 import { holdsPairs, encodeAnswer } from './tasks/pairs';
 import { loadExamples } from './examples/load-examples';
 import { holdsRecordings } from './examples/recordings';
-import { hears, textPort, vocabularyBounds } from '../models/example';
+import { takesRecordings, textPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { explainNoTokenizer } from '../models/tokenizer-place';
@@ -180,7 +180,7 @@ export async function holdsTranscripts(
   file: string | undefined,
   model: Pick<LayeredModel, 'inputs'>,
 ): Promise<boolean> {
-  return file !== undefined && hears(model) && (await holdsRecordings(file));
+  return file !== undefined && takesRecordings(model) && (await holdsRecordings(file));
 }
 
 /** True if a file exists and contains arrays or images, not text. */

@@ -5,7 +5,7 @@ import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
 import { replaceFile } from '../jobs/write-document';
 import { nothingSaved } from '../jobs/saved-parts';
-import { hears, targetStartId } from '../models/example';
+import { takesRecordings, targetStartId } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import { digestFile, withRegularFile } from '../regular-file';
 import { requireNextTokens } from '../runtime/next-token';
@@ -31,10 +31,10 @@ import type { BaseText } from './base-probabilities';
 import { comparedWindowSchema, comparePredictions, sum } from './compared-tokens';
 import type { ComparedWindow } from './compared-tokens';
 import {
-  asPlanned,
+  applyRequestedChanges,
   evaluationDevice,
   evaluationIdentity,
-  ratio,
+  perplexityRatioIfPaired,
   withExecutor,
 } from './evaluate-models';
 import type { ModelsRequest } from './evaluate-models';
@@ -76,7 +76,7 @@ export async function evaluateWithBase(
   context: JobContext,
 ): Promise<BaseEvaluation> {
   const { base, memoryBytes, saved = nothingSaved } = request;
-  const { model, removed } = await asPlanned(request);
+  const { model, removed } = await applyRequestedChanges(request);
   requireChunks(model);
   const device = await evaluationDevice(request, context);
   return withRegularFile(base, async (opened) => {
@@ -138,7 +138,7 @@ export async function evaluateWithBase(
     return {
       ...{ perplexity, tokens, tokensPerSecond },
       against: { perplexity: before.perplexity, tokens },
-      ...ratio(before.losses, after.losses),
+      ...perplexityRatioIfPaired(before.losses, after.losses),
       ...comparePredictions(chunks),
     };
   });
@@ -153,7 +153,7 @@ export async function saveBase(
   context: JobContext,
 ): Promise<Evaluation & { readonly base: string; readonly baseBytes: number }> {
   const { base, memoryBytes, whole = false } = request;
-  const { model, removed } = await asPlanned(request);
+  const { model, removed } = await applyRequestedChanges(request);
   requireChunks(model);
   const { maxPositions = Infinity, name } = model.summary;
   const length = Math.min(request.length ?? defaultBaseLength, maxPositions);
@@ -276,7 +276,7 @@ function requireVocabulary(
 /** @throws UserError for models that don't predict each next token of a text */
 function requireChunks(model: LayeredModel): void {
   requireNextTokens(model);
-  if (hears(model) || targetStartId(model) !== undefined) {
+  if (takesRecordings(model) || targetStartId(model) !== undefined) {
     throw new UserError(
       'log-probabilities-unsupported',
       say`Log-probabilities can only be saved for models that continue a text.`,

@@ -174,7 +174,7 @@ export async function evaluateModels(
     return {
       ...withoutLosses(after),
       against: withoutLosses(before),
-      ...(isSame ? ratio(before.losses, after.losses) : {}),
+      ...(isSame ? perplexityRatioIfPaired(before.losses, after.losses) : {}),
       ...evaluateDomains(domains, isSame ? { before, after } : { after }),
     };
   };
@@ -195,7 +195,7 @@ export async function evaluateModels(
         return {
           ...withoutLosses(after),
           against: withoutLosses(before),
-          ...ratio(before.losses, after.losses),
+          ...perplexityRatioIfPaired(before.losses, after.losses),
           ...comparePredictions(windows),
           ...evaluateDomains(domains, { before, after, windows }),
         };
@@ -215,7 +215,7 @@ const withoutLosses = ({ perplexity, tokens, tokensPerSecond }: MeasuredText): E
   tokensPerSecond,
 });
 
-export function ratio(
+export function perplexityRatioIfPaired(
   before: readonly Loss[],
   after: readonly Loss[],
 ): Pick<EvaluationResult, 'perplexityRatio'> {
@@ -290,7 +290,7 @@ function evaluateDomains(
         tokens: losses.reduce((sum, { tokens }) => sum + tokens, 0),
         ...(others === undefined
           ? {}
-          : { against: perplexityFrom(others), ...ratio(others, losses) }),
+          : { against: perplexityFrom(others), ...perplexityRatioIfPaired(others, losses) }),
         ...(windows === undefined ? {} : comparePredictions(windows.slice(...range))),
       };
     }),
@@ -365,7 +365,7 @@ async function openModels(
   for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
     requireAble(capabilities.evaluate, path);
   }
-  return [await asPlanned(request), request.against?.model];
+  return [await applyRequestedChanges(request), request.against?.model];
 }
 
 export const evaluationDevice = async (
@@ -406,7 +406,7 @@ interface Planned {
 }
 
 /** A model with the patches of a request, and the units to leave out of it. */
-export async function asPlanned({
+export async function applyRequestedChanges({
   model: { model: original },
   removed: remove,
   patch = [],

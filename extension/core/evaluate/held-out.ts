@@ -8,7 +8,7 @@ import { readTask } from '../data/tasks/task-file';
 import { readExcerpts, readTokens } from '../data/text-tokens';
 import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
-import { hears, targetStartId } from '../models/example';
+import { takesRecordings, targetStartId } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
@@ -38,7 +38,7 @@ export async function readHeldOut(
   model: LayeredModel,
   length: number,
 ): Promise<readonly ModelInput[]> {
-  if (hears(model)) {
+  if (takesRecordings(model)) {
     return readTranscribed(file, model, defaultRecordings);
   }
   return (await holdsPairs(file, model))
@@ -48,7 +48,7 @@ export async function readHeldOut(
 
 /** All of a held-out text. */
 export async function readWholeText(file: string, model: LayeredModel): Promise<HeldOut> {
-  if (hears(model)) {
+  if (takesRecordings(model)) {
     return readTranscribed(file, model, Number.MAX_SAFE_INTEGER);
   }
   return (await holdsPairs(file, model)) ? readPairs(file, model) : readTokens(file, model);
@@ -70,7 +70,7 @@ export function fingerprintHeldOut(text: HeldOut): string {
 
 /** True if the held-out data consists of examples that are each read as a whole. */
 export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
-  hears(model) || holdsPairs(file, model);
+  takesRecordings(model) || holdsPairs(file, model);
 
 export const giveRecordings = say`Choose recordings with transcripts: a folder of .wav files with a .txt file next to each, or a .jsonl file with lines such as ${exampleRow}.`;
 

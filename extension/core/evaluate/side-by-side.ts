@@ -8,7 +8,7 @@ import { LogitsMeter } from '../metrics/logits-meter';
 import { metrics } from '../metrics/metrics';
 import { DataType } from '../onnx/graph-builder';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { emitBest, isBest, negativeLogLikelihood } from '../runtime/next-token';
+import { emitArgmax, top1Hit, negativeLogLikelihood } from '../runtime/next-token';
 import { explainNonFinite } from '../runtime/non-finite';
 import { int64Tensor, outputTensor } from '../runtime/tensors';
 import type { HiddenState, Tensor } from '../runtime/tensors';
@@ -205,7 +205,7 @@ class Pair {
       requireOneVocabulary(this.original, this.changed, z, changed);
       const divergence = await this.divergenceOf(z, changed, next);
       const best = await top1Ids(first, z, next);
-      const same = await termValues(second, isBest, changed, best);
+      const same = await termValues(second, top1Hit, changed, best);
       for (const [name, values] of Object.entries({ before, after, divergence, same })) {
         found[name as keyof ComparedWindow].push(
           ...values.filter((_, row) => (next[row] ?? -1) >= 0),
@@ -237,7 +237,7 @@ async function top1Ids(
       key: `likeliest.${width}`,
       build: (graph) => {
         const z = graph.input('z', DataType.FLOAT, [1, 'rows', width]);
-        graph.output('ids', emitBest(graph, z), DataType.INT64);
+        graph.output('ids', emitArgmax(graph, z), DataType.INT64);
       },
     },
     { z: logits },

@@ -5,7 +5,7 @@ import type { JobContext } from '../jobs/job';
 import type { SavedPart } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
-import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
+import { top1Hit, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { TextWindow, WindowSums, WindowWork } from '../runtime/windows';
 import { countPositions, wholeWindow, windowSums } from '../runtime/windows';
 import type { ChoicesExample, Pair } from '../data/tasks/task-example';
@@ -83,7 +83,7 @@ export async function evaluateTask(
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<TaskAnswers> {
   const stage = say`Evaluating ${task.name}`;
-  const work = { terms: [negativeLogLikelihood, isBest], removed, stage, saved };
+  const work = { terms: [negativeLogLikelihood, top1Hit], removed, stage, saved };
   const sums = await runInAnyOrder(executor, continuations, work, watcher);
   return task.kind === 'multiple-choice'
     ? judgeChoices(task.name, task.examples, sums)

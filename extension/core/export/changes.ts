@@ -47,7 +47,7 @@ export type Patches = ReadonlyMap<string, SymbolicPatch>;
  * Placeholder patches to check whether a result can be written before any patch is fitted; the check depends only on
  * their presence.
  */
-export function patchesStandingIn(ids: readonly string[], width = patchWidth): Patches {
+export function placeholderPatches(ids: readonly string[], width = patchWidth): Patches {
   const graph = { nodes: [0, 1], edges: [{ id: 2, port: 0, ends: [0, 1] as const }], nextId: 3 };
   const shapes = Object.entries(patchTensorShapes(width));
   const tensors = shapes.map(([name, shape]): [string, LazyTensor] => [

@@ -65,7 +65,7 @@ export function listMatrices(model: LayeredModel): (LinearLayer | EmbeddingOrHea
  * Placeholder encodings to check whether a result can be written before any is computed; the check depends only on
  * their kind. A tied embedding and head stay tied unless `isOneChoice` returns false.
  */
-export function standIns(
+export function placeholderEncodings(
   matrices: readonly (LinearLayer | EmbeddingOrHead)[],
   isOneChoice: (head: string) => boolean = () => true,
 ): Map<string, MatrixEncoding> {

@@ -39,19 +39,19 @@ export interface OutputOptions {
 }
 
 /** A target, and whether the changes can be written so. */
-export type OutputAnswer = OutputTarget &
+export type CheckedOutput = OutputTarget &
   Capability & {
     /** True if this option is the default. */
     readonly isDefault: boolean;
   };
 
 /** Checks every output option against some changes. Formats that the model can't be written in come last. */
-export async function answerOutputs(
+export async function checkOutputs(
   { options, unreachable }: OutputOptions,
   changes: Changes,
-): Promise<OutputAnswer[]> {
+): Promise<CheckedOutput[]> {
   const reachable = await Promise.all(
-    options.map(async ({ format, layout, isDefault, refuse }): Promise<OutputAnswer> => {
+    options.map(async ({ format, layout, isDefault, refuse }): Promise<CheckedOutput> => {
       const refusal = await refuse(changes);
       return {
         format,
@@ -62,7 +62,7 @@ export async function answerOutputs(
     }),
   );
   const remedy = say`Choose ${listFormats(options).join(' or ')}.`;
-  const others = Object.entries(unreachable).map(([format, reason]): OutputAnswer => ({
+  const others = Object.entries(unreachable).map(([format, reason]): CheckedOutput => ({
     format: format as OutputFormat,
     isDefault: false,
     ...{ able: false, code: 'format-not-reachable', reason, remedy },

@@ -9,10 +9,10 @@ import { listCandidates, resolveIds } from '../prune/candidates';
 import type { Candidate } from '../prune/candidates';
 import type { Granularity, SearchSettings } from '../prune/options';
 import type { WritableOnly } from '../prune/profile-model';
-import { checkChanges, layOutChanges, patchesStandingIn } from './changes';
-import { listMatrices, matrixChanges, standIns } from './matrix-changes';
-import { answerOutputs, findOutput, refusedAs } from './output-options';
-import type { OutputAnswer, OutputTarget } from './output-options';
+import { checkChanges, layOutChanges, placeholderPatches } from './changes';
+import { listMatrices, matrixChanges, placeholderEncodings } from './matrix-changes';
+import { checkOutputs, findOutput, refusedAs } from './output-options';
+import type { CheckedOutput, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
 import { outputFormats } from './output-formats';
 import type { WriteSource } from './write-source';
@@ -40,7 +40,7 @@ export interface AskedChanges {
 export async function listOutputs(
   original: OpenedModel,
   { remove, widths = [], compress = [], patch = [] }: AskedChanges,
-): Promise<OutputAnswer[]> {
+): Promise<CheckedOutput[]> {
   const opened =
     widths.length === 0
       ? original
@@ -54,9 +54,9 @@ export async function listOutputs(
     const { tiedTo = '' } = model.embeddingAndHeadMatrices.find(({ id }) => id === head) ?? {};
     return isDeepStrictEqual({ ...choices.get(head), tensor: tiedTo }, choices.get(tiedTo));
   };
-  const matrices = matrixChanges(model, standIns(chosen, isOneChoice));
-  const changes = checkChanges(summary, ids, matrices, patchesStandingIn(patch));
-  return answerOutputs(writeSource(opened), changes);
+  const matrices = matrixChanges(model, placeholderEncodings(chosen, isOneChoice));
+  const changes = checkChanges(summary, ids, matrices, placeholderPatches(patch));
+  return checkOutputs(writeSource(opened), changes);
 }
 
 /**

@@ -15,7 +15,7 @@ import { OpenedModel } from '../models/opened-model';
 import { streamTensors } from '../models/transformer/runnable';
 import { UserError } from '../user-error';
 import { ggufConfig, record } from './config-facts';
-import type { WeightsPlace } from './locate-weights';
+import type { WeightsLocation } from './locate-weights';
 import type { StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { joined, say } from '../message';
@@ -25,7 +25,7 @@ import type { AnyModel } from '../models/opened-model';
 
 /** Reads the headers of safetensors files and the config.json they belong to. */
 export async function readSafetensorsSource(
-  place: WeightsPlace,
+  place: WeightsLocation,
   open: OpenModel,
 ): Promise<ModelSource> {
   const opened = await tryOpen(place, open);
@@ -47,7 +47,10 @@ export async function readSafetensorsSource(
 }
 
 /** Reads the header of a GGUF file. */
-export async function readGgufSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
+export async function readGgufSource(
+  place: WeightsLocation,
+  open: OpenModel,
+): Promise<ModelSource> {
   const opened = await tryOpen(place, open);
   const headers = opened instanceof OpenedModel ? opened.headers : undefined;
   const header = headers?.format === 'gguf' ? headers.header : await readGgufModel(place.weights);
@@ -169,7 +172,7 @@ function interleavedHeads(model: AnyModel): Map<string, number> {
  * Opens the model. Returns an error if it can't be opened, and undefined for weights that are not a model on their own.
  */
 async function tryOpen(
-  { whole, weights }: WeightsPlace,
+  { whole, weights }: WeightsLocation,
   open: OpenModel,
 ): Promise<OpenedModel | UserError | undefined> {
   if (!whole) {

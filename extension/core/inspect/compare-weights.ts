@@ -2,7 +2,7 @@ import type { JobContext } from '../jobs/job';
 import type { HeadGroups } from '../models/gguf/gguf-model';
 import type { WeightComparison, WeightDifference } from './model-comparison';
 import type { StoredTensor } from './model-description';
-import { TensorReader, whyUnreadable } from './tensor-values';
+import { TensorReader, explainUnreadable } from './tensor-values';
 import type { RowOrder } from './tensor-values';
 import { sum } from './costs';
 import { say } from '../message';
@@ -52,7 +52,7 @@ export async function compareWeights(
 
 function explainNotComparable(ours: StoredTensor, theirs: StoredTensor): Message | undefined {
   return ours.shape.join() === theirs.shape.join()
-    ? (whyUnreadable(ours) ?? whyUnreadable(theirs))
+    ? (explainUnreadable(ours) ?? explainUnreadable(theirs))
     : say`The shapes differ.`;
 }
 

@@ -7,7 +7,7 @@ import { configFacts, flatten } from './config-facts';
 import { activeShare, sum, sumKnown, sumTotals } from './costs';
 import { estimateCache, modelComposition, estimateMemory, estimateFineTuning } from './footprint';
 import { locateWeights } from './locate-weights';
-import type { WeightsPlace } from './locate-weights';
+import type { WeightsLocation } from './locate-weights';
 import type {
   BlockDescription,
   ModelDescription,
@@ -18,7 +18,7 @@ import type { ModelSource } from './model-source';
 import { readOnnxSource } from './onnx-source';
 import { findSideFiles } from './side-files';
 
-type Reader = (place: WeightsPlace, open: OpenModel) => Promise<ModelSource>;
+type Reader = (place: WeightsLocation, open: OpenModel) => Promise<ModelSource>;
 
 const readers: Readonly<Record<ModelFormat, Reader>> = {
   safetensors: readSafetensorsSource,

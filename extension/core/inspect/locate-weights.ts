@@ -7,7 +7,7 @@ import { UserError, pathMissing } from '../user-error';
 import type { ModelFormat } from '../models/model-headers';
 
 /** Files to describe a model from. */
-export interface WeightsPlace {
+export interface WeightsLocation {
   readonly format: ModelFormat;
   /** Absolute path of the model: its folder, or a file that is described alone. */
   readonly path: string;
@@ -26,7 +26,7 @@ const index = '.safetensors.index.json';
  * to a model, such as an adapter, is described alone.
  * @throws UserError if there is nothing to describe
  */
-export async function locateWeights(path: string): Promise<WeightsPlace> {
+export async function locateWeights(path: string): Promise<WeightsLocation> {
   const onnx = await locateOnnx(path);
   if (onnx !== undefined) {
     return alone(onnx, 'onnx');
@@ -50,7 +50,7 @@ export async function locateWeights(path: string): Promise<WeightsPlace> {
   return locateInFolder(found.isDirectory() ? absolute : dirname(absolute));
 }
 
-async function locateInFolder(folder: string): Promise<WeightsPlace> {
+async function locateInFolder(folder: string): Promise<WeightsLocation> {
   try {
     const { path, name, weights } = await locateModel(folder);
     const format = isGguf(weights) ? 'gguf' : 'safetensors';
@@ -68,7 +68,7 @@ async function locateInFolder(folder: string): Promise<WeightsPlace> {
   }
 }
 
-async function locateSafetensors(file: string): Promise<WeightsPlace> {
+async function locateSafetensors(file: string): Promise<WeightsLocation> {
   const model = await locateModel(dirname(file)).catch((error: unknown) => {
     if (error instanceof UserError) {
       return undefined;
@@ -101,11 +101,11 @@ async function isShard(file: string, weights: string): Promise<boolean> {
   }
 }
 
-function folderPlace(folder: string, weights: string): Omit<WeightsPlace, 'whole'> {
+function folderPlace(folder: string, weights: string): Omit<WeightsLocation, 'whole'> {
   return { format: 'safetensors', path: folder, name: modelFolderName(folder), weights, folder };
 }
 
-function alone(path: string, format: ModelFormat): WeightsPlace {
+function alone(path: string, format: ModelFormat): WeightsLocation {
   const name = basename(path, extname(path));
   return { format, path, name, weights: path, folder: dirname(path), whole: false };
 }

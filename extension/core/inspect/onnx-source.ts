@@ -10,7 +10,7 @@ import type { OnnxModel } from '../models/onnx/stream/graph-stream';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
-import type { WeightsPlace } from './locate-weights';
+import type { WeightsLocation } from './locate-weights';
 import type { PartKind, StoredTensor, ModelFacts } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { partByName } from './tensor-names';
@@ -71,7 +71,10 @@ function fixedSize(size: number | string | undefined): number | undefined {
 }
 
 /** Reads the structure of an ONNX file and the config.json next to it. */
-export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
+export async function readOnnxSource(
+  place: WeightsLocation,
+  open: OpenModel,
+): Promise<ModelSource> {
   const model = await openGraph(place.weights, open);
   const { file, summary } = model;
   const tensors = new Map([...file.initializers].map(([name, data]) => [name, storedTensor(data)]));

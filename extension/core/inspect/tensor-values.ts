@@ -108,7 +108,12 @@ function findDecoder(dtype: string): Decoder | undefined {
 }
 
 /** Reason why a tensor's values can't be read, or undefined. */
-export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Message | undefined {
+export function explainUnreadable({
+  dtype,
+  offset,
+  bytes,
+  shape,
+}: TensorPlace): Message | undefined {
   const decoder = findDecoder(dtype);
   if (decoder === undefined) {
     return say`Values of dtype ${dtype} can be listed but not read.`;
@@ -151,7 +156,7 @@ export class TensorReader {
   ): Promise<T> {
     const { file, name, dtype } = tensor;
     const decoder = findDecoder(dtype);
-    const problem = whyUnreadable(tensor);
+    const problem = explainUnreadable(tensor);
     if (decoder === undefined || problem !== undefined) {
       throw new UserError('tensor-not-readable', problem ?? say``, {
         file,

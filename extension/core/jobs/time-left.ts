@@ -98,7 +98,7 @@ export class Estimate {
 }
 
 /** Estimates the remaining time of parts with known relative costs from the times of the finished parts. */
-export class CostAhead {
+export class RemainingParts {
   readonly #costs: Map<string, number>;
   readonly #started = performance.now();
   #done = 0;

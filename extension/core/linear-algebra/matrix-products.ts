@@ -26,7 +26,7 @@ import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
 import type { ScaledGram } from './symmetric-products';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './small-matrix';
-import { emitCrossProducts, emitWeighedSquares } from './symmetric-products';
+import { emitCrossProducts, emitQuadraticForms } from './symmetric-products';
 
 /** Elements weighted in one run. */
 const numbersPerRun = 1 << 22;
@@ -226,7 +226,7 @@ export class MatrixProducts {
             const scales = graph.input('scales', DataType.FLOAT, [length]);
             const weights = graph.input('weights', DataType.FLOAT, [length, length]);
             const scaled = graph.op('Mul', [rows, scales]);
-            output('weighed', emitWeighedSquares(graph, scaled, weights, length));
+            output('weighed', emitQuadraticForms(graph, scaled, weights, length));
           }
         },
         {

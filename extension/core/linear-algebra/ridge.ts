@@ -1,7 +1,7 @@
 import { choleskyBlocked } from './blocked-cholesky';
 import type { MatrixProducts } from './matrix-products';
 import type { Rows } from './matrix-source';
-import { shifted } from './small-matrix';
+import { shiftDiagonal } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
 import { solveCholesky } from './solve-cholesky';
 
@@ -58,7 +58,7 @@ export async function ridge(
   };
   for (const penalty of penalties) {
     await pause();
-    const factor = await choleskyBlocked(products, shifted(known.gram, penalty));
+    const factor = await choleskyBlocked(products, shiftDiagonal(known.gram, penalty));
     if (factor === undefined) {
       continue;
     }

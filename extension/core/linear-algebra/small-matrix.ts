@@ -29,7 +29,7 @@ export function copyMatrix({ size, numbers }: SquareMatrix): SquareMatrix {
 }
 
 /** G + share·tr(G)·I, which is positive definite if G is positive semidefinite up to rounding. */
-export function shifted({ size, numbers }: SquareMatrix, share: number): SquareMatrix {
+export function shiftDiagonal({ size, numbers }: SquareMatrix, share: number): SquareMatrix {
   const moved = Float64Array.from(numbers);
   const shift = share * trace({ size, numbers });
   for (let i = 0; i < size; i++) {

@@ -46,7 +46,7 @@ export function emitCrossProducts(graph: GraphBuilder, rows: Value, length: numb
 }
 
 /** y·G·yᵀ for each row y [count, length] with a symmetric G [length, length]: [count]. */
-export function emitWeighedSquares(
+export function emitQuadraticForms(
   graph: GraphBuilder,
   rows: Value,
   weights: Value,

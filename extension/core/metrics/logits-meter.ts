@@ -10,7 +10,7 @@ import type { Metric, MetricInput, MetricInputs } from './metrics';
 import { VocabularySums } from './vocabulary-sums';
 
 /** Input of a candidate: its logits ẑ, or the change ẑ − z if the head computes that directly. */
-export type Given = Extract<MetricInput, 'candidate' | 'change'>;
+export type CandidateInput = Extract<MetricInput, 'candidate' | 'change'>;
 
 /** Logits per core in one run of a metric; intermediate arrays of this size fit in the CPU caches. */
 export const logitsPerCore = 3 << 17;
@@ -25,7 +25,7 @@ export class LogitsMeter {
     /** Prefix of the session keys. */
     private readonly name: string,
     private readonly metric: Metric,
-    private readonly given: Given,
+    private readonly given: CandidateInput,
   ) {
     const { reads } = metric;
     const subtracts = given === 'candidate' && reads.includes('change');

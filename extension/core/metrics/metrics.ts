@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitMiss, emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
+import { emitTop1Miss, emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import { givesLogits } from '../models/capabilities';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
@@ -151,7 +151,7 @@ const formulas = {
     reads: ['candidate', 'targets'],
     emitTerms: (graph, inputs) => {
       const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);
-      return emitMiss(graph, candidate, targets);
+      return emitTop1Miss(graph, candidate, targets);
     },
     asksAnswers: true,
     // One wrong token makes the answer wrong.

@@ -71,7 +71,7 @@ export function splitIntoLooks(rows: readonly number[], isCausal: boolean): Slic
 export type BlockTerms = readonly number[];
 
 /** @param terms one term per row */
-export function blockTerms(terms: Float32Array): BlockTerms {
+export function sumTermsByBlock(terms: Float32Array): BlockTerms {
   const blocks: number[] = [];
   for (let start = 0; start < terms.length; start += blockRows) {
     blocks.push(terms.subarray(start, start + blockRows).reduce((sum, term) => sum + term, 0));

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { UserError } from '../user-error';
 import { able, hasOwnParts, toRefusal, unable } from './capability';
 import type { Capability } from './capability';
-import { hears, textPort } from './example';
+import { takesRecordings, textPort } from './example';
 import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelMatrix } from './matrix-encoding';
@@ -61,7 +61,7 @@ export function readCapabilities(model: LayeredModel, headers: ModelHeaders): Ca
     run,
     readText,
     giveLogits: givesLogits(model),
-    evaluate: hears(model) ? writesDown : decodes,
+    evaluate: takesRecordings(model) ? writesDown : decodes,
     generate: decodes,
     keepCache: keepsCache(model.summary),
     removeAttention: firstRefusal(parts, () => hasSublayers(model.summary, 'attention')),

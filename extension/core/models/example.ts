@@ -38,7 +38,9 @@ export const targetStartId = ({ inputs }: ReadingModel): number | undefined =>
 export function textPort({ inputs }: ReadingModel): InputPort | undefined {
   const port = idsPort(inputs);
   return port === undefined ||
-    inputs.every((other) => other === port || follows(other) || other.targetStart !== undefined)
+    inputs.every(
+      (other) => other === port || isDerivedInput(other) || other.targetStart !== undefined,
+    )
     ? port
     : undefined;
 }
@@ -51,7 +53,7 @@ const targetFrom = (ids: Int32Array): number =>
   ids instanceof AnsweredIds ? ids.answerFrom : Math.ceil(ids.length / 2);
 
 /** True for speech-to-text models, whose examples are recordings with transcripts. */
-export const hears = ({ inputs }: Pick<LayeredModel, 'inputs'>): boolean =>
+export const takesRecordings = ({ inputs }: Pick<LayeredModel, 'inputs'>): boolean =>
   inputs.some(({ transcript }) => transcript !== undefined);
 
 /** Target ids of the output's rows, from the first row. The last row has no target. */
@@ -98,7 +100,7 @@ export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file:
   for (const port of ports) {
     const isTaker = port.name === taker;
     const dims = port.shape?.length === 1 ? [ids.length] : [1, ids.length];
-    const value = isTaker ? numbers(port.dtype, dims, ids) : filled(port, 1, ids.length);
+    const value = isTaker ? numbers(port.dtype, dims, ids) : derivedInput(port, 1, ids.length);
     if (value === undefined) {
       throw new UserError(
         'inputs-not-from-text',
@@ -144,15 +146,19 @@ export function switchedOff({ name, dtype, shape }: InputPort): ExampleValue | u
 }
 
 /** True if the values of an input can be derived from other inputs. */
-export function follows(port: InputPort): boolean {
-  return filled(port, 1, 1) !== undefined;
+export function isDerivedInput(port: InputPort): boolean {
+  return derivedInput(port, 1, 1) !== undefined;
 }
 
 /**
  * The values of an input that follow from the size of the others: everything is attended, positions
  * are counted, there is no earlier text.
  */
-export function filled(port: InputPort, batch: number, length: number): ExampleValue | undefined {
+export function derivedInput(
+  port: InputPort,
+  batch: number,
+  length: number,
+): ExampleValue | undefined {
   const values = defaultValues(port, length);
   const rank = port.shape?.length ?? 2;
   if (values !== undefined && (rank === 1 || rank === 2)) {

@@ -10,7 +10,7 @@ import { refusedAs } from '../export/output-options';
 import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
-import type { TimePlan } from '../tensornet/budget/plan-for-budget';
+import type { PlanTimer } from '../tensornet/budget/plan-for-budget';
 import { budgetUnits, limitSyntax, parseLimit } from '../tensornet/budget/budget-limits';
 import type { Budget } from '../tensornet/budget/budget-limits';
 import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
@@ -169,7 +169,7 @@ export async function planByBudget(
     const { methods = encodingNames } = request;
     const chosen = methods.map((text) => parseCompression(text, 'methods').method);
     if (choosesTypes(chosen) && !takesTypes) {
-      throw noTypes('methods');
+      throw explainNoTypes('methods');
     }
   }
   const table =
@@ -179,7 +179,7 @@ export async function planByBudget(
       : await readTable(request.sensitivity, request.methods));
   const choices = await readChoices(request, table);
   if (!takesTypes && findGgufFacts(choices.table) !== undefined) {
-    throw noTypes('sensitivity');
+    throw explainNoTypes('sensitivity');
   }
   const isGiven = calibrationNames.some((name) => request[name] !== undefined);
   const { samples, version } = context.environment;
@@ -218,7 +218,7 @@ export async function planByBudget(
 async function createPlanTimer(
   request: BudgetRequest,
   context: OperationContext<SensitivityEvent>,
-): Promise<TimePlan | undefined> {
+): Promise<PlanTimer | undefined> {
   const { model, capabilities } = request.model;
   if (!capabilities.generate.able) {
     return undefined;
@@ -241,7 +241,7 @@ const relativeTimes = (part: TokenTimes, whole: TokenTimes): TokenTimes => ({
 });
 
 /** Error for a budget that includes GGUF types, in an operation that doesn't write GGUF. */
-export function noTypes(field: string): UserError {
+export function explainNoTypes(field: string): UserError {
   return new UserError('types-not-chosen', say`GGUF types are not chosen here.`, {
     field,
     remedy: say`Use plan-compression, then apply with --format gguf; or convert with --type for a mix of llama.cpp.`,
@@ -261,13 +261,16 @@ async function readChoices(
   const removable =
     request.profile === undefined ? [] : await readRemovable(request.profile, table);
   return {
-    table: withEmbeddingAndHead(asWide(table, request), getEmbeddingAndHead(request)),
+    table: withEmbeddingAndHead(
+      withoutWidthsUnlessKept(table, request),
+      getEmbeddingAndHead(request),
+    ),
     removable,
   };
 }
 
 /** Table without width pruning, unless the request asks for it. */
-export function asWide(
+export function withoutWidthsUnlessKept(
   { widths, ...table }: SensitivityProfile,
   { keepWidths }: Pick<BudgetRequest, 'keepWidths'>,
 ): SensitivityProfile {

@@ -13,7 +13,7 @@ import {
   budgetNames,
   budgetRules,
   budgetWork,
-  noTypes,
+  explainNoTypes,
   openBudgetFields,
   planByBudget,
 } from './budget-fields';
@@ -121,7 +121,7 @@ async function chooseByMethod(
   const { model } = request.model;
   const compression = requestedCompression(request, method);
   if (compression.method === 'gguf') {
-    throw noTypes('method');
+    throw explainNoTypes('method');
   }
   const { choices, unfit } = choicesByMethod(request, compression);
   if (unfit.length > 0) {

@@ -41,7 +41,7 @@ export const compressionFields = {
     mpoRun: choice(['contracted', 'chained'], {
       description: 'Execution of matrix product operators',
       fallback: 'the faster one on this machine',
-      placeholder: 'HOW',
+      placeholder: 'METHOD',
     }),
     rows: integer({
       description: 'Rows of most matmuls; 1 during decoding',

@@ -21,7 +21,7 @@ export const convertScores = defineOperation({
   summary: 'Convert scores of one tool to the format of another.',
   fields: {
     scores: scoresField,
-    out: newFile('scores', { description: 'Where to write the scores', required: true }),
+    out: newFile('scores', { description: 'File for the scores', required: true }),
     format: scoreFormatField,
   },
   rules: [],

@@ -24,7 +24,7 @@ import {
   trainingSettings,
 } from './training-fields';
 import { say } from '../message';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 
 export const dataDiet = defineOperation({
   id: 'data-diet',
@@ -36,7 +36,7 @@ export const dataDiet = defineOperation({
     data: dataField,
     test: testField,
     out: newFile('experiment', {
-      description: 'Where to write the result (*.datadiet.json)',
+      description: 'File for the result (*.datadiet.json)',
       required: true,
     }),
     score: list({
@@ -141,7 +141,7 @@ export const dataDiet = defineOperation({
     updates: (_, { data }) => [{ kind: 'dataset', data }],
     opens: 'editor',
     outcome: ({ rows }) => ({
-      summary: say`Compared ${several(rows.length, 'subset')}.`,
+      summary: say`Compared ${countPhrase(rows.length, 'subset')}.`,
       shown: true,
     }),
   },

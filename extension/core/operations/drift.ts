@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { measureDrift, placesIn } from '../evaluate/drift';
 import type { Drift, DriftRequest } from '../evaluate/drift';
-import { asPlanned } from '../evaluate/evaluate-models';
+import { applyRequestedChanges } from '../evaluate/evaluate-models';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
 import { withPrunedWidths } from '../pipelines/apply-plan';
 import { planToRun } from './evaluate';
@@ -131,7 +131,7 @@ async function withModels(
   const planned = await planToRun(await readPlan(plan, model === '' ? undefined : model), open);
   const original = await open(planned.model);
   return withPrunedWidths(original, planned.plan, undefined, async (widthPruned) => {
-    const changed = await asPlanned({
+    const changed = await applyRequestedChanges({
       model: widthPruned,
       removed: planned.plan.remove,
       patch: resolvePatches(planned.plan, join(planned.folder, 'plan')),

@@ -143,7 +143,7 @@ export const evaluate = defineOperation({
     ...shotsFields,
     require: requirementsField,
     out: newFile('evaluation', {
-      description: 'Where to write the result (*.evaluation.json), for a report',
+      description: 'File for the result (*.evaluation.json), for a report',
     }),
     ...runFields,
   },

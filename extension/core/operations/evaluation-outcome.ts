@@ -13,7 +13,7 @@ import { formatChange, formatCount } from '../format';
 import { joined, say } from '../message';
 import type { Message } from '../message';
 import type { Plan } from '../plans/plan';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import type { FinishedJob, Outcome } from './presentation';
 
 /** Parts of a request that decide what was evaluated. */
@@ -101,7 +101,7 @@ function taskSummary(result: TaskEvaluation, { other }: EvaluatedNames): Message
   const { task, kind, acc, accError, examples } = result;
   const score = `${accuracyName(kind)} ${formatAccuracy(acc, accError)}`;
   return joined([
-    say`${score} on ${task} (${several(examples, 'example')}).`,
+    say`${score} on ${task} (${countPhrase(examples, 'example')}).`,
     ...comparedAnswers(result, other).map((sentence) => say`${sentence}.`),
   ]);
 }
@@ -117,11 +117,11 @@ function plannedChange(plan: EvaluatedRequest['plan']): Message | undefined {
     return undefined;
   }
   if (widths.length > 0) {
-    return say`with ${several(remove.length, 'sublayer')} removed and the width of ${widths.length} pruned`;
+    return say`with ${countPhrase(remove.length, 'sublayer')} removed and the width of ${widths.length} pruned`;
   }
   return patch.length === 0
-    ? say`without ${several(remove.length, 'sublayer')}`
-    : say`with ${several(remove.length - patch.length, 'sublayer')} removed and ${patch.length} patched`;
+    ? say`without ${countPhrase(remove.length, 'sublayer')}`
+    : say`with ${countPhrase(remove.length - patch.length, 'sublayer')} removed and ${patch.length} patched`;
 }
 
 /** A model that didn't run has no speed. */

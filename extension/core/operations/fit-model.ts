@@ -210,7 +210,7 @@ const fields = {
   }),
   speed: number({
     description:
-      'Least decode speed in llama.cpp, on this machine or the one named; types are timed if llama.cpp is installed, otherwise the speed is estimated from the memory bandwidth',
+      'Minimum decode speed in llama.cpp, on this machine or the one named; types are timed if llama.cpp is installed, otherwise the speed is estimated from the memory bandwidth',
     unit: 'tokens/s',
     placeholder: 'N',
     above: 0,
@@ -223,14 +223,14 @@ const fields = {
   ...group('Output', {
     out: path({ description: 'New folder to write', placeholder: 'DIR' }),
     overwrite: flag({
-      description: 'Replace a folder in which Espalier wrote every file',
+      description: 'Replace a folder that contains only files written by Espalier',
       default: false,
     }),
   }),
   ...group('Measuring', {
     time: formed(timeForm, {
       description:
-        'Time that the job takes at most; measuring and planning end early enough to write and evaluate the model, with what is measured by then',
+        'Maximum duration of the job; measuring and planning end early enough to write and evaluate the model, with what is measured by then',
       fallback: '5 min for a model of 135M parameters, 30 min for 1.5B, in proportion for others',
       placeholder: 'TIME',
     }),

@@ -7,7 +7,7 @@ import { writeImportance } from '../export/gguf/importance';
 import { resumable } from '../jobs/saved-parts';
 import { requireAble } from '../models/capability';
 import { say } from '../message';
-import { walkWork } from './text-work';
+import { calibrationPassWork } from './text-work';
 import { resolveDevice } from '../runtime/devices';
 import { integer, newFile } from './fields';
 import { operationJournal } from './journals';
@@ -52,7 +52,7 @@ export const imatrix = defineOperation({
   trust: 'write',
   requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => journal.walkFiles(out, model),
-  work: async (request, { open }) => walkWork(request, await open(request.model)),
+  work: async (request, { open }) => calibrationPassWork(request, await open(request.model)),
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);

@@ -9,7 +9,7 @@ import type { Quality } from '../evaluate/measure-quality';
 import { meanFactor, shareInterval } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
-import { hears } from '../models/example';
+import { takesRecordings } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
@@ -151,7 +151,7 @@ export async function requireMeasurable(
   const limit = requirements.require?.find((one) =>
     (['perplexity', 'agreement'] as const).some((measure) => asksFor([one], measure)),
   );
-  if (limit === undefined || !hears(model)) {
+  if (limit === undefined || !takesRecordings(model)) {
     return;
   }
   if (!(await holdsTranscripts(await comparisonInput(requirements, models, context), model))) {

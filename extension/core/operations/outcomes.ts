@@ -17,7 +17,8 @@ interface WrittenModel extends PruneResult {
 }
 
 /** `1 layer`, `1.2 K layers` */
-export const several = (count: number, noun: string): Message => counted(count, noun, formatCount);
+export const countPhrase = (count: number, noun: string): Message =>
+  counted(count, noun, formatCount);
 
 /** Summary of the size reduction of a pruned model. */
 export function prunedOutcome(result: WrittenModel, { name }: { readonly name: string }): Outcome {
@@ -35,7 +36,7 @@ export function compressedOutcome(result: WrittenModel): Outcome {
 
 /** Summary of the number of written examples. */
 export const exportedOutcome = (examples: number, out: string): Outcome => ({
-  summary: say`Exported ${several(examples, 'example')} to ${basename(out)}.`,
+  summary: say`Exported ${countPhrase(examples, 'example')} to ${basename(out)}.`,
 });
 
 function withQuality({ verification, quality, verdict }: WrittenModel, summary: Message): Outcome {

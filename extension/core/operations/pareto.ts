@@ -13,7 +13,7 @@ import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 import { profileCalibration } from '../tensornet/sensitivity/sensitivity-profile';
 import type { SensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile';
 import {
-  asWide,
+  withoutWidthsUnlessKept,
   compressionBudget,
   contextRule,
   readRemovable,
@@ -30,7 +30,7 @@ import { writePlan } from './output-file';
 import type { ScoredFront } from './panel-updates';
 import { allNeed } from './rules';
 import { runFields, runOptions } from './shared-fields';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import { say } from '../message';
 
 /** Plan on the Pareto front, with its path. */
@@ -142,12 +142,12 @@ export const pareto = defineOperation({
       { kind: 'planScores', sensitivity, scores: scoredFront(front) },
     ],
     outcome: ({ points, score }) => {
-      const plans = several(points.length, 'plan');
+      const plans = countPhrase(points.length, 'plan');
       return {
         summary:
           score === undefined
             ? say`Listed ${plans}.`
-            : say`Measured the score of ${plans} on ${score.task} (${several(score.examples, 'example')}).`,
+            : say`Measured the score of ${plans} on ${score.task} (${countPhrase(score.examples, 'example')}).`,
         shown: true,
       };
     },
@@ -169,7 +169,7 @@ async function computeFrontFromTable(
   request: FrontRequest,
 ): Promise<Front> {
   const { profile, blocksOnly, points, unit } = request;
-  const { embeddingAndHead, ...blocks } = asWide(known, request);
+  const { embeddingAndHead, ...blocks } = withoutWidthsUnlessKept(known, request);
   const table =
     blocksOnly || embeddingAndHead === undefined ? blocks : { ...blocks, embeddingAndHead };
   const removable = profile === undefined ? [] : await readRemovable(profile, table);

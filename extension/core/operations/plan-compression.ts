@@ -26,13 +26,13 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { anyOf, needs } from './rules';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import { say } from '../message';
 import { formatPercent } from '../format';
 
 const fields = {
   model: modelField,
-  out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
+  out: newFile('plan', { description: 'File for the plan (*.plan.json)' }),
   ...budgetFields,
   ...leftOpen({ ...trialFields, ...layerFields }),
   seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
@@ -91,7 +91,7 @@ export const planCompression = defineOperation({
       },
     ],
     outcome: ({ cost, costBefore, compress }) => ({
-      summary: say`Compressed ${several(compress.length, 'layer')}: the model takes ${formatPercent(cost / costBefore)} of the original.`,
+      summary: say`Compressed ${countPhrase(compress.length, 'layer')}: the model takes ${formatPercent(cost / costBefore)} of the original.`,
       shown: true,
     }),
   },

@@ -22,7 +22,7 @@ export const plan = defineOperation({
   summary: 'Choose the least important sublayers and write a plan.',
   fields: {
     model: modelField,
-    out: newFile('plan', { description: 'Where to write the plan (*.plan.json)' }),
+    out: newFile('plan', { description: 'File for the plan (*.plan.json)' }),
     ...removalFields,
     format,
     layout,

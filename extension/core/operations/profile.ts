@@ -6,7 +6,7 @@ import { foreseeRefusals } from '../export/writable';
 import { readHeldOut } from '../evaluate/held-out';
 import { modelWindowLength } from '../evaluate/perplexity';
 import { perplexityByRounds, perplexitySeconds } from '../evaluate/perplexity-of-rounds';
-import { hears } from '../models/example';
+import { takesRecordings } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
@@ -37,7 +37,7 @@ import { sharingFields, sharingRules } from './sharing';
 import { pathNextToModel } from './output-file';
 import { counted, say, joined } from '../message';
 import { bundledText, perplexityChange } from '../prune/layer-profile';
-import { several, perplexitySentence } from './outcomes';
+import { countPhrase, perplexitySentence } from './outcomes';
 import { formatDuration } from '../format';
 
 const evaluationFields = group('Evaluation', {
@@ -62,7 +62,7 @@ export const profile = defineOperation({
   fields: {
     model: modelField,
     out: newFile('layerProfile', {
-      description: 'Where to write the profile (*.layerprofile.json)',
+      description: 'File for the profile (*.layerprofile.json)',
     }),
     ...amountFields,
     ...searchFields,
@@ -130,7 +130,7 @@ export const profile = defineOperation({
     jobName: say`Profiling`,
     document: 'out',
     outcome: ({ candidates, rounds, search, evaluations }) => {
-      const measured = several(
+      const measured = countPhrase(
         candidates.filter(({ distance }) => distance !== null).length,
         'sublayer',
       );
@@ -179,7 +179,7 @@ async function evaluation(
 ): Promise<EvaluateRounds | undefined> {
   const { perplexity, heldOut, queue, workers } = request;
   // The bundled text can't evaluate a speech-to-text model.
-  const lacksText = hears(model) && heldOut === undefined;
+  const lacksText = takesRecordings(model) && heldOut === undefined;
   if (!perplexity || !capabilities.evaluate.able || queue !== undefined || lacksText) {
     return undefined;
   }

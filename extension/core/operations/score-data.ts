@@ -23,7 +23,7 @@ import {
   trainingSettings,
 } from './training-fields';
 import { say } from '../message';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 
 /** File formats of scores. */
 export const scoreFormatField = choice(scoreFormats, {
@@ -92,7 +92,7 @@ export const scoreData = defineOperation({
   summary: 'Score how much each example of a dataset matters for training.',
   fields: {
     data: dataField,
-    out: newFile('scores', { description: 'Where to write the scores', required: true }),
+    out: newFile('scores', { description: 'File for the scores', required: true }),
     format: scoreFormatField,
     score: choice(scoreKinds, {
       description: 'Score to compute',
@@ -176,7 +176,7 @@ export const scoreData = defineOperation({
     panel: 'dataMap',
     document: 'out',
     outcome: ({ examples, suspected }) => ({
-      summary: say`Scored ${several(examples, 'example')}: ${several(suspected, 'suspected label error')}.`,
+      summary: say`Scored ${countPhrase(examples, 'example')}: ${countPhrase(suspected, 'suspected label error')}.`,
       shown: true,
     }),
   },

@@ -31,8 +31,8 @@ import {
   runOptions,
 } from './shared-fields';
 import { say } from '../message';
-import { walkWork } from './text-work';
-import { several } from './outcomes';
+import { calibrationPassWork } from './text-work';
+import { countPhrase } from './outcomes';
 import { formatCount } from '../format';
 
 interface ScoredExperts {
@@ -71,7 +71,7 @@ export const scoreExperts = defineOperation({
       placeholder: 'ALLOCATION',
     }),
     out: newFile('plan', {
-      description: 'Where to write a plan that removes them (*.plan.json)',
+      description: 'File for a plan that removes them (*.plan.json)',
     }),
     ...calibrationFields(defaultCalibration),
     ...group('Calibration', {
@@ -97,7 +97,7 @@ export const scoreExperts = defineOperation({
   trust: 'run',
   requires: () => ({ model: 'calibration' }),
   resume: ({ out, model }) => journal.walkFiles(out, model),
-  work: async (request, { open }) => walkWork(request, await open(request.model)),
+  work: async (request, { open }) => calibrationPassWork(request, await open(request.model)),
   run: async (request, context): Promise<ScoredExperts> => {
     const { open, samples, version } = context.environment;
     const { device, memoryBytes } = runOptions(request);
@@ -178,7 +178,7 @@ export const scoreExperts = defineOperation({
       };
     },
     outcome: ({ layers, remove }) => ({
-      summary: say`Marked for removal: ${formatCount(remove.length)} of ${several(layers.flat().length, 'expert')}, the least salient.`,
+      summary: say`Marked for removal: ${formatCount(remove.length)} of ${countPhrase(layers.flat().length, 'expert')}, the least salient.`,
       shown: true,
     }),
   },

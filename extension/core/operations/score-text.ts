@@ -12,7 +12,7 @@ import { modelField, runFields, runOptions, sampleText } from './shared-fields';
 import { pathNextToModel } from './output-file';
 import { roughTokens, wholeModel } from './text-work';
 import { runWork } from './work';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import { say } from '../message';
 import { mean } from '../datadiet/scores/statistics';
 
@@ -60,7 +60,7 @@ export const scoreText = defineOperation({
       min: 1,
     }),
     out: newFile('textScores', {
-      description: 'Where to write the scores (*.textscores.json)',
+      description: 'File for the scores (*.textscores.json)',
     }),
     ...runFields,
   },
@@ -108,7 +108,7 @@ export const scoreText = defineOperation({
   presentation: {
     opens: 'editor',
     outcome: ({ scores }, { request: { out = '' } }) => ({
-      summary: say`${basename(out)}: ${several(scores.length, 'window')}, mean EL2N ${mean(scores).toFixed(3)}. Whether the hardest calibrate better than random ones depends on the model: measure both.`,
+      summary: say`${basename(out)}: ${countPhrase(scores.length, 'window')}, mean EL2N ${mean(scores).toFixed(3)}. Whether the hardest calibrate better than random ones depends on the model: measure both.`,
     }),
     notice: 'calibrate',
   },

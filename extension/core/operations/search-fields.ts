@@ -7,7 +7,7 @@ import { metricNames, metrics } from '../metrics/metrics';
 import {
   checkBudget,
   listCandidates,
-  nothingMayGo,
+  explainNothingRemovable,
   nothingToRemove,
   resolveIds,
 } from '../prune/candidates';
@@ -243,7 +243,7 @@ export function requireCandidates(
     model.requireRunnable();
     throw listCandidates(summary, granularity).length === 0
       ? nothingToRemove(summary, granularity)
-      : nothingMayGo();
+      : explainNothingRemovable();
   }
   requireAtMost(budget.count, available, say`${summary.name} has ${available} to remove`);
 }

@@ -35,7 +35,7 @@ export const selectData = defineOperation({
   fields: {
     scores: scoresField,
     out: newFile('selection', {
-      description: 'Where to write the selection (*.selection.json, .npy)',
+      description: 'File for the selection (*.selection.json, .npy)',
       required: true,
     }),
     keep: number({ ...keepFacts, required: true }),

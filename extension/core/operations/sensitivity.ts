@@ -17,7 +17,7 @@ import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { pathNextToModel } from './output-file';
 import { payingSharingFields, sharingRules } from './sharing';
-import { several } from './outcomes';
+import { countPhrase } from './outcomes';
 import { say } from '../message';
 import { documentJournal } from '../jobs/work-folder';
 
@@ -25,11 +25,11 @@ export const sensitivity = defineOperation({
   id: 'sensitivity',
   title: 'Profile Sensitivity',
   verb: 'Measuring compression of',
-  summary: 'Measure what compressing each linear layer alone costs, by method and level.',
+  summary: 'Measure the loss from compressing each linear layer alone, by method and level.',
   fields: {
     model: modelField,
     out: newFile('sensitivity', {
-      description: 'Where to write the sensitivity profile (*.sensitivity.json)',
+      description: 'File for the sensitivity profile (*.sensitivity.json)',
     }),
     ...trialFields,
     ...layerFields,
@@ -62,7 +62,7 @@ export const sensitivity = defineOperation({
     outcome: ({ layers }) => {
       const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
       return {
-        summary: say`Measured ${several(measurements, 'compression')} of ${several(layers.length, 'layer')}.`,
+        summary: say`Measured ${countPhrase(measurements, 'compression')} of ${countPhrase(layers.length, 'layer')}.`,
         shown: true,
       };
     },

@@ -13,7 +13,7 @@ import { group, integer, paths } from './fields';
 import { defineOperation } from './operation';
 import { anyOf } from './rules';
 import { runFields, runOptions } from './shared-fields';
-import { openQueue, piecesBundle, serverFields } from './sharing';
+import { openQueue, workItemsBundle, serverFields } from './sharing';
 import { counted, joined, say, verbatim } from '../message';
 
 /** Completed work of a worker. */
@@ -75,7 +75,7 @@ export const workForQueue = defineOperation({
       await serveQueue(
         server,
         {
-          ...{ script: piecesBundle(environment), models, data, workers, scratch },
+          ...{ script: workItemsBundle(environment), models, data, workers, scratch },
           version: environment.version,
           limits: {
             ...{ device, memoryShare: 1, memoryBytes: options.memoryBytes / workers },

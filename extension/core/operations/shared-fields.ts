@@ -106,7 +106,7 @@ export const calibrationFields = ({ sequences, length }: CalibrationRequest): Ca
       setting: 'calibration.scores',
     }),
     calibrationPolicy: choice(textPolicies, {
-      description: 'Which scored sequences to choose',
+      description: 'Policy for selecting scored sequences',
       fallback: defaultTextPolicy,
       placeholder: 'POLICY',
       setting: 'calibration.policy',
@@ -158,7 +158,7 @@ export const outputFields = group('Output', {
     placeholder: 'LAYOUT',
   }),
   overwrite: flag({
-    description: 'Replace a folder in which Espalier wrote every file',
+    description: 'Replace a folder that contains only files written by Espalier',
     default: false,
   }),
 });
@@ -175,7 +175,7 @@ export const typeFields = group('Output', {
     description:
       'Rounding of weights to a type: nearest, weighted by --imatrix, or with error feedback on calibration text, which is more accurate and slower',
     fallback: 'importance with --imatrix, else nearest',
-    placeholder: 'HOW',
+    placeholder: 'METHOD',
   }),
 });
 

@@ -69,11 +69,11 @@ export function createEngine(
     const open = async (): Promise<QueueServer> => openQueue({ queue, allowOpen }, environment);
     return new QueueEngine(open, environment.version);
   }
-  return workers === 1 ? undefined : new LocalEngine(piecesBundle(environment), workers);
+  return workers === 1 ? undefined : new LocalEngine(workItemsBundle(environment), workers);
 }
 
 /** Path of the bundle that runs work items. */
-export const piecesBundle = ({ bundles }: Pick<Environment, 'bundles'>): string =>
+export const workItemsBundle = ({ bundles }: Pick<Environment, 'bundles'>): string =>
   join(bundles, 'pieces.js');
 
 /** Connects to the server of a request. */

@@ -18,7 +18,7 @@ export const studyGroups = defineOperation({
   fields: {
     data: dataField,
     scores: scoresField,
-    out: newFile('study', { description: 'Where to write the result (.json)', required: true }),
+    out: newFile('study', { description: 'File for the result (.json)', required: true }),
     epochs: integer({ description: 'Passes over the data', default: 5, min: 1 }),
     groups: integer({
       description: 'Groups, evenly spread over the order of scores',

@@ -5,7 +5,7 @@ import { allTensors } from '../inspect/tensor-table';
 import type { PlacedTensor } from '../inspect/tensor-table';
 import { tensorStatistics } from '../inspect/tensor-statistics';
 import type { TensorStatistics } from '../inspect/tensor-statistics';
-import { whyUnreadable } from '../inspect/tensor-values';
+import { explainUnreadable } from '../inspect/tensor-values';
 import type { JobContext } from '../jobs/job';
 import { flag } from './fields';
 import { defineOperation } from './operation';
@@ -68,7 +68,7 @@ async function measure(
   const statistics = new Map<string, TensorStatistics>();
   let before = 0;
   for (const { tensor } of placed) {
-    const unreadable = whyUnreadable(tensor);
+    const unreadable = explainUnreadable(tensor);
     if (unreadable === undefined) {
       const progress = (done: number): void => {
         job.progress({ stage: verbatim(tensor.name), done: before + done, total, unit: 'bytes' });

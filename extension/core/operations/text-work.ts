@@ -31,7 +31,10 @@ export const wholeModel = (
 });
 
 /** Work of running the sublayers once on all tokens of the calibration text, without the head. */
-export function walkWork(request: RequestOf<CalibrationFields>, model: OpenedModel): Work {
+export function calibrationPassWork(
+  request: RequestOf<CalibrationFields>,
+  model: OpenedModel,
+): Work {
   const { summary } = model;
   const { sequences, length } = requestedCalibration(
     request,

@@ -10,7 +10,7 @@ import { localOnly } from '../distribute/with-workers';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
-import { createEngine, piecesBundle } from './sharing';
+import { createEngine, workItemsBundle } from './sharing';
 import type { SharingRequest } from './sharing';
 import type { CalibrationRequest } from '../data/calibration';
 import { calibrationFields, requestedCalibration } from './shared-fields';
@@ -121,7 +121,7 @@ export function seedSharing(request: SharingRequest, environment: Environment): 
   const isChosen = request.workers !== undefined || request.queue !== undefined;
   return {
     ...(isChosen ? { engine: createEngine(request, environment) ?? localOnly } : {}),
-    ...{ version, processes: (count) => new LocalEngine(piecesBundle(environment), count) },
+    ...{ version, processes: (count) => new LocalEngine(workItemsBundle(environment), count) },
   };
 }
 

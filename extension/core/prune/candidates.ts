@@ -253,7 +253,7 @@ export function nothingToRemove(
 }
 
 /** Error for a search in which no candidate may be removed. */
-export function nothingMayGo(): UserError {
+export function explainNothingRemovable(): UserError {
   return new UserError(
     'candidates-all-protected',
     say`Nothing can be removed: every candidate is protected or excluded.`,

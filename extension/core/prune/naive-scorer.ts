@@ -12,7 +12,7 @@ import type {
 } from './scorer';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
-import { blockTerms } from '../metrics/slices';
+import { sumTermsByBlock } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 
 /**
@@ -100,7 +100,7 @@ export class NaiveScorer implements Scorer {
         ? []
         : await this.readout.rowTerms(input, original, [final], slice, this.pause);
     this.setup.work.addReadouts(1, 'whole');
-    return blockTerms(terms);
+    return sumTermsByBlock(terms);
   }
 
   private readonly pause = async (): Promise<void> => {

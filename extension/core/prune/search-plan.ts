@@ -3,7 +3,7 @@ import {
   checkBudget,
   eligibility,
   listCandidates,
-  nothingMayGo,
+  explainNothingRemovable,
   nothingToRemove,
 } from './candidates';
 import type { Candidate } from './candidates';
@@ -61,7 +61,7 @@ export class SearchPlan {
       !members.some((unit) => removed.has(unit)) &&
       units.emptied(new Set([...removed, ...members])) === undefined;
     if (!this.candidates.some((candidate) => this.mayGo(candidate, new Set()))) {
-      throw nothingMayGo();
+      throw explainNothingRemovable();
     }
   }
 

@@ -17,7 +17,7 @@ import type {
   SublayerObserver,
 } from './scorer';
 import type { Vocabulary } from '../metrics/vocabulary-sums';
-import { blockTerms, Prefixes } from '../metrics/slices';
+import { sumTermsByBlock, Prefixes } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
@@ -351,7 +351,7 @@ export class TrajectoryScorer implements Scorer {
           candidate: candidate.id,
           vocabulary,
           ...slice,
-          terms: blockTerms(found[i] ?? lost()),
+          terms: sumTermsByBlock(found[i] ?? lost()),
         })),
       );
       await this.pause();

@@ -17,7 +17,7 @@ import type { RunningCosts } from '../models/transformer/tapped-part';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { divideMemory, privateBytes, Room, streamedBytes } from './memory-shares';
+import { divideMemory, privateBytes, MemoryBudget, streamedBytes } from './memory-shares';
 import type { MemoryShares } from './memory-shares';
 import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
@@ -26,7 +26,14 @@ import { splitIntoBatches } from './states/batches';
 import { RoutedRows, States } from './states/states';
 import type { StateOfRow } from './states/states';
 import { DeviceStates, keepsOutputs } from './states/device-states';
-import { follow, maskFeed, missing, pick, collectTensors, valuesAfter } from './step-values';
+import {
+  keepState,
+  maskFeed,
+  throwMissingInput,
+  pick,
+  collectTensors,
+  valuesAfter,
+} from './step-values';
 import { emptyAsDeclared, exampleTensor, floatsIn, stateBytes, outputTensor } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 import { say } from '../message';
@@ -138,7 +145,7 @@ export class LayeredExecutor {
   public readonly units: RemovableUnits;
   public readonly shares: MemoryShares;
   /** Free memory for the original's logits. */
-  public readonly originalRoom: Room;
+  public readonly originalRoom: MemoryBudget;
   /** True if all sessions fit in memory; otherwise the rest is recreated for each pass. */
   public readonly keepsSessions: boolean;
   /** Sublayers whose sessions are reopened for each pass. */
@@ -156,7 +163,7 @@ export class LayeredExecutor {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
     this.shares = divideMemory(model, memoryBytes, device, around === undefined);
-    this.originalRoom = new Room(this.shares.originalBytes);
+    this.originalRoom = new MemoryBudget(this.shares.originalBytes);
     const { sublayerBytes, headBytes } = this.shares;
     const steps = model.summary.sublayers.map((_, index) => model.sublayer(index));
     const own = steps.map(({ part }) => privateBytes(part, device));
@@ -314,7 +321,7 @@ export class LayeredExecutor {
   /** Like {@link skip}, but undefined if skipping requires computation. */
   public skipFreely(index: number, state: HiddenState): HiddenState | undefined {
     const step = this.model.sublayer(index).skipped;
-    return step.part === undefined ? follow(step, state) : undefined;
+    return step.part === undefined ? keepState(step, state) : undefined;
   }
 
   /**
@@ -422,7 +429,7 @@ export class LayeredExecutor {
     }
     const { joinsExamples } = this.model.prologue;
     if (part === undefined || states.length === 0) {
-      return states.map((state) => this.states.hold(follow(step, state)));
+      return states.map((state) => this.states.hold(keepState(step, state)));
     }
     const results: HiddenState[] = [];
     const walk = async (session: InferenceSession): Promise<HiddenState[]> => {
@@ -480,7 +487,7 @@ export class LayeredExecutor {
         });
         const reached = rows.experts;
         for (const [i, expert] of reached.entries()) {
-          const { part, taps } = experts[expert] ?? missing(`expert ${expert}`);
+          const { part, taps } = experts[expert] ?? throwMissingInput(`expert ${expert}`);
           await this.pool.once(part, async (session) =>
             rows.runExpert(expert, async (feeds, stateOf) => {
               const given = await session.run(feeds);
@@ -498,7 +505,7 @@ export class LayeredExecutor {
         const recipe = { ...join.part, stays: this.states.stay && observe === undefined };
         await this.pool.once(recipe, async (session) => {
           for (const [i, batch] of batches.entries()) {
-            const sum = { [routedNames.sum]: sums[i] ?? missing(routedNames.sum) };
+            const sum = { [routedNames.sum]: sums[i] ?? throwMissingInput(routedNames.sum) };
             results.push(...(await this.takeBatch(session, join, batch, [], observe, sum)));
             await afterRun?.(results.length / states.length);
           }
@@ -567,7 +574,7 @@ export class LayeredExecutor {
     const feeds = { ...further, ...(mask === undefined ? {} : maskFeed(mask, without)) };
     for (const name of part.inputs.filter((input) => feeds[input] === undefined)) {
       if (first?.values[name] === undefined) {
-        feeds[name] = side[name] ?? missing(name);
+        feeds[name] = side[name] ?? throwMissingInput(name);
       } else {
         feeds[name] = await this.states.join(batch, name);
         held.push(feeds[name]);

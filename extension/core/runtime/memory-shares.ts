@@ -20,7 +20,7 @@ export interface MemoryShares {
 }
 
 /** Memory budget that several users share. */
-export class Room {
+export class MemoryBudget {
   public constructor(private free: number) {}
 
   /** Reserves bytes if that many are free; returns false otherwise. */

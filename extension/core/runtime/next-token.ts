@@ -50,21 +50,21 @@ export const negativeLogLikelihood: TokenTerm = {
 };
 
 /** 1 if the target has the largest logit (the first one of ties), else 0. */
-export const isBest: TokenTerm = {
+export const top1Hit: TokenTerm = {
   key: 'is-best',
   emit: (graph, logits, targets) =>
-    graph.op('Cast', [graph.op('Equal', [emitBest(graph, logits), targets])], {
+    graph.op('Cast', [graph.op('Equal', [emitArgmax(graph, logits), targets])], {
       to: DataType.FLOAT,
     }),
 };
 
 /** 1 if there is a target and it doesn't have the largest logit, else 0: [batch, rows]. */
-export function emitMiss(graph: GraphBuilder, logits: Value, targets: Value): Value {
+export function emitTop1Miss(graph: GraphBuilder, logits: Value, targets: Value): Value {
   const known = graph.op('GreaterOrEqual', [targets, graph.ints([0], [])]);
-  const other = graph.op('Not', [graph.op('Equal', [emitBest(graph, logits), targets])]);
+  const other = graph.op('Not', [graph.op('Equal', [emitArgmax(graph, logits), targets])]);
   return graph.op('Cast', [graph.op('And', [known, other])], { to: DataType.FLOAT });
 }
 
 /** Argmax of the logits, first one of ties: int64 [batch, rows]. */
-export const emitBest = (graph: GraphBuilder, logits: Value): Value =>
+export const emitArgmax = (graph: GraphBuilder, logits: Value): Value =>
   graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });

@@ -18,7 +18,7 @@ export function maskFeed(
 }
 
 /** State after a step that computes nothing. */
-export function follow(step: Step, { values, side }: HiddenState): HiddenState {
+export function keepState(step: Step, { values, side }: HiddenState): HiddenState {
   return { values: valuesAfter(step, {}, values, side), side };
 }
 
@@ -32,14 +32,14 @@ export function valuesAfter(
   return Object.fromEntries(
     Object.entries(next).map(([name, source]) => [
       name,
-      outputs[source] ?? before[source] ?? side[source] ?? missing(source),
+      outputs[source] ?? before[source] ?? side[source] ?? throwMissingInput(source),
     ]),
   );
 }
 
 /** Inputs of a part. */
 export function pick(names: readonly string[], values: Tensors): Tensors {
-  return Object.fromEntries(names.map((name) => [name, values[name] ?? missing(name)]));
+  return Object.fromEntries(names.map((name) => [name, values[name] ?? throwMissingInput(name)]));
 }
 
 /** Outputs by their names. */
@@ -51,6 +51,6 @@ export function collectTensors(
 }
 
 /** @throws Error because a part's inputs are incomplete */
-export function missing(name: string): never {
+export function throwMissingInput(name: string): never {
   throw new Error(`the graph has no value named ${name}`);
 }

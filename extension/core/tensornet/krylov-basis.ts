@@ -3,7 +3,7 @@ import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
 import { matrixSizes } from '../linear-algebra/matrix-source';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyMatrix, shifted, trace, rootMeanSquare } from '../linear-algebra/small-matrix';
+import { copyMatrix, shiftDiagonal, trace, rootMeanSquare } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -216,7 +216,7 @@ async function orthonormal(
   let lower = await choleskyBlocked(products, copyMatrix(gram));
   const isDefinite = lower !== undefined;
   for (let share = shift; lower === undefined; share *= 10) {
-    lower = await choleskyBlocked(products, shifted(gram, share));
+    lower = await choleskyBlocked(products, shiftDiagonal(gram, share));
   }
   const { size, numbers } = lower;
   const diagonal = numbers.filter((_, i) => i % (size + 1) === 0);

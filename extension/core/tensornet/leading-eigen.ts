@@ -1,7 +1,7 @@
 import { seededRandom, standardNormal } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyMatrix, shifted } from '../linear-algebra/small-matrix';
+import { copyMatrix, shiftDiagonal } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import {
   diagonalize,
@@ -167,7 +167,7 @@ async function orthonormal(
     const gram = { size: count, numbers };
     let lower = await choleskyBlocked(products, copyMatrix(gram));
     for (let share = shift; lower === undefined; share *= 10) {
-      lower = await choleskyBlocked(products, shifted(gram, share));
+      lower = await choleskyBlocked(products, shiftDiagonal(gram, share));
     }
     const { numbers: inverse } = await invertLowerBlocked(products, lower);
     result = await products.multiply(inverse, count, result);

@@ -1,4 +1,4 @@
-import type { OutputAnswer } from '../../core/export/output-options';
+import type { CheckedOutput } from '../../core/export/output-options';
 import type { AskedChanges } from '../../core/export/writable';
 import type { CapabilityName } from '../../core/models/capabilities';
 import { refused } from '../../core/models/capability';
@@ -59,7 +59,7 @@ export class OpenModels {
    * Formats in which the model can be written with some changes, and reasons for those in which it
    * can't.
    */
-  public async outputs(path: string, changes: AskedChanges): Promise<readonly OutputAnswer[]> {
+  public async outputs(path: string, changes: AskedChanges): Promise<readonly CheckedOutput[]> {
     return this.#inspector.request('outputs', { model: path, ...changes });
   }
 

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { pathToFileURL } from 'node:url';
 import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { commandOrder } from '../../../extension/cli/command-groups';
 import { fieldFlags } from '../../../extension/cli/options';
 import { getPresenter } from '../../../extension/cli/presenters';
 import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
@@ -167,6 +168,16 @@ describe('help', () => {
       /^ {2}evaluate\b.*\n(.*\n)*? {2}enumerate\b/m,
     );
     expect((await run()).code).toBe(2);
+  });
+});
+
+describe('groups of the help', () => {
+  it('contain every command once', async () => {
+    const { stdout } = await run('--help');
+    const listed = [...stdout.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, name]) => name);
+    expect(listed).toEqual(commandOrder);
+    expect(new Set(listed).size).toBe(listed.length);
+    expect(stdout).not.toMatch(/^Commands:$/m);
   });
 });
 

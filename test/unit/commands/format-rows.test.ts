@@ -2,7 +2,7 @@ import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatRows, savingOnly } from '../../../extension/commands/questions/format-rows';
-import { answerOutputs } from '../../../extension/core/export/output-options';
+import { checkOutputs } from '../../../extension/core/export/output-options';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { writeSource } from '../../../extension/core/export/write-source';
 import { layOutChanges } from '../../../extension/core/export/changes';
@@ -16,7 +16,7 @@ describe('a choice of format', () => {
   const rowsFor = async (...removed: string[]) => {
     const model = await openModelFiles(fixture('llama-gqa-untied'));
     const changes = layOutChanges(model.model.summary, removed);
-    return formatRows(await answerOutputs(writeSource(model), changes));
+    return formatRows(await checkOutputs(writeSource(model), changes));
   };
 
   it('recommends the default and one other format', async () => {

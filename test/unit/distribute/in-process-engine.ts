@@ -6,7 +6,7 @@ import type {
 } from '../../../extension/core/distribute/work-item';
 import { say } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { PieceRunner } from '../../../extension/core/operations/run-piece';
+import { WorkItemRunner } from '../../../extension/core/operations/run-work-item';
 
 /** Workers in this process, which get copies of all that they are sent. */
 export class InProcessEngine implements Engine {
@@ -24,7 +24,7 @@ export class InProcessEngine implements Engine {
 
   public addWorkers(setup: WorkSetup, pool: WorkerPool): Promise<() => Promise<void>> {
     const runners = Array.from({ length: this.size - 1 }, (_, i) => {
-      const runner = new PieceRunner(openModelFiles, '');
+      const runner = new WorkItemRunner(openModelFiles, '');
       let isNew = true;
       this.begun[i] = 0;
       const worker: JobWorker = {

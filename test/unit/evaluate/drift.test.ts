@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { measureDrift, placesIn } from '../../../extension/core/evaluate/drift';
 import type { Drift, DriftRequest } from '../../../extension/core/evaluate/drift';
-import { asPlanned } from '../../../extension/core/evaluate/evaluate-models';
+import { applyRequestedChanges } from '../../../extension/core/evaluate/evaluate-models';
 import { inputsToCompare } from '../../../extension/core/evaluate/measure-quality';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -24,7 +24,7 @@ const models = new ModelCache({ capacity: 8 });
 const original = await models.open(fixture('llama-gqa-untied'));
 const places = original.summary.sublayers.map((_, index) => index);
 const without = async (...removed: readonly string[]): Promise<DriftRequest['changed']> => ({
-  ...(await asPlanned({ model: original, removed })),
+  ...(await applyRequestedChanges({ model: original, removed })),
   places,
 });
 const measure = async (changed: DriftRequest['changed']): Promise<Drift> =>
@@ -113,7 +113,7 @@ it('tells where it is greatest, in the words of the text', async () => {
 it('is measured on graphs of other tools', async () => {
   const graph = await models.open(onnxFixture('gpt2-past'));
   const [first] = graph.summary.sublayers;
-  const changed = await asPlanned({ model: graph, removed: [first?.id ?? ''] });
+  const changed = await applyRequestedChanges({ model: graph, removed: [first?.id ?? ''] });
   const own = graph.summary.sublayers.map((_, index) => index);
   const { sublayers } = await measureDrift(
     { original: graph, changed: { ...changed, places: own }, ...run },

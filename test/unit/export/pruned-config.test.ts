@@ -16,7 +16,7 @@ import {
 } from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges, layOutChanges } from '../../../extension/core/export/changes';
 import type { BlockSelection } from '../../../extension/core/export/hugging-face/pruned-config';
-import { whyNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
+import { explainNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
 import type { PatchSpec } from '../../../extension/core/models/patch/symbolic-patch';
 import { encoderFixture } from '../encoder-fixtures';
 import { decoderIn, namedSource, parsedSource } from '../config-source';
@@ -415,7 +415,7 @@ describe('the modeling file', () => {
     const config = readFileSync(familyFixture('minimax', 'config.json'), 'utf8');
     const changes = layOutChanges(readSummary(2), []);
     const why = (patched: BlockSelection['patched'] = {}): unknown =>
-      whyNoModelingFile(parsedSource(config), { ...changes, patched });
+      explainNoModelingFile(parsedSource(config), { ...changes, patched });
     expect(why()).toBeUndefined();
     expect(why({ 'block.1.attention': {} as PatchSpec })).toMatchObject({
       code: 'no-modeling-file',

@@ -6,7 +6,7 @@ import { openSafetensors } from '../../../extension/core/checkpoints/safetensors
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { modelingFile } from '../../../extension/core/export/hugging-face/modeling-file';
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
-import { whyNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
+import { explainNoModelingFile } from '../../../extension/core/export/hugging-face/why-no-modeling-file';
 import type { Refusal } from '../../../extension/core/models/capability';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { decoderIn, parsedSource } from '../config-source';
@@ -114,7 +114,7 @@ describe('single sublayers of a text tower', () => {
     };
     const spec = { kind: 'int8', inputScale: false } as const;
     const why = (place: string): Refusal | undefined =>
-      whyNoModelingFile(parsedSource(JSON.stringify(config)), {
+      explainNoModelingFile(parsedSource(JSON.stringify(config)), {
         ...layOutChanges(summary, []),
         compressed: { [place]: { [place]: spec } },
       });

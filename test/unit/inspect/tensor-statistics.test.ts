@@ -10,7 +10,7 @@ import type {
 } from '../../../extension/core/inspect/model-description';
 import { tensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
 import type { TensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
-import { TensorReader, whyUnreadable } from '../../../extension/core/inspect/tensor-values';
+import { TensorReader, explainUnreadable } from '../../../extension/core/inspect/tensor-values';
 import { CancelledError } from '../../../extension/core/jobs/job';
 import { blockFiles, ggufFixture, ggufFloats } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
@@ -149,8 +149,8 @@ describe('tensors of any size', () => {
 
   it('of a type without known numbers say so', async () => {
     const tensor = rawTensor('unknown', 'Q8_1', Buffer.alloc(36), 32);
-    const reason = (one: Parameters<typeof whyUnreadable>[0]): string =>
-      inEnglish(whyUnreadable(one) ?? say``);
+    const reason = (one: Parameters<typeof explainUnreadable>[0]): string =>
+      inEnglish(explainUnreadable(one) ?? say``);
     expect(reason(tensor)).toMatch(/Q8_1 can be listed/);
     await expect(tensorStatistics(tensor, unattended)).rejects.toFailWith({
       code: 'tensor-not-readable',
@@ -158,7 +158,7 @@ describe('tensors of any size', () => {
       field: 'unknown',
     });
     expect(reason({ ...tensor, dtype: 'F32' })).toMatch(/contiguous/);
-    expect(whyUnreadable({ ...tensor, dtype: 'Q8_0', bytes: 34 })).toBeUndefined();
+    expect(explainUnreadable({ ...tensor, dtype: 'Q8_0', bytes: 34 })).toBeUndefined();
   });
 
   it('of ONNX files are read as well', async () => {

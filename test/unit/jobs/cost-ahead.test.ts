@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { CostAhead } from '../../../extension/core/jobs/time-left';
+import { RemainingParts } from '../../../extension/core/jobs/time-left';
 
 describe('time left by cost', () => {
   afterEach(() => {
@@ -9,7 +9,7 @@ describe('time left by cost', () => {
   it('follows what finished parts took, and counts down meanwhile', () => {
     let now = 0;
     vi.spyOn(performance, 'now').mockImplementation(() => now);
-    const ahead = new CostAhead(
+    const ahead = new RemainingParts(
       new Map([
         ['a', 1],
         ['b', 2],

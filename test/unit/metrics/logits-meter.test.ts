@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LogitsMeter, logitsPerCore } from '../../../extension/core/metrics/logits-meter';
-import type { Given } from '../../../extension/core/metrics/logits-meter';
+import type { CandidateInput } from '../../../extension/core/metrics/logits-meter';
 import { metricNames, metrics } from '../../../extension/core/metrics/metrics';
 import type { MetricName } from '../../../extension/core/metrics/metrics';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -81,7 +81,7 @@ afterAll(async () => executor.dispose());
 /** Terms [batch][rows] of logits, by the meter. */
 async function measure(
   name: MetricName,
-  given: Given,
+  given: CandidateInput,
   z: readonly number[][],
   candidates: readonly (readonly number[][])[],
   next: readonly number[],
@@ -102,7 +102,9 @@ async function measure(
 describe.each(metricNames)('%s', (name) => {
   const reference = references[name];
   const comparesWithOriginal = metrics[name].reads.includes('change');
-  const givens: readonly Given[] = comparesWithOriginal ? ['candidate', 'change'] : ['candidate'];
+  const givens: readonly CandidateInput[] = comparesWithOriginal
+    ? ['candidate', 'change']
+    : ['candidate'];
 
   it.each(givens)('is what its definition says, given the %s', async (given) => {
     await fc.assert(

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { metrics } from '../../../extension/core/metrics/metrics';
-import { blockTerms } from '../../../extension/core/metrics/slices';
+import { sumTermsByBlock } from '../../../extension/core/metrics/slices';
 import { TermSample } from '../../../extension/core/metrics/term-sample';
 
 const sequences = 4;
@@ -15,7 +15,7 @@ function sampleValue(terms: readonly Float32Array[], measured: number): TermSamp
     terms.map(({ length }) => length),
   );
   terms.slice(0, measured).forEach((all, sequence) => {
-    sample.add({ sequence, from: 0, to: all.length }, blockTerms(all));
+    sample.add({ sequence, from: 0, to: all.length }, sumTermsByBlock(all));
   });
   return sample;
 }

@@ -1,5 +1,5 @@
 import { metrics } from '../../../extension/core/metrics/metrics';
-import { blockTerms } from '../../../extension/core/metrics/slices';
+import { sumTermsByBlock } from '../../../extension/core/metrics/slices';
 import type { BlockTerms, Slice } from '../../../extension/core/metrics/slices';
 import type { Vocabulary } from '../../../extension/core/metrics/vocabulary-sums';
 import type { Candidate } from '../../../extension/core/prune/candidates';
@@ -58,7 +58,7 @@ export class TableScorer implements Scorer {
         slices.map(({ sequence, from, to }) => {
           this.asked.push({ id, sequence, vocabulary });
           const term = table[id]?.[sequence] ?? 0;
-          return blockTerms(
+          return sumTermsByBlock(
             Float32Array.from(
               { length: to - from },
               (_, row) => term * (1 + 0.1 * Math.sin(row + first)),

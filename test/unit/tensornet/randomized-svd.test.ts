@@ -10,7 +10,7 @@ import type { LowRank } from '../../../extension/core/tensornet/randomized-svd';
 import {
   cholesky,
   invertLower,
-  shifted,
+  shiftDiagonal,
 } from '../../../extension/core/linear-algebra/small-matrix';
 import { symmetricEigen } from '../../../extension/core/linear-algebra/symmetric-eigen';
 import { fixture } from '../fixtures';
@@ -202,7 +202,7 @@ describe('small matrices', () => {
   it('that are singular have one after a shift', () => {
     const singular = square(Matrix.ones(6, 6));
     expect(cholesky(singular)).toBeUndefined();
-    expect(cholesky(shifted(singular, 1e-12))).toBeDefined();
+    expect(cholesky(shiftDiagonal(singular, 1e-12))).toBeDefined();
   });
 
   it('that are symmetric have eigenvalues, largest first, and vectors', () => {

@@ -1,4 +1,4 @@
-import { follows, hears } from '../../models/example';
+import { isDerivedInput, takesRecordings } from '../../models/example';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
@@ -39,7 +39,7 @@ export async function readExamples(
   const found = await stat(path).catch(() => {
     throw pathMissing(path);
   });
-  if (hears({ inputs: ports }) && (await holdsRecordings(path))) {
+  if (takesRecordings({ inputs: ports }) && (await holdsRecordings(path))) {
     return readRecordings(path, selectExamples, ports, modelFolder);
   }
   if (found.isDirectory()) {
@@ -89,7 +89,7 @@ async function readArrays(
   file: string,
   ports: readonly InputPort[],
 ): Promise<{ arrays: Map<string, NumericArray>; warnings: Message[] }> {
-  const free = ports.filter((port) => !follows(port)).map(({ name }) => name);
+  const free = ports.filter((port) => !isDerivedInput(port)).map(({ name }) => name);
   switch (extname(file).toLowerCase()) {
     case '.npy':
       return { arrays: new Map([[onlyInput(free, file), await readNpy(file)]]), warnings: [] };
@@ -238,7 +238,7 @@ async function imageReader(
   modelFolder: string,
   folder: string,
 ): Promise<ExampleReader> {
-  const [port, ...more] = ports.filter((candidate) => !follows(candidate));
+  const [port, ...more] = ports.filter((candidate) => !isDerivedInput(candidate));
   const form = port === undefined ? undefined : imageForm(port);
   if (port === undefined || form === undefined || more.length > 0) {
     throw new UserError(
@@ -259,7 +259,7 @@ async function soundReader(
   modelFolder: string,
   folder: string,
 ): Promise<ExampleReader> {
-  const [port, ...more] = ports.filter((candidate) => !follows(candidate));
+  const [port, ...more] = ports.filter((candidate) => !isDerivedInput(candidate));
   if (port === undefined || !takesSamples(port) || more.length > 0) {
     throw new UserError(
       'inputs-not-from-audio',

@@ -1,4 +1,4 @@
-import { filled, follows } from '../../models/example';
+import { derivedInput, isDerivedInput } from '../../models/example';
 import { createHash } from 'node:crypto';
 import type { Example } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
@@ -69,7 +69,8 @@ export async function loadExamples(
       : await fileExamples(file, request, ports, modelFolder);
   const examples = given.map((present) => complete(present, ports, file ?? modelFolder));
   const main = (
-    ports.find(({ transcript }) => transcript !== undefined) ?? ports.find((port) => !follows(port))
+    ports.find(({ transcript }) => transcript !== undefined) ??
+    ports.find((port) => !isDerivedInput(port))
   )?.name;
   const lengths = examples.map(({ [main ?? '']: value }) =>
     value === undefined ? 1 : positions(value),
@@ -130,12 +131,12 @@ function fitAll(values: GivenValues, ports: readonly InputPort[]): Example {
 function complete(present: Example, ports: readonly InputPort[], file: string): Example {
   const given = ports.filter(({ name }) => present[name] !== undefined);
   // Derived inputs get the length of the first input that isn't derived itself.
-  const main = present[(given.find((port) => !follows(port)) ?? given[0])?.name ?? ''];
+  const main = present[(given.find((port) => !isDerivedInput(port)) ?? given[0])?.name ?? ''];
   return Object.fromEntries(
     ports.map((port) => {
       const value =
         present[port.name] ??
-        filled(port, main?.dims[0] ?? 1, main === undefined ? 1 : positions(main));
+        derivedInput(port, main?.dims[0] ?? 1, main === undefined ? 1 : positions(main));
       if (value === undefined) {
         throw new UserError('input-missing', say`This input of the model is missing.`, {
           file,

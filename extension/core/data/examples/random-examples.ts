@@ -1,4 +1,4 @@
-import { follows } from '../../models/example';
+import { isDerivedInput } from '../../models/example';
 import type { Example, ExampleValue } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
 import { elementCount } from '../../checkpoints/lazy-tensor';
@@ -38,7 +38,7 @@ export function randomExamples(
   file: string,
 ): { given: Example[]; warnings: Message[] } {
   const random = seededRandom(settings.seed);
-  const free = ports.filter((port) => !follows(port));
+  const free = ports.filter((port) => !isDerivedInput(port));
   const sizes = new Map(free.map((port) => [port.name, portShape(port, settings.length, file)]));
   const elements = [...sizes.values()].reduce((sum, dims) => sum + elementCount(dims), 0);
   const count = settings.after + settings.count;

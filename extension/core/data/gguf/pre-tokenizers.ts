@@ -128,7 +128,7 @@ const casedLetters = `\\s?${characters(
     '2CEB-2CEE 2CF2 2CF3 A640-A66D A680-A69B A722-A76F A771-A787 A78B-A78E AB70-ABBF FB00-FB06 FB13-FB17 ' +
     'FF21-FF3A FF41-FF5A 10400-1044F 104B0-104D3 104D8-104FB 10C80-10CB2 10CC0-10CF2 118A0-118DF 1E900-1E943',
 )}+`;
-const signs = `\\s?${characters('21-2F 3A-7E FF01-FF0F FF1A-FF5E 2018-201F 3000-3002')}+`;
+const symbolRuns = `\\s?${characters('21-2F 3A-7E FF01-FF0F FF1A-FF5E 2018-201F 3000-3002')}+`;
 /** Pattern of Hangul, Chinese punctuation, Bopomofo, and Chinese characters with kana. */
 const youtuScripts = [
   'AC00-D7A3 3131-318E',
@@ -189,7 +189,7 @@ const kinds: readonly (readonly [names: string, Division])[] = [
   ],
   [
     'deepseek-llm',
-    divided(['[\\r\\n]', casedLetters, signs, '\\s+$', ideographsAndHangul, digits(true)]),
+    divided(['[\\r\\n]', casedLetters, symbolRuns, '\\s+$', ideographsAndHangul, digits(true)]),
   ],
   [
     'deepseek-coder',

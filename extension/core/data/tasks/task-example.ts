@@ -113,7 +113,7 @@ export function exactMatchExample(
 }
 
 /** Prepends a text to an example. */
-export function behindText<One extends Example>(example: One, front: string): One {
+export function prependText<One extends Example>(example: One, front: string): One {
   if (front === '') {
     return example;
   }

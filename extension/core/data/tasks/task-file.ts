@@ -6,7 +6,7 @@ import { parseObjectLine, maxTaskLines, requireFewLines } from '../text-file';
 import { datasetReaders } from './dataset-rows';
 import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
-import { behindText, shotDelimiter, findReader } from './task-example';
+import { prependText, shotDelimiter, findReader } from './task-example';
 import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
 import { counted, say } from '../../message';
 
@@ -44,7 +44,7 @@ export async function readTask(
   const examples = await readExamples(file);
   const others = shotsFrom === undefined ? examples : await readExamples(shotsFrom);
   const prompted = examples.map((example) =>
-    behindText(example, promptPrefix(example, others, shots, shotsFrom ?? file)),
+    prependText(example, promptPrefix(example, others, shots, shotsFrom ?? file)),
   );
   const name = basename(file, extname(file));
   const [first] = prompted;

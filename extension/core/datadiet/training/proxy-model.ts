@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import type { Dataset } from '../../data/datasets/dataset';
 import { loadTokenizer } from '../../data/tokenizer';
-import { filled, idsPort } from '../../models/example';
+import { derivedInput, idsPort } from '../../models/example';
 import { isOnnx } from '../../checkpoints/model-folder';
 import type { InputPort } from '../../models/layered-model';
 import { port } from '../../models/onnx/onnx-model';
@@ -219,7 +219,7 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
   }
   const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
   const others = ports.filter(({ name }) => name !== idsPort(ports)?.name);
-  const unknown = others.find((other) => filled(other, 1, 1) === undefined);
+  const unknown = others.find((other) => derivedInput(other, 1, 1) === undefined);
   const taker = idsPort(ports);
   if (taker === undefined || unknown !== undefined) {
     throw new UserError('inputs-not-from-text', say`Its inputs cannot be made from text.`, {
@@ -236,7 +236,7 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
       const each = (value: (row: Int32Array, i: number) => number): number[] =>
         chosen.flatMap((row) => Array.from({ length }, (_, i) => value(row, i)));
       const follow = others.map(({ name, ...rest }) => {
-        const standard = filled({ name, ...rest }, indices.length, length);
+        const standard = derivedInput({ name, ...rest }, indices.length, length);
         const tensor = name.endsWith('attention_mask')
           ? int64Tensor(
               each((row, i) => (i < row.length ? 1 : 0)),

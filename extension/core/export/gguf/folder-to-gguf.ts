@@ -49,7 +49,7 @@ import { tensorImportance } from './importance';
 import { deciFamilies, needsDeci } from './gguf-sizes';
 import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
-import { headScale, placeTensors, untiedHead } from './place-tensors';
+import { headScale, placeTensors, tiedHeadWeight } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
 import { tokenizerEntries } from './tokenizer-entries';
@@ -177,7 +177,7 @@ async function folderWriter(
   });
   const { config, architecture, layout, summary } = model;
   const { xielu: curve } = architecture.feedforward.parts ?? {};
-  const untied = untiedHead(source.model);
+  const untied = tiedHeadWeight(source.model);
   const { encoder, decoder } = towerBlocks(summary, changes.blocks);
   return folderFileWriter(
     source,

@@ -40,7 +40,7 @@ import { headerEntry, curveEntries } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { MixedModel, TypeMix } from './type-mixes';
 import { ggufBlocks } from '../../models/gguf/gguf-names';
-import { furtherBlocks } from '../../models/gguf/gguf-blocks';
+import { multiTokenBlocksKey } from '../../models/gguf/gguf-blocks';
 import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import type { GgufFile } from '../../models/gguf/gguf-file';
 import type { GgufKeys } from '../../models/gguf/gguf-keys';
@@ -171,7 +171,7 @@ async function blockEntries(
           ),
         ]),
     ...(gating === undefined || keys.has(gatingKey) ? [] : [integerEntry(keys, gatingKey, gating)]),
-    ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
+    ...(keys.has(multiTokenBlocksKey) ? [integerEntry(keys, multiTokenBlocksKey, 0)] : []),
     ...(facts.target.family.towers === undefined
       ? []
       : towerEntries(keys, towerBlocks(model.summary, blocks))),

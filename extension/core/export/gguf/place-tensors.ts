@@ -58,7 +58,7 @@ export async function placeTensors(
       byName.set(piece.name, [...(byName.get(piece.name) ?? []), piece]);
     }
   }
-  const untied = untiedHead(source.model);
+  const untied = tiedHeadWeight(source.model);
   const tensors = [
     ...[...byName.values()].map(joined),
     ...(untied === undefined ? [] : [{ name: headInFile, stored: untied, ...allRows(untied) }]),
@@ -84,7 +84,7 @@ export const headScale = (model: AnyModel): number =>
  * Tied embedding of an encoder–decoder model; its GGUF file stores the LM head as a separate tensor. Undefined if it
  * isn't tied.
  */
-export function untiedHead(model: AnyModel): LazyTensor | undefined {
+export function tiedHeadWeight(model: AnyModel): LazyTensor | undefined {
   if (model.kind !== 'encoder-decoder') {
     return undefined;
   }

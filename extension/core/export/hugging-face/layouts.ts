@@ -5,7 +5,7 @@ import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { mixesStreams } from '../../models/model-emitter';
 import { deciConfig, explainDeciUnsupported, configurationModule } from './deci-config';
 import { matrixChanges } from '../matrix-changes';
-import { whyNoModelingFile } from './why-no-modeling-file';
+import { explainNoModelingFile } from './why-no-modeling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import type { ConfigSource } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from '../changes';
@@ -59,7 +59,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: false,
     refuse: (source, changes) =>
       needsModule(changes)
-        ? (explainModuleUnsupported(changes) ?? whyNoModelingFile(source, changes))
+        ? (explainModuleUnsupported(changes) ?? explainNoModelingFile(source, changes))
         : {
             code: 'needs-no-module',
             reason: say`The result is an ordinary model, so it needs no modeling file.`,

@@ -9,7 +9,7 @@ import { sublayerModules } from './modeling-file';
 import { modelingModule, wholeClass } from './modeling-classes';
 import type { NamedClasses } from './modeling-classes';
 import { takesPatches } from './patch-modules';
-import { whyNoWidths } from './width-modules';
+import { explainNoWidths } from './width-modules';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -17,7 +17,7 @@ import type { Message } from '../../message';
  * Explains why a family doesn't support a modeling file, or doesn't support patches in it, because a branch consists of
  * several modules.
  */
-export function whyNoModelingFile(
+export function explainNoModelingFile(
   { family, configText }: Pick<CheckpointSource, 'family' | 'configText'>,
   changes: Changes,
 ): Refusal | undefined {
@@ -26,7 +26,7 @@ export function whyNoModelingFile(
   if (family.kind === 'encoder') {
     const { architecture: encoder } = family;
     return encoder.otherModules === undefined
-      ? (whyNoWidths(encoder, changes) ??
+      ? (explainNoWidths(encoder, changes) ??
           whyNoEncoderFile(encoder, compressed, Object.keys(patched)))
       : noModules(encoder.otherModules);
   }
@@ -45,11 +45,11 @@ export function whyNoModelingFile(
       remedy: say`Choose dense, or write ONNX.`,
     };
   }
-  const noWhole = whyNoWhole(architecture, named, compressed);
+  const noWhole = explainNoWholeModel(architecture, named, compressed);
   if (noWhole !== undefined) {
     return noWhole;
   }
-  const tooNarrow = whyNoWidths(architecture, changes, architecture.heads);
+  const tooNarrow = explainNoWidths(architecture, changes, architecture.heads);
   if (tooNarrow !== undefined) {
     return tooNarrow;
   }
@@ -62,7 +62,7 @@ export function whyNoModelingFile(
       remedy: say`Write ONNX.`,
     };
   }
-  const lent = whyKeysAreLent(architecture, config, changes);
+  const lent = explainSharedKeys(architecture, config, changes);
   if (lent !== undefined) {
     return lent;
   }
@@ -88,7 +88,7 @@ const noModules = (reason: Message, losesBlocks = true): Refusal => ({
 });
 
 /** Explains why the class of a model with a text tower isn't supported. */
-function whyNoWhole(
+function explainNoWholeModel(
   { modelType, textType, readsEmbedding = false }: Architecture,
   named: NamedClasses & { readonly auto_map?: unknown },
   compressed: Changes['compressed'],
@@ -126,7 +126,7 @@ function whyNoWhole(
 }
 
 /** Explains why an attention sublayer whose keys and values a later one reads can't be changed. */
-function whyKeysAreLent(
+function explainSharedKeys(
   { sharedKeysBlock }: Architecture,
   config: ModelConfig,
   { remaining: kept, removed, patched }: Changes,

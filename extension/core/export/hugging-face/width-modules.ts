@@ -28,7 +28,7 @@ def resize_heads(attention, kept, whole):
                 setattr(part, name, count * kept // whole)`;
 
 /** Why a modeling file cannot have attentions of fewer heads. */
-export function whyNoWidths(
+export function explainNoWidths(
   { modelType, attention }: Pick<Architecture, 'modelType' | 'attention'>,
   { widths }: Pick<Changes, 'widths'>,
   heads?: Architecture['heads'],

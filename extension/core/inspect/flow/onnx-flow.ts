@@ -11,7 +11,7 @@ import { mostDrawn } from './visible-flow';
 import { counted, say, verbatim } from '../../message';
 import type { Message } from '../../message';
 import { GraphStages } from '../../models/onnx/graph-stages';
-import { nodesGone, removeBranches } from '../../models/onnx/edits/removal-nodes';
+import { nodesUnusedAfterRemoval, removeBranches } from '../../models/onnx/edits/removal-nodes';
 import type { ResidualBranch } from '../../models/onnx/stream/residual-stream';
 
 /** A graph without residual branches is not folded; a larger one could not be read. */
@@ -109,7 +109,9 @@ function branchNodes(
 ): Set<GraphNode> {
   const behind = new Set(branch.terms.flatMap((term) => [...index.between(term, branch.end)]));
   const own = new Set<GraphNode>();
-  const sublayerNodes = [...nodesGone(index, live, branch)].sort((a, b) => a.order - b.order);
+  const sublayerNodes = [...nodesUnusedAfterRemoval(index, live, branch)].sort(
+    (a, b) => a.order - b.order,
+  );
   for (const node of sublayerNodes) {
     const isOwn = node.inputs.every((input) => {
       const producer = index.producers.get(input);

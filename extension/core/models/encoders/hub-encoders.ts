@@ -1,4 +1,4 @@
-import { alibiSlopes, noBiases, noKnownClass } from '../families/shared-parts';
+import { alibiSlopes, noBiases, explainNoKnownClass } from '../families/shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
 import type { ConfigFields, ConfigLayout } from '../transformer/model-config';
 import type { EncoderArchitecture } from './encoder-architecture';
@@ -10,7 +10,7 @@ const fromHub = (
   name: string,
 ): Pick<EncoderArchitecture, 'isFromHub' | 'otherModules' | 'modules'> => ({
   isFromHub: true,
-  otherModules: noKnownClass(name),
+  otherModules: explainNoKnownClass(name),
   modules: { layers: '', attention: {}, feedforward: {} },
 });
 

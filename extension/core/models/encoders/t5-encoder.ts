@@ -1,6 +1,6 @@
 import type { EncoderArchitecture } from './encoder-architecture';
 import { readActivation, t5Forms, t5Towers, t5Words } from '../seq2seq/t5';
-import type { T5Form } from '../seq2seq/t5';
+import type { T5Variant } from '../seq2seq/t5';
 import type { TowerNames } from '../seq2seq/seq2seq-family';
 
 /** Names of the encoder alone; the embedding is outside its prefix. */
@@ -28,7 +28,12 @@ export const encoderNames = ({
 export const defaultLength = 512;
 
 /** The encoder of T5 alone, as text-to-image models read their texts with it. */
-function t5Encoder({ modelType, family, projection, biasIsByBlock }: T5Form): EncoderArchitecture {
+function t5Encoder({
+  modelType,
+  family,
+  projection,
+  biasIsByBlock,
+}: T5Variant): EncoderArchitecture {
   const { encoder } = t5Towers({}, biasIsByBlock);
   const { attention = {}, feedforward = {} } = encoder.modules;
   return {

@@ -9,7 +9,13 @@ import {
   perLayerEnd,
   unscaledAttention,
 } from './gemma4';
-import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './shared-parts';
+import {
+  attentionBiases,
+  base,
+  everyNthFull,
+  optionalNumber,
+  windowedByType,
+} from './shared-parts';
 
 /** Default number of leading blocks with sparse MLPs, in models with more blocks than this. */
 const sparseBlocks = 10;
@@ -65,7 +71,7 @@ export const gemma3n: Architecture = {
     },
   },
   altUp: {
-    count: (config) => numberIn(config, 'altup_num_inputs', 4),
+    count: (config) => optionalNumber(config, 'altup_num_inputs', 4),
     enter: 'altup_projections',
     leave: 'altup_unembed_projections',
     norm: 'altup.router_norm',
@@ -74,7 +80,7 @@ export const gemma3n: Architecture = {
     correct: 'altup.correction_coefs',
   },
   laurel: {
-    rank: (config) => numberIn(config, 'laurel_rank', 64),
+    rank: (config) => optionalNumber(config, 'laurel_rank', 64),
     left: 'laurel.linear_left',
     right: 'laurel.linear_right',
     postNorm: 'laurel.post_laurel_norm',

@@ -4,8 +4,8 @@ import {
   attentionBiases,
   base,
   everyNthFull,
-  gatedExpert,
-  numberIn,
+  gatedSharedExpert,
+  optionalNumber,
   queryKeyNorms,
   windowedByType,
 } from './shared-parts';
@@ -27,11 +27,15 @@ function blockHeads(config: ModelConfig, block: number): Partial<OwnHeads> {
   const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
   const isFull = types?.[block] === 'full_attention';
   const fields = own ?? (isFull && byBlock === undefined ? globalHeads(config) : {});
-  const headDim = numberIn(fields, 'head_dim', config.head_dim ?? 256);
+  const headDim = optionalNumber(fields, 'head_dim', config.head_dim ?? 256);
   return {
     headDim,
     valueDim: headDim,
-    numKeyValueHeads: numberIn(fields, 'num_key_value_heads', config.num_key_value_heads ?? 4),
+    numKeyValueHeads: optionalNumber(
+      fields,
+      'num_key_value_heads',
+      config.num_key_value_heads ?? 4,
+    ),
   };
 }
 
@@ -45,7 +49,7 @@ const globalHeads = (config: ConfigFields): ConfigFields => ({
 /** The last blocks read keys and values of the last block of their type in front of them. */
 export function sharedKeysBlock(config: ModelConfig, block: number): number | undefined {
   const types = config.layer_types ?? [];
-  const first = config.num_hidden_layers - numberIn(config, 'num_kv_shared_layers', 0);
+  const first = config.num_hidden_layers - optionalNumber(config, 'num_kv_shared_layers', 0);
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
 }
 
@@ -72,7 +76,7 @@ export const perLayer = {
   projection: 'per_layer_model_projection',
   norm: 'per_layer_projection_norm',
   width: (config: ConfigFields) =>
-    numberIn(config, 'hidden_size_per_layer_input', 256) || undefined,
+    optionalNumber(config, 'hidden_size_per_layer_input', 256) || undefined,
 } as const;
 export const perLayerEnd = {
   gate: 'per_layer_input_gate',
@@ -139,7 +143,7 @@ export const gemma4: Architecture = {
     gateUp: ['gate_proj', 'up_proj'],
     down: 'down_proj',
     inner: ({ moe_intermediate_size: inner }) => inner,
-    shared: ({ intermediate_size: inner }) => gatedExpert('mlp', inner),
+    shared: ({ intermediate_size: inner }) => gatedSharedExpert('mlp', inner),
     isSparse: (config) => config['enable_moe_block'] === true,
     parts: {
       shareFactors: 'router.per_expert_scale',

@@ -6,13 +6,13 @@ import {
   attentionBiases,
   base,
   configuredBiases,
-  everywhere,
+  windowEverywhere,
   feedforward,
-  gateUpInOne,
+  fusedGateUpMlp,
   graniteScales,
   noBiases,
   queryKeyNorms,
-  turnsByList,
+  rotatesByList,
   windowedByType,
   windowedLayers,
 } from './shared-parts';
@@ -31,7 +31,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
   { ...base, modelType: 'llama', biases: configuredBiases },
   derive(base, 'mistral', {
     defaults: { num_key_value_heads: 8 },
-    slidingWindow: everywhere,
+    slidingWindow: windowEverywhere,
   }),
   qwen2,
   derive(base, 'qwen3', {
@@ -42,8 +42,8 @@ export const llamaLikeFamilies: readonly Architecture[] = [
   }),
   derive(base, 'phi3', {
     attention: { ...attention, queryKeyValue: { fused: 'self_attn.qkv_proj' } },
-    feedforward: gateUpInOne,
-    slidingWindow: everywhere,
+    feedforward: fusedGateUpMlp,
+    slidingWindow: windowEverywhere,
   }),
   derive(base, 'granite', {
     biases: configuredBiases,
@@ -65,7 +65,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
       down: 'mlp.c_proj',
     },
     biases: (config) => allBiases(config.use_bias),
-    slidingWindow: everywhere,
+    slidingWindow: windowEverywhere,
   }),
   derive(base, named('stablelm', 'StableLm'), {
     names: { rms_norm_eps: 'layer_norm_eps' },
@@ -108,7 +108,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
         Number((block + 1) % Number(every) !== 0),
     },
     biases: configuredBiases,
-    turns: turnsByList,
+    turns: rotatesByList,
     slidingWindow: windowedByType,
   }),
 ];

@@ -7,14 +7,14 @@ import {
   base,
   clipInConfig,
   configuredBiases,
-  everywhere,
+  windowEverywhere,
   feedforward,
   graniteScales,
-  growthInRope,
+  queryGrowthFromRope,
   hunyuanAttention,
   noBiases,
   queryKeyNorms,
-  ungated,
+  ungatedMlp,
   windowedByType,
 } from './shared-parts';
 import { glm } from './post-norm';
@@ -32,7 +32,7 @@ const apertus: Architecture = {
   },
   attention: { ...attention, wiring: preNorm('attention_layernorm'), queryKeyNorms },
   feedforward: {
-    ...ungated,
+    ...ungatedMlp,
     wiring: preNorm('feedforward_layernorm'),
     parts: { xielu: 'mlp.act_fn' },
   },
@@ -84,12 +84,12 @@ export const llamaRelatives: readonly Architecture[] = [
   }),
   derive(base, 'ministral3', {
     defaults: { num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 },
-    slidingWindow: everywhere,
-    queryGrowth: growthInRope,
+    slidingWindow: windowEverywhere,
+    queryGrowth: queryGrowthFromRope,
   }),
   derive(base, 'arcee', {
     defaults: { hidden_act: 'relu2', rms_norm_eps: 1e-5 },
-    feedforward: ungated,
+    feedforward: ungatedMlp,
     biases: configuredBiases,
   }),
   derive(base, 'nemotron', {
@@ -101,7 +101,7 @@ export const llamaRelatives: readonly Architecture[] = [
       partial_rotary_factor: 0.5,
     },
     norm: 'layer-offset',
-    feedforward: ungated,
+    feedforward: ungatedMlp,
     biases: configuredBiases,
   }),
   derive(base, 'jais2', {
@@ -114,7 +114,7 @@ export const llamaRelatives: readonly Architecture[] = [
       mlp_bias: true,
     },
     norm: 'layer',
-    feedforward: ungated,
+    feedforward: ungatedMlp,
     biases: configuredBiases,
   }),
   derive(base, 'helium', {

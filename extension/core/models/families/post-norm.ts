@@ -8,7 +8,7 @@ import {
   base,
   everyNthFull,
   feedforward,
-  gateUpInOne,
+  fusedGateUpMlp,
   queryKeyNorms,
   queryKeyValueBiases,
   windowedByType,
@@ -52,7 +52,7 @@ export const glm: Architecture = {
       rms_norm_eps: 1.5625e-7,
     }),
   },
-  feedforward: gateUpInOne,
+  feedforward: fusedGateUpMlp,
   biases: queryKeyValueBiases,
   interleavedRotary: true,
 };
@@ -65,8 +65,8 @@ export const glm4: Architecture = {
     wiring: sandwich(attention.wiring.norm, 'post_self_attn_layernorm'),
   },
   feedforward: {
-    ...gateUpInOne,
-    wiring: sandwich(gateUpInOne.wiring.norm, 'post_mlp_layernorm'),
+    ...fusedGateUpMlp,
+    wiring: sandwich(fusedGateUpMlp.wiring.norm, 'post_mlp_layernorm'),
   },
 };
 

@@ -99,17 +99,17 @@ export function everyNthFull(pattern: number, block: number): string {
 }
 
 /** True (rotary embedding) unless `no_rope_layers` has a 0 for the block. */
-export const turnsByList = ({ no_rope_layers: turns }: ModelConfig, block: number): boolean =>
+export const rotatesByList = ({ no_rope_layers: turns }: ModelConfig, block: number): boolean =>
   turns?.[block] !== 0;
 
 /** MLP without a gate. */
-export const ungated = {
+export const ungatedMlp = {
   ...feedforward,
   gateUp: ['mlp.up_proj'],
 } as const;
 
 /** MLP whose gate and up projections are one matrix. */
-export const gateUpInOne = {
+export const fusedGateUpMlp = {
   ...feedforward,
   gateUp: { fused: 'mlp.gate_up_proj' },
 } as const;
@@ -122,7 +122,7 @@ export const queryKeyLayernorms = {
 } as const;
 
 /** Why a family has no modeling file. */
-export const noKnownClass = (modelType: string): Message =>
+export const explainNoKnownClass = (modelType: string): Message =>
   say`No transformers class is known for ${modelType} models.`;
 
 /** Slopes of ALiBi: powers of 2 with exponents evenly between 0 and −8 (arXiv 2108.12409). */
@@ -147,7 +147,7 @@ export const fourTimesHidden = ({ hidden_size: hidden }: ConfigFields): number |
   typeof hidden === 'number' ? 4 * hidden : undefined;
 
 const nowhere = (): undefined => undefined;
-export const everywhere = (config: ModelConfig): number | undefined =>
+export const windowEverywhere = (config: ModelConfig): number | undefined =>
   config.sliding_window ?? undefined;
 
 /** `layer_types` if present; in older configs, blocks from `max_window_layers` on have sliding windows. */
@@ -174,7 +174,9 @@ export const base = {
 } as const;
 
 /** Queries that grow with their position, as the fields of the rotary embedding say. */
-export const growthInRope = ({ rope_parameters: rope }: ModelConfig): QueryGrowth | undefined =>
+export const queryGrowthFromRope = ({
+  rope_parameters: rope,
+}: ModelConfig): QueryGrowth | undefined =>
   typeof rope?.llama_4_scaling_beta === 'number'
     ? {
         scale: rope.llama_4_scaling_beta,
@@ -192,7 +194,7 @@ export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
 });
 
 /** Tensor names of a shared expert with gate and up projections of width `inner`, below `module`. */
-export const gatedExpert = (module: string, inner: number): SharedExpertNames => ({
+export const gatedSharedExpert = (module: string, inner: number): SharedExpertNames => ({
   gateUp: [`${module}.gate_proj`, `${module}.up_proj`],
   down: `${module}.down_proj`,
   inner,
@@ -203,7 +205,7 @@ export const clipInConfig = ({ clip_qkv: bound }: ConfigFields): number | undefi
   typeof bound === 'number' ? bound : undefined;
 
 /** Number in config.json that few families have, or the default of their configuration class. */
-export function numberIn(config: ConfigFields, field: string, usual: number): number {
+export function optionalNumber(config: ConfigFields, field: string, usual: number): number {
   const value = config[field];
   return typeof value === 'number' ? value : usual;
 }

@@ -1,5 +1,5 @@
 import { say } from '../../message';
-import { mixtureType, rates, rateType } from '../families/mixtures/deepseek-v4';
+import { mixtureType, defaultCompressionRates, rateType } from '../families/mixtures/deepseek-v4';
 import type { ConfigFields } from '../transformer/model-config';
 import { readBlockCount } from './gguf-blocks';
 import { gatingKey, queryLatent } from './gguf-fields';
@@ -86,7 +86,7 @@ async function describe({ keys }: GgufSource): Promise<ConfigFields> {
       keys.fault(
         keys.name(ratiosKey),
         'block-value-unsupported',
-        say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(rates).join(' or ')}`}.`,
+        say`It has ${ratio} for block ${block}, expected ${`0, ${Object.values(defaultCompressionRates).join(' or ')}`}.`,
         useFolder,
       ),
   );

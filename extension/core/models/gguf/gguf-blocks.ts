@@ -22,13 +22,13 @@ const headCount = 'attention.head_count';
 export const keyValueHeadCount = 'attention.head_count_kv';
 const innerSize = 'feed_forward_length';
 /** Number of multi-token prediction blocks after the model's own blocks. */
-export const furtherBlocks = 'nextn_predict_layers';
+export const multiTokenBlocksKey = 'nextn_predict_layers';
 
 /** Published files count a block they don't hold; llama.cpp looks for its tensors instead. */
 const mayLackFurther = 'deepseek4';
 
-export function countFurtherBlocks(keys: GgufKeys): number {
-  const said = keys.has(furtherBlocks) ? keys.blockCount(furtherBlocks) : 0;
+export function countMultiTokenBlocks(keys: GgufKeys): number {
+  const said = keys.has(multiTokenBlocksKey) ? keys.blockCount(multiTokenBlocksKey) : 0;
   return said > 0 &&
     keys.architecture === mayLackFurther &&
     !keys.hasTensor(`blk.${keys.blockCount() - said}.nextn.eh_proj.weight`)
@@ -38,7 +38,7 @@ export function countFurtherBlocks(keys: GgufKeys): number {
 
 /** Number of transformer blocks, not counting multi-token prediction blocks. */
 export function readBlockCount(keys: GgufKeys): number {
-  return keys.blockCount() - countFurtherBlocks(keys);
+  return keys.blockCount() - countMultiTokenBlocks(keys);
 }
 
 /**

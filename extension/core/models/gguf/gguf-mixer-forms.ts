@@ -1,5 +1,5 @@
 import { findPeriod } from '../families/mixtures/mixer-pieces';
-import { numberIn } from '../families/shared-parts';
+import { optionalNumber } from '../families/shared-parts';
 import type { Period } from '../families/mixtures/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -102,7 +102,7 @@ export const scanFields = {
 } as const;
 
 const sizeIn = (config: ModelConfig, field: keyof typeof scanFields): number =>
-  numberIn(config, field, 1);
+  optionalNumber(config, field, 1);
 
 const stateSpaceNames: StateSpaceNames = {
   input: 'ssm_in',
@@ -195,7 +195,7 @@ export function describePeriods({
 export function falconFactors(config: ModelConfig): Readonly<Record<string, number>> {
   const { mlp_multipliers: inner }: ConfigFields = config;
   const [gate = 1, down = 1] = Array.isArray(inner) ? (inner as readonly number[]) : [];
-  const factor = (field: string): number => numberIn(config, field, 1);
+  const factor = (field: string): number => optionalNumber(config, field, 1);
   const into = factor('attention_in_multiplier');
   return {
     token_embd: config.embedding_multiplier,

@@ -1,7 +1,7 @@
 import { graniteSwa as familyOfGraniteSwa } from '../families/mixtures/softmax-experts';
 import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import type { GgufFamily, GgufSource, GgufTraits } from './gguf-traits';
-import { countFurtherBlocks, readBlockCount } from './gguf-blocks';
+import { countMultiTokenBlocks, readBlockCount } from './gguf-blocks';
 import { deepseek4 } from './deepseek4';
 import {
   readGating,
@@ -63,7 +63,7 @@ export const hasIndexer = (config: ConfigFields, block: number): boolean => {
 /** If the list is absent, tensors tell: llama.cpp would assume one by block number (src/models/glm-dsa.cpp). */
 const describeIndexers: NonNullable<GgufTraits['describe']> = async ({ keys, tensors }) => {
   const blocks = readBlockCount(keys);
-  const flags = await keys.flags(indexerTypes, blocks, countFurtherBlocks(keys));
+  const flags = await keys.flags(indexerTypes, blocks, countMultiTokenBlocks(keys));
   return {
     indexer_types: Array.from({ length: blocks }, (_, block) =>
       (

@@ -1,4 +1,4 @@
-import { countFurtherBlocks, readBlockCount } from './gguf-blocks';
+import { countMultiTokenBlocks, readBlockCount } from './gguf-blocks';
 import { ggufFields, windowPattern } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufWindows } from './gguf-traits';
@@ -36,7 +36,7 @@ export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
   const pattern =
-    (await keys.flags(windowPattern, blocks, countFurtherBlocks(keys))) ?? windows.period;
+    (await keys.flags(windowPattern, blocks, countMultiTokenBlocks(keys))) ?? windows.period;
   if (readWindow(keys, windows) === 0 || !hasWindows(windows, blocks)) {
     return nowhere;
   }

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Width } from '../width-pruning/width';
 import { maskedScore } from '../parts/causal-mask';
-import { emitCompressed, emitEnded } from '../parts/compressed/compressor';
+import { emitCompressed, emitEndedMask } from '../parts/compressed/compressor';
 import type { Compressing } from '../parts/compressed/compressor';
 import type {
   CompressedNames,
@@ -10,8 +10,8 @@ import type {
   CompressedShape,
   Compressor,
 } from '../parts/compressed/compressed-parts';
-import { emitChoice } from '../parts/compressed/indexer';
-import { emitTurnedBack, emitTurnedEnd } from '../parts/compressed/rotary-end';
+import { emitSelectionMask } from '../parts/compressed/indexer';
+import { emitUnrotatedEnd, emitRotatedEnd } from '../parts/compressed/rotary-end';
 import { emitLinear } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
@@ -102,7 +102,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
       const split = graph.op('Concat', [leading, graph.ints([heads, headDim])], { axis: 0 });
       return graph.op('Transpose', [graph.op('Reshape', [x, split])], { perm: [0, 2, 1, 3] });
     };
-    const rotateEnd = (x: Value): Value => emitTurnedEnd(graph, rotary, headDim, x, rotation);
+    const rotateEnd = (x: Value): Value => emitRotatedEnd(graph, rotary, headDim, x, rotation);
 
     const latent = emitNorm(graph, norm, applied(down, rows), latentNorms?.query ?? {});
     const query = rotateEnd(emitNorm(graph, norm, splitHeads(applied(up, latent), numHeads), {}));
@@ -141,7 +141,7 @@ export class CompressedAttention extends Attention<CompressedWeights> {
       );
       return graph.op('MatMul', [probabilities, seen]);
     });
-    const back = emitTurnedBack(graph, rotary, headDim, attended, rotation);
+    const back = emitUnrotatedEnd(graph, rotary, headDim, attended, rotation);
     const attendedRows = graph.op('Reshape', [
       graph.op('Transpose', [back], { perm: [0, 2, 1, 3] }),
       graph.ints([-1, numHeads * headDim]),
@@ -166,12 +166,12 @@ function emitRuns(
   const keys = graph.step('compressed-keys', () =>
     emitCompressed(graph, compressor, compressing, 'compressor'),
   );
-  const ended = emitEnded(graph, compressor, positions, keys);
+  const ended = emitEndedMask(graph, compressor, positions, keys);
   const choice =
     indexer === undefined
       ? graph.scalar(0)
       : graph.step('chosen-keys', () =>
-          emitChoice(graph, indexer, compressing, latent, tables, ended),
+          emitSelectionMask(graph, indexer, compressing, latent, tables, ended),
         );
   const bias = graph.op('Where', [ended, choice, graph.scalar(maskedScore)]);
   return { keys, bias: graph.op('Unsqueeze', [bias, graph.ints([1])]) };

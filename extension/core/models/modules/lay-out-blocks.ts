@@ -4,7 +4,7 @@ import { layerTypeConfig, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
-import { lacking, blockParts, partWiring } from '../transformer/architecture';
+import { failIncomplete, blockParts, partWiring } from '../transformer/architecture';
 import type { FoundEnds } from '../transformer/find-ends';
 import { expertShape, findExperts, withCount } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';
@@ -91,12 +91,15 @@ export function layOutBlocks(architecture: BlockArchitecture, model: FoundModel)
         return findAnyAttention(own, config, tensors, at, shape);
       },
       mixer: () => {
-        const [names = lacking('a mixer'), form = lacking('a mixer')] = [own.mixer, mixer];
+        const [names = failIncomplete('a mixer'), form = failIncomplete('a mixer')] = [
+          own.mixer,
+          mixer,
+        ];
         return new Mixer(block, form, findMixer(names, form, tensors, prefix));
       },
       expert: () => {
         const count = config.espalier?.experts?.[block];
-        const form = withCount(experts ?? lacking('experts'), count);
+        const form = withCount(experts ?? failIncomplete('experts'), count);
         return findExperts(architecture, form, tensors, { block, prefix }, config);
       },
       feedforward: () => {

@@ -17,7 +17,7 @@ import type { GraphPart } from '../layered-model';
 import { isEmbeddingWithNorm, isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
-import { isEach } from './matrices/linear-weights';
+import { hasUnitStrides } from './matrices/linear-weights';
 import type { PositionMap } from './matrices/linear-weights';
 import { maskPort, maskScores } from './mixtures/mask-scores';
 import type { MaskedMixture } from './mixtures/mask-scores';
@@ -218,10 +218,10 @@ function emitTap({ output, values }: Tap): NodeProto[] {
       );
       return [
         cast,
-        ...(isEach(map)
+        ...(hasUnitStrides(map)
           ? []
           : [node('MaxPool', [wide], taken, kernel, attribute('strides', strides))]),
-        node('Transpose', [isEach(map) ? wide : taken], last, channelsLast),
+        node('Transpose', [hasUnitStrides(map) ? wide : taken], last, channelsLast),
         narrow(last),
       ];
     }),

@@ -7,7 +7,7 @@ import type { ModelSummary } from '../model-summary';
 import { summarizeModel } from '../summarize';
 import { hasTiedHead } from '../transformer/embedding-and-head';
 import { WordEmbedding } from '../modules/word-embedding';
-import { asOneList, layOutSeq2Seq } from './seq2seq-layout';
+import { joinTowers, layOutSeq2Seq } from './seq2seq-layout';
 import { Seq2SeqModel } from './seq2seq-model';
 
 /**
@@ -46,7 +46,7 @@ export async function readSeq2Seq(
       espalier: config.espalier,
     },
     checkpoint,
-    layout: { ...layout, ...asOneList(layout) },
+    layout: { ...layout, ...joinTowers(layout) },
     embeddingAndHead,
     fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {

@@ -152,7 +152,7 @@ function blockPrefixes(prefix: string, { blocks }: TowerNames, count: number): s
 }
 
 /** Layout with the sublayers of encoder and decoder in one list, for code that treats all models alike. */
-export function asOneList({
+export function joinTowers({
   encoder,
   decoder,
 }: Pick<Seq2SeqLayout, 'encoder' | 'decoder'>): SummarizedLayout {

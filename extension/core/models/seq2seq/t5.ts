@@ -66,7 +66,7 @@ export function t5Towers(config: ConfigFields, biasIsByBlock: boolean): Towers {
 }
 
 /** Properties that differ between T5 families. */
-export interface T5Form {
+export interface T5Variant {
   readonly modelType: string;
   readonly family: string;
   /** Default of `feed_forward_proj`. */
@@ -82,7 +82,7 @@ function t5Like({
   projection,
   headScale,
   biasIsByBlock,
-}: T5Form): Seq2SeqFamily {
+}: T5Variant): Seq2SeqFamily {
   return {
     modelType,
     classes: {
@@ -134,7 +134,7 @@ const byTie = ({
   hidden_size: hidden,
 }: Seq2SeqConfig): number => ((isScaled ?? isTied) ? hidden ** -0.5 : 1);
 
-export const t5Forms: readonly T5Form[] = [
+export const t5Forms: readonly T5Variant[] = [
   {
     ...{ modelType: 't5', family: 'T5', projection: 'relu' },
     ...{ headScale: byTie, biasIsByBlock: false },

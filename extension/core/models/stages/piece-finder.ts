@@ -9,7 +9,7 @@ import { emitWeight } from '../parts/weight';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { partTensors } from '../transformer/part-tensors';
 import type { TensorFinder } from '../transformer/tensor-finder';
-import { plain } from './piece';
+import { weightless } from './piece';
 import type { Piece } from './piece';
 import { say, verbatim } from '../../message';
 
@@ -41,21 +41,21 @@ export const paddedWindow = (size: number): Convolution => ({
 /** Channel axis of the stream: [batch, height, width, channels] or [batch, channels, height, width]. */
 export type Channels = 'last' | 'first';
 
-export const toLast = plain(say`Channels last`, (graph, x) =>
+export const channelsLast = weightless(say`Channels last`, (graph, x) =>
   graph.op('Transpose', [x], { perm: [0, 2, 3, 1] }),
 );
-export const toFirst = plain(say`Channels first`, (graph, x) =>
+export const channelsFirst = weightless(say`Channels first`, (graph, x) =>
   graph.op('Transpose', [x], { perm: [0, 3, 1, 2] }),
 );
 
 /** [batch, channels, height, width] → [batch, channels] */
-export const pixelMean = plain(say`Mean of pixels`, (graph, x) =>
+export const pixelMean = weightless(say`Mean of pixels`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 0 }),
 );
 
 /** Max pooling over [batch, channels, height, width]. */
 export const maxPool = (kernel: number, stride: number, padding: number): Piece =>
-  plain(say`Max pooling`, (graph, x) =>
+  weightless(say`Max pooling`, (graph, x) =>
     graph.op('MaxPool', [x], {
       kernel_shape: [kernel, kernel],
       strides: [stride, stride],
@@ -166,7 +166,7 @@ export class PieceFinder {
       emit:
         channels === 'last'
           ? emit
-          : (graph, x) => toFirst.emit(graph, emit(graph, toLast.emit(graph, x))),
+          : (graph, x) => channelsFirst.emit(graph, emit(graph, channelsLast.emit(graph, x))),
     };
   }
 
@@ -240,10 +240,10 @@ export function activation(name: string): Piece {
   if (own === undefined) {
     throw new Error(`no activation is named ${name}`);
   }
-  return plain(verbatim(name), own);
+  return weightless(verbatim(name), own);
 }
 
-export const sigmoid = plain(verbatim('sigmoid'), (graph, x) => graph.op('Sigmoid', [x]));
+export const sigmoid = weightless(verbatim('sigmoid'), (graph, x) => graph.op('Sigmoid', [x]));
 
 /** Squeeze and excitation (arXiv 1709.01507): multiplies channels by `gate` of their means. */
 export function squeezed(gate: Piece): Piece {

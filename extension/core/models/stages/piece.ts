@@ -49,12 +49,12 @@ export const pieceLinears = (pieces: readonly Piece[]): readonly PieceLinear[] =
   pieces.flatMap(({ linears = [] }) => linears);
 
 /** Piece without weights. */
-export function plain(label: Message, emit: Piece['emit']): Piece {
+export function weightless(label: Message, emit: Piece['emit']): Piece {
   return { label, tensors: [], emit };
 }
 
 /** Residual sum x + f(x) with a branch that can't be removed. */
-export function added(label: Message, shortcut: Piece | undefined, branch: Piece): Piece {
+export function withShortcut(label: Message, shortcut: Piece | undefined, branch: Piece): Piece {
   return {
     label,
     tensors: [...(shortcut?.tensors ?? []), ...branch.tensors],

@@ -4,7 +4,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LinearLayer } from '../matrix-encoding';
 import type { ComposedModule } from '../modules/composed-model';
 import type { RunningCosts } from '../transformer/tapped-part';
-import { added, chain, emitPiece } from './piece';
+import { withShortcut, chain, emitPiece } from './piece';
 import type { Piece } from './piece';
 import { pieceCosts, plainTensors } from './staged-costs';
 import type { StagedKind } from './staged-family';
@@ -48,7 +48,7 @@ export class StagedSublayer implements ComposedModule {
   }
 
   public get runningCosts(): RunningCosts {
-    return pieceCosts(chain(say`Sum`, added(say`Sum`, undefined, this.branch), this.behind));
+    return pieceCosts(chain(say`Sum`, withShortcut(say`Sum`, undefined, this.branch), this.behind));
   }
 
   public get upToSum(): StagedSublayer {

@@ -370,6 +370,6 @@ export function partWiring(family: BlockArchitecture, part: PartKind): WiringNam
 }
 
 /** Error for an incomplete architecture definition. */
-export function lacking(what: string): never {
+export function failIncomplete(what: string): never {
   throw new Error(`a family names ${what} that it does not describe`);
 }

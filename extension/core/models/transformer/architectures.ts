@@ -9,7 +9,7 @@ import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
 import { llamaRelatives } from '../families/llama-variants';
-import { noKnownClass } from '../families/shared-parts';
+import { explainNoKnownClass } from '../families/shared-parts';
 import { mixturesAndMixers } from '../families/mixtures/mixtures-and-mixers';
 import { nemotronNas } from '../families/nemotron-nas';
 import { olderGpts } from '../families/older-gpts';
@@ -73,7 +73,7 @@ export function asOtherType(family: Architecture, modelType: string): Architectu
   return {
     ...family,
     modelType,
-    otherModules: noKnownClass(modelType),
+    otherModules: explainNoKnownClass(modelType),
   };
 }
 

@@ -92,7 +92,7 @@ interface Sources {
 }
 
 /** The values of the state at a boundary besides the residual stream, by name. */
-export function besideStream(
+export function otherStateValues(
   layout: Stated,
   boundary: number,
   { current, before, within, expected }: Sources,
@@ -114,7 +114,7 @@ const givesStreams = (layout: Stated, boundary: number): boolean =>
   boundary === 0 || changesStreams(endsBefore(layout, boundary));
 
 /** Names of the state values besides the residual stream that the part before a boundary outputs. */
-export const givenAt = (layout: Stated, boundary: number): string[] => [
+export const stateOutputsAt = (layout: Stated, boundary: number): string[] => [
   ...layout.carried
     .filter(({ from, isWithin }) => isWithin && from === boundary)
     .map(({ name }) => name),
@@ -122,5 +122,5 @@ export const givenAt = (layout: Stated, boundary: number): string[] => [
 ];
 
 /** Names of the carried streams that a sublayer reads. */
-export const carriedBy = ({ keysBlock }: Sublayer): string[] =>
+export const carriedStreamsReadBy = ({ keysBlock }: Sublayer): string[] =>
   keysBlock === undefined ? [] : [carriedName(keysBlock)];

@@ -23,7 +23,13 @@ import { emitNorms } from '../parts/norm';
 import { emitEnter } from '../parts/streams/altup';
 import { emitJoined, emitSpread } from '../parts/streams/hyper-connections';
 import { requireRunnableQuantization } from '../quantized/quantization';
-import { besideStream, carriedBy, expectedBefore, givenAt, outputName } from './carried-streams';
+import {
+  otherStateValues,
+  carriedStreamsReadBy,
+  expectedBefore,
+  stateOutputsAt,
+  outputName,
+} from './carried-streams';
 import type { EmbeddingAndHead } from './embedding-and-head';
 import { storedTensors } from './part-tensors';
 import { outsideTensors, withPerLayer } from './runnable';
@@ -115,7 +121,7 @@ export class TransformerModel
     return [
       stream,
       ...(this.parallel(index) === undefined ? [] : [blockInput]),
-      ...carriedBy(this.at(index)),
+      ...carriedStreamsReadBy(this.at(index)),
       ...expectedBefore(this.layout, index + 1),
     ];
   }
@@ -125,7 +131,7 @@ export class TransformerModel
   }
 
   public override givenAt(boundary: number): readonly string[] {
-    return givenAt(this.layout, boundary);
+    return stateOutputsAt(this.layout, boundary);
   }
 
   public override passedOn(index: number): string {
@@ -146,7 +152,7 @@ export class TransformerModel
   }
 
   private besideNext(boundary: number, current: string): Step['next'] {
-    return besideStream(this.layout, boundary, {
+    return otherStateValues(this.layout, boundary, {
       current,
       before: (name) => name,
       within: ({ name }) => outputName(name),
@@ -212,7 +218,7 @@ export class TransformerModel
   public emitSublayer(...[graph, index, state, side, options = {}]: SublayerCall): Values {
     const sublayer = this.at(index);
     const own = sideInputs(this.layout, sublayer, side);
-    const [carried] = carriedBy(sublayer);
+    const [carried] = carriedStreamsReadBy(sublayer);
     const hidden = sublayer.emit(graph, {
       hidden: state[this.sumInput(index)] ?? '',
       input: state[this.branchInput(index)] ?? '',
@@ -257,7 +263,7 @@ export class TransformerModel
     { hidden, expected }: Streams,
     seen: ReadonlyMap<number, Value>,
   ): Values {
-    return besideStream(this.layout, boundary, {
+    return otherStateValues(this.layout, boundary, {
       current: hidden,
       before: (name) => state[name] ?? '',
       within: ({ block }) => seen.get(block) ?? hidden,

@@ -9,7 +9,7 @@ import type { Capabilities } from '../../models/capabilities';
 import type { ModelSummary } from '../../models/model-summary';
 import type { WidthPrunedModel } from '../../models/width-pruning/describe-width-pruned';
 import type { PlannedChanges } from '../../models/width-pruning/prune-width';
-import type { OutputAnswer } from '../../export/output-options';
+import type { CheckedOutput } from '../../export/output-options';
 import type { AskedChanges } from '../../export/writable';
 import type { Runtime } from '../../pipelines/runtimes';
 import type { OfferedSizes } from '../size-choices';
@@ -137,7 +137,7 @@ export const outputs = defineQuestion({
   run: async (
     { model, ...changes }: ModelRequest & AskedChanges,
     { open },
-  ): Promise<readonly OutputAnswer[]> =>
+  ): Promise<readonly CheckedOutput[]> =>
     (await import('../../export/writable')).listOutputs(await open(model), changes),
 });
 

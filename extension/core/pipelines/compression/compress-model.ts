@@ -28,7 +28,7 @@ import { storageDtype } from '../../tensornet/compression-context';
 import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, excludePatched, withChanges } from '../../export/changes';
 import type { Patches } from '../../export/changes';
-import { matrixChanges, standIns } from '../../export/matrix-changes';
+import { matrixChanges, placeholderEncodings } from '../../export/matrix-changes';
 import type { LayoutName } from '../../export/hugging-face/layouts';
 import { requireOutput } from '../../export/output-folder';
 import { chooseOutput } from '../../export/output-options';
@@ -123,7 +123,7 @@ export async function compressModel(
   }
   const shared = sharedHead(chosen);
   // Asked before any work; how a matrix is compressed makes no difference here.
-  const stands = standIns(
+  const stands = placeholderEncodings(
     [...chosen.values()].map(({ layer }) => layer),
     (id) => id === shared?.layer.id,
   );

@@ -31,7 +31,7 @@ import type { PatchLoss } from '../../symbolic/patch/sublayer-states';
 import { createContestants } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
-import { checkChanges, patchesStandingIn, withChanges } from '../../export/changes';
+import { checkChanges, placeholderPatches, withChanges } from '../../export/changes';
 import { requireOutput } from '../../export/output-folder';
 import { chooseOutput } from '../../export/output-options';
 import type { PruneResult } from '../prune-result';
@@ -279,7 +279,7 @@ async function requirePatchable({
   const { model, summary } = opened;
   const index = summary.sublayers.findIndex(({ id }) => id === sublayer);
   const width = index < 0 ? undefined : model.sublayer(index).patchWidth;
-  const patches = patchesStandingIn([sublayer], width);
+  const patches = placeholderPatches([sublayer], width);
   const changes = checkChanges(summary, [], undefined, patches);
   withChanges(model, changes);
   await chooseOutput(writeSource(opened), changes, { format: format ?? opened.format });

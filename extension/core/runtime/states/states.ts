@@ -1,6 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import type { Step } from '../../models/layered-model';
-import { missing, valuesAfter } from '../step-values';
+import { throwMissingInput, valuesAfter } from '../step-values';
 import { divide, floatsIn, floatTensor, isOnDevice, join, sliceRows } from '../tensors';
 import type { HiddenState, Tensor, Tensors } from '../tensors';
 import { mostCopied } from './device-states';
@@ -88,7 +88,7 @@ export class States {
     name: string,
     rows?: RowRange,
   ): Promise<Tensor> {
-    const tensors = states.map(({ values }) => values[name] ?? missing(name));
+    const tensors = states.map(({ values }) => values[name] ?? throwMissingInput(name));
     const { device } = this;
     if (device === undefined || !tensors.some(isOnDevice)) {
       return join(
@@ -121,7 +121,7 @@ export class States {
       }
       return before.map(({ values, side }, i) => {
         const own = Object.fromEntries(
-          parts.map(([name, tensors]) => [name, tensors[i] ?? missing(name)]),
+          parts.map(([name, tensors]) => [name, tensors[i] ?? throwMissingInput(name)]),
         );
         return this.hold({ values: valuesAfter(step, own, values, side), side });
       });
@@ -206,9 +206,9 @@ export class RoutedRows {
    * @param count number of states, all of one length
    */
   public addRun(outputs: Tensors, first: number, count: number): void {
-    const rows = outputs[routedNames.rows] ?? missing(routedNames.rows);
-    const shares = outputs[routedNames.shares] ?? missing(routedNames.shares);
-    const chosen = outputs[routedNames.chosen] ?? missing(routedNames.chosen);
+    const rows = outputs[routedNames.rows] ?? throwMissingInput(routedNames.rows);
+    const shares = outputs[routedNames.shares] ?? throwMissingInput(routedNames.shares);
+    const chosen = outputs[routedNames.chosen] ?? throwMissingInput(routedNames.chosen);
     const read = floatsIn(rows);
     this.width = rows.dims.at(-1) ?? 1;
     const perState = read.length / this.width / count;

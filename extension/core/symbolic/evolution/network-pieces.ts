@@ -69,7 +69,7 @@ export function networkSetup(
   return { kind: 'networks', key: hashSetup(job.digest('hex'), 'cpu'), files: {}, data: shared };
 }
 
-export function networkPiece(
+export function networkWorkItem(
   setup: WorkSetup,
   number: number,
   request: NetworkRequest,
@@ -87,7 +87,7 @@ export const networkFor = (
   return createNetwork(networkSizes[size], head, seed);
 };
 
-/** Weights from the result of a {@link networkPiece}. */
+/** Weights from the result of a {@link networkWorkItem}. */
 export const resultWeights = ({ weights }: NetworkResult): Tensors =>
   Object.fromEntries(
     Object.entries(weights).map(([name, { dims, data }]) => [name, floatTensor(data, dims)]),
@@ -143,7 +143,7 @@ const sent = (weights: Tensors): NetworkResult['weights'] =>
   );
 
 /** Opens what a worker trains networks with. */
-export const openNetworkPieces: OpenTaskRunner = async (data) => {
+export const openNetworkRunner: OpenTaskRunner = async (data) => {
   const shared = readMessage(sharedSchema, data, 'What pieces share');
   const splits = await drawSplits(splitRequest(shared), unattended);
   return { ...networkWork(shared, splits), dispose: async () => Promise.resolve() };

@@ -27,7 +27,7 @@ import { metricsSchema, parseGssnnDocument } from './gssnn-document';
 import type { EvolutionSettings, GssnnDocument, ModelRecord } from './gssnn-document';
 import {
   networkFor,
-  networkPiece,
+  networkWorkItem,
   networkSetup,
   networkWork,
   splitRequest,
@@ -239,7 +239,7 @@ class JournaledTrainer {
     };
     const result =
       this.begun.get(number) ??
-      pieces.add(networkPiece(setup, number, request), { progress }).result;
+      pieces.add(networkWorkItem(setup, number, request), { progress }).result;
     this.begun.set(number, result);
     const found = await result;
     this.made.set(number, this.steps);

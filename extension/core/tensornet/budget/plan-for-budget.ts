@@ -51,7 +51,7 @@ export interface BudgetRequest extends MeasurerRequest {
    * Times the planned model against the original, see {@link PlanMeasurement.times}; uses the profile's times by
    * default.
    */
-  readonly time?: TimePlan | undefined;
+  readonly time?: PlanTimer | undefined;
   readonly refuse?: RefusePlan | undefined;
   /** Stores measured plans, so that a stopped run can resume. */
   readonly saved?: SavedParts;
@@ -69,7 +69,7 @@ const measuredPlanSchema = v.object({
  * Measures the times of a model without some sublayers as shares of the original's; undefined if they can't be
  * measured.
  */
-export type TimePlan = (
+export type PlanTimer = (
   changed: LayeredModel,
   removed: readonly string[],
 ) => Promise<TokenTimes | undefined>;

@@ -170,7 +170,7 @@ export function planProblem(
     const least = leastCost(problem, i);
     const own = fixed[i] ?? 0;
     if (own + least > most && !(isTimed && isTimeUnit(limit.unit))) {
-      throw tooLow(limit, own + least, most);
+      throw limitTooLow(limit, own + least, most);
     }
     const header = gguf !== undefined && isStoredBytes(limit.unit) ? headerBytes(model) : 0;
     return Math.max(slack * least, most - own - header);
@@ -229,7 +229,7 @@ function requireTimes(
 }
 
 /** Error for a limit that no choice meets. */
-export function tooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
+export function limitTooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
   return new UserError(
     'budget-not-reachable',
     say`The measured options leave at least ${formatAmount(unit, least)} (${unit}), above the budget of ${formatAmount(unit, most)}.`,

@@ -4,7 +4,7 @@ import type { RefusePlan } from './choose-writable';
 import { leastLimit } from './budget-problem';
 import { formatAmount, isTimeUnit } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
-import { toPlan, tooLow } from './plan-under-budget';
+import { toPlan, limitTooLow } from './plan-under-budget';
 import type { CompressionPlan, LimitKept, PlannedProblem, PlannedPart } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';
 import { UserError } from '../../user-error';
@@ -233,7 +233,7 @@ export async function refinePlan(
     }
     const given = problem.budget.limits[i];
     if (given !== undefined && isSettled && isLeast(current, i)) {
-      throw tooLow(given, cost, most);
+      throw limitTooLow(given, cost, most);
     }
     context.warn(
       say`The plan takes ${formatAmount(unit, cost)} (${unit}), above the limit of ${formatAmount(unit, most)}: no plan was found that meets it.`,

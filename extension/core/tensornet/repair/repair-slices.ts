@@ -1,6 +1,6 @@
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { CostAhead } from '../../jobs/time-left';
+import { RemainingParts } from '../../jobs/time-left';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import { repairSlice } from './repair-slice';
@@ -40,7 +40,7 @@ export async function repairSlices(
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const walk = new Walk(setup, pause);
   const open = sublayers.filter(({ id }) => store.recordOf(id) === undefined);
-  const ahead = new CostAhead(new Map(open.map(({ id, parameters }) => [id, parameters])));
+  const ahead = new RemainingParts(new Map(open.map(({ id, parameters }) => [id, parameters])));
   const report = (stage: Message, done: number): void => {
     const { secondsLeft } = ahead;
     context.progress({ stage, done, total: sublayers.length, unit: 'steps', secondsLeft });
@@ -91,7 +91,7 @@ export async function repairSlicesApart(
     })
     .filter(({ own }) => own.size > 0);
   const open = parts.filter(({ id }) => store.recordOf(id) === undefined);
-  const ahead = new CostAhead(new Map(open.map(({ id, parameters }) => [id, parameters])));
+  const ahead = new RemainingParts(new Map(open.map(({ id, parameters }) => [id, parameters])));
   let done = parts.length - open.length;
   const report = (): void => {
     const { secondsLeft } = ahead;

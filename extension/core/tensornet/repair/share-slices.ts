@@ -227,7 +227,7 @@ const createTaskRunner = (work: SliceWork) => ({
 });
 
 /** Opens what a worker trains sublayers with. */
-export const openSlicePieces: OpenTaskRunner = async (data, { openModel, threads, ...limits }) => {
+export const openSliceRunner: OpenTaskRunner = async (data, { openModel, threads, ...limits }) => {
   const {
     trains,
     device: asked,

@@ -4,7 +4,7 @@ import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
-import { blockTerms, splitIntoLooks, prefixTokens, Prefixes } from '../../metrics/slices';
+import { sumTermsByBlock, splitIntoLooks, prefixTokens, Prefixes } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
@@ -257,7 +257,7 @@ export class ChangeScorer {
           this.pause,
         );
         group.forEach(({ sample }, j) => {
-          sample.add(slice, blockTerms(terms[j] ?? lost()));
+          sample.add(slice, sumTermsByBlock(terms[j] ?? lost()));
         });
         await this.pause();
       }
@@ -324,7 +324,7 @@ export class ChangeScorer {
         this.reference[sequence] ?? lost(),
         [final[sequence] ?? lost()],
       );
-      sample.add({ sequence, from: 0, to }, blockTerms(terms));
+      sample.add({ sequence, from: 0, to }, sumTermsByBlock(terms));
     }
     return sample.distance().distance;
   }

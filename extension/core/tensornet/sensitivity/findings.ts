@@ -10,8 +10,8 @@ export interface GroupSensitivity<Group extends string> {
   readonly distance: number;
 }
 
-export const depths = ['early', 'middle', 'late'] as const;
-export type Depth = (typeof depths)[number];
+export const blockThirds = ['early', 'middle', 'late'] as const;
+export type BlockThird = (typeof blockThirds)[number];
 
 /**
  * Test of two claims of the paper (arXiv 2401.14109, § 3) on a profile: early blocks are the most sensitive ones, and
@@ -20,7 +20,7 @@ export type Depth = (typeof depths)[number];
 export interface MethodFindings {
   readonly method: MethodName;
   /** By thirds of the blocks. */
-  readonly byDepth: readonly GroupSensitivity<Depth>[];
+  readonly byDepth: readonly GroupSensitivity<BlockThird>[];
   readonly byRole: readonly GroupSensitivity<LinearRole>[];
   readonly earlyIsMostSensitive: boolean;
   /** Undefined if no layer is a down projection, or all are. */
@@ -45,8 +45,8 @@ export function summarizeFindings(
         ? []
         : [{ layer, distance: Math.max(0, entry.distance - table.original) }];
     });
-    const blockDepth = ({ block }: LayerSensitivity): Depth =>
-      depths[Math.min(2, Math.floor((3 * block) / (lastBlock + 1)))] ?? 'late';
+    const blockDepth = ({ block }: LayerSensitivity): BlockThird =>
+      blockThirds[Math.min(2, Math.floor((3 * block) / (lastBlock + 1)))] ?? 'late';
     const byDepth = grouped(measured, (layer) => blockDepth(layer));
     const byRole = grouped(measured, ({ role }) => role);
     return {

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { Engine } from '../../distribute/work-item';
 import { localOnly } from '../../distribute/with-workers';
-import { CostAhead } from '../../jobs/time-left';
+import { RemainingParts } from '../../jobs/time-left';
 import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal, totalSpent, spentSchema } from '../../jobs/journal';
@@ -168,7 +168,7 @@ export async function profileSensitivity(
     ) + widths.reduce((sum, { kept }) => sum + kept.length, 0);
   const isOpen = ({ id }: Pick<ModelMatrix, 'id'>, compressions: readonly Compression[]): boolean =>
     compressions.some((one) => !known.has(matrixKey(id, one)));
-  let ahead: CostAhead | undefined;
+  let ahead: RemainingParts | undefined;
   const report = (stage: Message): void => {
     const secondsLeft = ahead?.secondsLeft;
     const widthPruned = [...measuredWidths.values()].reduce(
@@ -268,7 +268,7 @@ export async function profileSensitivity(
       ),
       ...widthCosts(model, openWidths, trials),
     ]);
-    ahead = new CostAhead(costs);
+    ahead = new RemainingParts(costs);
     const requests = [
       ...openWidths.map(
         ({ index, sublayer: id }) => ({ kind: 'widths', sublayer: index, id }) as const,

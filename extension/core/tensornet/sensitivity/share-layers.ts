@@ -86,7 +86,7 @@ export async function shareLayers(
 }
 
 /** Opens what a worker measures layers with. */
-export const openLayerPieces: OpenTaskRunner = async (
+export const openLayerRunner: OpenTaskRunner = async (
   data,
   { openModel, threads, scratch, ...limits },
 ) => {

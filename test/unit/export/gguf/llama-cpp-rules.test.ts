@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { checkChanges } from '../../../../extension/core/export/changes';
-import { answerOutputs } from '../../../../extension/core/export/output-options';
+import { checkOutputs } from '../../../../extension/core/export/output-options';
 import { writeSource } from '../../../../extension/core/export/write-source';
 import { inEnglish } from '../../../../extension/core/message';
 import { openModelFiles } from '../../../../extension/core/models/open-model';
@@ -44,7 +44,7 @@ async function violations(path: string): Promise<Record<string, unknown>> {
   ].filter(({ length }) => length < sublayers.length);
   const found: Record<string, unknown> = {};
   for (const removed of removals) {
-    const answers = await answerOutputs(source, checkChanges(source.model.summary, removed));
+    const answers = await checkOutputs(source, checkChanges(source.model.summary, removed));
     const answer = answers.find(({ format, layout }) => format === 'gguf' && layout === 'blocks');
     if (answer?.able === false) {
       found[removed.join(' ')] = [answer.code, inEnglish(answer.reason)];

@@ -1,4 +1,7 @@
-import { chosen, rates } from '../../../models/families/mixtures/deepseek-v4';
+import {
+  sparseLayerType,
+  defaultCompressionRates,
+} from '../../../models/families/mixtures/deepseek-v4';
 import { ratiosKey, tableBlocks } from '../../../models/gguf/deepseek4';
 import {
   denseBlocks,
@@ -63,11 +66,15 @@ export const blockRules: readonly LlamaCppRule[] = [
     key: ratiosKey,
     applies: ({ architecture }) => architecture.compressed !== undefined,
     check: ({ architecture, config, target }, { blocks }) =>
-      blocks.some((block) => architecture.compressed?.(config, block).rate === rates[chosen])
+      blocks.some(
+        (block) =>
+          architecture.compressed?.(config, block).rate ===
+          defaultCompressionRates[sparseLayerType],
+      )
         ? undefined
         : {
-            reason: say`llama.cpp expects a block with chunks of ${rates[chosen] ?? 0} tokens in ${target.architecture} models, and none remains.`,
-            remedy: say`Keep a block with chunks of ${rates[chosen] ?? 0} tokens.`,
+            reason: say`llama.cpp expects a block with chunks of ${defaultCompressionRates[sparseLayerType] ?? 0} tokens in ${target.architecture} models, and none remains.`,
+            remedy: say`Keep a block with chunks of ${defaultCompressionRates[sparseLayerType] ?? 0} tokens.`,
           },
   },
   {

@@ -1,4 +1,4 @@
-import { rates } from '../../../models/families/mixtures/deepseek-v4';
+import { defaultCompressionRates } from '../../../models/families/mixtures/deepseek-v4';
 import { farthestInGguf } from '../../../models/gguf/t5-families';
 import { isGated } from '../../../models/seq2seq/t5';
 import { hasWindows } from '../../../models/gguf/gguf-windows';
@@ -76,7 +76,8 @@ export const valueRules: readonly LlamaCppRule[] = [
     field: 'compress_rates',
     applies: ({ architecture }) => architecture.compressed !== undefined,
     check: ({ architecture, config, target }, { blocks }) => {
-      const known = (block: number): number | undefined => rates[config.layer_types?.[block] ?? ''];
+      const known = (block: number): number | undefined =>
+        defaultCompressionRates[config.layer_types?.[block] ?? ''];
       const rate = (block: number): number | undefined =>
         architecture.compressed?.(config, block).rate;
       const other = blocks.find((block) => rate(block) !== known(block));

@@ -3,14 +3,14 @@ import { derive, named } from '../../transformer/derive';
 import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import { deepseek, deepseekLayout, expertDefaults, experts, routed } from './deepseek-like';
 import {
-  numberIn,
+  optionalNumber,
   attention,
   attentionBiases,
   base,
   denseFirst,
   everyNthFull,
   feedforward,
-  gatedExpert,
+  gatedSharedExpert,
   queryKeyNorms,
   queryKeyValueBiases,
   sparseByType,
@@ -66,7 +66,7 @@ const mimoAttention = {
   ...attention,
   // In transformers, the factor is on values.
   wiring: scaled(attention.wiring, (config) => ({
-    branch: numberIn(config, 'attention_value_scale', 1),
+    branch: optionalNumber(config, 'attention_value_scale', 1),
   })),
 } as const;
 
@@ -233,7 +233,7 @@ export const newerExperts: readonly Architecture[] = [
       choiceBias: undefined,
       routing: ({ norm_topk_prob: normalized }) => ({ score: 'sigmoid', normalized }),
       shared: ({ shared_expert_intermediate_size: inner }) =>
-        gatedExpert('mlp.shared_expert', inner ?? 1024),
+        gatedSharedExpert('mlp.shared_expert', inner ?? 1024),
       isSparse: ({ mlp_only_layers: dense, decoder_sparse_step: step }, block) =>
         !(Array.isArray(dense) && dense.includes(block)) && (block + 1) % Number(step ?? 1) === 0,
       sparseFields: (sparse) => ({
@@ -266,7 +266,7 @@ export const newerExperts: readonly Architecture[] = [
       router: 'router.gate',
       choiceBias: 'expert_bias',
       shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
-        gatedExpert('mlp.shared_mlp', inner * (count ?? 1)),
+        gatedSharedExpert('mlp.shared_mlp', inner * (count ?? 1)),
     },
   }),
   derive(base, 'kolibri1', {
@@ -303,7 +303,7 @@ export const newerExperts: readonly Architecture[] = [
         choosesByScores: true,
       }),
       shared: ({ shared_expert_intermediate_size: inner }) =>
-        gatedExpert('mlp.shared_experts', inner ?? 512),
+        gatedSharedExpert('mlp.shared_experts', inner ?? 512),
       isSparse: () => true,
     },
   }),
@@ -337,7 +337,7 @@ export const newerExperts: readonly Architecture[] = [
       choiceBias: 'experts.e_score_correction_bias',
       routing: ({ routed_scaling_factor: shareScale }) => ({ score: 'sigmoid', shareScale }),
       shared: ({ shared_expert_intermediate_size: inner }) =>
-        gatedExpert('mlp.shared_expert', inner ?? 512),
+        gatedSharedExpert('mlp.shared_expert', inner ?? 512),
     },
     form: ({ gating: how }) =>
       how === true || how === 'per-head'

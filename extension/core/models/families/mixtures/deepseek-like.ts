@@ -10,8 +10,8 @@ import {
   base,
   denseFirst,
   feedforward,
-  gatedExpert,
-  growthInRope,
+  gatedSharedExpert,
+  queryGrowthFromRope,
   queryKeyNorms,
   queryKeyValueBiases,
   windowedByType,
@@ -33,7 +33,7 @@ const softmaxExperts: ExpertNames = {
   }),
   shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
     typeof count === 'number' && count > 0
-      ? gatedExpert('mlp.shared_experts', inner * count)
+      ? gatedSharedExpert('mlp.shared_experts', inner * count)
       : undefined,
   isSparse: behindFirst,
   sparseFields: (sparse) => ({ first_k_dense_replace: sparse.filter((is) => !is).length }),
@@ -193,7 +193,7 @@ export const deepseekFamilies: readonly Architecture[] = [
         groups: expertGroups(config, 2),
       }),
     },
-    queryGrowth: growthInRope,
+    queryGrowth: queryGrowthFromRope,
   }),
   derive(deepseek, named('glm4_moe_lite', 'Glm4MoeLite'), {
     ...deepseekLayout,

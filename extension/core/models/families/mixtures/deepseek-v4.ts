@@ -2,22 +2,22 @@ import type { CompressedNames } from '../../parts/compressed/compressed-parts';
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFault, ConfigFields } from '../../transformer/model-config';
 import { say } from '../../../message';
-import { base, everywhere, gatedExpert, numberIn } from '../shared-parts';
+import { base, windowEverywhere, gatedSharedExpert, optionalNumber } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
 const near = 'sliding_attention';
-export const chosen = 'compressed_sparse_attention';
+export const sparseLayerType = 'compressed_sparse_attention';
 /** MoE layers that choose experts from a table indexed by token. */
 const byTable = 'hash_moe';
-export const rates: Readonly<Record<string, number>> = {
-  [chosen]: 4,
+export const defaultCompressionRates: Readonly<Record<string, number>> = {
+  [sparseLayerType]: 4,
   heavily_compressed_attention: 128,
 };
 
 /** Fields that older configurations have for the rates. */
 const rateFields: Readonly<Record<string, string>> = {
-  [chosen]: 'compress_rate_csa',
+  [sparseLayerType]: 'compress_rate_csa',
   heavily_compressed_attention: 'compress_rate_hca',
 };
 
@@ -32,18 +32,20 @@ const sizes = {
 } as const;
 
 const sizeIn = (config: ConfigFields, field: keyof typeof sizes): number =>
-  numberIn(config, field, sizes[field]);
+  optionalNumber(config, field, sizes[field]);
 
 /** Entry of `layer_types` for a compression rate; undefined for unsupported rates. */
 export const rateType = (rate: unknown): string | undefined =>
-  rate === 0 ? near : Object.keys(rates).find((type) => rates[type] === rate);
+  rate === 0
+    ? near
+    : Object.keys(defaultCompressionRates).find((type) => defaultCompressionRates[type] === rate);
 
 /** Entry of `layer_types` by the rate that older configurations list, or by the block's number. */
 function layerType({ compress_ratios: ratios }: ConfigFields, block: number): string {
   if (Array.isArray(ratios)) {
     return rateType(ratios[block]) ?? near;
   }
-  return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : chosen;
+  return block < 2 || block % 2 === 0 ? 'heavily_compressed_attention' : sparseLayerType;
 }
 
 /** Reports a rate that matches no attention kind, in configs that select kinds by rate. */
@@ -52,8 +54,8 @@ function unknownRatio(config: ConfigFields): ConfigFault | undefined {
   if (!Array.isArray(ratios) || Array.isArray(types)) {
     return undefined;
   }
-  const known: readonly unknown[] = [0, ...Object.values(rates)];
-  const count = numberIn(config, 'num_hidden_layers', 0);
+  const known: readonly unknown[] = [0, ...Object.values(defaultCompressionRates)];
+  const count = optionalNumber(config, 'num_hidden_layers', 0);
   const block = ratios.slice(0, count).findIndex((ratio) => !known.includes(ratio));
   return block < 0 && ratios.length >= count
     ? undefined
@@ -71,19 +73,19 @@ function unknownRatio(config: ConfigFields): ConfigFault | undefined {
 /** The older fields win, as in transformers. */
 const readRate = (config: ConfigFields, type: string): number | undefined => {
   const { compress_rates: given } = config;
-  const defaultRate = rates[type];
+  const defaultRate = defaultCompressionRates[type];
   return defaultRate === undefined
     ? undefined
-    : numberIn(
+    : optionalNumber(
         config,
         rateFields[type] ?? '',
-        numberIn(isRecord(given) ? given : {}, type, defaultRate),
+        optionalNumber(isRecord(given) ? given : {}, type, defaultRate),
       );
 };
 
 /** Entry of `mlp_layer_types` by the number of blocks whose experts a table chooses. */
 export const mixtureType = (config: ConfigFields, block: number): string =>
-  block < numberIn(config, 'num_hash_layers', 3) ? byTable : 'moe';
+  block < optionalNumber(config, 'num_hash_layers', 3) ? byTable : 'moe';
 
 /** Fields of older configurations that speak of blocks by their numbers, for the blocks that stay. */
 function prunedFields(config: ConfigFields, blocks: readonly number[]): ConfigFields {
@@ -98,7 +100,9 @@ function prunedFields(config: ConfigFields, blocks: readonly number[]): ConfigFi
           // Rates of multi-token prediction blocks follow those of the model's blocks.
           compress_ratios: [
             ...blocks.map((block): unknown => ratios[block]),
-            ...(ratios.slice(numberIn(config, 'num_hidden_layers', ratios.length)) as unknown[]),
+            ...(ratios.slice(
+              optionalNumber(config, 'num_hidden_layers', ratios.length),
+            ) as unknown[]),
           ],
         }
       : {}),
@@ -123,21 +127,21 @@ function ropes(config: ConfigFields): ConfigFields {
   if (isRecord(main) && isRecord(compress)) {
     return { sliding_attention: main, full_attention: compress };
   }
-  const head = numberIn(config, 'head_dim', 512);
-  const share = numberIn(
+  const head = optionalNumber(config, 'head_dim', 512);
+  const share = optionalNumber(
     config,
     'partial_rotary_factor',
-    numberIn(config, 'qk_rope_head_dim', head / 8) / head,
+    optionalNumber(config, 'qk_rope_head_dim', head / 8) / head,
   );
   const partial = { partial_rotary_factor: share };
   return {
-    sliding_attention: { ...partial, rope_theta: numberIn(config, 'rope_theta', 10_000) },
+    sliding_attention: { ...partial, rope_theta: optionalNumber(config, 'rope_theta', 10_000) },
     full_attention: {
       // Cosines and sines keep their size.
       attention_factor: 1,
       ...scaling,
       ...partial,
-      rope_theta: numberIn(config, 'compress_rope_theta', 160_000),
+      rope_theta: optionalNumber(config, 'compress_rope_theta', 160_000),
     },
   };
 }
@@ -220,7 +224,7 @@ export const deepseekV4: Architecture = {
       },
     },
     isMadeByNumber: true,
-    expertParts: { clamp: (config) => ({ limit: numberIn(config, 'swiglu_limit', 10) }) },
+    expertParts: { clamp: (config) => ({ limit: optionalNumber(config, 'swiglu_limit', 10) }) },
     gateUp: ['w1', 'w3'],
     down: 'w2',
     inner: ({ moe_intermediate_size: inner }) => inner,
@@ -230,7 +234,7 @@ export const deepseekV4: Architecture = {
       shareScale: config.routed_scaling_factor,
     }),
     shared: ({ moe_intermediate_size: inner }) => ({
-      ...gatedExpert('ffn.shared_experts', inner),
+      ...gatedSharedExpert('ffn.shared_experts', inner),
       gateUp: ['ffn.shared_experts.w1', 'ffn.shared_experts.w3'],
       down: 'ffn.shared_experts.w2',
     }),
@@ -244,7 +248,7 @@ export const deepseekV4: Architecture = {
       groupRank: sizeIn(config, 'o_lora_rank'),
       rate: readRate(config, type),
       indexer:
-        type === chosen
+        type === sparseLayerType
           ? {
               numHeads: sizeIn(config, 'index_n_heads'),
               headDim: sizeIn(config, 'index_head_dim'),
@@ -264,5 +268,5 @@ export const deepseekV4: Architecture = {
   },
   rotary: 'by-layer-type',
   interleavedRotary: true,
-  slidingWindow: everywhere,
+  slidingWindow: windowEverywhere,
 };

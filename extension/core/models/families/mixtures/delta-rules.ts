@@ -7,7 +7,7 @@ import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
 import {
-  numberIn,
+  optionalNumber,
   attention,
   attentionBiases,
   base,
@@ -40,11 +40,11 @@ const deltaForm =
   (names: DeltaNames) =>
   (config: ModelConfig): DeltaRule => ({
     kind: 'delta-rule',
-    keyHeads: numberIn(config, 'linear_num_key_heads', 16),
-    valueHeads: numberIn(config, 'linear_num_value_heads', 32),
-    keyDim: numberIn(config, 'linear_key_head_dim', 128),
-    valueDim: numberIn(config, 'linear_value_head_dim', 128),
-    kernel: numberIn(config, 'linear_conv_kernel_dim', 4),
+    keyHeads: optionalNumber(config, 'linear_num_key_heads', 16),
+    valueHeads: optionalNumber(config, 'linear_num_value_heads', 32),
+    keyDim: optionalNumber(config, 'linear_key_head_dim', 128),
+    valueDim: optionalNumber(config, 'linear_value_head_dim', 128),
+    kernel: optionalNumber(config, 'linear_conv_kernel_dim', 4),
     activation: config.hidden_act,
     names,
   });
@@ -56,7 +56,7 @@ const qwenMixer = (names: DeltaNames): MixerNames => ({
 });
 
 const everyNthAttends = (config: ConfigFields, block: number): string =>
-  (block + 1) % numberIn(config, 'full_attention_interval', 4) === 0
+  (block + 1) % optionalNumber(config, 'full_attention_interval', 4) === 0
     ? 'full_attention'
     : 'linear_attention';
 
@@ -91,14 +91,18 @@ const olmoNames: DeltaNames = {
 /** Sizes default to those of attention. */
 function olmoForm(config: ModelConfig): DeltaRule {
   const { num_attention_heads: heads, hidden_size: hidden } = config;
-  const keyHeads = numberIn(config, 'linear_num_key_heads', heads);
-  const keyDim = numberIn(config, 'linear_key_head_dim', Math.trunc((0.75 * hidden) / keyHeads));
+  const keyHeads = optionalNumber(config, 'linear_num_key_heads', heads);
+  const keyDim = optionalNumber(
+    config,
+    'linear_key_head_dim',
+    Math.trunc((0.75 * hidden) / keyHeads),
+  );
   return {
     ...deltaForm(olmoNames)(config),
     keyHeads,
-    valueHeads: numberIn(config, 'linear_num_value_heads', heads),
+    valueHeads: optionalNumber(config, 'linear_num_value_heads', heads),
     keyDim,
-    valueDim: numberIn(config, 'linear_value_head_dim', 2 * keyDim),
+    valueDim: optionalNumber(config, 'linear_value_head_dim', 2 * keyDim),
     epsilon: 1e-5,
     ...(config['linear_allow_neg_eigval'] === false ? {} : { rateScale: 2 }),
   };
@@ -117,8 +121,8 @@ const kimiNames: DeltaNames = {
 };
 
 function kimiForm(config: ModelConfig): DeltaRule {
-  const heads = numberIn(config, 'linear_num_heads', 32);
-  const size = numberIn(config, 'linear_head_dim', 128);
+  const heads = optionalNumber(config, 'linear_num_heads', 32);
+  const size = optionalNumber(config, 'linear_head_dim', 128);
   return {
     ...deltaForm(kimiNames)(config),
     ...{ keyHeads: heads, valueHeads: heads, keyDim: size, valueDim: size },

@@ -6,7 +6,7 @@ import {
   attentionBiases,
   base,
   clipInConfig,
-  everywhere,
+  windowEverywhere,
   feedforward,
   graniteScales,
   hunyuanAttention,
@@ -117,7 +117,7 @@ export const expertFamilies: readonly Architecture[] = [
       max_position_embeddings: 131_072,
       rope_theta: 1_000_000,
     },
-    slidingWindow: everywhere,
+    slidingWindow: windowEverywhere,
     experts: mixtralExperts,
   }),
   derive(base, named('qwen3_moe', 'Qwen3Moe'), {
@@ -132,7 +132,7 @@ export const expertFamilies: readonly Architecture[] = [
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     slidingWindow: (config) =>
-      config.use_sliding_window === true ? everywhere(config) : undefined,
+      config.use_sliding_window === true ? windowEverywhere(config) : undefined,
     experts: qwenExperts,
   }),
   derive(base, 'mellum', {

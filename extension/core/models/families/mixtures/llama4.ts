@@ -1,6 +1,12 @@
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/model-config';
-import { attention, attentionBiases, base, gatedExpert, turnsByList } from '../shared-parts';
+import {
+  attention,
+  attentionBiases,
+  base,
+  gatedSharedExpert,
+  rotatesByList,
+} from '../shared-parts';
 import { say } from '../../../message';
 import { preNorm } from '../../modules/wiring-names';
 
@@ -43,7 +49,7 @@ export const llama4: Architecture = {
   },
   attention,
   blockForm: (config, block) =>
-    config.use_qk_norm !== false && turnsByList(config, block)
+    config.use_qk_norm !== false && rotatesByList(config, block)
       ? {
           attention: {
             ...attention,
@@ -69,7 +75,8 @@ export const llama4: Architecture = {
       choosesByScores: true,
     }),
     parts: { scaledInput: {} },
-    shared: ({ moe_intermediate_size: inner }) => gatedExpert('feed_forward.shared_expert', inner),
+    shared: ({ moe_intermediate_size: inner }) =>
+      gatedSharedExpert('feed_forward.shared_expert', inner),
     isSparse,
     sparseFields: (sparse) => ({
       moe_layers: sparse.flatMap((one, block) => (one ? [block] : [])),
@@ -77,7 +84,7 @@ export const llama4: Architecture = {
   },
   biases: attentionBiases,
   interleavedRotary: true,
-  turns: turnsByList,
+  turns: rotatesByList,
   queryGrowth: ({
     attn_temperature_tuning: isTuned = true,
     attn_scale: scale = 0.1,

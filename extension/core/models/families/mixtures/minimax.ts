@@ -1,6 +1,6 @@
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/model-config';
-import { attention, base, everywhere, feedforward, numberIn } from '../shared-parts';
+import { attention, base, windowEverywhere, feedforward, optionalNumber } from '../shared-parts';
 import { mixtralExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
 import { scaled, streamNorm } from '../../modules/wiring-names';
@@ -10,8 +10,8 @@ import type { SumFactors, WiringNames } from '../../modules/wiring-names';
 const branchFactors =
   (branch: string) =>
   (config: ConfigFields): SumFactors => ({
-    stream: numberIn(config, `${branch}_alpha_factor`, 1),
-    branch: numberIn(config, `${branch}_beta_factor`, 1),
+    stream: optionalNumber(config, `${branch}_alpha_factor`, 1),
+    branch: optionalNumber(config, `${branch}_beta_factor`, 1),
   });
 
 const mixerWiring = (branch: string): WiringNames =>
@@ -53,5 +53,5 @@ export const minimax: Architecture = {
   },
   experts: mixtralExperts,
   parts: mixedByType(mixtralExperts),
-  slidingWindow: everywhere,
+  slidingWindow: windowEverywhere,
 };

@@ -2,7 +2,7 @@ import type { ExpertNames, PartKind } from '../../transformer/architecture';
 import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 
 /** String field of config.json that few families have, or the default of their configuration class. */
-export function wordIn(config: ConfigFields, field: string, usual: string): string {
+export function optionalString(config: ConfigFields, field: string, usual: string): string {
   const value = config[field];
   return typeof value === 'string' ? value : usual;
 }

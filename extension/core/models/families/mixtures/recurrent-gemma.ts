@@ -1,6 +1,6 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/model-config';
-import { attentionBiases, base, everywhere, numberIn } from '../shared-parts';
+import { attentionBiases, base, windowEverywhere, optionalNumber } from '../shared-parts';
 import { gemmaDefaults } from '../gemma';
 import { preNorm } from '../../modules/wiring-names';
 
@@ -69,16 +69,16 @@ export const recurrentGemma: Architecture = {
     module: 'temporal_block',
     form: (config) => ({
       kind: 'gated-recurrence',
-      width: numberIn(config, 'lru_width', config.hidden_size),
+      width: optionalNumber(config, 'lru_width', config.hidden_size),
       heads: config.num_attention_heads,
-      kernel: numberIn(config, 'conv1d_width', 4),
+      kernel: optionalNumber(config, 'conv1d_width', 4),
       activation: config.hidden_act,
     }),
     givesPair: true,
   },
   parts: (config, block) => [firstPart(config, block), 'feedforward'],
   biases: (config) => ({ ...attentionBiases(config), attentionOutput: true, feedforward: true }),
-  slidingWindow: everywhere,
+  slidingWindow: windowEverywhere,
   scales: (config) => ({
     embedding: roundToBfloat16(Math.sqrt(config.hidden_size)),
     logitSoftCap: config.final_logit_softcapping ?? undefined,

@@ -4,21 +4,21 @@ import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
 import { mixedByType, findPeriod } from './mixer-pieces';
 import type { Period } from './mixer-pieces';
-import { numberIn, attention, base } from '../shared-parts';
+import { optionalNumber, attention, base } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';
 
 /** "auto" is a sixteenth of the hidden size. */
 const stepRankIn = (config: ModelConfig, field: string): number =>
-  numberIn(config, field, Math.ceil(config.hidden_size / 16));
+  optionalNumber(config, field, Math.ceil(config.hidden_size / 16));
 
 function mambaForm(config: ModelConfig): SelectiveScan {
-  const expanded = numberIn(config, 'expand', 2) * config.hidden_size;
+  const expanded = optionalNumber(config, 'expand', 2) * config.hidden_size;
   return {
     kind: 'selective-scan',
-    width: numberIn(config, 'width', expanded),
-    stateSize: numberIn(config, 'state_size', 16),
+    width: optionalNumber(config, 'width', expanded),
+    stateSize: optionalNumber(config, 'state_size', 16),
     stepRank: stepRankIn(config, 'time_step_rank'),
-    kernel: numberIn(config, 'conv_kernel', 4),
+    kernel: optionalNumber(config, 'conv_kernel', 4),
     activation: config.hidden_act,
     bias: config.use_bias,
     convolutionBias: config['use_conv_bias'] !== false,
@@ -51,12 +51,12 @@ const mamba = {
 } as const;
 
 const attends = (config: ConfigFields): Period => ({
-  period: numberIn(config, 'attn_layer_period', 8),
-  offset: numberIn(config, 'attn_layer_offset', 4),
+  period: optionalNumber(config, 'attn_layer_period', 8),
+  offset: optionalNumber(config, 'attn_layer_offset', 4),
 });
 const mixes = (config: ConfigFields): Period => ({
-  period: numberIn(config, 'expert_layer_period', 2),
-  offset: numberIn(config, 'expert_layer_offset', 1),
+  period: optionalNumber(config, 'expert_layer_period', 2),
+  offset: optionalNumber(config, 'expert_layer_offset', 1),
 });
 const isMeant = ({ period, offset }: Period, block: number): boolean => block % period === offset;
 
@@ -68,7 +68,7 @@ const jambaExperts: ExpertNames = {
   inner: ({ intermediate_size: inner }) => inner,
   routing: () => ({ normalized: false }),
   isSparse: (config, block) =>
-    numberIn(config, 'num_experts', 16) > 1 && isMeant(mixes(config), block),
+    optionalNumber(config, 'num_experts', 16) > 1 && isMeant(mixes(config), block),
 };
 
 function jambaPeriods(config: ConfigFields, blocks: readonly number[]): ConfigFields | undefined {
@@ -97,7 +97,7 @@ export const selectiveScanFamilies: readonly Architecture[] = [
       ...mamba.mixer,
       form: (config) => ({
         ...mambaForm(config),
-        innerNorms: { epsilon: numberIn(config, 'mixer_rms_eps', 1e-6) },
+        innerNorms: { epsilon: optionalNumber(config, 'mixer_rms_eps', 1e-6) },
       }),
     },
   }),
@@ -126,10 +126,10 @@ export const selectiveScanFamilies: readonly Architecture[] = [
       module: 'mamba',
       form: (config) => ({
         kind: 'selective-scan',
-        width: numberIn(config, 'mamba_expand', 2) * config.hidden_size,
-        stateSize: numberIn(config, 'mamba_d_state', 16),
+        width: optionalNumber(config, 'mamba_expand', 2) * config.hidden_size,
+        stateSize: optionalNumber(config, 'mamba_d_state', 16),
         stepRank: stepRankIn(config, 'mamba_dt_rank'),
-        kernel: numberIn(config, 'mamba_d_conv', 4),
+        kernel: optionalNumber(config, 'mamba_d_conv', 4),
         activation: config.hidden_act,
         bias: config['mamba_proj_bias'] === true,
         convolutionBias: config['mamba_conv_bias'] !== false,

@@ -2,7 +2,7 @@ import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import { derive, named } from '../../transformer/derive';
 import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import {
-  numberIn,
+  optionalNumber,
   attentionBiases,
   base,
   queryKeyNorms,
@@ -33,7 +33,7 @@ const lfm = {
     module: 'conv',
     form: (config: ModelConfig) => ({
       kind: 'short-convolution' as const,
-      kernel: numberIn(config, 'conv_L_cache', 3),
+      kernel: optionalNumber(config, 'conv_L_cache', 3),
       bias: config['conv_bias'] === true,
     }),
   },
@@ -59,7 +59,7 @@ const experts: ExpertNames = {
     normalized: config.norm_topk_prob,
     shareScale: config.routed_scaling_factor,
   }),
-  isSparse: (config, block) => block >= numberIn(config, 'num_dense_layers', 2),
+  isSparse: (config, block) => block >= optionalNumber(config, 'num_dense_layers', 2),
   sparseFields: (sparse) => ({ num_dense_layers: sparse.filter((is) => !is).length }),
 };
 
@@ -74,8 +74,8 @@ function lfmWidth(config: ConfigFields): ConfigFields {
   if (config['block_auto_adjust_ff_dim'] === false) {
     return { intermediate_size: wide };
   }
-  const scale = numberIn(config, 'block_ffn_dim_multiplier', 1);
-  const step = numberIn(config, 'block_multiple_of', 256);
+  const scale = optionalNumber(config, 'block_ffn_dim_multiplier', 1);
+  const step = optionalNumber(config, 'block_multiple_of', 256);
   const narrow = Math.trunc(scale * Math.trunc((2 * Number(wide)) / 3));
   return { intermediate_size: step * Math.ceil(narrow / step) };
 }

@@ -6,7 +6,7 @@ import {
   attentionBiases,
   base,
   feedforward,
-  gatedExpert,
+  gatedSharedExpert,
   graniteScales,
   windowedByType,
 } from '../shared-parts';
@@ -66,7 +66,7 @@ export const softmaxExperts: readonly Architecture[] = [
       router: 'router',
       joined: { gateUp: 'experts.fc1.weight', down: 'experts.fc2.weight', transposed: true },
       shared: ({ intermediate_size: inner, n_shared_experts: count }) =>
-        gatedExpert('mlp.shared_experts', inner * (count ?? 2)),
+        gatedSharedExpert('mlp.shared_experts', inner * (count ?? 2)),
     },
   }),
   derive(cohere2, named('cohere2_moe', 'Cohere2Moe'), {
@@ -103,7 +103,7 @@ export const softmaxExperts: readonly Architecture[] = [
       },
       shared: ({ intermediate_size: inner, num_shared_experts: count }) =>
         typeof count === 'number' && count > 0
-          ? gatedExpert('mlp.shared_experts', inner * count)
+          ? gatedSharedExpert('mlp.shared_experts', inner * count)
           : undefined,
     },
     form: (config) => (config['norms of rms'] === true ? { norm: 'rms' } : {}),

@@ -10,10 +10,10 @@ import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
-import { mixedByType, renumberedList, wordIn } from './mixer-pieces';
+import { mixedByType, renumberedList, optionalString } from './mixer-pieces';
 import { parallelBranch, preNorm, scaled } from '../../modules/wiring-names';
 import {
-  numberIn,
+  optionalNumber,
   attention,
   attentionBiases,
   base,
@@ -47,16 +47,16 @@ const mambaSizes: SizeNames = {
 type Usual = readonly [number, number, number, number];
 
 export function readStateSpace(config: ModelConfig, names: SizeNames, usual: Usual): StateSpace {
-  const heads = numberIn(config, names.heads, usual[0]);
-  const groups = numberIn(config, names.groups, usual[3]);
-  const headDim = numberIn(config, names.headDim, usual[1]);
+  const heads = optionalNumber(config, names.heads, usual[0]);
+  const groups = optionalNumber(config, names.groups, usual[3]);
+  const headDim = optionalNumber(config, names.headDim, usual[1]);
   return {
     kind: 'state-space',
     heads,
     headDim,
-    stateSize: numberIn(config, names.stateSize, usual[2]),
+    stateSize: optionalNumber(config, names.stateSize, usual[2]),
     groups,
-    kernel: numberIn(config, names.kernel, 4),
+    kernel: optionalNumber(config, names.kernel, 4),
     activation: config.hidden_act,
     bias: config[names.bias] === true,
     convolutionBias: config[names.convolutionBias] !== false,
@@ -76,8 +76,8 @@ function limitsIn(value: unknown): readonly [number, number] {
 
 /** State-space shape of Bamba and Granite 4: `mamba_expand` determines the width regardless of the number of heads. */
 function hybridForm(config: ModelConfig): StateSpace {
-  const heads = numberIn(config, 'mamba_n_heads', 128);
-  const width = numberIn(config, 'mamba_expand', 2) * config.hidden_size;
+  const heads = optionalNumber(config, 'mamba_n_heads', 128);
+  const width = optionalNumber(config, 'mamba_expand', 2) * config.hidden_size;
   return readStateSpace(config, mambaSizes, [128, width / heads, 256, 1]);
 }
 
@@ -98,35 +98,36 @@ const graniteHybridExperts: ExpertNames = {
   ...graniteExperts,
   shared: (config) => ({
     ...graniteShared,
-    inner: numberIn(config, 'shared_intermediate_size', 1024),
+    inner: optionalNumber(config, 'shared_intermediate_size', 1024),
   }),
   isSparse: hasExperts,
 };
 
 /** Falcon-H1's factors (μP) on attention and feed-forward. */
 function falconScales(config: ModelConfig): Partial<Scales> {
-  const into = numberIn(config, 'attention_in_multiplier', 1);
+  const into = optionalNumber(config, 'attention_in_multiplier', 1);
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
   return {
     embedding: config.embedding_multiplier,
-    attention: headDim ** -0.5 * into * into * numberIn(config, 'key_multiplier', 1),
-    logits: numberIn(config, 'lm_head_multiplier', 1),
+    attention: headDim ** -0.5 * into * into * optionalNumber(config, 'key_multiplier', 1),
+    logits: optionalNumber(config, 'lm_head_multiplier', 1),
   };
 }
 
 function falconForm(config: ModelConfig): StateSpace {
-  const heads = numberIn(config, 'mamba_n_heads', 128);
-  const expanded = numberIn(config, 'mamba_expand', 2) * config.hidden_size;
-  const width = config['mamba_d_ssm'] === null ? expanded : numberIn(config, 'mamba_d_ssm', 1024);
+  const heads = optionalNumber(config, 'mamba_n_heads', 128);
+  const expanded = optionalNumber(config, 'mamba_expand', 2) * config.hidden_size;
+  const width =
+    config['mamba_d_ssm'] === null ? expanded : optionalNumber(config, 'mamba_d_ssm', 1024);
   const form = readStateSpace(config, mambaSizes, [128, width / heads, 256, 1]);
   return {
     ...form,
     outputBias: config['projectors_bias'] === true,
     normSize: config['mamba_rms_norm'] === true ? form.normSize : undefined,
     normsFirst: config['mamba_norm_before_gate'] !== false,
-    inputScale: numberIn(config, 'ssm_in_multiplier', 1),
+    inputScale: optionalNumber(config, 'ssm_in_multiplier', 1),
     scales: numbersIn(config, 'ssm_multipliers'),
-    outputScale: numberIn(config, 'ssm_out_multiplier', 1),
+    outputScale: optionalNumber(config, 'ssm_out_multiplier', 1),
   };
 }
 
@@ -209,7 +210,8 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       partial_rotary_factor: 0.5,
       // Granite's factors, as GGUF files have them.
       attention_multiplier:
-        (numberIn(config, 'hidden_size', 4096) / numberIn(config, 'num_attention_heads', 32)) **
+        (optionalNumber(config, 'hidden_size', 4096) /
+          optionalNumber(config, 'num_attention_heads', 32)) **
         -0.5,
       layer_types: Array.from({ length: Number(blocks ?? 0) }, (_, block) =>
         Array.isArray(full) && full.includes(block) ? 'full_attention' : 'linear_attention',
@@ -232,7 +234,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         : {
             num_experts: 1,
             num_experts_per_tok: 1,
-            intermediate_size: numberIn(config, 'shared_intermediate_size', 1024),
+            intermediate_size: optionalNumber(config, 'shared_intermediate_size', 1024),
           },
     feedforward: graniteWithShared,
     biases: attentionBiases,
@@ -261,8 +263,8 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       ...attention,
       wiring: scaled(attention.wiring, (config) => ({
         branch:
-          numberIn(config, 'attention_in_multiplier', 1) *
-          numberIn(config, 'attention_out_multiplier', 1),
+          optionalNumber(config, 'attention_in_multiplier', 1) *
+          optionalNumber(config, 'attention_out_multiplier', 1),
       })),
     },
     feedforward: {
@@ -311,8 +313,8 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       module: 'mixer',
       form: (config) => ({
         ...readStateSpace(config, nemotronMixer, [128, 64, 128, 8]),
-        activation: wordIn(config, 'mamba_hidden_act', 'silu'),
-        stepLimits: [numberIn(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
+        activation: optionalString(config, 'mamba_hidden_act', 'silu'),
+        stepLimits: [optionalNumber(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
       }),
     },
     experts: {
@@ -334,7 +336,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       shared: (config) => ({
         gateUp: ['mixer.shared_experts.up_proj'],
         down: 'mixer.shared_experts.down_proj',
-        inner: numberIn(config, 'moe_shared_expert_intermediate_size', 7688),
+        inner: optionalNumber(config, 'moe_shared_expert_intermediate_size', 7688),
       }),
       isSparse: (config, block) => nemotronKinds(config)[block] === 'expert',
     },

@@ -3,7 +3,7 @@ import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import { keepsTurns } from '../../shared-modules';
 import type { SharedModules } from '../../shared-modules';
 import { say } from '../../../message';
-import { attention, base, numberIn } from '../shared-parts';
+import { attention, base, optionalNumber } from '../shared-parts';
 import { renumberedList } from './mixer-pieces';
 import { readStateSpace } from './state-spaces';
 
@@ -23,7 +23,7 @@ const sharedModules = (config: ConfigFields, types: unknown): SharedModules => (
   users: Array.isArray(types)
     ? types.flatMap((type, block) => (type === sharing ? [block] : []))
     : [],
-  turns: numberIn(config, 'num_mem_blocks', 1),
+  turns: optionalNumber(config, 'num_mem_blocks', 1),
 });
 
 const mixer: MixerNames = {
@@ -41,16 +41,16 @@ const mixer: MixerNames = {
         bias: 'add_bias_linear',
         convolutionBias: '',
       },
-      [8, concatenatedWidth(config) / numberIn(config, 'n_mamba_heads', 8), 64, 1],
+      [8, concatenatedWidth(config) / optionalNumber(config, 'n_mamba_heads', 8), 64, 1],
     ),
     activation: 'silu',
-    stepLimits: [numberIn(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
+    stepLimits: [optionalNumber(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
     epsilon: 1e-5,
   }),
 };
 
 const concatenatedWidth = (config: ModelConfig): number =>
-  numberIn(config, 'mamba_expand', 2) * config.hidden_size;
+  optionalNumber(config, 'mamba_expand', 2) * config.hidden_size;
 
 /** Mamba-2 with alternating shared transformer blocks (arXiv 2411.15242). */
 export const zamba2: Architecture = {
@@ -87,7 +87,7 @@ export const zamba2: Architecture = {
   shared: {
     output: 'linear',
     modules: (config) => sharedModules(config, config.layer_types),
-    rank: (config) => numberIn(config, 'adapter_rank', 128),
+    rank: (config) => optionalNumber(config, 'adapter_rank', 128),
     adaptsHeads: (config) => config['use_shared_attention_adapter'] === true,
   },
   mixer,

@@ -92,7 +92,7 @@ function replaceCaches(
  * Nodes that become unused if a single branch is removed and the `unwanted` outputs are dropped. `live` are the nodes
  * in use before. Same result as {@link removeBranches}, in time proportional to the branch instead of the graph.
  */
-export function nodesGone(
+export function nodesUnusedAfterRemoval(
   index: GraphIndex,
   live: ReadonlySet<GraphNode>,
   branch: RemovedBranch,

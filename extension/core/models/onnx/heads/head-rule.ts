@@ -15,7 +15,7 @@ export interface HeadQuery {
 }
 
 /** Result of a rule. */
-export interface HeadAnswer {
+export interface HeadRuleResult {
   /** Input indices and places of inputs that contain the groups. */
   readonly follows: readonly (readonly [input: number, place: GroupPlace])[];
   /** Cache inputs and additional outputs that contain the groups. */
@@ -36,4 +36,4 @@ export interface GroupSizes {
 }
 
 /** Returns undefined if the inputs of a group can't be determined. */
-export type HeadRule = (query: HeadQuery) => HeadAnswer | undefined;
+export type HeadRule = (query: HeadQuery) => HeadRuleResult | undefined;

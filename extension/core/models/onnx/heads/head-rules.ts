@@ -5,7 +5,7 @@ import { fromFront } from '../values/shape-rules';
 import type { Shape } from '../values/shape-query';
 import { fusedRules } from './fused-rules';
 import { placeLength, placeIn, sum } from './group-places';
-import type { HeadAnswer, HeadQuery, HeadRule } from './head-rule';
+import type { HeadRuleResult, HeadQuery, HeadRule } from './head-rule';
 
 const inputName = ({ node }: HeadQuery, input: number): string => node.proto.input[input] ?? '';
 const inputShape = (query: HeadQuery, input: number): Shape | undefined =>
@@ -14,7 +14,7 @@ const inputContents = (query: HeadQuery, input: number): readonly Dimension[] | 
   query.contents(inputName(query, input));
 
 /** Inputs that are as long along the axis, among those that are broadcast. */
-function broadcast(query: HeadQuery, inputs: readonly number[]): HeadAnswer | undefined {
+function broadcast(query: HeadQuery, inputs: readonly number[]): HeadRuleResult | undefined {
   const { node, output, place, groups, shape } = query;
   const sizes = inputs.map((input) => {
     const shape = inputShape(query, input);
@@ -111,9 +111,9 @@ const reshape: HeadRule = (query) => {
 /** Adds the size in the second input to an answer. */
 function sized(
   { place, groups }: HeadQuery,
-  answer: HeadAnswer,
+  answer: HeadRuleResult,
   at: number,
-): HeadAnswer | undefined {
+): HeadRuleResult | undefined {
   const length = placeLength(place, groups);
   return length === undefined
     ? undefined

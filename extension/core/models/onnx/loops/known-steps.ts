@@ -44,7 +44,7 @@ export interface KnownSteps {
 }
 
 /** The graph around a Loop or Scan. */
-export class Around {
+export class LoopSurroundings {
   private found: { readonly shapes: ValueShapes; readonly index: GraphIndex } | undefined;
 
   public constructor(
@@ -92,7 +92,7 @@ const scanOpset = 9;
 export const noStacks = say`its steps don't read weights of their own from a stack in the file`;
 
 /** Why a Loop or Scan cannot be unrolled, as the end of "can't be unrolled: …". */
-export interface NotKnown {
+export interface NotUnrolled {
   readonly problem: Message;
 }
 
@@ -101,7 +101,7 @@ export function isRepeating(node: NodeProto): boolean {
 }
 
 /** The steps of a Loop or Scan, or why they are not known. */
-export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKnown {
+export function knownSteps(node: NodeProto, around: LoopSurroundings): KnownSteps | NotUnrolled {
   const body = node.attribute.find(({ name }) => name === 'body')?.g;
   if (body === undefined || body.sparseInitializer.length > 0) {
     return { problem: say`its body is missing or has sparse weights` };
@@ -121,7 +121,7 @@ export function knownSteps(node: NodeProto, around: Around): KnownSteps | NotKno
 }
 
 /** Outer names of the values that a Loop body, or a graph nested in it, may slice. */
-function cutInBody({ input }: NodeProto, body: GraphProto, around: Around): string[] {
+function cutInBody({ input }: NodeProto, body: GraphProto, around: LoopSurroundings): string[] {
   const outside = new Map(body.input.map(({ name }, place) => [name, input[place] ?? '']));
   const named = (name: string): string => outside.get(name) ?? name;
   return body.node.flatMap((one) => {
@@ -140,7 +140,11 @@ function cutInBody({ input }: NodeProto, body: GraphProto, around: Around): stri
   });
 }
 
-function readLoop(node: NodeProto, body: GraphProto, { shapes }: Around): KnownSteps | NotKnown {
+function readLoop(
+  node: NodeProto,
+  body: GraphProto,
+  { shapes }: LoopSurroundings,
+): KnownSteps | NotUnrolled {
   const [limit = '', condition = '', ...firsts] = node.input;
   const numbers = shapes.contents(limit);
   const [count] = numbers ?? [];
@@ -198,8 +202,8 @@ function readScan(
   node: NodeProto,
   body: GraphProto,
   states: number,
-  { shapes, opset }: Around,
-): KnownSteps | NotKnown {
+  { shapes, opset }: LoopSurroundings,
+): KnownSteps | NotUnrolled {
   if (opset < scanOpset) {
     return { problem: say`Scan had another format before opset ${scanOpset}` };
   }

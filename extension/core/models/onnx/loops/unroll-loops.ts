@@ -9,8 +9,8 @@ import { neededNodes } from '../edits/graph-remains';
 import { renameInputs } from '../edits/node-edits';
 import { GraphIndex, operatorName } from '../graph-index';
 import { emitSteps } from './emit-steps';
-import { Around, isRepeating, knownSteps, noStacks } from './known-steps';
-import type { NotKnown } from './known-steps';
+import { LoopSurroundings, isRepeating, knownSteps, noStacks } from './known-steps';
+import type { NotUnrolled } from './known-steps';
 import { branchesIn, mainPlace } from './places';
 import type { Place } from './places';
 import { StackRows } from './stack-rows';
@@ -157,8 +157,8 @@ function unroll(
   file: OnnxFile,
   { graph, flat, main }: Place,
   node: NodeProto,
-): { readonly file: OnnxFile; readonly count: number } | NotKnown {
-  const steps = knownSteps(node, new Around(file, flat));
+): { readonly file: OnnxFile; readonly count: number } | NotUnrolled {
+  const steps = knownSteps(node, new LoopSurroundings(file, flat));
   if ('problem' in steps) {
     return steps;
   }

@@ -4,9 +4,9 @@ import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import { emitOverLast } from '../../encodings/emit-pointwise';
 import type { MatrixEncoding, ModelMatrix } from '../../matrix-encoding';
 import { emitRegion } from '../stream/encoding-regions';
-import { emitParted, fusedAttention } from '../stream/fused-attention';
+import { emitSplitAttention, fusedAttention } from '../stream/fused-attention';
 import { operatorName, floatAttribute } from '../graph-index';
-import { isEach } from './linear-weights';
+import { hasUnitStrides } from './linear-weights';
 import type { LinearWeight, PositionMap } from './linear-weights';
 
 /** A matrix by which a graph multiplies. */
@@ -37,7 +37,12 @@ export function emitProduct(
     case 'Conv':
       return [withBias(graph, layer, node, multiply(input), map)];
     case fusedAttention:
-      return emitParted(graph, node, emitOverLast(graph, layer, input, multiply), layer.out);
+      return emitSplitAttention(
+        graph,
+        node,
+        emitOverLast(graph, layer, input, multiply),
+        layer.out,
+      );
     default:
       return [emitOverLast(graph, layer, input, multiply)];
   }
@@ -45,7 +50,7 @@ export function emitProduct(
 
 /** The positions that a convolution takes: a pool of kernel 1 chooses them. */
 function strided(graph: GraphBuilder, x: Value, map: PositionMap | undefined): Value {
-  if (map === undefined || isEach(map)) {
+  if (map === undefined || hasUnitStrides(map)) {
     return x;
   }
   const { strides } = map;

@@ -9,7 +9,7 @@ import { encodingTensors } from '../../encodings/encoding-facts';
 import { findEncoding } from '../../encodings/stored-encodings';
 import type { LinearLayer, LinearRole } from '../../matrix-encoding';
 import { findRegions, readStoredEncodings } from '../stream/encoding-regions';
-import { fusedAttention, whyFused } from '../stream/fused-attention';
+import { fusedAttention, explainNotSplittable } from '../stream/fused-attention';
 import type { GraphNode } from '../graph-index';
 import type { CutGraph } from '../graph-stages';
 import { isMatrixLike, WeightReaders } from './linear-weights';
@@ -54,7 +54,7 @@ export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears
   let shapes: ValueShapes | undefined;
   const readers = new WeightReaders(mainGraph, (node) => {
     shapes ??= new ValueShapes(file.graph, index);
-    return whyFused(node, index, shapes);
+    return explainNotSplittable(node, index, shapes);
   });
   const holders = findReaders(cut);
   const formed = encodedMatrices(source, mainGraph);

@@ -25,7 +25,7 @@ export interface PositionMap {
 }
 
 /** True if all strides are 1. */
-export function isEach({ strides }: PositionMap): boolean {
+export function hasUnitStrides({ strides }: PositionMap): boolean {
   return strides.every((stride) => stride === 1);
 }
 

@@ -9,7 +9,7 @@ import { emitLookup } from '../../encodings/emit-lookup';
 import { encodingMemory, encodingTensors, mapTensors } from '../../encodings/encoding-facts';
 import type { MatrixEncoding } from '../../matrix-encoding';
 import { emitProduct } from './emit-product';
-import { tellForms } from '../stream/encoding-regions';
+import { encodingMetadata } from '../stream/encoding-regions';
 import { additionsTo, freeName, namesIn, withAdditions } from '../edits/graph-additions';
 import type { GraphLinear } from './graph-linears';
 import { renameOutputs } from '../edits/node-edits';
@@ -96,7 +96,7 @@ export function editMatrices(
   }
   const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
   const sublayerEncodings = new Map([...forms].filter(([id]) => inner.has(id)));
-  const metadataProps = tellForms(file.model, sublayerEncodings);
+  const metadataProps = encodingMetadata(file.model, sublayerEncodings);
   const annotated = { ...file, model: copyWith(file.model, { metadataProps }) };
   const graph = withReplaced(outer, { replaced, widths });
   // Constants of the previous encoding are removed with its nodes.

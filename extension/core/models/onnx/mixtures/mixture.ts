@@ -5,7 +5,7 @@ import { fusedExperts } from '../stream/classify';
 import type { GraphNode } from '../graph-index';
 import { isWeight, productWeights, storedBytes } from '../stream/measure-sublayer';
 import { intAttribute } from '../graph-index';
-import { nodesGone } from '../edits/removal-nodes';
+import { nodesUnusedAfterRemoval } from '../edits/removal-nodes';
 import type { ResidualBranch } from '../stream/residual-stream';
 import { selectedBy, expertNumberUses } from './chosen-numbers';
 import { constantByExpert, expertWeights } from './constants-by-expert';
@@ -205,7 +205,7 @@ function separate(
     const removedNodes = new Set<GraphNode>();
     for (const { start, sum } of sumsLeftWithOneTerm(loop.sums, new Set([number]))) {
       const branch = { start, sum, nodes: new Set<GraphNode>() };
-      nodesGone(index, live, branch).forEach((node) => removedNodes.add(node));
+      nodesUnusedAfterRemoval(index, live, branch).forEach((node) => removedNodes.add(node));
     }
     const isUnread = (name: string): boolean =>
       index.consumersOf(name).every((reader) => removedNodes.has(reader) || !live.has(reader));

@@ -39,7 +39,7 @@ export function readStoredEncodings({
 }
 
 /** Returns the metadata of a model with additional encodings. */
-export function tellForms(
+export function encodingMetadata(
   model: ModelProto,
   forms: ReadonlyMap<string, MatrixEncoding>,
 ): ModelProto['metadataProps'] {

@@ -21,7 +21,7 @@ const sizesAsInputs = 13;
  * Measured with ONNX Runtime 1.30 and 1.32 with every kind of mask: bit-identical except for sequence start and end
  * masks, which MultiHeadAttention ignores.
  */
-export function whyFused(
+export function explainNotSplittable(
   node: NodeProto,
   index: GraphIndex,
   shapes: ValueShapes,
@@ -61,7 +61,7 @@ function isSequenceLengths(mask: string, index: GraphIndex): boolean {
  * Emits a fused attention, including its cache, for queries, keys and values concatenated in `projected` [batch,
  * sequence, out].
  */
-export function emitParted(
+export function emitSplitAttention(
   graph: GraphBuilder,
   node: NodeProto,
   projected: Value,

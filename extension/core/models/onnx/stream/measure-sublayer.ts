@@ -7,7 +7,7 @@ import { isEmbeddingWithNorm, isQuantizedSum, isShape, operatorName } from '../g
 import type { GraphIndex, GraphNode } from '../graph-index';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { OnnxPort, OnnxSublayer } from '../onnx-summary';
-import { nodesGone } from '../edits/removal-nodes';
+import { nodesUnusedAfterRemoval } from '../edits/removal-nodes';
 import type { ResidualBranch } from './residual-stream';
 
 /** Parts of one graph that are removed with a sublayer. */
@@ -33,7 +33,7 @@ export function lostParts(
   unwanted: readonly string[],
   all: ReadonlySet<string>,
 ): LostParts {
-  const found = nodesGone(index, live, branch, unwanted);
+  const found = nodesUnusedAfterRemoval(index, live, branch, unwanted);
   // A fused embedding and norm stays.
   const removedNodes = [...found]
     .filter(({ proto }) => !isEmbeddingWithNorm(proto))

@@ -10,7 +10,7 @@ import { emitRotaryTables } from '../rotary';
 import type { Rotary } from '../rotary';
 import { emitWeight } from '../weight';
 import type { Compressor } from './compressed-parts';
-import { emitTurnedEnd } from './rotary-end';
+import { emitRotatedEnd } from './rotary-end';
 
 /** Width of a compressed key. */
 const keyDim = ({ norm }: Compressor): number => norm.weight?.shape.at(-1) ?? 0;
@@ -87,7 +87,7 @@ export function emitCompressed(
   ]);
   const starts = graph.op('Mul', [emitNumbers(graph, runs), step]);
   const tables = emitRotaryTables(graph, rotary, graph.op('Unsqueeze', [starts, graph.ints([0])]));
-  return emitTurnedEnd(graph, rotary, dim, keys, tables);
+  return emitRotatedEnd(graph, rotary, dim, keys, tables);
 }
 
 /** 0, 1, … below a count [1]. */
@@ -113,7 +113,7 @@ function emitOverlapping(graph: GraphBuilder, x: Value, none: number): Value {
 }
 
 /** Emits the mask of compressed keys whose runs have ended: bool [batch | 1, sequence, keys]. */
-export function emitEnded(
+export function emitEndedMask(
   graph: GraphBuilder,
   { rate }: Compressor,
   positions: Value,

@@ -5,7 +5,7 @@ import { emitLinear } from '../linear';
 import { emitCompressed } from './compressor';
 import type { Indexer } from './compressed-parts';
 import type { Compressing } from './compressor';
-import { emitTurnedEnd } from './rotary-end';
+import { emitRotatedEnd } from './rotary-end';
 
 /**
  * Emits 0 for the keys of the highest scores Σₕ wₕ · relu(queryₕ · key), and the lowest float32 for others:
@@ -13,7 +13,7 @@ import { emitTurnedEnd } from './rotary-end';
  * @param latent of queries: [batch · sequence, rank]
  * @param ended bool [batch | 1, sequence, keys]
  */
-export function emitChoice(
+export function emitSelectionMask(
   graph: GraphBuilder,
   { compressor, numHeads, headDim, best, query, weights }: Indexer,
   compressing: Compressing,
@@ -29,7 +29,7 @@ export function emitChoice(
   };
   const keys = emitCompressed(graph, compressor, compressing, 'indexer');
   const own = splitHeads(emitLinear(graph, query, latent), numHeads, headDim);
-  const queries = emitTurnedEnd(graph, rotary, headDim, own, tables);
+  const queries = emitRotatedEnd(graph, rotary, headDim, own, tables);
   const products = graph.op('MatMul', [
     queries,
     graph.op('Transpose', [keys], { perm: [0, 1, 3, 2] }),

@@ -21,7 +21,7 @@ const emitParts = (
  * Applies the rotary embedding to the last dimensions of each head; the others are unchanged. Pairs are in the order of
  * {@link emitRotation}.
  */
-export function emitTurnedEnd(
+export function emitRotatedEnd(
   graph: GraphBuilder,
   rotary: Rotary,
   size: number,
@@ -36,7 +36,7 @@ export function emitTurnedEnd(
 }
 
 /** Inverts the rotary embedding and restores the order of interleaved pairs. */
-export function emitTurnedBack(
+export function emitUnrotatedEnd(
   graph: GraphBuilder,
   rotary: Rotary,
   size: number,

@@ -2,7 +2,7 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitWeight } from '../../parts/weight';
 import { chain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, pixelMean, toFirst, toLast, window } from '../piece-finder';
+import { activation, pixelMean, channelsFirst, channelsLast, window } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
@@ -34,14 +34,14 @@ function convNext({ modelType, name, between, scale }: Form): StagedFamily {
     chain(
       say`Convolution`,
       find.conv('dwconv', width, width, { kernel: 7, groups: width }),
-      toLast,
+      channelsLast,
       find.layerNorm('layernorm', width, 1e-6),
       find.linear('pwconv1', width, 4 * width),
       activation(config.hidden_act),
       between(find, 4 * width),
       find.linear('pwconv2', 4 * width, width),
       scale(config, find, width),
-      toFirst,
+      channelsFirst,
     );
   return {
     modelType,

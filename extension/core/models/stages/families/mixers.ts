@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
-import { chain, pieceLinears, plain } from '../piece';
+import { chain, pieceLinears, weightless } from '../piece';
 import type { Piece } from '../piece';
-import { activation, pixelMean, paddedWindow, toFirst, toLast } from '../piece-finder';
+import { activation, pixelMean, paddedWindow, channelsFirst, channelsLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
@@ -14,7 +14,7 @@ const canEmpty = true;
 
 /** Average pooling minus its input (PoolFormer). */
 const pooling = (edge: number): Piece =>
-  plain(say`Mean of ${edge} × ${edge} pixels`, (graph, x) => {
+  weightless(say`Mean of ${edge} × ${edge} pixels`, (graph, x) => {
     const half = Math.floor(edge / 2);
     const mean = graph.op('AveragePool', [x], {
       kernel_shape: [edge, edge],
@@ -131,7 +131,7 @@ function modulation(config: StagedConfig, find: PieceFinder, stage: number, widt
   const context = find.conv('projection_context', width, width);
   const output = chain(
     say`Output`,
-    toLast,
+    channelsLast,
     config['use_post_layernorm_in_modulation'] === true
       ? find.layerNorm('layernorm', width, numberAt(config, 'layer_norm_eps'))
       : undefined,
@@ -144,7 +144,7 @@ function modulation(config: StagedConfig, find: PieceFinder, stage: number, widt
     linears: pieceLinears([input, output]),
     outputs: output.outputs ?? [],
     emit: (graph: GraphBuilder, x: Value) => {
-      const whole = toFirst.emit(graph, input.emit(graph, x));
+      const whole = channelsFirst.emit(graph, input.emit(graph, x));
       const part = (from: number, count: number): Value =>
         graph.op('Slice', [whole, graph.ints([from]), graph.ints([from + count]), graph.ints([1])]);
       const gated = (value: Value, level: number): Value =>
@@ -236,14 +236,14 @@ const focalNet: StagedFamily = {
           stage === depths.length - 1
             ? []
             : [
-                toFirst,
+                channelsFirst,
                 at.conv(
                   'downsample.projection',
                   width,
                   2 * width,
                   overlaps ? { kernel: 3, stride: 2, padding: 1 } : paddedWindow(2),
                 ),
-                toLast,
+                channelsLast,
                 at.layerNorm('downsample.norm', 2 * width, epsilon),
               ],
       };
@@ -258,11 +258,11 @@ const focalNet: StagedFamily = {
           ? { kernel: 7, stride: 4, padding: [2, 4] }
           : paddedWindow(numberAt(config, 'patch_size')),
       ),
-      toLast,
+      channelsLast,
       find.layerNorm('embeddings.norm', first, epsilon),
       ...stageSteps(stages),
       find.layerNorm('layernorm', first * 2 ** (depths.length - 1), epsilon),
-      toFirst,
+      channelsFirst,
       pixelMean,
     ];
   },

@@ -1,9 +1,9 @@
 import { emitLength } from '../../../onnx/emit-length';
 import type { ConfigFields } from '../../transformer/model-config';
 import { emitWeight } from '../../parts/weight';
-import { attention, chain, plain } from '../piece';
+import { attention, chain, weightless } from '../piece';
 import type { Piece } from '../piece';
-import { activation, pixelMean, toFirst, toLast } from '../piece-finder';
+import { activation, pixelMean, channelsFirst, channelsLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
@@ -122,9 +122,9 @@ function branches(
   const source = (): Piece =>
     chain(
       say`Fewer pixels`,
-      toFirst,
+      channelsFirst,
       find.conv(names.reduction, width, width, { kernel: edge, stride: edge, padding: 0 }),
-      toLast,
+      channelsLast,
       find.layerNorm(names.reductionNorm, width, epsilon),
     );
   return [
@@ -154,9 +154,9 @@ function branches(
           find.linear('mlp.dense1', width, inner),
           ...(mixes
             ? [
-                toFirst,
+                channelsFirst,
                 find.conv('mlp.dwconv.dwconv', inner, inner, { kernel: 3, groups: inner }),
-                toLast,
+                channelsLast,
               ]
             : []),
           activation(config.hidden_act),
@@ -176,7 +176,7 @@ const overlapping =
         kernel: listAt(config, 'patch_sizes')[stage] ?? 1,
         stride: listAt(config, 'strides')[stage] ?? 1,
       }),
-      toLast,
+      channelsLast,
       at.layerNorm('layer_norm', width, normEpsilon(form, config)),
     ];
   };
@@ -212,7 +212,7 @@ const segformer: Form = {
   embed: overlapping({ epsilon: 1e-5 }, (stage) => `encoder.patch_embeddings.${stage}.`),
   leave: (_, find, { stage, width }) => [
     find.layerNorm(`encoder.layer_norm.${stage}`, width, 1e-5),
-    toFirst,
+    channelsFirst,
   ],
   end: () => [pixelMean],
   linears: { ...newerAttention, 'mlp.dense1': 'mlp.fc1', 'mlp.dense2': 'mlp.fc2' },
@@ -245,7 +245,7 @@ const positioned: Form['embed'] = (config, find, { stage, isLast, input, width }
       stride: listAt(config, 'patch_sizes')[stage] ?? 1,
       padding: 0,
     }),
-    toLast,
+    channelsLast,
     at.layerNorm('layer_norm', width, numberAt(config, 'layer_norm_eps')),
     {
       label: say`Positions`,
@@ -285,14 +285,14 @@ const pvt: Form = {
   names: selfNames,
   mixes: false,
   embed: positioned,
-  leave: (_, __, { isLast }) => (isLast ? [] : [toFirst]),
+  leave: (_, __, { isLast }) => (isLast ? [] : [channelsFirst]),
   end: (config, find) => [
     find.layerNorm(
       'encoder.layer_norm',
       listAt(config, 'hidden_sizes').at(-1) ?? 0,
       numberAt(config, 'layer_norm_eps'),
     ),
-    plain(say`First position`, (graph, x) =>
+    weightless(say`First position`, (graph, x) =>
       graph.op('Gather', [x, graph.ints([0], [])], { axis: 1 }),
     ),
   ],
@@ -326,7 +326,7 @@ const pvtV2: Form = {
   embed: overlapping({}, (stage) => `encoder.layers.${stage}.patch_embedding.`),
   leave: (config, find, { stage, width }) => [
     find.layerNorm(`encoder.layers.${stage}.layer_norm`, width, numberAt(config, 'layer_norm_eps')),
-    toFirst,
+    channelsFirst,
   ],
   end: () => [pixelMean],
   modules,

@@ -1,5 +1,5 @@
 import type { ConfigFields } from '../../transformer/model-config';
-import { added, chain, plain } from '../piece';
+import { withShortcut, chain, weightless } from '../piece';
 import type { Piece } from '../piece';
 import { activation, maxPool, pixelMean, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
@@ -66,7 +66,11 @@ function resNet(form: Form): StagedFamily {
   const first = (config: StagedConfig, find: PieceFinder, sizes: BlockSizes): Piece => {
     const before = form.before?.(config, find, sizes);
     const branch = form.branch(config, find, sizes);
-    const sum = added(say`Block that changes the size`, form.shortcut(config, find, sizes), branch);
+    const sum = withShortcut(
+      say`Block that changes the size`,
+      form.shortcut(config, find, sizes),
+      branch,
+    );
     return chain(say`Block that changes the size`, before, sum, form.activation(config));
   };
   return {
@@ -232,7 +236,7 @@ const regnet: Form = {
  * Zero padding that isn't next to the pooling: ONNX Runtime would merge it with the pooling's own padding, whose border
  * is −∞.
  */
-const zerosAround = plain(say`Zero padding`, (graph, x) =>
+const zerosAround = weightless(say`Zero padding`, (graph, x) =>
   graph.op('Max', [graph.op('Pad', [x, graph.ints([0, 0, 1, 1, 0, 0, 1, 1])])]),
 );
 

@@ -1,9 +1,9 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { ConfigFields } from '../../transformer/model-config';
 import { emitWeight } from '../../parts/weight';
-import { attention, chain, plain } from '../piece';
+import { attention, chain, weightless } from '../piece';
 import type { Piece } from '../piece';
-import { activation, paddedWindow, toLast } from '../piece-finder';
+import { activation, paddedWindow, channelsLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
@@ -45,7 +45,7 @@ interface Form {
 }
 
 const epsilon = 1e-5;
-const averagePositions = plain(say`Mean of positions`, (graph, x) =>
+const averagePositions = weightless(say`Mean of positions`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [1, 2], keepdims: 0 }),
 );
 
@@ -137,7 +137,7 @@ function swinSteps(
       first,
       paddedWindow(edge),
     ),
-    toLast,
+    channelsLast,
     find.layerNorm('embeddings.norm', first, epsilon),
     ...stageSteps(stages),
     ...(form.hasFinalNorm
@@ -210,7 +210,7 @@ const byTable: Form['attention'] = (config, find, { width, heads, windows }) => 
   });
 };
 
-const unit = plain(say`Unit length`, (graph, x) => {
+const unit = weightless(say`Unit length`, (graph, x) => {
   const length = graph.op('ReduceL2', [x], { axes: [-1], keepdims: 1 });
   return graph.op('Div', [x, graph.op('Max', [length, graph.scalar(1e-12)])]);
 });

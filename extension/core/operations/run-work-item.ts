@@ -10,23 +10,23 @@ import type { OpenModel } from '../models/model-cache';
 import { openSeedRunner } from '../datadiet/training/seed-runner';
 import type { OpenedModel } from '../models/opened-model';
 import { openSearchRunner } from '../prune/shards/share-search';
-import { openNetworkPieces } from '../symbolic/evolution/network-pieces';
-import { openSlicePieces } from '../tensornet/repair/share-slices';
-import { openLayerPieces } from '../tensornet/sensitivity/share-layers';
+import { openNetworkRunner } from '../symbolic/evolution/network-pieces';
+import { openSliceRunner } from '../tensornet/repair/share-slices';
+import { openLayerRunner } from '../tensornet/sensitivity/share-layers';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
 /** Task runner of each kind of work item. */
 const kinds: Readonly<Record<string, OpenTaskRunner>> = {
-  networks: openNetworkPieces,
-  repair: openSlicePieces,
+  networks: openNetworkRunner,
+  repair: openSliceRunner,
   search: openSearchRunner,
   seeds: openSeedRunner,
-  sensitivity: openLayerPieces,
+  sensitivity: openLayerRunner,
 };
 
 /** Runs work items in this process, of one job at a time. */
-export class PieceRunner {
+export class WorkItemRunner {
   private doer: TaskRunner | undefined;
 
   /** @param samples folder of the texts and the model that come with Espalier */
