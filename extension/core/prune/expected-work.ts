@@ -42,6 +42,8 @@ const passesPerRound = 2;
  */
 const beyondExpected = 1.25;
 
+/** Sublayers that each prefix of an order is run through, as a share of all. */
+const orderShare = 0.4;
 /** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
 
@@ -109,6 +111,10 @@ export function expectedWork(
   const refined = sets * refineShare;
   const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
   const compared = isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1;
+  const onCandidates = (amount: Amount): SplitAmount =>
+    known.isScreened === true && known.isSearched !== true
+      ? { model: noAmount, copy: amount }
+      : onModel(amount);
   /** A round that measures a share of its candidates. */
   const round = (measured: number, passes: number, originals: number): SplitAmount => {
     const compare = (times: number, readouts: number): Amount => ({
@@ -143,11 +149,11 @@ export function expectedWork(
           later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
         }),
     refinement: onModel({ evaluations: refined * count, readouts: refined, passes: () => sets }),
-    // One pass takes all prefixes of an order if sessions are streamed. The original runs once for all orders.
-    baseline: onModel({
-      evaluations: compared * count,
-      readouts: compared * rounds,
-      passes: () => 1 + 1 / Math.max(1, baselines),
+    baseline: onCandidates({
+      evaluations: compared * count * rounds * orderShare,
+      readouts: compared * (rounds * share + 1),
+      // One pass takes all prefixes of an order if sessions are streamed.
+      passes: () => 1,
     }),
     baselines,
     sets,
