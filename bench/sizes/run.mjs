@@ -20,7 +20,7 @@
  * --quality: instead, the default search against `exact` on five texts (bench/finercut/quality.mjs).
  *
  * --processor-time: for a busy machine, all times are processor time divided by the number of cores. Prints the table only.
- * --traces: records searches for test/unit/prune/search-traces.
+ * --traces: records searches for test/fixtures/search-traces.
  *
  * Each run has a cache folder of its own, so that no estimate knows an earlier run. Peak memory is RssAnon and RssShmem of the
  * process, read from /proc every 20 ms. Mapped files aren't in it.
@@ -169,6 +169,11 @@ const estimated = [smollm2, gemma270, qwen05].flatMap((model) => [
   job(model, 'evaluate', { domains: true }),
 ]);
 
+const head = [
+  '| job | arithmetic | estimate at the start | rough heatmap | search | whole job | peak memory | removed | distance | evaluations | remaining time off by | runs |',
+  '| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |',
+];
+
 if (isBuilt()) await main();
 
 async function main() {
@@ -262,11 +267,6 @@ async function watchedRun(row, program, folder) {
 async function readResults() {
   return existsSync(resultsFile) ? JSON.parse(await readFile(resultsFile, 'utf8')) : {};
 }
-
-const head = [
-  '| job | arithmetic | estimate at the start | rough heatmap | search | whole job | peak memory | removed | distance | evaluations | remaining time off by | runs |',
-  '| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |',
-];
 
 /**
  * RESULTS.md.

@@ -44,7 +44,7 @@ interface Trace {
 /** Time and estimate of the remaining time of each report. */
 type Estimates = readonly (readonly [time: number, left: number | undefined])[];
 
-const folder = join(__dirname, 'search-traces');
+const folder = join(__dirname, '..', '..', 'fixtures', 'search-traces');
 const traces = readdirSync(folder).map((file) => {
   const trace = JSON.parse(readFileSync(join(folder, file), 'utf8')) as Trace;
   return [file.replace('.json', ''), trace] as const;
