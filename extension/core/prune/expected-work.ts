@@ -79,7 +79,11 @@ export interface ExpectedWork {
   readonly sets: number;
 }
 
-const noAmount: Amount = { evaluations: 0, readouts: 0, passes: () => 0 };
+const noAmount: Amount = {
+  evaluations: 0,
+  readouts: 0,
+  passes: () => 0,
+};
 const onModel = (model: Amount): SplitAmount => ({ model, copy: noAmount });
 
 /** Number of tokens whose states a pass takes through the sublayers if sessions are opened for each. */
@@ -117,9 +121,9 @@ export function expectedWork(
       : onModel(amount);
   /** A round that measures a share of its candidates. */
   const round = (measured: number, passes: number, originals: number): SplitAmount => {
-    const compare = (times: number, readouts: number): Amount => ({
+    const compare = (times: number, winners: number): Amount => ({
       evaluations: (originals * count + perRound * measured) * times,
-      readouts: candidates.length * measured * share + readouts,
+      readouts: candidates.length * measured * share + winners + originals,
       passes: (executor) =>
         Math.max(
           originals + passes,
@@ -127,19 +131,24 @@ export function expectedWork(
         ),
     });
     if (known.isScreened !== true) {
-      return onModel(compare(1, isAdaptive ? originals + 1 : 0));
+      return onModel(compare(1, isAdaptive ? 1 : 0));
     }
-    const confirmed = Math.min(1, confirmedRows / tokens) * (originals + 1);
+    const confirmed = Math.min(1, confirmedRows / tokens);
+    const run = confirmed * (originals + 1);
     return {
-      copy: compare(beyondExpected, originals),
+      copy: compare(beyondExpected, 0),
       model: {
-        evaluations: confirmed * count,
-        readouts: confirmed,
-        passes: (executor) => Math.ceil((confirmed * tokens) / tokensPerPass(executor)),
+        evaluations: run * count,
+        readouts: run,
+        passes: (executor) => Math.ceil((run * tokens) / tokensPerPass(executor)),
       },
     };
   };
-  const original: Amount = { evaluations: count, readouts: 1, passes: () => 1 };
+  const original: Amount = {
+    evaluations: count,
+    readouts: 1,
+    passes: () => 1,
+  };
   return {
     ...(known.isSearched === true
       ? { rounds: 1, first: onModel(original), later: onModel(noAmount) }
@@ -148,7 +157,10 @@ export function expectedWork(
           first: round(firstShare, isAdaptive ? firstPasses : passesPerRound, 1),
           later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
         }),
-    refinement: onModel({ evaluations: refined * count, readouts: refined, passes: () => sets }),
+    refinement: onModel({
+      ...{ evaluations: refined * count, readouts: refined },
+      passes: () => sets,
+    }),
     baseline: onCandidates({
       evaluations: compared * count * rounds * orderShare,
       readouts: compared * (rounds * share + 1),
