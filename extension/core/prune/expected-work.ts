@@ -30,9 +30,9 @@ function roundShares(
 
 /**
  * Passes through the sublayers in the first and in later rounds of an adaptive search whose sessions don't all fit in memory.
- * Counted on Qwen2.5-Coder-0.5B: 12 and 3 to 10.
+ * Counted on Qwen2.5-Coder-0.5B: 10 and 3 to 7.
  */
-const [firstPasses, laterPasses] = [12, 5] as const;
+const [firstPasses, laterPasses] = [10, 4] as const;
 /** The same of other searches: each sequence that a round needs. */
 const passesPerRound = 2;
 
