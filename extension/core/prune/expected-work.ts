@@ -115,10 +115,6 @@ export function expectedWork(
   const refined = sets * refineShare;
   const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
   const compared = isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1;
-  const onCandidates = (amount: Amount): SplitAmount =>
-    known.isScreened === true && known.isSearched !== true
-      ? { model: noAmount, copy: amount }
-      : onModel(amount);
   /** A round that measures a share of its candidates. */
   const round = (measured: number, passes: number, originals: number): SplitAmount => {
     const compare = (times: number, winners: number): Amount => ({
@@ -161,11 +157,13 @@ export function expectedWork(
       ...{ evaluations: refined * count, readouts: refined },
       passes: () => sets,
     }),
-    baseline: onCandidates({
+    baseline: onModel({
       evaluations: compared * count * rounds * orderShare,
       readouts: compared * (rounds * share + 1),
-      // One pass takes all prefixes of an order if sessions are streamed.
-      passes: () => 1,
+      // If sessions are streamed, prefixes of an order go through together. The original runs once for all orders.
+      passes: (executor) =>
+        Math.ceil((rounds * compared * tokens) / tokensPerPass(executor)) +
+        1 / Math.max(1, baselines),
     }),
     baselines,
     sets,

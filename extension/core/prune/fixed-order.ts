@@ -45,7 +45,7 @@ export async function ranked(
 
 /**
  * Measures a baseline's distances.
- * @param original final states of the original on the model that is run: the int8 copy for estimates, if there is one
+ * @param original final states of the original on the model itself
  */
 export async function measureOrder(
   plan: SearchPlan,
@@ -55,12 +55,10 @@ export async function measureOrder(
     ...options
   }: Pick<OrderRun, 'step' | 'maxRounds' | 'estimates'> & { readonly original: OriginalStates },
 ): Promise<readonly Round[]> {
-  const { step, estimates = false } = options;
-  const scorer = newScorer(plan.setup, { line: step, screens: estimates });
+  const scorer = newScorer(plan.setup, { line: options.step });
   scorer.startFrom(original);
-  const { executor, copy = executor } = plan.setup;
   const run = { ...options, scorer, rows: plan.baselineRows };
-  const found = await ((estimates ? copy : executor).keepsSessions
+  const found = await (plan.setup.executor.keepsSessions
     ? followOrder(plan, order, run)
     : measurePrefixes(plan, order, run));
   scorer.end();

@@ -49,7 +49,7 @@ const slack = 1 + 1e-5;
 
 /**
  * Measures every candidate on every sequence, a few candidates at a time, so that results can be displayed.
- * @param estimates true to read a sample of the vocabulary, on the int8 copy of the model if there is one
+ * @param estimates true to read a sample of the vocabulary
  */
 export const everyDistance = async (input: RoundInput, estimates = false): Promise<RoundResult> => {
   const measurements = new RoundMeasurements({ ...input, estimates });

@@ -90,28 +90,30 @@ export async function search(
   scorer.end();
   adaptive?.end();
   /** Final states of the model itself, if the search used its int8 copy. */
-  const modelStates = async (): Promise<OriginalStates> => {
+  const modelStates = async (sequences: readonly number[]): Promise<OriginalStates> => {
     if (setup.copy === undefined || !isAdaptive) {
       return original;
     }
-    const runner = newScorer(setup, { line: 'refine.original' });
-    const states = new Map(await runner.start(all));
+    const runner = newScorer(setup, { line: `${baselineStep}original` });
+    const states = new Map(await runner.start(sequences));
     runner.end();
     return states;
   };
   const { rounds, ...refinement } =
     settings.refine === undefined || found.rounds.length === 0
       ? { rounds: found.rounds }
-      : await refine(plan, settings.refine, await modelStates(), found.rounds, listener);
+      : await refine(plan, settings.refine, await modelStates(all), found.rounds, listener);
   const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.work.evaluations - before;
   const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
+  const compared =
+    settings.baselines.length > 0 ? await modelStates([...plan.baselineRows.keys()]) : original;
   for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
     const order = orderers[name](plan.candidates, found.candidates, settings.seed);
     if (order !== undefined) {
       listener.onStage(say`Baseline: ${name}`);
       const rounds = await measureOrder(plan, order, {
-        ...{ step: `${baselineStep}${name}`, original, estimates: isAdaptive },
+        ...{ step: `${baselineStep}${name}`, original: compared, estimates: plan.isAdaptive },
         maxRounds: found.rounds.length,
       });
       baselines[name] = rounds;
