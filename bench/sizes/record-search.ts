@@ -16,7 +16,7 @@ interface Recorded {
 }
 
 /**
- * Records work and time of a search as its progress sees them, for test/unit/prune/search-traces, which replays them:
+ * Records work and time of a search as its progress sees them, for test/fixtures/search-traces, which replays them:
  * [call, argument, seconds, evaluations of the model, of its copy, bytes and seconds of opening sessions of the model, of its copy].
  */
 export class SearchRecorder {

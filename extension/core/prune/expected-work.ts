@@ -30,9 +30,9 @@ function roundShares(
 
 /**
  * Passes through the sublayers in the first and in later rounds of an adaptive search whose sessions don't all fit in memory.
- * Counted on Qwen2.5-Coder-0.5B: 12 and 3 to 10.
+ * Counted on Qwen2.5-Coder-0.5B: 10 and 3 to 7.
  */
-const [firstPasses, laterPasses] = [12, 5] as const;
+const [firstPasses, laterPasses] = [10, 4] as const;
 /** The same of other searches: each sequence that a round needs. */
 const passesPerRound = 2;
 
@@ -42,6 +42,8 @@ const passesPerRound = 2;
  */
 const beyondExpected = 1.25;
 
+/** Sublayers that each prefix of an order is run through, as a share of all. */
+const orderShare = 0.4;
 /** Approximate share of the tokens on which a set of a refinement is measured. */
 const refineShare = 0.25;
 
@@ -77,7 +79,11 @@ export interface ExpectedWork {
   readonly sets: number;
 }
 
-const noAmount: Amount = { evaluations: 0, readouts: 0, passes: () => 0 };
+const noAmount: Amount = {
+  evaluations: 0,
+  readouts: 0,
+  passes: () => 0,
+};
 const onModel = (model: Amount): SplitAmount => ({ model, copy: noAmount });
 
 /** Number of tokens whose states a pass takes through the sublayers if sessions are opened for each. */
@@ -111,9 +117,9 @@ export function expectedWork(
   const compared = isAdaptive ? Math.min(1, minBaselineRows / tokens) : 1;
   /** A round that measures a share of its candidates. */
   const round = (measured: number, passes: number, originals: number): SplitAmount => {
-    const compare = (times: number, readouts: number): Amount => ({
+    const compare = (times: number, winners: number): Amount => ({
       evaluations: (originals * count + perRound * measured) * times,
-      readouts: candidates.length * measured * share + readouts,
+      readouts: candidates.length * measured * share + winners + originals,
       passes: (executor) =>
         Math.max(
           originals + passes,
@@ -121,19 +127,24 @@ export function expectedWork(
         ),
     });
     if (known.isScreened !== true) {
-      return onModel(compare(1, isAdaptive ? originals + 1 : 0));
+      return onModel(compare(1, isAdaptive ? 1 : 0));
     }
-    const confirmed = Math.min(1, confirmedRows / tokens) * (originals + 1);
+    const confirmed = Math.min(1, confirmedRows / tokens);
+    const run = confirmed * (originals + 1);
     return {
-      copy: compare(beyondExpected, originals),
+      copy: compare(beyondExpected, 0),
       model: {
-        evaluations: confirmed * count,
-        readouts: confirmed,
-        passes: (executor) => Math.ceil((confirmed * tokens) / tokensPerPass(executor)),
+        evaluations: run * count,
+        readouts: run,
+        passes: (executor) => Math.ceil((run * tokens) / tokensPerPass(executor)),
       },
     };
   };
-  const original: Amount = { evaluations: count, readouts: 1, passes: () => 1 };
+  const original: Amount = {
+    evaluations: count,
+    readouts: 1,
+    passes: () => 1,
+  };
   return {
     ...(known.isSearched === true
       ? { rounds: 1, first: onModel(original), later: onModel(noAmount) }
@@ -142,12 +153,17 @@ export function expectedWork(
           first: round(firstShare, isAdaptive ? firstPasses : passesPerRound, 1),
           later: round(laterShare, isAdaptive ? laterPasses : passesPerRound, 0),
         }),
-    refinement: onModel({ evaluations: refined * count, readouts: refined, passes: () => sets }),
-    // One pass takes all prefixes of an order if sessions are streamed. The original runs once for all orders.
+    refinement: onModel({
+      ...{ evaluations: refined * count, readouts: refined },
+      passes: () => sets,
+    }),
     baseline: onModel({
-      evaluations: compared * count,
-      readouts: compared * rounds,
-      passes: () => 1 + 1 / Math.max(1, baselines),
+      evaluations: compared * count * rounds * orderShare,
+      readouts: compared * (rounds * share + 1),
+      // If sessions are streamed, prefixes of an order go through together. The original runs once for all orders.
+      passes: (executor) =>
+        Math.ceil((rounds * compared * tokens) / tokensPerPass(executor)) +
+        1 / Math.max(1, baselines),
     }),
     baselines,
     sets,

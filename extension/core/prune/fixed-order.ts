@@ -30,17 +30,12 @@ export async function ranked(
   }
   const order = orderers[name](plan.candidates, distances, plan.settings.seed) ?? plan.candidates;
   listener.onStage(say`Order: ${name}`);
-  const rounds = await followOrder(
-    plan,
-    order,
-    orderStep,
-    scorer,
-    plan.rows,
-    undefined,
-    (round, result) => {
+  const rounds = await followOrder(plan, order, {
+    ...{ step: orderStep, scorer, rows: plan.rows },
+    onRound: (round, result) => {
       listener.onRound(round, result);
     },
-  );
+  });
   const next = order.find((candidate) => plan.mayGo(candidate, scorer.removed));
   if (next !== undefined && !plan.isMet(scorer.removed, rounds.length)) {
     throw plan.explainNonFinite(rounds.length, next);
@@ -48,22 +43,39 @@ export async function ranked(
   return { candidates: distances, rounds };
 }
 
-/** Measures a baseline's distances over as many rounds as the search took. */
+/**
+ * Measures a baseline's distances.
+ * @param original final states of the original on the model itself
+ */
 export async function measureOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
-  step: string,
-  original: OriginalStates,
-  rounds: number,
+  {
+    original,
+    ...options
+  }: Pick<OrderRun, 'step' | 'maxRounds' | 'estimates'> & { readonly original: OriginalStates },
 ): Promise<readonly Round[]> {
-  const scorer = newScorer(plan.setup, { line: step });
+  const scorer = newScorer(plan.setup, { line: options.step });
   scorer.startFrom(original);
-  const { baselineRows: rows } = plan;
+  const run = { ...options, scorer, rows: plan.baselineRows };
   const found = await (plan.setup.executor.keepsSessions
-    ? followOrder(plan, order, step, scorer, rows, rounds, () => undefined)
-    : measurePrefixes(plan, order, step, scorer, rows, rounds));
+    ? followOrder(plan, order, run)
+    : measurePrefixes(plan, order, run));
   scorer.end();
   return found;
+}
+
+/** Run over an order. */
+interface OrderRun {
+  readonly step: string;
+  readonly scorer: Scorer;
+  /** Rows of each sequence that are measured. */
+  readonly rows: readonly number[];
+  /** Maximum number of removals; those of the budget if absent. */
+  readonly maxRounds?: number;
+  /** See {@link everyDistance}. */
+  readonly estimates?: boolean;
+  readonly onRound?: (round: number, result: Round) => void;
 }
 
 /**
@@ -73,10 +85,7 @@ export async function measureOrder(
 async function measurePrefixes(
   plan: SearchPlan,
   order: readonly Candidate[],
-  step: string,
-  scorer: Scorer,
-  rows: readonly number[],
-  maxRounds: number,
+  { step, scorer, rows, maxRounds = order.length, estimates }: OrderRun,
 ): Promise<readonly Round[]> {
   const prefixes: Candidate[] = [];
   while (prefixes.length < maxRounds) {
@@ -94,7 +103,7 @@ async function measurePrefixes(
     });
   }
   const input = plan.input(scorer, step, prefixes, new Map(), () => undefined);
-  const { distances } = await everyDistance({ ...input, rows });
+  const { distances } = await everyDistance({ ...input, rows }, estimates);
   const rounds: Round[] = [];
   for (const { sublayer, distance, standardError } of distances) {
     if (distance === null) {
@@ -113,11 +122,7 @@ async function measurePrefixes(
 export async function followOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
-  step: string,
-  scorer: Scorer,
-  rows: readonly number[],
-  maxRounds: number | undefined,
-  onRound: (round: number, result: Round) => void,
+  { step, scorer, rows, maxRounds, estimates, onRound }: OrderRun,
 ): Promise<readonly Round[]> {
   const rounds: Round[] = [];
   const isDone = (): boolean =>
@@ -134,7 +139,10 @@ export async function followOrder(
       ...plan.input(scorer, `${step}.${rounds.length + 1}`, [next], new Map(), () => undefined),
       rows,
     };
-    const { winner: { distance = Number.NaN, standardError } = {} } = await everyDistance(input);
+    const { winner: { distance = Number.NaN, standardError } = {} } = await everyDistance(
+      input,
+      estimates,
+    );
     if (!Number.isFinite(distance)) {
       break;
     }
@@ -149,7 +157,7 @@ export async function followOrder(
       ...(standardError === undefined ? {} : { standardError }),
     };
     rounds.push(result);
-    onRound(rounds.length, result);
+    onRound?.(rounds.length, result);
   }
   return rounds;
 }

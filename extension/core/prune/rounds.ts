@@ -47,9 +47,12 @@ const tieErrors = 2;
 /** Tolerance for float32 rounding when comparing a partial total with the bound. */
 const slack = 1 + 1e-5;
 
-/** Measures every candidate on every sequence, a few candidates at a time, so that results can be displayed. */
-export const everyDistance: Strategy = async (input) => {
-  const measurements = new RoundMeasurements(input);
+/**
+ * Measures every candidate on every sequence, a few candidates at a time, so that results can be displayed.
+ * @param estimates true to read a sample of the vocabulary
+ */
+export const everyDistance = async (input: RoundInput, estimates = false): Promise<RoundResult> => {
+  const measurements = new RoundMeasurements({ ...input, estimates });
   const { candidates } = input;
   const { candidatesPerPass } = input.scorer;
   const slices = wholeSlices(input);

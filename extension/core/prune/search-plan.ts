@@ -84,6 +84,11 @@ export class SearchPlan {
     };
   }
 
+  /** True if decisions are made on estimates. */
+  public get isAdaptive(): boolean {
+    return this.settings.mode === 'adaptive' && this.settings.confidence < 1;
+  }
+
   /** Number of texts. Sequences start with the first one of each. */
   public get texts(): number {
     return Math.max(1, this.setup.texts?.length ?? 1);
@@ -96,7 +101,7 @@ export class SearchPlan {
 
   /** Rows on which baselines are measured: in adaptive searches, only as many sequences as a rough distance needs. */
   public get baselineRows(): readonly number[] {
-    if (this.settings.mode !== 'adaptive' || this.settings.confidence === 1) {
+    if (!this.isAdaptive) {
       return this.rows;
     }
     let sum = 0;

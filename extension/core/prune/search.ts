@@ -59,8 +59,7 @@ export async function search(
     listener.onCosineLocal(cosine.distances());
     return states;
   };
-  const isAdaptive =
-    finished === undefined && settings.mode === 'adaptive' && settings.confidence < 1;
+  const isAdaptive = finished === undefined && plan.isAdaptive;
   // If row counts are known, the rough heatmap need not wait for all sequences.
   const isLazy = isAdaptive && plan.hasPrefixes;
   const adaptive = isAdaptive
@@ -144,8 +143,10 @@ async function measureBaselines(
     const order = orderers[name](plan.candidates, found.candidates, settings.seed);
     if (order !== undefined) {
       listener.onStage(say`Baseline: ${name}`);
-      const step = `${baselineStep}${name}`;
-      const rounds = await measureOrder(plan, order, step, original, found.rounds.length);
+      const rounds = await measureOrder(plan, order, {
+        ...{ step: `${baselineStep}${name}`, original, estimates: plan.isAdaptive },
+        maxRounds: found.rounds.length,
+      });
       baselines[name] = rounds;
       listener.onBaseline(name, rounds);
     }

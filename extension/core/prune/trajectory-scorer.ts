@@ -96,6 +96,8 @@ export class TrajectoryScorer implements Scorer {
   private readonly count: number;
   private readonly prefixes: Prefixes;
   private readonly original = new Map<number, HiddenState>();
+  /** Slices whose rows of the original have been read over the whole vocabulary, also to choose a part of it. */
+  private readonly originalsRead = new Set<string>();
 
   /** All candidates if sessions are streamed, since each pass loads the model; otherwise enough to share work. */
   public get candidatesPerPass(): number {
@@ -344,6 +346,11 @@ export class TrajectoryScorer implements Scorer {
         this.pause,
       );
       work.addReadouts(group.length * this.sequenceShare(slice), vocabulary);
+      const read = `${vocabulary} ${slice.sequence} ${slice.from} ${slice.to}`;
+      if (!this.originalsRead.has(read)) {
+        this.originalsRead.add(read);
+        work.addReadouts(this.sequenceShare(slice), 'whole');
+      }
       await memo.add(
         group.map(([{ candidate }], i) => ({
           kind: 'term',

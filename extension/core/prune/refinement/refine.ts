@@ -90,11 +90,12 @@ async function orderSet(
   const order = [...retained, ...best.filter((candidate) => !first.includes(candidate))];
   const scorer = newScorer(plan.setup, { line: refinedStep });
   scorer.startFrom(original);
-  const { rows } = plan;
-  const tell: SearchListener['onRound'] = (round, result) => {
-    listener.onRound(round, result);
-  };
-  const rounds = await followOrder(plan, order, refinedStep, scorer, rows, order.length, tell);
+  const rounds = await followOrder(plan, order, {
+    ...{ step: refinedStep, scorer, rows: plan.rows, maxRounds: order.length },
+    onRound: (round, result) => {
+      listener.onRound(round, result);
+    },
+  });
   scorer.end();
   return rounds;
 }
