@@ -13,15 +13,15 @@ import type { OperationId } from '../../../extension/core/operations/operations'
 import { runOperation } from '../../../extension/core/operations/run-operation';
 import { changedModel, kinds, makeSources } from '../../reliability/kinds';
 import { InProcessEngine } from '../distribute/in-process-engine';
+import { writeFirstBlocks } from '../first-blocks';
 import { fixture } from '../fixtures';
 import { runsAllCases } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
-import { writeTwoBlocks } from '../two-blocks';
 
 type Given = Readonly<Record<string, unknown>>;
 
 const folder = temporaryFolder();
-const sources = makeSources(join(folder, 'sources'), await writeTwoBlocks(folder));
+const sources = makeSources(join(folder, 'sources'), await writeFirstBlocks(fixture('llama-gqa-untied'), 2, folder));
 const { model, changed, text, data, plan } = sources;
 const tasks = join(import.meta.dirname, '../../fixtures/tasks');
 const task = join(folder, 'choices.jsonl');
@@ -89,7 +89,10 @@ const jobs: Partial<Record<OperationId, (out: string) => Given>> = {
     },
   }),
   convert: (out) => ({ model, out: join(out, 'model'), format: 'onnx', ...judged }),
-  fit: (out) => ({ model, size: '70%', out: join(out, 'model'), text, ...calibrated }),
+  fit: (out) => ({
+    ...{ model, size: '70%', for: 'onnxruntime', out: join(out, 'model'), text },
+    ...calibrated,
+  }),
   imatrix: (out) => ({ model, out: join(out, 'a.gguf'), ...calibrated }),
   drift: () => ({ plan, text, device: 'cpu' }),
   'try-family': (out) => {
@@ -98,7 +101,7 @@ const jobs: Partial<Record<OperationId, (out: string) => Given>> = {
     const config = JSON.parse(readFileSync(join(unknown, 'config.json'), 'utf8')) as object;
     const other = { ...config, model_type: 'unheard' };
     writeFileSync(join(unknown, 'config.json'), JSON.stringify(other));
-    return { model: unknown, device: 'cpu' };
+    return { model: unknown, family: 'llama', device: 'cpu' };
   },
   pareto: (out) => ({
     sensitivity: table,
