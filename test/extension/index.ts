@@ -7,7 +7,8 @@ import { ResultsReporter } from './results-reporter';
 export async function run(): Promise<void> {
   const mocha = new Mocha({
     ui: 'bdd',
-    timeout: 60_000,
+    // As in vitest.config.mts.
+    timeout: 300_000,
     reporter: ResultsReporter,
     forbidOnly: true,
   });

@@ -54,8 +54,7 @@ describe('Patch Removed Layer', () => {
     await configure({ 'calibration.length': undefined });
   });
 
-  it('is cancelled, remembered and resumed to the end', async function () {
-    this.timeout(240_000);
+  it('is cancelled, remembered and resumed to the end', async () => {
     await writeFile(plan, JSON.stringify(mine));
     const running = run<PatchResult | undefined>('patchLayer', vscode.Uri.file(plan), options);
     const journal = join(workFolder(out, 'patch'), 'journal.jsonl');

@@ -21,7 +21,10 @@ import { temporaryFolder } from '../temporary-folder';
 type Given = Readonly<Record<string, unknown>>;
 
 const folder = temporaryFolder();
-const sources = makeSources(join(folder, 'sources'), await writeFirstBlocks(fixture('llama-gqa-untied'), 2, folder));
+const sources = makeSources(
+  join(folder, 'sources'),
+  await writeFirstBlocks(fixture('llama-gqa-untied'), 2, folder),
+);
 const { model, changed, text, data, plan } = sources;
 const tasks = join(import.meta.dirname, '../../fixtures/tasks');
 const task = join(folder, 'choices.jsonl');
@@ -240,7 +243,8 @@ describe.each(Object.entries(jobs) as [OperationId, (out: string) => Given][])(
       ({ runs } = sessions);
     });
 
-    it.runIf(isStopped)('releases them when it is canceled', async () => {
+    if (!isStopped) return;
+    it('releases them when it is canceled', async () => {
       const cancellation = { isCancellationRequested: false };
       const sessions = new Sessions((before) => {
         cancellation.isCancellationRequested ||= before >= runs / 4;
@@ -251,7 +255,7 @@ describe.each(Object.entries(jobs) as [OperationId, (out: string) => Given][])(
       sessions.expectReleased();
     });
 
-    it.runIf(isStopped)('releases them when a run fails', async () => {
+    it('releases them when a run fails', async () => {
       const sessions = new Sessions((before) => {
         if (before >= runs / 4) throw new Error('std::bad_alloc');
       });
