@@ -82,6 +82,7 @@ export default defineConfig({
           name,
           include: [`test/${name}/**/*.test.ts`],
           testTimeout: hangMilliseconds,
+          hookTimeout: hangMilliseconds,
           isolate: false,
         },
       })),

@@ -18,7 +18,7 @@ const LONGEST = [
   ...['unit/runtime/webgpu', 'unit/distribute/queue', 'unit/reliability/session-counts'],
   ...['unit/operations/fit-model', 'unit/cli/cli', 'unit/reliability/memory-group'],
   ...['unit/export/newer-families-to-gguf', 'unit/pipelines/round-model', 'unit/docs/commands'],
-  ...['unit/pipelines/repair-model', 'unit/pipelines/narrow', 'unit/export/compressed'],
+  ...['unit/pipelines/repair-model', 'unit/pipelines/width-pruning', 'unit/export/compressed'],
   ...['unit/models/families', 'unit/models/encodings/models-with-forms', 'unit/export/encoders'],
   ...['unit/pipelines/patch-families', 'unit/traces/traces'],
   // After the other GPU tests: Mesa then has cached shaders that both need.

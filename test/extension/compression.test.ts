@@ -184,7 +184,7 @@ describe('compression', () => {
     ]);
     const measured = 'as the plan was measured';
     assert.deepEqual(descriptions, [measured, measured, '']);
-  }).timeout(180_000);
+  });
 
   /** Begins to compress, and cancels when a layer is done. */
   const cancelCompression = async (out: string): Promise<void> => {

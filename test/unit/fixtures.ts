@@ -51,6 +51,14 @@ export function readFloats(name: string, array: GoldenArray): Float32Array {
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
 }
 
+/** Fields of config.json that list something for each block, which writing shortens. */
+export function fieldsByBlock(folder: string, blocks: number): string[] {
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  return Object.entries(config).flatMap(([field, value]) =>
+    Array.isArray(value) && value.length === blocks ? [field] : [],
+  );
+}
+
 /** max |a − b| / max |b| */
 export function relativeError(actual: Float32Array, expected: Float32Array): number {
   if (actual.length !== expected.length) {

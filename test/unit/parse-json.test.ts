@@ -46,6 +46,9 @@ describe('JSON of strangers', () => {
   });
 
   it('names the file where it is none', () => {
-    expect(() => parse('{"a":')).toThrow(/a\.json: The file is not JSON: .*Download it again\./);
+    expect(() => parse('{"a":')).toFailWith({
+      ...{ code: 'json-malformed', file: 'a.json' },
+      remedy: /Download it again\./,
+    });
   });
 });

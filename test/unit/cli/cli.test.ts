@@ -47,7 +47,7 @@ async function mixtureFolder(): Promise<string> {
 
 describe('espalier', () => {
   it('inspects a model', async () => {
-    const { code, stdout } = await spawnCli(['inspect', model, '--json']);
+    const { code, stdout } = await runCli(['inspect', model, '--json']);
     const summary = JSON.parse(stdout) as ModelSummary;
     expect(code).toBe(0);
     expect(summary).toMatchObject({ architecture: 'llama', blocks: 4 });
@@ -312,7 +312,7 @@ describe('espalier', () => {
     });
     expect(killed.code).toBeNull();
     const before = await lines();
-    const resumed = await spawnCli([...args, '--out', out]);
+    const resumed = await runCli([...args, '--out', out]);
     expect(resumed.code).toBe(0);
     await expect(access(journal)).rejects.toThrow();
     const whole = await runCli([...args, '--json']);
@@ -341,7 +341,7 @@ describe('espalier', () => {
     const args = ['prune', model, '--ratio', '0.25', '--calibration', text, ...small];
     const limit = ['--require', 'parameters<-5%,agreement>0%'];
     const given = [...args, ...limit, '--no-baselines', '--out', out, '--json'];
-    const pruned = await spawnCli(given);
+    const pruned = await runCli(given);
     expect(pruned.code).toBe(0);
     const result = JSON.parse(pruned.stdout) as ApplyResult;
     expect(result.verdict?.outcome).toBe('accept');
@@ -377,7 +377,7 @@ describe('espalier', () => {
   });
 
   it('lists devices, the CPU among those that work', async () => {
-    const { code, stdout } = await spawnCli(['devices', '--json']);
+    const { code, stdout } = await runCli(['devices', '--json']);
     const reports = JSON.parse(stdout) as DeviceReport[];
     expect(code).toBe(0);
     expect(reports.find(({ name }) => name === 'cpu')?.works).toBe(true);

@@ -172,7 +172,8 @@ describe('pieces', () => {
       return lost();
     });
     pieces.join(other);
-    const ended = expect(pieces.add(piece('poisoned')).result).rejects.toThrow(/failed 3 times/);
+    const poisoned = pieces.add(piece('poisoned')).result;
+    const ended = expect(poisoned).rejects.toFailWith({ code: 'work-item-failed' });
     await vi.advanceTimersByTimeAsync(100);
     release();
     await busy.result;

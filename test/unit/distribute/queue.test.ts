@@ -45,7 +45,7 @@ const { version } = packageJson;
 const cli = join(import.meta.dirname, '../../../dist/cli.js');
 const folder = temporaryFolder();
 const password = 'secret';
-const calibration = { file: 'random', sequences: 6, length: 24 };
+const calibration = { file: 'random', sequences: 4, length: 16 };
 
 describe('a queue', () => {
   let server: Valkey;
@@ -328,7 +328,7 @@ describe('a queue', () => {
     const journal = join(folder, 'killed.layerprofile.journal.jsonl');
     const args = [
       ...['profile', model, '--out', out, '--remove', '5', '--search', 'exact'],
-      ...['--calibration', 'random', '--sequences', '12', '--length', '24'],
+      ...['--calibration', 'random', '--sequences', '4', '--length', '16'],
     ];
     const shared = [...args, '--queue', server.url(`:${password}@`)];
     await interruptCli(shared, { signal: 'SIGKILL', file: journal, lines: 19 });
@@ -465,6 +465,9 @@ it('public addresses are distinguished from private ones', () => {
 it.each(['localhost:6379', 'http://localhost', 'redis://', 'redis://localhost/first'])(
   '%s is no address of a queue',
   (text) => {
-    expect(() => parseQueueAddress(text)).toThrow(/queue: This isn't the address of a queue/);
+    expect(() => parseQueueAddress(text)).toFailWith({
+      code: 'queue-address-invalid',
+      field: 'queue',
+    });
   },
 );

@@ -15,6 +15,8 @@ import { ModelCache } from '../../../extension/core/models/model-cache';
 import { asFlag, buildRequest } from '../../../extension/core/operations/build-request';
 import type { AnyOperation, OperationContext } from '../../../extension/core/operations/operation';
 import { operations } from '../../../extension/core/operations/operations';
+import { writeFirstBlocks } from '../first-blocks';
+import { runsAllCases } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
 import { readPages } from './markdown';
 import { commandsIn } from './shell';
@@ -140,15 +142,20 @@ const quiet = {
   performCalls: () => undefined,
 };
 
-/** Length of the sample texts in characters: commands run on their whole text. */
-const textLength = 20_000;
+/** Maximum length of a sample text, in characters. */
+const textLength = runsAllCases ? Number.POSITIVE_INFINITY : 20_000;
 
-/** A folder like the repository's root, as far as the commands of docs see it. */
+/**
+ * Folder like the repository's root, as far as the commands of docs see it. The sample has fewer blocks and shorter texts
+ * unless all cases are run.
+ */
 async function makeFolder(): Promise<string> {
   const made = await mkdtemp(join(folder, 'page-'));
   await mkdir(join(made, 'samples'));
-  const name = 'espalier-sample';
-  await cp(join(samples, name), join(made, 'samples', name), { recursive: true });
+  const sample = join(samples, 'espalier-sample');
+  await (runsAllCases
+    ? cp(sample, join(made, 'samples', 'espalier-sample'), { recursive: true })
+    : writeFirstBlocks(sample, 3, join(made, 'samples')));
   for (const text of ['calibration.txt', 'held-out.txt']) {
     const whole = await readFile(join(samples, text), 'utf8');
     await writeFile(join(made, 'samples', text), whole.slice(0, textLength));

@@ -53,7 +53,10 @@ it('runs the models in turn if the memory holds only one of them, and none that 
     field: 'memory',
   });
   const room = vi.spyOn(ownMemory, 'availableBytes').mockReturnValue(0.9 * least);
-  await expect(measure(2 * least)).rejects.toThrow(/close other programs/);
+  await expect(measure(2 * least)).rejects.toFailWith({
+    ...{ code: 'memory-too-small', file: 'llama-bf16', field: 'memory' },
+    remedy: /close other programs/,
+  });
   room.mockRestore();
   rest.mockRestore();
 });

@@ -97,7 +97,10 @@ describe('a model that reads source and target', async () => {
   it('reads pairs in no windows', async () => {
     for (const windows of [{ length: 16 }, { stride: 8 }]) {
       const request = { ...run, model, removed: [], text: pairs, ...windows };
-      await expect(evaluateModels(request, unattended)).rejects.toThrow(/read whole, one by one/);
+      await expect(evaluateModels(request, unattended)).rejects.toFailWith({
+        code: 'windows-unsupported',
+        field: Object.keys(windows)[0],
+      });
     }
   });
 

@@ -296,8 +296,11 @@ describe('a compressed Hugging Face folder', () => {
 
   it('is refused where one matrix of transformers would become two', async () => {
     const model = encoderFixture('bert-masked');
-    const problem = await rejection(compressed(model, [], { embeddingAndHead: { head: 'int8' } }));
-    expect(problem.message).toMatch(/embedding and head.*Compress both in the same way/);
+    const written = compressed(model, [], { embeddingAndHead: { head: 'int8' } });
+    await expect(written).rejects.toFailWith({
+      ...{ code: 'tied-embedding', file: 'bert-masked', field: 'safetensors auto-map' },
+      remedy: /Compress both in the same way/,
+    });
   });
 
   it('becomes ONNX', async () => {

@@ -6,7 +6,7 @@ import { openSafetensors } from '../../../extension/core/checkpoints/safetensors
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { prune } from '../export/pruning';
-import { familyFixture, familyNames, relativeError } from '../fixtures';
+import { familyFixture, familyNames, fieldsByBlock, relativeError } from '../fixtures';
 import { runSearch } from '../prune/run-search';
 import { runsAllCases, sampled, sublayerFeatures } from '../sample';
 import { temporaryFolder } from '../temporary-folder';
@@ -45,14 +45,6 @@ const fixedFamilies: ReadonlySet<string> = new Set(['albert']);
 
 /** Families whose block a search chooses: a dense decoder, one with MoE layers, an SSM. All in `npm run test:all`. */
 const searched: ReadonlySet<string> = new Set(['cohere2', 'olmoe', 'mamba2-small']);
-
-/** Fields of config.json that list something for each block, which writing has to shorten. */
-function fieldsByBlock(folder: string, blocks: number): string[] {
-  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
-  return Object.entries(config).flatMap(([field, value]) =>
-    Array.isArray(value) && value.length === blocks ? [field] : [],
-  );
-}
 
 /** Families that are written without a block: one for each set of features and of fields by block. */
 const written: ReadonlySet<string> = new Set([

@@ -164,7 +164,9 @@ describe('a model in a GGUF file', () => {
     copyFileSync(ggufFixture('llama.gguf'), join(path, 'tiny.Q4_0.gguf'));
     expect((await openModel(path)).summary.name).toBe('tiny.Q4_0');
     copyFileSync(ggufFixture('llama.gguf'), join(path, 'other.gguf'));
-    await expect(openModel(path)).rejects.toThrow(/2 \.gguf files.*Choose one of them/);
+    await expect(openModel(path)).rejects.toFailWith({
+      ...{ code: 'gguf-file-ambiguous', file: 'only', remedy: /Choose one of them/ },
+    });
   });
 
   const base: readonly (readonly [string, RawValue])[] = [

@@ -282,7 +282,9 @@ describe('a form that is inspected only', () => {
       ]);
       expect(() => {
         model.requireRunnable();
-      }).toThrow(/quantization_config: Weights quantized by .* not run.* Use the original weights/);
+      }).toFailWith({
+        ...{ code: 'quantization-not-runnable', file: path, field: 'quantization_config' },
+      });
     },
   );
 

@@ -169,9 +169,9 @@ describe('a model of an unknown type', () => {
       code: 'family-not-known',
       file: 'as-gpt2',
     });
-    await expect(tried(unknownModel('as-none'), { family: 'none' })).rejects.toThrow(
-      /No model can be tried as "none"\. Supported: llama/,
-    );
+    await expect(tried(unknownModel('as-none'), { family: 'none' })).rejects.toFailWith({
+      ...{ code: 'family-unknown', field: 'family', remedy: /^Supported: llama/ },
+    });
     await expect(tried(original)).rejects.toFailWith({
       code: 'family-supported-already',
       file: 'config.json',

@@ -20,9 +20,10 @@ import {
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import type { Failure } from '../fail-with';
+import { writeFirstBlocks } from '../first-blocks';
+import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { writeTwoBlocks } from '../two-blocks';
 
 const folder = temporaryFolder();
 const samples = join(import.meta.dirname, '../../../samples');
@@ -133,7 +134,7 @@ async function fitted(
 const decodeSpeed = ({ bytesAfter }: FittedModel): number => (0.6 * 17.1e9) / (bytesAfter / 2);
 
 const quick = { for: 'llama.cpp', sequences: 2, length: 16 } as const;
-const tiny = await writeTwoBlocks(folder);
+const tiny = await writeFirstBlocks(fixture('llama-gqa-untied'), 2, folder);
 
 describe('the sizes of a model', () => {
   it('are computed from its headers, without those that another type beats', async () => {
@@ -184,13 +185,14 @@ describe('the sizes of a model', () => {
 
 describe('a named type', () => {
   const out = join(folder, 'named');
-  const onSample: Given = { model: sample, for: 'llama.cpp', sequences: 4, length: 64 };
+  let smaller: string;
   const onTiny: Given = { model: tiny, for: 'llama.cpp' };
 
   it('is written at exactly the size that was listed, and evaluated', async () => {
-    const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
+    smaller = await writeFirstBlocks(sample, 3, folder);
+    const { choices } = await listedSizes({ model: smaller, for: 'llama.cpp' });
     const { result, stages, shares, measured } = await fitted({
-      ...{ ...onSample, size: 'q5_k_m', out },
+      ...{ model: smaller, for: 'llama.cpp', sequences: 4, length: 64, size: 'q5_k_m', out },
       require: ['perplexity<+20%', 'size<-50%'],
     });
     expect(result.bytesAfter).toBe(choices.find(({ size }) => size === 'Q5_K_M')?.bytes);
@@ -208,7 +210,7 @@ describe('a named type', () => {
   });
 
   it('is listed with its measured loss from then on', async () => {
-    const { choices } = await listedSizes({ model: sample, for: 'llama.cpp' });
+    const { choices } = await listedSizes({ model: smaller, for: 'llama.cpp' });
     const known = choices.filter(({ measured }) => measured !== undefined);
     expect(known.map(({ size }) => size)).toEqual(['Q5_K_M']);
     expect(known[0]?.measured?.perplexityRatio).toBeGreaterThan(0.9);
@@ -275,10 +277,11 @@ describe('a size', () => {
   });
 
   it('that takes too long to measure uses what is known by then', async () => {
-    const late = { ...given, sequences: 4, time: '10s', size: '50%' };
+    const model = fixture('llama-gqa-untied');
+    const late = { ...given, model, sequences: 4, time: '10s', size: '50%' };
     const { result, warnings } = await fitted(
       { ...late, out: join(folder, 'late') },
-      { entriesInTime: 20 },
+      { entriesInTime: 40 },
     );
     const { measured = 0, layers = 0 } = result.mix ?? {};
     expect(measured).toBeGreaterThan(0);

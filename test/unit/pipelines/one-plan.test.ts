@@ -95,7 +95,7 @@ let qwen: Source;
 beforeAll(async () => {
   llama = await measured('llama');
   qwen = await measured('qwen2');
-}, 240_000);
+});
 
 describe('what a GGUF file can lack', () => {
   it('depends on what llama.cpp loads', () => {

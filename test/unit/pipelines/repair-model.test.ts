@@ -265,7 +265,9 @@ describe('repair', () => {
     };
     await expect(
       repair(model, 'not-large', { scope: 'both', memoryBytes: 1 << 10 }, watching),
-    ).rejects.toThrow('--scope sublayers');
+    ).rejects.toFailWith({
+      ...{ code: 'training-memory-too-small', file: 'lowrank-4', remedy: /--scope sublayers/ },
+    });
     expect(stages).toEqual([]);
   });
 

@@ -16,14 +16,15 @@ import { writeModel } from '../../../extension/core/pipelines/write-model';
 import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { runCli } from '../cli/run-cli';
+import { writeFirstBlocks } from '../first-blocks';
 import { familyFixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune } from '../export/pruning';
 
 const samples = join(import.meta.dirname, '../../../samples');
-const sample = join(samples, 'espalier-sample');
 const sampleText = (name: string): string => join(samples, name);
 const root = temporaryFolder();
+const sample = await writeFirstBlocks(join(samples, 'espalier-sample'), 4, temporaryFolder());
 const limits = { device: 'cpu', memoryBytes: 1 << 30 } as const;
 const request = { sequences: 8, length: 128 };
 const feedback = { request, bundledText: sampleText('calibration.txt') };
@@ -164,17 +165,17 @@ describe('rounding by error feedback', () => {
   });
 
   it('resumes after the last sublayer, with the same bytes', async () => {
-    const types = someIn('Q5_0', [0, 3, 7]);
+    const types = someIn('Q5_0', [0, 1, 3]);
     const whole = await write(sample, 'uninterrupted', { types, feedback: short });
     const out = join(root, 'resumed');
-    const stopped = stopsAt('blk.3.ffn_up');
+    const stopped = stopsAt('blk.1.ffn_up');
     await expect(start(out, types, stopped.context)).rejects.toBeInstanceOf(CancelledError);
-    expect(stopped.rounded).toContain('Rounding blk.3.attn_q.weight');
+    expect(stopped.rounded).toContain('Rounding blk.1.attn_q.weight');
     const work = workFolder(out, 'round');
     expect(readdirSync(work).sort()).toEqual(['journal.jsonl', 'rounded']);
     const resumed = stopsAt('nothing');
     await start(out, types, resumed.context);
-    expect(resumed.rounded[0]).toBe('Rounding blk.3.ffn_up.weight');
+    expect(resumed.rounded[0]).toBe('Rounding blk.1.ffn_up.weight');
     expect(await tensorsIn(ggufIn(out))).toEqual(await tensorsIn(whole));
     expect(existsSync(work)).toBe(false);
   });
@@ -221,9 +222,9 @@ describe('rounding by error feedback', () => {
   });
 
   it('rounds what a removal leaves', async () => {
-    // By names in a GGUF file of the original, in which the second block that is rounded has number 4.
-    const types = someIn('Q4_0', [0, 4]);
-    const removed = ['block.3.attention', 'block.3.feedforward'];
+    // By names in a GGUF file of the original, in which the second block that is rounded has number 2.
+    const types = someIn('Q4_0', [0, 2]);
+    const removed = ['block.1.attention', 'block.1.feedforward'];
     const plain = await write(sample, 'removed-plain', { removed, types });
     const file = await write(sample, 'removed', { removed, types, feedback: short });
     expect(await typesIn(file)).toEqual(await typesIn(plain));

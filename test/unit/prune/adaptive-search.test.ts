@@ -208,7 +208,7 @@ describe('adaptive search', () => {
         expect(Math.abs((distance ?? Number.NaN) / truth - 1)).toBeLessThan(0.5);
       });
     });
-  }, 60_000);
+  });
 
   it('refuses to measure every distance', async () => {
     const run = runSearch({

@@ -88,7 +88,7 @@ describe('exact search that drops candidates by bounds', () => {
       ),
       { numRuns: randomRuns(6, 2) },
     );
-  }, 300_000);
+  });
 
   it('runs few heads where the model is sure of few ids', async () => {
     await withPeakedModel(5, async (run) => {

@@ -167,7 +167,7 @@ describe('exact search', () => {
     // The folders that they are written from have the other sizes.
     const sizes = runsAllCases ? memorySizes : memorySizes.slice(-1);
     await tryScenarios(['mixtral'], ['expert', 'sublayer'], 1, holds, sizes);
-  }, 300_000);
+  });
 
   it.each(encoders)('does so for %s, on examples with all their inputs', async (name) => {
     const run = { folder: encoderFixture(name), sequences: encoderGolden(name).examples };

@@ -61,7 +61,7 @@ describe('the sensitivity profile', () => {
     model = await makeRandomModel({ seed: 5, blocks: 3 });
     folder = await mkdtemp(join(tmpdir(), 'espalier-sensitivity-'));
     table = await run('whole');
-  }, 60_000);
+  });
 
   it('measures every layer by every method and level', () => {
     expect(table.layers).toHaveLength(3 * 7);

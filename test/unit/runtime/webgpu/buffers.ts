@@ -56,7 +56,7 @@ const windows: Work = async ({ executor, sequences: inputs, onWork }) => {
   await windowSums(executor, all, work, { cancellation, progress: () => undefined });
 };
 
-describe('buffers of states on WebGPU', { timeout: 300_000 }, () => {
+describe('buffers of states on WebGPU', () => {
   onWebGpu();
 
   it('are computed before a session ends that is made for one use, and are given back', async () => {

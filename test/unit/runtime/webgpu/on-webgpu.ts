@@ -30,7 +30,7 @@ export function onWebGpu(): void {
     missing = await missingGpu();
     model.folder = await makeRandomModel({ seed: 5, blocks: 4 });
     return async () => rm(model.folder, { recursive: true });
-  }, 120_000);
+  });
   beforeEach((context) => {
     context.skip(missing !== undefined, missing);
   });

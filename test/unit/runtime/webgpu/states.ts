@@ -24,7 +24,7 @@ import {
   withExecutor,
 } from './on-webgpu';
 
-describe('states on WebGPU', { timeout: 300_000 }, () => {
+describe('states on WebGPU', () => {
   onWebGpu();
 
   it('of a search do not go over main memory, and give what the CPU gives', async () => {
