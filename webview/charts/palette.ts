@@ -50,7 +50,7 @@ export function inkOn(position: number): 'white' | 'black' {
   return ink;
 }
 
-/** Inks by color, of which the palette has some hundred. */
+/** Inks by color, of which the palette has a few hundred. */
 const knownInks = new Map<number, 'white' | 'black'>();
 
 function prefersWhite(color: Rgb): boolean {

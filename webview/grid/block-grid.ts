@@ -263,7 +263,7 @@ export class BlockGrid<Item extends GridItem> {
   }
 
   /** Cell of an item, in the page. */
-  private cellOf(id: string): HTMLElement | undefined {
+  private itemCell(id: string): HTMLElement | undefined {
     const item = this.items.get(id);
     if (item === undefined) return undefined;
     const [row, column] = [this.lines.indexOf(item.line), this.blocks.indexOf(item.block)];
@@ -293,7 +293,7 @@ export class BlockGrid<Item extends GridItem> {
     const before = this.tabStop === undefined ? undefined : this.cellElements.get(this.tabStop);
     before?.setAttribute('tabindex', '-1');
     this.tabStop = id;
-    if (id !== undefined) this.cellOf(id)?.setAttribute('tabindex', '0');
+    if (id !== undefined) this.itemCell(id)?.setAttribute('tabindex', '0');
   }
 
   private listen(): void {
@@ -355,7 +355,7 @@ export class BlockGrid<Item extends GridItem> {
     );
     const id = to && this.idAt(to);
     if (id === undefined) return false;
-    this.cellOf(id)?.focus();
+    this.itemCell(id)?.focus();
     return true;
   }
 

@@ -266,7 +266,7 @@ function hasSameValues({ values: a }: Cell, { values: b }: Cell): boolean {
   return [...Object.keys(a), ...Object.keys(b)].every((id) => a[id] === b[id]);
 }
 
-/** Values of units that were recently shown, by what columns take them from. */
+/** Column values of units, by the measurements that they were read from. */
 const knownValues = new WeakMap<
   ColumnSource['measurements'],
   { readonly source: ColumnSource; readonly byUnit: WeakMap<Unit, Cell['values']> }
@@ -281,13 +281,15 @@ function columnValues({
 }: ColumnSource): (unit: Unit) => Cell['values'] {
   const source = { model, profile, drift, measurements };
   const known = knownValues.get(measurements);
-  const isKnown = known?.source.drift === drift && known?.source.model === model;
-  const { byUnit } = isKnown && known ? known : { byUnit: new WeakMap<Unit, Cell['values']>() };
+  const byUnit =
+    known !== undefined && known.source.drift === drift && known.source.model === model
+      ? known.byUnit
+      : new WeakMap<Unit, Cell['values']>();
   knownValues.set(measurements, { source, byUnit });
-  const columnsOfUnit = listColumns(source).map(({ id, value }) => [id, value(source)] as const);
+  const readers = listColumns(source).map(({ id, value }) => [id, value(source)] as const);
   return (unit) => {
     const values =
-      byUnit.get(unit) ?? Object.fromEntries(columnsOfUnit.map(([id, of]) => [id, of(unit)]));
+      byUnit.get(unit) ?? Object.fromEntries(readers.map(([id, read]) => [id, read(unit)]));
     byUnit.set(unit, values);
     return values;
   };
