@@ -50,7 +50,7 @@ export function inkOn(position: number): 'white' | 'black' {
   return ink;
 }
 
-/** Inks by color, of which the palette has a few hundred. */
+/** Inks by color; the palette has a few hundred colors. */
 const knownInks = new Map<number, 'white' | 'black'>();
 
 function prefersWhite(color: Rgb): boolean {
