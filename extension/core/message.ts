@@ -58,8 +58,26 @@ export function render({ code, parameters }: Message, translate: Translate): str
 export const inEnglish = (message: Message): string => render(message, fill);
 
 /** A pattern with its numbered places filled. */
-export const fill: Translate = (pattern, ...values) =>
-  pattern.replaceAll(/\{(\d+)\}/g, (place, index) => String(values[Number(index)] ?? place));
+export const fill: Translate = (pattern, ...values) => {
+  let text = '';
+  // Every odd part is the number of a place.
+  for (const [i, part] of splitPattern(pattern).entries()) {
+    text += i % 2 === 0 ? part : String(values[Number(part)] ?? `{${part}}`);
+  }
+  return text;
+};
+
+/** Parts of the patterns that were filled, since labels of thousands of cells have the same. */
+const knownParts = new Map<string, readonly string[]>();
+
+function splitPattern(pattern: string): readonly string[] {
+  const parts = knownParts.get(pattern) ?? pattern.split(/\{(\d+)\}/);
+  if (knownParts.size < MOST_PATTERNS) knownParts.set(pattern, parts);
+  return parts;
+}
+
+/** Some patterns contain text of documents, so that there is no end to them. */
+const MOST_PATTERNS = 1000;
 
 /** A pattern for the editor, without the flags in brackets that say how on the command line. */
 export const withoutFlags = (pattern: string): string => pattern.replaceAll(/ \(--[^()]+\)/g, '');

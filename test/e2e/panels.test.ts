@@ -177,6 +177,33 @@ describe('a panel', () => {
     await context.close();
   });
 
+  it('has cells of thousands of experts only near the visible area and at the focus', async () => {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+    const shown = moeHeatmapDocument();
+    const { tab } = await openPage(context, shown.panel);
+    await paint(tab, shown);
+    const cells = tab.locator('[role="gridcell"][data-id]');
+    const first = tab.locator('[data-id="block.0.attention"]');
+    const last = tab.locator('[data-id="block.47.expert.127"]');
+    expect(await last.count()).toBe(0);
+    await first.focus();
+    await tab.keyboard.press('Control+End');
+    await expect
+      .poll(async () => last.evaluate((one) => one === document.activeElement))
+      .toBe(true);
+    expect(await last.getAttribute('aria-label')).toMatch(/^Expert 127, block 47/);
+    await expect.poll(async () => tab.locator('[data-id="block.3.expert.126"]').count()).toBe(1);
+    await expect.poll(async () => first.count()).toBe(0);
+    expect(await cells.count()).toBeLessThan(48 * 70);
+    // The cell with the focus stays where it is scrolled out of sight.
+    await tab.locator('.grid-scroll').evaluate((one) => {
+      one.scrollTop = 0;
+    });
+    await first.waitFor();
+    expect(await last.evaluate((one) => one === document.activeElement)).toBe(true);
+    await context.close();
+  });
+
   it('changes no more of the heatmap than what a message tells', async () => {
     const shown = heatmapDocument(12, 10);
     const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });

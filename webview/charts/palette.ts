@@ -43,8 +43,19 @@ export const bandIndex = (position: number): number =>
 
 /** Text color with the better contrast on a palette position (WCAG contrast). */
 export function inkOn(position: number): 'white' | 'black' {
-  const luminance = relativeLuminance(paletteRgb(position));
-  return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 ? 'white' : 'black';
+  const color = paletteRgb(position);
+  const key = color.reduce((sum, channel) => 256 * sum + channel, 0);
+  const ink = knownInks.get(key) ?? (prefersWhite(color) ? 'white' : 'black');
+  knownInks.set(key, ink);
+  return ink;
+}
+
+/** Inks by color; the palette has a few hundred colors. */
+const knownInks = new Map<number, 'white' | 'black'>();
+
+function prefersWhite(color: Rgb): boolean {
+  const luminance = relativeLuminance(color);
+  return 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05;
 }
 
 function relativeLuminance(rgb: Rgb): number {

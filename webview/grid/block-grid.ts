@@ -48,12 +48,14 @@ const ROWS_AT_ONCE = 12;
 /** Distance from the visible area at which rows get their cells, in pixels. */
 const AHEAD = 120;
 
-/** A row of the grid. It has cells only if it is near the visible area or has the tab stop. */
+/** A row of the grid. Its cells are in the page only if it is near the visible area or has the tab stop. */
 interface GridRow {
   readonly element: HTMLElement;
   readonly header: HTMLElement;
   /** Positions of its cells, in order. */
   readonly slots: readonly LostPlace[];
+  /** Cells at the positions, made when they are first needed. */
+  cells: readonly HTMLElement[];
   isFilled: boolean;
 }
 
@@ -141,17 +143,9 @@ export class BlockGrid<Item extends GridItem> {
     this.grid.classList.toggle('narrow', layout.narrow);
     this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);
-    for (const [id, cell] of this.cellElements) this.drawCell(id, cell);
+    for (const one of this.rows) if (one.isFilled) this.drawRow(one);
     const { scrollLeft = 0 } = this.options;
     if (isFirst && scrollLeft > 0) this.element.scrollLeft = scrollLeft;
-  }
-
-  private drawCell(id: string, cell: HTMLElement): void {
-    const item = this.items.get(id);
-    const fill = cell.firstElementChild;
-    if (item === undefined || this.drawn.get(id) === item) return;
-    this.drawn.set(id, item);
-    if (fill instanceof HTMLElement) this.options.draw(cell, fill, item);
   }
 
   private build(blocks: readonly number[], { orientation }: GridLayout): void {
@@ -225,22 +219,29 @@ export class BlockGrid<Item extends GridItem> {
   private fillRow(one: GridRow): void {
     if (one.isFilled) return;
     one.isFilled = true;
-    const cells = one.slots.map(({ block, line }) => {
-      const id = this.idIn(block, line);
-      const cell = id === undefined ? this.emptySlot(block, line) : this.createCell(id);
-      return this.setApart(cell, block);
-    });
-    one.element.append(...cells);
+    if (one.cells.length === 0) {
+      one.cells = one.slots.map(({ block, line }) => {
+        const id = this.idIn(block, line);
+        const cell = id === undefined ? this.emptySlot(block, line) : this.createCell(id);
+        return this.setApart(cell, block);
+      });
+    }
+    this.drawRow(one);
+    one.element.append(...one.cells);
   }
 
   private clearRow(one: GridRow): void {
     one.isFilled = false;
     one.element.replaceChildren(one.header);
-    for (const { block, line } of one.slots) {
-      const id = this.idIn(block, line);
-      if (id === undefined) continue;
-      this.cellElements.delete(id);
-      this.drawn.delete(id);
+  }
+
+  private drawRow(one: GridRow): void {
+    for (const cell of one.cells) {
+      const item = this.items.get(cell.dataset['id'] ?? '');
+      const fill = cell.firstElementChild;
+      if (item === undefined || this.drawn.get(item.id) === item) continue;
+      this.drawn.set(item.id, item);
+      if (fill instanceof HTMLElement) this.options.draw(cell, fill, item);
     }
   }
 
@@ -258,14 +259,11 @@ export class BlockGrid<Item extends GridItem> {
     const cell = this.emptyCell.cloneNode(true) as HTMLElement;
     cell.dataset['id'] = id;
     this.cellElements.set(id, cell);
-    this.drawCell(id, cell);
     return cell;
   }
 
-  /** Cell of an item, which is made if its row has none yet. */
-  private cellOf(id: string): HTMLElement | undefined {
-    const known = this.cellElements.get(id);
-    if (known !== undefined) return known;
+  /** Cell of an item, in the page. */
+  private itemCell(id: string): HTMLElement | undefined {
     const item = this.items.get(id);
     if (item === undefined) return undefined;
     const [row, column] = [this.lines.indexOf(item.line), this.blocks.indexOf(item.block)];
@@ -295,7 +293,7 @@ export class BlockGrid<Item extends GridItem> {
     const before = this.tabStop === undefined ? undefined : this.cellElements.get(this.tabStop);
     before?.setAttribute('tabindex', '-1');
     this.tabStop = id;
-    if (id !== undefined) this.cellOf(id)?.setAttribute('tabindex', '0');
+    if (id !== undefined) this.itemCell(id)?.setAttribute('tabindex', '0');
   }
 
   private listen(): void {
@@ -357,7 +355,7 @@ export class BlockGrid<Item extends GridItem> {
     );
     const id = to && this.idAt(to);
     if (id === undefined) return false;
-    this.cellOf(id)?.focus();
+    this.itemCell(id)?.focus();
     return true;
   }
 
@@ -373,7 +371,7 @@ export class BlockGrid<Item extends GridItem> {
 }
 
 function gridRow(header: HTMLElement, slots: readonly LostPlace[]): GridRow {
-  return { element: row(header), header, slots, isFilled: false };
+  return { element: row(header), header, slots, cells: [], isFilled: false };
 }
 
 function row(...children: readonly HTMLElement[]): HTMLElement {

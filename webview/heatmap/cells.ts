@@ -9,7 +9,7 @@ import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem, LostPlace } from '../grid/block-grid';
 import { findColumn, columns, listColumns } from './columns';
-import type { HeatmapColumn } from './columns';
+import type { ColumnSource, HeatmapColumn } from './columns';
 import { listLines } from './kinds';
 import { expandSublayers, removalOrder, candidateSublayers } from './selection';
 import type { Mark, ShownProfile } from './types';
@@ -113,11 +113,15 @@ export type CellSource = Pick<
 /** @param before set whose unchanged cells are reused, so that they are not redrawn */
 export function buildCells(source: CellSource, before?: CellSet): CellSet {
   const { model, profile, protectedIds, patches } = source;
+  const granularity = profile?.settings.granularity ?? 'sublayer';
+  const isExpertSearch = granularity === 'expert';
   const bySublayer = <T>(values: readonly (readonly [candidate: string, value: T])[]) =>
     new Map(
-      values.flatMap(([candidate, value]) =>
-        candidateSublayers(candidate, model).map((id) => [id, value] as const),
-      ),
+      isExpertSearch
+        ? values
+        : values.flatMap(([candidate, value]) =>
+            candidateSublayers(candidate, model).map((id) => [id, value] as const),
+          ),
     );
   const candidates = Object.values(source.candidates);
   const measured = bySublayer(candidates.map((one) => [one.sublayer, one]));
@@ -138,58 +142,66 @@ export function buildCells(source: CellSource, before?: CellSet): CellSet {
   );
   const order = removalOrder(source);
   const locked = new Set(expandSublayers(protectedIds, model));
-  const granularity = profile?.settings.granularity ?? 'sublayer';
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
   const previews = logScale(local.values());
   const drifted = new Map(source.drift?.sublayers.map((one) => [one.sublayer, one]));
   // Experts have cells only where needed, since there may be thousands.
   const withExperts =
-    granularity === 'expert' ||
+    isExpertSearch ||
     [...order.keys(), ...locked, ...Object.values(source.measurements).flatMap(Object.keys)].some(
       isExpert,
     );
   const units = withExperts ? listUnits(model) : model.sublayers;
-  const values = listColumns(source).map(({ id, value }) => [id, value(source)] as const);
+  const values = columnValues(source);
   const withoutExperts = countRemovedExperts(order.keys());
   const column = shownColumn(source, units);
 
-  const buildCell = (sublayer: Unit): Cell => {
+  const buildCell = (sublayer: Unit, last: Cell | undefined): Cell => {
     const { id, block } = sublayer;
-    const { distance: known, atLeast: bound, standardError } = measured.get(id) ?? {};
-    const distance = known ?? undefined;
-    const atLeast = distance === undefined ? bound : undefined;
+    const candidate = measured.get(id);
+    const distance = candidate?.distance ?? undefined;
+    const atLeast = distance === undefined ? candidate?.atLeast : undefined;
     const preview = local.get(id);
     const status = cellStatus(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
     const patch = patches[id];
-    const drift = drifted.get(id);
-    const own = Object.fromEntries(values.map(([key, valueOf]) => [key, valueOf(sublayer)]));
+    const own = values(sublayer);
     const value = column && own[column.id];
+    const rank = ranks.get(id);
+    const isRemoved = order.has(id);
+    // Written out, since spreading is slow and there may be thousands.
     return {
-      ...{ id, block, line: unitName(sublayer), sublayer },
-      ...{ distance, atLeast, preview, drift, values: own },
+      id,
+      block,
+      line: last?.sublayer === sublayer ? last.line : unitName(sublayer),
+      sublayer,
+      distance,
+      atLeast,
+      preview,
+      drift: drifted.get(id),
+      values: own,
       status: value === undefined ? status : 'measured',
       shown: value === undefined ? undefined : column?.format(value),
-      standardError: distance === undefined ? undefined : standardError,
+      standardError: distance === undefined ? undefined : candidate?.standardError,
       position:
         value === undefined
           ? scalePosition(status, distance ?? atLeast, preview, distances, previews)
           : column?.colors.position(value),
-      rank: ranks.get(id),
-      ranked: ranks.has(id) ? ranking.length : undefined,
+      rank,
+      ranked: rank === undefined ? undefined : ranking.length,
       stability: stabilities.get(id),
-      mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
+      mark: isRemoved ? 'removed' : locked.has(id) ? 'protected' : 'keep',
       order: order.get(id),
       round: rounds.get(id),
-      widthPruned: order.has(id)
+      widthPruned: isRemoved
         ? undefined
         : (source.widthPruned[id] ?? fewerExperts(sublayer, withoutExperts.get(id))),
       // A planned patch replaces only sublayers that are removed.
-      patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
+      patch: patch?.place === 'model' || isRemoved ? patch : undefined,
     };
   };
   const cells = units.map((sublayer) => {
-    const cell = buildCell(sublayer);
-    const last = before?.byId.get(cell.id);
+    const last = before?.byId.get(sublayer.id);
+    const cell = buildCell(sublayer, last);
     return last !== undefined && isSame(cell, last) ? last : cell;
   });
   return {
@@ -243,10 +255,44 @@ function shownColumn(source: CellSource, units: readonly Unit[]): ShownColumn | 
 }
 
 function isSame(a: Cell, b: Cell): boolean {
-  return (
-    Object.keys({ ...a.values, ...b.values }).every((id) => a.values[id] === b.values[id]) &&
-    (Object.keys(a) as (keyof Cell)[]).every((field) => field === 'values' || a[field] === b[field])
-  );
+  for (const field in a) {
+    const name = field as keyof Cell;
+    if (a[name] !== b[name] && !(name === 'values' && hasSameValues(a, b))) return false;
+  }
+  return true;
+}
+
+function hasSameValues({ values: a }: Cell, { values: b }: Cell): boolean {
+  return [...Object.keys(a), ...Object.keys(b)].every((id) => a[id] === b[id]);
+}
+
+/** Column values of units, by the measurements that they were read from. */
+const knownValues = new WeakMap<
+  ColumnSource['measurements'],
+  { readonly source: ColumnSource; readonly byUnit: WeakMap<Unit, Cell['values']> }
+>();
+
+/** Values of the columns of a unit, by their ids: the same object as long as the source is the same. */
+function columnValues({
+  model,
+  profile,
+  drift,
+  measurements,
+}: ColumnSource): (unit: Unit) => Cell['values'] {
+  const source = { model, profile, drift, measurements };
+  const known = knownValues.get(measurements);
+  const byUnit =
+    known !== undefined && known.source.drift === drift && known.source.model === model
+      ? known.byUnit
+      : new WeakMap<Unit, Cell['values']>();
+  knownValues.set(measurements, { source, byUnit });
+  const readers = listColumns(source).map(({ id, value }) => [id, value(source)] as const);
+  return (unit) => {
+    const values =
+      byUnit.get(unit) ?? Object.fromEntries(readers.map(([id, read]) => [id, read(unit)]));
+    byUnit.set(unit, values);
+    return values;
+  };
 }
 
 function scalePosition(

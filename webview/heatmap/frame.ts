@@ -1,3 +1,4 @@
+import { useComputed } from '@preact/signals';
 import { useMemo, useRef } from 'preact/hooks';
 import { buildCells } from './cells';
 import type { CellSet } from './cells';
@@ -40,7 +41,7 @@ export function useFrame(panel: HeatmapPanel): Frame {
       panel.get('selectionEvaluation'),
     ];
   const [drift, measurements] = [panel.get('drift'), panel.get('measurements')];
-  const { colors } = panel.view.value;
+  const colors = useComputed(() => panel.view.value.colors).value;
   const choices = useMemo(() => new Choices(async (choice) => tell(panel, choice)), [panel]);
   const { waiting } = choices;
   const selected = useMemo(

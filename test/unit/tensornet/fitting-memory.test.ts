@@ -18,16 +18,26 @@ describe('memory besides the inputs that compressions are fitted to', async () =
       lengths.map((length) => new Int32Array(length)),
     );
 
-  it('leaves out the states of all tokens twice, and a sum of the widest inputs', () => {
+  it('leaves out the states of all tokens twice, and the sums of the inputs of one sublayer', () => {
     const { hiddenSize = 0 } = model.summary;
-    const widest = Math.max(
-      ...model.summary.sublayers.flatMap((_, index) =>
-        model.sublayer(index).linearLayers.map((layer) => layer.in),
-      ),
+    const down = model.sublayer(1).linearLayers.find(({ role }) => role === 'down')?.in ?? 0;
+    expect(gramBytes(model)).toBe(
+      8 * (hiddenSize ** 2 + down ** 2 + Math.max(hiddenSize, down) ** 2),
     );
-    expect(gramBytes(model)).toBe(2 * 8 * widest ** 2);
     expect(left([])).toBe(memoryBytes - gramBytes(model));
     expect(left([]) - left([100, 28])).toBe(2 * 128 * hiddenSize * 4);
+  });
+
+  it('counts the sums of every expert', async () => {
+    const experts = await openModel(fixture('qwen3-moe'));
+    const index = experts.summary.sublayers.findIndex(({ kind }) => kind === 'expert');
+    const { linearLayers } = experts.sublayer(index);
+    const downs = linearLayers.filter(({ role }) => role === 'down');
+    const [{ in: inner } = { in: 0 }] = downs;
+    const { hiddenSize = 0 } = experts.summary;
+    expect(downs.length).toBeGreaterThan(2);
+    const product = Math.max(hiddenSize, inner) ** 2;
+    expect(gramBytes(experts)).toBe(8 * (downs.length * (hiddenSize ** 2 + inner ** 2) + product));
   });
 
   it('leaves what the model needs to run', () => {

@@ -2,14 +2,14 @@ import { expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import { payingProcesses } from '../../../extension/core/operations/measure-sensitivity';
+import { gramBytes } from '../../../extension/core/tensornet/statistics/fitting-memory';
 import { fixture } from '../fixtures';
 
 const long = 1e14;
 
 it('a long profile on the CPU takes up to four processes, each with a core and memory of its own', async () => {
   const model = await openModel(fixture('llama-gqa-untied'));
-  const widest = Math.max(...model.sublayer(1).linearLayers.map((layer) => layer.in));
-  const each = 2 * leastMemory(model, 'cpu') + 16 * widest ** 2;
+  const each = 2 * leastMemory(model, 'cpu') + gramBytes(model);
   const count = (cores: number, memoryBytes: number): number =>
     payingProcesses(model, long, { device: 'cpu', memoryBytes }, cores);
   expect([1, 2, 3, 4, 16].map((cores) => count(cores, 100 * each))).toEqual([1, 2, 3, 4, 4]);
