@@ -7,7 +7,13 @@ import type { OfferedSize, OfferedSizes } from '../core/operations/size-choices'
 import type { AskedTargets } from '../core/pipelines/fit-targets';
 import { contextForm, machineNames, machines } from '../core/pipelines/machines';
 import type { Runtime } from '../core/pipelines/runtimes';
-import { describeMarks, isPossible, lossWords, mixTitle, requantizesAlways } from '../core/pipelines/size-choices';
+import {
+  describeMarks,
+  isPossible,
+  lossWords,
+  mixTitle,
+  requantizesAlways,
+} from '../core/pipelines/size-choices';
 import { freeName } from '../services/documents/free-name';
 import { modelStem } from '../services/documents/model-file';
 import { localise } from '../services/localise';

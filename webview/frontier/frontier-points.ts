@@ -52,7 +52,11 @@ export function typePoints(
 ): FrontierPoint[] {
   return types.flatMap(({ size: name, mix, bytes: size, known, isForbidden }) => {
     const loss = known && lossIn(metric, known, original);
-    return mix !== undefined || isForbidden || known === undefined || loss === undefined || loss <= 0
+    return mix !== undefined ||
+      isForbidden ||
+      known === undefined ||
+      loss === undefined ||
+      loss <= 0
       ? []
       : [{ kind: 'type', name, size, loss, isMeasured: known.isMeasured, note: lossNote(known) }];
   });

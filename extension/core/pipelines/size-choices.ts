@@ -43,8 +43,7 @@ export const sizeMarks = ['larger', 'out of reach', 'requantizes', 'memory'] as 
 export type SizeMark = (typeof sizeMarks)[number];
 
 /** True if a mark means that the choice can't be taken. */
-const isForbidding = (mark: SizeMark): boolean =>
-  mark === 'larger' || mark === 'out of reach';
+const isForbidding = (mark: SizeMark): boolean => mark === 'larger' || mark === 'out of reach';
 
 /** A size that a model can be written in. */
 export interface SizeChoice {
@@ -277,9 +276,7 @@ export function describeMarks(
     isPossible(choice)
       ? !isListed || mark !== 'requantizes' || !requantizesAlways(sizes)
       : isForbidding(mark);
-  const [first, ...others] = choice.marks
-    .filter(isSaid)
-    .map((mark) => describeMark(mark, sizes));
+  const [first, ...others] = choice.marks.filter(isSaid).map((mark) => describeMark(mark, sizes));
   return first && listed([first, ...others]);
 }
 
