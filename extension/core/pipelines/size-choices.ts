@@ -264,7 +264,7 @@ function describeMark(
 }
 
 /**
- * Marks of a choice in words; undefined if it has none. Of a choice that can't be taken, those that say why.
+ * Marks of a choice in words, or undefined if it has none; only the reasons if the choice can't be taken.
  * @param isListed true in a list that says once what {@link requantizesAlways} is about
  */
 export function describeMarks(

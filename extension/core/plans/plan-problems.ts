@@ -71,7 +71,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
     ...listProblems(named(findNodeAtLocation(root, ['widths'])), model),
     ...conflicts(remove, protect, model),
     ...compressedTwice(findNodeAtLocation(root, ['compress'])),
-    ...typesOfRemoved(
+    ...removedTensorTypes(
       findNodeAtLocation(root, ['types']),
       [...remove, ...named(findNodeAtLocation(root, ['patch']))],
       model,
@@ -147,7 +147,7 @@ function compressedTwice(list: Node | undefined): readonly PlanProblem[] {
 const blockTensor = /^blk\.(?<block>\d+)\.(?<part>attn|ffn)_(?!.*norm)/;
 
 /** Only tensors that remain have types. */
-function typesOfRemoved(
+function removedTensorTypes(
   types: Node | undefined,
   remove: readonly Item[],
   model: ModelSummary,
