@@ -3,7 +3,7 @@ import process from 'node:process';
 import { commands, Uri } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
-import { canInstallCuda } from './core/runtime/cuda/can-install';
+import { canInstallCuda, hasNvidiaGpu } from './core/runtime/cuda/can-install';
 import { canInstallLlama } from './core/runtime/llama/package';
 import type * as Host from './host';
 import { runInTurns } from './services/activation/run-in-turns';
@@ -48,7 +48,11 @@ export function activate(context: ExtensionContext): Activated {
     registerAll(context.extension, load),
     offerPlanTasks(context.extensionUri),
   );
-  void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
+  void commands.executeCommand(
+    'setContext',
+    'espalier.canInstallCuda',
+    canInstallCuda() && hasNvidiaGpu(),
+  );
   void commands.executeCommand('setContext', 'espalier.canInstallLlama', canInstallLlama());
   // The host finds out what menus may offer for the models of the workspace.
   context.subscriptions.push(

@@ -7,7 +7,13 @@ import type { OfferedSize, OfferedSizes } from '../core/operations/size-choices'
 import type { AskedTargets } from '../core/pipelines/fit-targets';
 import { contextForm, machineNames, machines } from '../core/pipelines/machines';
 import type { Runtime } from '../core/pipelines/runtimes';
-import { describeMarks, isForbidding, lossWords } from '../core/pipelines/size-choices';
+import {
+  describeMarks,
+  isPossible,
+  lossWords,
+  mixTitle,
+  requantizesAlways,
+} from '../core/pipelines/size-choices';
 import { freeName } from '../services/documents/free-name';
 import { modelStem } from '../services/documents/model-file';
 import { localise } from '../services/localise';
@@ -136,11 +142,17 @@ async function chooseTargets(
   const items = [...sizes.choices.map((choice) => sizeItem(choice, sizes)), custom];
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('How small? The model is {0}.', formatBytes(sizes.bytes)),
+    placeHolder: requantizesAlways(sizes)
+      ? l10n.t(
+          'How small? The model is {0} of {1}, which every choice quantizes again.',
+          formatBytes(sizes.bytes),
+          sizes.quantized ?? '',
+        )
+      : l10n.t('How small? The model is {0}.', formatBytes(sizes.bytes)),
     matchOnDescription: true,
     matchOnDetail: true,
     explainUnavailable: ({ choice }) =>
-      choice?.marks.some(isForbidding) === true ? marksText(choice, sizes) : undefined,
+      choice && !isPossible(choice) ? explainImpossible(choice, sizes) : undefined,
   });
   if (chosen === custom) {
     return followedBy(1, async () => askTargets(title, sizes));
@@ -209,9 +221,9 @@ const validateSize = (text: string): string | undefined =>
     : l10n.t('Write a percentage or an amount, such as 40% or 900MB.');
 
 function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
-  const { kind, size, bytes, marks, measured, loss, seconds, longest = Infinity } = choice;
-  const isOut = marks.some(isForbidding);
-  const label = kind === 'mix' ? l10n.t('Half the size') : size;
+  const { kind, size, bytes, measured, loss, seconds, longest = Infinity } = choice;
+  const isOut = !isPossible(choice);
+  const label = kind === 'mix' ? localise(mixTitle(size)) : size;
   const sign = kind === 'mix' ? '≤ ' : sizes.runtime === 'llama.cpp' ? '' : '≈ ';
   const lost =
     measured === undefined
@@ -229,8 +241,18 @@ function sizeItem(choice: OfferedSize, sizes: OfferedSizes): SizeItem {
 }
 
 function marksText(choice: OfferedSize, sizes: OfferedSizes): string | undefined {
-  const marks = describeMarks(choice, sizes);
+  const marks = describeMarks(choice, sizes, true);
   return marks && localise(marks);
+}
+
+/** Explains why a choice can't be taken, and what can reach a size that quantization can't. */
+function explainImpossible(choice: OfferedSize, sizes: OfferedSizes): string | undefined {
+  return choice.marks.includes('out of reach') && sizes.leastBytes !== undefined
+    ? l10n.t(
+        'Quantization needs at least {0}. Choose a larger size, or remove blocks, experts or channels first (Profile Layers), which usually costs more quality per byte.',
+        formatBytes(sizes.leastBytes),
+      )
+    : marksText(choice, sizes);
 }
 
 async function askSize(

@@ -4,7 +4,8 @@ import type { Message } from '../core/message';
 export interface OfferedType {
   /** Request for it: a type such as `Q5_K_M`, or a percentage for the best mix. */
   readonly size: string;
-  readonly isMix: boolean;
+  /** Title of a mix; undefined for a type. */
+  readonly mix: Message | undefined;
   readonly bytes: number;
   /** Typical loss of other models. */
   readonly loss: Message;

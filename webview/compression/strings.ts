@@ -129,7 +129,6 @@ export const strings = {
   types: t('Types of this GGUF file'),
   typesNote: t('Computed for this file. Blocks and experts are removed in the heatmap.'),
   type: t('Type'),
-  half: t('Half the size'),
   sizeChange: t('Change'),
   loss: t('Loss'),
   time: t('Time'),

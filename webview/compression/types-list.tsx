@@ -50,8 +50,8 @@ export function Types({ panel, types }: TypesProps): VNode {
             { title: strings.actions },
           ]}
           rows={types.map((one) => [
-            one.isMix ? strings.half : one.size,
-            `${one.isMix ? '≤ ' : ''}${formatBytes(one.bytes)}`,
+            one.mix === undefined ? one.size : tell(one.mix),
+            `${one.mix === undefined ? '' : '≤ '}${formatBytes(one.bytes)}`,
             formatChange(bytes, one.bytes),
             <span key={one.size} class="wrap">
               {listed([lossText(one), ...(one.marks === undefined ? [] : [tell(one.marks)])])}

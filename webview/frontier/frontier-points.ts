@@ -50,9 +50,13 @@ export function typePoints(
   metric: string,
   original: number,
 ): FrontierPoint[] {
-  return types.flatMap(({ size: name, isMix, bytes: size, known, isForbidden }) => {
+  return types.flatMap(({ size: name, mix, bytes: size, known, isForbidden }) => {
     const loss = known && lossIn(metric, known, original);
-    return isMix || isForbidden || known === undefined || loss === undefined || loss <= 0
+    return mix !== undefined ||
+      isForbidden ||
+      known === undefined ||
+      loss === undefined ||
+      loss <= 0
       ? []
       : [{ kind: 'type', name, size, loss, isMeasured: known.isMeasured, note: lossNote(known) }];
   });

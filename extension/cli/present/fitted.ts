@@ -14,7 +14,7 @@ import { isFitted } from '../../core/operations/fit-model';
 import type { FitResult, FittedModel } from '../../core/operations/fit-model';
 import { perplexityChange } from '../../core/operations/outcomes';
 import type { OfferedSize, OfferedSizes, TypeRounding } from '../../core/operations/size-choices';
-import { describeMarks, lossWords } from '../../core/pipelines/size-choices';
+import { describeMarks, lossWords, requantizesAlways } from '../../core/pipelines/size-choices';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
@@ -40,8 +40,11 @@ export const fitted: Presenter<FitResult> = {
 };
 
 function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): void {
-  const { name, bytes, runtime, runtimes, context, choices } = sizes;
+  const { name, bytes, runtime, runtimes, context, choices, quantized } = sizes;
   terminal.print(`${name}: ${formatBytes(bytes)}, for ${runtime}`);
+  if (requantizesAlways(sizes)) {
+    terminal.print(`Its weights are ${quantized ?? ''}, which every choice quantizes again.`);
+  }
   printTable(
     terminal,
     ['size', 'bytes', 'change', `memory at ${context} tokens`, 'loss', 'time', 'notes'],
@@ -52,7 +55,7 @@ function printSizes(terminal: Terminal, sizes: OfferedSizes, model: string): voi
       formatBytes(choice.memoryBytes),
       lossText(choice),
       timeText(choice),
-      optionalText(describeMarks(choice, sizes)),
+      optionalText(describeMarks(choice, sizes, true)),
     ]),
   );
   const others = runtimes.filter((one) => one !== runtime);

@@ -24,9 +24,13 @@ export function describeGgufLoading(
   { blocks, absent }: Changes,
   isDeci: boolean,
 ): Message {
-  return isDeci
-    ? say`llama.cpp and tools built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`
-    : say`llama.cpp and tools built on it: ${name}, a standard model of ${counted(blocks.length, 'block')}.`;
+  if (isDeci) {
+    // Blocks of different widths need this architecture too.
+    return absent.length === 0
+      ? say`llama.cpp and tools built on it: ${name}, a deci model of ${counted(blocks.length, 'block')}.`
+      : say`llama.cpp and tools built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`;
+  }
+  return say`llama.cpp and tools built on it: ${name}, a standard model of ${counted(blocks.length, 'block')}.`;
 }
 
 /** Sentence about how other tools load a pruned ONNX file. */

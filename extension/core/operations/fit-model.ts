@@ -48,7 +48,7 @@ import type { Runtime } from '../pipelines/runtimes';
 import {
   targetBytes,
   encodingChoices,
-  leastBytes,
+  leastLimit,
   namesType,
   plannedLimit,
   quantizedType,
@@ -503,7 +503,7 @@ async function reachableTarget(
     }
     return target;
   }
-  const least = await leastBytes(model, output, runtime, context);
+  const least = await leastLimit(model, output, runtime, context);
   if (least === undefined) {
     const type = await largestType(model, runtime, target.bytes, context);
     throw new UserError(
@@ -517,9 +517,8 @@ async function reachableTarget(
       },
     );
   }
-  const countable = plannedLimit(model, runtime, target.bytes);
-  if (least > countable) {
-    throw unreachableSize(model, target.bytes, least + target.bytes - countable, asked);
+  if (least > target.bytes) {
+    throw unreachableSize(model, target.bytes, least, asked);
   }
   return target;
 }

@@ -43,8 +43,7 @@ export const sizeMarks = ['larger', 'out of reach', 'requantizes', 'memory'] as 
 export type SizeMark = (typeof sizeMarks)[number];
 
 /** True if a mark means that the choice can't be taken. */
-export const isForbidding = (mark: SizeMark): boolean =>
-  mark === 'larger' || mark === 'out of reach';
+const isForbidding = (mark: SizeMark): boolean => mark === 'larger' || mark === 'out of reach';
 
 /** A size that a model can be written in. */
 export interface SizeChoice {
@@ -73,8 +72,9 @@ export interface SizeChoices {
   readonly context: number;
   /** Quantization type of most of its weights; absent if they are floats. */
   readonly quantized?: string;
-  /** Bytes of the smallest mix; absent if tensors can't get types of their own. */
+  /** Smallest size that a mix can be asked for, in bytes; absent if tensors can't get types of their own. */
   readonly leastBytes?: number;
+  /** Possible choices first. */
   readonly choices: readonly SizeChoice[];
 }
 
@@ -95,8 +95,8 @@ const encodings = { int8: 'very small', int4: 'moderate' } as const satisfies Re
 >;
 type Encoding = keyof typeof encodings;
 
-/** Share of the bytes that the default mix keeps. */
-const half = 0.5;
+/** Share of the default mix, and of larger ones that are offered if it is out of reach. */
+const shares = [0.5, 0.75, 0.9] as const;
 
 /** Size that a request asks for. */
 export type TargetSize =
@@ -191,8 +191,7 @@ export async function listSizes(
       bytes: await targetBytes(opened, output, target, context, hasImportance(size)),
     });
   }
-  const least = await leastBytes(opened, output, runtime, context);
-  const limit = Math.floor(half * bytes);
+  const least = await leastLimit(opened, output, runtime, context);
   // Another type that is not larger and typically loses less is better in every way.
   const useful = named.filter((one, i) =>
     named.slice(0, i).every((better) => better.bytes > one.bytes),
@@ -211,25 +210,41 @@ export async function listSizes(
     };
     return { ...choice, memoryBytes, marks: sizeMarks.filter((mark) => marks[mark]) };
   };
-  const mixes: readonly SizeChoice[] =
-    least === undefined
-      ? []
-      : [
-          describe(
-            { size: '50%', bytes: limit, kind: 'mix', loss: 'least' },
-            least <= plannedLimit(opened, runtime, limit),
-          ),
-        ];
+  const mixes = shares.map((share) => {
+    const limit = Math.floor(share * bytes);
+    const size = `${100 * share}%`;
+    return describe(
+      { size, bytes: limit, kind: 'mix', loss: 'least' },
+      least !== undefined && least <= limit,
+    );
+  });
+  const [halved] = mixes;
+  const reached = mixes.find(({ marks }) => !marks.includes('out of reach'));
+  const all = [
+    ...(least === undefined ? [] : new Set([halved, reached])),
+    ...useful.map(({ isKept, ...one }) => describe({ ...one, kind: 'type' }, true, isKept)),
+  ].filter((choice) => choice !== undefined);
   return {
     ...{ name: summary.name, path, bytes, runtime, context: tokens },
     ...(quantized === undefined ? {} : { quantized }),
     ...(least === undefined ? {} : { leastBytes: least }),
-    choices: [
-      ...mixes,
-      ...useful.map(({ isKept, ...one }) => describe({ ...one, kind: 'type' }, true, isKept)),
-    ],
+    choices: [...all.filter(isPossible), ...all.filter((choice) => !isPossible(choice))],
   };
 }
+
+/** Title of a mix of a share of the model's size, such as `75%`. */
+export const mixTitle = (size: string): Message =>
+  size === '50%' ? say`Half the size` : say`${size.replace('%', ' %')} of the size`;
+
+/** True if a choice can be taken. */
+export const isPossible = ({ marks }: Pick<SizeChoice, 'marks'>): boolean =>
+  !marks.some(isForbidding);
+
+/** True if every possible choice quantizes quantized weights again, so that a list says it once. */
+export const requantizesAlways = ({ choices }: Pick<SizeChoices, 'choices'>): boolean => {
+  const possible = choices.filter(isPossible);
+  return possible.length > 0 && possible.every(({ marks }) => marks.includes('requantizes'));
+};
 
 /** Describes a mark of a choice. */
 function describeMark(
@@ -248,12 +263,20 @@ function describeMark(
   }
 }
 
-/** Marks of a choice in words; undefined if it has none. */
+/**
+ * Marks of a choice in words, or undefined if it has none; only the reasons if the choice can't be taken.
+ * @param isListed true in a list that says once what {@link requantizesAlways} is about
+ */
 export function describeMarks(
-  { marks }: Pick<SizeChoice, 'marks'>,
-  sizes: Pick<SizeChoices, 'quantized' | 'leastBytes'>,
+  choice: Pick<SizeChoice, 'marks'>,
+  sizes: Pick<SizeChoices, 'quantized' | 'leastBytes' | 'choices'>,
+  isListed: boolean,
 ): Message | undefined {
-  const [first, ...others] = marks.map((mark) => describeMark(mark, sizes));
+  const isSaid = (mark: SizeMark): boolean =>
+    isPossible(choice)
+      ? !isListed || mark !== 'requantizes' || !requantizesAlways(sizes)
+      : isForbidding(mark);
+  const [first, ...others] = choice.marks.filter(isSaid).map((mark) => describeMark(mark, sizes));
   return first && listed([first, ...others]);
 }
 
@@ -356,21 +379,36 @@ const overheads: Readonly<Record<Runtime, number>> = {
   onnxruntime: 4096,
 };
 
-/** Bytes that a plan may count below a limit, so that the written files are below it too. */
-export const plannedLimit = ({ model }: OpenedModel, runtime: Runtime, limit: number): number => {
+/** Bytes by which written files can exceed what a plan counts. */
+const planOverhead = ({ model }: OpenedModel, runtime: Runtime): number => {
   const layers = runtime === 'llama.cpp' ? modelStacks(model) : listLayers(model);
-  return limit - overheads[runtime] * (layers.length + model.embeddingAndHeadMatrices.length);
+  return overheads[runtime] * (layers.length + model.embeddingAndHeadMatrices.length);
 };
+
+/** Bytes that a plan may count below a limit, so that the written files are below it too. */
+export const plannedLimit = (opened: OpenedModel, runtime: Runtime, limit: number): number =>
+  limit - planOverhead(opened, runtime);
 
 /** Methods that a mix chooses from. */
 export const mixMethods = (runtime: Runtime): string[] =>
   runtime === 'llama.cpp' ? ['gguf'] : Object.keys(encodings);
 
 /**
- * Bytes of a model's smallest mix.
+ * Smallest size that a mix can be asked for, in bytes.
  * @returns undefined if tensors can't have individual types
  */
-export async function leastBytes(
+export async function leastLimit(
+  opened: OpenedModel,
+  output: RuntimeOutput,
+  runtime: Runtime,
+  context: JobContext,
+): Promise<number | undefined> {
+  const least = await leastBytes(opened, output, runtime, context);
+  return least === undefined ? undefined : least + planOverhead(opened, runtime);
+}
+
+/** Bytes that a plan counts for the smallest mix, likewise. */
+async function leastBytes(
   opened: OpenedModel,
   { option, changes }: RuntimeOutput,
   runtime: Runtime,

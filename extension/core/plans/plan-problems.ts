@@ -2,6 +2,7 @@ import { distance } from 'fastest-levenshtein';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { Node, ParseError } from 'jsonc-parser';
 import { closestNames } from '../closest-names';
+import { say } from '../message';
 import type { Message } from '../message';
 import type { ModelSummary } from '../models/model-summary';
 import {
@@ -70,6 +71,11 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
     ...listProblems(named(findNodeAtLocation(root, ['widths'])), model),
     ...conflicts(remove, protect, model),
     ...compressedTwice(findNodeAtLocation(root, ['compress'])),
+    ...removedTensorTypes(
+      findNodeAtLocation(root, ['types']),
+      [...remove, ...named(findNodeAtLocation(root, ['patch']))],
+      model,
+    ),
     ...noExpertLeft(remove, model),
     ...unevenGroups(remove, model),
     ...nothingLeft(findNodeAtLocation(root, ['remove']), remove, model),
@@ -134,6 +140,26 @@ function compressedTwice(list: Node | undefined): readonly PlanProblem[] {
     const repeated = seen.has(tensor);
     seen.add(tensor);
     return repeated ? [at(node, 'error', { kind: 'compressed-twice', tensor })] : [];
+  });
+}
+
+/** Matrix of a sublayer in a GGUF file; parallel sublayers share norms. */
+const blockTensor = /^blk\.(?<block>\d+)\.(?<part>attn|ffn)_(?!.*norm)/;
+
+/** Only tensors that remain have types. */
+function removedTensorTypes(
+  types: Node | undefined,
+  remove: readonly Item[],
+  model: ModelSummary,
+): readonly PlanProblem[] {
+  const removedUnits = new Set(remove.flatMap(({ id }) => unitsMeant(id, model)));
+  return (types?.children ?? []).flatMap(({ children: [key] = [] }) => {
+    const { block, part } = blockTensor.exec(String(key?.value))?.groups ?? {};
+    const id = `block.${block ?? ''}.${part === 'attn' ? 'attention' : 'feedforward'}`;
+    const message = say`The plan removes ${id}, to which this tensor belongs. Delete the entry.`;
+    return key === undefined || !removedUnits.has(id)
+      ? []
+      : [at(key, 'error', { kind: 'message', message })];
   });
 }
 

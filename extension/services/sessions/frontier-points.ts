@@ -1,7 +1,7 @@
 import type { OfferedSizes } from '../../core/operations/size-choices';
 import { unitsMeant } from '../../core/models/units';
 import type { ModelSummary } from '../../core/models/model-summary';
-import { describeMarks, isForbidding, lossWords } from '../../core/pipelines/size-choices';
+import { describeMarks, isPossible, lossWords, mixTitle } from '../../core/pipelines/size-choices';
 import type { Round } from '../../core/prune/layer-profile';
 import type { OfferedType, PrunedSize } from '../../protocol/frontier';
 import type { OpenModels } from '../documents/open-models';
@@ -38,7 +38,7 @@ const publishedLosses: Readonly<Partial<Record<string, PublishedLoss>>> = {
 
 export function offeredTypes(sizes: OfferedSizes): OfferedType[] {
   return sizes.choices.map((choice) => {
-    const { size, kind, bytes, measured, seconds, marks } = choice;
+    const { size, kind, bytes, measured, seconds } = choice;
     const published = publishedLosses[size];
     const known =
       measured === undefined
@@ -49,10 +49,10 @@ export function offeredTypes(sizes: OfferedSizes): OfferedType[] {
             isMeasured: true,
           };
     return {
-      ...{ size, isMix: kind === 'mix', bytes, seconds, known },
+      ...{ size, mix: kind === 'mix' ? mixTitle(size) : undefined, bytes, seconds, known },
       ...{ loss: lossWords[choice.loss], perplexityRatio: measured?.perplexityRatio },
-      marks: describeMarks(choice, sizes),
-      isForbidden: marks.some(isForbidding),
+      marks: describeMarks(choice, sizes, false),
+      isForbidden: !isPossible(choice),
     };
   });
 }

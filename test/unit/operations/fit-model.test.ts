@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { costsFolder } from '../../../extension/core/jobs/user-cache';
-import { inEnglish } from '../../../extension/core/message';
+import { inEnglish, verbatim } from '../../../extension/core/message';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import type { GivenOf } from '../../../extension/core/operations/fields';
@@ -18,6 +18,11 @@ import {
   typeRounding,
 } from '../../../extension/core/operations/size-choices';
 import type { OfferedSizes } from '../../../extension/core/operations/size-choices';
+import {
+  describeMarks,
+  isPossible,
+  requantizesAlways,
+} from '../../../extension/core/pipelines/size-choices';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import type { Failure } from '../fail-with';
 import { writeFirstBlocks } from '../first-blocks';
@@ -160,11 +165,20 @@ describe('the sizes of a model', () => {
   });
 
   it('mark what would requantize or be larger', async () => {
-    const { quantized, choices } = await listedSizes({ model: gguf });
+    const sizes = await listedSizes({ model: gguf });
+    const { quantized, choices } = sizes;
     expect(quantized).toBe('Q8_0');
     const marks = new Map(choices.map((choice) => [choice.size, choice.marks]));
     expect(marks.get('Q8_0')).toEqual(['larger']);
     expect(marks.get('Q4_K_M')).toEqual(['requantizes']);
+    // Possible choices come first, and those that can't be taken say only why.
+    expect(choices.findLastIndex(isPossible)).toBe(choices.filter(isPossible).length - 1);
+    expect(requantizesAlways(sizes)).toBe(true);
+    const words = (size: string, isListed: boolean) =>
+      describeMarks({ marks: marks.get(size) ?? [] }, sizes, isListed);
+    expect(words('Q4_K_M', true)).toBeUndefined();
+    expect(inEnglish(words('Q4_K_M', false) ?? verbatim(''))).toBe('requantizes Q8_0');
+    expect(inEnglish(words('Q8_0', true) ?? verbatim(''))).toBe('larger than the model');
   });
 
   it('of a GGUF file are for llama.cpp only', async () => {

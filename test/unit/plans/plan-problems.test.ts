@@ -42,6 +42,22 @@ describe('planProblems', () => {
     expect(kinds({ remove: ['block.0', 'block.1', 'block.2'] })).toEqual(['nothing-left']);
   });
 
+  it('marks types of tensors that are removed', () => {
+    const text = plan({
+      remove: ['block.1.attention'],
+      types: {
+        'blk.1.attn_q.weight': 'Q8_0',
+        'blk.1.attn_norm.weight': 'F32',
+        'blk.1.ffn_up.weight': 'Q8_0',
+        'blk.2.attn_q.weight': 'Q8_0',
+      },
+    });
+    const marked = planProblems(text, model).map(({ offset, length }) =>
+      text.slice(offset, offset + length),
+    );
+    expect(marked).toEqual(['"blk.1.attn_q.weight"']);
+  });
+
   it('warns of what frees nothing, unless all that share their weights go', () => {
     const of = (kind: string): string[] =>
       model.sublayers.flatMap(({ id }) => (id.endsWith(kind) ? [id] : []));

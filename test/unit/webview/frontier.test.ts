@@ -47,11 +47,11 @@ describe('the chart of size against loss', () => {
 
   it('draws types with a known loss that can be chosen', () => {
     const type = (size: string, changes: Partial<OfferedType> = {}): OfferedType => ({
-      ...{ size, isMix: false, bytes: 10, loss: verbatim(''), perplexityRatio: undefined, known },
+      ...{ size, mix: undefined, bytes: 10, loss: verbatim(''), perplexityRatio: undefined, known },
       ...{ seconds: 1, marks: undefined, isForbidden: false, ...changes },
     });
     const types = [
-      type('50%', { isMix: true }),
+      type('50%', { mix: verbatim('') }),
       type('int8', { known: undefined }),
       type('Q8_0', { isForbidden: true }),
       type('Q6_K'),

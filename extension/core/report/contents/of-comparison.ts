@@ -39,7 +39,7 @@ export function comparisonReport(
     title: `${model.name} against ${against.name}`,
     facts: [
       { name: 'Parameters', value: change(({ parameters }) => parameters, formatCount) },
-      { name: 'Bytes', value: change(({ bytes }) => bytes, formatBytes) },
+      { name: 'Size', value: change(({ bytes }) => bytes, formatBytes) },
       { name: 'Blocks', value: `${against.blocks} → ${model.blocks}` },
       { name: 'Format', value: `${against.format} → ${model.format}` },
       { name: 'Tensors of the same type and shape', value: String(sameForm) },
