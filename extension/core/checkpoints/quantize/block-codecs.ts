@@ -323,3 +323,6 @@ export const blockCodecs: Readonly<Record<BlockType, BlockCodec>> = {
     book: nonLinearValues,
   },
 };
+
+export const isBlockType = (type: WritableType | undefined): type is BlockType =>
+  type !== undefined && Object.hasOwn(blockCodecs, type);

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { Journal } from '../../jobs/journal';
 import { makeWorkFolder } from '../../jobs/make-work-folder';
 import { onPath } from '../../jobs/write-errors';
+import type { TrainingFiles } from '../../tensornet/repair/repair-store';
 
 const entrySchema = v.object({ tensors: v.array(v.string()) });
 type Entry = v.InferOutput<typeof entrySchema>;
@@ -28,6 +29,23 @@ export class RoundingStore {
   /** File with the rows of all tensors. */
   public get path(): string {
     return join(this.folder, 'rounded');
+  }
+
+  /** File with the rows of all tensors after training. */
+  public get trainedPath(): string {
+    return join(this.folder, 'trained');
+  }
+
+  /** Checkpoints of training. */
+  public get training(): TrainingFiles {
+    const [current, best] = ['training', 'training-best'].map((name) =>
+      join(this.folder, `${name}.safetensors`),
+    ) as [string, string];
+    return { current, best };
+  }
+
+  public async openTrained(): Promise<FileHandle> {
+    return onPath(this.trainedPath, async () => open(this.trainedPath, 'w'));
   }
 
   /**

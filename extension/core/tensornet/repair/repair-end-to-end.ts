@@ -5,9 +5,12 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import { idsIn } from '../../models/model-input';
+import type { Message } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
+import type { Value } from '../../onnx/graph-builder';
 import { floatsIn } from '../../runtime/tensors';
 import { distillation } from '../../training/losses';
+import type { TrainableModel } from '../../training/trainable-model';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
@@ -17,7 +20,7 @@ import { TeacherTexts } from './teacher-texts';
 import type { NumbersByName } from './trainable-encoding';
 import type { RepairSetup } from './walk';
 import { effectiveBatch, leastBytes, segmentEnds, stepPlan } from './whole-memory';
-import type { TrainingSize } from './whole-memory';
+import type { StepPlan, TrainingSize } from './whole-memory';
 import { wholeModel } from './whole-model';
 import { say } from '../../message';
 
@@ -83,15 +86,56 @@ export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
 ): Promise<NumbersByName | undefined> {
-  const { student, forms, settings, memoryBytes, saved, scope } = setup;
+  const { student, forms, settings, memoryBytes, scope } = setup;
   requireTrainsAsWhole(setup, memoryBytes);
-  const batch = effectiveBatch(setup);
-  const { pieces, segments } = stepPlan(setup, memoryBytes) ?? tooLarge();
+  const plan = stepPlan(setup, memoryBytes) ?? tooLarge();
   const { model, streams, unit, onlyRouters, merged } = await wholeModel(
     student,
     forms,
     settings.seed,
   );
+  const numbers = await distillWhole(
+    {
+      ...setup,
+      model,
+      plan,
+      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
+      cuts: segmentEnds(streams.length, plan.segments).flatMap((end) => streams[end] ?? []),
+      stage: say`Repairing the full model`,
+    },
+    context,
+  );
+  return numbers === undefined ? undefined : merged(numbers);
+}
+
+/** A model to train against a teacher, and how. */
+export interface WholeTraining extends Pick<
+  EndToEndSetup,
+  'teacher' | 'train' | 'heldOut' | 'settings' | 'device' | 'memoryBytes' | 'saved'
+> {
+  readonly model: TrainableModel;
+  readonly plan: StepPlan;
+  /** Learning rate. */
+  readonly rate: number;
+  /** Values at which the model's graph is cut, see TrainingOptions. */
+  readonly cuts?: readonly Value[];
+  /** Selects the parameters to train; all by default. */
+  readonly trains?: (name: string) => boolean;
+  /** Name of the stage in progress messages. */
+  readonly stage: Message;
+}
+
+/**
+ * Trains a model on KL(teacher‖student).
+ * @returns the values of its parameters with the lowest held-out loss; undefined if none were better than the initial ones
+ */
+export async function distillWhole(
+  setup: WholeTraining,
+  context: JobContext,
+): Promise<ReadonlyMap<string, Float32Array> | undefined> {
+  const { model, settings, saved, plan, rate, stage, cuts = [], trains = () => true } = setup;
+  const batch = effectiveBatch(setup);
+  const { pieces } = plan;
   const teacher = await TeacherTexts.read(
     ...([setup.teacher, allTexts(setup), topIds, setup, context] as const),
   );
@@ -102,14 +146,15 @@ export async function repairEndToEnd(
     loss: distillation,
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
+      rate,
       schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
       warmUpSteps,
     },
     clipNorm: 1,
     seed: settings.seed,
     accumulate: pieces,
-    cuts: segmentEnds(streams.length, segments).flatMap((end) => streams[end] ?? []),
+    cuts,
+    trains,
   });
   try {
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
@@ -121,16 +166,14 @@ export async function repairEndToEnd(
       const isBetter = loss < best.loss;
       if (isBetter) {
         const numbers = new Map(
-          model.parameters.map(
-            ({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const,
-          ),
+          model.parameters
+            .filter(({ name }) => trains(name))
+            .map(({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const),
         );
         best = { loss, numbers };
       }
       return isBetter;
     };
-    const result = (): NumbersByName | undefined =>
-      best.numbers === undefined ? undefined : merged(best.numbers);
     let bad = 0;
     if (existsSync(saved.current)) {
       if (existsSync(saved.best)) {
@@ -156,7 +199,7 @@ export async function repairEndToEnd(
       const together = batch / pieces;
       for (let start = done * batch; start < stepsPerEpoch * batch; start += together) {
         context.progress({
-          stage: say`Repairing the full model`,
+          stage,
           done: trainer.steps,
           total: steps,
           unit: 'steps',
@@ -172,7 +215,7 @@ export async function repairEndToEnd(
           context.warn(
             say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept. Choose a smaller learning rate (--rate).`,
           );
-          return result();
+          return best.numbers;
         }
       }
       const isBetter = await judge();
@@ -182,7 +225,7 @@ export async function repairEndToEnd(
       }
       await save();
     }
-    return result();
+    return best.numbers;
   } finally {
     await trainer.dispose();
   }
@@ -192,7 +235,7 @@ export async function repairEndToEnd(
 async function evaluateHeldOut(
   trainer: Trainer,
   teacher: TeacherTexts,
-  { train, heldOut }: EndToEndSetup,
+  { train, heldOut }: Pick<EndToEndSetup, 'train' | 'heldOut'>,
   { cancellation }: JobContext,
 ): Promise<number> {
   let sum = 0;
@@ -203,8 +246,8 @@ async function evaluateHeldOut(
   return sum / Math.max(1, heldOut.length);
 }
 
-const allTexts = ({ train, heldOut, student }: EndToEndSetup): Int32Array[] =>
-  [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(student));
+const allTexts = ({ train, heldOut, teacher }: WholeTraining): Int32Array[] =>
+  [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(teacher));
 
 function tooLarge(): never {
   throw new Error('what does not fit is not trained as a whole');

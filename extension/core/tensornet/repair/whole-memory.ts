@@ -23,7 +23,10 @@ const copies = { weights: 4, trained: 10, logits: 6, streams: 48 };
 const segmentStreams = 2;
 
 /** Sequences per step, at most the number available. */
-export const effectiveBatch = ({ train, settings }: TrainingSize): number =>
+export const effectiveBatch = ({
+  train,
+  settings,
+}: Pick<TrainingSize, 'train' | 'settings'>): number =>
   Math.min(settings.batch, Math.max(1, train.length));
 
 /**
