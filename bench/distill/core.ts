@@ -15,7 +15,7 @@ export async function write(path: string, options: Options): Promise<void> {
   let last = '';
   const progress: JobContext['progress'] = ({ stage, done = 0, total = 0 }) => {
     const text = inEnglish(stage);
-    if (text !== last && process.env['VERBOSE'] !== undefined) {
+    if (text !== last && !text.startsWith('Rounding') && process.env['VERBOSE'] !== undefined) {
       console.error(`${text} ${done}/${total}`);
     }
     last = text;

@@ -1,6 +1,6 @@
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { readFloatRows } from '../../checkpoints/float-rows';
-import { hasFloatRows, sliceRows } from '../../checkpoints/lazy-tensor';
+import { elementCount, floatDTypes, hasFloatRows, sliceRows } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { isBlockType } from '../../checkpoints/quantize/block-codecs';
 import type { BlockType } from '../../checkpoints/quantize/block-codecs';
@@ -17,20 +17,14 @@ import { say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';
 import type { ExternalData } from '../../onnx/graph-builder';
 import type { DeviceName } from '../../runtime/device';
-import { distillWhole } from '../../tensornet/repair/repair-end-to-end';
+import type { DistillSettings } from '../../tensornet/repair/distill-settings';
+import { distillWhole, requireTrainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
+import { UserError } from '../../user-error';
 import { isTrainedParameter } from '../../training/block-model';
 import type { BlockMatrix } from '../../training/block-model';
 import { blockTransformer, graphWeights } from '../../training/trainable-transformer';
-import type { DistillSettings, RoundingCalibration } from './round-model';
+import type { RoundingCalibration } from './round-model';
 import type { RoundingStore } from './rounding-store';
-
-/** Defaults, found in bench/distill. */
-export const defaultDistillation: DistillSettings = {
-  epochs: 4,
-  batch: 4,
-  rate: 0.02,
-  patience: 2,
-};
 
 interface DistillOptions {
   readonly calibration: RoundingCalibration;
@@ -91,6 +85,13 @@ export async function distillModel(
       if (!isBlockType(type) || !hasFloatRows(tensor)) {
         continue;
       }
+      if (!floatDTypes.includes(tensor.dtype)) {
+        throw new UserError('weights-quantized', say`Quantized weights cannot be trained.`, {
+          file: tensor.file,
+          field: tensor.name,
+          remedy: say`Use the original weights in float32, float16 or bfloat16.`,
+        });
+      }
       const bytes = await roundedBytes(tensor, type, rounded.get(tensor.name), importance);
       const range = { file: store.trainedPath, offset: end, length: bytes.length };
       await writeAll(file, range.file, bytes, range.offset);
@@ -98,16 +99,30 @@ export async function distillModel(
       end += bytes.length;
       placed.push(...(await placeMatrices(tensor, type, bytes, range, weights)));
     }
+    if (placed.length === 0) {
+      throw new UserError(
+        'flag-without-effect',
+        say`Distillation has no effect unless a tensor is quantized.`,
+        { field: 'rounding', remedy: say`Choose a type such as Q2_K (--type).` },
+      );
+    }
     const student = blockTransformer(
       model,
       placed.map(({ matrix }) => matrix),
     );
+    const trained = student.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const allSettings = { ...settings, seed: calibration.seed ?? 0 };
+    const plan = requireTrainsAsWhole(
+      { student: model, forms: new Map(), train, settings: allSettings, trained, mostSegments: 0 },
+      memoryBytes,
+      '--rounding feedback',
+    );
     const numbers = await distillWhole(
       {
         ...{ model: student, teacher: model, train, heldOut, device, memoryBytes },
-        settings: { ...settings, seed: calibration.seed ?? 0 },
+        settings: allSettings,
         rate: settings.rate,
-        plan: { pieces: 1, segments: 0 },
+        plan,
         saved: store.training,
         trains: isTrainedParameter(student),
         stage: say`Training the quantized model`,
@@ -118,8 +133,8 @@ export async function distillModel(
       return tensors;
     }
     for (const { matrix, range } of placed) {
-      const trained = student.trainedNumbers(matrix, (name) => numbers.get(name));
-      await writeAll(file, range.file, joinBlocks(trained), range.offset);
+      const blocks = student.trainedNumbers(matrix, (name) => numbers.get(name));
+      await writeAll(file, range.file, joinBlocks(blocks), range.offset);
     }
     await file.datasync();
     return tensors;
@@ -153,7 +168,7 @@ async function placeMatrices(
   weights: readonly ExternalData[],
 ): Promise<PlacedMatrix[]> {
   const columns = tensor.shape.at(-1) ?? 1;
-  const rows = tensor.shape.reduce((product, size) => product * size, 1) / columns;
+  const rows = elementCount(tensor.shape) / columns;
   const storedBytes = tensor.length / rows;
   const own = weights.filter(
     ({ file, offset, shape }) =>
@@ -183,7 +198,7 @@ async function placeMatrices(
 async function readStored(tensor: LazyTensor): Promise<Float32Array> {
   const { interleavedHeads: _, ...inFile } = tensor;
   const columns = tensor.shape.at(-1) ?? 1;
-  const numbers = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1));
+  const numbers = new Float32Array(elementCount(tensor.shape));
   await readFloatRows(inFile, (row, values) => {
     numbers.set(values, row * columns);
   });

@@ -24,7 +24,7 @@ import { outputTensor } from '../../runtime/tensors';
 import { factorHessian } from '../../tensornet/quantize/hessian';
 import type { HessianFactor } from '../../tensornet/quantize/hessian';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
-import type { RepairSettings } from '../../tensornet/repair/repair-settings';
+import type { DistillSettings } from '../../tensornet/repair/distill-settings';
 import type { InputStatistics } from '../../tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import { startCalibration } from '../compression/start-calibration';
@@ -38,9 +38,6 @@ export interface RoundingCalibration extends CompressCalibration {
   /** Settings of training the rounded model on the calibration; undefined if it is not trained. */
   readonly distillation?: DistillSettings;
 }
-
-/** Settings of training quantization blocks; the rate is relative to the distance between two codes. */
-export type DistillSettings = Pick<RepairSettings, 'epochs' | 'batch' | 'rate' | 'patience'>;
 
 interface RoundingOptions {
   readonly calibration: RoundingCalibration;

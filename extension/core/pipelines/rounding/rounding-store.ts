@@ -59,7 +59,13 @@ export class RoundingStore {
       JSON.stringify(identity),
       (value) => (v.is(entrySchema, value) ? value : undefined),
     );
-    return new RoundingStore(folder, journal);
+    const store = new RoundingStore(folder, journal);
+    if (store.done.size === 0) {
+      // Training of another job.
+      const { current, best } = store.training;
+      await Promise.all([current, best].map(async (path) => rm(path, { force: true })));
+    }
+    return store;
   }
 
   public has(id: string): boolean {

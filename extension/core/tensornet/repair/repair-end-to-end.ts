@@ -5,6 +5,7 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import { idsIn } from '../../models/model-input';
+import { joined, say } from '../../message';
 import type { Message } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
 import type { Value } from '../../onnx/graph-builder';
@@ -22,7 +23,6 @@ import type { RepairSetup } from './walk';
 import { effectiveBatch, leastBytes, segmentEnds, stepPlan } from './whole-memory';
 import type { StepPlan, TrainingSize } from './whole-memory';
 import { wholeModel } from './whole-model';
-import { say } from '../../message';
 
 /** Setup for training a whole model against a teacher. */
 export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
@@ -55,22 +55,31 @@ export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean 
   return continuesTexts(size) && stepPlan(size, memoryBytes) !== undefined;
 }
 
-/** @throws UserError if {@link trainsAsWhole} is false */
-export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): void {
+/**
+ * @param instead flag to choose otherwise
+ * @throws UserError if {@link trainsAsWhole} is false
+ */
+export function requireTrainsAsWhole(
+  size: TrainingSize,
+  memoryBytes: number,
+  instead = '--scope sublayers',
+): StepPlan {
   const file = size.student.summary.path;
   if (!continuesTexts(size)) {
-    throw noText(file);
+    throw noText(file, instead);
   }
-  if (stepPlan(size, memoryBytes) === undefined) {
+  const plan = stepPlan(size, memoryBytes);
+  if (plan === undefined) {
     throw new UserError(
       'training-memory-too-small',
       say`The full model doesn't fit into the memory limit for training.`,
       {
         file,
-        remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose --scope sublayers.`,
+        remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose ${instead}.`,
       },
     );
   }
+  return plan;
 }
 
 const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize): boolean =>
@@ -87,8 +96,7 @@ export async function repairEndToEnd(
   context: JobContext,
 ): Promise<NumbersByName | undefined> {
   const { student, forms, settings, memoryBytes, scope } = setup;
-  requireTrainsAsWhole(setup, memoryBytes);
-  const plan = stepPlan(setup, memoryBytes) ?? tooLarge();
+  const plan = requireTrainsAsWhole(setup, memoryBytes);
   const { model, streams, unit, onlyRouters, merged } = await wholeModel(
     student,
     forms,
@@ -102,6 +110,7 @@ export async function repairEndToEnd(
       rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
       cuts: segmentEnds(streams.length, plan.segments).flatMap((end) => streams[end] ?? []),
       stage: say`Repairing the full model`,
+      advice: say`Choose a smaller learning rate (--rate).`,
     },
     context,
   );
@@ -123,6 +132,8 @@ export interface WholeTraining extends Pick<
   readonly trains?: (name: string) => boolean;
   /** Name of the stage in progress messages. */
   readonly stage: Message;
+  /** What to change if training diverges. */
+  readonly advice?: Message;
 }
 
 /**
@@ -133,7 +144,17 @@ export async function distillWhole(
   setup: WholeTraining,
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
-  const { model, settings, saved, plan, rate, stage, cuts = [], trains = () => true } = setup;
+  const {
+    model,
+    settings,
+    saved,
+    plan,
+    rate,
+    stage,
+    advice,
+    cuts = [],
+    trains = () => true,
+  } = setup;
   const batch = effectiveBatch(setup);
   const { pieces } = plan;
   const teacher = await TeacherTexts.read(
@@ -213,7 +234,10 @@ export async function distillWhole(
         const texts = teacher.batch(order.slice(start, start + together));
         if (!(await tryStep(trainer, texts))) {
           context.warn(
-            say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept. Choose a smaller learning rate (--rate).`,
+            joined([
+              say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept.`,
+              advice,
+            ]),
           );
           return best.numbers;
         }
@@ -249,21 +273,17 @@ async function evaluateHeldOut(
 const allTexts = ({ train, heldOut, teacher }: WholeTraining): Int32Array[] =>
   [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(teacher));
 
-function tooLarge(): never {
-  throw new Error('what does not fit is not trained as a whole');
-}
-
 function withoutText({ summary }: LayeredModel): never {
-  throw noText(summary.path);
+  throw new Error(`${summary.path} was trained without texts`);
 }
 
-function noText(file: string): UserError {
+function noText(file: string, instead: string): UserError {
   return new UserError(
     'whole-training-unsupported',
     say`Only models that continue texts can be trained as a whole.`,
     {
       file,
-      remedy: say`Choose --scope sublayers.`,
+      remedy: say`Choose ${instead}.`,
     },
   );
 }

@@ -4,7 +4,15 @@ import type { RepairSetup } from './walk';
 import { trainedNumbers } from './whole-model';
 
 /** Inputs that determine the memory needed for training. */
-export type TrainingSize = Pick<RepairSetup, 'student' | 'forms' | 'train' | 'settings'>;
+export interface TrainingSize extends Pick<
+  RepairSetup,
+  'student' | 'forms' | 'train' | 'settings'
+> {
+  /** Number of trained parameters; those of the encodings if absent. */
+  readonly trained?: number;
+  /** Largest number of segments; one per sublayer if absent. */
+  readonly mostSegments?: number;
+}
 
 /** Split of a step that makes it fit into memory. */
 export interface StepPlan {
@@ -36,8 +44,7 @@ export const effectiveBatch = ({
 export function stepPlan(size: TrainingSize, memoryBytes: number): StepPlan | undefined {
   const batch = effectiveBatch(size);
   const divisors = Array.from({ length: batch }, (_, i) => i + 1).filter((n) => batch % n === 0);
-  const { length } = size.student.summary.sublayers;
-  return Array.from({ length: length + 1 }, (_, segments) => segments)
+  return segmentCounts(size)
     .flatMap((segments) => divisors.map((pieces) => ({ pieces, segments })))
     .find((plan) => stepBytes(size, plan) <= memoryBytes);
 }
@@ -45,9 +52,15 @@ export function stepPlan(size: TrainingSize, memoryBytes: number): StepPlan | un
 /** Minimum memory for training, in bytes. */
 export const leastBytes = (size: TrainingSize): number =>
   Math.min(
-    ...Array.from({ length: size.student.summary.sublayers.length + 1 }, (_, segments) =>
+    ...segmentCounts(size).map((segments) =>
       stepBytes(size, { pieces: effectiveBatch(size), segments }),
     ),
+  );
+
+const segmentCounts = ({ student, mostSegments }: TrainingSize): number[] =>
+  Array.from(
+    { length: (mostSegments ?? student.summary.sublayers.length) + 1 },
+    (_, segments) => segments,
   );
 
 /** Index of the last sublayer of each segment; the last sublayer always ends one, so that logits are separate. */
@@ -63,7 +76,7 @@ export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): n
   const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
   const logits = copies.logits * tokens * vocabularySize;
   const streams = copies.streams * tokens * width;
-  const trained = copies.trained * trainedNumbers(student, forms);
+  const trained = copies.trained * (size.trained ?? trainedNumbers(student, forms));
   const numbers =
     segments === 0
       ? trained + copies.weights * parameters + logits + streams * sublayers.length
