@@ -84,8 +84,8 @@ export class BlockModel implements TrainableModel {
     values: (parameter: string) => Float32Array | undefined,
   ): BlockNumbers {
     const found = kinds.flatMap((kind) => {
-      const own = values(parameterName({ name }, kind));
-      if (own === undefined || numbers[kind] === undefined) {
+      const own = numbers[kind] === undefined ? undefined : values(parameterName({ name }, kind));
+      if (own === undefined) {
         return [];
       }
       const factors = unitFactors(numbers, kind);

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { blockCodecs } from '../../../extension/core/checkpoints/quantize/block-codecs';
 import type { BlockType } from '../../../extension/core/checkpoints/quantize/block-codecs';
-import { joinBlocks, splitBlocks } from '../../../extension/core/checkpoints/quantize/block-numbers';
+import {
+  joinBlocks,
+  splitBlocks,
+} from '../../../extension/core/checkpoints/quantize/block-numbers';
 import { dequantize } from '../../../extension/core/checkpoints/quantize/dequantize';
 import { quantizeRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import { randomRows } from '../tensornet/matrices';
