@@ -3,10 +3,11 @@
  * divergence from the original on the bundled held-out text with 95 % intervals, top-1 agreement, and seconds of processor
  * time. Prints a Markdown table, row by row.
  *
- *     node bench/distill/run.mjs MODEL FOLDER [--types Q2_K,Q3_K_M] [--rates 0.002,0.004] [--epochs 4]
- *         [--sequences 128] [--length 256] [--text FILE]
+ *     node bench/distill/run.mjs MODEL FOLDER [--types Q2_K,Q3_K_M] [--rates 0.01,0.02] [--epochs 4]
+ *         [--sequences 128] [--length 256] [--text FILE] [--codes]
  *
- * --rates: learning rates, in units of the distance between two codes.
+ * --rates: learning rates, in units of the distance between two integers.
+ * --codes: codes are trained, too.
  * --text: calibration text; the bundled one by default.
  */
 import { readdirSync } from 'node:fs';
@@ -26,11 +27,12 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     types: { type: 'string', default: 'Q2_K,Q3_K_M' },
-    rates: { type: 'string', default: '0.004' },
+    rates: { type: 'string', default: '0.01' },
     epochs: { type: 'string', default: '4' },
     sequences: { type: 'string', default: '128' },
     length: { type: 'string', default: '256' },
     text: { type: 'string' },
+    codes: { type: 'boolean', default: false },
   },
 });
 const [model = '', folder = ''] = positionals.map((path) => resolve(path));
@@ -54,8 +56,9 @@ async function main() {
     for (const rate of [undefined, ...rates]) {
       const out = join(folder, `${mix}-${rate ?? 'feedback'}`);
       const epochs = Number(options.epochs);
-      const distillation =
-        rate === undefined ? {} : { distillation: { epochs, batch: 4, rate, patience: epochs } };
+      const { codes } = options;
+      const settings = { epochs, batch: 4, rate, patience: epochs, codes };
+      const distillation = rate === undefined ? {} : { distillation: settings };
       const before = process.cpuUsage();
       await core.write(model, {
         ...{ out, types: { mix } },

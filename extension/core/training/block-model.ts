@@ -170,15 +170,21 @@ export class BlockModel implements TrainableModel {
 const parameterName = ({ name }: Pick<BlockMatrix, 'name'>, kind: Kind): string =>
   `${name}/${kind}`;
 
-/** Kinds that the type of a matrix has. Codes that are values of a code book are not trained. */
+/** Kinds that the type of a matrix has. */
 const presentKinds = ({ numbers }: BlockMatrix): Kind[] =>
   kinds.filter((kind) => numbers[kind] !== undefined);
 
-/** Selects the parameters that can change by small steps: all but codes that are values of a code book. */
-export function isTrainedParameter({ matrices }: BlockModel): (name: string) => boolean {
+/**
+ * Selects the parameters to train: units, and integers of scales and offsets.
+ * @param codes true to train codes too, unless they are values of a code book, which can't change by small steps
+ */
+export function isTrainedParameter(
+  { matrices }: BlockModel,
+  codes: boolean,
+): (name: string) => boolean {
   const fixed = new Set(
     matrices
-      .filter(({ numbers: { type } }) => blockCodecs[type].book !== undefined)
+      .filter(({ numbers: { type } }) => !codes || blockCodecs[type].book !== undefined)
       .map((matrix) => parameterName(matrix, 'codes')),
   );
   return (name) => !fixed.has(name);

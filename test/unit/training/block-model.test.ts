@@ -60,7 +60,7 @@ describe.each(types)('training blocks of %s', (type) => {
       x: floatTensor(x, [rows, width]),
       [lossInputs.targets]: floatTensor(targets, [rows, out]),
     };
-    const trains = isTrainedParameter(model);
+    const trains = isTrainedParameter(model, true);
     const trainer = await Trainer.create(model, {
       loss: meanSquaredError,
       optimizer: { kind: 'adam' },

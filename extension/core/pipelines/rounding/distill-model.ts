@@ -41,8 +41,8 @@ interface PlacedMatrix {
 }
 
 /**
- * Trains what the blocks of a rounded model can represent, so that its logits come near to those of the model: the codes,
- * and the integers and units of scales and offsets, all tensors together.
+ * Trains the scales and offsets of a rounded model's blocks, and their codes if asked, so that its logits come near to
+ * those of the model. All tensors are trained together.
  * @param plain a GGUF file whose weights are floats
  * @param types by tensor; those that are not quantized stay
  * @param rounded bytes of tensors that were rounded before; others are rounded to nearest first
@@ -110,7 +110,10 @@ export async function distillModel(
       model,
       placed.map(({ matrix }) => matrix),
     );
-    const trained = student.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const trains = isTrainedParameter(student, settings.codes);
+    const trained = student.parameters
+      .filter(({ name }) => trains(name))
+      .reduce((sum, { shape }) => sum + elementCount(shape), 0);
     const allSettings = { ...settings, seed: calibration.seed ?? 0 };
     const plan = requireTrainsAsWhole(
       { student: model, forms: new Map(), train, settings: allSettings, trained, mostSegments: 0 },
@@ -124,7 +127,7 @@ export async function distillModel(
         rate: settings.rate,
         plan,
         saved: store.training,
-        trains: isTrainedParameter(student),
+        trains,
         stage: say`Training the quantized model`,
       },
       context,
