@@ -8,6 +8,13 @@ export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 2
 /** Default for error-feedback quantization (GPTQ), which needs only the main directions of a layer's inputs. */
 export const roundingCalibration: CalibrationRequest = { sequences: 32, length: 256, upTo: true };
 
+/** Default for training quantization blocks: more text is better than more passes over it. */
+export const distillationCalibration: CalibrationRequest = {
+  sequences: 128,
+  length: 256,
+  upTo: true,
+};
+
 /** Default for sensitivity profiles. Smaller than for a search, since each layer is measured many times. */
 export const sensitivityCalibration: CalibrationRequest = { sequences: 4, length: 128 };
 

@@ -7,7 +7,14 @@ import { choicesWork, compressionFields, compressionSettings } from './compressi
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
 import { readPlan } from './read-plan';
-import { calibrationNames, outputOptions, runOptions, typeOptions } from './shared-fields';
+import {
+  calibrationNames,
+  distillationWork,
+  isCalibrated,
+  outputOptions,
+  runOptions,
+  typeOptions,
+} from './shared-fields';
 import type { outputFields, runFields, typeFields } from './shared-fields';
 import type { Work } from './work';
 import { say } from '../message';
@@ -34,7 +41,7 @@ export async function applyNamedPlan(
   const model = await context.environment.open(path);
   const choices = plan.compress ?? [];
   if (choices.length === 0) {
-    requireNoCompression(request, request.rounding === 'feedback' ? calibrationNames : []);
+    requireNoCompression(request, isCalibrated(request.rounding) ? calibrationNames : []);
   }
   const { examples } = request;
   return applyAndMeasure(
@@ -62,14 +69,16 @@ function isAbout(error: unknown, plan: Plan, request: object): boolean {
 
 /** Work of applying a plan that compresses; undefined if it only writes. */
 export async function namedPlanWork(
-  { plan: given, model: named, calibrate, quality }: NamedPlanRequest,
+  request: NamedPlanRequest,
   open: OpenModel,
 ): Promise<Work | undefined> {
+  const { plan: given, model: named, calibrate, quality } = request;
   const { plan, model: path } = await readPlan(given, named);
   const choices = plan.compress ?? [];
+  const model = await open(path);
   return choices.length === 0
-    ? undefined
-    : choicesWork(await open(path), choices, calibrate, quality);
+    ? distillationWork(request, model)
+    : choicesWork(model, choices, calibrate, quality);
 }
 
 /** @throws UserError if a field would have no effect */

@@ -20,6 +20,8 @@ import {
   calibrationFields,
   calibrationNames,
   calibrationRules,
+  distillationWork,
+  isCalibrated,
   modelField,
   outputFields,
   outputOptions,
@@ -34,14 +36,14 @@ import { compressedOutcome } from './outcomes';
 const calibration = withoutSettings(calibrationFields(roundingCalibration));
 
 /**
- * A request with calibration is rounded by error feedback.
+ * A request with calibration is rounded by error feedback, unless it names another rounding that reads text.
  * @throws UserError if it asks for another rounding.
  */
 function withRounding(
   request: RequestOf<typeof typeFields> & RequestOf<typeof calibration>,
 ): typeof request {
   const given = calibrationNames.find((name) => request[name] !== undefined);
-  if (given === undefined || request.rounding === 'feedback') {
+  if (given === undefined || isCalibrated(request.rounding)) {
     return request;
   }
   if (request.rounding !== undefined) {
@@ -50,7 +52,7 @@ function withRounding(
       say`Rounding by ${request.rounding} uses no calibration.`,
       {
         field: given,
-        remedy: say`Leave it out, or choose --rounding feedback.`,
+        remedy: say`Leave it out, or choose --rounding feedback or distill.`,
       },
     );
   }
@@ -106,6 +108,7 @@ export const convert = defineOperation({
   trust: 'write',
   passes: keepsLimits,
   resume: ({ out }) => workFolder(out, 'round'),
+  work: async (request, { open }) => distillationWork(request, await open(request.model)),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
     const { examples } = request;
     const model = await context.environment.open(request.model);

@@ -11,7 +11,13 @@ import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { automatic, parseMemorySize } from '../runtime/memory-size';
 import { automaticMemory, availableProcessMemory } from '../runtime/limits/process-memory';
-import { answersCalibration, orDefaults, roundingCalibration } from '../data/calibration-defaults';
+import {
+  answersCalibration,
+  distillationCalibration,
+  orDefaults,
+  roundingCalibration,
+} from '../data/calibration-defaults';
+import { defaultDistillation } from '../tensornet/repair/distill-settings';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
 import { choice, document, flag, group, integer, path, size } from './fields';
@@ -20,6 +26,7 @@ import type { OpenedModel } from '../models/opened-model';
 import type { Environment } from './operation';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
+import type { Work } from './work';
 import { say } from '../message';
 import { UserError } from '../user-error';
 
@@ -171,9 +178,9 @@ export const typeFields = group('Output', {
     placeholder: 'TYPE',
   }),
   imatrix: path({ description: 'Importance matrix (.gguf) that weights rounding errors' }),
-  rounding: choice(['nearest', 'importance', 'feedback'], {
+  rounding: choice(['nearest', 'importance', 'feedback', 'distill'], {
     description:
-      'Rounding of weights to a type: nearest, weighted by --imatrix, or with error feedback on calibration text, which is more accurate and slower',
+      'Rounding of weights to a type: nearest, weighted by --imatrix, with error feedback on calibration text, which is more accurate and slower, or trained after that to give the logits of the original, for two and three bits',
     fallback: 'importance with --imatrix, else nearest',
     placeholder: 'METHOD',
   }),
@@ -196,14 +203,46 @@ export async function typeOptions(
             ...(imatrix === undefined ? {} : { importance: await readImportance(imatrix) }),
           },
         }),
-    ...(rounding === 'feedback'
+    ...(isCalibrated(rounding)
       ? {
           feedback: {
-            request: requestedCalibration(request, roundingCalibration, maxPositions),
+            request: requestedCalibration(
+              request,
+              rounding === 'distill' ? distillationCalibration : roundingCalibration,
+              maxPositions,
+            ),
             bundledText: join(samples, 'calibration.txt'),
+            ...(rounding === 'distill' ? { distillation: defaultDistillation } : {}),
           },
         }
       : {}),
+  };
+}
+
+type Rounding = RequestOf<typeof typeFields>['rounding'];
+
+/** True if rounding reads calibration text. */
+export const isCalibrated = (rounding: Rounding): boolean =>
+  rounding === 'feedback' || rounding === 'distill';
+
+/** Work of distillation; undefined for other rounding, which takes no longer than a few runs. */
+export function distillationWork(
+  request: RequestOf<typeof typeFields> & Partial<RequestOf<CalibrationFields>>,
+  { summary: { maxPositions, parameters } }: Pick<OpenedModel, 'summary'>,
+): Work | undefined {
+  if (request.rounding !== 'distill') {
+    return undefined;
+  }
+  const { sequences, length } = requestedCalibration(
+    request,
+    distillationCalibration,
+    maxPositions,
+  );
+  const { epochs, batch } = defaultDistillation;
+  return {
+    kind: ['distill', batch],
+    amount: epochs * sequences * length * parameters,
+    parameters,
   };
 }
 

@@ -135,6 +135,7 @@ function identifyRounding({ model, removed, types, feedback }: WriteRequest): un
     // With an importance matrix, some mixes choose other types.
     types: { mix, tensors, hasImportance: (importance?.size ?? 0) > 0 },
     ...{ calibration: feedback?.request, seed: feedback?.seed, version },
+    distillation: feedback?.distillation,
   };
 }
 

@@ -58,15 +58,17 @@ export interface StepGraph {
 
 /** Emits the model in training mode, its loss and the gradients of the trained parameters. */
 function emitGradients(model: TrainableModel, options: TrainingOptions) {
-  const { graph, output, buffers } = model.forward('train');
+  const { graph, output, buffers, straightThrough } = model.forward('train');
   const { trains = () => true } = options;
   const parameters = model.parameters.filter(({ name }) => trains(name));
   const loss = graph.within('loss', () => options.loss(graph, output));
-  const gradients = backward(
+  const target = (name: string): Value => straightThrough?.get(name) ?? name;
+  const found = backward(
     graph,
     loss,
-    parameters.map(({ name }) => name),
+    parameters.map(({ name }) => target(name)),
   );
+  const gradients = new Map(parameters.map(({ name }) => [name, found.get(target(name)) ?? '']));
   graph.output(names.loss, loss, DataType.FLOAT, []);
   if (options.withOutput === true) {
     graph.handOver(names.output, output.value, DataType.FLOAT, output.shape);

@@ -17,6 +17,11 @@ export interface ForwardGraph {
   readonly output: ShapedValue;
   /** Values of the buffers after the step, in `train` mode. */
   readonly buffers: Readonly<Record<string, Value>>;
+  /**
+   * Values by parameter whose gradient the parameter gets (straight-through estimator; Bengio et al. 2013, arXiv
+   * 1308.3432). Nothing else reads these parameters.
+   */
+  readonly straightThrough?: ReadonlyMap<string, Value>;
 }
 
 /** A model that can be trained. */

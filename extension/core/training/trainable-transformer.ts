@@ -1,11 +1,13 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
-import type { GraphBase, Value } from '../onnx/graph-builder';
+import type { ExternalData, GraphBase, Value } from '../onnx/graph-builder';
 import { stream } from '../models/model-emitter';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { adaptable, createAdapter, withAdapters } from './adapters';
 import type { AdaptableMatrix, AdapterOptions } from './adapters';
 import { AdaptedModel } from './adapted-model';
+import { BlockModel } from './block-model';
+import type { BlockMatrix } from './block-model';
 import { GraphModel } from './graph-model';
 import type { TrainableWeight } from './graph-model';
 import type { ShapedValue } from './losses';
@@ -57,6 +59,19 @@ export function adaptedTransformer(
     options.seed,
   );
 }
+
+/** Language model as in {@link trainableTransformer} whose matrices are stored in quantization blocks. */
+export function blockTransformer(
+  model: LayeredModel,
+  matrices: readonly BlockMatrix[],
+): BlockModel {
+  const { base, output } = transformerGraph(model);
+  return new BlockModel(base, matrices, output);
+}
+
+/** Weights of a model's graph. */
+export const graphWeights = (model: LayeredModel): readonly ExternalData[] =>
+  transformerGraph(model).base.weights;
 
 function trainedWeights(
   { summary }: LayeredModel,

@@ -180,6 +180,43 @@ describe('rounding by error feedback', () => {
     expect(existsSync(work)).toBe(false);
   });
 
+  it('trains scales after that, and resumes within training', async () => {
+    const types = someIn('Q4_0', [0]);
+    const distillation = { epochs: 2, batch: 1, rate: 0.01, patience: 2, codes: false };
+    const text = { ...short, request: { sequences: 5, length: 32 } };
+    const trained = { types, feedback: { ...text, distillation } };
+    const rounded = await write(sample, 'not-trained', { types, feedback: text });
+    const whole = await write(sample, 'trained', trained);
+    expect(await typesIn(whole)).toEqual(await typesIn(rounded));
+    expect(await tensorsIn(whole)).not.toEqual(await tensorsIn(rounded));
+
+    const steps: number[] = [];
+    const cancellation = { isCancellationRequested: false };
+    const record =
+      (stop: number): JobContext['progress'] =>
+      ({ stage, done = 0 }) => {
+        if (inEnglish(stage) === 'Training the quantized model') {
+          steps.push(done);
+          cancellation.isCancellationRequested = done === stop;
+        }
+      };
+    const model = await openModelFiles(sample);
+    const resumed = join(root, 'resumed-training');
+    const run = async (stop: number) =>
+      writeModel(
+        {
+          ...{ model, removed: [], out: resumed, format: 'gguf', overwrite: false },
+          ...{ ...limits, ...trained },
+        },
+        { ...unattended, cancellation, progress: record(stop) },
+      );
+    await expect(run(2)).rejects.toBeInstanceOf(CancelledError);
+    await run(-1);
+    expect(steps).toEqual([0, 1, 2, 2, 3, 4, 5, 6, 7]);
+    expect(await tensorsIn(ggufIn(resumed))).toEqual(await tensorsIn(whole));
+    expect(existsSync(workFolder(resumed, 'round'))).toBe(false);
+  });
+
   it('starts again for other types', async () => {
     const out = join(root, 'other-types');
     const { context } = stopsAt('blk.3.attn_q');
@@ -251,6 +288,7 @@ describe('the flags of rounding', () => {
   it.each([
     [['--type', 'Q4_0', '--rounding', 'importance'], /needs an importance matrix.*--imatrix/s],
     [['--type', 'Q4_0', '--rounding', 'nearest', '--sequences', '2'], /uses no calibration/],
+    [['--type', 'F16', '--rounding', 'distill'], /no effect unless a tensor is quantized.*--type/s],
     [['--rounding', 'feedback'], /no effect unless a tensor changes type.*--type/s],
   ])('%j are refused', async (flags, message) => {
     const out = join(root, 'refused');

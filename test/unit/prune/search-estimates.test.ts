@@ -6,7 +6,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { TimeLeft } from '../../../extension/core/jobs/time-left';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { SearchSettings } from '../../../extension/core/prune/options';
-import type { SearchListener } from '../../../extension/core/prune/search-listener';
+import type { SearchListener } from '../../../extension/core/prune/search-progress';
 import { SearchProgress } from '../../../extension/core/prune/search-progress';
 import type { SearchExecutors } from '../../../extension/core/prune/search-rates';
 import { SearchWork } from '../../../extension/core/prune/search-work';

@@ -28,6 +28,8 @@ export interface GroupGrid {
   offsetCode: number;
 }
 
+type Bounds = readonly [least: number, greatest: number];
+
 /** Scales and codes of a block type, apart from each other. */
 export interface BlockCodec {
   /** Numbers that share a scale. */
@@ -48,6 +50,10 @@ export interface BlockCodec {
   ) => void;
   /** Stores the integers of a grid. */
   readonly storeGrid: (block: DataView, at: number, group: number, grid: GroupGrid) => void;
+  /** Places of the float16 numbers that a block's scales, and its offsets, are multiples of. */
+  readonly units: { readonly scale: number; readonly offset?: number };
+  /** Bounds of the integers that these are multiplied by; offsets are subtracted then. If absent, they are 1. */
+  readonly multiples?: { readonly scale: Bounds; readonly offset?: Bounds };
   /** Stores the codes of a whole block, which are in `numbers` of search.ts. */
   readonly storeCodes: (block: DataView, at: number) => void;
 }
@@ -84,7 +90,7 @@ function withScale(
   store: BlockCodec['storeCodes'],
 ): BlockCodec {
   return {
-    ...{ width: 32, range, trials },
+    ...{ width: 32, range, trials, units: { scale: 0 } },
     tryGrid: (block, at, _group, { factor }, to) => {
       const stored = block.getUint16(at, true);
       to.scaleCode = factor === 1 ? stored : numberToHalf(fround(halfToNumber(stored) * factor));
@@ -111,7 +117,7 @@ const movedOffset = (
 function withMinimum(bits: 4 | 5): BlockCodec {
   const most = 2 ** bits - 1;
   return {
-    ...{ width: 32, range: [0, most], trials: gridTrials },
+    ...{ width: 32, range: [0, most], trials: gridTrials, units: { scale: 0, offset: 2 } },
     tryGrid: (block, at, _group, { factor, shift }, to) => {
       const [scaleCode, offsetCode] = [block.getUint16(at, true), block.getUint16(at + 2, true)];
       const [scale, offset] = [halfToNumber(scaleCode), halfToNumber(offsetCode)];
@@ -152,6 +158,8 @@ function withPackedMinima(
 ): BlockCodec {
   return {
     ...{ width, range: [0, most], trials: gridTrials },
+    units: { scale: halves, offset: halves + 2 },
+    multiples: { scale: [0, mostCode], offset: [0, mostCode] },
     tryGrid: (block, at, group, { factor, shift }, to) => {
       const unit = halfToNumber(block.getUint16(at + halves, true));
       const minimumUnit = halfToNumber(block.getUint16(at + halves + 2, true));
@@ -226,7 +234,8 @@ function withSignedScales(
   store: BlockCodec['storeCodes'],
 ): BlockCodec {
   return {
-    ...{ width, range, trials: scaleTrials },
+    ...{ width, range, trials: scaleTrials, units: { scale: half } },
+    multiples: { scale: [-limit, limit - 1] },
     tryGrid: (block, at, group, { factor }, to) => {
       const code = read(block, at, group);
       to.scaleCode = factor === 1 ? code : movedCode(code, factor, -limit, limit - 1);
@@ -314,3 +323,6 @@ export const blockCodecs: Readonly<Record<BlockType, BlockCodec>> = {
     book: nonLinearValues,
   },
 };
+
+export const isBlockType = (type: WritableType | undefined): type is BlockType =>
+  type !== undefined && Object.hasOwn(blockCodecs, type);

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { blockCodecs } from '../../checkpoints/quantize/block-codecs';
+import { isBlockType } from '../../checkpoints/quantize/block-codecs';
 import type { BlockType } from '../../checkpoints/quantize/block-codecs';
 import { rowBytes } from '../../checkpoints/quantize/quantizers';
 import { hasFloatRows } from '../../checkpoints/lazy-tensor';
@@ -24,6 +24,7 @@ import { outputTensor } from '../../runtime/tensors';
 import { factorHessian } from '../../tensornet/quantize/gptq';
 import type { HessianFactor } from '../../tensornet/quantize/gptq';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
+import type { DistillSettings } from '../../tensornet/repair/distill-settings';
 import type { InputStatistics } from '../../tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import { startCalibration } from '../compression/start-calibration';
@@ -34,6 +35,8 @@ import type { RoundingStore } from './rounding-store';
 export interface RoundingCalibration extends CompressCalibration {
   /** Seed of random inputs. */
   readonly seed?: number;
+  /** Settings of training the rounded model on the calibration; undefined if it is not trained. */
+  readonly distillation?: DistillSettings;
 }
 
 interface RoundingOptions {
@@ -50,9 +53,6 @@ interface RoundedMatrix {
   readonly name: string;
   readonly range: ByteRange;
 }
-
-const isBlockType = (type: WritableType | undefined): type is BlockType =>
-  type !== undefined && Object.hasOwn(blockCodecs, type);
 
 /**
  * Rounds the linear layers and the LM head of a GGUF file to the types asked for, sublayer by sublayer with error

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { Journal } from '../../jobs/journal';
 import { makeWorkFolder } from '../../jobs/work-folder';
 import { onPath } from '../../jobs/write-document';
+import type { TrainingFiles } from '../../tensornet/repair/repair-store';
 
 const entrySchema = v.object({ tensors: v.array(v.string()) });
 type Entry = v.InferOutput<typeof entrySchema>;
@@ -30,6 +31,23 @@ export class RoundingStore {
     return join(this.folder, 'rounded');
   }
 
+  /** File with the rows of all tensors after training. */
+  public get trainedPath(): string {
+    return join(this.folder, 'trained');
+  }
+
+  /** Checkpoints of training. */
+  public get training(): TrainingFiles {
+    const [current, best] = ['training', 'training-best'].map((name) =>
+      join(this.folder, `${name}.safetensors`),
+    ) as [string, string];
+    return { current, best };
+  }
+
+  public async openTrained(): Promise<FileHandle> {
+    return onPath(this.trainedPath, async () => open(this.trainedPath, 'w'));
+  }
+
   /**
    * Opens the store of the job that `identity` describes; the tensors of another job are overwritten.
    * @throws UserError if the folder can't be written
@@ -41,7 +59,13 @@ export class RoundingStore {
       JSON.stringify(identity),
       (value) => (v.is(entrySchema, value) ? value : undefined),
     );
-    return new RoundingStore(folder, journal);
+    const store = new RoundingStore(folder, journal);
+    if (store.done.size === 0) {
+      // Training of another job.
+      const { current, best } = store.training;
+      await Promise.all([current, best].map(async (path) => rm(path, { force: true })));
+    }
+    return store;
   }
 
   public has(id: string): boolean {

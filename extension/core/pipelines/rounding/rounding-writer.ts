@@ -10,6 +10,7 @@ import { onPath } from '../../jobs/write-document';
 import { openModelFiles } from '../../models/open-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
+import { distillModel } from './distill-model';
 import { roundModel } from './round-model';
 import type { RoundingCalibration } from './round-model';
 import type { RoundingStore } from './rounding-store';
@@ -47,7 +48,7 @@ export async function roundingWriter(
   if (feedback === undefined || tensorTypes === undefined) {
     return target.writer(changes, options, context);
   }
-  const { store, ...calibration } = feedback;
+  const { store, distillation, ...calibration } = feedback;
   const { types, ...asStored } = options;
   const isPlain =
     model.format === 'gguf' && model.widthPruned === undefined && changes.removed.length === 0;
@@ -58,7 +59,19 @@ export async function roundingWriter(
       : await writePlain(await target.writer(changes, asStored, quiet), folder, context);
     const how = { calibration, device, memoryBytes };
     const rounded = await roundModel(plain, tensorTypes, store, how, context);
-    return await target.writer(changes, { ...options, types: { ...types, rounded } }, context);
+    const trained =
+      distillation === undefined
+        ? rounded
+        : await distillModel(
+            ...([plain, tensorTypes, rounded, store] as const),
+            { ...how, settings: distillation, importance: types?.importance },
+            context,
+          );
+    return await target.writer(
+      changes,
+      { ...options, types: { ...types, rounded: trained } },
+      context,
+    );
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -5,9 +5,13 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
 import { idsIn } from '../../models/model-input';
+import { joined, say } from '../../message';
+import type { Message } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
+import type { Value } from '../../onnx/graph-builder';
 import { floatsIn } from '../../runtime/tensors';
 import { distillation } from '../../training/losses';
+import type { TrainableModel } from '../../training/trainable-model';
 import { Trainer, tryStep } from '../../training/trainer';
 import { UserError } from '../../user-error';
 import type { RepairScope } from './repair-settings';
@@ -16,8 +20,7 @@ import { TeacherTexts } from './teacher-texts';
 import type { NumbersByName } from './trainable-encoding';
 import type { RepairSetup } from './walk';
 import { effectiveBatch, leastBytes, segmentEnds, stepPlan, wholeModel } from './whole-model';
-import type { TrainingSize } from './whole-model';
-import { say } from '../../message';
+import type { StepPlan, TrainingSize } from './whole-model';
 
 /** Setup for training a whole model against a teacher. */
 export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
@@ -50,22 +53,31 @@ export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean 
   return continuesTexts(size) && stepPlan(size, memoryBytes) !== undefined;
 }
 
-/** @throws UserError if {@link trainsAsWhole} is false */
-export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): void {
+/**
+ * @param instead flag to choose otherwise
+ * @throws UserError if {@link trainsAsWhole} is false
+ */
+export function requireTrainsAsWhole(
+  size: TrainingSize,
+  memoryBytes: number,
+  instead = '--scope sublayers',
+): StepPlan {
   const file = size.student.summary.path;
   if (!continuesTexts(size)) {
-    throw noText(file);
+    throw noText(file, instead);
   }
-  if (stepPlan(size, memoryBytes) === undefined) {
+  const plan = stepPlan(size, memoryBytes);
+  if (plan === undefined) {
     throw new UserError(
       'training-memory-too-small',
       say`The full model doesn't fit into the memory limit for training.`,
       {
         file,
-        remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose --scope sublayers.`,
+        remedy: say`Allow ${formatBytes(leastBytes(size))} (--memory), or choose ${instead}.`,
       },
     );
   }
+  return plan;
 }
 
 const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize): boolean =>
@@ -81,19 +93,88 @@ export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
 ): Promise<NumbersByName | undefined> {
-  const { student, forms, settings, memoryBytes, saved } = setup;
-  requireTrainsAsWhole(setup, memoryBytes);
+  const { student, forms, settings, memoryBytes, scope } = setup;
+  const plan = requireTrainsAsWhole(setup, memoryBytes);
+  const { model, streams, unit, onlyRouters, merged } = await wholeModel(
+    student,
+    forms,
+    settings.seed,
+  );
+  const numbers = await distillWhole(
+    {
+      ...setup,
+      model,
+      plan,
+      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
+      cuts: segmentEnds(streams.length, plan.segments).flatMap((end) => streams[end] ?? []),
+      stage: say`Repairing the full model`,
+      advice: say`Choose a smaller learning rate (--rate).`,
+    },
+    context,
+  );
+  return numbers === undefined ? undefined : merged(numbers);
+}
+
+/** A model to train against a teacher, and how. */
+export interface WholeTraining extends Pick<
+  EndToEndSetup,
+  'teacher' | 'train' | 'heldOut' | 'settings' | 'device' | 'memoryBytes' | 'saved'
+> {
+  readonly model: TrainableModel;
+  readonly plan: StepPlan;
+  /** Learning rate. */
+  readonly rate: number;
+  /** Values at which the model's graph is cut, see TrainingOptions. */
+  readonly cuts?: readonly Value[];
+  /** Selects the parameters to train; all by default. */
+  readonly trains?: (name: string) => boolean;
+  /** Name of the stage in progress messages. */
+  readonly stage: Message;
+  /** What to change if training diverges. */
+  readonly advice?: Message;
+}
+
+/**
+ * Trains a model on KL(teacher‖student).
+ * @returns the values of its parameters with the lowest held-out loss; undefined if none were better than the initial ones
+ */
+export async function distillWhole(
+  setup: WholeTraining,
+  context: JobContext,
+): Promise<ReadonlyMap<string, Float32Array> | undefined> {
+  const {
+    model,
+    settings,
+    saved,
+    plan,
+    rate,
+    stage,
+    advice,
+    cuts = [],
+    trains = () => true,
+  } = setup;
   const batch = effectiveBatch(setup);
-  const { pieces, segments } = stepPlan(setup, memoryBytes) ?? tooLarge();
-  const whole = await wholeModel(student, forms, settings.seed);
-  const { model, merged } = whole;
+  const { pieces } = plan;
   const teacher = await TeacherTexts.read(
     ...([setup.teacher, allTexts(setup), topIds, setup, context] as const),
   );
   // Incomplete batches at the end of an epoch are dropped; shuffling selects other sequences next time.
   const stepsPerEpoch = Math.floor(setup.train.length / batch);
   const steps = settings.epochs * stepsPerEpoch;
-  const trainer = await createTrainer(setup, whole, { steps, pieces, segments });
+  const trainer = await Trainer.create(model, {
+    loss: distillation,
+    optimizer: { kind: 'adam' },
+    learningRate: {
+      rate,
+      schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
+      warmUpSteps,
+    },
+    clipNorm: 1,
+    seed: settings.seed,
+    accumulate: pieces,
+    cuts,
+    trains,
+  });
   try {
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
       loss: await evaluateHeldOut(trainer, teacher, setup, context),
@@ -104,16 +185,14 @@ export async function repairEndToEnd(
       const isBetter = loss < best.loss;
       if (isBetter) {
         const numbers = new Map(
-          model.parameters.map(
-            ({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const,
-          ),
+          model.parameters
+            .filter(({ name }) => trains(name))
+            .map(({ name }) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const),
         );
         best = { loss, numbers };
       }
       return isBetter;
     };
-    const result = (): NumbersByName | undefined =>
-      best.numbers === undefined ? undefined : merged(best.numbers);
     let bad = 0;
     if (existsSync(saved.current)) {
       if (existsSync(saved.best)) {
@@ -139,7 +218,7 @@ export async function repairEndToEnd(
       const together = batch / pieces;
       for (let start = done * batch; start < stepsPerEpoch * batch; start += together) {
         context.progress({
-          stage: say`Repairing the full model`,
+          stage,
           done: trainer.steps,
           total: steps,
           unit: 'steps',
@@ -153,9 +232,12 @@ export async function repairEndToEnd(
         const texts = teacher.batch(order.slice(start, start + together));
         if (!(await tryStep(trainer, texts))) {
           context.warn(
-            say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept. Choose a smaller learning rate (--rate).`,
+            joined([
+              say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept.`,
+              advice,
+            ]),
           );
-          return result();
+          return best.numbers;
         }
       }
       const isBetter = await judge();
@@ -165,43 +247,17 @@ export async function repairEndToEnd(
       }
       await save();
     }
-    return result();
+    return best.numbers;
   } finally {
     await trainer.dispose();
   }
-}
-
-/**
- * Creates a trainer by distillation.
- * @param steps number of all steps
- * @param pieces number of parts of a batch, which run one after the other
- * @param segments number of segments of the model, between which activations are kept
- */
-async function createTrainer(
-  { settings, scope }: EndToEndSetup,
-  { model, streams, unit, onlyRouters }: Awaited<ReturnType<typeof wholeModel>>,
-  { steps, pieces, segments }: Readonly<Record<'steps' | 'pieces' | 'segments', number>>,
-): Promise<Trainer> {
-  return Trainer.create(model, {
-    loss: distillation,
-    optimizer: { kind: 'adam' },
-    learningRate: {
-      rate: wholeModelRates[scope] * settings.rate * unit * (onlyRouters ? routerRate : 1),
-      schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
-      warmUpSteps,
-    },
-    clipNorm: 1,
-    seed: settings.seed,
-    accumulate: pieces,
-    cuts: segmentEnds(streams.length, segments).flatMap((end) => streams[end] ?? []),
-  });
 }
 
 /** Mean loss of the held-out texts, in nats per token. */
 async function evaluateHeldOut(
   trainer: Trainer,
   teacher: TeacherTexts,
-  { train, heldOut }: EndToEndSetup,
+  { train, heldOut }: Pick<EndToEndSetup, 'train' | 'heldOut'>,
   { cancellation }: JobContext,
 ): Promise<number> {
   let sum = 0;
@@ -212,24 +268,20 @@ async function evaluateHeldOut(
   return sum / Math.max(1, heldOut.length);
 }
 
-const allTexts = ({ train, heldOut, student }: EndToEndSetup): Int32Array[] =>
-  [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(student));
-
-function tooLarge(): never {
-  throw new Error('what does not fit is not trained as a whole');
-}
+const allTexts = ({ train, heldOut, teacher }: WholeTraining): Int32Array[] =>
+  [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(teacher));
 
 function withoutText({ summary }: LayeredModel): never {
-  throw noText(summary.path);
+  throw new Error(`${summary.path} was trained without texts`);
 }
 
-function noText(file: string): UserError {
+function noText(file: string, instead: string): UserError {
   return new UserError(
     'whole-training-unsupported',
     say`Only models that continue texts can be trained as a whole.`,
     {
       file,
-      remedy: say`Choose --scope sublayers.`,
+      remedy: say`Choose ${instead}.`,
     },
   );
 }

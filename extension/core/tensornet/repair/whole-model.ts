@@ -109,10 +109,18 @@ export async function wholeModel(
 }
 
 /** Inputs that determine the memory needed for training. */
-export type TrainingSize = Pick<RepairSetup, 'student' | 'forms' | 'train' | 'settings'>;
+export interface TrainingSize extends Pick<
+  RepairSetup,
+  'student' | 'forms' | 'train' | 'settings'
+> {
+  /** Number of trained parameters; those of the encodings if absent. */
+  readonly trained?: number;
+  /** Largest number of segments; one per sublayer if absent. */
+  readonly mostSegments?: number;
+}
 
 /** Split of a step that makes it fit into memory. */
-interface StepPlan {
+export interface StepPlan {
   /** Number of equal microbatches, run one after another. */
   readonly pieces: number;
   /** Number of segments for gradient checkpointing; 0 if all activations are stored. */
@@ -128,7 +136,10 @@ const copies = { weights: 4, trained: 10, logits: 6, streams: 48 };
 const segmentStreams = 2;
 
 /** Sequences per step, at most the number available. */
-export const effectiveBatch = ({ train, settings }: TrainingSize): number =>
+export const effectiveBatch = ({
+  train,
+  settings,
+}: Pick<TrainingSize, 'train' | 'settings'>): number =>
   Math.min(settings.batch, Math.max(1, train.length));
 
 /**
@@ -138,8 +149,7 @@ export const effectiveBatch = ({ train, settings }: TrainingSize): number =>
 export function stepPlan(size: TrainingSize, memoryBytes: number): StepPlan | undefined {
   const batch = effectiveBatch(size);
   const divisors = Array.from({ length: batch }, (_, i) => i + 1).filter((n) => batch % n === 0);
-  const { length } = size.student.summary.sublayers;
-  return Array.from({ length: length + 1 }, (_, segments) => segments)
+  return segmentCounts(size)
     .flatMap((segments) => divisors.map((pieces) => ({ pieces, segments })))
     .find((plan) => stepBytes(size, plan) <= memoryBytes);
 }
@@ -147,9 +157,15 @@ export function stepPlan(size: TrainingSize, memoryBytes: number): StepPlan | un
 /** Minimum memory for training, in bytes. */
 export const leastBytes = (size: TrainingSize): number =>
   Math.min(
-    ...Array.from({ length: size.student.summary.sublayers.length + 1 }, (_, segments) =>
+    ...segmentCounts(size).map((segments) =>
       stepBytes(size, { pieces: effectiveBatch(size), segments }),
     ),
+  );
+
+const segmentCounts = ({ student, mostSegments }: TrainingSize): number[] =>
+  Array.from(
+    { length: (mostSegments ?? student.summary.sublayers.length) + 1 },
+    (_, segments) => segments,
   );
 
 /** Index of the last sublayer of each segment; the last sublayer always ends one, so that logits are separate. */
@@ -165,7 +181,7 @@ export function stepBytes(size: TrainingSize, { pieces, segments }: StepPlan): n
   const width = student.emitter === undefined ? 0 : streamWidth(student.emitter);
   const logits = copies.logits * tokens * vocabularySize;
   const streams = copies.streams * tokens * width;
-  const trained = copies.trained * trainedNumbers(student, forms);
+  const trained = copies.trained * (size.trained ?? trainedNumbers(student, forms));
   const numbers =
     segments === 0
       ? trained + copies.weights * parameters + logits + streams * sublayers.length
