@@ -142,7 +142,7 @@ if (values.input.length === 0) rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 await bundleCore(join(root, 'test', 'fuzz', 'fuzz.ts'), bundle);
 await bundleCore(join(root, 'test', 'fuzz', 'formats.ts'), list);
-// // The dataset reader expects it next to its own bundle.
+// The dataset reader expects it next to its own bundle.
 await bundleCore(
   join(root, 'extension', 'worker', 'parquet-check.ts'),
   join(folder, 'parquet-check.js'),

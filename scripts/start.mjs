@@ -14,7 +14,7 @@ import { vsixFile } from './lib/vsix.mjs';
 
 endWithParent();
 const isTerminal = process.stdout.isTTY;
-// // Outside of the checkout: the sample is copied there, and the results are written next to the
+// Outside of the checkout: the sample is copied there, and the results are written next to the
 // copy.
 const workspace = join(cacheFolder(), 'demo');
 

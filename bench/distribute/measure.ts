@@ -12,7 +12,7 @@ import type { QueueServer } from '../../extension/core/distribute/queue/connecti
 import * as library from '../../extension/core/distribute/queue/library';
 import { QueueEngine } from '../../extension/core/distribute/queue/queue-engine';
 import { serveQueue } from '../../extension/core/distribute/queue/queue-worker';
-import { readMessage } from '../../extension/core/distribute/read-message';
+import { readMessage } from '../../extension/core/distribute/work-item';
 import { Dispatcher } from '../../extension/core/distribute/dispatcher';
 import { unattended } from '../../extension/core/jobs/job';
 import { Journal } from '../../extension/core/jobs/journal';
@@ -20,8 +20,8 @@ import { verbatim } from '../../extension/core/message';
 import { openModelFiles } from '../../extension/core/models/open-model';
 import { defaultSettings } from '../../extension/core/prune/options';
 import { profileModel } from '../../extension/core/prune/profile-model';
-import { termsResultSchema } from '../../extension/core/prune/shards/shard-request';
-import type { ShardRequest, TermsResult } from '../../extension/core/prune/shards/shard-request';
+import { termsResultSchema } from '../../extension/core/prune/shards/shard-work';
+import type { ShardRequest, TermsResult } from '../../extension/core/prune/shards/shard-work';
 
 const version = 'bench';
 /** Answers that are read, and orders that are sent. */

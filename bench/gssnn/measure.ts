@@ -3,7 +3,7 @@ import { unattended } from '../../extension/core/jobs/job';
 import { compress } from '../../extension/core/symbolic/compression/compress';
 import { initialLibrary, withUniformWeights } from '../../extension/core/symbolic/language/library';
 import type { Library } from '../../extension/core/symbolic/language/library';
-import { parseProgram } from '../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../extension/core/symbolic/language/parse-term';
 import { enumerateBySize } from '../../extension/core/symbolic/search/enumerate-by-size';
 import { explore } from '../../extension/core/symbolic/search/explore';
 import { refit } from '../../extension/core/symbolic/search/refit';

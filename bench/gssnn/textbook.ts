@@ -3,8 +3,7 @@ import type { Library } from '../../extension/core/symbolic/language/library';
 import { applied, symbol } from '../../extension/core/symbolic/language/term';
 import type { Term } from '../../extension/core/symbolic/language/term';
 import { CostQueue } from '../../extension/core/symbolic/search/cost-queue';
-import { weightCost } from '../../extension/core/symbolic/search/costs';
-import { createGrammar } from '../../extension/core/symbolic/search/grammar';
+import { weightCost, createGrammar } from '../../extension/core/symbolic/search/grammar';
 import { referenceGraph } from '../../test/unit/symbolic/reference-interpreter';
 
 interface Candidate {

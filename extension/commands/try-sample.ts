@@ -1,7 +1,7 @@
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { commands, Uri, workspace } from 'vscode';
-import { replaceFile } from '../core/jobs/replace-file';
+import { replaceFile } from '../core/jobs/write-document';
 import { commandIds } from '../services/command-ids';
 import { tellDone } from '../services/activation/steps-done';
 import { fileExists, defaultProfilePath } from '../services/documents/documents';

@@ -2,6 +2,8 @@ import { formatBytes } from './format';
 import { UserError } from './user-error';
 import { inEnglish, say } from './message';
 import type { Message } from './message';
+import { applyEdits, modify } from 'jsonc-parser';
+import type { FormattingOptions } from 'jsonc-parser';
 
 /** Far more than any file of a model has; a recursive walk of deeper values could overflow the stack. */
 const mostLevels = 500;
@@ -131,4 +133,19 @@ export function parseJsonOrUndefined(
   } catch {
     return undefined;
   }
+}
+
+/** A JSON text with a field set, or taken out where the value is undefined; all other text stays as it is. */
+export function setField(text: string, path: readonly string[], value: unknown): string {
+  const formattingOptions = detectFormatting(text);
+  return applyEdits(text, modify(text, [...path], value, { formattingOptions }));
+}
+
+function detectFormatting(text: string): FormattingOptions {
+  const [, indent = '  '] = /^\s*\{\r?\n([ \t]+)/.exec(text) ?? [];
+  return {
+    insertSpaces: !indent.startsWith('\t'),
+    tabSize: indent.startsWith('\t') ? 1 : indent.length,
+    eol: text.includes('\r\n') ? '\r\n' : '\n',
+  };
 }

@@ -12,7 +12,7 @@ import type {
   SearchCost,
   Stability,
 } from '../core/prune/layer-profile';
-import type { GraphJson } from '../core/symbolic/graph-json';
+import type { GraphJson } from '../core/symbolic/random-graph';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
 import type { OfferedType, PlannedSizes } from './frontier';
 import type { PanelJob } from './jobs';

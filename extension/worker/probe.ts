@@ -1,7 +1,7 @@
 import process from 'node:process';
 import { endWithParent } from '../core/jobs/parent-watchdog';
 import { isDeviceName } from '../core/runtime/device';
-import { runDeviceTrial } from '../core/runtime/device-trial';
+import { runDeviceTrial } from '../core/runtime/device-probe';
 import type { ProbeMessage } from '../core/runtime/device-probe';
 
 /** Tests one device and sends the result; the parent process then ends this one. */

@@ -43,7 +43,7 @@ function withoutRuns(path, source) {
           throw new Error(`${path}: ${node.expression.getText()} takes an object literal`);
         }
         for (const property of declaration.properties) {
-          // // Include the comma that follows it.
+          // Include the comma that follows it.
           const end = source.startsWith(',', property.end) ? property.end + 1 : property.end;
           if (runMembers.has(property.name?.getText() ?? '')) cuts.push([property.pos, end]);
         }

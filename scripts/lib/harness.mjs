@@ -18,7 +18,7 @@ export async function runHarness(name, others, args) {
   const folder = await mkdtemp(join(tmpdir(), 'espalier-reliability-'));
   try {
     const bundles = [name, ...others].map((one) => join(folder, `${one}.cjs`));
-    // // The solver expects it next to its bundle.
+    // The solver expects it next to its bundle.
     await copyFile(join(root, 'dist', 'highs.wasm'), join(folder, 'highs.wasm'));
     for (const [i, one] of [name, ...others].entries()) {
       await bundleCore(join(root, 'test', 'reliability', `${one}.ts`), bundles[i] ?? '');

@@ -21,7 +21,7 @@ const LONGEST = [
   ...['unit/pipelines/repair-model', 'unit/pipelines/narrow', 'unit/export/compressed'],
   ...['unit/models/families', 'unit/models/encodings/models-with-forms', 'unit/export/encoders'],
   ...['unit/pipelines/patch-families', 'unit/traces/traces'],
-  // // After the other GPU tests: Mesa then has cached shaders that both need.
+  // After the other GPU tests: Mesa then has cached shaders that both need.
   'unit/runtime/devices',
 ].map((name) => `test/${name}.test.ts`);
 

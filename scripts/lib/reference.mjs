@@ -250,7 +250,7 @@ export function settleSettings(manifest, words, { operations }) {
   }
   for (const [setting, known] of defaults) {
     const property = properties[`espalier.${setting}`];
-    // // If some operations choose a value themselves, no number represents an unset setting.
+    // If some operations choose a value themselves, no number represents an unset setting.
     if (known.size > 1 && known.has(undefined) && property.type.includes('integer')) {
       property.type = ['integer', 'null'];
       property.default = null;

@@ -7,7 +7,7 @@ import { ResultsReporter } from './results-reporter';
 export async function run(): Promise<void> {
   const mocha = new Mocha({
     ui: 'bdd',
-    timeout: 60_000,
+    timeout: 300_000,
     reporter: ResultsReporter,
     forbidOnly: true,
   });

@@ -59,7 +59,7 @@ export async function placeFile(fixture: readonly string[], name: string): Promi
 export async function until<T>(
   what: string,
   probe: () => T | undefined | false,
-  seconds = 30,
+  seconds = 240,
 ): Promise<T> {
   const end = Date.now() + seconds * 1000;
   while (Date.now() < end) {

@@ -13,12 +13,13 @@ import { readImageSteps } from '../../extension/core/data/image/preprocessor-con
 import { readNpy } from '../../extension/core/data/npy';
 import { readTask } from '../../extension/core/data/tasks/task-file';
 import { loadTokenizer } from '../../extension/core/data/tokenizer';
-import { decode, encode } from '../../extension/core/distribute/queue/codec';
 import {
+  decode,
+  encode,
   failureSchema,
   orderSchema,
   sharedSchema,
-} from '../../extension/core/distribute/queue/messages';
+} from '../../extension/core/distribute/queue/codec';
 import { documentIds, documentNames } from '../../extension/core/document-names';
 import { documentTypes } from '../../extension/core/documents/document-types';
 import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';

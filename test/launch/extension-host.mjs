@@ -47,7 +47,7 @@ export async function runExtensionSuites(options = {}) {
       tests: options.tests ?? join(root, 'dist', 'test', 'extension', 'index.js'),
       workspace,
       environment: { ...options.environment, ESPALIER_TEST_RESULTS: resultsFile },
-      timeoutMilliseconds: options.timeoutMilliseconds ?? 8 * 60_000,
+      timeoutMilliseconds: options.timeoutMilliseconds ?? 40 * 60_000,
     });
     return await follower.finish(`the extension host ended with ${code} before the suites did`);
   } catch (error) {

@@ -10,7 +10,7 @@ import { repairModel } from '../../extension/core/pipelines/compression/repair-m
 import { foreseeRefusals, listOutputs } from '../../extension/core/export/writable';
 import { generateTexts } from '../../extension/core/generate/generate';
 import { describeModel } from '../../extension/core/inspect/describe-model';
-import { describeFlow } from '../../extension/core/inspect/flow/describe-flow';
+import { describeFlow } from '../../extension/core/inspect/flow/diagrams';
 import { unattended } from '../../extension/core/jobs/job';
 import { ModelCache } from '../../extension/core/models/model-cache';
 import { defaultSettings } from '../../extension/core/prune/options';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { TensorData } from '../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../extension/core/checkpoints/lazy-tensor';
 import { storeTensors } from '../../extension/core/models/encodings/store-encodings';
 import { patchTensorShapes } from '../../extension/core/models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../extension/core/models/patch/symbolic-patch';

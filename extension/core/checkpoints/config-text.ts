@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readModelText } from './model-file';
-import { setField } from '../set-json-field';
-import { parseJson, parseJsonText } from '../parse-json';
+import { setField, parseJson, parseJsonText } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
 

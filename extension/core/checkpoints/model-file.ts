@@ -1,10 +1,30 @@
 import { realpath } from 'node:fs/promises';
-import { dirname, isAbsolute, relative, sep } from 'node:path';
-import { blobsFolder } from './hub-cache';
+import { dirname, isAbsolute, relative, sep, basename, join } from 'node:path';
 import { readSmallText, withRegularFile } from '../regular-file';
 import type { RegularFile } from '../regular-file';
 import { fileMissing, UserError } from '../user-error';
 import { say } from '../message';
+
+/**
+ * `models--OWNER--NAME/snapshots/REVISION`, whose files are links into `models--OWNER--NAME/blobs`.
+ */
+const snapshot = /^(.*[/\\]models--(?:[^/\\]+--)?([^/\\]+))[/\\]snapshots[/\\][^/\\]+/;
+
+/** Folder of the files of a snapshot in a Hugging Face cache; undefined for other folders. */
+function blobsFolder(folder: string): string | undefined {
+  const [, repository] = snapshot.exec(folder) ?? [];
+  return repository === undefined ? undefined : join(repository, 'blobs');
+}
+
+/**
+ * Folder name to show for a model: the repository for a folder in a Hugging Face cache, and the parent for a folder
+ * named `onnx`.
+ */
+export function modelFolderName(folder: string): string {
+  const own = basename(folder) === 'onnx' ? folder.slice(0, -`${sep}onnx`.length) : folder;
+  const [all, , repository] = snapshot.exec(own) ?? [];
+  return repository !== undefined && all === own ? repository : basename(own);
+}
 
 /**
  * True if a file belongs to a model: it is inside the model's folder, or in the `blobs` of the same Hugging Face cache.

@@ -2,7 +2,7 @@ import { say } from '../message';
 import { UserError } from '../user-error';
 import type { CodeOrder, Grid, LazyTensor, PackedMatrix, PackedWeight } from './lazy-tensor';
 import { floatReaders, readBytes } from './read-tensor';
-import { smallFloatValues } from './small-floats';
+import { smallFloatValues } from './half';
 
 /** Rows `top` to `bottom` and columns `left` to `right` of a matrix, both ends exclusive. */
 interface Tile {

@@ -6,10 +6,9 @@ import { maxTextBytes, readTextPart } from './text-file';
 import type { TextPart } from './text-file';
 import { chooseByScore, readTextScores } from './text-scores';
 import type { TextPolicy } from './text-scores';
-import { readTokens } from './text-tokens';
+import { readTokens, checkVocabulary } from './text-tokens';
 import { loadTokenizer } from './tokenizer';
 import type { Tokenizer } from './tokenizer';
-import { checkVocabulary } from './vocabulary';
 import { counted, say } from '../message';
 
 /** Source and size of the calibration data. */

@@ -4,6 +4,9 @@ import { withTimeLimit } from '../jobs/time-limit';
 import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
 import { say } from '../message';
+import type { OpenedModel } from '../models/opened-model';
+import { tokenizerPlace } from '../models/tokenizer-place';
+import { readTokenizerSettings } from './tokenizer-settings';
 
 /** Time limit for rendering. Far more than a normal template needs; a hostile one may loop forever. */
 const maxMilliseconds = 2000;
@@ -69,4 +72,15 @@ export function renderChat(
       },
     );
   }
+}
+
+/** True if a model has a chat template, in its GGUF header or next to its tokenizer. */
+export async function hasChatTemplate({
+  headers,
+  path,
+}: Pick<OpenedModel, 'headers' | 'path'>): Promise<boolean> {
+  if (headers.format === 'gguf') {
+    return headers.header.metadata.has('tokenizer.chat_template');
+  }
+  return (await readTokenizerSettings(tokenizerPlace(path).folder)).chatTemplate !== undefined;
 }

@@ -2,11 +2,10 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
-import { loadCalibration } from './calibration';
+import { loadCalibration, createCalibration, checkSizes } from './calibration';
 import { randomInputs } from './calibration-defaults';
-import type { CalibrationRequest, CalibrationSummary } from './calibration';
-import { loadAnswers } from './tasks/load-answers';
-import { holdsPairs } from './tasks/pairs';
+import type { CalibrationRequest, CalibrationSummary, Calibration } from './calibration';
+import { holdsPairs, encodeAnswer } from './tasks/pairs';
 import { loadExamples } from './examples/load-examples';
 import { holdsRecordings } from './examples/recordings';
 import { takesRecordings, textPort, vocabularyBounds } from '../models/example';
@@ -16,12 +15,48 @@ import { explainNoTokenizer } from '../models/tokenizer-place';
 import { UserError } from '../user-error';
 import { counted, say } from '../message';
 import type { Message } from '../message';
+import { loadTokenizer } from './tokenizer';
+import type { Example } from './tasks/task-example';
+import { readTask } from './tasks/task-file';
 
 /** Inputs that a model is run on, and warnings about them. */
 export interface ModelInputs {
   readonly inputs: readonly ModelInput[];
   readonly summary: CalibrationSummary;
   readonly warnings: readonly Message[];
+}
+
+/**
+ * Loads the first examples of a task as questions followed by their correct answers; loss is computed on the answers.
+ * Questions are truncated at the start if both exceed the requested length.
+ * @throws UserError if there is no task, or it doesn't fit the request or the model.
+ */
+export async function loadAnswers(
+  request: CalibrationRequest,
+  model: Pick<LayeredModel, 'summary' | 'inputs'>,
+): Promise<Calibration> {
+  const { file, sequences, length, after = 0, upTo = false } = request;
+  checkSizes(request, model);
+  if (file === undefined) {
+    throw new UserError('task-missing', say`The metric answers needs a task.`, {
+      field: 'calibration',
+      remedy: say`Specify a task, a JSONL file of questions with answers (--calibration FILE).`,
+    });
+  }
+  const { examples } = await readTask(file);
+  const asked = (examples as readonly Example[]).slice(after, after + sequences);
+  if (asked.length < sequences && after === 0 && !upTo) {
+    throw new UserError(
+      'task-too-short',
+      say`The task has ${counted(examples.length, 'example')}, fewer than ${sequences}.`,
+      { file, remedy: say`Choose fewer sequences, or a task with more examples.` },
+    );
+  }
+  const tokenizer = await loadTokenizer(model.summary.path);
+  const ids = asked.map((example) =>
+    encodeAnswer(tokenizer, example, { model, file, most: length }),
+  );
+  return createCalibration(ids, Math.max(0, ...ids.map((one) => one.length)), file);
 }
 
 /**

@@ -6,7 +6,6 @@ import { formatBytes } from '../format';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';
-import { maxRatio, maxUnpacked } from './unpacked-size';
 import type { NumericArray } from '../checkpoints/numeric-array';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -44,6 +43,14 @@ export async function readNpz(
     return arrays;
   });
 }
+
+/** Decompressed size that is always allowed, in bytes. */
+const smallBytes = 64 << 20;
+/** Maximum compression ratio of larger files. Sound data compresses less. */
+const maxRatio = 100;
+
+/** Maximum decompressed size of a compressed file. Deflate can compress zeros 1032 times, other methods far more. */
+export const maxUnpacked = (packed: number): number => Math.max(smallBytes, packed * maxRatio);
 
 /** Entries of an archive, after checking that reading them takes bounded memory. */
 async function listEntries(

@@ -1,8 +1,9 @@
 import { extname } from 'node:path';
-import { withRegularFile } from '../regular-file';
+import { withRegularFile, readWholeFile } from '../regular-file';
 import { UserError } from '../user-error';
-import { parseJsonLine } from './json-line';
 import { say } from '../message';
+import type { ErrorSubject } from '../user-error';
+import { parseJsonText } from '../parse-json';
 
 /** Start of a text, or all of it. */
 export interface TextPart {
@@ -75,6 +76,38 @@ function joinLines(text: string, whole: boolean, file: string): string {
     .join(separator);
 }
 
+/**
+ * Parses a line of JSON.
+ * @param subject file, line (as field) and expected format, for errors
+ * @throws UserError about the subject.
+ */
+export function parseJsonLine(line: string, subject: ErrorSubject): unknown {
+  try {
+    return parseJsonText(line);
+  } catch (error) {
+    throw new UserError(
+      'line-not-json',
+      say`The line is not JSON: ${(error as Error).message}.`,
+      subject,
+    );
+  }
+}
+
+/**
+ * Parses a line of JSON that must be an object.
+ * @throws UserError about the subject.
+ */
+export function parseObjectLine(
+  line: string,
+  subject: ErrorSubject,
+): Readonly<Record<string, unknown>> {
+  const value = parseJsonLine(line, subject);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UserError('line-not-object', say`The line is not an object.`, subject);
+  }
+  return value as Record<string, unknown>;
+}
+
 function lineText(line: string, number: number, file: string): string {
   const subject = {
     file,
@@ -85,5 +118,43 @@ function lineText(line: string, number: number, file: string): string {
   if (typeof text !== 'string') {
     throw new UserError('line-without-text', say`The line has no "text".`, subject);
   }
+  return text;
+}
+
+/** Maximum size of a text table in bytes, slightly below the maximum string length. */
+const maxTableBytes = 256 * 1024 * 1024;
+
+/** Maximum number of lines in a table. Each line needs at least about a hundred bytes of objects. */
+const maxTableLines = 4_000_000;
+/** Maximum number of lines in a task. */
+export const maxTaskLines = 1_000_000;
+
+/** @throws UserError if a text has more lines. */
+export function requireFewLines(text: string, most: number, file: string): void {
+  let lines = 1;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) {
+    lines++;
+  }
+  if (lines > most) {
+    throw new UserError('lines-too-many', say`The file has ${lines} lines, more than ${most}.`, {
+      file,
+      remedy: say`Save it as Parquet, or a part of it.`,
+    });
+  }
+}
+
+/** Reads a text table without its byte order mark. */
+export async function readTable(file: string): Promise<string> {
+  const bytes = await readWholeFile(file, maxTableBytes, say`Save it as Parquet, or a part of it.`);
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UserError('text-not-utf8', say`The file is not UTF-8 text.`, {
+      file,
+      remedy: say`Save it with the encoding UTF-8.`,
+    });
+  }
+  requireFewLines(text, maxTableLines, file);
   return text;
 }

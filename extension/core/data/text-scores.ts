@@ -1,6 +1,5 @@
 import * as v from 'valibot';
-import { described } from '../jobs/described';
-import { parseDocument } from '../jobs/parse-document';
+import { described, parseDocument } from '../jobs/parse-document';
 import { UserError } from '../user-error';
 import { choose, seededRandom } from './random';
 import { counted, say } from '../message';

@@ -3,7 +3,6 @@ import { UserError } from '../user-error';
 import { readText } from './text-file';
 import { loadTokenizer } from './tokenizer';
 import type { Tokenizer } from './tokenizer';
-import { checkVocabulary } from './vocabulary';
 import { say } from '../message';
 
 /** Characters per token that few texts exceed, which limits how much of a text is read. */
@@ -47,6 +46,29 @@ export async function readExcerpts(
       ? Int32Array.from(excerpts.flatMap((ids) => [...ids]))
       : firstTokens(tokenizer, text, count * length);
   });
+}
+
+/**
+ * Checks that the model has an embedding for every token.
+ * @throws UserError naming the tokenizer that produced the ids.
+ */
+export function checkVocabulary(
+  ids: Int32Array,
+  model: Pick<LayeredModel, 'summary'>,
+  tokenizerFile: string,
+): void {
+  const { vocabularySize, name } = model.summary;
+  const outside = ids.find((id) => vocabularySize !== undefined && id >= vocabularySize);
+  if (vocabularySize !== undefined && outside !== undefined) {
+    throw new UserError(
+      'token-outside-vocabulary',
+      say`It contains the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
+      {
+        file: tokenizerFile,
+        remedy: say`The tokenizer doesn't match the model: download both again.`,
+      },
+    );
+  }
 }
 
 async function encodeStart(

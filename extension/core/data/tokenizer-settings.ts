@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readModelText } from '../checkpoints/model-file';
-import { isRecord, readJsonObject } from './json-object';
-import type { JsonObject } from './json-object';
 import { say } from '../message';
+import { parseJson } from '../parse-json';
+import { UserError } from '../user-error';
+import type { Message } from '../message';
 
 export const downloadTokenizer = say`Download the model's tokenizer again.`;
 
@@ -42,6 +43,31 @@ async function readChatTemplate(
   }
   const json = await readObject(join(folder, 'chat_template.json'));
   return selectTemplate(json['chat_template']) ?? selectTemplate(config['chat_template']);
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Reads an object from a small JSON file; undefined if the file doesn't exist.
+ * @throws UserError with the given remedy if the file contains anything else.
+ */
+export async function readJsonObject(
+  file: string,
+  remedy: Message,
+): Promise<JsonObject | undefined> {
+  if (!existsSync(file)) {
+    return undefined;
+  }
+  const text = await readModelText(file);
+  const json = parseJson(text, file, remedy);
+  if (!isRecord(json)) {
+    throw new UserError('json-not-object', say`The file is not a JSON object.`, { file, remedy });
+  }
+  return json;
 }
 
 /** The template, or the one named `default` if there are several. */

@@ -7,8 +7,12 @@ import { explainNoTokenizer, tokenizerPlace } from '../models/tokenizer-place';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { readGgufTokenizer } from './gguf/gguf-tokenizer';
-import { isRecord, readJsonObject } from './json-object';
-import { downloadTokenizer, readTokenizerSettings } from './tokenizer-settings';
+import {
+  isRecord,
+  readJsonObject,
+  downloadTokenizer,
+  readTokenizerSettings,
+} from './tokenizer-settings';
 import type { TokenizerSettings } from './tokenizer-settings';
 import { useNativeSteps } from './unigram/native-steps';
 import { say } from '../message';

@@ -2,8 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import type { ArrayDType, NumericArray } from '../checkpoints/numeric-array';
-import { replaceFile } from '../jobs/replace-file';
-import { onPath } from '../jobs/write-errors';
+import { replaceFile, onPath } from '../jobs/write-document';
 
 const descriptions: Readonly<Record<ArrayDType, string>> = {
   F64: '<f8',

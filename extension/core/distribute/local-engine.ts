@@ -4,7 +4,7 @@ import type { TaskJob } from '../jobs/child-task';
 import { say } from '../message';
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
-import { readMessage } from './read-message';
+import { readMessage } from './work-item';
 import type { WorkerPool, Engine, WorkItem, WorkSetup, JobWorker } from './work-item';
 
 /** Message to a child process for each work item. */

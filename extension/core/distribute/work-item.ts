@@ -3,7 +3,11 @@ import * as v from 'valibot';
 import type { TaskJob } from '../jobs/child-task';
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
-import { onnxRuntimeVersion } from '../runtime/version';
+import { onnxRuntimeVersion } from '../runtime/device';
+import { printable } from '../printable';
+import type { ModelInput } from '../models/model-input';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { floatsIn } from '../runtime/tensors';
 
 /** File that work items read. Other machines find it by its fingerprint; its path is local. */
 export interface WorkFile {
@@ -100,4 +104,50 @@ export function workItemKey(setup: Pick<WorkSetup, 'key'>, request: unknown): st
   return createHash('sha256')
     .update(JSON.stringify([setup.key, request]))
     .digest('hex');
+}
+
+/**
+ * Validates data from another process with a schema.
+ * @param what name of the data for messages
+ * @throws Error naming the invalid field
+ */
+export function readMessage<T>(
+  schema: v.GenericSchema<unknown, T>,
+  value: unknown,
+  what: string,
+): T {
+  const parsed = v.safeParse(schema, value);
+  if (parsed.success) {
+    return parsed.output;
+  }
+  const [issue] = parsed.issues;
+  const field = v.getDotPath(issue);
+  throw new Error(
+    printable(`${what} cannot be read: ${field === null ? '' : `${field}: `}${issue.message}.`),
+  );
+}
+
+/** Tokens of a text that are run. */
+const mostTokens = 16;
+/** Number of compared values. */
+const mostNumbers = 512;
+
+/**
+ * Values of a model's final state for the start of an input, which differ between processors with different kernels.
+ */
+export async function kernelProbe(
+  executor: LayeredExecutor,
+  input: ModelInput = new Int32Array(1),
+): Promise<readonly number[]> {
+  let state = await executor.embed(
+    input instanceof Int32Array ? Int32Array.from(input).slice(0, mostTokens) : input,
+  );
+  for (const index of executor.model.summary.sublayers.keys()) {
+    [state = state] = await executor.run(index, [state]);
+  }
+  const numbers = Object.values(state.values).flatMap((tensor) =>
+    tensor.type.startsWith('float') ? [...floatsIn(tensor)] : [],
+  );
+  const step = Math.max(1, Math.ceil(numbers.length / mostNumbers));
+  return numbers.filter((_, i) => i % step === 0);
 }

@@ -99,7 +99,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
   const first = new LayeredExecutor(original, device, memoryBytes / 2);
   const second = new LayeredExecutor(changed.model, device, memoryBytes / 2);
   try {
-    // // The decoder of an encoder–decoder model reads other tokens than the text's.
+    // The decoder of an encoder–decoder model reads other tokens than the text's.
     const hasOneText = areText && targetStartId(original) === undefined;
     const tokens = hasOneText ? await tokenTexts(original, inputs) : undefined;
     let states = await embedAll(first, inputs);

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import * as v from 'valibot';
 import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
-import { replaceFile } from '../jobs/replace-file';
+import { replaceFile } from '../jobs/write-document';
 import { nothingSaved } from '../jobs/saved-parts';
 import { takesRecordings, targetStartId } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';

@@ -1,6 +1,5 @@
 import * as v from 'valibot';
-import { described } from '../jobs/described';
-import { parseDocument } from '../jobs/parse-document';
+import { described, parseDocument } from '../jobs/parse-document';
 import { originEntries } from '../runtime/origin-schema';
 import { say } from '../message';
 import { outcomes } from './requirements';

@@ -68,7 +68,7 @@ export async function evaluateSideBySide(
   };
   const sums = [...saved.values];
   const rest = windows.before.slice(sums.length);
-  // // One window warms up, as when a model is evaluated alone.
+  // One window warms up, as when a model is evaluated alone.
   if (rest.length > 0) {
     await pair.compare(rest.slice(0, 1), windows.after.slice(sums.length, sums.length + 1));
   }

@@ -1,6 +1,6 @@
 import type { Tokenizer } from '../data/tokenizer';
 import { AnsweredIds } from '../models/model-input';
-import { encodePair } from '../data/tasks/encode-pair';
+import { encodePair } from '../data/tasks/pairs';
 import type { JobContext } from '../jobs/job';
 import type { SavedPart } from '../jobs/saved-parts';
 import type { LayeredModel } from '../models/layered-model';

@@ -4,7 +4,7 @@ import { checkpoint } from '../jobs/job';
 import type { Cancellation, JobContext } from '../jobs/job';
 import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
-import { onPath } from '../jobs/write-errors';
+import { onPath } from '../jobs/write-document';
 import { say } from '../message';
 import type { Message } from '../message';
 

@@ -24,7 +24,7 @@ export function matrixChanges(
   for (const [index, { id: sublayer, block }] of model.summary.sublayers.entries()) {
     for (const { id, form: before, transposed } of model.sublayer(index).linearLayers) {
       const form = matrices.get(id);
-      // // A dense matrix is listed only if an ordinary model would store it differently.
+      // A dense matrix is listed only if an ordinary model would store it differently.
       const isListed = form?.kind !== 'dense' || before !== undefined || transposed;
       if (form !== undefined && isListed) {
         const place = places?.[block] ?? `${prefix}${block}.`;

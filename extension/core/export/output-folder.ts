@@ -9,14 +9,14 @@ import {
   removeEmptyParents,
   removeStale,
   restoreAside,
+  resolveLinks,
 } from '../jobs/partial';
 import { CancelledError } from '../jobs/job';
-import { resolveLinks } from '../jobs/resolve-links';
 import { UserError } from '../user-error';
-import { onPath } from '../jobs/write-errors';
+import { onPath } from '../jobs/write-document';
 import { say } from '../message';
 import type { Message } from '../message';
-import { isSystemFile } from '../jobs/system-file';
+import { isSystemFile } from '../jobs/work-folder';
 import * as v from 'valibot';
 import { readModelText } from '../checkpoints/model-file';
 import { manifestName } from '../document-names';
@@ -105,7 +105,7 @@ export class OutputFolder {
         warn(say`The replaced folder could not be deleted: ${(error as Error).message}.`);
       });
     }
-    // // Processes that were still ending at the start have ended by now.
+    // Processes that were still ending at the start have ended by now.
     await removeStale(this.path).catch(() => undefined);
   }
 

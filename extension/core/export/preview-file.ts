@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import { deciArchitecture, needsDeci } from './gguf/gguf-deci';
+import { deciArchitecture, needsDeci } from './gguf/gguf-sizes';
 import { explainUnsupportedLayout } from './gguf/llama-cpp/layout-rules';
 import { checkChanges } from './changes';
 import type { Changes } from './changes';

@@ -137,7 +137,7 @@ function replacedTensors(
     }
   }
   for (const { id, weight, form: before, place, tiedTo } of model.embeddingAndHeadMatrices) {
-    // // A matrix that was stored once, for both uses, is now stored under both names.
+    // A matrix that was stored once, for both uses, is now stored under both names.
     const isSplit = unties && tiedTo !== undefined;
     const form = matrices.get(id) ?? (isSplit ? (before ?? { kind: 'dense', weight }) : undefined);
     const isWritten = place === 'embedding' || isSplit || tiedTo === undefined;

@@ -12,7 +12,7 @@ import type { ModelEmitter } from '../models/model-emitter';
 import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
-import { configurationModule, deciConfiguration } from './hugging-face/deci-configuration';
+import { configurationModule, deciConfiguration } from './hugging-face/deci-config';
 import { encoderModelingFile } from './hugging-face/encoder-modeling-file';
 import { modelingFile } from './hugging-face/modeling-file';
 import { modelingModule } from './hugging-face/modeling-classes';

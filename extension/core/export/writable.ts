@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import { pruneWidth, readWidthPruning } from '../models/width-pruning/prune-width';
-import type { PlannedWidthPruning } from '../models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../models/width-pruning/width';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { listCandidates, resolveIds } from '../prune/candidates';

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
-import { readJsonObject } from '../data/json-object';
+import { readJsonObject } from '../data/tokenizer-settings';
 import type { Tokenizer } from '../data/tokenizer';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation } from '../jobs/job';

@@ -3,7 +3,7 @@ import type { ChatTurn } from '../data/chat-template';
 import { seededRandom } from '../data/random';
 import { loadTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/tokenizer';
-import { checkVocabulary } from '../data/vocabulary';
+import { checkVocabulary } from '../data/text-tokens';
 import { CancelledError } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { requireAble } from '../models/capability';

@@ -13,7 +13,91 @@ import { CachedDecoder } from './cached-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
 import { LlamaDecoder } from './llama-decoder';
 import { openOwnGraph } from './own-graph';
-import { SourceDecoder } from './source-decoder';
+import type { Changes } from '../export/changes';
+import { readIds, targetStartId } from '../models/example';
+import type { Example } from '../models/model-input';
+import { sourceInputs, StepDecoder } from '../models/seq2seq/step-decoder';
+import { GraphBuilder } from '../onnx/graph-builder';
+import { createSession } from '../runtime/session';
+import { exampleTensor, floatsIn, outputTensor } from '../runtime/tensors';
+
+/** Decoder for encoder–decoder models: runs the encoder once, then the decoder token by token. */
+class SourceDecoder implements Decoder {
+  public readonly rereads = undefined;
+  private target: CachedDecoder | undefined;
+
+  private constructor(
+    private readonly model: Seq2SeqModel,
+    private readonly encoder: Awaited<ReturnType<typeof createSession>>,
+    private readonly steps: CausalOnnxModel,
+  ) {}
+
+  public static async open(
+    model: Seq2SeqModel,
+    changes: Changes,
+    options: Pick<DecoderOptions, 'device' | 'spin'>,
+  ): Promise<SourceDecoder> {
+    const { device } = options;
+    const remainingIds = new Set(changes.remaining.map(({ id }) => id));
+    const removed = [...model.summary.sublayers.entries()].filter(
+      ([, { id }]) => !remainingIds.has(id),
+    );
+    const source = new GraphBuilder(model.summary.name);
+    model.emitSourceWhole(source, new Set(removed.map(([index]) => index)));
+    const encoder = await createSession(source, { device, prepack: true });
+    try {
+      const decoder = new StepDecoder(model);
+      const graph = buildOnnxGraph(decoder, decoder, changes);
+      return new SourceDecoder(model, encoder, await CausalOnnxModel.build(graph, options));
+    } catch (error) {
+      await encoder.release();
+      throw error;
+    }
+  }
+
+  public async read(ids: Int32Array): Promise<Float32Array> {
+    if (this.target !== undefined) {
+      return this.target.read(ids);
+    }
+    const { first, later } = await this.encode(ids);
+    this.target = new CachedDecoder({ model: this.steps, first, later });
+    return this.target.read(Int32Array.of(targetStartId(this.model) ?? 0));
+  }
+
+  /** Always 0: the next text may have another source. */
+  public rewind(): number {
+    this.target = undefined;
+    return 0;
+  }
+
+  public async dispose(): Promise<void> {
+    await Promise.all([this.encoder.release(), this.steps.dispose()]);
+  }
+
+  /**
+   * Runs the encoder. Returns the inputs of the first decoder step and of later ones, which reuse the cross-attention
+   * keys and values.
+   */
+  private async encode(
+    ids: Int32Array,
+  ): Promise<{ readonly first: Example; readonly later: Example }> {
+    const { model, encoder } = this;
+    const example = readIds({ inputs: model.sourceInputs }, ids, model.summary.path);
+    const feeds = Object.entries(example).map(
+      ([name, value]) => [name, exampleTensor(value)] as const,
+    );
+    const outputs = await encoder.run(Object.fromEntries(feeds));
+    const given = outputTensor(outputs, sourceInputs.encoded);
+    const [batch = 1, length = 0, hidden = 0] = given.dims;
+    const ones = BigInt64Array.from({ length }, () => 1n);
+    const mask = { dtype: 'I64', dims: [batch, length], data: ones };
+    const rows = (data: Float32Array): Example => ({
+      [sourceInputs.attended]: mask,
+      [sourceInputs.encoded]: { dtype: 'F32', dims: [batch, data.length / hidden, hidden], data },
+    });
+    return { first: rows(floatsIn(given)), later: rows(new Float32Array()) };
+  }
+}
 
 /**
  * Opens a decoder with a KV cache, or one that reads the whole text for each token if the graph has no supported cache.

@@ -8,8 +8,8 @@ import { maySpin } from '../runtime/session';
 import type { TimedVariant } from '../tensornet/sensitivity/run-change';
 import type { TokenTimes } from '../tensornet/sensitivity/sensitivity-profile';
 import { openDecoder } from './open-decoder';
-import { timeInTurns } from './time-in-turns';
-import type { Turn } from './time-in-turns';
+import { timeInTurns } from './compare-speed';
+import type { Turn } from './compare-speed';
 
 const turns = { fewest: 2, most: 32, promptLength: 128 } as const;
 

@@ -1,5 +1,5 @@
 import type { SublayerKind } from '../models/model-summary';
-import { cacheElements, flopsPerToken } from './costs';
+import { cacheElements, flopsPerToken, sumTotals } from './costs';
 import { partKinds } from './model-description';
 import type {
   BlockDescription,
@@ -11,7 +11,6 @@ import type {
 } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
 import { kindByName, parseNumbered, partByName } from './tensor-names';
-import { sumTotals } from './totals';
 
 /** Sublayer whose tensors are still being collected. */
 interface Draft {

@@ -7,7 +7,7 @@ import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { embeddingTensors } from '../models/encoders/encoder-embedding';
-import type { ConfigFields } from '../models/transformer/config-layout';
+import type { ConfigFields } from '../models/transformer/model-config';
 import { findGgufFile } from '../models/gguf/gguf-file';
 import { namesInFolder } from '../models/gguf/gguf-model';
 import type { OpenModel } from '../models/model-cache';

@@ -4,7 +4,7 @@ import type { WeightComparison, WeightDifference } from './model-comparison';
 import type { StoredTensor } from './model-description';
 import { TensorReader, explainUnreadable } from './tensor-values';
 import type { RowOrder } from './tensor-values';
-import { sum } from './totals';
+import { sum } from './costs';
 import { say } from '../message';
 import type { Message } from '../message';
 

@@ -1,7 +1,7 @@
 import { fieldFact } from './config-facts';
 import type { ModelDescription, ModelFacts, StoredTensor } from './model-description';
 import { allTensors } from './tensor-table';
-import { sum } from './totals';
+import { sum } from './costs';
 
 /** Topics that a field of config.json can describe. */
 export const configTopics = [

@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../models/transformer/config-layout';
+import type { ConfigFields } from '../models/transformer/model-config';
 import type { ModelFacts } from './model-description';
 
 /** Names of a field of config.json in different families, the most common first. */

@@ -1,6 +1,5 @@
 import type { SublayerKind } from '../models/model-summary';
-import type { ModelFacts, StoredTensor } from './model-description';
-import { sum, sumKnown } from './totals';
+import type { ModelFacts, StoredTensor, Totals } from './model-description';
 
 const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
   'attention',
@@ -11,6 +10,37 @@ const cachingKinds: ReadonlySet<SublayerKind> = new Set<SublayerKind>([
 const keyOrValue = /(^|[._])(k_proj|v_proj|attn_k|attn_v|key|value|wk|wv|k_lin|v_lin)\.weight$/;
 /** Fused projections: keys and values are the part of the width that queries don't use. */
 const fused = /(qkv_proj|c_attn|query_key_value|wqkv|attn_qkv|qkv)\.weight$/i;
+
+export function sum<T>(items: Iterable<T>, value: (item: T) => number): number {
+  let total = 0;
+  for (const item of items) {
+    total += value(item);
+  }
+  return total;
+}
+
+/** Sum, or undefined if one of the values is unknown. */
+export function sumKnown<T>(
+  items: Iterable<T>,
+  value: (item: T) => number | undefined,
+): number | undefined {
+  let total = 0;
+  for (const item of items) {
+    const one = value(item);
+    if (one === undefined) {
+      return undefined;
+    }
+    total += one;
+  }
+  return total;
+}
+
+export function sumTotals(items: readonly Totals[]): Totals {
+  return {
+    parameters: sum(items, ({ parameters }) => parameters),
+    bytes: sum(items, ({ bytes }) => bytes),
+  };
+}
 
 /**
  * Cached elements of a sublayer per token: the widths of its keys and values. 0 without a cache; undefined if the

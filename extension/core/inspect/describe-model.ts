@@ -4,7 +4,7 @@ import type { ModelFormat } from '../models/model-headers';
 import { arrange } from './blocks';
 import { readGgufSource, readSafetensorsSource } from './checkpoint-source';
 import { configFacts, flatten } from './config-facts';
-import { activeShare } from './costs';
+import { activeShare, sum, sumKnown, sumTotals } from './costs';
 import { estimateCache, modelComposition, estimateMemory, estimateFineTuning } from './footprint';
 import { locateWeights } from './locate-weights';
 import type { WeightsLocation } from './locate-weights';
@@ -17,7 +17,6 @@ import type {
 import type { ModelSource } from './model-source';
 import { readOnnxSource } from './onnx-source';
 import { findSideFiles } from './side-files';
-import { sum, sumKnown, sumTotals } from './totals';
 
 type Reader = (place: WeightsLocation, open: OpenModel) => Promise<ModelSource>;
 

@@ -1,5 +1,5 @@
 import { kvCacheBytes } from '../models/model-summary';
-import { isMatrix } from './costs';
+import { isMatrix, sum, sumKnown, sumTotals } from './costs';
 import type {
   BlockDescription,
   CacheEstimate,
@@ -10,7 +10,6 @@ import type {
   SublayerDescription,
   TuningEstimate,
 } from './model-description';
-import { sum, sumKnown, sumTotals } from './totals';
 
 /** Bits of a weight in each dtype. */
 const weightBits = { float32: 32, bfloat16: 16, int8: 8, int4: 4 } as const;

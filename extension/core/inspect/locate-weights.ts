@@ -1,6 +1,6 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { modelFolderName } from '../checkpoints/hub-cache';
+import { modelFolderName } from '../checkpoints/model-file';
 import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError, pathMissing } from '../user-error';

@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../models/transformer/config-layout';
+import type { ConfigFields } from '../models/transformer/model-config';
 import type { SublayerSummary } from '../models/model-summary';
 import type {
   GraphFacts,

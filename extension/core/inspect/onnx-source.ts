@@ -3,7 +3,7 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import { dataTypeBits } from '../checkpoints/onnx-data-types';
 import { siblingConfig } from '../models/onnx/sibling-config';
-import { operatorName } from '../models/onnx/graph-index';
+import { operatorName, intAttribute } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
 import { openOnnxModel } from '../models/onnx/onnx-model';
 import type { OnnxModel } from '../models/onnx/stream/graph-stream';
@@ -11,10 +11,64 @@ import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
 import type { WeightsLocation } from './locate-weights';
-import type { PartKind, StoredTensor } from './model-description';
+import type { PartKind, StoredTensor, ModelFacts } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
-import { graphFacts } from './onnx-facts';
 import { partByName } from './tensor-names';
+
+/**
+ * Facts derived from a graph without a config.json: heads from fused attention and from caches
+ * [batch, heads, past, headDim], the vocabulary size from a lookup table with as many rows as the
+ * graph has logits.
+ */
+function graphFacts({ index, summary, file }: OnnxModel): ModelFacts {
+  const fused = index.nodes.find(({ op }) => op.endsWith('Attention'))?.proto;
+  const attribute = (name: string): number | undefined =>
+    fused === undefined ? undefined : intAttribute(fused, name, 0) || undefined;
+  const heads = attribute('num_heads');
+  const cache = summary.inputs.find(
+    ({ shape, dtype }) => shape?.length === 4 && dtype.includes('F') && isHeads(shape),
+  )?.shape;
+  const groups = attribute('kv_num_heads') ?? fixedSize(cache?.[1]);
+  const headSize = fixedSize(cache?.[3]);
+  return {
+    ...(heads === undefined ? {} : { heads }),
+    ...(groups === undefined ? {} : { keyValueHeads: groups }),
+    ...(headSize === undefined ? {} : { headSize }),
+    ...vocabularySize({ index, summary, file }),
+  };
+}
+
+function vocabularySize({
+  index,
+  summary,
+  file,
+}: Pick<OnnxModel, 'index' | 'summary' | 'file'>): ModelFacts {
+  const [output] = summary.outputs;
+  const logits = fixedSize(output?.shape?.at(-1));
+  for (const { op, inputs } of index.nodes) {
+    const [table = ''] = inputs;
+    const [rows, width, ...others] = file.initializers.get(table)?.dims ?? [];
+    const isLookup = op === 'Gather' && rows === logits && others.length === 0;
+    if (isLookup && rows !== undefined && width !== undefined) {
+      const readers = index.consumersOf(table);
+      return {
+        vocabularySize: rows,
+        hiddenSize: width,
+        tiedHead: readers.some((reader) => reader.op !== 'Gather'),
+      };
+    }
+  }
+  return {};
+}
+
+/** True if a shape is that of a cache rather than an image: only the sequence axis is dynamic. */
+function isHeads([, heads, past, headSize]: readonly (number | string)[]): boolean {
+  return typeof heads === 'number' && typeof past === 'string' && typeof headSize === 'number';
+}
+
+function fixedSize(size: number | string | undefined): number | undefined {
+  return typeof size === 'number' ? size : undefined;
+}
 
 /** Reads the structure of an ONNX file and the config.json next to it. */
 export async function readOnnxSource(

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { say } from '../message';
 import { UserError } from '../user-error';
 import { createOwner, isAbandoned, ownerPattern, ownerProcess, releaseOwner } from './owner';
-import { resolveLinks } from './resolve-links';
+import { resolveLinks } from './partial';
 
 /** Number of attempts to get a lock before reporting the other run. */
 const attempts = 3;

@@ -28,3 +28,10 @@ export function parseDocument<Schema extends v.GenericSchema>(
     remedy: say`Correct the field: the file should be ${what}.`,
   });
 }
+
+/** Schema of a document field with its description for the docs. */
+export const described = <const Schema extends v.GenericSchema>(
+  schema: Schema,
+  description: string,
+): v.SchemaWithPipe<readonly [Schema, v.DescriptionAction<v.InferOutput<Schema>, string>]> =>
+  v.pipe(schema, v.description(description));

@@ -1,10 +1,19 @@
 import { createHash } from 'node:crypto';
-import { access, mkdir, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import {
+  access,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  writeFile,
+  readlink,
+  realpath,
+} from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
 import { readSmallText } from '../regular-file';
 import { createOwner, isAbandoned, ownerPattern, releaseOwner } from './owner';
-import { resolveLinks } from './resolve-links';
 import { replacedFolder } from './user-cache';
 
 const hiddenName = (path: string, kind: 'partial' | 'old', owner: string): string =>
@@ -105,6 +114,24 @@ export async function removeStale(path: string): Promise<void> {
     } else if (await isRecorded(left)) {
       await ((await exists(path)) ? removeAside(left) : restoreAside(left, path));
     }
+  }
+}
+
+/** Maximum number of dangling links that are followed, as in Linux. */
+const maxLinks = 40;
+
+/** Path with all links resolved. Its last parts may not exist yet, even if a link points to them. */
+export async function resolveLinks(path: string, links = maxLinks): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch {
+    const parent = dirname(path);
+    if (parent === path) {
+      return path;
+    }
+    const place = join(await resolveLinks(parent, links), basename(path));
+    const target = links > 0 ? await readlink(place).catch(() => undefined) : undefined;
+    return target === undefined ? place : resolveLinks(resolve(dirname(place), target), links - 1);
   }
 }
 

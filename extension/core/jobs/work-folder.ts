@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
+import { lstat, mkdir } from 'node:fs/promises';
+import { say } from '../message';
+import { UserError } from '../user-error';
+import { onPath } from './write-document';
+import type { Dirent } from 'node:fs';
 
 /** Suffixes of the folders in which jobs keep unfinished work until the result is written. */
 const suffixes = {
@@ -48,3 +53,34 @@ export const documentRunsFolder = (out: string): string =>
 
 /** Path of the journal of an evolution that writes to the folder `out`. */
 export const evolutionJournal = (out: string): string => join(out, 'synthesis.journal.jsonl');
+
+/**
+ * Creates a folder for unfinished work if it doesn't exist. A symbolic link of this name may be part of a repository
+ * and point anywhere, so it is never followed.
+ * @throws UserError if it cannot be created, or if something other than a folder has its name.
+ */
+export async function makeWorkFolder(path: string): Promise<void> {
+  await onPath(path, async () => {
+    await mkdir(dirname(path), { recursive: true });
+    await mkdir(path).catch(async (error: unknown) => {
+      if ((await lstat(path).catch(() => undefined))?.isDirectory() === true) {
+        return;
+      }
+      throw (error as NodeJS.ErrnoException).code === 'EEXIST'
+        ? new UserError(
+            'work-folder-taken',
+            say`A link or a file has the name of the folder for unfinished work.`,
+            {
+              file: path,
+              remedy: say`Remove it, or choose another output.`,
+            },
+          )
+        : error;
+    });
+  });
+}
+
+const names: ReadonlySet<string> = new Set(['.DS_Store', 'Thumbs.db', 'desktop.ini']);
+
+/** True for files that the operating system creates in folders, such as `.DS_Store`. */
+export const isSystemFile = (entry: Dirent): boolean => entry.isFile() && names.has(entry.name);

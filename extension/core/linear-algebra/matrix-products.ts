@@ -23,9 +23,9 @@ import {
   rowsTensor,
 } from './matrix-source';
 import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
-import type { ScaledGram } from './scaled-gram';
+import type { ScaledGram } from './symmetric-products';
 import type { SquareMatrix } from './small-matrix';
-import { sumOfSquares } from './squares';
+import { sumOfSquares } from './small-matrix';
 import { emitCrossProducts, emitQuadraticForms } from './symmetric-products';
 
 /** Elements weighted in one run. */

@@ -13,7 +13,7 @@ import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
 import { firstAnswerRow, MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
-import type { Vocabulary } from './vocabulary';
+import type { Vocabulary } from './vocabulary-sums';
 import { mostProbableIds, sampleVocabulary } from './vocabulary-sample';
 
 /** Rows per run of the head; more don't make its matmul faster. */

@@ -4,7 +4,7 @@ import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
-import type { Vocabulary } from './vocabulary';
+import type { Vocabulary } from './vocabulary-sums';
 
 /** Rows `from` to `to` of an example's output; rows are tokens for a language model. */
 export interface Rows {

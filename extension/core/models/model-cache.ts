@@ -1,5 +1,4 @@
-import { locateModel, locateOnnx } from '../checkpoints/model-folder';
-import { modelStamp } from '../checkpoints/model-stamp';
+import { locateModel, locateOnnx, modelStamp } from '../checkpoints/model-folder';
 import { openModelFiles } from './open-model';
 import type { OpenedModel } from './opened-model';
 

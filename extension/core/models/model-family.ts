@@ -13,9 +13,8 @@ import { knownStaged } from './stages/staged-families';
 import type { StagedFamily } from './stages/staged-family';
 import type { Architecture } from './transformer/architecture';
 import { findDecoderFamily } from './transformer/architectures';
-import type { ConfigFields } from './transformer/config-layout';
+import type { ConfigFields, ModelConfig } from './transformer/model-config';
 import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
-import type { ModelConfig } from './transformer/model-config';
 import { say } from '../message';
 import type { Message } from '../message';
 

@@ -6,7 +6,7 @@ import { say } from '../message';
 import { findFamily } from './model-family';
 import { openFolderAs } from './open-model';
 import type { OpenedModel } from './opened-model';
-import type { ConfigFields } from './transformer/config-layout';
+import type { ConfigFields } from './transformer/model-config';
 import { guessFamilies } from './transformer/guess-family';
 import type { FamilyGuess } from './transformer/guess-family';
 import { baseModelType } from './transformer/model-config';

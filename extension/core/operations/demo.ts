@@ -5,7 +5,7 @@ import { defaultDocumentPath } from '../document-names';
 import { evaluateModels } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { exists } from '../jobs/partial';
-import { replaceFile } from '../jobs/replace-file';
+import { replaceFile } from '../jobs/write-document';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import { apply, appliedSchema } from './apply';
 import type { ApplyResult } from './apply-plan';

@@ -4,7 +4,7 @@ import { measureDrift, placesIn } from '../evaluate/drift';
 import type { Drift, DriftRequest } from '../evaluate/drift';
 import { applyRequestedChanges } from '../evaluate/evaluate-models';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withPrunedWidths } from '../pipelines/planned-width-pruning';
+import { withPrunedWidths } from '../pipelines/apply-plan';
 import { planToRun } from './evaluate';
 import { path } from './fields';
 import { heldOutText } from './requirement-fields';

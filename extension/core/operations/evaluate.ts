@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import type { TaskEvaluation } from '../evaluate/evaluate-models';
+import type { TaskEvaluation, DomainText } from '../evaluate/evaluate-models';
 import { defaultBaseLength, evaluateWithBase, saveBase } from '../evaluate/evaluate-base';
 import type { BaseEvaluation, EvaluationResult } from '../evaluate/evaluation';
 import { addLlamaSpeeds } from '../evaluate/llama-speed';
@@ -12,7 +12,7 @@ import { resumable } from '../jobs/saved-parts';
 import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
-import { withPrunedWidths } from '../pipelines/planned-width-pruning';
+import { withPrunedWidths } from '../pipelines/apply-plan';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
@@ -37,7 +37,6 @@ import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, needs, replaces } from './rules';
-import { domainTexts } from './domain-texts';
 import { optionalModelField, runFields, runOptions, sampleText } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runWork } from './work';
@@ -78,6 +77,18 @@ const measured = v.looseObject({
   tokens: v.optional(v.number()),
   tokensPerSecond: v.optional(v.number()),
 });
+
+/** Texts that come with Espalier, by domain; samples/README.md names their sources and licenses. */
+const files = {
+  prose: heldOutText,
+  code: 'domains/code.txt',
+  dialogue: 'domains/dialogue.txt',
+  'non-Latin scripts': 'domains/non-latin.txt',
+} as const;
+
+/** @param samples folder of the texts */
+const domainTexts = (samples: string): readonly DomainText[] =>
+  Object.entries(files).map(([domain, file]) => ({ domain, file: join(samples, file) }));
 
 export const evaluate = defineOperation({
   id: 'evaluate',

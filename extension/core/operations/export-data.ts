@@ -117,7 +117,7 @@ async function choose(request: RequestOf<typeof fields>): Promise<Chosen> {
 }
 
 async function readChosen(selection: string, request: RequestOf<typeof fields>): Promise<Chosen> {
-  // // The dataset is opened as it was when scored, unless the request says otherwise.
+  // The dataset is opened as it was when scored, unless the request says otherwise.
   const options = { ...(await readSelectionOptions(selection)), ...datasetOptions(request) };
   const dataset = await openDataset(resolve(request.data), options);
   const { indices, relabeled, fingerprint } = await readSelection(selection, dataset.size);

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeWorkFolder } from '../jobs/make-work-folder';
+import { makeWorkFolder } from '../jobs/work-folder';
 import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import { measureRunTimes } from '../generate/run-times';
@@ -121,7 +121,7 @@ function calibrationText(request: SensitivityRequest): CalibrationRequest {
 
 function sensitivitySettings(request: SensitivityRequest): SensitivitySettings {
   const { seed, roles = [], widths = [] } = request;
-  // // If matrices keep their encodings, widths can still be measured.
+  // If matrices keep their encodings, widths can still be measured.
   const keepsEncodings = widths.length > 0 && !request.model.capabilities.compress.able;
   const { methods = keepsEncodings ? [] : encodingNames } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
@@ -191,7 +191,7 @@ export async function measureSensitivity(
   const { samples, version, costsFolder } = context.environment;
   const journal = await sensitivityJournal.prepare(out, model.path);
   const { device, memoryBytes } = runOptions(request);
-  // // Errors about the device are reported by the profile itself.
+  // Errors about the device are reported by the profile itself.
   const where = { device: await resolveDevice(device, () => undefined), memoryBytes };
   const { workers = payingProcesses(model.model, sensitivityWork(request).amount, where) } =
     request;

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { baseMagic } from '../evaluate/base-probabilities';
 import { scoreFormatFromPath } from '../datadiet/scores/score-format';
 import type { ScoreFormat } from '../datadiet/scores/score-format';
-import { documentNames } from '../document-names';
+import { documentNames, defaultDocumentPath } from '../document-names';
 import type { DocumentId } from '../document-names';
 import { documentTypes, readDocument } from '../documents/document-types';
 import { writeDocument } from '../jobs/write-document';
@@ -12,6 +12,7 @@ import type { Plan } from '../plans/plan';
 import { readStart } from '../regular-file';
 import { reportMark, reportSuffixes } from '../report/report';
 import { UserError } from '../user-error';
+import { locateModel, locateOnnx } from '../checkpoints/model-folder';
 
 /** Kinds of files that operations write: documents, and files for other programs and for people. */
 export type FileKind = DocumentId | 'report' | 'importance' | 'study' | 'baseProbabilities';
@@ -163,3 +164,8 @@ export async function writePlan(file: string, plan: Plan): Promise<void> {
 
 /** Number of bytes at the start of a file that are searched for a mark. */
 const markBytes = 4096;
+
+/** Default path of a document: next to the model. */
+export async function pathNextToModel(id: DocumentId, model: string): Promise<string> {
+  return defaultDocumentPath(id, (await locateOnnx(model)) ?? (await locateModel(model)).path);
+}

@@ -174,7 +174,7 @@ async function computeFrontFromTable(
     blocksOnly || embeddingAndHead === undefined ? blocks : { ...blocks, embeddingAndHead };
   const removable = profile === undefined ? [] : await readRemovable(profile, table);
   const { limits, context } = compressionBudget(request);
-  // // The front extends from the model's own cost to the smallest limit.
+  // The front extends from the model's own cost to the smallest limit.
   const whole = { limits: [{ unit, most: Number.POSITIVE_INFINITY }, ...limits], context };
   const { model, metric } = table;
   // Without any sublayer there is no model.

@@ -13,7 +13,7 @@ import type { ApplyResult } from './apply-plan';
 import { document, flag, group, integer, number, path, text } from './fields';
 import { selectRequirements, keepsLimits } from './requirement-fields';
 import { requireMeasurable } from './judge-changed';
-import { learningFields, learningCalibration } from './learning-fields';
+import { learningFields, learningCalibration } from './training-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
 import { patchVerdict } from './patch-verdict';

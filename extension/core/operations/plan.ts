@@ -11,7 +11,7 @@ import { anyOf, excludes } from './rules';
 import { amountNames } from './search-fields';
 import { searchJournal } from './search-model';
 import { modelField, outputFields } from './shared-fields';
-import { pathNextToModel } from './suggest-out';
+import { pathNextToModel } from './output-file';
 
 const { format, layout } = outputFields;
 

@@ -34,7 +34,7 @@ import {
 } from './shared-fields';
 import { searchJournal, searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
-import { pathNextToModel } from './suggest-out';
+import { pathNextToModel } from './output-file';
 import { counted, say, joined } from '../message';
 import { bundledText, perplexityChange } from '../prune/layer-profile';
 import { countPhrase, perplexitySentence } from './outcomes';

@@ -7,14 +7,15 @@ import type { ModelSummary } from '../models/model-summary';
 import { learnedStates, repairModel } from '../pipelines/compression/repair-model';
 import type { RepairResult } from '../pipelines/compression/repair-model';
 import { workFolder } from '../jobs/work-folder';
-import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
-import type { RepairEffort } from '../tensornet/repair/efforts';
-import { defaultTrains, trainedLayers } from '../tensornet/repair/trained-forms';
 import {
+  effortNames,
+  repairEfforts,
   defaultRepair,
   defaultRepairText,
   repairScopes,
 } from '../tensornet/repair/repair-settings';
+import type { RepairEffort } from '../tensornet/repair/repair-settings';
+import { defaultTrains, trainedLayers } from '../tensornet/repair/trained-forms';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import {
@@ -31,7 +32,7 @@ import {
   predictText,
   requireMeasurable,
 } from './judge-changed';
-import { learningFields, learningCalibration } from './learning-fields';
+import { learningFields, learningCalibration } from './training-fields';
 import { defineOperation } from './operation';
 import type { FinishedJob, Outcome } from './presentation';
 import { formatPercent } from '../format';

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { DataIssues } from '../datadiet/neighbors/data-issues';
 import { layouts, maxUmap } from '../datadiet/neighbors/issue-kinds';
-import { cartographyFiles } from '../datadiet/scores/dynamics';
+import { cartographyFiles } from '../datadiet/scores/read-dynamics';
 import { classCounts } from '../datadiet/data-map';
 import { scoreKinds } from '../datadiet/scores/score-document';
 import type { ScoreDocument } from '../datadiet/scores/score-document';

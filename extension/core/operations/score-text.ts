@@ -9,7 +9,7 @@ import { integer, newFile, path } from './fields';
 import { operationJournal } from './journals';
 import { defineOperation } from './operation';
 import { modelField, runFields, runOptions, sampleText } from './shared-fields';
-import { pathNextToModel } from './suggest-out';
+import { pathNextToModel } from './output-file';
 import { roughTokens, wholeModel } from './text-work';
 import { runWork } from './work';
 import { countPhrase } from './outcomes';

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import type { Dataset } from '../data/datasets/dataset';
 import { chooseExamples } from '../datadiet/choose-examples';
 import { defaultSimilarity, issueKinds } from '../datadiet/neighbors/issue-kinds';
-import { openScored } from '../datadiet/scores/open-scored';
+import { openScored } from '../datadiet/scores/scored-data';
 import type { ScoreDocument } from '../datadiet/scores/score-document';
 import { policies } from '../datadiet/subsets/selection';
 import type { SelectionDocument } from '../datadiet/subsets/selection-document';

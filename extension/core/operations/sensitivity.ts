@@ -15,7 +15,7 @@ import {
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { pathNextToModel } from './suggest-out';
+import { pathNextToModel } from './output-file';
 import { payingSharingFields, sharingRules } from './sharing';
 import { countPhrase } from './outcomes';
 import { say } from '../message';

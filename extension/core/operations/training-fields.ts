@@ -12,6 +12,9 @@ import type { RequestOf } from './fields';
 import type { Environment } from './operation';
 import { createEngine, workItemsBundle } from './sharing';
 import type { SharingRequest } from './sharing';
+import type { CalibrationRequest } from '../data/calibration';
+import { calibrationFields, requestedCalibration } from './shared-fields';
+import type { CalibrationFields } from './shared-fields';
 
 /** Model that is trained on a dataset. */
 const proxyFields = group('Model', {
@@ -120,4 +123,24 @@ export function seedSharing(request: SharingRequest, environment: Environment): 
     ...(isChosen ? { engine: createEngine(request, environment) ?? localOnly } : {}),
     ...{ version, processes: (count) => new LocalEngine(workItemsBundle(environment), count) },
   };
+}
+
+/**
+ * Fields for training data: like calibration, but with as many sequences as training needs,
+ * independent of the setting for searches.
+ */
+export function learningFields(defaults: CalibrationRequest): CalibrationFields {
+  const fields = calibrationFields(defaults);
+  const { description, fallback, group } = fields.sequences;
+  const own = integer({ description, fallback: `${fallback}, or all if there are fewer`, min: 1 });
+  return { ...fields, sequences: { ...own, group } };
+}
+
+/** Calibration of a request for training; all available sequences if their number is not given. */
+export function learningCalibration(
+  request: RequestOf<CalibrationFields>,
+  defaults: CalibrationRequest,
+  maxPositions?: number,
+): CalibrationRequest {
+  return requestedCalibration(request, { ...defaults, upTo: true }, maxPositions);
 }

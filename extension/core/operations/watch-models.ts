@@ -1,4 +1,4 @@
-import { fileStamp } from '../checkpoints/model-stamp';
+import { fileStamp } from '../checkpoints/model-folder';
 import { CancelledError } from '../jobs/job';
 import type { OperationContext } from './operation';
 import { UserError } from '../user-error';
@@ -49,7 +49,7 @@ export async function watchingModels<T>(
       },
     });
   } catch (error) {
-    // // Errors of a job about a file that has changed are irrelevant.
+    // Errors of a job about a file that has changed are irrelevant.
     await look();
     throw changed === undefined ||
       (error instanceof CancelledError && cancellation.isCancellationRequested)

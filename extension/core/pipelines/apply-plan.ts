@@ -1,9 +1,8 @@
 import type { OutputFormat } from '../export/output-formats';
 import type { JobContext } from '../jobs/job';
-import { workFolder } from '../jobs/work-folder';
-import { readWidthPruning } from '../models/width-pruning/prune-width';
+import { workFolder, makeWorkFolder } from '../jobs/work-folder';
+import { readWidthPruning, pruneWidth } from '../models/width-pruning/prune-width';
 import { withoutInputs } from '../export/gguf/input-sums';
-import { withPrunedWidths } from './planned-width-pruning';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
@@ -20,6 +19,10 @@ import { UserError } from '../user-error';
 import type { RoundingCalibration } from './rounding/round-model';
 import { writeModel } from './write-model';
 import { say } from '../message';
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 /** Plan to apply, and the output. */
 export interface PlanApplication {
@@ -42,6 +45,30 @@ export interface PlanApplication {
   readonly examples?: string;
   /** Compression settings that the plan doesn't contain. */
   readonly compression?: CompressionSettings;
+}
+
+/**
+ * Uses a model without the channels and groups that a plan removes from its sublayers.
+ * @param folder for the pruned tensors, removed at the end; a temporary one when undefined
+ * @throws UserError for sublayers that can't be width-pruned this way or are removed as well.
+ */
+export async function withPrunedWidths<T>(
+  model: OpenedModel,
+  plan: Pick<Plan, 'widths' | 'remove' | 'patch'>,
+  folder: string | undefined,
+  use: (widthPruned: OpenedModel) => Promise<T>,
+): Promise<T> {
+  const widthPruning = readWidthPruning(model, plan);
+  if (widthPruning.size === 0) {
+    return use(model);
+  }
+  const place = folder ?? join(tmpdir(), `espalier-widths-${randomUUID()}`);
+  await makeWorkFolder(place);
+  try {
+    return await use(await pruneWidth(model, widthPruning, join(place, 'widths.safetensors')));
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
 }
 
 /**

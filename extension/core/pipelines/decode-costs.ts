@@ -12,7 +12,7 @@ import { costsInFolder } from '../tensornet/costs/costs-in-folder';
 import { predictTime } from '../tensornet/costs/fit-rates';
 import { compressionMethods } from '../tensornet/compression-methods';
 import { levelType } from '../tensornet/compression-choice';
-import { expandCompressions } from '../tensornet/sensitivity/compressions-of';
+import { expandCompressions } from '../tensornet/sensitivity/expand-compressions';
 import type {
   LayerSensitivity,
   MatrixSensitivity,

@@ -7,7 +7,7 @@ import type { OpenedModel } from '../models/opened-model';
 import { unitsMeant } from '../models/units';
 import { ownWidth } from '../models/width-pruning/explain-not-width-prunable';
 import { formatRanges } from '../models/width-pruning/number-ranges';
-import type { PlannedWidthPruning } from '../models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../models/width-pruning/width';
 import { pruneWidth, readWidthPruning } from '../models/width-pruning/prune-width';
 import type { LayeredModel } from '../models/layered-model';
 import type { GgufFacts } from '../tensornet/sensitivity/sensitivity-profile';

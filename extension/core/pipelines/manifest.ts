@@ -2,7 +2,7 @@ import { sep } from 'node:path';
 import { version } from '../../../package.json';
 import { describeForms } from '../models/encodings/encoding-spec';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
-import { onnxRuntimeVersion } from '../runtime/version';
+import { onnxRuntimeVersion } from '../runtime/device';
 import type { PruneResult } from './prune-result';
 import type { Changes } from '../export/changes';
 import { readManifest } from './manifest-file';

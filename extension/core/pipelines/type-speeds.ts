@@ -17,8 +17,7 @@ import { parseJsonText } from '../parse-json';
 import { readSmallText } from '../regular-file';
 import type { LlamaInstallation } from '../runtime/llama/installation';
 import { timeWithLlama } from '../runtime/llama/run-llama';
-import { slowdown } from '../runtime/speed/work-rates';
-import { machineName } from '../runtime/speed/machine-name';
+import { slowdown, machineName } from '../runtime/speed/work-rates';
 
 const milliseconds = v.pipe(v.number(), v.minValue(0));
 const speedsSchema = v.strictObject({

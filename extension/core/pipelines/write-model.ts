@@ -35,7 +35,7 @@ import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput, runningError } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
 import { verifyInLlama } from '../export/verify-in-llama';
-import { onPath } from '../jobs/write-errors';
+import { onPath } from '../jobs/write-document';
 import { say } from '../message';
 
 /** Model to write, and the output path. */

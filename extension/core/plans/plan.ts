@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import type { WritableType } from '../checkpoints/ggml-types';
-import type { PlannedWidthPruning } from '../models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../models/width-pruning/width';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 

@@ -1,10 +1,10 @@
 import type { Candidate } from './candidates';
 import type { CandidateDistance, Round } from './layer-profile';
 import type { BaselineName } from './options';
-import { orderers } from './orders';
+import { orderers } from './least';
 import { everyDistance } from './rounds';
 import type { OriginalStates, Scorer } from './scorer';
-import type { SearchListener } from './search-listener';
+import type { SearchListener } from './search-progress';
 import { orderStep, roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 import { newScorer } from './shards/new-scorer';

@@ -4,7 +4,7 @@ import type { SearchSettings } from './options';
 import { everyDistance, lazy, race } from './rounds';
 import type { Strategy } from './rounds';
 import type { Scorer } from './scorer';
-import type { SearchListener } from './search-listener';
+import type { SearchListener } from './search-progress';
 import { roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 import { say } from '../message';

@@ -1,7 +1,6 @@
 import * as v from 'valibot';
 import { calibrationSchema } from '../data/calibration-schema';
-import { described } from '../jobs/described';
-import { parseDocument } from '../jobs/parse-document';
+import { described, parseDocument } from '../jobs/parse-document';
 import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';

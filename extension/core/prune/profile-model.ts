@@ -3,8 +3,7 @@ import * as v from 'valibot';
 import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
 import type { Engine } from '../distribute/work-item';
 import type { JobContext } from '../jobs/job';
-import { Journal } from '../jobs/journal';
-import { totalSpent, spentSchema } from '../jobs/spent';
+import { Journal, totalSpent, spentSchema } from '../jobs/journal';
 import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -22,7 +21,7 @@ import type {
   SurrogateRecord,
 } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
-import { vocabularies } from '../metrics/vocabulary';
+import { vocabularies } from '../metrics/vocabulary-sums';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import type { ScorerSetup } from './scorer';

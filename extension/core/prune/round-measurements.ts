@@ -2,7 +2,7 @@ import type { Metric } from '../metrics/metrics';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { TermSample } from '../metrics/term-sample';
 import type { Estimate } from '../metrics/term-sample';
-import type { Vocabulary } from '../metrics/vocabulary';
+import type { Vocabulary } from '../metrics/vocabulary-sums';
 import type { Candidate } from './candidates';
 import type { CandidateDistance } from './layer-profile';
 import type { Scorer } from './scorer';

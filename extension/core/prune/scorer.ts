@@ -10,7 +10,7 @@ import type { SearchWork } from './search-work';
 import { prefixTokens } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import type { SearchMemo } from './search-memo';
-import type { Vocabulary } from '../metrics/vocabulary';
+import type { Vocabulary } from '../metrics/vocabulary-sums';
 
 /** Model, inputs and metric of a scorer. */
 export interface ScorerSetup {

@@ -1,5 +1,5 @@
 import type { BlockTerms, Slice } from '../metrics/slices';
-import type { Vocabulary } from '../metrics/vocabulary';
+import type { Vocabulary } from '../metrics/vocabulary-sums';
 
 /** Result of one computation: a candidate's terms on a slice in one round. */
 export interface TermRecord extends Slice {

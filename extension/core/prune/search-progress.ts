@@ -7,7 +7,6 @@ import { expectedWork } from './expected-work';
 import type { ExpectedWork, SplitAmount } from './expected-work';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
-import type { SearchListener } from './search-listener';
 import { addWork, combineWork, noWork, scaleWork, SearchRates, spentWork } from './search-rates';
 import type { SearchExecutors, WorkByKind } from './search-rates';
 import type { SearchWork } from './search-work';
@@ -23,6 +22,18 @@ interface ProgressOptions extends Partial<SearchExecutors> {
   readonly isSearched?: boolean;
   /** Returns the seconds of what follows the search, from those of an evaluation by the model. */
   readonly secondsAfter?: ((perEvaluation: number) => number) | undefined;
+}
+
+/** Called as results become known. Rounds count from 1. */
+export interface SearchListener {
+  onCosineLocal(distances: readonly CandidateDistance[]): void;
+  onCandidate(round: number, distance: CandidateDistance): void;
+  onRound(round: number, result: Round): void;
+  /** Called after `measured` of at most `most` sets of a refinement. */
+  onRefining(measured: number, most: number): void;
+  onBaseline(name: BaselineName, rounds: readonly Round[]): void;
+  /** Called before each round with its description. */
+  onStage(stage: Message): void;
 }
 
 /** Converts events of a search to progress and partial results, with an estimate of the total. */

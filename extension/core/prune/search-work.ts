@@ -1,6 +1,6 @@
 import type { LayeredModel } from '../models/layered-model';
 import { vocabularyShare } from '../metrics/logits-readout';
-import type { Vocabulary } from '../metrics/vocabulary';
+import type { Vocabulary } from '../metrics/vocabulary-sums';
 
 /** Cost of LM head and metric for one candidate, in matmuls of a row with the LM head. */
 const passesOverVocabulary = 2;

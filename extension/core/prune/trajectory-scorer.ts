@@ -6,7 +6,7 @@ import type { HiddenState } from '../runtime/tensors';
 import { countPositions } from '../runtime/windows';
 import type { Candidate } from './candidates';
 import { createReadouts } from '../metrics/metric-readout';
-import type { MetricReadout } from '../metrics/row-readout';
+import type { MetricReadout, AfterRun } from '../metrics/row-readout';
 import { sequenceInput, tokensIn } from './scorer';
 import type {
   FinalObserver,
@@ -16,12 +16,12 @@ import type {
   ScorerSetup,
   SublayerObserver,
 } from './scorer';
-import type { Vocabulary } from '../metrics/vocabulary';
+import type { Vocabulary } from '../metrics/vocabulary-sums';
 import { sumTermsByBlock, Prefixes } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
-import { walkThrough } from './walk';
+import type { LayeredExecutor } from '../runtime/layered-executor';
 
 /** Candidate to measure on slices of one sequence. */
 interface Wanted {
@@ -50,6 +50,39 @@ const sharedPass = 4;
 const tokensPerOpening = 512;
 /** Number of candidates per pass on a device, which runs more rows at a time. */
 const sharedDevicePass = 32;
+
+/**
+ * Runs states through sublayer `index`, each with its own removed units.
+ * @param skips removed units of each state's model
+ */
+export async function walkThrough(
+  executor: LayeredExecutor,
+  index: number,
+  states: readonly HiddenState[],
+  skips: readonly ReadonlySet<number>[],
+  afterRun: AfterRun,
+): Promise<HiddenState[]> {
+  const isMoving = skips.map((skip) => !skip.has(index));
+  const without = skips
+    .filter((_, i) => isMoving[i])
+    .map((skip) => executor.units.expertsGone(index, skip));
+  const moving = states.filter((_, i) => isMoving[i]);
+  const moved = await executor.run(index, moving, afterRun, without);
+  const resting = states.filter((_, i) => isMoving[i] !== true);
+  const rested = await executor.skip(index, resting, afterRun).catch((error: unknown) => {
+    executor.states.release(...moved);
+    throw error;
+  });
+  const [nextMoved, nextRested] = [moved.values(), rested.values()];
+  return isMoving.map((moves) => {
+    const { value } = (moves ? nextMoved : nextRested).next();
+    if (value === undefined) {
+      throw new Error(`sublayer ${index} gave fewer states than it took`);
+    }
+    return value;
+  });
+}
+
 /**
  * Computes the same distances as the naive scorer with minimal work. Removing sublayer l changes nothing before l, so a
  * candidate starts from the main trajectory's state there, or from its own cached state of an earlier round if still

@@ -1,3 +1,5 @@
+import { env } from 'onnxruntime-node';
+
 /** Execution providers of ONNX Runtime that a user can ask for. */
 export const deviceNames = ['cpu', 'cuda', 'dml', 'coreml', 'webgpu'] as const;
 export type DeviceName = (typeof deviceNames)[number];
@@ -22,4 +24,9 @@ export interface DeviceReport {
   readonly milliseconds?: number;
   /** True if `auto` selects this device. */
   readonly preferred: boolean;
+}
+
+/** Version of the ONNX Runtime in use. */
+export function onnxRuntimeVersion(): string {
+  return env.versions.node ?? env.versions.common;
 }

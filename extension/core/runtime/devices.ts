@@ -3,10 +3,8 @@ import { join } from 'node:path';
 import { listSupportedBackends } from 'onnxruntime-node';
 import { deviceNames } from './device';
 import type { DeviceChoice, DeviceName, DeviceReport } from './device';
-import { probeDevice } from './device-probe';
-import type { ProbeMessage, ProbeOptions } from './device-probe';
-import { runDeviceTrial } from './device-trial';
-import type { DeviceTrial } from './device-trial';
+import { probeDevice, runDeviceTrial } from './device-probe';
+import type { ProbeMessage, ProbeOptions, DeviceTrial } from './device-probe';
 import type { Message } from '../message';
 import { say } from '../message';
 

@@ -79,7 +79,7 @@ export class Head {
         costs: { ...this.executor.model.epilogue, stays: true },
         build: (graph, emitter) => {
           const logits = emitter.emitHead(graph, logitsChange(graph, emitter));
-          // // The operator that computes the logits writes them directly into the output.
+          // The operator that computes the logits writes them directly into the output.
           graph.handOver('logits', logits, DataType.FLOAT, ['all', vocabularySize]);
         },
       },

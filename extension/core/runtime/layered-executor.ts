@@ -23,10 +23,9 @@ import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
 import type { Openings, SessionRecipe } from './session-pool';
 import { splitIntoBatches } from './states/batches';
-import { RoutedRows } from './states/expert-rows';
-import type { StateOfRow } from './states/expert-rows';
+import { RoutedRows, States } from './states/states';
+import type { StateOfRow } from './states/states';
 import { DeviceStates, keepsOutputs } from './states/device-states';
-import { States } from './states/states';
 import {
   keepState,
   maskFeed,

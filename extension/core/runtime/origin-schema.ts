@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { described } from '../jobs/described';
+import { described } from '../jobs/parse-document';
 
 /** Entries of a document that tell its origin. */
 export const originEntries = {

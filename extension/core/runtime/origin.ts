@@ -1,5 +1,5 @@
 import { cpus } from 'node:os';
-import { onnxRuntimeVersion } from './version';
+import { onnxRuntimeVersion } from './device';
 
 /** Time, version and machine that produced a document. */
 export interface Origin {

@@ -1,4 +1,4 @@
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import { encodingParameters } from '../models/encodings/encoding-facts';
 import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { Compression } from './compression-choice';
@@ -8,11 +8,11 @@ import type { Compress } from './compression-methods';
 import { requireFinite } from '../linear-algebra/matrix-source';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
-import { scaleGram } from '../linear-algebra/scaled-gram';
-import type { ScaledGram } from '../linear-algebra/scaled-gram';
+import { scaleGram } from '../linear-algebra/symmetric-products';
+import type { ScaledGram } from '../linear-algebra/symmetric-products';
 import { formBytes } from './planned-encoding';
 import { reconstruct } from './reconstruct';
-import { sumOfSquares } from '../linear-algebra/squares';
+import { sumOfSquares } from '../linear-algebra/small-matrix';
 
 /** Result of compressing a matrix. */
 export interface CompressedMatrix {

@@ -2,6 +2,7 @@ import type { MachineCosts } from './costs/machine-costs';
 import type { InputStatistics } from './statistics/input-statistics';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
+import type { ModelSummary } from '../models/model-summary';
 
 /** Settings of compression; the same for all matrices of a model except for the statistics. */
 export interface CompressionContext {
@@ -25,4 +26,10 @@ export interface MatrixWork {
   /** Name of the layer, for errors. */
   readonly name: string;
   readonly matrix: Rows;
+}
+
+/** Storage type of a model's factors and cores: 16 bits if most of its weights have 16. */
+export function storageDtype({ dtypes }: Pick<ModelSummary, 'dtypes'>): 'F32' | 'F16' {
+  const { F32 = 0, F16 = 0, BF16 = 0 } = dtypes as Partial<Record<string, number>>;
+  return F16 + BF16 > F32 ? 'F16' : 'F32';
 }

@@ -1,4 +1,4 @@
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import { ggmlTypeNumber } from '../checkpoints/ggml-types';
 import type { WritableType } from '../checkpoints/ggml-types';
 import { fittingType } from '../checkpoints/quantize/quantizers';
@@ -11,8 +11,7 @@ import { isLevel, levelWords, embeddingMethods, levelType } from './compression-
 import type { Compression, MethodName } from './compression-choice';
 import { byImportance, typeBytes, ggufVariants, roundToType } from './gguf-types';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
-import { bondForRatio, chooseSites } from './mpo-sites';
-import { mpoVariants, prepareMpo } from './mpo-form';
+import { bondForRatio, chooseSites, mpoVariants, prepareMpo } from './mpo-form';
 import {
   blockSizesFor,
   blockVariants,

@@ -1,6 +1,6 @@
 import type { WritableType } from '../checkpoints/ggml-types';
 import { roundRows, rowBytes } from '../checkpoints/quantize/quantizers';
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import type { Rows } from '../linear-algebra/matrix-source';
 import type { MatrixEncoding, ModelMatrix } from '../models/matrix-encoding';
 import type { CompressionContext } from './compression-context';

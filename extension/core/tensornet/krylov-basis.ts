@@ -3,9 +3,8 @@ import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
 import { matrixSizes } from '../linear-algebra/matrix-source';
 import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
-import { copyMatrix, shiftDiagonal, trace } from '../linear-algebra/small-matrix';
+import { copyMatrix, shiftDiagonal, trace, rootMeanSquare } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
-import { rootMeanSquare } from '../linear-algebra/squares';
 import { UserError } from '../user-error';
 import { say } from '../message';
 

@@ -1,8 +1,8 @@
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import type { LinearLayer, LowRankEncoding, MatrixEncoding } from '../models/matrix-encoding';
 import type { QuantizerName } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
-import { covarianceWeights, scaledWeights } from './statistics/input-weights';
+import { covarianceWeights, scaledWeights } from './statistics/input-statistics';
 import type { Rows } from '../linear-algebra/matrix-source';
 import { quantizeFactor } from './quantize/quantizers';
 import { firstRows, randomizedSvd } from './randomized-svd';

@@ -1,15 +1,43 @@
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import type { MatrixEncoding, MpoEncoding } from '../models/matrix-encoding';
-import type { Compression } from './compression-choice';
+import type { Compression, SiteChoice } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { chooseMpoRun } from './costs/machine-costs';
-import { inputScales } from './statistics/input-weights';
-import { tensorize } from './mpo';
-import { chooseSites } from './mpo-sites';
+import { inputScales } from './statistics/input-statistics';
+import { tensorize, bondFor, bondSizes, factorize } from './mpo';
 import { float32Data, floatData, scaleColumns } from './tensor-values';
+import type { SiteSizes } from './mpo';
 
 /** Matrix that is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
 export const mpoVariants = ['plain', 'scaled'] as const;
+
+/** Number of sites in the paper's examples. */
+const defaultSites = 3;
+const fewestSites = 2;
+
+/**
+ * Sites of a matrix. By default three with factors as equal as possible, or two if a size can't be divided into three.
+ * A prime has the factors 1 and itself: padding would cost more in every matmul than unequal sites.
+ */
+export function chooseSites(out: number, inputs: number, choice?: SiteChoice): SiteSizes {
+  if (typeof choice === 'object') {
+    return choice;
+  }
+  const count =
+    choice ??
+    ([out, inputs].every((size) => factorize(size, defaultSites)[0] !== 1)
+      ? defaultSites
+      : fewestSites);
+  return { out: factorize(out, count), in: factorize(inputs, count) };
+}
+
+/** Largest bond dimension whose cores have at most `ratio` of the matrix's elements; 1 if none has. */
+export function bondForRatio(sites: SiteSizes, ratio: number): number {
+  const numbers = [...sites.out, ...sites.in].reduce((all, size) => all * size, 1);
+  const bond = bondFor(sites, ratio * numbers) ?? 1;
+  // Above the largest useful bond nothing changes.
+  return Math.min(bond, Math.max(...bondSizes(sites, bond)));
+}
 
 /** MPOs up to a bond dimension, with truncations that are optimal in a variant's metric. */
 export function prepareMpo(

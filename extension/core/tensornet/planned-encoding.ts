@@ -1,5 +1,5 @@
 import { elementCount } from '../checkpoints/lazy-tensor';
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import { encodingTensors } from '../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../models/matrix-encoding';
 import type { Compression, QuantizerName } from './compression-choice';
@@ -7,7 +7,7 @@ import type { CompressionContext } from './compression-context';
 import { compressionMethods, resolveVariant } from './compression-methods';
 import type { MatrixSizes } from './compression-methods';
 import { bondSizes } from './mpo';
-import { chooseSites } from './mpo-sites';
+import { chooseSites } from './mpo-form';
 import { isAsymmetric, smooth } from './quantize/quantizers';
 
 /** Tensor that doesn't exist yet. */

@@ -1,4 +1,4 @@
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import type {
   BlockQuantizedEncoding,
   Int8Encoding,

@@ -1,5 +1,5 @@
 import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
-import type { TensorData } from '../checkpoints/tensor-data';
+import type { TensorData } from '../checkpoints/lazy-tensor';
 import type { Rows } from '../linear-algebra/matrix-source';
 
 /** Wraps float32 values as a tensor without copying. */

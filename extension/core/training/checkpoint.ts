@@ -1,11 +1,10 @@
 import { open } from 'node:fs/promises';
 import * as v from 'valibot';
-import { openSafetensors } from '../checkpoints/safetensors';
-import { encodeHeader } from '../checkpoints/safetensors-header';
+import { openSafetensors, encodeHeader } from '../checkpoints/safetensors';
 import { withRegularFile } from '../regular-file';
 import { floatsIn, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
-import { replaceFile } from '../jobs/replace-file';
+import { replaceFile } from '../jobs/write-document';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import { parseJsonText } from '../parse-json';

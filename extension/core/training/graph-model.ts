@@ -10,7 +10,7 @@ import {
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
 } from '../onnx/proto/onnx_pb';
-import { floatAttribute } from '../models/onnx/node-attributes';
+import { floatAttribute } from '../models/onnx/graph-index';
 import { emitRunningStatistics, emitScratch } from './batch-norm';
 
 /** A trainable weight of a graph. */

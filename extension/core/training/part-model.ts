@@ -1,22 +1,26 @@
 import { create, fromBinary } from '@bufbuild/protobuf';
 import type { GraphPart } from '../models/layered-model';
-import { DataType } from '../onnx/graph-builder';
-import type { Dimension, ExternalData } from '../onnx/graph-builder';
+import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import type { Dimension, ExternalData, GraphBase, Value } from '../onnx/graph-builder';
 import { valueInfo } from '../onnx/messages';
 import {
   ModelProtoSchema,
   TensorProto_DataLocation as DataLocation,
   TensorProtoSchema,
 } from '../onnx/proto/onnx_pb';
-import type { TensorProto, ValueInfoProto } from '../onnx/proto/onnx_pb';
+import type { TensorProto, ValueInfoProto, NodeProto } from '../onnx/proto/onnx_pb';
 import { floatsIn } from '../runtime/tensors';
 import type { Tensors } from '../runtime/tensors';
 import { UserError } from '../user-error';
-import { replaceFused } from './fused-operators';
 import { GraphModel } from './graph-model';
 import type { ShapedValue } from './losses';
 import { trainedOpsets } from './onnx-trainable';
 import { say } from '../message';
+import { activations } from '../models/parts/activations';
+import { operatorName, findSkipNorm } from '../models/onnx/graph-index';
+import type { SkipNorm } from '../models/onnx/graph-index';
+import { renameOutputs } from '../models/onnx/edits/node-edits';
+import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';
 
 /** Options for training a part of a model. */
 export interface PartTraining {
@@ -28,6 +32,53 @@ export interface PartTraining {
   readonly fixed: Tensors;
   /** Output of the part, float32, with its shape. */
   readonly output: ShapedValue;
+}
+
+/** Activations that ONNX Runtime fuses, with or without a bias. */
+const fusedActivations: Readonly<Record<string, string>> = {
+  'com.microsoft:BiasGelu': 'gelu',
+  'com.microsoft:Gelu': 'gelu',
+  'com.microsoft:FastGelu': 'gelu_new',
+};
+
+/** Replaces ONNX Runtime's fused operators in a float32 graph by basic operators that have gradients. */
+function replaceFused(base: GraphBase): GraphBase {
+  const builder = GraphBuilder.over('unfused', { ...base, nodes: [], reserved: namesIn(base) });
+  const nodes = base.nodes.flatMap((node) => {
+    const activate = activations[fusedActivations[operatorName(node)] ?? ''];
+    const skipNorm = findSkipNorm(node);
+    return activate !== undefined
+      ? activationNodes(builder, node, activate)
+      : skipNorm !== undefined
+        ? skipNormNodes(node, skipNorm, builder.opset)
+        : [node];
+  });
+  const known = new Set(base.weights.map(({ name }) => name));
+  const constants = builder.graph.initializer.filter(({ name }) => !known.has(name));
+  return { ...base, nodes, constants };
+}
+
+function namesIn({ nodes, weights }: GraphBase): string[] {
+  return [
+    ...nodes.flatMap(({ name, output }) => [name, ...output]),
+    ...weights.map(({ name }) => name),
+  ];
+}
+
+function activationNodes(
+  builder: GraphBuilder,
+  { input: [x = '', bias = ''], output: [given = ''] }: NodeProto,
+  activate: (graph: GraphBuilder, x: Value) => Value,
+): NodeProto[] {
+  const { result, nodes } = builder.recorded(() =>
+    builder.within(given, () => activate(builder, bias === '' ? x : builder.op('Add', [x, bias]))),
+  );
+  return renameOutputs(nodes, [result], [given]);
+}
+
+function skipNormNodes(node: NodeProto, { terms, sum }: SkipNorm, opset: number): NodeProto[] {
+  const name = sum === '' ? `${node.output[0] ?? ''}/sum` : sum;
+  return [...sumNodes(terms, name), ...normalizationNodes(node, name, opset, DataType.FLOAT)];
 }
 
 /**

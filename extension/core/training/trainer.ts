@@ -301,3 +301,16 @@ function evaluationGraph(
 function firstElement([value = Number.NaN]: Float32Array): number {
   return value;
 }
+
+/** Trains one step; returns false if the loss isn't finite, after which training can't continue. */
+export async function tryStep(trainer: Trainer, batch: Tensors): Promise<boolean> {
+  try {
+    await trainer.train(batch);
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) {
+      return false;
+    }
+    throw error;
+  }
+}

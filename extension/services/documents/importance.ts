@@ -25,7 +25,7 @@ export async function readImportance(
       stale: profiled.fingerprint !== fingerprint,
     };
   } catch {
-    // // Errors in a profile are shown when it is opened. The structure doesn't need it.
+    // Errors in a profile are shown when it is opened. The structure doesn't need it.
     return undefined;
   }
 }

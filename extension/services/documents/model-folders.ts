@@ -28,7 +28,7 @@ export class ModelFolders implements Disposable {
     const watchers = ['**/config.json', weightFiles].map((pattern) =>
       workspace.createFileSystemWatcher(pattern, false, true, false),
     );
-    // // Moving or copying a folder triggers an event for the folder but not for its files.
+    // Moving or copying a folder triggers an event for the folder but not for its files.
     const anything = workspace.createFileSystemWatcher('**/*', false, true, false);
     this.#disposable = Disposable.from(
       this.#changed,

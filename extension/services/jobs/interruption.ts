@@ -31,7 +31,7 @@ export function afterRestart(job: StoredJob, now: number, translate: Translate):
  * job's counter determines how much.
  */
 export function describeSavedWork(job: StoredJob, translate: Translate): string | undefined {
-  // // Work saved by another job with the same output doesn't belong to a job that never ran.
+  // Work saved by another job with the same output doesn't belong to a job that never ran.
   if (job.started === undefined || !hasWork(asRecord(job))) {
     return undefined;
   }

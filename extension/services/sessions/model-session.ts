@@ -1,7 +1,7 @@
 import { batch } from '@preact/signals-core';
 import { resolvePatches } from '../../core/pipelines/patching/planned-patches';
 import type { WidthPrunedModel } from '../../core/models/width-pruning/describe-width-pruned';
-import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../core/models/width-pruning/width';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
 import type { Drift } from '../../core/evaluate/drift';
 import type { Unable } from '../../core/models/capabilities';

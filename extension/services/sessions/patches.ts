@@ -6,7 +6,7 @@ import type { ModelSummary } from '../../core/models/model-summary';
 import type { SymbolicGraph } from '../../core/models/patch/symbolic-graph';
 import { patchTensorShapes } from '../../core/models/patch/symbolic-patch';
 import type { PatchSpec } from '../../core/models/patch/symbolic-patch';
-import { graphToJson } from '../../core/symbolic/graph-json';
+import { graphToJson } from '../../core/symbolic/random-graph';
 import { UserError } from '../../core/user-error';
 import type { ShownPatch } from '../../protocol/heatmap';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../core/models/width-pruning/width';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
 import { isSameText, isSmallDistance, isSmallPerplexity } from '../../core/quality-labels';

@@ -1,5 +1,5 @@
 import type { Memento } from 'vscode';
-import type { PlannedWidthPruning } from '../../core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../core/models/width-pruning/width';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Selection } from './selection';

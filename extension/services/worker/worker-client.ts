@@ -43,7 +43,7 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
         return await worker.request(method, request, watch);
       } catch (error) {
         const collateral = error instanceof WorkerCrashed && worker.killedForCancel;
-        // // Requests that aren't jobs can be repeated: they are sent again if a canceled job ended
+        // Requests that aren't jobs can be repeated: they are sent again if a canceled job ended
         // the child process.
         if (!collateral || isJob(method) || this.#disposed) {
           throw error;

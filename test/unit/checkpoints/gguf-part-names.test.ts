@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { nameWithType } from '../../../extension/core/checkpoints/gguf-part-names';
+import { nameWithType } from '../../../extension/core/checkpoints/gguf-parts';
 
 it.each([
   ['SmolLM2.gguf', 'Q4_K_M', 'SmolLM2-Q4_K_M.gguf'],

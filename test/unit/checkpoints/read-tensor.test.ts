@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { floatsToHalves } from '../../../extension/core/checkpoints/half';
 import { floatsInFile } from '../../../extension/core/checkpoints/read-tensor';
-import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor';
 import { storeTensors } from '../../../extension/core/models/encodings/store-encodings';
 import { temporaryFolder } from '../temporary-folder';
 

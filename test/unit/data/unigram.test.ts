@@ -7,7 +7,7 @@ import {
   Charsmap,
   normalizeByClusters,
   normalizeByLongest,
-} from '../../../extension/core/data/unigram/charsmap';
+} from '../../../extension/core/data/unigram/native-steps';
 import { rejection } from '../export/pruning';
 
 const root = join(import.meta.dirname, '../../fixtures/unigram');

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
-import { Embedding, embed } from '../../../extension/core/datadiet/neighbors/embedding';
+import {
+  Embedding,
+  embed,
+  principalComponents,
+} from '../../../extension/core/datadiet/neighbors/embedding';
 import {
   nearestNeighbors,
   unitRows,
 } from '../../../extension/core/datadiet/neighbors/nearest-neighbors';
-import { principalComponents } from '../../../extension/core/datadiet/neighbors/principal-components';
 import { chooseExamples } from '../../../extension/core/datadiet/choose-examples';
 import {
   bareScores,
@@ -17,7 +20,7 @@ import {
   scoredExample,
 } from '../../../extension/core/datadiet/subsets/find-examples';
 import { seededRandom } from '../../../extension/core/data/random';
-import { pack } from '../../../extension/core/datadiet/neighbors/packed';
+import { pack } from '../../../extension/core/datadiet/neighbors/embedding-schema';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { Random } from '../training/random';

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readNpy } from '../../../extension/core/data/npy';
-import { cartographyFiles } from '../../../extension/core/datadiet/scores/dynamics';
+import { cartographyFiles } from '../../../extension/core/datadiet/scores/read-dynamics';
 import { bareScores } from '../../../extension/core/datadiet/scores/score-document';
 import type { ScoreDocument } from '../../../extension/core/datadiet/scores/score-document';
 import { readScores, writeScores } from '../../../extension/core/datadiet/scores/score-files';

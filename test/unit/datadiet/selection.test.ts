@@ -4,9 +4,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { labelIssues } from '../../../extension/core/datadiet/scores/run-summary';
 import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
-import { holdOut } from '../../../extension/core/datadiet/subsets/open-splits';
+import {
+  holdOut,
+  policies,
+  selectExamples,
+} from '../../../extension/core/datadiet/subsets/selection';
 import { bareScores } from '../../../extension/core/datadiet/scores/score-document';
-import { policies, selectExamples } from '../../../extension/core/datadiet/subsets/selection';
 import {
   readSelection,
   selectionDocument,

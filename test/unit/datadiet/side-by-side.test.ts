@@ -11,7 +11,7 @@ import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scori
 import { shareSeeds } from '../../../extension/core/datadiet/training/side-by-side';
 import type { Seeds, SeedSharing } from '../../../extension/core/datadiet/training/side-by-side';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';
-import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
+import type { TrainRequest } from '../../../extension/core/datadiet/training/training-settings';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { LocalEngine } from '../../../extension/core/distribute/local-engine';
 import type { Engine } from '../../../extension/core/distribute/work-item';

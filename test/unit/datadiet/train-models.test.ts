@@ -3,15 +3,12 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import { allExamples } from '../../../extension/core/datadiet/scores/predictions';
-import {
-  splitsFingerprint,
-  openSplits,
-} from '../../../extension/core/datadiet/subsets/open-splits';
+import { splitsFingerprint, openSplits } from '../../../extension/core/datadiet/subsets/selection';
 import { openProxy } from '../../../extension/core/datadiet/training/proxy-model';
 import { openSeedRunner } from '../../../extension/core/datadiet/training/seed-runner';
 import { seedSetup } from '../../../extension/core/datadiet/training/seed-setup';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';
-import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
+import type { TrainRequest } from '../../../extension/core/datadiet/training/training-settings';
 import { stepsPerEpoch, trainRun } from '../../../extension/core/datadiet/training/training-run';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';

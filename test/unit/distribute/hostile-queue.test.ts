@@ -2,11 +2,15 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseQueueAddress } from '../../../extension/core/distribute/queue/address';
-import { decode } from '../../../extension/core/distribute/queue/codec';
+import {
+  decode,
+  failureKey,
+  queueName,
+  setupKey,
+} from '../../../extension/core/distribute/queue/codec';
 import { connect } from '../../../extension/core/distribute/queue/connection';
 import type { QueueServer } from '../../../extension/core/distribute/queue/connection';
 import * as library from '../../../extension/core/distribute/queue/library';
-import { failureKey, queueName, setupKey } from '../../../extension/core/distribute/queue/messages';
 import { serveQueue } from '../../../extension/core/distribute/queue/queue-worker';
 import { prefix, Registry } from '../../../extension/core/distribute/queue/registry';
 import { buildChild } from '../build-child';

@@ -6,8 +6,12 @@ import {
   withoutPassword,
 } from '../../../extension/core/distribute/queue/address';
 import { Answers } from '../../../extension/core/distribute/queue/answers';
-import { decode, encode } from '../../../extension/core/distribute/queue/codec';
-import { failureKey, resultKey } from '../../../extension/core/distribute/queue/messages';
+import {
+  decode,
+  encode,
+  failureKey,
+  resultKey,
+} from '../../../extension/core/distribute/queue/codec';
 
 it('an answer that cannot be read is a failure that nobody meets again', async () => {
   const failed = {

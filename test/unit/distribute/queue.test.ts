@@ -29,7 +29,7 @@ import type { QueueState } from '../../../extension/core/operations/show-queue';
 import type { LayerProfile, ProfileEvent } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import { profileModel } from '../../../extension/core/prune/profile-model';
-import { kernelProbe } from '../../../extension/core/runtime/kernel-probe';
+import { kernelProbe } from '../../../extension/core/distribute/work-item';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
 import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import type { Tokenizer } from '../../../extension/core/data/tokenizer';
-import { matchAnswers } from '../../../extension/core/evaluate/exact-match';
+import { matchAnswers } from '../../../extension/core/evaluate/answer-task';
 import { encodeTask, evaluateTask } from '../../../extension/core/evaluate/task-accuracy';
 import type { LikelihoodTask } from '../../../extension/core/evaluate/task-accuracy';
 import type { Example } from '../../../extension/core/data/tasks/task-example';

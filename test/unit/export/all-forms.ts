@@ -1,4 +1,4 @@
-import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor';
 import type {
   LinearLayer,
   MatrixEncoding,

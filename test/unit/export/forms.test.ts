@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { openOnnx } from '../../../extension/core/checkpoints/onnx-file';
-import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { removeFromGraph } from '../../../extension/core/export/onnx/onnx-surgery';
 import { buildOnnxGraph, writeOnnx } from '../../../extension/core/export/onnx/onnx-writer';

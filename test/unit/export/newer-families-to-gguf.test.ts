@@ -4,7 +4,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
 import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
-import { readGating, sigmoid } from '../../../extension/core/models/gguf/expert-gating';
+import { readGating, sigmoid } from '../../../extension/core/models/gguf/gguf-fields';
 import { requireGgufFile } from '../../../extension/core/models/gguf/gguf-file';
 import { GgufKeys } from '../../../extension/core/models/gguf/gguf-keys';
 import { openGguf } from '../../../extension/core/models/gguf/gguf-model';

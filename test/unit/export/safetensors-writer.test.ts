@@ -8,9 +8,9 @@ import type { SafetensorsDType, LazyTensor } from '../../../extension/core/check
 import {
   openSafetensors,
   readSafetensorsHeader,
+  encodeHeader,
 } from '../../../extension/core/checkpoints/safetensors';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
-import { encodeHeader } from '../../../extension/core/checkpoints/safetensors-header';
 import { writeSafetensors } from '../../../extension/core/export/hugging-face/safetensors-writer';
 import { planShards } from '../../../extension/core/export/weight-plan';
 import type { PlannedTensor } from '../../../extension/core/export/weight-plan';

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DrawnGraph, Frame } from '../../../extension/core/inspect/flow/drawn-graph';
-import { StoredNames } from '../../../extension/core/inspect/flow/stored-names';
+import { DrawnGraph, Frame, StoredNames } from '../../../extension/core/inspect/flow/drawn-graph';
 import { inEnglish, verbatim } from '../../../extension/core/message';
 import { DataType } from '../../../extension/core/onnx/graph-builder';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
+import { describeFlow } from '../../../extension/core/inspect/flow/diagrams';
 import type { Diagram, DiagramNode } from '../../../extension/core/inspect/flow/diagram';
 import { everyItem, isGroup } from '../../../extension/core/inspect/flow/flow-document';
 import type { Flow, FlowGroup } from '../../../extension/core/inspect/flow/flow-document';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
+import { describeFlow } from '../../../extension/core/inspect/flow/diagrams';
 import { everyItem, isGroup } from '../../../extension/core/inspect/flow/flow-document';
 import type { Flow, FlowItem } from '../../../extension/core/inspect/flow/flow-document';
 import { joinFlows } from '../../../extension/core/inspect/flow/join-flows';

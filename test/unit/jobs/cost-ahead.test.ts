@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { RemainingParts } from '../../../extension/core/jobs/cost-ahead';
+import { RemainingParts } from '../../../extension/core/jobs/time-left';
 
 describe('time left by cost', () => {
   afterEach(() => {

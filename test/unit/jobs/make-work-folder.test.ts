@@ -2,8 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
-import { makeWorkFolder } from '../../../extension/core/jobs/make-work-folder';
-import { workFolder } from '../../../extension/core/jobs/work-folder';
+import { makeWorkFolder, workFolder } from '../../../extension/core/jobs/work-folder';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { asSetting, buildRequest } from '../../../extension/core/operations/build-request';
 import { compress } from '../../../extension/core/operations/compress';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { expect, it, vi } from 'vitest';
 import { lockOutput, resultName } from '../../../extension/core/jobs/output-lock';
-import { resolveLinks } from '../../../extension/core/jobs/resolve-links';
+import { resolveLinks } from '../../../extension/core/jobs/partial';
 import { temporaryFolder } from '../temporary-folder';
 import { endedOwner, readOwner } from './owners';
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { startSeconds } from '../../../extension/core/jobs/process-start';
+import { startSeconds } from '../../../extension/core/jobs/owner';
 
 /** Owner in the names of what a running process writes. */
 export const readOwner = (pid: number): string => `${pid}-${readStart(pid)}-0a1b2c3d`;

@@ -3,8 +3,7 @@ import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from '
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
-import { isRunning } from '../../../extension/core/jobs/owner';
-import { startSeconds } from '../../../extension/core/jobs/process-start';
+import { isRunning, startSeconds } from '../../../extension/core/jobs/owner';
 import {
   isPartial,
   moveAside,
@@ -13,7 +12,7 @@ import {
   removeAside,
   removeStale,
 } from '../../../extension/core/jobs/partial';
-import { replaceFile } from '../../../extension/core/jobs/replace-file';
+import { replaceFile } from '../../../extension/core/jobs/write-document';
 import { replacedFolder } from '../../../extension/core/jobs/user-cache';
 import { temporaryFolder } from '../temporary-folder';
 import { endedOwner, readOwner } from './owners';

@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import process from 'node:process';
 import { afterAll, describe, expect, it } from 'vitest';
-import { isAbandoned } from '../../../extension/core/jobs/owner';
-import { parseStart, startSeconds } from '../../../extension/core/jobs/process-start';
-import type { RunProgram } from '../../../extension/core/jobs/process-start';
+import { isAbandoned, parseStart, startSeconds } from '../../../extension/core/jobs/owner';
+import type { RunProgram } from '../../../extension/core/jobs/owner';
 
 const time = Date.UTC(2026, 11, 2, 1, 53, 49) / 1000;
 

@@ -6,9 +6,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { join } from 'node:path';
 import process from 'node:process';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { Child, WorkerLostError } from '../../../extension/core/jobs/child-task';
+import { Child, WorkerLostError, SpareChild } from '../../../extension/core/jobs/child-task';
 import { unattended } from '../../../extension/core/jobs/job';
-import { SpareChild } from '../../../extension/core/jobs/spare-child';
 import { temporaryFolder } from '../temporary-folder';
 import { bundle } from './bundle';
 

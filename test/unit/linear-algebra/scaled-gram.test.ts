@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import { scaleGram } from '../../../extension/core/linear-algebra/scaled-gram';
+import { scaleGram } from '../../../extension/core/linear-algebra/symmetric-products';
 import { randomRows } from '../tensornet/matrices';
 import { randomRuns } from '../sample';
 

@@ -1,5 +1,8 @@
 import { expect, it } from 'vitest';
-import { relativeSquares, rootMeanSquare } from '../../../extension/core/linear-algebra/squares';
+import {
+  relativeSquares,
+  rootMeanSquare,
+} from '../../../extension/core/linear-algebra/small-matrix';
 
 it('compares squares of a difference with those of what is wanted', () => {
   const wanted = Float32Array.of(3, 4);

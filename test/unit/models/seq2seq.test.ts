@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { foreseeRefusals } from '../../../extension/core/export/writable';
-import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
+import { describeFlow } from '../../../extension/core/inspect/flow/diagrams';
 import { inEnglish } from '../../../extension/core/message';
 import { readIds, vocabularyBounds } from '../../../extension/core/models/example';
 import { AnsweredIds } from '../../../extension/core/models/model-input';

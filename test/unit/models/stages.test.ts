@@ -1,7 +1,7 @@
 import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
+import { describeFlow } from '../../../extension/core/inspect/flow/diagrams';
 import { inEnglish } from '../../../extension/core/message';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { knownStaged } from '../../../extension/core/models/stages/staged-families';

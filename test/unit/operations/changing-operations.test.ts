@@ -12,8 +12,10 @@ import { patch } from '../../../extension/core/operations/patch';
 import { repair } from '../../../extension/core/operations/repair';
 import { defaultFitting } from '../../../extension/core/symbolic/patch/fit-branch';
 import { defaultPatchLimits } from '../../../extension/core/symbolic/patch/found-graphs';
-import { repairEfforts } from '../../../extension/core/tensornet/repair/efforts';
-import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
+import {
+  repairEfforts,
+  defaultRepair,
+} from '../../../extension/core/tensornet/repair/repair-settings';
 
 vi.mock(import('../../../extension/core/pipelines/compression/repair-model'), async (original) => ({
   ...(await original()),

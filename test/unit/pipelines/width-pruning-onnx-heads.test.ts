@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { inEnglish } from '../../../extension/core/message';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
-import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/width';
 import { openModel } from '../../../extension/core/models/open-model';
 import { attribute } from '../../../extension/core/onnx/messages';
 import {

@@ -14,7 +14,7 @@ import {
   TensorProtoSchema,
 } from '../../../extension/core/onnx/proto/onnx_pb';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
-import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/width';
 import { planFor } from '../../../extension/core/plans/plan';
 import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';

@@ -8,7 +8,7 @@ import {
   formatRanges,
   parseRanges,
 } from '../../../extension/core/models/width-pruning/number-ranges';
-import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/width';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { readConfig, rejection } from '../export/pruning';
 import { weightFloats } from '../models/floats-of-weight';

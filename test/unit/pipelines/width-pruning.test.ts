@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { GgufArray } from '../../../extension/core/checkpoints/gguf-values';
-import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/width';
 import { planFor } from '../../../extension/core/plans/plan';
 import { parsePlan } from '../../../extension/core/plans/plan-schema';
 import { listOutputs } from '../../../extension/core/export/writable';

@@ -6,7 +6,7 @@ import type { PackedWeight } from '../../../extension/core/checkpoints/lazy-tens
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { parseRanges } from '../../../extension/core/models/width-pruning/number-ranges';
-import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../../extension/core/models/width-pruning/width';
 import { elementsPerBlock } from '../../../extension/core/models/width-pruning/weight-cuts';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';

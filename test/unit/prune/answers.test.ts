@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { modelInputSchema, portableInput } from '../../../extension/core/distribute/input-schema';
 import type { AnsweredIds } from '../../../extension/core/models/model-input';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
-import { loadAnswers } from '../../../extension/core/data/tasks/load-answers';
+import { loadAnswers } from '../../../extension/core/data/model-inputs';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModelFiles } from '../../../extension/core/models/open-model';

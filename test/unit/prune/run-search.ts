@@ -9,7 +9,7 @@ import { metrics } from '../../../extension/core/metrics/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { ScorerSetup } from '../../../extension/core/prune/scorer';
-import type { SearchListener } from '../../../extension/core/prune/search-listener';
+import type { SearchListener } from '../../../extension/core/prune/search-progress';
 import { search } from '../../../extension/core/prune/search';
 import { shareSearch } from '../../../extension/core/prune/shards/share-search';
 import type { SearchResult } from '../../../extension/core/prune/search';

@@ -1,7 +1,7 @@
 import { metrics } from '../../../extension/core/metrics/metrics';
 import { sumTermsByBlock } from '../../../extension/core/metrics/slices';
 import type { BlockTerms, Slice } from '../../../extension/core/metrics/slices';
-import type { Vocabulary } from '../../../extension/core/metrics/vocabulary';
+import type { Vocabulary } from '../../../extension/core/metrics/vocabulary-sums';
 import type { Candidate } from '../../../extension/core/prune/candidates';
 import type { RoundInput } from '../../../extension/core/prune/rounds';
 import type { Scorer } from '../../../extension/core/prune/scorer';

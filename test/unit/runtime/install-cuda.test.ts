@@ -15,7 +15,7 @@ import {
   installCudaProvider,
   providerPackage,
 } from '../../../extension/core/runtime/cuda/install-provider';
-import { onnxRuntimeVersion } from '../../../extension/core/runtime/version';
+import { onnxRuntimeVersion } from '../../../extension/core/runtime/device';
 import { temporaryFolder } from '../temporary-folder';
 
 const scratch = temporaryFolder();

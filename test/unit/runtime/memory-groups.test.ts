@@ -2,8 +2,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import type * as procFile from '../../../extension/core/proc-file';
-import { memoryGroups } from '../../../extension/core/runtime/limits/memory-groups';
-import { roomUnderLimit } from '../../../extension/core/runtime/limits/process-memory';
+import {
+  memoryGroups,
+  roomUnderLimit,
+} from '../../../extension/core/runtime/limits/process-memory';
 import { temporaryFolder } from '../temporary-folder';
 
 const system = vi.hoisted(() => ({ folder: '' }));

@@ -5,7 +5,10 @@ import { canTypeLayers } from '../../../extension/core/pipelines/gguf-facts';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { predictPlan } from '../../../extension/core/operations/budget-fields';
 import { computeFront } from '../../../extension/core/operations/pareto';
-import { checkPlan } from '../../../extension/core/operations/questions/check-plan';
+import {
+  checkPlan,
+  writeEvaluations,
+} from '../../../extension/core/operations/questions/check-plan';
 import { chooseLayers } from '../../../extension/core/operations/questions/choose-layers';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
@@ -17,12 +20,11 @@ import type { QuestionRequests } from '../../../extension/core/operations/questi
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
 import { describeWidthPruned } from '../../../extension/core/models/width-pruning/describe-width-pruned';
-import { hasChatTemplate } from '../../../extension/core/data/has-chat-template';
+import { hasChatTemplate } from '../../../extension/core/data/chat-template';
 import { reportMarkdown } from '../../../extension/core/operations/report';
 import { offerSizes } from '../../../extension/core/operations/size-choices';
 import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
 import { showDocument } from '../../../extension/core/documents/document-types';
-import { writeEvaluations } from '../../../extension/core/operations/questions/keep-evaluations';
 import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import { RequestCancelled } from '../../../extension/services/worker/worker-errors';
 import { fixture } from '../fixtures';

@@ -13,7 +13,7 @@ import type { SymbolicGraph } from '../../../extension/core/models/patch/symboli
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
 import { initialLibrary, typeLookup } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 import { reduceTerm } from '../../../extension/core/symbolic/language/reduce';
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
 import { printTerm, termSize, symbol } from '../../../extension/core/symbolic/language/term';

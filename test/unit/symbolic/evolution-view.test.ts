@@ -9,9 +9,9 @@ import type {
   EvolutionSettings,
   ModelRecord,
 } from '../../../extension/core/symbolic/evolution/gssnn-document';
-import { graphToJson } from '../../../extension/core/symbolic/graph-json';
+import { graphToJson } from '../../../extension/core/symbolic/random-graph';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 
 const settings: EvolutionSettings = {
   ...{ iterations: 3, population: 6, keep: 3, seed: 1, programLimit: 60_000 },

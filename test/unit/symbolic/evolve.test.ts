@@ -14,9 +14,9 @@ import {
   expectedBestScore,
   describeSpread,
 } from '../../../extension/core/symbolic/evolution/spread';
-import { graphToJson } from '../../../extension/core/symbolic/graph-json';
+import { graphToJson } from '../../../extension/core/symbolic/random-graph';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 import type { NetworkMetrics } from '../../../extension/core/symbolic/module/train-network';
 
 const settings: EvolutionSettings = {

@@ -4,15 +4,17 @@ import { seededRandom } from '../../../extension/core/data/random';
 import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
-import { graphToJson } from '../../../extension/core/symbolic/graph-json';
+import { graphToJson } from '../../../extension/core/symbolic/random-graph';
 import { inferType } from '../../../extension/core/symbolic/language/infer-type';
 import { initialLibrary, typeLookup } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';
 import { parseLibrary } from '../../../extension/core/symbolic/language/library-file';
-import { createMass, reducedMass } from '../../../extension/core/symbolic/language/mass';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
-import { parseTerm } from '../../../extension/core/symbolic/language/parse-term';
-import { reduceTerm } from '../../../extension/core/symbolic/language/reduce';
+import {
+  createMass,
+  reducedMass,
+  reduceTerm,
+} from '../../../extension/core/symbolic/language/reduce';
+import { parseProgram, parseTerm } from '../../../extension/core/symbolic/language/parse-term';
 import { Rejection } from '../../../extension/core/symbolic/language/rejection';
 import { printTerm, termSize } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';

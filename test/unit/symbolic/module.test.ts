@@ -6,7 +6,7 @@ import { DataType } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatTensor } from '../../../extension/core/runtime/tensors';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
-import { graphModule } from '../../../extension/core/symbolic/module/graph-module';
+import { graphModule, createNetwork } from '../../../extension/core/symbolic/module/network';
 import {
   choiceIndices,
   fits,
@@ -14,7 +14,6 @@ import {
   slotPlace,
   slotCount,
 } from '../../../extension/core/models/patch/graph-slots';
-import { createNetwork } from '../../../extension/core/symbolic/module/network';
 import type { Head } from '../../../extension/core/symbolic/module/network';
 import { networkSizes } from '../../../extension/core/symbolic/module/network-sizes';
 import type { NetworkSize } from '../../../extension/core/symbolic/module/network-sizes';

@@ -17,7 +17,7 @@ import { findGraphs, patchLibrary } from '../../../extension/core/symbolic/patch
 import { evaluateProgram } from '../../../extension/core/symbolic/evaluation/evaluate-program';
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 
 const hidden = 16;
 const pause = async (): Promise<void> => Promise.resolve();

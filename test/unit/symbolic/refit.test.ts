@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 import { refit } from '../../../extension/core/symbolic/search/refit';
 import type { RefitOptions } from '../../../extension/core/symbolic/search/refit';
 import { archivedLibrary } from './vectors';

@@ -7,8 +7,8 @@ import { SimpleGraph } from '../../../extension/core/symbolic/evaluation/isomorp
 import { Machine } from '../../../extension/core/symbolic/evaluation/machine';
 import { initialLibrary } from '../../../extension/core/symbolic/language/library';
 import type { Library } from '../../../extension/core/symbolic/language/library';
-import { createMass } from '../../../extension/core/symbolic/language/mass';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { createMass } from '../../../extension/core/symbolic/language/reduce';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 import {
   applied,
   forEachSymbol,
@@ -16,7 +16,7 @@ import {
   symbol,
 } from '../../../extension/core/symbolic/language/term';
 import type { Term } from '../../../extension/core/symbolic/language/term';
-import { weightCost } from '../../../extension/core/symbolic/search/costs';
+import { weightCost, createGrammar } from '../../../extension/core/symbolic/search/grammar';
 import {
   countPrograms,
   enumerateBySize,
@@ -24,8 +24,7 @@ import {
 import { Enumeration } from '../../../extension/core/symbolic/search/enumeration';
 import { explore } from '../../../extension/core/symbolic/search/explore';
 import type { Exploration } from '../../../extension/core/symbolic/search/explore';
-import { createGrammar } from '../../../extension/core/symbolic/search/grammar';
-import type { PopulationMember } from '../../../extension/core/symbolic/search/population';
+import type { PopulationMember } from '../../../extension/core/symbolic/search/refit';
 import { refit } from '../../../extension/core/symbolic/search/refit';
 import { archivedLibrary } from './vectors';
 import { randomRuns } from '../sample';

@@ -10,7 +10,7 @@ import { splitRequest } from '../../../extension/core/symbolic/evolution/network
 import { synthesize } from '../../../extension/core/symbolic/evolution/synthesize';
 import type { SynthesisResult } from '../../../extension/core/symbolic/evolution/synthesize';
 import { readLibrary } from '../../../extension/core/symbolic/language/library-file';
-import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
+import { parseProgram } from '../../../extension/core/symbolic/language/parse-term';
 import { drawSplits } from '../../../extension/core/symbolic/raven/splits';
 import { exportedOutput } from '../../../extension/core/training/export-model';
 import { InProcessEngine } from '../distribute/in-process-engine';

@@ -2,7 +2,7 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import type { MetricName } from '../../../extension/core/metrics/metrics';
 import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';

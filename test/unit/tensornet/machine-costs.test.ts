@@ -12,8 +12,7 @@ import {
   machineCosts,
   predictMilliseconds,
 } from '../../../extension/core/tensornet/costs/machine-costs';
-import { measureCosts } from '../../../extension/core/tensornet/costs/measure-costs';
-import { unlikeCopy } from '../../../extension/core/tensornet/costs/unlike-copy';
+import { measureCosts, unlikeCopy } from '../../../extension/core/tensornet/costs/measure-costs';
 import { temporaryFolder } from '../temporary-folder';
 import { machine } from './machines';
 import { randomRuns } from '../sample';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor';
 import { emitEncoding } from '../../../extension/core/models/encodings/emit-encoding';
 import { storeEncodings } from '../../../extension/core/models/encodings/store-encodings';
 import type {

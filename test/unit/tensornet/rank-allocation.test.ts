@@ -5,8 +5,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { rankForRatio } from '../../../extension/core/tensornet/low-rank';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import { planRanks } from '../../../extension/core/tensornet/plan-ranks';
-import { allocateRanks } from '../../../extension/core/tensornet/rank-allocation';
+import { planRanks, allocateRanks } from '../../../extension/core/tensornet/plan-ranks';
 import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
 import { fixture } from '../fixtures';
 

@@ -6,7 +6,7 @@ import { dequantize } from '../../../extension/core/checkpoints/quantize/dequant
 import { roundRows } from '../../../extension/core/checkpoints/quantize/quantizers';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
-import { factorHessian } from '../../../extension/core/tensornet/quantize/hessian';
+import { factorHessian } from '../../../extension/core/tensornet/quantize/gptq';
 import { roundToBlocks } from '../../../extension/core/tensornet/quantize/round-blocks';
 import { correlatedRows, outputDistance, randomRows, computeStatistics } from './matrices';
 

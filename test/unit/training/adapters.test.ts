@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { rootMeanSquare } from '../../../extension/core/linear-algebra/squares';
+import { rootMeanSquare } from '../../../extension/core/linear-algebra/small-matrix';
 import { openModel } from '../../../extension/core/models/open-model';
 import { floatOutput, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensor, Tensors } from '../../../extension/core/runtime/tensors';
-import { smallestScale } from '../../../extension/core/tensornet/repair/smallest-scale';
+import { smallestScale } from '../../../extension/core/tensornet/repair/trained-forms';
 import { wholeModel } from '../../../extension/core/tensornet/repair/whole-model';
 import { adapterProduct } from '../../../extension/core/training/adapted-model';
 import type { AdaptedModel } from '../../../extension/core/training/adapted-model';

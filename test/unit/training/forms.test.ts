@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../extension/core/checkpoints/lazy-tensor';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';

@@ -9,12 +9,12 @@ import {
   segmentEnds,
   stepBytes,
   stepPlan,
-} from '../../../extension/core/tensornet/repair/whole-memory';
+  wholeModel,
+} from '../../../extension/core/tensornet/repair/whole-model';
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { formsToTrain } from '../../../extension/core/tensornet/repair/trained-forms';
-import { wholeModel } from '../../../extension/core/tensornet/repair/whole-model';
 import { crossEntropy } from '../../../extension/core/training/losses';
-import { cutGraph } from '../../../extension/core/training/segments/cut-graph';
+import { cutGraph } from '../../../extension/core/training/segments/segmented-pass';
 import { Trainer } from '../../../extension/core/training/trainer';
 import type { TrainableModel } from '../../../extension/core/training/trainable-model';
 import {

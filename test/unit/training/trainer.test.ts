@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Tensors } from '../../../extension/core/runtime/tensors';
 import { BuiltModel } from '../../../extension/core/training/built-model';
-import { flatGroups } from '../../../extension/core/training/flat-group';
+import { flatGroups, stepGraph } from '../../../extension/core/training/train-graph';
 import {
   activation,
   batchNorm,
@@ -17,7 +17,6 @@ import {
   sequential,
 } from '../../../extension/core/training/layers';
 import { crossEntropy, meanSquaredError } from '../../../extension/core/training/losses';
-import { stepGraph } from '../../../extension/core/training/train-graph';
 import { Trainer } from '../../../extension/core/training/trainer';
 import type { TrainerOptions } from '../../../extension/core/training/trainer';
 import { Random } from './random';

@@ -3,8 +3,7 @@ import { seededRandom } from '../../../extension/core/data/random';
 import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import type { EvolutionState } from '../../../extension/core/symbolic/evolution/evolution-view';
 import type { SymbolicGraph } from '../../../extension/core/models/patch/symbolic-graph';
-import { graphToJson } from '../../../extension/core/symbolic/graph-json';
-import { randomGraph } from '../../../extension/core/symbolic/random-graph';
+import { graphToJson, randomGraph } from '../../../extension/core/symbolic/random-graph';
 import { layOutGraph, nodeRadius } from '../../../webview/graph/graph-layout';
 import {
   accuracyRange,

@@ -4,8 +4,10 @@ import { expect, it } from 'vitest';
 import { readDocument } from '../../../extension/core/documents/document-types';
 import { inEnglish } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { checkPlan } from '../../../extension/core/operations/questions/check-plan';
-import { writeEvaluations } from '../../../extension/core/operations/questions/keep-evaluations';
+import {
+  checkPlan,
+  writeEvaluations,
+} from '../../../extension/core/operations/questions/check-plan';
 import { writeStructure } from '../../../extension/core/operations/questions/export-structure';
 import { fixture } from '../fixtures';
 import { largeDocuments } from '../../reliability/large-documents';

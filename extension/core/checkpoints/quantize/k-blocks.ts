@@ -236,7 +236,7 @@ export const quantizeQ3K = quantizeByBlocks(110, (out, at, importance) => {
     const greatest = greatestScale();
     const inverse = greatest === 0 ? 0 : fround(-32 / greatest);
     for (let group = 0; group < 16; group++) {
-      // // A block of zeros stores no scales, not even 32, the code of 0.
+      // A block of zeros stores no scales, not even 32, the code of 0.
       const number = nearest(fround(inverse * (scales[group] ?? 0)));
       scaleNumbers[group] = greatest === 0 ? 0 : clamp(number, -32, 31) + 32;
     }

@@ -77,7 +77,7 @@ function startThreads(script: string, count: number): RowThread[] {
       threads.push(new RowThread(script));
     }
   } catch {
-    // // The threads that started do all the work.
+    // The threads that started do all the work.
   }
   return threads;
 }

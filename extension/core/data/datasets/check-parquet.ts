@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { WorkerLostError } from '../../jobs/child-task';
-import { SpareChild } from '../../jobs/spare-child';
+import { WorkerLostError, SpareChild } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
 import { eachChunk, withParquet } from './parquet-file';
 import { say } from '../../message';

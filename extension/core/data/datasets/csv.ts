@@ -6,7 +6,7 @@ import type { ColumnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels, classRowFinder } from './labels';
-import { readTable } from './read-text';
+import { readTable } from '../text-file';
 import { csvWriter } from './write-part';
 import { say } from '../../message';
 

@@ -6,7 +6,7 @@ import { readWholeFile } from '../../regular-file';
 import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
-import { maxUnpacked } from '../unpacked-size';
+import { maxUnpacked } from '../npz';
 import { arrayTypes } from '../../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { numericDataset } from './dataset';

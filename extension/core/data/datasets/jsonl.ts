@@ -1,11 +1,10 @@
 import { basename } from 'node:path';
 import { UserError } from '../../user-error';
-import { parseObjectLine } from '../json-line';
+import { parseObjectLine, readTable } from '../text-file';
 import { numericDataset, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels, classRowFinder } from './labels';
 import { NestedNumbers } from './nested-numbers';
-import { readTable } from './read-text';
 import { linesWriter } from './write-part';
 import { say } from '../../message';
 

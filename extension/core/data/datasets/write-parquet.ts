@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
 import { fileWriter, parquetWriteRows } from 'hyparquet-writer';
-import { replaceFile } from '../../jobs/replace-file';
+import { replaceFile } from '../../jobs/write-document';
 import { checkParquet } from './check-parquet';
 import { compressors, rowsAtOnce, withParquet } from './parquet-file';
 import { partProgress } from './write-part';

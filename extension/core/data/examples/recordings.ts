@@ -7,7 +7,7 @@ import type { InputPort, Transcript } from '../../models/layered-model';
 import { UserError, inFile } from '../../user-error';
 import { loadSpectrogramPreprocessor } from '../audio/preprocess';
 import { readWav } from '../audio/wav';
-import { parseObjectLine } from '../json-line';
+import { parseObjectLine } from '../text-file';
 import { listFiles } from '../list-files';
 import { loadTokenizer } from '../tokenizer';
 import type { Tokenizer } from '../tokenizer';

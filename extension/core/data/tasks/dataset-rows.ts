@@ -1,7 +1,6 @@
 import * as v from 'valibot';
-import { choicesExample, contextsExample } from './task-example';
-import { taskReader } from './task-reader';
-import type { TaskReader } from './task-reader';
+import { choicesExample, contextsExample, taskReader } from './task-example';
+import type { TaskReader } from './task-example';
 
 const texts = v.pipe(v.array(v.string()), v.minLength(2));
 const labelled = v.object({ text: texts, label: v.array(v.string()) });

@@ -1,9 +1,7 @@
 import * as v from 'valibot';
 import { datasetReaders } from './dataset-rows';
-import { exactMatchExample } from './task-example';
-import type { Example } from './task-example';
-import { findReader, taskReader } from './task-reader';
-import type { TaskReader } from './task-reader';
+import { exactMatchExample, findReader, taskReader } from './task-example';
+import type { Example, TaskReader } from './task-example';
 
 const settings = v.object({
   until: v.optional(v.union([v.string(), v.array(v.string())])),

@@ -1,7 +1,6 @@
 import * as v from 'valibot';
-import { choicesExample, exactMatchExample, lastWordExample } from './task-example';
-import { taskReader } from './task-reader';
-import type { TaskReader } from './task-reader';
+import { choicesExample, exactMatchExample, lastWordExample, taskReader } from './task-example';
+import type { TaskReader } from './task-example';
 
 const filled = v.pipe(v.string(), v.minLength(1));
 const oneOrMore = v.union([

@@ -2,14 +2,12 @@ import { basename, extname } from 'node:path';
 import * as v from 'valibot';
 import { readSmallText } from '../../regular-file';
 import { UserError } from '../../user-error';
-import { parseObjectLine } from '../json-line';
-import { maxTaskLines, requireFewLines } from '../datasets/read-text';
+import { parseObjectLine, maxTaskLines, requireFewLines } from '../text-file';
 import { datasetReaders } from './dataset-rows';
 import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
-import { prependText, shotDelimiter } from './task-example';
+import { prependText, shotDelimiter, findReader } from './task-example';
 import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
-import { findReader } from './task-reader';
 import { counted, say } from '../../message';
 
 /** Examples of one kind. */

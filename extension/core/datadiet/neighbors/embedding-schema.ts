@@ -1,7 +1,6 @@
 import * as v from 'valibot';
-import { described } from '../../jobs/described';
+import { described } from '../../jobs/parse-document';
 import { layouts } from './issue-kinds';
-import { packedBytes } from './packed';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 
@@ -26,6 +25,25 @@ export const embeddingSchema = v.object({
 
 /** Embedding of examples from features of a model: vectors, neighbors and a map. */
 export type StoredEmbedding = v.InferOutput<typeof embeddingSchema>;
+
+type Packed = Int8Array | Int32Array | Float32Array;
+
+/** Encodes the bytes of a typed array in base64, little-endian as numpy's `frombuffer` reads them. */
+export const pack = ({ buffer, byteOffset, byteLength }: Packed): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('base64');
+
+/** Decodes base64 into a new buffer, so that typed arrays are aligned. */
+function unpackBytes(text: string): ArrayBuffer {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+}
+
+export const unpackInt8 = (text: string): Int8Array => new Int8Array(unpackBytes(text));
+export const unpackInt32 = (text: string): Int32Array => new Int32Array(unpackBytes(text));
+export const unpackFloat32 = (text: string): Float32Array => new Float32Array(unpackBytes(text));
+
+/** Decoded size of a base64 text in bytes. */
+const packedBytes = (text: string): number => Buffer.byteLength(text, 'base64');
 
 /** Name of the first list whose size in bytes is wrong; undefined if all are valid. */
 export function findInvalidList(

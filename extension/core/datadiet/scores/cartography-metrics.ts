@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { withRegularFile, linesOf } from '../../regular-file';
-import { parseJsonLine } from '../../data/json-line';
+import { parseJsonLine } from '../../data/text-file';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { bareScores } from './score-document';

@@ -6,7 +6,7 @@ import {
   intsAttribute,
   outputName,
   stringAttribute,
-} from '../../models/onnx/node-attributes';
+} from '../../models/onnx/graph-index';
 import type { ValueShapes } from '../../models/onnx/values/value-shapes';
 import type { Shape } from '../../models/onnx/values/shape-query';
 import { convolutionKernel } from '../../models/onnx/values/window-shapes';

@@ -1,10 +1,10 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import type { TaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
+import { readMessage } from '../../distribute/work-item';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
-import type { RecordSink } from './dynamics';
+import type { RecordSink } from './read-dynamics';
 import { readRecord, recordEpoch, recordsSchema, writeRecord } from './epoch-record';
 import type { EpochRecord } from './epoch-record';
 import { GradientNormScorer } from './gradient-norm-scorer';

@@ -1,12 +1,10 @@
 import * as v from 'valibot';
 import { readWholeFile } from '../../regular-file';
 import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
-import { described } from '../../jobs/described';
-import { parseDocument } from '../../jobs/parse-document';
+import { described, parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
-import { embeddingSchema, findInvalidList } from '../neighbors/embedding-schema';
-import { unpackInt32 } from '../neighbors/packed';
+import { embeddingSchema, findInvalidList, unpackInt32 } from '../neighbors/embedding-schema';
 import { counted, say } from '../../message';
 
 /**

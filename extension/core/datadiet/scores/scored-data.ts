@@ -8,7 +8,6 @@ import { UserError } from '../../user-error';
 import { printable } from '../../printable';
 import { checkIndices, chooseExamples } from '../choose-examples';
 import type { Choice } from '../choose-examples';
-import { openScored } from './open-scored';
 import { summarizeScores } from '../data-map';
 import type { MapPoint, ScoreOverview } from '../data-map';
 import { DataIssues } from '../neighbors/data-issues';
@@ -19,7 +18,7 @@ import type { ExampleQuery, Findable, ScoredExample } from '../subsets/find-exam
 import type { ScoreDocument } from './score-document';
 import { readScores } from './score-files';
 import type { SelectionDocument } from '../subsets/selection-document';
-import { say } from '../../message';
+import { say, counted } from '../../message';
 import type { Message } from '../../message';
 
 /** Score file, and its dataset. */
@@ -78,6 +77,39 @@ export interface ExampleDetails extends ScoredExample {
 
 /** Number of selected examples, in total and per class. */
 export type ChoiceCounts = Pick<SelectionDocument, 'examples' | 'kept' | 'classes'>;
+
+/**
+ * Opens the dataset of scores with the options it was scored with, unless `asked` overrides them.
+ * @returns dataset and all options it was opened with
+ * @throws UserError if it is not the dataset that was scored.
+ */
+export async function openScored(
+  document: ScoreDocument,
+  file: string,
+  asked: DatasetOptions = {},
+): Promise<{ readonly dataset: Dataset; readonly options: DatasetOptions }> {
+  const options = { ...document.dataset?.options, ...asked };
+  const dataset = await openDataset(file, options);
+  const { examples } = document;
+  if (dataset.size !== examples) {
+    throw new UserError(
+      'score-count-mismatch',
+      say`It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
+      {
+        file,
+        remedy: say`Choose the dataset that was scored.`,
+      },
+    );
+  }
+  const fingerprint = document.dataset?.fingerprint;
+  if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
+    throw new UserError('scores-other-dataset', say`This dataset doesn't match the scores.`, {
+      file,
+      remedy: say`Choose the dataset that was scored, or score this one again.`,
+    });
+  }
+  return { dataset, options };
+}
 
 /** Scores together with their dataset, if available. */
 export class ScoredData {

@@ -3,7 +3,7 @@ import type { EmbeddingRequest } from '../neighbors/embed-examples';
 import type { ProxyModel } from '../training/proxy-model';
 import type { RunFolder } from '../training/run-folder';
 import type { ScoreKind, ScoreDocument } from './score-document';
-import type { FitRequest } from '../training/train-request';
+import type { FitRequest } from '../training/training-settings';
 
 /** Dataset and settings of a scoring job. */
 export interface ScoreRequest extends FitRequest {

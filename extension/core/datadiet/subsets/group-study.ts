@@ -8,7 +8,7 @@ import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import type { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
-import { openScored } from '../scores/open-scored';
+import { openScored } from '../scores/scored-data';
 import { measureAccuracy, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
 import type { ProxyModel, ProxyRequest } from '../training/proxy-model';

@@ -11,7 +11,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
 import { requireNextTokens } from '../../runtime/next-token';
 import type { TokenTerm } from '../../runtime/token-sums';
-import { onnxRuntimeVersion } from '../../runtime/version';
+import { onnxRuntimeVersion } from '../../runtime/device';
 import { wholeWindow, windowSums, windowSumsSchema } from '../../runtime/windows';
 import { say } from '../../message';
 

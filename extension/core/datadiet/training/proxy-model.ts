@@ -12,9 +12,9 @@ import { openTrainableOnnx } from '../../training/onnx-trainable';
 import type { TrainableModel } from '../../training/trainable-model';
 import { UserError } from '../../user-error';
 import { imageLayers, textLayers, vectorLayers } from './proxy-layers';
-import { TokenRows } from '../text/token-rows';
 import { say } from '../../message';
 import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { Tokenizer } from '../../data/tokenizer';
 
 /** Built-in models; any other name is the path of an ONNX file. */
 export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
@@ -116,6 +116,44 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
       return { x: floatTensor(features, [indices.length, ...featureShape]) };
     },
   };
+}
+
+/** Number of characters encoded per requested token, more than needed in practice. */
+const charactersPerToken = 16;
+
+/** Tokenized texts of datasets. Each dataset is tokenized once. */
+class TokenRows {
+  private readonly read = new WeakMap<Dataset, readonly Int32Array[]>();
+
+  public constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly maxTokens: number,
+  ) {}
+
+  /** Token ids of every example, at most `maxTokens` each. */
+  public of(dataset: Dataset): readonly Int32Array[] {
+    const rows = this.read.get(dataset) ?? this.encode(dataset);
+    this.read.set(dataset, rows);
+    return rows;
+  }
+
+  /** Token ids of the given examples, and the maximum length (at least 1). */
+  public padded(
+    dataset: Dataset,
+    indices: Int32Array | readonly number[],
+  ): { readonly length: number; readonly chosen: readonly Int32Array[] } {
+    const rows = this.of(dataset);
+    const chosen = Array.from(indices, (index) => rows[index] ?? new Int32Array(0));
+    return { length: chosen.reduce((most, row) => Math.max(most, row.length), 1), chosen };
+  }
+
+  private encode(dataset: Dataset): readonly Int32Array[] {
+    return Array.from({ length: dataset.size }, (_, index) => {
+      const text = dataset.text?.(index) ?? '';
+      const ids = this.tokenizer.encode(text.slice(0, this.maxTokens * charactersPerToken));
+      return ids.slice(0, this.maxTokens);
+    });
+  }
 }
 
 async function textProxy(

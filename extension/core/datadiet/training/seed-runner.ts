@@ -1,16 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { openDataset } from '../../data/datasets/open-dataset';
 import type { OpenTaskRunner, TaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
+import { readMessage } from '../../distribute/work-item';
 import { say } from '../../message';
 import { UserError } from '../../user-error';
 import { openScoring, scoringWork } from '../scores/score-dataset';
 import { fitWork, openMaterial } from '../subsets/diet-material';
-import { splitsFingerprint, openSplits } from '../subsets/open-splits';
+import { splitsFingerprint, openSplits } from '../subsets/selection';
 import { RunFolder } from './run-folder';
 import { restoreRequest, seedDataSchema } from './seed-setup';
 import type { SeedWork } from './seed-setup';
-import type { FitRequest } from './train-request';
+import type { FitRequest } from './training-settings';
 import { openTraining, trainingWork } from './train-models';
 
 /** Opens the data and model with which a worker trains seeds. */

@@ -9,7 +9,7 @@ import type { RunnerResources } from '../../distribute/task-runner';
 import { scoreKinds } from '../scores/score-document';
 import { proxyNames } from './proxy-model';
 import type { RunFolder } from './run-folder';
-import type { FitRequest } from './train-request';
+import type { FitRequest } from './training-settings';
 import { schedules } from './training-settings';
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));

@@ -2,9 +2,8 @@ import type { Redis } from 'ioredis';
 import { WorkerLostError } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
 import type { WorkItem } from '../work-item';
-import { readMessage } from '../read-message';
-import { decode } from './codec';
-import { failureKey, failureSchema, resultKey } from './messages';
+import { readMessage } from '../work-item';
+import { decode, failureKey, failureSchema, resultKey } from './codec';
 import { verbatim } from '../../message';
 
 /** Polling interval in milliseconds, far below the time of a work item. */

@@ -14,10 +14,9 @@ import type {
   JobWorker,
 } from '../work-item';
 import { Answers } from './answers';
-import { encode } from './codec';
+import { encode, retentionSeconds, queueName, setupKey } from './codec';
 import type { QueueServer } from './connection';
-import { retentionSeconds, queueName, setupKey } from './messages';
-import type { Order } from './messages';
+import type { Order } from './codec';
 import { beatMilliseconds, Fingerprints, prefix, Registry, silentMilliseconds } from './registry';
 import type { WorkerEntry } from './registry';
 import { say, verbatim } from '../../message';

@@ -12,10 +12,10 @@ import { UserError } from '../../user-error';
 import { LocalWorker } from '../local-engine';
 import type { WorkerLimits } from '../local-engine';
 import type { WorkFile, WorkSetup } from '../work-item';
-import { readMessage } from '../read-message';
-import { decode, encode } from './codec';
-import type { QueueServer } from './connection';
+import { readMessage } from '../work-item';
 import {
+  decode,
+  encode,
   failureKey,
   retentionSeconds,
   orderSchema,
@@ -23,8 +23,9 @@ import {
   resultKey,
   setupKey,
   sharedSchema,
-} from './messages';
-import type { Failure, Order } from './messages';
+} from './codec';
+import type { QueueServer } from './connection';
+import type { Failure, Order } from './codec';
 import { beatMilliseconds, Fingerprints, prefix, Registry } from './registry';
 import { inEnglish, verbatim } from '../../message';
 

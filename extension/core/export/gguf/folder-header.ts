@@ -4,15 +4,15 @@ import {
   fieldKeys,
   valueLength,
   windowPattern,
+  gatingKey,
 } from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
 import { layerTypeConfig } from '../../models/parts/rotary';
 import { sparsityThreshold } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
-import { deciArchitecture } from './gguf-deci';
+import { deciArchitecture, widthPrunedSizes, sizesAfter } from './gguf-sizes';
 import { headDimension, configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
-import { widthPrunedSizes, sizesAfter } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
 import { expertEntries, latentEntries, mixerEntries } from './mixture-header';
 import { rotaryEntries, ropeTheta } from './rotary-header';
@@ -23,7 +23,6 @@ import {
   rootSoftplus,
   tableBlocks,
 } from '../../models/gguf/deepseek4';
-import { gatingKey } from '../../models/gguf/expert-gating';
 
 /** Entries about the model, keys as llama.cpp spells them (gguf-py, constants.py). */
 export function modelEntries(

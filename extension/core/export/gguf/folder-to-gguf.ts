@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path';
-import { nameWithType } from '../../checkpoints/gguf-part-names';
+import { nameWithType } from '../../checkpoints/gguf-parts';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { WritableType } from '../../checkpoints/ggml-types';
@@ -22,8 +22,14 @@ import { explainNoTokenizer, otherTokenizers } from '../../models/tokenizer-plac
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { GgufTensor } from './gguf-tensors';
 import type { MixedModel } from './type-mixes';
-import { multiplyFactors, withoutEmptied } from './block-factors';
-import { curveEntries } from './curve-entries';
+import {
+  multiplyFactors,
+  withoutEmptied,
+  areStoredBlocks,
+  asStoredBlocks,
+  storedBlocks,
+} from './block-factors';
+import { curveEntries } from './header-entries';
 import {
   denseTensors,
   encoderEntries,
@@ -40,13 +46,12 @@ import { modelEntries } from './folder-header';
 import { configSizes } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { tensorImportance } from './importance';
-import { deciFamilies, needsDeci } from './gguf-deci';
+import { deciFamilies, needsDeci } from './gguf-sizes';
 import { asIntegers, converted, roundedTensor } from './gguf-tensors';
 import { bytesByName, layOutGguf, writeGguf } from './gguf-writer';
 import { headScale, placeTensors, tiedHeadWeight } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
-import { areStoredBlocks, asStoredBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
 import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
 import { hasLeastStep } from './llama-cpp/value-rules';

@@ -1,20 +1,31 @@
 import { basename, join } from 'node:path';
-import { nameWithType, withoutPart } from '../../checkpoints/gguf-part-names';
+import { nameWithType, withoutPart } from '../../checkpoints/gguf-parts';
 import type { JobContext } from '../../jobs/job';
 import { ggufMixers, ggufSizes, ggufWindows } from '../../models/gguf/gguf-model';
-import { gatingKey, readGating } from '../../models/gguf/expert-gating';
-import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
-import { mixerFlags } from '../../models/gguf/gguf-mixers';
+import {
+  gatingKey,
+  readGating,
+  denseBlocks,
+  ggufFields,
+  windowPattern,
+} from '../../models/gguf/gguf-fields';
+import { mixerFlags } from '../../models/gguf/mixer-places';
 import { describeFamily } from '../../models/gguf/family-description';
-import { allRows } from '../../models/gguf/gguf-rows';
+import { allRows, curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import { t5Keys } from '../../models/gguf/t5-families';
 import { towerBlocks } from '../../models/gguf/t5-gguf';
 import { modelOutput } from './encoders/encoder-in-file';
 import { multiplyFactors, withoutEmptied } from './block-factors';
-import { deciArchitecture, deciFamilies, deciLayout, needsDeci } from './gguf-deci';
-import { widthPrunedKinds, widthPrunedSizes } from './gguf-sizes';
+import {
+  deciArchitecture,
+  deciFamilies,
+  deciLayout,
+  needsDeci,
+  widthPrunedKinds,
+  widthPrunedSizes,
+} from './gguf-sizes';
 import { converted, copied, roundedTensor } from './gguf-tensors';
 import { bytesByName, planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
@@ -25,12 +36,10 @@ import { chosenTypes, roundingError } from './choose-types';
 import { tensorImportance } from './importance';
 import { explainUnsupportedInLlamaCpp } from './llama-cpp/explain-unsupported';
 import type { LlamaCppFacts } from './llama-cpp/rule';
-import { headerEntry } from './header-entries';
+import { headerEntry, curveEntries } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { MixedModel, TypeMix } from './type-mixes';
-import { curveInGguf, curveKey, curveTensors } from '../../models/gguf/gguf-curves';
 import { ggufBlocks } from '../../models/gguf/gguf-names';
-import { curveEntries } from './curve-entries';
 import { multiTokenBlocksKey } from '../../models/gguf/gguf-blocks';
 import { ratiosKey, tableBlocks } from '../../models/gguf/deepseek4';
 import type { GgufFile } from '../../models/gguf/gguf-file';

@@ -1,6 +1,9 @@
 import type { GgufBlocks } from '../../models/gguf/gguf-blocks';
 import { ggufFields } from '../../models/gguf/gguf-fields';
 import type { Changes } from '../changes';
+import type { GgufFile } from '../../models/gguf/gguf-file';
+import { ggufSizes } from '../../models/gguf/gguf-model';
+import type { GgufLayout } from './gguf-writer';
 
 /** Sizes of the source's blocks. */
 export type SourceSizes = Pick<
@@ -82,4 +85,24 @@ export function unevenWidth(changes: Changes): string | undefined {
   return sizedKinds
     .map((kind) => sublayerIds(changes, kind))
     .flatMap((ids) => ids.filter((id) => widths[id] !== widths[ids[0] ?? '']))[0];
+}
+
+/** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
+export const deciArchitecture = 'deci';
+
+/** Families that become `deci` models. */
+export const deciFamilies: readonly string[] = ['llama', 'nemotron-nas'];
+
+/** True if the remaining blocks differ, so that an ordinary model can't represent them. */
+export function needsDeci(changes: Changes): boolean {
+  return changes.absent.length > 0 || unevenWidth(changes) !== undefined;
+}
+
+/** The header's sizes as lists, 0 where a block lacks a sublayer. */
+export async function deciLayout(file: GgufFile, changes: Changes): Promise<GgufLayout> {
+  return {
+    blocks: changes.blocks,
+    architecture: deciArchitecture,
+    lists: sizesAfter(await ggufSizes(file), changes),
+  };
 }

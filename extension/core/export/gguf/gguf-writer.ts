@@ -8,13 +8,13 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
-import { onPath } from '../../jobs/write-errors';
+import { onPath } from '../../jobs/write-document';
 import { writeAll, writeFlushed } from '../byte-copier';
 import { convert, readIntegers } from './gguf-tensors';
 import type { GgufTensor } from './gguf-tensors';
 import { openRowWriter } from '../../checkpoints/quantize/row-threads';
 import type { RowWriter } from '../../checkpoints/quantize/row-threads';
-import { orderBlocks } from './stored-blocks';
+import { orderBlocks } from './block-factors';
 import { headerEntry, string, uint32, uint64 } from './header-entries';
 import { say } from '../../message';
 

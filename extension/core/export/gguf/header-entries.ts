@@ -1,4 +1,8 @@
 import { arrayType, stringType } from '../../checkpoints/gguf-values';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import type { Cancellation } from '../../jobs/job';
+import { curveKey, curveWeights } from '../../models/gguf/gguf-rows';
+import { readNumber } from './gguf-tensors';
 
 /** Value types by number (`enum gguf_metadata_value_type`). */
 const uint8Type = 0;
@@ -132,4 +136,31 @@ export class HeaderEntries {
   private set(field: string, entry: Buffer): void {
     this.entries.set(this.key(field), entry);
   }
+}
+
+/**
+ * Header entries, by key, with the xIELU weights of the remaining blocks.
+ * @param blockPrefix prefix of such a weight's name in the source, by remaining block
+ */
+export async function curveEntries(
+  { tensors }: Pick<Checkpoint, 'tensors'>,
+  blocks: readonly number[],
+  blockPrefix: (source: number) => string,
+  cancellation: Cancellation,
+): Promise<ReadonlyMap<string, Buffer>> {
+  const entries = new Map<string, Buffer>();
+  for (const weight of Object.keys(curveWeights)) {
+    const numbers: number[] = [];
+    for (const source of blocks) {
+      const name = `${blockPrefix(source)}.${weight}`;
+      const tensor = tensors.get(name);
+      if (tensor === undefined) {
+        throw new Error(`${name} was found when the model was opened`);
+      }
+      numbers.push(await readNumber(tensor, cancellation));
+    }
+    const key = curveKey(weight);
+    entries.set(key, headerEntry.floats(key, numbers));
+  }
+  return entries;
 }

@@ -4,8 +4,7 @@ import { UserError } from '../../user-error';
 import { ByteCopier } from '../byte-copier';
 import type { Changes } from '../changes';
 import type { JobContext } from '../../jobs/job';
-import { replaceFile } from '../../jobs/replace-file';
-import { onPath } from '../../jobs/write-errors';
+import { replaceFile, onPath } from '../../jobs/write-document';
 import type { GgufTensor } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
 import { headerEntry } from './header-entries';
@@ -69,7 +68,7 @@ export async function readImportance(path: string): Promise<Importance> {
   for (const tensor of tensors.filter(({ name }) => name.endsWith(sumSuffix))) {
     const name = tensor.name.slice(0, -sumSuffix.length);
     const counts = byName.get(`${name}${countSuffix}`);
-    // // MoE layers have one row per expert.
+    // MoE layers have one row per expert.
     if (counts !== undefined) {
       const rows = await readFloats(counts, maxExperts);
       const sums = await readFloats(tensor, maxInputs);

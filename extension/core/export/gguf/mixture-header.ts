@@ -1,12 +1,14 @@
-import { gatingKey, sigmoid, softmax } from '../../models/gguf/expert-gating';
 import {
+  gatingKey,
+  sigmoid,
+  softmax,
   denseBlocks,
   expertGroups,
   ggufFields,
   queryLatent,
   valueLength,
 } from '../../models/gguf/gguf-fields';
-import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
+import { attentionInterval, mixerFlags } from '../../models/gguf/mixer-places';
 import { hasExperts } from '../../models/gguf/tensor-placement';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import type { Changes } from '../changes';

@@ -145,7 +145,7 @@ export function frequencyTensors(model: FolderModel): GgufTensor[] {
   const table = (name: string, scaled: readonly number[]): GgufTensor => {
     const factors = Float32Array.from(
       scaled,
-      // // A large divisor leaves a dimension unrotated.
+      // A large divisor leaves a dimension unrotated.
       (frequency, i) =>
         frequency === 0 ? unrotated : theta ** ((-2 * i) / dimensions) / frequency,
     );

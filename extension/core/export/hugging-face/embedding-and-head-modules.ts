@@ -1,6 +1,6 @@
 import { embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import type { ModuleNeeds } from './compressed-modules';
-import { raiseTooOld } from './python-errors';
+import { raiseTooOld } from './modeling-classes';
 
 /** Python source of modeling_espalier.py for a compressed embedding and head. */
 const embeddingAndHeadModules = `class Rows:

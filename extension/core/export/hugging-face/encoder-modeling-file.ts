@@ -4,12 +4,11 @@ import { replacementClasses, takesModule } from '../../models/branch-replacement
 import type { BranchReplacements } from '../../models/branch-replacements';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { modelingClasses } from './modeling-classes';
+import { modelingClasses, raiseTooOld } from './modeling-classes';
 import type { NamedClasses } from './modeling-classes';
 import { lacksMethod, pythonLines, registration } from './modeling-file';
 import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
-import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
 /** Python statement that replaces a module of a block; the name may contain a list index. */

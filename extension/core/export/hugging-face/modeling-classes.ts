@@ -123,3 +123,6 @@ function own(
 function namesIn(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
 }
+
+/** Python statement of modeling_espalier.py for versions of transformers that are too old. */
+export const raiseTooOld = 'raise ImportError("this file needs transformers 5 or later")';

@@ -1,15 +1,13 @@
-import { projectionNames } from '../../models/transformer/architecture';
+import { projectionNames, partWiring } from '../../models/transformer/architecture';
 import type { Architecture } from '../../models/transformer/architecture';
-import { partWiring } from '../../models/transformer/block-parts';
 import type { WiringNames } from '../../models/modules/wiring-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { decoderClasses, modelingClasses } from './modeling-classes';
+import { decoderClasses, modelingClasses, raiseTooOld } from './modeling-classes';
 import type { ModelingClasses, NamedClasses } from './modeling-classes';
 import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
-import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
 /** Modules of a decoder layer that belong to one branch. */
@@ -250,7 +248,7 @@ export function modelingFile(
             {
               kinds: ['mixer'],
               module: mixerModule,
-              // // A module that returns a pair is called like an attention.
+              // A module that returns a pair is called like an attention.
               stand: family.mixer?.givesPair === true ? 'NoAttention' : 'NoMixer',
             },
           ]),

@@ -1,15 +1,16 @@
-import { setField } from '../../set-json-field';
+import { setField } from '../../parse-json';
 import type { Refusal } from '../../models/capability';
-import { flattened, outsideNested } from '../../models/transformer/config-layout';
-import type { ConfigLayout } from '../../models/transformer/config-layout';
-import type { NamedFamily } from '../../models/model-family';
-import type { CompressedEncodings } from '../../models/encodings/encoding-spec';
-import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import {
+  flattened,
+  outsideNested,
   baseModelType,
   configEntries,
   prunedTypePrefix,
 } from '../../models/transformer/model-config';
+import type { ConfigLayout } from '../../models/transformer/model-config';
+import type { NamedFamily } from '../../models/model-family';
+import type { CompressedEncodings } from '../../models/encodings/encoding-spec';
+import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import { modelingClasses, modelingModule } from './modeling-classes';
 import { numberedRules, quantization } from './quantized-modules';
 import { isUneven } from '../changes';

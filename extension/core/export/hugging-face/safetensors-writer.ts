@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readModelText } from '../../checkpoints/model-file';
-import { encodeHeader } from '../../checkpoints/safetensors-header';
+import { encodeHeader } from '../../checkpoints/safetensors';
 import type { ByteCopier } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
 import type { PlannedTensor, Shard } from '../weight-plan';

@@ -2,10 +2,10 @@ import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
 import { belongsToFolder, resolveModelFile } from '../../checkpoints/model-file';
-import { configurationModule } from './deci-configuration';
+import { configurationModule } from './deci-config';
 import { modelingModule } from './modeling-classes';
 import { manifestName } from '../../document-names';
-import { onPath } from '../../jobs/write-errors';
+import { onPath } from '../../jobs/write-document';
 import { furtherModules } from '../../models/folder-pooling';
 
 /** File that is copied unchanged. */

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { readModelText } from '../../checkpoints/model-file';
-import { parseJsonOrUndefined } from '../../parse-json';
-import { setField } from '../../set-json-field';
+import { parseJsonOrUndefined, setField } from '../../parse-json';
 import { say } from '../../message';
 import type { Message } from '../../message';
 

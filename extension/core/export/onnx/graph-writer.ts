@@ -46,7 +46,7 @@ export async function graphWriter(
   const { source } = model;
   const left = await changedGraph(model, changes);
   const name = basename(source.file.path);
-  // // Caches have the shape [batch, heads, positions, size] for every kind of attention.
+  // Caches have the shape [batch, heads, positions, size] for every kind of attention.
   const keyHeads = source.summary.inputs.flatMap(({ name: input, shape }) => {
     const heads = isPast(input) && left.inputNames.has(input) && shape?.length === 4 && shape[1];
     return typeof heads === 'number' ? [heads] : [];

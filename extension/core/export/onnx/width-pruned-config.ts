@@ -3,7 +3,7 @@ import type { Message } from '../../message';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary, SublayerKind } from '../../models/model-summary';
 import type { WidthPrunedFrom } from '../../models/opened-model';
-import { setField } from '../../set-json-field';
+import { setField } from '../../parse-json';
 
 /** Names of the number of blocks in families. */
 const blockFields = ['num_hidden_layers', 'n_layer', 'num_layers', 'n_layers'];

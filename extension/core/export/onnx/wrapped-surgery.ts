@@ -95,7 +95,7 @@ function rewrite(
   );
   const unwanted = new Set([...beside, ...orphans]);
   const tried = without(unwanted);
-  // // Both branches of an If must have the same outputs.
+  // Both branches of an If must have the same outputs.
   const droppedOutputs = new Set(
     [...unwanted].filter(
       (name) => orphans.has(name) || tried.every((mode) => mode.droppedOutputs.has(name)),

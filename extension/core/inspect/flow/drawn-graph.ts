@@ -14,7 +14,7 @@ import type { NodeProto, TensorProto } from '../../onnx/proto/onnx_pb';
 import { isGroup } from './flow-document';
 import type { FlowEdge, FlowGroup, FlowItem, FlowKind } from './flow-document';
 import { inputLabels, operatorLabels, stepLabels } from './step-labels';
-import type { StoredNames } from './stored-names';
+import type { StoredTensor } from '../model-description';
 
 /** Operators that only move numbers. Readers of their outputs are drawn as readers of their inputs. */
 const movingOperators = new Set([
@@ -138,6 +138,41 @@ interface Step {
   readonly name: string | Message;
   weight?: string;
   box?: Box;
+}
+
+/** Names of tensors as the files have them, which a model may call otherwise. */
+export class StoredNames {
+  private readonly byFile = new Map<string, StoredTensor[]>();
+
+  public constructor(tensors: readonly StoredTensor[]) {
+    for (const tensor of tensors) {
+      const list = this.byFile.get(tensor.file) ?? [];
+      this.byFile.set(tensor.file, list);
+      list.push(tensor);
+    }
+    for (const list of this.byFile.values()) {
+      list.sort((a, b) => (a.offset ?? 0) - (b.offset ?? 0));
+    }
+  }
+
+  /** Name of the stored tensor that contains `tensor`. */
+  public find({ file, offset }: Pick<StoredRows, 'file' | 'offset'>): string | undefined {
+    const list = this.byFile.get(file) ?? [];
+    let [low, high] = [0, list.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((list[middle]?.offset ?? 0) <= offset) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    const found = list[low - 1];
+    const begin = found?.offset;
+    return found !== undefined && begin !== undefined && offset - begin < Math.max(1, found.bytes)
+      ? found.name
+      : undefined;
+  }
 }
 
 /** A graph that is not run but drawn: emission adds boxes and edges to it. Weights are neither read nor decoded. */

@@ -187,7 +187,7 @@ function frameSize(
   texts: readonly (string | undefined)[],
 ): Size & { at: (point: DiagramPoint) => DiagramPoint } {
   const all = [...boxes.values()];
-  // // dagre's sizes don't include lines that run outside of all boxes.
+  // dagre's sizes don't include lines that run outside of all boxes.
   const xs = [
     ...lines.flatMap(({ points }) => points.map(({ x }) => x)),
     ...all.flatMap(({ x, width }) => [x - width / 2, x + width / 2]),

@@ -59,7 +59,7 @@ function listEntries(value: unknown): [string, number][] {
 }
 
 function parseRow(row: unknown): [string, number][] {
-  // // Only node events of a profile count.
+  // Only node events of a profile count.
   if (!isObject(row) || ('cat' in row && row['cat'] !== 'Node')) {
     return [];
   }

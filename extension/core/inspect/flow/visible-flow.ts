@@ -167,7 +167,7 @@ function listLevels(
       shared++;
     }
     const [source, target] = [up[shared], down[shared]];
-    // // If an end is inside a hidden part of a folded run, the line ends at the frame's border.
+    // If an end is inside a hidden part of a folded run, the line ends at the frame's border.
     if (source !== undefined && target !== undefined) {
       add(up[shared - 1], { from: source, to: target, edge });
     }

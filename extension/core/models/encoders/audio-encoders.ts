@@ -1,6 +1,6 @@
 import { audioDefaults } from './audio-embedding';
 import type { AudioNames } from './audio-embedding';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, epsilonName } from './text-encoders';
 import { classToken, vitLike, vitPatches, vitPositions } from './vit-like';

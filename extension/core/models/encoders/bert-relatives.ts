@@ -15,7 +15,7 @@ import {
   textEmbedding,
   withDenseClassifier,
 } from './text-encoders';
-import { fullAttentionLength } from './sparse-attention';
+import { fullAttentionLength } from './encoder-config';
 import { preNorm, postNorm } from '../modules/wiring-names';
 
 /** Norms before the branches, inside each branch's module. */

@@ -1,5 +1,5 @@
 import type { EncoderArchitecture } from './encoder-architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { RelativeShape } from '../parts/relative-scores';
 import { postNorm } from '../modules/wiring-names';
 import {

@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { commonDefaults, epsilonName } from './text-encoders';
 import {

@@ -5,7 +5,7 @@ import type {
   ExpertNames,
   Scales,
 } from '../transformer/architecture';
-import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/model-config';
 import type { NormKind } from '../parts/norm';
 import type { BranchReplacements } from '../branch-replacements';
 import type { Message } from '../../message';

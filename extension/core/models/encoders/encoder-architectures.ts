@@ -10,7 +10,7 @@ import { imageEncoders } from './image-encoders';
 import { hubVariants, neoBert } from './hub-encoders';
 import { textEncoders } from './text-encoders';
 import { rotaryEncoders } from './rotary-encoders';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { baseModelType } from '../transformer/model-config';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { ConfigLayout } from '../transformer/config-layout';
+import type { ConfigLayout } from '../transformer/model-config';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
 
 const side = v.union([size, v.tuple([size, size])]);
@@ -40,3 +40,11 @@ export function sides(
 ): readonly [height: number, width: number] {
   return typeof value === 'number' ? [value, value] : value;
 }
+
+/** Most tokens where the sparse attention of BigBird (arXiv 2007.14062) is full attention; undefined where it always is. */
+export const fullAttentionLength = ({
+  attention_type: type = 'block_sparse',
+  num_random_blocks: random = 3,
+  block_size: size = 64,
+}: Readonly<Record<string, unknown>>): number | undefined =>
+  type === 'block_sparse' ? (5 + 2 * Number(random)) * Number(size) : undefined;

@@ -1,6 +1,6 @@
 import { alibiSlopes, noBiases, explainNoKnownClass } from '../families/shared-parts';
 import { postNorm, preNorm } from '../modules/wiring-names';
-import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/model-config';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { nomicBlocks } from './rotary-encoders';
 import { allBiases, bertBlocks, epsilonName, textDefaults, textEmbedding } from './text-encoders';

@@ -16,7 +16,7 @@ import {
 import type { Named } from './vit-like';
 import { preNorm } from '../modules/wiring-names';
 import type { WiringNames } from '../modules/wiring-names';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { gptNames } from '../families/shared-parts';
 
 /** ViT-MSN (arXiv 2204.07141). */

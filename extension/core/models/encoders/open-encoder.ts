@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
-import { setField } from '../../set-json-field';
+import { setField } from '../../parse-json';
 import { fingerprintModel } from '../fingerprint';
 import type { FamilyOf } from '../model-family';
 import type { ModelSummary } from '../model-summary';

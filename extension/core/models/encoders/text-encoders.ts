@@ -1,5 +1,5 @@
 import type { Biases } from '../transformer/architecture';
-import type { ConfigLayout } from '../transformer/config-layout';
+import type { ConfigLayout } from '../transformer/model-config';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
 import { postNorm, preNorm } from '../modules/wiring-names';
 

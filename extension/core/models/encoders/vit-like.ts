@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
 import { allBiases, classifier, commonDefaults, epsilonName } from './text-encoders';
 import { preNorm } from '../modules/wiring-names';

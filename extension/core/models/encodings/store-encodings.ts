@@ -1,11 +1,9 @@
 import { open, realpath } from 'node:fs/promises';
 import { dirname, join, basename } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { encodeHeader } from '../../checkpoints/safetensors-header';
-import type { TensorData } from '../../checkpoints/tensor-data';
-import { replaceFile } from '../../jobs/replace-file';
-import { onPath } from '../../jobs/write-errors';
+import type { LazyTensor, TensorData } from '../../checkpoints/lazy-tensor';
+import { encodeHeader } from '../../checkpoints/safetensors';
+import { replaceFile, onPath } from '../../jobs/write-document';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './encoding-facts';
 

@@ -1,6 +1,6 @@
 import type { Architecture } from '../transformer/architecture';
 import { derive } from '../transformer/derive';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { falconBranches } from './parallel';
 import { alibiSlopes, allBiases, base, clipInConfig, fourTimesHidden } from './shared-parts';
 import { preNorm } from '../modules/wiring-names';

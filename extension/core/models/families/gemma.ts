@@ -1,7 +1,6 @@
 import type { Architecture, Scales } from '../transformer/architecture';
 import { derive, named } from '../transformer/derive';
-import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ConfigLayout, ModelConfig } from '../transformer/model-config';
 import { preNorm, sandwich } from '../modules/wiring-names';
 import {
   attention,

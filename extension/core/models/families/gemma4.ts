@@ -1,6 +1,5 @@
 import type { Architecture, OwnHeads } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import {
   attentionBiases,
   base,

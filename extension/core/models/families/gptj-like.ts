@@ -1,6 +1,6 @@
 import type { Architecture, Biases } from '../transformer/architecture';
 import { derive, named } from '../transformer/derive';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { base, fourTimesHidden, gptNames, noBiases } from './shared-parts';
 import { parallelBranch, preNorm } from '../modules/wiring-names';
 

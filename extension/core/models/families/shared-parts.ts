@@ -5,8 +5,7 @@ import type {
   Scales,
   SharedExpertNames,
 } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import { preNorm } from '../modules/wiring-names';

@@ -1,9 +1,8 @@
 import { say } from '../../message';
 import { mixtureType, defaultCompressionRates, rateType } from '../families/mixtures/deepseek-v4';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { readBlockCount } from './gguf-blocks';
-import { gatingKey } from './expert-gating';
-import { queryLatent } from './gguf-fields';
+import { gatingKey, queryLatent } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { sharedExpertFields } from './gguf-traits';
 import type { GgufFamily, GgufSource } from './gguf-traits';

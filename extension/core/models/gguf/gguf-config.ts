@@ -5,7 +5,7 @@ import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufBlocks } from './gguf-blocks';
 import { denseBlocks, expertGroups, ggufFields, queryLatent, valueLength } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
-import { readMixed } from './gguf-mixers';
+import { readMixed } from './mixer-places';
 import { describeRotary } from './gguf-rotary';
 import type { GgufTraits } from './gguf-traits';
 import { describeWindows } from './gguf-windows';

@@ -1,7 +1,6 @@
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import { encoderFamilies } from './encoders/encoder-families';
-import { gemma4Demands, describeGemma4 } from './gguf-gemma4';
+import { gemma4Demands, describeGemma4, newerGgufFamilies } from './gguf-newer-families';
 import { layerNormFamilies } from './gguf-layer-norm-families';
 import { t5GgufFamilies } from './t5-families';
 import {
@@ -18,7 +17,6 @@ import {
 import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, layerNormEpsilon } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
-import { newerGgufFamilies } from './gguf-newer-families';
 import { deepseekExperts, granite, deepseekLatent } from './gguf-traits';
 import type { GgufFamily, GgufSource } from './gguf-traits';
 import { everyNthFull } from '../families/shared-parts';

@@ -5,8 +5,7 @@ import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { SelectiveScanNames } from '../parts/mixers/selective-scan';
 import type { StateSpaceNames } from '../parts/mixers/state-space';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import type { GgufSource } from './gguf-traits';
 import { say } from '../../message';
 

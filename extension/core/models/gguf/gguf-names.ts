@@ -8,7 +8,7 @@ import type {
 } from '../transformer/architecture';
 import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
-import { curveInGguf } from './gguf-curves';
+import { curveInGguf } from './gguf-rows';
 import type { NormKind } from '../parts/norm';
 import {
   blockRoles,

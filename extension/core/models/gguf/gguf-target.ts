@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { FamilyDescription } from './family-description';
 import { allGgufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-traits';

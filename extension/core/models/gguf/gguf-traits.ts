@@ -1,7 +1,6 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { Architecture, QueryGrowth } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../transformer/model-config';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';

@@ -4,7 +4,7 @@ import { layerTypeConfig, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { findConnection } from '../parts/streams/find-connections';
 import type { BlockArchitecture, PartKind } from '../transformer/architecture';
-import { failIncomplete, blockParts, partWiring } from '../transformer/block-parts';
+import { failIncomplete, blockParts, partWiring } from '../transformer/architecture';
 import type { FoundEnds } from '../transformer/find-ends';
 import { expertShape, findExperts, withCount } from '../transformer/find-experts';
 import type { ModelConfig } from '../transformer/model-config';

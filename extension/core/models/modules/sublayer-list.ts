@@ -3,7 +3,7 @@ import type { Norm } from '../parts/norm';
 import { findPatch } from '../patch/symbolic-patch';
 import type { PatchSpecs } from '../patch/symbolic-patch';
 import type { PartKind } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import type { Attention } from './attention';
 import type { Mixer } from './mixer';

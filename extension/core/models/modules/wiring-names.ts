@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 
 /** Factors on the residual stream and on a branch when they are added; 1 by default. */
 export interface SumFactors {

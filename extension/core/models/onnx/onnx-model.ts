@@ -3,7 +3,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dataTypeName } from '../../checkpoints/onnx-data-types';
-import { modelFolderName } from '../../checkpoints/hub-cache';
+import { modelFolderName } from '../../checkpoints/model-file';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';

@@ -3,7 +3,6 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
 import { attribute, copyWith, valueInfo } from '../../onnx/messages';
 import { normalizationNodes, fusedNormScale, sumNodes } from '../../onnx/normalization-nodes';
-import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
   NodeProtoSchema,
@@ -44,6 +43,31 @@ interface PartOptions {
   readonly masked?: MaskedMixture | undefined;
   /** Additional outputs. */
   readonly taps?: readonly Tap[];
+}
+
+/**
+ * One term of a QLinearAdd, requantized to the scale of the sum, as if the other term were zero. The term is input 0 or
+ * 3, followed by its scale and zero point.
+ */
+export function requantizationNodes(
+  { input }: NodeProto,
+  place: number,
+  resolve: (name: string) => string,
+  output: string,
+): NodeProto[] {
+  const wide = `${output}/wide`;
+  const make = (opType: string, inputs: readonly string[], made: string): NodeProto =>
+    create(NodeProtoSchema, {
+      name: `${made}/${opType}`,
+      opType,
+      // An absent zero point is 0.
+      input: inputs.filter((name) => name !== '').map(resolve),
+      output: [made],
+    });
+  return [
+    make('DequantizeLinear', input.slice(place, place + 3), wide),
+    make('QuantizeLinear', [wide, ...input.slice(6)], output),
+  ];
 }
 
 /** Converts the parts of a cut graph to separate graphs. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { readModelText, resolveModelFile } from '../../checkpoints/model-file';
 import { parseJsonOrUndefined } from '../../parse-json';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 
 export const configName = 'config.json';
 

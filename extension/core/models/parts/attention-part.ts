@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Message } from '../../message';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { Linear } from './linear';
 import type { Norm, NormStyle } from './norm';
 import type { FindPart } from './find-parts';

@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { partTensors } from '../transformer/part-tensors';
 import { emitNorm } from './norm';
 import { emitWeight } from './weight';

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import type { AttentionContext, FindAttentionPart } from './attention-part';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';

@@ -1,7 +1,6 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { choiceIndices, messageFactor, slotPlace, slotCount } from './graph-slots';
+import { choiceIndices, messageFactor, slotPlace, slotCount, sinCosPositions } from './graph-slots';
 import type { ModuleMode } from './graph-slots';
-import { sinCosPositions } from './positions';
 import type { SymbolicGraph } from './symbolic-graph';
 
 /** Sizes of the graph and weights of each convolution. */

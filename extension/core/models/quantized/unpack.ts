@@ -7,7 +7,7 @@ import type {
   PackedMatrix,
   PackedWeight,
 } from '../../checkpoints/lazy-tensor';
-import { smallFloatValues } from '../../checkpoints/small-floats';
+import { smallFloatValues } from '../../checkpoints/half';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 

@@ -1,7 +1,7 @@
 import { allBiases } from '../families/shared-parts';
 import type { Architecture, Biases } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import { fullAttentionLength } from '../encoders/sparse-attention';
+import type { ConfigFields } from '../transformer/model-config';
+import { fullAttentionLength } from '../encoders/encoder-config';
 import { countedBlocks } from './seq2seq-family';
 import type { Seq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';

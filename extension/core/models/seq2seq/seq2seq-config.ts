@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { compressedEncodings } from '../encodings/encoding-spec';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
-import type { ConfigLayout } from '../transformer/config-layout';
+import type { ConfigLayout } from '../transformer/model-config';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const id = v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0)));

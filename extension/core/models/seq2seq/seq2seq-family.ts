@@ -1,6 +1,6 @@
 import type { NormKind } from '../parts/norm';
 import type { Architecture, Biases } from '../transformer/architecture';
-import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/model-config';
 import type { BranchReplacements } from '../branch-replacements';
 import type { Seq2SeqConfig } from './seq2seq-config';
 

@@ -1,6 +1,6 @@
 import { preNorm } from '../modules/wiring-names';
 import type { Architecture, Biases } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { ConfigFields } from '../transformer/model-config';
 import { countedBlocks } from './seq2seq-family';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 import type { Seq2SeqConfig } from './seq2seq-config';

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { UserError } from '../../user-error';
 import { compressedEncodings } from '../encodings/encoding-spec';
 import { activations } from '../parts/activations';
-import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/model-config';
 import { parseConfig, size } from '../transformer/model-config';
 import { say } from '../../message';
 

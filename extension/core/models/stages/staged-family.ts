@@ -1,5 +1,5 @@
 import type { BranchReplacements } from '../branch-replacements';
-import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { ConfigFields, ConfigLayout } from '../transformer/model-config';
 import type { Piece } from './piece';
 import type { PieceFinder } from './piece-finder';
 import type { StagedConfig } from './staged-config';

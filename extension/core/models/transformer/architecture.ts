@@ -6,8 +6,7 @@ import type {
   PerLayerNames,
 } from './block-end-names';
 import type { WiringNames } from '../modules/wiring-names';
-import type { ConfigFields, ConfigLayout } from './config-layout';
-import type { ModelConfig } from './model-config';
+import type { ConfigFields, ConfigLayout, ModelConfig } from './model-config';
 import type { AttentionPartNames } from '../modules/attention-parts';
 import type { MlpPartNames } from '../modules/mlp-parts';
 import type { MoePartNames } from '../modules/moe-parts';
@@ -351,4 +350,26 @@ export interface Architecture extends BlockArchitecture {
   readonly aliases?: Readonly<Record<string, string>>;
   /** Parts that depend on the config. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
+}
+
+/** Parts of a block, in order. */
+export function blockParts(
+  family: BlockArchitecture,
+  config: ModelConfig,
+  block: number,
+): readonly PartKind[] {
+  const second = family.experts?.isSparse(config, block) === true ? 'expert' : 'feedforward';
+  return family.parts?.(config, block) ?? ['attention', second];
+}
+
+/** Wiring of a part. */
+export function partWiring(family: BlockArchitecture, part: PartKind): WiringNames {
+  const { attention, mixer, feedforward, experts } = family;
+  const { wiring } = { attention, mixer, feedforward, expert: experts }[part] ?? {};
+  return wiring ?? feedforward.wiring;
+}
+
+/** Error for an incomplete architecture definition. */
+export function failIncomplete(what: string): never {
+  throw new Error(`a family names ${what} that it does not describe`);
 }

@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture';
-import type { ConfigFields, ConfigLayout } from './config-layout';
+import type { ConfigFields, ConfigLayout } from './model-config';
 import { alibiFamilies } from '../families/alibi';
 import { decoderHalves } from '../families/decoder-halves';
 import { gemmaFamilies } from '../families/gemma';

@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture';
-import type { ConfigFields, ConfigLayout } from './config-layout';
+import type { ConfigFields, ConfigLayout } from './model-config';
 
 /** `model_type`, and classes in transformers if their names don't follow from it. */
 type FamilyNames = Pick<Architecture, 'modelType' | 'classes'>;

@@ -6,9 +6,8 @@ import { joined, say } from '../../message';
 import type { Message } from '../../message';
 import type { Architecture } from './architecture';
 import { architectures, asOtherType } from './architectures';
-import type { ConfigFields } from './config-layout';
+import type { ConfigFields, ModelConfig } from './model-config';
 import { parseModelConfig } from './model-config';
-import type { ModelConfig } from './model-config';
 import { layOutTransformer } from './transformer-layout';
 import type { TransformerLayout } from './transformer-layout';
 

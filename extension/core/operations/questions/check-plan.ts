@@ -10,6 +10,9 @@ import { placesIn, planProblems } from '../../plans/plan-problems';
 import type { PlanProblem } from '../../plans/plan-problems';
 import { parsePlan } from '../../plans/plan-schema';
 import { UserError } from '../../user-error';
+import { readDocument } from '../../documents/document-types';
+import { writeDocument } from '../../jobs/write-document';
+import type { ProfileEvaluation } from '../../prune/layer-profile';
 
 /** Text of a plan, and the file it is from. */
 export interface CheckPlanRequest {
@@ -62,4 +65,25 @@ function findChoiceProblems(
     // Such as of a model that cannot be run: a plan is judged when it is carried out.
     return [];
   }
+}
+
+/** Perplexities that were measured after a search. */
+export interface KeepEvaluationsRequest {
+  readonly profile: string;
+  /** Fingerprint of the evaluated model. */
+  readonly fingerprint: string;
+  readonly evaluations: readonly ProfileEvaluation[];
+}
+
+/** Adds perplexities to a layer profile, unless it belongs to another model. */
+export async function writeEvaluations({
+  profile: file,
+  fingerprint,
+  evaluations,
+}: KeepEvaluationsRequest): Promise<null> {
+  const profile = await readDocument('layerProfile', file);
+  if (profile.model.fingerprint === fingerprint) {
+    await writeDocument(file, { ...profile, evaluations });
+  }
+  return null;
 }

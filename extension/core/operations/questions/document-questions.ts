@@ -6,8 +6,7 @@ import type { EstimateRequest } from '../estimate';
 import type { RequestOf } from '../fields';
 import type { Front, FrontRequest } from '../pareto';
 import type { planCompression } from '../plan-compression';
-import type { CheckPlanRequest } from './check-plan';
-import type { KeepEvaluationsRequest } from './keep-evaluations';
+import type { CheckPlanRequest, KeepEvaluationsRequest } from './check-plan';
 import { defineQuestion } from './question';
 
 /** Document from a file, or from the text of an editor. */
@@ -38,7 +37,7 @@ export const keepEvaluations = defineQuestion({
   id: 'keepEvaluations',
   trust: 'write',
   run: async (request: KeepEvaluationsRequest): Promise<null> =>
-    (await import('./keep-evaluations')).writeEvaluations(request),
+    (await import('./check-plan')).writeEvaluations(request),
 });
 
 export const viewEvolution = defineQuestion({

@@ -154,7 +154,7 @@ export const chatTemplate = defineQuestion({
   id: 'hasChatTemplate',
   trust: 'inspect',
   run: async ({ model }: ModelRequest, { open }): Promise<boolean> =>
-    (await import('../../data/has-chat-template')).hasChatTemplate(await open(model)),
+    (await import('../../data/chat-template')).hasChatTemplate(await open(model)),
 });
 
 /** Sizes that a model can be written in, with their times and losses. */

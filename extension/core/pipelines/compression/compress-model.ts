@@ -1,7 +1,7 @@
 import type { OutputFormat } from '../../export/output-formats';
 import { isDeepStrictEqual } from 'node:util';
 import { version } from '../../../../package.json';
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
@@ -24,7 +24,7 @@ import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
 import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { reconstruct } from '../../tensornet/reconstruct';
-import { storageDtype } from '../../tensornet/storage-dtype';
+import { storageDtype } from '../../tensornet/compression-context';
 import { floatData } from '../../tensornet/tensor-values';
 import { checkChanges, excludePatched, withChanges } from '../../export/changes';
 import type { Patches } from '../../export/changes';

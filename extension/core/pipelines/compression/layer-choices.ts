@@ -15,7 +15,7 @@ import type {
 import { compressionMethods, requireFit } from '../../tensornet/compression-methods';
 import type { MatrixSizes } from '../../tensornet/compression-methods';
 import { countParameters } from '../../tensornet/mpo';
-import { chooseSites } from '../../tensornet/mpo-sites';
+import { chooseSites } from '../../tensornet/mpo-form';
 import { denseEmbeddingOrHead, embeddingRequest } from '../../tensornet/embedding-and-head-choice';
 import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';

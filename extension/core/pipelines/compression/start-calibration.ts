@@ -9,7 +9,7 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
-import { defaultTokens } from '../../tensornet/statistics/default-tokens';
+import { defaultTokens } from '../../tensornet/statistics/profile-inputs';
 import { memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
 import { chosenLayers } from './layer-choices';
 

@@ -9,7 +9,7 @@ import { resolveIds } from '../../prune/candidates';
 import { evaluateProgram } from '../../symbolic/evaluation/evaluate-program';
 import { Machine } from '../../symbolic/evaluation/machine';
 import { initialLibrary } from '../../symbolic/language/library';
-import { parseProgram } from '../../symbolic/language/parse-program';
+import { parseProgram } from '../../symbolic/language/parse-term';
 import { Rejection } from '../../symbolic/language/rejection';
 import { UserError } from '../../user-error';
 import { absentSublayer, excludePatched } from '../../export/changes';
@@ -74,7 +74,7 @@ async function readPatches(
       const known = model.summary.sublayers.map(({ id }) => id);
       throw absentSublayer(model.summary, sublayer, known, `patch.${i}.sublayer`);
     }
-    // // If the graph doesn't state the width of its stream, use the patch's own width.
+    // If the graph doesn't state the width of its stream, use the patch's own width.
     const [own] = tensors.get(`${sublayer}.up.bias`)?.shape ?? [];
     const width = model.sublayer(index).patchWidth ?? own ?? 0;
     const shapes = Object.entries(patchTensorShapes(width));

@@ -4,8 +4,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { Journal } from '../../jobs/journal';
-import { makeWorkFolder } from '../../jobs/make-work-folder';
-import { onPath } from '../../jobs/write-errors';
+import { makeWorkFolder } from '../../jobs/work-folder';
+import { onPath } from '../../jobs/write-document';
 
 const entrySchema = v.object({ tensors: v.array(v.string()) });
 type Entry = v.InferOutput<typeof entrySchema>;

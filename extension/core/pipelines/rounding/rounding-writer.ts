@@ -6,7 +6,7 @@ import type { OutputOption } from '../../export/output-options';
 import type { WeightWriter, WriteOptions } from '../../export/weight-writer';
 import { unattended } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { onPath } from '../../jobs/write-errors';
+import { onPath } from '../../jobs/write-document';
 import { openModelFiles } from '../../models/open-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';

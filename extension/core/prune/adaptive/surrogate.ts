@@ -9,7 +9,7 @@ import { sequenceInput, tokensIn } from '../scorer';
 import type { ScorerSetup } from '../scorer';
 import { Prefixes, prefixTokens } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
-import { walkThrough } from '../walk';
+import { walkThrough } from '../trajectory-scorer';
 
 /** Last measured change of the final state by a candidate's removal, and the model it was measured on. */
 interface Change {

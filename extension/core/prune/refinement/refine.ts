@@ -9,7 +9,7 @@ import type { Refinement, Round } from '../layer-profile';
 import { least, leastFirst } from '../least';
 import type { RefineSettings } from '../options';
 import type { OriginalStates, Scorer } from '../scorer';
-import type { SearchListener } from '../search-listener';
+import type { SearchListener } from '../search-progress';
 import type { SearchPlan } from '../search-plan';
 import { newScorer } from '../shards/new-scorer';
 

@@ -1,6 +1,6 @@
 import { NaiveScorer } from '../naive-scorer';
 import type { Scorer, ScorerSetup, ScorerUse } from '../scorer';
-import { ScreeningScorer } from '../screening-scorer';
+import { ScreeningScorer } from '../screening-copy';
 import { TrajectoryScorer } from '../trajectory-scorer';
 
 /** Creates a scorer, on several workers if the setup has any. */

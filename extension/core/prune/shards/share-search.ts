@@ -1,21 +1,18 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { hashSetup } from '../../distribute/work-item';
+import { hashSetup, readMessage, kernelProbe } from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
 import type { OpenTaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
 import { withWorkers } from '../../distribute/with-workers';
 import type { PoolContext } from '../../distribute/with-workers';
 import { metricNames, metrics } from '../../metrics/metrics';
 import { counted, say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';
 import { deviceNames } from '../../runtime/device';
-import { kernelProbe } from '../../runtime/kernel-probe';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
 import type { ScorerSetup } from '../scorer';
-import { shardRequestSchema } from './shard-request';
-import { ShardWork } from './shard-work';
+import { shardRequestSchema, ShardWork } from './shard-work';
 import { SharedScorer } from './shared-scorer';
 
 /** Job whose search runs on several workers. */

@@ -5,13 +5,12 @@ import type { WorkSetup } from '../../distribute/work-item';
 import { createReadouts } from '../../metrics/metric-readout';
 import type { BlockTerms, Slice } from '../../metrics/slices';
 import { prefixTokens } from '../../metrics/slices';
-import type { Vocabulary } from '../../metrics/vocabulary';
+import type { Vocabulary } from '../../metrics/vocabulary-sums';
 import type { Candidate } from '../candidates';
 import { sequenceInput } from '../scorer';
 import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from '../scorer';
-import { originalResultSchema, termsResultSchema } from './shard-request';
-import type { ShardRequest, TermsResult } from './shard-request';
-import type { ShardWork } from './shard-work';
+import { originalResultSchema, termsResultSchema } from './shard-work';
+import type { ShardRequest, TermsResult, ShardWork } from './shard-work';
 
 /** Workers and local runner of a distributed search. */
 export interface Sharing {

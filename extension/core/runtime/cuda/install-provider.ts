@@ -9,12 +9,12 @@ import type { Entry, ZipFile } from 'yauzl';
 import { withRegularFile } from '../../regular-file';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { replaceFile } from '../../jobs/replace-file';
+import { replaceFile } from '../../jobs/write-document';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import type { ErrorCode } from '../../error-codes';
 import { UserError } from '../../user-error';
-import { onnxRuntimeVersion } from '../version';
+import { onnxRuntimeVersion } from '../device';
 import { canInstallCuda } from './can-install';
 
 /** NuGet package that ONNX Runtime's own installer downloads. */

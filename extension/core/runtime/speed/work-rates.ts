@@ -3,9 +3,9 @@ import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { writeDocument } from '../../jobs/write-document';
-import { machineName } from './machine-name';
 import { parseJsonText } from '../../parse-json';
 import { readSmallText } from '../../regular-file';
+import { onnxRuntimeVersion } from '../device';
 
 /** Work whose time on this machine is remembered. */
 export interface RatedWork {
@@ -86,6 +86,16 @@ export function slowdown(seconds: number): number {
   const [minute = 0, fiveMinutes = 0, quarter = 0] = loadavg();
   const load = seconds < 180 ? minute : seconds < 600 ? fiveMinutes : quarter;
   return Math.max(1, load / (quietLoad * cpus().length));
+}
+
+/**
+ * Name of the machine for which measured times are valid. They are measured again if any part of it
+ * changes.
+ */
+export function machineName(): string {
+  const processors = cpus();
+  const processor = processors[0]?.model.trim() ?? 'unknown';
+  return `${process.platform} ${process.arch}, ${processor}, ${processors.length} cores, ONNX Runtime ${onnxRuntimeVersion()}`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { GraphClasses, SimpleGraph } from '../evaluation/isomorphism';
-import type { GraphJson } from '../graph-json';
+import type { GraphJson } from '../random-graph';
 import { initialLibrary } from '../language/library';
 import { isPrimitive } from '../language/primitives';
 import { parseTerm } from '../language/parse-term';

@@ -1,6 +1,5 @@
 import * as v from 'valibot';
-import { described } from '../../jobs/described';
-import { parseDocument } from '../../jobs/parse-document';
+import { described, parseDocument } from '../../jobs/parse-document';
 import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../../models/patch/graph-slots';
 import { networkSizes } from '../module/network-sizes';

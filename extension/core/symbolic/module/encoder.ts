@@ -8,8 +8,8 @@ import {
   sequential,
 } from '../../training/layers';
 import type { Layer } from '../../training/layers';
-import { sinCosPositions } from '../../models/patch/positions';
-import type { Place } from '../../models/patch/positions';
+import { sinCosPositions } from '../../models/patch/graph-slots';
+import type { Place } from '../../models/patch/graph-slots';
 
 /** Options of an encoder of square images with one channel. */
 export interface EncoderOptions {

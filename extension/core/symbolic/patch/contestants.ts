@@ -5,7 +5,7 @@ import { stepKey } from '../../training/dropout';
 import { activation, dense, sequential } from '../../training/layers';
 import type { Layer } from '../../training/layers';
 import { randomGraph } from '../random-graph';
-import { graphModule } from '../module/graph-module';
+import { graphModule } from '../module/network';
 
 /** Replacements of a removed sublayer: graphs of programs, and baselines. */
 export const patchKinds = ['graph', 'skip', 'ridge', 'low-rank', 'mlp', 'random-graph'] as const;

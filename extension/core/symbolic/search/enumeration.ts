@@ -1,10 +1,9 @@
 import { GrowableArray } from '../evaluation/growable-array';
 import type { Machine } from '../evaluation/machine';
 import type { Library } from '../language/library';
-import { maxProgramSize } from '../language/parse-program';
+import { maxProgramSize } from '../language/parse-term';
 import { CostQueue } from './cost-queue';
-import { weightCost, computeLeads } from './costs';
-import { createGrammar } from './grammar';
+import { weightCost, computeLeads, createGrammar } from './grammar';
 
 /** Maximum number of programs: about 30 bytes each, twice that while arrays grow. */
 export const maxPrograms = 20_000_000;

@@ -4,11 +4,11 @@ import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { UserError } from '../../user-error';
 import type { Library } from '../language/library';
-import { createMass } from '../language/mass';
+import { createMass } from '../language/reduce';
 import { symbol } from '../language/term';
 import { Enumeration, maxPrograms } from './enumeration';
-import type { PopulationMember } from './population';
-import { ProgramGraphs } from './program-graphs';
+import type { PopulationMember } from './refit';
+import { ProgramGraphs } from './enumerate-by-size';
 import { say } from '../../message';
 
 export interface ExploreOptions {

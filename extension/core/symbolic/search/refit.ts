@@ -3,6 +3,7 @@ import { splitSpine } from '../language/term';
 import type { Term } from '../language/term';
 import { functionType, parameterTypes, printType, programType } from '../language/type';
 import { createGrammar } from './grammar';
+import type { SymbolicGraph } from '../../models/patch/symbolic-graph';
 
 export interface RefitOptions {
   /** True to compute log-sum-exp of exponentials like the released code, which makes the weights nearly equal. */
@@ -114,4 +115,12 @@ function rescale(values: readonly number[], maxDifference: number): readonly num
   }
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return values.map((value) => mean + ((value - mean) * maxDifference) / range);
+}
+
+/** Graph with the known program of least unreduced mass that builds it. */
+export interface PopulationMember {
+  readonly graph: SymbolicGraph;
+  readonly program: Term;
+  /** Unreduced mass: number of symbols and bound variables with expanded inventions. */
+  readonly mass: number;
 }

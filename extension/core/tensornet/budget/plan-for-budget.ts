@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
-import { makeWorkFolder } from '../../jobs/make-work-folder';
+import { makeWorkFolder } from '../../jobs/work-folder';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import { nothingSaved } from '../../jobs/saved-parts';
 import type { SavedParts } from '../../jobs/saved-parts';

@@ -2,7 +2,7 @@ import { memoryContext } from '../../quality-labels';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { parseRanges } from '../../models/width-pruning/number-ranges';
 import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
-import type { PlannedWidthPruning } from '../../models/width-pruning/planned-width-pruning';
+import type { PlannedWidthPruning } from '../../models/width-pruning/width';
 import { UserError } from '../../user-error';
 import { levelType } from '../compression-choice';
 import type { CompressionChoice } from '../compression-choice';

@@ -3,7 +3,7 @@ import { writeDocument } from '../../jobs/write-document';
 import type { MatrixEncoding, MpoEncoding } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { deviceNames } from '../../runtime/device';
-import { machineName } from '../../runtime/speed/machine-name';
+import { machineName } from '../../runtime/speed/work-rates';
 import { fitRates, predictTime } from './fit-rates';
 import type { Sample } from './fit-rates';
 import { encodingWork } from './kernels';

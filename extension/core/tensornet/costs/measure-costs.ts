@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { seededRandom, standardNormal } from '../../data/random';
 import type { Random } from '../../data/random';
 import { emitEncoding } from '../../models/encodings/emit-encoding';
@@ -15,7 +15,7 @@ import { bondSizes, factorize } from '../mpo';
 import { float32Data, int8Data, uint8Data } from '../tensor-values';
 import type { Sample } from './fit-rates';
 import { encodingWork } from './kernels';
-import { unlikeCopy } from './unlike-copy';
+import { mapTensors } from '../../models/encodings/encoding-facts';
 
 /** Sizes to time. */
 export interface CostSizes {
@@ -39,6 +39,26 @@ const mostMacs = 1 << 30;
 const fewestRuns = 4;
 const mostRuns = 20;
 const enoughMilliseconds = 120;
+
+/** Bytes by which each copy is rotated: a multiple of the size of every type. */
+const step = 64;
+
+/**
+ * Encoding with the same sizes and values in another order for each `copy`, for timing. ONNX Runtime packs weights with
+ * equal bytes once for all layers, and would then read them from the CPU caches.
+ */
+export function unlikeCopy(
+  form: MatrixEncoding<TensorData>,
+  copy: number,
+): MatrixEncoding<TensorData> {
+  return mapTensors(form, ({ bytes, ...tensor }) => {
+    const shift = (copy * step) % Math.max(1, bytes.length);
+    const rotated = new Uint8Array(bytes.length);
+    rotated.set(bytes.subarray(shift));
+    rotated.set(bytes.subarray(0, shift), bytes.length - shift);
+    return { ...tensor, bytes: rotated };
+  });
+}
 
 /**
  * Times every kind of matmul on this machine, which takes some seconds. Each graph applies several matrices in sequence

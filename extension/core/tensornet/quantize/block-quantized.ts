@@ -1,4 +1,4 @@
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { BlockQuantizedEncoding } from '../../models/matrix-encoding';

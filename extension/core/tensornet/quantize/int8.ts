@@ -1,12 +1,11 @@
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import type { Int8Encoding } from '../../models/matrix-encoding';
 import { roundStep } from '../../linear-algebra/kernels';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { float32Data, int8Data, scaleColumns, transpose } from '../tensor-values';
-import { inputsPerStep, roundCompensating } from './gptq';
-import { factorHessian } from './hessian';
+import { inputsPerStep, roundCompensating, factorHessian } from './gptq';
 
 const most = 127;
 const range = [-most, most] as const;

@@ -1,4 +1,4 @@
-import type { TensorData } from '../../checkpoints/tensor-data';
+import type { TensorData } from '../../checkpoints/lazy-tensor';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import type { QuantizerName } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
@@ -6,9 +6,8 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 import { roundToNearest } from './block-quantized';
-import { quantizeCompensating } from './gptq';
-import { factorHessian } from './hessian';
-import type { HessianFactor } from './hessian';
+import { quantizeCompensating, factorHessian } from './gptq';
+import type { HessianFactor } from './gptq';
 import { quantizePerOutput, quantizeSmoothed } from './int8';
 
 /**

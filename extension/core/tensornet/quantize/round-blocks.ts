@@ -8,7 +8,7 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { transpose } from '../tensor-values';
 import { reorderRows, errorFactors, roundingTargets } from './gptq';
-import type { HessianFactor } from './hessian';
+import type { HessianFactor } from './gptq';
 
 /**
  * Quantizes the rows of a matrix [out, in] to a GGUF type, one input after another with error feedback as in

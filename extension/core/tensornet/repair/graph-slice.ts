@@ -5,8 +5,9 @@ import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { flattened, relativeSquaredError } from '../../training/losses';
 import { partModel } from '../../training/part-model';
-import type { Slice, SlicePair, SliceData } from './slice';
 import { differentiable, trainedTensors } from './trainable-encoding';
+import type { GraphModel } from '../../training/graph-model';
+import type { Loss } from '../../training/losses';
 
 /**
  * Name of the residual stream after sublayer `index`. A part of a graph that continues beyond the stream, such as the
@@ -21,6 +22,25 @@ export function streamAfter(model: LayeredModel, index: number): string {
 
 /** Rank of a residual stream of tokens: [batch, sequence, hidden]. */
 const tokenRank = 3;
+
+/** States before a sublayer, and targets of the residual stream after it: [1, sequence, hidden] each. */
+export interface SliceData {
+  readonly inputs: readonly HiddenState[];
+  readonly targets: readonly Tensor[];
+}
+
+/** Training data, and held-out data for selecting the best values. */
+export interface SlicePair {
+  readonly train: SliceData;
+  readonly heldOut: SliceData;
+}
+
+/** Sublayer as a separate model, with its loss and the data in the shape used for training. */
+interface Slice {
+  readonly model: GraphModel;
+  readonly loss: Loss;
+  readonly data: SlicePair;
+}
 
 /**
  * One sublayer of a graph as a model whose parameters are the tensors of its encodings. Streams without tokens, such as

@@ -1,4 +1,4 @@
-import { relativeSquares } from '../../linear-algebra/squares';
+import { relativeSquares } from '../../linear-algebra/small-matrix';
 import { createReadout } from '../../metrics/metric-readout';
 import { metrics } from '../../metrics/metrics';
 import type { LayeredModel } from '../../models/layered-model';

@@ -8,17 +8,15 @@ import { idsIn } from '../../models/model-input';
 import type { LayeredModel } from '../../models/layered-model';
 import { floatsIn } from '../../runtime/tensors';
 import { distillation } from '../../training/losses';
-import { Trainer } from '../../training/trainer';
-import { tryStep } from '../../training/try-step';
+import { Trainer, tryStep } from '../../training/trainer';
 import { UserError } from '../../user-error';
 import type { RepairScope } from './repair-settings';
 import type { TrainingFiles } from './repair-store';
 import { TeacherTexts } from './teacher-texts';
 import type { NumbersByName } from './trainable-encoding';
 import type { RepairSetup } from './walk';
-import { effectiveBatch, leastBytes, segmentEnds, stepPlan } from './whole-memory';
-import type { TrainingSize } from './whole-memory';
-import { wholeModel } from './whole-model';
+import { effectiveBatch, leastBytes, segmentEnds, stepPlan, wholeModel } from './whole-model';
+import type { TrainingSize } from './whole-model';
 import { say } from '../../message';
 
 /** Setup for training a whole model against a teacher. */

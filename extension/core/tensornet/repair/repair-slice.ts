@@ -2,7 +2,7 @@ import { seededRandom, shuffle } from '../../data/random';
 import type { Random } from '../../data/random';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
-import { relativeSquares } from '../../linear-algebra/squares';
+import { relativeSquares } from '../../linear-algebra/small-matrix';
 import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { stream, streamWidth } from '../../models/model-emitter';
@@ -12,12 +12,11 @@ import { floatsIn, join } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
 import { GraphModel } from '../../training/graph-model';
 import { lossInputs, relativeSquaredError } from '../../training/losses';
-import { Trainer } from '../../training/trainer';
-import { tryStep } from '../../training/try-step';
+import { Trainer, tryStep } from '../../training/trainer';
 import { graphSlice } from './graph-slice';
 import type { RepairSettings } from './repair-settings';
-import type { SliceData, SlicePair } from './slice';
-import { smallestScale } from './smallest-scale';
+import type { SliceData, SlicePair } from './graph-slice';
+import { smallestScale } from './trained-forms';
 import { differentiable, hasWholeNumbers, trainedTensors } from './trainable-encoding';
 
 /**

@@ -1,6 +1,6 @@
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { RemainingParts } from '../../jobs/cost-ahead';
+import { RemainingParts } from '../../jobs/time-left';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import { repairSlice } from './repair-slice';
@@ -8,7 +8,7 @@ import type { RepairedSlice } from './repair-slice';
 import type { RepairStore, SliceRecord } from './repair-store';
 import { shareSlices } from './share-slices';
 import type { SliceSharing } from './share-slices';
-import type { SlicePair } from './slice';
+import type { SlicePair } from './graph-slice';
 import { sublayerEncodings } from './trained-forms';
 import { Walk } from './walk';
 import type { RepairSetup } from './walk';

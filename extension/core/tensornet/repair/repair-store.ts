@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { openSafetensors } from '../../checkpoints/safetensors';
-import { makeWorkFolder } from '../../jobs/make-work-folder';
+import { makeWorkFolder } from '../../jobs/work-folder';
 import { Journal } from '../../jobs/journal';
 import { mapTensors } from '../../models/encodings/encoding-facts';
 import type { MatrixEncoding } from '../../models/matrix-encoding';

@@ -6,6 +6,9 @@ import type { OpenedModel } from '../../models/opened-model';
 import { hasTrainableRouters, routerLayers } from '../../models/router-layers';
 import { UserError } from '../../user-error';
 import { trainedTensors } from './trainable-encoding';
+import { rootMeanSquare } from '../../linear-algebra/small-matrix';
+import { floatsIn } from '../../runtime/tensors';
+import type { TrainableModel } from '../../training/trainable-model';
 
 /** Linear layers to train: compressed ones, all but routers, or only the routers of MoE layers. */
 export const trainedLayers = ['compressed', 'all', 'routers'] as const;
@@ -90,4 +93,12 @@ export function sublayerEncodings(
       return form === undefined ? [] : [[id, form] as const];
     }),
   );
+}
+
+/** Smallest root mean square of a model's parameters that aren't all zeros, or 1; learning rates are relative to it. */
+export async function smallestScale(model: Pick<TrainableModel, 'initial'>): Promise<number> {
+  const scales = Object.values(await model.initial())
+    .map((tensor) => rootMeanSquare(floatsIn(tensor)))
+    .filter((scale) => scale > 0);
+  return scales.length === 0 ? 1 : Math.min(...scales);
 }

@@ -7,7 +7,7 @@ import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { streamAfter } from './graph-slice';
 import { outputDistance } from './output-distance';
 import type { RepairSettings } from './repair-settings';
-import type { SliceData, SlicePair } from './slice';
+import type { SliceData, SlicePair } from './graph-slice';
 
 /** A model to repair, and its teacher. */
 export interface RepairSetup {

@@ -6,7 +6,7 @@ import { UserError } from '../../user-error';
 import { embeddingMethods } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { embeddingRequest, embeddingsToMeasure } from '../embedding-and-head-choice';
-import { expandCompressions } from './compressions-of';
+import { expandCompressions } from './expand-compressions';
 import type { SensitivitySettings } from './sensitivity-profile';
 import { counted, say } from '../../message';
 

@@ -2,7 +2,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { LayerStack } from '../../models/layer-stacks';
 import type { LinearLayer, ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { Compression } from '../compression-choice';
-import { compressionKey } from './compressions-of';
+import { compressionKey } from './expand-compressions';
 import type {
   LayerSensitivity,
   MatrixSensitivity,

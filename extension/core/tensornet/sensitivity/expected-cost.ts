@@ -3,8 +3,8 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { LayerStack } from '../../models/layer-stacks';
 import type { ModelMatrix, EmbeddingOrHead } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
-import { defaultTokens } from '../statistics/default-tokens';
-import { expandCompressions } from './compressions-of';
+import { defaultTokens } from '../statistics/profile-inputs';
+import { expandCompressions } from './expand-compressions';
 import { schemeName } from './schemes';
 import type { OpenWidth } from './width-sensitivity';
 

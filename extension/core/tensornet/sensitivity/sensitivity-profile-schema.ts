@@ -1,8 +1,7 @@
 import * as v from 'valibot';
 import { writableTypes } from '../../checkpoints/ggml-types';
 import { calibrationSchema } from '../../data/calibration-schema';
-import { described } from '../../jobs/described';
-import { parseDocument } from '../../jobs/parse-document';
+import { described, parseDocument } from '../../jobs/parse-document';
 import { metricNames } from '../../metrics/metrics';
 import { linearRoles, embeddingAndHeadPlaces } from '../../models/matrix-encoding';
 import { sublayerKinds } from '../../models/model-summary';

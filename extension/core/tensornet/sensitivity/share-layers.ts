@@ -1,14 +1,12 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { workItemKey, hashSetup } from '../../distribute/work-item';
+import { workItemKey, hashSetup, readMessage, kernelProbe } from '../../distribute/work-item';
 import type { Engine, WorkSetup } from '../../distribute/work-item';
 import type { OpenTaskRunner } from '../../distribute/task-runner';
-import { readMessage } from '../../distribute/read-message';
 import { withWorkers } from '../../distribute/with-workers';
 import type { PoolContext } from '../../distribute/with-workers';
 import type { OpenedModel } from '../../models/opened-model';
 import { deviceNames } from '../../runtime/device';
-import { kernelProbe } from '../../runtime/kernel-probe';
 import { costsSchema } from '../costs/machine-costs';
 import type { MachineCosts } from '../costs/machine-costs';
 import { layerRequestSchema, layerResultSchema, LayerWork } from './layer-work';

@@ -5,16 +5,33 @@ import type { ModelInputs } from '../../data/model-inputs';
 import type { LayeredModel } from '../../models/layered-model';
 import { compressionMethods, resolveVariant } from '../compression-methods';
 import type { VariantChoice } from '../compression-methods';
-import { defaultTokens } from './default-tokens';
-import type { FittedLayer } from './default-tokens';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
+import type { Compression } from '../compression-choice';
 
 /** Inputs to measure changes of a model on, and to fit them to. */
 export interface ProfileInputs {
   readonly measured: ModelInputs;
   /** Further inputs from the same source; undefined if it has no more. */
   readonly fitting: ModelInputs | undefined;
+}
+
+/** Input size of a layer, and its compression method. */
+interface FittedLayer extends Pick<Compression, 'method'> {
+  readonly in: number;
+}
+
+/** Maximum default number of tokens, however wide the layers. */
+const mostTokens = 32_768;
+
+/** Default number of calibration tokens: more for methods that are fitted to directions of a layer's inputs. */
+export function defaultTokens(layers: readonly FittedLayer[]): number {
+  const { sequences, length } = defaultCalibration;
+  const wanted = layers.reduce(
+    (most, layer) => Math.max(most, layer.in * compressionMethods[layer.method].tokensPerInput),
+    0,
+  );
+  return Math.max(sequences * length, Math.min(mostTokens, wanted));
 }
 
 /** Seed, and the compressions that are fitted to each layer. */

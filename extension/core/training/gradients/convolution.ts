@@ -1,5 +1,5 @@
 import type { Value } from '../../onnx/graph-builder';
-import { intAttribute } from '../../models/onnx/node-attributes';
+import { intAttribute } from '../../models/onnx/graph-index';
 import { convolutionKernel, slidingWindow } from '../../models/onnx/values/window-shapes';
 import type { Window } from '../../models/onnx/values/window-shapes';
 import { weightGradient } from './convolution-weights';

@@ -1,5 +1,5 @@
 import type { Value } from '../../onnx/graph-builder';
-import { intAttribute, stringAttribute } from '../../models/onnx/node-attributes';
+import { intAttribute, stringAttribute } from '../../models/onnx/graph-index';
 import { fromFront } from '../../models/onnx/values/shape-rules';
 import type { NodeGradient, Rule } from './node-gradient';
 

@@ -1,6 +1,6 @@
 import { float } from '../../onnx/graph-builder';
 import type { Attribute, Value } from '../../onnx/graph-builder';
-import { floatAttribute, intAttribute, stringAttribute } from '../../models/onnx/node-attributes';
+import { floatAttribute, intAttribute, stringAttribute } from '../../models/onnx/graph-index';
 import type { NodeGradient, Rule } from './node-gradient';
 
 /** Y = α · op(A) · op(B) + β · C */

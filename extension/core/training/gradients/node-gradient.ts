@@ -2,7 +2,7 @@ import { DataType } from '../../onnx/graph-builder';
 import type { Attribute, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitLength } from '../../onnx/emit-length';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
-import { outputName } from '../../models/onnx/node-attributes';
+import { outputName } from '../../models/onnx/graph-index';
 import type { ValueShapes } from '../../models/onnx/values/value-shapes';
 import type { Shape } from '../../models/onnx/values/shape-query';
 import type { ValueTypes } from '../../models/onnx/values/value-types';

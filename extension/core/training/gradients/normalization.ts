@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
-import { floatAttribute, intAttribute } from '../../models/onnx/node-attributes';
+import { floatAttribute, intAttribute } from '../../models/onnx/graph-index';
 import { fromFront } from '../../models/onnx/values/shape-rules';
 import type { NodeGradient, Rule } from './node-gradient';
 

@@ -1,6 +1,6 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
-import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
+import { intAttribute, intsAttribute } from '../../models/onnx/graph-index';
 import { slidingWindow } from '../../models/onnx/values/window-shapes';
 import { spreadBack } from './convolution';
 import type { NodeGradient, Rule } from './node-gradient';

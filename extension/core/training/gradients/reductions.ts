@@ -1,5 +1,5 @@
 import type { Dimension, Value } from '../../onnx/graph-builder';
-import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
+import { intAttribute, intsAttribute } from '../../models/onnx/graph-index';
 import type { NodeGradient, Rule } from './node-gradient';
 
 /** Restores the reduced axes with size 1. */

@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { setField } from '../../../../extension/core/set-json-field';
+import { setField } from '../../../../extension/core/parse-json';
 import { openModel } from '../../../../extension/core/models/open-model';
 import { prune } from '../../export/pruning';
 import { fixture } from '../../fixtures';

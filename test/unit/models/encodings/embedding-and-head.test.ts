@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import type { ModelInput } from '../../../../extension/core/models/model-input';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
 import type {

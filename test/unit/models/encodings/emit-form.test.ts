@@ -2,7 +2,7 @@ import { join, parse, relative, sep } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import { emitEncoding } from '../../../../extension/core/models/encodings/emit-encoding';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';

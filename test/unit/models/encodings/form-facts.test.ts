@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { LazyTensor } from '../../../../extension/core/checkpoints/lazy-tensor';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { LazyTensor, TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import { openSafetensors } from '../../../../extension/core/checkpoints/safetensors';
 import {
   encodingFlops,

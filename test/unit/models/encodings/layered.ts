@@ -1,4 +1,4 @@
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import type { ModelInput } from '../../../../extension/core/models/model-input';
 import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';
 import type { LayeredModel, TappedStep } from '../../../../extension/core/models/layered-model';

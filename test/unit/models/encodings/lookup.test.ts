@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import { emitLookup } from '../../../../extension/core/models/encodings/emit-lookup';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';

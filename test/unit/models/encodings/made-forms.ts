@@ -1,5 +1,5 @@
 import { halfToNumber, numberToHalf } from '../../../../extension/core/checkpoints/half';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import { seededRandom, standardNormal } from '../../../../extension/core/data/random';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import type {

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
+import type { TensorData } from '../../../../extension/core/checkpoints/lazy-tensor';
 import { emitPointwise } from '../../../../extension/core/models/encodings/emit-pointwise';
 import { encodingSizes } from '../../../../extension/core/models/encodings/encoding-facts';
 import { storeEncodings } from '../../../../extension/core/models/encodings/store-encodings';

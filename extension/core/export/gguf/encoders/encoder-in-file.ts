@@ -3,7 +3,11 @@ import { EncoderModel } from '../../../models/encoders/encoder-model';
 import type { EncoderEmbedding } from '../../../models/encoders/find-embedding';
 import { denseWeight, folderPooling } from '../../../models/folder-pooling';
 import type { FolderPooling } from '../../../models/folder-pooling';
-import { denseModules, poolingKey, poolingNumbers } from '../../../models/gguf/encoders/pooling';
+import {
+  denseModules,
+  poolingKey,
+  poolingNumbers,
+} from '../../../models/gguf/encoders/encoder-names';
 import { allRows } from '../../../models/gguf/gguf-rows';
 import type { AnyModel } from '../../../models/opened-model';
 import type { Sublayer } from '../../../models/modules/sublayer-list';

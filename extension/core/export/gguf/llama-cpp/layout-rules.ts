@@ -2,7 +2,7 @@ import type { Refusal } from '../../../models/capability';
 import type { SublayerSummary } from '../../../models/model-summary';
 import { emptiedBlock, layOutChanges } from '../../changes';
 import type { Changes } from '../../changes';
-import { deciFamilies } from '../gguf-deci';
+import { deciFamilies } from '../gguf-sizes';
 import { findViolation } from './rule';
 import type { LayoutFacts, LlamaCppRule } from './rule';
 import { say } from '../../../message';

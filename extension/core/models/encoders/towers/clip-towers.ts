@@ -1,5 +1,5 @@
 import { say } from '../../../message';
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import type { EncoderArchitecture, HeadForm } from '../encoder-architecture';
 import { allBiases, epsilonName } from '../text-encoders';
 import { classifies } from '../vit-like';

@@ -1,6 +1,6 @@
 import type { CompressedNames } from '../../parts/compressed/compressed-parts';
 import type { Architecture } from '../../transformer/architecture';
-import type { ConfigFault, ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFault, ConfigFields } from '../../transformer/model-config';
 import { say } from '../../../message';
 import { base, windowEverywhere, gatedSharedExpert, optionalNumber } from '../shared-parts';
 import { preNorm } from '../../modules/wiring-names';

@@ -1,6 +1,6 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import { derive, named } from '../../transformer/derive';
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import {
   attention,
   attentionBiases,

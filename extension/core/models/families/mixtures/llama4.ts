@@ -1,5 +1,5 @@
 import type { Architecture } from '../../transformer/architecture';
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import {
   attention,
   attentionBiases,

@@ -1,6 +1,5 @@
 import type { ExpertNames, PartKind } from '../../transformer/architecture';
-import type { ConfigFields } from '../../transformer/config-layout';
-import type { ModelConfig } from '../../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 
 /** String field of config.json that few families have, or the default of their configuration class. */
 export function optionalString(config: ConfigFields, field: string, usual: string): string {

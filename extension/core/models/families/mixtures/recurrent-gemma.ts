@@ -1,5 +1,5 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import { attentionBiases, base, windowEverywhere, optionalNumber } from '../shared-parts';
 import { gemmaDefaults } from '../gemma';
 import { preNorm } from '../../modules/wiring-names';

@@ -1,7 +1,6 @@
 import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import { derive, named } from '../../transformer/derive';
-import type { ConfigFields } from '../../transformer/config-layout';
-import type { ModelConfig } from '../../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
 import { mixedByType, findPeriod } from './mixer-pieces';
 import type { Period } from './mixer-pieces';

@@ -6,8 +6,7 @@ import type {
   Scales,
 } from '../../transformer/architecture';
 import { derive, named } from '../../transformer/derive';
-import type { ConfigFields } from '../../transformer/config-layout';
-import type { ModelConfig } from '../../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';

@@ -1,6 +1,5 @@
 import type { Architecture, MixerNames } from '../../transformer/architecture';
-import type { ConfigFields } from '../../transformer/config-layout';
-import type { ModelConfig } from '../../transformer/model-config';
+import type { ConfigFields, ModelConfig } from '../../transformer/model-config';
 import { keepsTurns } from '../../shared-modules';
 import type { SharedModules } from '../../shared-modules';
 import { say } from '../../../message';

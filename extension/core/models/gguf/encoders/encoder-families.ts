@@ -1,6 +1,6 @@
 import type { GgufFamily, GgufSource } from '../gguf-traits';
 import { gelu, gelus } from '../gguf-layer-norm-families';
-import { describePooling } from './pooling';
+import { describePooling } from './encoder-names';
 import { say } from '../../../message';
 
 /** Config fields that every encoder file has. */

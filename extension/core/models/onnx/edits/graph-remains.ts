@@ -4,11 +4,10 @@ import { isEmbeddingWithNorm, isQuantizedSum, requantized } from '../graph-index
 import type { GraphNode } from '../graph-index';
 import { renameInputs } from './node-edits';
 import type { OnnxModel } from '../stream/graph-stream';
-import { portName } from '../onnx-parts';
+import { portName, requantizationNodes } from '../onnx-parts';
 import type { RemainingGraph } from './removal-nodes';
 import { copyWith } from '../../../onnx/messages';
 import { normalizationNodes, sumNodes } from '../../../onnx/normalization-nodes';
-import { requantizationNodes } from '../../../onnx/requantization-nodes';
 import { NodeProtoSchema, TensorProto_DataType as DataType } from '../../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 

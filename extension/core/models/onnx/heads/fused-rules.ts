@@ -1,5 +1,5 @@
 import type { GraphNode } from '../graph-index';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute } from '../graph-index';
 import type { Shape } from '../values/shape-query';
 import { isSamePlace } from './group-places';
 import type { GroupPlace } from './group-places';

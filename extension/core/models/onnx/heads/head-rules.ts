@@ -1,6 +1,6 @@
 import type { Dimension } from '../../../onnx/graph-builder';
 import { elementwise } from '../matrices/graph-width';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute } from '../graph-index';
 import { fromFront } from '../values/shape-rules';
 import type { Shape } from '../values/shape-query';
 import { fusedRules } from './fused-rules';

@@ -4,8 +4,13 @@ import { say } from '../../../message';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { readBy } from '../edits/graph-remains';
-import { GraphIndex, operatorName } from '../graph-index';
-import { intAttribute, intsAttribute, tensorAttribute } from '../node-attributes';
+import {
+  GraphIndex,
+  operatorName,
+  intAttribute,
+  intsAttribute,
+  tensorAttribute,
+} from '../graph-index';
 import { tensorNumbers } from '../values/tensor-numbers';
 import { ValueShapes } from '../values/value-shapes';
 import { rowRules } from './row-rules';

@@ -1,6 +1,6 @@
 import type { Attribute } from '../../../onnx/messages';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute } from '../graph-index';
 import { fromFront } from '../values/shape-rules';
 import { rowSizes } from './rows';
 import type { Rows } from './rows';

@@ -1,6 +1,5 @@
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
-import { operatorName } from '../graph-index';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { operatorName, intAttribute, intsAttribute } from '../graph-index';
 import { fromFront } from '../values/shape-rules';
 import type { ValueShapes } from '../values/value-shapes';
 

@@ -5,10 +5,9 @@ import { emitOverLast } from '../../encodings/emit-pointwise';
 import type { MatrixEncoding, ModelMatrix } from '../../matrix-encoding';
 import { emitRegion } from '../stream/encoding-regions';
 import { emitSplitAttention, fusedAttention } from '../stream/fused-attention';
-import { operatorName } from '../graph-index';
+import { operatorName, floatAttribute } from '../graph-index';
 import { hasUnitStrides } from './linear-weights';
 import type { LinearWeight, PositionMap } from './linear-weights';
-import { floatAttribute } from '../node-attributes';
 
 /** A matrix by which a graph multiplies. */
 type MultipliedMatrix = ModelMatrix & { readonly use: LinearWeight };

@@ -3,7 +3,7 @@ import { elementCount, packedDType } from '../../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { Linear } from '../../parts/linear';
 import type { GraphNode } from '../graph-index';
-import { intAttribute } from '../node-attributes';
+import { intAttribute } from '../graph-index';
 import type { OnnxModel } from '../stream/graph-stream';
 import { encodingDTypes, lazyTensor } from './graph-linears';
 import type { GraphLinear } from './graph-linears';

@@ -2,8 +2,7 @@ import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import { DataType } from '../../../onnx/graph-builder';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
 import { fusedAttention } from '../stream/fused-attention';
-import { operatorName } from '../graph-index';
-import { intAttribute, intsAttribute, stringAttribute } from '../node-attributes';
+import { operatorName, intAttribute, intsAttribute, stringAttribute } from '../graph-index';
 
 /** A matmul of the graph with a matrix. */
 export interface MatrixProduct {

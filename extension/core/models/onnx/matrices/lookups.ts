@@ -1,6 +1,6 @@
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { GraphIndex } from '../graph-index';
-import { intAttribute } from '../node-attributes';
+import { intAttribute } from '../graph-index';
 import type { OnnxModel } from '../stream/graph-stream';
 
 /** Gather that selects rows by ids. */

@@ -1,5 +1,5 @@
 import type { GraphNode } from '../graph-index';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute } from '../graph-index';
 import { constantByExpert } from './constants-by-expert';
 import type { ConstantByExpert } from './constants-by-expert';
 import type { MixtureGraph, ReadByExpert } from './router';

@@ -1,7 +1,7 @@
 import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
 import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { GraphIndex, GraphNode } from '../graph-index';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute } from '../graph-index';
 
 /** A constant with an axis of experts. */
 export interface ConstantByExpert {

@@ -4,7 +4,7 @@ import type { ExpertSummary } from '../../model-summary';
 import { fusedExperts } from '../stream/classify';
 import type { GraphNode } from '../graph-index';
 import { isWeight, productWeights, storedBytes } from '../stream/measure-sublayer';
-import { intAttribute } from '../node-attributes';
+import { intAttribute } from '../graph-index';
 import { nodesUnusedAfterRemoval } from '../edits/removal-nodes';
 import type { ResidualBranch } from '../stream/residual-stream';
 import { selectedBy, expertNumberUses } from './chosen-numbers';

@@ -1,5 +1,5 @@
 import type { GraphNode } from '../graph-index';
-import { intAttribute } from '../node-attributes';
+import { intAttribute } from '../graph-index';
 import type { ValueShapes } from '../values/value-shapes';
 import { constantByExpert } from './constants-by-expert';
 import type { Constants, ConstantByExpert } from './constants-by-expert';

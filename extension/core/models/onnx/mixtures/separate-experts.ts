@@ -1,5 +1,5 @@
 import type { GraphIndex, GraphNode } from '../graph-index';
-import { stringAttribute } from '../node-attributes';
+import { stringAttribute } from '../graph-index';
 import { isSum } from '../stream/residual-candidates';
 import type { Selected } from './chosen-numbers';
 

@@ -2,8 +2,7 @@ import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import type { FunctionProto } from '../../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../../model-summary';
 import { standsForConvolution } from './encoding-regions';
-import { operatorName } from '../graph-index';
-import { intAttribute, intsAttribute } from '../node-attributes';
+import { operatorName, intAttribute, intsAttribute } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 
 const fusedAttention =

@@ -2,7 +2,7 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { float } from '../../../onnx/graph-builder';
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { GraphIndex } from '../graph-index';
-import { floatAttribute, intAttribute, intsAttribute } from '../node-attributes';
+import { floatAttribute, intAttribute, intsAttribute } from '../graph-index';
 import type { ValueShapes } from '../values/value-shapes';
 
 const domain = 'com.microsoft';

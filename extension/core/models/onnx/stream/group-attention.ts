@@ -1,6 +1,6 @@
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { GraphIndex, GraphNode } from '../graph-index';
-import { intAttribute } from '../node-attributes';
+import { intAttribute } from '../graph-index';
 import type { OnnxPort } from '../onnx-summary';
 import { ValueShapes } from '../values/value-shapes';
 import type { StreamOfGraph } from './graph-stream';

@@ -1,8 +1,7 @@
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
-import { intAttribute } from '../node-attributes';
+import { intAttribute, GraphIndex } from '../graph-index';
 import { hasWeightsByKind } from './classify';
-import { GraphIndex } from '../graph-index';
 import { explainNotUnrolled } from '../loops/unroll-loops';
 import type { GraphNode } from '../graph-index';
 import { findCandidates } from './residual-candidates';

@@ -1,5 +1,5 @@
 import type { Dimension } from '../../../onnx/graph-builder';
-import { intAttribute, tensorAttribute } from '../node-attributes';
+import { intAttribute, tensorAttribute } from '../graph-index';
 import type { ShapeQuery } from './shape-query';
 import { isFloatType, mostNumbers, tensorNumbers } from './tensor-numbers';
 

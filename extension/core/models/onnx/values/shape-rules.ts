@@ -1,5 +1,5 @@
 import type { Dimension } from '../../../onnx/graph-builder';
-import { intAttribute, intsAttribute, stringAttribute, tensorAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute, stringAttribute, tensorAttribute } from '../graph-index';
 import { convolutionShape, globalPoolShape, poolShape } from './window-shapes';
 import type { ShapeQuery, Shape } from './shape-query';
 

@@ -5,10 +5,9 @@ import type {
   TensorProto,
   ValueInfoProto,
 } from '../../../onnx/proto/onnx_pb';
-import { operatorName } from '../graph-index';
+import { operatorName, intAttribute, tensorAttribute } from '../graph-index';
 import type { GraphIndex } from '../graph-index';
 import { contentRules } from './content-rules';
-import { intAttribute, tensorAttribute } from '../node-attributes';
 import { shapeRules } from './shape-rules';
 import { isFloatType, tensorNumbers } from './tensor-numbers';
 import type { Shape, ShapeQuery } from './shape-query';

@@ -1,5 +1,5 @@
 import type { Dimension } from '../../../onnx/graph-builder';
-import { intAttribute, intsAttribute, stringAttribute } from '../node-attributes';
+import { intAttribute, intsAttribute, stringAttribute } from '../graph-index';
 import type { ShapeQuery, Shape } from './shape-query';
 
 type Shapes = readonly (Shape | undefined)[];

@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import { chain } from '../piece';
 import type { Piece } from '../piece';
 import { activation, pixelMean, sigmoid, squeezed } from '../piece-finder';

@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import { withShortcut, chain, weightless } from '../piece';
 import type { Piece } from '../piece';
 import { activation, maxPool, pixelMean, sigmoid, squeezed } from '../piece-finder';

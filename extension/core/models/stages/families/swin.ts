@@ -1,8 +1,7 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
-import type { ConfigFields } from '../../transformer/config-layout';
+import type { ConfigFields } from '../../transformer/model-config';
 import { emitWeight } from '../../parts/weight';
-import { attention } from '../attention-piece';
-import { chain, weightless } from '../piece';
+import { attention, chain, weightless } from '../piece';
 import type { Piece } from '../piece';
 import { activation, paddedWindow, channelsLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
