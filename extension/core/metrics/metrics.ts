@@ -83,7 +83,7 @@ const nextTokenLoss = {
 const formulas = {
   js: {
     needsScores: true,
-    meaning: 'How far apart the predicted probabilities are, the same seen from both models',
+    meaning: 'Symmetric difference between the predicted probabilities',
     definition: say`Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'from-mixture'),
@@ -94,7 +94,7 @@ const formulas = {
   },
   'js-reference': {
     needsScores: true,
-    meaning: 'The same, with the mean distribution first',
+    meaning: 'Like js, with the mean distribution first',
     definition: say`½[KL(m‖p) + KL(m‖q)], with the arguments in the order of the authors' code, mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'to-mixture'),
@@ -104,7 +104,8 @@ const formulas = {
   },
   kl: {
     needsScores: true,
-    meaning: 'How far apart the predicted probabilities are, seen from the original',
+    meaning:
+      'Difference between the predicted probabilities, from the point of view of the original',
     definition: say`Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitKullbackLeibler(sums, probabilities, change),
@@ -123,7 +124,7 @@ const formulas = {
   },
   angular: {
     needsScores: false,
-    meaning: 'How far the direction of the raw outputs (logits) turns',
+    meaning: 'Angle between the raw outputs (logits)',
     definition: say`arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians`,
     ...reading(['original', 'change'], (sums, { original, change }) =>
       emitAngle(sums, original, change),
@@ -132,13 +133,13 @@ const formulas = {
     distance: perToken,
   },
   perplexity: {
-    meaning: 'How surprised the changed model is by the calibration text',
+    meaning: 'Perplexity of the changed model on the calibration text, lower is better',
     definition: say`exp(mean negative log-likelihood of the next token)`,
     ...nextTokenLoss,
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
   },
   answers: {
-    meaning: 'How unlikely the right answers of a task become',
+    meaning: 'Loss on the right answers of a task, lower is better',
     definition: say`Negative log-likelihood of the right answers of a task (JSONL), averaged over its examples, in nats`,
     ...nextTokenLoss,
     asksAnswers: true,
@@ -146,7 +147,7 @@ const formulas = {
   },
   accuracy: {
     needsScores: true,
-    meaning: 'How many right answers of a task the changed model does not give',
+    meaning: 'Error rate on a task',
     definition: say`Share of the right answers of a task (JSONL) with a token that isn't the top-1 prediction (1 − accuracy)`,
     reads: ['candidate', 'targets'],
     emitTerms: (graph, inputs) => {

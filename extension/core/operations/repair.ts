@@ -91,9 +91,9 @@ export const repair = defineOperation({
         setting: 'repair.states',
         choiceTexts: {
           student:
-            'What the smaller model computes up to there, as repaired so far: closest to the original.',
+            'Hidden states of the smaller model, as repaired so far: closest to its real inputs.',
           teacher:
-            'What the original computes up to there: sublayers are independent, and workers can share them.',
+            'Hidden states of the original: sublayers are independent, so workers can share them.',
         },
       }),
       scope: choice(repairScopes, {

@@ -69,7 +69,7 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
   return {
     title: 'Perplexity',
     text: [
-      'How surprised the model is by held-out text: lower is better.',
+      'Perplexity on held-out text; lower is better.',
       ...(before === undefined || after === undefined
         ? []
         : [

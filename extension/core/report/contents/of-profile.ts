@@ -148,7 +148,7 @@ function describeChange(
   rounds: number,
 ): string {
   const word = inEnglish(perplexityLabel(before, after));
-  return `How surprised the model is by held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} after ${rounds} ${rounds === 1 ? 'removal' : 'removals'} (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
+  return `Perplexity on held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} after ${rounds} ${rounds === 1 ? 'removal' : 'removals'} (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
 }
 
 function stabilitySection({ stability, rounds }: LayerProfile): Section[] {
