@@ -193,7 +193,7 @@ describe('rounding by error feedback', () => {
     const cancellation = { isCancellationRequested: false };
     const record =
       (stop: number): JobContext['progress'] =>
-      ({ stage, done = 0 }) => {
+      ({ stage, done }) => {
         if (inEnglish(stage) === 'Training the quantized model') {
           steps.push(done);
           cancellation.isCancellationRequested = done === stop;
