@@ -3,7 +3,7 @@
  * divergence from the original on the bundled held-out text with 95 % intervals, top-1 agreement, and seconds of processor
  * time. Prints a Markdown table, row by row.
  *
- *     node bench/distill/run.mjs MODEL FOLDER [--types Q2_K,Q3_K_M] [--rates 0.01,0.02] [--epochs 4]
+ *     node bench/distill/run.mjs MODEL FOLDER [--types Q2_K,Q3_K_M] [--rates 0.03] [--epochs 4]
  *         [--sequences 128] [--length 256] [--text FILE] [--codes]
  *
  * --rates: learning rates, in units of the distance between two integers.
@@ -27,7 +27,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     types: { type: 'string', default: 'Q2_K,Q3_K_M' },
-    rates: { type: 'string', default: '0.01' },
+    rates: { type: 'string', default: '0.03' },
     epochs: { type: 'string', default: '4' },
     sequences: { type: 'string', default: '128' },
     length: { type: 'string', default: '256' },

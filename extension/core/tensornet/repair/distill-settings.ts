@@ -11,5 +11,5 @@ export interface DistillSettings extends Pick<RepairSettings, 'epochs' | 'batch'
 /** Codes stay: a step flips many of them together, and the loss rises (bench/distill). */
 export const defaultDistillation: DistillSettings = {
   ...{ epochs: 4, batch: 4, patience: 2 },
-  ...{ rate: 0.01, codes: false },
+  ...{ rate: 0.03, codes: false },
 };
