@@ -90,7 +90,7 @@ const exampleType = (
   /** @type {number} */ klDivergence,
   isMeasured = false,
 ) => ({
-  ...{ size, bytes, seconds: 90, isMix: false, isForbidden: false },
+  ...{ size, bytes, seconds: 90, mix: undefined, isForbidden: false },
   loss: { code: 'small loss', parameters: [] },
   ...(isMeasured ? { perplexityRatio: 1 + 2 * klDivergence } : {}),
   known: { klDivergence, perplexityRatio: 1 + 2 * klDivergence, isMeasured },
@@ -160,7 +160,7 @@ export function compressionDocument(blocks = 128) {
 export function ggufDocument() {
   const bytes = 1.6e9;
   const model = { name: 'model-Q8_0.gguf', path: '/model-Q8_0.gguf', architecture: 'llama' };
-  const mix = { ...exampleType('50%', bytes / 2, 0), isMix: true, known: undefined };
+  const mix = { ...exampleType('50%', bytes / 2, 0), mix: { code: 'Half the size', parameters: [] }, known: undefined };
   return {
     name: 'compression: a GGUF file',
     panel: 'compression',

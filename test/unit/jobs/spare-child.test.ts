@@ -123,7 +123,7 @@ describe('a process that waits for the next task', () => {
     const parent = join(folder, 'parent.cjs');
     await bundle(
       parent,
-      `import { SpareChild } from './spare-child';
+      `import { SpareChild } from './child-task';
        const job = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
        const task = { port: Number(process.argv[2]) };
        void new SpareChild(60_000).use({ script: ${JSON.stringify(script)} }, (child) => child.run(task, job));`,
