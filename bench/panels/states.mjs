@@ -160,7 +160,11 @@ export function compressionDocument(blocks = 128) {
 export function ggufDocument() {
   const bytes = 1.6e9;
   const model = { name: 'model-Q8_0.gguf', path: '/model-Q8_0.gguf', architecture: 'llama' };
-  const mix = { ...exampleType('50%', bytes / 2, 0), mix: { code: 'Half the size', parameters: [] }, known: undefined };
+  const mix = {
+    ...exampleType('50%', bytes / 2, 0),
+    mix: { code: 'Half the size', parameters: [] },
+    known: undefined,
+  };
   return {
     name: 'compression: a GGUF file',
     panel: 'compression',
