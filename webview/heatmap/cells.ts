@@ -266,20 +266,19 @@ function hasSameValues({ values: a }: Cell, { values: b }: Cell): boolean {
   return [...Object.keys(a), ...Object.keys(b)].every((id) => a[id] === b[id]);
 }
 
-/** Column values of units, by the measurements that they were read from. */
+/** Values of units by column, and the source that they were read from. The key is the measurements of the source. */
 const knownValues = new WeakMap<
   ColumnSource['measurements'],
   { readonly source: ColumnSource; readonly byUnit: WeakMap<Unit, Cell['values']> }
 >();
 
-/** Values of the columns of a unit, by their ids: the same object as long as the source is the same. */
+/** Values of a unit by column id: the same object as long as the source is the same. */
 function columnValues({
   model,
-  profile,
   drift,
   measurements,
 }: ColumnSource): (unit: Unit) => Cell['values'] {
-  const source = { model, profile, drift, measurements };
+  const source = { model, drift, measurements };
   const known = knownValues.get(measurements);
   const byUnit =
     known !== undefined && known.source.drift === drift && known.source.model === model

@@ -10,7 +10,7 @@ import { strings } from './strings';
 import type { Unit } from './units';
 
 /** State that columns take their values from. */
-export type ColumnSource = Pick<HeatmapState, 'model' | 'profile' | 'drift' | 'measurements'>;
+export type ColumnSource = Pick<HeatmapState, 'model' | 'drift' | 'measurements'>;
 
 /** Part of a cell that columns know. */
 interface ColumnCell {

@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { Icon } from '../components/icons';
 import { GridLegend, LegendKey } from '../components/legend';
 import { t } from '../translate';
@@ -10,14 +11,14 @@ import type { ShownProfile } from './types';
 interface HeatmapLegendProps {
   readonly cells: CellSet;
   readonly source: ColumnSource;
+  readonly profile: HeatmapState['profile'];
   /** True if sublayers of the model were removed earlier. */
   readonly hasLost: boolean;
 }
 
 /** Legend of the grid: colors and marks. */
-export function HeatmapLegend({ cells, source, hasLost }: HeatmapLegendProps): VNode {
+export function HeatmapLegend({ cells, source, profile, hasLost }: HeatmapLegendProps): VNode {
   const { distances, previews, column } = cells;
-  const { profile } = source;
   const [low, high] = column?.ends ?? [strings.lowValue, strings.highValue];
   const statuses = new Set(cells.cells.map(({ status }) => status));
   return (

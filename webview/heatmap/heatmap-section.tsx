@@ -104,10 +104,10 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
           cells={cells}
           source={{
             model,
-            profile: panel.get('profile'),
             drift: panel.get('drift'),
             measurements: panel.get('measurements'),
           }}
+          profile={panel.get('profile')}
           hasLost={lost.length > 0}
         />
       </AfterPaint>

@@ -8,7 +8,7 @@ import { numbers as codesOfBlock } from './search';
 const { max, min, round } = Math;
 
 /**
- * Numbers that are stored in quantization blocks, apart from each other. A weight is
+ * The numbers stored in quantization blocks, in separate arrays. A weight is
  * unit · scale · code + offsetUnit · offset, where scale and offset are 1 for types without integers for them.
  */
 export interface BlockNumbers {
@@ -17,13 +17,13 @@ export interface BlockNumbers {
   readonly shape: readonly [blocks: number, groups: number, width: number];
   /** Integers, or values of the code book. */
   readonly codes: Float32Array;
-  /** Of each block. */
+  /** One per block. */
   readonly units: Float32Array;
-  /** Of each block, for types with an offset; negative for types that subtract it. */
+  /** One per block, for types with an offset; negative for types that subtract it. */
   readonly offsetUnits?: Float32Array;
-  /** Of each group, for types with integers. */
+  /** One integer per group, for types that store them. */
   readonly scales?: Float32Array;
-  /** Of each group, for types with integers and an offset. */
+  /** One integer per group, for types that store them and have an offset. */
   readonly offsets?: Float32Array;
 }
 
