@@ -51,7 +51,7 @@ export function Answer({ panel, frame, totals }: AnswerProps): VNode {
     <section class="answer" aria-label={strings.answer}>
       <div class="strip">
         <dl class="tiles">
-          <Perplexity panel={panel} selected={selected} reason={available.evaluate} />
+          <Perplexity panel={panel} frame={frame} reason={available.evaluate} />
           <Distance selected={selected} expected={expected} />
           <Tile
             name={strings.size}
@@ -94,7 +94,7 @@ function NextStep({ panel, frame, totals, available }: NextStepProps): VNode {
           label={strings.prune}
           title={strings.pruneTitle}
           reason={available.prune}
-          onClick={panel.run.prune}
+          onClick={frame.run.prune}
         />
         {quantized !== undefined && (
           <Button
@@ -102,7 +102,7 @@ function NextStep({ panel, frame, totals, available }: NextStepProps): VNode {
             label={strings.makeSmaller}
             title={strings.makeSmallerTitle}
             reason={panel.get('blocked')}
-            onClick={panel.run.makeSmaller}
+            onClick={frame.run.makeSmaller}
           />
         )}
       </div>
@@ -222,13 +222,13 @@ function Distance({ selected, expected }: DistanceProps): VNode {
 
 interface PerplexityProps {
   readonly panel: HeatmapPanel;
-  readonly selected: Selected;
+  readonly frame: Frame;
   /** Reason why it cannot be measured now, if any. */
   readonly reason: string | undefined;
 }
 
-function Perplexity({ panel, selected: state, reason }: PerplexityProps): VNode {
-  const { original, selected, firstTokens } = measuredPerplexities(state);
+function Perplexity({ panel, frame, reason }: PerplexityProps): VNode {
+  const { original, selected, firstTokens } = measuredPerplexities(frame.selected);
   const { evaluate: unable } = panel.get('cannot');
   const onFirst = firstTokens === undefined ? '' : strings.firstTokens(formatCount(firstTokens));
   const note =
@@ -251,7 +251,7 @@ function Perplexity({ panel, selected: state, reason }: PerplexityProps): VNode 
           ? undefined
           : {
               ...{ label: strings.measure, title: strings.measureTitle, reason },
-              onClick: panel.run.evaluate,
+              onClick: frame.run.evaluate,
             }
       }
     />

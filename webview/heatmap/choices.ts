@@ -8,6 +8,8 @@ import type { Choice } from './draft';
 export class Choices {
   readonly #tell: (choice: Choice) => Promise<void>;
   readonly #waiting = signal<readonly Choice[]>([]);
+  /** Resolves when the host has all choices so far. */
+  #told = Promise.resolve();
 
   /** @param tell settles once the host's state has the choice, or will never have it */
   public constructor(tell: (choice: Choice) => Promise<void>) {
@@ -22,13 +24,19 @@ export class Choices {
     const [told, ...untold] = this.#waiting.peek();
     if (told === undefined) {
       this.#waiting.value = [choice];
-      void this.#tellAll();
+      this.#told = this.#tellAll();
       return;
     }
     // Only the last position of a dragged slider counts.
     const others =
       choice.type === 'selectRounds' ? untold.filter(({ type }) => type !== choice.type) : untold;
     this.#waiting.value = [told, ...others, choice];
+  }
+
+  /** Calls a function once the host has all choices, so that it sees the selection that the user sees. */
+  public async afterAll(act: () => void): Promise<void> {
+    await this.#told;
+    act();
   }
 
   async #tellAll(): Promise<void> {

@@ -1,5 +1,8 @@
 import { useComputed } from '@preact/signals';
 import { useMemo, useRef } from 'preact/hooks';
+import type { HeatmapCalls } from '../../extension/protocol/heatmap';
+import { methods } from '../kit/calls';
+import type { Runner } from '../kit/calls';
 import { buildCells } from './cells';
 import type { CellSet } from './cells';
 import { Choices } from './choices';
@@ -20,6 +23,8 @@ export interface Frame {
   readonly selectRounds: (rounds: number) => void;
   readonly setMark: (sublayer: string, mark: Mark) => void;
   readonly change: (choice: 'clearMarks' | 'undo' | 'redo') => void;
+  /** The panel's calls, sent once the host has the selection that the user sees. */
+  readonly run: Runner<HeatmapCalls>;
 }
 
 /** Computed where what it is made of has changed. */
@@ -85,6 +90,12 @@ export function useFrame(panel: HeatmapPanel): Frame {
         choices.add({ type });
         panel.announce(strings.changed[type]);
       },
+      run: methods((name, args) => {
+        const call = panel.run[name as keyof HeatmapCalls] as (...args: readonly unknown[]) => void;
+        void choices.afterAll(() => {
+          call(...args);
+        });
+      }) as Runner<HeatmapCalls>,
     }),
     [panel, choices],
   );

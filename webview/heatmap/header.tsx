@@ -11,7 +11,7 @@ import { selectionStability } from '../../extension/core/selection-stability';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings as common } from '../strings';
 import { findAvailability, isEmpty } from './availability';
-import type { Selected } from './draft';
+import type { Frame } from './frame';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { ModelSummary, ShownProfile } from './types';
@@ -19,11 +19,11 @@ import { t, tell, listed, named } from '../translate';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;
-  readonly selected: Selected;
+  readonly frame: Frame;
 }
 
 /** The model's name, what it is, what its profile was made with, and what can be done. */
-export function Header({ panel, selected }: HeaderProps): VNode {
+export function Header({ panel, frame }: HeaderProps): VNode {
   const model = panel.get('model');
   return (
     <PageHeader
@@ -32,7 +32,7 @@ export function Header({ panel, selected }: HeaderProps): VNode {
       tags={[model.architecture]}
       blocked={panel.get('blocked')}
       actionsLabel={strings.actions}
-      actions={<Buttons panel={panel} selected={selected} />}
+      actions={<Buttons panel={panel} frame={frame} />}
     >
       <Folded title={strings.details}>
         <Facts facts={listFacts(model, panel.get('profile'), panel.get('profileFile'))} />
@@ -43,8 +43,8 @@ export function Header({ panel, selected }: HeaderProps): VNode {
 }
 
 /** Buttons that start jobs. Profiling is the main one while there are no rounds. */
-function Buttons({ panel, selected }: HeaderProps): VNode {
-  const { run } = panel;
+function Buttons({ panel, frame }: HeaderProps): VNode {
+  const { run, selected } = frame;
   const [job, profile] = [panel.get('job'), panel.get('profile')];
   const available = findAvailability({
     ...{ ...selected, job },

@@ -11,7 +11,6 @@ import { findAvailability, isEmpty, isWhole, resumesProfile } from './availabili
 import { Candidates } from './candidates';
 import { ConfigPreview } from './config/config-preview';
 import { CurveSection } from './curves/curve-section';
-import type { Selected } from './draft';
 import { useFrame } from './frame';
 import type { Frame } from './frame';
 import { Header } from './header';
@@ -43,9 +42,9 @@ export function Main({ panel }: PanelProps): VNode {
   useUndoKeys(frame);
   return (
     <div>
-      <Header panel={panel} selected={selected} />
+      <Header panel={panel} frame={frame} />
       <Job panel={panel} />
-      {isNew && <NoProfile panel={panel} selected={selected} />}
+      {isNew && <NoProfile panel={panel} frame={frame} />}
       {hasAnswer ? (
         <Answer panel={panel} frame={frame} totals={totals} />
       ) : (
@@ -118,13 +117,13 @@ function Job({ panel }: PanelProps): VNode {
 }
 
 interface NoProfileProps extends PanelProps {
-  readonly selected: Selected;
+  readonly frame: Frame;
 }
 
 /** Actions for a model that has not been profiled. */
-function NoProfile({ panel, selected }: NoProfileProps): VNode {
+function NoProfile({ panel, frame }: NoProfileProps): VNode {
   const { profile: reason } = findAvailability({
-    ...selected,
+    ...frame.selected,
     job: panel.get('job'),
     blocked: panel.get('blocked'),
     cannot: panel.get('cannot'),
@@ -136,7 +135,7 @@ function NoProfile({ panel, selected }: NoProfileProps): VNode {
       text={strings.emptyDetail}
       action={{
         ...{ label: strings.profile, title: strings.profileTitle, primary: true, reason },
-        onClick: panel.run.profile,
+        onClick: frame.run.profile,
       }}
     />
   );

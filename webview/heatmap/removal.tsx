@@ -34,7 +34,7 @@ export function Removal({ panel, frame, totals }: RemovalProps): VNode {
           <Button
             label={strings.keepWidths}
             title={strings.keepWidthsTitle}
-            onClick={panel.run.keepWidths}
+            onClick={frame.run.keepWidths}
           />
         )
       }

@@ -114,6 +114,21 @@ describe('choices on their way to the host', () => {
     expect(choices.waiting).toEqual([]);
   });
 
+  it('reach the host before a call that uses them', async () => {
+    const { told, choices, answer } = slowHost();
+    let known: readonly Choice[] | undefined;
+    choices.add(mark('removed'));
+    choices.add(mark('protected'));
+    const called = choices.afterAll(() => {
+      known = [...told];
+    });
+    await answer();
+    expect(known).toBeUndefined();
+    await answer();
+    await called;
+    expect(known).toEqual([mark('removed'), mark('protected')]);
+  });
+
   it('tell of a slider that is dragged only the last place, and every mark', async () => {
     const { told, choices, answer } = slowHost();
     choices.add(rounds(1));
