@@ -132,6 +132,7 @@ const searches = [
   search(smollm2, 'auto'),
   search(gemma270, 'auto'),
   search(qwen05, 'auto'),
+  search(qwen15, 'auto'),
   search(qwen15, '2GiB'),
 ];
 
