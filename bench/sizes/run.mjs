@@ -1,7 +1,7 @@
 /**
  * Time, memory and time estimates of jobs on models of the sizes that people use: the default search for a quarter of the
  * sublayers (`profile --ratio 0.25`) on published models of 135M to 1.5B parameters as they are published (GGUF), the
- * largest in 2 GiB. Writes one table to RESULTS.md.
+ * largest also in 2 GiB. Writes one table to RESULTS.md.
  *
  *     npm run build && node bench/sizes/run.mjs [--model smollm2 --model gemma270 --model qwen05 --model qwen15] [--runs 3]
  *         [--memory SIZE] [--shapes] [--sensitivity] [--estimates] [--only TEXT …] [--busy] [--fresh] [--files FOLDER]
