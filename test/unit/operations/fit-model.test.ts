@@ -66,11 +66,7 @@ interface Course {
 }
 
 /** Runs a request, and cancels it at a stage if one is named. */
-async function run(
-  given: Given,
-  stopAt?: RegExp,
-  { entriesInTime }: Course = {},
-): Promise<Run> {
+async function run(given: Given, stopAt?: RegExp, { entriesInTime }: Course = {}): Promise<Run> {
   const models = new ModelCache({ capacity: 4 });
   const cancellation = { isCancellationRequested: false };
   const [stages, shares, warnings]: [string[], number[], string[]] = [[], [], []];
