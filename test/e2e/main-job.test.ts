@@ -105,8 +105,8 @@ describe('from a model folder to a smaller model', () => {
     }
     const profile = await readProfile();
     const resting = smallLossRounds(profile);
-    expect(await panel.slider.inputValue()).toBe(String(resting));
-    expect(await panel.removed.count()).toBe(resting);
+    await expect.poll(async () => panel.slider.inputValue()).toBe(String(resting));
+    await expect.poll(async () => panel.removed.count()).toBe(resting);
     await panel.slider.press('End');
     await expect.poll(() => panel.removed.count()).toBe(ROUNDS);
     const chart = panel.frame.getByRole('img', { name: /^Line chart of the distance/ });

@@ -19,6 +19,7 @@ import {
 } from '../../bench/panels/states.mjs';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
+import { settled } from './support/settled';
 
 /** Panels by themselves, without an editor around them: cached documents in a browser's page. */
 describe('a panel', () => {
@@ -60,7 +61,7 @@ describe('a panel', () => {
       await tab.addStyleTag({ content: `:root { --vscode-focusBorder: ${focusColor}; }` });
       await paint(tab, document);
       await tab.waitForFunction(() => customElements.get('vscode-button') !== undefined);
-      await tab.waitForTimeout(300);
+      await settled(tab);
       const { stops, faults } = await walk(tab);
       expect(faults).toEqual([]);
       // A report has no more than its buttons.
@@ -73,7 +74,7 @@ describe('a panel', () => {
         [600, 800],
       ] as const) {
         await tab.setViewportSize({ width, height });
-        await tab.waitForTimeout(200);
+        await settled(tab);
         expect(await tooWide(tab), `${width} pixels`).toEqual([]);
         await tab.screenshot({
           path: join(root, 'test', 'artifacts', `panel-${name.replaceAll(' ', '-')}-${width}.png`),
@@ -86,7 +87,7 @@ describe('a panel', () => {
       await chinese.setViewportSize({ width: 600, height: 800 });
       await paint(chinese, document);
       expect(await chinese.locator('main').innerText()).toMatch(/\p{Script=Han}/u);
-      await chinese.waitForTimeout(200);
+      await settled(chinese);
       expect(await tooWide(chinese), 'Chinese').toEqual([]);
       await context.close();
     },
@@ -210,7 +211,7 @@ describe('a panel', () => {
     const { tab } = await openPage(context, shown.panel);
     await paint(tab, shown);
     await tellChanges(tab, shown.patches[0] ?? {});
-    await tab.waitForTimeout(500);
+    await settled(tab);
     await tab.evaluate(() => {
       new MutationObserver((records) => {
         document.body.dataset['changes'] = String(
@@ -225,7 +226,7 @@ describe('a panel', () => {
         document.body.dataset['changes'] = '0';
       });
       await tellChanges(tab, changes);
-      await tab.waitForTimeout(300);
+      await settled(tab);
       return tab.evaluate(() => Number(document.body.dataset['changes']));
     };
     const running = shown.patches[1] as { patch: object; added: object };
@@ -305,7 +306,7 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
     let { place, name, isVisible } = await look();
     if (!isVisible) {
       // Styles of an element that was just made come a moment later on a busy machine.
-      await tab.waitForTimeout(300);
+      await settled(tab);
       ({ place, name, isVisible } = await look());
     }
     if (place === '') return { stops: press, faults };

@@ -70,6 +70,9 @@ function seen(input: Input): Asked {
   };
 }
 
+/** Time limit of a question that doesn't take its answer. What takes so long hangs. */
+const patienceMilliseconds = 240_000;
+
 async function answer(input: Input, answer: Answer): Promise<void> {
   const hidden = new Promise<true>((resolve) => {
     input.onDidHide(() => {
@@ -83,7 +86,7 @@ async function answer(input: Input, answer: Answer): Promise<void> {
         ? 'quickInputBack'
         : 'acceptSelectedQuickOpenItem';
   // Keys sent before the window has drawn the question are ignored.
-  for (let attempt = 0; attempt < 20; attempt++) {
+  for (const end = Date.now() + patienceMilliseconds; Date.now() < end;) {
     await sleep(200);
     if (typeof answer === 'string') take(input, answer);
     await sleep(100);

@@ -58,12 +58,12 @@ export async function placeFile(fixture: readonly string[], name: string): Promi
 /** Waits until `probe` gives something. */
 export async function until<T>(
   what: string,
-  probe: () => T | undefined | false,
+  probe: () => T | undefined | false | Promise<T | undefined | false>,
   seconds = 240,
 ): Promise<T> {
   const end = Date.now() + seconds * 1000;
   while (Date.now() < end) {
-    const found = probe();
+    const found = await probe();
     if (found !== undefined && found !== false) {
       return found;
     }

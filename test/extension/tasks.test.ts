@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
-import { setTimeout } from 'node:timers/promises';
 import * as vscode from 'vscode';
-import { placeFixture, workspacePath } from './support';
+import { placeFixture, until, workspacePath } from './support';
 
 describe('a plan as a task', () => {
   /** Runs a task. @returns its exit code */
@@ -20,16 +19,11 @@ describe('a plan as a task', () => {
   };
 
   /** A task by its name, once the editor has read what is new. */
-  const named = async (name: string): Promise<vscode.Task> => {
-    const end = Date.now() + 20_000;
-    while (Date.now() < end) {
+  const named = async (name: string): Promise<vscode.Task> =>
+    until(`a task ${name}`, async () => {
       const all = await vscode.tasks.fetchTasks({ type: 'espalier' });
-      const found = all.find((one) => one.name === name);
-      if (found !== undefined) return found;
-      await setTimeout(200);
-    }
-    throw new Error(`there is no task ${name}`);
-  };
+      return all.find((one) => one.name === name);
+    });
 
   it('is found, writes the model, and fails where its limits are not met', async () => {
     await placeFixture('llama-gqa-untied', 'built');

@@ -12,7 +12,8 @@ export interface GuessCheck {
   readonly shuffled: number;
 }
 
-const tokens = 256;
+/** Number of tokens of the text that are read. */
+export const guessTokens = 256;
 /**
  * Smallest ratio of vocabulary size to perplexity. A model that computes nothing sensible does
  * little better than chance.
@@ -33,11 +34,10 @@ export async function checkGuess(
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<GuessCheck> {
   const { path, vocabularySize = 0 } = executor.model.summary;
-  const ids = text.slice(0, tokens);
-  const mixed = Int32Array.from(shuffle([...ids], seededRandom(0)));
+  const mixed = Int32Array.from(shuffle([...text], seededRandom(0)));
   const measure = async (read: Int32Array): Promise<number> =>
     (await evaluatePerplexity(executor, read, {}, context)).perplexity;
-  const check = { perplexity: await measure(ids), shuffled: await measure(mixed) };
+  const check = { perplexity: await measure(text), shuffled: await measure(mixed) };
   if (
     check.perplexity * leastBelowVocabulary > vocabularySize ||
     check.perplexity * leastBelowShuffled > check.shuffled

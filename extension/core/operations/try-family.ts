@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { familyFileName } from '../checkpoints/config-text';
 import { readTokens } from '../data/text-tokens';
-import { checkGuess } from '../evaluate/check-guess';
+import { checkGuess, guessTokens } from '../evaluate/check-guess';
 import type { GuessCheck } from '../evaluate/check-guess';
 import { writeDocument } from '../jobs/write-document';
 import { requireAble } from '../models/capability';
@@ -67,7 +67,7 @@ export const tryFamily = defineOperation({
       try {
         const check = await checkGuess(
           executor,
-          await readTokens(file, model),
+          await readTokens(file, model, guessTokens),
           guess.family,
           context,
         );

@@ -5,6 +5,7 @@ import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { integerSumsAreWhole } from '../runtime/limits/integer-sums';
 import { leastMemory } from '../runtime/memory-shares';
+import type { ErrorCode } from '../error-codes';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -46,12 +47,13 @@ export async function planScreening(
   if (arithmetic === 'float32' || mode !== 'adaptive' || confidence === 1) {
     return undefined;
   }
-  const found = await tryScreening(model, where, arithmetic === 'int8');
+  const found = tryScreening(model, where);
   if ('copy' in found) {
-    return found;
+    // Without integer dot product instructions, int8 matmuls are slower than float32.
+    return arithmetic === 'int8' || (await integerSumsAreWhole()) ? found : undefined;
   }
   if (arithmetic === 'int8') {
-    throw new UserError('screening-unavailable', found.reason, {
+    throw new UserError(found.code, found.reason, {
       file: model.summary.path,
       field: 'arithmetic',
       remedy: say`Set arithmetic to float32.`,
@@ -80,34 +82,43 @@ export function searchExecutors(
   return { executor, copy };
 }
 
-async function tryScreening(
+/** Plan, or the reason why int8 isn't possible. */
+function tryScreening(
   model: LayeredModel,
   { device, memoryBytes, isShared }: Where,
-  isAsked: boolean,
-): Promise<ScreeningPlan | { readonly reason: Message }> {
+): ScreeningPlan | { readonly code: ErrorCode; readonly reason: Message } {
   if (device !== 'cpu') {
-    return { reason: say`A search compares candidates in int8 on the CPU only, not on ${device}.` };
+    return {
+      code: 'screening-on-cpu-only',
+      reason: say`A search compares candidates in int8 on the CPU only, not on ${device}.`,
+    };
   }
   if (isShared) {
     return {
+      code: 'screening-search-shared',
       reason: say`A search that is divided among several processes compares candidates in float32.`,
     };
   }
   if (vocabularyShare('sampled', model.emitter?.vocabularySize) === 1) {
-    return { reason: say`Only language models with a large vocabulary are compared in int8.` };
+    return {
+      code: 'screening-vocabulary-small',
+      reason: say`Only language models with a large vocabulary are compared in int8.`,
+    };
   }
   const copy = int8Copy(model);
   if (copy === undefined) {
-    return { reason: say`The linear layers of the model can't be quantized to int8.` };
+    return {
+      code: 'screening-not-quantizable',
+      reason: say`The linear layers of the model can't be quantized to int8.`,
+    };
   }
   const rest = memoryBytes - leastMemory(model, device);
   const copyBytes = Math.min(rest, memoryBytes * copyShare);
   if (copyBytes < leastMemory(copy, device, false)) {
-    return { reason: say`The memory setting leaves no room for an int8 copy of two sublayers.` };
-  }
-  // Without integer dot product instructions, int8 matmuls are slower than float32.
-  if (!isAsked && !(await integerSumsAreWhole())) {
-    return { reason: say`The processor has no instructions for int8.` };
+    return {
+      code: 'screening-memory-short',
+      reason: say`The memory setting leaves no room for an int8 copy of two sublayers.`,
+    };
   }
   return { copy, copyBytes, modelBytes: memoryBytes - copyBytes };
 }

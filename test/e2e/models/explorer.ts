@@ -43,7 +43,7 @@ export function testExplorer(session: () => Session): void {
           await accept.click({ timeout: 1000 }).catch(() => undefined);
           return input.isVisible();
         },
-        { interval: 1000, timeout: 20_000 },
+        { interval: 1000 },
       )
       .toBe(false);
   };

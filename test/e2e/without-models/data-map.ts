@@ -50,7 +50,7 @@ export function testDataMap(session: () => Session): void {
     expect(facts).toMatch(/Examples40Classes2Proxy modelmlpScored atepoch 12Runs3/);
     expect(facts).toMatch(/Agreement of runsSpearman 0\.\d+Scoring took/);
     // The two that are wrong are the hardest.
-    expect((await indices(frame)).slice(0, 2).sort()).toEqual([18, 19]);
+    await expect.poll(async () => (await indices(frame)).slice(0, 2).sort()).toEqual([18, 19]);
     await frame.getByRole('img', { name: 'Picture of example 19: horizontal' }).waitFor();
     // An experiment that something else writes is found when the map is read again.
     const { dataset } = JSON.parse(
@@ -102,7 +102,7 @@ export function testDataMap(session: () => Session): void {
     await frame.getByText('Example 19 is number 1 of 40').waitFor();
     expect(await found.getAttribute('data-index')).toBe('19');
     expect(await found.getAttribute('aria-current')).toBe('true');
-    expect(await found.evaluate((card) => card === document.activeElement)).toBe(true);
+    await expect.poll(async () => isFocused(found)).toBe(true);
     await workbench.screenshot('datamap-found');
     // Escape goes back to where the keyboard walks from: the next point above is another example.
     await until(
@@ -111,8 +111,9 @@ export function testDataMap(session: () => Session): void {
     );
     await page.keyboard.press('ArrowUp');
     const visited = frame.getByText(/Example \d+: .*, confidence [\d.]+, variability [\d.]+/);
-    const [index = ''] = /\d+/.exec((await visited.textContent()) ?? '') ?? [];
-    expect(index).not.toBe('19');
+    const visitedIndex = async () => /\d+/.exec((await visited.textContent()) ?? '')?.[0];
+    await expect.poll(visitedIndex).not.toBe('19');
+    const index = await visitedIndex();
     // Filters that hide the example are cleared, with a message.
     await frame.getByRole('checkbox', { name: 'Marked', exact: true }).click();
     await frame.getByText('No example matches the filters.').waitFor();

@@ -141,9 +141,10 @@ export function testEvolution(session: () => Session): void {
     await workbench.reload();
     const again = await panel();
     const order = again.getByRole('combobox', { name: 'Order' });
-    expect(await order.evaluate((element) => Reflect.get(element, 'value') as unknown)).toBe(
-      'mass',
-    );
+    await expect
+      .poll(async () => order.evaluate((element) => Reflect.get(element, 'value') as unknown))
+      .toBe('mass');
+    await again.locator('.module[aria-selected="true"]').waitFor();
     expect(await selected(again)).toBe(before);
   });
 

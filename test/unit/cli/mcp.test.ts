@@ -55,6 +55,7 @@ describe('the server for agents', () => {
         ...{ command: process.execPath, args: [bundle, 'mcp'] },
         env: process.env as Record<string, string>,
       }),
+      { timeout },
     );
   });
   afterAll(async () => {
@@ -62,7 +63,7 @@ describe('the server for agents', () => {
   });
 
   it('lists operations with schemas of what they take', async () => {
-    const { tools } = await client.listTools();
+    const { tools } = await client.listTools(undefined, { timeout });
     const names = tools.map(({ name }) => name);
     expect(names).toEqual(
       expect.arrayContaining([

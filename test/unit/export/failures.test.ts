@@ -12,7 +12,7 @@ import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { endedOwner, readOwner } from '../jobs/owners';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, prune, readConfig, RecordedContext, rejection } from './pruning';
+import { hashes, prune, readConfig, RecordedContext } from './pruning';
 
 const root = temporaryFolder();
 const freshFolder = async (): Promise<string> => mkdtemp(join(root, 'case-'));
@@ -91,8 +91,10 @@ describe('a cancelled or failed write', () => {
         writeFileSync(path, bytes);
       }
     });
-    const error = await rejection(prune(source, removed, join(folder, 'out'), {}, damage));
-    expect(error.message).toMatch(/logits of the written model differ.*relative error.*deleted/);
+    await expect(prune(source, removed, join(folder, 'out'), {}, damage)).rejects.toFailWith({
+      code: 'verification-failed',
+      file: 'out',
+    });
     expect(readdirSync(folder)).toEqual([]);
   });
 
@@ -106,8 +108,10 @@ describe('a cancelled or failed write', () => {
     const nan = new Uint8Array(Float32Array.from({ length: 64 * 32 }, () => Number.NaN).buffer);
     await handle.write(nan, 0, nan.length, dataStart);
     await handle.close();
-    const error = await rejection(prune(broken, removed, join(folder, 'out')));
-    expect(error.message).toMatch(/NaN or infinity/);
+    await expect(prune(broken, removed, join(folder, 'out'))).rejects.toFailWith({
+      code: 'sublayer-not-finite',
+      file: 'broken',
+    });
     expect(readdirSync(folder)).toEqual(['broken']);
   });
 });
@@ -118,9 +122,10 @@ describe('the output folder', () => {
     const out = join(folder, 'out');
     await prune(source, removed, out);
     const before = hashes(out);
-    const error = await rejection(prune(source, ['block.2.attention'], out));
-    expect(error.message).toContain(out);
-    expect(error.message).toContain('exists already');
+    await expect(prune(source, ['block.2.attention'], out)).rejects.toFailWith({
+      code: 'output-exists',
+      file: out,
+    });
     expect(hashes(out)).toEqual(before);
     await prune(source, ['block.2.attention'], out, { overwrite: true });
     expect(readConfig(out)['espalier']).toEqual({ version: 1, removed: ['block.2.attention'] });
@@ -141,13 +146,15 @@ describe('the output folder', () => {
     mkdirSync(notes);
     writeFileSync(join(notes, 'diary.txt'), 'dear diary');
     const more = { overwrite: true };
-    expect((await rejection(prune(source, removed, notes, more))).message).toMatch(
-      /contains diary\.txt, which Espalier did not write/,
-    );
+    await expect(prune(source, removed, notes, more)).rejects.toFailWith({
+      code: 'folder-foreign-files',
+      file: notes,
+    });
     const file = join(notes, 'diary.txt');
-    expect((await rejection(prune(source, removed, file, more))).message).toMatch(
-      /file with this name/,
-    );
+    await expect(prune(source, removed, file, more)).rejects.toFailWith({
+      code: 'output-file-exists',
+      file,
+    });
     expect(readFileSync(file, 'utf8')).toBe('dear diary');
   });
 
@@ -162,8 +169,10 @@ describe('the output folder', () => {
     // A folder of such a name is somebody's.
     rmSync(join(out, 'Thumbs.db'));
     mkdirSync(join(out, 'Thumbs.db'));
-    const refused = await rejection(prune(source, removed, out, { overwrite: true }));
-    expect(refused.message).toContain('contains Thumbs.db, which Espalier did not write');
+    await expect(prune(source, removed, out, { overwrite: true })).rejects.toFailWith({
+      code: 'folder-foreign-files',
+      file: out,
+    });
   });
 
   it('is overwritten only if the manifest lists all of its entries', async () => {
@@ -175,10 +184,10 @@ describe('the output folder', () => {
       if (name === '.git') mkdirSync(join(out, name));
       else writeFileSync(join(out, name), 'mine');
       const before = hashes(out);
-      const error = await rejection(prune(source, ['block.2.attention'], out, more));
-      expect(error.message).toContain(
-        `${out}: The folder contains ${name}, which Espalier did not write, so it is not overwritten.`,
-      );
+      await expect(prune(source, ['block.2.attention'], out, more)).rejects.toFailWith({
+        code: 'folder-foreign-files',
+        file: out,
+      });
       expect(hashes(out)).toEqual(before);
       rmSync(join(out, name), { recursive: true });
     }
@@ -188,17 +197,20 @@ describe('the output folder', () => {
     mkdirSync(join(project, '.git'), { recursive: true });
     writeFileSync(join(project, '.git', 'HEAD'), 'ref: refs/heads/main');
     writeFileSync(join(project, 'config.json'), '{}');
-    const refused = await rejection(prune(source, removed, project, more));
-    expect(refused.message).toContain('contains .git, which Espalier did not write');
+    await expect(prune(source, removed, project, more)).rejects.toFailWith({
+      code: 'folder-foreign-files',
+      file: project,
+    });
     expect(readdirSync(project)).toEqual(['.git', 'config.json']);
 
     // A manifest of a folder doesn't apply to a file in its place.
     rmSync(join(out, 'config.json'));
     mkdirSync(join(out, 'config.json'));
     writeFileSync(join(out, 'config.json', 'diary.txt'), 'dear diary');
-    expect((await rejection(prune(source, removed, out, more))).message).toContain(
-      'contains config.json, which',
-    );
+    await expect(prune(source, removed, out, more)).rejects.toFailWith({
+      code: 'folder-foreign-files',
+      file: out,
+    });
   });
 
   it.each(modelFormats)('lists all files of a model as %s in its manifest', async (format) => {
@@ -217,15 +229,17 @@ describe('the output folder', () => {
     await cp(source, copy, { recursive: true });
     await symlink(copy, join(folder, 'link'));
     const before = hashes(copy);
-    for (const [out, reason] of [
-      [copy, 'source model itself'],
-      [join(folder, 'link'), 'source model itself'],
-      [join(copy, 'deep', 'out'), 'inside the source'],
-      [join(folder, 'link', 'out'), 'inside the source'],
-      [join(folder, 'around'), 'contains the source'],
+    for (const [out, code, file = out] of [
+      [copy, 'output-is-source'],
+      [join(folder, 'link'), 'output-is-source', copy],
+      [join(copy, 'deep', 'out'), 'output-inside-source'],
+      [join(folder, 'link', 'out'), 'output-inside-source', join(copy, 'out')],
+      [join(folder, 'around'), 'output-contains-source'],
     ] as const) {
-      const error = await rejection(prune(copy, removed, out, { overwrite: true }));
-      expect(error.message).toContain(reason);
+      await expect(prune(copy, removed, out, { overwrite: true })).rejects.toFailWith({
+        code,
+        file,
+      });
     }
     expect(hashes(copy)).toEqual(before);
   });
@@ -247,9 +261,11 @@ describe('the output folder', () => {
     const folder = await freshFolder();
     const file = join(folder, 'file');
     writeFileSync(file, 'x');
-    const error = await rejection(prune(source, removed, join(file, 'out')));
-    expect(error.subject.file).toContain(file);
-    expect(error.message).toContain('Choose another output folder');
+    await expect(prune(source, removed, join(file, 'out'))).rejects.toFailWith({
+      code: 'write-failed',
+      file,
+      remedy: /^Choose another output folder/,
+    });
   });
 });
 
@@ -277,9 +293,10 @@ describe('on a small disk', () => {
     const obstacle = mount(disk, 'size=64k');
     skip(obstacle !== undefined, obstacle);
     const before = hashes(source);
-    const error = await rejection(prune(source, removed, join(disk, 'out')));
-    expect(error.message).toMatch(/needs 0\.\d+ MB, but its disk has 0\.\d+ MB left.*Free some/);
-    expect(error.subject.file).toBe(join(disk, 'out'));
+    await expect(prune(source, removed, join(disk, 'out'))).rejects.toFailWith({
+      code: 'disk-space-too-small',
+      file: join(disk, 'out'),
+    });
     expect(readdirSync(disk)).toEqual([]);
     expect(hashes(source)).toEqual(before);
   });
@@ -301,10 +318,11 @@ describe('on a small disk', () => {
       });
       const model = findSource(format);
       const attempt = prune(model.path, model.removed, join(disk, 'out'), { format }, context);
-      const error = await rejection(attempt);
-      expect(error.message).toMatch(
-        /(?:model|llama).*The disk is full\. Free some space.*source is untouched/,
-      );
+      await expect(attempt).rejects.toFailWith({
+        code: 'disk-full',
+        file: expect.stringMatching(/(?:model|llama)[^/]*$/),
+        remedy: /source is untouched/,
+      });
       expect(readdirSync(disk)).toEqual(['filler']);
     },
   );
@@ -313,8 +331,10 @@ describe('on a small disk', () => {
     const disk = await freshFolder();
     const obstacle = mount(disk, 'size=1m,ro');
     skip(obstacle !== undefined, obstacle);
-    const error = await rejection(prune(source, removed, join(disk, 'out')));
-    expect(error.message).toMatch(/out: It is on a read-only disk\. Choose a folder/);
+    await expect(prune(source, removed, join(disk, 'out'))).rejects.toFailWith({
+      code: 'disk-read-only',
+      file: join(disk, 'out'),
+    });
   });
 });
 
@@ -323,16 +343,25 @@ describe('a plan that makes no sense', () => {
     const folder = await freshFolder();
     const out = join(folder, 'out');
     const everything = (await openModel(source)).summary.sublayers.map(({ id }) => id);
-    for (const [ids, reason] of [
-      [[], 'The plan changes nothing'],
-      [everything, 'A model needs at least one sublayer'],
-      [['block.1.atention'], 'Similar ids: block.1.attention'],
+    for (const [ids, code, field, remedy] of [
+      [[], 'plan-empty', 'remove'],
+      [everything, 'sublayers-all-removed', 'remove'],
+      [
+        ['block.1.atention'],
+        'sublayer-unknown',
+        'block.1.atention',
+        /^Similar ids: block\.1\.attention/,
+      ],
     ] as const) {
-      expect((await rejection(prune(source, ids, out))).message).toContain(reason);
+      await expect(prune(source, ids, out)).rejects.toFailWith({
+        ...{ code, file: source, field },
+        ...(remedy === undefined ? {} : { remedy }),
+      });
     }
     await prune(source, removed, out);
-    const again = await rejection(prune(out, removed, join(folder, 'again')));
-    expect(again.message).toContain('block.1.attention is already absent from out');
+    await expect(prune(out, removed, join(folder, 'again'))).rejects.toFailWith({
+      ...{ code: 'sublayer-already-absent', file: out, field: 'block.1.attention' },
+    });
     expect(readdirSync(folder)).toEqual(['out']);
   });
 });

@@ -11,11 +11,13 @@ import {
 import { spreadRanks } from '../../../extension/core/pipelines/compression/spread-ranks';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
+import type { ErrorCode } from '../../../extension/core/error-codes';
 import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { parseCompression } from '../../../extension/core/tensornet/compression-choice';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
 import { encoderFixture } from '../encoder-fixtures';
+import type { Failure } from '../fail-with';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
@@ -23,7 +25,7 @@ import { quantizedFixture, quantizedCases } from '../quantized-fixtures';
 import { machine } from '../tensornet/machines';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
-import { hashes, computeLogits, readConfig, RecordedContext, rejection } from '../export/pruning';
+import { hashes, computeLogits, readConfig, RecordedContext } from '../export/pruning';
 import { inEnglish } from '../../../extension/core/message';
 
 const root = temporaryFolder();
@@ -203,32 +205,30 @@ describe('compressing embedding and head', () => {
     expect(worked).toHaveLength(choices.length - 3);
   });
 
-  it.each<[string, Partial<CompressionChoice>, RegExp]>([
-    [
-      'a low rank',
-      { method: 'lowrank', level: 4 },
-      /head cannot be compressed by lowrank.*int8, int4/,
-    ],
-    [
-      'calibration',
-      { method: 'int4', level: 16, variant: 'gptq' },
-      /rounded without calibration.*rtn/,
-    ],
-  ])('is refused with %s', async (_, choice, problem) => {
+  it.each<[string, Partial<CompressionChoice>, ErrorCode]>([
+    ['a low rank', { method: 'lowrank', level: 4 }, 'embedding-not-compressible'],
+    ['calibration', { method: 'int4', level: 16, variant: 'gptq' }, 'variant-not-for-embedding'],
+  ])('is refused with %s', async (_, choice, code) => {
     const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0, ...choice } as const];
     const given = await request('int8', { choices, calibration });
-    expect((await rejection(compressModel(given, unattended))).message).toMatch(problem);
+    await expect(compressModel(given, unattended)).rejects.toFailWith({
+      ...{ code, file: 'model.safetensors', field: 'lm_head.weight' },
+    });
   });
 
   it('is refused where the method is none for them, or there is none', async () => {
-    const refusal = async (path: string, method: string, place: 'embedding' | 'head') => {
+    const choosing = async (path: string, method: string, place: 'embedding' | 'head') => {
       const model = await openModel(path);
-      const choose = (): unknown =>
+      return (): unknown =>
         chooseForAll(model, parseCompression(method), { embeddingAndHead: [place] });
-      return (await rejection(Promise.resolve().then(choose))).message;
     };
-    expect(await refusal(source, 'mpo:30%', 'head')).toMatch(/by mpo.*--then int4/);
-    expect(await refusal(encoderFixture('bert-plain'), 'int8', 'head')).toMatch(/no head/);
+    expect(await choosing(source, 'mpo:30%', 'head')).toFailWith({
+      ...{ code: 'embedding-not-compressible', file: source, field: 'head' },
+      remedy: /--then int4/,
+    });
+    expect(await choosing(encoderFixture('bert-plain'), 'int8', 'head')).toFailWith({
+      ...{ code: 'embedding-missing', file: 'bert-plain', field: 'head' },
+    });
   });
 });
 
@@ -332,10 +332,11 @@ describe('compressing a model', () => {
     expect(summary.absent).toEqual(['block.1.attention']);
     expect(Object.keys(summary.compressed ?? {})).toHaveLength(5);
     expect(summary.parameters).toBe(result.parametersAfter);
-    const refusal = await rejection(compressModel(await request('int8', { removed }), unattended));
-    expect(refusal.message).toMatch(
-      /compress\[\d+\]\.tensor: .* belongs to a sublayer that is removed/,
-    );
+    await expect(compressModel(await request('int8', { removed }), unattended)).rejects.toFailWith({
+      code: 'layer-of-removed-sublayer',
+      file: source,
+      field: expect.stringMatching(/^compress\[\d+\]\.tensor$/),
+    });
   });
 
   it('continues after the last saved layer when it was stopped', async () => {
@@ -372,52 +373,66 @@ describe('compressing a model', () => {
     expect(new Set(result.layers.map(({ method }) => method))).toEqual(new Set(['int4']));
   });
 
-  it.each<[string, Changes, RegExp]>([
-    ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
+  it.each<[string, Changes, ErrorCode, string?]>([
+    ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, 'keeps-own-packing'],
     [
       'a file format that the source cannot take',
       { format: 'gguf' },
-      /GGUF files can't store compressed layers/,
+      'keeps-own-packing',
+      'gguf blocks',
     ],
     [
       'blocks, which hold dense matrices alone',
       { layout: 'blocks' },
-      /compressed layers.*auto-map/,
+      'matrices-not-expressible',
+      'safetensors blocks',
     ],
     [
       'experts of one tensor',
       { modelPath: fixture('mixtral-fused'), layout: 'dense' },
-      /part of a larger tensor/,
+      'matrices-not-expressible',
+      'safetensors dense',
     ],
     [
       'what GPTQ has quantized',
       { modelPath: quantizedFixture(quantizedCases[0]) },
-      /quantized already/,
+      'keeps-own-packing',
+      'safetensors auto-map',
     ],
-    ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
+    [
+      'experts in transformers',
+      { modelPath: fixture('mixtral') },
+      'experts-not-expressible',
+      'safetensors auto-map',
+    ],
     [
       'transposed matrices like dense ones',
       { modelPath: fixture('gpt2'), layout: 'dense' },
-      /transposed/,
+      'matrices-not-expressible',
+      'safetensors dense',
     ],
-  ])('refuses %s before any work', async (_, more, problem) => {
+  ])('refuses %s before any work', async (_, more, code, field) => {
     const given = await request('int4:16', more);
     const context = new RecordedContext();
-    expect((await rejection(compressModel(given, context))).message).toMatch(problem);
+    await expect(compressModel(given, context)).rejects.toFailWith({
+      ...{ code, file: more.modelPath ?? source, field },
+    });
     expect(context.stages).toEqual([]);
     expect(readdirSync(dirname(given.out))).not.toContain(workFolder(given.out, 'compress'));
   });
 
-  it.each<[string, CompressionChoice, RegExp]>([
+  const upProjection = { file: 'model.safetensors', field: 'model.layers.0.mlp.up_proj.weight' };
+
+  it.each<[string, CompressionChoice, Failure]>([
     [
       'a layer that there is not',
       { tensor: 'model.layers.9.mlp.up_proj.weight', method: 'int8', level: 0 },
-      /no linear layer/,
+      { code: 'linear-layer-unknown', file: source, field: 'compress[0].tensor' },
     ],
     [
       'a level that the method does not have',
       { tensor: 'model.layers.0.mlp.up_proj.weight', method: 'int4', level: 24 },
-      /24 is not a valid setting of int4/,
+      { ...upProjection, code: 'compression-setting-invalid' },
     ],
     [
       'a variant without its calibration',
@@ -427,11 +442,11 @@ describe('compressing a model', () => {
         level: 8,
         variant: 'covariance',
       },
-      /calibration/,
+      { ...upProjection, code: 'calibration-missing' },
     ],
-  ])('refuses %s', async (_, choice, problem) => {
+  ])('refuses %s', async (_, choice, failure) => {
     const given = await request('int8', { choices: [choice] });
-    expect((await rejection(compressModel(given, unattended))).message).toMatch(problem);
+    await expect(compressModel(given, unattended)).rejects.toFailWith(failure);
   });
 
   it.each(['gpt2-merged', 'llama-dynamo', 'bert-legacy'])(

@@ -117,14 +117,14 @@ describe('planScreening', () => {
   });
 
   it.each([
-    ['another device', { device: 'webgpu' }],
-    ['shared work', { isShared: true }],
-    ['little memory', { memoryBytes: 1 << 20 }],
-  ] as const)('refuses int8 where it is not possible: %s', async (_, other) => {
+    ['screening-on-cpu-only', { device: 'webgpu' }],
+    ['screening-search-shared', { isShared: true }],
+    ['screening-memory-short', { memoryBytes: 1 << 20 }],
+  ] as const)('refuses int8 where it is not possible: %s', async (code, other) => {
     const asked = { ...defaultSettings, arithmetic: 'int8' } as const;
     const planned = planScreening(model, asked, { ...where, ...other });
     await expect(planned).rejects.toFailWith({
-      ...{ code: 'screening-unavailable', file: model.summary.path, field: 'arithmetic' },
+      ...{ code, file: model.summary.path, field: 'arithmetic' },
     });
   });
 
@@ -132,7 +132,7 @@ describe('planScreening', () => {
     const small = await openModel(fixture('llama-bf16'));
     const asked = { ...defaultSettings, arithmetic: 'int8' } as const;
     await expect(planScreening(small, asked, where)).rejects.toFailWith({
-      ...{ code: 'screening-unavailable', file: 'llama-bf16', field: 'arithmetic' },
+      ...{ code: 'screening-vocabulary-small', file: 'llama-bf16', field: 'arithmetic' },
     });
   });
 });

@@ -4,6 +4,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { LocalEngine } from '../../../extension/core/distribute/local-engine';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import { costsFolder } from '../../../extension/core/jobs/user-cache';
 import { SessionPool } from '../../../extension/core/runtime/session-pool';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { asSetting, buildRequest } from '../../../extension/core/operations/build-request';
@@ -33,7 +34,7 @@ const scores = join(folder, 'clouds.scores.json');
 const models = new ModelCache({ capacity: 1 });
 const environment: Environment = {
   ...{ samples: join(import.meta.dirname, '../../../samples'), version: '0' },
-  ...{ costsFolder: join(folder, 'costs'), bundles: '' },
+  ...{ costsFolder: costsFolder(), bundles: '' },
   open: async (path) => models.open(path),
 };
 

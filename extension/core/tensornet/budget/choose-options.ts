@@ -1,4 +1,5 @@
 import loadHighs from 'highs';
+import { retryWhileBusy } from '../../jobs/time-limit';
 import { UserError } from '../../user-error';
 import { eachAlternative, totals, undominated } from './budget-problem';
 import type {
@@ -14,7 +15,7 @@ import { say } from '../../message';
 /** Relative gap between the solution and the best bound. */
 const gap = 1e-6;
 /**
- * Time limit in seconds, after which the best known solution is used. Layers of equal size make the proof of optimality
+ * Time limit in seconds of a processor that isn't busy, after which the best known solution is used. Layers of equal size make the proof of optimality
  * slow, and losses are only measured to a few percent.
  */
 const defaultSeconds = 3;
@@ -103,9 +104,14 @@ async function runSolver(
   ].join('\n');
   solver ??= loadHighs();
   const highs = await solver;
-  const { Columns } = highs.solve(program, {
-    ...{ output_flag: false, mip_rel_gap: gap, time_limit: seconds },
-  });
+  const { Columns } = retryWhileBusy(
+    1000 * seconds,
+    (milliseconds) =>
+      highs.solve(program, {
+        ...{ output_flag: false, mip_rel_gap: gap, time_limit: milliseconds / 1000 },
+      }),
+    ({ Status }) => Status === 'Time limit reached',
+  );
   const isTaken = (name: string): boolean => {
     const column = Columns[name];
     return column !== undefined && 'Primal' in column && column.Primal > 0.5;

@@ -28,7 +28,7 @@ export function onWebGpu(): void {
   let missing: string | undefined;
   beforeAll(async () => {
     missing = await missingGpu();
-    model.folder = await makeRandomModel({ seed: 5, blocks: 4 });
+    model.folder = await makeRandomModel({ seed: 5, blocks: 3 });
     return async () => rm(model.folder, { recursive: true });
   });
   beforeEach((context) => {
