@@ -147,6 +147,7 @@ export const evaluate = defineOperation({
   title: 'Evaluate Model',
   verb: 'Evaluating',
   summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
+  group: 'measure',
   fields,
   rules: [
     anyOf('model', 'plan'),
