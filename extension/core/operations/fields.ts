@@ -212,7 +212,7 @@ export const paths = <const O extends Options<readonly string[]>>(
   return make('paths', items, say`paths, separated by commas`, options, 'FILE,…');
 };
 
-const listOfNumbers =
+const numberListField =
   (item: v.GenericSchema<unknown, number>, name: Message, placeholder: string) =>
   <const O extends Options<readonly number[]> & Bounds>(
     options: O,
@@ -223,9 +223,9 @@ const listOfNumbers =
   };
 
 /** Several numbers, separated by commas or given by a repeated flag. */
-export const numbers = listOfNumbers(v.pipe(v.number(), v.finite()), say`numbers`, 'X,…');
+export const numbers = numberListField(v.pipe(v.number(), v.finite()), say`numbers`, 'X,…');
 
-export const integers = listOfNumbers(v.pipe(v.number(), v.safeInteger()), say`integers`, 'N,…');
+export const integers = numberListField(v.pipe(v.number(), v.safeInteger()), say`integers`, 'N,…');
 
 /** Path of a document of one of some types, which the operation reads. */
 export const document = <const O extends Options<string>>(

@@ -40,7 +40,7 @@ function weighGroups(
 
 const meanSquare = (x: Float32Array): number => fround(sumSquares(x, 0, x.length) / x.length);
 
-/** How a type of block stores a group of a row. */
+/** Storage of the groups of a row in one type of block. */
 interface BlockWriter {
   readonly bytes: number;
   /** Stores the group at `from`, rounded without a search. */
