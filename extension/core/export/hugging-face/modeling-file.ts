@@ -116,6 +116,17 @@ except ImportError:
     pass`;
 }
 
+/** First lines of the class of a model that a modeling file defines, up to the end of its constructor's first line. */
+export const modelClass = (
+  { stockModel, config, model }: Pick<ModelingClasses, 'stockModel' | 'config' | 'model'>,
+  attribute = '',
+): string => `class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}${attribute}
+
+    def __init__(self, config, **keywords):
+        super().__init__(config, **keywords)`;
+
 /** Python that differs where the decoder is the text tower of a larger model. */
 interface WholeParts {
   /** Names imported from transformers. */
