@@ -1,8 +1,8 @@
 import { Argument, Command } from 'commander';
 import { asFlag, RequestError } from '../core/operations/build-request';
+import { operationGroups } from '../core/operations/operation';
 import type { AnyOperation } from '../core/operations/operation';
 import { operations } from '../core/operations/operations';
-import { commandGroups, commandOrder, lastGroup } from './command-groups';
 import { completionScript, shells } from './completion';
 import type { Shell } from './completion';
 import { addFields, takeArguments } from './options';
@@ -40,14 +40,15 @@ export function createProgram(actions: Actions): Command {
     .exitOverride()
     .configureOutput({ writeOut: actions.print, writeErr: () => undefined })
     .addHelpText('after', '\nespalier COMMAND --help shows the options of a command.');
-  const place = ({ id }: { readonly id: string }): number =>
-    commandOrder.indexOf(id.split(' ')[0] ?? '');
+  const headings = Object.keys(operationGroups);
+  const place = ({ group }: Pick<AnyOperation, 'group'>): number => headings.indexOf(group);
   for (const operation of operations.toSorted((a, b) => place(a) - place(b))) {
     const presenter = getPresenter(operation.id);
     addOperation(program, operation as unknown as AnyOperation, presenter, actions);
   }
   program
     .command('completion')
+    .helpGroup(operationGroups.tools)
     .description('Print a script that completes commands and options in a shell.')
     .addArgument(new Argument('<SHELL>', 'Name of the shell').choices(shells))
     .action((shell: Shell) => {
@@ -55,6 +56,7 @@ export function createProgram(actions: Actions): Command {
     });
   program
     .command('mcp')
+    .helpGroup(operationGroups.tools)
     .description(
       'Serve tools to agents by the Model Context Protocol, over standard input and output.',
     )
@@ -63,23 +65,13 @@ export function createProgram(actions: Actions): Command {
       await actions.serve(except?.split(',').map((name) => name.trim()) ?? []);
     });
   program.command(toolProcess, { hidden: true }).action(actions.performCalls);
-  groupCommands(program);
-  return program;
-}
-
-/** Lists the commands by purpose in the help. */
-function groupCommands(program: Command): void {
-  for (const [heading, names] of Object.entries(commandGroups)) {
-    for (const command of program.commands.filter((one) => names.includes(one.name()))) {
-      command.helpGroup(heading);
-    }
-  }
   program.addHelpCommand(
     new Command('help')
       .argument('[COMMAND]')
       .description('Show the help of a command.')
-      .helpGroup(lastGroup),
+      .helpGroup(operationGroups.tools),
   );
+  return program;
 }
 
 /** Leading words that name a command, such as `symbolic evaluate`; stops at the first option. */
@@ -139,11 +131,12 @@ function addOperation(
   presenter: Presenter,
   actions: Actions,
 ): void {
-  const { id, summary, fields, rules } = operation;
+  const { id, summary, group, fields, rules } = operation;
   const words = id.split(' ');
   const name = words.pop() ?? '';
   const parent = words.reduce(commandGroup, program);
   const command = parent.command(name).description(summary);
+  (parent === program ? command : parent).helpGroup(operationGroups[group]);
   const typed: Typed = {};
   addFields(command, fields, typed);
   addFields(command, { ...presenter.options, ...commonFields }, typed);

@@ -57,7 +57,6 @@ export interface JobContext<Event = never> {
 /**
  * Handles pending messages, such as a cancellation, then throws if the job was canceled. ONNX Runtime blocks the thread
  * while it runs, so jobs call this between runs.
- * ONNX Runtime blocks the thread while it runs, so jobs call this between runs.
  */
 export async function checkpoint(cancellation: Cancellation): Promise<void> {
   await new Promise<void>((resolve) => {

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { lstat, mkdir } from 'node:fs/promises';
 import { say } from '../message';
+import type { Message } from '../message';
 import { UserError } from '../user-error';
 import { onPath } from './write-document';
 import type { Dirent } from 'node:fs';
@@ -78,6 +79,19 @@ export async function makeWorkFolder(path: string): Promise<void> {
         : error;
     });
   });
+}
+
+/** @throws UserError with `remedy` if the folder can't be created */
+export async function makeFolder(path: string, remedy: Message): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new UserError(
+      'folder-not-creatable',
+      say`The folder can't be created: ${(error as Error).message}.`,
+      { file: path, remedy },
+    );
+  }
 }
 
 const names: ReadonlySet<string> = new Set(['.DS_Store', 'Thumbs.db', 'desktop.ini']);

@@ -27,6 +27,7 @@ export const apply = defineOperation({
   title: 'Apply Plan',
   verb: 'Applying',
   summary: 'Write the model that a plan describes, and check it.',
+  group: 'shrink',
   fields: {
     plan: requiredPlanField,
     model: path({

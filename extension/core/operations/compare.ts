@@ -13,6 +13,7 @@ export const compare = defineOperation({
   title: 'Compare Models',
   verb: 'Comparing',
   summary: 'Show the differences of two models: structure, configuration and, optionally, weights.',
+  group: 'inspect',
   fields: {
     model: { ...modelField, missing },
     against: path({

@@ -42,6 +42,7 @@ export const compress = defineOperation({
   title: 'Compress Model',
   verb: 'Compressing',
   summary: 'Write a model with compressed linear layers, and check it.',
+  group: 'shrink',
   fields: {
     model: optionalModelField,
     plan: planField,

@@ -19,6 +19,7 @@ export const convertScores = defineOperation({
   title: 'Convert Scores',
   verb: 'Converting',
   summary: 'Convert scores of one tool to the format of another.',
+  group: 'data',
   fields: {
     scores: scoresField,
     out: newFile('scores', { description: 'File for the scores', required: true }),

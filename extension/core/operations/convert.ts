@@ -90,6 +90,7 @@ export const convert = defineOperation({
   title: 'Convert Model',
   verb: 'Converting',
   summary: 'Write a model in another format or with other types, and check it.',
+  group: 'shrink',
   fields: {
     model: modelField,
     ...outputFields,

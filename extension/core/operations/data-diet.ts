@@ -32,6 +32,7 @@ export const dataDiet = defineOperation({
   verb: 'Comparing subsets of',
   summary:
     'Compare training on the highest-scoring examples with random subsets and the full dataset.',
+  group: 'data',
   fields: {
     data: dataField,
     test: testField,

@@ -34,6 +34,7 @@ export const demo = defineOperation({
   title: 'Run Demo',
   verb: 'Running',
   summary: 'Profile and prune the bundled sample model, and measure the loss.',
+  group: 'start',
   fields: {
     out: path({
       description: 'Folder for the copied model and all results',

@@ -21,6 +21,7 @@ export const devices = defineOperation({
   title: 'Show Devices',
   verb: 'Trying devices',
   summary: 'List the devices of this machine, and try each of them.',
+  group: 'tools',
   fields: {
     costs: flag({
       description: 'Measure the times of matmuls on the device again',

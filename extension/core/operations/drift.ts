@@ -25,6 +25,7 @@ export const drift = defineOperation({
   title: 'Show Drift',
   verb: 'Measuring drift of',
   summary: 'Show where a changed model drifts from its original, sublayer by sublayer.',
+  group: 'measure',
   fields: {
     model: optionalModelField,
     plan: {

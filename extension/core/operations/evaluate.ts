@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import type { TaskEvaluation, DomainText } from '../evaluate/evaluate-models';
+import type { TaskEvaluation, DomainText, ModelsRequest } from '../evaluate/evaluate-models';
 import { defaultBaseLength, evaluateWithBase, saveBase } from '../evaluate/evaluate-base';
 import type { BaseEvaluation, EvaluationResult } from '../evaluate/evaluation';
 import { addLlamaSpeeds } from '../evaluate/llama-speed';
@@ -9,7 +9,6 @@ import { asksFor, judge } from '../evaluate/requirements';
 import type { Verdict } from '../evaluate/requirements';
 import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
 import { resumable } from '../jobs/saved-parts';
-import type { SavedParts } from '../jobs/saved-parts';
 import { writeDocument } from '../jobs/write-document';
 import { resolvePatches } from '../pipelines/patching/planned-patches';
 import { withPrunedWidths } from '../pipelines/apply-plan';
@@ -21,6 +20,7 @@ import { describeOrigin } from '../runtime/origin';
 import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
 import { flag, integer, newFile, path } from './fields';
+import type { RequestOf } from './fields';
 import {
   requirementsField,
   heldOutText,
@@ -34,6 +34,7 @@ import {
 import { operationJournal } from './journals';
 import type { OperationJournal } from './journals';
 import { defineOperation } from './operation';
+import type { Environment, OperationContext } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
 import { anyOf, needs, replaces } from './rules';
@@ -45,7 +46,7 @@ import type { Message } from '../message';
 import { evaluationOutcome } from './evaluation-outcome';
 
 /** Measurements, and the verdict on the request's limits. */
-export type Evaluated = (EvaluationResult | BaseEvaluation | TaskEvaluation) &
+export type Evaluated = Measured &
   Origin & {
     readonly format: 'espalier.evaluation';
     readonly version: 1;
@@ -59,10 +60,6 @@ export type Evaluated = (EvaluationResult | BaseEvaluation | TaskEvaluation) &
     /** Warnings about the measurement, in English. */
     readonly warnings?: readonly string[];
   };
-
-interface Judged {
-  readonly verdict?: Verdict;
-}
 
 /** A model of an evaluation. */
 interface EvaluatedModel {
@@ -90,63 +87,68 @@ const files = {
 const domainTexts = (samples: string): readonly DomainText[] =>
   Object.entries(files).map(([domain, file]) => ({ domain, file: join(samples, file) }));
 
+const fields = {
+  model: optionalModelField,
+  plan: {
+    ...planField,
+    description: 'Evaluate the model with the changes of a plan (*.plan.json)',
+  },
+  against: path({
+    description: 'Second model to compare with: perplexity, KL divergence and top-1 agreement',
+    placeholder: 'MODEL2',
+  }),
+  text: path({
+    description:
+      'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
+    fallback: sampleText,
+    setting: 'evaluation.file',
+  }),
+  domains: flag({
+    description:
+      'Measure prose, code, dialogue and non-Latin scripts separately, on texts that come with Espalier',
+    default: false,
+  }),
+  wholeText: wholeTextField,
+  length: integer({
+    description: "Length of a window, at most the model's context",
+    fallback: `${defaultWindowLength}, with saveBase ${defaultBaseLength}`,
+    placeholder: 'L',
+    unit: 'tokens',
+    min: 2,
+  }),
+  stride: integer({
+    description: 'New tokens in each window',
+    fallback: 'the length: windows do not overlap',
+    unit: 'tokens',
+    min: 1,
+  }),
+  base: path({
+    description:
+      'Compare with log-probabilities in a file, of --save-base or llama-perplexity --kl-divergence-base, instead of a second model',
+    placeholder: 'FILE',
+  }),
+  saveBase: newFile('baseProbabilities', {
+    description:
+      'Save log-probabilities of the model to a file, for --base or llama-perplexity --kl-divergence',
+  }),
+  task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
+  ...shotsFields,
+  require: requirementsField,
+  out: newFile('evaluation', {
+    description: 'File for the result (*.evaluation.json), for a report',
+  }),
+  ...runFields,
+};
+
+type EvaluateRequest = RequestOf<typeof fields>;
+
 export const evaluate = defineOperation({
   id: 'evaluate',
   title: 'Evaluate Model',
   verb: 'Evaluating',
   summary: 'Measure perplexity and speed on held-out text, or the accuracy on a task.',
-  fields: {
-    model: optionalModelField,
-    plan: {
-      ...planField,
-      description: 'Evaluate the model with the changes of a plan (*.plan.json)',
-    },
-    against: path({
-      description: 'Second model to compare with: perplexity, KL divergence and top-1 agreement',
-      placeholder: 'MODEL2',
-    }),
-    text: path({
-      description:
-        'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
-      fallback: sampleText,
-      setting: 'evaluation.file',
-    }),
-    domains: flag({
-      description:
-        'Measure prose, code, dialogue and non-Latin scripts separately, on texts that come with Espalier',
-      default: false,
-    }),
-    wholeText: wholeTextField,
-    length: integer({
-      description: "Length of a window, at most the model's context",
-      fallback: `${defaultWindowLength}, with saveBase ${defaultBaseLength}`,
-      placeholder: 'L',
-      unit: 'tokens',
-      min: 2,
-    }),
-    stride: integer({
-      description: 'New tokens in each window',
-      fallback: 'the length: windows do not overlap',
-      unit: 'tokens',
-      min: 1,
-    }),
-    base: path({
-      description:
-        'Compare with log-probabilities in a file, of --save-base or llama-perplexity --kl-divergence-base, instead of a second model',
-      placeholder: 'FILE',
-    }),
-    saveBase: newFile('baseProbabilities', {
-      description:
-        'Save log-probabilities of the model to a file, for --base or llama-perplexity --kl-divergence',
-    }),
-    task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
-    ...shotsFields,
-    require: requirementsField,
-    out: newFile('evaluation', {
-      description: 'File for the result (*.evaluation.json), for a report',
-    }),
-    ...runFields,
-  },
+  group: 'measure',
+  fields,
   rules: [
     anyOf('model', 'plan'),
     replaces(
@@ -191,94 +193,13 @@ export const evaluate = defineOperation({
     return runWork(model, runs, models, length, stride);
   },
   run: async (request, given): Promise<Evaluated> => {
-    const warnings: string[] = [];
-    const context = {
-      ...given,
-      warn: (message: Message) => {
-        warnings.push(inEnglish(message));
-        given.warn(message);
-      },
-    };
-    const { open } = context.environment;
-    const {
-      plan,
-      task,
-      against,
-      base,
-      domains,
-      wholeText,
-      length,
-      stride,
-      require: limits,
-      out,
-    } = request;
-    const { samples } = context.environment;
-    const text = request.text ?? join(samples, heldOutText);
-    requireMeasured(limits ?? [], task);
-    const planned =
-      plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
-    const changes = {
-      removed: planned?.plan.remove ?? [],
-      patch:
-        planned === undefined ? [] : resolvePatches(planned.plan, join(planned.folder, 'plan')),
-      ...(against === undefined ? {} : { against: await open(against) }),
-      ...runOptions(request),
-    };
-    const measure = async (
-      widthPruned: OpenedModel,
-      saved: SavedParts,
-    ): Promise<(EvaluationResult | BaseEvaluation | TaskEvaluation) & Judged> => {
-      const models = { ...changes, model: widthPruned, saved };
-      if (task !== undefined) {
-        const result = await judgeModels({ ...models, task, ...shotsRequest(request) }, context);
-        const { compared } = result;
-        return limits === undefined || compared === undefined
-          ? result
-          : { ...result, verdict: judge(limits, { task: compared }) };
-      }
-      if (base !== undefined) {
-        const result = await evaluateWithBase({ ...models, base }, context);
-        const { perplexityRatio, agreement } = result;
-        return limits === undefined
-          ? result
-          : { ...result, verdict: judge(limits, { perplexityRatio, agreement }) };
-      }
-      if (request.saveBase !== undefined) {
-        const chunks = length === undefined ? {} : { length };
-        return saveBase(
-          { ...models, base: request.saveBase, text, whole: wholeText, ...chunks },
-          context,
-        );
-      }
-      const result = await evaluateModels(
-        {
-          ...models,
-          text: domains ? domainTexts(samples) : text,
-          whole: wholeText,
-          needsAgreement: asksFor(limits ?? [], 'agreement'),
-          ...(length === undefined ? {} : { length }),
-          ...(stride === undefined ? {} : { stride }),
-        },
-        context,
-      );
-      const isWhole = changes.removed.length === 0 && widthPruned === opened;
-      const timed = await addLlamaSpeeds(
-        result,
-        {
-          model: isWhole ? opened : undefined,
-          ...{ against: changes.against, memoryBytes: changes.memoryBytes },
-        },
-        context,
-      );
-      const { perplexityRatio, agreement } = timed;
-      return limits === undefined
-        ? timed
-        : { ...timed, verdict: judge(limits, { perplexityRatio, agreement }) };
-    };
-    const opened = await open(planned?.model ?? request.model ?? '');
+    const { task, base, domains, out } = request;
+    requireMeasured(request.require ?? [], task);
+    const { context, warnings } = collectWarnings(given);
+    const { version } = context.environment;
+    const { opened, plan, changes } = await openModels(request, context.environment);
     const place = async (): Promise<string> =>
       textOrTaskJournal(request).prepare(out, journaled(request));
-    const { version } = context.environment;
     return resumable({ place, out, version }, context, async (saved) => {
       const result: Evaluated = {
         format: 'espalier.evaluation',
@@ -286,13 +207,13 @@ export const evaluate = defineOperation({
         evaluated: evaluatedModel(opened),
         ...(changes.against === undefined ? {} : { other: evaluatedModel(changes.against) }),
         removed: changes.removed.length,
-        ...(task === undefined && base === undefined && !domains ? { text } : {}),
-        ...(await withPrunedWidths(
-          opened,
-          planned?.plan ?? { remove: [] },
-          undefined,
-          async (one) => measure(one, saved),
-        )),
+        ...(task === undefined && base === undefined && !domains
+          ? { text: textFile(request, context.environment) }
+          : {}),
+        ...(await withPrunedWidths(opened, plan, undefined, async (model) => {
+          const isWhole = changes.removed.length === 0 && model === opened;
+          return measure(request, { ...changes, model, saved }, isWhole, context);
+        })),
         ...(warnings.length === 0 ? {} : { warnings }),
         ...describeOrigin(version),
       };
@@ -320,6 +241,110 @@ export const evaluate = defineOperation({
     reportedBy: ['model', 'against', 'task'],
   },
 });
+
+type Measured = EvaluationResult | BaseEvaluation | TaskEvaluation;
+
+/** Context that also collects the warnings, in English. */
+function collectWarnings(given: OperationContext): {
+  readonly context: OperationContext;
+  readonly warnings: readonly string[];
+} {
+  const warnings: string[] = [];
+  const warn = (message: Message): void => {
+    warnings.push(inEnglish(message));
+    given.warn(message);
+  };
+  return { context: { ...given, warn }, warnings };
+}
+
+/** Held-out text of a request. */
+const textFile = ({ text }: EvaluateRequest, { samples }: Environment): string =>
+  text ?? join(samples, heldOutText);
+
+/** Opens the models of a request, and reads the changes of its plan. */
+async function openModels(
+  request: EvaluateRequest,
+  { open }: Environment,
+): Promise<{
+  readonly opened: OpenedModel;
+  readonly plan: Pick<Plan, 'widths' | 'remove' | 'patch'>;
+  readonly changes: Omit<ModelsRequest, 'model' | 'saved'>;
+}> {
+  const { plan: given, model = '', against } = request;
+  const planned =
+    given === undefined ? undefined : await planToRun(await readPlan(given, request.model), open);
+  return {
+    opened: await open(planned?.model ?? model),
+    plan: planned?.plan ?? { remove: [] },
+    changes: {
+      removed: planned?.plan.remove ?? [],
+      patch:
+        planned === undefined ? [] : resolvePatches(planned.plan, join(planned.folder, 'plan')),
+      ...(against === undefined ? {} : { against: await open(against) }),
+      ...runOptions(request),
+    },
+  };
+}
+
+/**
+ * Measures what the request asks for, and judges its limits.
+ * @param isWhole true if nothing is removed from the model
+ */
+async function measure(
+  request: EvaluateRequest,
+  models: ModelsRequest,
+  isWhole: boolean,
+  context: OperationContext,
+): Promise<Measured & { readonly verdict?: Verdict }> {
+  const { task, base, saveBase: file, wholeText: whole, require: limits } = request;
+  if (task !== undefined) {
+    const result = await judgeModels({ ...models, task, ...shotsRequest(request) }, context);
+    const { compared } = result;
+    return limits === undefined || compared === undefined
+      ? result
+      : { ...result, verdict: judge(limits, { task: compared }) };
+  }
+  if (file !== undefined) {
+    const text = textFile(request, context.environment);
+    const chunks = request.length === undefined ? {} : { length: request.length };
+    return saveBase({ ...models, base: file, text, whole, ...chunks }, context);
+  }
+  const result = await (base === undefined
+    ? measureText(request, models, isWhole, context)
+    : evaluateWithBase({ ...models, base }, context));
+  const { perplexityRatio, agreement } = result;
+  return limits === undefined
+    ? result
+    : { ...result, verdict: judge(limits, { perplexityRatio, agreement }) };
+}
+
+/** Measures perplexity and speed on held-out text. */
+async function measureText(
+  request: EvaluateRequest,
+  models: ModelsRequest,
+  isWhole: boolean,
+  context: OperationContext,
+): Promise<EvaluationResult> {
+  const { domains, wholeText: whole, length, stride, require: limits = [] } = request;
+  const { environment } = context;
+  const result = await evaluateModels(
+    {
+      ...models,
+      text: domains ? domainTexts(environment.samples) : textFile(request, environment),
+      whole,
+      needsAgreement: asksFor(limits, 'agreement'),
+      ...(length === undefined ? {} : { length }),
+      ...(stride === undefined ? {} : { stride }),
+    },
+    context,
+  );
+  const { model, against, memoryBytes } = models;
+  return addLlamaSpeeds(
+    result,
+    { model: isWhole ? model : undefined, against, memoryBytes },
+    context,
+  );
+}
 
 // Separate journals: evaluating a text keeps the progress of a task.
 const journals = { text: operationJournal('evaluate'), task: operationJournal('task') };

@@ -59,6 +59,7 @@ export const exportData = defineOperation({
   title: 'Export Examples',
   verb: 'Exporting from',
   summary: 'Write the selected examples in the format of their dataset.',
+  group: 'data',
   fields,
   rules: [
     ...oneOf('selection', 'scores'),

@@ -212,26 +212,20 @@ export const paths = <const O extends Options<readonly string[]>>(
   return make('paths', items, say`paths, separated by commas`, options, 'FILE,…');
 };
 
-/** Several numbers, separated by commas or given by a repeated flag. */
-export const numbers = <const O extends Options<readonly number[]> & Bounds>(
-  options: O,
-): Field<readonly number[], PresentIn<O>> => {
-  const items: v.GenericSchema<unknown, readonly number[]> = v.array(
-    bounded(v.pipe(v.number(), v.finite()), options),
-  );
-  const takes = describeRange(say`numbers`, options);
-  return make('numbers', items, say`${takes}, separated by commas`, options, 'X,…');
-};
+const numberListField =
+  (item: v.GenericSchema<unknown, number>, name: Message, placeholder: string) =>
+  <const O extends Options<readonly number[]> & Bounds>(
+    options: O,
+  ): Field<readonly number[], PresentIn<O>> => {
+    const items: v.GenericSchema<unknown, readonly number[]> = v.array(bounded(item, options));
+    const takes = describeRange(name, options);
+    return make('numbers', items, say`${takes}, separated by commas`, options, placeholder);
+  };
 
-export const integers = <const O extends Options<readonly number[]> & Bounds>(
-  options: O,
-): Field<readonly number[], PresentIn<O>> => {
-  const items: v.GenericSchema<unknown, readonly number[]> = v.array(
-    bounded(v.pipe(v.number(), v.safeInteger()), options),
-  );
-  const takes = describeRange(say`integers`, options);
-  return make('numbers', items, say`${takes}, separated by commas`, options, 'N,…');
-};
+/** Several numbers, separated by commas or given by a repeated flag. */
+export const numbers = numberListField(v.pipe(v.number(), v.finite()), say`numbers`, 'X,…');
+
+export const integers = numberListField(v.pipe(v.number(), v.safeInteger()), say`integers`, 'N,…');
 
 /** Path of a document of one of some types, which the operation reads. */
 export const document = <const O extends Options<string>>(

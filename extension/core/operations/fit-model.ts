@@ -257,6 +257,7 @@ export const fitModel = defineOperation({
   verb: 'Shrinking',
   summary:
     'Make a model smaller with the least loss: quantize it to a size or type, check and evaluate it. Lists sizes if none is given.',
+  group: 'start',
   fields,
   rules: [
     ...targetNames.map((name) => needs(name, 'out')),

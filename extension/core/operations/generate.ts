@@ -18,6 +18,7 @@ export const generate = defineOperation({
   verb: 'Generating with',
   summary:
     'Continue a prompt, greedily or by sampling; two models side by side. GGUF files run in llama.cpp if it is installed.',
+  group: 'measure',
   fields: {
     model: modelField,
     prompt: text({ description: 'Text to continue', required: true }),

@@ -36,6 +36,7 @@ export const imatrix = defineOperation({
   title: 'Compute Importance Matrix',
   verb: 'Reading inputs of',
   summary: 'Write an importance matrix for GGUF quantization (llama.cpp), measured on a text.',
+  group: 'shrink',
   fields: {
     model: modelField,
     out: newFile('importance', {

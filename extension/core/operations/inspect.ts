@@ -26,6 +26,7 @@ export const inspect = defineOperation({
   title: 'Inspect Model',
   verb: 'Inspecting',
   summary: 'Show the structure of a model, from its headers and a few rows of its weights.',
+  group: 'inspect',
   fields: { model: modelField },
   rules: [],
   result: v.looseObject({

@@ -19,6 +19,7 @@ export const installCuda = defineOperation({
   title: 'Install CUDA Provider',
   verb: 'Installing',
   summary: 'Install the CUDA provider of ONNX Runtime from a downloaded package, and try it.',
+  group: 'tools',
   fields: {
     file: path({
       description: 'Package Microsoft.ML.OnnxRuntime.Gpu.Linux from nuget.org (.nupkg)',

@@ -34,6 +34,7 @@ export const installLlama = defineOperation({
   verb: 'Installing',
   summary:
     'Install llama.cpp, to check and time written GGUF files. Prints size and source first; --yes downloads.',
+  group: 'tools',
   fields: {
     file: path({
       description: 'Package that you downloaded (.tgz), instead of a download',

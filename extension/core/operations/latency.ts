@@ -10,6 +10,7 @@ export const latency = defineOperation({
   title: 'Measure Latency',
   verb: 'Timing',
   summary: 'Measure the speed of prefill and decoding.',
+  group: 'measure',
   fields: {
     model: modelField,
     context: integer({

@@ -29,6 +29,17 @@ export interface OperationContext<Event = never> extends JobContext<Event> {
 /** A capability, or `calibration`: running on the calibration inputs of the request. */
 export type ModelRequirement = CapabilityName | 'calibration';
 
+/** Groups of operations in `espalier --help`, in order, with their headings. */
+export const operationGroups = {
+  start: 'Start:',
+  inspect: 'Inspect models:',
+  shrink: 'Prune, quantize and compress:',
+  measure: 'Measure and repair:',
+  data: 'Score data:',
+  experimental: 'Experimental:',
+  tools: 'Machines and tools:',
+} as const;
+
 /** Something that a user can ask for. Command line, worker, docs and jobs are made from this. */
 export interface Operation<
   F extends Fields = Fields,
@@ -44,6 +55,8 @@ export interface Operation<
   readonly verb: string;
   /** One line for help and docs. */
   readonly summary: string;
+  /** Group in `espalier --help`. */
+  readonly group: keyof typeof operationGroups;
   readonly fields: F;
   readonly rules: readonly Rule[];
   /** The part of the result that scripts may rely on. */

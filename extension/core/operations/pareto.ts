@@ -96,6 +96,7 @@ export const pareto = defineOperation({
   title: 'List Pareto Front',
   verb: 'Comparing plans of',
   summary: 'List the best plans of all sizes, predicted from single changes.',
+  group: 'shrink',
   fields,
   rules: [contextRule, allNeed(['model', 'device', 'memory'], 'task'), ...shotsRules],
   result: v.looseObject({

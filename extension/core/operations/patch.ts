@@ -27,6 +27,7 @@ export const patch = defineOperation({
   title: 'Patch Layer',
   verb: 'Patching',
   summary: 'Replace a sublayer by a small symbolic module, if that beats simpler replacements.',
+  group: 'experimental',
   fields: {
     model: modelField,
     sublayer: text({

@@ -45,6 +45,7 @@ export const planCompression = defineOperation({
   title: 'Plan Compression',
   verb: 'Planning compression of',
   summary: 'Choose how each layer is compressed under a budget, measured on the full model.',
+  group: 'shrink',
   fields,
   rules: [anyOf('budget', 'limits'), needs('unit', 'budget'), ...budgetRules, ...calibrationRules],
   result: v.looseObject({

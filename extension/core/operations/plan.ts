@@ -20,6 +20,7 @@ export const plan = defineOperation({
   title: 'Plan Removal',
   verb: 'Planning',
   summary: 'Choose the least important sublayers and write a plan.',
+  group: 'shrink',
   fields: {
     model: modelField,
     out: newFile('plan', { description: 'File for the plan (*.plan.json)' }),

@@ -59,6 +59,7 @@ export const profile = defineOperation({
   title: 'Profile Layers',
   verb: 'Profiling',
   summary: 'Measure the importance of every sublayer, and find the best order of removal.',
+  group: 'shrink',
   fields: {
     model: modelField,
     out: newFile('layerProfile', {

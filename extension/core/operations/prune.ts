@@ -43,6 +43,7 @@ export const prune = defineOperation({
   title: 'Prune Layers',
   verb: 'Pruning',
   summary: 'Write a smaller model without the least important sublayers, and check it.',
+  group: 'shrink',
   fields: {
     model: optionalModelField,
     plan: planField,

@@ -62,6 +62,7 @@ export const repair = defineOperation({
   verb: 'Repairing',
   summary:
     'Recover the quality of a compressed or pruned model by distillation, and keep what improves.',
+  group: 'measure',
   fields: {
     model: modelField,
     teacher: path({

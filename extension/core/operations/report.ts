@@ -52,6 +52,7 @@ export const report = defineOperation({
   title: 'Write Report',
   verb: 'Writing a report of',
   summary: 'Write a report of a profile, plan, evaluation, experiment or model, for sharing.',
+  group: 'measure',
   fields: {
     about: document(reported, {
       description:

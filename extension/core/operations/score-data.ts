@@ -90,6 +90,7 @@ export const scoreData = defineOperation({
   title: 'Score Dataset',
   verb: 'Scoring',
   summary: 'Score how much each example of a dataset matters for training.',
+  group: 'data',
   fields: {
     data: dataField,
     out: newFile('scores', { description: 'File for the scores', required: true }),

@@ -56,6 +56,7 @@ export const scoreExperts = defineOperation({
   verb: 'Scoring experts of',
   summary:
     'Rank the experts of each MoE layer by gate times output, in one pass over the text (REAP).',
+  group: 'shrink',
   fields: {
     model: modelField,
     ratio: number({

@@ -40,6 +40,7 @@ export const scoreText = defineOperation({
   title: 'Score Text',
   verb: 'Scoring text for',
   summary: 'Score the difficulty of each window of a text for a language model (EL2N per token).',
+  group: 'data',
   fields: {
     model: modelField,
     text: path({

@@ -32,6 +32,7 @@ export const selectData = defineOperation({
   title: 'Select Examples',
   verb: 'Selecting from',
   summary: 'Choose the examples to keep by their scores.',
+  group: 'data',
   fields: {
     scores: scoresField,
     out: newFile('selection', {

@@ -26,6 +26,7 @@ export const sensitivity = defineOperation({
   title: 'Profile Sensitivity',
   verb: 'Measuring compression of',
   summary: 'Measure the loss from compressing each linear layer alone, by method and level.',
+  group: 'shrink',
   fields: {
     model: modelField,
     out: newFile('sensitivity', {

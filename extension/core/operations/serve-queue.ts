@@ -27,6 +27,7 @@ export const workForQueue = defineOperation({
   title: 'Work for a Queue',
   verb: 'Working for',
   summary: 'Run work items of a queue, on the models and datasets of this machine, until stopped.',
+  group: 'tools',
   fields: {
     ...serverFields,
     models: paths({

@@ -35,6 +35,7 @@ export const showQueue = defineOperation({
   title: 'Show Queue',
   verb: 'Looking at',
   summary: 'List the workers and jobs of a queue.',
+  group: 'tools',
   fields: serverFields,
   rules: [],
   result: v.looseObject({

@@ -15,6 +15,7 @@ export const studyGroups = defineOperation({
   title: 'Study Groups of Examples',
   verb: 'Studying',
   summary: 'Measure kernel velocity and mode connectivity of examples with similar scores.',
+  group: 'data',
   fields: {
     data: dataField,
     scores: scoresField,

@@ -10,6 +10,7 @@ export const symbolicEnumerate = defineOperation({
   title: 'Enumerate Programs',
   verb: 'Enumerating',
   summary: 'Count all programs up to a size, valid ones, and distinct graphs.',
+  group: 'experimental',
   fields: {
     maxSize: integer({
       description: 'Maximum number of symbols of a program',

@@ -45,6 +45,7 @@ export const symbolicEvaluate = defineOperation({
   title: 'Evaluate Program',
   verb: 'Evaluating',
   summary: 'Show the graph of a program, or why it has none.',
+  group: 'experimental',
   fields: {
     program: text({
       description: 'Program such as "(push (add (connect identity)))", in quotes',

@@ -86,6 +86,7 @@ export const synthesize = defineOperation({
   title: 'Synthesize Modules',
   verb: 'Synthesizing modules in',
   summary: 'Search for programs that build graphs, and train those as neural networks.',
+  group: 'experimental',
   fields,
   rules: [atMost('keep', 'population'), atMost('pictures', 'train'), ...sharingRules],
   result: v.looseObject({

@@ -33,6 +33,7 @@ export const tensors = defineOperation({
   title: 'List Tensors',
   verb: 'Reading',
   summary: 'List every tensor of a model, optionally with statistics of its values.',
+  group: 'inspect',
   fields: {
     model: modelField,
     stats: flag({ description: 'Read all weights and compute their statistics', default: false }),

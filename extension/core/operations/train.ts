@@ -19,6 +19,7 @@ export const train = defineOperation({
   title: 'Train Models',
   verb: 'Training',
   summary: 'Train a small model on a dataset with several seeds.',
+  group: 'data',
   fields: {
     data: dataField,
     test: testField,

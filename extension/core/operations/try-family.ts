@@ -30,6 +30,7 @@ export const tryFamily = defineOperation({
   verb: 'Trying',
   summary:
     'Open a folder of an unknown model_type as a known family, if its tensors match and its predictions on a text are good.',
+  group: 'inspect',
   fields: {
     model: modelField,
     family: text({

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import * as v from 'valibot';
-import type { CalibrationRequest, CalibrationSummary } from '../data/calibration';
+import type { CalibrationRequest } from '../data/calibration';
+import type { ModelInputs } from '../data/model-inputs';
 import type { Engine } from '../distribute/work-item';
 import type { JobContext } from '../jobs/job';
-import { Journal, totalSpent, spentSchema } from '../jobs/journal';
 import { writeDocument } from '../jobs/write-document';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -13,6 +12,7 @@ import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import { finishedSearch } from './refinement/finished-search';
+import type { SearchIdentity } from './refinement/finished-search';
 import type {
   LayerProfile,
   ProfileEvaluation,
@@ -21,19 +21,19 @@ import type {
   SurrogateRecord,
 } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
-import { vocabularies } from '../metrics/vocabulary-sums';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import type { ScorerSetup } from './scorer';
-import { baselineStep, search } from './search';
-import type { SearchResult } from './search';
+import { search } from './search';
+import type { FinishedSearch, SearchResult } from './search';
 import { shareSearch } from './shards/share-search';
 import { planScreening, searchExecutors } from './screening-copy';
+import { SearchJournal } from './search-journal';
 import { SearchProgress } from './search-progress';
+import type { SearchExecutors } from './search-rates';
 import { SearchWork } from './search-work';
-import { SearchMemo } from './search-memo';
-import type { SearchRecord } from './search-memo';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** Model, settings and output of a profile. */
 export interface ProfileJob {
@@ -87,34 +87,6 @@ export interface ProfileEnvironment {
   readonly version: string;
 }
 
-/** Sum or distance. JSON stores numbers that are not finite as null. */
-const measured = v.pipe(
-  v.nullable(v.number()),
-  v.transform((value) => value ?? Number.NaN),
-);
-const entrySchema = v.variant('kind', [
-  v.object({
-    kind: v.literal('term'),
-    step: v.string(),
-    candidate: v.string(),
-    vocabulary: v.picklist(vocabularies),
-    sequence: v.number(),
-    from: v.number(),
-    to: v.number(),
-    terms: v.pipe(v.array(measured), v.readonly()),
-  }),
-  v.object({
-    kind: v.literal('prediction'),
-    step: v.string(),
-    distances: v.pipe(
-      v.array(v.object({ candidate: v.string(), distance: measured })),
-      v.readonly(),
-    ),
-  }),
-  spentSchema,
-]);
-type Entry = v.InferOutput<typeof entrySchema>;
-
 /**
  * Profiles a model: measures how much its logits change when sublayers are removed, and finds the best removal order.
  * Resumes an earlier run of the same job.
@@ -124,149 +96,36 @@ export async function profileModel(
   environment: ProfileEnvironment,
   context: JobContext<ProfileEvent>,
 ): Promise<LayerProfile> {
-  const { model } = job.model;
-  const calibration = await loadSeveralTexts(
-    job.calibration,
-    job.furtherCalibration ?? [],
-    model,
-    environment.bundledText,
-    job.settings.seed,
-  );
-  for (const warning of [...model.summary.warnings, ...calibration.warnings]) {
-    context.warn(warning);
-  }
-  const device = await resolveDevice(job.device, (message) => {
-    context.warn(message);
-  });
-  const { threads, memoryShare = 1 } = job.engine ?? {};
-  const memoryBytes = job.memoryBytes * memoryShare;
-  requireMemory(model, memoryBytes, device);
-  const screening = await planScreening(model, job.settings, {
-    ...{ device, memoryBytes },
-    isShared: job.engine !== undefined,
-  });
-  const { executor, copy } = searchExecutors(model, screening, { device, memoryBytes, threads });
-  const metricName = fittingMetric(model, job.settings.metric, (message) => {
-    context.warn(message);
-  });
-  const settings: SearchSettings = {
-    ...job.settings,
-    metric: metricName,
-    arithmetic: copy === undefined ? 'float32' : 'int8',
-  };
-  const metric = metrics[metricName];
-  const identity = identify(
-    { ...job, settings },
-    model.summary.fingerprint,
-    calibration.summary,
-    environment.version,
-  );
-  const journal = await Journal.open(job.journal, identity, parseEntry);
-  const earlier = await finishedSearch(job.out, {
+  const { summary } = job.model.model;
+  const inputs = await openInputs(job, environment, context);
+  const { calibration, settings } = inputs;
+  const known = {
     settings,
-    modelFingerprint: model.summary.fingerprint,
+    modelFingerprint: summary.fingerprint,
     calibration: calibration.summary,
     version: environment.version,
-  });
+  };
+  const identity = identify(known, job.writable);
+  const journal = await SearchJournal.open(job.journal, identity);
+  const earlier = await finishedSearch(job.out, known);
   if (earlier !== undefined) {
     context.inform(
       say`The existing profile already contains this search. Only the refinement will run.`,
     );
   }
-  const spentHere = totalSpent(journal.replayed);
-  const spentBefore = {
-    seconds: spentHere.seconds + (earlier?.search.seconds ?? 0),
-    evaluations: spentHere.evaluations + (earlier?.search.sublayerEvaluations ?? 0),
-  };
-  const started = performance.now();
-  const seconds = (): number => (performance.now() - started) / 1000;
   try {
     context.emit({
       kind: 'started',
-      model: model.summary,
+      model: summary,
       calibration: calibration.summary,
       settings,
-      metricDefinition: describeMetric(metricName, model),
-      device,
-      candidates: listCandidates(model.summary, settings.granularity).map(({ id }) => id),
+      metricDefinition: describeMetric(settings.metric, job.model.model),
+      device: inputs.executor.device,
+      candidates: listCandidates(summary, settings.granularity).map(({ id }) => id),
     });
-    const work = new SearchWork(model);
-    const memo = new SearchMemo(selectRecords(journal.replayed), async (records) => {
-      const searchRecords = records.some(({ step }) => !step.startsWith(baselineStep));
-      const { evaluations } = work;
-      const spent: Entry[] = searchRecords
-        ? [{ kind: 'spent', seconds: seconds(), evaluations, run: spentHere.runs }]
-        : [];
-      await journal.append([...records, ...spent]);
-    });
-    const { secondsAfter } = job;
-    const { sublayers } = model.summary;
-    const perToken = (sublayers.length + work.readoutCost(1, 'whole')) / calibration.summary.length;
-    const progress = new SearchProgress(settings, model, work, calibration.summary, context, {
-      ...{ executor, copy, isSearched: earlier !== undefined },
-      secondsAfter: secondsAfter && ((perEvaluation) => secondsAfter(perEvaluation * perToken)),
-    });
-    const setup: ScorerSetup = {
-      executor,
-      copy,
-      sequences: calibration.inputs,
-      texts: calibration.summary.texts,
-      metricName: settings.metric,
-      metric,
-      memo,
-      work,
-      cancellation: context.cancellation,
-      isWritable: job.writable?.test,
-      onWork: () => {
-        progress.report();
-      },
-    };
-    const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
-      search(settings, shared, progress, earlier);
-    const found = await (job.engine === undefined
-      ? searchWith(setup)
-      : shareSearch(
-          { engine: job.engine, key: identity, model: job.model, memoryBytes: job.memoryBytes },
-          setup,
-          context,
-          searchWith,
-        ));
-    const { refinement } = found;
-    const surrogate = surrogateRecord(refinement?.start ?? found.rounds);
-    const searchSeconds = spentBefore.seconds + found.seconds;
-    const sublayerEvaluations = spentBefore.evaluations + found.sublayerEvaluations;
-    const tokensRun =
-      (sublayerEvaluations * calibration.summary.length) / model.summary.sublayers.length;
-    const evaluations = await job.evaluate?.({
-      executor,
-      removed: found.rounds.map(({ removed }) => removed),
-      secondsPerToken: (searchSeconds / tokensRun) * (copy === undefined ? 1 : maxSpeedup),
-    });
-    const profile: LayerProfile = {
-      format: 'espalier.layerprofile',
-      version: 1,
-      model: model.summary,
-      calibration: calibration.summary,
-      metric: settings.metric,
-      metricDefinition: describeMetric(metricName, model),
-      settings,
-      search: {
-        mode: settings.mode,
-        device,
-        seconds: searchSeconds,
-        sublayerEvaluations: Math.round(sublayerEvaluations),
-        naiveSublayerEvaluations: found.naiveSublayerEvaluations,
-      },
-      ...(refinement === undefined ? {} : { refinement }),
-      ...(surrogate === undefined ? {} : { surrogate }),
-      ...(found.stability === undefined ? {} : { stability: found.stability }),
-      candidates: found.candidates,
-      rounds: found.rounds,
-      baselines: found.baselines,
-      cosineLocal: found.cosineLocal,
-      evaluations: evaluations ?? [],
-      ...describeOrigin(environment.version),
-    };
+    const found = await runSearch(job, inputs, { journal, identity, earlier }, context);
+    const spent = addSpent(found, journal.spentBefore, earlier?.search);
+    const profile = await describeProfile(job, inputs, found, spent, environment.version);
     if (job.out !== undefined) {
       await writeDocument(job.out, profile);
     }
@@ -274,34 +133,163 @@ export async function profileModel(
     return profile;
   } finally {
     await journal.removeIfEmpty();
-    await copy?.dispose();
-    await executor.dispose();
+    await inputs.copy?.dispose();
+    await inputs.executor.dispose();
   }
 }
 
-function identify(
+/** Texts, settings and executors of a search. */
+interface SearchInputs extends SearchExecutors {
+  readonly calibration: ModelInputs;
+  /** Settings with the metric and arithmetic that are used. */
+  readonly settings: SearchSettings;
+}
+
+/** @throws UserError if the inputs cannot be read, or the model needs more memory */
+async function openInputs(
   job: ProfileJob,
-  modelFingerprint: string,
-  calibration: CalibrationSummary,
+  { bundledText }: ProfileEnvironment,
+  context: JobContext<ProfileEvent>,
+): Promise<SearchInputs> {
+  const { model } = job.model;
+  const { seed, metric } = job.settings;
+  const warn = (message: Message): void => {
+    context.warn(message);
+  };
+  const further = job.furtherCalibration ?? [];
+  const calibration = await loadSeveralTexts(job.calibration, further, model, bundledText, seed);
+  for (const warning of [...model.summary.warnings, ...calibration.warnings]) {
+    warn(warning);
+  }
+  const device = await resolveDevice(job.device, warn);
+  const { threads, memoryShare = 1 } = job.engine ?? {};
+  const memoryBytes = job.memoryBytes * memoryShare;
+  requireMemory(model, memoryBytes, device);
+  const screening = await planScreening(model, job.settings, {
+    ...{ device, memoryBytes },
+    isShared: job.engine !== undefined,
+  });
+  const executors = searchExecutors(model, screening, { device, memoryBytes, threads });
+  const settings: SearchSettings = {
+    ...job.settings,
+    metric: fittingMetric(model, metric, warn),
+    arithmetic: executors.copy === undefined ? 'float32' : 'int8',
+  };
+  return { ...executors, calibration, settings };
+}
+
+/** State of earlier runs of a search. */
+interface SearchState {
+  readonly journal: SearchJournal;
+  /** Key of the job. */
+  readonly identity: string;
+  readonly earlier: FinishedSearch | undefined;
+}
+
+/** Runs the search in this process, or on the workers of the job's engine. */
+async function runSearch(
+  { model: opened, engine, memoryBytes, writable, secondsAfter }: ProfileJob,
+  { executor, copy, calibration: { inputs, summary }, settings }: SearchInputs,
+  { journal, identity, earlier }: SearchState,
+  context: JobContext<ProfileEvent>,
+): Promise<SearchResult> {
+  const { model } = opened;
+  const work = new SearchWork(model);
+  const perToken = (model.summary.sublayers.length + work.readoutCost(1, 'whole')) / summary.length;
+  const progress = new SearchProgress(settings, model, work, summary, context, {
+    ...{ executor, copy, isSearched: earlier !== undefined },
+    secondsAfter: secondsAfter && ((perEvaluation) => secondsAfter(perEvaluation * perToken)),
+  });
+  const setup: ScorerSetup = {
+    executor,
+    copy,
+    sequences: inputs,
+    texts: summary.texts,
+    metricName: settings.metric,
+    metric: metrics[settings.metric],
+    memo: journal.memo(work),
+    work,
+    cancellation: context.cancellation,
+    isWritable: writable?.test,
+    onWork: () => {
+      progress.report();
+    },
+  };
+  const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
+    search(settings, shared, progress, earlier);
+  return engine === undefined
+    ? searchWith(setup)
+    : shareSearch(
+        { engine, key: identity, model: opened, memoryBytes },
+        setup,
+        context,
+        searchWith,
+      );
+}
+
+/** Time and work of all runs of a search. */
+type SearchSpent = Pick<LayerProfile['search'], 'seconds' | 'sublayerEvaluations'>;
+
+const addSpent = (...runs: readonly (SearchSpent | undefined)[]): SearchSpent => ({
+  seconds: runs.reduce((sum, run) => sum + (run?.seconds ?? 0), 0),
+  sublayerEvaluations: runs.reduce((sum, run) => sum + (run?.sublayerEvaluations ?? 0), 0),
+});
+
+/** Describes a finished search, and evaluates its rounds. */
+async function describeProfile(
+  { model: { model }, evaluate }: ProfileJob,
+  { executor, copy, calibration: { summary: calibration }, settings }: SearchInputs,
+  found: SearchResult,
+  { seconds, sublayerEvaluations }: SearchSpent,
   version: string,
+): Promise<LayerProfile> {
+  const { summary } = model;
+  const { refinement, stability } = found;
+  const surrogate = surrogateRecord(refinement?.start ?? found.rounds);
+  const tokensRun = (sublayerEvaluations * calibration.length) / summary.sublayers.length;
+  const evaluations = await evaluate?.({
+    executor,
+    removed: found.rounds.map(({ removed }) => removed),
+    secondsPerToken: (seconds / tokensRun) * (copy === undefined ? 1 : maxSpeedup),
+  });
+  return {
+    format: 'espalier.layerprofile',
+    version: 1,
+    model: summary,
+    calibration,
+    metric: settings.metric,
+    metricDefinition: describeMetric(settings.metric, model),
+    settings,
+    search: {
+      mode: settings.mode,
+      device: executor.device,
+      seconds,
+      sublayerEvaluations: Math.round(sublayerEvaluations),
+      naiveSublayerEvaluations: found.naiveSublayerEvaluations,
+    },
+    ...(refinement === undefined ? {} : { refinement }),
+    ...(surrogate === undefined ? {} : { surrogate }),
+    ...(stability === undefined ? {} : { stability }),
+    candidates: found.candidates,
+    rounds: found.rounds,
+    baselines: found.baselines,
+    cosineLocal: found.cosineLocal,
+    evaluations: evaluations ?? [],
+    ...describeOrigin(version),
+  };
+}
+
+/** Key of a search. Excludes the device, so that a search may resume on another. */
+function identify(
+  { settings, modelFingerprint, calibration, version }: SearchIdentity,
+  writable: WritableOnly | undefined,
 ): string {
-  // Excludes the device, so that a search may resume on another. The fingerprint alone doesn't determine the split into
-  // sequences.
-  const { settings, writable } = job;
+  // The fingerprint alone doesn't determine the split into sequences.
   const { fingerprint, sequences, length } = calibration;
   const only = writable === undefined ? {} : { writable: writable.key };
   const text = { fingerprint, sequences, length };
   const parts = { settings, modelFingerprint, text, version, ...only };
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
-}
-
-function parseEntry(value: unknown): Entry | undefined {
-  const result = v.safeParse(entrySchema, value);
-  return result.success ? result.output : undefined;
-}
-
-function selectRecords(entries: readonly Entry[]): SearchRecord[] {
-  return entries.filter((entry) => entry.kind !== 'spent');
 }
 
 /** Accuracy of a search's surrogate; undefined if it proposed nothing. */

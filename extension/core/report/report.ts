@@ -58,6 +58,14 @@ export function listed(
   return rows.length === 0 ? [] : [{ title, table: { columns, rows } }];
 }
 
+/** Section that lists ids of sublayers. */
+export const listedIds = (title: string, ids: readonly string[]): readonly Section[] =>
+  listed(
+    title,
+    [{ title: 'sublayer' }],
+    ids.map((id) => [id]),
+  );
+
 /** Series of points over two axes. */
 export interface LineChart {
   readonly kind: 'lines';

@@ -239,9 +239,7 @@ export class LayeredExecutor {
   ): Promise<HiddenState[]> {
     const once = this.streamed.has(index);
     const step = this.model.sublayer(index);
-    const results = await this.take(step, states, { afterRun, without, once });
-    this.evaluationCount += states.length;
-    return results;
+    return this.evaluate(step, states, { afterRun, without, once });
   }
 
   /**
@@ -255,9 +253,7 @@ export class LayeredExecutor {
     experts: readonly number[] = [],
   ): Promise<HiddenState[]> {
     const without = states.map(() => experts);
-    const results = await this.take(step, states, { afterRun, without, once: true });
-    this.evaluationCount += states.length;
-    return results;
+    return this.evaluate(step, states, { afterRun, without, once: true });
   }
 
   /**
@@ -270,9 +266,7 @@ export class LayeredExecutor {
     observe: TapObserver,
     afterRun?: AfterRun,
   ): Promise<HiddenState[]> {
-    const results = await this.take(step, states, { afterRun, once: true, observe });
-    this.evaluationCount += states.length;
-    return results;
+    return this.evaluate(step, states, { afterRun, once: true, observe });
   }
 
   /**
@@ -415,6 +409,17 @@ export class LayeredExecutor {
       },
     };
     return this.states.adopt(await this.embeddingAndHeadPool.use(recipe, run));
+  }
+
+  /** Runs several examples through a step, and counts them as evaluations. */
+  private async evaluate(
+    step: Step | TappedStep,
+    states: readonly HiddenState[],
+    options: StepOptions,
+  ): Promise<HiddenState[]> {
+    const results = await this.take(step, states, options);
+    this.evaluationCount += states.length;
+    return results;
   }
 
   private async take(

@@ -129,9 +129,9 @@ const lateBytes = (memoryBytes: number): number =>
 export function leastMemory(model: LayeredModel, device: DeviceName, hasEnds = true): number {
   const { sublayerBytes, stateBytes, readoutBytes } = leastShares(model, device);
   const ends = hasEnds ? [model.prologue.part, model.epilogue] : [];
-  const outer = ends.reduce((sum, part) => sum + privateBytes(part, device), 0);
+  const endBytes = ends.reduce((sum, part) => sum + privateBytes(part, device), 0);
   const sessions = model.summary.sublayers.length * bytesPerSession;
-  return outer + sessions + sublayerBytes + stateBytes + readoutBytes;
+  return endBytes + sessions + sublayerBytes + stateBytes + readoutBytes;
 }
 
 /** @throws UserError saying how much is needed, or why the model cannot run at all. */

@@ -16,7 +16,7 @@ import { sumOfSquares } from '../linear-algebra/small-matrix';
 
 /** Result of compressing a matrix. */
 export interface CompressedMatrix {
-  readonly form: MatrixEncoding<TensorData>;
+  readonly encoding: MatrixEncoding<TensorData>;
   /** ‖W − W′‖ / ‖W‖ (Frobenius); 0 for a matrix of zeros. */
   readonly error: number;
   /**
@@ -87,8 +87,8 @@ export async function* compressWithEach(
       compress = await prepare({ context, name: layer.id, matrix }, variant, Math.max(...levels));
       prepared.set(key, compress);
     }
-    const form = await compress(compression);
-    yield measured(products, matrix, { form, compression }, { squares, outputs });
+    const encoding = await compress(compression);
+    yield measured(products, matrix, { encoding, compression }, { squares, outputs });
   }
   return undefined;
 }
@@ -101,7 +101,7 @@ interface Whole {
 
 /** Encoding with the settings that it was created with. */
 interface Compressed {
-  readonly form: MatrixEncoding<TensorData>;
+  readonly encoding: MatrixEncoding<TensorData>;
   readonly compression: Compression;
 }
 
@@ -109,23 +109,23 @@ interface Compressed {
 async function measured(
   products: MatrixProducts,
   matrix: Rows,
-  { form, compression: { method, level } }: Compressed,
+  { encoding, compression: { method, level } }: Compressed,
   { squares, outputs }: Whole,
 ): Promise<CompressedMatrix> {
   const { plain, weighed } = await products.squares(
     matrix,
-    await reconstruct(products, form),
+    await reconstruct(products, encoding),
     outputs?.gram,
   );
   const sizes = { out: matrix.count, in: matrix.length };
   return {
-    form,
+    encoding,
     error: ratio(plain, squares),
     ...(outputs === undefined || weighed === undefined
       ? {}
       : { outputError: ratio(weighed, outputs.squares) }),
-    parameters: encodingParameters(form),
-    bytes: compressionMethods[method].bytes?.(sizes, level) ?? formBytes(form),
+    parameters: encodingParameters(encoding),
+    bytes: compressionMethods[method].bytes?.(sizes, level) ?? formBytes(encoding),
   };
 }
 

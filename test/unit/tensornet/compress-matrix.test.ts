@@ -73,7 +73,7 @@ describe('a compressed matrix', () => {
       const [matrix, inputs] = [randomRows(24, 40, 1), correlatedRows(60, 40, 20, 2)];
       const statistics = computeStatistics(inputs);
       const found = await compressed(matrix, compression, { statistics });
-      const back = await reconstruct(products, found.form);
+      const back = await reconstruct(products, found.encoding);
       expect([back.count, back.length]).toEqual([24, 40]);
       expect(found.error).toBeCloseTo(relativeDistance(matrix, back), 5);
       const zeros = { ...matrix, numbers: new Float32Array(matrix.numbers.length) };
@@ -105,7 +105,7 @@ describe('a compressed matrix', () => {
         randomRows(12, 20, 6),
       ]) {
         const found = await compressed(matrix, compression, { statistics: nothing });
-        const back = await reconstruct(products, found.form);
+        const back = await reconstruct(products, found.encoding);
         expect(back.numbers.every(Number.isFinite)).toBe(true);
         expect(found.error).toBeCloseTo(relativeDistance(matrix, back), 5);
         expect(found.outputError).toBe(0);
@@ -169,7 +169,10 @@ describe('a compressed matrix', () => {
           isCalibrated: true,
         },
       );
-      const shapes = mapTensors(found.form, ({ dtype, shape }) => ({ dtype, shape: [...shape] }));
+      const shapes = mapTensors(found.encoding, ({ dtype, shape }) => ({
+        dtype,
+        shape: [...shape],
+      }));
       expect(shapes).toEqual(planned);
       expect([found.parameters, found.bytes]).toEqual([
         encodingParameters(planned),

@@ -147,9 +147,9 @@ describe('types of a GGUF file', () => {
       try {
         const level = { Q8_0: 8, Q5_1: 7, Q4_K: 12, IQ4_NL: 20, BF16: 30, F16: 1 }[type];
         if (tensor === undefined || layer === undefined) throw new Error('there is no such layer');
-        const { form } = await compressMatrix({ products }, layer, { method: 'gguf', level });
+        const { encoding } = await compressMatrix({ products }, layer, { method: 'gguf', level });
         const { numbers } = await products.read({ kind: 'stored', tensor });
-        expect((await reconstruct(products, form)).numbers).toEqual(numbers);
+        expect((await reconstruct(products, encoding)).numbers).toEqual(numbers);
       } finally {
         await products.dispose();
       }

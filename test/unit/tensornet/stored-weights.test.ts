@@ -81,7 +81,7 @@ describe('weights as they are stored', () => {
           const compress = async (level: number, variant: string): Promise<number> => {
             const compression = { method: 'lowrank', level, variant } as const;
             const found = await compressMatrix({ products, statistics: seen }, layer, compression);
-            const back = await reconstruct(products, found.form);
+            const back = await reconstruct(products, found.encoding);
             expect(back.numbers.every(Number.isFinite)).toBe(true);
             return found.outputError ?? Number.NaN;
           };

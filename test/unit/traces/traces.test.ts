@@ -36,6 +36,7 @@ export const countWords = defineOperation({
   title: 'Count Words',
   verb: 'Counting words of',
   summary: 'Count the words of a text.',
+  group: 'inspect',
   fields: {
     file: path({ description: 'The text', placeholder: 'TEXT', positional: true, required: true }),
     out: path({ description: 'Where to write the number', required: true }),

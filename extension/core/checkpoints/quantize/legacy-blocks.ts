@@ -40,36 +40,62 @@ function weighGroups(
 
 const meanSquare = (x: Float32Array): number => fround(sumSquares(x, 0, x.length) / x.length);
 
+/** Storage of the groups of a row in one type of block. */
+interface BlockWriter {
+  readonly bytes: number;
+  /** Stores the group at `from`, rounded without a search. */
+  readonly round: (x: Float32Array, from: number, out: DataView, to: number) => void;
+  /** Searches the scales of the first `count` groups. */
+  readonly fit: (count: number) => void;
+  /** Stores a group that was searched. */
+  readonly put: (out: DataView, to: number, group: number) => void;
+}
+
+/** Quantizes rows block by block; with importance, groups are searched together. */
+const quantizer =
+  ({ bytes, round, fit, put }: BlockWriter): RowQuantizer =>
+  (x, out, at, importance) => {
+    const groups = x.length / size;
+    if (importance === undefined) {
+      for (let group = 0; group < groups; group++) {
+        round(x, size * group, out, at + bytes * group);
+      }
+      return;
+    }
+    const spread = meanSquare(x);
+    for (let first = 0; first < groups; first += together) {
+      const count = weighGroups(x, size * first, importance, spread);
+      fit(count);
+      for (let group = 0; group < count; group++) {
+        put(out, at + bytes * (first + group), group);
+      }
+    }
+  };
+
 /** Q4_0 and Q5_0: a scale and 32 numbers of `bits` bits. */
 export function symmetric(bits: 4 | 5): RowQuantizer {
   const half = 2 ** (bits - 1);
-  const bytes = bits === 4 ? 18 : 22;
   const put = (out: DataView, to: number, scale: number, group: number): void => {
     out.setUint16(to, numberToHalf(scale), true);
     storeCodes(out, to + 2, bits, size * group);
   };
-  return (x, out, at, importance) => {
-    const groups = x.length / size;
-    const spread = importance === undefined ? 0 : meanSquare(x);
-    for (let first = 0; first < groups; first += importance === undefined ? 1 : together) {
-      const to = at + bytes * first;
-      if (importance === undefined) {
-        put(out, to, reachedBy(x, size * first, half), 0);
-        continue;
-      }
-      const count = weighGroups(x, size * first, importance, spread);
+  return quantizer({
+    bytes: bits === 4 ? 18 : 22,
+    round: (x, from, out, to) => {
+      put(out, to, reachedBy(x, from, half), 0);
+    },
+    fit: (count) => {
       fitSymmetric(count, size, half);
-      for (let group = 0; group < count; group++) {
-        put(out, to + bytes * group, scales[group] ?? 0, group);
-      }
-    }
-  };
+    },
+    put: (out, to, group) => {
+      put(out, to, scales[group] ?? 0, group);
+    },
+  });
 }
 
 /** Q4_1 and Q5_1: a scale, a minimum and 32 numbers of `bits` bits. */
 export function affine(bits: 4 | 5): RowQuantizer {
   const search: AffineSearch = { most: 2 ** bits - 1, from: -0.9, step: 0.05, steps: 36 };
-  const bytes = bits === 4 ? 20 : 24;
   const put = (
     out: DataView,
     to: number,
@@ -80,22 +106,18 @@ export function affine(bits: 4 | 5): RowQuantizer {
     out.setUint16(to + 2, numberToHalf(minimum), true);
     storeCodes(out, to + 4, bits, size * group);
   };
-  return (x, out, at, importance) => {
-    const groups = x.length / size;
-    const spread = importance === undefined ? 0 : meanSquare(x);
-    for (let first = 0; first < groups; first += importance === undefined ? 1 : together) {
-      const to = at + bytes * first;
-      if (importance === undefined) {
-        put(out, to, spanned(x, size * first, search.most), 0);
-        continue;
-      }
-      const count = weighGroups(x, size * first, importance, spread);
+  return quantizer({
+    bytes: bits === 4 ? 20 : 24,
+    round: (x, from, out, to) => {
+      put(out, to, spanned(x, from, search.most), 0);
+    },
+    fit: (count) => {
       fitAffine(count, size, search);
-      for (let group = 0; group < count; group++) {
-        put(out, to + bytes * group, [scales[group] ?? 0, -(minima[group] ?? 0)], group);
-      }
-    }
-  };
+    },
+    put: (out, to, group) => {
+      put(out, to, [scales[group] ?? 0, -(minima[group] ?? 0)], group);
+    },
+  });
 }
 
 /** Scale at which the code −half represents the value of the largest magnitude. */

@@ -6,7 +6,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modelingClasses, raiseTooOld } from './modeling-classes';
 import type { NamedClasses } from './modeling-classes';
-import { lacksMethod, pythonLines, registration } from './modeling-file';
+import { lacksMethod, modelClass, pythonLines, registration } from './modeling-file';
 import { embeddingAndHeadParts } from './embedding-and-head-modules';
 import { patchParts } from './patch-modules';
 import { widthParts } from './width-modules';
@@ -29,10 +29,8 @@ export function encoderModelingFile(
   needs: ModuleNeeds,
 ): string {
   const { modelType, modules, prefix, classes } = family;
-  const { stockConfig, stockModel, config, model } = modelingClasses(
-    { kind: 'encoder', architecture: family },
-    named,
-  );
+  const names = modelingClasses({ kind: 'encoder', architecture: family }, named);
+  const { stockConfig, stockModel, config, model } = names;
   const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
   const withoutBranch = (standIns: BranchReplacements): string =>
     pythonLines(
@@ -79,12 +77,7 @@ ${widths.classes}${forms.classes}${patches.classes}${embeddingAndHead.classes}
 ${registration(modelType, stockModel, model)}
 
 
-class ${model}(${stockModel}):
-    config_class = ${config}
-    config: ${config}${embeddingAndHead.attribute}
-
-    def __init__(self, config, **keywords):
-        super().__init__(config, **keywords)${embeddingAndHead.call}
+${modelClass(names, embeddingAndHead.attribute)}${embeddingAndHead.call}
         try:
             layers = ${layers}
         except AttributeError:

@@ -4,9 +4,10 @@ import type { WiringNames } from '../../models/modules/wiring-names';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { decoderClasses, modelingClasses, raiseTooOld } from './modeling-classes';
+import { decoderClasses, modelingClasses } from './modeling-classes';
 import type { ModelingClasses, NamedClasses } from './modeling-classes';
 import { embeddingAndHeadParts } from './embedding-and-head-modules';
+import { expertParts } from './expert-modules';
 import { patchParts } from './patch-modules';
 import { widthParts } from './width-modules';
 
@@ -115,6 +116,17 @@ except ImportError:
     pass`;
 }
 
+/** First lines of the class of a model that a modeling file defines, up to the end of its constructor's first line. */
+export const modelClass = (
+  { stockModel, config, model }: Pick<ModelingClasses, 'stockModel' | 'config' | 'model'>,
+  attribute = '',
+): string => `class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}${attribute}
+
+    def __init__(self, config, **keywords):
+        super().__init__(config, **keywords)`;
+
 /** Python that differs where the decoder is the text tower of a larger model. */
 interface WholeParts {
   /** Names imported from transformers. */
@@ -168,12 +180,82 @@ function wholeParts(
   };
 }
 
-/** Python expression for a module that adds nothing to the stream. */
-const nothing = (addsStream: boolean): string =>
-  addsStream ? 'residual' : 'torch.zeros_like(hidden_states)';
+/** Python for the sublayers that are removed from a layer, as parts of a modeling file. */
+interface RemovalParts {
+  /** Classes of the modules that replace removed ones. */
+  readonly attentionClass: string;
+  readonly feedforwardClass: string;
+  /** Lines that remove the attention of a layer. */
+  readonly attention: readonly string[];
+  /** Lines that remove the MLP or the experts of a layer. */
+  readonly feedforward: readonly string[];
+  /** Statements inside the loop over layers that remove mixers. */
+  readonly mixer: string;
+}
 
-const streamOr = (others: string, addsStream: boolean): string =>
-  addsStream ? `residual, ${others}` : others;
+/** @param parameters further parameters of an MLP's `forward` */
+function removalParts(family: Architecture, parameters: string): RemovalParts {
+  const { addsStreamInside = [], connections, attentionGives = 'pair' } = family;
+  const { attention, feedforward, mixer } = sublayerModules(family);
+  const without = ({ norms, parts }: BranchModules, substitute: string): string[] => [
+    ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
+    ...parts.map((part) => `layer.${part} = ${substitute}()`),
+  ];
+  const unconnected = (branch: 'attention' | 'feedforward'): string[] =>
+    connections === undefined ? [] : [`layer.${connections.modules[branch]} = KeptStreams()`];
+  /** Parameter for the residual stream of a branch, and the output that adds nothing to it. */
+  const stream = (
+    branch: 'attention' | 'feedforward',
+  ): { readonly parameter: string; readonly nothing: string } =>
+    addsStreamInside.includes(branch)
+      ? { parameter: ', residual', nothing: 'residual' }
+      : { parameter: '', nothing: 'torch.zeros_like(hidden_states)' };
+  const attended = stream('attention');
+  const given = `${attended.nothing}, None`;
+  const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[attentionGives];
+  const computed = stream('feedforward');
+  return {
+    attentionClass: `class NoAttention(nn.Module):
+    def forward(self, hidden_states${attended.parameter}, *args, **kwargs):
+        return ${gives}
+
+
+`,
+    feedforwardClass: `${connections === undefined ? '' : keepStreamsSource}class NoFeedforward(nn.Module):
+    def forward(self, hidden_states${computed.parameter}${parameters}):
+        return ${computed.nothing}
+`,
+    attention: [...without(attention, 'NoAttention'), ...unconnected('attention')],
+    feedforward: [...without(feedforward, 'NoFeedforward'), ...unconnected('feedforward')],
+    mixer:
+      mixer === undefined
+        ? ''
+        : `
+            if config.lacks(block, "mixer"):
+                ${pythonLines(without(mixer, 'NoMixer'), 16)}`,
+  };
+}
+
+/** Modules of a layer that patches replace, by the kinds of their sublayers. */
+function patchedModules(family: Architecture): Parameters<typeof patchParts>[1] {
+  const { attention, feedforward, mixer } = sublayerModules(family);
+  // A mixer that returns a pair is called like an attention.
+  const mixerStand = family.mixer?.givesPair === true ? 'NoAttention' : 'NoMixer';
+  return [
+    { kinds: ['attention'], module: attention.parts[0] ?? '', stand: 'NoAttention' },
+    ...(mixer === undefined
+      ? []
+      : [{ kinds: ['mixer'], module: mixer.parts[0] ?? '', stand: mixerStand }]),
+    {
+      kinds: feedforwardKinds(family),
+      module: feedforward.parts[0] ?? '',
+      stand: 'NoFeedforward',
+    },
+  ];
+}
+
+const feedforwardKinds = ({ experts }: Architecture): readonly string[] =>
+  experts === undefined ? ['feedforward'] : ['feedforward', 'expert'];
 
 /**
  * Source of modeling_espalier.py: the stock model of the family without the removed sublayers and with compressed
@@ -186,100 +268,26 @@ export function modelingFile(
   needs: ModuleNeeds,
 ): string {
   const family = asInTransformers(stored);
-  const { modelType, addsStreamInside = [], connections } = family;
-  const inside = (branch: 'attention' | 'feedforward'): boolean =>
-    addsStreamInside.includes(branch);
   const names = modelingClasses({ kind: 'decoder', architecture: stored }, named);
   const { stockModel, config, model } = names;
   const whole = wholeParts(family, names);
-  const given = `${nothing(inside('attention'))}, None`;
-  const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[
-    family.attentionGives ?? 'pair'
-  ];
-  const { attention, feedforward, mixer } = sublayerModules(family);
-  const [attentionModule = ''] = attention.parts;
-  const [feedforwardModule = ''] = feedforward.parts;
-  // transformers 4 uses another module there, and would silently ignore its weights.
-  const needed =
-    family.experts === undefined
-      ? ''
-      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            ${raiseTooOld}`;
-  const perToken = family.config?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
-  const apart = family.experts?.parts?.ownNorms;
-  const byNumber = family.experts?.isMadeByNumber === true ? ', block' : '';
-  const fewer =
-    family.experts === undefined
-      ? ''
-      : `
-            count = config.experts_in(block)
-            if count is not None:
-                fewer = copy.copy(config)
-                fewer.num_local_experts = fewer.num_experts = count
-                fewer.${perToken} = min(config.${perToken}, count)
-                ${pythonLines(
-                  (apart?.modules ?? [feedforwardModule]).map(
-                    (module) => `layer.${module} = type(layer.${module})(fewer${byNumber})`,
-                  ),
-                  16,
-                )}`;
-  const experts =
-    family.experts === undefined
-      ? ''
-      : `
-    def experts_in(self, block):
-        """Number of experts where it is another than the model's."""
-        experts = (getattr(self, "espalier", None) or {}).get("experts") or {}
-        return experts.get(str(block))
-`;
-  const widths = widthParts(family, needs);
-  const forms = compressedParts(needs);
-  const embeddingAndHead = embeddingAndHeadParts(needs, stockModel);
-  const behind = whole.decoder.map((line) => `\n        ${line}`).join('');
-  const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
-  const [mixerModule = ''] = mixer?.parts ?? [];
-  const caches = cacheParts(family, mixerModule);
-  const patches = patchParts(
-    needs,
-    [
-      { kinds: ['attention'], module: attentionModule, stand: 'NoAttention' },
-      ...(mixer === undefined
-        ? []
-        : [
-            {
-              kinds: ['mixer'],
-              module: mixerModule,
-              // A module that returns a pair is called like an attention.
-              stand: family.mixer?.givesPair === true ? 'NoAttention' : 'NoMixer',
-            },
-          ]),
-      { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
-    ],
-    sharesNorm(family) ? family.attention.wiring.norm : undefined,
+  const { feedforward, mixer } = sublayerModules(family);
+  const experts = expertParts(family, feedforward.parts[0] ?? '', whole.layers, (lines) =>
+    pythonLines(lines, 16),
   );
-  const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
-  const without = ({ norms, parts }: BranchModules, substitute: string): string[] => [
-    ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
-    ...parts.map((part) => `layer.${part} = ${substitute}()`),
-  ];
-  const withoutBranch = (modules: BranchModules, substitute: string): string =>
-    pythonLines(without(modules, substitute), 16);
-  const unconnected = (branch: 'attention' | 'feedforward'): string[] =>
-    connections === undefined ? [] : [`layer.${connections.modules[branch]} = KeptStreams()`];
-  const withoutApart =
-    apart === undefined
-      ? ''
-      : `
-                if layer.${apart.flag}:
-                    layer.${apart.flag} = False
-                    ${[...apart.modules, apart.norm, apart.postNorm, apart.sharedPostNorm].map((module) => `layer.${module}`).join(' = ')} = None`;
-  const withoutMixer =
-    mixer === undefined
-      ? ''
-      : `
-            if config.lacks(block, "mixer"):
-                ${withoutBranch(mixer, 'NoMixer')}`;
+  const removals = removalParts(family, experts.parameters);
+  const caches = cacheParts(family, mixer?.parts[0] ?? '');
+  const widths = widthParts(family, needs);
+  const compressed = compressedParts(needs);
+  const embeddingAndHead = embeddingAndHeadParts(needs, stockModel);
+  const sharedNorm = sharesNorm(family) ? family.attention.wiring.norm : undefined;
+  const patches = patchParts(needs, patchedModules(family), sharedNorm);
+  const towerConfig = whole.decoder.map((line) => `\n        ${line}`).join('');
+  const lacksFeedforward = feedforwardKinds(family)
+    .map((kind) => `config.lacks(block, "${kind}")`)
+    .join(' or ');
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
-"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists,
+"""${family.modelType} without the sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
 import copy${caches.imports}
@@ -291,7 +299,7 @@ from transformers import ${whole.imports}
 
 ${whole.config}
 ${lacksMethod}
-${experts}${widths.method}${forms.method}${patches.method}${caches.method}
+${experts.method}${widths.method}${compressed.method}${patches.method}${caches.method}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
@@ -302,17 +310,9 @@ ${experts}${widths.method}${forms.method}${patches.method}${caches.method}
         ${pythonLines(caches.config, 8)}
 
 
-class NoAttention(nn.Module):
-    def forward(self, hidden_states, ${streamOr('*args, **kwargs', inside('attention'))}):
-        return ${gives}
+${removals.attentionClass}${caches.classes}${removals.feedforwardClass}${widths.classes}${compressed.classes}${embeddingAndHead.classes}${patches.classes}
 
-
-${caches.classes}${connections === undefined ? '' : keepStreamsSource}class NoFeedforward(nn.Module):
-    def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}${family.experts?.parts?.table === undefined ? '' : ', **kwargs'}):
-        return ${nothing(inside('feedforward'))}
-${widths.classes}${forms.classes}${embeddingAndHead.classes}${patches.classes}
-
-${whole.classes}${registration(modelType, stockModel, model)}
+${whole.classes}${registration(family.modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
@@ -320,15 +320,15 @@ class ${model}(${stockModel}):
     config: ${config}${embeddingAndHead.attribute}
 
     def __init__(self, config):
-        super().__init__(config)${behind}${needed}${embeddingAndHead.call}
+        super().__init__(config)${towerConfig}${experts.check}${embeddingAndHead.call}
         caches = 0
         for block, layer in enumerate(${whole.layers}):
             if config.lacks(block, "attention"):
-                ${pythonLines(caches.without([...without(attention, 'NoAttention'), ...unconnected('attention')]), 16)}${withoutMixer}
+                ${pythonLines(caches.without(removals.attention), 16)}${removals.mixer}
             if ${caches.keeps('config', 'block')}:
                 ${pythonLines(caches.number, 16)}
-                caches += 1${widths.call}${forms.call}${fewer}
-            if ${second}:
-                ${pythonLines([...without(feedforward, 'NoFeedforward'), ...unconnected('feedforward')], 16)}${withoutApart}${patches.call}
+                caches += 1${widths.call}${compressed.call}${experts.call}
+            if ${lacksFeedforward}:
+                ${pythonLines(removals.feedforward, 16)}${experts.withoutOwnNorms}${patches.call}
 `;
 }

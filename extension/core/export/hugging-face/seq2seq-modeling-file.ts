@@ -6,7 +6,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modelingClasses, raiseTooOld } from './modeling-classes';
 import type { NamedClasses } from './modeling-classes';
-import { lacksMethod, pythonLines, registration } from './modeling-file';
+import { lacksMethod, modelClass, pythonLines, registration } from './modeling-file';
 import { widthParts } from './width-modules';
 
 /**
@@ -19,7 +19,8 @@ export function seq2seqModelingFile(
   needs: ModuleNeeds,
 ): string {
   const { modelType, prefix, classes: ownClasses, towers } = family.architecture;
-  const { stockConfig, stockModel, config, model } = modelingClasses(family, named);
+  const names = modelingClasses(family, named);
+  const { stockConfig, stockModel, config, model } = names;
   const { encoder, decoder } = towers(family.config);
   const before = stockModel === ownClasses.model ? '' : prefix;
   const towerList = (tower: TowerNames): string =>
@@ -67,12 +68,7 @@ ${widths.classes}${forms.classes}${asksForDtype}
 ${registration(modelType, stockModel, model)}
 
 
-class ${model}(${stockModel}):
-    config_class = ${config}
-    config: ${config}
-
-    def __init__(self, config, **keywords):
-        super().__init__(config, **keywords)
+${modelClass(names)}
         encoder, decoder = ${towerList(encoder)}, ${towerList(decoder)}
         caches = {"attention": 0, "cross-attention": 0}
         for block, layer in enumerate(encoder):${widths.call}${forms.call}

@@ -4,7 +4,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modelingClasses } from './modeling-classes';
 import type { NamedClasses } from './modeling-classes';
-import { lacksMethod, pythonLines, registration } from './modeling-file';
+import { lacksMethod, modelClass, pythonLines, registration } from './modeling-file';
 
 /**
  * Source of modeling_espalier.py: the stock image model without the removed sublayers and with compressed layers.
@@ -16,10 +16,8 @@ export function stagedModelingFile(
   places: readonly string[],
   needs: ModuleNeeds,
 ): string {
-  const { stockConfig, stockModel, config, model } = modelingClasses(
-    { kind: 'stages', architecture: family },
-    named,
-  );
+  const names = modelingClasses({ kind: 'stages', architecture: family }, named);
+  const { stockConfig, stockModel, config, model } = names;
   const { modelType, modules, linears = {}, modulePlace = (place) => place } = family;
   const kinds = Object.entries(modules);
   const used = new Set(kinds.flatMap(([, stands]) => Object.values(stands)));
@@ -62,12 +60,7 @@ ${forms.classes}
 ${registration(modelType, stockModel, model)}
 
 
-class ${model}(${stockModel}):
-    config_class = ${config}
-    config: ${config}
-
-    def __init__(self, config, **keywords):
-        super().__init__(config, **keywords)
+${modelClass(names)}
         for block, place in enumerate(places):${forms.call.replace('layer', 'self.get_submodule(place)')}
             ${pythonLines(removals, 12)}
 `;

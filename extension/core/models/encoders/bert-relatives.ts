@@ -25,6 +25,27 @@ const preNormModules = {
   feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
 } as const;
 
+/** Blocks of BERT with norms before the branches, and one after the last block. */
+const preNormBlocks = (
+  attentionNorm: string,
+  norm: string,
+): Pick<EncoderArchitecture, 'attention' | 'feedforward' | 'finalNorm' | 'modules'> => ({
+  attention: { ...bertBlocks.attention, wiring: preNorm(attentionNorm) },
+  feedforward: { ...bertBlocks.feedforward, wiring: preNorm(norm) },
+  finalNorm: `encoder.${norm}`,
+  modules: {
+    ...preNormModules,
+    feedforward: { [norm]: 'nn.Identity', ...preNormModules.feedforward },
+  },
+});
+
+const unnormedEmbedding = {
+  kind: 'text',
+  words: textEmbedding.words,
+  positions: textEmbedding.positions,
+  types: textEmbedding.types,
+} as const;
+
 const withoutTypes = {
   kind: textEmbedding.kind,
   words: textEmbedding.words,
@@ -62,19 +83,8 @@ const longformer = robertaLike({
 export const bertRelatives: readonly EncoderArchitecture[] = [
   {
     ...bertLike({ modelType: 'megatron-bert', family: 'MegatronBert', prefix: 'bert.' }),
-    embedding: {
-      kind: 'text',
-      words: textEmbedding.words,
-      positions: textEmbedding.positions,
-      types: textEmbedding.types,
-    },
-    attention: { ...bertBlocks.attention, wiring: preNorm('attention.ln') },
-    feedforward: { ...bertBlocks.feedforward, wiring: preNorm('ln') },
-    finalNorm: 'encoder.ln',
-    modules: {
-      ...preNormModules,
-      feedforward: { ln: 'nn.Identity', ...preNormModules.feedforward },
-    },
+    ...preNormBlocks('attention.ln', 'ln'),
+    embedding: unnormedEmbedding,
   },
   {
     ...robertaLike({ modelType: 'xlm-roberta-xl', family: 'XLMRobertaXL', prefix: 'roberta.' }),
@@ -82,20 +92,8 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       ...layout,
       defaults: () => ({ ...textDefaults, rms_norm_eps: 1e-5, pad_token_id: 1 }),
     },
-    embedding: {
-      kind: 'text',
-      words: textEmbedding.words,
-      positions: textEmbedding.positions,
-      types: textEmbedding.types,
-      positionsSkipPadding: true,
-    },
-    attention: { ...bertBlocks.attention, wiring: preNorm('attention.self_attn_layer_norm') },
-    feedforward: { ...bertBlocks.feedforward, wiring: preNorm('LayerNorm') },
-    finalNorm: 'encoder.LayerNorm',
-    modules: {
-      ...preNormModules,
-      feedforward: { LayerNorm: 'nn.Identity', ...preNormModules.feedforward },
-    },
+    ...preNormBlocks('attention.self_attn_layer_norm', 'LayerNorm'),
+    embedding: { ...unnormedEmbedding, positionsSkipPadding: true },
   },
   {
     ...bertLike({ modelType: 'rembert', family: 'RemBert', prefix: 'rembert.' }),

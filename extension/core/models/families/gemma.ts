@@ -32,6 +32,13 @@ export const gemmaDefaults = {
   max_position_embeddings: 8192,
   tie_word_embeddings: true,
 };
+/** Defaults of Gemma 2 and 3. */
+const windowedDefaults = {
+  ...gemmaDefaults,
+  num_key_value_heads: 4,
+  query_pre_attn_scalar: 256,
+  sliding_window: 4096,
+};
 const oneDirection = { only: () => ({ use_bidirectional_attention: false }) };
 const gemmaLayout = {
   // Published configs contain "gelu" for the tanh approximation.
@@ -44,11 +51,8 @@ export const gemma3Config: ConfigLayout = {
   names: { hidden_act: 'hidden_activation' },
   lists: { layer_types: gemma3LayerType },
   defaults: () => ({
-    ...gemmaDefaults,
+    ...windowedDefaults,
     max_position_embeddings: 131_072,
-    num_key_value_heads: 4,
-    query_pre_attn_scalar: 256,
-    sliding_window: 4096,
     rope_theta: 1_000_000,
   }),
 };
@@ -68,10 +72,7 @@ const gemma2Fields = {
   names: { hidden_act: 'hidden_activation' },
   lists: { layer_types: gemma2LayerType },
   defaults: () => ({
-    ...gemmaDefaults,
-    num_key_value_heads: 4,
-    query_pre_attn_scalar: 256,
-    sliding_window: 4096,
+    ...windowedDefaults,
     final_logit_softcapping: 30,
     attn_logit_softcapping: 50,
   }),

@@ -35,10 +35,7 @@ export function emitCausalMask(
           causal,
           graph.op('Greater', [columns, graph.op('Sub', [rows, graph.ints([window], [])])]),
         ]);
-  const present = graph.op('Unsqueeze', [
-    graph.op('Cast', [inputs.attentionMask], { to: DataType.BOOL }),
-    graph.ints([1, 2]),
-  ]);
+  const present = emitPresent(graph, inputs.attentionMask);
   const allowed = graph.op('And', [near, present]);
   const none = graph.scalar(maskedScore);
   const bias =
@@ -46,6 +43,14 @@ export function emitCausalMask(
       ? emitBias(graph, inputs, slopes)
       : emitDistanceBias(graph, distanceBias, graph.op('Sub', [columns, rows]));
   return graph.op('Where', [allowed, bias ?? graph.scalar(0), none]);
+}
+
+/** Emits the tokens that are no padding: bool [batch, 1, 1, total]. */
+function emitPresent(graph: GraphBuilder, attentionMask: Value): Value {
+  return graph.op('Unsqueeze', [
+    graph.op('Cast', [attentionMask], { to: DataType.BOOL }),
+    graph.ints([1, 2]),
+  ]);
 }
 
 /**
@@ -60,10 +65,7 @@ export function emitWholeMask(
   distanceBias: DistanceBias | undefined,
   slopes?: readonly number[],
 ): Value {
-  const present = graph.op('Unsqueeze', [
-    graph.op('Cast', [attentionMask], { to: DataType.BOOL }),
-    graph.ints([1, 2]),
-  ]);
+  const present = emitPresent(graph, attentionMask);
   const none = graph.scalar(maskedScore);
   if ((window ?? distanceBias ?? slopes) === undefined) {
     return graph.op('Where', [present, graph.scalar(0), none]);

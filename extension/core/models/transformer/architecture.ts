@@ -130,8 +130,6 @@ export interface ExpertNames {
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
   /** Wiring, if it differs from that of the MLPs of other blocks. */
   readonly wiring?: WiringNames;
-  /** True if the MoE module in transformers is constructed with the block's number. */
-  readonly isMadeByNumber?: boolean;
   /** Parts that only some architectures have, in order. */
   readonly parts?: MoePartNames;
   /**

@@ -265,14 +265,14 @@ async function compressLayers(
       { ...choice, variant },
     );
     const isDense = request.layout === 'dense';
-    const form = isDense
-      ? await densified(products, compressed.form, settings.dtype)
-      : compressed.form;
+    const encoding = isDense
+      ? await densified(products, compressed.encoding, settings.dtype)
+      : compressed.encoding;
     const mpoRun =
-      costs !== undefined && own.mpoRun === undefined && form.kind === 'mpo'
-        ? chooseMpoRun(costs.machine, form, costs.rows)
+      costs !== undefined && own.mpoRun === undefined && encoding.kind === 'mpo'
+        ? chooseMpoRun(costs.machine, encoding, costs.rows)
         : undefined;
-    await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);
+    await store.add(describe({ ...choice, variant }, compressed, encoding, mpoRun), encoding);
     todo.delete(layer.id);
   };
   let started: StartedCalibration | undefined;

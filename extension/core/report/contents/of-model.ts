@@ -4,7 +4,7 @@ import { formatChange, formatCount } from '../../format';
 import { inEnglish } from '../../message';
 import type { EncodingSpec } from '../../models/encodings/encoding-spec';
 import type { Manifest } from '../../pipelines/manifest-file';
-import { listed } from '../report';
+import { listed, listedIds } from '../report';
 import type { Report } from '../report';
 import { describeOrigin } from './origin';
 
@@ -31,11 +31,7 @@ export function modelReport(manifest: Manifest, path: string): Report {
       },
     ],
     sections: [
-      ...listed(
-        'Removed',
-        [{ title: 'sublayer' }],
-        removed.map((id) => [id]),
-      ),
+      ...listedIds('Removed', removed),
       ...listed(
         'Width pruned',
         [{ title: 'sublayer' }, { title: 'left', isNumeric: true }],

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Plan } from '../../plans/plan';
-import { listed } from '../report';
+import { listed, listedIds } from '../report';
 import type { Report } from '../report';
 
 /** @param file path of the plan */
@@ -21,11 +21,7 @@ export function planReport(plan: Plan, file: string): Report {
       ...(note === undefined ? [] : [{ name: 'Note', value: note }]),
     ],
     sections: [
-      ...listed(
-        'Removed',
-        [{ title: 'sublayer' }],
-        remove.map((id) => [id]),
-      ),
+      ...listedIds('Removed', remove),
       ...listed(
         'Width pruned',
         [{ title: 'sublayer' }, { title: 'what is removed' }],

@@ -17,38 +17,51 @@ export interface LlamaPackage {
 /** Public registry of npm packages. */
 export const npmRegistry = 'https://registry.npmjs.org';
 
+/** Package of node-llama-cpp by the last part of its name. */
+const addon = (
+  name: string,
+  version: string,
+  bytes: number,
+  sha512: string,
+  binaries = name,
+): LlamaPackage => ({
+  ...{ version, bytes, sha512 },
+  name: `@node-llama-cpp/${name}`,
+  binaries: `bins/${binaries}`,
+});
+
 /** Packages of node-llama-cpp by platform. The sums are those of the registry, computed from the archives. */
 const packages: Readonly<Record<string, LlamaPackage>> = {
-  'linux-x64': {
-    ...{ name: '@node-llama-cpp/linux-x64', version: '3.22.1', bytes: 10_824_547 },
-    sha512:
-      '5uCCDNqWCNfaAm8aR/Uzxbo4HBpKgNF91kCHPepKhgMgV2OAmatoefbOlMihsqCiH2Od35E/eUHQCFbfRBJuOg==',
-    binaries: 'bins/linux-x64',
-  },
-  'linux-arm64': {
-    ...{ name: '@node-llama-cpp/linux-arm64', version: '3.22.1', bytes: 7_340_902 },
-    sha512:
-      'W+7naKCXX9/eEjjFmRS8vvx91QyLXDbeFxexZc3bh/PtQABZgmRL3C0AtYYXn4YGTj/3Qor4lWZn2tpjZFPLdQ==',
-    binaries: 'bins/linux-arm64',
-  },
-  'darwin-arm64': {
-    ...{ name: '@node-llama-cpp/mac-arm64-metal', version: '3.21.1', bytes: 4_858_447 },
-    sha512:
-      '6MIDAZV7DXD9R1+jEXWJkFuolni3GATGE6mmuyFYc6ZmtOh9djAy15df0T0AXK3sCmVKL+fQcOAWZezxx4MvQQ==',
-    binaries: 'bins/mac-arm64-metal',
-  },
-  'win32-x64': {
-    ...{ name: '@node-llama-cpp/win-x64', version: '3.21.1', bytes: 9_787_045 },
-    sha512:
-      'JcIpCnra7bAd7JNWA8ehdn2DIRaTMuj+fBC8bw+5rKSNzszWFbuj2XA05c5QHovonDMBLN1ePXE/hcfZtzXoUQ==',
-    binaries: 'bins/win-x64',
-  },
-  'win32-arm64': {
-    ...{ name: '@node-llama-cpp/win-arm64', version: '3.21.1', bytes: 4_606_830 },
-    sha512:
-      '/UDR7Y0B8iKfc/tqxBmWkcgRdZQ9Wrkwod7fYl4J6iZXcTIj286RkHvZSED7VMY67TrcUXVvxJVMNFtmjeYnDg==',
-    binaries: 'bins/win-arm64',
-  },
+  'linux-x64': addon(
+    'linux-x64',
+    '3.22.1',
+    10_824_547,
+    '5uCCDNqWCNfaAm8aR/Uzxbo4HBpKgNF91kCHPepKhgMgV2OAmatoefbOlMihsqCiH2Od35E/eUHQCFbfRBJuOg==',
+  ),
+  'linux-arm64': addon(
+    'linux-arm64',
+    '3.22.1',
+    7_340_902,
+    'W+7naKCXX9/eEjjFmRS8vvx91QyLXDbeFxexZc3bh/PtQABZgmRL3C0AtYYXn4YGTj/3Qor4lWZn2tpjZFPLdQ==',
+  ),
+  'darwin-arm64': addon(
+    'mac-arm64-metal',
+    '3.21.1',
+    4_858_447,
+    '6MIDAZV7DXD9R1+jEXWJkFuolni3GATGE6mmuyFYc6ZmtOh9djAy15df0T0AXK3sCmVKL+fQcOAWZezxx4MvQQ==',
+  ),
+  'win32-x64': addon(
+    'win-x64',
+    '3.21.1',
+    9_787_045,
+    'JcIpCnra7bAd7JNWA8ehdn2DIRaTMuj+fBC8bw+5rKSNzszWFbuj2XA05c5QHovonDMBLN1ePXE/hcfZtzXoUQ==',
+  ),
+  'win32-arm64': addon(
+    'win-arm64',
+    '3.21.1',
+    4_606_830,
+    '/UDR7Y0B8iKfc/tqxBmWkcgRdZQ9Wrkwod7fYl4J6iZXcTIj286RkHvZSED7VMY67TrcUXVvxJVMNFtmjeYnDg==',
+  ),
 };
 
 const platform = (): string => `${process.platform}-${process.arch}`;

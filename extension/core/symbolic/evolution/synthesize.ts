@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
@@ -9,7 +8,7 @@ import { localOnly, withWorkers } from '../../distribute/with-workers';
 import { encodePng } from '../../data/image/png';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
-import { evolutionJournal } from '../../jobs/work-folder';
+import { evolutionJournal, makeFolder } from '../../jobs/work-folder';
 import { writeDocument, writeText } from '../../jobs/write-document';
 import { stepKey } from '../../training/dropout';
 import { exportModel } from '../../training/export-model';
@@ -81,7 +80,7 @@ export async function synthesize(
     return { document: done, ...result };
   }
   refuseOthers(out, [network, result.library]);
-  await makeFolder(out);
+  await makeFolder(out, unwritable);
   const data = splitRequest(settings);
   const splits = await drawSplits(data, job);
   await writePictures(join(out, 'pictures'), data, Math.min(pictures, data.train));
@@ -281,6 +280,8 @@ async function readDone(
   return document;
 }
 
+const unwritable = say`Choose a folder that can be written to.`;
+
 /** @throws UserError if a result would replace a file that wasn't written by an evolution in this folder */
 function refuseOthers(out: string, files: readonly string[]): void {
   const [other] = existsSync(evolutionJournal(out)) ? [] : files.filter((file) => existsSync(file));
@@ -292,27 +293,12 @@ function refuseOthers(out: string, files: readonly string[]): void {
   }
 }
 
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (error) {
-    throw new UserError(
-      'folder-not-creatable',
-      say`The folder can't be created: ${(error as Error).message}.`,
-      {
-        file: path,
-        remedy: say`Choose a folder that can be written to.`,
-      },
-    );
-  }
-}
-
 /** Writes the first training examples as images named by number, type and label. */
 async function writePictures(folder: string, data: SplitRequest, count: number): Promise<void> {
   if (count === 0) {
     return;
   }
-  await makeFolder(folder);
+  await makeFolder(folder, unwritable);
   const { size } = data;
   const source = drawRaven(data);
   for (let i = 0; i < count; i++) {

@@ -257,8 +257,8 @@ export class PlanMeasurer {
       const matrix = this.embeddingAndHead.get(choice.tensor);
       if (matrix !== undefined) {
         await checkpoint(this.context.cancellation);
-        const { form } = await compressMatrix(context, matrix, choice);
-        await this.keep(plan, choice, new Map(tiedIds(matrix).map((id) => [id, form])));
+        const { encoding } = await compressMatrix(context, matrix, choice);
+        await this.keep(plan, choice, new Map(tiedIds(matrix).map((id) => [id, encoding])));
         this.tell(stage, ++done);
       }
     }
@@ -285,12 +285,12 @@ export class PlanMeasurer {
         for (const { choice, layer } of here) {
           await checkpoint(this.context.cancellation);
           const own = statistics.get(layer.id);
-          const { form } = await compressMatrix(
+          const { encoding } = await compressMatrix(
             own === undefined ? context : { ...context, statistics: own },
             layer,
             choice,
           );
-          await this.keep(plan, choice, new Map([[layer.id, form]]));
+          await this.keep(plan, choice, new Map([[layer.id, encoding]]));
           this.tell(stage, ++done);
         }
       }

@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
+import { makeFolder } from '../../jobs/work-folder';
 import type { DeviceName } from '../../runtime/device';
-import { UserError } from '../../user-error';
 import { machineCosts } from './machine-costs';
 import type { MachineCosts } from './machine-costs';
 import { say } from '../../message';
@@ -19,18 +18,7 @@ export async function costsInFolder(
   context: Pick<JobContext, 'cancellation' | 'progress'>,
   again = false,
 ): Promise<MachineCosts> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (error) {
-    throw new UserError(
-      'folder-not-creatable',
-      say`The folder can't be created: ${(error as Error).message}.`,
-      {
-        file: folder,
-        remedy: say`Move your user's cache folder, or make it writable.`,
-      },
-    );
-  }
+  await makeFolder(folder, say`Move your user's cache folder, or make it writable.`);
   return machineCosts({
     device,
     file: join(folder, `${device}.json`),

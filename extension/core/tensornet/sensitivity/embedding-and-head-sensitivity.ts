@@ -45,15 +45,15 @@ export async function measureEmbeddingOrHead(
   }
   const entries: SensitivityEntry[] = [];
   for (const [i, compression] of compressions.entries()) {
-    const { form, error, parameters, bytes } = forms[i] ?? lost();
+    const { encoding, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
-    const stored = await storeEncodings(path, new Map(tiedIds(matrix).map((id) => [id, form])));
+    const stored = await storeEncodings(path, new Map(tiedIds(matrix).map((id) => [id, encoding])));
     const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, { threads });
     try {
       const distance = await scorer.distanceWithHead(other, {
         reembeds: matrix.place === 'embedding',
       });
-      const costs = { error, parameters, bytes, ...setup.timing(matrix, form) };
+      const costs = { error, parameters, bytes, ...setup.timing(matrix, encoding) };
       entries.push({ ...compression, distance, ...costs, ...entryType(compression) });
     } finally {
       await other.dispose();

@@ -160,7 +160,7 @@ export class LayerWork {
       if (!this.isStarted) {
         await this.start(this.cancellation);
       }
-      return { entries: await this.measureOuter(request.id) };
+      return { entries: await this.measureEmbeddingOrHead(request.id) };
     }
     const { sublayer } = request;
     await this.goTo(sublayer);
@@ -171,7 +171,7 @@ export class LayerWork {
     return { entries: [], ...(width === undefined ? {} : { width }) };
   }
 
-  private async measureOuter(id: string): Promise<SensitivityEntry[]> {
+  private async measureEmbeddingOrHead(id: string): Promise<SensitivityEntry[]> {
     const { model, settings, timing, device, memoryBytes, threads, folder, onWork } = this.setup;
     const found = chosenEmbeddingAndHead(model.model, settings).find(
       ({ matrix }) => matrix.id === id,
@@ -300,10 +300,10 @@ export class LayerWork {
         compressions,
       );
       let place = 0;
-      for await (const { form, ...sizes } of all) {
+      for await (const { encoding, ...sizes } of all) {
         const path = join(folder, `${place}.${number}.safetensors`);
-        const forms = await storeEncodings(path, new Map([[layer.id, form]]));
-        parts[place]?.push({ forms, ...sizes, times: timing(layer, form) });
+        const forms = await storeEncodings(path, new Map([[layer.id, encoding]]));
+        parts[place]?.push({ forms, ...sizes, times: timing(layer, encoding) });
         place++;
         onWork(say`Compressing linear layers`);
         await checkpoint(this.cancellation);

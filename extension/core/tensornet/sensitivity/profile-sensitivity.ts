@@ -1,34 +1,35 @@
 import { createHash } from 'node:crypto';
-import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { Engine } from '../../distribute/work-item';
 import { localOnly } from '../../distribute/with-workers';
 import { RemainingParts } from '../../jobs/time-left';
 import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { Journal, totalSpent, spentSchema } from '../../jobs/journal';
-import type { Spent } from '../../jobs/journal';
 import { writeDocument } from '../../jobs/write-document';
 import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
-import type { ModelMatrix } from '../../models/matrix-encoding';
+import type { MetricName } from '../../metrics/metrics';
+import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { describeOrigin } from '../../runtime/origin';
+import type { Origin } from '../../runtime/origin';
 import { formatCompression } from '../compression-choice';
-import type { Compression } from '../compression-choice';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { loadProfileInputs } from '../statistics/profile-inputs';
-import { chosenLayers, chosenEmbeddingAndHead } from './chosen-matrices';
-import { expandCompressions } from './expand-compressions';
-import { describeLayer, describeEmbeddingOrHead, matrixKey } from './describe-matrices';
-import { layerCosts, embeddingCosts, widthCosts } from './expected-cost';
+import type { ProfileInputs } from '../statistics/profile-inputs';
+import { describeLayer, describeEmbeddingOrHead } from './describe-matrices';
 import { LayerWork } from './layer-work';
+import type { LayerResult } from './layer-work';
+import { Measurements } from './measurements';
 import {
-  runTimesSchema,
-  sensitivityEntrySchema,
-  widthSensitivitySchema,
-} from './sensitivity-profile-schema';
+  chosenParts,
+  countMeasurements,
+  openParts,
+  partCosts,
+  partRequests,
+} from './profile-parts';
+import type { ProfileParts } from './profile-parts';
 import type {
   GgufFacts,
   RunTimes,
@@ -36,11 +37,11 @@ import type {
   SensitivityEvent,
   SensitivitySettings,
   SensitivityProfile,
-  WidthSensitivity,
 } from './sensitivity-profile';
 import { shareLayers } from './share-layers';
-import { chosenWidths, describeWidth } from './width-sensitivity';
+import { describeWidth } from './width-sensitivity';
 import { createTiming } from './timing';
+import type { Timing } from './timing';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -72,9 +73,6 @@ export interface SensitivityJob {
   readonly deadline?: number | undefined;
 }
 
-/** If time is short, every n-th block is measured first. */
-const blockStride = 4;
-
 export interface SensitivityEnvironment {
   /** Path of the calibration text that comes with Espalier. */
   readonly bundledText: string;
@@ -82,19 +80,6 @@ export interface SensitivityEnvironment {
   /** Folder with the costs of this machine; without it, the profile has no times. */
   readonly costsFolder?: string;
 }
-
-const entrySchema = v.variant('kind', [
-  v.object({ kind: v.literal('layer'), tensor: v.string(), entry: sensitivityEntrySchema }),
-  v.object({ kind: v.literal('width'), width: widthSensitivitySchema }),
-  v.object({ kind: v.literal('runs'), runs: runTimesSchema }),
-  spentSchema,
-]);
-/** Entry of the journal. */
-type Entry =
-  | { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry }
-  | { readonly kind: 'width'; readonly width: WidthSensitivity }
-  | { readonly kind: 'runs'; readonly runs: RunTimes }
-  | Spent;
 
 /**
  * Measures, for every linear layer, the effect of compressing it alone on the model's output (CompactifAI,
@@ -108,22 +93,11 @@ export async function profileSensitivity(
   context: JobContext<SensitivityEvent>,
 ): Promise<SensitivityProfile> {
   const { model } = job.model;
-  const layers = chosenLayers(model, job.settings);
-  const embeddingAndHead = chosenEmbeddingAndHead(model, job.settings);
-  const widths = chosenWidths(model, job.settings);
+  const parts = chosenParts(model, job.settings);
+  const { measured, fitting } = await loadInputs(job, parts, environment, context);
   const warn = (message: Message): void => {
     context.warn(message);
   };
-  const fitted = layers.flatMap((layer) =>
-    job.settings.compressions.map((compression) => ({ in: layer.in, ...compression })),
-  );
-  const { measured, fitting } = await loadProfileInputs(
-    job.calibration,
-    model,
-    environment.bundledText,
-    { seed: job.settings.seed, fitted },
-    warn,
-  );
   const device = await resolveDevice(job.device, warn);
   const settings = { ...job.settings, metric: fittingMetric(model, job.settings.metric, warn) };
   const { costsFolder } = environment;
@@ -135,68 +109,33 @@ export async function profileSensitivity(
     ...(fitting === undefined ? [] : [fitting.summary.fingerprint]),
     environment.version,
   ]);
-  const journal = await Journal.open(job.journal, identity, parseEntry);
-  const known = new Map<string, SensitivityEntry>();
-  const measuredWidths = new Map<string, WidthSensitivity>();
-  let runs: RunTimes | undefined;
-  for (const entry of journal.replayed) {
-    if (entry.kind === 'layer') {
-      known.set(matrixKey(entry.tensor, entry.entry), entry.entry);
-    } else if (entry.kind === 'width') {
-      measuredWidths.set(entry.width.sublayer, entry.width);
-    } else if (entry.kind === 'runs') {
-      ({ runs } = entry);
-    }
-  }
-  if (runs === undefined && job.timeRuns !== undefined) {
+  const measurements = await Measurements.open(job.journal, identity);
+  if (measurements.runs === undefined) {
     // Before running the model by sublayers, which needs memory too.
-    runs = await job.timeRuns();
-    await journal.append(runs === undefined ? [] : [{ kind: 'runs', runs }]);
+    await measurements.addRuns(await job.timeRuns?.());
   }
-  const spentBefore = totalSpent(journal.replayed);
-  const forms = job.folder ?? `${job.journal}.forms`;
-  const started = performance.now();
-  const seconds = (): number => (performance.now() - started) / 1000;
-  const wanted = layers.map((layer) => ({
-    layer,
-    compressions: expandCompressions(layer, settings.compressions),
-  }));
-  const total =
-    [...wanted, ...embeddingAndHead].reduce(
-      (sum, { compressions }) => sum + compressions.length,
-      0,
-    ) + widths.reduce((sum, { kept }) => sum + kept.length, 0);
-  const isOpen = ({ id }: Pick<ModelMatrix, 'id'>, compressions: readonly Compression[]): boolean =>
-    compressions.some((one) => !known.has(matrixKey(id, one)));
-  let ahead: RemainingParts | undefined;
-  const report = (stage: Message): void => {
-    const secondsLeft = ahead?.secondsLeft;
-    const widthPruned = [...measuredWidths.values()].reduce(
-      (sum, one) => sum + one.entries.length,
-      0,
-    );
-    const done = known.size + widthPruned;
-    context.progress({ stage, done, total, unit: 'steps', secondsLeft });
-  };
+  const open = openParts(parts, measurements);
+  const costs = partCosts(
+    model,
+    open,
+    settings,
+    job.calibration.sequences * job.calibration.length,
+  );
+  const progress = new ProfileProgress(measurements, countMeasurements(parts), context);
   const timing = createTiming(machine);
-  const engine = job.engine ?? localOnly;
-  const memoryBytes = job.memoryBytes * engine.memoryShare;
+  const { engine = localOnly } = job;
+  const folder = job.folder ?? `${job.journal}.forms`;
+  const inputs = { measured: measured.inputs, fitting: (fitting ?? measured).inputs };
   const work = new LayerWork({
-    ...{ model: job.model, device, memoryBytes, threads: engine.threads },
-    measured: measured.inputs,
-    fitting: (fitting ?? measured).inputs,
-    ...{ settings, timing, folder: forms, onWork: report },
+    ...{ ...inputs, model: job.model, settings, device, threads: engine.threads, timing, folder },
+    memoryBytes: job.memoryBytes * engine.memoryShare,
+    onWork: (stage) => {
+      progress.report(stage);
+    },
   });
-  const { scorer, executor } = work;
-  let evaluations = 0;
   try {
-    const states = await work.start(context.cancellation);
-    evaluations = executor.evaluations;
-    // The original's distance is 0, unless the metric depends on the output itself.
-    const original = metrics[settings.metric].reads.includes('change')
-      ? 0
-      : await scorer.distance(states);
-    const table = (): Omit<SensitivityProfile, 'created' | 'versions' | 'machine'> => ({
+    const original = await measureOriginal(work, settings.metric, measurements, context);
+    const table = (): Omit<SensitivityProfile, keyof Origin> => ({
       format: 'espalier.sensitivity',
       version: 1,
       model: model.summary,
@@ -207,120 +146,20 @@ export async function profileSensitivity(
       original,
       settings,
       device,
-      seconds: spentBefore.seconds + seconds(),
-      sublayerEvaluations: spentBefore.evaluations + evaluations,
-      layers: wanted.map(({ layer, compressions }) =>
-        describeLayer(model, layer, compressions, known, timing),
-      ),
-      ...(embeddingAndHead.length === 0
-        ? {}
-        : {
-            embeddingAndHead: embeddingAndHead.map(({ matrix, compressions }) =>
-              describeEmbeddingOrHead(matrix, compressions, known, timing),
-            ),
-          }),
-      ...(widths.length === 0
-        ? {}
-        : {
-            widths: widths.map((one) => measuredWidths.get(one.sublayer) ?? describeWidth(one, [])),
-          }),
+      ...measurements.spent,
+      ...describeMeasurements(model, parts, measurements, timing),
       ...(job.gguf === undefined ? {} : { gguf: job.gguf }),
-      ...(runs === undefined ? {} : { runs }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
-    const append = async (entries: readonly Entry[]): Promise<void> =>
-      journal.append([
-        ...entries,
-        {
-          kind: 'spent',
-          run: spentBefore.runs,
-          seconds: seconds(),
-          evaluations,
-        },
-      ]);
-    const record = async (tensor: string, all: readonly SensitivityEntry[]): Promise<void> => {
-      const entries = all.filter(isFiniteEntry);
-      for (const entry of all.filter((one) => !isFiniteEntry(one))) {
-        const form = formatCompression(entry);
-        context.warn(
-          say`${tensor}: The outputs with ${form} are not finite numbers. It is left out of the profile.`,
-        );
-      }
-      for (const entry of entries) {
-        known.set(matrixKey(tensor, entry), entry);
-        context.emit({ kind: 'sensitivity-entry', tensor, entry });
-      }
-      await append(entries.map((entry) => ({ kind: 'layer', tensor, entry })));
-    };
-    const { sequences, length } = job.calibration;
-    const trials = { ...settings, tokens: sequences * length };
-    const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
-    const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
-    const openEmbeddingAndHead = embeddingAndHead.filter(({ matrix, compressions }) =>
-      isOpen(matrix, compressions),
-    );
-    const costs = new Map([
-      ...embeddingCosts(model, openEmbeddingAndHead, trials.tokens),
-      ...layerCosts(
-        model,
-        openLayers.map(({ layer }) => layer),
-        trials,
-      ),
-      ...widthCosts(model, openWidths, trials),
-    ]);
-    ahead = new RemainingParts(costs);
-    const requests = [
-      ...openWidths.map(
-        ({ index, sublayer: id }) => ({ kind: 'widths', sublayer: index, id }) as const,
-      ),
-      ...openLayers.map(
-        ({ layer: { sublayer, id } }) => ({ kind: 'layer', sublayer, id }) as const,
-      ),
-    ].sort((a, b) => a.sublayer - b.sublayer);
+    progress.start(costs);
     const { deadline = Number.POSITIVE_INFINITY } = job;
-    const isEarly = ({ sublayer }: { readonly sublayer: number }): boolean =>
-      (model.summary.sublayers[sublayer]?.block ?? 0) % blockStride === 0;
-    const ordered = Number.isFinite(deadline)
-      ? [...requests.filter(isEarly), ...requests.filter((part) => !isEarly(part))]
-      : requests;
-    const parts = [
-      ...openEmbeddingAndHead.map(
-        ({ matrix: { id } }) => ({ kind: 'embedding-or-head', id }) as const,
-      ),
-      ...ordered,
-    ];
-    const shared = {
-      engine,
-      key: identity,
-      model: job.model,
-      scratch: forms,
-      data: {
-        ...{ measured: measured.inputs, fitting: (fitting ?? measured).inputs },
-        ...{ settings, device, memoryBytes: job.memoryBytes, machine },
-      },
-    };
-    const untilDeadline = {
-      ...context,
-      cancellation: {
-        get isCancellationRequested(): boolean {
-          return context.cancellation.isCancellationRequested || performance.now() > deadline;
-        },
-      },
-    };
-    const measuring = shareLayers(shared, work, untilDeadline, async (ask) => {
-      const answers = parts.map(async (part) => {
-        const { id } = part;
-        const { entries, width, evaluations: spent } = await ask(part, costs.get(id) ?? 1);
-        evaluations += spent;
-        if (width !== undefined) {
-          measuredWidths.set(width.sublayer, width);
-          await append([{ kind: 'width', width }]);
-        }
-        if (part.kind !== 'widths') {
-          await record(id, entries);
-        }
-        ahead?.finish(id);
-        report(say`Measuring linear layers`);
+    const data = { ...inputs, settings, device, memoryBytes: job.memoryBytes, machine };
+    const shared = { engine, key: identity, model: job.model, scratch: folder, data };
+    const measuring = shareLayers(shared, work, withDeadline(context, deadline), async (ask) => {
+      const requests = partRequests(model, open, Number.isFinite(deadline));
+      const answers = requests.map(async ({ id, request }) => {
+        await record(id, await ask(request, costs.get(id) ?? 1), measurements, context);
+        progress.finish(id);
       });
       await Promise.all(answers);
     });
@@ -335,22 +174,133 @@ export async function profileSensitivity(
       await writeDocument(job.out, result);
     }
     if (job.keepsJournal !== true) {
-      await journal.remove();
+      await measurements.remove();
     }
     return result;
   } finally {
-    await journal.removeIfEmpty();
+    await measurements.removeIfEmpty();
     await work.dispose();
   }
 }
 
-function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {
-  return createHash('sha256').update(JSON.stringify({ settings, fingerprints })).digest('hex');
+async function loadInputs(
+  { model: { model }, calibration, settings: { seed, compressions } }: SensitivityJob,
+  { layers }: ProfileParts,
+  { bundledText }: SensitivityEnvironment,
+  context: JobContext<SensitivityEvent>,
+): Promise<ProfileInputs> {
+  const fitted = layers.flatMap(({ layer }) =>
+    compressions.map((compression) => ({ in: layer.in, ...compression })),
+  );
+  return loadProfileInputs(calibration, model, bundledText, { seed, fitted }, (message) => {
+    context.warn(message);
+  });
 }
 
-function parseEntry(value: unknown): Entry | undefined {
-  const result = v.safeParse(entrySchema, value);
-  return result.success ? (result.output as Entry) : undefined;
+/** Runs the original, and returns its value of the metric: 0, unless the metric depends on the output itself. */
+async function measureOriginal(
+  work: LayerWork,
+  metric: MetricName,
+  measurements: Measurements,
+  { cancellation }: JobContext<SensitivityEvent>,
+): Promise<number> {
+  const states = await work.start(cancellation);
+  measurements.evaluations = work.executor.evaluations;
+  return metrics[metric].reads.includes('change') ? 0 : work.scorer.distance(states);
+}
+
+/** The measured part of a profile. */
+function describeMeasurements(
+  model: LayeredModel,
+  { layers, embeddingAndHead, widths }: ProfileParts,
+  { entries, widths: measuredWidths, runs }: Measurements,
+  timing: Timing,
+): Pick<SensitivityProfile, 'layers' | 'embeddingAndHead' | 'widths' | 'runs'> {
+  return {
+    layers: layers.map(({ layer, compressions }) =>
+      describeLayer(model, layer, compressions, entries, timing),
+    ),
+    ...(embeddingAndHead.length === 0
+      ? {}
+      : {
+          embeddingAndHead: embeddingAndHead.map(({ matrix, compressions }) =>
+            describeEmbeddingOrHead(matrix, compressions, entries, timing),
+          ),
+        }),
+    ...(widths.length === 0
+      ? {}
+      : {
+          widths: widths.map((one) => measuredWidths.get(one.sublayer) ?? describeWidth(one, [])),
+        }),
+    ...(runs === undefined ? {} : { runs }),
+  };
+}
+
+/** Records the result of a work item. */
+async function record(
+  id: string,
+  { entries, width, evaluations }: LayerResult,
+  measurements: Measurements,
+  context: JobContext<SensitivityEvent>,
+): Promise<void> {
+  measurements.evaluations += evaluations;
+  for (const entry of entries) {
+    if (isFiniteEntry(entry)) {
+      context.emit({ kind: 'sensitivity-entry', tensor: id, entry });
+    } else {
+      const form = formatCompression(entry);
+      context.warn(
+        say`${id}: The outputs with ${form} are not finite numbers. It is left out of the profile.`,
+      );
+    }
+  }
+  await measurements.add(id, entries.filter(isFiniteEntry), width);
+}
+
+/** Progress of a profile, with the time left by the costs of its parts. */
+class ProfileProgress {
+  #remaining: RemainingParts | undefined;
+
+  public constructor(
+    private readonly measurements: Measurements,
+    private readonly total: number,
+    private readonly context: JobContext<SensitivityEvent>,
+  ) {}
+
+  public start(costs: ReadonlyMap<string, number>): void {
+    this.#remaining = new RemainingParts(costs);
+  }
+
+  public finish(part: string): void {
+    this.#remaining?.finish(part);
+    this.report(say`Measuring linear layers`);
+  }
+
+  public report(stage: Message): void {
+    this.context.progress({
+      ...{ stage, done: this.measurements.count, total: this.total, unit: 'steps' },
+      secondsLeft: this.#remaining?.secondsLeft,
+    });
+  }
+}
+
+/** Context of a job that is also canceled at the deadline. */
+function withDeadline(
+  context: JobContext<SensitivityEvent>,
+  deadline: number,
+): JobContext<SensitivityEvent> {
+  return {
+    ...context,
+    cancellation: {
+      get isCancellationRequested(): boolean {
+        return context.cancellation.isCancellationRequested || performance.now() > deadline;
+      },
+    },
+  };
+}
+
+function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify({ settings, fingerprints })).digest('hex');
 }
 
 /** JSON documents can't contain NaN or infinity. */

@@ -94,12 +94,12 @@ async function compressed(
       // Fits nothing: only sizes determine the time of an encoding.
       const { variant: _variant, ...plain } = compression;
       const key = JSON.stringify([layer.out, layer.in, plain]);
-      let form = made.get(key);
-      if (form === undefined) {
-        ({ form } = await compressMatrix(context, layer, plain));
-        made.set(key, form);
+      let encoding = made.get(key);
+      if (encoding === undefined) {
+        ({ encoding } = await compressMatrix(context, layer, plain));
+        made.set(key, encoding);
       }
-      forms.set(layer.id, unlikeCopy(form, forms.size));
+      forms.set(layer.id, unlikeCopy(encoding, forms.size));
     }
   } finally {
     await products.dispose();

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../../temporary-folder';
 import { relativeError } from '../../fixtures';
 import { layerFeatures, sampled } from '../../sample';
 import { patchMaker } from '../../some-patch';
-import { testForms } from './form-cases';
+import { testEncodings } from './encoding-cases';
 import {
   denseForm,
   floatForms,
@@ -31,7 +31,7 @@ const withLayers = onnxCases.filter(
     ),
 );
 
-testForms(
+testEncodings(
   (await sampled(withLayers, (name) => layerFeatures(onnxFixture(name)))).map((name) => ({
     name,
     path: onnxFixture(name),

@@ -5,8 +5,8 @@ import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
 import type { quantizedCases } from '../../quantized-fixtures';
 import { layerFeatures, sampled } from '../../sample';
 import { temporaryFolder } from '../../temporary-folder';
-import type { FormCase } from './form-cases';
-import { testForms } from './form-cases';
+import type { EncodingCase } from './encoding-cases';
+import { testEncodings } from './encoding-cases';
 
 function firstRow({ inputIds: [row = []] }: { readonly inputIds: number[][] }): Int32Array {
   return Int32Array.from(row);
@@ -54,5 +54,5 @@ const packed = packedForms.map((name) => ({
 }));
 
 /** Fixtures that are laid out by the table of their family. */
-const all: readonly FormCase[] = [...decoders, ...encoders, ...ggufFiles, ...packed];
-testForms(await sampled(all, ({ path }) => layerFeatures(path)), temporaryFolder());
+const all: readonly EncodingCase[] = [...decoders, ...encoders, ...ggufFiles, ...packed];
+testEncodings(await sampled(all, ({ path }) => layerFeatures(path)), temporaryFolder());

@@ -223,7 +223,6 @@ export const deepseekV4: Architecture = {
           Array.isArray(types) && types[block] === byTable,
       },
     },
-    isMadeByNumber: true,
     expertParts: { clamp: (config) => ({ limit: optionalNumber(config, 'swiglu_limit', 10) }) },
     gateUp: ['w1', 'w3'],
     down: 'w2',

@@ -14,32 +14,18 @@ interface NumberForm {
   readonly listed: (tensor: TensorProto) => readonly (number | bigint)[];
 }
 
+const numberForm = (
+  bytes: number,
+  read: NumberForm['read'],
+  field: 'floatData' | 'doubleData' | 'int32Data' | 'int64Data',
+): NumberForm => ({ bytes, read, listed: (tensor) => tensor[field] });
+
 const forms: Readonly<Record<number, NumberForm>> = {
-  [DataType.FLOAT]: {
-    bytes: 4,
-    read: (view, offset) => view.getFloat32(offset, true),
-    listed: ({ floatData }) => floatData,
-  },
-  [DataType.DOUBLE]: {
-    bytes: 8,
-    read: (view, offset) => view.getFloat64(offset, true),
-    listed: ({ doubleData }) => doubleData,
-  },
-  [DataType.INT32]: {
-    bytes: 4,
-    read: (view, offset) => view.getInt32(offset, true),
-    listed: ({ int32Data }) => int32Data,
-  },
-  [DataType.INT64]: {
-    bytes: 8,
-    read: (view, offset) => Number(view.getBigInt64(offset, true)),
-    listed: ({ int64Data }) => int64Data,
-  },
-  [DataType.BOOL]: {
-    bytes: 1,
-    read: (view, offset) => view.getUint8(offset),
-    listed: ({ int32Data }) => int32Data,
-  },
+  [DataType.FLOAT]: numberForm(4, (view, at) => view.getFloat32(at, true), 'floatData'),
+  [DataType.DOUBLE]: numberForm(8, (view, at) => view.getFloat64(at, true), 'doubleData'),
+  [DataType.INT32]: numberForm(4, (view, at) => view.getInt32(at, true), 'int32Data'),
+  [DataType.INT64]: numberForm(8, (view, at) => Number(view.getBigInt64(at, true)), 'int64Data'),
+  [DataType.BOOL]: numberForm(1, (view, at) => view.getUint8(at), 'int32Data'),
 };
 
 const floatTypes: readonly number[] = [

@@ -187,6 +187,14 @@ const sizes = {
   num_attention_heads: [1, 2, 5, 8],
 };
 
+/** Sizes of pyramids whose patches overlap. */
+const overlappingSizes = {
+  ...sizes,
+  hidden_sizes: [32, 64, 160, 256],
+  patch_sizes: [7, 3, 3, 3],
+  sr_ratios: [8, 4, 2, 1],
+};
+
 const modules: StagedFamily['modules'] = {
   attention: { layer_norm_1: 'nn.Identity', attention: 'NoAttention' },
   feedforward: { layer_norm_2: 'nn.Identity', mlp: 'NoFeedforward' },
@@ -197,10 +205,7 @@ const segformer: Form = {
   modelType: 'segformer',
   name: 'Segformer',
   defaults: {
-    ...sizes,
-    hidden_sizes: [32, 64, 160, 256],
-    patch_sizes: [7, 3, 3, 3],
-    sr_ratios: [8, 4, 2, 1],
+    ...overlappingSizes,
     mlp_ratios: [4, 4, 4, 4],
   },
   // The norms in transformers ignore layer_norm_eps.
@@ -304,10 +309,7 @@ const pvtV2: Form = {
   modelType: 'pvt_v2',
   name: 'PvtV2',
   defaults: {
-    ...sizes,
-    hidden_sizes: [32, 64, 160, 256],
-    patch_sizes: [7, 3, 3, 3],
-    sr_ratios: [8, 4, 2, 1],
+    ...overlappingSizes,
     mlp_ratios: [8, 8, 4, 4],
     linear_attention: false,
   },

@@ -152,13 +152,17 @@ const embedder = (config: StagedConfig, find: PieceFinder, kernel: number): Piec
 const relu = { hidden_act: 'relu' };
 const sums: Form['activation'] = ({ hidden_act: act }) => activation(act);
 
+const bottleneckSizes = {
+  embedding_size: 64,
+  hidden_sizes: [256, 512, 1024, 2048],
+  depths: [3, 4, 6, 3],
+};
+
 const resnet: Form = {
   modelType: 'resnet',
   name: 'ResNet',
   defaults: {
-    embedding_size: 64,
-    hidden_sizes: [256, 512, 1024, 2048],
-    depths: [3, 4, 6, 3],
+    ...bottleneckSizes,
     layer_type: 'bottleneck',
     downsample_in_first_stage: false,
     downsample_in_bottleneck: false,
@@ -250,9 +254,7 @@ const bit: Form = {
   modelType: 'bit',
   name: 'Bit',
   defaults: {
-    embedding_size: 64,
-    hidden_sizes: [256, 512, 1024, 2048],
-    depths: [3, 4, 6, 3],
+    ...bottleneckSizes,
     layer_type: 'preactivation',
     global_padding: null,
     num_groups: 32,

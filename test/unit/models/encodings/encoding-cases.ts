@@ -20,7 +20,7 @@ import type { Walked } from './layered';
 import { contracted } from './made-forms';
 
 /** A model whose matrices take other forms. */
-export interface FormCase {
+export interface EncodingCase {
   readonly name: string;
   readonly path: string;
   readonly input: () => ModelInput;
@@ -34,9 +34,9 @@ interface Original extends Walked {
 
 /** The models as they are, each run once for all of its tests. */
 class Originals {
-  private readonly known = new Map<FormCase, Promise<Original>>();
+  private readonly known = new Map<EncodingCase, Promise<Original>>();
 
-  public async of(one: FormCase): Promise<Original> {
+  public async of(one: EncodingCase): Promise<Original> {
     let original = this.known.get(one);
     if (original === undefined) {
       original = this.run(one);
@@ -45,14 +45,14 @@ class Originals {
     return original;
   }
 
-  private async run({ path, input }: FormCase): Promise<Original> {
+  private async run({ path, input }: EncodingCase): Promise<Original> {
     const model = await openModel(path);
     return { model, ...(await walked(model, input())) };
   }
 }
 
 /** Tests that apply to every model, from any source. */
-export function testForms(cases: readonly FormCase[], folder: string): void {
+export function testEncodings(cases: readonly EncodingCase[], folder: string): void {
   let count = 0;
   const scratch = (): string => join(folder, `${count++}.safetensors`);
   const originals = new Originals();
