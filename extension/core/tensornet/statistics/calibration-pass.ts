@@ -1,8 +1,7 @@
 import type { ModelInput } from '../../models/model-input';
 import type { GraphPart, Step } from '../../models/layered-model';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
-import type { Tensor } from 'onnxruntime-node';
-import type { HiddenState } from '../../runtime/tensors';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from './input-statistics';
 import { gramGroups } from './fitting-memory';
