@@ -11,10 +11,23 @@ const percentage = new Intl.NumberFormat(locale, {
   maximumFractionDigits: 1,
 });
 
-/** 1234 → 1,234 */
-export function formatCount(value: number): string {
-  return whole.format(value);
+/** Most numbers that are remembered. */
+const MOST_NUMBERS = 20_000;
+
+/** The same format, which writes each number once: labels of thousands of cells have the same ones. */
+function remembered(format: (value: number) => string): (value: number) => string {
+  const known = new Map<number, string>();
+  return (value) => {
+    const before = known.get(value);
+    if (before !== undefined) return before;
+    const text = format(value);
+    if (known.size < MOST_NUMBERS) known.set(value, text);
+    return text;
+  };
 }
+
+/** 1234 → 1,234 */
+export const formatCount = remembered((value) => whole.format(value));
 
 /**
  * 4187264 → 4.19 M, with a space that does not break, as the host writes it
@@ -55,12 +68,12 @@ export function formatTime(milliseconds: number, like = milliseconds): string {
 }
 
 /** 0.2453 → 24.5 %, with a space that does not break, as the host writes it: one decimal, but for 0. */
-export function formatPercent(fraction: number): string {
+export const formatPercent = remembered((fraction) => {
   if (fraction === 0) return '0\u00a0%';
   return Math.abs(fraction) < 0.0005
     ? '<0.1\u00a0%'
     : `${percentage.format(fraction * 100)}\u00a0%`;
-}
+});
 
 /** Like formatPercent, without a trailing .0: 0.5 → 50 % */
 export function formatShare(fraction: number): string {

@@ -57,9 +57,6 @@ const readCatalogue = async (language) => {
   return texts.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
 };
 
-/** @param {string} name */
-const readBundle = (name) => readFile(join(root, 'dist', 'webview', name));
-
 /**
  * A panel's state, what its calls are answered by name, and what changes then.
  * @typedef {{name: string, panel: string, state: object, answers?: object, patches: object[]}} PanelDocument
@@ -69,10 +66,15 @@ const readBundle = (name) => readFile(join(root, 'dist', 'webview', name));
  * from the host, `longest()` the longest task since it was last asked, in milliseconds.
  * @param {import('playwright-core').BrowserContext} context
  * @param {string} panel
- * @param {string} [language] whose catalogue the page has, such as `zh-cn`
+ * @param {{language?: string, bundles?: string}} [options] language of the page's catalogue, such as `zh-cn`, and folder of
+ *   the panels' scripts
  * @returns {Promise<{tab: import('playwright-core').Page, errors: string[]}>} errors come while it is there
  */
-export async function openPage(context, panel, language) {
+export async function openPage(
+  context,
+  panel,
+  { language, bundles = join(root, 'dist', 'webview') } = {},
+) {
   const catalogue = language === undefined ? '{}' : await readCatalogue(language);
   const tab = await context.newPage();
   /** @type {string[]} */
@@ -80,7 +82,8 @@ export async function openPage(context, panel, language) {
   tab.on('pageerror', (error) => errors.push(error.message));
   const server = createServer((request, response) => {
     const name = basename(request.url ?? '');
-    const body = name === '' ? Promise.resolve(page(panel, catalogue)) : readBundle(name);
+    const body =
+      name === '' ? Promise.resolve(page(panel, catalogue)) : readFile(join(bundles, name));
     body.then(
       (text) => response.setHeader('content-type', contentType(name)).end(text),
       () => response.writeHead(404).end(),
@@ -97,12 +100,14 @@ export async function openPage(context, panel, language) {
  * Draws a document, and waits for the frame.
  * @param {import('playwright-core').Page} tab
  * @param {PanelDocument} document
+ * @param {() => Promise<void>} [ready] called when the page has the document, before the panel's script is loaded
  * @returns {Promise<number>} milliseconds
  */
-export async function paint(tab, { state, answers = {} }) {
+export async function paint(tab, { state, answers = {} }, ready) {
   // Making the document of its text is not the panel's work, nor is clearing away after that.
   await tab.evaluate(`window.known = [${JSON.stringify(state)}, ${JSON.stringify(answers)}]; 0`);
   await tab.waitForTimeout(300);
+  await ready?.();
   return tab.evaluate('paint(...known)');
 }
 

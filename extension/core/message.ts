@@ -60,18 +60,22 @@ export const inEnglish = (message: Message): string => render(message, fill);
 /** A pattern with its numbered places filled. */
 export const fill: Translate = (pattern, ...values) => {
   let text = '';
-  // Every odd part is the number of a place.
-  for (const [i, part] of splitPattern(pattern).entries()) {
-    text += i % 2 === 0 ? part : String(values[Number(part)] ?? `{${part}}`);
+  for (const part of splitPattern(pattern)) {
+    text += typeof part === 'string' ? part : String(values[part] ?? `{${part}}`);
   }
   return text;
 };
 
-/** Parts of the patterns that were filled, since labels of thousands of cells have the same. */
-const knownParts = new Map<string, readonly string[]>();
+/** Texts and numbers of places of a pattern. */
+type PatternParts = readonly (string | number)[];
 
-function splitPattern(pattern: string): readonly string[] {
-  const parts = knownParts.get(pattern) ?? pattern.split(/\{(\d+)\}/);
+/** Parts of the patterns that were filled, since labels of thousands of cells have the same. */
+const knownParts = new Map<string, PatternParts>();
+
+function splitPattern(pattern: string): PatternParts {
+  const known = knownParts.get(pattern);
+  if (known !== undefined) return known;
+  const parts = pattern.split(/\{(\d+)\}/).map((part, i) => (i % 2 === 0 ? part : Number(part)));
   if (knownParts.size < MOST_PATTERNS) knownParts.set(pattern, parts);
   return parts;
 }

@@ -31,7 +31,7 @@ describe('the compression panel', () => {
   const colors = async (frame: Frame): Promise<string[]> =>
     frame
       .locator('.cell[data-id] .fill')
-      .evaluateAll((fills) => fills.map((fill) => (fill as HTMLElement).style.cssText));
+      .evaluateAll((fills) => fills.map((fill) => getComputedStyle(fill).backgroundColor));
   const choose = async (frame: Frame, dropdown: string, option: string): Promise<void> => {
     await frame.getByRole('combobox', { name: dropdown }).click();
     await frame.getByRole('option', { name: option }).click();

@@ -83,7 +83,7 @@ describe('a panel', () => {
       }
       expect(errors).toEqual([]);
       await tab.close();
-      const { tab: chinese } = await openPage(context, document.panel, 'zh-cn');
+      const { tab: chinese } = await openPage(context, document.panel, { language: 'zh-cn' });
       await chinese.setViewportSize({ width: 600, height: 800 });
       await paint(chinese, document);
       expect(await chinese.locator('main').innerText()).toMatch(/\p{Script=Han}/u);
@@ -202,6 +202,51 @@ describe('a panel', () => {
     });
     await first.waitFor();
     expect(await last.evaluate((one) => one === document.activeElement)).toBe(true);
+    await context.close();
+  });
+
+  it('draws an expert with one element, whose focus, mark and pattern are seen', async () => {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+    const shown = moeHeatmapDocument();
+    const { tab } = await openPage(context, shown.panel);
+    await tab.addStyleTag({
+      content: `:root { --vscode-focusBorder: ${focusColor}; --vscode-foreground: gray; }`,
+    });
+    await paint(tab, shown);
+    const experts = tab.locator('.cell.plain');
+    await expect.poll(async () => experts.count()).toBeGreaterThan(1000);
+    expect(await tab.locator('.cell.plain:not([data-mark="protected"]) > *').count()).toBe(0);
+    // Each cell has the color of its distance.
+    const colors = await tab
+      .locator('.cell.plain[data-mark="keep"]')
+      .evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell).backgroundColor));
+    expect(new Set(colors).size).toBeGreaterThan(10);
+    const id = 'block.1.expert.1';
+    const cell = tab.locator(`[data-id="${id}"]`);
+    await tab.locator('[data-id="block.1.expert.0"]').focus();
+    await tab.keyboard.press('ArrowDown');
+    for (const removed of [[], [id]]) {
+      await tellChanges(tab, { patch: { removed } });
+      await expect
+        .poll(async () => cell.getAttribute('aria-selected'))
+        .toBe(String(removed.includes(id)));
+      const look = await cell.evaluate((one) => {
+        const { outlineColor, borderTopWidth } = getComputedStyle(one);
+        return { outlineColor, borderTopWidth };
+      });
+      expect(look).toEqual({ outlineColor: focusColor, borderTopWidth: '1px' });
+    }
+    await tellChanges(tab, { patch: { removed: [], protectedIds: [id] } });
+    await cell.locator('.badge .icon').waitFor();
+    await tab.evaluate(() => {
+      document.body.dataset['patterns'] = '';
+    });
+    const pattern = await tab
+      .locator('.cell.plain[data-mark="keep"][data-band="3"]')
+      .first()
+      .evaluate((one) => getComputedStyle(one, '::after').backgroundImage);
+    expect(pattern).toContain('repeating-linear-gradient');
+    await tab.screenshot({ path: join(root, 'test', 'artifacts', 'panel-MoE-patterns.png') });
     await context.close();
   });
 

@@ -1,6 +1,7 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { bandIndex, inkOn, paletteColor } from '../charts/palette';
+import { bandIndex, inkOn } from '../charts/palette';
+import { setPaletteClass } from '../charts/palette-classes';
 import { Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { GridLegend, LegendKey } from '../components/legend';
@@ -93,12 +94,12 @@ function drawCell(
   setAttribute(element, 'data-drawback', drawbacks.length > 0);
   setAttribute(element, 'data-value', loss === undefined ? undefined : formatDistanceShort(loss));
   if (loss === undefined || status === 'removed') {
-    fill.style.removeProperty('--cell');
+    setPaletteClass(fill, undefined);
     setAttribute(element, 'data-ink', undefined);
     setAttribute(fill, 'data-band', undefined);
   } else {
     const position = scale?.position(loss) ?? 0;
-    fill.style.setProperty('--cell', paletteColor(position));
+    setPaletteClass(fill, position);
     setAttribute(element, 'data-ink', inkOn(position));
     setAttribute(fill, 'data-band', bandIndex(position));
   }

@@ -32,8 +32,12 @@ export interface GridOptions<Item extends GridItem> {
   readonly lost?: readonly LostPlace[];
   /** Number of encoder blocks; decoder blocks are drawn with a gap. */
   readonly encoderBlocks?: number | undefined;
-  /** Draws an item; the cell has the child `.fill`. */
-  readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item) => void;
+  /**
+   * Draws an item; the cell has the child `.fill`, or is the fill if it is plain. `before` is the item that the cell shows.
+   */
+  readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item, before?: Item) => void;
+  /** True if a cell that is too small for text shows no more of an item than its color and a badge. */
+  readonly isPlain?: (item: Item) => boolean;
   /** Context of the right-click menu of an item, for `data-vscode-context`. */
   readonly menuContext?: ((item: Item) => object) | undefined;
   /** The cell under the pointer or with the focus has changed. */
@@ -43,8 +47,8 @@ export interface GridOptions<Item extends GridItem> {
   readonly pressed: (event: KeyboardEvent, item: Item) => boolean;
 }
 
-/** Rows whose cells are drawn at once. */
-const ROWS_AT_ONCE = 12;
+/** Rows whose cells are drawn in one frame. */
+const ROWS_AT_ONCE = 8;
 /** Distance from the visible area at which rows get their cells, in pixels. */
 const AHEAD = 120;
 
@@ -69,6 +73,9 @@ export class BlockGrid<Item extends GridItem> {
   private readonly cellElements = new Map<string, HTMLElement>();
   private rows: readonly GridRow[] = [];
   private readonly rowsByElement = new Map<Element, GridRow>();
+  /** Rows near the visible area that wait for their cells. */
+  private readonly waiting = new Set<GridRow>();
+  private isFilling = false;
   private readonly nearness: IntersectionObserver;
   /** Copied for every cell, which is faster than making it of its parts. */
   private readonly emptyCell = h(
@@ -76,6 +83,7 @@ export class BlockGrid<Item extends GridItem> {
     { role: 'gridcell', class: 'cell', tabindex: -1 },
     h('span', { class: 'fill' }),
   );
+  private readonly plainCell = h('div', { role: 'gridcell', class: 'cell plain', tabindex: -1 });
   private items: ReadonlyMap<string, Item> = new Map();
   private places: ReadonlyMap<string, string> = new Map();
   /** In pixels; unknown before the page is laid out, which asking for it would do once more. */
@@ -84,6 +92,8 @@ export class BlockGrid<Item extends GridItem> {
   /** Data that cells depend on besides their items. */
   private context: unknown;
   private readonly drawn = new Map<string, Item>();
+  /** True if cells are too small for text. */
+  private isDense = false;
   private blocks: readonly number[] = [];
   private lines: readonly string[] = [];
   private tabStop: string | undefined;
@@ -132,7 +142,8 @@ export class BlockGrid<Item extends GridItem> {
       (a, b) => a - b,
     );
     const layout = gridLayout(this.width, blocks.length, this.lines.length);
-    const shape = `${layout.orientation} ${[...this.items.keys()].join()}`;
+    this.isDense = layout.dense;
+    const shape = `${layout.orientation} ${layout.dense} ${[...this.items.keys()].join()}`;
     const isFirst = this.built === '';
     if (shape !== this.built) {
       this.built = shape;
@@ -194,6 +205,7 @@ export class BlockGrid<Item extends GridItem> {
   private observeRows(): void {
     this.nearness.disconnect();
     this.rowsByElement.clear();
+    this.waiting.clear();
     for (const [i, one] of this.rows.entries()) {
       if (i < ROWS_AT_ONCE) this.fillRow(one);
       if (this.rows.length <= ROWS_AT_ONCE) continue;
@@ -206,9 +218,24 @@ export class BlockGrid<Item extends GridItem> {
     for (const { target, isIntersecting } of entries) {
       const one = this.rowsByElement.get(target);
       if (one === undefined) continue;
-      if (isIntersecting) this.fillRow(one);
-      else if (!this.hasTabStop(one)) this.clearRow(one);
+      if (isIntersecting) {
+        if (!one.isFilled) this.waiting.add(one);
+        continue;
+      }
+      this.waiting.delete(one);
+      if (!this.hasTabStop(one)) this.clearRow(one);
     }
+    this.fillWaitingRows();
+  }
+
+  private fillWaitingRows(): void {
+    for (const one of [...this.waiting].slice(0, ROWS_AT_ONCE)) this.fillRow(one);
+    if (this.waiting.size === 0 || this.isFilling) return;
+    this.isFilling = true;
+    requestAnimationFrame(() => {
+      this.isFilling = false;
+      this.fillWaitingRows();
+    });
   }
 
   private hasTabStop({ element }: GridRow): boolean {
@@ -217,6 +244,7 @@ export class BlockGrid<Item extends GridItem> {
   }
 
   private fillRow(one: GridRow): void {
+    this.waiting.delete(one);
     if (one.isFilled) return;
     one.isFilled = true;
     if (one.cells.length === 0) {
@@ -238,10 +266,12 @@ export class BlockGrid<Item extends GridItem> {
   private drawRow(one: GridRow): void {
     for (const cell of one.cells) {
       const item = this.items.get(cell.dataset['id'] ?? '');
-      const fill = cell.firstElementChild;
-      if (item === undefined || this.drawn.get(item.id) === item) continue;
+      if (item === undefined) continue;
+      const before = this.drawn.get(item.id);
+      if (before === item) continue;
       this.drawn.set(item.id, item);
-      if (fill instanceof HTMLElement) this.options.draw(cell, fill, item);
+      const fill = cell.classList.contains('plain') ? cell : cell.firstElementChild;
+      if (fill instanceof HTMLElement) this.options.draw(cell, fill, item, before);
     }
   }
 
@@ -256,7 +286,9 @@ export class BlockGrid<Item extends GridItem> {
   }
 
   private createCell(id: string): HTMLElement {
-    const cell = this.emptyCell.cloneNode(true) as HTMLElement;
+    const item = this.items.get(id);
+    const isPlain = this.isDense && item !== undefined && this.options.isPlain?.(item) === true;
+    const cell = (isPlain ? this.plainCell : this.emptyCell).cloneNode(true) as HTMLElement;
     cell.dataset['id'] = id;
     this.cellElements.set(id, cell);
     return cell;

@@ -287,8 +287,10 @@ function columnValues({
   knownValues.set(measurements, { source, byUnit });
   const readers = listColumns(source).map(({ id, value }) => [id, value(source)] as const);
   return (unit) => {
-    const values =
-      byUnit.get(unit) ?? Object.fromEntries(readers.map(([id, read]) => [id, read(unit)]));
+    const before = byUnit.get(unit);
+    if (before !== undefined) return before;
+    const values: Record<string, number | undefined> = {};
+    for (const [id, read] of readers) values[id] = read(unit);
     byUnit.set(unit, values);
     return values;
   };

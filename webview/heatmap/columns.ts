@@ -105,7 +105,9 @@ function textColumn(id: string): HeatmapColumn | undefined {
 }
 
 export const findColumn = (id = ''): HeatmapColumn | undefined =>
-  columns.find((column) => column.id === id) ?? textColumn(id);
+  fixedColumns.get(id) ?? textColumn(id);
+
+const fixedColumns = new Map(columns.map((column) => [column.id, column]));
 
 /** Fixed columns, and those of single texts. */
 export const listColumns = ({ measurements }: ColumnSource): readonly HeatmapColumn[] => [
@@ -116,11 +118,15 @@ export const listColumns = ({ measurements }: ColumnSource): readonly HeatmapCol
 /** Columns of a cell, with its values. */
 export const cellColumns = ({
   values,
-}: ColumnCell): { readonly column: HeatmapColumn; readonly value: number }[] =>
-  Object.entries(values).flatMap(([id, value]) => {
+}: ColumnCell): { readonly column: HeatmapColumn; readonly value: number }[] => {
+  const known: { column: HeatmapColumn; value: number }[] = [];
+  for (const id in values) {
+    const value = values[id];
     const column = value === undefined ? undefined : findColumn(id);
-    return column === undefined || value === undefined ? [] : [{ column, value }];
-  });
+    if (column !== undefined && value !== undefined) known.push({ column, value });
+  }
+  return known;
+};
 
 /** Columns that have a value in some cell. */
 export function knownColumns(cells: readonly ColumnCell[]): readonly HeatmapColumn[] {

@@ -1,7 +1,8 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { render } from 'preact';
 import type { VNode } from 'preact';
-import { bandIndex, inkOn, paletteColor } from '../charts/palette';
+import { bandIndex, inkOn } from '../charts/palette';
+import { setPaletteClass } from '../charts/palette-classes';
 import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
@@ -73,6 +74,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
         words={words}
         encoderBlocks={model.encoderBlocks}
         draw={drawCell}
+        isPlain={isExpertCell}
         menuContext={menuContext}
         pointed={(id) => {
           pointed.value = id;
@@ -115,14 +117,18 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   );
 }
 
-function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
+/** Experts have neither patches nor widths. */
+const isExpertCell = ({ sublayer }: Cell): boolean => sublayer.expert !== undefined;
+
+/** @param before what the cell showed */
+function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell, before?: Cell): void {
   const { status, mark, order, position } = cell;
+  setAttribute(element, 'aria-label', cellLabel(cell));
+  if (before !== undefined && looksSame(cell, before)) return;
   setAttribute(element, 'data-status', status);
   setAttribute(element, 'data-mark', mark);
-  setAttribute(element, 'aria-label', cellLabel(cell));
   setAttribute(element, 'aria-selected', mark === 'removed' ? 'true' : 'false');
-  if (position === undefined) fill.style.removeProperty('--cell');
-  else fill.style.setProperty('--cell', paletteColor(position));
+  setPaletteClass(fill, position);
   const isMeasured = status === 'measured';
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
   setAttribute(fill, 'data-band', position === undefined ? undefined : bandIndex(position));
@@ -130,14 +136,23 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   drawWidth(element, fill, cell);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));
-  drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
+  if (fill !== element) drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
   // The order of thousands of experts would not fit into their cells.
   const place = cell.sublayer.expert === undefined ? order : undefined;
-  const badge = cellBadge(element, mark === 'protected' || place !== undefined);
+  const badge = cellBadge(element, fill, mark === 'protected' || place !== undefined);
   if (badge === undefined) return;
   setAttribute(badge, 'data-order', place);
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
 }
+
+/** Fields of a cell that its element shows besides its label. A search changes the ranks of most cells at once. */
+const shownFields = [
+  ...(['status', 'mark', 'order', 'position', 'stability', 'shown', 'distance'] as const),
+  ...(['atLeast', 'standardError', 'widthPruned', 'patch'] as const),
+];
+
+const looksSame = (a: Cell, b: Cell): boolean =>
+  shownFields.every((field) => a[field] === b[field]);
 
 function menuContext({ id, mark, sublayer }: Cell): object {
   const hasExperts = sublayer.experts !== undefined || sublayer.kind === 'expert';
@@ -152,11 +167,12 @@ function drawWidth(element: HTMLElement, fill: HTMLElement, { widthPruned }: Cel
 }
 
 /** Element of a cell's mark; cells without marks have none. */
-function cellBadge(cell: HTMLElement, isNeeded: boolean): Element | undefined {
-  if (cell.childElementCount === 1 && isNeeded) {
+function cellBadge(cell: HTMLElement, fill: HTMLElement, isNeeded: boolean): Element | undefined {
+  const index = fill === cell ? 0 : 1;
+  if (cell.childElementCount === index && isNeeded) {
     cell.append(h('span', { class: 'badge', 'aria-hidden': 'true' }));
   }
-  return cell.children[1];
+  return cell.children[index];
 }
 
 /** The number in a cell. */

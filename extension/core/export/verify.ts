@@ -317,7 +317,11 @@ function top1Agreement(a: Float32Array, b: Float32Array, vocabulary: number): nu
 const routesTokens = ({ summary }: LayeredModel): boolean =>
   summary.sublayers.some(({ kind }) => kind === 'expert');
 
-/** Share of the rows that is compared if some tokens can be sent to other experts. */
+/**
+ * Share of the tokens that must be within the bound if the weights of a MoE model were rounded. If two experts of a token have
+ * nearly the same score, rounding can exchange them, and the token's logits then differ by more than any bound on rounding.
+ * Experts or router rows in a wrong order change most tokens instead. A file with exact weights is compared in full.
+ */
 const comparedShare = 0.9;
 
 /** max |a − b| / max(max |a|, smallest). Of several rows, those that differ most are left out ({@link comparedShare}). */

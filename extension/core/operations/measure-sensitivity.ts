@@ -41,7 +41,7 @@ import { availableParallelism } from 'node:os';
 import type { LayeredModel } from '../models/layered-model';
 import type { DeviceName } from '../runtime/device';
 import { leastMemory } from '../runtime/memory-shares';
-import { gramBytes } from '../tensornet/statistics/fitting-memory';
+import { gramBytes, gramRoom } from '../tensornet/statistics/fitting-memory';
 
 export const sensitivityJournal = operationJournal('sensitivity');
 
@@ -245,7 +245,8 @@ export function payingProcesses(
   if (device !== 'cpu' || work < leastWork) {
     return 1;
   }
-  const each = memoryPerProcess * leastMemory(model, device) + gramBytes(model);
+  const each =
+    memoryPerProcess * leastMemory(model, device) + gramBytes(model, gramRoom(memoryBytes));
   const byMemory = Math.floor(memoryBytes / each);
   return Math.max(1, Math.min(cores, mostProcesses, byMemory));
 }

@@ -72,6 +72,8 @@ interface StepOptions {
   /** True if the session is created for this walk only. */
   readonly once?: boolean;
   readonly observe?: TapObserver | undefined;
+  /** Linear layers that are observed; experts without any are not run. All if undefined. */
+  readonly observed?: ReadonlySet<string>;
   readonly observeExpert?: ExpertObserver;
 }
 
@@ -267,6 +269,19 @@ export class LayeredExecutor {
     afterRun?: AfterRun,
   ): Promise<HiddenState[]> {
     return this.evaluate(step, states, { afterRun, once: true, observe });
+  }
+
+  /** Like {@link tap}, if only some linear layers are observed: only their experts are run, so there are no results. */
+  public async tapAgain(
+    step: TappedStep,
+    states: readonly HiddenState[],
+    observe: TapObserver,
+    observed: ReadonlySet<string>,
+    afterRun?: AfterRun,
+  ): Promise<void> {
+    const results = await this.take(step, states, { afterRun, once: true, observe, observed });
+    this.states.release(...results);
+    this.evaluationCount += states.length;
   }
 
   /**
@@ -466,7 +481,7 @@ export class LayeredExecutor {
   private async takeRouted(
     { route, experts, join }: RoutedSteps,
     states: readonly HiddenState[],
-    { afterRun, without = [], observe, observeExpert }: StepOptions,
+    { afterRun, without = [], observe, observed, observeExpert }: StepOptions,
   ): Promise<HiddenState[]> {
     const { joinsExamples } = this.model.prologue;
     const results: HiddenState[] = [];
@@ -490,7 +505,11 @@ export class LayeredExecutor {
             await afterRun?.(0);
           }
         });
-        const reached = rows.experts;
+        const reached = rows.experts.filter(
+          (expert) =>
+            observed === undefined ||
+            [...(experts[expert]?.taps?.keys() ?? [])].some((id) => observed.has(id)),
+        );
         for (const [i, expert] of reached.entries()) {
           const { part, taps } = experts[expert] ?? throwMissingInput(`expert ${expert}`);
           await this.pool.once(part, async (session) =>

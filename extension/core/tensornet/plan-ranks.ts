@@ -5,8 +5,7 @@ import type { CompressionChoice } from './compression-choice';
 import { resolveVariant } from './compression-methods';
 import { decompose } from './low-rank';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
-import type { CalibrationPass } from './statistics/calibration-pass';
-import type { InputStatistics } from './statistics/input-statistics';
+import type { CalibrationPass, SublayerStatistics } from './statistics/calibration-pass';
 import { say } from '../message';
 import { UserError } from '../user-error';
 
@@ -100,7 +99,7 @@ export async function planRanks(
   const layers: RankedLayer[] = [];
   let parameters = 0;
   // Layers of a sublayer share its statistics, which need a run over all of the calibration text.
-  let known: { sublayer: number; statistics: ReadonlyMap<string, InputStatistics> } | undefined;
+  let known: { sublayer: number; statistics: SublayerStatistics } | undefined;
   for (const { layer, choice } of choices) {
     context.progress({
       stage: say`Measuring singular values`,
@@ -113,7 +112,7 @@ export async function planRanks(
     if (calibration !== undefined && known?.sublayer !== sublayer) {
       known = { sublayer, statistics: await calibration.statistics(sublayer) };
     }
-    const statistics = known?.statistics.get(layer.id);
+    const statistics = await known?.statistics.get(layer.id);
     const matrix = await products.read({
       kind: 'stored',
       tensor: layer.weight,

@@ -3,6 +3,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { leastMemory } from '../../../extension/core/runtime/memory-shares';
 import {
   gramBytes,
+  gramGroups,
   memoryBesideFitting,
 } from '../../../extension/core/tensornet/statistics/fitting-memory';
 import { fixture } from '../fixtures';
@@ -21,10 +22,10 @@ describe('memory besides the inputs that compressions are fitted to', async () =
   it('leaves out the states of all tokens twice, and the sums of the inputs of one sublayer', () => {
     const { hiddenSize = 0 } = model.summary;
     const down = model.sublayer(1).linearLayers.find(({ role }) => role === 'down')?.in ?? 0;
-    expect(gramBytes(model)).toBe(
+    expect(gramBytes(model, Number.POSITIVE_INFINITY)).toBe(
       8 * (hiddenSize ** 2 + down ** 2 + Math.max(hiddenSize, down) ** 2),
     );
-    expect(left([])).toBe(memoryBytes - gramBytes(model));
+    expect(left([])).toBe(memoryBytes - gramBytes(model, Number.POSITIVE_INFINITY));
     expect(left([]) - left([100, 28])).toBe(2 * 128 * hiddenSize * 4);
   });
 
@@ -37,7 +38,26 @@ describe('memory besides the inputs that compressions are fitted to', async () =
     const { hiddenSize = 0 } = experts.summary;
     expect(downs.length).toBeGreaterThan(2);
     const product = Math.max(hiddenSize, inner) ** 2;
-    expect(gramBytes(experts)).toBe(8 * (downs.length * (hiddenSize ** 2 + inner ** 2) + product));
+    expect(gramBytes(experts, Number.POSITIVE_INFINITY)).toBe(
+      8 * (downs.length * (hiddenSize ** 2 + inner ** 2) + product),
+    );
+  });
+
+  it('counts only the experts whose sums are in memory together', async () => {
+    const experts = await openModel(fixture('qwen3-moe'));
+    const index = experts.summary.sublayers.findIndex(({ kind }) => kind === 'expert');
+    const { linearLayers } = experts.sublayer(index);
+    const whole = gramBytes(experts, Number.POSITIVE_INFINITY);
+    const groups = gramGroups(linearLayers, whole / 3);
+    expect(groups.length).toBeGreaterThan(3);
+    expect(Math.max(...groups.map(({ bytes }) => bytes))).toBeLessThanOrEqual(whole / 3);
+    expect(groups.flatMap(({ ids }) => [...ids]).sort()).toEqual(
+      linearLayers.map(({ id }) => id).sort(),
+    );
+    // The inputs of one layer are not divided.
+    const { hiddenSize = 0 } = experts.summary;
+    expect(gramBytes(experts, 1)).toBeGreaterThanOrEqual(2 * 8 * hiddenSize ** 2);
+    expect(left([], 4e5)).toBeGreaterThanOrEqual(leastMemory(model, 'cpu'));
   });
 
   it('leaves what the model needs to run', () => {

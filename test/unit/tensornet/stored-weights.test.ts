@@ -74,7 +74,7 @@ describe('weights as they are stored', () => {
         const pass = new CalibrationPass({ executor, products, inputs });
         const statistics = await pass.statistics(0);
         for (const layer of model.sublayer(0).linearLayers) {
-          const seen = statistics.get(layer.id);
+          const seen = await statistics.get(layer.id);
           if (seen === undefined) {
             throw new Error(`${layer.id} was not tapped`);
           }

@@ -293,7 +293,10 @@ async function compressLayers(
       const here = inner.filter(({ layer }) => layer.sublayer === index);
       const statistics = calibrated.has(index) ? await pass?.statistics(index) : undefined;
       for (const one of here.filter(({ layer }) => todo.has(layer.id))) {
-        await compress(one, needsInputs(one.choice) ? statistics?.get(one.layer.id) : undefined);
+        await compress(
+          one,
+          needsInputs(one.choice) ? await statistics?.get(one.layer.id) : undefined,
+        );
       }
       if (index < last && here.length > 0) {
         const matrices = new Map([...outside, ...(await storedEncodings(here, store))]);

@@ -10,7 +10,7 @@ import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { CompressionChoice } from '../../tensornet/compression-choice';
 import { CalibrationPass } from '../../tensornet/statistics/calibration-pass';
 import { defaultTokens } from '../../tensornet/statistics/profile-inputs';
-import { memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
+import { gramRoom, memoryBesideFitting } from '../../tensornet/statistics/fitting-memory';
 import { chosenLayers } from './layer-choices';
 
 /** Text or examples, and the bundled text that is the default. */
@@ -71,6 +71,7 @@ export async function startCalibration(
     executor,
     products,
     inputs,
+    gramBytes: gramRoom(memoryBytes),
     removed: new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? [])),
     afterRun: async () => checkpoint(context.cancellation),
   });

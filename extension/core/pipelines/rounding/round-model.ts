@@ -25,6 +25,7 @@ import { factorHessian } from '../../tensornet/quantize/gptq';
 import type { HessianFactor } from '../../tensornet/quantize/gptq';
 import { roundToBlocks } from '../../tensornet/quantize/round-blocks';
 import type { DistillSettings } from '../../tensornet/repair/distill-settings';
+import type { SublayerStatistics } from '../../tensornet/statistics/calibration-pass';
 import type { InputStatistics } from '../../tensornet/statistics/input-statistics';
 import { StatisticsAccumulator } from '../../tensornet/statistics/statistics-accumulator';
 import { startCalibration } from '../compression/start-calibration';
@@ -81,13 +82,13 @@ export async function roundModel(
   let done = planned.filter(({ matrix }) => store.has(matrix.id)).length;
   const round = async (
     matrices: readonly RoundedMatrix[],
-    statistics: ReadonlyMap<string, InputStatistics>,
+    statistics: SublayerStatistics,
   ): Promise<void> => {
     for (const one of matrices) {
       await checkpoint(context.cancellation);
       const stage = say`Rounding ${one.name}`;
       context.progress({ stage, unit: 'steps', done, total: planned.length });
-      await rounder.round(one, statistics.get(one.matrix.id));
+      await rounder.round(one, await statistics.get(one.matrix.id));
       done += 1;
     }
     await store.add(

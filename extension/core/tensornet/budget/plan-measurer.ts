@@ -24,7 +24,7 @@ import { compressionKey } from '../sensitivity/expand-compressions';
 import { isTiedHead, tiedIds } from '../embedding-and-head-choice';
 import { storageDtype } from '../compression-context';
 import { CalibrationPass } from '../statistics/calibration-pass';
-import { memoryBesideFitting } from '../statistics/fitting-memory';
+import { gramRoom, memoryBesideFitting } from '../statistics/fitting-memory';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -270,6 +270,7 @@ export class PlanMeasurer {
         products: this.products,
         inputs: fittedTo,
         replaces: false,
+        gramBytes: gramRoom(this.setup.memoryBytes),
         afterRun: async () => checkpoint(this.context.cancellation),
       });
       const choicesById = new Map(open.map((choice) => [choice.tensor, choice]));
@@ -284,7 +285,7 @@ export class PlanMeasurer {
         const statistics = await pass.statistics(index);
         for (const { choice, layer } of here) {
           await checkpoint(this.context.cancellation);
-          const own = statistics.get(layer.id);
+          const own = await statistics.get(layer.id);
           const { encoding } = await compressMatrix(
             own === undefined ? context : { ...context, statistics: own },
             layer,

@@ -21,8 +21,8 @@ import { compressWithEach } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
 import type { CompressionContext } from '../compression-context';
 import { CalibrationPass } from '../statistics/calibration-pass';
-import { memoryBesideFitting } from '../statistics/fitting-memory';
-import type { InputStatistics } from '../statistics/input-statistics';
+import type { SublayerStatistics } from '../statistics/calibration-pass';
+import { gramRoom, memoryBesideFitting } from '../statistics/fitting-memory';
 import { storageDtype } from '../compression-context';
 import { ChangeScorer } from './change-scorer';
 import { chosenEmbeddingAndHead, chosenLayers } from './chosen-matrices';
@@ -90,7 +90,7 @@ export class LayerWork {
   private readonly products: MatrixProducts;
   private pass: CalibrationPass;
   /** Statistics of the current sublayer; empty before the first. */
-  private statistics: ReadonlyMap<string, InputStatistics> = new Map();
+  private statistics: SublayerStatistics = new Map<string, never>();
   private index: number | undefined;
   /** Saliency of the experts of all MoE layers, computed on first use. */
   private experts: readonly (readonly ExpertSaliency[])[] | undefined;
@@ -205,9 +205,10 @@ export class LayerWork {
   }
 
   private newPass(): CalibrationPass {
-    const { fitting, onWork } = this.setup;
+    const { fitting, memoryBytes, onWork } = this.setup;
     return new CalibrationPass({
       ...{ executor: this.executor, products: this.products, inputs: fitting, replaces: false },
+      gramBytes: gramRoom(memoryBytes),
       afterRun: async () => {
         onWork(say`Reading inputs of linear layers`);
         await checkpoint(this.cancellation);
@@ -244,7 +245,7 @@ export class LayerWork {
     width,
   }: OpenWidth): Promise<ArrayLike<number> | undefined> {
     if (width !== undefined) {
-      const behind = this.statistics.get(width.output.weight.name);
+      const behind = await this.statistics.get(width.output.weight.name);
       return behind && contributions(width, behind, this.products);
     }
     this.experts ??= await expertSaliency(this.executor, this.setup.fitting, {
@@ -293,7 +294,7 @@ export class LayerWork {
     const { folder, timing, onWork } = this.setup;
     const parts = compressions.map((): Part[] => []);
     for (const [number, layer] of layers.entries()) {
-      const own = this.statistics.get(layer.id);
+      const own = await this.statistics.get(layer.id);
       const all = compressWithEach(
         own === undefined ? this.compression : { ...this.compression, statistics: own },
         layer,
