@@ -466,7 +466,7 @@ it('rounds a named type with error feedback if its time allows that, and the mod
 it('rounds a mix with error feedback if that takes at most a quarter of its time', async () => {
   const opened = await new ModelCache({ capacity: 1 }).open(sample);
   expect(typeRounding(opened, 'llama.cpp', undefined)).toBe('feedback');
-  expect(typeRounding(opened, 'llama.cpp', undefined, 1)).toBe('importance');
+  expect(typeRounding(opened, 'llama.cpp', undefined, { seconds: 1 })).toBe('importance');
   expect(typeRounding(opened, 'onnxruntime', undefined)).toBe('nearest');
 });
 
