@@ -326,7 +326,7 @@ describe('distillation', () => {
   ] as const)('writes what it trained: %s, %s, %s', async (modelType, name, type) => {
     const folder = await makeRandomModel({
       seed: 3,
-      blocks: 2,
+      blocks: 3,
       inner: 256,
       headSpread: 1,
       modelType,
