@@ -669,7 +669,7 @@ interface FitJob {
   readonly phases: Phases<FitPhase>;
   /** Longest times. */
   readonly seconds: Readonly<Record<'whole' | 'measure' | 'plan', number>>;
-  /** Time of `performance.now()` at which a mix is to be done. */
+  /** Deadline of a mix, on the clock of `performance.now()`. */
   readonly deadline: number;
   readonly decoding: AskedSpeed | undefined;
   readonly rounding: TypeRounding;

@@ -97,7 +97,7 @@ export class BlockModel implements TrainableModel {
       const factors = unitFactors(numbers, kind);
       const bounds = boundsOf(numbers, kind);
       const [least, greatest] = bounds ?? [0, 0];
-      const steps = stepsOf(kind);
+      const steps = stepCount(kind);
       const stored = (value: number): number =>
         bounds === undefined
           ? value
@@ -168,7 +168,7 @@ export class BlockModel implements TrainableModel {
       return name;
     }
     const [least, greatest] = bounds.map((bound) => graph.scalar(bound));
-    const steps = stepsOf(kind);
+    const steps = stepCount(kind);
     const latent = steps === 1 ? name : graph.op('Mul', [name, graph.scalar(1 / steps)]);
     const integers = graph.op('Clip', [graph.op('Round', [latent]), least ?? '', greatest ?? '']);
     this.straightThrough.set(name, integers);
@@ -243,7 +243,7 @@ function initialNumbers({ numbers, original }: BlockMatrix, kind: Kind): Float32
 }
 
 /** Steps of an integer's parameter between two integers. */
-const stepsOf = (kind: Kind): number => (kind === 'codes' ? codeSteps : 1);
+const stepCount = (kind: Kind): number => (kind === 'codes' ? codeSteps : 1);
 
 /** Rounds as ONNX does: halves to the nearest even integer. */
 function roundEven(value: number): number {

@@ -353,9 +353,9 @@ describe('distillation', () => {
     expect(after).toBeLessThan(0.95 * before);
 
     const { inputs } = await loadModelInputs(random, model.model, '', 0);
-    const heldOut = inputs.slice(-40).map((input) => idsIn(input) ?? expect.fail());
-    const original = await textLogits(folder, heldOut);
-    const written = await textLogits(ggufIn(out), heldOut);
+    const heldOutIds = inputs.slice(-40).map((input) => idsIn(input) ?? expect.fail());
+    const original = await textLogits(folder, heldOutIds);
+    const written = await textLogits(ggufIn(out), heldOutIds);
     const found = original.reduce(
       (sum, row, i) =>
         sum + divergence(row, written[i] ?? expect.fail(), randomModelVocabulary) / original.length,
